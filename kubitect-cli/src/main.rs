@@ -1,0 +1,2 @@
+//! The kubitect command.
+fn main() {}

@@ -1,0 +1,67 @@
+//! Kubernetes, the Kubespray that sets it up, and addons.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::Version;
+
+/// Which Kubernetes, and how it is set up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Kubernetes {
+    /// Kubernetes' release.
+    pub version: Version,
+    /// Kubespray's `kube_network_plugin`; one that the release allows.
+    pub network_plugin: String,
+    /// Kubespray's `dns_mode`; one that the release allows.
+    pub dns_mode: String,
+    /// Kubespray's `container_manager`; one that the release allows.
+    pub container_manager: String,
+    /// What sets it up.
+    pub kubespray: Kubespray,
+    /// Whether the control plane renews its certificates by itself.
+    pub auto_renew_certificates: bool,
+    /// Whether the kubeconfig is merged into the user's own.
+    pub merge_kubeconfig: bool,
+}
+
+/// Kubespray: which release, from where, on which Python.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Kubespray {
+    /// Its release; [`crate::release::find`] knows the facts of it.
+    pub version: Version,
+    /// A git URL or a path.
+    pub url: String,
+    /// The interpreter to use, from the site file; none: chosen by the release's table.
+    pub python: Option<PathBuf>,
+    /// Where its Python packages come from.
+    pub pip: Pip,
+}
+
+/// Where Python packages come from, if not from pip's own configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Pip {
+    /// Instead of PyPI, as pip's `--index-url`.
+    pub index_url: Option<String>,
+    /// A folder of wheels, as pip's `--find-links`.
+    pub find_links: Option<String>,
+}
+
+/// What is installed into Kubernetes besides.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Addons {
+    /// Kubespray's addon variables, passed through as they are.
+    pub kubespray: serde_yaml::Mapping,
+    /// Rook (Ceph), if enabled.
+    pub rook: Option<Rook>,
+}
+
+/// Rook, a storage operator.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rook {
+    /// Its release; none: the newest.
+    pub version: Option<Version>,
+    /// Labels of the nodes that it uses; empty: all workers.
+    pub node_selector: std::collections::BTreeMap<String, String>,
+}

@@ -1,0 +1,113 @@
+//! [`Cluster`]: what a person wants, complete and consistent. Made only by validation.
+
+mod host;
+mod kubernetes;
+mod network;
+mod node;
+
+pub use host::{Connection, DataPool, Host, VirtType};
+pub use kubernetes::{Addons, Kubernetes, Kubespray, Pip, Rook};
+pub use network::{Network, NetworkMode};
+pub use node::{CpuMode, DataDisk, DiskPool, Effect, Guest, Image, Node, Role, Taint};
+
+use std::net::Ipv4Addr;
+
+use serde::Serialize;
+
+use crate::value::Label;
+
+/// One cluster: every value settled, every reference resolved, all rules of the configuration kept.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cluster {
+    /// Prefix of the name of everything that is made for the cluster.
+    pub name: Label,
+    /// The libvirt hosts that carry nodes, and those that could; at least one.
+    pub hosts: Vec<Host>,
+    /// The network that all nodes share.
+    pub network: Network,
+    /// What all guests have in common.
+    pub guest: Guest,
+    /// How the control plane is reached.
+    pub balancing: Balancing,
+    /// All machines: balancers, then masters, then workers, each in the order of the file.
+    pub nodes: Vec<Node>,
+    /// Which Kubernetes, and how it is set up.
+    pub kubernetes: Kubernetes,
+    /// What is installed into Kubernetes besides.
+    pub addons: Addons,
+}
+
+impl Cluster {
+    /// The nodes of one role, in order.
+    pub fn role(&self, role: Role) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(move |node| node.role == role)
+    }
+
+    /// The host of this name. Every `node.host` has one.
+    pub fn host(&self, name: &Label) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.name == *name)
+    }
+
+    /// The hosts that carry at least one node, in the order of the file.
+    pub fn used_hosts(&self) -> impl Iterator<Item = &Host> {
+        self.hosts
+            .iter()
+            .filter(|host| self.nodes.iter().any(|node| node.host == host.name))
+    }
+
+    /// The name of the cluster's network in libvirt (unless [`NetworkMode::Bridge`]).
+    pub fn network_name(&self) -> String {
+        format!("{}-network", self.name)
+    }
+
+    /// The name of the pool for main disks and base images.
+    pub fn main_pool_name(&self) -> String {
+        format!("{}-main-resource-pool", self.name)
+    }
+
+    /// The name of the pool for data disks that `pool` of the configuration stands for.
+    pub fn data_pool_name(&self, pool: &Label) -> String {
+        format!("{}-{pool}-data-resource-pool", self.name)
+    }
+}
+
+/// The load balancers' common settings. The machines themselves are nodes of [`Role::LoadBalancer`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Balancing {
+    /// The address that moves between balancers; always there when there are several.
+    pub vip: Option<Ipv4Addr>,
+    /// VRRP virtual router id, 1 to 255: as configured or derived from the cluster's name.
+    pub virtual_router_id: u8,
+    /// Ports forwarded besides the API's 6443.
+    pub forward_ports: Vec<ForwardPort>,
+}
+
+/// One port that balancers forward to nodes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ForwardPort {
+    /// Names the frontend and the backend; unique.
+    pub name: Label,
+    /// The balancer's port; unique, not 6443 nor a port that the balancer itself needs.
+    pub port: u16,
+    /// The nodes' port.
+    pub target_port: u16,
+    /// Which nodes receive it.
+    pub target: Target,
+}
+
+/// The nodes that a forwarded port leads to.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// All workers.
+    Workers,
+    /// All masters.
+    Masters,
+    /// All masters and workers.
+    All,
+}
+
+/// The port of the Kubernetes API, on masters and balancers alike.
+pub const API_PORT: u16 = 6443;

@@ -1,0 +1,55 @@
+//! [`Facts`]: what is known once the machines run. Kept in `infrastructure.yaml`, never believed from there.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::Role;
+use crate::value::{Label, Mac};
+
+/// What is known of a cluster's running machines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    /// The account on each machine.
+    pub user: String,
+    /// The private key that opens it (0600).
+    pub private_key: PathBuf,
+    /// The machines' pinned host keys, in the format of OpenSSH's `known_hosts`, for programs that we start.
+    pub known_hosts: PathBuf,
+    /// The machines, in the order of the cluster's nodes.
+    pub nodes: Vec<NodeFacts>,
+}
+
+impl Facts {
+    /// The machine of this name.
+    pub fn node(&self, name: &Label) -> Option<&NodeFacts> {
+        self.nodes.iter().find(|node| node.name == *name)
+    }
+
+    /// The machines of one role, in order.
+    pub fn role(&self, role: Role) -> impl Iterator<Item = &NodeFacts> {
+        self.nodes.iter().filter(move |node| node.role == role)
+    }
+}
+
+/// What is known of one machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeFacts {
+    /// Its name.
+    pub name: Label,
+    /// What it is for.
+    pub role: Role,
+    /// Its id within the role.
+    pub id: Label,
+    /// The host that carries it.
+    pub host: Label,
+    /// The address that it answers at.
+    pub ip: Ipv4Addr,
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Its SSH host key, which we made: one line `ssh-ed25519 AAAA…`.
+    pub host_key: String,
+}

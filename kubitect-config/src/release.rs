@@ -1,0 +1,94 @@
+//! What differs between Kubespray's releases: the table that decides which Kubernetes, Python and variables fit.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use crate::value::Version;
+
+/// One release of Kubespray.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Its tag, as `v2.19.0`.
+    pub tag: Version,
+    /// Whether `kube_version` is written with a leading `v`.
+    pub v: bool,
+    /// Kubernetes that it can set up: minor (`1.23`) to lowest and highest patch.
+    pub kubernetes: BTreeMap<String, [u64; 2]>,
+    /// CPython minors (`3.11`) on which its requirements install as they are.
+    pub python: Vec<String>,
+    /// CPython minors on which they install once `unpin` is left out.
+    pub python_unpinned: Vec<String>,
+    /// Requirements that do not build on newer Pythons and that no playbook uses.
+    pub unpin: Vec<String>,
+    /// Allowed values of `kube_network_plugin`.
+    pub network_plugins: Vec<String>,
+    /// Allowed values of `dns_mode`.
+    pub dns_modes: Vec<String>,
+    /// Allowed values of `container_manager`.
+    pub container_managers: Vec<String>,
+    /// The playbook that gathers facts of all hosts.
+    pub facts_playbook: String,
+    /// The playbook that checks an inventory without any connection, where there is one.
+    pub inventory_check: Option<String>,
+    /// Whether `remove-node.yml` refuses to run without `node` (older ones take the whole cluster).
+    pub node_mandatory: bool,
+    /// The least memory of a control plane and of another node, in MiB, that its assertions accept.
+    pub memory_mb: [u64; 2],
+    /// The tag of the tasks that prepare a fresh machine.
+    pub bootstrap_tag: String,
+}
+
+impl Release {
+    /// Whether it can set up this Kubernetes.
+    pub fn supports(&self, kubernetes: &Version) -> bool {
+        let (major, minor) = kubernetes.minor();
+        self.kubernetes
+            .get(&format!("{major}.{minor}"))
+            .is_some_and(|[low, high]| (*low..=*high).contains(&kubernetes.patch()))
+    }
+}
+
+// The table is part of the program and read by a test: it cannot fail on input.
+static RELEASES: LazyLock<Vec<Release>> = LazyLock::new(|| {
+    serde_yaml::from_str(include_str!("../data/kubespray-releases.yaml"))
+        .expect("the table of releases is well formed")
+});
+
+/// All known releases, oldest first.
+pub fn all() -> &'static [Release] {
+    &RELEASES
+}
+
+/// The known release of this tag.
+pub fn find(tag: &Version) -> Option<&'static Release> {
+    all().iter().find(|release| release.tag == *tag)
+}
+
+/// The releases that can set up this Kubernetes, oldest first.
+pub fn supporting(kubernetes: &Version) -> impl Iterator<Item = &'static Release> + '_ {
+    all()
+        .iter()
+        .filter(move |release| release.supports(kubernetes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_whole_and_in_order() {
+        assert_eq!(all().len(), 27);
+        assert!(all().is_sorted_by(|a, b| a.tag < b.tag));
+    }
+
+    #[test]
+    fn the_example_pair_fits() {
+        let release = find(&"v2.19.0".parse().unwrap()).unwrap();
+        assert!(release.supports(&"v1.23.7".parse().unwrap()));
+        assert!(!release.supports(&"v1.23.8".parse().unwrap()));
+        assert!(!release.supports(&"v1.31.0".parse().unwrap()));
+    }
+}

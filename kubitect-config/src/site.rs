@@ -1,0 +1,44 @@
+//! [`Site`]: what is true of this machine rather than of a cluster (`site.yaml`).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Pip, VirtType};
+use crate::value::Checksum;
+
+/// The site file. All of it may be left out.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Site {
+    /// Default for hosts that do not say.
+    pub virt_type: VirtType,
+    /// Images by distro (`ubuntu22`), instead of the built-in ones.
+    pub images: BTreeMap<String, SiteImage>,
+    /// Kubespray: a mirror, an interpreter.
+    pub kubespray: SiteKubespray,
+    /// Where Python packages come from.
+    pub pip: Pip,
+}
+
+/// An image of the site.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteImage {
+    /// A path on this machine or an http(s) address.
+    pub source: String,
+    /// What it must hash to.
+    pub checksum: Option<Checksum>,
+}
+
+/// Kubespray on this site.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SiteKubespray {
+    /// A git URL or a path, instead of the public repository; a cluster file's `url` wins.
+    pub url: Option<String>,
+    /// The interpreter for its environment, instead of one chosen by the release's table.
+    pub python: Option<PathBuf>,
+}
