@@ -5,6 +5,7 @@ set -euo pipefail
 
 # These paths are absolute and fixed before sudo changes HOME.
 LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+export LAB_DIR
 export KUBITECT_LAB_CACHE=${KUBITECT_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubitect-lab}
 # Root's own folder: what lies here is bind-mounted over /etc/libvirt, so nobody else may write to it.
 export KUBITECT_LAB_STATE=${KUBITECT_LAB_STATE:-/var/lib/kubitect-lab}

@@ -58,6 +58,7 @@ qemu_release() {
 codename() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
 
 # Adds the backports of the mirror that this machine uses already, signed as that one is.
+# shellcheck disable=SC2016  # $(RELEASE) and $(REPO_URI) are apt's fields
 add_backports() {
   local release=$1 uri file=/etc/apt/sources.list.d/kubitect-backports.sources
   apt-get indextargets --format '$(RELEASE)' 'Created-By: Packages' | grep -qx "$release" && return
@@ -159,7 +160,9 @@ case ${1:-} in
   *) die "usage: ${0##*/} [--list]" ;;
 esac
 
-[ -r /etc/os-release ] && command -v apt-get >/dev/null || die "only Debian and Ubuntu are supported"
+if ! command -v apt-get dpkg-query >/dev/null; then
+  die "only Debian and Ubuntu are supported"
+fi
 if [ -z "$(wanted)" ] && command -v kubectl >/dev/null; then
   say "everything is installed"
   exit 0

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Runs inside the new image's root while it is built: settings, services, boot loader.
+set -eu
+
+# An initramfs with what finds a virtio disk, and nothing else: it is read through the BIOS.
+printf 'MODULES=list\nCOMPRESS=lz4\n' >/etc/initramfs-tools/conf.d/kubitect-lab
+printf '%s\n' virtio_pci virtio_blk ext4 crc32c_generic >>/etc/initramfs-tools/modules
+update-initramfs -u -k all
+
+# mke2fs puts this label on the file system; image.sh and grub.cfg use the same one.
+echo 'LABEL=kubitect-root / ext4 defaults,errors=remount-ro 0 0' >/etc/fstab
+
+# Services that are installed for whoever configures them.
+systemctl disable haproxy.service keepalived.service etcd.service
+# Housekeeping that only competes with the emulated machine's real work.
+systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer \
+  e2scrub_reap.service systemd-pstore.service getty@tty1.service
+systemctl enable systemd-networkd.service systemd-resolved.service ssh.service
+
+# No sources: there is nothing to update from, and `apt-get update` succeeds at once.
+rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
+: >/etc/apt/sources.list
+
+# Each machine gets its own identity: the host key from its seed, the machine id at its first boot.
+rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id
+ln -s /etc/machine-id /var/lib/dbus/machine-id
+: >/etc/machine-id
+rm -f /etc/hostname
+
+# Boot loader: image.sh writes these two to the raw disk. The empty device before the comma means the boot disk.
+# Its small parser knows no comments.
+sed -i '/^#/d' /boot/grub/lab.cfg
+grub-mkimage -O i386-pc -o /boot/grub/core.img -p '(,msdos1)/boot/grub' -c /boot/grub/lab.cfg \
+  biosdisk part_msdos ext2 linux
+cp /usr/lib/grub/i386-pc/boot.img /boot/grub/boot.img
+dpkg --purge grub-pc-bin grub-common
+
+rm -rf /var/cache/apt/*.bin /var/lib/apt/lists/* /var/log/*.log /var/log/apt /tmp/* /var/tmp/*
+# Nothing in /usr is newer than /etc or /var, so systemd does not redo its caches at the first boot.
+touch /etc/.updated /var/.updated
