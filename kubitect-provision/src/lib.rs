@@ -1,1 +1,23 @@
-//! provision
+//! Networks, disks and virtual machines of a cluster on libvirt hosts: observe, plan, apply, gather.
+
+pub mod apply;
+pub mod change;
+pub mod cloud_init;
+pub mod desired;
+mod error;
+mod event;
+#[cfg(feature = "fake")]
+pub mod fake;
+pub mod gather;
+pub mod hypervisor;
+pub mod image;
+pub mod journal;
+pub mod libvirt;
+pub mod observe;
+pub mod plan;
+pub mod preflight;
+pub mod resource;
+pub mod ssh;
+
+pub use error::Error;
+pub use event::{Event, Outcome};

@@ -1,0 +1,1 @@
+//! carries out a Plan.

@@ -1,0 +1,1 @@
+//! one step of a plan.

@@ -1,0 +1,1 @@
+//! Cloud-init's documents and the volume that carries them.

@@ -1,0 +1,116 @@
+//! [`Error`]: what can go wrong between a cluster's description and its running machines.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Anything behind an [`Error`] that carries its own words.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong; the text fits after "failed to" or stands for itself, and leaves the cause to `source`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A host's libvirt could not be reached.
+    #[error("connect to libvirt on host {host} ({uri}): {help}")]
+    Connect {
+        /// The host, as configured.
+        host: String,
+        /// Where its libvirt was looked for.
+        uri: String,
+        /// What to do about it.
+        help: String,
+        /// What libvirt said.
+        source: Source,
+    },
+    /// A verb of a host's libvirt failed.
+    #[error("{action} on host {host}")]
+    Hypervisor {
+        /// The host, as configured.
+        host: String,
+        /// What was tried on what, as "define network demo-network".
+        action: String,
+        /// What libvirt said.
+        source: Source,
+    },
+    /// Something in libvirt has our name and is not ours.
+    #[error(
+        "touch {kind} {name} on host {host}: it is not this cluster's ({why}); rename or remove it, or rename the cluster"
+    )]
+    Foreign {
+        /// The host, as configured.
+        host: String,
+        /// What it is: `network`, `pool`, `volume` or `domain`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// How that is known.
+        why: String,
+    },
+    /// The cluster's address range is used already.
+    #[error(
+        "use address range {cidr} on host {host}: it overlaps {other}; choose another cluster.network.cidr"
+    )]
+    RangeTaken {
+        /// The host, as configured.
+        host: String,
+        /// The cluster's range.
+        cidr: String,
+        /// Who uses it, as "network default (192.168.122.0/24)".
+        other: String,
+    },
+    /// The plan holds changes that can't be done.
+    #[error("apply the plan: {}", reasons.join("; "))]
+    Refused {
+        /// Each change, and why not.
+        reasons: Vec<String>,
+    },
+    /// The plan speaks of something that the caller did not bring.
+    #[error("apply the plan: {missing}")]
+    MissingInput {
+        /// What is missing.
+        missing: String,
+    },
+    /// A wait came to its end.
+    #[error("see {what} within {}", humane(*after))]
+    Timeout {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        after: Duration,
+        /// What was last seen of it, line by line; may be empty.
+        evidence: Vec<String>,
+    },
+    /// A file of this machine could not be used.
+    #[error("{action} {}", path.display())]
+    File {
+        /// What was tried, as "read".
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The image's bytes are not those that were asked for.
+    #[error("use image {image}: its {kind} is {found}, not {wanted}")]
+    Checksum {
+        /// The image.
+        image: String,
+        /// `sha256` or `sha512`.
+        kind: &'static str,
+        /// What it hashes to.
+        found: String,
+        /// What it should hash to.
+        wanted: String,
+    },
+    /// The person asked to stop.
+    #[error("finish: cancelled between two steps; run the same command again to go on")]
+    Cancelled,
+}
+
+/// A duration in words: `90 s`, `5 min`.
+fn humane(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 120 && seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
+}

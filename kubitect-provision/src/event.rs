@@ -1,0 +1,77 @@
+//! [`Event`]: what provisioning tells while it works.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// One thing that happened. Steps are never lost; progress may be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// So many steps are ahead.
+    Planned {
+        /// How many.
+        total: usize,
+    },
+    /// A step begins.
+    Started {
+        /// What is done, as "create domain demo-master-1 on localhost".
+        what: String,
+    },
+    /// A step goes on.
+    Progress {
+        /// The step, as in [`Event::Started`].
+        what: String,
+        /// How much is done, in bytes or in things.
+        done: u64,
+        /// Of how much, where that is known.
+        total: Option<u64>,
+    },
+    /// A step ended well.
+    Finished {
+        /// The step, as in [`Event::Started`].
+        what: String,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A step failed; the error that is returned says why.
+    Failed {
+        /// The step, as in [`Event::Started`].
+        what: String,
+        /// The error in one line.
+        error: String,
+    },
+}
+
+/// How a step ended that did not fail.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// As planned.
+    Done,
+    /// There was nothing to do, because of this.
+    Skipped(String),
+    /// It is usable, but a person should know this.
+    Warned(String),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Planned { total } => write!(f, "{total} steps"),
+            Self::Started { what } => write!(f, "{what} …"),
+            Self::Progress {
+                what,
+                done,
+                total: Some(total),
+            } if *total > 0 => write!(f, "{what}: {} %", done.saturating_mul(100) / total),
+            Self::Progress { what, done, .. } => write!(f, "{what}: {done}"),
+            Self::Finished { what, outcome } => match outcome {
+                Outcome::Done => write!(f, "{what}: done"),
+                Outcome::Skipped(why) => write!(f, "{what}: nothing to do, {why}"),
+                Outcome::Warned(why) => write!(f, "{what}: done, but {why}"),
+            },
+            Self::Failed { what, error } => write!(f, "{what}: failed: {error}"),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! the port in memory.

@@ -1,0 +1,1 @@
+//! Machines to [`Facts`](kubitect_config::Facts): waits for them and asks them.

@@ -1,0 +1,1 @@
+//! Base images: presets, download, checksum, cache.

@@ -1,0 +1,1 @@
+//! Checks hosts before anything is created.

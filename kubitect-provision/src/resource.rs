@@ -1,0 +1,1 @@
+//! networks, pools, volumes and domains as plain data.

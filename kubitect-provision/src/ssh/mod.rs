@@ -1,0 +1,1 @@
+//! SSH to the machines, authenticated from the first connection.
