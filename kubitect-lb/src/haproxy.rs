@@ -1,0 +1,66 @@
+//! A [`Balancer`] as `haproxy.cfg`.
+
+use kubitect_config::value::Label;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::balancer::{Balancer, Frontend};
+use crate::{Error, template};
+
+/// Where the file lies on a balancer.
+pub const FILE: &str = "/etc/haproxy/haproxy.cfg";
+
+/// The runtime socket on a balancer.
+///
+/// In the folder that HAProxy's packages make on Debian, Ubuntu and their kin as well as on RHEL and its kin.
+pub const SOCKET: &str = "/var/lib/haproxy/admin.sock";
+
+/// The port, on the balancer's loopback address only, that tells its health, its metrics and its state.
+pub const PRIVATE_PORT: u16 = 8404;
+
+/// The text of the file.
+pub(crate) fn render(balancer: &Balancer) -> Result<String, Error> {
+    // Over what the file says, so that two files have the same digest only if they are the same.
+    let blank = text(balancer, "")?;
+    let digest = Sha256::digest(blank.as_bytes());
+    let digest: String = digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    text(balancer, &digest)
+}
+
+/// The digest that stands in a file which [`render`] made.
+pub(crate) fn digest(file: &str) -> Option<&str> {
+    file.lines()
+        .find_map(|line| line.trim().strip_prefix("stats show-desc "))
+}
+
+/// What the template may name.
+#[derive(Serialize)]
+struct Values<'a> {
+    node: &'a Label,
+    frontends: &'a [Frontend],
+    digest: &'a str,
+    socket: &'a str,
+    private_port: u16,
+}
+
+fn text(balancer: &Balancer, digest: &str) -> Result<String, Error> {
+    let Balancer {
+        node,
+        frontends,
+        vrrp: _, // keepalived's
+    } = balancer;
+    template::render(
+        "haproxy.cfg",
+        include_str!("templates/haproxy.cfg"),
+        Values {
+            node,
+            frontends,
+            digest,
+            socket: SOCKET,
+            private_port: PRIVATE_PORT,
+        },
+    )
+}

@@ -1,0 +1,44 @@
+//! Cluster + Facts → the files of every balancer. Pure: the same input gives the same bytes.
+
+use std::net::Ipv4Addr;
+
+use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Facts};
+use serde::Serialize;
+
+use crate::{Error, balancers, haproxy, keepalived};
+
+/// The files of one balancer, and what rolling them out needs to know besides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rendered {
+    /// Its machine.
+    pub node: Label,
+    /// Its `haproxy.cfg`.
+    pub haproxy: String,
+    /// Its `keepalived.conf`, where there is a virtual address.
+    pub keepalived: Option<String>,
+    /// The virtual address.
+    pub vip: Option<Ipv4Addr>,
+    /// The ports that it serves: the API's, then the forwarded ones.
+    pub ports: Vec<u16>,
+}
+
+/// The files of all balancers, in the order of the cluster's nodes.
+pub fn render(cluster: &Cluster, facts: &Facts) -> Result<Vec<Rendered>, Error> {
+    balancers(cluster, facts)?
+        .iter()
+        .map(|balancer| {
+            Ok(Rendered {
+                node: balancer.node.clone(),
+                haproxy: haproxy::render(balancer)?,
+                keepalived: balancer
+                    .vrrp
+                    .as_ref()
+                    .map(|vrrp| keepalived::render(&balancer.node, vrrp))
+                    .transpose()?,
+                vip: balancer.vrrp.as_ref().map(|vrrp| vrrp.vip),
+                ports: balancer.frontends.iter().map(|f| f.port).collect(),
+            })
+        })
+        .collect()
+}

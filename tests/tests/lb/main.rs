@@ -1,0 +1,5 @@
+//! The load balancer: what is rendered, by text and by HAProxy's and keepalived's own judgement, and how it behaves.
+
+mod checkers;
+mod cluster;
+mod render;

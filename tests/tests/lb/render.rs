@@ -1,0 +1,96 @@
+//! What is rendered, as text that a person reviews.
+
+use std::net::Ipv4Addr;
+
+use kubitect_lb::{Error, render};
+
+use crate::cluster::{cluster, forward_ports, label};
+
+#[test]
+fn one_balancer_is_haproxy_alone() {
+    let (cluster, facts) = cluster(1, 3, 3);
+    let rendered = render(&cluster, &facts).unwrap();
+    assert_eq!(rendered.len(), 1);
+    assert_eq!(rendered[0].node, label("local-k8s-cluster-lb-1"));
+    assert_eq!(rendered[0].keepalived, None);
+    insta::assert_snapshot!(rendered[0].haproxy);
+}
+
+#[test]
+fn three_balancers_share_an_address() {
+    let (mut cluster, facts) = cluster(3, 3, 3);
+    cluster.balancing.forward_ports = forward_ports();
+    let rendered = render(&cluster, &facts).unwrap();
+    assert_eq!(rendered.len(), 3);
+    insta::assert_snapshot!("three_balancers_haproxy", rendered[0].haproxy);
+    for (i, balancer) in rendered.iter().enumerate() {
+        let name = format!("three_balancers_keepalived_{}", i + 1);
+        insta::assert_snapshot!(name, balancer.keepalived.as_ref().unwrap());
+    }
+}
+
+#[test]
+fn without_workers_their_ports_lead_to_the_masters() {
+    let (mut cluster, facts) = cluster(1, 3, 0);
+    cluster.balancing.forward_ports = forward_ports();
+    insta::assert_snapshot!(render(&cluster, &facts).unwrap()[0].haproxy);
+}
+
+/// A second balancer may come later; clients know the virtual address from the start.
+#[test]
+fn a_lone_balancer_holds_a_configured_address() {
+    let (mut cluster, facts) = cluster(1, 1, 0);
+    cluster.balancing.vip = Some(Ipv4Addr::new(192, 168, 113, 99));
+    insta::assert_snapshot!(
+        render(&cluster, &facts).unwrap()[0]
+            .keepalived
+            .as_ref()
+            .unwrap()
+    );
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let (mut cluster, facts) = cluster(3, 5, 7);
+    cluster.balancing.forward_ports = forward_ports();
+    let first = render(&cluster, &facts).unwrap();
+    assert_eq!(first, render(&cluster, &facts).unwrap());
+    // The digest follows the text.
+    cluster.balancing.forward_ports[0].target_port += 1;
+    let digest = |text: &str| {
+        let line = text.lines().find(|line| line.contains("show-desc"));
+        line.unwrap().to_owned()
+    };
+    let second = render(&cluster, &facts).unwrap();
+    assert_ne!(digest(&first[0].haproxy), digest(&second[0].haproxy));
+}
+
+#[test]
+fn a_node_without_facts_is_named() {
+    let (cluster, mut facts) = cluster(1, 3, 0);
+    facts.nodes.retain(|node| node.id != label("2"));
+    let error = render(&cluster, &facts).unwrap_err();
+    assert!(
+        matches!(&error, Error::NoFacts { node } if *node == label("local-k8s-cluster-master-2"))
+    );
+}
+
+#[test]
+fn an_interface_that_would_inject_is_refused() {
+    for name in [
+        "",
+        "eth0 {",
+        "eth0\nglobal_defs",
+        "averylonginterface",
+        "!x",
+        "ünder",
+    ] {
+        let (mut cluster, facts) = cluster(3, 3, 0);
+        cluster.guest.interface = name.into();
+        let error = render(&cluster, &facts).unwrap_err();
+        assert!(
+            matches!(error, Error::Interface { .. }),
+            "{name:?}: {error}"
+        );
+    }
+}
