@@ -1,0 +1,118 @@
+#!/usr/bin/python
+# Has this host's etcd member run: starts it with the others of a new cluster, joins an existing one, or removes a member.
+"""Options: state (new, kept, joined, removed), name, ip, members ({name: ip} of the inventory), unit, env (common settings).
+
+new: no member of the inventory has ever been in a formed cluster; kept: this host has data; joined: others are formed
+and this host has no data; removed: take `name` out of the cluster, through any member that answers."""
+import json
+import sys
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.standin import PROGRAMS, STATE, Trouble, journal, put, read, service, wait
+
+ENV = "/etc/etcd.env"
+CERTS = "/etc/ssl/etcd/ssl"
+
+
+def endpoint(ip, name):
+    """A client of one member, with this host's own certificate."""
+    sys.path.insert(0, PROGRAMS)
+    from etcd import Etcd
+    return Etcd(f"https://{ip}:2379", {"ca": f"{CERTS}/ca.pem", "cert": f"{CERTS}/admin-{name}.pem", "key": f"{CERTS}/admin-{name}-key.pem"})
+
+
+def healthy(client):
+    """None when a linearizable read succeeds, else why not."""
+    try:
+        client.range(b"/registry/health")
+        return None
+    except Exception as error:
+        return str(error)
+
+
+def first_healthy(members, host):
+    """A client of any member that has a quorum behind it."""
+    reasons = []
+    for ip in members.values():
+        client = endpoint(ip, host)
+        reason = healthy(client)
+        if reason is None:
+            return client
+        reasons.append(reason)
+    raise Trouble("no etcd member of the inventory answers with a quorum; nothing was changed. " + "; ".join(reasons))
+
+
+def listed(client):
+    """The cluster's members."""
+    return client.call("/v3/cluster/member/list", {}, 10).get("members", [])
+
+
+def peer(ip):
+    """A member's peer URL."""
+    return f"https://{ip}:2380"
+
+
+def join(want, host):
+    """Add this host to the cluster; its ETCD_INITIAL_CLUSTER. A predecessor of the same address or name that is gone is removed."""
+    client = first_healthy({name: ip for name, ip in want["members"].items() if name != want["name"]}, host)
+    for member in listed(client):
+        same = peer(want["ip"]) in member["peerURLs"]
+        if same and not member.get("name"):
+            break  # added by an earlier run that was interrupted before the start
+        if same or member.get("name") == want["name"]:
+            client.call("/v3/cluster/member/remove", {"ID": member["ID"]}, 10, fresh=True)
+    else:
+        client.call("/v3/cluster/member/add", {"peerURLs": [peer(want["ip"])]}, 10, fresh=True)
+    return ",".join(f"{member.get('name') or want['name']}={member['peerURLs'][0]}" for member in listed(client))
+
+
+def settings(want, host):
+    """The content of etcd.env."""
+    initial = {}
+    if want["state"] == "kept":  # how it once began no longer matters, and must not cause a restart
+        lines = read(ENV).decode().splitlines()
+        initial = dict(line.split("=", 1) for line in lines if line.startswith("ETCD_INITIAL_CLUSTER"))
+    if not initial:
+        joined = want["state"] == "joined"
+        cluster = join(want, host) if joined else ",".join(f"{name}={peer(ip)}" for name, ip in want["members"].items())
+        initial = {"ETCD_INITIAL_CLUSTER_STATE": "existing" if joined else "new", "ETCD_INITIAL_CLUSTER": cluster}
+    return "".join(f"{key}={value}\n" for key, value in {**want["env"], **initial}.items())
+
+
+def remove(want, host):
+    """Whether a member had to be removed."""
+    others = {name: ip for name, ip in want["members"].items() if name != want["name"]}
+    client = first_healthy(others, host)
+    gone = [member for member in listed(client) if member.get("name") == want["name"] or peer(want["ip"]) in member["peerURLs"]]
+    for member in gone:
+        client.call("/v3/cluster/member/remove", {"ID": member["ID"]}, 10, fresh=True)
+    return bool(gone)
+
+
+def main():
+    """See the top of the file."""
+    module = AnsibleModule(argument_spec={
+        "state": {"choices": ["new", "kept", "joined", "removed"], "required": True}, "name": {"type": "str", "required": True},
+        "ip": {"type": "str", "required": True}, "members": {"type": "dict", "required": True}, "host": {"type": "str", "required": True},
+        "unit": {"type": "str", "default": ""}, "env": {"type": "dict", "default": {}}, "seconds": {"type": "int", "default": 240}})
+    want = module.params
+    host = want["host"]
+    try:
+        if want["state"] == "removed":
+            module.exit_json(changed=remove(want, host))
+        files = {ENV: {"content": settings(want, host), "mode": "0640", "owner": "etcd"}}
+        certs = [f"{CERTS}/{name}" for name in ("ca.pem", f"member-{host}.pem", f"member-{host}-key.pem")]
+        changed = service("etcd", want["unit"], files, certs)
+        own = endpoint(want["ip"], host)
+        try:
+            wait("etcd", want["seconds"], lambda: healthy(own))
+        except Trouble as error:
+            raise Trouble(f"{error}\n{journal('etcd')}") from error
+        put(f"{STATE}/etcd-formed", json.dumps({"name": want["name"]}) + "\n")
+    except Trouble as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=changed)
+
+
+if __name__ == "__main__":
+    main()

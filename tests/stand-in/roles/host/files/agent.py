@@ -1,0 +1,133 @@
+# The stand-in's node agent: registers its node through the control plane's address and keeps its lease alive.
+"""Usage: agent.py CONFIG.json with the keys kubeconfig, node, address, version, labels, taints, control_plane."""
+import json
+import os
+import platform
+import signal
+import sys
+import time
+
+from kube import Client, Failed
+
+PERIOD = 10
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+
+def stamp(fraction=False):
+    """The moment, as Kubernetes writes it."""
+    moment = time.time()
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
+    return text + (f".{int(moment % 1 * 1e6):06d}Z" if fraction else "Z")
+
+
+def os_image():
+    """PRETTY_NAME of os-release."""
+    try:
+        with open("/etc/os-release", encoding="utf-8") as file:
+            fields = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+        return fields.get("PRETTY_NAME", "Linux").strip('"')
+    except OSError:
+        return "Linux"
+
+
+def memory():
+    """MemTotal as a quantity."""
+    with open("/proc/meminfo", encoding="utf-8") as file:
+        return next(line.split()[1] for line in file if line.startswith("MemTotal:")) + "Ki"
+
+
+def taint(text):
+    """`key=value:Effect` or `key:Effect` as the API has it."""
+    left, _, effect = text.rpartition(":")
+    key, _, value = left.partition("=")
+    return {"key": key, "effect": effect, **({"value": value} if value else {})}
+
+
+def labels(config):
+    """What the kubelet and kubeadm put on a node, and what the inventory wants."""
+    name = {"kubernetes.io/hostname": config["node"], "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
+    minor = int(config["version"].lstrip("v").split(".")[1])
+    if config["control_plane"]:
+        name["node-role.kubernetes.io/control-plane"] = ""
+        if minor < 24:
+            name["node-role.kubernetes.io/master"] = ""
+    return {**name, **config["labels"]}
+
+
+def status(config, old):
+    """The node's status; the transition time stays while Ready stays True."""
+    resources = {"cpu": str(os.cpu_count()), "memory": memory(), "pods": "110"}
+    ready = next((item for item in old.get("conditions") or [] if item.get("type") == "Ready"), {})
+    since = ready.get("lastTransitionTime") if ready.get("status") == "True" else stamp()
+    return {
+        "capacity": resources, "allocatable": resources,
+        "addresses": [{"type": "InternalIP", "address": config["address"]}, {"type": "Hostname", "address": config["node"]}],
+        "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status",
+                        "lastTransitionTime": since, "lastHeartbeatTime": ready.get("lastHeartbeatTime") if since == ready.get("lastTransitionTime") else since}],
+        "nodeInfo": {"kubeletVersion": config["version"], "kubeProxyVersion": config["version"], "osImage": os_image(),
+                     "kernelVersion": platform.release(), "containerRuntimeVersion": "stand-in://1", "architecture": "amd64",
+                     "operatingSystem": "linux"},
+    }
+
+
+def register(client, config, apply):
+    """Make the node what it should be; labels and taints of others stay. With `apply` the configured ones are set again."""
+    path = f"/api/v1/nodes/{config['node']}"
+    try:
+        node = client.request("GET", path)
+    except Failed as error:
+        if error.code != 404:
+            raise
+        node = {"kind": "Node", "apiVersion": "v1", "metadata": {"name": config["node"], "labels": labels(config)},
+                "spec": {"taints": [taint(text) for text in config["taints"]]}, "status": status(config, {})}
+        client.request("POST", "/api/v1/nodes", node)
+        return
+    if apply:
+        have = node.get("spec", {}).get("taints") or []
+        missing = [item for item in map(taint, config["taints"])
+                   if (item["key"], item["effect"]) not in {(old.get("key"), old.get("effect")) for old in have}]
+        change = {"metadata": {"labels": labels(config)}, **({"spec": {"taints": have + missing}} if missing else {})}
+        if missing:
+            change["metadata"]["resourceVersion"] = node["metadata"]["resourceVersion"]
+        node = client.patch(path, change)
+    wanted = status(config, node.get("status") or {})
+    if wanted != node.get("status"):
+        client.patch(path + "/status", {"status": wanted})
+
+
+def renew(client, config):
+    """Tell the control plane that we live."""
+    spec = {"holderIdentity": config["node"], "leaseDurationSeconds": 40, "renewTime": stamp(fraction=True)}
+    try:
+        client.patch(f"{LEASES}/{config['node']}", {"spec": spec})
+    except Failed as error:
+        if error.code != 404:
+            raise
+        meta = {"name": config["node"], "namespace": "kube-node-lease"}
+        client.request("POST", LEASES, {"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": meta, "spec": spec})
+
+
+def main():
+    """Until SIGTERM: renew and register every `PERIOD` seconds."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with open(sys.argv[1], encoding="utf-8") as file:
+        config = json.load(file)
+    client, apply, trouble = Client(config["kubeconfig"]), True, ""
+    while True:
+        try:
+            renew(client, config)
+            register(client, config, apply)
+            apply, pause = False, PERIOD
+            if trouble:
+                print("the control plane answers again", flush=True)
+            trouble = ""
+        except Failed as error:
+            pause = 3
+            if str(error) != trouble:
+                trouble = str(error)
+                print(trouble, file=sys.stderr, flush=True)
+        time.sleep(pause)
+
+
+if __name__ == "__main__":
+    main()
