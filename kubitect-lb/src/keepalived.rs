@@ -16,7 +16,6 @@ struct Values<'a> {
     node: &'a Label,
     vrrp: &'a Vrrp,
     health_check: String,
-    weight: u8,
 }
 
 /// The text of the file.
@@ -28,7 +27,6 @@ pub(crate) fn render(node: &Label, vrrp: &Vrrp) -> Result<String, Error> {
             node,
             vrrp,
             health_check: health_check(),
-            weight: 100,
         },
     )
 }
