@@ -1,6 +1,10 @@
 //! What can go wrong; each fits after "failed to" of whoever called.
 
+use std::net::Ipv4Addr;
+
 use kubitect_config::value::Label;
+
+use crate::Service;
 
 /// What a [`Remote`](crate::Remote) may fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -36,5 +40,107 @@ pub enum Error {
         name: &'static str,
         /// Why.
         source: minijinja::Error,
+    },
+    /// No connection to a balancer was given.
+    #[error("roll out to {node}: there is no connection to it")]
+    NoRemote {
+        /// The balancer.
+        node: Label,
+    },
+    /// The connection to a balancer failed.
+    #[error("run `{command}` on {node}")]
+    Remote {
+        /// The balancer.
+        node: Label,
+        /// What was tried.
+        command: String,
+        /// Why.
+        source: BoxError,
+    },
+    /// A balancer did not answer in time.
+    #[error("run `{command}` on {node}: no answer within {seconds} s")]
+    Timeout {
+        /// The balancer.
+        node: Label,
+        /// What was tried.
+        command: String,
+        /// How long.
+        seconds: u64,
+    },
+    /// A command that should not fail failed.
+    #[error("run `{command}` on {node}: it ended with {status}: {said}")]
+    Command {
+        /// The balancer.
+        node: Label,
+        /// The command.
+        command: String,
+        /// Its exit status.
+        status: u32,
+        /// What it said.
+        said: String,
+    },
+    /// The account may not become root.
+    #[error("become root on {node}: {said}; its account needs sudo without a password")]
+    NoRoot {
+        /// The balancer.
+        node: Label,
+        /// What sudo said.
+        said: String,
+    },
+    /// A program is missing.
+    #[error(
+        "use {program} on {node}: it is not installed; its cloud-init should have done so, see /var/log/cloud-init-output.log there"
+    )]
+    NotInstalled {
+        /// The balancer.
+        node: Label,
+        /// The program.
+        program: &'static str,
+    },
+    /// The program itself refuses the new file. Nothing was replaced.
+    #[error("roll out {service} on {node}: it refuses its new configuration: {said}")]
+    Rejected {
+        /// The balancer.
+        node: Label,
+        /// The service.
+        service: Service,
+        /// What it said.
+        said: String,
+    },
+    /// The service does not serve with its new file.
+    #[error(
+        "roll out {service} on {node}: it does not serve: {said}; see `journalctl -u {service}` there"
+    )]
+    NotServing {
+        /// The balancer.
+        node: Label,
+        /// The service.
+        service: Service,
+        /// What is lacking.
+        said: String,
+    },
+    /// The new file failed, and what was there before could not be put back.
+    #[error(
+        "put the previous configuration of {service} back on {node}, which was necessary because of a failure to {why}"
+    )]
+    PutBack {
+        /// The balancer.
+        node: Label,
+        /// The service.
+        service: Service,
+        /// Why it had to be put back.
+        why: String,
+        /// Why it could not be.
+        source: Box<Error>,
+    },
+    /// No balancer took the virtual address.
+    #[error(
+        "see {vip} on any balancer: keepalived runs on all of them, and none took it within {seconds} s; see `journalctl -u keepalived` there"
+    )]
+    AddressUnheld {
+        /// The address.
+        vip: Ipv4Addr,
+        /// How long.
+        seconds: u64,
     },
 }

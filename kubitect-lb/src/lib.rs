@@ -1,14 +1,62 @@
 //! The load balancer in front of a cluster's control plane: HAProxy, and keepalived where an address is shared.
+//!
+//! [`render`] is pure: a cluster and its facts become the files of every balancer. [`roll_out`] puts them in place
+//! without ever leaving a balancer with a file that does not serve, and [`plan`] tells beforehand which ones differ.
+//! The crate opens no connection itself: it asks for a [`Remote`].
+//!
+//! ```
+//! use kubitect_config::{Cluster, Facts};
+//! use kubitect_lb::{BoxError, Output, Remote, Report};
+//! use kubitect_config::value::Label;
+//! use std::collections::BTreeMap;
+//!
+//! /// A connection to one balancer.
+//! struct Session;
+//!
+//! impl Remote for Session {
+//!     async fn put(&self, path: &str, bytes: &[u8], mode: u32) -> Result<(), BoxError> {
+//!         unimplemented!("write {} bytes to {path} with mode {mode:o}", bytes.len())
+//!     }
+//!     async fn run(&self, argv: &[&str]) -> Result<Output, BoxError> {
+//!         unimplemented!("run {argv:?}")
+//!     }
+//! }
+//!
+//! async fn balance(
+//!     cluster: &Cluster,
+//!     facts: &Facts,
+//!     sessions: &BTreeMap<Label, Session>,
+//! ) -> Result<Report, kubitect_lb::Error> {
+//!     let rendered = kubitect_lb::render(cluster, facts)?;
+//!     for change in kubitect_lb::plan(&rendered, sessions).await? {
+//!         println!("{}: {} differs", change.node, change.file);
+//!     }
+//!     kubitect_lb::roll_out(&rendered, sessions, &|event| println!("{event}")).await
+//! }
+//! ```
 
 mod balancer;
+mod drain;
 mod error;
+mod event;
 mod haproxy;
 mod keepalived;
+mod machine;
+mod plan;
+mod remote;
 mod render;
+mod rollout;
+mod service;
 mod template;
 
 pub use balancer::{API, Balancer, Frontend, Probe, Server, Vrrp, balancers};
+pub use drain::{State, set_state};
 pub use error::{BoxError, Error};
+pub use event::Event;
 pub use haproxy::{FILE as HAPROXY_FILE, PRIVATE_PORT, SOCKET};
 pub use keepalived::FILE as KEEPALIVED_FILE;
+pub use plan::{Change, plan};
+pub use remote::{Output, Remote};
 pub use render::{Rendered, render};
+pub use rollout::{Report, roll_out};
+pub use service::Service;

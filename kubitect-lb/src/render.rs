@@ -1,12 +1,10 @@
 //! Cluster + Facts → the files of every balancer. Pure: the same input gives the same bytes.
 
-use std::net::Ipv4Addr;
-
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Facts};
 use serde::Serialize;
 
-use crate::{Error, balancers, haproxy, keepalived};
+use crate::{Error, Vrrp, balancers, haproxy, keepalived};
 
 /// The files of one balancer, and what rolling them out needs to know besides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,8 +15,8 @@ pub struct Rendered {
     pub haproxy: String,
     /// Its `keepalived.conf`, where there is a virtual address.
     pub keepalived: Option<String>,
-    /// The virtual address.
-    pub vip: Option<Ipv4Addr>,
+    /// Its part in the group that shares the virtual address, if there is one.
+    pub vrrp: Option<Vrrp>,
     /// The ports that it serves: the API's, then the forwarded ones.
     pub ports: Vec<u16>,
 }
@@ -36,7 +34,7 @@ pub fn render(cluster: &Cluster, facts: &Facts) -> Result<Vec<Rendered>, Error> 
                     .as_ref()
                     .map(|vrrp| keepalived::render(&balancer.node, vrrp))
                     .transpose()?,
-                vip: balancer.vrrp.as_ref().map(|vrrp| vrrp.vip),
+                vrrp: balancer.vrrp.clone(),
                 ports: balancer.frontends.iter().map(|f| f.port).collect(),
             })
         })

@@ -1,0 +1,129 @@
+//! [`Machine`]: a balancer's machine with a name for its errors; the few commands that rolling out is made of.
+
+use std::time::Duration;
+
+use kubitect_config::value::Label;
+
+use crate::remote::{Output, Remote};
+use crate::{BoxError, Error};
+
+/// A balancer's machine.
+pub(crate) struct Machine<'a, R> {
+    /// Its name.
+    pub node: &'a Label,
+    /// The connection to it.
+    pub remote: &'a R,
+}
+
+impl<R: Remote> Machine<'_, R> {
+    /// Runs a command as root; any exit status is an `Ok`.
+    pub async fn root(&self, argv: &[&str]) -> Result<Output, Error> {
+        // -n: sudo fails where it would ask for a password, which nobody could give.
+        let argv = [&["sudo", "-n"], argv].concat();
+        self.bounded(shown(&argv), self.remote.run(&argv)).await
+    }
+
+    /// Runs a command as root that must end with 0.
+    pub async fn root_ok(&self, argv: &[&str]) -> Result<Output, Error> {
+        let output = self.root(argv).await?;
+        if output.success() {
+            Ok(output)
+        } else {
+            Err(Error::Command {
+                node: self.node.clone(),
+                command: shown(argv),
+                status: output.status,
+                said: output.said(),
+            })
+        }
+    }
+
+    /// Whether a command of yes and no says yes.
+    pub async fn ask(&self, argv: &[&str]) -> Result<bool, Error> {
+        Ok(self.root(argv).await?.success())
+    }
+
+    /// Puts a file that everyone may read and root may change.
+    pub async fn put(&self, path: &str, text: &str) -> Result<(), Error> {
+        self.bounded(
+            format!("put {path}"),
+            self.remote.put(path, text.as_bytes(), 0o644),
+        )
+        .await
+    }
+
+    /// The text of a file, if there is one.
+    pub async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        let output = self.root(&["cat", "--", path]).await?;
+        if output.success() {
+            return Ok(Some(output.stdout));
+        }
+        if self.ask(&["test", "-e", path]).await? {
+            return Err(Error::Command {
+                node: self.node.clone(),
+                command: format!("cat {path}"),
+                status: output.status,
+                said: output.said(),
+            });
+        }
+        Ok(None)
+    }
+
+    /// Whether this machine has the address now.
+    pub async fn holds(&self, address: std::net::Ipv4Addr) -> Result<bool, Error> {
+        let output = self.root_ok(&["ip", "-o", "-4", "addr", "show"]).await?;
+        let listed = String::from_utf8_lossy(&output.stdout);
+        let wanted = address.to_string();
+        Ok(listed
+            .split_whitespace()
+            .any(|word| word.split('/').next() == Some(wanted.as_str())))
+    }
+
+    /// Makes sure that commands run as root and that a program is there.
+    pub async fn has(&self, program: &'static str) -> Result<(), Error> {
+        let root = self.root(&["true"]).await?;
+        if !root.success() {
+            return Err(Error::NoRoot {
+                node: self.node.clone(),
+                said: root.said(),
+            });
+        }
+        if !self.ask(&[program, "-v"]).await? {
+            return Err(Error::NotInstalled {
+                node: self.node.clone(),
+                program,
+            });
+        }
+        Ok(())
+    }
+
+    async fn bounded<T>(
+        &self,
+        command: String,
+        call: impl Future<Output = Result<T, BoxError>>,
+    ) -> Result<T, Error> {
+        let seconds = R::PATIENCE_SECONDS;
+        let node = self.node.clone();
+        match tokio::time::timeout(Duration::from_secs(seconds), call).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(source)) => Err(Error::Remote {
+                node,
+                command,
+                source,
+            }),
+            Err(_) => Err(Error::Timeout {
+                node,
+                command,
+                seconds,
+            }),
+        }
+    }
+}
+
+/// A command as a person would know it again: a program of many lines given to `python3 -c` stays out.
+fn shown(argv: &[&str]) -> String {
+    argv.iter()
+        .map(|word| if word.contains('\n') { "…" } else { word })
+        .collect::<Vec<_>>()
+        .join(" ")
+}

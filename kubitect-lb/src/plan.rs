@@ -1,0 +1,73 @@
+//! Which files a roll-out would replace. Reads only.
+
+use std::collections::BTreeMap;
+
+use kubitect_config::value::Label;
+use serde::Serialize;
+
+use crate::remote::Remote;
+use crate::rollout::machine;
+use crate::service::Service;
+use crate::{Error, Rendered};
+
+/// A file that a roll-out would put in place and reload its service for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The balancer.
+    pub node: Label,
+    /// The service.
+    pub service: Service,
+    /// The service's file.
+    pub file: &'static str,
+    /// Lines that the file has and will no longer have.
+    pub removed: Vec<String>,
+    /// Lines that it will have. Both are empty where a killed run left all but the proof.
+    pub added: Vec<String>,
+}
+
+/// What [`roll_out`](crate::roll_out) would do to balancers that run.
+pub async fn plan<R: Remote>(
+    rendered: &[Rendered],
+    remotes: &BTreeMap<Label, R>,
+) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    for balancer in rendered {
+        let machine = machine(balancer, remotes)?;
+        for service in [Service::Haproxy, Service::Keepalived] {
+            let Some(wanted) = service.text(balancer) else {
+                continue;
+            };
+            let current = machine.read(service.file()).await?.unwrap_or_default();
+            let unproven = machine.ask(&["test", "-e", &service.previous()]).await?;
+            if current == wanted.as_bytes() && !unproven {
+                continue;
+            }
+            let current = String::from_utf8_lossy(&current);
+            changes.push(Change {
+                node: balancer.node.clone(),
+                service,
+                file: service.file(),
+                removed: lines_only_in(&current, wanted),
+                added: lines_only_in(wanted, &current),
+            });
+        }
+    }
+    Ok(changes)
+}
+
+/// The lines of one text that the other lacks, in order. The digest follows from the others and is left out.
+fn lines_only_in(one: &str, other: &str) -> Vec<String> {
+    let mut left: Vec<&str> = other.lines().map(str::trim).collect();
+    one.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("stats show-desc "))
+        .filter(|line| match left.iter().position(|l| l == line) {
+            Some(i) => {
+                left.swap_remove(i);
+                false
+            }
+            None => true,
+        })
+        .map(str::to_owned)
+        .collect()
+}

@@ -1,0 +1,195 @@
+//! Rolls files out: one balancer at a time, backups first, so that at any time all but one serve as before.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use kubitect_config::value::Label;
+
+use crate::machine::Machine;
+use crate::remote::Remote;
+use crate::service::{Deployment, Failure, Service};
+use crate::{Error, Event, Rendered};
+
+/// What a roll-out did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// What was reloaded, in this order.
+    pub reloaded: Vec<(Label, Service)>,
+    /// What was as wanted already.
+    pub unchanged: Vec<(Label, Service)>,
+    /// Who holds the virtual address in the end, if there is one.
+    pub holder: Option<Label>,
+}
+
+/// How often, and with which pause, the virtual address is looked for: keepalived takes it within 4 s.
+const LOOKS: u32 = 30;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Makes every balancer run with its files, and sees that it serves.
+///
+/// A service whose file is in place and which runs with it is left alone. On a failure what was there before is put
+/// back, and the roll-out stops: balancers that were not reached are as they were. A run that was killed at any moment
+/// is mended by the next one.
+pub async fn roll_out<R: Remote>(
+    rendered: &[Rendered],
+    remotes: &BTreeMap<Label, R>,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+) -> Result<Report, Error> {
+    let result = run(rendered, remotes, on_event).await;
+    on_event(match &result {
+        Ok(report) => Event::Finished {
+            reloaded: report.reloaded.len(),
+        },
+        Err(error) => Event::Failed {
+            why: error.to_string(),
+        },
+    });
+    result
+}
+
+async fn run<R: Remote>(
+    rendered: &[Rendered],
+    remotes: &BTreeMap<Label, R>,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+) -> Result<Report, Error> {
+    let mut report = Report::default();
+    let order = order(rendered, remotes).await?;
+    for (i, (rendered, service)) in order.iter().enumerate() {
+        let Some(text) = service.text(rendered) else {
+            continue;
+        };
+        let (node, service) = (rendered.node.clone(), *service);
+        on_event(Event::Started {
+            node: node.clone(),
+            service,
+            index: i + 1,
+            count: order.len(),
+        });
+        let deployment = Deployment {
+            machine: machine(rendered, remotes)?,
+            service,
+            text,
+            ports: &rendered.ports,
+        };
+        if deploy(&deployment, on_event).await? {
+            on_event(Event::Reloaded {
+                node: node.clone(),
+                service,
+            });
+            report.reloaded.push((node, service));
+        } else {
+            on_event(Event::Unchanged {
+                node: node.clone(),
+                service,
+            });
+            report.unchanged.push((node, service));
+        }
+    }
+    report.holder = settle_address(rendered, remotes, on_event).await?;
+    Ok(report)
+}
+
+/// Whether anything had to be done.
+async fn deploy<R: Remote>(
+    deployment: &Deployment<'_, R>,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+) -> Result<bool, Error> {
+    deployment.machine.has(deployment.service.name()).await?;
+    if deployment.is_settled().await? {
+        deployment.tidy().await?;
+        return Ok(false);
+    }
+    match deployment.carry_out().await {
+        Ok(()) => Ok(true),
+        Err(Failure::Before(error) | Failure::Lost(error)) => Err(error),
+        Err(Failure::PutBack(error)) => {
+            on_event(Event::PutBack {
+                node: deployment.machine.node.clone(),
+                service: deployment.service,
+            });
+            Err(error)
+        }
+    }
+}
+
+/// What is done after what: HAProxy everywhere, then keepalived; the holder of the virtual address last each time.
+///
+/// Only a keepalived that does not run yet comes later still: those that run must know it as a peer before it starts,
+/// or it hears nobody and takes the address from its holder. Among several new ones the preferred one starts first.
+async fn order<'a, R: Remote>(
+    rendered: &'a [Rendered],
+    remotes: &BTreeMap<Label, R>,
+) -> Result<Vec<(&'a Rendered, Service)>, Error> {
+    let mut ranked = Vec::new();
+    for balancer in rendered {
+        let machine = machine(balancer, remotes)?;
+        let Some(vrrp) = &balancer.vrrp else {
+            ranked.push(((Service::Haproxy, false, false, 0), balancer));
+            continue;
+        };
+        let holds = machine.holds(vrrp.vip).await?;
+        let new = !machine
+            .ask(&["systemctl", "--quiet", "is-active", "keepalived"])
+            .await?;
+        let preference = if new { -i32::from(vrrp.priority) } else { 0 };
+        ranked.push(((Service::Haproxy, false, holds, 0), balancer));
+        ranked.push(((Service::Keepalived, new, holds, preference), balancer));
+    }
+    ranked.sort_by_key(|(rank, _)| *rank); // stable: else in the order of the file
+    Ok(ranked
+        .into_iter()
+        .map(|(rank, balancer)| (balancer, rank.0))
+        .collect())
+}
+
+/// Waits until a balancer holds the virtual address.
+async fn settle_address<R: Remote>(
+    rendered: &[Rendered],
+    remotes: &BTreeMap<Label, R>,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+) -> Result<Option<Label>, Error> {
+    let Some(vip) = rendered.iter().find_map(|r| r.vrrp.as_ref()).map(|v| v.vip) else {
+        return Ok(None);
+    };
+    for look in 0..LOOKS {
+        if look > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        if let Some(node) = holder(rendered, remotes, vip).await? {
+            on_event(Event::Holds {
+                node: node.clone(),
+                vip,
+            });
+            return Ok(Some(node));
+        }
+    }
+    Err(Error::AddressUnheld {
+        vip,
+        seconds: u64::from(LOOKS) * PAUSE.as_secs_f32().ceil() as u64,
+    })
+}
+
+async fn holder<R: Remote>(
+    rendered: &[Rendered],
+    remotes: &BTreeMap<Label, R>,
+    vip: Ipv4Addr,
+) -> Result<Option<Label>, Error> {
+    for balancer in rendered {
+        if machine(balancer, remotes)?.holds(vip).await? {
+            return Ok(Some(balancer.node.clone()));
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn machine<'a, R>(
+    rendered: &'a Rendered,
+    remotes: &'a BTreeMap<Label, R>,
+) -> Result<Machine<'a, R>, Error> {
+    let node = &rendered.node;
+    match remotes.get(node) {
+        Some(remote) => Ok(Machine { node, remote }),
+        None => Err(Error::NoRemote { node: node.clone() }),
+    }
+}
