@@ -1,6 +1,7 @@
 //! [`Problem`]: one thing in a configuration file that a person should mend.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::Serialize;
 
@@ -23,6 +24,16 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub help: String,
+    /// The bytes of the file's text to mark in an excerpt, all on one line; may be empty.
+    #[serde(skip)]
+    pub span: Range<usize>,
+}
+
+impl Problem {
+    /// Whether it keeps the file from being used.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
 }
 
 /// Whether a problem keeps a file from being used.

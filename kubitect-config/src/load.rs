@@ -1,0 +1,190 @@
+//! Text to [`Cluster`]; reading the text is the crate's only I/O.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::cluster::Cluster;
+use crate::error::Error;
+use crate::problem::{Problem, Severity};
+use crate::report::Report;
+use crate::site::Site;
+use crate::{raw, schema, structure, tree, validate};
+
+/// The largest file that is read, in bytes. A cluster of 10,000 nodes has a sixth of it.
+const MAX_BYTES: usize = 4 << 20;
+
+/// A valid configuration, and what is doubtful in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Doubts, in the order of the file.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads and checks a configuration file; `-` is standard input.
+///
+/// # Errors
+/// The file cannot be read, or has errors: all of them are in [`Error::problems`].
+pub fn load(path: &Path, site: &Site) -> Result<Parsed, Error> {
+    let (file, text) = read(path)?;
+    parse(&text, &file, site)
+}
+
+/// Checks a configuration. `file` names it in problems.
+///
+/// # Errors
+/// It has errors: all of them are in [`Error::problems`].
+pub fn parse(text: &str, file: &str, site: &Site) -> Result<Parsed, Error> {
+    let (cluster, warnings) = check(text, file, &schema::CLUSTER, |raw: &raw::Config, report| {
+        validate::cluster(raw, site, report)
+    })?;
+    Ok(Parsed { cluster, warnings })
+}
+
+impl Site {
+    /// Reads and checks a site file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has errors: all of them are in [`Error::problems`].
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let (file, text) = read(path)?;
+        Self::parse(&text, &file)
+    }
+
+    /// Checks a site file. `file` names it in problems. An empty text is an empty site.
+    ///
+    /// # Errors
+    /// It has errors: all of them are in [`Error::problems`].
+    pub fn parse(text: &str, file: &str) -> Result<Self, Error> {
+        // A file of comments only is as good as none.
+        if let (None, faults) = tree::read(text)
+            && faults.is_empty()
+        {
+            return Ok(Self::default());
+        }
+        check(text, file, &schema::SITE, validate::site).map(|(site, _)| site)
+    }
+}
+
+/// Text → tree → raw → `T`, with all problems of all steps.
+fn check<R: serde::de::DeserializeOwned, T>(
+    text: &str,
+    file: &str,
+    schema: &serde_json::Value,
+    validate: impl Fn(&R, &mut Report) -> Option<T>,
+) -> Result<(T, Vec<Problem>), Error> {
+    if text.len() > MAX_BYTES {
+        return Err(whole(file, "file-too-large", too_large(text.len() as u64)));
+    }
+    let (tree, faults) = tree::read(text);
+    let mut report = Report::new(file, text, tree.as_ref());
+    for fault in faults {
+        report.fault(fault);
+    }
+    let mut result = None;
+    match &tree {
+        Some(tree) => {
+            let value = structure::check(tree, schema, &mut report);
+            match serde_yaml::from_value::<R>(value) {
+                Ok(raw) => result = validate(&raw, &mut report),
+                Err(error) => report.structure_error(error.to_string()),
+            }
+        }
+        None if !report.failed() => report.empty(),
+        None => {}
+    }
+    let failed = report.failed();
+    let problems = report.finish();
+    match result {
+        Some(value) if !failed => Ok((value, problems)),
+        _ => Err(Error::Invalid {
+            file: file.to_owned(),
+            text: text.to_owned(),
+            problems,
+        }),
+    }
+}
+
+/// The file's name for people, and its text.
+fn read(path: &Path) -> Result<(String, String), Error> {
+    let stdin = path == Path::new("-");
+    let file = if stdin {
+        "<stdin>".to_owned()
+    } else {
+        path.display().to_string()
+    };
+    let failed = |source| Error::Read {
+        file: file.clone(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    // One byte more than is allowed tells a file that is too large, whatever it claims to be.
+    let limit = MAX_BYTES as u64 + 1;
+    if stdin {
+        io::stdin()
+            .lock()
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+    } else {
+        let input = File::open(path).map_err(failed)?;
+        let metadata = input.metadata().map_err(failed)?;
+        if metadata.is_file() && metadata.len() > MAX_BYTES as u64 {
+            return Err(whole(&file, "file-too-large", too_large(metadata.len())));
+        }
+        input.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    if bytes.len() > MAX_BYTES {
+        return Err(whole(
+            &file,
+            "file-too-large",
+            too_large(bytes.len() as u64),
+        ));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok((file, text)),
+        Err(error) => {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = good.iter().filter(|&&b| b == b'\n').count() + 1;
+            let message = format!("line {line} is not UTF-8 text");
+            Err(whole(
+                &file,
+                "not-text",
+                (message, "save the file as UTF-8".to_owned()),
+            ))
+        }
+    }
+}
+
+fn too_large(bytes: u64) -> (String, String) {
+    (
+        format!(
+            "the file is {:.1} MiB long; at most {} MiB are read",
+            bytes as f64 / f64::from(1 << 20),
+            MAX_BYTES >> 20
+        ),
+        "check that this is the right file: a cluster of 10,000 nodes needs less than 1 MiB"
+            .to_owned(),
+    )
+}
+
+/// A problem of a file as a whole.
+fn whole(file: &str, code: &'static str, (message, help): (String, String)) -> Error {
+    Error::Invalid {
+        file: file.to_owned(),
+        text: String::new(),
+        problems: vec![Problem {
+            file: file.to_owned(),
+            line: 1,
+            column: 1,
+            path: String::new(),
+            severity: Severity::Error,
+            code,
+            message,
+            help,
+            span: 0..0,
+        }],
+    }
+}

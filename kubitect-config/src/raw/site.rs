@@ -1,0 +1,56 @@
+//! The site file.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::cluster::VirtType;
+
+/// What is true of this machine rather than of a cluster: `site.yaml` in Kubitect's home. All of it may be left out.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(title = "Kubitect site")]
+pub(crate) struct Site {
+    /// What guests run on, for hosts that do not say.
+    #[schemars(extend("default" = "auto"))]
+    pub virt_type: Option<VirtType>,
+    /// Images by distro (`ubuntu22`, or `ubuntu` for the same), instead of the built-in ones.
+    pub images: BTreeMap<String, SiteImage>,
+    /// Kubespray on this site.
+    pub kubespray: SiteKubespray,
+    /// Where Python packages come from.
+    pub pip: SitePip,
+}
+
+/// An image of the site.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct SiteImage {
+    /// An absolute path on this machine or an http(s) address.
+    #[schemars(required)]
+    pub source: Option<String>,
+    /// What it must hash to: `sha256:<digits>`, `sha512:<digits>`, or the http(s) address of a list of digests.
+    /// Default: it is not checked.
+    pub checksum: Option<String>,
+}
+
+/// Kubespray on this site.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct SiteKubespray {
+    /// A mirror: git URL or absolute path. A cluster file's `url` wins.
+    pub url: Option<String>,
+    /// The Python interpreter for Kubespray, an absolute path. Default: chosen by the release's table.
+    pub python: Option<String>,
+}
+
+/// Where Python packages come from.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct SitePip {
+    /// An index instead of PyPI, as pip's `--index-url`.
+    pub index_url: Option<String>,
+    /// A folder (absolute) or http(s) page of wheels, as pip's `--find-links`.
+    pub find_links: Option<String>,
+}

@@ -1,0 +1,139 @@
+//! Section `cluster.nodes.loadBalancer`, and how many machines of each role there may be.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use sha2::Digest;
+
+use super::network;
+use super::root::key;
+use crate::cluster::{Balancing, Network, Node, Role};
+use crate::raw;
+use crate::report::{At, Report};
+use crate::value::Label;
+
+/// More balancers than this share no VIP sensibly.
+const MAX_BALANCERS: usize = 100;
+
+pub(super) fn balancing(
+    raw: &raw::Nodes,
+    cluster: Option<&Label>,
+    network: Option<&Network>,
+    nodes: &[Node],
+    at_nodes: &At,
+    report: &mut Report,
+) -> Option<Balancing> {
+    let at = &at_nodes.key(key(Role::LoadBalancer));
+    let balancer = &raw.load_balancer;
+    counts(raw, at_nodes, at, report);
+    priorities(balancer, at, report);
+    let vip = match &balancer.vip {
+        Some(text) => vip(text, network, nodes, at, report),
+        None => {
+            if balancer.instances.len() > 1 {
+                report.missing(
+                    &at.key("vip"),
+                    "several balancers share one address: give a free one of the network's range",
+                );
+            }
+            None
+        }
+    };
+    Some(Balancing {
+        vip,
+        virtual_router_id: match balancer.virtual_router_id {
+            Some(id) => id,
+            None => derived_router_id(cluster?),
+        },
+        forward_ports: Vec::new(),
+    })
+}
+
+/// 1 to 255, always the same for a name: clusters on one network should not share it.
+fn derived_router_id(cluster: &Label) -> u8 {
+    sha2::Sha256::digest(cluster.as_str().as_bytes())[0] % 255 + 1
+}
+
+fn counts(raw: &raw::Nodes, at_nodes: &At, at: &At, report: &mut Report) {
+    let at_master = at_nodes.key("master");
+    let at_masters = at_master.key("instances");
+    let masters = raw.master.instances.len();
+    if masters == 0 {
+        report.error(
+            &at_masters,
+            "masters-missing",
+            "there is no master",
+            "give `cluster.nodes.master.instances` at least one item, as `- id: 1`",
+        );
+    } else if masters % 2 == 0 {
+        report.error(
+            &at_masters,
+            "masters-even",
+            format!("there are {masters} masters, but their number must be odd"),
+            format!(
+                "use {} or {}: an even number survives no more failures than one less",
+                masters - 1,
+                masters + 1
+            ),
+        );
+    }
+    let balancers = raw.load_balancer.instances.len();
+    if masters > 1 && balancers == 0 {
+        report.error(
+            &at.key("instances"),
+            "balancer-missing",
+            format!("{masters} masters need a load balancer in front of them"),
+            "give `cluster.nodes.loadBalancer.instances` at least one item, as `- id: 1`",
+        );
+    }
+    if balancers > MAX_BALANCERS {
+        report.error(
+            &at.key("instances"),
+            "balancers-many",
+            format!("there are {balancers} balancers; at most {MAX_BALANCERS} are possible"),
+            "two or three are enough: one works, the others stand by",
+        );
+    }
+}
+
+fn priorities(raw: &raw::LoadBalancer, at: &At, report: &mut Report) {
+    let at = at.key("instances");
+    let mut seen = HashMap::new();
+    for (index, instance) in raw.instances.iter().enumerate() {
+        let Some(priority) = instance.priority else {
+            continue;
+        };
+        if let Some(first) = seen.insert(priority, index) {
+            report.warning(
+                &at.index(index).key("priority"),
+                "priority-duplicate",
+                format!("{priority} is already the priority of instances[{first}]"),
+                "give each balancer a priority of its own, or leave them out; else the higher address decides",
+            );
+        }
+    }
+}
+
+fn vip(
+    text: &str,
+    network: Option<&Network>,
+    nodes: &[Node],
+    at: &At,
+    report: &mut Report,
+) -> Option<Ipv4Addr> {
+    let at = at.key("vip");
+    let vip = network::machine_address(text, network, &at, report)?;
+    if let Some(node) = nodes.iter().find(|node| node.ip == Some(vip)) {
+        report.error(
+            &at,
+            "address-duplicate",
+            format!(
+                "{vip} is already the address of `{}` (cluster.nodes.{})",
+                node.name,
+                key(node.role)
+            ),
+            "the VIP moves between balancers: give it an address that no machine has",
+        );
+    }
+    Some(vip)
+}

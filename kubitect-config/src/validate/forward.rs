@@ -1,0 +1,87 @@
+//! `cluster.nodes.loadBalancer.forwardPorts`.
+
+use std::collections::HashMap;
+
+use super::host::name;
+use crate::cluster::{API_PORT, ForwardPort, Target};
+use crate::raw;
+use crate::report::{At, Report};
+
+/// Ports that a balancer listens on for itself.
+const RESERVED: [(u16, &str); 3] = [
+    (API_PORT, "the Kubernetes API"),
+    (22, "SSH"),
+    (8404, "its own monitoring"),
+];
+
+pub(super) fn ports(raw: &raw::Nodes, at: &At, report: &mut Report) -> Vec<ForwardPort> {
+    let balancer = &raw.load_balancer;
+    if !balancer.forward_ports.is_empty() && balancer.instances.is_empty() {
+        report.warning(
+            at,
+            "forward-ports-unused",
+            "ports are forwarded by load balancers, but there is none",
+            "add a balancer to `cluster.nodes.loadBalancer.instances`, or remove the ports",
+        );
+    }
+    let mut names = HashMap::new();
+    let mut ports = HashMap::new();
+    let mut result = Vec::new();
+    for (index, raw_port) in balancer.forward_ports.iter().enumerate() {
+        let at = at.index(index);
+        let name = name(
+            raw_port.name.as_deref(),
+            &at.key("name"),
+            "port-name",
+            report,
+        );
+        if let Some(name) = &name
+            && let Some(first) = names.insert(name.clone(), index)
+        {
+            report.error(
+                &at.key("name"),
+                "port-name-duplicate",
+                format!("`{name}` is already the name of forwardPorts[{first}]"),
+                "give each forwarded port a name of its own",
+            );
+        }
+        let Some(port) = raw_port.port else {
+            report.missing(&at.key("port"), "give the balancer's port, 1 to 65535");
+            continue;
+        };
+        if let Some((_, what)) = RESERVED.iter().find(|(reserved, _)| *reserved == port) {
+            report.error(
+                &at.key("port"),
+                "port-reserved",
+                format!("the balancer uses port {port} for {what}"),
+                "forward another port",
+            );
+        }
+        if let Some(first) = ports.insert(port, index) {
+            report.error(
+                &at.key("port"),
+                "port-duplicate",
+                format!("port {port} is already forwarded by forwardPorts[{first}]"),
+                "forward each port once",
+            );
+        }
+        let target = raw_port.target.unwrap_or(Target::Workers);
+        if target == Target::Workers && raw.worker.instances.is_empty() {
+            report.warning(
+                &at.key("target"),
+                "port-target-empty",
+                "there are no workers that could receive this port",
+                "use `target: masters`, which carry the workload here",
+            );
+        }
+        if let Some(name) = name {
+            result.push(ForwardPort {
+                name,
+                port,
+                target_port: raw_port.target_port.unwrap_or(port),
+                target,
+            });
+        }
+    }
+    result
+}

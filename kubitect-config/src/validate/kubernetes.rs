@@ -1,0 +1,269 @@
+//! Sections `kubernetes` and `addons`: what fits the Kubespray release.
+
+use super::words;
+use crate::cluster::{Addons, Kubernetes, Kubespray, Rook};
+use crate::release::{self, Release};
+use crate::report::{At, Report, nearest, quote};
+use crate::site::Site;
+use crate::value::Version;
+use crate::{defaults, raw};
+
+/// The facts that count for a Kubespray release: its own, or those of the newest known one if it is newer.
+pub(super) fn release(version: &Version) -> Option<&'static Release> {
+    release::find(version).or_else(|| release::all().last().filter(|newest| newest.tag < *version))
+}
+
+pub(super) fn kubernetes(
+    raw: &raw::Kubernetes,
+    site: &Site,
+    at: &At,
+    report: &mut Report,
+) -> Option<Kubernetes> {
+    let version = version(raw, at, report);
+    let at_kubespray = at.key("kubespray");
+    let kubespray = match &raw.kubespray.version {
+        Some(text) => report
+            .parse(&at_kubespray.key("version"), "version", text)
+            .and_then(|wanted| fitting(wanted, version.as_ref(), at, report)),
+        None => version
+            .as_ref()
+            .and_then(|version| newest(version, at, report)),
+    };
+    let release = kubespray.as_ref().and_then(release);
+    let mut choice =
+        |key: &str, value: Option<&str>, default: &str, allowed: fn(&Release) -> &[String]| {
+            let value = value.unwrap_or(default);
+            if let Some(release) = release {
+                choice(value, allowed(release), release, &at.key(key), report);
+            }
+            value.to_owned()
+        };
+    let network_plugin = choice(
+        "networkPlugin",
+        raw.network_plugin.as_deref(),
+        defaults::NETWORK_PLUGIN,
+        |release| &release.network_plugins,
+    );
+    let dns_mode = choice(
+        "dnsMode",
+        raw.dns_mode.as_deref(),
+        defaults::DNS_MODE,
+        |release| &release.dns_modes,
+    );
+    // `kubespray` is what files of other programs say for "set up by Kubespray", which is the only way here.
+    let manager = raw
+        .manager
+        .as_deref()
+        .filter(|manager| *manager != "kubespray");
+    let container_manager = choice("manager", manager, defaults::CONTAINER_MANAGER, |release| {
+        &release.container_managers
+    });
+    if let Some(url) = &raw.kubespray.url {
+        report.checked(
+            &at_kubespray.key("url"),
+            "repository",
+            url,
+            words::repository,
+        );
+    }
+    let url = raw.kubespray.url.as_ref().or(site.kubespray.url.as_ref());
+    let other = &raw.other;
+    Some(Kubernetes {
+        version: version?,
+        network_plugin,
+        dns_mode,
+        container_manager,
+        kubespray: Kubespray {
+            version: kubespray?,
+            url: url
+                .map_or(defaults::KUBESPRAY_URL, String::as_str)
+                .to_owned(),
+            python: site.kubespray.python.clone(),
+            pip: site.pip.clone(),
+        },
+        auto_renew_certificates: other.auto_renew_certificates.unwrap_or(false),
+        merge_kubeconfig: other
+            .merge_kubeconfig
+            .or(other.copy_kubeconfig)
+            .unwrap_or(false),
+    })
+}
+
+fn version(raw: &raw::Kubernetes, at: &At, report: &mut Report) -> Option<Version> {
+    let at = at.key("version");
+    match &raw.version {
+        Some(text) => report.parse(&at, "version", text),
+        None => {
+            let version = defaults::KUBERNETES_VERSION;
+            report.warning(
+                &at,
+                "version-missing",
+                format!("no Kubernetes version is given; {version} is taken"),
+                format!(
+                    "write `version: {version}`, so that another Kubitect does not take another one"
+                ),
+            );
+            version.parse().ok()
+        }
+    }
+}
+
+/// The wanted Kubespray release, if it supports the Kubernetes version.
+fn fitting(
+    wanted: Version,
+    kubernetes: Option<&Version>,
+    at: &At,
+    report: &mut Report,
+) -> Option<Version> {
+    let at_kubespray = at.key("kubespray");
+    let at_version = at_kubespray.key("version");
+    let newest = release::all().last()?;
+    if wanted > newest.tag {
+        report.warning(
+            &at_version,
+            "kubespray-newer",
+            format!(
+                "Kubespray {wanted} is newer than {}, the newest that is known here",
+                newest.tag
+            ),
+            format!(
+                "it is treated as {}; update Kubitect if it fails",
+                newest.tag
+            ),
+        );
+        return Some(wanted);
+    }
+    let Some(release) = release::find(&wanted) else {
+        let fit = kubernetes.map(fitting_releases).unwrap_or_default();
+        report.error(
+            &at_version,
+            "kubespray-unknown",
+            format!("Kubespray {wanted} is not known"),
+            format!("{fit}known are {}", tags(release::all().iter())),
+        );
+        return None;
+    };
+    let Some(kubernetes) = kubernetes else {
+        return Some(wanted);
+    };
+    if !release.supports(kubernetes) {
+        let supported: Vec<String> = release
+            .kubernetes
+            .iter()
+            .map(|(minor, [low, high])| format!("v{minor}.{low} to v{minor}.{high}"))
+            .collect();
+        report.error(
+            &at_version,
+            "kubespray-pair",
+            format!("Kubespray {wanted} cannot set up Kubernetes {kubernetes}"),
+            format!(
+                "{}Kubespray {wanted} supports {}",
+                fitting_releases(kubernetes),
+                supported.join(", ")
+            ),
+        );
+    }
+    Some(wanted)
+}
+
+/// The newest release that supports the Kubernetes version.
+fn newest(kubernetes: &Version, at: &At, report: &mut Report) -> Option<Version> {
+    let newest = release::supporting(kubernetes).last();
+    if newest.is_none() {
+        let minors: std::collections::BTreeSet<(u64, u64)> = release::all()
+            .iter()
+            .flat_map(|release| release.kubernetes.keys())
+            .filter_map(|minor| format!("{minor}.0").parse::<Version>().ok())
+            .map(|version| version.minor())
+            .collect();
+        let range = minors
+            .first()
+            .zip(minors.last())
+            .map_or_else(String::new, |(low, high)| {
+                format!(
+                    "; supported are v{}.{} to v{}.{}",
+                    low.0, low.1, high.0, high.1
+                )
+            });
+        let highest = release::all()
+            .iter()
+            .filter_map(|release| {
+                let (major, minor) = kubernetes.minor();
+                release.kubernetes.get(&format!("{major}.{minor}"))
+            })
+            .map(|[_, high]| *high)
+            .max();
+        let help = match highest {
+            Some(high) => format!(
+                "use v{}.{}.{high} or lower of this minor{range}",
+                kubernetes.minor().0,
+                kubernetes.minor().1
+            ),
+            None => format!("use another version{range}"),
+        };
+        report.error(
+            &at.key("version"),
+            "kubernetes-unsupported",
+            format!("no known Kubespray release can set up Kubernetes {kubernetes}"),
+            help,
+        );
+    }
+    newest.map(|release| release.tag.clone())
+}
+
+/// "use Kubespray …; ", or nothing where none fits.
+fn fitting_releases(kubernetes: &Version) -> String {
+    let fit = tags(release::supporting(kubernetes));
+    if fit.is_empty() {
+        format!("no known Kubespray release supports {kubernetes}; ")
+    } else {
+        format!("for {kubernetes} use Kubespray {fit}; ")
+    }
+}
+
+fn tags(releases: impl Iterator<Item = &'static Release>) -> String {
+    releases
+        .map(|release| release.tag.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn choice(value: &str, allowed: &[String], release: &Release, at: &At, report: &mut Report) {
+    if allowed.iter().any(|one| one == value) {
+        return;
+    }
+    let guess = nearest(value, allowed.iter().map(String::as_str))
+        .map(|guess| format!("did you mean `{guess}`? "))
+        .unwrap_or_default();
+    report.error(
+        at,
+        "not-in-release",
+        format!("Kubespray {} does not know {}", release.tag, quote(value)),
+        format!("{guess}Possible: {}", allowed.join(", ")),
+    );
+}
+
+pub(super) fn addons(raw: &raw::Addons, at: &At, report: &mut Report) -> Addons {
+    let at = at.key("rook");
+    let raw::Rook {
+        enabled,
+        version,
+        node_selector,
+    } = &raw.rook;
+    let version = version
+        .as_deref()
+        .and_then(|text| report.parse(&at.key("version"), "version", text));
+    let at_selector = at.key("nodeSelector");
+    for (key, value) in node_selector {
+        let at = at_selector.key(key);
+        report.checked(&at, "label", key, words::label_key);
+        report.checked(&at, "label", value, words::label_value);
+    }
+    Addons {
+        kubespray: raw.kubespray.clone(),
+        rook: enabled.unwrap_or(false).then(|| Rook {
+            version,
+            node_selector: node_selector.clone(),
+        }),
+    }
+}

@@ -1,0 +1,15 @@
+//! Raw to checked: every rule that the schema cannot say, each problem reported, nothing given up early.
+
+mod balancer;
+mod forward;
+mod host;
+mod kubernetes;
+mod network;
+mod node;
+mod root;
+mod site;
+mod template;
+mod words;
+
+pub(crate) use root::cluster;
+pub(crate) use site::site;

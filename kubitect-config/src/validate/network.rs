@@ -1,0 +1,163 @@
+//! Section `cluster.network`, and the rule for addresses in it.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::words;
+use crate::cluster::{Network, NetworkMode};
+use crate::raw;
+use crate::report::{At, Report, quote};
+
+pub(super) fn network(raw: &raw::Network, at: &At, report: &mut Report) -> Option<Network> {
+    if raw.mode.is_none() {
+        report.missing(&at.key("mode"), "use one of nat, route, bridge");
+    }
+    let bridge = bridge(raw, at, report);
+    let cidr = cidr(raw, at, report);
+    let gateway = cidr.and_then(|cidr| gateway(raw, cidr, at, report));
+    Some(Network {
+        mode: raw.mode?,
+        cidr: cidr?,
+        gateway: gateway?,
+        bridge: bridge?,
+    })
+}
+
+fn bridge(raw: &raw::Network, at: &At, report: &mut Report) -> Option<Option<String>> {
+    let at = at.key("bridge");
+    match (&raw.bridge, raw.mode) {
+        (Some(bridge), _) => {
+            report.checked(&at, "bridge", bridge, words::interface)?;
+            Some(Some(bridge.clone()))
+        }
+        (None, Some(NetworkMode::Bridge)) => {
+            report.missing(
+                &at,
+                "mode `bridge` needs the name of a bridge that the host has, as `bridge: br0`",
+            );
+            None
+        }
+        (None, _) => Some(None),
+    }
+}
+
+fn cidr(raw: &raw::Network, at: &At, report: &mut Report) -> Option<Ipv4Net> {
+    let at = at.key("cidr");
+    let Some(text) = &raw.cidr else {
+        report.missing(&at, "give the network a range, as `cidr: 192.168.113.0/24`");
+        return None;
+    };
+    let Ok(cidr) = text.parse::<Ipv4Net>() else {
+        report.error(
+            &at,
+            "cidr",
+            format!("{} is not a range of IPv4 addresses", quote(text)),
+            "write it as 192.168.113.0/24",
+        );
+        return None;
+    };
+    if cidr.addr() != cidr.network() {
+        report.error(
+            &at,
+            "cidr",
+            format!("{text} is an address inside of a range, not the range"),
+            format!("write {}", cidr.trunc()),
+        );
+        return None;
+    }
+    if !(8..=29).contains(&cidr.prefix_len()) {
+        report.error(
+            &at,
+            "cidr",
+            format!(
+                "a /{} is not a useful size for a cluster's network",
+                cidr.prefix_len()
+            ),
+            "use a prefix from /8 to /29; /24 holds 253 machines",
+        );
+        return None;
+    }
+    let first = cidr.addr().octets()[0];
+    if first == 0 || first == 127 || first >= 224 {
+        report.error(
+            &at,
+            "cidr",
+            format!("{text} is reserved, machines cannot have its addresses"),
+            "use a private range: inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
+        );
+        return None;
+    }
+    Some(cidr)
+}
+
+fn gateway(raw: &raw::Network, cidr: Ipv4Net, at: &At, report: &mut Report) -> Option<Ipv4Addr> {
+    let Some(text) = &raw.gateway else {
+        return Some(Ipv4Addr::from(u32::from(cidr.network()) + 1));
+    };
+    let at = at.key("gateway");
+    let gateway = ipv4(text, &at, report)?;
+    in_range(gateway, cidr, &at, report)?;
+    Some(gateway)
+}
+
+/// An IPv4 address.
+pub(super) fn ipv4(text: &str, at: &At, report: &mut Report) -> Option<Ipv4Addr> {
+    let address = text.parse().ok();
+    if address.is_none() {
+        report.error(
+            at,
+            "address",
+            format!("{} is not an IPv4 address", quote(text)),
+            "write four numbers from 0 to 255, as 192.168.113.10",
+        );
+    }
+    address
+}
+
+/// An address that a machine of the network can have.
+pub(super) fn machine_address(
+    text: &str,
+    network: Option<&Network>,
+    at: &At,
+    report: &mut Report,
+) -> Option<Ipv4Addr> {
+    let address = ipv4(text, at, report)?;
+    let Some(network) = network else {
+        return Some(address);
+    };
+    in_range(address, network.cidr, at, report)?;
+    if address == network.gateway {
+        report.error(
+            at,
+            "address-gateway",
+            format!("{address} is the gateway's address"),
+            "use another address of the range",
+        );
+        return None;
+    }
+    Some(address)
+}
+
+fn in_range(address: Ipv4Addr, cidr: Ipv4Net, at: &At, report: &mut Report) -> Option<()> {
+    let (first, last) = (
+        u32::from(cidr.network()) + 1,
+        u32::from(cidr.broadcast()) - 1,
+    );
+    let help = format!(
+        "use an address from {} to {}",
+        Ipv4Addr::from(first),
+        Ipv4Addr::from(last)
+    );
+    let message = if !cidr.contains(&address) {
+        format!("{address} lies outside of {cidr}")
+    } else if address == cidr.network() {
+        format!("{address} is the address of the network itself")
+    } else if address == cidr.broadcast() {
+        format!("{address} is the broadcast address of {cidr}")
+    } else {
+        return Some(());
+    };
+    report.error(at, "address-range", message, help);
+    None
+}

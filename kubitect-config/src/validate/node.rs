@@ -1,0 +1,530 @@
+//! Section `cluster.nodes`: every machine, and that no two of them clash.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use super::root::key;
+use super::{network, words};
+use crate::cluster::{DataDisk, DiskPool, Network, Node, Role, Taint};
+use crate::defaults;
+use crate::raw::{self, Size, Texts};
+use crate::report::{At, Report, nearest, quote};
+use crate::value::{GiB, Label, Mac};
+
+/// What machines refer to.
+pub(super) struct Context<'a> {
+    pub cluster: Option<&'a Label>,
+    pub network: Option<&'a Network>,
+    pub hosts: &'a [raw::Host],
+    /// Kubespray's least memory of a master and of a worker, in MiB.
+    pub memory_mb: Option<[u64; 2]>,
+}
+
+/// What the operating system keeps of a machine's memory before Kubespray sees it, in MiB (measured at 2 GiB).
+const MEMORY_OVERHEAD: u64 = 70;
+
+const DISK_NAMES: &str =
+    "give each data disk of a machine a name of its own; the role's default disks count";
+
+/// A machine as any role writes it.
+struct Machine<'a> {
+    role: Role,
+    id: Option<&'a str>,
+    host: Option<&'a str>,
+    ip: Option<&'a str>,
+    mac: Option<&'a str>,
+    size: Size,
+    data_disks: &'a [raw::DataDisk],
+    labels: &'a Texts,
+    taints: &'a [String],
+    priority: Option<u8>,
+}
+
+/// What a role's machines have in common, already checked.
+struct Group<'a> {
+    size: Size,
+    disks: Vec<(usize, DataDisk, &'a raw::DataDisk)>,
+    at_disks: At<'a>,
+    labels: &'a Texts,
+    taints: Vec<Taint>,
+}
+
+/// What machines have claimed so far, and the path of who did.
+#[derive(Default)]
+struct Claims {
+    ids: HashMap<(Role, String), usize>,
+    ips: HashMap<Ipv4Addr, (Role, usize)>,
+    macs: HashMap<Mac, (Role, usize)>,
+    /// What has been reported of default disks.
+    faults: HashSet<(Role, usize, String)>,
+}
+
+/// All machines that are valid in themselves: balancers, masters, workers.
+pub(super) fn nodes(
+    raw: &raw::Nodes,
+    context: &Context,
+    at: &At,
+    report: &mut Report,
+) -> Vec<Node> {
+    let mut claims = Claims::default();
+    let mut nodes = Vec::new();
+    let (no_labels, balancer) = (Texts::new(), &raw.load_balancer);
+
+    let group = Group {
+        size: Size {
+            cpu: balancer.default.cpu,
+            ram: balancer.default.ram,
+            main_disk_size: balancer.default.main_disk_size,
+        },
+        disks: Vec::new(),
+        at_disks: At::Root,
+        labels: &no_labels,
+        taints: Vec::new(),
+    };
+    let at_role = at.key(key(Role::LoadBalancer));
+    let at_instances = at_role.key("instances");
+    let priorities = priorities(&balancer.instances);
+    for (index, instance) in balancer.instances.iter().enumerate() {
+        let machine = Machine {
+            role: Role::LoadBalancer,
+            id: instance.id.as_deref(),
+            host: instance.host.as_deref(),
+            ip: instance.ip.as_deref(),
+            mac: instance.mac.as_deref(),
+            size: Size {
+                cpu: instance.cpu,
+                ram: instance.ram,
+                main_disk_size: instance.main_disk_size,
+            },
+            data_disks: &[],
+            labels: &no_labels,
+            taints: &[],
+            priority: Some(priorities[index]),
+        };
+        nodes.extend(node(
+            &machine,
+            &group,
+            index,
+            context,
+            &at_instances,
+            &mut claims,
+            report,
+        ));
+    }
+
+    for (role, raw) in [(Role::Master, &raw.master), (Role::Worker, &raw.worker)] {
+        let at_role = at.key(key(role));
+        let at_default = at_role.key("default");
+        let group = defaults_of(&raw.default, &at_default, report);
+        let at_instances = at_role.key("instances");
+        for (index, instance) in raw.instances.iter().enumerate() {
+            let machine = Machine {
+                role,
+                id: instance.id.as_deref(),
+                host: instance.host.as_deref(),
+                ip: instance.ip.as_deref(),
+                mac: instance.mac.as_deref(),
+                size: Size {
+                    cpu: instance.cpu,
+                    ram: instance.ram,
+                    main_disk_size: instance.main_disk_size,
+                },
+                data_disks: &instance.data_disks,
+                labels: &instance.labels,
+                taints: &instance.taints,
+                priority: None,
+            };
+            nodes.extend(node(
+                &machine,
+                &group,
+                index,
+                context,
+                &at_instances,
+                &mut claims,
+                report,
+            ));
+        }
+    }
+    nodes
+}
+
+fn defaults_of<'a>(raw: &'a raw::NodeDefault, at: &'a At<'a>, report: &mut Report) -> Group<'a> {
+    let at_disks = at.key("dataDisks");
+    let mut disks = Vec::new();
+    for (index, raw) in raw.data_disks.iter().enumerate() {
+        if let Some(disk) = disk(raw, &at_disks.index(index), report) {
+            disks.push((index, disk, raw));
+        }
+    }
+    check_labels(&raw.labels, &at.key("labels"), report);
+    Group {
+        size: Size {
+            cpu: raw.cpu,
+            ram: raw.ram,
+            main_disk_size: raw.main_disk_size,
+        },
+        disks,
+        at_disks,
+        labels: &raw.labels,
+        taints: taints(&raw.taints, &at.key("taints"), report),
+    }
+}
+
+fn node(
+    machine: &Machine,
+    group: &Group,
+    index: usize,
+    context: &Context,
+    at_instances: &At,
+    claims: &mut Claims,
+    report: &mut Report,
+) -> Option<Node> {
+    let at = &at_instances.index(index);
+    let role = machine.role;
+    let id = id(machine, index, at, claims, report);
+    let name = id
+        .as_ref()
+        .and_then(|id| name(role, id, context, at, report));
+    let host = host(machine.host, context, at, report);
+    let ip = match machine.ip {
+        Some(text) => ip(text, role, index, context, at, claims, report),
+        None => None,
+    };
+    let mac = mac(machine.mac, name.as_ref(), role, index, at, claims, report);
+    let ram = ram(machine, group, context, at, report);
+    let data_disks = data_disks(machine, group, host, at, claims, report);
+    check_labels(machine.labels, &at.key("labels"), report);
+    let own_taints = taints(machine.taints, &at.key("taints"), report);
+    let cpu = machine.size.cpu.or(group.size.cpu).unwrap_or(defaults::CPU);
+    let main_disk = machine.size.main_disk_size.or(group.size.main_disk_size);
+
+    let mut labels = group.labels.clone();
+    labels.extend(
+        machine
+            .labels
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
+    Some(Node {
+        role,
+        id: id?,
+        name: name?,
+        host: host?.name.as_deref()?.parse().ok()?,
+        ip,
+        mac: mac?,
+        cpu,
+        ram,
+        main_disk: GiB(main_disk.unwrap_or(defaults::MAIN_DISK_SIZE)),
+        data_disks,
+        labels,
+        taints: merged_taints(&group.taints, own_taints),
+        priority: machine.priority,
+    })
+}
+
+fn id(
+    machine: &Machine,
+    index: usize,
+    at: &At,
+    claims: &mut Claims,
+    report: &mut Report,
+) -> Option<Label> {
+    let at = at.key("id");
+    let Some(text) = machine.id else {
+        report.missing(
+            &at,
+            "give each instance an `id` of its own: a number or a name",
+        );
+        return None;
+    };
+    let id: Label = report.parse(&at, "id", text)?;
+    if let Some(first) = claims.ids.insert((machine.role, text.to_owned()), index) {
+        report.error(
+            &at,
+            "id-duplicate",
+            format!("{} is already the id of instances[{first}]", quote(text)),
+            "give each instance of a role an id of its own",
+        );
+    }
+    Some(id)
+}
+
+fn name(role: Role, id: &Label, context: &Context, at: &At, report: &mut Report) -> Option<Label> {
+    let text = format!("{}-{}-{id}", context.cluster?, role.infix());
+    let name = text.parse().ok();
+    if name.is_none() {
+        report.error(
+            &at.key("id"),
+            "name-too-long",
+            format!(
+                "the machine's name `{text}` has {} characters; a host name has at most 63",
+                text.len()
+            ),
+            "shorten the cluster's name or the id",
+        );
+    }
+    name
+}
+
+/// The host that carries the machine: the named one, else the default one, else the first.
+fn host<'a>(
+    wanted: Option<&str>,
+    context: &Context<'a>,
+    at: &At,
+    report: &mut Report,
+) -> Option<&'a raw::Host> {
+    let Some(wanted) = wanted else {
+        let default = context.hosts.iter().find(|host| host.default == Some(true));
+        return default.or(context.hosts.first());
+    };
+    let names = || context.hosts.iter().filter_map(|host| host.name.as_deref());
+    let found = context
+        .hosts
+        .iter()
+        .find(|host| host.name.as_deref() == Some(wanted));
+    if found.is_none() {
+        let help = match nearest(wanted, names()) {
+            Some(guess) => format!("did you mean `{guess}`?"),
+            None => format!("use one of: {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        report.error(
+            &at.key("host"),
+            "host-unknown",
+            format!("there is no host {}", quote(wanted)),
+            help,
+        );
+    }
+    found
+}
+
+fn ip(
+    text: &str,
+    role: Role,
+    index: usize,
+    context: &Context,
+    at: &At,
+    claims: &mut Claims,
+    report: &mut Report,
+) -> Option<Ipv4Addr> {
+    let at = at.key("ip");
+    let address = network::machine_address(text, context.network, &at, report)?;
+    if let Some((role, index)) = claims.ips.insert(address, (role, index)) {
+        report.error(
+            &at,
+            "address-duplicate",
+            format!(
+                "{address} is already the address of cluster.nodes.{}.instances[{index}]",
+                key(role)
+            ),
+            "give each machine an address of its own",
+        );
+    }
+    Some(address)
+}
+
+fn mac(
+    text: Option<&str>,
+    name: Option<&Label>,
+    role: Role,
+    index: usize,
+    at: &At,
+    claims: &mut Claims,
+    report: &mut Report,
+) -> Option<Mac> {
+    let at_mac = at.key("mac");
+    let mac = match text {
+        Some(text) => report.parse(&at_mac, "mac", text)?,
+        None => Mac::derived(name?.as_str()),
+    };
+    if let Some((role, index)) = claims.macs.insert(mac, (role, index)) {
+        report.error(
+            &at_mac,
+            "mac-duplicate",
+            format!(
+                "{mac} is already the Ethernet address of cluster.nodes.{}.instances[{index}]",
+                key(role)
+            ),
+            match text {
+                Some(_) => "give each machine a `mac` of its own, or leave it out",
+                None => {
+                    "by chance both names lead to the same address: give one of the two a `mac`"
+                }
+            },
+        );
+    }
+    Some(mac)
+}
+
+fn ram(machine: &Machine, group: &Group, context: &Context, at: &At, report: &mut Report) -> GiB {
+    let ram = GiB(machine.size.ram.or(group.size.ram).unwrap_or(defaults::RAM));
+    let least = match (machine.role, context.memory_mb) {
+        (Role::Master, Some([master, _])) => master,
+        (Role::Worker, Some([_, worker])) => worker,
+        _ => return ram,
+    };
+    if ram.mib() < least + MEMORY_OVERHEAD {
+        report.error(
+            &at.key("ram"),
+            "memory",
+            format!(
+                "{ram} is too little: Kubespray refuses machines of this role below {least} MiB"
+            ),
+            format!(
+                "use at least {} GiB",
+                (least + MEMORY_OVERHEAD).div_ceil(1024)
+            ),
+        );
+    }
+    ram
+}
+
+/// A disk's own values; whether its pool exists depends on the host.
+fn disk(raw: &raw::DataDisk, at: &At, report: &mut Report) -> Option<DataDisk> {
+    let name = super::host::name(raw.name.as_deref(), &at.key("name"), "disk-name", report);
+    let pool = match raw.pool.as_deref() {
+        None | Some(defaults::DATA_DISK_POOL) => Some(DiskPool::Main),
+        Some(pool) => report
+            .parse(&at.key("pool"), "pool-name", pool)
+            .map(DiskPool::Data),
+    };
+    if raw.size.is_none() {
+        report.missing(&at.key("size"), "give the disk a `size` in GiB");
+    }
+    Some(DataDisk {
+        name: name?,
+        pool: pool?,
+        size: GiB(raw.size?),
+    })
+}
+
+/// The role's disks, then the machine's own, with names of their own, in pools that the host has.
+fn data_disks(
+    machine: &Machine,
+    group: &Group,
+    host: Option<&raw::Host>,
+    at: &At,
+    claims: &mut Claims,
+    report: &mut Report,
+) -> Vec<DataDisk> {
+    let mut names = HashSet::new();
+    let mut disks = Vec::new();
+    let at_disks = at.key("dataDisks");
+    for (index, disk, raw) in &group.disks {
+        let fault = if !names.insert(disk.name.clone()) {
+            let message = format!("there is a default data disk `{}` already", disk.name);
+            Some(("name", "disk-duplicate", message, DISK_NAMES.to_owned()))
+        } else {
+            missing_pool(raw, host)
+                .map(|message| ("pool", "pool-unknown", message, pool_help(host)))
+        };
+        // What is wrong with a default disk is reported once, where it is written, and not for every machine.
+        if let Some((key, code, message, help)) = fault
+            && claims
+                .faults
+                .insert((machine.role, *index, message.clone()))
+        {
+            report.error(&group.at_disks.index(*index).key(key), code, message, help);
+        }
+        disks.push(disk.clone());
+    }
+    for (index, raw) in machine.data_disks.iter().enumerate() {
+        let at = at_disks.index(index);
+        let Some(disk) = disk(raw, &at, report) else {
+            continue;
+        };
+        if !names.insert(disk.name.clone()) {
+            report.error(
+                &at.key("name"),
+                "disk-duplicate",
+                format!("the machine has a data disk `{}` already", disk.name),
+                DISK_NAMES,
+            );
+        }
+        if let Some(message) = missing_pool(raw, host) {
+            report.error(&at.key("pool"), "pool-unknown", message, pool_help(host));
+        }
+        disks.push(disk);
+    }
+    disks
+}
+
+fn missing_pool(raw: &raw::DataDisk, host: Option<&raw::Host>) -> Option<String> {
+    let (pool, host) = (raw.pool.as_deref()?, host?);
+    let known = pool == defaults::DATA_DISK_POOL
+        || host
+            .data_resource_pools
+            .iter()
+            .any(|one| one.name.as_deref() == Some(pool));
+    (!known).then(|| {
+        format!(
+            "the host `{}` has no data pool {}",
+            host.name.as_deref().unwrap_or("?"),
+            quote(pool)
+        )
+    })
+}
+
+fn pool_help(host: Option<&raw::Host>) -> String {
+    let pools = host.map_or(&[][..], |host| &host.data_resource_pools);
+    let names: Vec<&str> = std::iter::once(defaults::DATA_DISK_POOL)
+        .chain(pools.iter().filter_map(|pool| pool.name.as_deref()))
+        .collect();
+    format!(
+        "use one of: {}; or add it to the host's `dataResourcePools`",
+        names.join(", ")
+    )
+}
+
+fn check_labels(labels: &Texts, at: &At, report: &mut Report) {
+    for (key, value) in labels {
+        let at = at.key(key);
+        report.checked(&at, "label", key, words::label_key);
+        report.checked(&at, "label", value, words::label_value);
+    }
+}
+
+fn taints(raw: &[String], at: &At, report: &mut Report) -> Vec<Taint> {
+    raw.iter()
+        .enumerate()
+        .filter_map(|(index, text)| report.parse(&at.index(index), "taint", text))
+        .collect()
+}
+
+/// The role's taints, then the machine's own; Kubernetes knows one of each key and effect, and the machine's own wins.
+fn merged_taints(defaults: &[Taint], own: Vec<Taint>) -> Vec<Taint> {
+    let mut merged: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
+    let mut taints: Vec<Taint> = Vec::new();
+    for taint in defaults.iter().cloned().chain(own) {
+        match merged.get(&(taint.key.clone(), effect(&taint))) {
+            Some(&index) => taints[index] = taint,
+            None => {
+                merged.insert((taint.key.clone(), effect(&taint)), taints.len());
+                taints.push(taint);
+            }
+        }
+    }
+    taints
+}
+
+fn effect(taint: &Taint) -> &'static str {
+    use crate::cluster::Effect;
+    match taint.effect {
+        Effect::NoSchedule => "NoSchedule",
+        Effect::PreferNoSchedule => "PreferNoSchedule",
+        Effect::NoExecute => "NoExecute",
+    }
+}
+
+/// keepalived's priorities: those given, and for the others the next ones below that nobody has.
+fn priorities(raw: &[raw::LoadBalancerInstance]) -> Vec<u8> {
+    let given: HashSet<u8> = raw
+        .iter()
+        .filter_map(|instance| instance.priority)
+        .collect();
+    let mut free = (1..=defaults::PRIORITY)
+        .rev()
+        .filter(|priority| !given.contains(priority));
+    raw.iter()
+        .map(|instance| instance.priority.or_else(|| free.next()).unwrap_or(1))
+        .collect()
+}

@@ -1,0 +1,148 @@
+//! Section `cluster.nodeTemplate`.
+
+use std::path::PathBuf;
+
+use super::{network, words};
+use crate::cluster::{CpuMode, Guest, Image};
+use crate::report::{At, Report, nearest, quote};
+use crate::site::Site;
+use crate::value::{Checksum, Label};
+use crate::{defaults, images, raw};
+
+pub(super) fn guest(
+    raw: &raw::NodeTemplate,
+    site: &Site,
+    at: &At,
+    report: &mut Report,
+) -> Option<Guest> {
+    let user = raw.user.as_deref().unwrap_or(defaults::USER);
+    report.checked(&at.key("user"), "user", user, words::new_login);
+
+    let at_os = at.key("os");
+    let interface = raw
+        .os
+        .network_interface
+        .as_deref()
+        .unwrap_or(defaults::INTERFACE);
+    report.checked(
+        &at_os.key("networkInterface"),
+        "interface",
+        interface,
+        words::interface,
+    );
+    let image = image(&raw.os, site, &at_os, report);
+
+    if let Some(path) = &raw.ssh.private_key_path {
+        report.checked(
+            &at.key("ssh").key("privateKeyPath"),
+            "path",
+            path,
+            words::path,
+        );
+    }
+    let at_dns = at.key("dns");
+    let dns = raw
+        .dns
+        .iter()
+        .enumerate()
+        .filter_map(|(index, text)| network::ipv4(text, &at_dns.index(index), report))
+        .collect();
+    Some(Guest {
+        user: user.to_owned(),
+        image: image?,
+        interface: interface.to_owned(),
+        private_key: raw.ssh.private_key_path.as_ref().map(PathBuf::from),
+        add_to_known_hosts: raw
+            .ssh
+            .add_to_known_hosts
+            .unwrap_or(defaults::ADD_TO_KNOWN_HOSTS),
+        cpu_mode: raw.cpu_mode.unwrap_or(CpuMode::Custom),
+        dns,
+        update_on_boot: raw.update_on_boot.unwrap_or(defaults::UPDATE_ON_BOOT),
+    })
+}
+
+/// The file's own image, else the site's for the distro, else the distro's.
+fn image(raw: &raw::Os, site: &Site, at: &At, report: &mut Report) -> Option<Image> {
+    let checksum = match &raw.checksum {
+        Some(text) => Some(checksum(text, &at.key("checksum"), report)?),
+        None => None,
+    };
+    let image = match &raw.source {
+        Some(source) => own_image(raw, source, at, report)?,
+        None => named_image(raw, site, at, report)?,
+    };
+    let image = Image {
+        checksum: checksum.or(image.checksum),
+        ..image
+    };
+    if image.checksum.is_none() {
+        let key = if raw.source.is_some() {
+            "source"
+        } else {
+            "distro"
+        };
+        report.warning(
+            &at.key(key),
+            "image-unchecked",
+            "the image is used without being checked, as no checksum is given",
+            "add `checksum: sha256:<digits>` beside the source; `sha256sum` prints the digits",
+        );
+    }
+    Some(image)
+}
+
+fn own_image(raw: &raw::Os, source: &str, at: &At, report: &mut Report) -> Option<Image> {
+    let distro = raw.distro.as_deref().unwrap_or("custom");
+    let name = report.parse::<Label>(&at.key("distro"), "distro", distro);
+    report.checked(
+        &at.key("source"),
+        "image-source",
+        source,
+        words::image_source,
+    )?;
+    name?;
+    Some(Image {
+        distro: images::canonical(distro).to_owned(),
+        source: source.to_owned(),
+        checksum: None,
+    })
+}
+
+fn named_image(raw: &raw::Os, site: &Site, at: &At, report: &mut Report) -> Option<Image> {
+    let distro = raw.distro.as_deref().unwrap_or(defaults::DISTRO);
+    let canonical = images::canonical(distro);
+    if let Some(image) = site.images.get(canonical) {
+        return Some(Image {
+            distro: canonical.to_owned(),
+            source: image.source.clone(),
+            checksum: image.checksum.clone(),
+        });
+    }
+    if let Some(preset) = images::find(distro) {
+        return Some(preset.image());
+    }
+    let known = || images::PRESETS.iter().map(|preset| preset.distro);
+    let guess = nearest(distro, known())
+        .map(|guess| format!("did you mean `{guess}`? "))
+        .unwrap_or_default();
+    report.error(
+        &at.key("distro"),
+        "distro",
+        format!("{} is not a known distro", quote(distro)),
+        format!(
+            "{guess}Known are {}; any other needs `source`",
+            known().collect::<Vec<_>>().join(", ")
+        ),
+    );
+    None
+}
+
+/// A checksum; the address of a list of digests is held against the rule for addresses.
+pub(super) fn checksum(text: &str, at: &At, report: &mut Report) -> Option<Checksum> {
+    let checksum = report.parse(at, "checksum", text)?;
+    if let Checksum::Published(url) = &checksum {
+        report.checked(at, "checksum", url, words::http)?;
+    }
+    Some(checksum)
+}
