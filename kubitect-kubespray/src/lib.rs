@@ -1,1 +1,158 @@
-//! kubespray
+//! Kubernetes on a cluster's machines, through Kubespray: a release's playbooks, run as they are.
+//!
+//! [`prepare`] fetches the release and makes its Python environment (while the machines boot); [`create`] writes the
+//! inventory and the group variables and runs `cluster.yml` on the machines. What is written is also had offline:
+//!
+//! ```no_run
+//! # async fn example(cluster: kubitect_config::Cluster, facts: kubitect_config::Facts)
+//! # -> Result<(), kubitect_kubespray::Error> {
+//! use kubitect_kubespray::{Workdir, create, files, prepare};
+//!
+//! for (name, text) in files(&cluster, &facts)? {
+//!     tracing::info!("{}:\n{text}", name.display());
+//! }
+//! let tell = |event: kubitect_kubespray::Event| tracing::info!("{event}");
+//! let tools = prepare(&cluster.kubernetes, "/var/lib/kubitect/share".as_ref(), &tell).await?;
+//! let workdir = Workdir::new("/var/lib/kubitect/c1/config", "/var/lib/kubitect/c1/logs");
+//! create(&cluster, &facts, &tools, &workdir, &tell).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod ansible;
+mod error;
+mod event;
+pub mod goal;
+mod group_vars;
+mod inventory;
+pub mod kubeconfig;
+mod lock;
+mod output;
+mod program;
+mod python;
+mod source;
+mod workdir;
+
+pub use error::Error;
+pub use event::{Event, Outcome};
+pub use source::checkout;
+pub use workdir::{Workdir, write};
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use goal::Goal;
+use group_vars::FILES as GROUP_VARS;
+use kubitect_config::cluster::{API_PORT, Kubernetes, Node, Role};
+use kubitect_config::release::{self, Release};
+use kubitect_config::{Cluster, Facts};
+use serde::Serialize;
+
+/// Who is told of events.
+pub type OnEvent<'a> = &'a (dyn Fn(Event) + Send + Sync);
+
+/// Where kubeadm puts the administrator's kubeconfig on each master; only root can read it.
+pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+
+/// What playbooks are run with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tools {
+    /// The release's checkout.
+    pub kubespray: PathBuf,
+    /// The Python environment with its Ansible.
+    pub environment: PathBuf,
+}
+
+/// Fetches the release and makes its Python environment, both under `share` and shared by clusters. Needs no machine;
+/// what is there already is used. Cancelled or killed, it is done anew the next time.
+pub async fn prepare(
+    kubernetes: &Kubernetes,
+    share: &Path,
+    on_event: OnEvent<'_>,
+) -> Result<Tools, Error> {
+    let release = release(kubernetes)?;
+    let kubespray = &kubernetes.kubespray;
+    let share = std::path::absolute(share).map_err(Error::file("resolve", share))?;
+    let checkout = checkout(&kubespray.url, &kubespray.version, &share, on_event).await?;
+    let environment = python::environment(kubespray, release, &checkout, &share, on_event).await?;
+    Ok(Tools {
+        kubespray: checkout,
+        environment,
+    })
+}
+
+/// What Ansible is given: `nodes.yaml` and the files in `group_vars`. Pure; the same input gives the same bytes.
+pub fn files(cluster: &Cluster, facts: &Facts) -> Result<BTreeMap<PathBuf, String>, Error> {
+    let release = release(&cluster.kubernetes)?;
+    let mut files = group_vars::render(cluster, facts, release)?;
+    files.insert("nodes.yaml".into(), inventory::render(cluster, facts)?);
+    Ok(files)
+}
+
+/// Sets up Kubernetes on the machines, or carries on with it: playbooks do only what is left to do.
+///
+/// The load balancer has to answer already: the masters are joined through it.
+pub async fn create(
+    cluster: &Cluster,
+    facts: &Facts,
+    tools: &Tools,
+    workdir: &Workdir,
+    on_event: OnEvent<'_>,
+) -> Result<(), Error> {
+    let release = release(&cluster.kubernetes)?;
+    let workdir = workdir.ready()?;
+    workdir.put(&files(cluster, facts)?)?;
+    workdir.forget_facts()?;
+    for run in goal::runs(&Goal::Create, release) {
+        ansible::play(&run, tools, &workdir, on_event).await?;
+    }
+    Ok(())
+}
+
+/// The address at which the control plane is reached: the balancers' VIP, the one balancer, or the one master.
+pub fn api_address(cluster: &Cluster, facts: &Facts) -> Result<Ipv4Addr, Error> {
+    if let Some(vip) = cluster.balancing.vip {
+        return Ok(vip);
+    }
+    let first = |role| cluster.role(role).next();
+    match first(Role::LoadBalancer).or_else(|| first(Role::Master)) {
+        Some(node) => address(node, facts),
+        None => Err(Error::MissingFacts {
+            node: format!("{}-master-1", cluster.name),
+        }),
+    }
+}
+
+/// The control plane's address as kubeconfigs name it: `https://192.168.113.100:6443`.
+pub fn api_server(cluster: &Cluster, facts: &Facts) -> Result<String, Error> {
+    let address = api_address(cluster, facts)?;
+    Ok(format!("https://{address}:{API_PORT}"))
+}
+
+fn address(node: &Node, facts: &Facts) -> Result<Ipv4Addr, Error> {
+    match facts.node(&node.name) {
+        Some(known) => Ok(known.ip),
+        None => Err(Error::MissingFacts {
+            node: node.name.to_string(),
+        }),
+    }
+}
+
+fn release(kubernetes: &Kubernetes) -> Result<&'static Release, Error> {
+    let wanted = &kubernetes.kubespray.version;
+    release::find(wanted).ok_or_else(|| {
+        let known: Vec<_> = release::all().iter().map(|r| r.tag.to_string()).collect();
+        Error::UnknownRelease {
+            release: wanted.clone(),
+            known: known.join(", "),
+        }
+    })
+}
+
+fn yaml(what: &str, value: &impl Serialize) -> Result<String, Error> {
+    serde_yaml::to_string(value).map_err(|source| Error::Yaml {
+        what: what.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,287 @@
+//! Runs a playbook of the release as it is: with our callback plugin, our log, our cache, and pinned host keys.
+
+use std::fs::File;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, SystemTime};
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use crate::goal::Run;
+use crate::output::Progress;
+use crate::program::{self, Running};
+use crate::workdir::{self, Workdir};
+use crate::{Error, Event, OnEvent, Tools};
+
+/// The longest that all hosts together may go without a result: longer than any task of Kubespray takes to give up.
+const STALLED: Duration = Duration::from_secs(60 * 60);
+
+/// How long the last lines may take once Ansible itself has ended.
+const DRAIN: Duration = Duration::from_secs(5);
+
+const PLUGIN: &str = include_str!("../callback/kubitect_events.py");
+const PLUGIN_FILE: &str = "kubitect_events.py";
+
+/// Runs one playbook on the inventory of `workdir` to its end. Cancelled, it is ended with all that it has started.
+pub(crate) async fn play(
+    run: &Run,
+    tools: &Tools,
+    workdir: &Workdir,
+    on_event: OnEvent<'_>,
+) -> Result<(), Error> {
+    // A run that was killed may have left its playbook behind, at work on the same machines.
+    program::end_leftovers(workdir.config());
+    workdir::write(
+        &workdir.callback().join(PLUGIN_FILE),
+        PLUGIN.as_bytes(),
+        0o600,
+    )?;
+    let (log, log_file) = new_log(workdir.logs(), &run.playbook)?;
+    let private = private_folder()?;
+    let socket = private.path().join("events");
+    let listener = UnixListener::bind(&socket).map_err(Error::file("listen on", &socket))?;
+
+    on_event(Event::PlaybookStarted {
+        playbook: run.playbook.clone(),
+        log: log.clone(),
+    });
+    let mut command = command(run, tools, workdir, private.path());
+    let twin = log_file.try_clone().map_err(Error::file("open", &log))?;
+    command.stdout(log_file).stderr(Stdio::from(twin));
+    let mut running = Running::start(&mut command, workdir.config())?;
+    let mut progress = Progress::default();
+    let status = follow(&mut running, &listener, &mut progress, on_event).await;
+    drop(running);
+
+    let playbook = run.playbook.clone();
+    match status.map_err(Error::file("follow Ansible by", &socket))? {
+        None => Err(Error::Stalled {
+            playbook,
+            task: progress.task().to_owned(),
+            limit: STALLED,
+            log,
+        }),
+        Some(status) if status.success() && progress.complete() => {
+            on_event(Event::PlaybookFinished {
+                playbook,
+                tasks: progress.tasks(),
+                changed: progress.changed(),
+            });
+            Ok(())
+        }
+        Some(status) => Err(failed(playbook, status, &progress, log)),
+    }
+}
+
+/// Hands on what the plugin tells until Ansible ends; `None` if for too long nothing was told.
+async fn follow(
+    running: &mut Running,
+    listener: &UnixListener,
+    progress: &mut Progress,
+    on_event: OnEvent<'_>,
+) -> std::io::Result<Option<ExitStatus>> {
+    let mut take = |line: &str| progress.take(line).into_iter().for_each(on_event);
+    let mut lines: Option<Lines<BufReader<UnixStream>>> = None;
+    let mut told = Instant::now();
+    let status = loop {
+        tokio::select! {
+            accepted = listener.accept(), if lines.is_none() => {
+                lines = Some(BufReader::new(accepted?.0).lines());
+            }
+            line = next_line(&mut lines), if lines.is_some() => match line? {
+                Some(line) => {
+                    told = Instant::now();
+                    take(&line);
+                }
+                // The plugin's end is Ansible's end, or soon will be.
+                None => break tokio::time::timeout_at(told + STALLED, running.wait()).await,
+            },
+            status = running.wait() => break Ok(status),
+            () = tokio::time::sleep_until(told + STALLED) => return Ok(None),
+        }
+    };
+    let Ok(status) = status else { return Ok(None) };
+    let status = status?;
+    let rest = async {
+        if lines.is_none() {
+            lines = Some(BufReader::new(listener.accept().await?.0).lines());
+        }
+        while let Some(line) = next_line(&mut lines).await? {
+            take(&line);
+        }
+        std::io::Result::Ok(())
+    };
+    // Ansible may have ended before it loaded the plugin; then nobody connects.
+    let drain = if status.success() {
+        DRAIN
+    } else {
+        Duration::from_millis(500)
+    };
+    match tokio::time::timeout(drain, rest).await {
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(())) | Err(_) => Ok(Some(status)),
+    }
+}
+
+async fn next_line(
+    lines: &mut Option<Lines<BufReader<UnixStream>>>,
+) -> std::io::Result<Option<String>> {
+    match lines {
+        Some(lines) => lines.next_line().await,
+        None => Ok(None),
+    }
+}
+
+fn failed(playbook: String, status: ExitStatus, progress: &Progress, log: PathBuf) -> Error {
+    if let Some((failure, others)) = progress.failure() {
+        return Error::Playbook {
+            playbook,
+            host: failure.host.clone(),
+            task: failure.task.clone(),
+            message: failure.message.clone(),
+            others,
+            log,
+        };
+    }
+    let text = std::fs::read(&log).unwrap_or_default();
+    Error::Ansible {
+        playbook,
+        status: if status.success() {
+            "Ansible did not tell how it went".to_owned()
+        } else {
+            format!("Ansible ended with {status}")
+        },
+        lines: program::last_lines(&String::from_utf8_lossy(&text), 8),
+        log,
+    }
+}
+
+/// `ansible-playbook` with nothing of the caller's own Ansible settings.
+fn command(run: &Run, tools: &Tools, workdir: &Workdir, private: &Path) -> Command {
+    let bin = tools.environment.join("bin");
+    let mut command = program::command(bin.join("ansible-playbook"));
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"ANSIBLE_") {
+            command.env_remove(name);
+        }
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let paths = std::iter::once(bin).chain(std::env::split_paths(&path));
+    if let Ok(path) = std::env::join_paths(paths) {
+        command.env("PATH", path);
+    }
+    command
+        .current_dir(&tools.kubespray)
+        .arg("--inventory")
+        .arg(workdir.inventory())
+        .args(run.arguments())
+        // The checkout is shared: it stays as the tag says.
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("KUBITECT_EVENTS", private.join("events"))
+        .env("ANSIBLE_CONFIG", tools.kubespray.join("ansible.cfg"))
+        .env("ANSIBLE_CALLBACK_PLUGINS", workdir.callback())
+        .env("ANSIBLE_CALLBACKS_ENABLED", "kubitect_events")
+        .env("ANSIBLE_STDOUT_CALLBACK", "default")
+        .env("ANSIBLE_NOCOLOR", "1")
+        .env("ANSIBLE_LOCALHOST_WARNING", "False")
+        .env("ANSIBLE_RETRY_FILES_ENABLED", "False")
+        .env("ANSIBLE_LOCAL_TEMP", private.join("tmp"))
+        // Kubespray's cache is shared by all clusters and keyed by host names.
+        .env("ANSIBLE_CACHE_PLUGIN", "jsonfile")
+        .env("ANSIBLE_CACHE_PLUGIN_CONNECTION", workdir.facts())
+        .env("ANSIBLE_HOST_KEY_CHECKING", "True")
+        .env("ANSIBLE_SSH_CONTROL_PATH_DIR", private.join("ssh"))
+        .env("ANSIBLE_SSH_RETRIES", "3")
+        .env("ANSIBLE_TIMEOUT", "60")
+        .env("ANSIBLE_FORKS", "20");
+    command
+}
+
+/// A folder for sockets, whose paths may not be long, that nobody else can enter.
+fn private_folder() -> Result<tempfile::TempDir, Error> {
+    let mut folder = std::env::temp_dir();
+    if folder.as_os_str().len() > 40 {
+        folder = PathBuf::from("/tmp");
+    }
+    tempfile::Builder::new()
+        .prefix("kubitect-")
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir_in(&folder)
+        .map_err(Error::file("create a folder in", &folder))
+}
+
+/// A new log for the owner only, as `20260501T120000Z-cluster.log`.
+fn new_log(folder: &Path, playbook: &str) -> Result<(PathBuf, File), Error> {
+    let name = Path::new(playbook)
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let time = utc(now.unwrap_or_default().as_secs());
+    let mut count = 0;
+    loop {
+        let more = if count == 0 {
+            String::new()
+        } else {
+            format!("-{count}")
+        };
+        let path = folder.join(format!("{time}-{name}{more}.log"));
+        let file = File::options()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
+        match file {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => count += 1,
+            Err(error) => return Err(Error::file("create", &path)(error)),
+        }
+    }
+}
+
+/// Seconds since 1970 as `20260501T120000Z`: the civil date by Howard Hinnant's days_from_civil, inverted.
+fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!(
+        "{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(utc(0), "19700101T000000Z");
+        assert_eq!(utc(951_782_400), "20000229T000000Z");
+        assert_eq!(utc(1_767_225_599), "20251231T235959Z");
+    }
+
+    #[test]
+    fn two_logs_of_one_second_are_two_files_for_the_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let names: Vec<_> = (0..3)
+            .map(|_| new_log(folder.path(), "playbooks/facts.yml").unwrap().0)
+            .collect();
+        assert!(names.iter().all(|path| path.exists()));
+        let mode = std::fs::metadata(&names[0]).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(names[0].to_string_lossy().ends_with("-facts.log"));
+    }
+}

@@ -1,0 +1,239 @@
+//! What can go wrong between a cluster's machines and a running Kubernetes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kubitect_config::value::Version;
+
+/// What can go wrong. Each fits after "failed to set up Kubernetes: ".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("{action} {}", path.display())]
+    File {
+        /// What was tried, as "write".
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A path cannot be handed to SSH and Ansible as it is.
+    #[error("the path `{}` contains {character:?}, which SSH or Ansible would not take literally; \
+             move Kubitect's folder (KUBITECT_HOME) or the key to a path without it", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// What is in it.
+        character: char,
+    },
+    /// A machine of the cluster is not among the facts.
+    #[error(
+        "nothing is known of the machine `{node}`; run apply again, which looks at the machines anew"
+    )]
+    MissingFacts {
+        /// Its name.
+        node: String,
+    },
+    /// An addon variable is set by Kubitect itself.
+    #[error("addons.kubespray.{key} cannot be set there: {instead}")]
+    ManagedVariable {
+        /// The variable.
+        key: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// Something is asked for that Kubitect cannot do.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A document could not be written as YAML.
+    #[error("write {what} as YAML")]
+    Yaml {
+        /// Which document.
+        what: String,
+        /// Why not.
+        source: serde_yaml::Error,
+    },
+    /// A kubeconfig is not one.
+    #[error("{what} is not a kubeconfig that can be worked with: {reason}")]
+    Kubeconfig {
+        /// Which one.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The release is not in the table.
+    #[error("Kubespray {release} is not known to this Kubitect; known are {known}")]
+    UnknownRelease {
+        /// The release asked for.
+        release: Version,
+        /// Those that are known.
+        known: String,
+    },
+    /// Another run holds a lock for too long.
+    #[error("waited {} for another run that is preparing {}; if none is running, remove that file", show(*.waited), path.display())]
+    Locked {
+        /// The lock's file.
+        path: PathBuf,
+        /// How long.
+        waited: Duration,
+    },
+    /// A program could not be started.
+    #[error("start `{program}`; is it installed and on PATH?")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A program did not end in time.
+    #[error("{what} took longer than {}{}", show(*.limit), indented(.lines))]
+    Slow {
+        /// What it was for.
+        what: String,
+        /// The limit.
+        limit: Duration,
+        /// Its last lines.
+        lines: String,
+    },
+    /// A program failed.
+    #[error("{what}{}", indented(.lines))]
+    Program {
+        /// What it was for.
+        what: String,
+        /// Its last lines.
+        lines: String,
+    },
+    /// A password stands in the address of the repository.
+    #[error(
+        "the address of Kubespray's repository holds a password, which other users could see while git runs; \
+             leave it out and let git find it (a credential helper, or an SSH address)"
+    )]
+    SourcePassword,
+    /// The repository has no such tag.
+    #[error("`{url}` has no tag {tag}; {}", near(.similar))]
+    NoTag {
+        /// The tag asked for.
+        tag: Version,
+        /// The repository.
+        url: String,
+        /// Tags that it has and that are near.
+        similar: Vec<String>,
+    },
+    /// The shared checkout is not what the tag says.
+    #[error("the checkout {} has been changed by hand ({changes}); move it away to have it made again, or commit the \
+             change to a repository of your own and name that in kubernetes.kubespray.url", path.display())]
+    SourceChanged {
+        /// The checkout.
+        path: PathBuf,
+        /// What is changed.
+        changes: String,
+    },
+    /// No fitting Python is on the machine.
+    #[error(
+        "Kubespray {release} runs on Python {wanted}, but {found}; install one of these (with its venv module: \
+             python3-venv on Debian and Ubuntu), or install uv, which fetches one, or name an interpreter as \
+             kubespray.python in site.yaml"
+    )]
+    NoPython {
+        /// Kubespray's release.
+        release: Version,
+        /// The minors that fit.
+        wanted: String,
+        /// What is there.
+        found: String,
+    },
+    /// pip could not install the requirements.
+    #[error("install the Python packages of Kubespray {release}; if this machine has no internet, name a package index \
+             (pip.indexUrl) or a folder of wheels (pip.findLinks) in site.yaml{}", indented(.lines))]
+    Pip {
+        /// Kubespray's release.
+        release: Version,
+        /// pip's last lines.
+        lines: String,
+    },
+    /// A playbook failed on a host.
+    #[error("{playbook} failed on {host} at \"{task}\": {message}{}; the whole log is {}", more(*.others), log.display())]
+    Playbook {
+        /// The playbook.
+        playbook: String,
+        /// The host that failed first.
+        host: String,
+        /// The task that it failed at.
+        task: String,
+        /// What the task said.
+        message: String,
+        /// How many other hosts failed.
+        others: usize,
+        /// Ansible's whole output.
+        log: PathBuf,
+    },
+    /// Ansible ended without a host having failed: a syntax error, a broken environment.
+    #[error("{playbook} did not run ({status}); the whole log is {}{}", log.display(), indented(.lines))]
+    Ansible {
+        /// The playbook.
+        playbook: String,
+        /// How Ansible ended.
+        status: String,
+        /// The log's last lines.
+        lines: String,
+        /// Ansible's whole output.
+        log: PathBuf,
+    },
+    /// No task has ended for too long.
+    #[error("{playbook} was stopped: \"{task}\" has gone on for {} without a result; the whole log is {}", show(*.limit), log.display())]
+    Stalled {
+        /// The playbook.
+        playbook: String,
+        /// The task at which nothing moved.
+        task: String,
+        /// The limit.
+        limit: Duration,
+        /// Ansible's whole output.
+        log: PathBuf,
+    },
+}
+
+impl Error {
+    /// For `map_err`: what was tried on which file.
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+fn show(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 120 => format!("{} minutes", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
+}
+
+fn indented(lines: &str) -> String {
+    lines
+        .trim_end()
+        .lines()
+        .map(|line| format!("\n  {line}"))
+        .collect()
+}
+
+fn more(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => " (and on 1 other host)".to_owned(),
+        n => format!(" (and on {n} other hosts)"),
+    }
+}
+
+fn near(tags: &[String]) -> String {
+    if tags.is_empty() {
+        "it has no tag of a release at all".to_owned()
+    } else {
+        format!("tags near it are {}", tags.join(", "))
+    }
+}

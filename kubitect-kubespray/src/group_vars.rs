@@ -1,0 +1,207 @@
+//! Cluster and facts to Kubespray's group variables, as the release wants them.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use kubitect_config::cluster::{API_PORT, Addons, Kubernetes, Role};
+use kubitect_config::release::Release;
+use kubitect_config::{Cluster, Facts};
+use serde::Serialize;
+use serde_yaml::{Mapping, Value};
+
+use crate::Error;
+
+/// The files that are generated. What is ours stands in `all`, where also the checks that look at the first host see it.
+pub(crate) const FILES: [&str; 2] = [
+    "group_vars/all/cluster.yaml",
+    "group_vars/k8s_cluster/addons.yaml",
+];
+
+/// Certificates' further names; the one variable that users and we both add to.
+const SANS: &str = "supplementary_addresses_in_ssl_keys";
+
+/// Variables that follow from the rest of the configuration, and where there.
+const MANAGED: [(&str, &str); 18] = [
+    ("kube_version", "set kubernetes.version"),
+    ("kube_network_plugin", "set kubernetes.networkPlugin"),
+    ("dns_mode", "set kubernetes.dnsMode"),
+    ("container_manager", "set kubernetes.manager"),
+    (
+        "auto_renew_certificates",
+        "set kubernetes.other.autoRenewCertificates",
+    ),
+    (
+        "loadbalancer_apiserver",
+        "it follows from cluster.nodes.loadBalancer",
+    ),
+    (
+        "apiserver_loadbalancer_domain_name",
+        "it follows from cluster.nodes.loadBalancer",
+    ),
+    (
+        "kube_apiserver_port",
+        "the load balancer leads to port 6443 of the masters",
+    ),
+    (
+        "kube_config_dir",
+        "the kubeconfig is fetched from /etc/kubernetes",
+    ),
+    ("etcd_member_name", "it follows from the master's id"),
+    ("ip", "set the node's ip"),
+    ("access_ip", "set the node's ip"),
+    ("node_labels", "set the node's labels"),
+    ("node_taints", "set the node's taints"),
+    ("override_system_hostname", "nodes are known by their names"),
+    ("kube_override_hostname", "nodes are known by their names"),
+    ("node", "it would choose what is removed"),
+    (
+        "skip_confirmation",
+        "Kubitect asks before it removes anything",
+    ),
+];
+
+/// What is set for the whole cluster.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Variables<'a> {
+    kube_version: String,
+    kube_network_plugin: &'a str,
+    dns_mode: &'a str,
+    container_manager: &'a str,
+    auto_renew_certificates: bool,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    balancing: Option<Balancing>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    supplementary_addresses_in_ssl_keys: Vec<Value>,
+}
+
+/// The load balancer that we set up ourselves, and that answers before Kubespray runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Balancing {
+    loadbalancer_apiserver: Endpoint,
+    /// The address itself: the default is a name that no release from v2.29 on makes known to the nodes.
+    apiserver_loadbalancer_domain_name: Ipv4Addr,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Endpoint {
+    address: Ipv4Addr,
+    port: u16,
+}
+
+/// The files by name; the addons' only where there are any.
+pub(crate) fn render(
+    cluster: &Cluster,
+    facts: &Facts,
+    release: &Release,
+) -> Result<BTreeMap<PathBuf, String>, Error> {
+    let Kubernetes {
+        version,
+        network_plugin,
+        dns_mode,
+        container_manager,
+        kubespray: _,
+        auto_renew_certificates,
+        merge_kubeconfig: _,
+    } = &cluster.kubernetes;
+    let Addons { kubespray, rook } = &cluster.addons;
+    if rook.is_some() {
+        return Err(Error::Unsupported(
+            "addons.rook is enabled, and this version of Kubitect cannot install Rook yet; leave it out and install \
+             Rook into the finished cluster"
+                .to_owned(),
+        ));
+    }
+    let (addons, own_names) = passed_through(kubespray)?;
+
+    let mut balancers = Vec::new();
+    for node in cluster.role(Role::LoadBalancer) {
+        balancers.push(crate::address(node, facts)?);
+    }
+    let balancing = if balancers.is_empty() {
+        None
+    } else {
+        let address = crate::api_address(cluster, facts)?;
+        Some(Balancing {
+            loadbalancer_apiserver: Endpoint {
+                address,
+                port: API_PORT,
+            },
+            apiserver_loadbalancer_domain_name: address,
+        })
+    };
+    let mut names: Vec<Value> = cluster
+        .balancing
+        .vip
+        .into_iter()
+        .chain(balancers)
+        .map(|ip| ip.to_string().into())
+        .collect();
+    for name in own_names {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+
+    let variables = Variables {
+        kube_version: if release.v {
+            version.to_string()
+        } else {
+            version.bare()
+        },
+        kube_network_plugin: network_plugin,
+        dns_mode,
+        container_manager,
+        auto_renew_certificates: *auto_renew_certificates,
+        balancing,
+        supplementary_addresses_in_ssl_keys: names,
+    };
+    let [all_file, addons_file] = FILES;
+    let mut files = BTreeMap::new();
+    files.insert(all_file.into(), crate::yaml(all_file, &variables)?);
+    if !addons.is_empty() {
+        files.insert(addons_file.into(), crate::yaml(addons_file, &addons)?);
+    }
+    Ok(files)
+}
+
+/// The user's own variables as they are, and apart from them the names that go into the certificates beside ours.
+fn passed_through(kubespray: &Mapping) -> Result<(Mapping, Vec<Value>), Error> {
+    let mut names = Vec::new();
+    let mut rest = Mapping::new();
+    for (key, value) in kubespray {
+        let Some(name) = key.as_str() else {
+            return Err(Error::Unsupported(format!(
+                "addons.kubespray has a key that is not text: {key:?}; Ansible's variables have names"
+            )));
+        };
+        if let Some(instead) = managed(name) {
+            return Err(Error::ManagedVariable {
+                key: name.to_owned(),
+                instead,
+            });
+        }
+        if name == SANS {
+            let Some(list) = value.as_sequence() else {
+                return Err(Error::Unsupported(format!(
+                    "addons.kubespray.{SANS} is not a list; write the names as a list"
+                )));
+            };
+            names.clone_from(list);
+        } else {
+            rest.insert(key.clone(), value.clone());
+        }
+    }
+    Ok((rest, names))
+}
+
+/// What to do instead of setting this variable, if it is one of ours.
+fn managed(name: &str) -> Option<&'static str> {
+    if name.starts_with("ansible_") {
+        return Some("how Ansible reaches the machines is Kubitect's");
+    }
+    MANAGED
+        .iter()
+        .find(|(managed, _)| *managed == name)
+        .map(|(_, instead)| *instead)
+}

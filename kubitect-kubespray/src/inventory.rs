@@ -1,0 +1,177 @@
+//! Cluster and facts to Ansible's inventory, in which nothing depends on positions and every host key is pinned.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use kubitect_config::cluster::{Node, Role, Taint};
+use kubitect_config::{Cluster, Facts};
+use serde::Serialize;
+use serde_yaml::{Mapping, Value};
+
+use crate::Error;
+
+/// Everything that Ansible and Kubespray learn about one host. On the host, where no group and no `ansible.cfg` of a
+/// release can override it: Kubespray's own turns host keys off.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Host<'a> {
+    ansible_host: Ipv4Addr,
+    /// The address that Kubernetes binds to, and by which others reach it.
+    ip: Ipv4Addr,
+    access_ip: Ipv4Addr,
+    ansible_user: &'a str,
+    /// On the host, because `-b` would want sudo on this machine as well.
+    ansible_become: bool,
+    ansible_ssh_private_key_file: &'a Path,
+    ansible_host_key_checking: bool,
+    /// Instead of those in Kubespray's `ansible.cfg`, which forget all host keys.
+    ansible_ssh_args: &'static str,
+    ansible_ssh_common_args: String,
+    /// From the id: by default it comes from the position, and reordering masters would rename members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etcd_member_name: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    node_labels: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    node_taints: &'a [Taint],
+}
+
+/// One connection a host, shared by all tasks; a machine that is gone is noticed within two minutes.
+const SSH_ARGS: &str = "-o ControlMaster=auto -o ControlPersist=5m -o ConnectionAttempts=5 \
+                        -o ServerAliveInterval=15 -o ServerAliveCountMax=8";
+
+/// The inventory as YAML.
+pub(crate) fn render(cluster: &Cluster, facts: &Facts) -> Result<String, Error> {
+    let names = |role| cluster.role(role).map(|node| node.name.as_str());
+    let masters: Vec<_> = names(Role::Master).collect();
+    let mut workers: Vec<_> = names(Role::Worker).collect();
+    if workers.is_empty() {
+        // Somebody has to carry the workload, and Kubespray up to v2.25 refuses an empty group.
+        workers.clone_from(&masters);
+    }
+
+    // Balancers last: some checks of Kubespray look at the first host of all, which has to be one of Kubernetes'.
+    let (balancers, members): (Vec<_>, Vec<_>) = cluster
+        .nodes
+        .iter()
+        .partition(|node| node.role == Role::LoadBalancer);
+    let mut hosts = Mapping::new();
+    for node in members.iter().chain(&balancers) {
+        let host = serde_yaml::to_value(host(node, facts)?).map_err(|source| Error::Yaml {
+            what: format!("the inventory's entry of {}", node.name),
+            source,
+        })?;
+        hosts.insert(node.name.as_str().into(), host);
+    }
+
+    let mut groups = Mapping::new();
+    groups.insert("kube_control_plane".into(), group(&masters));
+    groups.insert("etcd".into(), group(&masters));
+    groups.insert("kube_node".into(), group(&workers));
+    let members = ["kube_control_plane", "kube_node"];
+    groups.insert(
+        "k8s_cluster".into(),
+        map([("children", empty_entries(members))]),
+    );
+    let balancers: Vec<_> = balancers.iter().map(|node| node.name.as_str()).collect();
+    if !balancers.is_empty() {
+        groups.insert("haproxy".into(), group(&balancers));
+    }
+    let all = map([("hosts", hosts.into()), ("children", groups.into())]);
+    crate::yaml("the inventory", &map([("all", all)]))
+}
+
+fn host<'a>(node: &'a Node, facts: &'a Facts) -> Result<Host<'a>, Error> {
+    let ip = crate::address(node, facts)?;
+    literal(&facts.private_key)?;
+    Ok(Host {
+        ansible_host: ip,
+        ip,
+        access_ip: ip,
+        ansible_user: &facts.user,
+        ansible_become: true,
+        ansible_ssh_private_key_file: &facts.private_key,
+        ansible_host_key_checking: true,
+        ansible_ssh_args: SSH_ARGS,
+        ansible_ssh_common_args: ssh_common_args(&facts.known_hosts)?,
+        etcd_member_name: (node.role == Role::Master).then(|| format!("etcd-{}", node.id)),
+        node_labels: &node.labels,
+        node_taints: &node.taints,
+    })
+}
+
+/// The host key has to be the pinned one, the key has to be ours, and nothing asks anybody.
+fn ssh_common_args(known_hosts: &Path) -> Result<String, Error> {
+    // Ansible splits at blanks as a shell would; SSH splits the value again.
+    let known_hosts = literal(known_hosts)?;
+    Ok(format!(
+        "-o StrictHostKeyChecking=yes -o 'UserKnownHostsFile=\"{known_hosts}\"' \
+         -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o IdentitiesOnly=yes -o BatchMode=yes"
+    ))
+}
+
+/// A path that Ansible's templates and splitting and SSH's tokens leave as it is. Blanks are fine.
+fn literal(path: &Path) -> Result<&str, Error> {
+    let error = |character| Error::Path {
+        path: path.to_owned(),
+        character,
+    };
+    let text = path
+        .to_str()
+        .ok_or_else(|| error(char::REPLACEMENT_CHARACTER))?;
+    match text
+        .chars()
+        .find(|&c| c.is_control() || "'\"\\{}$%".contains(c))
+    {
+        Some(character) => Err(error(character)),
+        None => Ok(text),
+    }
+}
+
+fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    let entries = entries
+        .into_iter()
+        .map(|(key, value)| (key.into(), value))
+        .collect::<Mapping>();
+    Value::Mapping(entries)
+}
+
+fn empty_entries<'a>(names: impl IntoIterator<Item = &'a str>) -> Value {
+    let entries = names
+        .into_iter()
+        .map(|name| (name.into(), Mapping::new().into()))
+        .collect::<Mapping>();
+    Value::Mapping(entries)
+}
+
+fn group(names: &[&str]) -> Value {
+    map([("hosts", empty_entries(names.iter().copied()))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_with_blanks_are_quoted_and_others_refused() {
+        let args = ssh_common_args(Path::new("/home/a b/known_hosts")).unwrap();
+        assert!(
+            args.contains(" -o 'UserKnownHostsFile=\"/home/a b/known_hosts\"' "),
+            "{args}"
+        );
+        for path in [
+            "/a'b",
+            "/a\"b",
+            "/a{{b",
+            "/a%h",
+            "/a${HOME}",
+            "/a\\b",
+            "/a\nb",
+        ] {
+            assert!(
+                matches!(ssh_common_args(Path::new(path)), Err(Error::Path { .. })),
+                "{path}"
+            );
+        }
+    }
+}

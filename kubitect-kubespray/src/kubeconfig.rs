@@ -1,0 +1,337 @@
+//! Kubeconfigs: the cluster's own, named after it and pointed at its balancer, and the user's, which it is merged into.
+//!
+//! Both are edited as values: fields that are not known here stay, and so does the order of what was there.
+
+use kubitect_config::value::Label;
+use serde_yaml::{Mapping, Value};
+
+use crate::Error;
+
+/// The lists of a kubeconfig, and the field in an entry that holds its content.
+const LISTS: [(&str, &str); 3] = [
+    ("clusters", "cluster"),
+    ("contexts", "context"),
+    ("users", "user"),
+];
+
+/// The administrator's kubeconfig as kubeadm writes it → one whose cluster, user and context are named after the
+/// cluster and that leads to `server`, as `https://192.168.113.100:6443`.
+pub fn retarget(admin_conf: &str, cluster: &Label, server: &str) -> Result<String, Error> {
+    let what = "the kubeconfig on the first master";
+    let mut config = parse(admin_conf, what)?;
+    let broken = |reason: String| Error::Kubeconfig { what, reason };
+    let text = |value: Option<&Value>, name: &str| {
+        value
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .ok_or_else(|| broken(format!("it has no {name}")))
+    };
+
+    let current = text(config.get("current-context"), "current-context")?;
+    let mut context = entry(&config, "contexts", &current)
+        .ok_or_else(|| broken(format!("its current context `{current}` is not there")))?;
+    let inner = context
+        .get_mut("context")
+        .and_then(Value::as_mapping_mut)
+        .ok_or_else(|| broken("its context is empty".to_owned()))?;
+    let cluster_name = text(inner.get("cluster"), "cluster in its context")?;
+    let user_name = text(inner.get("user"), "user in its context")?;
+    let name = Value::from(cluster.as_str());
+    inner.insert("cluster".into(), name.clone());
+    inner.insert("user".into(), name.clone());
+
+    let mut cluster_entry = entry(&config, "clusters", &cluster_name)
+        .ok_or_else(|| broken(format!("its cluster `{cluster_name}` is not there")))?;
+    cluster_entry
+        .get_mut("cluster")
+        .and_then(Value::as_mapping_mut)
+        .ok_or_else(|| broken("its cluster is empty".to_owned()))?
+        .insert("server".into(), server.into());
+    let user_entry = entry(&config, "users", &user_name)
+        .ok_or_else(|| broken(format!("its user `{user_name}` is not there")))?;
+
+    for (list, mut only) in [
+        ("clusters", cluster_entry),
+        ("contexts", context),
+        ("users", user_entry),
+    ] {
+        only.insert("name".into(), name.clone());
+        config.insert(list.into(), Value::Sequence(vec![Value::Mapping(only)]));
+    }
+    config.insert("current-context".into(), name);
+    crate::yaml(what, &config)
+}
+
+/// The user's kubeconfig, if there is one, with the entries of `new` in it: in the place of those of the same cluster,
+/// else after the others. The current context stays as it is, where there is one.
+pub fn merge(existing: Option<&str>, new: &str) -> Result<String, Error> {
+    let what = "your kubeconfig";
+    let new = parse(new, "the cluster's kubeconfig")?;
+    let mut config = match existing {
+        Some(text) if !text.trim().is_empty() => parse(text, what)?,
+        _ => Mapping::from_iter([
+            ("apiVersion".into(), "v1".into()),
+            ("kind".into(), "Config".into()),
+        ]),
+    };
+    if let Some(name) = foreign(&config, &new) {
+        return Err(Error::Kubeconfig {
+            what,
+            reason: format!(
+                "it has a cluster `{name}` already that is another one (neither its server nor its certificate \
+                 authority is the same); rename that, or remove it with `kubectl config delete-cluster {name}`, \
+                 `delete-context {name}` and `delete-user {name}`"
+            ),
+        });
+    }
+    for (list, _) in LISTS {
+        let additions = entries(&new, list, "the cluster's kubeconfig")?;
+        let mut all = entries(&config, list, what)?;
+        for addition in additions {
+            let name = addition.get("name");
+            match all.iter_mut().find(|old| old.get("name") == name) {
+                Some(old) => *old = addition,
+                None => all.push(addition),
+            }
+        }
+        config.insert(list.into(), Value::Sequence(all));
+    }
+    let current = config.get("current-context").and_then(Value::as_str);
+    if current.is_none_or(str::is_empty)
+        && let Some(context) = new.get("current-context")
+    {
+        config.insert("current-context".into(), context.clone());
+    }
+    crate::yaml(what, &config)
+}
+
+/// The user's kubeconfig without the entries of `ours`, as far as they are of the same cluster; `None` if nothing of
+/// it is there.
+pub fn remove(existing: &str, ours: &str) -> Result<Option<String>, Error> {
+    let what = "your kubeconfig";
+    let ours = parse(ours, "the cluster's kubeconfig")?;
+    if existing.trim().is_empty() {
+        return Ok(None);
+    }
+    let mut config = parse(existing, what)?;
+    if foreign(&config, &ours).is_some() {
+        return Ok(None);
+    }
+    let mut removed = false;
+    for (list, _) in LISTS {
+        let gone = entries(&ours, list, "the cluster's kubeconfig")?;
+        let mut all = entries(&config, list, what)?;
+        let before = all.len();
+        all.retain(|old| !gone.iter().any(|gone| gone.get("name") == old.get("name")));
+        if all.len() != before {
+            removed = true;
+            config.insert(list.into(), Value::Sequence(all));
+        }
+    }
+    if !removed {
+        return Ok(None);
+    }
+    if config.get("current-context") == ours.get("current-context") {
+        config.insert("current-context".into(), "".into());
+    }
+    crate::yaml(what, &config).map(Some)
+}
+
+/// The name of a cluster of `ours` that stands for another cluster in `config`.
+fn foreign(config: &Mapping, ours: &Mapping) -> Option<String> {
+    let clusters = ours.get("clusters")?.as_sequence()?;
+    clusters
+        .iter()
+        .filter_map(|cluster| cluster.get("name")?.as_str())
+        .find(|name| {
+            let content = |config| entry(config, "clusters", name)?.remove("cluster");
+            match (content(config), content(ours)) {
+                (Some(theirs), Some(ours)) => {
+                    let same = |field| {
+                        theirs
+                            .get(field)
+                            .is_some_and(|v: &Value| ours.get(field) == Some(v))
+                    };
+                    !same("server") && !same("certificate-authority-data")
+                }
+                _ => false,
+            }
+        })
+        .map(str::to_owned)
+}
+
+fn parse(text: &str, what: &'static str) -> Result<Mapping, Error> {
+    let broken = |reason| Error::Kubeconfig { what, reason };
+    match serde_yaml::from_str(text) {
+        Ok(Value::Mapping(config)) => match config.get("kind").and_then(Value::as_str) {
+            Some("Config") | None => Ok(config),
+            Some(kind) => Err(broken(format!("its kind is `{kind}`"))),
+        },
+        Ok(_) => Err(broken("it is not a map".to_owned())),
+        // serde_yaml's errors quote places, not contents: no key gets into a message.
+        Err(error) => Err(broken(error.to_string())),
+    }
+}
+
+/// The entry of this name in a list.
+fn entry(config: &Mapping, list: &str, name: &str) -> Option<Mapping> {
+    config
+        .get(list)?
+        .as_sequence()?
+        .iter()
+        .find(|entry| entry.get("name").and_then(Value::as_str) == Some(name))?
+        .as_mapping()
+        .cloned()
+}
+
+/// All entries of a list; kubectl writes `null` for an empty one.
+fn entries(config: &Mapping, list: &str, what: &'static str) -> Result<Vec<Value>, Error> {
+    match config.get(list) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Sequence(entries)) => Ok(entries.clone()),
+        Some(_) => Err(Error::Kubeconfig {
+            what,
+            reason: format!("its {list} are not a list"),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADMIN: &str = "\
+apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: Q0E=
+    server: https://127.0.0.1:6443
+    tls-server-name: kept
+  name: cluster.local
+contexts:
+- context:
+    cluster: cluster.local
+    user: kubernetes-admin
+    namespace: kept
+  name: kubernetes-admin@cluster.local
+current-context: kubernetes-admin@cluster.local
+kind: Config
+preferences: {}
+users:
+- name: kubernetes-admin
+  user:
+    client-certificate-data: Q0VSVA==
+    client-key-data: S0VZ
+";
+
+    const OWN: &str = "\
+apiVersion: v1
+kind: Config
+extensions: [kept]
+current-context: work
+contexts:
+- {name: work, context: {cluster: work, user: me, extensions: [kept]}}
+clusters:
+- {name: work, cluster: {server: https://work.example}}
+users:
+- {name: me, user: {exec: {command: login, env: null}}}
+";
+
+    fn ours() -> String {
+        let name = "local-k8s-cluster".parse().unwrap();
+        retarget(ADMIN, &name, "https://192.168.113.100:6443").unwrap()
+    }
+
+    #[test]
+    fn the_clusters_own_is_renamed_and_pointed_at_the_balancer() {
+        insta::assert_snapshot!(ours(), @r"
+        apiVersion: v1
+        clusters:
+        - cluster:
+            certificate-authority-data: Q0E=
+            server: https://192.168.113.100:6443
+            tls-server-name: kept
+          name: local-k8s-cluster
+        contexts:
+        - context:
+            cluster: local-k8s-cluster
+            user: local-k8s-cluster
+            namespace: kept
+          name: local-k8s-cluster
+        current-context: local-k8s-cluster
+        kind: Config
+        preferences: {}
+        users:
+        - name: local-k8s-cluster
+          user:
+            client-certificate-data: Q0VSVA==
+            client-key-data: S0VZ
+        ");
+    }
+
+    #[test]
+    fn merging_keeps_what_is_there_and_is_undone_by_removing() {
+        let merged = merge(Some(OWN), &ours()).unwrap();
+        let value: Value = serde_yaml::from_str(&merged).unwrap();
+        let own: Value = serde_yaml::from_str(OWN).unwrap();
+        assert_eq!(value["current-context"], "work");
+        assert_eq!(value["extensions"], own["extensions"]);
+        for (list, _) in LISTS {
+            assert_eq!(value[list][0], own[list][0]);
+            assert_eq!(value[list][1]["name"], "local-k8s-cluster");
+        }
+        assert_eq!(
+            merge(Some(&merged), &ours()).unwrap(),
+            merged,
+            "twice is once"
+        );
+        let removed = remove(&merged, &ours()).unwrap().unwrap();
+        let removed: Value = serde_yaml::from_str(&removed).unwrap();
+        assert_eq!(removed, own);
+        assert_eq!(remove(OWN, &ours()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_first_kubeconfig_gets_a_current_context() {
+        for none in [
+            None,
+            Some(""),
+            Some("clusters: null\nusers: null\ncontexts: null\n"),
+        ] {
+            let merged: Value = serde_yaml::from_str(&merge(none, &ours()).unwrap()).unwrap();
+            assert_eq!(merged["current-context"], "local-k8s-cluster");
+            assert_eq!(merged["clusters"][0]["name"], "local-k8s-cluster");
+        }
+    }
+
+    #[test]
+    fn another_cluster_of_the_same_name_is_not_touched() {
+        let foreign = "clusters: [{name: local-k8s-cluster, cluster: {server: 'https://else', certificate-authority-data: b3RoZXI=}}]";
+        let error = merge(Some(foreign), &ours()).unwrap_err().to_string();
+        assert!(
+            error.contains("delete-cluster local-k8s-cluster"),
+            "{error}"
+        );
+        assert_eq!(remove(foreign, &ours()).unwrap(), None);
+        let made_anew = "clusters: [{name: local-k8s-cluster, cluster: {server: 'https://192.168.113.100:6443', certificate-authority-data: b2xk}}]";
+        assert!(merge(Some(made_anew), &ours()).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_kubeconfig_is_an_error_without_its_content() {
+        for text in ["[1]", "kind: Secret", "a: [", "clusters: SECRET"] {
+            let error = merge(Some(text), &ours()).unwrap_err().to_string();
+            assert!(error.contains("your kubeconfig"), "{error}");
+            assert!(!error.contains("SECRET"), "{error}");
+        }
+        let name = "c".parse().unwrap();
+        for text in [
+            "",
+            "{}",
+            "current-context: x",
+            "current-context: x\ncontexts: [{name: x}]",
+        ] {
+            assert!(retarget(text, &name, "https://a").is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What our callback plugin tells, line by line → events, and in the end which failure to report.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::event::{Event, Outcome};
+
+/// One line of the plugin.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Line {
+    Play {
+        name: String,
+    },
+    Task {
+        name: String,
+    },
+    Host {
+        host: String,
+        task: String,
+        outcome: Outcome,
+        message: Option<String>,
+    },
+    Stats {
+        hosts: BTreeMap<String, HostStats>,
+    },
+}
+
+/// How a host came through a playbook.
+#[derive(Debug, Deserialize)]
+struct HostStats {
+    changed: usize,
+    failed: usize,
+}
+
+/// A result that a host did not get over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) host: String,
+    pub(crate) task: String,
+    pub(crate) message: String,
+}
+
+/// How far a playbook is.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    tasks: usize,
+    task: String,
+    failures: Vec<Failure>,
+    stats: Option<BTreeMap<String, HostStats>>,
+}
+
+impl Progress {
+    /// Takes in a line; what is worth telling of it.
+    pub(crate) fn take(&mut self, line: &str) -> Option<Event> {
+        let line = match serde_json::from_str(line) {
+            Ok(line) => line,
+            Err(error) => {
+                tracing::warn!(%error, line, "not a line of the callback plugin");
+                return None;
+            }
+        };
+        match line {
+            Line::Play { name } => Some(Event::PlayStarted { play: name }),
+            Line::Task { name } => {
+                self.tasks += 1;
+                self.task.clone_from(&name);
+                Some(Event::TaskStarted {
+                    number: self.tasks,
+                    task: name,
+                })
+            }
+            Line::Host {
+                host,
+                task,
+                outcome,
+                message,
+            } => {
+                if matches!(outcome, Outcome::Failed | Outcome::Unreachable) {
+                    self.failures.push(Failure {
+                        host: host.clone(),
+                        task: task.clone(),
+                        message: message.clone().unwrap_or_default(),
+                    });
+                }
+                Some(Event::HostDone {
+                    host,
+                    task,
+                    outcome,
+                    message,
+                })
+            }
+            Line::Stats { hosts } => {
+                self.stats = Some(hosts);
+                None
+            }
+        }
+    }
+
+    /// How many tasks were started.
+    pub(crate) fn tasks(&self) -> usize {
+        self.tasks
+    }
+
+    /// The task that was started last.
+    pub(crate) fn task(&self) -> &str {
+        if self.task.is_empty() {
+            "reading the inventory and the playbook"
+        } else {
+            &self.task
+        }
+    }
+
+    /// Whether the playbook was gone through to its end, well or not.
+    pub(crate) fn complete(&self) -> bool {
+        self.stats.is_some()
+    }
+
+    /// How many results changed a host.
+    pub(crate) fn changed(&self) -> usize {
+        self.stats.iter().flatten().map(|(_, s)| s.changed).sum()
+    }
+
+    /// The failure to report, and on how many other hosts there was one.
+    ///
+    /// A failure may have been rescued by the playbook, which only the sums at the end tell: of a host that failed in
+    /// the end, the last one counts, and among hosts the one that came first.
+    pub(crate) fn failure(&self) -> Option<(&Failure, usize)> {
+        let failed = |host: &str| match &self.stats {
+            Some(stats) => stats.get(host).is_some_and(|stats| stats.failed > 0),
+            None => true,
+        };
+        let mut last: BTreeMap<&str, usize> = BTreeMap::new();
+        for (at, failure) in self.failures.iter().enumerate() {
+            if failed(&failure.host) {
+                last.insert(&failure.host, at);
+            }
+        }
+        let first = last.values().min()?;
+        Some((&self.failures[*first], last.len() - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(lines: &[&str]) -> Progress {
+        let mut progress = Progress::default();
+        for line in lines {
+            progress.take(line);
+        }
+        progress
+    }
+
+    fn failed(host: &str, task: &str) -> String {
+        format!(
+            r#"{{"kind":"host","host":"{host}","task":"{task}","outcome":"failed","message":"no"}}"#
+        )
+    }
+
+    #[test]
+    fn lines_become_events() {
+        let mut progress = Progress::default();
+        assert_eq!(
+            progress.take(r#"{"kind":"task","name":"Install"}"#),
+            Some(Event::TaskStarted {
+                number: 1,
+                task: "Install".to_owned()
+            })
+        );
+        assert_eq!(progress.task(), "Install");
+        assert_eq!(progress.take("not json"), None);
+        assert!(!progress.complete());
+        progress.take(r#"{"kind":"stats","hosts":{"a":{"changed":2,"failed":0},"b":{"changed":1,"failed":0}}}"#);
+        assert!(progress.complete());
+        assert_eq!(progress.changed(), 3);
+    }
+
+    #[test]
+    fn a_rescued_failure_is_not_the_one_that_is_reported() {
+        let rescued = failed("a", "rescued");
+        let other_rescued = failed("c", "rescued");
+        let real = failed("a", "real");
+        let other = failed("b", "real");
+        let stats = r#"{"kind":"stats","hosts":{"a":{"changed":0,"failed":1},"b":{"changed":0,"failed":1},"c":{"changed":0,"failed":0}}}"#;
+        let progress = progress(&[&other_rescued, &rescued, &real, &other, stats]);
+        let (failure, others) = progress.failure().unwrap();
+        assert_eq!(
+            (failure.host.as_str(), failure.task.as_str()),
+            ("a", "real")
+        );
+        assert_eq!(others, 1);
+    }
+
+    #[test]
+    fn without_sums_every_failure_counts() {
+        let progress = progress(&[&failed("a", "x"), &failed("b", "x"), &failed("c", "x")]);
+        assert_eq!(progress.failure().unwrap().1, 2);
+        assert!(Progress::default().failure().is_none());
+    }
+}

@@ -1,0 +1,316 @@
+//! Kubespray's checkout: one tag of a git repository, fetched once and shared by all clusters.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kubitect_config::value::Version;
+use sha2::{Digest, Sha256};
+use tokio::process::Command;
+
+use crate::program::{self, Output};
+use crate::{Error, Event, OnEvent, lock};
+
+/// The real repository is some 100 MB at depth 1.
+const FETCH_LIMIT: Duration = Duration::from_secs(15 * 60);
+const ASK_LIMIT: Duration = Duration::from_secs(2 * 60);
+const LOCAL_LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// The checkout of `tag` of the repository at `url` (anything that git can fetch from, or a path), made if need be.
+///
+/// It appears whole or not at all: it is made aside and renamed. A repository that is a folder of this machine is asked
+/// each time where its tag stands, because such tags move while somebody works on them.
+pub async fn checkout(
+    url: &str,
+    tag: &Version,
+    share: &Path,
+    on_event: OnEvent<'_>,
+) -> Result<PathBuf, Error> {
+    if has_password(url) {
+        return Err(Error::SourcePassword);
+    }
+    let folder = share.join("kubespray");
+    std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
+    let source = Source::new(url, tag, &folder).await?;
+    let path = folder.join(&source.key);
+    let file = folder.join(format!("{}.lock", source.key));
+    let _lock = lock::lock(&file, &format!("Kubespray {tag}"), on_event).await?;
+    let fetched = !path.exists();
+    if fetched {
+        on_event(Event::Fetching {
+            tag: tag.to_string(),
+            url: url.to_owned(),
+        });
+        source.fetch(&path).await?;
+    } else {
+        source.verify(&path).await?;
+    }
+    on_event(Event::SourceReady {
+        tag: tag.to_string(),
+        fetched,
+    });
+    Ok(path)
+}
+
+/// A tag of a repository, and where its checkouts lie.
+struct Source<'a> {
+    /// What git is given: the address, or an absolute path.
+    url: String,
+    tag: &'a Version,
+    folder: &'a Path,
+    /// The checkout's name: the tag, and a digest of where it comes from.
+    key: String,
+}
+
+impl<'a> Source<'a> {
+    async fn new(url: &str, tag: &'a Version, folder: &'a Path) -> Result<Self, Error> {
+        let path = Path::new(url);
+        let local = path.exists();
+        let url = if local {
+            let path = std::path::absolute(path).map_err(Error::file("resolve", path))?;
+            path.to_string_lossy().into_owned()
+        } else {
+            url.to_owned()
+        };
+        let mut source = Self {
+            url,
+            tag,
+            folder,
+            key: String::new(),
+        };
+        let mut digest = Sha256::new();
+        digest.update(&source.url);
+        if local {
+            digest.update(b"\0");
+            digest.update(source.commit_there().await?);
+        }
+        source.key = format!("{tag}-{}", &hex(&digest.finalize())[..12]);
+        Ok(source)
+    }
+
+    /// The tag as git names it.
+    fn reference(&self) -> String {
+        format!("refs/tags/{}", self.tag)
+    }
+
+    /// What the tag stands for in the repository that is fetched from.
+    async fn commit_there(&self) -> Result<String, Error> {
+        let mut git = git(self.folder);
+        git.args(["ls-remote", "--", &self.url, &self.reference()]);
+        let output = self.run(&mut git, self.folder, ASK_LIMIT).await?;
+        match output.stdout.split_whitespace().next() {
+            Some(commit) => Ok(commit.to_owned()),
+            None => Err(self.no_tag().await?),
+        }
+    }
+
+    /// Makes the checkout aside and moves it to `path`. The lock is held: what lies aside under our key is a killed run's.
+    async fn fetch(&self, path: &Path) -> Result<(), Error> {
+        program::end_leftovers(path);
+        let prefix = format!(".{}-", self.key);
+        remove_with_prefix(self.folder, &prefix)?;
+        let aside = tempfile::Builder::new()
+            .prefix(&prefix)
+            .tempdir_in(self.folder)
+            .map_err(Error::file("create a folder in", self.folder))?;
+        let here = aside.path();
+
+        let mut init = git(here);
+        init.args(["init", "--quiet", "--template=", "--initial-branch=main"]);
+        self.run(&mut init, path, LOCAL_LIMIT).await?;
+        let mut fetch = git(here);
+        let reference = self.reference();
+        fetch.args(["fetch", "--quiet", "--depth=1", "--no-tags"]);
+        fetch.args(["--no-recurse-submodules", "--", &self.url]);
+        fetch.arg(format!("+{reference}:{reference}"));
+        if let Err(error) = self.run(&mut fetch, path, FETCH_LIMIT).await {
+            return Err(self.explain(error).await);
+        }
+        let mut checkout = git(here);
+        checkout.args(["checkout", "--quiet", "--detach", &reference]);
+        self.run(&mut checkout, path, LOCAL_LIMIT).await?;
+        self.verify(here).await?;
+
+        let aside = aside.keep();
+        std::fs::rename(&aside, path).map_err(Error::file("rename to", path))
+    }
+
+    /// Checks that `checkout` is what its tag says.
+    async fn verify(&self, checkout: &Path) -> Result<(), Error> {
+        let reference = format!("{}^{{commit}}", self.reference());
+        let mut heads = git(checkout);
+        heads.args(["rev-parse", "--verify", "--quiet"]).arg("HEAD");
+        let head = self.run(&mut heads, checkout, LOCAL_LIMIT).await?.stdout;
+        let mut tags = git(checkout);
+        tags.args(["rev-parse", "--verify", "--quiet"])
+            .arg(&reference);
+        let tag = self.run(&mut tags, checkout, LOCAL_LIMIT).await?.stdout;
+        let changed = |changes: String| Error::SourceChanged {
+            path: checkout.to_owned(),
+            changes,
+        };
+        if head != tag {
+            return Err(changed(format!("it does not stand at {}", self.tag)));
+        }
+        let mut status = git(checkout);
+        status.args(["status", "--porcelain", "--untracked-files=no"]);
+        let status = self.run(&mut status, checkout, LOCAL_LIMIT).await?.stdout;
+        match status.lines().next() {
+            None => Ok(()),
+            Some(first) => Err(changed(match status.lines().count() {
+                1 => first.trim().to_owned(),
+                n => format!("{} and {} more", first.trim(), n - 1),
+            })),
+        }
+    }
+
+    /// Tells a missing tag from a repository that cannot be fetched from.
+    async fn explain(&self, error: Error) -> Error {
+        let mut git = git(self.folder);
+        git.args(["ls-remote", "--tags", "--", &self.url, &self.reference()]);
+        match self.run(&mut git, self.folder, ASK_LIMIT).await {
+            Ok(output) if output.stdout.trim().is_empty() => {
+                self.no_tag().await.unwrap_or_else(|error| error)
+            }
+            _ => error,
+        }
+    }
+
+    /// The error for a tag that is not there, with those that are near it.
+    async fn no_tag(&self) -> Result<Error, Error> {
+        let mut git = git(self.folder);
+        git.args(["ls-remote", "--tags", "--refs", "--", &self.url]);
+        let output = self.run(&mut git, self.folder, ASK_LIMIT).await?;
+        let tags = output
+            .stdout
+            .lines()
+            .filter_map(|line| line.rsplit_once("refs/tags/")?.1.parse::<Version>().ok());
+        Ok(Error::NoTag {
+            tag: self.tag.clone(),
+            url: self.url.clone(),
+            similar: nearest(self.tag, tags),
+        })
+    }
+
+    async fn run(
+        &self,
+        command: &mut Command,
+        place: &Path,
+        limit: Duration,
+    ) -> Result<Output, Error> {
+        let what = format!("fetch Kubespray {} from `{}`", self.tag, self.url);
+        let output = program::run(command, place, &what, limit).await?;
+        if output.status.success() {
+            Ok(output)
+        } else {
+            Err(Error::Program {
+                what,
+                lines: program::last_lines(&output.stderr, 5),
+            })
+        }
+    }
+}
+
+/// git in `folder`: it never prompts, runs no hook, converts no line and speaks no protocol that runs commands. The
+/// user's own configuration (proxies, credential helpers, mirrors) holds otherwise.
+fn git(folder: &Path) -> Command {
+    let mut command = program::command("git");
+    command
+        .current_dir(folder)
+        .args(["-c", "core.hooksPath=/dev/null"])
+        .args(["-c", "core.autocrlf=false"])
+        .args(["-c", "core.fsmonitor=false"])
+        .args(["-c", "gc.auto=0"])
+        .args(["-c", "maintenance.auto=false"])
+        .args(["-c", "advice.detachedHead=false"])
+        // A share may belong to another user than the one who runs us (sudo): it is ours by place.
+        .args(["-c", "safe.directory=*"])
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_ASKPASS", "false")
+        .env("SSH_ASKPASS_REQUIRE", "never")
+        .env("GIT_ALLOW_PROTOCOL", "file:git:http:https:ssh");
+    if std::env::var_os("GIT_SSH_COMMAND").is_none() && std::env::var_os("GIT_SSH").is_none() {
+        command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
+    }
+    command
+}
+
+/// Whether an address carries a password (`https://user:password@host/`).
+fn has_password(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(_, rest)| {
+        let authority = rest.split('/').next().unwrap_or_default();
+        authority
+            .rsplit_once('@')
+            .is_some_and(|(user, _)| user.contains(':'))
+    })
+}
+
+/// At most five tags: those of the same minor, else the newest.
+fn nearest(wanted: &Version, tags: impl Iterator<Item = Version>) -> Vec<String> {
+    let mut tags: Vec<_> = tags.collect();
+    tags.sort();
+    tags.dedup();
+    let same: Vec<_> = tags
+        .iter()
+        .filter(|tag| tag.minor() == wanted.minor())
+        .collect();
+    let tags = if same.is_empty() {
+        tags.iter().collect()
+    } else {
+        same
+    };
+    tags.iter().rev().take(5).map(ToString::to_string).collect()
+}
+
+/// Removes the folders in `folder` whose names begin with `prefix`.
+fn remove_with_prefix(folder: &Path, prefix: &str) -> Result<(), Error> {
+    let entries = std::fs::read_dir(folder).map_err(Error::file("read", folder))?;
+    for entry in entries {
+        let entry = entry.map_err(Error::file("read", folder))?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            let path = entry.path();
+            std::fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_noticed_and_user_names_are_not() {
+        assert!(has_password("https://me:secret@git.example/kubespray"));
+        for url in [
+            "https://git.example:8443/kubespray",
+            "ssh://git@git.example:22/kubespray",
+            "git@git.example:team/kubespray",
+            "/srv/a:b@c/kubespray",
+            "https://git.example/a:b@c",
+        ] {
+            assert!(!has_password(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn tags_of_the_same_minor_come_first_and_newest_first() {
+        let tags = || {
+            ["v2.19.0", "v2.20.0", "v2.19.1", "v2.21.0"]
+                .iter()
+                .map(|t| t.parse().unwrap())
+        };
+        assert_eq!(
+            nearest(&"v2.19.7".parse().unwrap(), tags()),
+            ["v2.19.1", "v2.19.0"]
+        );
+        assert_eq!(
+            nearest(&"v2.99.0".parse().unwrap(), tags()),
+            ["v2.21.0", "v2.20.0", "v2.19.1", "v2.19.0"]
+        );
+    }
+}
