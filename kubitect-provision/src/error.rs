@@ -102,9 +102,81 @@ pub enum Error {
         /// What it should hash to.
         wanted: String,
     },
+    /// A private key of this machine can't be used.
+    #[error("use the private key {}: {help}", path.display())]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong and what to do about it.
+        help: String,
+        /// What reading it said, if that was it.
+        source: Option<Source>,
+    },
+    /// A machine showed a host key that is not the pinned one; nothing was sent to it.
+    #[error(
+        "trust {machine} at {address}: its SSH host key is {found}, but {wanted} is pinned. Another machine may answer \
+         at this address, or its disk was replaced behind our back: find out which, then destroy and apply again, \
+         or give the machine its key from .ssh/hosts/{machine} of the cluster's folder back"
+    )]
+    HostKey {
+        /// The machine.
+        machine: String,
+        /// Where it answered.
+        address: String,
+        /// The pinned key's fingerprint.
+        wanted: String,
+        /// The fingerprint of the key that was shown, or which kinds there were.
+        found: String,
+    },
+    /// Something failed on the way to a machine.
+    #[error("{action} (machine {machine})")]
+    Ssh {
+        /// The machine.
+        machine: String,
+        /// What was tried, as "connect to 192.168.113.10:22".
+        action: String,
+        /// What SSH or the network said.
+        source: Source,
+    },
+    /// A command on a machine ended badly.
+    #[error("{command} on {machine}: exit status {status}: {said}")]
+    RemoteCommand {
+        /// The machine.
+        machine: String,
+        /// What was tried.
+        command: String,
+        /// How it ended.
+        status: u32,
+        /// The last lines of what it said.
+        said: String,
+    },
+    /// A machine is up and can't be worked with.
+    #[error("use {machine}: {why}")]
+    Unusable {
+        /// The machine.
+        machine: String,
+        /// What is missing.
+        why: String,
+        /// What cloud-init says of it, line by line.
+        evidence: Vec<String>,
+    },
+    /// More than one machine failed.
+    #[error("bring up {} machines: {}", .0.len(), .0.iter().map(told).collect::<Vec<_>>().join("; "))]
+    Machines(Vec<Error>),
     /// The person asked to stop.
     #[error("finish: cancelled between two steps; run the same command again to go on")]
     Cancelled,
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn told(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 /// A duration in words: `90 s`, `5 min`.

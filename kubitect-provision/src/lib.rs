@@ -8,6 +8,7 @@ mod error;
 mod event;
 #[cfg(feature = "fake")]
 pub mod fake;
+mod file;
 pub mod gather;
 pub mod hypervisor;
 pub mod image;
@@ -18,6 +19,8 @@ pub mod plan;
 pub mod preflight;
 pub mod resource;
 pub mod ssh;
+#[cfg(test)]
+mod testing;
 
 pub use error::Error;
 pub use event::{Event, Outcome};

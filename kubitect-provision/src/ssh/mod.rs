@@ -1,1 +1,17 @@
 //! SSH to the machines, authenticated from the first connection.
+//!
+//! Each machine's host key is made here ([`Keys`]), handed over by cloud-init and pinned by every [`Session`]: there
+//! is no trust on first use. [`ready`] waits until a machine can be worked with.
+
+pub mod keys;
+pub mod known_hosts;
+pub mod quote;
+pub mod session;
+pub mod wait;
+
+#[cfg(test)]
+mod tests;
+
+pub use keys::{Keys, MachineKeys};
+pub use session::{Output, Session, Target};
+pub use wait::{Patience, Ready, ready};

@@ -1,0 +1,146 @@
+//! The documents as a person reads them, and the volume as a machine does.
+
+use super::{documents, seed};
+use crate::ssh::MachineKeys;
+use crate::testing::{cluster, node};
+use kubitect_config::cluster::Role;
+use serde_json::{Value, json};
+
+fn keys() -> MachineKeys {
+    MachineKeys {
+        authorized: "ssh-ed25519 AAAAuser".to_owned(),
+        host_private:
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----\n"
+                .to_owned(),
+        host_public: "ssh-ed25519 AAAAhost".to_owned(),
+    }
+}
+
+fn user_data(text: &str) -> Value {
+    serde_json::from_str(text.strip_prefix("#cloud-config\n").unwrap()).unwrap()
+}
+
+#[test]
+fn a_master_in_full() {
+    let cluster = cluster();
+    let documents = documents(&cluster, &cluster.nodes[1], &keys());
+    insta::assert_snapshot!("user_data", documents.user_data);
+    insta::assert_snapshot!("network_config", documents.network_config);
+    insta::assert_snapshot!("meta_data", documents.meta_data);
+}
+
+#[test]
+fn a_balancer_brings_its_packages_and_services() {
+    let mut cluster = cluster();
+    let one = user_data(&documents(&cluster, &cluster.nodes[0], &keys()).user_data);
+    assert_eq!(one["packages"], json!(["qemu-guest-agent", "haproxy"]));
+    assert_eq!(
+        one["runcmd"][1],
+        json!(["systemctl", "enable", "--now", "haproxy.service"])
+    );
+    cluster.nodes.insert(
+        1,
+        node(
+            Role::LoadBalancer,
+            "2",
+            Some("192.168.113.101"),
+            "52:54:00:00:00:0b",
+        ),
+    );
+    let two = user_data(&documents(&cluster, &cluster.nodes[0], &keys()).user_data);
+    assert_eq!(
+        two["packages"],
+        json!(["qemu-guest-agent", "haproxy", "keepalived"])
+    );
+    assert_eq!(
+        two["runcmd"][1],
+        json!(["systemctl", "enable", "keepalived.service"])
+    );
+    assert_eq!(
+        two["runcmd"][2],
+        json!(["systemctl", "enable", "--now", "haproxy.service"])
+    );
+}
+
+#[test]
+fn what_a_distro_needs_differs() {
+    let mut cluster = cluster();
+    cluster.guest.image.distro = "rocky9".to_owned();
+    let rocky = user_data(&documents(&cluster, &cluster.nodes[0], &keys()).user_data);
+    assert_eq!(rocky["write_files"], Value::Null);
+    assert_eq!(
+        rocky["runcmd"][1],
+        json!(["setsebool", "-P", "haproxy_connect_any", "1"])
+    );
+}
+
+#[test]
+fn a_node_without_address_asks_for_a_lease_by_its_ethernet_address() {
+    let mut cluster = cluster();
+    let network = |cluster: &kubitect_config::Cluster, i: usize| -> Value {
+        serde_json::from_str(&documents(cluster, &cluster.nodes[i], &keys()).network_config)
+            .unwrap()
+    };
+    assert_eq!(
+        network(&cluster, 2)["ethernets"]["ens3"],
+        json!({"match": {"macaddress": "52:54:00:00:00:0c"}, "set-name": "ens3", "dhcp4": true, "dhcp-identifier": "mac"})
+    );
+    cluster.guest.dns = vec!["9.9.9.9".parse().unwrap()];
+    let leased = network(&cluster, 2);
+    assert_eq!(
+        leased["ethernets"]["ens3"]["dhcp4-overrides"],
+        json!({"use-dns": false})
+    );
+    for i in [1, 2] {
+        assert_eq!(
+            network(&cluster, i)["ethernets"]["ens3"]["nameservers"],
+            json!({"addresses": ["9.9.9.9"]})
+        );
+    }
+}
+
+#[test]
+fn root_may_log_in_only_where_it_is_the_user() {
+    let mut cluster = cluster();
+    let root_disabled = |cluster: &kubitect_config::Cluster| {
+        user_data(&documents(cluster, &cluster.nodes[1], &keys()).user_data)["disable_root"].clone()
+    };
+    assert_eq!(root_disabled(&cluster), true);
+    cluster.guest.user = "root".to_owned();
+    assert_eq!(root_disabled(&cluster), false);
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let cluster = cluster();
+    let documents = documents(&cluster, &cluster.nodes[1], &keys());
+    assert!(documents.user_data.contains("PRIVATE KEY"));
+    assert!(!format!("{documents:?}").contains("PRIVATE KEY"));
+}
+
+#[test]
+fn the_volume_holds_the_documents_and_always_the_same_bytes() {
+    let cluster = cluster();
+    let documents = documents(&cluster, &cluster.nodes[1], &keys());
+    let bytes = seed::image(&documents).unwrap();
+    assert_eq!(bytes.len(), seed::SIZE);
+    assert_eq!(seed::read(&bytes).unwrap(), documents);
+    // FAT keeps times to two seconds: only a fixed clock gives the same bytes after three.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(seed::image(&documents).unwrap() == bytes);
+    let volume =
+        fatfs::FileSystem::new(std::io::Cursor::new(bytes), fatfs::FsOptions::new()).unwrap();
+    assert_eq!(volume.volume_label(), "cidata");
+    assert_eq!(
+        volume.read_volume_label_from_root_dir().unwrap().as_deref(),
+        Some("cidata")
+    );
+}
+
+#[test]
+fn documents_that_do_not_fit_are_an_error() {
+    let cluster = cluster();
+    let mut documents = documents(&cluster, &cluster.nodes[1], &keys());
+    documents.user_data = "x".repeat(2 << 20);
+    assert!(seed::image(&documents).is_err());
+}

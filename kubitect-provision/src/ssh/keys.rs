@@ -1,0 +1,239 @@
+//! [`Keys`]: the key that opens a cluster's machines, and the host keys that we give them.
+//!
+//! In the cluster's `.ssh` folder (0700): `id_ed25519` and `id_ed25519.pub`, unless the cluster names a key of its
+//! own; `hosts/<node>` and `hosts/<node>.pub`; and `known_hosts` for programs that we start. A key that exists is never
+//! replaced: machines carry it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kubitect_config::Cluster;
+use kubitect_config::value::Label;
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
+use russh::keys::{PrivateKey, PublicKey};
+
+use crate::{Error, file};
+
+/// The keys of one cluster.
+#[derive(Clone)]
+pub struct Keys {
+    folder: PathBuf,
+    user_path: PathBuf,
+    user: Arc<PrivateKey>,
+    hosts: BTreeMap<Label, PrivateKey>,
+}
+
+/// What a machine is told of keys: its own, and whom it lets in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MachineKeys {
+    /// The public key of those who may log in, as a line of `authorized_keys`.
+    pub authorized: String,
+    /// The machine's private host key, in OpenSSH's format.
+    pub host_private: String,
+    /// The machine's public host key: `ssh-ed25519 AAAA…`.
+    pub host_public: String,
+}
+
+impl MachineKeys {
+    /// Words in the place of keys, for those who only look.
+    pub fn placeholder() -> Self {
+        Self {
+            authorized: "ssh-ed25519 (the public key that apply makes)".to_owned(),
+            host_private: "(the private host key that apply makes)".to_owned(),
+            host_public: "ssh-ed25519 (the public host key that apply makes)".to_owned(),
+        }
+    }
+}
+
+impl fmt::Debug for MachineKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MachineKeys")
+            .field("authorized", &self.authorized)
+            .field("host_public", &self.host_public)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys")
+            .field("folder", &self.folder)
+            .field("user_path", &self.user_path)
+            .field("hosts", &self.hosts.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// Reads the cluster's keys from `folder` and makes those that are missing. `user_key` is the cluster's own private
+    /// key, if it names one, with `~` resolved.
+    pub fn ensure(
+        folder: &Path,
+        cluster: &Cluster,
+        user_key: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let hosts_folder = folder.join("hosts");
+        file::private_folder(folder)?;
+        file::private_folder(&hosts_folder)?;
+        let (user_path, user) = match user_key {
+            Some(path) => (path.to_owned(), read(path)?),
+            None => {
+                let path = folder.join("id_ed25519");
+                let key = ensure_key(&path, &format!("kubitect-{}", cluster.name))?;
+                (path, key)
+            }
+        };
+        let hosts = cluster
+            .nodes
+            .iter()
+            .map(|node| {
+                let key = ensure_key(&hosts_folder.join(node.name.as_str()), node.name.as_str())?;
+                Ok((node.name.clone(), key))
+            })
+            .collect::<Result<_, Error>>()?;
+        let keys = Self {
+            folder: folder.to_owned(),
+            user_path,
+            user: Arc::new(user),
+            hosts,
+        };
+        keys.write_known_hosts(cluster.nodes.iter().map(|node| (&node.name, node.ip)))?;
+        Ok(keys)
+    }
+
+    /// The file of the private key that opens the machines.
+    pub fn private_key_path(&self) -> &Path {
+        &self.user_path
+    }
+
+    /// The private key that opens the machines.
+    pub fn private_key(&self) -> Arc<PrivateKey> {
+        Arc::clone(&self.user)
+    }
+
+    /// The file of pinned host keys for programs that we start.
+    pub fn known_hosts_path(&self) -> PathBuf {
+        self.folder.join("known_hosts")
+    }
+
+    /// A machine's public host key; every node that the keys were made for has one.
+    pub fn host_key(&self, node: &Label) -> Option<&PublicKey> {
+        self.hosts.get(node).map(PrivateKey::public_key)
+    }
+
+    /// A machine's public host key as one line `ssh-ed25519 AAAA…`.
+    pub fn host_key_line(&self, node: &Label) -> Option<String> {
+        self.host_key(node).map(line)
+    }
+
+    /// What this machine is told of keys.
+    pub fn machine(&self, node: &Label) -> Option<MachineKeys> {
+        let host = self.hosts.get(node)?;
+        Some(MachineKeys {
+            authorized: line(self.user.public_key()),
+            host_private: host.to_openssh(LineEnding::LF).ok()?.to_string(),
+            host_public: line(host.public_key()),
+        })
+    }
+
+    /// Writes the pinned host keys anew: each machine by its name, and by its address where that is known.
+    pub fn write_known_hosts<'a>(
+        &self,
+        nodes: impl IntoIterator<Item = (&'a Label, Option<Ipv4Addr>)>,
+    ) -> Result<PathBuf, Error> {
+        let mut text = String::new();
+        for (name, ip) in nodes {
+            let Some(key) = self.host_key_line(name) else {
+                continue;
+            };
+            if let Some(ip) = ip {
+                text.push_str(&format!("{ip},"));
+            }
+            text.push_str(&format!("{name} {key}\n"));
+        }
+        let path = self.known_hosts_path();
+        file::replace(&path, text.as_bytes(), 0o600)?;
+        Ok(path)
+    }
+}
+
+/// A public key as `ssh-ed25519 AAAA…`, without comment.
+pub(crate) fn line(key: &PublicKey) -> String {
+    use russh::keys::PublicKeyBase64;
+    format!("{} {}", key.algorithm(), key.public_key_base64())
+}
+
+/// The key in `path`; made if there is none.
+fn ensure_key(path: &Path, comment: &str) -> Result<PrivateKey, Error> {
+    if !path.try_exists().map_err(file::error("read", path))? {
+        let key =
+            generate(comment).map_err(|source| unusable(path, "it could not be made", source))?;
+        let text = key
+            .to_openssh(LineEnding::LF)
+            .map_err(|source| unusable(path, "it could not be written", source))?;
+        // Whoever else made it in the meantime wins: it may be in use already.
+        file::create(path, text.as_bytes(), 0o600)?;
+    }
+    let key = read(path)?;
+    let public = path.with_file_name(format!(
+        "{}.pub",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    ));
+    let text = format!("{} {comment}\n", line(key.public_key()));
+    if std::fs::read(&public).ok().as_deref() != Some(text.as_bytes()) {
+        file::replace(&public, text.as_bytes(), 0o644)?;
+    }
+    Ok(key)
+}
+
+/// A new ed25519 key.
+fn generate(comment: &str) -> Result<PrivateKey, Box<dyn std::error::Error + Send + Sync>> {
+    // The kernel's generator, which on Linux is the source behind every other.
+    let mut seed = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    let pair = KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed));
+    Ok(PrivateKey::new(pair, comment)?)
+}
+
+/// Reads a private key that only its owner can read: `ssh` ignores any other.
+fn read(path: &Path) -> Result<PrivateKey, Error> {
+    let mode = path
+        .metadata()
+        .map_err(file::error("read key", path))?
+        .permissions()
+        .mode();
+    if mode & 0o077 != 0 {
+        return Err(Error::Key {
+            path: path.to_owned(),
+            help: format!(
+                "others may read it (mode {:04o}), so ssh ignores it; chmod 600 it",
+                mode & 0o777
+            ),
+            source: None,
+        });
+    }
+    let text = std::fs::read_to_string(path).map_err(file::error("read key", path))?;
+    russh::keys::decode_secret_key(&text, None).map_err(|source| {
+        let help = match source {
+            russh::keys::Error::KeyIsEncrypted => {
+                "it has a passphrase, which nobody can type here; name one without, or leave it out"
+            }
+            _ => "it must be an unencrypted ed25519 or ECDSA key in OpenSSH's format; name another, or leave it out",
+        };
+        unusable(path, help, source)
+    })
+}
+
+fn unusable(path: &Path, help: &str, source: impl Into<crate::error::Source>) -> Error {
+    Error::Key {
+        path: path.to_owned(),
+        help: help.to_owned(),
+        source: Some(source.into()),
+    }
+}

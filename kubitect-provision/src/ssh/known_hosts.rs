@@ -1,0 +1,165 @@
+//! The user's own `known_hosts` (`addToKnownHosts`): our lines come and go, every other byte stays.
+//!
+//! Our lines stand first and end in a comment that names the cluster: `… kubitect:<cluster>`.
+
+use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use kubitect_config::Facts;
+use kubitect_config::value::Label;
+
+use crate::{Error, file};
+
+/// How long another run may hold the folder.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// Writes the keys of all machines of `facts` into `path`, in the place of those that the cluster had there. Says
+/// whether anything changed.
+pub fn add(path: &Path, cluster: &Label, facts: &Facts) -> Result<bool, Error> {
+    let entries: Vec<Entry> = facts
+        .nodes
+        .iter()
+        .map(|node| Entry {
+            address: node.ip,
+            key: node.host_key.clone(),
+        })
+        .collect();
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    if !folder.exists() {
+        file::private_folder(folder)?;
+    }
+    rewrite(path, cluster, &entries)
+}
+
+/// Removes the cluster's lines from `path`. Says whether there were any.
+pub fn remove(path: &Path, cluster: &Label) -> Result<bool, Error> {
+    if !path.try_exists().map_err(file::error("read", path))? {
+        return Ok(false);
+    }
+    rewrite(path, cluster, &[])
+}
+
+struct Entry {
+    address: Ipv4Addr,
+    key: String,
+}
+
+fn rewrite(path: &Path, cluster: &Label, entries: &[Entry]) -> Result<bool, Error> {
+    // A link into a folder of dot files stays one.
+    let path = resolved(path)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let _lock = lock(folder, &path)?;
+    let before = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(file::error("read", &path)(e)),
+    };
+    let after = rewritten(&before, cluster, entries);
+    if after == before {
+        return Ok(false);
+    }
+    write(&path, folder, &after).map_err(file::error("write", &path))?;
+    Ok(true)
+}
+
+/// The new content: our lines, then all lines that are not ours, as they are.
+fn rewritten(before: &[u8], cluster: &Label, entries: &[Entry]) -> Vec<u8> {
+    let mark = format!("kubitect:{cluster}");
+    let ours = |line: &[u8]| {
+        !line.starts_with(b"#")
+            && line.trim_ascii().rsplit(|b| *b == b' ').next() == Some(mark.as_bytes())
+    };
+    let foreign: Vec<&[u8]> = before
+        .split_inclusive(|b| *b == b'\n')
+        .filter(|line| !ours(line))
+        .collect();
+    let known: BTreeSet<(String, String)> = foreign
+        .iter()
+        .flat_map(|line| hosts_and_key(line))
+        .collect();
+    let mut after = Vec::with_capacity(before.len());
+    for Entry { address, key } in entries {
+        // Whoever has answered ssh's question already has the line.
+        if !known.contains(&(address.to_string(), key.clone())) {
+            after.extend_from_slice(format!("{address} {key} {mark}\n").as_bytes());
+        }
+    }
+    after.extend(foreign.concat());
+    after
+}
+
+/// Each host of a line with the line's key. Hashed hosts can't be read, and marked lines (`@…`) are no plain entries.
+fn hosts_and_key(line: &[u8]) -> Vec<(String, String)> {
+    let line = String::from_utf8_lossy(line);
+    let mut words = line.split_ascii_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some(hosts), Some(kind), Some(key)) if !hosts.starts_with(['#', '@', '|']) => hosts
+            .split(',')
+            .map(|host| (host.to_owned(), format!("{kind} {key}")))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Where the file really lies; the path itself if there is none.
+fn resolved(path: &Path) -> Result<PathBuf, Error> {
+    match path.canonicalize() {
+        Ok(path) => Ok(path),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(e) => Err(file::error("read", path)(e)),
+    }
+}
+
+/// Keeps runs of other clusters out. The folder itself is locked, so no lock file stays behind.
+fn lock(folder: &Path, path: &Path) -> Result<File, Error> {
+    let file = File::open(folder).map_err(file::error("open", folder))?;
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Timeout {
+                    what: format!("another run leave {} alone", path.display()),
+                    after: LOCK_WAIT,
+                    evidence: Vec::new(),
+                });
+            }
+            Err(TryLockError::Error(e)) => return Err(file::error("lock", folder)(e)),
+        }
+    }
+}
+
+/// Replaces the file, keeping its mode and owner.
+fn write(path: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
+    let existing = match path.metadata() {
+        Ok(metadata) => Some(metadata),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(e),
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".known_hosts-")
+        .permissions(std::fs::Permissions::from_mode(0o600))
+        .tempfile_in(folder)?;
+    io::Write::write_all(&mut file, bytes)?;
+    if let Some(existing) = existing {
+        let ours = file.as_file().metadata()?;
+        if (existing.uid(), existing.gid()) != (ours.uid(), ours.gid()) {
+            fchown(file.as_file(), Some(existing.uid()), Some(existing.gid()))?;
+        }
+        file.as_file().set_permissions(existing.permissions())?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

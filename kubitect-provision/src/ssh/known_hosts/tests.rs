@@ -1,0 +1,126 @@
+//! What happens to a `known_hosts` of someone else.
+
+use super::*;
+use kubitect_config::NodeFacts;
+use kubitect_config::cluster::Role;
+
+const FOREIGN: &str = "# mine\n\n|1|abc=|def= ssh-ed25519 AAAAhashed\ngithub.com ssh-rsa AAAAgithub a comment\n\
+    @cert-authority *.example.org ssh-rsa AAAAca\n10.9.9.9 ssh-ed25519 AAAAno-newline";
+
+fn facts(keys: &[(&str, &str)]) -> Facts {
+    Facts {
+        user: "k8s".to_owned(),
+        private_key: "/id".into(),
+        known_hosts: "/known_hosts".into(),
+        nodes: keys
+            .iter()
+            .enumerate()
+            .map(|(i, (ip, key))| NodeFacts {
+                name: format!("demo-master-{i}").parse().unwrap(),
+                role: Role::Master,
+                id: i.to_string().parse().unwrap(),
+                host: "localhost".parse().unwrap(),
+                ip: ip.parse().unwrap(),
+                mac: "52:54:00:00:00:01".parse().unwrap(),
+                host_key: format!("ssh-ed25519 {key}"),
+            })
+            .collect(),
+    }
+}
+
+fn demo() -> Label {
+    "demo".parse().unwrap()
+}
+
+fn with(content: &str) -> (tempfile::TempDir, PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("known_hosts");
+    std::fs::write(&path, content).unwrap();
+    (home, path)
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn lines_come_once_and_go_without_a_trace() {
+    let (home, path) = with(FOREIGN);
+    let facts = facts(&[("10.0.0.1", "AAAAone"), ("10.0.0.2", "AAAAtwo")]);
+    assert!(add(&path, &demo(), &facts).unwrap());
+    let ours =
+        "10.0.0.1 ssh-ed25519 AAAAone kubitect:demo\n10.0.0.2 ssh-ed25519 AAAAtwo kubitect:demo\n";
+    assert_eq!(text(&path), format!("{ours}{FOREIGN}"));
+    assert!(!add(&path, &demo(), &facts).unwrap());
+    assert_eq!(text(&path), format!("{ours}{FOREIGN}"));
+    assert!(remove(&path, &demo()).unwrap());
+    assert_eq!(text(&path), FOREIGN);
+    assert!(!remove(&path, &demo()).unwrap());
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_new_key_takes_the_place_of_ours_and_of_no_other() {
+    let (_home, path) = with("10.0.0.1 ssh-ed25519 AAAAforeign\n");
+    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAold")])).unwrap();
+    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAnew")])).unwrap();
+    assert_eq!(
+        text(&path),
+        "10.0.0.1 ssh-ed25519 AAAAnew kubitect:demo\n10.0.0.1 ssh-ed25519 AAAAforeign\n"
+    );
+}
+
+#[test]
+fn what_the_user_has_already_is_not_written_again() {
+    let before = "host,10.0.0.1 ssh-ed25519 AAAAone\n";
+    let (_home, path) = with(before);
+    assert!(!add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAone")])).unwrap());
+    assert_eq!(text(&path), before);
+}
+
+#[test]
+fn clusters_leave_each_other_alone() {
+    let (_home, path) = with("");
+    let demo2: Label = "demo2".parse().unwrap();
+    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAone")])).unwrap();
+    add(&path, &demo2, &facts(&[("10.0.0.2", "AAAAtwo")])).unwrap();
+    remove(&path, &demo()).unwrap();
+    assert_eq!(text(&path), "10.0.0.2 ssh-ed25519 AAAAtwo kubitect:demo2\n");
+}
+
+#[test]
+fn a_file_is_made_private_and_an_existing_one_keeps_its_mode_and_link() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(".ssh/known_hosts");
+    assert!(!remove(&path, &demo()).unwrap());
+    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAone")])).unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+
+    let real = home.path().join("dotfile");
+    std::fs::write(&real, "").unwrap();
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let link = home.path().join("link");
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    add(&link, &demo(), &facts(&[("10.0.0.1", "AAAAone")])).unwrap();
+    assert!(link.is_symlink());
+    assert_eq!(mode(&real), 0o644);
+    assert!(text(&real).contains("AAAAone"));
+}
+
+#[test]
+fn runs_side_by_side_lose_nothing() {
+    let (_home, path) = with(FOREIGN);
+    std::thread::scope(|scope| {
+        for i in 0..8 {
+            let path = &path;
+            scope.spawn(move || {
+                let name = format!("c{i}").parse().unwrap();
+                add(path, &name, &facts(&[(&format!("10.0.1.{i}"), "AAAAkey")])).unwrap();
+            });
+        }
+    });
+    let text = text(&path);
+    assert!(text.ends_with(FOREIGN));
+    assert_eq!(text.matches("kubitect:c").count(), 8);
+}

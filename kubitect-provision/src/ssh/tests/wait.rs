@@ -1,0 +1,232 @@
+//! Waiting for a machine: what counts as ready, and what is said when it never is.
+
+use std::time::Duration;
+
+use super::server::Server;
+use super::{HOST, USER, key, target};
+use crate::error::told;
+use crate::ssh::Target;
+use crate::ssh::wait::{Machine, Patience, Ready, all_ready, ready};
+use crate::{Error, Event};
+
+const PATIENCE: Patience = Patience {
+    total: Duration::from_secs(5),
+    attempt: Duration::from_secs(2),
+    pause: Duration::from_millis(50),
+};
+
+const CLEAN: &str = r#"{"v1": {"datasource": "DataSourceNoCloud", "errors": []}}"#;
+const NO_MIRROR: &str = r#"{"v1": {"datasource": "DataSourceNoCloud", "errors": ["('package-update-upgrade-install', ...)"]}}"#;
+
+fn console() -> Vec<String> {
+    vec!["Kernel panic - not syncing".to_owned()]
+}
+
+fn machine(target: Target) -> Machine<'static> {
+    Machine {
+        target,
+        programs: vec!["sudo", "python3"],
+        console: &console,
+    }
+}
+
+async fn booted(result: &str) -> Server {
+    let server = Server::start(key(HOST), &key(USER)).await;
+    server.program("python3", "");
+    server.file("run/cloud-init/result.json", result);
+    server
+}
+
+async fn error(target: Target, patience: Patience) -> Error {
+    match ready(machine(target), patience).await {
+        Ok(_) => panic!("ready"),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn a_machine_whose_cloud_init_is_done_is_ready() {
+    let server = booted(CLEAN).await;
+    let Ready { session, warnings } = ready(machine(target(server.address)), PATIENCE)
+        .await
+        .unwrap();
+    assert!(warnings.is_empty());
+    assert!(
+        session
+            .run(&["true"], PATIENCE.attempt)
+            .await
+            .unwrap()
+            .success()
+    );
+}
+
+#[tokio::test]
+async fn errors_are_warnings_where_the_machine_is_usable() {
+    let server = booted(NO_MIRROR).await;
+    let ready = ready(machine(target(server.address)), PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(ready.warnings, ["('package-update-upgrade-install', ...)"]);
+}
+
+#[tokio::test]
+async fn errors_are_failures_where_it_is_not() {
+    let server = booted(NO_MIRROR).await;
+    server.file(
+        "var/log/cloud-init-output.log",
+        "E: Unable to locate package haproxy\n",
+    );
+    let mut machine = machine(target(server.address));
+    machine.programs.push("haproxy-that-is-nowhere");
+    let Err(Error::Unusable { why, evidence, .. }) = ready(machine, PATIENCE).await else {
+        panic!("usable");
+    };
+    assert_eq!(why, "haproxy-that-is-nowhere is missing");
+    assert_eq!(
+        evidence,
+        [
+            "cloud-init: ('package-update-upgrade-install', ...)",
+            "cloud-init's log: E: Unable to locate package haproxy"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn sudo_that_asks_for_a_password_is_a_failure() {
+    let server = booted(CLEAN).await;
+    server.program("sudo", "exit 1");
+    let error = error(target(server.address), PATIENCE).await;
+    assert!(
+        error.to_string().contains("k8s may not use sudo"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn it_is_waited_for_cloud_init_to_end() {
+    let server = booted("").await;
+    let path = server.path("run/cloud-init/result.json");
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        std::fs::write(path, CLEAN).unwrap();
+    });
+    assert!(
+        ready(machine(target(server.address)), PATIENCE)
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn cloud_init_that_never_ends_is_told_with_its_status() {
+    let server = booted("").await;
+    server.program(
+        "cloud-init",
+        "echo status: running; echo detail: modules-final",
+    );
+    let patience = Patience {
+        total: Duration::from_secs(1),
+        ..PATIENCE
+    };
+    let Error::Timeout { what, evidence, .. } = error(target(server.address), patience).await
+    else {
+        panic!("another error");
+    };
+    assert_eq!(what, "cloud-init end on demo-master-1");
+    assert_eq!(
+        evidence,
+        [
+            "cloud-init: status: running",
+            "cloud-init: detail: modules-final",
+            "console: Kernel panic - not syncing"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_machine_that_never_answers_is_told_with_its_console() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let patience = Patience {
+        total: Duration::from_millis(400),
+        ..PATIENCE
+    };
+    let Error::Timeout { what, evidence, .. } = error(target(address), patience).await else {
+        panic!("another error");
+    };
+    assert_eq!(
+        what,
+        format!("an SSH login as k8s on demo-master-1 ({address})")
+    );
+    assert!(
+        evidence[0].starts_with("last attempt: connect to") && evidence[0].contains("refused"),
+        "{evidence:?}"
+    );
+    assert_eq!(evidence[1], "console: Kernel panic - not syncing");
+}
+
+#[tokio::test]
+async fn a_wrong_host_key_is_not_waited_for() {
+    let server = Server::start(key(9), &key(USER)).await;
+    let forever = Patience {
+        total: Duration::from_secs(3600),
+        ..PATIENCE
+    };
+    assert!(matches!(
+        error(target(server.address), forever).await,
+        Error::HostKey { .. }
+    ));
+}
+
+#[tokio::test]
+async fn a_login_that_is_refused_at_first_is_tried_again() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let server = booted(CLEAN).await;
+    let upstream = server.address;
+    // The port opens late, as a booting machine's does.
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = tokio::net::TcpStream::connect(upstream).await.unwrap();
+            tokio::spawn(
+                async move { tokio::io::copy_bidirectional(&mut client, &mut server).await },
+            );
+        }
+    });
+    assert!(ready(machine(target(address)), PATIENCE).await.is_ok());
+}
+
+#[tokio::test]
+async fn all_are_waited_for_and_every_failure_is_told() {
+    let (good, bad, worse) = (
+        booted(CLEAN).await,
+        Server::start(key(9), &key(USER)).await,
+        Server::start(key(HOST), &key(8)).await,
+    );
+    let patience = Patience {
+        total: Duration::from_secs(1),
+        ..PATIENCE
+    };
+    let events = std::sync::Mutex::new(Vec::new());
+    let machines = [&good, &bad, &worse]
+        .map(|server| machine(target(server.address)))
+        .into();
+    let record = |event: Event| events.lock().unwrap().push(event);
+    let Err(error) = all_ready(machines, patience, &record).await else {
+        panic!("all ready");
+    };
+    let text = told(&error);
+    assert!(
+        text.starts_with("bring up 2 machines: trust demo-master-1"),
+        "{text}"
+    );
+    let events = events.into_inner().unwrap();
+    let count = |wanted: fn(&Event) -> bool| events.iter().filter(|event| wanted(event)).count();
+    assert_eq!(count(|e| matches!(e, Event::Started { .. })), 3);
+    assert_eq!(count(|e| matches!(e, Event::Finished { .. })), 1);
+    assert_eq!(count(|e| matches!(e, Event::Failed { .. })), 2);
+}
