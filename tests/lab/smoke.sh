@@ -73,6 +73,7 @@ ethernets:
   net0:
     match: {macaddress: "52:54:00:99:00:$(printf %02x "$i")"}
     set-name: ens3
+    accept-ra: false
     addresses: [192.168.199.$((10 + i))/24]
     routes: [{to: 0.0.0.0/0, via: 192.168.199.1}]
     nameservers: {addresses: [192.168.199.1]}
@@ -146,7 +147,8 @@ check() {
     done
     python3 -c "import apt, yaml"
     if sudo grep -E "WARN|ERROR|Traceback" /var/log/cloud-init.log; then exit 1; fi' || return 1
-  say "smoke-$i: all is as it should be"
+  say "smoke-$i: all is as it should be; $(ps -o cputime=,rss= -p "$(cat "/run/libvirt/qemu/smoke-$i.pid")" |
+    awk '{printf "%s of processor time, %d MiB", $1, $2 / 1024}')"
 }
 
 begun=$SECONDS

@@ -11,10 +11,16 @@ update-initramfs -u -k all
 echo 'LABEL=kubitect-root / ext4 defaults,errors=remount-ro 0 0' >/etc/fstab
 
 # Services that are installed for whoever configures them.
-systemctl disable haproxy.service keepalived.service etcd.service
+systemctl disable haproxy.service keepalived.service etcd.service ipvsadm.service
 # Housekeeping that only competes with the emulated machine's real work.
 systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer \
-  e2scrub_reap.service systemd-pstore.service getty@tty1.service
+  e2scrub_reap.service systemd-pstore.service getty@tty1.service \
+  dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount \
+  proc-sys-fs-binfmt_misc.automount systemd-binfmt.service systemd-update-utmp.service \
+  systemd-update-utmp-runlevel.service
+# Logs live in memory: nothing is flushed to the emulated disk at boot.
+rm -rf /var/log/journal
+echo 'LANG=C.UTF-8' >/etc/default/locale
 systemctl enable systemd-networkd.service systemd-resolved.service ssh.service
 
 # No sources: there is nothing to update from, and `apt-get update` succeeds at once.
@@ -33,7 +39,7 @@ sed -i '/^#/d' /boot/grub/lab.cfg
 grub-mkimage -O i386-pc -o /boot/grub/core.img -p '(,msdos1)/boot/grub' -c /boot/grub/lab.cfg \
   biosdisk part_msdos ext2 linux
 cp /usr/lib/grub/i386-pc/boot.img /boot/grub/boot.img
-dpkg --purge grub-pc-bin grub-common
+apt-get purge --autoremove -y grub-pc-bin grub-common
 
 rm -rf /var/cache/apt/*.bin /var/lib/apt/lists/* /var/log/*.log /var/log/apt /tmp/* /var/tmp/*
 # Nothing in /usr is newer than /etc or /var, so systemd does not redo its caches at the first boot.
