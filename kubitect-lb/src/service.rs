@@ -3,7 +3,7 @@
 //! ```text
 //! FILE                 what the service reads
 //! FILE.kubitect-new    uploaded, perhaps in part, never read by the service
-//! FILE.kubitect-old    the last file that was seen serving; exists only between the swap and the proof
+//! FILE.kubitect-old    the last file that was seen serving; exists only from before the swap until the proof
 //! ```
 //!
 //! A run that finds `FILE.kubitect-old` knows that `FILE` was never proven: it keeps the old one as what to go back to
@@ -195,9 +195,14 @@ impl<R: Remote> Deployment<'_, R> {
             return Ok(());
         }
         if self.has_previous().await? {
-            let back = ["mv", "-f", "-T", "--", &previous, file];
+            // A copy: the kept file may still be the same one as the file in place, and then mv refuses.
+            let aside = self.service.aside();
+            let copy = ["cp", "-T", "--", &previous, &aside];
+            self.machine.root_ok(&copy).await?;
+            let back = ["mv", "-f", "-T", "--", &aside, file];
             self.machine.root_ok(&back).await?;
             self.reload().await?;
+            self.machine.root_ok(&["rm", "-f", "--", &previous]).await?;
         }
         if self.is_active().await? {
             Ok(())

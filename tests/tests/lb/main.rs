@@ -2,4 +2,6 @@
 
 mod checkers;
 mod cluster;
+mod fake;
 mod render;
+mod rollout;
