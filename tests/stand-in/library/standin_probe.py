@@ -52,6 +52,7 @@ def main():
     installed = json.loads(read(f"{STATE}/installed.json") or b"{}")
     module.exit_json(changed=False, ansible_facts={"standin": {
         "hostname": socket.gethostname(),
+        "root": os.geteuid() == 0,
         "python": platform.python_version(),
         "system": read("/etc/os-release").decode(errors="replace").partition('PRETTY_NAME="')[2].partition('"')[0],
         "memory_mb": memory_mb(),

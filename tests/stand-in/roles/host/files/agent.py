@@ -10,6 +10,7 @@ import time
 from kube import Client, Failed
 
 PERIOD = 10
+MASTER = "node-role.kubernetes.io/master"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
@@ -50,7 +51,7 @@ def labels(config):
     if config["control_plane"]:
         name["node-role.kubernetes.io/control-plane"] = ""
         if minor < 24:
-            name["node-role.kubernetes.io/master"] = ""
+            name[MASTER] = ""
     return {**name, **config["labels"]}
 
 
@@ -63,33 +64,43 @@ def status(config, old):
         "capacity": resources, "allocatable": resources,
         "addresses": [{"type": "InternalIP", "address": config["address"]}, {"type": "Hostname", "address": config["node"]}],
         "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status",
-                        "lastTransitionTime": since, "lastHeartbeatTime": ready.get("lastHeartbeatTime") if since == ready.get("lastTransitionTime") else since}],
+                        "lastTransitionTime": since, "lastHeartbeatTime": since}],
         "nodeInfo": {"kubeletVersion": config["version"], "kubeProxyVersion": config["version"], "osImage": os_image(),
                      "kernelVersion": platform.release(), "containerRuntimeVersion": "stand-in://1", "architecture": "amd64",
                      "operatingSystem": "linux"},
     }
 
 
-def register(client, config, apply):
-    """Make the node what it should be; labels and taints of others stay. With `apply` the configured ones are set again."""
+def reapply(client, config, path, node):
+    """Set the configured labels and taints again, and drop the role that this version no longer has."""
+    minor = int(config["version"].lstrip("v").split(".")[1])
+    old_role = config["control_plane"] and minor >= 24
+    have = node.get("spec", {}).get("taints") or []
+    kept = [item for item in have if not (old_role and minor >= 25 and item.get("key") == MASTER)]
+    there = {(item.get("key"), item.get("effect")) for item in kept}
+    taints = kept + [item for item in map(taint, config["taints"]) if (item["key"], item["effect"]) not in there]
+    change = {"metadata": {"labels": {**labels(config), **({MASTER: None} if old_role else {})}}}
+    if taints != have:  # a list is replaced whole, so nobody may have changed it meanwhile
+        change["metadata"]["resourceVersion"] = node["metadata"]["resourceVersion"]
+        change["spec"] = {"taints": taints}
+    return client.patch(path, change)
+
+
+def register(client, config, starting):
+    """Have the node's status right. At the start the node is made if need be, and its labels and taints set; those of
+    others stay. Like the kubelet, this brings back no node that is deleted while we run."""
     path = f"/api/v1/nodes/{config['node']}"
     try:
         node = client.request("GET", path)
     except Failed as error:
-        if error.code != 404:
+        if error.code != 404 or not starting:
             raise
         node = {"kind": "Node", "apiVersion": "v1", "metadata": {"name": config["node"], "labels": labels(config)},
                 "spec": {"taints": [taint(text) for text in config["taints"]]}, "status": status(config, {})}
         client.request("POST", "/api/v1/nodes", node)
         return
-    if apply:
-        have = node.get("spec", {}).get("taints") or []
-        missing = [item for item in map(taint, config["taints"])
-                   if (item["key"], item["effect"]) not in {(old.get("key"), old.get("effect")) for old in have}]
-        change = {"metadata": {"labels": labels(config)}, **({"spec": {"taints": have + missing}} if missing else {})}
-        if missing:
-            change["metadata"]["resourceVersion"] = node["metadata"]["resourceVersion"]
-        node = client.patch(path, change)
+    if starting:
+        node = reapply(client, config, path, node)
     wanted = status(config, node.get("status") or {})
     if wanted != node.get("status"):
         client.patch(path + "/status", {"status": wanted})
@@ -112,12 +123,12 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with open(sys.argv[1], encoding="utf-8") as file:
         config = json.load(file)
-    client, apply, trouble = Client(config["kubeconfig"]), True, ""
+    client, starting, trouble = Client(config["kubeconfig"]), True, ""
     while True:
         try:
+            register(client, config, starting)
             renew(client, config)
-            register(client, config, apply)
-            apply, pause = False, PERIOD
+            starting, pause = False, PERIOD
             if trouble:
                 print("the control plane answers again", flush=True)
             trouble = ""

@@ -46,14 +46,16 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 self.dispatch()
             except NoStore as error:
-                raise Refused(503, "ServiceUnavailable", f"{error}; a write may or may not have happened") from error
+                raise Refused(503, "ServiceUnavailable", str(error)) from error
             except Invalid as error:
                 raise Refused(422, "Invalid", str(error)) from error
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise Refused(400, "BadRequest", f"the request does not have the expected form: {error}") from error
         except Refused as error:
             self.answer(error.code, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                                      "message": str(error), "reason": error.reason, "code": error.code})
         except (TimeoutError, ConnectionError, ssl.SSLError):
-            self.close_connection = True
+            self.close_connection = True  # the client has gone
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET
 
@@ -262,9 +264,12 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Content-Type", "").startswith("application/vnd.kubernetes.protobuf"):
             return protobuf.decode(body)
         try:
-            return json.loads(body)
+            content = json.loads(body)
         except ValueError as error:
             raise Refused(400, "BadRequest", f"the body is not JSON: {error}") from error
+        if not isinstance(content, dict) and self.command != "PATCH":
+            raise Invalid("the body is not an object")
+        return content
 
     def who(self):
         """User and groups of the client's certificate; ("", []) without one."""

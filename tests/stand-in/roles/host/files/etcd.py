@@ -101,7 +101,10 @@ class Etcd:
     def _swap(self, key, target, value, operation):
         compare = {"key": _b64(key), "target": target, "result": "EQUAL", **value}
         # A connection of its own: a write is sent once, never again on a guess that the first did not arrive.
-        answer = self.call("/v3/kv/txn", {"compare": [compare], "success": [operation]}, self.WRITE, fresh=True)
+        try:
+            answer = self.call("/v3/kv/txn", {"compare": [compare], "success": [operation]}, self.WRITE, fresh=True)
+        except NoStore as error:
+            raise NoStore(f"{error}; the change may or may not have been made") from error
         return int(answer["header"]["revision"]) if answer.get("succeeded") else None
 
     def _connect(self, timeout):

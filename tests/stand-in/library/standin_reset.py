@@ -1,0 +1,39 @@
+#!/usr/bin/python
+# Takes everything of the stand-in off a host: its services, their data, certificates and programs.
+"""No options. What is not there any more is no error."""
+import os
+import shutil
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.standin import PROGRAMS, STATE, Trouble, run
+
+SERVICES = ["kubelet", "kube-apiserver", "etcd"]
+FOLDERS = ["/var/lib/etcd/member", "/etc/kubernetes", "/etc/ssl/etcd", PROGRAMS]
+
+
+def main():
+    """See the top of the file."""
+    module = AnsibleModule(argument_spec={})
+    changed = False
+    try:
+        for name in SERVICES:
+            unit = f"/etc/systemd/system/{name}.service"
+            if os.path.exists(unit):
+                run(["systemctl", "disable", "--now", "--quiet", name])
+                os.unlink(unit)
+                changed = True
+        run(["systemctl", "daemon-reload"])
+        for folder in FOLDERS:
+            if os.path.isdir(folder):
+                shutil.rmtree(folder)
+                changed = True
+        if os.path.exists("/etc/etcd.env"):
+            os.unlink("/etc/etcd.env")
+        shutil.rmtree(STATE, ignore_errors=True)  # last: it says what is installed
+    except (Trouble, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=changed)
+
+
+if __name__ == "__main__":
+    main()
