@@ -15,8 +15,8 @@ pub enum State {
     Ready,
 }
 
-/// Speaks to the runtime socket; see the program's own first lines.
-const SET_STATE: &str = include_str!("programs/set_state.py");
+/// The Python program that speaks to the runtime socket; see the program's own first lines.
+pub const SET_STATE: &str = include_str!("programs/set_state.py");
 
 /// Sets the state of a node in all backends of a balancer that lead to it.
 ///

@@ -50,7 +50,7 @@ mod service;
 mod template;
 
 pub use balancer::{API, Balancer, Frontend, Probe, Server, Vrrp, balancers};
-pub use drain::{State, set_state};
+pub use drain::{SET_STATE, State, set_state};
 pub use error::{BoxError, Error};
 pub use event::Event;
 pub use haproxy::{FILE as HAPROXY_FILE, PRIVATE_PORT, SOCKET};
@@ -59,4 +59,4 @@ pub use plan::{Change, plan};
 pub use remote::{Output, Remote};
 pub use render::{Rendered, render};
 pub use rollout::{Report, roll_out};
-pub use service::Service;
+pub use service::{PROBE, Service};

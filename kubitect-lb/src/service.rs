@@ -68,8 +68,8 @@ impl fmt::Display for Service {
     }
 }
 
-/// Asks the local HAProxy; see the program's own first lines.
-const PROBE: &str = include_str!("programs/probe.py");
+/// The Python program that asks the local HAProxy; see the program's own first lines.
+pub const PROBE: &str = include_str!("programs/probe.py");
 
 /// How long a reloaded service may take until it serves, in seconds: an emulated machine needs some.
 const PROOF_SECONDS: &str = "30";

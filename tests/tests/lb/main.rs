@@ -3,5 +3,6 @@
 mod checkers;
 mod cluster;
 mod fake;
+mod live;
 mod render;
 mod rollout;
