@@ -1,1 +1,197 @@
-//! one step of a plan.
+//! [`Change`]: one step of a plan, as a person sees it and as it is carried out.
+
+use std::fmt;
+
+use kubitect_config::value::Label;
+use serde::Serialize;
+
+use crate::resource::{Domain, Network, Pool, Reservation, Volume};
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// What is done.
+    pub action: Action,
+    /// To what kind of thing.
+    pub kind: Kind,
+    /// To which.
+    pub name: String,
+    /// Where.
+    pub host: Label,
+    /// What it disturbs.
+    pub disruption: Disruption,
+    /// What else a person should know; may be empty.
+    pub details: String,
+    /// How it is carried out.
+    #[serde(skip)]
+    pub step: Step,
+}
+
+/// What is done to something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It is made.
+    Create,
+    /// It is there, and is started.
+    Start,
+    /// It is changed in place.
+    Update,
+    /// It is removed and made anew.
+    Replace,
+    /// It is removed.
+    Delete,
+}
+
+/// A kind of thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A network.
+    Network,
+    /// A folder of volumes.
+    Pool,
+    /// A base image.
+    Image,
+    /// A disk.
+    Volume,
+    /// A machine.
+    Domain,
+}
+
+/// What a change disturbs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disruption {
+    /// Nothing.
+    None,
+    /// A service reads its configuration again.
+    Reload,
+    /// A machine is restarted.
+    Reboot,
+    /// Data is lost.
+    DataLoss,
+}
+
+/// How a change is carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Defines and starts a network.
+    CreateNetwork(Network),
+    /// Starts a network.
+    StartNetwork(String),
+    /// Keeps addresses for machines.
+    Reserve(String, Vec<Reservation>),
+    /// Removes a network.
+    RemoveNetwork(String),
+    /// Defines, builds and starts a pool.
+    EnsurePool(Pool),
+    /// Removes a pool with the consoles' logs in it, and its folder if nothing else lies in it.
+    RemovePool {
+        /// The pool.
+        pool: String,
+        /// Whether the cluster's disks that may lie in it are removed too, since they could not be seen.
+        with_disks: bool,
+    },
+    /// Removes the pool of base images if nothing is left in it that anybody needs.
+    RemoveBasePool,
+    /// Uploads and verifies a base image.
+    CreateImage(ImageSpec),
+    /// Removes a base image unless something has come to need it.
+    RemoveImage(String),
+    /// Makes a disk.
+    CreateVolume {
+        /// The disk; without its backing, which is settled when the image is there.
+        volume: Volume,
+        /// Whether it lies over the base image.
+        overlay: Option<ImageSpec>,
+        /// Whether a half-made one is removed first.
+        replace: bool,
+    },
+    /// Writes a machine's seed, over an older one if need be.
+    WriteSeed {
+        /// The machine.
+        node: Label,
+        /// The pool.
+        pool: String,
+        /// The volume.
+        volume: String,
+    },
+    /// Removes a volume.
+    RemoveVolume {
+        /// The pool.
+        pool: String,
+        /// The volume.
+        volume: String,
+    },
+    /// Defines and starts a machine.
+    CreateDomain(Domain),
+    /// Starts a machine.
+    StartDomain(Label),
+    /// Removes a machine.
+    RemoveDomain(Label),
+    /// Can't be done yet.
+    Refused,
+}
+
+/// A base image as the plan knows it: its bytes are known only once it is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSpec {
+    /// The cluster that needs it.
+    pub cluster: Label,
+    /// Its distro.
+    pub distro: String,
+    /// Where the pool of base images is made, if it is not there.
+    pub pool: Pool,
+}
+
+impl Change {
+    /// The change in a few words, as "create domain demo-master-1 on localhost".
+    pub fn title(&self) -> String {
+        format!(
+            "{} {} {} on {}",
+            self.action, self.kind, self.name, self.host
+        )
+    }
+
+    /// Whether it destroys something.
+    pub fn is_destructive(&self) -> bool {
+        matches!(self.action, Action::Delete | Action::Replace)
+            || self.disruption == Disruption::DataLoss
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Create => "create",
+            Self::Start => "start",
+            Self::Update => "update",
+            Self::Replace => "replace",
+            Self::Delete => "delete",
+        })
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Network => "network",
+            Self::Pool => "pool",
+            Self::Image => "image",
+            Self::Volume => "volume",
+            Self::Domain => "domain",
+        })
+    }
+}
+
+impl fmt::Display for Disruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::None => "none",
+            Self::Reload => "reload",
+            Self::Reboot => "reboot",
+            Self::DataLoss => "data-loss",
+        })
+    }
+}

@@ -1,1 +1,309 @@
-//! Cluster to Desired.
+//! [`Desired`]: all names, addresses, sizes and digests that a cluster wants of its hosts. Pure.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use kubitect_config::Cluster;
+use kubitect_config::cluster::{CpuMode, DiskPool, Host, NetworkMode, Node, VirtType};
+use kubitect_config::value::Label;
+use serde::Serialize;
+
+use crate::change::ImageSpec;
+use crate::observe::Capability;
+use crate::resource::{
+    BASE_POOL, Cpu, Disk, Domain, Format, Forward, Link, Network, Pool, Reservation, Volume,
+};
+
+/// What a cluster wants of its hosts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Desired {
+    /// By the host's name.
+    pub hosts: BTreeMap<Label, DesiredHost>,
+}
+
+/// What a cluster wants of one host.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DesiredHost {
+    /// The network, unless an existing bridge serves.
+    pub network: Option<Network>,
+    /// The pool of main disks, then those of data disks.
+    pub pools: Vec<Pool>,
+    /// The image under all main disks.
+    #[serde(skip)]
+    pub image: ImageSpec,
+    /// The image's SHA-256, if the configuration tells it.
+    pub image_sha256: Option<String>,
+    /// The machines.
+    pub machines: Vec<Machine>,
+}
+
+/// What a node wants of its host.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Machine {
+    /// The disk with the operating system, an overlay on the base image.
+    pub main: Volume,
+    /// Further disks.
+    pub data: Vec<Volume>,
+    /// The pool of the seed.
+    pub seed_pool: String,
+    /// The volume of the seed.
+    pub seed: String,
+    /// The virtual machine.
+    pub domain: Domain,
+}
+
+/// The name of the volume that hands a node its cloud-init documents.
+pub fn seed_volume(node: &Label) -> String {
+    format!("{node}-seed")
+}
+
+/// The name of the file beside a node's disks that its serial console is written to.
+pub fn console_volume(node: &Label) -> String {
+    format!("{node}-console.log")
+}
+
+/// Addresses that are leased dynamically, at most; more would only make dnsmasq slow.
+const DYNAMIC_MAX: usize = 4096;
+
+/// What the cluster wants of hosts with these capabilities.
+pub fn desired(cluster: &Cluster, capabilities: &BTreeMap<Label, Capability>) -> Desired {
+    let none = Capability::default();
+    let hosts = cluster.used_hosts().map(|host| {
+        let capability = capabilities.get(&host.name).unwrap_or(&none);
+        (host.name.clone(), desired_host(cluster, host, capability))
+    });
+    Desired {
+        hosts: hosts.collect(),
+    }
+}
+
+fn desired_host(cluster: &Cluster, host: &Host, capability: &Capability) -> DesiredHost {
+    let nodes = || cluster.nodes.iter().filter(|node| node.host == host.name);
+    let main_pool = Pool::under(&host.main_pool_path, cluster.main_pool_name());
+    let mut pools = vec![main_pool.clone()];
+    for data_pool in &host.data_pools {
+        let wanted = DiskPool::Data(data_pool.name.clone());
+        if nodes().any(|node| node.data_disks.iter().any(|disk| disk.pool == wanted)) {
+            let name = cluster.data_pool_name(&data_pool.name);
+            pools.push(Pool::under(&data_pool.path, name));
+        }
+    }
+    let image = &cluster.guest.image;
+    DesiredHost {
+        network: network(cluster, host),
+        image: ImageSpec {
+            cluster: cluster.name.clone(),
+            distro: image.distro.clone(),
+            pool: Pool::under(&host.main_pool_path, BASE_POOL),
+        },
+        image_sha256: match &image.checksum {
+            Some(kubitect_config::value::Checksum::Sha256(digest)) => Some(digest.clone()),
+            _ => None,
+        },
+        machines: nodes()
+            .map(|node| machine(cluster, host, node, &main_pool, &pools, capability))
+            .collect(),
+        pools,
+    }
+}
+
+fn network(cluster: &Cluster, host: &Host) -> Option<Network> {
+    let network = &cluster.network;
+    let forward = match network.mode {
+        NetworkMode::Nat => Forward::Nat,
+        NetworkMode::Route => Forward::Route,
+        NetworkMode::Bridge => return None,
+    };
+    let reservations = cluster.nodes.iter().filter(|node| node.host == host.name);
+    let mut reservations: Vec<_> = reservations
+        .filter_map(|node| {
+            Some(Reservation {
+                mac: node.mac,
+                ip: node.ip?,
+                name: node.name.clone(),
+            })
+        })
+        .collect();
+    reservations.sort();
+    Some(Network {
+        name: cluster.network_name(),
+        cluster: cluster.name.clone(),
+        forward,
+        bridge: network.bridge.clone(),
+        cidr: network.cidr,
+        gateway: network.gateway,
+        // The virtual address has no machine that it could be reserved for, so it is left out of what is leased.
+        dynamic: dynamic(network.cidr, network.gateway, cluster.balancing.vip),
+        reservations,
+    })
+}
+
+/// The stretches at the upper end of the range that hold neither the gateway nor the virtual address.
+fn dynamic(cidr: Ipv4Net, gateway: Ipv4Addr, vip: Option<Ipv4Addr>) -> Vec<(Ipv4Addr, Ipv4Addr)> {
+    let mut stretches: Vec<(Ipv4Addr, Ipv4Addr)> = Vec::new();
+    let top = u32::from(cidr.broadcast()).saturating_sub(1);
+    let bottom = u32::from(cidr.network()).saturating_add(1);
+    let free = (bottom..=top)
+        .rev()
+        .map(Ipv4Addr::from)
+        .filter(|address| *address != gateway && Some(*address) != vip)
+        .take(DYNAMIC_MAX);
+    for address in free {
+        match stretches.last_mut() {
+            Some((start, _)) if u32::from(address) + 1 == u32::from(*start) => *start = address,
+            _ => stretches.push((address, address)),
+        }
+    }
+    stretches.reverse();
+    stretches
+}
+
+fn machine(
+    cluster: &Cluster,
+    host: &Host,
+    node: &Node,
+    main_pool: &Pool,
+    pools: &[Pool],
+    capability: &Capability,
+) -> Machine {
+    let main = Volume {
+        pool: main_pool.name.clone(),
+        name: node.main_volume(),
+        capacity: node.main_disk.bytes(),
+        format: Format::Qcow2,
+        backing: None,
+    };
+    let mut disks = vec![disk(main_pool, &main, "kubitect-main")];
+    let mut data = Vec::new();
+    for data_disk in &node.data_disks {
+        let name = match &data_disk.pool {
+            DiskPool::Main => main_pool.name.clone(),
+            DiskPool::Data(pool) => cluster.data_pool_name(pool),
+        };
+        let volume = Volume {
+            pool: name,
+            name: node.data_volume(data_disk),
+            capacity: data_disk.size.bytes(),
+            format: Format::Qcow2,
+            backing: None,
+        };
+        // A pool that the host does not have is refused by validation.
+        if let Some(pool) = pools.iter().find(|pool| pool.name == volume.pool) {
+            disks.push(disk(pool, &volume, data_disk.name.as_str()));
+            data.push(volume);
+        }
+    }
+    let seed = seed_volume(&node.name);
+    disks.push(Disk {
+        path: main_pool.volume(&seed),
+        format: Format::Raw,
+        serial: "kubitect-seed".to_owned(),
+        readonly: true,
+    });
+    let virt = virt(host.virt_type, capability);
+    Machine {
+        domain: Domain {
+            name: node.name.clone(),
+            cluster: cluster.name.clone(),
+            cpu: cpu(
+                cluster.guest.cpu_mode,
+                &virt,
+                &cluster.guest.image.distro,
+                capability,
+            ),
+            virt,
+            arch: capability.arch.clone(),
+            vcpus: node.cpu,
+            memory_mib: node.ram.mib(),
+            disks,
+            mac: node.mac,
+            link: link(cluster),
+            address: node.ip,
+            console: main_pool.volume(&console_volume(&node.name)),
+        },
+        main,
+        data,
+        seed_pool: main_pool.name.clone(),
+        seed,
+    }
+}
+
+fn disk(pool: &Pool, volume: &Volume, serial: &str) -> Disk {
+    // virtio hands on 20 bytes; labels are ASCII.
+    let serial = serial.get(..20).unwrap_or(serial);
+    Disk {
+        path: pool.volume(&volume.name),
+        format: volume.format,
+        serial: serial.to_owned(),
+        readonly: false,
+    }
+}
+
+fn link(cluster: &Cluster) -> Link {
+    match (cluster.network.mode, &cluster.network.bridge) {
+        (NetworkMode::Bridge, Some(bridge)) => Link::Bridge(bridge.clone()),
+        _ => Link::Network(cluster.network_name()),
+    }
+}
+
+/// libvirt's domain type: as configured, else the best that the host offers.
+fn virt(wanted: VirtType, capability: &Capability) -> String {
+    let offered = |kind: &str| capability.virt.iter().any(|offered| offered == kind);
+    match wanted {
+        VirtType::Kvm => "kvm",
+        VirtType::Qemu => "qemu",
+        VirtType::Auto if offered("kvm") => "kvm",
+        VirtType::Auto if offered("qemu") => "qemu",
+        VirtType::Auto => capability.virt.first().map_or("qemu", String::as_str),
+    }
+    .to_owned()
+}
+
+/// The processor that a guest sees.
+///
+/// `custom` is a baseline: x86-64-v2 (libvirt calls it Nehalem) where KVM can give it to guests, since newer distros
+/// ask for it, else the plainest. Emulation can offer everything, but the plainest is fastest; a host's own processor
+/// it can't be, so the modes that ask for that become `maximum`.
+fn cpu(mode: CpuMode, virt: &str, distro: &str, capability: &Capability) -> Cpu {
+    let needs_v2 = ["rocky", "centos"]
+        .iter()
+        .any(|name| distro.starts_with(name));
+    match mode {
+        CpuMode::Custom if capability.arch == "x86_64" => {
+            let v2 = match virt {
+                "kvm" => capability.cpu_models.iter().any(|model| model == "Nehalem"),
+                _ => needs_v2,
+            };
+            Cpu {
+                mode,
+                model: Some(if v2 { "Nehalem" } else { "qemu64" }.to_owned()),
+            }
+        }
+        CpuMode::HostModel | CpuMode::HostPassthrough if virt == "kvm" => Cpu { mode, model: None },
+        _ => Cpu {
+            mode: CpuMode::Maximum,
+            model: None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leased_addresses_leave_out_gateway_and_virtual_address() {
+        let net = "192.168.113.0/24".parse().unwrap();
+        let ip = |text: &str| text.parse::<Ipv4Addr>().unwrap();
+        assert_eq!(
+            dynamic(net, ip("192.168.113.1"), Some(ip("192.168.113.200"))),
+            [
+                (ip("192.168.113.2"), ip("192.168.113.199")),
+                (ip("192.168.113.201"), ip("192.168.113.254")),
+            ]
+        );
+        let wide = dynamic("10.0.0.0/8".parse().unwrap(), ip("10.0.0.1"), None);
+        assert_eq!(wide, [(ip("10.255.239.255"), ip("10.255.255.254"))]);
+    }
+}

@@ -70,6 +70,18 @@ pub enum Error {
         /// What is missing.
         missing: String,
     },
+    /// A main disk can't hold the base image.
+    #[error(
+        "make {volume} of {gib} GiB: the image needs {needed} GiB; raise the node's mainDiskSize"
+    )]
+    DiskTooSmall {
+        /// The disk.
+        volume: String,
+        /// How large it is to be.
+        gib: u64,
+        /// How large the image is.
+        needed: u64,
+    },
     /// A wait came to its end.
     #[error("see {what} within {}", humane(*after))]
     Timeout {
@@ -163,6 +175,16 @@ pub enum Error {
     /// More than one machine failed.
     #[error("bring up {} machines: {}", .0.len(), .0.iter().map(told).collect::<Vec<_>>().join("; "))]
     Machines(Vec<Error>),
+    /// An image can't be had or can't be a machine's disk.
+    #[error("use image {image}: {why}")]
+    Image {
+        /// The image.
+        image: String,
+        /// What is wrong and what to do about it.
+        why: String,
+        /// What the network said, if that was it.
+        source: Option<Source>,
+    },
     /// The person asked to stop.
     #[error("finish: cancelled between two steps; run the same command again to go on")]
     Cancelled,

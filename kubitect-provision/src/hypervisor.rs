@@ -1,1 +1,168 @@
-//! the port.
+//! [`Hypervisor`], the port: what provisioning asks of one host's libvirt. Blocking, because libvirt is.
+//!
+//! Verbs that make or remove something are "ensure": done twice, they do no harm.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use kubitect_config::Cluster;
+use kubitect_config::cluster::Host;
+use kubitect_config::value::{Label, Mac};
+
+use crate::error::{Error, Source};
+use crate::libvirt::Libvirt;
+use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState};
+use crate::resource::{Domain, Network, Pool, Reservation, Volume};
+
+/// A verb that failed: what was tried on what, and why it did not work.
+#[derive(Debug, thiserror::Error)]
+#[error("{action}")]
+pub struct Failure {
+    /// What was tried, as "define network demo-network".
+    pub action: String,
+    /// What libvirt said.
+    pub source: Source,
+}
+
+impl Failure {
+    /// A failed `action`.
+    pub fn new(action: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self {
+            action: action.into(),
+            source: source.into(),
+        }
+    }
+
+    /// The same as an error of this host.
+    pub fn on(self, host: &Label) -> Error {
+        Error::Hypervisor {
+            host: host.to_string(),
+            action: self.action,
+            source: self.source,
+        }
+    }
+}
+
+/// One host's libvirt.
+pub trait Hypervisor: Send + Sync {
+    /// What the host can do and has to give.
+    fn capability(&self) -> Result<Capability, Failure>;
+
+    /// All networks, ours and others'.
+    fn networks(&self) -> Result<Vec<NetworkState>, Failure>;
+    /// All pools, ours and others', with the volumes of those that are active.
+    fn pools(&self) -> Result<Vec<PoolState>, Failure>;
+    /// All domains, ours and others'.
+    fn domains(&self) -> Result<Vec<DomainState>, Failure>;
+
+    /// Defines a network to be started with the host.
+    fn define_network(&self, network: &Network) -> Result<(), Failure>;
+    /// Starts a defined network that is not active.
+    fn start_network(&self, name: &str) -> Result<(), Failure>;
+    /// Keeps an address of a network for one machine, from now on and for good.
+    fn reserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure>;
+    /// Stops and removes a network, if it is there.
+    fn remove_network(&self, name: &str) -> Result<(), Failure>;
+
+    /// Defines a pool to be started with the host, makes its folder and starts it; whichever of it is missing.
+    fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure>;
+    /// Has libvirt look into the pool's folder again.
+    fn refresh_pool(&self, name: &str) -> Result<(), Failure>;
+    /// Stops and removes a pool, if it is there, and its folder if that is empty.
+    fn remove_pool(&self, name: &str) -> Result<(), Failure>;
+
+    /// Makes a volume; one of that name must not be there.
+    fn create_volume(&self, volume: &Volume) -> Result<(), Failure>;
+    /// Fills a volume with all of `content`, which has `length` bytes.
+    fn upload(
+        &self,
+        pool: &str,
+        volume: &str,
+        content: &mut dyn Read,
+        length: u64,
+    ) -> Result<(), Failure>;
+    /// Copies a volume's bytes from `offset` to its end.
+    fn download(
+        &self,
+        pool: &str,
+        volume: &str,
+        offset: u64,
+        to: &mut dyn Write,
+    ) -> Result<(), Failure>;
+    /// Removes a volume, if it is there.
+    fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure>;
+
+    /// Defines a domain to be started with the host.
+    fn define_domain(&self, domain: &Domain) -> Result<(), Failure>;
+    /// Starts a domain that is not running.
+    fn start_domain(&self, name: &Label) -> Result<(), Failure>;
+    /// Asks a domain to shut down; returns before it has.
+    fn shut_down_domain(&self, name: &Label) -> Result<(), Failure>;
+    /// Cuts a domain's power, if it runs.
+    fn power_off_domain(&self, name: &Label) -> Result<(), Failure>;
+    /// Cuts a domain's power and removes it with all that libvirt keeps of it but its disks, if it is there.
+    fn remove_domain(&self, name: &Label) -> Result<(), Failure>;
+    /// The IPv4 addresses of a running domain: those leased to it, else those that its agent tells.
+    fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure>;
+}
+
+/// The connected libvirt hosts, by their configured name.
+#[derive(Clone)]
+pub struct Hosts {
+    hypervisors: BTreeMap<Label, Arc<dyn Hypervisor>>,
+}
+
+impl Hosts {
+    /// Connects to all hosts that carry nodes of the cluster.
+    ///
+    /// `~/` in a configured key file must be resolved by the caller: libraries do not read the environment.
+    pub fn connect(cluster: &Cluster) -> Result<Self, Error> {
+        Self::connect_to(cluster.used_hosts())
+    }
+
+    /// Connects to these hosts.
+    pub fn connect_to<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Result<Self, Error> {
+        let mut hypervisors: BTreeMap<Label, Arc<dyn Hypervisor>> = BTreeMap::new();
+        for host in hosts {
+            let libvirt = Libvirt::connect(&host.name, &host.connection)?;
+            hypervisors.insert(host.name.clone(), Arc::new(libvirt));
+        }
+        Ok(Self { hypervisors })
+    }
+
+    /// These hypervisors; for tests and for programs that bring their own.
+    pub fn from_hypervisors(hypervisors: BTreeMap<Label, Arc<dyn Hypervisor>>) -> Self {
+        Self { hypervisors }
+    }
+
+    /// The host of this name.
+    pub fn get(&self, name: &Label) -> Result<&Arc<dyn Hypervisor>, Error> {
+        self.hypervisors
+            .get(name)
+            .ok_or_else(|| Error::MissingInput {
+                missing: format!("there is no connection to host {name}"),
+            })
+    }
+
+    /// All hosts, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&Label, &Arc<dyn Hypervisor>)> {
+        self.hypervisors.iter()
+    }
+
+    /// Whether a machine runs; none: it is not there.
+    pub fn power_state(&self, host: &Label, node: &Label) -> Result<Option<PowerState>, Error> {
+        let domains = self.get(host)?.domains().map_err(|f| f.on(host))?;
+        Ok(domains
+            .into_iter()
+            .find(|domain| domain.name == node.as_str())
+            .map(|domain| domain.power))
+    }
+}
+
+impl std::fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.hypervisors.keys()).finish()
+    }
+}

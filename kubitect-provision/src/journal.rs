@@ -1,1 +1,87 @@
-//! intent log.
+//! The intent log: begun, done, failed; one JSON line each, on disk before the act.
+//!
+//! Nothing is ever resumed from it (the next run observes and plans again); it tells a person what was half done.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::change::Change;
+use crate::error::Error;
+
+/// An open intent log.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Entry<'a> {
+    /// It is about to be made.
+    Begun,
+    /// It is made.
+    Done,
+    /// It failed, with this message.
+    Failed(&'a str),
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    /// Seconds since 1970.
+    time: u64,
+    entry: Entry<'a>,
+    change: &'a Change,
+}
+
+impl Journal {
+    /// Opens the log at `path`, and appends to what is there.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|source| Error::File {
+                action: "open journal",
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: Mutex::new(file),
+        })
+    }
+
+    /// Writes one line and waits until it is on disk.
+    pub fn write(&self, change: &Change, entry: Entry<'_>) -> Result<(), Error> {
+        let time = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_secs());
+        let line = Line {
+            time,
+            entry,
+            change,
+        };
+        let write = || -> std::io::Result<()> {
+            let mut text = serde_json::to_vec(&line)?;
+            text.push(b'\n');
+            let mut file = self
+                .file
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            file.write_all(&text)?;
+            file.sync_data()
+        };
+        write().map_err(|source| Error::File {
+            action: "write journal",
+            path: self.path.clone(),
+            source,
+        })
+    }
+}

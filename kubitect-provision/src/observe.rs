@@ -1,1 +1,213 @@
-//! what is there.
+//! [`Observed`]: what is on the hosts, and which of it is ours.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use ipnet::Ipv4Net;
+use kubitect_config::value::Label;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::hypervisor::Hosts;
+use crate::resource::{BASE_POOL, Mark, Reservation};
+
+/// What is on all hosts.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Observed {
+    /// By the host's name.
+    pub hosts: BTreeMap<Label, HostState>,
+}
+
+/// What is on one host.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct HostState {
+    /// What it can do.
+    pub capability: Capability,
+    /// Its networks.
+    pub networks: Vec<NetworkState>,
+    /// Its pools.
+    pub pools: Vec<PoolState>,
+    /// Its domains.
+    pub domains: Vec<DomainState>,
+}
+
+impl HostState {
+    /// The network of this name.
+    pub fn network(&self, name: &str) -> Option<&NetworkState> {
+        self.networks.iter().find(|network| network.name == name)
+    }
+
+    /// The pool of this name.
+    pub fn pool(&self, name: &str) -> Option<&PoolState> {
+        self.pools.iter().find(|pool| pool.name == name)
+    }
+
+    /// The volume of this name in that pool.
+    pub fn volume(&self, pool: &str, name: &str) -> Option<&VolumeState> {
+        self.pool(pool)?.volume(name)
+    }
+
+    /// The domain of this name.
+    pub fn domain(&self, name: &str) -> Option<&DomainState> {
+        self.domains.iter().find(|domain| domain.name == name)
+    }
+}
+
+/// What a host can do and has to give.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Capability {
+    /// The architecture of its processors.
+    pub arch: String,
+    /// libvirt's domain types on it: `kvm`, `qemu`.
+    pub virt: Vec<String>,
+    /// Processor models that KVM can give to guests.
+    pub cpu_models: Vec<String>,
+    /// Its processors.
+    pub cpus: u32,
+    /// Its memory, in MiB.
+    pub memory_mib: u64,
+    /// Its memory that nobody uses, in MiB, where libvirt tells.
+    pub memory_free_mib: Option<u64>,
+    /// Address ranges that it routes already, with the interface, where they can be seen.
+    pub routes: Vec<(Ipv4Net, String)>,
+}
+
+/// A network that is there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NetworkState {
+    /// Its name.
+    pub name: String,
+    /// Whether it is started.
+    pub active: bool,
+    /// Our mark, if it is ours.
+    pub mark: Option<Mark>,
+    /// Its bridge.
+    pub bridge: Option<String>,
+    /// Its range.
+    pub cidr: Option<Ipv4Net>,
+    /// Addresses that it keeps for one machine each.
+    pub reservations: Vec<Reservation>,
+}
+
+/// A pool that is there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PoolState {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a plain folder.
+    pub is_folder: bool,
+    /// Its folder.
+    pub path: Option<PathBuf>,
+    /// Whether it is started.
+    pub active: bool,
+    /// What is free in it, in bytes; 0 unless started.
+    pub available: u64,
+    /// Its volumes; none unless started.
+    pub volumes: Vec<VolumeState>,
+}
+
+impl PoolState {
+    /// The volume of this name.
+    pub fn volume(&self, name: &str) -> Option<&VolumeState> {
+        self.volumes.iter().find(|volume| volume.name == name)
+    }
+}
+
+/// A volume that is there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VolumeState {
+    /// Its name.
+    pub name: String,
+    /// Its path.
+    pub path: PathBuf,
+    /// libvirt's name of its format.
+    pub format: String,
+    /// What a guest sees, in bytes.
+    pub capacity: u64,
+    /// What it takes on the host's disk, in bytes.
+    pub allocation: u64,
+    /// How long its file is, in bytes, where libvirt tells.
+    pub physical: Option<u64>,
+    /// The image under it.
+    pub backing: Option<PathBuf>,
+}
+
+/// A domain that is there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DomainState {
+    /// Its name.
+    pub name: String,
+    /// Whether it runs.
+    pub power: PowerState,
+    /// Our mark, if it is ours.
+    pub mark: Option<Mark>,
+    /// Its virtual processors.
+    pub vcpus: u32,
+    /// Its memory, in MiB.
+    pub memory_mib: u64,
+    /// The paths of its disks.
+    pub disks: Vec<PathBuf>,
+}
+
+/// Whether a domain runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PowerState {
+    /// It does.
+    Running,
+    /// It is paused, by a person or by libvirt after an error.
+    Paused,
+    /// It is off, or on its way there.
+    Off,
+    /// It is off because its guest or QEMU broke down.
+    Crashed,
+}
+
+impl PoolState {
+    /// Whether this is the pool of base images or one with the name prefix of a cluster.
+    fn concerns(&self, cluster: &Label) -> bool {
+        self.name == BASE_POOL
+            || self
+                .name
+                .strip_prefix(cluster.as_str())
+                .is_some_and(|rest| rest.starts_with('-') && rest.ends_with("-resource-pool"))
+    }
+}
+
+/// Looks at all hosts. Pools that concern the cluster are read anew from their folders.
+pub fn observe(cluster: &Label, hosts: &Hosts) -> Result<Observed, Error> {
+    let mut observed = Observed::default();
+    for (name, hypervisor) in hosts.iter() {
+        let on_host = |failure: crate::hypervisor::Failure| failure.on(name);
+        let mut pools = hypervisor.pools().map_err(on_host)?;
+        let mut refreshed = false;
+        for pool in pools.iter().filter(|p| p.active && p.concerns(cluster)) {
+            // An upload or another run may hold the pool; then libvirt's own view is as new as it gets.
+            if let Err(failure) = hypervisor.refresh_pool(&pool.name) {
+                tracing::debug!(pool = pool.name, error = %failure.source, "pool not refreshed");
+            }
+            refreshed = true;
+        }
+        if refreshed {
+            pools = hypervisor.pools().map_err(on_host)?;
+        }
+        observed.hosts.insert(
+            name.clone(),
+            HostState {
+                capability: hypervisor.capability().map_err(on_host)?,
+                networks: hypervisor.networks().map_err(on_host)?,
+                pools,
+                domains: hypervisor.domains().map_err(on_host)?,
+            },
+        );
+    }
+    Ok(observed)
+}
+
+/// The whole range that an address with this netmask lies in.
+pub(crate) fn range(address: Ipv4Addr, netmask: Ipv4Addr) -> Option<Ipv4Net> {
+    Ipv4Net::with_netmask(address, netmask)
+        .ok()
+        .map(|net| net.trunc())
+}

@@ -1,1 +1,131 @@
-//! what is to be done.
+//! [`Plan`]: what is to be done, in order; its `Display` is what a person approves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kubitect_config::Cluster;
+use kubitect_config::value::Label;
+use serde::Serialize;
+
+use crate::change::{Change, Disruption, Kind, Step};
+use crate::desired::desired;
+use crate::error::Error;
+use crate::hypervisor::Hosts;
+use crate::observe::observe;
+use crate::{diff, removal};
+
+/// What is to be done: on each host in this order, hosts side by side.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// The cluster.
+    pub cluster: Label,
+    /// The steps; what depends on another comes after it.
+    pub changes: Vec<Change>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The changes that can't be done yet: with one of them, the plan is not applied at all.
+    pub fn refused(&self) -> impl Iterator<Item = &Change> {
+        self.changes
+            .iter()
+            .filter(|change| change.step == Step::Refused)
+    }
+
+    /// Whether the base image must be brought along to [`apply`](crate::apply::apply).
+    pub fn needs_image(&self) -> bool {
+        self.changes.iter().any(|change| {
+            matches!(
+                change.step,
+                Step::CreateImage(_)
+                    | Step::CreateVolume {
+                        overlay: Some(_),
+                        ..
+                    }
+            )
+        })
+    }
+
+    /// The nodes whose seeds must be brought along to [`apply`](crate::apply::apply).
+    pub fn needs_seeds(&self) -> impl Iterator<Item = &Label> {
+        self.changes.iter().filter_map(|change| match &change.step {
+            Step::WriteSeed { node, .. } => Some(node),
+            _ => None,
+        })
+    }
+}
+
+/// What must be done on the hosts to give the cluster what it wants. Changes nothing.
+pub fn plan(cluster: &Cluster, hosts: &Hosts) -> Result<Plan, Error> {
+    let observed = observe(&cluster.name, hosts)?;
+    let capabilities: BTreeMap<_, _> = observed
+        .hosts
+        .iter()
+        .map(|(name, host)| (name.clone(), host.capability.clone()))
+        .collect();
+    diff::diff(&cluster.name, &desired(cluster, &capabilities), &observed)
+}
+
+/// What must be done on the hosts to remove all of a cluster, told from libvirt alone. Changes nothing.
+pub fn plan_destroy(cluster: &Label, hosts: &Hosts) -> Result<Plan, Error> {
+    let observed = observe(cluster, hosts)?;
+    Ok(removal::removal(cluster, &observed))
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.changes.is_empty() {
+            return writeln!(f, "{}: nothing to do", self.cluster);
+        }
+        let widest = |text: fn(&Change) -> usize| self.changes.iter().map(text).max().unwrap_or(0);
+        let name = widest(|change| change.name.len());
+        let host = widest(|change| change.host.as_str().len());
+        for change in &self.changes {
+            let line = format!(
+                "{} {:7} {:7} {:name$}  on {:host$}  {}",
+                if change.is_destructive() { '!' } else { ' ' },
+                change.action,
+                change.kind,
+                change.name,
+                change.host,
+                remarks(change),
+            );
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        writeln!(f, "{}: {}", self.cluster, summary(&self.changes))
+    }
+}
+
+/// What a person should know of a change.
+fn remarks(change: &Change) -> String {
+    let mut remarks = Vec::new();
+    if change.step == Step::Refused {
+        remarks.push("NOT POSSIBLE YET".to_owned());
+    }
+    if change.disruption != Disruption::None {
+        remarks.push(format!("[{}]", change.disruption));
+    }
+    if !change.details.is_empty() {
+        remarks.push(change.details.clone());
+    }
+    remarks.join(" ")
+}
+
+/// How many changes, of machines, and destructive.
+fn summary(changes: &[Change]) -> String {
+    let machines = changes.iter().filter(|c| c.kind == Kind::Domain).count();
+    let destructive = changes.iter().filter(|c| c.is_destructive()).count();
+    let mut text = format!(
+        "{} change{}, {machines} of them to machines",
+        changes.len(),
+        if changes.len() == 1 { "" } else { "s" },
+    );
+    if destructive > 0 {
+        text.push_str(&format!("; {destructive} marked ! remove something"));
+    }
+    text
+}

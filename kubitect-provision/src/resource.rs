@@ -1,1 +1,237 @@
-//! networks, pools, volumes and domains as plain data.
+//! Networks, pools, volumes and domains as plain data: what a cluster wants of a hypervisor.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use ipnet::Ipv4Net;
+use kubitect_config::cluster::CpuMode;
+use kubitect_config::value::{Label, Mac};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// The pool that all clusters of a host share for the images under their disks.
+pub const BASE_POOL: &str = "kubitect-base-images";
+
+/// The mark in a domain's or network's `<metadata>` that makes it ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mark {
+    /// The cluster.
+    pub cluster: Label,
+    /// The node, on a domain.
+    pub node: Option<Label>,
+    /// Digest of the definition that it was made from.
+    pub digest: String,
+    /// The Kubitect that made it.
+    pub version: String,
+}
+
+impl Mark {
+    /// A mark of this Kubitect.
+    pub fn new(cluster: &Label, node: Option<&Label>, digest: String) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            node: node.cloned(),
+            digest,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// A network that libvirt provides.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Network {
+    /// Its name.
+    pub name: String,
+    /// The cluster it is for.
+    pub cluster: Label,
+    /// How it reaches the outside.
+    pub forward: Forward,
+    /// The name of its Linux bridge; none: libvirt chooses a free one.
+    pub bridge: Option<String>,
+    /// Its range.
+    pub cidr: Ipv4Net,
+    /// The host's own address in it.
+    pub gateway: Ipv4Addr,
+    /// Stretches of addresses that are leased to machines without a fixed one.
+    pub dynamic: Vec<(Ipv4Addr, Ipv4Addr)>,
+    /// Addresses kept for one machine each. No part of the digest: leases join them as they are made permanent.
+    #[serde(skip)]
+    pub reservations: Vec<Reservation>,
+}
+
+/// How a network reaches the outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forward {
+    /// libvirt translates addresses.
+    Nat,
+    /// libvirt routes.
+    Route,
+}
+
+/// An address that DHCP keeps for one machine.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Reservation {
+    /// The machine.
+    pub mac: Mac,
+    /// Its address.
+    pub ip: Ipv4Addr,
+    /// Its name.
+    pub name: Label,
+}
+
+/// A folder of volumes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// The folder, on the host.
+    pub path: PathBuf,
+}
+
+impl Pool {
+    /// The pool of this name in the folder of the same name under `parent`.
+    pub fn under(parent: &Path, name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            path: parent.join(&name),
+            name,
+        }
+    }
+
+    /// The path of a volume in it.
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// A volume in a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Volume {
+    /// The pool.
+    pub pool: String,
+    /// Its name.
+    pub name: String,
+    /// What the guest sees, in bytes.
+    pub capacity: u64,
+    /// How its bytes are kept.
+    pub format: Format,
+    /// The image under it.
+    pub backing: Option<Backing>,
+}
+
+/// How a volume's bytes are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As they are.
+    Raw,
+    /// QEMU's own format.
+    Qcow2,
+}
+
+impl Format {
+    /// libvirt's name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+/// The image under an overlay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Backing {
+    /// Its path on the host.
+    pub path: PathBuf,
+    /// How its bytes are kept.
+    pub format: Format,
+}
+
+/// A virtual machine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Domain {
+    /// Its name, which is the node's.
+    pub name: Label,
+    /// The cluster it is for.
+    pub cluster: Label,
+    /// libvirt's domain type: `kvm` or `qemu` (or `test`, libvirt's own test driver).
+    pub virt: String,
+    /// The processor's architecture.
+    pub arch: String,
+    /// What processor the guest sees.
+    pub cpu: Cpu,
+    /// How many.
+    pub vcpus: u32,
+    /// Memory, in MiB.
+    pub memory_mib: u64,
+    /// Its disks, the one it boots from first.
+    pub disks: Vec<Disk>,
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// What its network interface is plugged into.
+    pub link: Link,
+    /// Its fixed address, which the guest configures.
+    pub address: Option<Ipv4Addr>,
+    /// Where its serial console is written, on the host.
+    pub console: PathBuf,
+}
+
+impl Domain {
+    /// The mark that tells this definition from any other.
+    pub fn mark(&self) -> Mark {
+        Mark::new(&self.cluster, Some(&self.name), digest(self))
+    }
+}
+
+impl Network {
+    /// The mark that tells this definition from any other.
+    pub fn mark(&self) -> Mark {
+        Mark::new(&self.cluster, None, digest(self))
+    }
+}
+
+/// SHA-256 of a definition's JSON, in hexadecimal.
+fn digest(definition: &impl Serialize) -> String {
+    // Plain structs of strings and numbers always serialise.
+    let json = serde_json::to_vec(definition).unwrap_or_default();
+    hex(&Sha256::digest(json))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What processor a guest sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cpu {
+    /// libvirt's mode.
+    pub mode: CpuMode,
+    /// The model, in mode `custom`.
+    pub model: Option<String>,
+}
+
+/// What a network interface is plugged into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Link {
+    /// A network of libvirt.
+    Network(String),
+    /// An existing Linux bridge.
+    Bridge(String),
+}
+
+/// A disk of a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Disk {
+    /// The volume's path on the host.
+    pub path: PathBuf,
+    /// How its bytes are kept.
+    pub format: Format,
+    /// Its serial number in the guest, at most 20 bytes (virtio's limit).
+    pub serial: String,
+    /// Whether the guest only reads it.
+    pub readonly: bool,
+}

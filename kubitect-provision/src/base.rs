@@ -1,0 +1,345 @@
+//! Base images on a host: names, proof of being whole, and who needs them. Shared by all clusters of the host.
+//!
+//! An image is uploaded by one cluster under a name that holds the cluster's own (so that two runs never write to one
+//! volume), its digest checked on the way. A marker volume made afterwards says that it is whole: its name carries the
+//! image's length and full digest. Without the marker, or with a file of another length (as a power cut leaves it), an
+//! image is not used. The marker goes first when the image is removed, and whoever made an overlay looks for the marker
+//! once more: so either the remover sees the overlay, or the maker of the overlay sees that the image is on its way out.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use kubitect_config::value::Label;
+use sha2::{Digest, Sha256};
+
+use crate::apply::LocalImage;
+use crate::change::ImageSpec;
+use crate::error::Error;
+use crate::hypervisor::{Failure, Hypervisor};
+use crate::observe::{DomainState, PoolState};
+use crate::resource::{BASE_POOL, Backing, Format, Volume, hex};
+
+/// A base image that is whole.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Verified {
+    /// Its volume.
+    pub volume: String,
+    /// The volume that says that it is whole.
+    pub marker: String,
+    /// Its digest.
+    pub sha256: String,
+    /// What overlays refer to.
+    pub backing: Backing,
+}
+
+/// The name of the volume that this cluster uploads an image to.
+fn volume_name(spec: &ImageSpec, image: &LocalImage) -> String {
+    let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+    let distro: String = spec.distro.chars().filter(plain).take(32).collect();
+    let digest = image.sha256.get(..16).unwrap_or(&image.sha256);
+    format!(
+        "{distro}-{digest}.{}.{}",
+        spec.cluster,
+        image.format.as_str()
+    )
+}
+
+/// The cluster that uploaded, or uploads, the image in this volume.
+pub(crate) fn uploader(volume: &str) -> Option<&str> {
+    let mut parts = volume.split('.');
+    let (Some(_), Some(cluster), Some("raw" | "qcow2"), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    Some(cluster)
+}
+
+/// The image, length and digest that a marker's name tells; none if it is no marker.
+fn marked(name: &str) -> Option<(&str, u64, &str)> {
+    let mut parts = name.rsplitn(3, '.');
+    let (sha256, length, volume) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_digest = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
+    uploader(volume)?;
+    is_digest.then_some((volume, length.parse().ok()?, sha256))
+}
+
+/// The image that this marker belongs to.
+pub(crate) fn image_of(marker: &str) -> Option<&str> {
+    marked(marker).map(|(volume, ..)| volume)
+}
+
+/// The images of the pool that are whole.
+pub(crate) fn verified(pool: &PoolState) -> Vec<Verified> {
+    let verified = pool.volumes.iter().filter_map(|marker| {
+        let (name, length, sha256) = marked(&marker.name)?;
+        let volume = pool.volume(name)?;
+        volume
+            .physical
+            .is_none_or(|p| p == length)
+            .then(|| Verified {
+                volume: name.to_owned(),
+                marker: marker.name.clone(),
+                sha256: sha256.to_owned(),
+                backing: Backing {
+                    path: volume.path.clone(),
+                    format: if name.ends_with(".qcow2") {
+                        Format::Qcow2
+                    } else {
+                        Format::Raw
+                    },
+                },
+            })
+    });
+    verified.collect()
+}
+
+/// The pool of base images as it is now, if it is there.
+fn pool(hypervisor: &dyn Hypervisor) -> Result<Option<PoolState>, Failure> {
+    let pools = hypervisor.pools()?;
+    Ok(pools.into_iter().find(|pool| pool.name == BASE_POOL))
+}
+
+/// The whole image of this digest, if the host has it.
+fn find(hypervisor: &dyn Hypervisor, sha256: &str) -> Result<Option<Verified>, Failure> {
+    Ok(pool(hypervisor)?.and_then(|pool| {
+        let mut images = verified(&pool).into_iter();
+        images.find(|image| image.sha256 == sha256)
+    }))
+}
+
+/// Whether the image is still there and whole.
+pub(crate) fn is_whole(hypervisor: &dyn Hypervisor, image: &Verified) -> Result<bool, Failure> {
+    Ok(pool(hypervisor)?.is_some_and(|pool| verified(&pool).contains(image)))
+}
+
+/// Brings the image to the host unless a whole one is there; tells which it is, and whether it was uploaded.
+pub(crate) fn ensure(
+    host: &Label,
+    hypervisor: &dyn Hypervisor,
+    spec: &ImageSpec,
+    image: &LocalImage,
+    progress: &dyn Fn(u64, u64),
+) -> Result<(Verified, bool), Error> {
+    let on_host = |failure: Failure| failure.on(host);
+    // Another cluster's settings may have put the pool elsewhere: it is one pool for the host.
+    let exists = pool(hypervisor).map_err(on_host)?;
+    if !exists.is_some_and(|pool| pool.active) {
+        hypervisor.ensure_pool(&spec.pool).map_err(on_host)?;
+    }
+    // Another run may have filled, or a crash emptied, what libvirt remembers.
+    if let Err(failure) = hypervisor.refresh_pool(BASE_POOL) {
+        tracing::debug!(error = %failure.source, "pool of base images not refreshed");
+    }
+    if let Some(found) = find(hypervisor, &image.sha256).map_err(on_host)? {
+        return Ok((found, false));
+    }
+    let name = volume_name(spec, image);
+    upload(host, hypervisor, &name, image, progress)?;
+    match find(hypervisor, &image.sha256).map_err(on_host)? {
+        Some(found) => Ok((found, true)),
+        None => Err(Error::Hypervisor {
+            host: host.to_string(),
+            action: format!("use the uploaded image {name}"),
+            source: "its file has not the length that was uploaded; is the disk full?".into(),
+        }),
+    }
+}
+
+fn upload(
+    host: &Label,
+    hypervisor: &dyn Hypervisor,
+    name: &str,
+    image: &LocalImage,
+    progress: &dyn Fn(u64, u64),
+) -> Result<(), Error> {
+    let on_host = |failure: Failure| failure.on(host);
+    let of_file = |source| Error::File {
+        action: "read image",
+        path: image.path.clone(),
+        source,
+    };
+    let file = std::fs::File::open(&image.path).map_err(of_file)?;
+    let length = file.metadata().map_err(of_file)?.len();
+    // What lies here without a marker is what an earlier run of ours did not finish.
+    let marker = format!("{name}.{length}.{}", image.sha256);
+    for leftover in [&marker, name] {
+        hypervisor
+            .remove_volume(BASE_POOL, leftover)
+            .map_err(on_host)?;
+    }
+    // It begins small and grows as it is written: then its length tells whether all of it got to the disk.
+    let volume = |name: &str| Volume {
+        pool: BASE_POOL.to_owned(),
+        name: name.to_owned(),
+        capacity: 1,
+        format: Format::Raw,
+        backing: None,
+    };
+    hypervisor.create_volume(&volume(name)).map_err(on_host)?;
+    let mut content = Hashing {
+        inner: file,
+        hasher: Sha256::new(),
+        done: 0,
+        length,
+        progress,
+    };
+    hypervisor
+        .upload(BASE_POOL, name, &mut content, length)
+        .map_err(on_host)?;
+    let found = hex(&content.hasher.finalize());
+    if found != image.sha256 {
+        hypervisor.remove_volume(BASE_POOL, name).map_err(on_host)?;
+        return Err(Error::Checksum {
+            image: image.path.display().to_string(),
+            kind: "sha256",
+            found,
+            wanted: image.sha256.clone(),
+        });
+    }
+    hypervisor.refresh_pool(BASE_POOL).map_err(on_host)?;
+    hypervisor.create_volume(&volume(&marker)).map_err(on_host)
+}
+
+/// Hashes what is read through it, and tells how far it is.
+struct Hashing<'a> {
+    inner: std::fs::File,
+    hasher: Sha256,
+    done: u64,
+    length: u64,
+    progress: &'a dyn Fn(u64, u64),
+}
+
+/// Progress is told once in so many bytes.
+const STRIDE: u64 = 16 << 20;
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hasher.update(buffer.get(..read).unwrap_or_default());
+        let before = self.done / STRIDE;
+        self.done += read as u64;
+        if self.done / STRIDE > before {
+            (self.progress)(self.done, self.length);
+        }
+        Ok(read)
+    }
+}
+
+/// The paths of all images that something on the host lies over, or may.
+///
+/// What can't be seen counts as needing every image: the volumes of another cluster's inactive pool, and the disks of
+/// another cluster's machines that lie in no active pool.
+pub(crate) enum Needed {
+    /// Exactly these.
+    Only(Vec<PathBuf>),
+    /// Not known, because of this.
+    Unknown(String),
+}
+
+impl Needed {
+    /// Why this image is needed; none: it is not.
+    pub(crate) fn why(&self, path: &std::path::Path) -> Option<String> {
+        match self {
+            Self::Only(paths) => paths
+                .iter()
+                .any(|needed| needed == path)
+                .then(|| "a disk lies over it".to_owned()),
+            Self::Unknown(why) => Some(why.clone()),
+        }
+    }
+}
+
+/// Who needs base images, `except` for what this cluster still has.
+pub(crate) fn needed(
+    pools: &[PoolState],
+    domains: &[DomainState],
+    without: &Label,
+    except_volumes: &[PathBuf],
+) -> Needed {
+    let own_pool = format!("{without}-main-resource-pool");
+    let hidden = pools.iter().find(|pool| {
+        !pool.active && pool.name.ends_with("-main-resource-pool") && pool.name != own_pool
+    });
+    if let Some(pool) = hidden {
+        return Needed::Unknown(format!(
+            "pool {} is stopped, and its disks may lie over it",
+            pool.name
+        ));
+    }
+    let volumes = || pools.iter().flat_map(|pool| &pool.volumes);
+    let others = domains.iter().filter(|domain| {
+        domain
+            .mark
+            .as_ref()
+            .is_some_and(|mark| mark.cluster != *without)
+    });
+    for domain in others {
+        if let Some(main) = domain.disks.first()
+            && !volumes().any(|volume| volume.path == *main)
+        {
+            return Needed::Unknown(format!("the disk of machine {} can't be seen", domain.name));
+        }
+    }
+    Needed::Only(
+        volumes()
+            .filter(|volume| !except_volumes.contains(&volume.path))
+            .filter_map(|volume| volume.backing.clone())
+            .collect(),
+    )
+}
+
+/// Removes an image unless something needs it (now, after all that was removed); tells why it stayed.
+pub(crate) fn remove(
+    hypervisor: &dyn Hypervisor,
+    cluster: &Label,
+    volume: &str,
+) -> Result<Option<String>, Failure> {
+    let Some(before) = pool(hypervisor)? else {
+        return Ok(None);
+    };
+    let markers: Vec<_> = before
+        .volumes
+        .iter()
+        .filter(|marker| image_of(&marker.name) == Some(volume))
+        .collect();
+    for marker in &markers {
+        hypervisor.remove_volume(BASE_POOL, &marker.name)?;
+    }
+    let Some(image) = before.volume(volume) else {
+        return Ok(None);
+    };
+    let pools = hypervisor.pools()?;
+    let why = needed(&pools, &hypervisor.domains()?, cluster, &[]).why(&image.path);
+    if why.is_some() {
+        // The image serves on.
+        for marker in markers {
+            hypervisor.create_volume(&Volume {
+                pool: BASE_POOL.to_owned(),
+                name: marker.name.clone(),
+                capacity: 1,
+                format: Format::Raw,
+                backing: None,
+            })?;
+        }
+        return Ok(why);
+    }
+    hypervisor.remove_volume(BASE_POOL, volume)?;
+    Ok(None)
+}
+
+/// The images of the pool that no living cluster but `cluster` put there: its own, and those of clusters that are gone.
+pub(crate) fn removable<'a>(
+    base: &'a PoolState,
+    pools: &'a [PoolState],
+    cluster: &'a Label,
+) -> impl Iterator<Item = &'a crate::observe::VolumeState> {
+    base.volumes.iter().filter(move |volume| {
+        uploader(&volume.name).is_some_and(|uploader| {
+            uploader == cluster.as_str() || {
+                let pool = format!("{uploader}-main-resource-pool");
+                !pools.iter().any(|other| other.name == pool)
+            }
+        })
+    })
+}

@@ -1,0 +1,199 @@
+//! Reaching a host's libvirt, and telling why it can't be reached.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use kubitect_config::cluster::Connection;
+use kubitect_config::value::Label;
+use virt::connect::Connect;
+
+use crate::error::Error;
+
+/// A connection to one host's libvirt.
+#[derive(Debug)]
+pub struct Libvirt {
+    pub(super) connect: Connect,
+    /// Whether it is this machine's own libvirt, so that this machine's routes are the host's.
+    pub(super) is_local: bool,
+}
+
+impl Libvirt {
+    /// Connects to the libvirt of a host.
+    pub fn connect(host: &Label, connection: &Connection) -> Result<Self, Error> {
+        let uri = uri(connection);
+        // libvirt would print each error to stderr besides returning it.
+        virt::error::clear_error_callback();
+        let connect = Connect::open(Some(&uri)).map_err(|source| Error::Connect {
+            host: host.to_string(),
+            help: help(connection, source.message()).to_owned(),
+            uri,
+            source: source.message().to_owned().into(),
+        })?;
+        if matches!(connection, Connection::Remote { .. }) {
+            // A host that falls silent is noticed after 60 s. Drivers without a wire can't and needn't do this.
+            if let Err(error) = connect.set_keep_alive(10, 5) {
+                tracing::debug!(%host, %error, "no keepalive");
+            }
+        }
+        Ok(Self {
+            connect,
+            is_local: matches!(connection, Connection::Local),
+        })
+    }
+}
+
+/// The libvirt URI of a connection.
+pub fn uri(connection: &Connection) -> String {
+    match connection {
+        Connection::Local => "qemu:///system".to_owned(),
+        Connection::Uri(uri) => uri.clone(),
+        Connection::Remote {
+            user,
+            address,
+            port,
+            keyfile,
+            verify,
+        } => {
+            let mut uri = format!(
+                "qemu+ssh://{}@{}:{port}/system?no_tty=1&no_verify={}",
+                escape(user),
+                bracketed(address),
+                u8::from(!verify),
+            );
+            if let Some(keyfile) = keyfile {
+                uri.push_str("&keyfile=");
+                uri.push_str(&escape_path(keyfile));
+            }
+            uri
+        }
+    }
+}
+
+/// An IPv6 address in brackets, a name or IPv4 address as it is.
+fn bracketed(address: &str) -> String {
+    if address.parse::<std::net::Ipv6Addr>().is_ok() {
+        format!("[{address}]")
+    } else {
+        escape(address)
+    }
+}
+
+fn escape_path(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    escape_bytes(path.as_os_str().as_bytes())
+}
+
+fn escape(text: &str) -> String {
+    escape_bytes(text.as_bytes())
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters.
+fn escape_bytes(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, &byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
+}
+
+/// What a person should do about a connection that failed with this message.
+fn help(connection: &Connection, message: &str) -> &'static str {
+    let said = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if said(&["Host key verification failed", "host key"]) {
+        "its SSH host key is not known or has changed; connect once by `ssh` and check the key, or set connection.ssh.verify to false"
+    } else if said(&["Permission denied (", "publickey"]) {
+        "SSH did not let us in; check connection.user and connection.ssh.keyfile"
+    } else if said(&[
+        "Permission denied",
+        "authentication unavailable",
+        "access denied",
+        "authentication failed",
+    ]) {
+        "permission denied; add your account to the group `libvirt` on that host (`sudo usermod -aG libvirt $USER`) and log in again"
+    } else if said(&[
+        "No such file or directory",
+        "Connection refused",
+        "Failed to connect socket",
+    ]) {
+        match connection {
+            Connection::Remote { .. } => {
+                "libvirt or SSH does not answer there; install libvirt-daemon-system on it and start libvirtd, and check address and port"
+            }
+            _ => {
+                "libvirt does not run; install libvirt-daemon-system and qemu-system-x86 and start it (`sudo systemctl start libvirtd`)"
+            }
+        }
+    } else if said(&[
+        "no connection driver",
+        "Could not resolve",
+        "No route to host",
+        "timed out",
+        "Name or service not known",
+    ]) {
+        "check the host's connection in the configuration"
+    } else {
+        "see the cause below"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(user: &str, address: &str, keyfile: Option<&str>, verify: bool) -> Connection {
+        Connection::Remote {
+            user: user.into(),
+            address: address.into(),
+            port: 2222,
+            keyfile: keyfile.map(Into::into),
+            verify,
+        }
+    }
+
+    #[test]
+    fn uris_are_escaped() {
+        assert_eq!(uri(&Connection::Local), "qemu:///system");
+        assert_eq!(
+            uri(&remote("me", "10.0.0.1", None, true)),
+            "qemu+ssh://me@10.0.0.1:2222/system?no_tty=1&no_verify=0"
+        );
+        assert_eq!(
+            uri(&remote("a@b/c", "fd00::1", Some("/home/ä/k&y=?#"), false)),
+            "qemu+ssh://a%40b%2Fc@[fd00::1]:2222/system?no_tty=1&no_verify=1&keyfile=%2Fhome%2F%C3%A4%2Fk%26y%3D%3F%23"
+        );
+    }
+
+    #[test]
+    fn failures_to_connect_are_told_apart() {
+        let local = Connection::Local;
+        let cases = [
+            (
+                "Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied",
+                "group `libvirt`",
+            ),
+            (
+                "Failed to connect socket to '/var/run/libvirt/libvirt-sock': No such file or directory",
+                "does not run",
+            ),
+            (
+                "Cannot recv data: Host key verification failed.: Connection reset by peer",
+                "host key",
+            ),
+            (
+                "Cannot recv data: me@h: Permission denied (publickey,password).",
+                "SSH did not let us in",
+            ),
+            (
+                "authentication unavailable: no polkit agent available",
+                "group `libvirt`",
+            ),
+        ];
+        for (message, hint) in cases {
+            assert!(help(&local, message).contains(hint), "{message}");
+        }
+    }
+}

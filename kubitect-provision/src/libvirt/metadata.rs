@@ -1,0 +1,39 @@
+//! Our ownership mark in `<metadata>`.
+
+use super::xml::{Element, find};
+use crate::resource::Mark;
+
+/// The namespace of the mark; the number is the form of the mark, not of the program.
+const NAMESPACE: &str = "https://kubitect.io/xmlns/libvirt/1";
+
+/// The `<metadata>` that holds the mark.
+pub(super) fn metadata(mark: &Mark) -> Element {
+    let mut element = Element::new("kubitect:mark")
+        .attr("xmlns:kubitect", NAMESPACE)
+        .attr("cluster", &mark.cluster);
+    if let Some(node) = &mark.node {
+        element = element.attr("node", node);
+    }
+    Element::new("metadata").child(
+        element
+            .attr("digest", &mark.digest)
+            .attr("version", &mark.version),
+    )
+}
+
+/// The mark in a domain's or network's XML; one that is not whole is none of ours.
+pub(super) fn mark(root: roxmltree::Node<'_, '_>) -> Option<Mark> {
+    let element = find(root, &["metadata"])?
+        .children()
+        .find(|child| child.has_tag_name((NAMESPACE, "mark")))?;
+    let node = match element.attribute("node") {
+        Some(node) => Some(node.parse().ok()?),
+        None => None,
+    };
+    Some(Mark {
+        cluster: element.attribute("cluster")?.parse().ok()?,
+        node,
+        digest: element.attribute("digest")?.to_owned(),
+        version: element.attribute("version")?.to_owned(),
+    })
+}

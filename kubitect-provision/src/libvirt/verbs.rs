@@ -1,0 +1,555 @@
+//! The port's verbs on a connection.
+
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+
+use kubitect_config::value::{Label, Mac};
+use virt::domain::{Domain as VirtDomain, DomainState as VirtState};
+use virt::error::{Error as VirtError, ErrorNumber};
+use virt::network::Network as VirtNetwork;
+use virt::storage_pool::StoragePool;
+use virt::storage_vol::StorageVol;
+use virt::stream::Stream;
+use virt::sys;
+
+use super::{Libvirt, domain, network, pool, volume, xml};
+use crate::hypervisor::{Failure, Hypervisor};
+use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, range};
+use crate::resource::{Domain, Network, Pool, Reservation, Volume};
+
+/// Bytes sent over a stream at once; libvirt's messages hold 256 KiB with their heads.
+const CHUNK: usize = 128 << 10;
+
+/// Turns libvirt's or the XML reader's error into a failure of this action.
+fn failed<E: std::error::Error>(action: impl Into<String>) -> impl FnOnce(E) -> Failure
+where
+    E: ToString,
+{
+    let action = action.into();
+    move |error| Failure::new(action, error.to_string())
+}
+
+/// What was looked up, or nothing if libvirt says that it is not there.
+fn found<T>(result: Result<T, VirtError>) -> Result<Option<T>, VirtError> {
+    match result {
+        Ok(thing) => Ok(Some(thing)),
+        Err(error) if is_absence(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_absence(error: &VirtError) -> bool {
+    [
+        ErrorNumber::NoDomain,
+        ErrorNumber::NoNetwork,
+        ErrorNumber::NoStoragePool,
+        ErrorNumber::NoStorageVolume,
+    ]
+    .into_iter()
+    .any(|absence| error.code().is(absence))
+}
+
+/// A list's elements without those that went away while it was read.
+fn present<T>(items: impl Iterator<Item = Result<T, VirtError>>) -> Result<Vec<T>, VirtError> {
+    items.filter_map(|item| found(item).transpose()).collect()
+}
+
+impl Libvirt {
+    fn find_network(&self, name: &str) -> Result<Option<VirtNetwork>, VirtError> {
+        found(self.connect.lookup_network_by_name(name))
+    }
+
+    fn find_pool(&self, name: &str) -> Result<Option<StoragePool>, VirtError> {
+        found(self.connect.lookup_storage_pool_by_name(name))
+    }
+
+    fn find_volume(&self, pool: &str, name: &str) -> Result<Option<StorageVol>, VirtError> {
+        match self.find_pool(pool)? {
+            // The volumes of an inactive pool can't be seen.
+            Some(pool) if pool.is_active()? => found(pool.lookup_storage_vol_by_name(name)),
+            _ => Ok(None),
+        }
+    }
+
+    fn volume(&self, pool: &str, name: &str) -> Result<StorageVol, VirtError> {
+        self.connect
+            .lookup_storage_pool_by_name(pool)?
+            .lookup_storage_vol_by_name(name)
+    }
+
+    fn find_domain(&self, name: &Label) -> Result<Option<VirtDomain>, VirtError> {
+        found(self.connect.lookup_domain_by_name(name.as_str()))
+    }
+}
+
+fn network_state(network: &VirtNetwork) -> Result<(String, bool), VirtError> {
+    Ok((
+        network.xml_desc(sys::VIR_NETWORK_XML_INACTIVE)?,
+        network.is_active()?,
+    ))
+}
+
+fn pool_state(pool: &StoragePool) -> Result<(String, bool, Vec<String>), VirtError> {
+    let active = pool.is_active()?;
+    let volumes = if active {
+        let volumes = pool.list_all_volumes(0)?;
+        present(volumes.iter().map(|volume| volume.xml_desc(0)))?
+    } else {
+        Vec::new()
+    };
+    Ok((pool.xml_desc(0)?, active, volumes))
+}
+
+fn domain_state(domain: &VirtDomain) -> Result<(String, PowerState), VirtError> {
+    let power = match domain.info()?.state.known() {
+        Some(VirtState::Running | VirtState::Blocked | VirtState::NoState) => PowerState::Running,
+        Some(VirtState::Paused | VirtState::PMSuspended) => PowerState::Paused,
+        Some(VirtState::Crashed) => PowerState::Crashed,
+        Some(VirtState::Shutdown | VirtState::Shutoff) | None => PowerState::Off,
+    };
+    Ok((domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?, power))
+}
+
+impl Hypervisor for Libvirt {
+    fn capability(&self) -> Result<Capability, Failure> {
+        let action = || "read the host's capabilities".to_owned();
+        let text = self.connect.capabilities().map_err(failed(action()))?;
+        let node = self.connect.node_info().map_err(failed(action()))?;
+        let (arch, virt) = guests(&text).map_err(failed(action()))?;
+        let cpu_models = if virt.iter().any(|kind| kind == "kvm") {
+            // The list is a choice of processor, not a condition: without it the plainest model is taken.
+            self.connect
+                .domain_capabilities(None, Some(&arch), None, Some("kvm"), 0)
+                .ok()
+                .and_then(|text| usable_models(&text).ok())
+                .unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        Ok(Capability {
+            arch,
+            virt,
+            cpu_models,
+            cpus: node.cpus,
+            memory_mib: node.memory >> 10,
+            // Drivers without a real host behind them can't tell.
+            memory_free_mib: self.connect.free_memory().ok().map(|bytes| bytes >> 20),
+            routes: if self.is_local {
+                local_routes()
+            } else {
+                Vec::new()
+            },
+        })
+    }
+
+    fn networks(&self) -> Result<Vec<NetworkState>, Failure> {
+        let action = "list networks";
+        let networks = self.connect.list_all_networks(0).map_err(failed(action))?;
+        present(networks.iter().map(network_state))
+            .map_err(failed(action))?
+            .into_iter()
+            .map(|(xml, active)| network::from_xml(&xml, active).map_err(failed(action)))
+            .collect()
+    }
+
+    fn pools(&self) -> Result<Vec<PoolState>, Failure> {
+        let action = "list pools and volumes";
+        let pools = self
+            .connect
+            .list_all_storage_pools(0)
+            .map_err(failed(action))?;
+        present(pools.iter().map(pool_state))
+            .map_err(failed(action))?
+            .into_iter()
+            .map(|(xml, active, volumes)| {
+                let mut state = pool::from_xml(&xml, active).map_err(failed(action))?;
+                state.volumes = volumes
+                    .iter()
+                    .map(|xml| volume::from_xml(xml).map_err(failed(action)))
+                    .collect::<Result<_, _>>()?;
+                Ok(state)
+            })
+            .collect()
+    }
+
+    fn domains(&self) -> Result<Vec<DomainState>, Failure> {
+        let action = "list domains";
+        let domains = self.connect.list_all_domains(0).map_err(failed(action))?;
+        present(domains.iter().map(domain_state))
+            .map_err(failed(action))?
+            .into_iter()
+            .map(|(xml, power)| domain::from_xml(&xml, power).map_err(failed(action)))
+            .collect()
+    }
+
+    fn define_network(&self, network: &Network) -> Result<(), Failure> {
+        self.connect
+            .define_network_xml(&network::to_xml(network))
+            .and_then(|defined| defined.set_autostart(true))
+            .map_err(failed(format!("define network {}", network.name)))
+    }
+
+    fn start_network(&self, name: &str) -> Result<(), Failure> {
+        let start = || -> Result<(), VirtError> {
+            let network = self.connect.lookup_network_by_name(name)?;
+            network.set_autostart(true)?;
+            if network.is_active()? {
+                return Ok(());
+            }
+            network.create()
+        };
+        start().map_err(failed(format!("start network {name}")))
+    }
+
+    fn reserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure> {
+        let action = format!("keep {} for {}", reservation.ip, reservation.name);
+        let found = self
+            .connect
+            .lookup_network_by_name(network)
+            .and_then(|found| Ok((network_state(&found)?, found)));
+        let ((text, active), found) = found.map_err(failed(action.clone()))?;
+        let known = network::from_xml(&text, active).map_err(failed(action.clone()))?;
+        if known.reservations.contains(reservation) {
+            return Ok(());
+        }
+        let command = if known.reservations.iter().any(|r| r.mac == reservation.mac) {
+            sys::VIR_NETWORK_UPDATE_COMMAND_MODIFY
+        } else {
+            sys::VIR_NETWORK_UPDATE_COMMAND_ADD_LAST
+        };
+        let mut affect = sys::VIR_NETWORK_UPDATE_AFFECT_CONFIG;
+        if active {
+            affect |= sys::VIR_NETWORK_UPDATE_AFFECT_LIVE;
+        }
+        found
+            .update(
+                command,
+                sys::VIR_NETWORK_SECTION_IP_DHCP_HOST,
+                -1,
+                &network::host_xml(reservation),
+                affect,
+            )
+            .map_err(failed(action))
+    }
+
+    fn remove_network(&self, name: &str) -> Result<(), Failure> {
+        let remove = || -> Result<(), VirtError> {
+            let Some(network) = self.find_network(name)? else {
+                return Ok(());
+            };
+            if network.is_active()? {
+                network.destroy()?;
+            }
+            found(network.undefine()).map(drop)
+        };
+        remove().map_err(failed(format!("remove network {name}")))
+    }
+
+    fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure> {
+        let ensure = || -> Result<(), VirtError> {
+            let defined = match self.find_pool(&pool.name)? {
+                Some(defined) => defined,
+                None => self
+                    .connect
+                    .define_storage_pool_xml(&pool::to_xml(pool), 0)?,
+            };
+            if !defined.is_active()? {
+                defined.build(0)?;
+                defined.create(0)?;
+            }
+            defined.set_autostart(true)
+        };
+        ensure().map_err(failed(format!(
+            "make pool {} in {}",
+            pool.name,
+            pool.path.display()
+        )))
+    }
+
+    fn refresh_pool(&self, name: &str) -> Result<(), Failure> {
+        self.connect
+            .lookup_storage_pool_by_name(name)
+            .and_then(|pool| pool.refresh(0))
+            .map_err(failed(format!("refresh pool {name}")))
+    }
+
+    fn remove_pool(&self, name: &str) -> Result<(), Failure> {
+        let remove = || -> Result<(), VirtError> {
+            let Some(pool) = self.find_pool(name)? else {
+                return Ok(());
+            };
+            // Only an active pool tells what lies in it. One that can't be started has no folder.
+            let mut empty = false;
+            if pool.is_active()? || pool.create(0).is_ok() {
+                pool.refresh(0)?;
+                empty = pool.num_of_volumes()? == 0;
+                pool.destroy()?;
+            }
+            if empty {
+                // This is an rmdir: what appears in the folder meanwhile keeps it.
+                match pool.delete(0) {
+                    Err(error) if !error.message().contains("not empty") => return Err(error),
+                    _ => {}
+                }
+            }
+            found(pool.undefine()).map(drop)
+        };
+        remove().map_err(failed(format!("remove pool {name}")))
+    }
+
+    fn create_volume(&self, volume: &Volume) -> Result<(), Failure> {
+        self.connect
+            .lookup_storage_pool_by_name(&volume.pool)
+            .and_then(|pool| StorageVol::create_xml(&pool, &volume::to_xml(volume), 0))
+            .map(drop)
+            .map_err(failed(format!(
+                "make volume {} in pool {}",
+                volume.name, volume.pool
+            )))
+    }
+
+    fn upload(
+        &self,
+        pool: &str,
+        volume: &str,
+        content: &mut dyn Read,
+        length: u64,
+    ) -> Result<(), Failure> {
+        let action = || format!("fill volume {volume} in pool {pool}");
+        let stream = self
+            .volume(pool, volume)
+            .and_then(|found| {
+                let stream = Stream::new(&self.connect, 0)?;
+                found.upload(&stream, 0, length, 0)?;
+                Ok(stream)
+            })
+            .map_err(failed(action()))?;
+        match send_all(&stream, content) {
+            Ok(()) => stream.finish().map_err(failed(action())),
+            Err(source) => {
+                if let Err(error) = stream.abort() {
+                    tracing::debug!(%error, "upload not aborted");
+                }
+                Err(Failure::new(action(), source))
+            }
+        }
+    }
+
+    fn download(
+        &self,
+        pool: &str,
+        volume: &str,
+        offset: u64,
+        to: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        let action = || format!("read volume {volume} in pool {pool}");
+        let stream = self
+            .volume(pool, volume)
+            .and_then(|found| {
+                let stream = Stream::new(&self.connect, 0)?;
+                // A length of 0 means: to the end.
+                found.download(&stream, offset, 0, 0)?;
+                Ok(stream)
+            })
+            .map_err(failed(action()))?;
+        match receive_all(&stream, to) {
+            Ok(()) => stream.finish().map_err(failed(action())),
+            Err(source) => {
+                if let Err(error) = stream.abort() {
+                    tracing::debug!(%error, "download not aborted");
+                }
+                Err(Failure::new(action(), source))
+            }
+        }
+    }
+
+    fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure> {
+        self.find_volume(pool, volume)
+            .and_then(|there| match there {
+                Some(volume) => found(volume.delete(0)).map(drop),
+                None => Ok(()),
+            })
+            .map_err(failed(format!("remove volume {volume} in pool {pool}")))
+    }
+
+    fn define_domain(&self, domain: &Domain) -> Result<(), Failure> {
+        self.connect
+            .define_domain_xml(&domain::to_xml(domain))
+            .and_then(|defined| defined.set_autostart(true))
+            .map_err(failed(format!("define domain {}", domain.name)))
+    }
+
+    fn start_domain(&self, name: &Label) -> Result<(), Failure> {
+        let start = || -> Result<(), VirtError> {
+            let domain = self.connect.lookup_domain_by_name(name.as_str())?;
+            domain.set_autostart(true)?;
+            match domain.info()?.state.known() {
+                Some(VirtState::Paused) => domain.resume(),
+                Some(VirtState::PMSuspended) => domain.pm_wakeup(0),
+                _ if domain.is_active()? => Ok(()),
+                _ => domain.create(),
+            }
+        };
+        start().map_err(failed(format!("start domain {name}")))
+    }
+
+    fn shut_down_domain(&self, name: &Label) -> Result<(), Failure> {
+        self.connect
+            .lookup_domain_by_name(name.as_str())
+            .and_then(|domain| domain.shutdown())
+            .map_err(failed(format!("shut down domain {name}")))
+    }
+
+    fn power_off_domain(&self, name: &Label) -> Result<(), Failure> {
+        let power_off = || -> Result<(), VirtError> {
+            let domain = self.connect.lookup_domain_by_name(name.as_str())?;
+            if domain.is_active()? {
+                domain.destroy()?;
+            }
+            Ok(())
+        };
+        power_off().map_err(failed(format!("power off domain {name}")))
+    }
+
+    fn remove_domain(&self, name: &Label) -> Result<(), Failure> {
+        let remove = || -> Result<(), VirtError> {
+            let Some(domain) = self.find_domain(name)? else {
+                return Ok(());
+            };
+            if domain.is_active()? {
+                domain.destroy()?;
+            }
+            let kept = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+                | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+                | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+            found(domain.undefine_flags(kept)).map(drop)
+        };
+        remove().map_err(failed(format!("remove domain {name}")))
+    }
+
+    fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure> {
+        let action = || format!("ask for addresses of {name}");
+        let domain = self
+            .connect
+            .lookup_domain_by_name(name.as_str())
+            .map_err(failed(action()))?;
+        let leased = domain
+            .interface_addresses(sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, 0)
+            .map_err(failed(action()))?;
+        let addresses = ipv4(&leased);
+        if !addresses.is_empty() {
+            return Ok(addresses);
+        }
+        // The agent answers only once the guest is up: until then there is simply no address.
+        Ok(domain
+            .interface_addresses(sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT, 0)
+            .map(|told| ipv4(&told))
+            .unwrap_or_default())
+    }
+}
+
+fn send_all(stream: &Stream, content: &mut dyn Read) -> Result<(), crate::error::Source> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = content.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        let mut rest = &buffer[..read];
+        while !rest.is_empty() {
+            let sent = usize::try_from(stream.send(rest).map_err(|e| e.to_string())?)?;
+            rest = rest.get(sent..).unwrap_or_default();
+        }
+    }
+}
+
+fn receive_all(stream: &Stream, to: &mut dyn Write) -> Result<(), crate::error::Source> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let received = usize::try_from(stream.recv(&mut buffer).map_err(|e| e.to_string())?)?;
+        if received == 0 {
+            return Ok(());
+        }
+        to.write_all(buffer.get(..received).unwrap_or_default())?;
+    }
+}
+
+fn ipv4(interfaces: &[virt::domain::Interface]) -> Vec<(Mac, Ipv4Addr)> {
+    interfaces
+        .iter()
+        .filter_map(|interface| Some((interface.hwaddr.as_ref()?.parse().ok()?, interface)))
+        .flat_map(|(mac, interface)| {
+            let addresses = interface.addrs.iter();
+            addresses.filter_map(move |address| Some((mac, address.addr.parse().ok()?)))
+        })
+        .collect()
+}
+
+/// The host's architecture (or the first that it can run) and libvirt's domain types for it.
+fn guests(capabilities: &str) -> Result<(String, Vec<String>), roxmltree::Error> {
+    let document = roxmltree::Document::parse(capabilities)?;
+    let root = document.root_element();
+    let host = xml::text(root, &["host", "cpu", "arch"]);
+    let archs: Vec<_> = xml::all(root, "guest")
+        .filter(|guest| xml::text(*guest, &["os_type"]) == Some("hvm"))
+        .filter_map(|guest| xml::find(guest, &["arch"]))
+        .collect();
+    let chosen = archs
+        .iter()
+        .find(|arch| arch.attribute("name") == host)
+        .or_else(|| archs.first());
+    let Some(arch) = chosen else {
+        return Ok((host.unwrap_or_default().to_owned(), Vec::new()));
+    };
+    let kinds = xml::all(*arch, "domain").filter_map(|domain| domain.attribute("type"));
+    Ok((
+        arch.attribute("name").unwrap_or_default().to_owned(),
+        kinds.map(str::to_owned).collect(),
+    ))
+}
+
+/// The processor models that KVM can give to guests on this host.
+fn usable_models(capabilities: &str) -> Result<Vec<String>, roxmltree::Error> {
+    let document = roxmltree::Document::parse(capabilities)?;
+    Ok(document
+        .descendants()
+        .filter(|node| node.tag_name().name() == "model" && node.attribute("usable") == Some("yes"))
+        .filter_map(|model| model.text().map(str::to_owned))
+        .collect())
+}
+
+/// This machine's IPv4 routes but the default ones.
+fn local_routes() -> Vec<(ipnet::Ipv4Net, String)> {
+    // Without the file there is nothing to compare; libvirt itself compares again when it starts the network.
+    let table = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+    table.lines().skip(1).filter_map(route).collect()
+}
+
+/// One line of the kernel's table: interface, destination, seven more columns of which the last but three is the mask.
+fn route(line: &str) -> Option<(ipnet::Ipv4Net, String)> {
+    let columns: Vec<_> = line.split_whitespace().collect();
+    let address = |text: &&str| {
+        let number = u32::from_str_radix(text, 16).ok()?;
+        // The kernel prints the network's byte order as if it were its own.
+        Some(Ipv4Addr::from(number.to_ne_bytes()))
+    };
+    let net = range(address(columns.get(1)?)?, address(columns.get(7)?)?)?;
+    (net.prefix_len() > 0).then(|| (net, columns[0].to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn routes_are_read_from_the_kernels_table() {
+        let line = "virbr0\t007AA8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0";
+        let expected = ("192.168.122.0/24".parse().unwrap(), "virbr0".to_owned());
+        assert_eq!(route(line), Some(expected));
+        assert_eq!(
+            route("eth0\t00000000\t0101\t3\t0\t0\t0\t00000000\t0\t0\t0"),
+            None
+        );
+    }
+}

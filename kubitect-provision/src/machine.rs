@@ -1,0 +1,148 @@
+//! One machine at a time: power, addresses, console.
+
+use std::net::Ipv4Addr;
+
+use kubitect_config::cluster::{NetworkMode, Node};
+use kubitect_config::{Cluster, Facts};
+
+use crate::desired::console_volume;
+use crate::error::Error;
+use crate::hypervisor::Hosts;
+use crate::observe::PowerState;
+use crate::resource::Reservation;
+
+/// How much of a console is read for its last lines.
+const TAIL: u64 = 64 << 10;
+
+/// Whether a machine runs; none: it is not there.
+pub fn power_state(hosts: &Hosts, node: &Node) -> Result<Option<PowerState>, Error> {
+    hosts.power_state(&node.host, &node.name)
+}
+
+/// Starts a machine that is off or paused.
+pub fn start(hosts: &Hosts, node: &Node) -> Result<(), Error> {
+    let hypervisor = hosts.get(&node.host)?;
+    hypervisor
+        .start_domain(&node.name)
+        .map_err(|failure| failure.on(&node.host))
+}
+
+/// Asks a machine to shut down; returns before it has.
+pub fn shut_down(hosts: &Hosts, node: &Node) -> Result<(), Error> {
+    let hypervisor = hosts.get(&node.host)?;
+    hypervisor
+        .shut_down_domain(&node.name)
+        .map_err(|failure| failure.on(&node.host))
+}
+
+/// Cuts a machine's power.
+pub fn power_off(hosts: &Hosts, node: &Node) -> Result<(), Error> {
+    let hypervisor = hosts.get(&node.host)?;
+    hypervisor
+        .power_off_domain(&node.name)
+        .map_err(|failure| failure.on(&node.host))
+}
+
+/// The address that a machine answers at: its fixed one, else the one leased to it, once there is one.
+pub fn address(hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr>, Error> {
+    if node.ip.is_some() {
+        return Ok(node.ip);
+    }
+    let addresses = hosts
+        .get(&node.host)?
+        .addresses(&node.name)
+        .map_err(|failure| failure.on(&node.host))?;
+    Ok(addresses
+        .into_iter()
+        .find(|(mac, _)| *mac == node.mac)
+        .map(|(_, ip)| ip))
+}
+
+/// Makes the leases of machines without a fixed address permanent: each keeps its address for life.
+///
+/// On an existing bridge the addresses are another's to give, and nothing is done.
+pub fn reserve(cluster: &Cluster, hosts: &Hosts, facts: &Facts) -> Result<(), Error> {
+    if cluster.network.mode == NetworkMode::Bridge {
+        return Ok(());
+    }
+    for node in cluster.nodes.iter().filter(|node| node.ip.is_none()) {
+        let Some(known) = facts.node(&node.name) else {
+            continue;
+        };
+        let reservation = Reservation {
+            mac: node.mac,
+            ip: known.ip,
+            name: node.name.clone(),
+        };
+        hosts
+            .get(&node.host)?
+            .reserve(&cluster.network_name(), &reservation)
+            .map_err(|failure| failure.on(&node.host))?;
+    }
+    Ok(())
+}
+
+/// The last lines that a machine wrote to its serial console; empty if it wrote none.
+///
+/// libvirt writes the console into a file beside the machine's disks, which is read as a volume: so it can be read by
+/// whoever may use that libvirt, here or far away, and by nobody else.
+pub fn console_tail(
+    hosts: &Hosts,
+    cluster: &Cluster,
+    node: &Node,
+    lines: usize,
+) -> Result<Vec<String>, Error> {
+    let hypervisor = hosts.get(&node.host)?;
+    let pool = cluster.main_pool_name();
+    let name = console_volume(&node.name);
+    let read = || {
+        hypervisor.refresh_pool(&pool)?;
+        let pools = hypervisor.pools()?;
+        let log = pools
+            .iter()
+            .find(|there| there.name == pool)
+            .and_then(|there| there.volume(&name));
+        let mut bytes = Vec::new();
+        if let Some(log) = log {
+            let length = log.physical.unwrap_or(log.capacity);
+            hypervisor.download(&pool, &name, length.saturating_sub(TAIL), &mut bytes)?;
+        }
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|failure: crate::hypervisor::Failure| failure.on(&node.host))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let all: Vec<_> = text
+        .lines()
+        .map(plain)
+        .filter(|line| !line.is_empty())
+        .collect();
+    Ok(all[all.len().saturating_sub(lines)..].to_vec())
+}
+
+/// A line of a terminal without its control sequences.
+fn plain(line: &str) -> String {
+    let mut text = String::new();
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == '\u{1b}' && characters.next_if_eq(&'[').is_some() {
+            // A control sequence ends with its first letter or the like.
+            characters.find(|c| ('@'..='~').contains(c));
+        } else if !character.is_control() {
+            text.push(character);
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn a_console_line_loses_its_colours() {
+        assert_eq!(
+            plain("\u{1b}[0;32m  OK  \u{1b}[0m] Started ssh.\r"),
+            "  OK  ] Started ssh."
+        );
+    }
+}

@@ -1,0 +1,256 @@
+//! Observed → the [`Plan`] that removes a cluster. Pure, and from libvirt alone: marks on domains and networks, names and
+//! places of pools and volumes.
+
+use std::path::PathBuf;
+
+use kubitect_config::value::Label;
+
+use crate::base;
+use crate::change::{Action, Change, Disruption, Kind, Step};
+use crate::observe::{HostState, Observed, PoolState};
+use crate::plan::Plan;
+use crate::resource::BASE_POOL;
+
+/// What removes the cluster from all observed hosts, and nothing else.
+pub fn removal(cluster: &Label, observed: &Observed) -> Plan {
+    let mut changes = Vec::new();
+    for (host, there) in &observed.hosts {
+        HostRemoval {
+            cluster,
+            host,
+            there,
+            changes: &mut changes,
+        }
+        .run();
+    }
+    Plan {
+        cluster: cluster.clone(),
+        changes,
+    }
+}
+
+/// Whether a volume in one of the cluster's pools is a disk, seed or console of one of its nodes.
+pub(crate) fn is_own_volume(cluster: &Label, name: &str) -> bool {
+    let node = name
+        .strip_prefix(cluster.as_str())
+        .and_then(|rest| rest.strip_prefix('-'));
+    node.is_some_and(|rest| {
+        ["lb-", "master-", "worker-"]
+            .iter()
+            .any(|role| rest.starts_with(role))
+            && (["-main-disk", "-data-disk", "-seed"]
+                .iter()
+                .any(|end| rest.ends_with(end))
+                || is_log(rest))
+    })
+}
+
+/// Whether a volume is a console's log, or an older part of one: libvirt's log daemon keeps `.0`, `.1` and so on.
+pub(crate) fn is_log(name: &str) -> bool {
+    let current = name.rsplit_once('.').map_or(name, |(front, part)| {
+        if !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) {
+            front
+        } else {
+            name
+        }
+    });
+    current.ends_with("-console.log")
+}
+
+struct HostRemoval<'a> {
+    cluster: &'a Label,
+    host: &'a Label,
+    there: &'a HostState,
+    changes: &'a mut Vec<Change>,
+}
+
+impl HostRemoval<'_> {
+    fn run(mut self) {
+        self.domains();
+        let pools = self.own_pools();
+        let mut going: Vec<PathBuf> = Vec::new();
+        for pool in &pools {
+            self.volumes(pool, &mut going);
+        }
+        for pool in &pools {
+            self.pool(pool);
+        }
+        let name = format!("{}-network", self.cluster);
+        if let Some(network) = self.there.network(&name)
+            && network
+                .mark
+                .as_ref()
+                .is_some_and(|mark| mark.cluster == *self.cluster)
+        {
+            self.push(
+                Kind::Network,
+                &name,
+                Disruption::None,
+                "",
+                Step::RemoveNetwork(name.clone()),
+            );
+        }
+        self.images(&going);
+    }
+
+    fn push(&mut self, kind: Kind, name: &str, disruption: Disruption, details: &str, step: Step) {
+        self.changes.push(Change {
+            action: Action::Delete,
+            kind,
+            name: name.to_owned(),
+            host: self.host.clone(),
+            disruption,
+            details: details.to_owned(),
+            step,
+        });
+    }
+
+    fn domains(&mut self) {
+        for domain in &self.there.domains {
+            let ours = domain
+                .mark
+                .as_ref()
+                .is_some_and(|mark| mark.cluster == *self.cluster);
+            // Only checked names are made by us; any other is not.
+            if let (true, Ok(name)) = (ours, domain.name.parse::<Label>()) {
+                self.push(
+                    Kind::Domain,
+                    &domain.name,
+                    Disruption::DataLoss,
+                    "",
+                    Step::RemoveDomain(name),
+                );
+            }
+        }
+    }
+
+    /// The pools of the cluster: those for data first, the main one last, so that it tells of them as long as they are.
+    fn own_pools(&self) -> Vec<PoolState> {
+        let main = format!("{}-main-resource-pool", self.cluster);
+        let (mains, datas): (Vec<_>, Vec<_>) = self
+            .there
+            .pools
+            .iter()
+            .filter(|pool| pool.is_folder && (pool.name == main || self.is_data_pool(&pool.name)))
+            .filter(|pool| {
+                pool.path
+                    .as_ref()
+                    .is_some_and(|path| path.ends_with(&pool.name))
+            })
+            .cloned()
+            .partition(|pool| pool.name == main);
+        datas.into_iter().chain(mains).collect()
+    }
+
+    /// Whether this is the name of a data pool of the cluster: pool `b-c` of cluster `a` and pool `c` of cluster `a-b`
+    /// have the same, and the latter's main pool tells them apart.
+    fn is_data_pool(&self, name: &str) -> bool {
+        let pool = name
+            .strip_prefix(self.cluster.as_str())
+            .and_then(|rest| rest.strip_prefix('-'))
+            .and_then(|rest| rest.strip_suffix("-data-resource-pool"));
+        pool.is_some_and(|pool| {
+            let longer = |split: usize| format!("{}-{}", self.cluster, &pool[..split]);
+            let mut splits = pool.match_indices('-').map(|(index, _)| longer(index));
+            !splits.any(|rival| {
+                self.there
+                    .pool(&format!("{rival}-main-resource-pool"))
+                    .is_some()
+            })
+        })
+    }
+
+    fn volumes(&mut self, pool: &PoolState, going: &mut Vec<PathBuf>) {
+        for volume in &pool.volumes {
+            if !is_own_volume(self.cluster, &volume.name) || is_log(&volume.name) {
+                continue;
+            }
+            let used_by_other = self.there.domains.iter().any(|domain| {
+                domain
+                    .mark
+                    .as_ref()
+                    .is_none_or(|mark| mark.cluster != *self.cluster)
+                    && domain.disks.contains(&volume.path)
+            });
+            if used_by_other {
+                continue;
+            }
+            going.push(volume.path.clone());
+            let loss = if volume.name.ends_with("-seed") {
+                Disruption::None
+            } else {
+                Disruption::DataLoss
+            };
+            let step = Step::RemoveVolume {
+                pool: pool.name.clone(),
+                volume: volume.name.clone(),
+            };
+            self.push(Kind::Volume, &volume.name, loss, "", step);
+        }
+    }
+
+    fn pool(&mut self, pool: &PoolState) {
+        let foreign = pool
+            .volumes
+            .iter()
+            .filter(|volume| !is_own_volume(self.cluster, &volume.name))
+            .count();
+        let details = match (pool.active, foreign) {
+            (false, _) => {
+                "it is stopped; with it go all disks of the cluster that lie in it".to_owned()
+            }
+            (true, 0) => String::new(),
+            (true, count) => format!("its folder stays: {count} files in it are not the cluster's"),
+        };
+        let loss = if pool.active {
+            Disruption::None
+        } else {
+            Disruption::DataLoss
+        };
+        let step = Step::RemovePool {
+            pool: pool.name.clone(),
+            with_disks: !pool.active,
+        };
+        self.push(Kind::Pool, &pool.name, loss, &details, step);
+    }
+
+    fn images(&mut self, going: &[PathBuf]) {
+        let Some(pool) = self.there.pool(BASE_POOL).cloned() else {
+            return;
+        };
+        let pools = &self.there.pools;
+        let needed = base::needed(pools, &self.there.domains, self.cluster, going);
+        let removable: Vec<_> = base::removable(&pool, pools, self.cluster)
+            .filter(|image| needed.why(&image.path).is_none())
+            .map(|image| image.name.clone())
+            .collect();
+        let stays = |name: &str| {
+            let image = base::image_of(name).unwrap_or(name);
+            !removable.iter().any(|going| going == image)
+        };
+        let own_main = format!("{}-main-resource-pool", self.cluster);
+        let others = pools
+            .iter()
+            .any(|other| other.name.ends_with("-main-resource-pool") && other.name != own_main);
+        let last =
+            !others && (!pool.active || !pool.volumes.iter().any(|volume| stays(&volume.name)));
+        for image in &removable {
+            self.push(
+                Kind::Image,
+                image,
+                Disruption::None,
+                "no cluster needs it",
+                Step::RemoveImage(image.clone()),
+            );
+        }
+        if last {
+            self.push(
+                Kind::Pool,
+                BASE_POOL,
+                Disruption::None,
+                "",
+                Step::RemoveBasePool,
+            );
+        }
+    }
+}
