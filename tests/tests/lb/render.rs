@@ -2,9 +2,20 @@
 
 use std::net::Ipv4Addr;
 
+use kubitect_config::Site;
 use kubitect_lb::{Error, render};
 
 use crate::cluster::{cluster, forward_ports, label};
+
+/// The example of the documentation is the cluster that these tests build by hand.
+#[test]
+fn the_example_gives_what_is_reviewed_here() {
+    let text = include_str!("../../../examples/multi-master.yaml");
+    let parsed = kubitect_config::parse(text, "multi-master.yaml", &Site::default()).unwrap();
+    let (by_hand, facts) = cluster(1, 3, 3);
+    let rendered = render(&parsed.cluster, &facts).unwrap();
+    assert_eq!(rendered, render(&by_hand, &facts).unwrap());
+}
 
 #[test]
 fn one_balancer_is_haproxy_alone() {
