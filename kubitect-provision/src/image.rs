@@ -1,1 +1,0 @@
-//! Base images: presets, download, checksum, cache.

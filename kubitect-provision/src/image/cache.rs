@@ -1,0 +1,134 @@
+//! `share/images/`: images by checksum, shared by clusters and by runs side by side.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::Watch;
+use super::checksum::Expected;
+use crate::resource::hex;
+use crate::{Error, file};
+
+/// How long another run may fetch the same image before we give up.
+const LOCK_WAIT: Duration = Duration::from_secs(2 * 3600);
+
+/// The folder.
+pub(super) struct Cache {
+    folder: PathBuf,
+}
+
+/// One image in it, by what is known before it is fetched: a digest, or only its address.
+pub(super) struct Entry<'a> {
+    folder: &'a Path,
+    key: String,
+    /// The name that a whole image has, where that is known beforehand.
+    sha256: Option<String>,
+}
+
+impl Cache {
+    pub fn open(share: &Path) -> Result<Self, Error> {
+        let folder = share.join("images");
+        std::fs::create_dir_all(&folder).map_err(file::error("create folder", &folder))?;
+        Ok(Self { folder })
+    }
+
+    pub fn entry(&self, source: &str, expected: Option<&Expected>) -> Entry<'_> {
+        let sha256 = match expected {
+            Some(Expected::Sha256(digits)) => Some(digits.clone()),
+            _ => None,
+        };
+        let key = match expected {
+            Some(expected) => format!("{}-{}", expected.kind(), expected.digits()),
+            None => format!("url-{}", hex(&Sha256::digest(source))),
+        };
+        Entry {
+            folder: &self.folder,
+            key,
+            sha256,
+        }
+    }
+}
+
+impl Entry<'_> {
+    /// Keeps other runs from fetching the same image.
+    pub fn lock(&self, watch: Watch<'_>) -> Result<File, Error> {
+        let path = self.folder.join(format!("{}.lock", self.key));
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(file::error("open", &path))?;
+        let started = Instant::now();
+        loop {
+            watch.check_cancelled()?;
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::Timeout {
+                        what: format!("another run finish with {}", path.display()),
+                        after: LOCK_WAIT,
+                        evidence: Vec::new(),
+                    });
+                }
+                Err(TryLockError::Error(e)) => return Err(file::error("lock", &path)(e)),
+            }
+        }
+    }
+
+    /// The whole image, if it is there.
+    pub fn published(&self) -> Result<Option<PathBuf>, Error> {
+        let sha256 = match &self.sha256 {
+            Some(sha256) => sha256.clone(),
+            None => match std::fs::read_to_string(self.reference()) {
+                Ok(text) => text.trim().to_owned(),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(e) => return Err(file::error("read", &self.reference())(e)),
+            },
+        };
+        let path = self.image(&sha256);
+        Ok(path.is_file().then_some(path))
+    }
+
+    /// Where an image lies while it is fetched.
+    pub fn part(&self) -> PathBuf {
+        self.folder.join(format!("{}.part", self.key))
+    }
+
+    /// Gives a whole image its name.
+    pub fn publish(&self, part: &Path, sha256: &str) -> Result<PathBuf, Error> {
+        let path = self.image(sha256);
+        File::open(part)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| std::fs::rename(part, &path))
+            .and_then(|()| File::open(self.folder)?.sync_all())
+            .map_err(file::error("write", &path))?;
+        if self.sha256.is_none() {
+            file::replace(&self.reference(), format!("{sha256}\n").as_bytes(), 0o644)?;
+        }
+        Ok(path)
+    }
+
+    /// Removes a file that is not what it should be.
+    pub fn forget(&self, path: &Path) -> Result<(), Error> {
+        match std::fs::remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(file::error("remove", path)(e)),
+            _ => Ok(()),
+        }
+    }
+
+    fn image(&self, sha256: &str) -> PathBuf {
+        self.folder.join(format!("sha256-{sha256}.img"))
+    }
+
+    /// Says which image another digest, or an address without one, stands for.
+    fn reference(&self) -> PathBuf {
+        self.folder.join(format!("{}.is", self.key))
+    }
+}

@@ -1,0 +1,270 @@
+//! Fetching over http(s), through the proxy that the environment names: several attempts, each going on where the one
+//! before was cut off.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use ureq::Agent;
+use ureq::http::{HeaderMap, Response, StatusCode, header};
+
+use super::{Watch, shown};
+use crate::error::Source;
+use crate::{Error, file};
+
+/// How often a fetch is tried; the pauses between are 1, 2, 4 and 8 seconds.
+const ATTEMPTS: u32 = 5;
+/// How long a server may say nothing.
+const SILENCE: Duration = Duration::from_secs(60);
+/// A list of digests is never longer.
+const TEXT_MAX: u64 = 4 << 20;
+/// Progress is told once in so many bytes.
+const STRIDE: u64 = 4 << 20;
+
+/// Why an attempt ended.
+enum Stop {
+    /// Another attempt may help.
+    Again(Source),
+    /// None will.
+    For(Error),
+}
+
+/// Fetches a small text.
+pub(super) fn text(url: &str) -> Result<String, Error> {
+    let failed = |source: Source| Error::Image {
+        image: shown(url),
+        why: "its list of digests can't be fetched; give the image's checksum as sha256:<digits>"
+            .to_owned(),
+        source: Some(source),
+    };
+    let mut response = agent().get(url).call().map_err(|e| failed(e.into()))?;
+    if response.status() != StatusCode::OK {
+        return Err(failed(response.status().to_string().into()));
+    }
+    response
+        .body_mut()
+        .with_config()
+        .limit(TEXT_MAX)
+        .lossy_utf8(true)
+        .read_to_string()
+        .map_err(|e| failed(e.into()))
+}
+
+/// Fetches `url` into `part`. With `trust_part`, goes on with what an earlier run left there; the caller checks the
+/// digest. Says whether anything of the file is from another answer than the last.
+pub(super) fn to(
+    url: &str,
+    part: &Path,
+    trust_part: bool,
+    watch: Watch<'_>,
+) -> Result<bool, Error> {
+    let mut part_file = OpenOptions::new()
+        .create(true)
+        .truncate(!trust_part)
+        .write(true)
+        .open(part)
+        .map_err(file::error("open", part))?;
+    let mut fetch = Fetch {
+        agent: agent(),
+        url,
+        part,
+        trust_part,
+        validator: None,
+        resumed: false,
+        watch,
+    };
+    let mut attempt = 1;
+    loop {
+        match fetch.attempt(&mut part_file) {
+            Ok(()) => return Ok(fetch.resumed),
+            Err(Stop::For(error)) => return Err(error),
+            Err(Stop::Again(source)) if attempt == ATTEMPTS => {
+                return Err(Error::Image {
+                    image: shown(url),
+                    why: format!(
+                        "it can't be fetched ({ATTEMPTS} attempts); check the address, the network and the proxy"
+                    ),
+                    source: Some(source),
+                });
+            }
+            Err(Stop::Again(error)) => {
+                tracing::debug!(url = shown(url), %error, attempt, "fetch cut off")
+            }
+        }
+        pause(Duration::from_secs(1 << (attempt - 1)), watch)?;
+        attempt += 1;
+    }
+}
+
+fn agent() -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_resolve(Some(SILENCE))
+        .timeout_connect(Some(SILENCE))
+        .timeout_recv_response(Some(SILENCE))
+        .timeout_per_read(Some(SILENCE))
+        // Ranges count the bytes of the image itself.
+        .accept_encoding("identity")
+        .user_agent(concat!("kubitect/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent()
+}
+
+fn pause(time: Duration, watch: Watch<'_>) -> Result<(), Error> {
+    for _ in 0..time.as_millis() / 100 {
+        watch.check_cancelled()?;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+struct Fetch<'a> {
+    agent: Agent,
+    url: &'a str,
+    part: &'a Path,
+    /// Whether the digest will tell if parts of two images were joined.
+    trust_part: bool,
+    /// The entity tag of what the part is of, so that a server does not go on with something else.
+    validator: Option<String>,
+    resumed: bool,
+    watch: Watch<'a>,
+}
+
+impl Fetch<'_> {
+    fn attempt(&mut self, part: &mut File) -> Result<(), Stop> {
+        self.watch.check_cancelled().map_err(Stop::For)?;
+        let have = self.have(part)?;
+        let mut request = self.agent.get(self.url);
+        if have > 0 {
+            request = request.header(header::RANGE, format!("bytes={have}-"));
+            if let Some(validator) = &self.validator {
+                request = request.header(header::IF_RANGE, validator);
+            }
+        }
+        let mut response = request.call().map_err(stop)?;
+        let (from, total) = self.placed(&response, have, part)?;
+        self.validator = strong_tag(response.headers());
+        if from == 0 {
+            self.resumed = false;
+            self.truncate(part)?;
+        } else {
+            self.resumed = true;
+        }
+        let body = response.body_mut().with_config().limit(u64::MAX).reader();
+        self.copy(body, part, from, total)
+    }
+
+    /// How much of the image is there and can be gone on with.
+    fn have(&self, part: &mut File) -> Result<u64, Stop> {
+        if !self.trust_part && self.validator.is_none() {
+            self.truncate(part)?;
+        }
+        part.seek(SeekFrom::End(0)).map_err(|e| self.disk(e))
+    }
+
+    /// From where on the answer is, and how long the whole will be.
+    fn placed<T>(
+        &self,
+        response: &Response<T>,
+        have: u64,
+        part: &mut File,
+    ) -> Result<(u64, Option<u64>), Stop> {
+        let headers = response.headers();
+        let number = |name| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
+        match response.status() {
+            StatusCode::OK => Ok((0, number(header::CONTENT_LENGTH))),
+            StatusCode::PARTIAL_CONTENT => match content_range(headers) {
+                Some((from, total)) if from == have => Ok((have, total)),
+                _ => {
+                    self.truncate(part)?;
+                    Err(Stop::Again(
+                        "the server went on at another place than asked".into(),
+                    ))
+                }
+            },
+            StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => {
+                // What is there is as long as the image, or longer: begin anew, for the digest did not tell yet.
+                self.truncate(part)?;
+                Err(Stop::Again(
+                    "the server has no more than is here already".into(),
+                ))
+            }
+            status if status.is_server_error() || [408, 429].contains(&status.as_u16()) => {
+                Err(Stop::Again(format!("the server says {status}").into()))
+            }
+            status => Err(Stop::For(Error::Image {
+                image: shown(self.url),
+                why: format!("the server says {status}; check the address"),
+                source: None,
+            })),
+        }
+    }
+
+    fn copy(
+        &self,
+        mut body: impl Read,
+        part: &mut File,
+        from: u64,
+        total: Option<u64>,
+    ) -> Result<(), Stop> {
+        let mut buffer = vec![0; 128 << 10];
+        let mut done = from;
+        loop {
+            self.watch.check_cancelled().map_err(Stop::For)?;
+            let read = body.read(&mut buffer).map_err(|e| Stop::Again(e.into()))?;
+            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
+            part.write_all(bytes).map_err(|e| self.disk(e))?;
+            let before = done / STRIDE;
+            done += read as u64;
+            if done / STRIDE > before {
+                self.watch.progress(done, total);
+            }
+        }
+        match total {
+            Some(total) if total != done => Err(Stop::Again(
+                format!("the answer ended after {done} of {total} bytes").into(),
+            )),
+            _ => part.sync_all().map_err(|e| self.disk(e)),
+        }
+    }
+
+    fn truncate(&self, part: &mut File) -> Result<(), Stop> {
+        part.set_len(0)
+            .and_then(|()| part.seek(SeekFrom::Start(0)))
+            .map(drop)
+            .map_err(|e| self.disk(e))
+    }
+
+    /// A full disk is not left full.
+    fn disk(&self, error: io::Error) -> Stop {
+        if error.kind() == io::ErrorKind::StorageFull {
+            let _ = std::fs::remove_file(self.part);
+        }
+        Stop::For(file::error("write", self.part)(error))
+    }
+}
+
+fn stop(error: ureq::Error) -> Stop {
+    Stop::Again(error.into())
+}
+
+/// An entity tag that stands for the bytes (weak ones, `W/…`, do not).
+fn strong_tag(headers: &HeaderMap) -> Option<String> {
+    let tag = headers.get(header::ETAG)?.to_str().ok()?;
+    tag.starts_with('"').then(|| tag.to_owned())
+}
+
+/// The start and the total of `bytes 5-9/10`.
+fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let range = headers
+        .get(header::CONTENT_RANGE)?
+        .to_str()
+        .ok()?
+        .strip_prefix("bytes ")?;
+    let (span, total) = range.split_once('/')?;
+    let (from, _) = span.split_once('-')?;
+    Some((from.parse().ok()?, total.parse().ok()))
+}

@@ -1,0 +1,391 @@
+//! Fetching from a server on this machine that keeps few of its promises.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use kubitect_config::cluster::Image;
+use kubitect_config::value::Checksum;
+use sha2::{Digest, Sha256, Sha512};
+
+use super::*;
+use crate::resource::{Format, hex};
+
+/// A qcow2 header of version 3, with enough after it to be cut in pieces.
+pub(super) fn qcow2(virtual_size: u64) -> Vec<u8> {
+    let mut bytes = vec![0; 300_000];
+    bytes[..4].copy_from_slice(b"QFI\xfb");
+    bytes[7] = 3;
+    bytes[24..32].copy_from_slice(&virtual_size.to_be_bytes());
+    for (i, byte) in bytes.iter_mut().enumerate().skip(512) {
+        *byte = (i % 251) as u8;
+    }
+    bytes
+}
+
+/// One answer: status line, headers, body, and after how many bytes of it the connection breaks.
+#[derive(Clone)]
+struct Answer {
+    status: &'static str,
+    headers: Vec<String>,
+    body: Vec<u8>,
+    cut: Option<usize>,
+}
+
+fn whole(body: &[u8]) -> Answer {
+    Answer {
+        status: "200 OK",
+        headers: vec!["ETag: \"v1\"".to_owned()],
+        body: body.to_vec(),
+        cut: None,
+    }
+}
+
+fn cut(body: &[u8], at: usize) -> Answer {
+    Answer {
+        cut: Some(at),
+        ..whole(body)
+    }
+}
+
+fn rest(body: &[u8], from: usize) -> Answer {
+    Answer {
+        status: "206 Partial Content",
+        headers: vec![format!(
+            "Content-Range: bytes {from}-{}/{}",
+            body.len() - 1,
+            body.len()
+        )],
+        body: body[from..].to_vec(),
+        cut: None,
+    }
+}
+
+fn status(status: &'static str) -> Answer {
+    Answer {
+        status,
+        ..whole(b"")
+    }
+}
+
+/// Gives these answers, one a connection, and notes the requests.
+struct Server {
+    url: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+fn serve(answers: Vec<Answer>) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/images/x.img", listener.local_addr().unwrap());
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&requests);
+    std::thread::spawn(move || {
+        for answer in answers {
+            let Ok((mut stream, _)) = listener.accept() else {
+                return;
+            };
+            let request: String = BufReader::new(stream.try_clone().unwrap())
+                .lines()
+                .map_while(Result::ok)
+                .take_while(|line| !line.is_empty())
+                .map(|line| line + "\n")
+                .collect();
+            noted.lock().unwrap().push(request.to_lowercase());
+            let headers: String = answer.headers.iter().map(|h| format!("{h}\r\n")).collect();
+            let head = format!(
+                "HTTP/1.1 {}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+                answer.status,
+                answer.body.len()
+            );
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(&answer.body[..answer.cut.unwrap_or(answer.body.len())]);
+        }
+    });
+    Server { url, requests }
+}
+
+impl Server {
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn image(source: &str, checksum: Option<Checksum>) -> Image {
+    Image {
+        distro: "ubuntu22".to_owned(),
+        source: source.to_owned(),
+        checksum,
+    }
+}
+
+fn sha256(bytes: &[u8]) -> Checksum {
+    Checksum::Sha256(hex(&Sha256::digest(bytes)))
+}
+
+struct Share(tempfile::TempDir);
+
+impl Share {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn fetch(&self, image: &Image) -> Result<LocalImage, Error> {
+        fetch(image, self.0.path(), &|_| (), &|| false)
+    }
+
+    /// The names in the cache that are not locks.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.0.path().join("images"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.ends_with(".lock"))
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn an_image_is_fetched_once_and_named_by_its_checksum() {
+    let bytes = qcow2(5 << 30);
+    let server = serve(vec![whole(&bytes)]);
+    let share = Share::new();
+    let image = image(&server.url, Some(sha256(&bytes)));
+    let first = share.fetch(&image).unwrap();
+    assert_eq!(std::fs::read(&first.path).unwrap(), bytes);
+    assert_eq!((first.virtual_size, first.format), (5 << 30, Format::Qcow2));
+    assert_eq!(share.names(), [format!("sha256-{}.img", first.sha256)]);
+    assert_eq!(share.fetch(&image).unwrap(), first);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn what_was_cut_off_is_gone_on_with() {
+    let bytes = qcow2(1 << 30);
+    let server = serve(vec![
+        cut(&bytes, 100_000),
+        status("503 Busy"),
+        rest(&bytes, 100_000),
+    ]);
+    let share = Share::new();
+    let fetched = share
+        .fetch(&image(&server.url, Some(sha256(&bytes))))
+        .unwrap();
+    assert_eq!(std::fs::read(&fetched.path).unwrap(), bytes);
+    let requests = server.requests();
+    assert!(!requests[0].contains("range:"), "{requests:?}");
+    assert!(requests[2].contains("range: bytes=100000-"), "{requests:?}");
+    assert!(requests[1].contains("if-range: \"v1\""), "{requests:?}");
+}
+
+#[test]
+fn a_server_that_begins_anew_is_followed() {
+    let bytes = qcow2(1 << 30);
+    let server = serve(vec![cut(&bytes, 100_000), whole(&bytes)]);
+    let share = Share::new();
+    let fetched = share.fetch(&image(&server.url, None)).unwrap();
+    assert_eq!(std::fs::read(&fetched.path).unwrap(), bytes);
+}
+
+#[test]
+fn what_an_earlier_run_left_of_another_image_is_found_out() {
+    let bytes = qcow2(1 << 30);
+    let server = serve(vec![rest(&bytes, 100_000), whole(&bytes)]);
+    let share = Share::new();
+    let image = image(&server.url, Some(sha256(&bytes)));
+    let Some(Checksum::Sha256(digits)) = &image.checksum else {
+        unreachable!("it was made so")
+    };
+    let folder = share.0.path().join("images");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(
+        folder.join(format!("sha256-{digits}.part")),
+        vec![7; 100_000],
+    )
+    .unwrap();
+    let fetched = share.fetch(&image).unwrap();
+    assert_eq!(std::fs::read(&fetched.path).unwrap(), bytes);
+}
+
+#[test]
+fn a_wrong_digest_names_both_and_leaves_nothing() {
+    let bytes = qcow2(1 << 30);
+    let server = serve(vec![whole(&bytes)]);
+    let share = Share::new();
+    let error = share
+        .fetch(&image(&server.url, Some(Checksum::Sha256("0".repeat(64)))))
+        .unwrap_err();
+    let text = error.to_string();
+    let found = hex(&Sha256::digest(&bytes));
+    assert!(
+        text.contains(&found) && text.contains(&"0".repeat(64)),
+        "{text}"
+    );
+    assert!(share.names().is_empty());
+}
+
+#[test]
+fn what_is_no_image_is_not_kept() {
+    let server = serve(vec![whole(b"<html>Log in, please</html>")]);
+    let share = Share::new();
+    let error = share
+        .fetch(&image(&server.url, None))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("web page"), "{error}");
+    assert!(share.names().is_empty());
+}
+
+#[test]
+fn a_missing_file_is_said_at_once_and_a_dead_server_after_some_attempts() {
+    let server = serve(vec![status("404 Not Found")]);
+    let share = Share::new();
+    let error = share
+        .fetch(&image(&server.url, None))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("404"), "{error}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn without_checksum_the_address_is_remembered_and_the_digest_told() {
+    let bytes = qcow2(1 << 30);
+    let server = serve(vec![whole(&bytes)]);
+    let share = Share::new();
+    let told = Mutex::new(Vec::new());
+    let image = image(&server.url, None);
+    let record = |event: Event| told.lock().unwrap().push(event.to_string());
+    let first = fetch(&image, share.0.path(), &record, &|| false).unwrap();
+    let last = told.into_inner().unwrap().pop().unwrap();
+    assert!(last.contains(&format!("sha256:{}", first.sha256)), "{last}");
+    assert_eq!(share.fetch(&image).unwrap(), first);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn other_kinds_of_checksum_are_taken_too() {
+    let bytes = qcow2(1 << 30);
+    let share = Share::new();
+    let sha512 = hex(&Sha512::digest(&bytes));
+    let server = serve(vec![whole(&bytes)]);
+    let by_512 = image(&server.url, Some(Checksum::Sha512(sha512.clone())));
+    let first = share.fetch(&by_512).unwrap();
+    assert_eq!(share.fetch(&by_512).unwrap(), first);
+
+    let list = serve(vec![whole(format!("{sha512} *x.img\n").as_bytes())]);
+    let published = image(&server.url, Some(Checksum::Published(list.url.clone())));
+    assert_eq!(share.fetch(&published).unwrap(), first);
+    assert_eq!(server.requests().len(), 1);
+
+    let empty = serve(vec![whole(b"\n")]);
+    let unlisted = image(&server.url, Some(Checksum::Published(empty.url.clone())));
+    let error = share.fetch(&unlisted).unwrap_err().to_string();
+    assert!(error.contains("no line for x.img"), "{error}");
+}
+
+#[test]
+fn a_cached_image_that_rotted_is_fetched_anew() {
+    let bytes = qcow2(1 << 30);
+    let server = serve(vec![whole(&bytes), whole(&bytes)]);
+    let share = Share::new();
+    let image = image(&server.url, Some(sha256(&bytes)));
+    let first = share.fetch(&image).unwrap();
+    std::fs::write(&first.path, b"rotten").unwrap();
+    assert_eq!(share.fetch(&image).unwrap(), first);
+    assert_eq!(std::fs::read(&first.path).unwrap(), bytes);
+}
+
+#[test]
+fn runs_side_by_side_fetch_once() {
+    let bytes = qcow2(1 << 30);
+    let server = serve(vec![whole(&bytes)]);
+    let share = Share::new();
+    let image = image(&server.url, Some(sha256(&bytes)));
+    let fetched: Vec<LocalImage> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| share.fetch(&image).unwrap()))
+            .collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    assert!(fetched.iter().all(|image| *image == fetched[0]));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_cancelled_fetch_goes_on_the_next_time() {
+    let bytes = qcow2(1 << 30);
+    let server = serve(vec![whole(&bytes), rest(&bytes, 128 << 10)]);
+    let share = Share::new();
+    let image = image(&server.url, Some(sha256(&bytes)));
+    let asked = AtomicUsize::new(0);
+    // Asked before the lock, the request and each piece: the second piece is not read any more.
+    let cancelled = || asked.fetch_add(1, Ordering::Relaxed) >= 3;
+    let error = fetch(&image, share.0.path(), &|_| (), &cancelled).unwrap_err();
+    assert!(matches!(error, Error::Cancelled), "{error:?}");
+    let part = share.0.path().join("images").join(&share.names()[0]);
+    let have = part.metadata().unwrap().len();
+    assert!(have > 0 && have < bytes.len() as u64);
+    drop(server);
+    let server = serve(vec![rest(&bytes, have as usize)]);
+    let mut image = image;
+    image.source = server.url.clone();
+    let fetched = share.fetch(&image).unwrap();
+    assert_eq!(std::fs::read(&fetched.path).unwrap(), bytes);
+}
+
+#[test]
+fn a_file_is_used_where_it_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.img");
+    let bytes = qcow2(1 << 30);
+    std::fs::write(&path, &bytes).unwrap();
+    let share = Share::new();
+    let source = path.to_str().unwrap();
+    let found = share.fetch(&image(source, Some(sha256(&bytes)))).unwrap();
+    assert_eq!(found.path, path);
+    assert!(!share.0.path().join("images").exists());
+    let wrong = image(source, Some(Checksum::Sha512("0".repeat(128))));
+    assert!(matches!(
+        share.fetch(&wrong),
+        Err(Error::Checksum { kind: "sha512", .. })
+    ));
+    let folder_error = share
+        .fetch(&image(folder.path().to_str().unwrap(), None))
+        .unwrap_err();
+    assert!(
+        folder_error.to_string().contains("not a file"),
+        "{folder_error}"
+    );
+    let missing = share.fetch(&image("/nonexistent.img", None)).unwrap_err();
+    assert_eq!(missing.to_string(), "open image /nonexistent.img");
+}
+
+#[test]
+fn a_share_that_can_t_be_written_is_named() {
+    let share = Share::new();
+    std::fs::write(share.0.path().join("images"), "").unwrap();
+    let error = share
+        .fetch(&image("http://127.0.0.1:1/x.img", None))
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::File {
+                action: "create folder",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn passwords_in_addresses_are_not_shown() {
+    assert_eq!(
+        shown("https://me:secret@example.org/a@b"),
+        "https://example.org/a@b"
+    );
+    assert_eq!(shown("/images/a@b"), "/images/a@b");
+}
