@@ -509,6 +509,7 @@ impl Hypervisor for FakeHost {
                     name: domain.name.to_string(),
                     power: PowerState::Off,
                     mark: Some(domain.mark()),
+                    note: None,
                     vcpus: domain.vcpus,
                     memory_mib: domain.memory_mib,
                     disks: domain.disks.iter().map(|disk| disk.path.clone()).collect(),
@@ -550,6 +551,17 @@ impl Hypervisor for FakeHost {
             |_| {},
             |state| {
                 state.domain_mut(name.as_str())?.power = PowerState::Off;
+                Ok(())
+            },
+        )
+    }
+
+    fn note_domain(&self, name: &Label, note: &str) -> Result<(), Failure> {
+        self.write(
+            format!("note what is on domain {name}"),
+            |_| {},
+            |state| {
+                state.domain_mut(name.as_str())?.note = Some(note.to_owned());
                 Ok(())
             },
         )

@@ -104,6 +104,8 @@ pub trait Hypervisor: Send + Sync {
     fn power_off_domain(&self, name: &Label) -> Result<(), Failure>;
     /// Cuts a domain's power and removes it with all that libvirt keeps of it but its disks, if it is there.
     fn remove_domain(&self, name: &Label) -> Result<(), Failure>;
+    /// Keeps a short text with a domain, from now on and for as long as it is defined.
+    fn note_domain(&self, name: &Label, note: &str) -> Result<(), Failure>;
     /// The IPv4 addresses of a running domain: those leased to it, else those that its agent tells.
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure>;
 }

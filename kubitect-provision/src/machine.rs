@@ -1,8 +1,10 @@
 //! One machine at a time: power, addresses, console.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use kubitect_config::cluster::{NetworkMode, Node};
+use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Facts};
 
 use crate::desired::console_volume;
@@ -41,6 +43,29 @@ pub fn power_off(hosts: &Hosts, node: &Node) -> Result<(), Error> {
     hypervisor
         .power_off_domain(&node.name)
         .map_err(|failure| failure.on(&node.host))
+}
+
+/// Notes on a machine's domain what was set up on it: a short text, kept for as long as the domain is defined. A machine
+/// that is made anew has none.
+pub fn note(hosts: &Hosts, node: &Node, note: &str) -> Result<(), Error> {
+    let hypervisor = hosts.get(&node.host)?;
+    hypervisor
+        .note_domain(&node.name, note)
+        .map_err(|failure| failure.on(&node.host))
+}
+
+/// What was noted of each of the cluster's machines that exist.
+pub fn notes(cluster: &Cluster, hosts: &Hosts) -> Result<BTreeMap<Label, Option<String>>, Error> {
+    let mut notes = BTreeMap::new();
+    for (host, hypervisor) in hosts.iter() {
+        let domains = hypervisor.domains().map_err(|failure| failure.on(host))?;
+        for domain in domains {
+            if let Some(node) = domain.mark.filter(|mark| mark.cluster == cluster.name).and_then(|mark| mark.node) {
+                notes.insert(node, domain.note);
+            }
+        }
+    }
+    Ok(notes)
 }
 
 /// The address that a machine answers at: its fixed one, else the one leased to it, once there is one.

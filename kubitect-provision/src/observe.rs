@@ -142,6 +142,8 @@ pub struct DomainState {
     pub power: PowerState,
     /// Our mark, if it is ours.
     pub mark: Option<Mark>,
+    /// What was noted of it with [`crate::machine::note`].
+    pub note: Option<String>,
     /// Its virtual processors.
     pub vcpus: u32,
     /// Its memory, in MiB.

@@ -158,6 +158,7 @@ pub(super) fn from_xml(xml: &str, power: PowerState) -> Result<DomainState, roxm
         name: text(root, &["name"]).unwrap_or_default().to_owned(),
         power,
         mark: metadata::mark(root),
+        note: metadata::note(root),
         vcpus: text(root, &["vcpu"])
             .and_then(|count| count.parse().ok())
             .unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Our ownership mark in `<metadata>`.
+//! Our ownership mark in `<metadata>`, and our note beside it.
 
 use super::xml::{Element, find};
 use crate::resource::Mark;
@@ -36,4 +36,21 @@ pub(super) fn mark(root: roxmltree::Node<'_, '_>) -> Option<Mark> {
         digest: element.attribute("digest")?.to_owned(),
         version: element.attribute("version")?.to_owned(),
     })
+}
+
+/// The namespace of the note: one of its own, because libvirt replaces all of a namespace at once.
+pub(super) const NOTE_NAMESPACE: &str = "https://kubitect.io/xmlns/libvirt/note/1";
+
+/// The element that holds a note.
+pub(super) fn note_xml(note: &str) -> String {
+    Element::new("note").attr("text", note).document()
+}
+
+/// The note in a domain's XML.
+pub(super) fn note(root: roxmltree::Node<'_, '_>) -> Option<String> {
+    find(root, &["metadata"])?
+        .children()
+        .find(|child| child.has_tag_name((NOTE_NAMESPACE, "note")))?
+        .attribute("text")
+        .map(str::to_owned)
 }

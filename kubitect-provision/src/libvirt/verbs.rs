@@ -12,7 +12,7 @@ use virt::storage_vol::StorageVol;
 use virt::stream::Stream;
 use virt::sys;
 
-use super::{Libvirt, domain, network, pool, volume, xml};
+use super::{Libvirt, domain, metadata, network, pool, volume, xml};
 use crate::hypervisor::{Failure, Hypervisor};
 use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, range};
 use crate::resource::{Domain, Network, Pool, Reservation, Volume};
@@ -425,6 +425,24 @@ impl Hypervisor for Libvirt {
             found(domain.undefine_flags(kept)).map(drop)
         };
         remove().map_err(failed(format!("remove domain {name}")))
+    }
+
+    fn note_domain(&self, name: &Label, note: &str) -> Result<(), Failure> {
+        let write = || -> Result<(), VirtError> {
+            let domain = self.connect.lookup_domain_by_name(name.as_str())?;
+            let mut flags = sys::VIR_DOMAIN_AFFECT_CONFIG;
+            if domain.is_active()? {
+                flags |= sys::VIR_DOMAIN_AFFECT_LIVE;
+            }
+            domain.set_metadata(
+                sys::VIR_DOMAIN_METADATA_ELEMENT as i32,
+                Some(&metadata::note_xml(note)),
+                Some("kubitect-note"),
+                Some(metadata::NOTE_NAMESPACE),
+                flags,
+            )
+        };
+        write().map_err(failed(format!("note what is on domain {name}")))
     }
 
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure> {
