@@ -1,7 +1,41 @@
 //! Kubitect's configuration: from YAML text to a complete and consistent [`Cluster`].
 //!
 //! The crate is pure: it opens no connection, starts no program and reads no environment. `Cluster` and [`Facts`]
-//! are the nouns that all other Kubitect crates share.
+//! are the nouns that all other Kubitect crates share. Text becomes a tree with positions, is held against the JSON
+//! Schema ([`schema`]), read into raw types in which everything is optional, and validated; each step reports all that
+//! it finds, so that a person mends a file in one go.
+//!
+//! ```
+//! use kubitect_config::{Site, cluster::Role, parse};
+//!
+//! let text = "
+//! hosts:
+//!   - name: localhost
+//!     connection: { type: local }
+//! cluster:
+//!   name: demo
+//!   network: { mode: nat, cidr: 192.168.113.0/24 }
+//!   nodes:
+//!     master:
+//!       instances:
+//!         - { id: 1, ip: 192.168.113.10 }
+//! kubernetes:
+//!   version: v1.23.7
+//! ";
+//! let cluster = parse(text, "cluster.yaml", &Site::default())?.cluster;
+//! let master = cluster.role(Role::Master).next().expect("one was given");
+//! assert_eq!(master.name.as_str(), "demo-master-1");
+//! // What the file left open is settled: here, the newest Kubespray that sets up this Kubernetes.
+//! assert_eq!(cluster.kubernetes.kubespray.version.to_string(), "v2.21.0");
+//!
+//! // Problems come all at once, each with its place and what to do.
+//! let error = parse(&text.replace("id: 1", "id: '-'").replace("nat", "net"), "cluster.yaml", &Site::default());
+//! let problems = error.expect_err("two mistakes").problems().to_vec();
+//! assert_eq!(problems[0].path, "cluster.network.mode");
+//! assert_eq!((problems[0].line, problems[0].column), (7, 20));
+//! assert_eq!(problems[1].path, "cluster.nodes.master.instances[0].id");
+//! # Ok::<(), kubitect_config::Error>(())
+//! ```
 
 pub mod cluster;
 mod defaults;
@@ -23,7 +57,7 @@ pub mod value;
 pub use cluster::Cluster;
 pub use error::Error;
 pub use facts::{Facts, NodeFacts};
-pub use load::{Parsed, load, parse};
+pub use load::{Parsed, load, parse, read};
 pub use problem::{Problem, Severity};
 pub use schema::{schema, site_schema};
 pub use site::Site;

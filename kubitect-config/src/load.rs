@@ -107,8 +107,11 @@ fn check<R: serde::de::DeserializeOwned, T>(
     }
 }
 
-/// The file's name for people, and its text.
-fn read(path: &Path) -> Result<(String, String), Error> {
+/// Reads a configuration file, of bounded size; `-` is standard input. Gives its name for people, and its text.
+///
+/// # Errors
+/// The file cannot be read, is too large or is not text.
+pub fn read(path: &Path) -> Result<(String, String), Error> {
     let stdin = path == Path::new("-");
     let file = if stdin {
         "<stdin>".to_owned()
