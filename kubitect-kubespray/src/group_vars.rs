@@ -158,9 +158,12 @@ pub(crate) fn render(
     };
     let [all_file, addons_file] = FILES;
     let mut files = BTreeMap::new();
-    files.insert(all_file.into(), crate::yaml(all_file, &variables)?);
+    files.insert(all_file.into(), crate::yaml::write(all_file, &variables)?);
     if !addons.is_empty() {
-        files.insert(addons_file.into(), crate::yaml(addons_file, &addons)?);
+        files.insert(
+            addons_file.into(),
+            crate::yaml::write(addons_file, &addons)?,
+        );
     }
     Ok(files)
 }

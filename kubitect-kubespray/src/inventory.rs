@@ -78,7 +78,7 @@ pub(crate) fn render(cluster: &Cluster, facts: &Facts) -> Result<String, Error> 
         groups.insert("haproxy".into(), group(&balancers));
     }
     let all = map([("hosts", hosts.into()), ("children", groups.into())]);
-    crate::yaml("the inventory", &map([("all", all)]))
+    crate::yaml::write("the inventory", &map([("all", all)]))
 }
 
 fn host<'a>(node: &'a Node, facts: &'a Facts) -> Result<Host<'a>, Error> {

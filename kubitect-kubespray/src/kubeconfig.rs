@@ -59,7 +59,7 @@ pub fn retarget(admin_conf: &str, cluster: &Label, server: &str) -> Result<Strin
         config.insert(list.into(), Value::Sequence(vec![Value::Mapping(only)]));
     }
     config.insert("current-context".into(), name);
-    crate::yaml(what, &config)
+    crate::yaml::write(what, &config)
 }
 
 /// The user's kubeconfig, if there is one, with the entries of `new` in it: in the place of those of the same cluster,
@@ -102,7 +102,7 @@ pub fn merge(existing: Option<&str>, new: &str) -> Result<String, Error> {
     {
         config.insert("current-context".into(), context.clone());
     }
-    crate::yaml(what, &config)
+    crate::yaml::write(what, &config)
 }
 
 /// The user's kubeconfig without the entries of `ours`, as far as they are of the same cluster; `None` if nothing of
@@ -134,7 +134,7 @@ pub fn remove(existing: &str, ours: &str) -> Result<Option<String>, Error> {
     if config.get("current-context") == ours.get("current-context") {
         config.insert("current-context".into(), "".into());
     }
-    crate::yaml(what, &config).map(Some)
+    crate::yaml::write(what, &config).map(Some)
 }
 
 /// The name of a cluster of `ours` that stands for another cluster in `config`.
@@ -244,12 +244,12 @@ users:
 
     #[test]
     fn the_clusters_own_is_renamed_and_pointed_at_the_balancer() {
-        insta::assert_snapshot!(ours(), @r"
+        insta::assert_snapshot!(ours(), @r#"
         apiVersion: v1
         clusters:
         - cluster:
-            certificate-authority-data: Q0E=
-            server: https://192.168.113.100:6443
+            certificate-authority-data: "Q0E="
+            server: "https://192.168.113.100:6443"
             tls-server-name: kept
           name: local-k8s-cluster
         contexts:
@@ -264,9 +264,9 @@ users:
         users:
         - name: local-k8s-cluster
           user:
-            client-certificate-data: Q0VSVA==
+            client-certificate-data: "Q0VSVA=="
             client-key-data: S0VZ
-        ");
+        "#);
     }
 
     #[test]

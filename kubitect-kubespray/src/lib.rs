@@ -32,6 +32,7 @@ mod program;
 mod python;
 mod source;
 mod workdir;
+mod yaml;
 
 pub use error::Error;
 pub use event::{Event, Outcome};
@@ -47,7 +48,6 @@ use group_vars::FILES as GROUP_VARS;
 use kubitect_config::cluster::{API_PORT, Kubernetes, Node, Role};
 use kubitect_config::release::{self, Release};
 use kubitect_config::{Cluster, Facts};
-use serde::Serialize;
 
 /// Who is told of events.
 pub type OnEvent<'a> = &'a (dyn Fn(Event) + Send + Sync);
@@ -147,12 +147,5 @@ fn release(kubernetes: &Kubernetes) -> Result<&'static Release, Error> {
             release: wanted.clone(),
             known: known.join(", "),
         }
-    })
-}
-
-fn yaml(what: &str, value: &impl Serialize) -> Result<String, Error> {
-    serde_yaml::to_string(value).map_err(|source| Error::Yaml {
-        what: what.to_owned(),
-        source,
     })
 }

@@ -1,0 +1,210 @@
+//! Values to YAML that older readers understand too: Ansible and kubectl speak YAML 1.1, where `yes`, `0644`, `1_000`
+//! and `2020-01-01` are no text unless they are quoted, and serde_yaml does not quote all of them.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde_yaml::{Mapping, Number, Value};
+
+use crate::Error;
+
+/// `value` as a YAML document: maps in their order, text quoted wherever it might be taken for something else.
+pub(crate) fn write(what: &str, value: &impl Serialize) -> Result<String, Error> {
+    let value = serde_yaml::to_value(value).map_err(|source| Error::Yaml {
+        what: what.to_owned(),
+        source,
+    })?;
+    let mut text = String::new();
+    match &value {
+        Value::Mapping(map) if !map.is_empty() => block_map(&mut text, map, 0),
+        Value::Sequence(items) if !items.is_empty() => block_list(&mut text, items, 0),
+        other => {
+            flow(&mut text, other);
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+fn block_map(text: &mut String, map: &Mapping, indent: usize) {
+    for (at, (key, value)) in map.iter().enumerate() {
+        // The first entry of a map in a list stands on the line of its hyphen.
+        if at > 0 || !text.ends_with("- ") {
+            push_indent(text, indent);
+        }
+        flow(text, key);
+        text.push(':');
+        match value {
+            Value::Mapping(map) if !map.is_empty() => {
+                text.push('\n');
+                block_map(text, map, indent + 2);
+            }
+            Value::Sequence(items) if !items.is_empty() => {
+                text.push('\n');
+                block_list(text, items, indent);
+            }
+            scalar => {
+                text.push(' ');
+                flow(text, scalar);
+                text.push('\n');
+            }
+        }
+    }
+}
+
+fn block_list(text: &mut String, items: &[Value], indent: usize) {
+    for item in items {
+        push_indent(text, indent);
+        text.push_str("- ");
+        match item {
+            Value::Mapping(map) if !map.is_empty() => block_map(text, map, indent + 2),
+            other => {
+                flow(text, other);
+                text.push('\n');
+            }
+        }
+    }
+}
+
+fn push_indent(text: &mut String, indent: usize) {
+    text.extend(std::iter::repeat_n(' ', indent));
+}
+
+/// A value on one line.
+fn flow(text: &mut String, value: &Value) {
+    match value {
+        Value::Null => text.push_str("null"),
+        Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
+        Value::Number(value) => number(text, value),
+        Value::String(value) => string(text, value),
+        Value::Sequence(items) => {
+            text.push('[');
+            for (at, item) in items.iter().enumerate() {
+                text.push_str(if at > 0 { ", " } else { "" });
+                flow(text, item);
+            }
+            text.push(']');
+        }
+        Value::Mapping(map) => {
+            text.push('{');
+            for (at, (key, value)) in map.iter().enumerate() {
+                text.push_str(if at > 0 { ", " } else { "" });
+                flow(text, key);
+                text.push_str(": ");
+                flow(text, value);
+            }
+            text.push('}');
+        }
+        Value::Tagged(tagged) => {
+            push(text, format_args!("{} ", tagged.tag));
+            flow(text, &tagged.value);
+        }
+    }
+}
+
+/// YAML 1.1 knows a float by its dot, and an exponent by its sign.
+fn number(text: &mut String, value: &Number) {
+    match value.as_f64() {
+        Some(float) if value.is_f64() && float.is_finite() => {
+            let digits = format!("{float:?}");
+            match digits.split_once('e') {
+                Some((mantissa, exponent)) => {
+                    let dot = if mantissa.contains('.') { "" } else { ".0" };
+                    let sign = if exponent.starts_with('-') { "" } else { "+" };
+                    push(text, format_args!("{mantissa}{dot}e{sign}{exponent}"));
+                }
+                None => text.push_str(&digits),
+            }
+        }
+        _ => push(text, format_args!("{value}")),
+    }
+}
+
+/// Text as it is where it can only be text, else in double quotes.
+fn string(text: &mut String, value: &str) {
+    const WORDS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
+    let word = value.to_ascii_lowercase();
+    let plain = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_./-".contains(c))
+        && !WORDS.contains(&word.as_str());
+    if plain {
+        text.push_str(value);
+        return;
+    }
+    text.push('"');
+    for c in value.chars() {
+        match c {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\t' => text.push_str("\\t"),
+            ' '..='~' => text.push(c),
+            c if u32::from(c) <= 0xFFFF => push(text, format_args!("\\u{:04X}", u32::from(c))),
+            c => push(text, format_args!("\\U{:08X}", u32::from(c))),
+        }
+    }
+    text.push('"');
+}
+
+fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    text.write_fmt(arguments)
+        .expect("writing to a String cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let scalar = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-1e300..1e300).prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            "[-+.0-9a-fxoe_:=<~ yesnoYN#{}\\[\\]*&!|>%@`'\"\\\\]{0,8}".prop_map(Value::from),
+        ];
+        scalar.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((any::<String>(), inner), 0..5).prop_map(|entries| entries
+                    .into_iter()
+                    .map(|(k, v)| (Value::from(k), v))
+                    .collect::<Mapping>()
+                    .into()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_what_is_read(value in values()) {
+            let text = write("it", &value).unwrap();
+            let read: Value = serde_yaml::from_str(&text).unwrap();
+            prop_assert_eq!(read, value, "{}", text);
+        }
+    }
+
+    #[test]
+    fn what_yaml_1_1_would_misread_is_quoted() {
+        for value in [
+            "yes",
+            "Off",
+            "0644",
+            "1_000",
+            "2020-01-01",
+            "12:30",
+            "=",
+            "<<",
+            "1.5",
+            "",
+        ] {
+            assert_eq!(write("it", &value).unwrap(), format!("\"{value}\"\n"));
+        }
+        assert_eq!(write("it", &1e16).unwrap(), "1.0e+16\n");
+        assert_eq!(write("it", &"a/b-c.d").unwrap(), "a/b-c.d\n");
+    }
+}

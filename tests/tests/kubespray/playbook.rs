@@ -1,0 +1,210 @@
+//! Real runs of Ansible: what the callback plugin tells, how failures are reported, and what an end leaves behind.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use kubitect_kubespray::{Error, Event, Outcome};
+
+use crate::fixture::{Events, Stage};
+
+/// A play on three of the example's machines that is carried out on this one.
+const LOCAL: &str = r#"
+- name: On this machine
+  hosts: local-k8s-cluster-master-2,local-k8s-cluster-worker-1,local-k8s-cluster-worker-3
+  gather_facts: false
+  vars:
+    ansible_connection: local
+    ansible_become: false
+    ansible_python_interpreter: "{{ ansible_playbook_python }}"
+  tasks:
+"#;
+
+const KINDS: &str = r#"
+    - name: Ok
+      command: "true"
+      changed_when: false
+    - name: Changed
+      command: "true"
+    - name: Skipped
+      command: "false"
+      when: false
+    - name: Ignored
+      fail: {msg: never mind}
+      ignore_errors: true
+    - name: Secret
+      command: sh -c 'echo s3cret-$((40 + 2)); exit 3'
+      no_log: true
+      ignore_errors: true
+    - name: Tried again
+      command: "false"
+      retries: 1
+      delay: 0
+      until: false
+      ignore_errors: true
+    - name: Loop
+      fail: {msg: "not {{ item }}"}
+      loop: [pears, plums]
+      when: item == 'plums'
+      ignore_errors: true
+    - name: Rescue
+      block:
+        - name: Fails at first
+          fail: {msg: rescued}
+      rescue:
+        - name: Is put right
+          command: "true"
+"#;
+
+const BREAKS: &str = r#"
+    - name: Not there
+      ping:
+      vars: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1, ansible_ssh_args: "", ansible_ssh_retries: 0}
+      when: inventory_hostname == 'local-k8s-cluster-worker-3'
+    - name: Breaks
+      fail: {msg: the disk is full}
+      when: inventory_hostname == 'local-k8s-cluster-master-2'
+"#;
+
+fn outcomes<'a>(events: &'a [Event], of: &str) -> Vec<(Outcome, Option<&'a str>)> {
+    let mut outcomes: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::HostDone {
+                task,
+                outcome,
+                message,
+                ..
+            } if task == of => Some((*outcome, message.as_deref())),
+            _ => None,
+        })
+        .collect();
+    outcomes.dedup();
+    outcomes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_result_is_told_and_secrets_are_not() {
+    let stage = Stage::new(&format!("{LOCAL}{KINDS}")).await;
+    let events = Events::default();
+    stage.create(&events).await.unwrap();
+    let lines = events.lines().join("\n");
+    let events = events.0.into_inner().unwrap();
+
+    assert_eq!(outcomes(&events, "Ok"), [(Outcome::Ok, None)]);
+    assert_eq!(outcomes(&events, "Changed"), [(Outcome::Changed, None)]);
+    assert_eq!(outcomes(&events, "Skipped"), [(Outcome::Skipped, None)]);
+    assert_eq!(
+        outcomes(&events, "Ignored"),
+        [(Outcome::Ignored, Some("never mind"))]
+    );
+    assert_eq!(
+        outcomes(&events, "Loop"),
+        [(Outcome::Ignored, Some("not plums"))]
+    );
+    assert_eq!(
+        outcomes(&events, "Fails at first"),
+        [(Outcome::Failed, Some("rescued"))]
+    );
+    let again = outcomes(&events, "Tried again");
+    assert!(
+        again.iter().any(|(o, _)| *o == Outcome::Retried),
+        "{again:?}"
+    );
+    assert!(
+        again.iter().any(|(o, _)| *o == Outcome::Ignored),
+        "{again:?}"
+    );
+    let secret = outcomes(&events, "Secret");
+    assert!(secret[0].1.unwrap().contains("no_log"), "{secret:?}");
+    assert!(!lines.contains("s3cret-42"), "{lines}");
+    match events.last() {
+        // Changed, and put right, on three hosts.
+        Some(Event::PlaybookFinished { changed, .. }) => assert!(*changed >= 6, "{changed}"),
+        other => panic!("{other:?}"),
+    }
+
+    let log = stage.log();
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains("TASK [Changed]") && text.contains("PLAY RECAP"));
+    assert!(!text.contains("s3cret-42"));
+    assert!(!text.contains('\u{1b}'), "colours in the log");
+    let mode = std::fs::metadata(&log).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_names_host_task_and_message_and_counts_the_others() {
+    let stage = Stage::new(&format!("{LOCAL}{KINDS}{BREAKS}")).await;
+    let events = Events::default();
+    match stage.create(&events).await {
+        Err(Error::Playbook {
+            playbook,
+            host,
+            task,
+            message,
+            others,
+            log,
+        }) => {
+            assert_eq!(playbook, "cluster.yml");
+            assert_eq!(host, "local-k8s-cluster-worker-3");
+            assert_eq!(task, "Not there");
+            assert!(message.contains("onnection refused"), "{message}");
+            assert_eq!(others, 1);
+            assert_eq!(log, stage.log());
+        }
+        other => panic!("{other:?}: {:?}", events.lines()),
+    }
+    let events = events.0.into_inner().unwrap();
+    assert!(outcomes(&events, "Breaks").contains(&(Outcome::Failed, Some("the disk is full"))));
+    let gone = outcomes(&events, "Not there");
+    assert!(gone.iter().any(|(o, _)| *o == Outcome::Unreachable), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_playbook_that_cannot_be_read_is_quoted() {
+    let stage = Stage::new("- hosts: all\n  tasks: [{no_such_module: }]\n").await;
+    let events = Events::default();
+    match stage.create(&events).await {
+        Err(Error::Ansible { lines, log, .. }) => {
+            assert!(lines.contains("no_such_module"), "{lines}");
+            assert!(log.exists());
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The processes with this in their arguments.
+fn running(arguments: &str) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(arguments))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_it_leaves_nothing_running_and_the_next_run_goes_on() {
+    let flag = tempfile::tempdir().unwrap();
+    let path = flag.path().join("begun").display().to_string();
+    let seconds = format!("3333.{}", std::process::id());
+    let playbook = format!(
+        "{LOCAL}    - name: Takes long the first time\n      command: sh -c 'test -e {path} || {{ touch {path}; sleep {seconds}; }}'\n"
+    );
+    let stage = Stage::new(&playbook).await;
+    let events = Events::default();
+    let begun = async {
+        while running(&format!("sleep {seconds}")).is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        result = stage.create(&events) => panic!("{result:?}"),
+        () = begun => {}
+        () = tokio::time::sleep(Duration::from_secs(120)) => panic!("{:?}", events.lines()),
+    }
+    assert_eq!(running(&format!("sleep {seconds}")), [""; 0]);
+    let inventory = stage.workdir.inventory().display().to_string();
+    assert_eq!(running(&inventory), [""; 0]);
+
+    stage.create(&events).await.unwrap();
+}

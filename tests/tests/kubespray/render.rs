@@ -1,0 +1,243 @@
+//! The generated files, as text that a person reviews and as Ansible itself reads them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kubitect_config::Cluster;
+use kubitect_kubespray::{Error, api_server, files};
+use serde_json::Value;
+
+use crate::fixture::{self, EXAMPLE, Stage, cluster, example, facts};
+
+const NEWEST: [&str; 2] = ["v2.31.0", "v1.35.1"];
+
+fn rendered(cluster: &Cluster) -> BTreeMap<PathBuf, String> {
+    files(
+        cluster,
+        &facts(cluster, Path::new("/home/me/.kubitect/clusters/c/config")),
+    )
+    .unwrap()
+}
+
+fn snapshot(cluster: &Cluster) -> String {
+    let files = rendered(cluster);
+    files
+        .iter()
+        .map(|(name, text)| format!("# {}\n{text}\n", name.display()))
+        .collect()
+}
+
+fn three_balancers() -> String {
+    let one = "        - id: 1\n          ip: 192.168.113.100\n";
+    let three = "        - {id: 1, ip: 192.168.113.101}\n        - {id: 2, ip: 192.168.113.102}\n        - {id: 3, ip: 192.168.113.103}\n";
+    EXAMPLE
+        .replace(
+            "    loadBalancer:\n",
+            "    loadBalancer:\n      vip: 192.168.113.100\n",
+        )
+        .replacen(one, three, 1)
+}
+
+fn without_workers(text: &str) -> String {
+    fixture::without(text, "    worker:\n", "\nkubernetes:")
+}
+
+/// One master alone.
+fn single() -> String {
+    let text = fixture::without(
+        &without_workers(EXAMPLE),
+        "    loadBalancer:\n",
+        "    master:",
+    );
+    fixture::without(&text, "        - id: 2\n", "\nkubernetes:")
+}
+
+fn with_addons(addons: &str) -> String {
+    format!("{EXAMPLE}addons:\n  kubespray:\n{addons}")
+}
+
+#[test]
+fn the_example() {
+    insta::assert_snapshot!(snapshot(&cluster(EXAMPLE)));
+}
+
+#[test]
+fn the_example_with_the_newest_release() {
+    let cluster = cluster(&example(NEWEST));
+    let variables = &rendered(&cluster)[Path::new("group_vars/all/cluster.yaml")];
+    assert!(
+        variables.starts_with("kube_version: \"1.35.1\"\n"),
+        "{variables}"
+    );
+    let inventory = Path::new("nodes.yaml");
+    assert_eq!(
+        rendered(&cluster)[inventory],
+        rendered(&self::cluster(EXAMPLE))[inventory]
+    );
+}
+
+#[test]
+fn three_balancers_are_reached_at_their_vip() {
+    let cluster = cluster(&three_balancers());
+    insta::assert_snapshot!(rendered(&cluster)[Path::new("group_vars/all/cluster.yaml")]);
+    let facts = facts(&cluster, Path::new("/c"));
+    assert_eq!(
+        api_server(&cluster, &facts).unwrap(),
+        "https://192.168.113.100:6443"
+    );
+}
+
+#[test]
+fn one_master_alone() {
+    let cluster = cluster(&single());
+    insta::assert_snapshot!(snapshot(&cluster));
+    let facts = facts(&cluster, Path::new("/c"));
+    assert_eq!(
+        api_server(&cluster, &facts).unwrap(),
+        "https://192.168.113.10:6443"
+    );
+}
+
+#[test]
+fn labels_taints_and_addons() {
+    let text = with_addons("    metrics_server_enabled: true\n    some_mode: \"0644\"\n    supplementary_addresses_in_ssl_keys: [api.example.org]\n")
+        .replace("          ip: 192.168.113.20\n", "          ip: 192.168.113.20\n          labels: {rook: true, day: \"2020-01-01\"}\n          taints: [\"dedicated=db:NoSchedule\"]\n");
+    let cluster = cluster(&text);
+    let files = rendered(&cluster);
+    insta::assert_snapshot!(files[Path::new("group_vars/k8s_cluster/addons.yaml")]);
+    let variables = &files[Path::new("group_vars/all/cluster.yaml")];
+    assert!(
+        variables.contains("- \"192.168.113.100\"\n- api.example.org\n"),
+        "{variables}"
+    );
+    let nodes: serde_yaml::Value = serde_yaml::from_str(&files[Path::new("nodes.yaml")]).unwrap();
+    let worker = &nodes["all"]["hosts"]["local-k8s-cluster-worker-1"];
+    assert_eq!(worker["node_labels"]["rook"], "true");
+    assert_eq!(worker["node_labels"]["day"], "2020-01-01");
+    assert_eq!(worker["node_taints"][0], "dedicated=db:NoSchedule");
+}
+
+#[test]
+fn addons_cannot_undo_what_kubitect_manages() {
+    for (addon, instead) in [
+        ("kube_version: v1.22.0", "kubernetes.version"),
+        (
+            "loadbalancer_apiserver: {address: 1.2.3.4}",
+            "cluster.nodes.loadBalancer",
+        ),
+        (
+            "ansible_ssh_common_args: -o StrictHostKeyChecking=no",
+            "reaches the machines",
+        ),
+        ("node: local-k8s-cluster-worker-1", "removed"),
+    ] {
+        let cluster = cluster(&with_addons(&format!("    {addon}\n")));
+        let error = files(&cluster, &facts(&cluster, Path::new("/c"))).unwrap_err();
+        assert!(matches!(error, Error::ManagedVariable { .. }), "{error}");
+        assert!(error.to_string().contains(instead), "{error}");
+    }
+}
+
+#[test]
+fn rook_is_refused_and_not_forgotten() {
+    let cluster = cluster(&format!("{EXAMPLE}addons:\n  rook:\n    enabled: true\n"));
+    let error = files(&cluster, &facts(&cluster, Path::new("/c"))).unwrap_err();
+    assert!(error.to_string().contains("addons.rook"), "{error}");
+}
+
+#[test]
+fn a_machine_that_is_not_known_is_named() {
+    let cluster = cluster(EXAMPLE);
+    let mut facts = facts(&cluster, Path::new("/c"));
+    facts
+        .nodes
+        .retain(|node| node.name.as_str() != "local-k8s-cluster-worker-2");
+    let error = files(&cluster, &facts).unwrap_err();
+    assert!(
+        error.to_string().contains("local-k8s-cluster-worker-2"),
+        "{error}"
+    );
+}
+
+/// What Ansible makes of the files, by `ansible-inventory`.
+fn read_by_ansible(stage: &Stage, files: &BTreeMap<PathBuf, String>, how: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let output = Command::new(stage.tools.environment.join("bin/ansible-inventory"))
+        .env("LC_ALL", "C.UTF-8")
+        .env("ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED", "1")
+        .arg("--inventory")
+        .arg(folder.path().join("nodes.yaml"))
+        .args(how)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(!said.contains("WARNING"), "{said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn ansible_reads_what_was_meant() {
+    let stage = Stage::new("[]\n").await;
+    let graph = read_by_ansible(&stage, &rendered(&cluster(EXAMPLE)), &["--graph"]);
+    insta::assert_snapshot!(graph);
+
+    let text = three_balancers().replace(
+        "          ip: 192.168.113.20\n",
+        "          ip: 192.168.113.20\n          labels: {a: \"yes\", b: \"0644\", c: \"1_000\", d: \"2020-01-01\", e: \"\", f: \"0b1\", g: \"1e3\"}\n",
+    );
+    for text in [text.clone(), without_workers(&text), single()] {
+        let cluster = cluster(&text);
+        let list = read_by_ansible(&stage, &rendered(&cluster), &["--list"]);
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let hosts = &list["_meta"]["hostvars"];
+        assert_eq!(hosts.as_object().unwrap().len(), cluster.nodes.len());
+        for node in &cluster.nodes {
+            let host = &hosts[node.name.as_str()];
+            assert_eq!(host["ansible_host"], node.ip.unwrap().to_string());
+            assert_eq!(host["ansible_become"], true);
+            assert_eq!(host["kube_version"], "v1.23.7");
+            for (label, value) in &node.labels {
+                assert_eq!(host["node_labels"][label], value.as_str());
+            }
+        }
+        let workers = list["kube_node"]["hosts"].as_array().unwrap();
+        assert!(
+            !workers.is_empty(),
+            "older releases refuse an empty kube_node"
+        );
+    }
+}
+
+#[tokio::test]
+async fn balancers_are_the_last_hosts_of_all() {
+    let stage = Stage::new("[]\n").await;
+    let folder = tempfile::tempdir().unwrap();
+    let inventory = folder.path().join("nodes.yaml");
+    std::fs::write(
+        &inventory,
+        &rendered(&cluster(&three_balancers()))[Path::new("nodes.yaml")],
+    )
+    .unwrap();
+    let output = Command::new(stage.tools.environment.join("bin/ansible"))
+        .env("LC_ALL", "C.UTF-8")
+        .arg("--inventory")
+        .arg(&inventory)
+        .args(["all", "--list-hosts"])
+        .output()
+        .unwrap();
+    let hosts = String::from_utf8(output.stdout).unwrap();
+    let hosts: Vec<_> = hosts.lines().skip(1).map(str::trim).collect();
+    assert_eq!(hosts.len(), 9);
+    assert_eq!(hosts[0], "local-k8s-cluster-master-1");
+    assert!(
+        hosts[6..].iter().all(|host| host.contains("-lb-")),
+        "{hosts:?}"
+    );
+}

@@ -1,0 +1,196 @@
+//! Checkouts from real git repositories on this machine.
+
+use std::path::Path;
+
+use kubitect_config::value::Version;
+use kubitect_kubespray::{Error, Event, checkout};
+
+use crate::fixture::{Events, Repository};
+
+fn tag() -> Version {
+    "v2.19.0".parse().unwrap()
+}
+
+async fn fetch(url: &str, share: &Path, events: &Events) -> Result<std::path::PathBuf, Error> {
+    checkout(url, &tag(), share, &|e| events.0.lock().unwrap().push(e)).await
+}
+
+fn fetched(events: &Events) -> usize {
+    let events = events.0.lock().unwrap();
+    let fetched = |e: &&Event| matches!(e, Event::SourceReady { fetched: true, .. });
+    events.iter().filter(fetched).count()
+}
+
+#[tokio::test]
+async fn a_tag_is_fetched_once() {
+    let repository = Repository::with(&[("cluster.yml", "[]")], "v2.19.0");
+    repository.commit(&[("cluster.yml", "[later]")], "v2.20.0");
+    let share = tempfile::tempdir().unwrap();
+    let events = Events::default();
+    let url = format!("file://{}", repository.url());
+    let first = fetch(&url, share.path(), &events).await.unwrap();
+    assert_eq!(
+        std::fs::read_to_string(first.join("cluster.yml")).unwrap(),
+        "[]"
+    );
+    let second = fetch(&url, share.path(), &events).await.unwrap();
+    assert_eq!(first, second);
+    assert_eq!(fetched(&events), 1);
+    // The repository is no longer needed.
+    drop(repository);
+    assert_eq!(fetch(&url, share.path(), &events).await.unwrap(), first);
+}
+
+#[tokio::test]
+async fn a_folders_tag_that_has_moved_is_fetched_anew() {
+    let repository = Repository::with(&[("cluster.yml", "[]")], "v2.19.0");
+    let share = tempfile::tempdir().unwrap();
+    let events = Events::default();
+    let first = fetch(repository.url(), share.path(), &events)
+        .await
+        .unwrap();
+    repository.commit(&[("cluster.yml", "[later]")], "v2.19.0");
+    let second = fetch(repository.url(), share.path(), &events)
+        .await
+        .unwrap();
+    assert_ne!(first, second);
+    assert_eq!(
+        std::fs::read_to_string(second.join("cluster.yml")).unwrap(),
+        "[later]"
+    );
+    assert_eq!(
+        std::fs::read_to_string(first.join("cluster.yml")).unwrap(),
+        "[]"
+    );
+}
+
+#[tokio::test]
+async fn a_missing_tag_is_named_with_those_near_it() {
+    let repository = Repository::with(&[("a", "a")], "v2.19.1");
+    repository.commit(&[("a", "b")], "v2.20.0");
+    let share = tempfile::tempdir().unwrap();
+    for url in [
+        repository.url().to_owned(),
+        format!("file://{}", repository.url()),
+    ] {
+        match fetch(&url, share.path(), &Events::default()).await {
+            Err(error @ Error::NoTag { .. }) => {
+                let text = error.to_string();
+                for part in ["v2.19.0", repository.url(), "v2.19.1"] {
+                    assert!(text.contains(part), "{text}");
+                }
+                assert!(!text.contains("v2.20.0"), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_is_not_there_is_named() {
+    let share = tempfile::tempdir().unwrap();
+    let url = "/no/such/repository";
+    let error = fetch(url, share.path(), &Events::default())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains(url), "{error}");
+    let left: Vec<_> = std::fs::read_dir(share.path().join("kubespray"))
+        .unwrap()
+        .flatten()
+        .collect();
+    assert!(
+        left.iter()
+            .all(|e| e.path().extension().is_some_and(|x| x == "lock")),
+        "{left:?}"
+    );
+}
+
+#[tokio::test]
+async fn addresses_are_never_options_or_commands() {
+    let share = tempfile::tempdir().unwrap();
+    let flag = share.path().join("flag");
+    for url in [
+        format!("--upload-pack=touch {}", flag.display()),
+        format!("ext::sh -c touch% {}", flag.display()),
+    ] {
+        assert!(fetch(&url, share.path(), &Events::default()).await.is_err());
+        assert!(!flag.exists(), "{url}");
+    }
+    let secret = "https://me:s3cret@git.invalid/kubespray";
+    let error = fetch(secret, share.path(), &Events::default())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::SourcePassword));
+    assert!(!format!("{error} {error:?}").contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_checkout_changed_by_hand_is_not_used_and_not_destroyed() {
+    let repository = Repository::with(&[("cluster.yml", "[]")], "v2.19.0");
+    let share = tempfile::tempdir().unwrap();
+    let events = Events::default();
+    let path = fetch(repository.url(), share.path(), &events)
+        .await
+        .unwrap();
+    std::fs::write(path.join("cluster.yml"), "mine").unwrap();
+    match fetch(repository.url(), share.path(), &events).await {
+        Err(Error::SourceChanged { changes, .. }) => {
+            assert!(changes.contains("cluster.yml"), "{changes}")
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        std::fs::read_to_string(path.join("cluster.yml")).unwrap(),
+        "mine"
+    );
+}
+
+#[tokio::test]
+async fn hooks_of_the_repositorys_users_do_not_run() {
+    let repository = Repository::with(&[("cluster.yml", "a\r\nb\n")], "v2.19.0");
+    let share = tempfile::tempdir().unwrap();
+    let path = fetch(repository.url(), share.path(), &Events::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        std::fs::read_to_string(path.join("cluster.yml")).unwrap(),
+        "a\r\nb\n"
+    );
+    assert!(!path.join(".git/hooks").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_at_once_fetch_once() {
+    let repository = Repository::with(&[("cluster.yml", "[]")], "v2.19.0");
+    let share = tempfile::tempdir().unwrap();
+    let events = Events::default();
+    let one = || fetch(repository.url(), share.path(), &events);
+    let (a, b, c) = tokio::join!(one(), one(), one());
+    let a = a.unwrap();
+    assert_eq!(a, b.unwrap());
+    assert_eq!(a, c.unwrap());
+    assert_eq!(fetched(&events), 1);
+}
+
+#[tokio::test]
+async fn what_a_killed_fetch_left_is_cleared_away() {
+    let repository = Repository::with(&[("cluster.yml", "[]")], "v2.19.0");
+    let share = tempfile::tempdir().unwrap();
+    let path = fetch(repository.url(), share.path(), &Events::default())
+        .await
+        .unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+    std::fs::remove_dir_all(&path).unwrap();
+    let half = path.with_file_name(format!(".{name}-abc"));
+    std::fs::create_dir_all(half.join(".git")).unwrap();
+    let other = path.with_file_name(".v2.20.0-000000000000-abc");
+    std::fs::create_dir_all(&other).unwrap();
+    assert_eq!(
+        fetch(repository.url(), share.path(), &Events::default())
+            .await
+            .unwrap(),
+        path
+    );
+    assert!(!half.exists(), "ours was left");
+    assert!(other.exists(), "another tag's may be at work");
+}
