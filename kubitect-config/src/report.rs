@@ -53,10 +53,20 @@ impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             At::Root => Ok(()),
-            At::Key(At::Root, key) => f.write_str(key),
-            At::Key(parent, key) => write!(f, "{parent}.{key}"),
+            At::Key(At::Root, key) => f.write_str(&step("", key)),
+            At::Key(parent, key) => write!(f, "{parent}{}", step(".", key)),
             At::Index(parent, index) => write!(f, "{parent}[{index}]"),
         }
+    }
+}
+
+/// A key in a path. One with dots or worse stays one step: `labels["example.com/x"]`.
+pub(crate) fn step(separator: &str, key: &str) -> String {
+    let word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    if !key.is_empty() && key.chars().all(word) {
+        format!("{separator}{key}")
+    } else {
+        format!("[{key:?}]")
     }
 }
 
@@ -74,7 +84,9 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub fn new(file: &'a str, text: &'a str, root: Option<&'a Tree>) -> Self {
-        let lines = std::iter::once(0)
+        // A byte order mark counts in no column.
+        let first = if text.starts_with('\u{feff}') { 3 } else { 0 };
+        let lines = std::iter::once(first)
             .chain(text.match_indices('\n').map(|(index, _)| index + 1))
             .collect();
         Self {
@@ -109,29 +121,29 @@ impl<'a> Report<'a> {
         self.add(at, Severity::Warning, code, message.into(), help.into());
     }
 
-    /// Reports an error with the key at `at` rather than with its value.
-    pub fn key_error(
+    /// Reports a problem with the key of a value rather than with the value.
+    pub fn at_key(
         &mut self,
         at: &At,
         key: &Tree,
+        severity: Severity,
         code: &'static str,
         message: String,
-        help: String,
+        help: impl Into<String>,
     ) {
-        self.push(
-            at.to_string(),
-            (key.start, key.end),
-            Severity::Error,
-            code,
-            message,
-            help,
-        );
+        let range = (key.start, key.end);
+        self.push(at.to_string(), range, severity, code, message, help.into());
+    }
+
+    /// The key that leads to a value.
+    pub fn key(&self, at: &At) -> Option<&'a Tree> {
+        at.find(self.root?)?.0
     }
 
     /// Reports a fault of the YAML itself.
     pub fn fault(&mut self, fault: Fault) {
         self.push(
-            String::new(),
+            fault.path,
             (fault.start, fault.end),
             Severity::Error,
             fault.code,
@@ -200,6 +212,18 @@ impl<'a> Report<'a> {
         self.left_out.insert(at.to_string());
     }
 
+    /// Whether the value at `at` was wrong in itself, and therefore seems to be missing.
+    pub fn is_left_out(&self, at: &At) -> bool {
+        let mut ancestor = (!self.left_out.is_empty()).then_some(at);
+        while let Some(path) = ancestor {
+            if self.left_out.contains(&path.to_string()) {
+                return true;
+            }
+            ancestor = path.parent();
+        }
+        false
+    }
+
     /// Whether an error has been found.
     pub fn failed(&self) -> bool {
         self.problems
@@ -222,14 +246,8 @@ impl<'a> Report<'a> {
         message: String,
         help: String,
     ) {
-        if !self.left_out.is_empty() {
-            let mut ancestor = Some(at);
-            while let Some(path) = ancestor {
-                if self.left_out.contains(&path.to_string()) {
-                    return;
-                }
-                ancestor = path.parent();
-            }
+        if self.is_left_out(at) {
+            return;
         }
         let range = self.range(at);
         self.push(at.to_string(), range, severity, code, message, help);

@@ -6,6 +6,7 @@
 use serde_json::Value as Schema;
 use serde_yaml::{Mapping, Value};
 
+use crate::problem::Severity;
 use crate::report::{At, Report, nearest, quote};
 use crate::tree::{Kind, Tree};
 
@@ -63,6 +64,7 @@ impl<'a> Checker<'a> {
             Kind::Scalar { text, plain } => {
                 scalar(tree, (text, *plain), schema, &types, at, report)
             }
+            _ if types.is_empty() => wrong_type(tree, &["string"], at, report),
             _ => wrong_type(tree, &types, at, report),
         }
     }
@@ -80,8 +82,10 @@ impl<'a> Checker<'a> {
             let at = at.key(name);
             let value = if let Some(property) = schema["properties"].get(name) {
                 if property["deprecated"] == true {
-                    report.warning(
+                    report.at_key(
                         &at,
+                        key,
+                        Severity::Warning,
                         "deprecated",
                         format!("`{name}` no longer means anything"),
                         "remove it",
@@ -95,7 +99,7 @@ impl<'a> Checker<'a> {
             } else {
                 match &schema["additionalProperties"] {
                     Schema::Bool(false) => {
-                        unknown(key, schema, &at, report);
+                        unknown(key, entries, schema, &at, report);
                         None
                     }
                     other => self.value(tree, other, &at, report),
@@ -248,7 +252,11 @@ fn wrong_type(tree: &Tree, types: &[&str], at: &At, report: &mut Report) -> Opti
             format!("put it into quotes: \"{}\"", tree.text()),
         ),
         Value::Number(_) => (tree.text().to_owned(), format!("write {wanted}")),
-        Value::String(text) => (quote(&text), format!("write {wanted}, without quotes")),
+        Value::String(text) if matches!(tree.kind, Kind::Scalar { plain: false, .. }) => (
+            format!("the text {}", quote(&text)),
+            format!("write {wanted}, without quotes"),
+        ),
+        Value::String(text) => (quote(&text), format!("write {wanted}")),
         Value::Sequence(_) => ("a list".to_owned(), format!("write {wanted}")),
         _ => ("a mapping".to_owned(), format!("write {wanted}")),
     };
@@ -262,7 +270,7 @@ fn wrong_type(tree: &Tree, types: &[&str], at: &At, report: &mut Report) -> Opti
     None
 }
 
-fn unknown(key: &Tree, schema: &Schema, at: &At, report: &mut Report) {
+fn unknown(key: &Tree, entries: &[(Tree, Tree)], schema: &Schema, at: &At, report: &mut Report) {
     let known: Vec<&str> = schema["properties"]
         .as_object()
         .into_iter()
@@ -273,15 +281,18 @@ fn unknown(key: &Tree, schema: &Schema, at: &At, report: &mut Report) {
         Some(guess) => format!("did you mean `{guess}`?"),
         None => format!("remove it; known here are: {}", known.join(", ")),
     };
-    report.key_error(
+    report.at_key(
         at,
         key,
+        Severity::Error,
         "unknown-key",
         format!("unknown key {}", quote(key.text())),
         help,
     );
     // If a misspelt key is missed later, that is the same mistake.
-    if let (Some(guess), At::Key(parent, _)) = (guess, at) {
+    if let (Some(guess), At::Key(parent, _)) = (guess, at)
+        && !entries.iter().any(|(key, _)| key.text() == guess)
+    {
         report.leave_out(&parent.key(guess));
     }
 }

@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 use serde_yaml::{Mapping, Number, Value};
 
+use crate::report::step;
+
 /// How deep values may nest; a configuration needs about ten levels.
 const MAX_DEPTH: usize = 64;
 
@@ -114,6 +116,8 @@ fn scalar(text: &str, plain: bool) -> Value {
 /// A fault of the YAML itself.
 #[derive(Debug)]
 pub(crate) struct Fault {
+    /// The path of what it is about, as far as it is known.
+    pub path: String,
     pub start: Position,
     pub end: Position,
     pub code: &'static str,
@@ -124,6 +128,7 @@ pub(crate) struct Fault {
 impl Fault {
     fn new(span: Span, code: &'static str, message: impl Into<String>, help: &str) -> Self {
         Self {
+            path: String::new(),
             start: span.start.into(),
             end: span.end.into(),
             code,
@@ -162,6 +167,7 @@ fn control_character(text: &str) -> Option<Fault> {
                     ..start
                 };
                 return Some(Fault {
+                    path: String::new(),
                     start,
                     end,
                     code: "yaml-control-character",
@@ -193,7 +199,7 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self, text: &str) -> Result<Option<Tree>, Fault> {
-        let mut parser = Parser::new_from_str(text);
+        let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
         let mut documents = 0;
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| scan_fault(text, &error))?;
@@ -306,6 +312,7 @@ impl Reader {
 
     /// Puts a complete value into the one that is open.
     fn close(&mut self, tree: Tree, anchor: usize) {
+        let faults = self.faults.len();
         if anchor != 0 {
             self.anchors.insert(anchor, (tree.clone(), tree.weight()));
         }
@@ -318,6 +325,7 @@ impl Reader {
             Kind::Map(entries) => match open.key.take() {
                 None => open.key = Some(tree),
                 Some(key) if !matches!(key.kind, Kind::Scalar { .. }) => self.faults.push(Fault {
+                    path: String::new(),
                     start: key.start,
                     end: key.end,
                     code: "yaml-key",
@@ -328,6 +336,7 @@ impl Reader {
                 Some(key) if !open.seen.insert(key.text().to_owned()) => {
                     let first = entries.iter().find(|(k, _)| k.text() == key.text());
                     self.faults.push(Fault {
+                        path: key.text().to_owned(),
                         start: key.start,
                         end: key.end,
                         code: "yaml-duplicate-key",
@@ -341,6 +350,33 @@ impl Reader {
             },
             Kind::Scalar { .. } => {}
         }
+        if self.faults.len() > faults {
+            let parent = self.path();
+            if let Some(fault) = self
+                .faults
+                .last_mut()
+                .filter(|fault| !fault.path.is_empty())
+            {
+                let separator = if parent.is_empty() { "" } else { "." };
+                fault.path = parent + &step(separator, &fault.path);
+            }
+        }
+    }
+
+    /// The path of the innermost value that is open.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for open in &self.open {
+            match (&open.tree.kind, &open.key) {
+                (Kind::List(items), _) => path += &format!("[{}]", items.len()),
+                (_, Some(key)) => {
+                    let separator = if path.is_empty() { "" } else { "." };
+                    path += &step(separator, key.text());
+                }
+                _ => {}
+            }
+        }
+        path
     }
 
     /// Carries out `<<: *anchor`: entries of the mappings there count where the mapping itself has none.
@@ -362,6 +398,7 @@ impl Reader {
         for source in sources {
             let Kind::Map(more) = source.kind else {
                 self.faults.push(Fault {
+                    path: String::new(),
                     start: key.start,
                     end: key.end,
                     code: "yaml-merge",
@@ -401,6 +438,7 @@ fn scan_fault(text: &str, error: &saphyr_parser::ScanError) -> Fault {
             column: indent[..tab].chars().count() + 1,
         };
         return Fault {
+            path: String::new(),
             start,
             end: Position {
                 column: start.column + 1,
@@ -417,4 +455,109 @@ fn scan_fault(text: &str, error: &saphyr_parser::ScanError) -> Fault {
         format!("this is not YAML: {}", error.info()),
         "check the indentation, colons and quotes on this line and the one above",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As serde_yaml reads it, merge keys carried out.
+    fn other_parser(text: &str) -> Result<Value, serde_yaml::Error> {
+        let mut value: Value = serde_yaml::from_str(text)?;
+        value.apply_merge()?;
+        Ok(value)
+    }
+
+    fn files(folder: &str) -> Vec<PathBuf> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("..")
+            .join(folder);
+        let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "yaml")
+            })
+            .collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn both_parsers_agree_on_every_fixture() {
+        let mut compared = 0;
+        for folder in ["tests/fixtures/valid", "tests/fixtures/invalid", "examples"] {
+            for path in files(folder) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let (tree, faults) = read(&text);
+                match (tree, other_parser(&text)) {
+                    (Some(tree), Ok(other)) if faults.is_empty() => {
+                        assert_eq!(tree.value(), other, "{}", path.display());
+                        compared += 1;
+                    }
+                    // What one refuses must not get through the other unnoticed.
+                    (None, Ok(other)) => assert!(
+                        !faults.is_empty() || other.is_null(),
+                        "{}: only one parser refuses it",
+                        path.display()
+                    ),
+                    (Some(_), Err(error)) => {
+                        assert!(!faults.is_empty(), "{}: {error}", path.display())
+                    }
+                    _ => {}
+                }
+            }
+        }
+        assert!(compared > 90, "{compared}");
+    }
+
+    /// Any value that a configuration could have.
+    fn values() -> impl Strategy<Value = Value> {
+        let scalar = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>()
+                .prop_filter("equal to itself", |f| f.is_finite())
+                .prop_map(Value::from),
+            "[ -~äß\u{4e2d}\n]{0,20}".prop_map(Value::from),
+            "[0-9+.xobe_-]{1,8}".prop_map(Value::from),
+        ];
+        scalar.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map("[a-zA-Z0-9 :#-]{1,8}", inner, 0..5).prop_map(|map| {
+                    Value::Mapping(map.into_iter().map(|(k, v)| (k.into(), v)).collect())
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn both_parsers_agree_on_what_serde_yaml_writes(value in values()) {
+            let text = serde_yaml::to_string(&value).unwrap();
+            let (tree, faults) = read(&text);
+            prop_assert!(faults.is_empty(), "{faults:?} in\n{text}");
+            prop_assert_eq!(tree.map_or(Value::Null, |tree| tree.value()), other_parser(&text).unwrap());
+        }
+
+        #[test]
+        fn plain_scalars_mean_the_same_to_both(text in "[0-9a-fA-FnNuUlLtTrRsSxob_.+~-]{1,8}") {
+            if let Ok(other) = other_parser(&text) {
+                let (tree, _) = read(&text);
+                prop_assert_eq!(tree.map(|tree| tree.value()), Some(other));
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in "[ -~\n\t\u{0}é&*\\[\\]{}:#]{0,80}") {
+            let _ = crate::parse(&text, "any", &crate::Site::default());
+        }
+    }
 }

@@ -43,9 +43,10 @@ pub(crate) struct LoadBalancerDefault {
 /// A load balancer.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["id"]))]
 pub(crate) struct LoadBalancerInstance {
     /// Id, unique among balancers: a number or a text (`1` and `"1"` are the same).
-    #[schemars(required, schema_with = "super::id")]
+    #[schemars(schema_with = "super::id")]
     pub id: Option<String>,
     /// Name of the host that carries the machine. Default: the default host.
     #[schemars(regex(pattern = LABEL))]
@@ -74,12 +75,13 @@ pub(crate) struct LoadBalancerInstance {
 /// A port that balancers forward to nodes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name", "port"]))]
 pub(crate) struct ForwardPort {
     /// Unique name.
-    #[schemars(required, regex(pattern = LABEL), extend("examples" = ["https"]))]
+    #[schemars(regex(pattern = LABEL), extend("examples" = ["https"]))]
     pub name: Option<String>,
     /// Port of the balancer; unique, and none that the balancer itself needs (22, 6443, 8404).
-    #[schemars(required, range(min = 1, max = 65535))]
+    #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
     /// Port of the nodes. Default: the same.
     #[schemars(range(min = 1, max = 65535))]

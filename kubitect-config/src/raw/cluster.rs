@@ -10,29 +10,28 @@ use crate::defaults;
 /// The machines and what they share.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name", "network", "nodes"]))]
 pub(crate) struct Cluster {
     /// Name of the cluster: prefix of the names of machines, networks and pools. Lower-case letters, digits, hyphens.
-    #[schemars(required, regex(pattern = LABEL), extend("examples" = ["local-k8s-cluster"]))]
+    #[schemars(regex(pattern = LABEL), extend("examples" = ["local-k8s-cluster"]))]
     pub name: Option<String>,
     /// The network that all machines share.
-    #[schemars(required)]
     pub network: Network,
     /// What all machines have in common.
     pub node_template: NodeTemplate,
     /// The machines.
-    #[schemars(required)]
     pub nodes: Nodes,
 }
 
 /// The network that all machines share.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["mode", "cidr"]))]
 pub(crate) struct Network {
     /// Who provides the network.
-    #[schemars(required)]
     pub mode: Option<NetworkMode>,
     /// Range of addresses, as `192.168.113.0/24`. Addresses of machines and the VIP lie inside.
-    #[schemars(required, extend("examples" = ["192.168.113.0/24"]))]
+    #[schemars(extend("examples" = ["192.168.113.0/24"]))]
     pub cidr: Option<String>,
     /// Address of the router. Default: the first address of `cidr`.
     #[schemars(regex(pattern = IPV4))]

@@ -10,15 +10,15 @@ use crate::defaults;
 /// A libvirt host.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name", "connection"]))]
 pub(crate) struct Host {
     /// Name by which nodes refer to the host.
-    #[schemars(required, regex(pattern = LABEL), extend("examples" = ["localhost", "host1"]))]
+    #[schemars(regex(pattern = LABEL), extend("examples" = ["localhost", "host1"]))]
     pub name: Option<String>,
     /// Whether nodes that name no host are placed here. Without a default host, the first one is taken.
     #[schemars(extend("default" = false))]
     pub default: Option<bool>,
     /// How the host's libvirt is reached.
-    #[schemars(required)]
     pub connection: Connection,
     /// Folder on the host, absolute, in which the main pool's folder is made. It holds main disks and base images.
     #[schemars(extend("default" = defaults::POOL_PATH))]
@@ -79,9 +79,10 @@ pub(crate) struct ConnectionSsh {
 /// A pool for data disks.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name"]))]
 pub(crate) struct DataResourcePool {
     /// Name by which data disks refer to the pool; unique on the host. `main` is the pool of the main disks.
-    #[schemars(required, regex(pattern = LABEL))]
+    #[schemars(regex(pattern = LABEL))]
     pub name: Option<String>,
     /// Folder on the host, absolute, in which the pool's folder is made.
     #[schemars(extend("default" = defaults::POOL_PATH))]

@@ -28,19 +28,18 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(title = "Kubitect cluster")]
+#[schemars(extend("required" = ["hosts", "cluster"]))]
 pub(crate) struct Config {
     /// The libvirt hosts that carry the machines; at least one.
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     pub hosts: Vec<Host>,
     /// The machines and what they share.
-    #[schemars(required)]
     pub cluster: Cluster,
     /// Which Kubernetes, and how it is set up.
     pub kubernetes: Kubernetes,
     /// What is installed into Kubernetes besides.
     pub addons: Addons,
     /// Of older programs; no longer means anything.
-    #[schemars(extend("deprecated" = true))]
     pub kubitect: Kubitect,
 }
 

@@ -9,11 +9,11 @@ use crate::defaults;
 /// The machines.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["master"]))]
 pub(crate) struct Nodes {
     /// Load balancers in front of the masters; required with more than one master.
     pub load_balancer: LoadBalancer,
     /// Masters: control plane and etcd. Their number is odd.
-    #[schemars(required)]
     pub master: NodeGroup,
     /// Workers; without any, masters carry the workload.
     pub worker: NodeGroup,
@@ -55,9 +55,10 @@ pub(crate) struct NodeDefault {
 /// A machine.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["id"]))]
 pub(crate) struct Instance {
     /// Id, unique within the role: a number or a text (`1` and `"1"` are the same).
-    #[schemars(required, schema_with = "super::id")]
+    #[schemars(schema_with = "super::id")]
     pub id: Option<String>,
     /// Name of the host that carries the machine. Default: the default host.
     #[schemars(regex(pattern = LABEL))]
@@ -90,15 +91,16 @@ pub(crate) struct Instance {
 /// A data disk.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name", "size"]))]
 pub(crate) struct DataDisk {
     /// Name of the disk, unique on its machine.
-    #[schemars(required, regex(pattern = LABEL))]
+    #[schemars(regex(pattern = LABEL))]
     pub name: Option<String>,
     /// Name of the data pool, on the same host, in which the disk lies.
     #[schemars(regex(pattern = LABEL), extend("default" = defaults::DATA_DISK_POOL))]
     pub pool: Option<String>,
     /// Size in GiB.
-    #[schemars(required, range(min = 1, max = 65536))]
+    #[schemars(range(min = 1, max = 65536))]
     pub size: Option<u32>,
 }
 

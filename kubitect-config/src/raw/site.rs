@@ -26,9 +26,9 @@ pub(crate) struct Site {
 /// An image of the site.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["source"]))]
 pub(crate) struct SiteImage {
     /// An absolute path on this machine or an http(s) address.
-    #[schemars(required)]
     pub source: Option<String>,
     /// What it must hash to: `sha256:<digits>`, `sha512:<digits>`, or the http(s) address of a list of digests.
     /// Default: it is not checked.

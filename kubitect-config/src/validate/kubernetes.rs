@@ -1,6 +1,6 @@
 //! Sections `kubernetes` and `addons`: what fits the Kubespray release.
 
-use super::words;
+use super::{label, words};
 use crate::cluster::{Addons, Kubernetes, Kubespray, Rook};
 use crate::release::{self, Release};
 use crate::report::{At, Report, nearest, quote};
@@ -25,6 +25,7 @@ pub(super) fn kubernetes(
         Some(text) => report
             .parse(&at_kubespray.key("version"), "version", text)
             .and_then(|wanted| fitting(wanted, version.as_ref(), at, report)),
+        None if report.is_left_out(&at_kubespray.key("version")) => None,
         None => version
             .as_ref()
             .and_then(|version| newest(version, at, report)),
@@ -93,6 +94,7 @@ fn version(raw: &raw::Kubernetes, at: &At, report: &mut Report) -> Option<Versio
     let at = at.key("version");
     match &raw.version {
         Some(text) => report.parse(&at, "version", text),
+        None if report.is_left_out(&at) => None,
         None => {
             let version = defaults::KUBERNETES_VERSION;
             report.warning(
@@ -254,11 +256,7 @@ pub(super) fn addons(raw: &raw::Addons, at: &At, report: &mut Report) -> Addons 
         .as_deref()
         .and_then(|text| report.parse(&at.key("version"), "version", text));
     let at_selector = at.key("nodeSelector");
-    for (key, value) in node_selector {
-        let at = at_selector.key(key);
-        report.checked(&at, "label", key, words::label_key);
-        report.checked(&at, "label", value, words::label_value);
-    }
+    label::check_labels(node_selector, &at_selector, report);
     Addons {
         kubespray: raw.kubespray.clone(),
         rook: enabled.unwrap_or(false).then(|| Rook {

@@ -1,9 +1,11 @@
 //! Raw to checked: every rule that the schema cannot say, each problem reported, nothing given up early.
 
 mod balancer;
+mod disk;
 mod forward;
 mod host;
 mod kubernetes;
+mod label;
 mod network;
 mod node;
 mod root;

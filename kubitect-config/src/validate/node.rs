@@ -1,11 +1,12 @@
 //! Section `cluster.nodes`: every machine, and that no two of them clash.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
+use super::disk::{DefaultDisks, disks};
 use super::root::key;
-use super::{network, words};
-use crate::cluster::{DataDisk, DiskPool, Network, Node, Role, Taint};
+use super::{label, network};
+use crate::cluster::{Network, Node, Role, Taint};
 use crate::defaults;
 use crate::raw::{self, Size, Texts};
 use crate::report::{At, Report, nearest, quote};
@@ -22,9 +23,6 @@ pub(super) struct Context<'a> {
 
 /// What the operating system keeps of a machine's memory before Kubespray sees it, in MiB (measured at 2 GiB).
 const MEMORY_OVERHEAD: u64 = 70;
-
-const DISK_NAMES: &str =
-    "give each data disk of a machine a name of its own; the role's default disks count";
 
 /// A machine as any role writes it.
 struct Machine<'a> {
@@ -43,8 +41,7 @@ struct Machine<'a> {
 /// What a role's machines have in common, already checked.
 struct Group<'a> {
     size: Size,
-    disks: Vec<(usize, DataDisk, &'a raw::DataDisk)>,
-    at_disks: At<'a>,
+    disks: DefaultDisks<'a>,
     labels: &'a Texts,
     taints: Vec<Taint>,
 }
@@ -55,8 +52,6 @@ struct Claims {
     ids: HashMap<(Role, String), usize>,
     ips: HashMap<Ipv4Addr, (Role, usize)>,
     macs: HashMap<Mac, (Role, usize)>,
-    /// What has been reported of default disks.
-    faults: HashSet<(Role, usize, String)>,
 }
 
 /// All machines that are valid in themselves: balancers, masters, workers.
@@ -70,14 +65,13 @@ pub(super) fn nodes(
     let mut nodes = Vec::new();
     let (no_labels, balancer) = (Texts::new(), &raw.load_balancer);
 
-    let group = Group {
+    let mut group = Group {
         size: Size {
             cpu: balancer.default.cpu,
             ram: balancer.default.ram,
             main_disk_size: balancer.default.main_disk_size,
         },
-        disks: Vec::new(),
-        at_disks: At::Root,
+        disks: DefaultDisks::none(),
         labels: &no_labels,
         taints: Vec::new(),
     };
@@ -103,7 +97,7 @@ pub(super) fn nodes(
         };
         nodes.extend(node(
             &machine,
-            &group,
+            &mut group,
             index,
             context,
             &at_instances,
@@ -115,7 +109,7 @@ pub(super) fn nodes(
     for (role, raw) in [(Role::Master, &raw.master), (Role::Worker, &raw.worker)] {
         let at_role = at.key(key(role));
         let at_default = at_role.key("default");
-        let group = defaults_of(&raw.default, &at_default, report);
+        let mut group = defaults_of(&raw.default, &at_default, report);
         let at_instances = at_role.key("instances");
         for (index, instance) in raw.instances.iter().enumerate() {
             let machine = Machine {
@@ -136,7 +130,7 @@ pub(super) fn nodes(
             };
             nodes.extend(node(
                 &machine,
-                &group,
+                &mut group,
                 index,
                 context,
                 &at_instances,
@@ -149,30 +143,22 @@ pub(super) fn nodes(
 }
 
 fn defaults_of<'a>(raw: &'a raw::NodeDefault, at: &'a At<'a>, report: &mut Report) -> Group<'a> {
-    let at_disks = at.key("dataDisks");
-    let mut disks = Vec::new();
-    for (index, raw) in raw.data_disks.iter().enumerate() {
-        if let Some(disk) = disk(raw, &at_disks.index(index), report) {
-            disks.push((index, disk, raw));
-        }
-    }
-    check_labels(&raw.labels, &at.key("labels"), report);
+    label::check_labels(&raw.labels, &at.key("labels"), report);
     Group {
         size: Size {
             cpu: raw.cpu,
             ram: raw.ram,
             main_disk_size: raw.main_disk_size,
         },
-        disks,
-        at_disks,
+        disks: DefaultDisks::new(&raw.data_disks, at, report),
         labels: &raw.labels,
-        taints: taints(&raw.taints, &at.key("taints"), report),
+        taints: label::taints(&raw.taints, &at.key("taints"), report),
     }
 }
 
 fn node(
     machine: &Machine,
-    group: &Group,
+    group: &mut Group,
     index: usize,
     context: &Context,
     at_instances: &At,
@@ -192,9 +178,9 @@ fn node(
     };
     let mac = mac(machine.mac, name.as_ref(), role, index, at, claims, report);
     let ram = ram(machine, group, context, at, report);
-    let data_disks = data_disks(machine, group, host, at, claims, report);
-    check_labels(machine.labels, &at.key("labels"), report);
-    let own_taints = taints(machine.taints, &at.key("taints"), report);
+    let data_disks = disks(&mut group.disks, machine.data_disks, host, at, report);
+    label::check_labels(machine.labels, &at.key("labels"), report);
+    let own_taints = label::taints(machine.taints, &at.key("taints"), report);
     let cpu = machine.size.cpu.or(group.size.cpu).unwrap_or(defaults::CPU);
     let main_disk = machine.size.main_disk_size.or(group.size.main_disk_size);
 
@@ -217,7 +203,7 @@ fn node(
         main_disk: GiB(main_disk.unwrap_or(defaults::MAIN_DISK_SIZE)),
         data_disks,
         labels,
-        taints: merged_taints(&group.taints, own_taints),
+        taints: label::merged(&group.taints, own_taints),
         priority: machine.priority,
     })
 }
@@ -376,143 +362,6 @@ fn ram(machine: &Machine, group: &Group, context: &Context, at: &At, report: &mu
         );
     }
     ram
-}
-
-/// A disk's own values; whether its pool exists depends on the host.
-fn disk(raw: &raw::DataDisk, at: &At, report: &mut Report) -> Option<DataDisk> {
-    let name = super::host::name(raw.name.as_deref(), &at.key("name"), "disk-name", report);
-    let pool = match raw.pool.as_deref() {
-        None | Some(defaults::DATA_DISK_POOL) => Some(DiskPool::Main),
-        Some(pool) => report
-            .parse(&at.key("pool"), "pool-name", pool)
-            .map(DiskPool::Data),
-    };
-    if raw.size.is_none() {
-        report.missing(&at.key("size"), "give the disk a `size` in GiB");
-    }
-    Some(DataDisk {
-        name: name?,
-        pool: pool?,
-        size: GiB(raw.size?),
-    })
-}
-
-/// The role's disks, then the machine's own, with names of their own, in pools that the host has.
-fn data_disks(
-    machine: &Machine,
-    group: &Group,
-    host: Option<&raw::Host>,
-    at: &At,
-    claims: &mut Claims,
-    report: &mut Report,
-) -> Vec<DataDisk> {
-    let mut names = HashSet::new();
-    let mut disks = Vec::new();
-    let at_disks = at.key("dataDisks");
-    for (index, disk, raw) in &group.disks {
-        let fault = if !names.insert(disk.name.clone()) {
-            let message = format!("there is a default data disk `{}` already", disk.name);
-            Some(("name", "disk-duplicate", message, DISK_NAMES.to_owned()))
-        } else {
-            missing_pool(raw, host)
-                .map(|message| ("pool", "pool-unknown", message, pool_help(host)))
-        };
-        // What is wrong with a default disk is reported once, where it is written, and not for every machine.
-        if let Some((key, code, message, help)) = fault
-            && claims
-                .faults
-                .insert((machine.role, *index, message.clone()))
-        {
-            report.error(&group.at_disks.index(*index).key(key), code, message, help);
-        }
-        disks.push(disk.clone());
-    }
-    for (index, raw) in machine.data_disks.iter().enumerate() {
-        let at = at_disks.index(index);
-        let Some(disk) = disk(raw, &at, report) else {
-            continue;
-        };
-        if !names.insert(disk.name.clone()) {
-            report.error(
-                &at.key("name"),
-                "disk-duplicate",
-                format!("the machine has a data disk `{}` already", disk.name),
-                DISK_NAMES,
-            );
-        }
-        if let Some(message) = missing_pool(raw, host) {
-            report.error(&at.key("pool"), "pool-unknown", message, pool_help(host));
-        }
-        disks.push(disk);
-    }
-    disks
-}
-
-fn missing_pool(raw: &raw::DataDisk, host: Option<&raw::Host>) -> Option<String> {
-    let (pool, host) = (raw.pool.as_deref()?, host?);
-    let known = pool == defaults::DATA_DISK_POOL
-        || host
-            .data_resource_pools
-            .iter()
-            .any(|one| one.name.as_deref() == Some(pool));
-    (!known).then(|| {
-        format!(
-            "the host `{}` has no data pool {}",
-            host.name.as_deref().unwrap_or("?"),
-            quote(pool)
-        )
-    })
-}
-
-fn pool_help(host: Option<&raw::Host>) -> String {
-    let pools = host.map_or(&[][..], |host| &host.data_resource_pools);
-    let names: Vec<&str> = std::iter::once(defaults::DATA_DISK_POOL)
-        .chain(pools.iter().filter_map(|pool| pool.name.as_deref()))
-        .collect();
-    format!(
-        "use one of: {}; or add it to the host's `dataResourcePools`",
-        names.join(", ")
-    )
-}
-
-fn check_labels(labels: &Texts, at: &At, report: &mut Report) {
-    for (key, value) in labels {
-        let at = at.key(key);
-        report.checked(&at, "label", key, words::label_key);
-        report.checked(&at, "label", value, words::label_value);
-    }
-}
-
-fn taints(raw: &[String], at: &At, report: &mut Report) -> Vec<Taint> {
-    raw.iter()
-        .enumerate()
-        .filter_map(|(index, text)| report.parse(&at.index(index), "taint", text))
-        .collect()
-}
-
-/// The role's taints, then the machine's own; Kubernetes knows one of each key and effect, and the machine's own wins.
-fn merged_taints(defaults: &[Taint], own: Vec<Taint>) -> Vec<Taint> {
-    let mut merged: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
-    let mut taints: Vec<Taint> = Vec::new();
-    for taint in defaults.iter().cloned().chain(own) {
-        match merged.get(&(taint.key.clone(), effect(&taint))) {
-            Some(&index) => taints[index] = taint,
-            None => {
-                merged.insert((taint.key.clone(), effect(&taint)), taints.len());
-                taints.push(taint);
-            }
-        }
-    }
-    taints
-}
-
-fn effect(taint: &Taint) -> &'static str {
-    use crate::cluster::Effect;
-    match taint.effect {
-        Effect::NoSchedule => "NoSchedule",
-        Effect::PreferNoSchedule => "PreferNoSchedule",
-        Effect::NoExecute => "NoExecute",
-    }
 }
 
 /// keepalived's priorities: those given, and for the others the next ones below that nobody has.

@@ -1,8 +1,5 @@
-//! Rules for texts that have no type of their own: accounts, paths, addresses of things, Kubernetes' words.
+//! Rules for texts that have no type of their own: accounts, paths, addresses of things.
 
-use std::str::FromStr;
-
-use crate::cluster::{Effect, Taint};
 use crate::value::Invalid;
 
 /// An account's name (POSIX, as useradd takes it).
@@ -186,78 +183,5 @@ pub(super) fn host_name(text: &str) -> Result<(), Invalid> {
         Ok(())
     } else {
         Err(Invalid::new("must be an address or a host name"))
-    }
-}
-
-/// The name part of a label's key, and a label's value: up to 63 letters, digits, `-`, `_`, `.`, alphanumeric at ends.
-fn label_word(text: &str) -> bool {
-    let alphanumeric = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    (1..=63).contains(&text.len())
-        && alphanumeric(text.chars().next())
-        && alphanumeric(text.chars().next_back())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-}
-
-/// A label's or taint's key: `name` or `prefix/name`, the prefix a DNS subdomain.
-pub(super) fn label_key(text: &str) -> Result<(), Invalid> {
-    let subdomain = |prefix: &str| {
-        prefix.len() <= 253
-            && prefix
-                .split('.')
-                .all(|part| part.parse::<crate::value::Label>().is_ok())
-    };
-    let valid = match text.split_once('/') {
-        Some((prefix, name)) => subdomain(prefix) && label_word(name),
-        None => label_word(text),
-    };
-    if valid {
-        Ok(())
-    } else {
-        Err(Invalid::new(
-            "must be a Kubernetes label key: at most 63 letters, digits, `-`, `_`, `.`, with a letter or digit at both \
-             ends, after an optional DNS prefix and `/`",
-        ))
-    }
-}
-
-/// A label's or taint's value.
-pub(super) fn label_value(text: &str) -> Result<(), Invalid> {
-    if text.is_empty() || label_word(text) {
-        Ok(())
-    } else {
-        Err(Invalid::new(
-            "must be a Kubernetes label value: at most 63 letters, digits, `-`, `_`, `.`, with a letter or digit at \
-             both ends, or empty",
-        ))
-    }
-}
-
-impl FromStr for Taint {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let (what, effect) = text
-            .rsplit_once(':')
-            .ok_or_else(|| Invalid::new("must be written key=value:Effect or key:Effect"))?;
-        let effect = match effect {
-            "NoSchedule" => Effect::NoSchedule,
-            "PreferNoSchedule" => Effect::PreferNoSchedule,
-            "NoExecute" => Effect::NoExecute,
-            _ => {
-                return Err(Invalid::new(
-                    "must end in :NoSchedule, :PreferNoSchedule or :NoExecute",
-                ));
-            }
-        };
-        let (key, value) = what.split_once('=').unwrap_or((what, ""));
-        label_key(key)?;
-        label_value(value)?;
-        Ok(Self {
-            key: key.to_owned(),
-            value: value.to_owned(),
-            effect,
-        })
     }
 }

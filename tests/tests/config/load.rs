@@ -1,0 +1,86 @@
+//! Reading files: what is too large, not text or not there.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kubitect_config::{Error, Site, load, parse};
+
+/// A text of 10 MB is refused at once, whatever is in it.
+#[test]
+fn ten_megabytes_are_refused_quickly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.yaml");
+    std::fs::write(&path, "- {a: b}\n".repeat(10_000_000 / 9)).unwrap();
+    let begin = Instant::now();
+    let error = load(&path, &Site::default()).unwrap_err();
+    assert!(
+        begin.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        begin.elapsed()
+    );
+    let problem = &error.problems()[0];
+    assert_eq!(problem.code, "file-too-large");
+    assert_eq!(
+        problem.message,
+        "the file is 9.5 MiB long; at most 4 MiB are read"
+    );
+}
+
+/// Just below the limit, the number of values is what ends it.
+#[test]
+fn four_megabytes_of_values_are_refused() {
+    let error = parse(&"- a\n".repeat(1 << 20), "many.yaml", &Site::default()).unwrap_err();
+    assert_eq!(error.problems()[0].code, "yaml-too-large");
+}
+
+#[test]
+fn a_long_line_of_problems_takes_linear_time() {
+    let keys: String = (0..50_000).map(|n| format!("k{n}: 1\n")).collect();
+    let begin = Instant::now();
+    let error = parse(&keys, "keys.yaml", &Site::default()).unwrap_err();
+    assert!(error.problems().len() > 50_000);
+    assert!(
+        begin.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn what_is_not_text_names_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("binary.yaml");
+    std::fs::write(&path, b"hosts:\n  - name: \xff\n").unwrap();
+    let error = load(&path, &Site::default()).unwrap_err();
+    assert_eq!(error.problems()[0].message, "line 2 is not UTF-8 text");
+}
+
+#[test]
+fn a_file_that_is_not_there_says_so() {
+    let error = load(Path::new("/nowhere/cluster.yaml"), &Site::default()).unwrap_err();
+    assert!(matches!(error, Error::Read { .. }));
+    assert_eq!(error.to_string(), "read /nowhere/cluster.yaml");
+    let error = load(Path::new("/"), &Site::default()).unwrap_err();
+    assert!(matches!(error, Error::Read { .. }));
+}
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_are_no_problem() {
+    let path = crate::repository().join("examples/multi-master.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let expected = parse(&text, "unix", &Site::default()).unwrap();
+    let windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    assert_eq!(
+        parse(&windows, "windows", &Site::default())
+            .unwrap()
+            .cluster,
+        expected.cluster
+    );
+    let broken = windows.replace("mode: nat", "mode: net");
+    let error = parse(&broken, "windows", &Site::default()).unwrap_err();
+    let problem = &error.problems()[0];
+    assert_eq!(
+        (problem.line, problem.column, &broken[problem.span.clone()]),
+        (9, 11, "net")
+    );
+}
