@@ -1,1 +1,198 @@
-//! Machines to [`Facts`](kubitect_config::Facts): waits for them and asks them.
+//! Machines to [`Facts`]: fixed addresses as they are configured, the others as they are leased.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use kubitect_config::cluster::Node;
+use kubitect_config::{Cluster, Facts, NodeFacts};
+
+use crate::error::told;
+use crate::hypervisor::Hosts;
+use crate::observe::PowerState;
+use crate::ssh::Keys;
+use crate::ssh::wait::side_by_side;
+use crate::{Error, Event, Outcome, machine};
+
+/// How long a machine may take until it has asked for a lease. Several may boot, emulated, on one processor.
+const LEASE_WAIT: Duration = Duration::from_secs(15 * 60);
+/// How often libvirt is asked.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Waits until each machine has an address, and tells what is known of all.
+///
+/// Must run on a Tokio runtime. Reads only: [`machine::reserve`] makes the leases permanent.
+pub async fn gather(
+    cluster: &Cluster,
+    hosts: &Hosts,
+    keys: &Keys,
+    cancelled: &AtomicBool,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+) -> Result<Facts, Error> {
+    gather_within(cluster, hosts, keys, LEASE_WAIT, cancelled, on_event).await
+}
+
+/// As [`gather`], waiting no longer than this for a machine's lease.
+pub async fn gather_within(
+    cluster: &Cluster,
+    hosts: &Hosts,
+    keys: &Keys,
+    within: Duration,
+    cancelled: &AtomicBool,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+) -> Result<Facts, Error> {
+    let waits = cluster.nodes.iter().map(|node| async move {
+        (
+            node,
+            address(cluster, hosts, node, within, cancelled, on_event).await,
+        )
+    });
+    let mut nodes = Vec::new();
+    let mut errors = Vec::new();
+    for (node, result) in side_by_side(waits).await {
+        match result {
+            Ok(ip) => {
+                let host_key =
+                    keys.host_key_line(&node.name)
+                        .ok_or_else(|| Error::MissingInput {
+                            missing: format!("there is no host key for {}", node.name),
+                        })?;
+                nodes.push(facts(node, ip, host_key));
+            }
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(error) => errors.push(error),
+        }
+    }
+    match errors.len() {
+        0 => Ok(Facts {
+            user: cluster.guest.user.clone(),
+            private_key: keys.private_key_path().to_owned(),
+            known_hosts: keys.known_hosts_path(),
+            nodes,
+        }),
+        1 => Err(errors.remove(0)),
+        _ => Err(Error::Machines(errors)),
+    }
+}
+
+/// What is known of the machines without waiting and without keys (whose fields are empty): enough to describe the
+/// balancers. Nothing unless the address of every machine is known. Reads libvirt only.
+pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
+    let mut nodes = Vec::new();
+    for node in &cluster.nodes {
+        let Some(ip) = kept(cluster, hosts, node)? else {
+            return Ok(None);
+        };
+        nodes.push(facts(node, ip, String::new()));
+    }
+    Ok(Some(Facts {
+        user: cluster.guest.user.clone(),
+        private_key: PathBuf::new(),
+        known_hosts: PathBuf::new(),
+        nodes,
+    }))
+}
+
+fn facts(node: &Node, ip: Ipv4Addr, host_key: String) -> NodeFacts {
+    NodeFacts {
+        name: node.name.clone(),
+        role: node.role,
+        id: node.id.clone(),
+        host: node.host.clone(),
+        ip,
+        mac: node.mac,
+        host_key,
+    }
+}
+
+/// The address that a machine has for certain: configured, reserved, or leased to it while it runs.
+fn kept(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr>, Error> {
+    if node.ip.is_some() {
+        return Ok(node.ip);
+    }
+    let name = cluster.network_name();
+    let networks = hosts
+        .get(&node.host)?
+        .networks()
+        .map_err(|failure| failure.on(&node.host))?;
+    let reserved = networks
+        .iter()
+        .filter(|network| network.name == name)
+        .flat_map(|network| &network.reservations)
+        .find(|reservation| reservation.mac == node.mac);
+    if let Some(reservation) = reserved {
+        return Ok(Some(reservation.ip));
+    }
+    match machine::power_state(hosts, node)? {
+        Some(PowerState::Running) => machine::address(hosts, node),
+        _ => Ok(None),
+    }
+}
+
+/// The address of one machine, waited for.
+async fn address(
+    cluster: &Cluster,
+    hosts: &Hosts,
+    node: &Node,
+    within: Duration,
+    cancelled: &AtomicBool,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+) -> Result<Ipv4Addr, Error> {
+    if let Some(ip) = node.ip {
+        return Ok(ip);
+    }
+    let what = format!("wait for an address of {}", node.name);
+    on_event(Event::Started { what: what.clone() });
+    let result = leased(cluster, hosts, node, within, cancelled).await;
+    on_event(match &result {
+        Ok(_) => Event::Finished {
+            what,
+            outcome: Outcome::Done,
+        },
+        Err(error) => Event::Failed {
+            what,
+            error: told(error),
+        },
+    });
+    result
+}
+
+async fn leased(
+    cluster: &Cluster,
+    hosts: &Hosts,
+    node: &Node,
+    within: Duration,
+    cancelled: &AtomicBool,
+) -> Result<Ipv4Addr, Error> {
+    let started = Instant::now();
+    loop {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        // libvirt blocks, and others are waited for in this task.
+        let (cluster_, hosts_, node_) = (cluster.clone(), hosts.clone(), node.clone());
+        let asked = tokio::task::spawn_blocking(move || kept(&cluster_, &hosts_, &node_)).await;
+        let last = match asked {
+            Ok(Ok(Some(ip))) => return Ok(ip),
+            Ok(Ok(None)) => "no lease and no answer of its agent yet".to_owned(),
+            // libvirt may be restarted meanwhile.
+            Ok(Err(error)) => told(&error),
+            Err(error) => error.to_string(),
+        };
+        if started.elapsed() >= within {
+            let console = machine::console_tail(hosts, cluster, node, 20)
+                .unwrap_or_else(|error| vec![told(&error)])
+                .into_iter()
+                .map(|line| format!("console: {line}"));
+            return Err(Error::Timeout {
+                what: format!("an address of {}", node.name),
+                after: within,
+                evidence: std::iter::once(format!("last answer: {last}"))
+                    .chain(console)
+                    .collect(),
+            });
+        }
+        tokio::time::sleep(PAUSE.min(within)).await;
+    }
+}

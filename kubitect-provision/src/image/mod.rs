@@ -12,6 +12,7 @@ mod tests;
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kubitect_config::cluster::Image;
 
@@ -25,7 +26,7 @@ use checksum::{Expected, digest};
 struct Watch<'a> {
     what: &'a str,
     on_event: &'a (dyn Fn(Event) + Send + Sync),
-    cancelled: &'a (dyn Fn() -> bool + Sync),
+    cancelled: &'a AtomicBool,
 }
 
 impl Watch<'_> {
@@ -38,7 +39,7 @@ impl Watch<'_> {
     }
 
     fn check_cancelled(&self) -> Result<(), Error> {
-        if (self.cancelled)() {
+        if self.cancelled.load(Ordering::Relaxed) {
             Err(Error::Cancelled)
         } else {
             Ok(())
@@ -47,12 +48,12 @@ impl Watch<'_> {
 }
 
 /// Brings an image to this machine. A file is used where it lies; what is fetched over http(s) is kept in `share`.
-/// Blocking. `cancelled` is asked several times a second.
+/// Blocking. `cancelled` is looked at several times a second.
 pub fn fetch(
     image: &Image,
     share: &Path,
+    cancelled: &AtomicBool,
     on_event: &(dyn Fn(Event) + Send + Sync),
-    cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<LocalImage, Error> {
     let what = format!("get image {}", shown(&image.source));
     on_event(Event::Started { what: what.clone() });

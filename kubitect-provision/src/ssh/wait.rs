@@ -331,11 +331,14 @@ fn complaints(result: &[u8], status: &[u8]) -> Vec<String> {
     complaints
 }
 
+/// A future, and its output once there is one.
+type Running<F> = (Pin<Box<F>>, Option<<F as Future>::Output>);
+
 /// Runs futures side by side in this task, and gives their outputs in order.
 pub(crate) async fn side_by_side<F: Future>(
     futures: impl IntoIterator<Item = F>,
 ) -> Vec<F::Output> {
-    let mut running: Vec<(Pin<Box<F>>, Option<F::Output>)> = futures
+    let mut running: Vec<Running<F>> = futures
         .into_iter()
         .map(|future| (Box::pin(future), None))
         .collect();

@@ -1,1 +1,0 @@
-//! Checks hosts before anything is created.

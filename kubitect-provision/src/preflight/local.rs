@@ -1,0 +1,182 @@
+//! What can be seen of a host only where it is this machine: folders, the bridge, the firewall.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use kubitect_config::Severity;
+use kubitect_config::value::Label;
+use rustix::fs::{StatVfsMountFlags, statvfs};
+
+use super::Finding;
+
+/// libvirt's own place: it makes the folders that it needs there.
+const LIBVIRTS: &str = "/var/lib/libvirt";
+
+/// What is free in a folder, or in the nearest one above it that is there, in bytes.
+pub(super) fn free(folder: &Path) -> Option<u64> {
+    let there = folder.ancestors().find(|folder| folder.is_dir())?;
+    let fs = statvfs(there).ok()?;
+    Some(fs.f_bavail.saturating_mul(fs.f_frsize))
+}
+
+/// Whether pools can be made in these folders.
+pub(super) fn folders(host: &Label, folders: &[PathBuf]) -> Vec<Finding> {
+    folders
+        .iter()
+        .filter_map(|folder| unfit(host, folder))
+        .collect()
+}
+
+fn unfit(host: &Label, folder: &Path) -> Option<Finding> {
+    let shown = folder.display();
+    let (message, help) = if !folder.is_absolute() {
+        (
+            format!("the pool path {shown} is not absolute"),
+            "write it with a leading /".to_owned(),
+        )
+    } else if !folder.exists() {
+        if folder.starts_with(LIBVIRTS) {
+            return None;
+        }
+        (
+            format!("the pool path {shown} does not exist"),
+            format!("mount what should be there, or make it: mkdir -p {shown}"),
+        )
+    } else if !folder.is_dir() {
+        (
+            format!("the pool path {shown} is not a folder"),
+            "name a folder".to_owned(),
+        )
+    } else if statvfs(folder).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+        (
+            format!("the pool path {shown} is on a file system that can only be read"),
+            "mount it writable, or name another folder".to_owned(),
+        )
+    } else {
+        return None;
+    };
+    Some(Finding {
+        severity: Severity::Error,
+        host: host.clone(),
+        message: format!("{message} (host {host})"),
+        help,
+    })
+}
+
+/// Whether the configured bridge is there.
+pub(super) fn bridge(host: &Label, name: Option<&str>) -> Option<Finding> {
+    let name = name?;
+    let there = |part: &str| Path::new("/sys/class/net").join(name).join(part).exists();
+    if there("bridge") {
+        return None;
+    }
+    let message = if there("") {
+        format!("the network interface {name} is not a bridge (host {host})")
+    } else {
+        format!("there is no bridge {name} (host {host})")
+    };
+    Some(Finding {
+        severity: Severity::Error,
+        host: host.clone(),
+        message,
+        help: "make the bridge first, or correct cluster.network.bridge".to_owned(),
+    })
+}
+
+/// Whether the firewall would keep guests from the outside. Where its rules may not be read, nothing is said.
+pub(super) fn firewall(host: &Label) -> Option<Finding> {
+    let output = Command::new("iptables")
+        .args(["-S", "FORWARD"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    forwarding(host, &String::from_utf8_lossy(&output.stdout))
+}
+
+/// What the rules of the chain FORWARD, as `iptables -S` lists them, mean for guests.
+fn forwarding(host: &Label, rules: &str) -> Option<Finding> {
+    let drops = rules
+        .lines()
+        .any(|rule| matches!(rule.trim(), "-P FORWARD DROP" | "-P FORWARD REJECT"));
+    let libvirts = rules.lines().any(|rule| rule.contains("-j LIBVIRT_FW"));
+    if !drops || libvirts {
+        return None;
+    }
+    let docker = if rules.contains("DOCKER") {
+        " (Docker sets this)"
+    } else {
+        ""
+    };
+    Some(Finding {
+        severity: Severity::Warning,
+        host: host.clone(),
+        message: format!("the firewall drops forwarded packets{docker}: guests may reach nobody (host {host})"),
+        help: "if they do, accept the cluster's network: iptables -I FORWARD -s <cidr> -j ACCEPT, and the same with -d"
+            .to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> Label {
+        "here".parse().unwrap()
+    }
+
+    fn unfit_message(folder: &str) -> String {
+        folders(&host(), &[folder.into()]).remove(0).message
+    }
+
+    #[test]
+    fn folders_that_can_t_hold_a_pool_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(
+            folders(
+                &host(),
+                &[dir.path().to_owned(), "/var/lib/libvirt/not-yet".into()]
+            )
+            .is_empty()
+        );
+        assert_eq!(
+            unfit_message("relative"),
+            "the pool path relative is not absolute (host here)"
+        );
+        assert_eq!(
+            unfit_message("/nonexistent/pool"),
+            "the pool path /nonexistent/pool does not exist (host here)"
+        );
+        assert!(unfit_message(file.to_str().unwrap()).ends_with("is not a folder (host here)"));
+        // The kernel's own file systems can't be written to by anybody.
+        assert!(free(dir.path()).unwrap() > 0);
+        assert_eq!(free(&dir.path().join("a/b")), free(dir.path()));
+    }
+
+    #[test]
+    fn a_bridge_that_is_none_is_named() {
+        assert!(bridge(&host(), None).is_none());
+        let message = |name| bridge(&host(), Some(name)).unwrap().message;
+        assert_eq!(
+            message("no-such-br0"),
+            "there is no bridge no-such-br0 (host here)"
+        );
+        assert_eq!(
+            message("lo"),
+            "the network interface lo is not a bridge (host here)"
+        );
+    }
+
+    #[test]
+    fn a_firewall_that_drops_is_a_warning_unless_libvirt_is_in_it() {
+        let docker = "-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n";
+        let finding = forwarding(&host(), docker).unwrap();
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.message.contains("Docker"), "{}", finding.message);
+        assert!(forwarding(&host(), &format!("{docker}-A FORWARD -j LIBVIRT_FWI\n")).is_none());
+        assert!(forwarding(&host(), "-P FORWARD ACCEPT\n").is_none());
+        assert!(forwarding(&host(), "").is_none());
+    }
+}

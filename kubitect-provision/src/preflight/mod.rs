@@ -1,0 +1,224 @@
+//! Checks hosts against a plan before anything is created.
+//!
+//! What decides is pure (`capacity`, `local::forwarding`); the rest looks and changes nothing. What only may go wrong
+//! is a warning: guests rarely use all that they are given.
+
+mod capacity;
+mod local;
+mod probe;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use kubitect_config::cluster::{Connection, Host, NetworkMode, Role, VirtType};
+use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Severity};
+
+use crate::Error;
+use crate::change::Step;
+use crate::hypervisor::Hosts;
+use crate::observe::PoolState;
+use crate::plan::Plan;
+use crate::resource::Domain;
+
+/// Something that a person should know before machines are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it stands in the way.
+    pub severity: Severity,
+    /// The host that it concerns.
+    pub host: Label,
+    /// What was found.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+/// What the plan asks of a host, and what the host has.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Demand {
+    /// The machines that will be started: name, memory in MiB, virtual processors.
+    pub machines: Vec<(String, u64, u32)>,
+    /// The disks that will be made in each folder, by their full sizes in bytes, and what is free there if it is known.
+    pub folders: BTreeMap<PathBuf, (Vec<u64>, Option<u64>)>,
+    /// Processors of the host.
+    pub cpus: u32,
+    /// Memory of the host, in MiB.
+    pub memory_mib: u64,
+    /// Memory that nobody uses, in MiB, where it is known.
+    pub memory_free_mib: Option<u64>,
+}
+
+/// Looks at all hosts that the plan concerns, and tells all that it found, errors first.
+pub fn check(cluster: &Cluster, hosts: &Hosts, plan: &Plan) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    for host in cluster.used_hosts() {
+        let steps: Vec<&Step> = plan
+            .changes
+            .iter()
+            .filter(|change| change.host == host.name)
+            .map(|change| &change.step)
+            .collect();
+        if !steps.is_empty() {
+            findings.extend(check_host(cluster, host, hosts, &steps)?);
+        }
+    }
+    findings.extend(probe::taken(cluster, plan));
+    findings.sort_by_key(|finding| finding.severity);
+    Ok(findings)
+}
+
+fn check_host(
+    cluster: &Cluster,
+    host: &Host,
+    hosts: &Hosts,
+    steps: &[&Step],
+) -> Result<Vec<Finding>, Error> {
+    let hypervisor = hosts.get(&host.name)?;
+    let on_host = |failure: crate::hypervisor::Failure| failure.on(&host.name);
+    let capability = hypervisor.capability().map_err(on_host)?;
+    let pools = hypervisor.pools().map_err(on_host)?;
+    let domains = hypervisor.domains().map_err(on_host)?;
+
+    let mut machines = Vec::new();
+    for step in steps {
+        match step {
+            Step::CreateDomain(Domain {
+                name,
+                memory_mib,
+                vcpus,
+                ..
+            }) => machines.push((name.to_string(), *memory_mib, *vcpus)),
+            Step::StartDomain(name) => machines.extend(
+                domains
+                    .iter()
+                    .filter(|domain| domain.name == name.as_str())
+                    .map(|domain| (domain.name.clone(), domain.memory_mib, domain.vcpus)),
+            ),
+            _ => {}
+        }
+    }
+    let mut findings = Vec::new();
+    if is_local(host) {
+        findings.extend(local::folders(&host.name, &folders(cluster, host, &pools)));
+        match cluster.network.mode {
+            NetworkMode::Bridge => {
+                findings.extend(local::bridge(&host.name, cluster.network.bridge.as_deref()))
+            }
+            NetworkMode::Nat | NetworkMode::Route => findings.extend(local::firewall(&host.name)),
+        }
+    }
+    let emulated = !capability.virt.iter().any(|virt| virt == "kvm");
+    if !machines.is_empty() && emulated && host.virt_type != VirtType::Qemu {
+        findings.push(no_kvm(host));
+    }
+    findings.extend(capacity::findings(
+        &host.name,
+        &Demand {
+            machines,
+            folders: disks(cluster, host, steps, &pools),
+            cpus: capability.cpus,
+            memory_mib: capability.memory_mib,
+            memory_free_mib: capability.memory_free_mib,
+        },
+    ));
+    Ok(findings)
+}
+
+fn no_kvm(host: &Host) -> Finding {
+    let (severity, message) = match host.virt_type {
+        VirtType::Kvm => (
+            Severity::Error,
+            "its libvirt offers no KVM, which virtType asks for",
+        ),
+        VirtType::Auto | VirtType::Qemu => (
+            Severity::Warning,
+            "its libvirt offers no KVM, so machines are emulated: slow",
+        ),
+    };
+    Finding {
+        severity,
+        host: host.name.clone(),
+        message: message.to_owned(),
+        help: "enable virtualisation in the firmware and load kvm_intel or kvm_amd, or say virtType: qemu".to_owned(),
+    }
+}
+
+/// Whether the host's files are this machine's.
+fn is_local(host: &Host) -> bool {
+    match &host.connection {
+        Connection::Local => true,
+        Connection::Remote { .. } => false,
+        Connection::Uri(uri) => uri.starts_with("qemu:///"),
+    }
+}
+
+/// The folders that pools will be made in, but those whose pools are there and started.
+fn folders(cluster: &Cluster, host: &Host, pools: &[PoolState]) -> Vec<PathBuf> {
+    let active = |name: &str| pools.iter().any(|pool| pool.name == name && pool.active);
+    let mut folders = Vec::new();
+    if !active(&cluster.main_pool_name()) {
+        folders.push(host.main_pool_path.clone());
+    }
+    for pool in &host.data_pools {
+        let used = cluster
+            .nodes
+            .iter()
+            .filter(|node| node.host == host.name)
+            .flat_map(|node| &node.data_disks)
+            .any(|disk| disk.pool == kubitect_config::cluster::DiskPool::Data(pool.name.clone()));
+        if used && !active(&cluster.data_pool_name(&pool.name)) {
+            folders.push(pool.path.clone());
+        }
+    }
+    folders
+}
+
+/// The disks that will be made, by the configured folder, with what is free there.
+fn disks(
+    cluster: &Cluster,
+    host: &Host,
+    steps: &[&Step],
+    pools: &[PoolState],
+) -> BTreeMap<PathBuf, (Vec<u64>, Option<u64>)> {
+    let folder_of = |pool: &str| {
+        host.data_pools
+            .iter()
+            .find(|data| cluster.data_pool_name(&data.name) == pool)
+            .map_or(&host.main_pool_path, |data| &data.path)
+    };
+    let mut folders: BTreeMap<PathBuf, (Vec<u64>, Option<u64>)> = BTreeMap::new();
+    for step in steps {
+        let Step::CreateVolume { volume, .. } = step else {
+            continue;
+        };
+        let folder = folder_of(&volume.pool);
+        let entry = folders.entry(folder.clone()).or_insert_with(|| {
+            let there = pools
+                .iter()
+                .find(|pool| pool.name == volume.pool && pool.active);
+            let free = match there {
+                Some(pool) => Some(pool.available),
+                None if is_local(host) => local::free(folder),
+                None => None,
+            };
+            (Vec::new(), free)
+        });
+        entry.0.push(volume.capacity);
+    }
+    folders
+}
+
+/// Whether the plan makes every balancer, so that none of ours answers for the shared address yet.
+fn makes_all_balancers(cluster: &Cluster, plan: &Plan) -> bool {
+    cluster
+        .role(Role::LoadBalancer)
+        .all(|node| makes(plan, &node.name))
+}
+
+/// Whether the plan makes this machine.
+fn makes(plan: &Plan, node: &Label) -> bool {
+    plan.changes
+        .iter()
+        .any(|change| matches!(&change.step, Step::CreateDomain(domain) if domain.name == *node))
+}

@@ -1,0 +1,91 @@
+//! Whether somebody else answers already at an address that the cluster is going to use.
+//!
+//! Asked only on an existing bridge, where others live: on a network of libvirt's own, which is made for the cluster,
+//! nobody can, and the question would leave by the default route.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use kubitect_config::cluster::{API_PORT, NetworkMode};
+use kubitect_config::{Cluster, Severity};
+
+use super::{Finding, makes, makes_all_balancers};
+use crate::plan::Plan;
+
+/// How long an answer from the same network may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The addresses of machines that the plan makes, and the shared one, at which somebody answers.
+pub(super) fn taken(cluster: &Cluster, plan: &Plan) -> Vec<Finding> {
+    if cluster.network.mode != NetworkMode::Bridge {
+        return Vec::new();
+    }
+    let mut asked: Vec<(String, Ipv4Addr)> = cluster
+        .nodes
+        .iter()
+        .filter(|node| makes(plan, &node.name))
+        .filter_map(|node| Some((node.name.to_string(), node.ip?)))
+        .collect();
+    if let Some(vip) = cluster
+        .balancing
+        .vip
+        .filter(|_| makes_all_balancers(cluster, plan))
+    {
+        asked.push(("the load balancers' shared address".to_owned(), vip));
+    }
+    let Some(host) = cluster.used_hosts().next() else {
+        return Vec::new();
+    };
+    let taken = answering(asked, &[22, API_PORT]);
+    taken
+        .into_iter()
+        .map(|(who, ip)| Finding {
+            severity: Severity::Error,
+            host: host.name.clone(),
+            message: format!("somebody answers at {ip} already, which is for {who}"),
+            help: "choose another address, or stop the machine that has it".to_owned(),
+        })
+        .collect()
+}
+
+/// Those addresses at which somebody answers on any of the ports, asked side by side.
+fn answering(addresses: Vec<(String, Ipv4Addr)>, ports: &[u16]) -> Vec<(String, Ipv4Addr)> {
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = addresses
+            .into_iter()
+            .map(|(who, ip)| {
+                let any = scope.spawn(move || ports.iter().any(|port| answers((ip, *port).into())));
+                (who, ip, any)
+            })
+            .collect();
+        asked
+            .into_iter()
+            .filter_map(|(who, ip, any)| any.join().unwrap_or(false).then_some((who, ip)))
+            .collect()
+    })
+}
+
+/// A refusal is an answer too.
+fn answers(address: SocketAddr) -> bool {
+    match TcpStream::connect_timeout(&address, PATIENCE) {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::ConnectionRefused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_listener_and_a_refusal_are_answers() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let who = || vec![("vip".to_owned(), Ipv4Addr::LOCALHOST)];
+        assert_eq!(answering(who(), &[address.port()]), who());
+        drop(listener);
+        assert!(answers(address));
+    }
+}
