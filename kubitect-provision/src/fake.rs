@@ -12,7 +12,7 @@ use crate::hypervisor::{Failure, Hypervisor};
 use crate::observe::{
     Capability, DomainState, HostState, NetworkState, PoolState, PowerState, VolumeState,
 };
-use crate::resource::{Domain, Network, Pool, Reservation, Volume};
+use crate::resource::{Domain, Format, Network, Pool, Reservation, Volume};
 
 /// When a verb fails, seen from its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -397,9 +397,14 @@ impl Hypervisor for FakeHost {
     fn create_volume(&self, volume: &Volume) -> Result<(), Failure> {
         let half = |state: &mut State| {
             if let Ok(folder) = state.folder(&volume.pool) {
+                // A raw file has no header that could be missing.
+                let capacity = match volume.format {
+                    Format::Raw => volume.capacity,
+                    Format::Qcow2 => 0,
+                };
                 folder.entry(volume.name.clone()).or_insert_with(|| File {
                     format: "raw".to_owned(),
-                    capacity: 0,
+                    capacity,
                     allocation: 0,
                     backing: None,
                     bytes: Vec::new(),
@@ -426,7 +431,10 @@ impl Hypervisor for FakeHost {
             let file = File {
                 format: volume.format.as_str().to_owned(),
                 capacity: volume.capacity,
-                allocation: 200 << 10,
+                allocation: match volume.format {
+                    Format::Raw => 0,
+                    Format::Qcow2 => 200 << 10,
+                },
                 backing: volume.backing.as_ref().map(|backing| backing.path.clone()),
                 bytes: Vec::new(),
             };

@@ -123,7 +123,10 @@ fn help(connection: &Connection, message: &str) -> &'static str {
             Connection::Remote { .. } => {
                 "libvirt or SSH does not answer there; install libvirt-daemon-system on it and start libvirtd, and check address and port"
             }
-            _ => {
+            Connection::Uri(_) => {
+                "no libvirt answers at this URI; check connection.uri, and that libvirtd is installed and runs there"
+            }
+            Connection::Local => {
                 "libvirt does not run; install libvirt-daemon-system and qemu-system-x86 and start it (`sudo systemctl start libvirtd`)"
             }
         }

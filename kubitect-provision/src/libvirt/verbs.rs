@@ -83,10 +83,7 @@ impl Libvirt {
 }
 
 fn network_state(network: &VirtNetwork) -> Result<(String, bool), VirtError> {
-    Ok((
-        network.xml_desc(sys::VIR_NETWORK_XML_INACTIVE)?,
-        network.is_active()?,
-    ))
+    Ok((network.xml_desc(0)?, network.is_active()?))
 }
 
 fn pool_state(pool: &StoragePool) -> Result<(String, bool, Vec<String>), VirtError> {
@@ -419,10 +416,17 @@ impl Hypervisor for Libvirt {
             if domain.is_active()? {
                 domain.destroy()?;
             }
-            let kept = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-                | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-                | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
-            found(domain.undefine_flags(kept)).map(drop)
+            let kept =
+                sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+            let all = kept | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+            let undefined = match domain.undefine_flags(all) {
+                // Drivers without checkpoints do not know the flag.
+                Err(error) if error.code().is(ErrorNumber::InvalidArg) => {
+                    domain.undefine_flags(kept)
+                }
+                other => other,
+            };
+            found(undefined).map(drop)
         };
         remove().map_err(failed(format!("remove domain {name}")))
     }

@@ -1,0 +1,166 @@
+//! The whole road on the test driver: observe, plan, apply, plan again, destroy.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use kubitect_config::cluster::Connection;
+use kubitect_config::value::{Label, Mac};
+use kubitect_provision::hypervisor::{Failure, Hypervisor};
+use kubitect_provision::libvirt::Libvirt;
+use kubitect_provision::observe::{
+    Capability, DomainState, NetworkState, PoolState, PowerState, observe,
+};
+use kubitect_provision::resource::{Domain, Format, Network, Pool, Reservation, Volume};
+use kubitect_provision::{Hosts, Inputs, LocalImage, apply, plan, plan_destroy};
+
+/// The test driver, which refuses uploads and tells no leases; all else is the real binding.
+struct TestDriver {
+    libvirt: Libvirt,
+}
+
+macro_rules! hand_on {
+    ($($verb:ident($($name:ident: $kind:ty),*) -> $result:ty;)+) => {$(
+        fn $verb(&self, $($name: $kind),*) -> Result<$result, Failure> {
+            self.libvirt.$verb($($name),*)
+        }
+    )+};
+}
+
+impl Hypervisor for TestDriver {
+    hand_on! {
+        capability() -> Capability;
+        networks() -> Vec<NetworkState>;
+        pools() -> Vec<PoolState>;
+        domains() -> Vec<DomainState>;
+        define_network(network: &Network) -> ();
+        start_network(name: &str) -> ();
+        reserve(network: &str, reservation: &Reservation) -> ();
+        remove_network(name: &str) -> ();
+        ensure_pool(pool: &Pool) -> ();
+        refresh_pool(name: &str) -> ();
+        remove_pool(name: &str) -> ();
+        create_volume(volume: &Volume) -> ();
+        download(pool: &str, volume: &str, offset: u64, to: &mut dyn Write) -> ();
+        remove_volume(pool: &str, volume: &str) -> ();
+        define_domain(domain: &Domain) -> ();
+        note_domain(name: &Label, note: &str) -> ();
+        start_domain(name: &Label) -> ();
+        shut_down_domain(name: &Label) -> ();
+        power_off_domain(name: &Label) -> ();
+        remove_domain(name: &Label) -> ();
+        addresses(name: &Label) -> Vec<(Mac, Ipv4Addr)>;
+    }
+
+    fn upload(&self, _: &str, _: &str, content: &mut dyn Read, length: u64) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes.len() as u64, length);
+        Ok(())
+    }
+}
+
+/// A private libvirt with nothing in it.
+fn hosts() -> (tempfile::TempDir, Hosts) {
+    let folder = tempfile::tempdir().unwrap();
+    let node = folder.path().join("node.xml");
+    std::fs::write(&node, "<node/>").unwrap();
+    let name: Label = "box".parse().unwrap();
+    let uri = format!("test://{}", node.display());
+    let libvirt = Libvirt::connect(&name, &Connection::Uri(uri)).unwrap();
+    let driver: Arc<dyn Hypervisor> = Arc::new(TestDriver { libvirt });
+    (
+        folder,
+        Hosts::from_hypervisors(BTreeMap::from([(name, driver)])),
+    )
+}
+
+fn image() -> (tempfile::NamedTempFile, LocalImage) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let image = LocalImage {
+        path: file.path().to_owned(),
+        // Of nothing.
+        sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into(),
+        virtual_size: 1 << 30,
+        format: Format::Qcow2,
+    };
+    (file, image)
+}
+
+#[test]
+fn from_nothing_to_machines_and_back() {
+    let cluster = super::cluster(super::DEMO);
+    let (_folder, hosts) = hosts();
+    let (_file, image) = image();
+    let before = observe(&cluster.name, &hosts).unwrap();
+    let never = AtomicBool::new(false);
+
+    let first = plan(&cluster, &hosts).unwrap();
+    let inputs = Inputs {
+        seeds: first
+            .needs_seeds()
+            .map(|node| (node.clone(), vec![0; 512]))
+            .collect(),
+        image: Some(image),
+        journal: None,
+    };
+    apply(&first, &hosts, &inputs, &never, &|_| {}).unwrap();
+
+    let next = plan(&cluster, &hosts).unwrap();
+    assert!(next.is_empty(), "{next}");
+    for node in &cluster.nodes {
+        let power = hosts.power_state(&node.host, &node.name).unwrap();
+        assert_eq!(power, Some(PowerState::Running), "{}", node.name);
+    }
+
+    // A note is kept beside the mark, not instead of it.
+    let node = &cluster.nodes[0];
+    kubitect_provision::machine::note(&hosts, node, "ready & <well>").unwrap();
+    let notes = kubitect_provision::machine::notes(&cluster, &hosts).unwrap();
+    assert_eq!(notes[&node.name].as_deref(), Some("ready & <well>"));
+    assert!(plan(&cluster, &hosts).unwrap().is_empty());
+
+    // A machine that was cut off is started, and nothing else.
+    kubitect_provision::machine::power_off(&hosts, node).unwrap();
+    let start = plan(&cluster, &hosts).unwrap();
+    assert_eq!(start.changes.len(), 1, "{start}");
+    apply(&start, &hosts, &Inputs::default(), &never, &|_| {}).unwrap();
+    assert!(plan(&cluster, &hosts).unwrap().is_empty());
+
+    let last = plan_destroy(&cluster.name, &hosts).unwrap();
+    apply(&last, &hosts, &Inputs::default(), &never, &|_| {}).unwrap();
+    assert_eq!(observe(&cluster.name, &hosts).unwrap(), before);
+    assert!(plan_destroy(&cluster.name, &hosts).unwrap().is_empty());
+}
+
+#[test]
+fn a_reservation_is_added_once_and_moved() {
+    let cluster = super::cluster(super::DEMO);
+    let (_folder, hosts) = hosts();
+    let host = &cluster.hosts[0].name;
+    let hypervisor = hosts.get(host).unwrap();
+    let capabilities = BTreeMap::from([(host.clone(), hypervisor.capability().unwrap())]);
+    let desired = kubitect_provision::desired::desired(&cluster, &capabilities);
+    let network = desired.hosts[host].network.clone().unwrap();
+    hypervisor.define_network(&network).unwrap();
+    hypervisor.start_network(&network.name).unwrap();
+    let node = cluster.nodes.last().unwrap();
+    for ip in ["10.77.0.50", "10.77.0.50", "10.77.0.51"] {
+        let reservation = Reservation {
+            mac: node.mac,
+            ip: ip.parse().unwrap(),
+            name: node.name.clone(),
+        };
+        hypervisor.reserve(&network.name, &reservation).unwrap();
+        let there = hypervisor.networks().unwrap().remove(0);
+        let kept: Vec<_> = there
+            .reservations
+            .iter()
+            .filter(|r| r.mac == node.mac)
+            .collect();
+        assert_eq!(kept, [&reservation]);
+        assert_eq!(there.reservations.len(), network.reservations.len() + 1);
+    }
+}

@@ -1,0 +1,95 @@
+//! What destroying a cluster leaves: all that was there before, and all that is somebody else's.
+
+use kubitect_provision::observe::HostState;
+
+use crate::world::{DEMO, TINY, World};
+
+#[test]
+fn destroy_leaves_what_was_there_before() {
+    let world = World::new(DEMO, &HostState::default());
+    let before = world.inventory();
+    world.apply().unwrap();
+    assert_ne!(world.inventory(), before);
+    world.destroy().unwrap();
+    assert_eq!(world.inventory(), before);
+}
+
+#[test]
+fn a_stopped_pool_is_emptied_too() {
+    let world = World::new(DEMO, &HostState::default());
+    let before = world.inventory();
+    world.apply().unwrap();
+    world.fake().stop("demo-main-resource-pool");
+    world.fake().stop("kubitect-base-images");
+    world.destroy().unwrap();
+    assert_eq!(world.inventory(), before);
+}
+
+#[test]
+fn consoles_logs_go_with_the_pool() {
+    let world = World::new(DEMO, &HostState::default());
+    let before = world.inventory();
+    world.apply().unwrap();
+    for name in ["demo-master-1-console.log", "demo-master-1-console.log.0"] {
+        world
+            .fake()
+            .put_file("/pools/demo-main-resource-pool", name, b"boot");
+    }
+    let node = &world.cluster.nodes[1];
+    let tail = kubitect_provision::machine::console_tail(&world.hosts(), &world.cluster, node, 5);
+    assert_eq!(tail.unwrap(), ["boot"]);
+    world.destroy().unwrap();
+    assert_eq!(world.inventory(), before);
+}
+
+#[test]
+fn a_folder_with_something_else_in_it_stays() {
+    let world = World::new(DEMO, &HostState::default());
+    world.apply().unwrap();
+    world.fake().put_file(
+        "/pools/demo-main-resource-pool",
+        "thesis.tex",
+        b"years of work",
+    );
+    world.destroy().unwrap();
+    let left = world.inventory();
+    assert!(left.contains("thesis.tex"), "{left}");
+    assert!(!left.contains("demo-master-1"), "{left}");
+}
+
+#[test]
+fn images_stay_as_long_as_another_cluster_lies_over_them() {
+    for stop_pool in [false, true] {
+        let demo = World::new(DEMO, &HostState::default());
+        let before = demo.inventory();
+        let tiny = demo.with(TINY);
+        demo.apply().unwrap();
+        tiny.apply().unwrap();
+        let pair = demo.inventory();
+        if stop_pool {
+            demo.fake().stop("demo-fast-main-resource-pool");
+        }
+        demo.destroy().unwrap();
+        assert!(
+            demo.inventory().contains("ubuntu22-"),
+            "the image is still needed"
+        );
+        if stop_pool {
+            tiny.apply().unwrap();
+        }
+        assert!(tiny.plan().unwrap().is_empty());
+        demo.apply().unwrap();
+        assert_eq!(sorted(&demo.inventory()), sorted(&pair));
+        tiny.destroy().unwrap();
+        assert!(demo.plan().unwrap().is_empty());
+        demo.destroy().unwrap();
+        assert_eq!(demo.inventory(), before);
+    }
+}
+
+/// The lines of a text, so that the order in which things were made does not matter.
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}

@@ -1,0 +1,238 @@
+//! Plans as a person reads them, and what they refuse.
+
+use kubitect_provision::observe::{HostState, NetworkState, PoolState};
+use kubitect_provision::{Error, plan_destroy};
+
+use crate::world::{DEMO, TINY, World};
+
+fn network(name: &str, cidr: &str) -> NetworkState {
+    NetworkState {
+        name: name.into(),
+        active: true,
+        mark: None,
+        bridge: Some("virbr0".into()),
+        cidr: Some(cidr.parse().unwrap()),
+        reservations: Vec::new(),
+    }
+}
+
+fn pool(name: &str, path: &str) -> PoolState {
+    PoolState {
+        name: name.into(),
+        is_folder: true,
+        path: Some(path.into()),
+        active: true,
+        available: 1 << 40,
+        volumes: Vec::new(),
+    }
+}
+
+#[test]
+fn a_new_cluster() {
+    let world = World::new(DEMO, &HostState::default());
+    insta::assert_snapshot!(world.plan().unwrap());
+}
+
+#[test]
+fn a_finished_cluster_has_nothing_to_do() {
+    let world = World::new(DEMO, &HostState::default());
+    world.apply().unwrap();
+    let plan = world.plan().unwrap();
+    assert!(plan.is_empty(), "{plan}");
+    assert_eq!(plan.to_string(), "demo: nothing to do\n");
+}
+
+#[test]
+fn a_destroyed_cluster() {
+    let world = World::new(DEMO, &HostState::default());
+    world.apply().unwrap();
+    let plan = plan_destroy(&world.cluster.name, &world.hosts()).unwrap();
+    insta::assert_snapshot!(plan);
+}
+
+#[test]
+fn json_has_the_promised_shape() {
+    let world = World::new(TINY, &HostState::default());
+    let json = serde_json::to_value(world.plan().unwrap()).unwrap();
+    assert_eq!(json["cluster"], "demo-fast");
+    for change in json["changes"].as_array().unwrap() {
+        let mut keys: Vec<_> = change.as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        assert_eq!(
+            keys,
+            ["action", "details", "disruption", "host", "kind", "name"]
+        );
+        assert_eq!(change["disruption"], "none");
+    }
+}
+
+#[test]
+fn what_was_stopped_is_started() {
+    let world = World::new(DEMO, &HostState::default());
+    world.apply().unwrap();
+    let before = world.inventory();
+    for name in ["demo-master-2", "demo-network", "demo-main-resource-pool"] {
+        world.fake().stop(name);
+    }
+    insta::assert_snapshot!(world.plan().unwrap());
+    world.apply().unwrap();
+    assert_eq!(world.inventory(), before);
+}
+
+#[test]
+fn a_changed_machine_is_refused_by_name() {
+    let world = World::new(DEMO, &HostState::default());
+    world.apply().unwrap();
+    let before = world.inventory();
+    let changed = world.with(&DEMO.replace(
+        "        - id: 1\n          ip: 192.168.113.20\n",
+        "        - id: 1\n          ip: 192.168.113.20\n          cpu: 3\n          ram: 7\n          mainDiskSize: 99\n",
+    ));
+    let plan = changed.plan().unwrap();
+    insta::assert_snapshot!(plan);
+    assert!(matches!(
+        changed.carry_out(&plan),
+        Err(Error::Refused { .. })
+    ));
+    let fewer = world.with(&DEMO.replace("        - id: 2\nkubernetes", "kubernetes"));
+    let error = fewer.apply().unwrap_err().to_string();
+    assert!(error.contains("demo-worker-2"), "{error}");
+    assert_eq!(world.inventory(), before);
+}
+
+#[test]
+fn foreign_things_with_our_names_are_errors_that_name_them() {
+    let taken = HostState {
+        networks: vec![network("demo-network", "10.0.0.0/24")],
+        ..HostState::default()
+    };
+    let elsewhere = HostState {
+        pools: vec![pool("demo-main-resource-pool", "/somewhere/else")],
+        ..HostState::default()
+    };
+    let folder = HostState {
+        pools: vec![pool("music", "/pools/demo-main-resource-pool")],
+        ..HostState::default()
+    };
+    for (there, name) in [
+        (taken, "network demo-network"),
+        (elsewhere, "pool demo-main-resource-pool"),
+        (folder, "pool music"),
+    ] {
+        let world = World::new(DEMO, &there);
+        let before = world.inventory();
+        let error = world.apply().unwrap_err();
+        assert!(matches!(error, Error::Foreign { .. }), "{error}");
+        assert!(error.to_string().contains(name), "{error}");
+        // Nor does destroying touch it, but for a pool that is ours by name and place.
+        world.destroy().unwrap();
+        assert_eq!(world.inventory(), before);
+    }
+}
+
+#[test]
+fn an_address_range_that_clashes_is_an_error() {
+    let mut there = HostState {
+        networks: vec![network("default", "192.168.0.0/16")],
+        ..HostState::default()
+    };
+    let error = World::new(DEMO, &there).plan().unwrap_err().to_string();
+    assert!(
+        error.contains("libvirt's network default (192.168.0.0/16)"),
+        "{error}"
+    );
+    there.networks.clear();
+    there.capability.routes = vec![("192.168.113.0/24".parse().unwrap(), "eth1".into())];
+    let error = World::new(DEMO, &there).plan().unwrap_err().to_string();
+    assert!(
+        error.contains("route to 192.168.113.0/24 by eth1"),
+        "{error}"
+    );
+    // A wider route gives way.
+    there.capability.routes = vec![("192.168.0.0/16".parse().unwrap(), "tun0".into())];
+    World::new(DEMO, &there).plan().unwrap();
+}
+
+#[test]
+fn what_was_not_brought_is_missed_before_anything_is_touched() {
+    let world = World::new(DEMO, &HostState::default());
+    let before = world.inventory();
+    let plan = world.plan().unwrap();
+    let nothing = kubitect_provision::Inputs::default();
+    let never = std::sync::atomic::AtomicBool::new(false);
+    let result = kubitect_provision::apply(&plan, &world.hosts(), &nothing, &never, &|_| {});
+    assert!(matches!(result, Err(Error::MissingInput { .. })));
+    assert_eq!(world.inventory(), before);
+}
+
+#[test]
+fn an_image_with_another_digest_is_refused_and_removed() {
+    let mut world = World::new(DEMO, &HostState::default());
+    world.image.sha256 = "0".repeat(64);
+    let error = world.apply().unwrap_err();
+    assert!(matches!(error, Error::Checksum { .. }), "{error}");
+    assert!(
+        !world.inventory().contains("0000000000000000"),
+        "no trace of the image"
+    );
+}
+
+#[test]
+fn a_leased_address_stays_reserved() {
+    use kubitect_config::{Facts, NodeFacts};
+    let world = World::new(DEMO, &HostState::default());
+    world.apply().unwrap();
+    let node = world.cluster.nodes.last().unwrap();
+    world.fake().lease(
+        node.name.as_str(),
+        node.mac,
+        "192.168.113.77".parse().unwrap(),
+    );
+    let ip = kubitect_provision::machine::address(&world.hosts(), node)
+        .unwrap()
+        .unwrap();
+    let facts = Facts {
+        user: "k8s".into(),
+        private_key: "/dev/null".into(),
+        known_hosts: "/dev/null".into(),
+        nodes: vec![NodeFacts {
+            name: node.name.clone(),
+            role: node.role,
+            id: node.id.clone(),
+            host: node.host.clone(),
+            ip,
+            mac: node.mac,
+            host_key: String::new(),
+        }],
+    };
+    kubitect_provision::machine::reserve(&world.cluster, &world.hosts(), &facts).unwrap();
+    assert!(world.inventory().contains("192.168.113.77"));
+    let plan = world.plan().unwrap();
+    assert!(plan.is_empty(), "{plan}");
+}
+
+#[test]
+fn cancelling_stops_between_two_changes() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let world = World::new(TINY, &HostState::default());
+    let plan = world.plan().unwrap();
+    let inputs = kubitect_provision::Inputs {
+        seeds: plan
+            .needs_seeds()
+            .map(|node| (node.clone(), vec![1]))
+            .collect(),
+        image: Some(world.image.clone()),
+        journal: None,
+    };
+    let cancelled = AtomicBool::new(false);
+    let result = kubitect_provision::apply(&plan, &world.hosts(), &inputs, &cancelled, &|event| {
+        if matches!(event, kubitect_provision::Event::Finished { .. }) {
+            cancelled.store(true, Ordering::Relaxed);
+        }
+    });
+    assert!(matches!(result, Err(Error::Cancelled)));
+    let rest = world.plan().unwrap();
+    assert_eq!(rest.changes.len(), plan.changes.len() - 1);
+    world.carry_out(&rest).unwrap();
+    assert!(world.plan().unwrap().is_empty());
+}
