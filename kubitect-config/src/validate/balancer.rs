@@ -65,7 +65,7 @@ fn counts(raw: &raw::Nodes, at_nodes: &At, at: &At, report: &mut Report) {
             "there is no master",
             "give `cluster.nodes.master.instances` at least one item, as `- id: 1`",
         );
-    } else if masters % 2 == 0 {
+    } else if masters.is_multiple_of(2) {
         report.error(
             &at_masters,
             "masters-even",

@@ -41,6 +41,10 @@ struct Machine<'a> {
 /// What a role's machines have in common, already checked.
 struct Group<'a> {
     size: Size,
+    /// Where the role's defaults stand.
+    at: At<'a>,
+    /// Whether too small a default of memory has been reported.
+    memory_reported: bool,
     disks: DefaultDisks<'a>,
     labels: &'a Texts,
     taints: Vec<Taint>,
@@ -71,6 +75,8 @@ pub(super) fn nodes(
             ram: balancer.default.ram,
             main_disk_size: balancer.default.main_disk_size,
         },
+        at: At::Root,
+        memory_reported: false,
         disks: DefaultDisks::none(),
         labels: &no_labels,
         taints: Vec::new(),
@@ -150,6 +156,8 @@ fn defaults_of<'a>(raw: &'a raw::NodeDefault, at: &'a At<'a>, report: &mut Repor
             ram: raw.ram,
             main_disk_size: raw.main_disk_size,
         },
+        at: *at,
+        memory_reported: false,
         disks: DefaultDisks::new(&raw.data_disks, at, report),
         labels: &raw.labels,
         taints: label::taints(&raw.taints, &at.key("taints"), report),
@@ -231,6 +239,7 @@ fn id(
             format!("{} is already the id of instances[{first}]", quote(text)),
             "give each instance of a role an id of its own",
         );
+        return None;
     }
     Some(id)
 }
@@ -341,14 +350,25 @@ fn mac(
     Some(mac)
 }
 
-fn ram(machine: &Machine, group: &Group, context: &Context, at: &At, report: &mut Report) -> GiB {
-    let ram = GiB(machine.size.ram.or(group.size.ram).unwrap_or(defaults::RAM));
+/// Memory that Kubespray accepts; too small a default is reported once, where it is written.
+fn ram(
+    machine: &Machine,
+    group: &mut Group,
+    context: &Context,
+    at: &At,
+    report: &mut Report,
+) -> GiB {
+    let ram = machine.size.ram.or(group.size.ram);
+    let ram = GiB(ram.unwrap_or(defaults::RAM));
     let least = match (machine.role, context.memory_mb) {
         (Role::Master, Some([master, _])) => master,
         (Role::Worker, Some([_, worker])) => worker,
         _ => return ram,
     };
-    if ram.mib() < least + MEMORY_OVERHEAD {
+    let own = machine.size.ram.is_some();
+    if ram.mib() < least + MEMORY_OVERHEAD && (own || !group.memory_reported) {
+        group.memory_reported |= !own;
+        let at = if own { *at } else { group.at };
         report.error(
             &at.key("ram"),
             "memory",

@@ -38,7 +38,7 @@ fn rows(root: &Value, object: &Value, prefix: &str, out: &mut String) {
             "| `{path}` | {} | {default} | {description} |",
             kind(root, target)
         )
-        .unwrap();
+        .expect("a String takes all");
         if items["properties"].is_object() {
             rows(root, items, &format!("{path}[]"), out);
         } else if values["properties"].is_object() {
@@ -153,7 +153,8 @@ fn page(text: &str) -> String {
             rows(&root, object, &prefix, &mut table);
         }
         assert!(!table.is_empty(), "no keys in {name}");
-        write!(result, "{before}<!-- keys {name} -->\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n{table}").unwrap();
+        write!(result, "{before}<!-- keys {name} -->\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n{table}")
+        .expect("a String takes all");
         rest = &after[end..];
     }
     result + rest

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{assert_fresh, stem, yaml_files};
 
 fn pretty(schema: &Value) -> String {
-    format!("{}\n", serde_json::to_string_pretty(schema).unwrap())
+    format!("{}\n", serde_json::to_string_pretty(schema).expect("JSON"))
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn structural_faults_fail_the_schema() {
     let mut seen = 0;
     for path in yaml_files("tests/fixtures/invalid") {
         if STRUCTURAL.contains(&stem(&path)) {
-            let value = json(&std::fs::read_to_string(&path).unwrap()).expect(stem(&path));
+            let value = json(&std::fs::read_to_string(&path).unwrap()).expect("YAML");
             assert!(!schema.is_valid(&value), "{} passes", stem(&path));
             seen += 1;
         }
