@@ -1,1 +1,85 @@
-//! cli
+//! The `kubitect` command line: composes the Kubitect crates and speaks to the person.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or invalid configuration,
+//! 3 refused by the person, 4 `plan` has changes, 130 interrupted.
+
+mod adapters;
+mod approve;
+mod args;
+mod commands;
+mod failure;
+mod home;
+mod job;
+mod pipeline;
+mod plan;
+mod report;
+mod services;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use failure::Failure;
+use home::Home;
+
+/// Exit code of `plan` when there is something to do.
+const CHANGES: u8 = 4;
+
+/// Does what the process's arguments say, and tells the process's exit code.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    if cli.debug {
+        tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_ansi(!cli.no_color)
+            .with_max_level(tracing::Level::DEBUG)
+            .init();
+    }
+    report::set_color(!cli.no_color && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()));
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            if let Failure::Invalid(kubitect_config::Error::Invalid { problems, text, .. }) =
+                &failure
+            {
+                report::problems(problems, text);
+            }
+            // Nowhere to tell that stderr is gone.
+            let _ = writeln!(std::io::stderr(), "kubitect: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    if let Command::Completion { shell } = cli.command {
+        clap_complete::generate(
+            shell,
+            &mut Cli::command(),
+            "kubitect",
+            &mut std::io::stdout(),
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    let home = Home::locate(cli.local, cli.home)?;
+    let done = |()| ExitCode::SUCCESS;
+    let good = |good: bool, otherwise: u8| {
+        if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(otherwise)
+        }
+    };
+    match cli.command {
+        Command::Apply(args) => commands::apply(&home, &args).map(done),
+        Command::Plan(args) => commands::plan(&home, &args).map(|nothing| good(nothing, CHANGES)),
+        Command::Validate(args) => commands::validate(&home, &args).map(|valid| good(valid, 2)),
+        Command::Render(args) => commands::render(&home, &args).map(done),
+        Command::Destroy(args) => commands::destroy(&home, &args).map(done),
+        Command::List(what) => commands::list(&home, &what).map(done),
+        Command::Export(what) => commands::export(&home, &what).map(done),
+        Command::Completion { .. } => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,2 +1,7 @@
-//! The kubitect command.
-fn main() {}
+//! The `kubitect` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kubitect_cli::run()
+}

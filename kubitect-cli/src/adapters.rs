@@ -1,0 +1,26 @@
+//! Introduces provision's SSH sessions to the load balancer's roll-out, which knows nothing of SSH.
+
+use std::time::Duration;
+
+use kubitect_lb::{BoxError, Output, Remote};
+use kubitect_provision::ssh::Session;
+
+/// A balancer's machine.
+pub struct Balancer(pub Session);
+
+const DEADLINE: Duration = Duration::from_secs(<Balancer as Remote>::PATIENCE_SECONDS);
+
+impl Remote for Balancer {
+    async fn put(&self, path: &str, bytes: &[u8], mode: u32) -> Result<(), BoxError> {
+        Ok(self.0.put(path, bytes, mode, true, DEADLINE).await?)
+    }
+
+    async fn run(&self, argv: &[&str]) -> Result<Output, BoxError> {
+        let output = self.0.run(argv, DEADLINE).await?;
+        Ok(Output {
+            status: output.status,
+            stdout: output.stdout,
+            stderr: output.stderr,
+        })
+    }
+}

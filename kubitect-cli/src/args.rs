@@ -1,0 +1,165 @@
+//! The command line, as clap types and nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use kubitect_config::value::Label;
+
+/// Kubernetes clusters on libvirt hosts, from one YAML file.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubitect",
+    version,
+    about,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What happens inside, on stderr
+    #[arg(long, global = true)]
+    pub debug: bool,
+    /// No colours (so does the environment variable NO_COLOR)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Keep clusters in ./.kubitect instead of KUBITECT_HOME
+    #[arg(short, long, global = true)]
+    pub local: bool,
+    /// Where clusters are kept
+    #[arg(
+        long,
+        global = true,
+        env = "KUBITECT_HOME",
+        value_name = "DIR",
+        hide = true
+    )]
+    pub home: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the cluster what the file says: show the plan, ask, carry it out
+    Apply(Apply),
+    /// Show what apply would do; exit 0: nothing, 4: changes
+    Plan(Plan),
+    /// Check files and report every problem at once
+    Validate(Validate),
+    /// Write every file that apply would produce, without doing anything
+    Render(Render),
+    /// Remove a cluster's machines, disks, pools and network, and its folder
+    Destroy(Destroy),
+    /// List what there is
+    #[command(subcommand)]
+    List(List),
+    /// Print a file of a cluster, or the schema
+    #[command(subcommand)]
+    Export(Export),
+    /// Print the completion script of a shell
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// The cluster's file; - for stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Refuse changes that this action does not cover
+    #[arg(short, long, value_enum)]
+    pub action: Option<Action>,
+    /// Don't ask
+    #[arg(long)]
+    pub auto_approve: bool,
+}
+
+/// What an apply may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Action {
+    /// Make a new cluster
+    Create,
+    /// Add and remove nodes
+    Scale,
+    /// Take Kubernetes to another release
+    Upgrade,
+}
+
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// The cluster's file; - for stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// For people or for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// The files; - for stdin
+    #[arg(short, long, value_name = "FILE", required = true, num_args = 1..)]
+    pub config: Vec<PathBuf>,
+    /// For people or for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Render {
+    /// The cluster's file; - for stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The folder to write into
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Destroy {
+    /// The cluster's name
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Label,
+    /// Don't ask
+    #[arg(long)]
+    pub auto_approve: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum List {
+    /// The clusters of this machine's user, and those of ./.kubitect
+    Clusters,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// The configuration that was applied last
+    Config(ClusterName),
+    /// The kubeconfig
+    Kubeconfig(ClusterName),
+    /// The JSON Schema of the configuration file
+    Schema {
+        /// That of the site file instead
+        #[arg(long)]
+        site: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ClusterName {
+    /// The cluster's name
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Label,
+}
+
+/// The form of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}

@@ -1,0 +1,44 @@
+//! One command each.
+
+mod apply;
+mod destroy;
+mod export;
+mod list;
+mod plan;
+mod render;
+mod validate;
+
+pub use apply::apply;
+pub use destroy::destroy;
+pub use export::export;
+pub use list::list;
+pub use plan::plan;
+pub use render::render;
+pub use validate::validate;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::path::Path;
+
+use kubitect_config::{Parsed, Site};
+
+use crate::failure::Failure;
+use crate::report;
+
+/// Prints a result on stdout. A reader that has gone (`| head`) is no failure.
+fn print(result: impl Display) -> Result<(), Failure> {
+    match write!(std::io::stdout().lock(), "{result}") {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::because("write to stdout", e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a configuration (`-`: stdin) and shows its warnings on stderr.
+fn load(file: &Path, site: &Site) -> Result<(Parsed, String), Failure> {
+    let (name, text) = kubitect_config::read(file).map_err(Failure::config)?;
+    let parsed = kubitect_config::parse(&text, &name, site).map_err(Failure::config)?;
+    report::problems(&parsed.warnings, &text);
+    Ok((parsed, text))
+}

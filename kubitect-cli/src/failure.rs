@@ -1,0 +1,106 @@
+//! What ends a command early: which exit code, which words.
+
+use std::error::Error;
+use std::fmt;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something went wrong (exit 1). Reads after "failed to".
+    Failed {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+    /// The configuration, or its use, is not valid (exit 2).
+    Invalid(kubitect_config::Error),
+    /// The file asks for what can't be done (exit 2): each line a change and the reason.
+    Refused(Vec<String>),
+    /// The person said no (exit 3).
+    Declined(String),
+    /// Ctrl-C (exit 130).
+    Interrupted,
+}
+
+impl Failure {
+    /// A failure without a cause below it; `what` reads after "failed to".
+    pub fn failed(what: impl Into<String>) -> Self {
+        Self::Failed {
+            what: what.into(),
+            source: None,
+        }
+    }
+
+    /// A failure of `what`, for the reason `source`.
+    pub fn because(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self::Failed {
+            what: what.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// A configuration or site file that can't be used.
+    pub fn config(error: kubitect_config::Error) -> Self {
+        match error {
+            kubitect_config::Error::Invalid { .. } => Self::Invalid(error),
+            // Reading is no fault of what the file says.
+            _ => Self::Failed {
+                what: error.to_string(),
+                source: error.source().map(|e| e.to_string().into()),
+            },
+        }
+    }
+
+    /// A failure to `verb` the file or folder at `path`.
+    pub fn io(verb: &str, path: &Path, source: std::io::Error) -> Self {
+        Self::because(format!("{verb} {}", path.display()), source)
+    }
+
+    /// The exit code that scripts can rely on.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Failed { .. } => 1,
+            Self::Invalid(_) | Self::Refused(_) => 2,
+            Self::Declined(_) => 3,
+            Self::Interrupted => 130,
+        })
+    }
+}
+
+/// The words for a person, with the whole chain of causes; problems of a file are shown by `report::problems`.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { what, source } => {
+                write!(f, "failed to {what}")?;
+                let mut cause = source.as_deref().map(|e| e as &dyn Error);
+                while let Some(error) = cause {
+                    write!(
+                        f,
+                        "\n  because: {}",
+                        error.to_string().replace('\n', "\n    ")
+                    )?;
+                    cause = error.source();
+                }
+                Ok(())
+            }
+            Self::Invalid(error) => write!(f, "failed to {error}"),
+            Self::Refused(reasons) => {
+                f.write_str("the file asks for changes that can't be made")?;
+                reasons
+                    .iter()
+                    .try_for_each(|reason| write!(f, "\n  {reason}"))
+            }
+            Self::Declined(why) => f.write_str(why),
+            Self::Interrupted => f.write_str(
+                "interrupted; what was done is kept, and the same command goes on from there",
+            ),
+        }
+    }
+}

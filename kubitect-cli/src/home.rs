@@ -1,0 +1,212 @@
+//! Where things lie on this machine: the folders of design section 5, and one run per cluster at a time.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use kubitect_config::Site;
+use kubitect_config::value::Label;
+
+use crate::failure::Failure;
+
+/// The folder that holds all clusters (`$KUBITECT_HOME`).
+#[derive(Debug, Clone)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// The folder in force: `./.kubitect` if `local`, else `home`, else `~/.kubitect`; absolute, not yet made.
+    pub fn locate(local: bool, home: Option<PathBuf>) -> Result<Self, Failure> {
+        let path = match home {
+            _ if local => PathBuf::from(".kubitect"),
+            Some(path) => path,
+            None => user_home()?.join(".kubitect"),
+        };
+        std::path::absolute(&path)
+            .map(Self)
+            .map_err(|e| Failure::io("find", &path, e))
+    }
+
+    /// What clusters share: images, checkouts, Python environments.
+    pub fn share(&self) -> PathBuf {
+        self.0.join("share")
+    }
+
+    /// The folder of one cluster.
+    pub fn cluster(&self, name: &Label) -> ClusterDir {
+        ClusterDir(self.0.join("clusters").join(name.as_str()))
+    }
+
+    /// The names of all clusters that have a folder, in order.
+    pub fn clusters(&self) -> Result<Vec<Label>, Failure> {
+        let dir = self.0.join("clusters");
+        let entries = match std::fs::read_dir(&dir) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(|e| Failure::io("list", &dir, e))?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| Failure::io("list", &dir, e))?;
+            // Anything that is not a cluster's name was not made by us.
+            if let Some(name) = entry.file_name().to_str().and_then(|n| n.parse().ok())
+                && self.cluster(&name).config_dir().is_dir()
+            {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The site file, or its defaults where there is none.
+    pub fn site(&self) -> Result<Site, Failure> {
+        let path = self.0.join("site.yaml");
+        match Site::load(&path) {
+            Err(kubitect_config::Error::Read { source, .. })
+                if source.kind() == ErrorKind::NotFound =>
+            {
+                Ok(Site::default())
+            }
+            other => other.map_err(Failure::config),
+        }
+    }
+}
+
+/// The person's home folder, from the environment.
+pub fn user_home() -> Result<PathBuf, Failure> {
+    std::env::home_dir()
+        .filter(|home| home.is_absolute())
+        .ok_or_else(|| {
+            Failure::failed("find your home folder: set HOME, or KUBITECT_HOME, or use --local")
+        })
+}
+
+/// `path` with a leading `~/` resolved.
+pub fn expand(path: &Path) -> Result<PathBuf, Failure> {
+    match path.strip_prefix("~") {
+        Ok(rest) => Ok(user_home()?.join(rest)),
+        Err(_) => Ok(path.to_owned()),
+    }
+}
+
+/// The folder of one cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterDir(PathBuf);
+
+impl ClusterDir {
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// The cluster's files.
+    pub fn config_dir(&self) -> PathBuf {
+        self.0.join("config")
+    }
+
+    /// The full logs, one a run.
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
+    /// Keys and pinned host keys.
+    pub fn ssh(&self) -> PathBuf {
+        self.config_dir().join(".ssh")
+    }
+
+    /// The configuration that is wanted.
+    pub fn wanted(&self) -> PathBuf {
+        self.config_dir().join("kubitect.yaml")
+    }
+
+    /// The configuration that was applied last.
+    pub fn applied(&self) -> PathBuf {
+        self.config_dir().join("kubitect-applied.yaml")
+    }
+
+    /// What is known of the machines.
+    pub fn facts(&self) -> PathBuf {
+        self.config_dir().join("infrastructure.yaml")
+    }
+
+    /// The kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.config_dir().join("admin.conf")
+    }
+
+    /// Makes the folders (0700).
+    pub fn create(&self) -> Result<(), Failure> {
+        for dir in [self.config_dir(), self.logs()] {
+            create_private_dir(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the cluster for this run; freed when the lock is dropped or the process dies.
+    ///
+    /// The file lies beside the cluster's folder, so that it can be held while the folder is removed.
+    pub fn lock(&self) -> Result<Lock, Failure> {
+        let parent = self.0.parent().unwrap_or(&self.0);
+        create_private_dir(parent)?;
+        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
+        let path = parent.join(format!(".{name}.lock"));
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| Failure::io("open", &path, e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = std::fs::read_to_string(&path).unwrap_or_default();
+                return Err(Failure::failed(format!(
+                    "take the cluster `{name}`: another run is at work on it (process {}); wait for it to end",
+                    holder.trim()
+                )));
+            }
+            Err(TryLockError::Error(e)) => return Err(Failure::io("lock", &path, e)),
+        }
+        // For the message above only: who holds it is decided by the lock.
+        let noted = file
+            .set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        noted.map_err(|e| Failure::io("write", &path, e))?;
+        Ok(Lock { _file: file })
+    }
+}
+
+/// Holds a cluster for one run.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+fn create_private_dir(dir: &Path) -> Result<(), Failure> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| Failure::io("create", dir, e))
+}
+
+/// Replaces a file whole: written aside, flushed, renamed. It is never readable by others on the way to `mode`.
+pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
+    let io = |e| Failure::io("write", path, e);
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_private_dir(dir)?;
+    let mut aside = tempfile::Builder::new()
+        .prefix(".kubitect-")
+        .tempfile_in(dir)
+        .map_err(io)?;
+    aside.write_all(content).map_err(io)?;
+    aside
+        .as_file()
+        .set_permissions(std::fs::Permissions::from_mode(mode))
+        .map_err(io)?;
+    aside.as_file().sync_all().map_err(io)?;
+    aside.persist(path).map_err(|e| io(e.error))?;
+    File::open(dir).and_then(|d| d.sync_all()).map_err(io)
+}

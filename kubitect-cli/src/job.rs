@@ -1,0 +1,173 @@
+//! [`Job`]: a cluster under work, with all that commands need to look at it and to change it.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use kubitect_config::cluster::{Connection, Host, VirtType};
+use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Site};
+use kubitect_lb::Rendered;
+use kubitect_provision::hypervisor::Hosts;
+use kubitect_provision::preflight;
+
+use crate::failure::Failure;
+use crate::home::{ClusterDir, Home, expand};
+use crate::plan::Plan;
+use crate::report::Reporter;
+use crate::services::{self, Wanted};
+
+/// A cluster under work.
+pub struct Job {
+    /// What is wanted.
+    pub cluster: Cluster,
+    /// The text that says so.
+    pub text: String,
+    /// The cluster's folder.
+    pub dir: ClusterDir,
+    /// What clusters share.
+    pub share: PathBuf,
+    /// The connected hosts.
+    pub hosts: Hosts,
+}
+
+impl Job {
+    /// Connects to the hosts of a cluster.
+    pub fn new(home: &Home, mut cluster: Cluster, text: String) -> Result<Self, Failure> {
+        for host in &mut cluster.hosts {
+            expand_keyfile(host)?;
+        }
+        let hosts = Hosts::connect(&cluster)
+            .map_err(|e| Failure::because(format!("reach the hosts of {}", cluster.name), e))?;
+        Ok(Self {
+            dir: home.cluster(&cluster.name),
+            share: home.share(),
+            cluster,
+            text,
+            hosts,
+        })
+    }
+
+    /// What is to be done. Reads libvirt only.
+    pub fn plan(&self) -> Result<Plan, Failure> {
+        let failed = |e| Failure::because(format!("plan {}", self.cluster.name), e);
+        let machines =
+            kubitect_provision::plan::plan(&self.cluster, &self.hosts).map_err(failed)?;
+        let noted =
+            kubitect_provision::machine::notes(&self.cluster, &self.hosts).map_err(failed)?;
+        let wanted = Wanted::new(&self.cluster, &self.balancers()?)?;
+        Ok(Plan::new(
+            &self.cluster,
+            machines,
+            services::plan(&self.cluster, &wanted, &noted),
+        ))
+    }
+
+    /// The balancers' files, as far as all addresses are known already.
+    fn balancers(&self) -> Result<Vec<Rendered>, Failure> {
+        let known = kubitect_provision::gather::known(&self.cluster, &self.hosts)
+            .map_err(|e| Failure::because("look up the machines' addresses", e))?;
+        match known {
+            None => Ok(Vec::new()),
+            Some(facts) => kubitect_lb::render(&self.cluster, &facts)
+                .map_err(|e| Failure::because("describe the balancers", e)),
+        }
+    }
+
+    /// Checks the hosts before anything is made.
+    pub fn preflight(&self, plan: &Plan, reporter: &Reporter) -> Result<(), Failure> {
+        let findings = preflight::check(&self.cluster, &self.hosts, &plan.machines)
+            .map_err(|e| Failure::because("check the hosts", e))?;
+        let (errors, warnings): (Vec<_>, Vec<_>) = findings
+            .into_iter()
+            .partition(|finding| finding.severity == kubitect_config::Severity::Error);
+        for warning in warnings {
+            reporter.line(format!("warning: {} ({})", warning.message, warning.help));
+        }
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<_> = errors
+            .iter()
+            .map(|e| format!("{}; {}", e.message, e.help))
+            .collect();
+        Err(Failure::failed(format!(
+            "find the hosts fit:\n  {}",
+            all.join("\n  ")
+        )))
+    }
+
+    /// The cluster's own private key, if the configuration names one.
+    pub fn private_key(&self) -> Result<Option<PathBuf>, Failure> {
+        self.cluster
+            .guest
+            .private_key
+            .as_deref()
+            .map(expand)
+            .transpose()
+    }
+
+    /// A reporter for a run of `command`; if it will do something, with a log in the cluster's folder.
+    pub fn reporter(&self, command: &str, logs: bool) -> Result<Reporter, Failure> {
+        if !logs {
+            return Ok(Reporter::new(None));
+        }
+        self.dir.create()?;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let seconds = now.unwrap_or_default().as_secs();
+        let path = self.dir.logs().join(format!("{seconds}-{command}.log"));
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| Failure::io("open", &path, e))?;
+        Ok(Reporter::new(Some(log)))
+    }
+}
+
+/// The hosts that carry a cluster, for its removal: those of the configuration that was applied, or was to be;
+/// where that is lost, this machine.
+pub fn hosts_of(dir: &ClusterDir, site: &Site) -> Result<Hosts, Failure> {
+    let mut hosts: BTreeMap<Label, Host> = BTreeMap::new();
+    for file in [dir.applied(), dir.wanted()] {
+        if let Ok(parsed) = kubitect_config::load(&file, site) {
+            for mut host in parsed.cluster.hosts {
+                expand_keyfile(&mut host)?;
+                hosts.insert(host.name.clone(), host);
+            }
+        } else if file.exists() {
+            return Err(Failure::failed(format!(
+                "tell which hosts carry the cluster: {} can't be read any more; mend it, or move it away if all is on \
+                 this machine",
+                file.display()
+            )));
+        }
+    }
+    if hosts.is_empty() {
+        let name: Label = "localhost"
+            .parse()
+            .map_err(|e| Failure::because("name this machine", e))?;
+        let local = Host {
+            name: name.clone(),
+            connection: Connection::Local,
+            virt_type: VirtType::Auto,
+            main_pool_path: PathBuf::new(),
+            data_pools: Vec::new(),
+        };
+        hosts.insert(name, local);
+    }
+    Hosts::connect_to(hosts.values()).map_err(|e| Failure::because("reach the hosts", e))
+}
+
+fn expand_keyfile(host: &mut Host) -> Result<(), Failure> {
+    if let Connection::Remote {
+        keyfile: Some(keyfile),
+        ..
+    } = &mut host.connection
+    {
+        *keyfile = expand(keyfile)?;
+    }
+    Ok(())
+}

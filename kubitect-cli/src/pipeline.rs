@@ -1,0 +1,349 @@
+//! The phases of `apply` and `destroy` in order: the page to read first.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kubitect_config::cluster::{Node, Role};
+use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Facts};
+use kubitect_kubespray::{Tools, Workdir, kubeconfig};
+use kubitect_provision::apply::Inputs;
+use kubitect_provision::hypervisor::Hosts;
+use kubitect_provision::journal::Journal;
+use kubitect_provision::plan::Plan as Machines;
+use kubitect_provision::ssh::{Keys, Patience, Session, wait};
+use kubitect_provision::{cloud_init, gather, image, machine, ssh};
+
+use crate::adapters::Balancer;
+use crate::failure::Failure;
+use crate::home::{self, write_whole};
+use crate::job::Job;
+use crate::plan::Plan;
+use crate::report::Reporter;
+use crate::services;
+
+/// For a command on a machine that answers.
+const COMMAND: Duration = Duration::from_secs(60);
+
+/// Carries out a plan of creation. With an empty plan it only brings this machine's files up to date.
+pub fn apply(job: &Job, plan: &Plan, reporter: &Reporter) -> Result<(), Failure> {
+    write_whole(&job.dir.wanted(), job.text.as_bytes(), 0o600)?;
+    if !plan.is_empty() {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        interruptible(&cancelled, create(job, plan, &cancelled, reporter))?;
+    }
+    write_whole(&job.dir.applied(), job.text.as_bytes(), 0o600)?;
+    if !plan.is_empty() {
+        reporter.line(format!("{}: done", job.cluster.name));
+    }
+    Ok(())
+}
+
+/// Carries out a plan of removal.
+pub fn destroy(plan: &Machines, hosts: &Hosts, reporter: &Reporter) -> Result<(), Failure> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let work = async {
+        provision(plan, hosts, Inputs::default(), &cancelled, reporter)
+            .map_err(|e| Failure::because(format!("remove {}", plan.cluster), e))
+    };
+    interruptible(&cancelled, work)
+}
+
+/// Runs `work` until it ends or ctrl-C comes. Blocking work is told to stop between two steps; what waits is dropped.
+fn interruptible<T>(
+    cancelled: &Arc<AtomicBool>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::because("start", e))?;
+    let flag = Arc::clone(cancelled);
+    // On a thread of its own, so that it comes through while libvirt is waited for.
+    runtime.spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            flag.store(true, Ordering::Relaxed);
+        }
+    });
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = work => result,
+            () = raised(cancelled) => Err(Failure::Interrupted),
+        }
+    });
+    match result {
+        Err(_) if cancelled.load(Ordering::Relaxed) => Err(Failure::Interrupted),
+        other => other,
+    }
+}
+
+async fn raised(flag: &AtomicBool) {
+    while !flag.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// From nothing, or from what an interrupted run left, to a cluster that answers.
+async fn create(
+    job: &Job,
+    plan: &Plan,
+    cancelled: &Arc<AtomicBool>,
+    reporter: &Reporter,
+) -> Result<(), Failure> {
+    let keys = Keys::ensure(&job.dir.ssh(), &job.cluster, job.private_key()?.as_deref())
+        .map_err(|e| Failure::because("make the cluster's keys", e))?;
+    // Kubespray and its Python environment are prepared while machines are made and boot.
+    let (tools, facts) = tokio::try_join!(
+        prepare(job, plan, reporter),
+        machines(job, plan, &keys, cancelled, reporter),
+    )?;
+    balance(job, plan, &facts, &keys, reporter).await?;
+    if let Some(tools) = tools {
+        kubernetes(job, &facts, &tools, &keys, reporter).await?;
+    }
+    Ok(())
+}
+
+/// Kubespray's checkout and environment, if they are needed.
+async fn prepare(job: &Job, plan: &Plan, reporter: &Reporter) -> Result<Option<Tools>, Failure> {
+    if plan.services.kubernetes.is_empty() {
+        return Ok(None);
+    }
+    kubitect_kubespray::prepare(&job.cluster.kubernetes, &job.share, &|event| {
+        reporter.kubespray(event)
+    })
+    .await
+    .map(Some)
+    .map_err(|e| Failure::because("prepare Kubespray", e))
+}
+
+/// Makes machines, all at once, and waits until all are ready.
+async fn machines(
+    job: &Job,
+    plan: &Plan,
+    keys: &Keys,
+    cancelled: &Arc<AtomicBool>,
+    reporter: &Reporter,
+) -> Result<Facts, Failure> {
+    let failed = |e| Failure::because(format!("make the machines of {}", job.cluster.name), e);
+    let inputs = inputs(job, &plan.machines, keys, cancelled, reporter)?;
+    tokio::task::block_in_place(|| {
+        provision(&plan.machines, &job.hosts, inputs, cancelled, reporter)
+    })
+    .map_err(failed)?;
+
+    let facts = gather::gather(&job.cluster, &job.hosts, keys, cancelled, &|event| {
+        reporter.provision(event)
+    })
+    .await
+    .map_err(failed)?;
+    machine::reserve(&job.cluster, &job.hosts, &facts).map_err(failed)?;
+    keys.write_known_hosts(facts.nodes.iter().map(|node| (&node.name, Some(node.ip))))
+        .map_err(failed)?;
+    let text =
+        serde_yaml::to_string(&facts).map_err(|e| Failure::because("write what is known", e))?;
+    write_whole(&job.dir.facts(), text.as_bytes(), 0o600)?;
+
+    ready(job, &facts, keys, reporter).await?;
+    if job.cluster.guest.add_to_known_hosts {
+        let path = home::user_home()?.join(".ssh/known_hosts");
+        ssh::known_hosts::add(&path, &job.cluster.name, &facts)
+            .map_err(|e| Failure::because("add the machines to your known_hosts", e))?;
+    }
+    Ok(facts)
+}
+
+/// What the plan is carried out with: the base image and the seeds.
+fn inputs(
+    job: &Job,
+    plan: &Machines,
+    keys: &Keys,
+    cancelled: &AtomicBool,
+    reporter: &Reporter,
+) -> Result<Inputs, Failure> {
+    let mut inputs = Inputs {
+        journal: Some(
+            Journal::open(&job.dir.logs().join("journal.jsonl"))
+                .map_err(|e| Failure::because("open the journal", e))?,
+        ),
+        ..Inputs::default()
+    };
+    if plan.needs_image() {
+        let image = tokio::task::block_in_place(|| {
+            let tell = |event| reporter.provision(event);
+            image::fetch(&job.cluster.guest.image, &job.share, cancelled, &tell)
+        });
+        inputs.image = Some(image.map_err(|e| Failure::because("fetch the image", e))?);
+    }
+    for name in plan.needs_seeds() {
+        let seed = seed(&job.cluster, name, keys)
+            .ok_or_else(|| Failure::failed(format!("make the seed of {name}: it has no key")))?;
+        inputs.seeds.insert(
+            name.clone(),
+            seed.map_err(|e| Failure::because(format!("make the seed of {name}"), e))?,
+        );
+    }
+    Ok(inputs)
+}
+
+fn seed(cluster: &Cluster, name: &Label, keys: &Keys) -> Option<std::io::Result<Vec<u8>>> {
+    let node = cluster.nodes.iter().find(|node| node.name == *name)?;
+    let documents = cloud_init::documents(cluster, node, &keys.machine(name)?);
+    Some(cloud_init::seed::image(&documents))
+}
+
+fn provision(
+    plan: &Machines,
+    hosts: &Hosts,
+    inputs: Inputs,
+    cancelled: &AtomicBool,
+    reporter: &Reporter,
+) -> Result<(), kubitect_provision::Error> {
+    kubitect_provision::apply::apply(plan, hosts, &inputs, cancelled, &|event| {
+        reporter.provision(event)
+    })
+}
+
+/// Waits until all machines can be worked with.
+async fn ready(job: &Job, facts: &Facts, keys: &Keys, reporter: &Reporter) -> Result<(), Failure> {
+    let several = job.cluster.role(Role::LoadBalancer).count() > 1;
+    let consoles: Vec<_> = job
+        .cluster
+        .nodes
+        .iter()
+        .map(|node| {
+            move || machine::console_tail(&job.hosts, &job.cluster, node, 20).unwrap_or_default()
+        })
+        .collect();
+    let mut waits = Vec::new();
+    for (node, console) in job.cluster.nodes.iter().zip(&consoles) {
+        waits.push(wait::Machine {
+            target: target(facts, keys, node)?,
+            programs: wait::programs(node.role, several),
+            console,
+        });
+    }
+    wait::all_ready(waits, Patience::default(), &|event| {
+        reporter.provision(event)
+    })
+    .await
+    .map(drop)
+    .map_err(|e| Failure::because(format!("wait for the machines of {}", job.cluster.name), e))
+}
+
+fn target(facts: &Facts, keys: &Keys, node: &Node) -> Result<ssh::Target, Failure> {
+    let known = facts.node(&node.name).zip(keys.host_key(&node.name));
+    let (known, host_key) = known
+        .ok_or_else(|| Failure::failed(format!("reach {}: its address is not known", node.name)))?;
+    Ok(ssh::Target {
+        machine: node.name.to_string(),
+        address: (known.ip, 22).into(),
+        user: facts.user.clone(),
+        private_key: keys.private_key(),
+        host_key: host_key.clone(),
+    })
+}
+
+async fn connect(facts: &Facts, keys: &Keys, node: &Node) -> Result<Session, Failure> {
+    Session::connect(target(facts, keys, node)?, COMMAND)
+        .await
+        .map_err(|e| Failure::because(format!("log in on {}", node.name), e))
+}
+
+/// Brings the balancers' files up to date, and sees that they serve.
+async fn balance(
+    job: &Job,
+    plan: &Plan,
+    facts: &Facts,
+    keys: &Keys,
+    reporter: &Reporter,
+) -> Result<(), Failure> {
+    if plan.services.balancers.is_empty() {
+        return Ok(());
+    }
+    let failed = |e| Failure::because("set up the balancers", e);
+    let rendered = kubitect_lb::render(&job.cluster, facts).map_err(failed)?;
+    let mut remotes = BTreeMap::new();
+    for node in job.cluster.role(Role::LoadBalancer) {
+        remotes.insert(
+            node.name.clone(),
+            Balancer(connect(facts, keys, node).await?),
+        );
+    }
+    kubitect_lb::roll_out(&rendered, &remotes, &|event| reporter.line(event))
+        .await
+        .map_err(failed)?;
+    note(job, facts, true)
+}
+
+/// Sets up Kubernetes and brings its kubeconfig home.
+async fn kubernetes(
+    job: &Job,
+    facts: &Facts,
+    tools: &Tools,
+    keys: &Keys,
+    reporter: &Reporter,
+) -> Result<(), Failure> {
+    let failed = |e| {
+        Failure::because(
+            format!("set up Kubernetes {}", job.cluster.kubernetes.version),
+            e,
+        )
+    };
+    let workdir = Workdir::new(job.dir.config_dir(), job.dir.logs());
+    kubitect_kubespray::create(&job.cluster, facts, tools, &workdir, &|event| {
+        reporter.kubespray(event)
+    })
+    .await
+    .map_err(failed)?;
+    kubeconfig(job, facts, keys).await?;
+    note(job, facts, false)
+}
+
+/// Fetches the administrator's kubeconfig from a master, names it after the cluster and points it at the balancer.
+async fn kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<(), Failure> {
+    let failed = |e| Failure::because("bring the kubeconfig home", e);
+    let master = job.cluster.role(Role::Master).next();
+    let master =
+        master.ok_or_else(|| Failure::failed("bring the kubeconfig home: there is no master"))?;
+    let session = connect(facts, keys, master).await?;
+    let conf = session
+        .run_ok(
+            &["sudo", "-n", "cat", kubitect_kubespray::ADMIN_CONF],
+            COMMAND,
+        )
+        .await
+        .map_err(|e| Failure::because("read the kubeconfig", e))?;
+    let conf = String::from_utf8(conf).map_err(|e| Failure::because("read the kubeconfig", e))?;
+    let server = kubitect_kubespray::api_server(&job.cluster, facts).map_err(failed)?;
+    let ours = kubeconfig::retarget(&conf, &job.cluster.name, &server).map_err(failed)?;
+    write_whole(&job.dir.kubeconfig(), ours.as_bytes(), 0o600)?;
+    if job.cluster.kubernetes.merge_kubeconfig {
+        merge(&home::user_home()?.join(".kube/config"), &ours)?;
+    }
+    Ok(())
+}
+
+/// Puts the cluster into the person's own kubeconfig, without losing what is there.
+fn merge(path: &Path, ours: &str) -> Result<(), Failure> {
+    let existing = match std::fs::read_to_string(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        other => Some(other.map_err(|e| Failure::io("read", path, e))?),
+    };
+    let merged = kubeconfig::merge(existing.as_deref(), ours).map_err(|e| {
+        Failure::because(format!("merge the kubeconfig into {}", path.display()), e)
+    })?;
+    write_whole(path, merged.as_bytes(), 0o600)
+}
+
+/// Notes on the machines' domains what is set up on them.
+fn note(job: &Job, facts: &Facts, balancers: bool) -> Result<(), Failure> {
+    for (node, digest) in services::notes(&job.cluster, facts, balancers)? {
+        machine::note(&job.hosts, node, &digest)
+            .map_err(|e| Failure::because(format!("note what is set up on {}", node.name), e))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Problems of a configuration file, with an excerpt each, on stderr.
+
+use std::io::Write;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use kubitect_config::{Problem, Severity};
+
+static COLOR: AtomicBool = AtomicBool::new(true);
+
+/// Whether colours may be used; they are only where stderr is a terminal.
+pub fn set_color(allowed: bool) {
+    use std::io::IsTerminal;
+    COLOR.store(
+        allowed && std::io::stderr().is_terminal(),
+        Ordering::Relaxed,
+    );
+}
+
+/// Shows each problem of a file with this text.
+pub fn problems(problems: &[Problem], text: &str) {
+    let renderer = match COLOR.load(Ordering::Relaxed) {
+        true => Renderer::styled(),
+        false => Renderer::plain(),
+    };
+    for problem in problems {
+        // Nowhere to tell that stderr is gone.
+        let _ = writeln!(std::io::stderr(), "{}\n", render(problem, text, &renderer));
+    }
+}
+
+fn render(problem: &Problem, text: &str, renderer: &Renderer) -> String {
+    let level = match problem.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let (source, first_line, span) = excerpt(text, &problem.span);
+    let place = match problem.path.as_str() {
+        "" => String::new(),
+        path => format!("{path}: "),
+    };
+    renderer.render(&[
+        level
+            .primary_title(format!("{place}{}", problem.message))
+            .id(problem.code)
+            .element(
+                Snippet::source(source)
+                    .path(problem.file.as_str())
+                    .line_start(first_line)
+                    .annotation(AnnotationKind::Primary.span(span)),
+            ),
+        Group::with_title(Level::HELP.secondary_title(problem.help.as_str())),
+    ])
+}
+
+/// The lines that `span` (in bytes) touches, the number of the first, and the span within them: a file can be large
+/// and its problems many.
+fn excerpt<'a>(text: &'a str, span: &Range<usize>) -> (&'a str, usize, Range<usize>) {
+    let floor = |at: usize| text.floor_char_boundary(at.min(text.len()));
+    let (start, end) = (floor(span.start), floor(span.end.max(span.start)));
+    let from = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    // A whole section may be the value: its first line shows which.
+    let to = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    let line = text[..from].matches('\n').count() + 1;
+    (
+        &text[from..to],
+        line,
+        start - from..end.min(to).max(start) - from,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_the_line_of_the_value() {
+        assert_eq!(
+            excerpt("a: 1\nbé: two\nc: 3\n", &(10..13)),
+            ("bé: two", 2, 5..8)
+        );
+        assert_eq!(excerpt("", &(0..0)), ("", 1, 0..0));
+        assert_eq!(excerpt("a", &(7..9)), ("a", 1, 1..1));
+    }
+}

@@ -1,0 +1,95 @@
+//! [`Reporter`]: events as lines on stderr, and all of them in the run's log.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Shows events on stderr and keeps them in a log. Shared by all stages of a run.
+#[derive(Debug)]
+pub struct Reporter {
+    start: Instant,
+    terminal: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    log: Option<File>,
+    /// A line that may be overwritten stands at the cursor.
+    transient: bool,
+}
+
+impl Reporter {
+    /// A reporter that also writes into `log`.
+    pub fn new(log: Option<File>) -> Self {
+        Self {
+            start: Instant::now(),
+            terminal: std::io::stderr().is_terminal(),
+            state: Mutex::new(State {
+                log,
+                transient: false,
+            }),
+        }
+    }
+
+    /// A line that stays.
+    pub fn line(&self, line: impl Display) {
+        let elapsed = self.start.elapsed().as_secs();
+        let line = format!("{:>3}:{:02} {line}\n", elapsed / 60, elapsed % 60);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let erase = if state.transient { "\r\x1b[K" } else { "" };
+        state.transient = false;
+        // Nowhere to tell that stderr or the log is gone; the work itself matters more.
+        let _ = write!(std::io::stderr(), "{erase}{line}");
+        if let Some(log) = &mut state.log {
+            let _ = log.write_all(line.as_bytes());
+        }
+    }
+
+    /// Several lines that stay, without the time.
+    pub fn text(&self, text: impl Display) {
+        let text = text.to_string();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nowhere to tell that stderr or the log is gone; the work itself matters more.
+        let _ = write!(std::io::stderr(), "{text}");
+        if let Some(log) = &mut state.log {
+            let _ = log.write_all(text.as_bytes());
+        }
+    }
+
+    /// What happens to machines.
+    pub fn provision(&self, event: kubitect_provision::Event) {
+        match event {
+            kubitect_provision::Event::Progress { .. } => self.progress(event),
+            _ => self.line(event),
+        }
+    }
+
+    /// What happens to Kubernetes. Tasks come in hundreds and hosts' results in thousands: only what a person should
+    /// see stays; all is in Ansible's log.
+    pub fn kubespray(&self, event: kubitect_kubespray::Event) {
+        use kubitect_kubespray::{Event, Outcome};
+        match &event {
+            Event::HostDone {
+                outcome: Outcome::Failed | Outcome::Unreachable | Outcome::Retried,
+                ..
+            } => {
+                self.line(event);
+            }
+            Event::HostDone { .. } => self.progress(event),
+            _ => self.line(event),
+        }
+    }
+
+    /// A line that the next one replaces, on a terminal only.
+    pub fn progress(&self, line: impl Display) {
+        if self.terminal {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.transient = true;
+            let mut stderr = std::io::stderr();
+            let _ = write!(stderr, "\r\x1b[K       {line}").and_then(|()| stderr.flush());
+        }
+    }
+}
