@@ -5,6 +5,7 @@
 
 mod environment;
 mod fixture;
+mod host_key;
 mod playbook;
 mod render;
 mod source;

@@ -157,7 +157,10 @@ async fn a_failure_names_host_task_and_message_and_counts_the_others() {
     let events = events.0.into_inner().unwrap();
     assert!(outcomes(&events, "Breaks").contains(&(Outcome::Failed, Some("the disk is full"))));
     let gone = outcomes(&events, "Not there");
-    assert!(gone.iter().any(|(o, _)| *o == Outcome::Unreachable), "{gone:?}");
+    assert!(
+        gone.iter().any(|(o, _)| *o == Outcome::Unreachable),
+        "{gone:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,4 +210,52 @@ async fn cancelled_it_leaves_nothing_running_and_the_next_run_goes_on() {
     assert_eq!(running(&inventory), [""; 0]);
 
     stage.create(&events).await.unwrap();
+}
+
+/// Not a test of its own: what the next test starts as a process and kills.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by killed_it_leaves_nothing_that_goes_on as a process of its own"]
+async fn victim() {
+    let flag = std::env::var("KUBITECT_TEST_FLAG").unwrap();
+    let seconds = std::env::var("KUBITECT_TEST_SECONDS").unwrap();
+    let playbook = format!(
+        "{LOCAL}    - name: Ends soon\n      command: sleep {seconds}\n    - name: Must not begin\n      command: touch {flag}\n"
+    );
+    let stage = Stage::new(&playbook).await;
+    let result = stage.create(&Events::default()).await;
+    panic!("ended: {result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_it_leaves_nothing_that_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let flag = folder.path().join("flag");
+    let seconds = format!("3.{}", std::process::id());
+    let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "playbook::victim", "--ignored"])
+        .env("KUBITECT_TEST_FLAG", &flag)
+        .env("KUBITECT_TEST_SECONDS", &seconds)
+        .env("TMPDIR", folder.path())
+        .spawn()
+        .unwrap();
+    let sleeping = format!("sleep {seconds}");
+    for _ in 0..2400 {
+        if !running(&sleeping).is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!running(&sleeping).is_empty(), "the playbook did not begin");
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    // Ansible notices at its next result that nobody listens any more.
+    let inventory = format!("{}/", folder.path().display());
+    for _ in 0..600 {
+        if running(&inventory).is_empty() && running(&sleeping).is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(running(&inventory), [""; 0]);
+    assert!(!flag.exists(), "Ansible went on without us");
 }
