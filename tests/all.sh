@@ -19,3 +19,29 @@ shellcheck -x "${scripts[@]}"
 
 step "Tests"
 cargo test --workspace --locked
+
+step "The stand-in for Kubespray"
+python3 -m unittest discover --start-directory tests/stand-in/test
+
+step "The journey on real machines"
+cargo build --release --locked -p kubitect-cli
+cargo test --locked -p tests --features lab --no-run
+target=$(cargo metadata --format-version 1 --no-deps --locked | jq -r .target_directory)
+name=ci
+home=$(mktemp -d /var/tmp/kubitect-ci.XXXXXX)
+lab() { tests/lab/lab.sh --name "$name" "$@"; }
+finish() {
+  lab down || true
+  rm -rf -- "$home"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+lab down
+lab up --owner $$
+tests/lab/site.sh "$home"
+# No network in there: all that cargo needs is here already.
+lab exec -- env KUBITECT="$target/release/kubitect" KUBITECT_HOME="$home" CARGO_NET_OFFLINE=true \
+  cargo test --locked -p tests --features lab --test e2e -- --nocapture --test-threads=1
+
+step "All tests passed."

@@ -1,0 +1,7 @@
+//! The main job on real machines: from YAML to `kubectl`, loss of masters, kill -9, removal.
+//!
+//! Runs inside the lab (`tests/all.sh` starts it there); it changes the libvirt that it finds at qemu:///system.
+
+mod journey;
+mod kill;
+mod tools;
