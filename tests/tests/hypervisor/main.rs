@@ -1,0 +1,7 @@
+//! Provisioning on a real libvirt with real QEMU, on machines whose disks are empty: what libvirt itself does and refuses.
+//!
+//! It makes and removes machines in the libvirt at qemu:///system, so it runs in the lab only, and only when told so:
+//! `KUBITECT_IN_LAB=1 tests/lab/lab.sh exec cargo test -p tests --test hypervisor`.
+
+mod failing;
+mod road;
