@@ -1,11 +1,11 @@
 #!/usr/bin/python
-# Takes everything of the stand-in off a host: its services, their data, certificates and programs.
+# Takes everything of the stand-in off a host: its services, their data, certificates, programs, and names in /etc/hosts.
 """No options. What is not there any more is no error."""
 import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.standin import PROGRAMS, STATE, Trouble, run
+from ansible.module_utils.standin import PROGRAMS, STATE, Trouble, hosts_block, put, read, run
 
 SERVICES = ["kubelet", "kube-apiserver", "etcd"]
 FOLDERS = ["/var/lib/etcd/member", "/etc/kubernetes", "/etc/ssl/etcd", PROGRAMS]
@@ -29,6 +29,7 @@ def main():
                 changed = True
         if os.path.exists("/etc/etcd.env"):
             os.unlink("/etc/etcd.env")
+        changed = put("/etc/hosts", hosts_block(read("/etc/hosts").decode(), [])) or changed
         shutil.rmtree(STATE, ignore_errors=True)  # last: it says what is installed
     except (Trouble, OSError) as error:
         module.fail_json(msg=str(error))

@@ -1,7 +1,7 @@
 #!/usr/bin/python
-# Keeps a service of ours running with what is wanted now, and waits until it answers.
-"""Options: name, unit, files ({path: {content, mode, owner}}), watch (paths whose change needs a restart),
-ready (URL that must answer 200, on loopback; empty: nothing to wait for), seconds."""
+# Keeps services of ours running with what is wanted now, and waits until they answer.
+"""Options: services (each: name, unit, files ({path: {content, mode, owner}}), watch (paths whose change needs a restart),
+ready (URL on loopback that must answer 200; empty: nothing to wait for)), seconds."""
 import ssl
 import urllib.request
 
@@ -21,19 +21,20 @@ def answer(url):
 
 def main():
     """See the top of the file."""
-    module = AnsibleModule(argument_spec={
-        "name": {"type": "str", "required": True}, "unit": {"type": "str", "required": True}, "files": {"type": "dict", "default": {}},
-        "watch": {"type": "list", "elements": "str", "default": []}, "ready": {"type": "str", "default": ""},
-        "seconds": {"type": "int", "default": 180}})
-    want = module.params
+    module = AnsibleModule(argument_spec={"services": {"type": "list", "elements": "dict", "required": True}, "seconds": {"type": "int", "default": 240}})
+    seconds, changed = module.params["seconds"], []
     try:
-        changed = service(want["name"], want["unit"], want["files"], want["watch"])
-        wait(want["name"], want["seconds"], lambda: None if active(want["name"]) else f"the service is not running: {journal(want['name'])}")
-        if want["ready"]:
-            wait(want["name"], want["seconds"], lambda: answer(want["ready"]))
+        for want in module.params["services"]:
+            if service(want["name"], want["unit"], want["files"], want["watch"]):
+                changed.append(want["name"])
+        for want in module.params["services"]:
+            name = want["name"]
+            wait(name, seconds, lambda name=name: None if active(name) else f"the service is not running: {journal(name)}")
+            if want["ready"]:
+                wait(name, seconds, lambda url=want["ready"]: answer(url))
     except Trouble as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=changed)
+    module.exit_json(changed=bool(changed), services=changed)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,20 @@ def read(path):
         return b""
 
 
+MARKS = ("# Cluster hosts begin", "# Cluster hosts end")
+
+
+def hosts_block(text, lines):
+    """The text of /etc/hosts with our block replaced by these lines, or taken out when there are none."""
+    kept, ours = [], False
+    for line in text.splitlines():
+        ours = ours or line == MARKS[0]
+        if not ours:
+            kept.append(line)
+        ours = ours and line != MARKS[1]
+    return "".join(line + "\n" for line in kept + ([MARKS[0], *lines, MARKS[1]] if lines else []))
+
+
 def active(name):
     """Whether systemd has the service up, or is bringing it up."""
     return run(["systemctl", "is-active", name], check=False).strip() in ("active", "activating")
