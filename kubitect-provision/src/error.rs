@@ -83,7 +83,7 @@ pub enum Error {
         needed: u64,
     },
     /// A wait came to its end.
-    #[error("see {what} within {}", humane(*after))]
+    #[error("see {what} within {}{}", humane(*after), indented(evidence))]
     Timeout {
         /// What was waited for.
         what: String,
@@ -163,7 +163,7 @@ pub enum Error {
         said: String,
     },
     /// A machine is up and can't be worked with.
-    #[error("use {machine}: {why}")]
+    #[error("use {machine}: {why}{}", indented(evidence))]
     Unusable {
         /// The machine.
         machine: String,
@@ -173,7 +173,7 @@ pub enum Error {
         evidence: Vec<String>,
     },
     /// More than one machine failed.
-    #[error("bring up {} machines: {}", .0.len(), .0.iter().map(told).collect::<Vec<_>>().join("; "))]
+    #[error("bring up {} machines: {}", .0.len(), .0.iter().map(told).collect::<Vec<_>>().join("\n"))]
     Machines(Vec<Error>),
     /// An image can't be had or can't be a machine's disk.
     #[error("use image {image}: {why}")]
@@ -190,7 +190,17 @@ pub enum Error {
     Cancelled,
 }
 
-/// An error with its causes, in one line.
+/// Evidence below an error, a line each.
+fn indented(evidence: &[String]) -> String {
+    evidence.iter().map(|line| format!("\n  {line}")).collect()
+}
+
+/// The first line of an error with its causes: what it is, without the evidence.
+pub(crate) fn headline(error: &Error) -> String {
+    told(error).lines().next().unwrap_or_default().to_owned()
+}
+
+/// An error with its causes.
 pub(crate) fn told(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use kubitect_config::cluster::Node;
 use kubitect_config::{Cluster, Facts, NodeFacts};
 
-use crate::error::told;
+use crate::error::{headline, told};
 use crate::hypervisor::Hosts;
 use crate::observe::PowerState;
 use crate::ssh::Keys;
@@ -152,7 +152,7 @@ async fn address(
         },
         Err(error) => Event::Failed {
             what,
-            error: told(error),
+            error: headline(error),
         },
     });
     result

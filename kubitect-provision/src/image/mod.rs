@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kubitect_config::cluster::Image;
 
 pub use crate::apply::LocalImage;
-use crate::error::told;
+use crate::error::headline;
 use crate::{Error, Event, Outcome, file};
 use checksum::{Expected, digest};
 
@@ -74,7 +74,7 @@ pub fn fetch(
         },
         Err(error) => Event::Failed {
             what: what.clone(),
-            error: told(error),
+            error: headline(error),
         },
     });
     result.map(|(image, _)| image)

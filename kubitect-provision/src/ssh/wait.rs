@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use kubitect_config::cluster::Role;
 use serde_json::Value;
 
-use crate::error::told;
+use crate::error::{headline, told};
 use crate::ssh::session::{Output, Session, Target, last_lines};
 use crate::{Error, Event, Outcome};
 
@@ -105,7 +105,7 @@ pub async fn all_ready(
             },
             Err(error) => Event::Failed {
                 what,
-                error: told(error),
+                error: headline(error),
             },
         });
         result

@@ -152,7 +152,15 @@ async fn a_machine_that_never_answers_is_told_with_its_console() {
         total: Duration::from_millis(400),
         ..PATIENCE
     };
-    let Error::Timeout { what, evidence, .. } = error(target(address), patience).await else {
+    let error = error(target(address), patience).await;
+    // What a person is shown has the evidence below it.
+    assert!(
+        error
+            .to_string()
+            .ends_with("\n  console: Kernel panic - not syncing"),
+        "{error}"
+    );
+    let Error::Timeout { what, evidence, .. } = error else {
         panic!("another error");
     };
     assert_eq!(
