@@ -22,14 +22,11 @@ PACKAGES=(
   mmdebstrap debian-archive-keyring fdisk e2fsprogs zstd
   # looking into it: clients, and checkers of what is rendered
   openssh-client curl jq socat dosfstools mtools haproxy keepalived shellcheck
-  # what cloud-init's schema command imports
-  python3-yaml python3-jsonschema python3-jinja2 python3-configobj python3-requests python3-jsonpatch
-  python3-oauthlib python3-netifaces python3-serial
 )
 # These come in one version, from one place: see qemu_release.
 QEMU_PACKAGES=(qemu-utils qemu-system-x86)
 
-# cloud-init is unpacked per version, so a newer one is a new folder.
+# The unpacked checker: only its `schema` command is reachable.
 CLOUD_INIT_DIR=$KUBITECT_LAB_CACHE/cloud-init
 
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
@@ -108,10 +105,16 @@ install() {
 }
 
 # Unpacks the distribution's cloud-init and leaves a command `cloud-init` in the cache. Its maintainer scripts and
-# units never touch this machine; its dependencies are ordinary Python packages.
+# units never touch this machine; the Python packages it depends on are installed as usual.
 unpack_cloud_init() {
-  local work
+  local work imports
   [ -x "$CLOUD_INIT_DIR/bin/cloud-init" ] && return
+  mapfile -t imports < <(apt-cache depends cloud-init | sed -n 's/^ *Depends: \(python3-[a-z0-9.+-]*\)$/\1/p')
+  mapfile -t imports < <(missing "${imports[@]}")
+  if ((${#imports[@]})); then
+    say "installing what cloud-init's checker imports: ${imports[*]}"
+    install "${imports[@]}"
+  fi
   say "unpacking cloud-init's checker into $CLOUD_INIT_DIR (it is not installed)"
   mkdir -p "$KUBITECT_LAB_CACHE"
   work=$(mktemp -d "$KUBITECT_LAB_CACHE/cloud-init.XXXXXX")
@@ -163,7 +166,7 @@ esac
 if ! command -v apt-get dpkg-query >/dev/null; then
   die "only Debian and Ubuntu are supported"
 fi
-if [ -z "$(wanted)" ] && command -v kubectl >/dev/null; then
+if [ -z "$(wanted)" ] && { command -v kubectl >/dev/null || [ -x "$KUBITECT_LAB_CACHE/bin/kubectl" ]; }; then
   say "everything is installed"
   exit 0
 fi
