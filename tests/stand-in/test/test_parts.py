@@ -80,6 +80,13 @@ class Guests(unittest.TestCase):
         self.assertTrue(self.pki.put(path, "x", "0600"))
         self.assertEqual(os.listdir(f"{self.folder}/a"), ["secret"])
 
+    def test_the_names_in_the_hosts_file_are_replaced_and_taken_out(self):
+        from ansible.module_utils.standin import hosts_block
+        first = hosts_block("127.0.0.1 localhost\n# kept\n", ["192.0.2.1 m1"])
+        self.assertEqual(first, "127.0.0.1 localhost\n# kept\n# Cluster hosts begin\n192.0.2.1 m1\n# Cluster hosts end\n")
+        self.assertEqual(hosts_block(first, ["192.0.2.1 m1"]), first)
+        self.assertEqual(hosts_block(first + "192.0.2.9 later\n", []), "127.0.0.1 localhost\n# kept\n192.0.2.9 later\n")
+
     def test_certificates_are_issued_once_and_again_when_the_names_change(self):
         spec = {"name": "api", "ca": "kubernetes", "cn": "kube-apiserver", "usage": "serverAuth", "sans": ["IP:192.0.2.1", "DNS:m1"],
                 "cert": f"{self.folder}/api.crt", "key": f"{self.folder}/api.key"}
