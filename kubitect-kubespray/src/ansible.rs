@@ -144,7 +144,7 @@ fn failed(playbook: String, status: ExitStatus, progress: &Progress, log: PathBu
             task: failure.task.clone(),
             message: failure.message.clone(),
             others,
-            log,
+            log: log.into(),
         };
     }
     let text = std::fs::read(&log).unwrap_or_default();

@@ -167,7 +167,7 @@ pub enum Error {
         /// How many other hosts failed.
         others: usize,
         /// Ansible's whole output.
-        log: PathBuf,
+        log: Box<Path>,
     },
     /// Ansible ended without a host having failed: a syntax error, a broken environment.
     #[error("{playbook} did not run ({status}); the whole log is {}{}", log.display(), indented(.lines))]

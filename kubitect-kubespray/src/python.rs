@@ -110,7 +110,7 @@ async fn choose(site: Option<&Path>, release: &Release, place: &Path) -> Result<
             .chain(&release.python_unpinned)
             .cloned()
             .collect();
-        all.sort_by_key(|minor| minor.split('.').last().and_then(|m| m.parse::<u32>().ok()));
+        all.sort_by_key(|minor| minor.rsplit('.').next().and_then(|m| m.parse::<u32>().ok()));
         all.join(", ")
     };
     let none = |found: String| Error::NoPython {

@@ -150,7 +150,7 @@ async fn a_failure_names_host_task_and_message_and_counts_the_others() {
             assert_eq!(task, "Not there");
             assert!(message.contains("onnection refused"), "{message}");
             assert_eq!(others, 1);
-            assert_eq!(log, stage.log());
+            assert_eq!(*log, *stage.log());
         }
         other => panic!("{other:?}: {:?}", events.lines()),
     }
