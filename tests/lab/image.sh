@@ -67,8 +67,9 @@ trap 'exit 143' TERM
 root='$1'
 say "building $image (some 2 minutes)"
 packages=$(sed -e 's/#.*//' -e '/^\s*$/d' "$RECIPE/packages" | paste -sd, -)
-timeout 1500 unshare --mount --pid --fork --kill-child --mount-proc --propagation private -- \
-  mmdebstrap --mode=root --format=directory --variant=minbase --include="$packages" \
+# However this script ends, the kernel ends the build with it, and its mounts with the build.
+setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private -- \
+  timeout --foreground 1500 mmdebstrap --mode=root --format=directory --variant=minbase --include="$packages" \
   --aptopt='Acquire::Retries "3"' --aptopt='APT::Install-Recommends "false"' \
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
   --dpkgopt='path-include=/usr/share/doc/*/copyright' --dpkgopt='path-exclude=/usr/share/info/*' \
