@@ -1,4 +1,19 @@
 //! Networks, disks and virtual machines of a cluster on libvirt hosts: observe, plan, apply, gather.
+//!
+//! Data flows one way: a [`Cluster`](kubitect_config::Cluster) becomes what is [`desired`], the hosts are [`observe`]d,
+//! their difference is a [`Plan`], and only [`apply`](apply::apply) changes anything. libvirt is the truth: nothing is
+//! remembered between runs, so a run that died is simply run again.
+//!
+//! ```no_run
+//! # fn demo(cluster: &kubitect_config::Cluster, inputs: &kubitect_provision::Inputs) -> Result<(), kubitect_provision::Error> {
+//! use std::sync::atomic::AtomicBool;
+//!
+//! let hosts = kubitect_provision::Hosts::connect(cluster)?;
+//! let plan = kubitect_provision::plan(cluster, &hosts)?; // reads only
+//! println!("{plan}");
+//! kubitect_provision::apply(&plan, &hosts, inputs, &AtomicBool::new(false), &|event| println!("{event}"))
+//! # }
+//! ```
 
 pub mod apply;
 mod base;

@@ -23,23 +23,34 @@ impl Libvirt {
         let uri = uri(connection);
         // libvirt would print each error to stderr besides returning it.
         virt::error::clear_error_callback();
+        run_events();
         let connect = Connect::open(Some(&uri)).map_err(|source| Error::Connect {
             host: host.to_string(),
             help: help(connection, source.message()).to_owned(),
             uri,
             source: source.message().to_owned().into(),
         })?;
-        if matches!(connection, Connection::Remote { .. }) {
-            // A host that falls silent is noticed after 60 s. Drivers without a wire can't and needn't do this.
-            if let Err(error) = connect.set_keep_alive(10, 5) {
-                tracing::debug!(%host, %error, "no keepalive");
-            }
+        // A libvirt that falls silent is noticed after 60 s. Drivers without a wire can't and needn't do this.
+        if let Err(error) = connect.set_keep_alive(10, 5) {
+            tracing::debug!(%host, %error, "no keepalive");
         }
         Ok(Self {
             connect,
             is_local: matches!(connection, Connection::Local),
         })
     }
+}
+
+/// Runs libvirt's event loop in a thread of its own, once: without it, nobody would notice a libvirt that falls silent.
+fn run_events() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        if let Err(error) = virt::event::event_register_default_impl() {
+            tracing::debug!(%error, "no event loop, so no keepalive");
+            return;
+        }
+        std::thread::spawn(|| while virt::event::event_run_default_impl().is_ok() {});
+    });
 }
 
 /// The libvirt URI of a connection.

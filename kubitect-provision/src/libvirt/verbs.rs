@@ -21,10 +21,7 @@ use crate::resource::{Domain, Network, Pool, Reservation, Volume};
 const CHUNK: usize = 128 << 10;
 
 /// Turns libvirt's or the XML reader's error into a failure of this action.
-fn failed<E: std::error::Error>(action: impl Into<String>) -> impl FnOnce(E) -> Failure
-where
-    E: ToString,
-{
+fn failed<E: std::error::Error>(action: impl Into<String>) -> impl FnOnce(E) -> Failure {
     let action = action.into();
     move |error| Failure::new(action, error.to_string())
 }
@@ -250,11 +247,13 @@ impl Hypervisor for Libvirt {
                     .connect
                     .define_storage_pool_xml(&pool::to_xml(pool), 0)?,
             };
+            // Last comes what a plan looks at: whether it is active.
+            defined.set_autostart(true)?;
             if !defined.is_active()? {
                 defined.build(0)?;
                 defined.create(0)?;
             }
-            defined.set_autostart(true)
+            Ok(())
         };
         ensure().map_err(failed(format!(
             "make pool {} in {}",
