@@ -60,7 +60,11 @@ pub fn notes(cluster: &Cluster, hosts: &Hosts) -> Result<BTreeMap<Label, Option<
     for (host, hypervisor) in hosts.iter() {
         let domains = hypervisor.domains().map_err(|failure| failure.on(host))?;
         for domain in domains {
-            if let Some(node) = domain.mark.filter(|mark| mark.cluster == cluster.name).and_then(|mark| mark.node) {
+            if let Some(node) = domain
+                .mark
+                .filter(|mark| mark.cluster == cluster.name)
+                .and_then(|mark| mark.node)
+            {
                 notes.insert(node, domain.note);
             }
         }
