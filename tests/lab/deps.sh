@@ -17,7 +17,7 @@ PACKAGES=(
   python3 python3-venv python3-pip
   # the lab's libvirt: daemon, client (virsh, virt-xml-validate) and what they call
   libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libxml2-utils
-  dnsmasq-base iproute2 iptables nftables kmod util-linux mount
+  dnsmasq-base iproute2 iptables nftables kmod procps util-linux mount
   # the lab's image
   mmdebstrap debian-archive-keyring fdisk e2fsprogs zstd
   # looking into it: clients, and checkers of what is rendered
@@ -172,7 +172,8 @@ if [ -z "$(wanted)" ] && { command -v kubectl >/dev/null || [ -x "$KUBITECT_LAB_
 fi
 become_root "$@"
 
-exec 9>/run/lock/kubitect-deps.lock
+mkdir -p "$KUBITECT_LAB_STATE"
+exec 9>"$KUBITECT_LAB_STATE/deps.lock"
 flock -w 900 9 || die "another ${0##*/} has been installing for 15 minutes"
 trap allow_starting EXIT
 trap 'exit 130' INT

@@ -115,13 +115,16 @@ watch() {
 }
 
 up() {
-  local owner='' folder
+  local owner='' folder program
   if [ "${1:-}" = --owner ]; then
     owner=${2:-}
     [ -n "$(started "$owner")" ] || die "--owner needs the pid of a running process, not '$owner'"
   elif (($#)); then
     usage
   fi
+  for program in libvirtd virsh ip dnsmasq qemu-system-x86_64; do
+    command -v "$program" >/dev/null || die "$program is missing; install what the lab needs: $LAB_DIR/deps.sh"
+  done
   lock
   if libvirt_answers >/dev/null 2>&1; then
     say "the lab '$name' is up already"
