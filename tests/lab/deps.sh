@@ -23,6 +23,11 @@ PACKAGES=(
   # looking into it: clients, and checkers of what is rendered
   openssh-client curl jq socat dosfstools mtools haproxy keepalived shellcheck
 )
+# libvirt's drivers where they are packages of their own (Debian 13); elsewhere they are in libvirt-daemon.
+DRIVER_PACKAGES=(
+  libvirt-daemon-driver-network libvirt-daemon-driver-storage libvirt-daemon-driver-nodedev
+  libvirt-daemon-driver-nwfilter libvirt-daemon-driver-secret libvirt-daemon-driver-interface
+)
 # These come in one version, from one place: see qemu_release.
 QEMU_PACKAGES=(qemu-utils qemu-system-x86)
 
@@ -35,6 +40,17 @@ missing() {
   local package
   for package in "$@"; do
     is_installed "$package" || echo "$package"
+  done
+}
+
+# Prints those of the packages that this release has.
+existing() {
+  local package
+  for package in "$@"; do
+    # No pipe into `grep -q`: with pipefail, a match can look like a failure of apt-cache.
+    if [[ $(apt-cache policy "$package") =~ Candidate:\ [0-9] ]]; then
+      echo "$package"
+    fi
   done
 }
 
@@ -58,7 +74,9 @@ codename() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
 # shellcheck disable=SC2016  # $(RELEASE) and $(REPO_URI) are apt's fields
 add_backports() {
   local release=$1 uri file=/etc/apt/sources.list.d/kubitect-backports.sources
-  apt-get indextargets --format '$(RELEASE)' 'Created-By: Packages' | grep -qx "$release" && return
+  if grep -qx "$release" <<<"$(apt-get indextargets --format '$(RELEASE)' 'Created-By: Packages')"; then
+    return
+  fi
   uri=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 'Component: main' |
     sed -n "s/^$(codename) //p" | head -n 1)
   [ -n "$uri" ] || die "no apt source for $(codename) found, so none for $release can be derived"
@@ -90,13 +108,14 @@ allow_starting() {
 
 enabled_units() { find /etc/systemd/system -type l -name '*.*' ! -lname /dev/null -printf '%f\n' 2>/dev/null | sort -u; }
 
-# Installs packages, and disables again the units that doing so enabled.
+# Installs packages, and disables again the units that doing so enabled. A systemd that comes with them was not in use.
 install() {
-  local before unit
+  local before unit had_systemd
+  had_systemd=$(command -v systemctl || true)
   before=$(mktemp)
   enabled_units >"$before"
   apt install -y --no-install-recommends "$@" >&2
-  command -v systemctl >/dev/null || return 0
+  [ -n "$had_systemd" ] || return 0
   while read -r unit; do
     say "disabling $unit: nothing of the lab runs outside it"
     systemctl disable --quiet "$unit" 2>/dev/null || say "warning: $unit could not be disabled"
@@ -139,7 +158,7 @@ install_kubectl() {
   local package
   command -v kubectl >/dev/null && return
   for package in kubernetes-client kubectl; do
-    if apt-cache show "$package" >/dev/null 2>&1; then
+    if [ -n "$(existing "$package")" ]; then
       say "installing $package (kubectl)"
       install "$package"
       return
@@ -149,7 +168,9 @@ install_kubectl() {
 }
 
 wanted() {
-  missing "${PACKAGES[@]}" "${QEMU_PACKAGES[@]}"
+  local drivers
+  mapfile -t drivers < <(existing "${DRIVER_PACKAGES[@]}")
+  missing "${PACKAGES[@]}" "${drivers[@]}" "${QEMU_PACKAGES[@]}"
   [ -x "$CLOUD_INIT_DIR/bin/cloud-init" ] || echo "cloud-init (unpacked, not installed)"
 }
 
@@ -186,7 +207,8 @@ if [ -n "$qemu_from" ] && [ -n "$(missing "${QEMU_PACKAGES[@]}")" ]; then
 fi
 say "reading the package lists"
 apt update >&2
-mapfile -t packages < <(missing "${PACKAGES[@]}")
+mapfile -t drivers < <(existing "${DRIVER_PACKAGES[@]}")
+mapfile -t packages < <(missing "${PACKAGES[@]}" "${drivers[@]}")
 if ((${#packages[@]})); then
   say "installing: ${packages[*]}"
   install "${packages[@]}"

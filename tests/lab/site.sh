@@ -1,5 +1,6 @@
 #!/bin/bash
-# Writes the site file that makes the tool use the lab: its image for `ubuntu` and `debian`, the stand-in for Kubespray.
+# Writes the site file that makes the tool use the lab: its image for `ubuntu` and `debian`, the stand-in for Kubespray,
+# and the folder with its Python packages.
 #
 #   tests/lab/site.sh KUBITECT_HOME
 #
@@ -16,6 +17,7 @@ fi
 site=$home/site.yaml
 HEADER='# Written by the lab (tests/lab/site.sh); written anew by its next run.'
 STAND_IN=$LAB_DIR/../stand-in
+PYTHON=/usr/bin/python3
 # The releases that the tests ask for. The tree is the same in each, but for a file that names the release.
 RELEASES=(v2.19.0 v2.20.0 v2.21.0 v2.24.3 v2.28.1 v2.31.0)
 
@@ -65,10 +67,35 @@ stand_in_repository() {
 # JSON's strings are YAML's, whatever a path contains.
 quoted() { jq -n --arg text "$1" '$text'; }
 
+# Prints the path of a folder with the stand-in's Python packages: nothing can be fetched from inside the lab.
+wheels() {
+  local digest target work
+  digest=$({
+    $PYTHON --version
+    cat "$STAND_IN/requirements.txt"
+  } | sha256sum)
+  target=$KUBITECT_LAB_CACHE/wheels/${digest:0:16}
+  if [ ! -d "$target" ]; then
+    say "fetching the stand-in's Python packages" >&2
+    mkdir -p "$KUBITECT_LAB_CACHE/wheels"
+    work=$(mktemp -d "$KUBITECT_LAB_CACHE/wheels/new.XXXXXX")
+    chmod 0755 "$work"
+    $PYTHON -m venv "$work/venv"
+    "$work/venv/bin/python" -m pip --quiet --disable-pip-version-check download \
+      --requirement "$STAND_IN/requirements.txt" --dest "$work/wheels" >&2
+    # Whoever comes second finds the same packages there.
+    mv -T "$work/wheels" "$target" 2>/dev/null || true
+    rm -rf "$work"
+    [ -d "$target" ] || die "$target can't be made"
+  fi
+  echo "$target"
+}
+
 built=$("$LAB_DIR/image.sh")
 image=${built% sha256:*}
 checksum=sha256:${built##* sha256:}
 repository=$(stand_in_repository)
+wheels=$(wheels)
 
 mkdir -p "$home"
 new=$(mktemp "$home/site.yaml.XXXXXX")
@@ -80,7 +107,9 @@ images:
   debian12: {source: $(quoted "$image"), checksum: "$checksum"}
 kubespray:
   url: $(quoted "$repository")
-  python: /usr/bin/python3
+  python: $PYTHON
+pip:
+  findLinks: $(quoted "$wheels")
 END
 chmod 0644 "$new"
 mv "$new" "$site"
