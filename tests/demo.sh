@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 name=demo
-home=${KUBITECT_LAB_STATE:-/var/tmp/kubitect-lab}/$name-home
+home=/var/tmp/kubitect-demo
 cluster=local-k8s-cluster
 lab() { tests/lab/lab.sh --name "$name" "$@"; }
 inside() { lab exec -- env KUBITECT_HOME="$home" "$@"; }

@@ -57,7 +57,10 @@ fn render(problem: &Problem, text: &str, renderer: &Renderer) -> String {
 /// The lines that `span` (in bytes) touches, the number of the first, and the span within them: a file can be large
 /// and its problems many.
 fn excerpt<'a>(text: &'a str, span: &Range<usize>) -> (&'a str, usize, Range<usize>) {
-    let floor = |at: usize| text.floor_char_boundary(at.min(text.len()));
+    let floor = |at: usize| {
+        let at = at.min(text.len());
+        (0..=at).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
+    };
     let (start, end) = (floor(span.start), floor(span.end.max(span.start)));
     let from = text[..start].rfind('\n').map_or(0, |at| at + 1);
     // A whole section may be the value: its first line shows which.

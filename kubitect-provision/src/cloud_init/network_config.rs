@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use kubitect_config::Cluster;
-use kubitect_config::cluster::Node;
+use kubitect_config::cluster::{NetworkMode, Node};
 use kubitect_config::value::Mac;
 use serde::Serialize;
 
@@ -20,6 +20,9 @@ pub(super) struct NetworkConfig<'a> {
 struct Ethernet<'a> {
     r#match: Match,
     set_name: &'a str,
+    /// On libvirt's networks nobody sends router advertisements, and a guest would wait 12 s for one at each boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accept_ra: Option<bool>,
     #[serde(flatten)]
     addresses: Addresses,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +106,7 @@ pub(super) fn of<'a>(cluster: &'a Cluster, node: &Node) -> NetworkConfig<'a> {
                     macaddress: node.mac,
                 },
                 set_name: interface,
+                accept_ra: (cluster.network.mode != NetworkMode::Bridge).then_some(false),
                 addresses,
                 nameservers: (!nameservers.is_empty()).then_some(Nameservers {
                     addresses: nameservers,

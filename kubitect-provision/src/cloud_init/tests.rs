@@ -83,7 +83,7 @@ fn a_node_without_address_asks_for_a_lease_by_its_ethernet_address() {
     };
     assert_eq!(
         network(&cluster, 2)["ethernets"]["ens3"],
-        json!({"match": {"macaddress": "52:54:00:00:00:0c"}, "set-name": "ens3", "dhcp4": true, "dhcp-identifier": "mac"})
+        json!({"match": {"macaddress": "52:54:00:00:00:0c"}, "set-name": "ens3", "accept-ra": false, "dhcp4": true, "dhcp-identifier": "mac"})
     );
     cluster.guest.dns = vec!["9.9.9.9".parse().unwrap()];
     let leased = network(&cluster, 2);

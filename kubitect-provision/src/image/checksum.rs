@@ -28,7 +28,7 @@ pub(super) struct Digests {
 
 impl Expected {
     /// What the configuration asks for; a published list is fetched.
-    pub fn of(image: &Image) -> Result<Option<Self>, Error> {
+    pub fn of(image: &Image, watch: Watch<'_>) -> Result<Option<Self>, Error> {
         let url = match &image.checksum {
             None => return Ok(None),
             Some(Checksum::Sha256(digits)) => return Ok(Some(Self::Sha256(digits.clone()))),
@@ -36,7 +36,7 @@ impl Expected {
             Some(Checksum::Published(url)) => url,
         };
         let name = file_name(&image.source);
-        let list = download::text(url)?;
+        let list = download::text(url, watch)?;
         match in_list(&list, name) {
             Some(expected) => Ok(Some(expected)),
             None => Err(unusable(

@@ -6,7 +6,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use ureq::Agent;
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, RequestBuilder};
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 
 use super::{Watch, shown};
@@ -31,24 +32,25 @@ enum Stop {
 }
 
 /// Fetches a small text.
-pub(super) fn text(url: &str) -> Result<String, Error> {
+pub(super) fn text(url: &str, watch: Watch<'_>) -> Result<String, Error> {
     let failed = |source: Source| Error::Image {
         image: shown(url),
         why: "its list of digests can't be fetched; give the image's checksum as sha256:<digits>"
             .to_owned(),
         source: Some(source),
     };
-    let mut response = agent().get(url).call().map_err(|e| failed(e.into()))?;
+    let request = agent().get(url);
+    watch.wait(move || small(request))?.map_err(failed)
+}
+
+/// The text that answers a request.
+fn small(request: RequestBuilder<WithoutBody>) -> Result<String, Source> {
+    let mut response = request.call()?;
     if response.status() != StatusCode::OK {
-        return Err(failed(response.status().to_string().into()));
+        return Err(response.status().to_string().into());
     }
-    response
-        .body_mut()
-        .with_config()
-        .limit(TEXT_MAX)
-        .lossy_utf8(true)
-        .read_to_string()
-        .map_err(|e| failed(e.into()))
+    let body = response.body_mut().with_config();
+    Ok(body.limit(TEXT_MAX).lossy_utf8(true).read_to_string()?)
 }
 
 /// Fetches `url` into `part`. With `trust_part`, goes on with what an earlier run left there; the caller checks the
@@ -142,7 +144,8 @@ impl Fetch<'_> {
                 request = request.header(header::IF_RANGE, validator);
             }
         }
-        let mut response = request.call().map_err(stop)?;
+        let response = self.watch.wait(move || request.call());
+        let response = response.map_err(Stop::For)?.map_err(stop)?;
         let (from, total) = self.placed(&response, have, part)?;
         self.validator = strong_tag(response.headers());
         if from == 0 {
@@ -151,7 +154,8 @@ impl Fetch<'_> {
         } else {
             self.resumed = true;
         }
-        let body = response.body_mut().with_config().limit(u64::MAX).reader();
+        let body = response.into_body().into_with_config();
+        let body = body.limit(u64::MAX).reader();
         self.copy(body, part, from, total)
     }
 
@@ -203,7 +207,7 @@ impl Fetch<'_> {
 
     fn copy(
         &self,
-        mut body: impl Read,
+        mut body: impl Read + Send + 'static,
         part: &mut File,
         from: u64,
         total: Option<u64>,
@@ -212,7 +216,13 @@ impl Fetch<'_> {
         let mut done = from;
         loop {
             self.watch.check_cancelled().map_err(Stop::For)?;
-            let read = body.read(&mut buffer).map_err(|e| Stop::Again(e.into()))?;
+            let waited = self.watch.wait(move || {
+                let read = body.read(&mut buffer);
+                (body, buffer, read)
+            });
+            let read;
+            (body, buffer, read) = waited.map_err(Stop::For)?;
+            let read = read.map_err(|e| Stop::Again(e.into()))?;
             let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
                 break;
             };

@@ -13,6 +13,8 @@ mod tests;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use kubitect_config::cluster::Image;
 
@@ -43,6 +45,26 @@ impl Watch<'_> {
             Err(Error::Cancelled)
         } else {
             Ok(())
+        }
+    }
+
+    /// What `work` gives, which may wait for a server for long: a cancel is noticed meanwhile, and the work is then
+    /// left to end by itself.
+    fn wait<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, receiver) = mpsc::channel();
+        // Nobody listens any more after a cancel.
+        std::thread::spawn(move || drop(sender.send(work())));
+        loop {
+            match receiver.recv_timeout(Duration::from_millis(100)) {
+                Ok(result) => return Ok(result),
+                Err(RecvTimeoutError::Timeout) => self.check_cancelled()?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(unusable(self.what, "reading it ended without a result"));
+                }
+            }
         }
     }
 }
@@ -82,7 +104,7 @@ pub fn fetch(
 
 fn local(image: &Image, watch: Watch<'_>) -> Result<(LocalImage, Outcome), Error> {
     let path = Path::new(&image.source);
-    let expected = Expected::of(image)?;
+    let expected = Expected::of(image, watch)?;
     let opened = File::open(path).map_err(file::error("open image", path))?;
     if !opened
         .metadata()
@@ -98,7 +120,7 @@ fn local(image: &Image, watch: Watch<'_>) -> Result<(LocalImage, Outcome), Error
 }
 
 fn remote(image: &Image, share: &Path, watch: Watch<'_>) -> Result<(LocalImage, Outcome), Error> {
-    let expected = Expected::of(image)?;
+    let expected = Expected::of(image, watch)?;
     let cache = cache::Cache::open(share)?;
     let entry = cache.entry(&image.source, expected.as_ref());
     let _lock = entry.lock(watch)?;

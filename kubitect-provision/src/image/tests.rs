@@ -347,6 +347,26 @@ fn a_cancelled_fetch_goes_on_the_next_time() {
 }
 
 #[test]
+fn a_server_that_says_nothing_can_be_cancelled() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x.img", server.local_addr().unwrap());
+    let list = Some(Checksum::Published(format!("{url}.sha256")));
+    for checksum in [None, list] {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&cancelled);
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            flag.store(true, Ordering::Relaxed);
+        });
+        let began = std::time::Instant::now();
+        let share = Share::new();
+        let result = fetch(&image(&url, checksum), share.0.path(), &cancelled, &|_| ());
+        assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+        assert!(began.elapsed() < Duration::from_secs(30));
+    }
+}
+
+#[test]
 fn a_file_is_used_where_it_lies() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.img");

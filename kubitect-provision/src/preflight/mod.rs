@@ -149,7 +149,8 @@ fn is_local(host: &Host) -> bool {
     match &host.connection {
         Connection::Local => true,
         Connection::Remote { .. } => false,
-        Connection::Uri(uri) => uri.starts_with("qemu:///"),
+        // A URI that names no machine means this one.
+        Connection::Uri(uri) => uri.contains(":///"),
     }
 }
 
