@@ -11,7 +11,6 @@ use kubitect_config::value::Label;
 #[command(
     name = "kubitect",
     version,
-    about,
     propagate_version = true,
     max_term_width = 100
 )]

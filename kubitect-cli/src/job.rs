@@ -1,7 +1,7 @@
 //! [`Job`]: a cluster under work, with all that commands need to look at it and to change it.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -108,22 +108,18 @@ impl Job {
             .transpose()
     }
 
-    /// A reporter for a run of `command`; if it will do something, with a log in the cluster's folder.
-    pub fn reporter(&self, command: &str, logs: bool) -> Result<Reporter, Failure> {
-        if !logs {
-            return Ok(Reporter::new(None));
-        }
+    /// A new log of `command` in the cluster's folder, which is made if need be.
+    pub fn log(&self, command: &str) -> Result<File, Failure> {
         self.dir.create()?;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seconds = now.unwrap_or_default().as_secs();
         let path = self.dir.logs().join(format!("{seconds}-{command}.log"));
-        let log = OpenOptions::new()
+        OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(&path)
-            .map_err(|e| Failure::io("open", &path, e))?;
-        Ok(Reporter::new(Some(log)))
+            .map_err(|e| Failure::io("open", &path, e))
     }
 }
 

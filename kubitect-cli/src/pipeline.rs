@@ -29,7 +29,7 @@ use crate::services;
 const COMMAND: Duration = Duration::from_secs(60);
 
 /// Carries out a plan of creation. With an empty plan it only brings this machine's files up to date.
-pub fn apply(job: &Job, plan: &Plan, reporter: &Reporter) -> Result<(), Failure> {
+pub fn apply(job: &Job, plan: &Plan, reporter: &Arc<Reporter>) -> Result<(), Failure> {
     write_whole(&job.dir.wanted(), job.text.as_bytes(), 0o600)?;
     if !plan.is_empty() {
         let cancelled = Arc::new(AtomicBool::new(false));
@@ -91,12 +91,13 @@ async fn create(
     job: &Job,
     plan: &Plan,
     cancelled: &Arc<AtomicBool>,
-    reporter: &Reporter,
+    reporter: &Arc<Reporter>,
 ) -> Result<(), Failure> {
     let keys = Keys::ensure(&job.dir.ssh(), &job.cluster, job.private_key()?.as_deref())
         .map_err(|e| Failure::because("make the cluster's keys", e))?;
     // Kubespray and its Python environment are prepared while machines are made and boot.
     let (tools, facts) = tokio::try_join!(
+        biased;
         prepare(job, plan, reporter),
         machines(job, plan, &keys, cancelled, reporter),
     )?;
@@ -108,16 +109,26 @@ async fn create(
 }
 
 /// Kubespray's checkout and environment, if they are needed.
-async fn prepare(job: &Job, plan: &Plan, reporter: &Reporter) -> Result<Option<Tools>, Failure> {
+async fn prepare(
+    job: &Job,
+    plan: &Plan,
+    reporter: &Arc<Reporter>,
+) -> Result<Option<Tools>, Failure> {
     if plan.services.kubernetes.is_empty() {
         return Ok(None);
     }
-    kubitect_kubespray::prepare(&job.cluster.kubernetes, &job.share, &|event| {
-        reporter.kubespray(event)
-    })
-    .await
-    .map(Some)
-    .map_err(|e| Failure::because("prepare Kubespray", e))
+    let (kubernetes, share) = (job.cluster.kubernetes.clone(), job.share.clone());
+    let reporter = Arc::clone(reporter);
+    // A task of its own goes on while libvirt, which blocks, is worked with.
+    let task = tokio::spawn(async move {
+        kubitect_kubespray::prepare(&kubernetes, &share, &|event| reporter.kubespray(event)).await
+    });
+    let tools = task
+        .await
+        .map_err(|e| Failure::because("prepare Kubespray", e))?;
+    tools
+        .map(Some)
+        .map_err(|e| Failure::because("prepare Kubespray", e))
 }
 
 /// Makes machines, all at once, and waits until all are ready.
@@ -130,6 +141,8 @@ async fn machines(
 ) -> Result<Facts, Failure> {
     let failed = |e| Failure::because(format!("make the machines of {}", job.cluster.name), e);
     let inputs = inputs(job, &plan.machines, keys, cancelled, reporter)?;
+    // If it is known by now that Kubespray can't be had, nothing is made.
+    tokio::task::yield_now().await;
     tokio::task::block_in_place(|| {
         provision(&plan.machines, &job.hosts, inputs, cancelled, reporter)
     })

@@ -1,5 +1,7 @@
 //! `apply`: shows the plan, asks, and carries it out.
 
+use std::sync::Arc;
+
 use crate::approve;
 use crate::args::{Action, Apply};
 use crate::failure::Failure;
@@ -7,6 +9,7 @@ use crate::home::Home;
 use crate::job::Job;
 use crate::pipeline;
 use crate::plan::Plan;
+use crate::report::Reporter;
 
 use super::load;
 
@@ -21,7 +24,7 @@ pub fn apply(home: &Home, args: &Apply) -> Result<(), Failure> {
         return Err(Failure::Refused(reasons));
     }
     covered(args.action, &plan)?;
-    let reporter = job.reporter("apply", !plan.is_empty())?;
+    let reporter = Arc::new(Reporter::new());
     if plan.is_empty() {
         reporter.line(format!("{}: nothing to do", job.cluster.name));
     } else {
@@ -30,6 +33,8 @@ pub fn apply(home: &Home, args: &Apply) -> Result<(), Failure> {
         if !args.auto_approve {
             approve::ask("Shall this be done?")?;
         }
+        // Only now: what is not approved leaves nothing behind.
+        reporter.keep(job.log("apply")?);
     }
     pipeline::apply(&job, &plan, &reporter)
 }

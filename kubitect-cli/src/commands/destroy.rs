@@ -17,7 +17,7 @@ pub fn destroy(home: &Home, args: &Destroy) -> Result<(), Failure> {
     let hosts = job::hosts_of(&dir, &home.site().unwrap_or_else(|_| Site::default()))?;
     let plan = kubitect_provision::plan::plan_destroy(&args.cluster, &hosts)
         .map_err(|e| Failure::because(format!("plan the removal of {}", args.cluster), e))?;
-    let reporter = Reporter::new(None);
+    let reporter = Reporter::new();
     if plan.is_empty() && !dir.root().exists() {
         reporter.line(format!("{}: there is no such cluster", args.cluster));
         return Ok(());

@@ -17,21 +17,42 @@ pub struct Reporter {
 #[derive(Debug)]
 struct State {
     log: Option<File>,
+    /// What was told before there was a log.
+    early: String,
     /// A line that may be overwritten stands at the cursor.
     transient: bool,
 }
 
+impl State {
+    fn note(&mut self, text: &str) {
+        match &mut self.log {
+            // Nowhere to tell that the log is gone; the work itself matters more.
+            Some(log) => drop(log.write_all(text.as_bytes())),
+            None => self.early.push_str(text),
+        }
+    }
+}
+
 impl Reporter {
-    /// A reporter that also writes into `log`.
-    pub fn new(log: Option<File>) -> Self {
+    /// A reporter without a log.
+    pub fn new() -> Self {
         Self {
             start: Instant::now(),
             terminal: std::io::stderr().is_terminal(),
             state: Mutex::new(State {
-                log,
+                log: None,
+                early: String::new(),
                 transient: false,
             }),
         }
+    }
+
+    /// From now on all is also written into `log`; so is what was told before.
+    pub fn keep(&self, mut log: File) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nowhere to tell that the log is gone; the work itself matters more.
+        let _ = log.write_all(std::mem::take(&mut state.early).as_bytes());
+        state.log = Some(log);
     }
 
     /// A line that stays.
@@ -41,22 +62,18 @@ impl Reporter {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let erase = if state.transient { "\r\x1b[K" } else { "" };
         state.transient = false;
-        // Nowhere to tell that stderr or the log is gone; the work itself matters more.
+        // Nowhere to tell that stderr is gone; the work itself matters more.
         let _ = write!(std::io::stderr(), "{erase}{line}");
-        if let Some(log) = &mut state.log {
-            let _ = log.write_all(line.as_bytes());
-        }
+        state.note(&line);
     }
 
     /// Several lines that stay, without the time.
     pub fn text(&self, text: impl Display) {
         let text = text.to_string();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nowhere to tell that stderr or the log is gone; the work itself matters more.
+        // Nowhere to tell that stderr is gone; the work itself matters more.
         let _ = write!(std::io::stderr(), "{text}");
-        if let Some(log) = &mut state.log {
-            let _ = log.write_all(text.as_bytes());
-        }
+        state.note(&text);
     }
 
     /// What happens to machines.
