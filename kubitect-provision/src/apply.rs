@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::event::{Event, Outcome};
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::journal::{Entry, Journal};
-use crate::observe::PoolState;
+use crate::observe::{PoolState, VolumeState};
 use crate::plan::Plan;
 use crate::removal::{is_log, is_own_volume};
 use crate::resource::{BASE_POOL, Backing, Format, Pool, Volume};
@@ -350,8 +350,16 @@ impl HostApply<'_> {
         if let Some(now) = find()? {
             pool = now;
         }
+        // The cluster's machines are gone: a disk that a machine still has is another's by now.
+        let domains = if with_disks {
+            verbs.domains()?
+        } else {
+            Vec::new()
+        };
+        let free = |volume: &VolumeState| !domains.iter().any(|domain| domain.uses(name, volume));
         let ours = pool.volumes.iter().filter(|volume| {
-            is_own_volume(self.cluster, &volume.name) && (with_disks || is_log(&volume.name))
+            is_own_volume(self.cluster, &volume.name)
+                && (is_log(&volume.name) || (with_disks && free(volume)))
         });
         for volume in ours {
             verbs.remove_volume(name, &volume.name)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 use kubitect_config::value::Label;
@@ -148,8 +148,18 @@ pub struct DomainState {
     pub vcpus: u32,
     /// Its memory, in MiB.
     pub memory_mib: u64,
-    /// The paths of its disks.
+    /// The paths of its disks; `<pool>/<volume>` where a disk is named that way, as other programs do.
     pub disks: Vec<PathBuf>,
+}
+
+impl DomainState {
+    /// Whether this volume of that pool is one of its disks.
+    pub(crate) fn uses(&self, pool: &str, volume: &VolumeState) -> bool {
+        let named = Path::new(pool).join(&volume.name);
+        self.disks
+            .iter()
+            .any(|disk| *disk == volume.path || *disk == named)
+    }
 }
 
 /// Whether a domain runs.

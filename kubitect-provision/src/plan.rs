@@ -73,7 +73,7 @@ pub fn plan(cluster: &Cluster, hosts: &Hosts) -> Result<Plan, Error> {
 /// What must be done on the hosts to remove all of a cluster, told from libvirt alone. Changes nothing.
 pub fn plan_destroy(cluster: &Label, hosts: &Hosts) -> Result<Plan, Error> {
     let observed = observe(cluster, hosts)?;
-    Ok(removal::removal(cluster, &observed))
+    removal::removal(cluster, &observed)
 }
 
 impl fmt::Display for Plan {

@@ -7,14 +7,30 @@ use kubitect_config::value::Label;
 
 use crate::base;
 use crate::change::{Action, Change, Disruption, Kind, Step};
+use crate::error::Error;
 use crate::observe::{HostState, Observed, PoolState};
 use crate::plan::Plan;
 use crate::resource::BASE_POOL;
 
-/// What removes the cluster from all observed hosts, and nothing else.
-pub fn removal(cluster: &Label, observed: &Observed) -> Plan {
+/// What removes the cluster from all observed hosts, and nothing else; an error if a machine with the name of one of its
+/// nodes is not ours.
+pub fn removal(cluster: &Label, observed: &Observed) -> Result<Plan, Error> {
     let mut changes = Vec::new();
     for (host, there) in &observed.hosts {
+        // Another program's cluster of this name, as the Kubitect written in Go makes them: pools and volumes have the
+        // very same names, so nothing of it is touched.
+        let foreign = there
+            .domains
+            .iter()
+            .find(|domain| domain.mark.is_none() && of_node(cluster, &domain.name).is_some());
+        if let Some(domain) = foreign {
+            return Err(Error::Foreign {
+                host: host.to_string(),
+                kind: "domain",
+                name: domain.name.clone(),
+                why: "it has no mark of Kubitect, so another program made it".to_owned(),
+            });
+        }
         HostRemoval {
             cluster,
             host,
@@ -23,25 +39,28 @@ pub fn removal(cluster: &Label, observed: &Observed) -> Plan {
         }
         .run();
     }
-    Plan {
+    Ok(Plan {
         cluster: cluster.clone(),
         changes,
-    }
+    })
+}
+
+/// The name after the cluster's, if it begins like that of a node.
+fn of_node<'a>(cluster: &Label, name: &'a str) -> Option<&'a str> {
+    let rest = name.strip_prefix(cluster.as_str())?.strip_prefix('-')?;
+    ["lb-", "master-", "worker-"]
+        .iter()
+        .any(|role| rest.starts_with(role))
+        .then_some(rest)
 }
 
 /// Whether a volume in one of the cluster's pools is a disk, seed or console of one of its nodes.
 pub(crate) fn is_own_volume(cluster: &Label, name: &str) -> bool {
-    let node = name
-        .strip_prefix(cluster.as_str())
-        .and_then(|rest| rest.strip_prefix('-'));
-    node.is_some_and(|rest| {
-        ["lb-", "master-", "worker-"]
+    of_node(cluster, name).is_some_and(|rest| {
+        ["-main-disk", "-data-disk", "-seed"]
             .iter()
-            .any(|role| rest.starts_with(role))
-            && (["-main-disk", "-data-disk", "-seed"]
-                .iter()
-                .any(|end| rest.ends_with(end))
-                || is_log(rest))
+            .any(|end| rest.ends_with(end))
+            || is_log(rest)
     })
 }
 
@@ -170,7 +189,7 @@ impl HostRemoval<'_> {
                     .mark
                     .as_ref()
                     .is_none_or(|mark| mark.cluster != *self.cluster)
-                    && domain.disks.contains(&volume.path)
+                    && domain.uses(&pool.name, volume)
             });
             if used_by_other {
                 continue;

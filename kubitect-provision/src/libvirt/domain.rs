@@ -2,6 +2,8 @@
 //!
 //! Everything is virtio: cloud kernels often have no AHCI, and a seed on a SATA CD-ROM would never be seen by them.
 
+use std::path::{Path, PathBuf};
+
 use kubitect_config::cluster::CpuMode;
 
 use super::metadata;
@@ -151,8 +153,15 @@ pub(super) fn from_xml(xml: &str, power: PowerState) -> Result<DomainState, roxm
     let disks = find(root, &["devices"])
         .into_iter()
         .flat_map(|devices| all(devices, "disk"))
-        .filter_map(|disk| find(disk, &["source"])?.attribute("file"))
-        .map(Into::into)
+        .filter_map(|disk| {
+            let source = find(disk, &["source"])?;
+            match source.attribute("file") {
+                Some(file) => Some(PathBuf::from(file)),
+                None => {
+                    Some(Path::new(source.attribute("pool")?).join(source.attribute("volume")?))
+                }
+            }
+        })
         .collect();
     Ok(DomainState {
         name: text(root, &["name"]).unwrap_or_default().to_owned(),

@@ -1,6 +1,7 @@
 //! What destroying a cluster leaves: all that was there before, and all that is somebody else's.
 
-use kubitect_provision::observe::HostState;
+use kubitect_provision::Error;
+use kubitect_provision::observe::{DomainState, HostState, PoolState, PowerState, VolumeState};
 
 use crate::world::{DEMO, TINY, World};
 
@@ -55,6 +56,76 @@ fn a_folder_with_something_else_in_it_stays() {
     let left = world.inventory();
     assert!(left.contains("thesis.tex"), "{left}");
     assert!(!left.contains("demo-master-1"), "{left}");
+}
+
+/// A machine without a mark whose disk is named by its pool and volume, as other programs do.
+fn unmarked(name: &str, disk: &str) -> DomainState {
+    DomainState {
+        name: name.into(),
+        power: PowerState::Running,
+        mark: None,
+        note: None,
+        vcpus: 2,
+        memory_mib: 4096,
+        disks: vec![disk.into()],
+    }
+}
+
+#[test]
+fn a_cluster_of_this_name_that_another_program_made_is_left_alone() {
+    let pool = "demo-main-resource-pool";
+    let disk = "demo-master-1-main-disk";
+    let path = format!("/pools/{pool}");
+    let there = HostState {
+        pools: vec![PoolState {
+            name: pool.into(),
+            is_folder: true,
+            path: Some(path.clone().into()),
+            active: true,
+            available: 1 << 40,
+            volumes: vec![VolumeState {
+                name: disk.into(),
+                path: format!("{path}/{disk}").into(),
+                format: "qcow2".into(),
+                capacity: 1 << 30,
+                allocation: 1 << 29,
+                physical: None,
+                backing: None,
+            }],
+        }],
+        domains: vec![unmarked("demo-master-1", &format!("{pool}/{disk}"))],
+        ..HostState::default()
+    };
+    let world = World::new(DEMO, &there);
+    let before = world.inventory();
+    let error = world.destroy().unwrap_err();
+    assert!(matches!(error, Error::Foreign { .. }), "{error}");
+    assert!(
+        error.to_string().contains("domain demo-master-1"),
+        "{error}"
+    );
+    assert_eq!(world.inventory(), before);
+}
+
+#[test]
+fn a_disk_that_somebody_else_uses_stays() {
+    let pool = "demo-fast-data-resource-pool";
+    let disk = "demo-worker-1-rook-data-disk";
+    for stop_pool in [false, true] {
+        let there = HostState {
+            domains: vec![unmarked("somebody", &format!("{pool}/{disk}"))],
+            ..HostState::default()
+        };
+        let world = World::new(DEMO, &there);
+        world.apply().unwrap();
+        if stop_pool {
+            world.fake().stop(pool);
+        }
+        world.destroy().unwrap();
+        let left = world.inventory();
+        assert!(left.contains(&format!("\"{disk}\": File")), "{left}");
+        assert!(!left.contains("demo-master-1"), "{left}");
+    }
 }
 
 #[test]
