@@ -128,7 +128,7 @@ pub struct Destroy {
 
 #[derive(Debug, Subcommand)]
 pub enum List {
-    /// The clusters of this machine's user, and those of ./.kubitect
+    /// The clusters kept here, and whether each was ever finished
     Clusters,
 }
 

@@ -21,7 +21,7 @@ pub enum Failure {
     Refused(Vec<String>),
     /// The person said no (exit 3).
     Declined(String),
-    /// Ctrl-C (exit 130).
+    /// Ctrl-C or SIGTERM (exit 130).
     Interrupted,
 }
 

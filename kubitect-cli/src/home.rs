@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use kubitect_config::Site;
@@ -192,21 +192,29 @@ fn create_private_dir(dir: &Path) -> Result<(), Failure> {
         .map_err(|e| Failure::io("create", dir, e))
 }
 
-/// Replaces a file whole: written aside, flushed, renamed. It is never readable by others on the way to `mode`.
+/// Replaces a file whole: written aside, flushed, renamed. It is never readable by others on the way to `mode`. A link
+/// stays one, and a file keeps its owner: it may be the person's own, and we root.
 pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     let io = |e| Failure::io("write", path, e);
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let dir = real.parent().unwrap_or(Path::new("."));
     create_private_dir(dir)?;
     let mut aside = tempfile::Builder::new()
         .prefix(".kubitect-")
         .tempfile_in(dir)
         .map_err(io)?;
     aside.write_all(content).map_err(io)?;
+    if let Ok(existing) = real.metadata() {
+        let ours = aside.as_file().metadata().map_err(io)?;
+        if (existing.uid(), existing.gid()) != (ours.uid(), ours.gid()) {
+            fchown(aside.as_file(), Some(existing.uid()), Some(existing.gid())).map_err(io)?;
+        }
+    }
     aside
         .as_file()
         .set_permissions(std::fs::Permissions::from_mode(mode))
         .map_err(io)?;
     aside.as_file().sync_all().map_err(io)?;
-    aside.persist(path).map_err(|e| io(e.error))?;
+    aside.persist(&real).map_err(|e| io(e.error))?;
     File::open(dir).and_then(|d| d.sync_all()).map_err(io)
 }

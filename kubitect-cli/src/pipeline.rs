@@ -52,7 +52,8 @@ pub fn destroy(plan: &Machines, hosts: &Hosts, reporter: &Reporter) -> Result<()
     interruptible(&cancelled, work)
 }
 
-/// Runs `work` until it ends or ctrl-C comes. Blocking work is told to stop between two steps; what waits is dropped.
+/// Runs `work` until it ends or ctrl-C or SIGTERM comes. Blocking work is told to stop between two steps; what waits is
+/// dropped.
 fn interruptible<T>(
     cancelled: &Arc<AtomicBool>,
     work: impl Future<Output = Result<T, Failure>>,
@@ -64,7 +65,7 @@ fn interruptible<T>(
     let flag = Arc::clone(cancelled);
     // On a thread of its own, so that it comes through while libvirt is waited for.
     runtime.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
+        if asked_to_stop().await {
             flag.store(true, Ordering::Relaxed);
         }
     });
@@ -77,6 +78,18 @@ fn interruptible<T>(
     match result {
         Err(_) if cancelled.load(Ordering::Relaxed) => Err(Failure::Interrupted),
         other => other,
+    }
+}
+
+/// Waits for ctrl-C or SIGTERM; false if neither can be waited for.
+async fn asked_to_stop() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return tokio::signal::ctrl_c().await.is_ok();
+    };
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt.is_ok(),
+        terminate = terminate.recv() => terminate.is_some(),
     }
 }
 
@@ -342,14 +355,31 @@ async fn kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<(), Failure
 
 /// Puts the cluster into the person's own kubeconfig, without losing what is there.
 fn merge(path: &Path, ours: &str) -> Result<(), Failure> {
-    let existing = match std::fs::read_to_string(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        other => Some(other.map_err(|e| Failure::io("read", path, e))?),
-    };
+    let existing = read_if_there(path)?;
     let merged = kubeconfig::merge(existing.as_deref(), ours).map_err(|e| {
         Failure::because(format!("merge the kubeconfig into {}", path.display()), e)
     })?;
     write_whole(path, merged.as_bytes(), 0o600)
+}
+
+/// Takes the cluster, whose own kubeconfig is `ours`, out of the person's kubeconfig at `path`, if it is in it.
+pub fn unmerge(path: &Path, ours: &Path) -> Result<(), Failure> {
+    let (Some(existing), Some(ours)) = (read_if_there(path)?, read_if_there(ours)?) else {
+        return Ok(());
+    };
+    let without = kubeconfig::remove(&existing, &ours)
+        .map_err(|e| Failure::because(format!("take the cluster out of {}", path.display()), e))?;
+    match without {
+        Some(text) => write_whole(path, text.as_bytes(), 0o600),
+        None => Ok(()),
+    }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<String>, Failure> {
+    match std::fs::read_to_string(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some).map_err(|e| Failure::io("read", path, e)),
+    }
 }
 
 /// Notes on the machines' domains what is set up on them.

@@ -115,7 +115,8 @@ pub fn plan(
     services
 }
 
-/// What was set up on each machine: the notes to write when balancers, or Kubernetes, are done.
+/// What was set up on each machine: the notes to write when balancers, or Kubernetes, are done. In this order: the
+/// masters last, since all masters noted means that all is finished, and a run may be killed between two notes.
 pub fn notes<'a>(
     cluster: &'a Cluster,
     facts: &Facts,
@@ -128,6 +129,7 @@ pub fn notes<'a>(
     Ok(cluster
         .nodes
         .iter()
+        .rev()
         .filter(set_up)
         .filter_map(|node| Some((node, wanted.of(&node.name)?.to_owned())))
         .collect())

@@ -33,6 +33,10 @@ pub fn destroy(home: &Home, args: &Destroy) -> Result<(), Failure> {
             &args.cluster,
         )
         .map_err(|e| Failure::because("remove the machines from your known_hosts", e))?;
+        // A kubeconfig that can't be worked with is the person's to mend, and no reason to keep the rest.
+        if let Err(e) = pipeline::unmerge(&person.join(".kube/config"), &dir.kubeconfig()) {
+            reporter.line(format!("warning: {e}"));
+        }
     }
     match std::fs::remove_dir_all(dir.root()) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
