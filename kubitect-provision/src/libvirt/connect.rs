@@ -2,12 +2,17 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use kubitect_config::cluster::Connection;
 use kubitect_config::value::Label;
 use virt::connect::Connect;
 
 use crate::error::Error;
+
+/// How long a libvirt, and the SSH on the way to it, may take to answer at first.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A connection to one host's libvirt.
 #[derive(Debug)]
@@ -24,11 +29,11 @@ impl Libvirt {
         // libvirt would print each error to stderr besides returning it.
         virt::error::clear_error_callback();
         run_events();
-        let connect = Connect::open(Some(&uri)).map_err(|source| Error::Connect {
+        let connect = open(&uri).map_err(|message| Error::Connect {
             host: host.to_string(),
-            help: help(connection, source.message()).to_owned(),
+            help: help(connection, &message).to_owned(),
             uri,
-            source: source.message().to_owned().into(),
+            source: message.into(),
         })?;
         // A libvirt that falls silent is noticed after 60 s. Drivers without a wire can't and needn't do this.
         if let Err(error) = connect.set_keep_alive(10, 5) {
@@ -39,6 +44,20 @@ impl Libvirt {
             is_local: matches!(connection, Connection::Local),
         })
     }
+}
+
+/// Opens a connection, or tells why not. Of itself, libvirt waits for ever for one that accepts and then says nothing.
+fn open(uri: &str) -> Result<Connect, String> {
+    let (sender, receiver) = mpsc::channel();
+    let uri = uri.to_owned();
+    std::thread::spawn(move || {
+        let opened = Connect::open(Some(&uri)).map_err(|error| error.message().to_owned());
+        // Whoever asked may have stopped waiting.
+        let _ = sender.send(opened);
+    });
+    receiver
+        .recv_timeout(PATIENCE)
+        .unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())))
 }
 
 /// Runs libvirt's event loop in a thread of its own, once: without it, nobody would notice a libvirt that falls silent.
@@ -114,7 +133,9 @@ fn escape_bytes(bytes: &[u8]) -> String {
 /// What a person should do about a connection that failed with this message.
 fn help(connection: &Connection, message: &str) -> &'static str {
     let said = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if said(&["Host key verification failed", "host key"]) {
+    if said(&["no answer within"]) {
+        "it takes connections and says nothing; restart libvirtd on that host (`sudo systemctl restart libvirtd`)"
+    } else if said(&["Host key verification failed", "host key"]) {
         "its SSH host key is not known or has changed; connect once by `ssh` and check the key, or set connection.ssh.verify to false"
     } else if said(&["Permission denied (", "publickey"]) {
         "SSH did not let us in; check connection.user and connection.ssh.keyfile"
@@ -205,6 +226,7 @@ mod tests {
                 "authentication unavailable: no polkit agent available",
                 "group `libvirt`",
             ),
+            ("no answer within 90 s", "restart libvirtd"),
         ];
         for (message, hint) in cases {
             assert!(help(&local, message).contains(hint), "{message}");
