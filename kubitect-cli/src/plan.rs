@@ -70,7 +70,17 @@ impl Plan {
                 ),
             })
         });
-        let rows = balancers.chain(nodes).collect();
+        let refused = services.refused.iter().filter_map(|(node, why)| {
+            Some(Row {
+                action: "update",
+                kind: "node",
+                name: node.to_string(),
+                host: host(node)?,
+                disruption: Disruption::None,
+                details: format!("NOT POSSIBLE YET {why}"),
+            })
+        });
+        let rows = balancers.chain(nodes).chain(refused).collect();
         Self {
             machines,
             services,
@@ -80,7 +90,7 @@ impl Plan {
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.machines.is_empty() && self.rows.is_empty() && self.services.refused.is_empty()
+        self.machines.is_empty() && self.rows.is_empty()
     }
 
     /// What can't be done, each with its reason; then nothing is.
@@ -93,7 +103,12 @@ impl Plan {
             )
         });
         machines
-            .chain(self.services.refused.iter().cloned())
+            .chain(
+                self.services
+                    .refused
+                    .iter()
+                    .map(|(node, why)| format!("{node}: {why}")),
+            )
             .collect()
     }
 
@@ -134,13 +149,10 @@ impl fmt::Display for Plan {
                 row.action, row.kind, row.name, row.host, row.details
             )?;
         }
-        if !self.rows.is_empty() {
-            writeln!(
-                f,
-                "{}: {} services to set up",
-                self.machines.cluster,
-                self.rows.len()
-            )?;
+        let to_do = self.services.balancers.len() + self.services.kubernetes.len();
+        if to_do > 0 {
+            let cluster = &self.machines.cluster;
+            writeln!(f, "{cluster}: {to_do} services to set up")?;
         }
         Ok(())
     }

@@ -77,8 +77,8 @@ pub struct Services {
     pub balancers: Vec<(Label, bool)>,
     /// Masters and workers that Kubernetes is to be set up on.
     pub kubernetes: Vec<Label>,
-    /// Changes that can't be made yet.
-    pub refused: Vec<String>,
+    /// Changes that can't be made yet: the machine, and why not.
+    pub refused: Vec<(Label, &'static str)>,
 }
 
 /// Compares what is wanted with what is `noted` of each machine that exists.
@@ -95,9 +95,9 @@ pub fn plan(
             (_, Some(want), Some(have)) if want == have => {}
             (Role::LoadBalancer, _, have) => services.balancers.push((node.name.clone(), have.is_some())),
             (_, _, None) => services.kubernetes.push(node.name.clone()),
-            (_, _, Some(_)) => services.refused.push(format!(
-                "{}: Kubernetes' version, settings, labels or taints of a finished cluster can't be changed yet",
-                node.name
+            (_, _, Some(_)) => services.refused.push((
+                node.name.clone(),
+                "Kubernetes' version, settings, labels or taints of a finished cluster can't be changed yet",
             )),
         }
     }
@@ -107,9 +107,8 @@ pub fn plan(
         .all(|master| note(master).is_some());
     if finished {
         for node in services.kubernetes.drain(..) {
-            services.refused.push(format!(
-                "{node}: a finished cluster can't be given another node yet"
-            ));
+            let why = "a finished cluster can't be given another node yet";
+            services.refused.push((node, why));
         }
     }
     services
