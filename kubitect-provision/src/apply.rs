@@ -1,4 +1,5 @@
-//! Carries out a [`Plan`]: hosts side by side, changes in order; a cancel stops between two changes.
+//! Carries out a [`Plan`]: hosts side by side, changes in order; a cancel stops between two changes, or in an
+//! upload of an image.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -65,6 +66,7 @@ pub fn apply(
         for (name, changes) in by_host {
             let (stop, failure) = (&stop, &failure);
             scope.spawn(move || {
+                let stopped = || cancelled.load(Ordering::Relaxed) || stop.load(Ordering::Relaxed);
                 let result = hosts.get(name).and_then(|hypervisor| {
                     let host = HostApply {
                         cluster: &plan.cluster,
@@ -72,10 +74,9 @@ pub fn apply(
                         hypervisor,
                         inputs,
                         on_event,
+                        stopped: &stopped,
                     };
-                    host.run(&changes, &|| {
-                        cancelled.load(Ordering::Relaxed) || stop.load(Ordering::Relaxed)
-                    })
+                    host.run(&changes)
                 });
                 if let Err(error) = result {
                     // The other hosts stop as well; the first failure is the one to tell.
@@ -141,12 +142,14 @@ struct HostApply<'a> {
     hypervisor: &'a Arc<dyn Hypervisor>,
     inputs: &'a Inputs,
     on_event: &'a (dyn Fn(Event) + Send + Sync),
+    /// Whether no further change is wanted.
+    stopped: &'a dyn Fn() -> bool,
 }
 
 impl HostApply<'_> {
-    fn run(&self, changes: &[&Change], stopped: &dyn Fn() -> bool) -> Result<(), Error> {
+    fn run(&self, changes: &[&Change]) -> Result<(), Error> {
         for change in changes {
-            if stopped() {
+            if (self.stopped)() {
                 return Err(Error::Cancelled);
             }
             self.note(change, Entry::Begun)?;
@@ -245,6 +248,8 @@ impl HostApply<'_> {
                     done,
                     total: Some(total),
                 });
+                // An upload may take minutes, and one that was cut off is done anew.
+                !(self.stopped)()
             },
         )
     }

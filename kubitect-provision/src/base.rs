@@ -113,13 +113,14 @@ pub(crate) fn is_whole(hypervisor: &dyn Hypervisor, image: &Verified) -> Result<
     Ok(pool(hypervisor)?.is_some_and(|pool| verified(&pool).contains(image)))
 }
 
-/// Brings the image to the host unless a whole one is there; tells which it is, and whether it was uploaded.
+/// Brings the image to the host unless a whole one is there; tells which it is, and whether it was uploaded. Given up
+/// when `progress`, told so many bytes of so many, says false.
 pub(crate) fn ensure(
     host: &Label,
     hypervisor: &dyn Hypervisor,
     spec: &ImageSpec,
     image: &LocalImage,
-    progress: &dyn Fn(u64, u64),
+    progress: &dyn Fn(u64, u64) -> bool,
 ) -> Result<(Verified, bool), Error> {
     let on_host = |failure: Failure| failure.on(host);
     // Another cluster's settings may have put the pool elsewhere: it is one pool for the host.
@@ -151,7 +152,7 @@ fn upload(
     hypervisor: &dyn Hypervisor,
     name: &str,
     image: &LocalImage,
-    progress: &dyn Fn(u64, u64),
+    progress: &dyn Fn(u64, u64) -> bool,
 ) -> Result<(), Error> {
     let on_host = |failure: Failure| failure.on(host);
     let of_file = |source| Error::File {
@@ -207,11 +208,12 @@ struct Hashing<'a> {
     hasher: Sha256,
     done: u64,
     length: u64,
-    progress: &'a dyn Fn(u64, u64),
+    /// Told how far it is; says whether to go on.
+    progress: &'a dyn Fn(u64, u64) -> bool,
 }
 
 /// Progress is told once in so many bytes.
-const STRIDE: u64 = 16 << 20;
+const STRIDE: u64 = 4 << 20;
 
 impl Read for Hashing<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -219,8 +221,8 @@ impl Read for Hashing<'_> {
         self.hasher.update(buffer.get(..read).unwrap_or_default());
         let before = self.done / STRIDE;
         self.done += read as u64;
-        if self.done / STRIDE > before {
-            (self.progress)(self.done, self.length);
+        if self.done / STRIDE > before && !(self.progress)(self.done, self.length) {
+            return Err(std::io::Error::other("stopped on request"));
         }
         Ok(read)
     }
