@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kubitect_config::cluster::{Connection, Host, VirtType};
 use kubitect_config::value::Label;
@@ -38,6 +38,8 @@ impl Job {
         for host in &mut cluster.hosts {
             expand_keyfile(host)?;
         }
+        expand_source(&mut cluster.guest.image.source)?;
+        expand_source(&mut cluster.kubernetes.kubespray.url)?;
         let hosts = Hosts::connect(&cluster)
             .map_err(|e| Failure::because(format!("reach the hosts of {}", cluster.name), e))?;
         Ok(Self {
@@ -164,6 +166,14 @@ fn expand_keyfile(host: &mut Host) -> Result<(), Failure> {
     } = &mut host.connection
     {
         *keyfile = expand(keyfile)?;
+    }
+    Ok(())
+}
+
+/// A path or an address: a leading `~/` is resolved.
+fn expand_source(source: &mut String) -> Result<(), Failure> {
+    if source.starts_with("~/") {
+        *source = expand(Path::new(source.as_str()))?.display().to_string();
     }
     Ok(())
 }
