@@ -344,6 +344,8 @@ impl HostApply<'_> {
         let Some(mut pool) = find()? else {
             return Ok(());
         };
+        // One that was stopped since the plan was made hid the disks, which the plan named, when their turn came.
+        let with_disks = with_disks || !pool.active;
         if let (false, Some(path)) = (pool.active, &pool.path) {
             verbs.ensure_pool(&Pool {
                 name: name.to_owned(),
