@@ -1,39 +1,18 @@
-//! Clusters, their facts, and a small git repository that stands for Kubespray where only its playbooks differ.
+//! Clusters, their facts, and runs of small playbooks in Kubespray's place.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 
 use kubitect_config::{Cluster, Facts, NodeFacts, Site, parse};
 use kubitect_kubespray::{Event, Tools, Workdir, prepare};
-
-pub const EXAMPLE: &str = include_str!("../../../examples/multi-master.yaml");
-
-/// A release whose Ansible runs on all Pythons that CI meets (3.10 to 3.13).
-pub const RELEASE: [&str; 2] = ["v2.29.1", "v1.33.5"];
-
-/// What that release pins, without the collections.
-pub const REQUIREMENTS: &str = "ansible-core==2.17.14\n";
+pub use tests::ansible::{RELEASE, REQUIREMENTS, Repository};
+pub use tests::example::{EXAMPLE, example, without};
 
 pub fn cluster(text: &str) -> Cluster {
     match parse(text, "cluster.yaml", &Site::default()) {
         Ok(parsed) => parsed.cluster,
         Err(error) => panic!("{error}: {:?}", error.problems()),
     }
-}
-
-/// The example with other versions.
-pub fn example([kubespray, kubernetes]: [&str; 2]) -> String {
-    EXAMPLE
-        .replace("v2.19.0", kubespray)
-        .replace("v1.23.7", kubernetes)
-}
-
-/// The example without the part from the line `from` to before the line `to`.
-pub fn without(text: &str, from: &str, to: &str) -> String {
-    let start = text.find(from).expect(from);
-    let length = text[start..].find(to).expect(to);
-    format!("{}{}", &text[..start], &text[start + length..])
 }
 
 pub fn facts(cluster: &Cluster, folder: &Path) -> Facts {
@@ -51,47 +30,6 @@ pub fn facts(cluster: &Cluster, folder: &Path) -> Facts {
         private_key: folder.join(".ssh/id_ed25519"),
         known_hosts: folder.join(".ssh/known_hosts"),
         nodes: nodes.collect(),
-    }
-}
-
-/// A git repository in a folder of its own.
-pub struct Repository(pub tempfile::TempDir);
-
-impl Repository {
-    pub fn new() -> Self {
-        let repository = Self(tempfile::tempdir().unwrap());
-        repository.git(&["init", "--quiet", "--initial-branch=main"]);
-        repository
-    }
-
-    /// Files, committed and tagged.
-    pub fn with(files: &[(&str, &str)], tag: &str) -> Self {
-        let repository = Self::new();
-        repository.commit(files, tag);
-        repository
-    }
-
-    pub fn commit(&self, files: &[(&str, &str)], tag: &str) {
-        for (name, text) in files {
-            std::fs::write(self.0.path().join(name), text).unwrap();
-        }
-        self.git(&["add", "."]);
-        self.git(&["commit", "--quiet", "--message", tag]);
-        self.git(&["tag", "--force", tag]);
-    }
-
-    pub fn url(&self) -> &str {
-        self.0.path().to_str().unwrap()
-    }
-
-    fn git(&self, arguments: &[&str]) {
-        let status = Command::new("git")
-            .current_dir(self.0.path())
-            .args(["-c", "user.name=Test", "-c", "user.email=test@example.org"])
-            .args(["-c", "commit.gpgSign=false", "-c", "tag.gpgSign=false"])
-            .args(arguments)
-            .status();
-        assert!(status.unwrap().success(), "git {arguments:?}");
     }
 }
 
@@ -161,9 +99,7 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         // The environment is worth keeping, the checkout of a repository that is gone is not.
-        let _ = std::fs::remove_dir_all(&self.tools.kubespray);
-        let lock = format!("{}.lock", self.tools.kubespray.display());
-        let _ = std::fs::remove_file(lock);
+        tests::ansible::forget(&self.tools.kubespray);
     }
 }
 

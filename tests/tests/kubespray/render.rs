@@ -7,6 +7,7 @@ use std::process::Command;
 use kubitect_config::Cluster;
 use kubitect_kubespray::{Error, api_server, files};
 use serde_json::Value;
+use tests::example::{three_balancers, without_workers};
 
 use crate::fixture::{self, EXAMPLE, Stage, cluster, example, facts};
 
@@ -26,21 +27,6 @@ fn snapshot(cluster: &Cluster) -> String {
         .iter()
         .map(|(name, text)| format!("# {}\n{text}\n", name.display()))
         .collect()
-}
-
-fn three_balancers() -> String {
-    let one = "        - id: 1\n          ip: 192.168.113.100\n";
-    let three = "        - {id: 1, ip: 192.168.113.101}\n        - {id: 2, ip: 192.168.113.102}\n        - {id: 3, ip: 192.168.113.103}\n";
-    EXAMPLE
-        .replace(
-            "    loadBalancer:\n",
-            "    loadBalancer:\n      vip: 192.168.113.100\n",
-        )
-        .replacen(one, three, 1)
-}
-
-fn without_workers(text: &str) -> String {
-    fixture::without(text, "    worker:\n", "\nkubernetes:")
 }
 
 /// One master alone.

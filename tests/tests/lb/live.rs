@@ -2,8 +2,8 @@
 
 use kubitect_lb::{SOCKET, render};
 
-use crate::checkers::run;
 use crate::cluster::cluster;
+use tests::checkers::run;
 
 /// No client may be without an answer for this many seconds, whatever happens to one master.
 const LONGEST: f64 = 10.0;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::process::Command;
 
 use kubitect_config::cluster::{CpuMode, VirtType};
 use kubitect_provision::desired::desired;
@@ -14,16 +13,7 @@ use kubitect_provision::resource::{Backing, Format, Link};
 fn validate(schema: &str, xml: &str) {
     let mut file = tempfile::Builder::new().suffix(".xml").tempfile().unwrap();
     file.write_all(xml.as_bytes()).unwrap();
-    let output = Command::new("virt-xml-validate")
-        .arg(file.path())
-        .arg(schema)
-        .output()
-        .expect("virt-xml-validate is installed (Debian: libvirt-clients)");
-    assert!(
-        output.status.success(),
-        "{}\n{xml}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    tests::checkers::libvirt(schema, file.path());
 }
 
 fn capability(virt: &[&str]) -> Capability {

@@ -1,12 +1,10 @@
 //! cloud-init's own checker, and the tools that read FAT, judge what machines are given.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{NetworkMode, Role};
 use kubitect_provision::cloud_init::{Documents, documents, seed};
 use kubitect_provision::ssh::{Keys, MachineKeys};
+use tests::checkers::{cloud_init, run};
 
 use super::example;
 
@@ -52,42 +50,13 @@ fn all_documents() -> Vec<Documents> {
     all
 }
 
-/// The lab's copy of cloud-init's checker, else the installed one.
-fn cloud_init() -> PathBuf {
-    let cache = std::env::var_os("KUBITECT_LAB_CACHE")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let home = std::env::var_os("HOME").map(PathBuf::from)?;
-            let cache = std::env::var_os("XDG_CACHE_HOME")
-                .map_or_else(|| home.join(".cache"), PathBuf::from);
-            Some(cache.join("kubitect-lab"))
-        });
-    let labs = cache.map(|cache| cache.join("cloud-init/bin/cloud-init"));
-    labs.filter(|path| path.exists())
-        .unwrap_or_else(|| PathBuf::from("cloud-init"))
-}
-
-fn run(program: &Path, args: &[&str]) -> Output {
-    let output = Command::new(program).args(args).output();
-    output.unwrap_or_else(|e| {
-        panic!(
-            "{} is needed (tests/lab/deps.sh installs it): {e}",
-            program.display()
-        )
-    })
-}
-
 #[test]
 fn user_data_is_valid_by_cloud_inits_schema() {
-    let checker = cloud_init();
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("user-data");
     let check = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        run(
-            &checker,
-            &["schema", "--config-file", path.to_str().unwrap()],
-        )
+        cloud_init(&path)
     };
     for documents in all_documents() {
         let output = check(&documents.user_data);
@@ -110,10 +79,7 @@ fn by_python(text: &str) -> serde_json::Value {
     let path = home.path().join("document");
     std::fs::write(&path, text).unwrap();
     let script = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)";
-    let output = run(
-        Path::new("python3"),
-        &["-c", script, path.to_str().unwrap()],
-    );
+    let output = run("python3", &["-c", script, path.to_str().unwrap()]);
     assert!(
         output.status.success(),
         "python3 with yaml is needed (tests/lab/deps.sh): {output:?}"
@@ -158,16 +124,13 @@ fn the_seed_is_read_by_others() {
         ("::network-config", &documents.network_config),
         ("::meta-data", &documents.meta_data),
     ] {
-        let output = run(Path::new("mtype"), &["-i", path, name]);
+        let output = run("mtype", &["-i", path, name]);
         assert_eq!(String::from_utf8_lossy(&output.stdout), *text, "{output:?}");
     }
-    let check = run(Path::new("/usr/sbin/fsck.fat"), &["-n", path]);
+    let check = run("fsck.fat", &["-n", path]);
     assert!(check.status.success(), "{check:?}");
     for (tag, value) in [("LABEL", "cidata"), ("TYPE", "vfat")] {
-        let output = run(
-            Path::new("/usr/sbin/blkid"),
-            &["-p", "-o", "value", "-s", tag, path],
-        );
+        let output = run("blkid", &["-p", "-o", "value", "-s", tag, path]);
         assert_eq!(
             String::from_utf8_lossy(&output.stdout).trim(),
             value,

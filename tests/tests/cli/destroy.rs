@@ -1,0 +1,66 @@
+//! `destroy`, where libvirt has nothing of the cluster any more, or can't be asked.
+
+use std::fs;
+
+use crate::env::TestEnv;
+
+/// The folder of a cluster whose libvirt, being in memory, is empty.
+fn with_folder() -> TestEnv {
+    let env = TestEnv::new();
+    let config = env.kept("clusters/demo/config");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("kubitect.yaml"), env.cluster()).unwrap();
+    env
+}
+
+#[test]
+fn without_a_terminal_the_answer_is_no() {
+    let env = with_folder();
+    env.run(&["destroy", "--cluster", "demo"])
+        .code(3)
+        .prints("")
+        .tells(&["there is no terminal to ask on, so the answer is no"]);
+    assert!(env.kept("clusters/demo/config/kubitect.yaml").is_file());
+}
+
+#[test]
+fn the_folder_goes_and_so_do_our_lines_in_known_hosts_and_no_others() {
+    let env = with_folder();
+    let known_hosts = env.path("home/.ssh/known_hosts");
+    fs::create_dir_all(known_hosts.parent().unwrap()).unwrap();
+    fs::write(&known_hosts, "git.example.org ssh-ed25519 AAAA\n").unwrap();
+    fs::create_dir_all(env.kept("clusters/other/config")).unwrap();
+    env.run(&["destroy", "--cluster", "demo", "--auto-approve"])
+        .code(0)
+        .prints("")
+        .tells(&["demo: removed"]);
+    assert!(!env.kept("clusters/demo").exists());
+    assert!(env.kept("clusters/other/config").is_dir());
+    assert_eq!(
+        fs::read_to_string(known_hosts).unwrap(),
+        "git.example.org ssh-ed25519 AAAA\n"
+    );
+}
+
+#[test]
+fn a_configuration_that_can_t_be_read_any_more_is_no_reason_to_guess() {
+    let env = with_folder();
+    fs::write(env.kept("clusters/demo/config/kubitect.yaml"), "{").unwrap();
+    env.run(&["destroy", "--cluster", "demo", "--auto-approve"])
+        .code(1)
+        .tells(&[
+            "[DIR]/kubitect/clusters/demo/config/kubitect.yaml",
+            "mend it, or move it away",
+        ]);
+    assert!(env.kept("clusters/demo").is_dir());
+}
+
+#[test]
+fn a_name_that_is_none_is_refused_before_anything_is_looked_at() {
+    let env = with_folder();
+    for name in ["../demo", "", "demo/", "Demo", "-demo"] {
+        env.run(&["destroy", &format!("--cluster={name}"), "--auto-approve"])
+            .code(2);
+    }
+    assert_eq!(env.kept_tree().len(), 4);
+}

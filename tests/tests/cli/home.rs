@@ -1,0 +1,74 @@
+//! `list` and `export`: what is kept of clusters.
+
+use std::fs;
+
+use crate::env::TestEnv;
+
+#[test]
+fn clusters_are_those_that_have_a_folder() {
+    let env = TestEnv::new();
+    env.run(&["list", "clusters"]).code(0).prints("");
+    assert_eq!(env.kept_tree(), [""; 0]);
+    for name in ["b", "a", "Not-A-Name"] {
+        fs::create_dir_all(env.kept(&format!("clusters/{name}/config"))).unwrap();
+    }
+    fs::write(env.kept("clusters/a/config/kubitect-applied.yaml"), "").unwrap();
+    fs::create_dir(env.kept("clusters/empty")).unwrap();
+    fs::write(env.kept("clusters/.a.lock"), "").unwrap();
+    env.run(&["list", "clusters"])
+        .code(0)
+        .prints("a\tapplied\nb\tunfinished\n");
+    env.run(&["--local", "list", "clusters"]).code(0).prints("");
+}
+
+#[test]
+fn what_is_kept_is_printed_as_it_is() {
+    let env = TestEnv::new();
+    let config = env.kept("clusters/demo/config");
+    fs::create_dir_all(&config).unwrap();
+    for (what, file) in [
+        ("config", "kubitect-applied.yaml"),
+        ("kubeconfig", "admin.conf"),
+    ] {
+        env.run(&["export", what, "--cluster", "demo"])
+            .code(1)
+            .prints("")
+            .tells(&[
+                "export from cluster `demo`",
+                file,
+                "`kubitect apply` makes it",
+            ]);
+        fs::write(config.join(file), "text: é\n").unwrap();
+        env.run(&["export", what, "--cluster", "demo"])
+            .code(0)
+            .prints("text: é\n");
+        env.run(&["export", what, "--cluster", "other"])
+            .code(1)
+            .tells(&["export from cluster `other`"]);
+        env.run(&["export", what])
+            .code(2)
+            .tells(&["--cluster <NAME>"]);
+    }
+}
+
+#[test]
+fn schemas_are_those_that_are_checked_in() {
+    let env = TestEnv::new();
+    env.run(&["export", "schema"])
+        .code(0)
+        .prints(include_str!("../../../docs/schema.json"));
+    env.run(&["export", "schema", "--site"])
+        .code(0)
+        .prints(include_str!("../../../docs/site-schema.json"));
+}
+
+#[test]
+fn a_home_that_nobody_named() {
+    let env = TestEnv::new();
+    fs::create_dir_all(env.path("home/.kubitect/clusters/mine/config")).unwrap();
+    let mut command = env.command(&["list", "clusters"]);
+    command.env_remove("KUBITECT_HOME");
+    env.said(command.output().unwrap())
+        .code(0)
+        .prints("mine\tunfinished\n");
+}

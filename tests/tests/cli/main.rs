@@ -1,0 +1,12 @@
+//! The program as people start it: what it prints, where, with which exit code, and what it leaves behind.
+
+mod apply;
+mod destroy;
+mod env;
+mod help;
+mod home;
+mod interrupt;
+mod plan;
+mod render;
+mod terminal;
+mod validate;

@@ -1,0 +1,152 @@
+//! `plan`: reads, tells, and changes nothing; and libvirts that can't be read.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::env::{KUBITECT, TestEnv};
+
+#[test]
+fn changes_are_told_and_not_made() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text);
+    let before = env.tree();
+    let text = env.run(&["plan", "-c", "cluster.yaml"]).code(4);
+    assert_eq!(text.stderr, "");
+    assert_eq!(
+        text.stdout,
+        "  create  network demo-network             on box  nat 10.77.0.0/24
+  create  pool    demo-main-resource-pool  on box  [DIR]/pool/demo-main-resource-pool
+  create  pool    kubitect-base-images     on box  [DIR]/pool/kubitect-base-images
+  create  image   debian12                 on box  brought to the host and verified
+  create  volume  demo-lb-1-seed           on box
+  create  volume  demo-lb-1-main-disk      on box  8 GiB
+  create  volume  demo-master-1-seed       on box
+  create  volume  demo-master-1-main-disk  on box  8 GiB
+  create  volume  demo-worker-1-seed       on box
+  create  volume  demo-worker-1-main-disk  on box  8 GiB
+  create  domain  demo-lb-1                on box  1 CPU, 2 GiB, qemu, 10.77.0.100
+  create  domain  demo-master-1            on box  1 CPU, 2 GiB, qemu, 10.77.0.11
+  create  domain  demo-worker-1            on box  1 CPU, 2 GiB, qemu
+demo: 13 changes, 3 of them to machines
+  create  balancer demo-lb-1      on box  port 6443 to 1 masters
+  create  node     demo-master-1  on box  Kubernetes v1.23.7 by Kubespray v2.19.0
+  create  node     demo-worker-1  on box  Kubernetes v1.23.7 by Kubespray v2.19.0
+demo: 3 services to set up
+"
+    );
+    assert_eq!(env.tree(), before);
+}
+
+#[test]
+fn json_is_one_object_of_what_others_rely_on() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text);
+    let before = env.tree();
+    let said = env.run(&["plan", "-c", "cluster.yaml", "--output", "json"]);
+    let plan = said.code(4).json();
+    assert_eq!(
+        plan.as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["cluster", "changes"]
+    );
+    assert_eq!(plan["cluster"], "demo");
+    let changes = plan["changes"].as_array().unwrap();
+    assert_eq!(changes.len(), 16);
+    for change in changes {
+        assert_eq!(
+            change.as_object().unwrap().keys().collect::<Vec<_>>(),
+            ["action", "kind", "name", "host", "disruption", "details"]
+        );
+        assert!(
+            change
+                .as_object()
+                .unwrap()
+                .values()
+                .all(|value| value.is_string())
+        );
+    }
+    assert_eq!(
+        changes[10],
+        json!({
+            "action": "create",
+            "kind": "domain",
+            "name": "demo-lb-1",
+            "host": "box",
+            "disruption": "none",
+            "details": "1 CPU, 2 GiB, qemu, 10.77.0.100",
+        })
+    );
+    assert_eq!(env.tree(), before);
+}
+
+#[test]
+fn the_file_may_come_from_stdin() {
+    let env = TestEnv::new();
+    let said = env.run_with(&env.cluster(), &["plan", "-c", "-", "--output", "json"]);
+    assert_eq!(said.code(4).json()["cluster"], "demo");
+}
+
+#[test]
+fn an_invalid_file_is_not_planned() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text.replace("mode: nat", "mode: nut"));
+    env.run(&["plan", "-c", "cluster.yaml"])
+        .code(2)
+        .prints("")
+        .tells(&[
+            "did you mean `nat`?",
+            "failed to use cluster.yaml: it has 1 error",
+        ]);
+}
+
+/// The cluster on the libvirt behind this socket.
+fn on_socket(env: &TestEnv, socket: &str) {
+    let memory = format!("test://{}", env.path("node.xml").display());
+    env.write_cluster(|text| {
+        text.replace(&memory, &format!("qemu+unix:///system?socket={socket}"))
+    });
+}
+
+#[test]
+fn a_libvirt_that_is_not_there() {
+    let env = TestEnv::new();
+    on_socket(&env, "/nonexistent/libvirt-sock");
+    for args in [
+        &["plan", "-c", "cluster.yaml"][..],
+        &["apply", "-c", "cluster.yaml", "--auto-approve"],
+    ] {
+        env.run(args).code(1).prints("").tells(&[
+            "failed to reach the hosts of demo",
+            "libvirt on host box (qemu+unix:///system?socket=/nonexistent/libvirt-sock)",
+            "no libvirt answers at this URI; check connection.uri, and that libvirtd is installed and runs there",
+        ]);
+        assert_eq!(env.kept_tree(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_libvirt_that_one_may_not_use_names_the_group() {
+    let env = TestEnv::new();
+    let socket = env.path("libvirt-sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o000)).unwrap();
+    on_socket(&env, socket.to_str().unwrap());
+    let args = ["plan", "-c", "cluster.yaml"];
+    let mut command = env.command(&args);
+    if rustix::process::geteuid().is_root() {
+        // Root may use every socket. Somebody else has to be able to reach the folder and the program, too.
+        std::fs::set_permissions(env.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+        let program = env.path("kubitect-copy");
+        std::fs::copy(KUBITECT, &program).unwrap();
+        command = Command::new(program);
+        command.args(args).uid(65534).gid(65534);
+        env.dress(&mut command);
+    }
+    env.said(command.output().unwrap()).code(1).tells(&[
+        "permission denied; add your account to the group `libvirt` on that host",
+        "libvirt-sock': Permission denied",
+    ]);
+}

@@ -1,0 +1,71 @@
+//! At a terminal: colours, and the question before anything is done.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::env::{KUBITECT, Said, TestEnv};
+
+/// Runs the program at a terminal, made by util-linux' `script`, where the person types `typed`. All comes on stdout.
+fn at_terminal(env: &TestEnv, args: &str, variables: &[(&str, &str)], typed: &str) -> Said {
+    let mut command = Command::new("script");
+    let line = format!("exec '{KUBITECT}' {args}");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    env.dress(&mut command);
+    command
+        .env("TERM", "xterm-256color")
+        .env("SHELL", "/bin/sh");
+    command.envs(variables.iter().copied());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .expect("`script` of util-linux is installed");
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(typed.as_bytes()).unwrap();
+    let said = env.said(child.wait_with_output().unwrap());
+    drop(stdin);
+    said
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    let env = TestEnv::new();
+    env.write(
+        "wrong.yaml",
+        include_str!("../../fixtures/invalid/cidr.yaml"),
+    );
+    let colours = |args: &str, variables: &[(&str, &str)]| {
+        let said = at_terminal(&env, args, variables, "").code(2);
+        assert!(said.stdout.contains("cluster.network.cidr"), "{said:?}");
+        said.stdout.contains('\x1b')
+    };
+    let validate = "validate -c wrong.yaml";
+    assert!(colours(validate, &[]));
+    assert!(colours(validate, &[("NO_COLOR", "")]));
+    assert!(!colours(validate, &[("NO_COLOR", "1")]));
+    assert!(!colours("--no-color validate -c wrong.yaml", &[]));
+    assert!(!colours("validate -c wrong.yaml --no-color", &[]));
+    assert!(
+        !env.run(&["validate", "-c", "wrong.yaml"])
+            .stderr
+            .contains('\x1b')
+    );
+}
+
+#[test]
+fn only_yes_is_a_yes() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text);
+    for answer in ["no\n", "y\n", "\n", "\x04"] {
+        let said = at_terminal(&env, "apply -c cluster.yaml", &[], answer).code(3);
+        assert!(said.stdout.contains("Only `yes` is a yes"), "{said:?}");
+        assert!(said.stdout.contains("nothing was changed"), "{said:?}");
+        assert_eq!(env.kept_tree(), ["clusters/", "clusters/.demo.lock"]);
+    }
+    // The image is not there, so this yes ends with the first step.
+    let said = at_terminal(&env, "apply -c cluster.yaml", &[], "yes\n").code(1);
+    assert!(said.stdout.contains("[DIR]/image.qcow2"), "{said:?}");
+    assert!(env.kept("clusters/demo/config/kubitect.yaml").is_file());
+}

@@ -1,0 +1,66 @@
+//! The crates are a star: who wants a part does not get the others' dependencies.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::repository;
+
+/// The names of all crates that a program with this one links.
+fn linked(package: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(repository())
+        .args([
+            "tree",
+            "--locked",
+            "--package",
+            package,
+            "--edges",
+            "normal",
+        ])
+        .args(["--prefix", "none", "--format", "{p}"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let names: BTreeSet<String> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
+        .collect();
+    assert!(names.contains(package), "{names:?}");
+    names
+}
+
+fn ours(package: &str) -> Vec<String> {
+    let mut names = linked(package);
+    names.remove(package);
+    names.retain(|name| name.starts_with("kubitect-"));
+    names.into_iter().collect()
+}
+
+#[test]
+fn only_provision_knows_libvirt() {
+    for package in ["kubitect-config", "kubitect-lb", "kubitect-kubespray"] {
+        let names = linked(package);
+        assert!(
+            !names.contains("virt") && !names.contains("virt-sys"),
+            "{package}: {names:?}"
+        );
+    }
+    assert!(linked("kubitect-provision").contains("virt"));
+}
+
+#[test]
+fn the_configuration_is_pure() {
+    let names = linked("kubitect-config");
+    for name in ["russh", "tokio", "ureq", "rustix"] {
+        assert!(!names.contains(name), "{names:?}");
+    }
+}
+
+#[test]
+fn the_parts_know_the_configuration_and_not_one_another() {
+    assert_eq!(ours("kubitect-config"), [""; 0]);
+    for package in ["kubitect-provision", "kubitect-lb", "kubitect-kubespray"] {
+        assert_eq!(ours(package), ["kubitect-config"], "{package}");
+    }
+}

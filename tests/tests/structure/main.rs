@@ -1,0 +1,12 @@
+//! The shape of the project: which crate knows which, and what every file begins with.
+
+mod example;
+mod files;
+mod layers;
+
+use std::path::PathBuf;
+
+/// The repository.
+fn repository() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
