@@ -21,12 +21,10 @@ step "Tests"
 cargo test --workspace --locked
 
 step "The stand-in for Kubespray"
-python3 -m unittest discover --start-directory tests/stand-in/test
+python3 -B -m unittest discover --start-directory tests/stand-in/test
 
 step "The journey on real machines"
-cargo build --release --locked -p kubitect-cli
-cargo test --locked -p tests --features lab --no-run
-target=$(cargo metadata --format-version 1 --no-deps --locked | jq -r .target_directory)
+cargo test --locked -p tests --features lab --test e2e --test hypervisor --no-run
 name=ci
 home=$(mktemp -d /var/tmp/kubitect-ci.XXXXXX)
 lab() { tests/lab/lab.sh --name "$name" "$@"; }
@@ -41,7 +39,8 @@ lab down
 lab up --owner $$
 tests/lab/site.sh "$home"
 # No network in there: all that cargo needs is here already.
-lab exec -- env KUBITECT="$target/release/kubitect" KUBITECT_HOME="$home" CARGO_NET_OFFLINE=true \
-  cargo test --locked -p tests --features lab --test e2e -- --nocapture --test-threads=1
+lab exec -- env KUBITECT_IN_LAB=1 KUBITECT_HOME="$home" HOME="$home" \
+  CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}" CARGO_NET_OFFLINE=true \
+  cargo test --locked -p tests --features lab --test e2e --test hypervisor -- --nocapture --test-threads=1
 
 step "All tests passed."

@@ -21,9 +21,13 @@ fn the_main_job() {
 
     // Killed while machines boot, and while Ansible works; the same command goes on each time.
     let apply = || kubitect(&["apply", "--config", CONFIG, "--auto-approve"]);
-    assert!(kill_at(apply(), "wait for local-k8s-cluster-worker-3", LONG));
+    assert!(kill_at(
+        apply(),
+        "wait for local-k8s-cluster-worker-3",
+        LONG
+    ));
     all_run_before_any_answers();
-    assert!(kill_at(apply(), "TASK", LONG));
+    assert!(kill_at(apply(), "Run the etcd member", LONG));
     expect(apply(), 0);
 
     six_nodes_are_ready();
@@ -32,36 +36,66 @@ fn the_main_job() {
     six_nodes_are_ready();
 
     // The cluster's folder is lost: libvirt alone tells what to remove.
-    std::fs::remove_dir_all(home().join("clusters").join(CLUSTER)).expect("the cluster has a folder");
-    expect(kubitect(&["destroy", "--cluster", CLUSTER, "--auto-approve"]), 0);
-    assert_eq!(inventory(), before, "libvirt holds exactly what it held before");
+    std::fs::remove_dir_all(home().join("clusters").join(CLUSTER))
+        .expect("the cluster has a folder");
+    expect(
+        kubitect(&["destroy", "--cluster", CLUSTER, "--auto-approve"]),
+        0,
+    );
+    assert_eq!(
+        inventory(),
+        before,
+        "libvirt holds exactly what it held before"
+    );
 }
 
 /// `apply` starts all machines before it waits for the first.
 fn all_run_before_any_answers() {
-    let running: BTreeSet<String> =
-        stdout("virsh", &["list", "--name"]).lines().filter(|l| l.starts_with(CLUSTER)).map(str::to_owned).collect();
-    assert_eq!(running.len(), 7, "all run while the first is waited for: {running:?}");
+    let running: BTreeSet<String> = stdout("virsh", &["list", "--name"])
+        .lines()
+        .filter(|l| l.starts_with(CLUSTER))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(
+        running.len(),
+        7,
+        "all run while the first is waited for: {running:?}"
+    );
 }
 
 fn kubeconfig() -> String {
-    home().join("clusters").join(CLUSTER).join("config/admin.conf").display().to_string()
+    home()
+        .join("clusters")
+        .join(CLUSTER)
+        .join("config/admin.conf")
+        .display()
+        .to_string()
 }
 
 fn kubectl(args: &[&str]) -> Command {
     let mut command = Command::new("kubectl");
-    command.args(["--kubeconfig", &kubeconfig(), "--request-timeout=8s"]).args(args);
+    command
+        .args(["--kubeconfig", &kubeconfig(), "--request-timeout=8s"])
+        .args(args);
     command
 }
 
 fn six_nodes_are_ready() {
     let kubeconfig = std::fs::read_to_string(kubeconfig()).expect("there is a kubeconfig");
-    assert!(kubeconfig.contains(&format!("server: {BALANCER}")), "the kubeconfig points at the balancer");
+    assert!(
+        kubeconfig.contains(&format!("server: {BALANCER}")),
+        "the kubeconfig points at the balancer"
+    );
     wait_for("all six nodes Ready", Duration::from_secs(600), || {
-        let output = kubectl(&["get", "nodes", "--no-headers"]).output().expect("kubectl starts");
+        let output = kubectl(&["get", "nodes", "--no-headers"])
+            .output()
+            .expect("kubectl starts");
         let table = text(&output.stdout);
         let ready = |role: &str| {
-            table.lines().filter(|l| l.contains(role) && l.split_whitespace().nth(1) == Some("Ready")).count()
+            table
+                .lines()
+                .filter(|l| l.contains(role) && l.split_whitespace().nth(1) == Some("Ready"))
+                .count()
         };
         if (ready("-master-"), ready("-worker-"), table.lines().count()) == (3, 3, 6) {
             println!("{table}");
@@ -80,11 +114,17 @@ fn nothing_is_left_to_do() {
             .map(|domain| stdout("virsh", &["dumpxml", domain]))
             .collect()
     };
-    let plan = expect(kubitect(&["plan", "--config", CONFIG, "--output", "json"]), 0);
+    let plan = expect(
+        kubitect(&["plan", "--config", CONFIG, "--output", "json"]),
+        0,
+    );
     let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).expect("the plan is JSON");
     assert_eq!(plan, serde_json::json!({"cluster": CLUSTER, "changes": []}));
     let before = state();
-    expect(kubitect(&["apply", "--config", CONFIG, "--auto-approve"]), 0);
+    expect(
+        kubitect(&["apply", "--config", CONFIG, "--auto-approve"]),
+        0,
+    );
     assert_eq!(state(), before, "the second apply changed nothing");
 }
 
@@ -98,8 +138,14 @@ fn any_master_may_be_lost() {
         stdout("virsh", &["destroy", master]);
         std::thread::sleep(Duration::from_secs(45));
         let (writes, gap) = client.stop();
-        println!("{} writes, longest time without an answer {gap:.1?}", writes.len());
-        assert!(gap < Duration::from_secs(10), "with {master} off, {gap:?} without an answer");
+        println!(
+            "{} writes, longest time without an answer {gap:.1?}",
+            writes.len()
+        );
+        assert!(
+            gap < Duration::from_secs(10),
+            "with {master} off, {gap:?} without an answer"
+        );
         if round == 1 {
             two_are_off(&masters[2]);
             stdout("virsh", &["start", &masters[2]]);
@@ -114,10 +160,14 @@ fn any_master_may_be_lost() {
 fn two_are_off(second: &str) {
     println!("--- {second} is powered off as well");
     stdout("virsh", &["destroy", second]);
-    wait_for("writes are refused", Duration::from_secs(120), || match write("two-off") {
-        true => Err("a write was accepted".into()),
-        false => Ok(()),
-    });
+    wait_for(
+        "writes are refused",
+        Duration::from_secs(120),
+        || match write("two-off") {
+            true => Err("a write was accepted".into()),
+            false => Ok(()),
+        },
+    );
     for _ in 0..3 {
         assert!(!write("two-off"), "a write without a majority");
     }
@@ -128,9 +178,15 @@ fn every_master_serves() {
     for ip in ["192.168.113.10", "192.168.113.11", "192.168.113.12"] {
         wait_for(&format!("{ip} is ready"), Duration::from_secs(600), || {
             let url = format!("https://{ip}:6443/readyz");
-            let curl = Command::new("curl").args(["-ksS", "--max-time", "5", "-w", "%{http_code}", &url]).output();
+            let curl = Command::new("curl")
+                .args(["-ksS", "--max-time", "5", "-w", "%{http_code}", &url])
+                .output();
             let answer = text(&curl.expect("curl starts").stdout);
-            if answer.ends_with("200") { Ok(()) } else { Err(answer) }
+            if answer.ends_with("200") {
+                Ok(())
+            } else {
+                Err(answer)
+            }
         });
     }
     // HAProxy takes a server back after three good probes of 5 s.
@@ -140,13 +196,18 @@ fn every_master_serves() {
 fn nothing_was_lost(writes: &[String]) {
     let there = expect(kubectl(&["get", "configmaps", "--output", "name"]), 0);
     let there = text(&there.stdout);
-    let lost: Vec<_> = writes.iter().filter(|w| !there.contains(&format!("configmap/{w}\n"))).collect();
+    let lost: Vec<_> = writes
+        .iter()
+        .filter(|w| !there.contains(&format!("configmap/{w}\n")))
+        .collect();
     assert!(lost.is_empty(), "written and lost: {lost:?}");
 }
 
 fn write(name: &str) -> bool {
     let literal = "--from-literal=a=b";
-    kubectl(&["create", "configmap", name, literal]).output().is_ok_and(|o| o.status.success())
+    kubectl(&["create", "configmap", name, literal])
+        .output()
+        .is_ok_and(|o| o.status.success())
 }
 
 /// A client that writes and reads all the time, on new connections, and notes when it got answers.
@@ -170,7 +231,10 @@ impl Client {
             let mut writes = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
                 let name = format!("round-{round}-{}", writes.len());
-                if kubectl(&["get", "nodes", "--output", "name"]).output().is_ok_and(|o| o.status.success()) {
+                if kubectl(&["get", "nodes", "--output", "name"])
+                    .output()
+                    .is_ok_and(|o| o.status.success())
+                {
                     answered(&read);
                 }
                 if write(&name) {

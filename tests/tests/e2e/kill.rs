@@ -43,20 +43,38 @@ fn machines_after(points: &[&str]) -> Vec<String> {
     }
     let mut all = inventory();
     for domain in ["lb-1", "master-1", "worker-1"].map(|node| format!("{CLUSTER}-{node}")) {
-        all.push(definition(&stdout("virsh", &["dumpxml", "--inactive", &domain])));
+        all.push(definition(&stdout(
+            "virsh",
+            &["dumpxml", "--inactive", &domain],
+        )));
         all.push(stdout("virsh", &["domstate", &domain]));
     }
-    all.push(definition(&stdout("virsh", &["net-dumpxml", "--inactive", "small-network"])));
+    all.push(definition(&stdout(
+        "virsh",
+        &["net-dumpxml", "--inactive", "small-network"],
+    )));
     all
 }
 
 /// XML without what libvirt makes up anew for each definition.
 fn definition(xml: &str) -> String {
-    xml.lines().filter(|line| !line.contains("<uuid>") && !line.contains("<mac address=") || line.contains("52:54:00:aa"))
-        .collect::<Vec<_>>().join("\n")
+    xml.lines()
+        .filter(|line| {
+            !line.contains("<uuid>") && !line.contains("<mac address=")
+                || line.contains("52:54:00:aa")
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn destroyed(before: &[String]) {
-    expect(kubitect(&["destroy", "--cluster", CLUSTER, "--auto-approve"]), 0);
-    assert_eq!(inventory(), before, "libvirt holds exactly what it held before");
+    expect(
+        kubitect(&["destroy", "--cluster", CLUSTER, "--auto-approve"]),
+        0,
+    );
+    assert_eq!(
+        inventory(),
+        before,
+        "libvirt holds exactly what it held before"
+    );
 }

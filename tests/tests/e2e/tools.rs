@@ -9,19 +9,24 @@ use std::time::{Duration, Instant};
 
 /// The folder that the lab's site file lies in.
 pub fn home() -> PathBuf {
-    PathBuf::from(std::env::var("KUBITECT_HOME").expect("KUBITECT_HOME names the lab's folder: run tests/all.sh"))
+    PathBuf::from(
+        std::env::var("KUBITECT_HOME")
+            .expect("KUBITECT_HOME names the lab's folder: run tests/all.sh"),
+    )
 }
 
 /// The program under test.
 pub fn kubitect(args: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var("KUBITECT").expect("KUBITECT names the program: run tests/all.sh"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubitect-under-test"));
     command.args(args).current_dir(root()).stdin(Stdio::null());
     command
 }
 
 /// The project's folder.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests lie in the workspace")
 }
 
 /// Runs to the end and shows what was said; panics unless the exit code is `code`.
@@ -29,7 +34,11 @@ pub fn expect(mut command: Command, code: i32) -> Output {
     let began = Instant::now();
     let output = command.output().expect("the program starts");
     let (out, err) = (text(&output.stdout), text(&output.stderr));
-    println!("$ {command:?}\n{out}{err}[exit {:?} after {:.1?}]", output.status.code(), began.elapsed());
+    println!(
+        "$ {command:?}\n{out}{err}[exit {:?} after {:.1?}]",
+        output.status.code(),
+        began.elapsed()
+    );
     assert_eq!(output.status.code(), Some(code), "exit code of {command:?}");
     output
 }
@@ -41,15 +50,26 @@ pub fn text(bytes: &[u8]) -> String {
 
 /// stdout of a program that must end well.
 pub fn stdout(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().expect("the program starts");
-    assert!(output.status.success(), "{program} {args:?}: {}", text(&output.stderr));
+    let output = Command::new(program)
+        .args(args)
+        .output()
+        .expect("the program starts");
+    assert!(
+        output.status.success(),
+        "{program} {args:?}: {}",
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
 /// Runs `command` until a line on stderr contains `mark`, then kills it with SIGKILL; false if it ended before.
 pub fn kill_at(mut command: Command, mark: &str, deadline: Duration) -> bool {
     println!("$ {command:?}  # killed at `{mark}`");
-    let mut child = command.stdout(Stdio::inherit()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut child = command
+        .stdout(Stdio::inherit())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
     let stderr = child.stderr.take().expect("stderr is a pipe");
     let (lines, seen) = mpsc::channel();
     let reader = std::thread::spawn(move || {
@@ -85,7 +105,11 @@ fn end_child(child: &mut Child) {
 }
 
 /// Waits until `done` says so; panics with its last words after `deadline`.
-pub fn wait_for(what: &str, deadline: Duration, mut done: impl FnMut() -> Result<(), String>) -> Duration {
+pub fn wait_for(
+    what: &str,
+    deadline: Duration,
+    mut done: impl FnMut() -> Result<(), String>,
+) -> Duration {
     let began = Instant::now();
     loop {
         match done() {
@@ -93,7 +117,9 @@ pub fn wait_for(what: &str, deadline: Duration, mut done: impl FnMut() -> Result
                 println!("{what}: after {:.0?}", began.elapsed());
                 return began.elapsed();
             }
-            Err(last) if began.elapsed() > deadline => panic!("{what}: not within {deadline:?}; last: {last}"),
+            Err(last) if began.elapsed() > deadline => {
+                panic!("{what}: not within {deadline:?}; last: {last}")
+            }
             Err(_) => std::thread::sleep(Duration::from_secs(1)),
         }
     }
@@ -102,7 +128,11 @@ pub fn wait_for(what: &str, deadline: Duration, mut done: impl FnMut() -> Result
 /// All that libvirt holds, one line each: domains, networks, pools, volumes, and what lies in the pools' parent folder.
 pub fn inventory() -> Vec<String> {
     let names = |args: &[&str]| -> Vec<String> {
-        stdout("virsh", args).lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect()
+        stdout("virsh", args)
+            .lines()
+            .map(|l| l.trim().to_owned())
+            .filter(|l| !l.is_empty())
+            .collect()
     };
     let mut all = Vec::new();
     for (kind, args) in [
@@ -115,7 +145,11 @@ pub fn inventory() -> Vec<String> {
     for pool in names(&["pool-list", "--name"]) {
         stdout("virsh", &["pool-refresh", &pool]);
         all.extend(
-            stdout("virsh", &["vol-list", &pool]).lines().skip(2).map(str::trim).filter(|l| !l.is_empty())
+            stdout("virsh", &["vol-list", &pool])
+                .lines()
+                .skip(2)
+                .map(str::trim)
+                .filter(|l| !l.is_empty())
                 .map(|volume| format!("volume {pool}: {volume}")),
         );
     }
