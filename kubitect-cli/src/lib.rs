@@ -30,14 +30,15 @@ const CHANGES: u8 = 4;
 /// Does what the process's arguments say, and tells the process's exit code.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    let no_color = cli.no_color || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let color = report::set_color(!no_color);
     if cli.debug {
         tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
-            .with_ansi(!cli.no_color)
+            .with_ansi(color)
             .with_max_level(tracing::Level::DEBUG)
             .init();
     }
-    report::set_color(!cli.no_color && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()));
     match dispatch(cli) {
         Ok(code) => code,
         Err(failure) => {

@@ -51,10 +51,10 @@ impl Plan {
                 } else {
                     Disruption::None
                 },
-                details: format!(
-                    "port 6443 to {} masters",
-                    cluster.role(Role::Master).count()
-                ),
+                details: match cluster.role(Role::Master).count() {
+                    1 => "port 6443 to 1 master".to_owned(),
+                    masters => format!("port 6443 to {masters} masters"),
+                },
             })
         });
         let nodes = services.kubernetes.iter().filter_map(|node| {

@@ -397,8 +397,9 @@ impl HostDiff<'_> {
         let name = wanted.name.as_str();
         let Some(there) = self.there.domain(name) else {
             let details = format!(
-                "{} CPUs, {} GiB, {}{}",
+                "{} CPU{}, {} GiB, {}{}",
                 wanted.vcpus,
+                if wanted.vcpus == 1 { "" } else { "s" },
                 wanted.memory_mib >> 10,
                 wanted.virt,
                 wanted

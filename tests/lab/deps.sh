@@ -22,6 +22,8 @@ PACKAGES=(
   mmdebstrap debian-archive-keyring fdisk e2fsprogs zstd
   # looking into it: clients, and checkers of what is rendered
   openssh-client curl jq socat dosfstools mtools haproxy keepalived shellcheck
+  # the benchmarks' peak memory, and terminals for tests
+  time bsdutils
 )
 # libvirt's drivers where they are packages of their own (Debian 13); elsewhere they are in libvirt-daemon.
 DRIVER_PACKAGES=(

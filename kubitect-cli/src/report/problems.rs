@@ -9,13 +9,12 @@ use kubitect_config::{Problem, Severity};
 
 static COLOR: AtomicBool = AtomicBool::new(true);
 
-/// Whether colours may be used; they are only where stderr is a terminal.
-pub fn set_color(allowed: bool) {
+/// Whether colours are used: where they are allowed and stderr is a terminal.
+pub fn set_color(allowed: bool) -> bool {
     use std::io::IsTerminal;
-    COLOR.store(
-        allowed && std::io::stderr().is_terminal(),
-        Ordering::Relaxed,
-    );
+    let used = allowed && std::io::stderr().is_terminal();
+    COLOR.store(used, Ordering::Relaxed);
+    used
 }
 
 /// Shows each problem of a file with this text.
@@ -59,7 +58,10 @@ fn render(problem: &Problem, text: &str, renderer: &Renderer) -> String {
 fn excerpt<'a>(text: &'a str, span: &Range<usize>) -> (&'a str, usize, Range<usize>) {
     let floor = |at: usize| {
         let at = at.min(text.len());
-        (0..=at).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
+        (0..=at)
+            .rev()
+            .find(|&i| text.is_char_boundary(i))
+            .unwrap_or(0)
     };
     let (start, end) = (floor(span.start), floor(span.end.max(span.start)));
     let from = text[..start].rfind('\n').map_or(0, |at| at + 1);

@@ -6,9 +6,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::typestate::WithoutBody;
 use ureq::{Agent, RequestBuilder};
-use ureq::http::{HeaderMap, Response, StatusCode, header};
 
 use super::{Watch, shown};
 use crate::error::Source;

@@ -32,7 +32,7 @@ fn changes_are_told_and_not_made() {
   create  domain  demo-master-1            on box  1 CPU, 2 GiB, qemu, 10.77.0.11
   create  domain  demo-worker-1            on box  1 CPU, 2 GiB, qemu
 demo: 13 changes, 3 of them to machines
-  create  balancer demo-lb-1      on box  port 6443 to 1 masters
+  create  balancer demo-lb-1      on box  port 6443 to 1 master
   create  node     demo-master-1  on box  Kubernetes v1.23.7 by Kubespray v2.19.0
   create  node     demo-worker-1  on box  Kubernetes v1.23.7 by Kubespray v2.19.0
 demo: 3 services to set up

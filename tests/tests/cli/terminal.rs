@@ -55,6 +55,20 @@ fn colours_only_where_they_are_wanted() {
 }
 
 #[test]
+fn what_developers_see_is_on_stderr_and_plain_in_a_file() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text);
+    let quiet = env.run(&["plan", "-c", "cluster.yaml"]).code(4);
+    assert!(!quiet.stderr.contains("DEBUG"), "{quiet:?}");
+    let said = env
+        .run(&["--debug", "plan", "-c", "cluster.yaml"])
+        .code(4)
+        .tells(&["DEBUG"]);
+    assert!(!said.stderr.contains('\x1b'), "{said:?}");
+    assert_eq!(said.stdout, quiet.stdout);
+}
+
+#[test]
 fn only_yes_is_a_yes() {
     let env = TestEnv::new();
     env.write_cluster(|text| text);
