@@ -9,8 +9,9 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::Finding;
 
-/// libvirt's own place: it makes the folders that it needs there.
-const LIBVIRTS: &str = "/var/lib/libvirt";
+/// libvirt's own place for images, which its packages make at the latest with the first pool. Any other folder that a
+/// person names should be there: making it would hide that a disk is not mounted, and destroy would leave it behind.
+const LIBVIRTS: &str = "/var/lib/libvirt/images";
 
 /// What is free in a folder, or in the nearest one above it that is there, in bytes.
 pub(super) fn free(folder: &Path) -> Option<u64> {
@@ -35,7 +36,7 @@ fn unfit(host: &Label, folder: &Path) -> Option<Finding> {
             "write it with a leading /".to_owned(),
         )
     } else if !folder.exists() {
-        if folder.starts_with(LIBVIRTS) {
+        if folder == Path::new(LIBVIRTS) {
             return None;
         }
         (
@@ -137,7 +138,7 @@ mod tests {
         assert!(
             folders(
                 &host(),
-                &[dir.path().to_owned(), "/var/lib/libvirt/not-yet".into()]
+                &[dir.path().to_owned(), "/var/lib/libvirt/images/".into()]
             )
             .is_empty()
         );
@@ -148,6 +149,10 @@ mod tests {
         assert_eq!(
             unfit_message("/nonexistent/pool"),
             "the pool path /nonexistent/pool does not exist (host here)"
+        );
+        assert_eq!(
+            unfit_message("/var/lib/libvirt/nonexistent"),
+            "the pool path /var/lib/libvirt/nonexistent does not exist (host here)"
         );
         assert!(unfit_message(file.to_str().unwrap()).ends_with("is not a folder (host here)"));
         // The kernel's own file systems can't be written to by anybody.

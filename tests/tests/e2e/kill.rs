@@ -9,8 +9,8 @@ use crate::tools::*;
 const CONFIG: &str = "tests/fixtures/lab/small.yaml";
 const CLUSTER: &str = "small";
 const SHORT: Duration = Duration::from_secs(15 * 60);
-/// Told when all machines run.
-const RUNNING: &str = "wait for small-";
+/// Told when all machines run: the worker's address is a lease, which is waited for first.
+const RUNNING: &str = "wait for an address of small-worker-1";
 
 /// Where apply is killed: the first line with this text.
 const POINTS: [&str; 8] = [
@@ -26,6 +26,7 @@ const POINTS: [&str; 8] = [
 
 #[test]
 fn killed_before_ansible_and_run_again() {
+    std::fs::create_dir_all("/var/lib/libvirt/images/fast").expect("the data pool has a place");
     let before = inventory();
     let undisturbed = machines_after(&[]);
     destroyed(&before);
