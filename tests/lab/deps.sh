@@ -22,6 +22,8 @@ PACKAGES=(
   mmdebstrap debian-archive-keyring fdisk e2fsprogs zstd
   # looking into it: clients, and checkers of what is rendered
   openssh-client curl jq socat dosfstools mtools haproxy keepalived shellcheck
+  # the stand-in's own tests
+  etcd-server etcd-client openssl
   # the benchmarks' peak memory, and terminals for tests
   time bsdutils
 )
