@@ -15,7 +15,7 @@ cargo fmt --check
 step "Lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
-shellcheck -x "${scripts[@]}"
+shellcheck --external-sources --source-path=SCRIPTDIR "${scripts[@]}"
 
 step "Tests"
 cargo test --workspace --locked
