@@ -1,4 +1,4 @@
-//! Ctrl-C while everything waits for somebody else.
+//! Ctrl-C, and SIGTERM, while everything waits for somebody else.
 
 use std::fs;
 use std::io::Read;
@@ -64,7 +64,7 @@ fn ctrl_c_ends_all_that_waits_and_the_next_run_goes_on() {
         )
         .replace(&format!("{here}/kubespray"), &repository)
     });
-    for _ in 0..2 {
+    for signal in [Signal::INT, Signal::TERM] {
         let mut command = env.command(&["apply", "-c", "cluster.yaml", "--auto-approve"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -79,7 +79,7 @@ fn ctrl_c_ends_all_that_waits_and_the_next_run_goes_on() {
         });
         assert!(!running(&repository).is_empty());
 
-        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
         let in_time = ended(&mut child);
         let said = env.said(child.wait_with_output().unwrap());
         assert!(in_time, "it did not end: {said:#?}");
