@@ -193,7 +193,9 @@ impl HostApply<'_> {
                 .try_for_each(|reservation| verbs.reserve(network, reservation)),
             Step::RemoveNetwork(name) => verbs.remove_network(name),
             Step::EnsurePool(pool) => verbs.ensure_pool(pool),
-            Step::RemovePool { pool, with_disks } => self.remove_pool(pool, *with_disks),
+            Step::RemovePool { pool, with_disks } => {
+                return self.remove_pool(pool, *with_disks).map_err(self.on_host());
+            }
             Step::RemoveBasePool => return self.remove_base_pool(),
             Step::CreateImage(spec) => return self.create_image(change, spec),
             Step::RemoveImage(volume) => return self.remove_image(volume),
@@ -336,13 +338,13 @@ impl HostApply<'_> {
         Ok(Outcome::Done)
     }
 
-    fn remove_pool(&self, name: &str, with_disks: bool) -> Result<(), Failure> {
+    fn remove_pool(&self, name: &str, with_disks: bool) -> Result<Outcome, Failure> {
         let verbs = self.hypervisor;
         let find = || -> Result<Option<PoolState>, Failure> {
             Ok(verbs.pools()?.into_iter().find(|pool| pool.name == name))
         };
         let Some(mut pool) = find()? else {
-            return Ok(());
+            return Ok(Outcome::Done);
         };
         // One that was stopped since the plan was made hid the disks, which the plan named, when their turn came.
         let with_disks = with_disks || !pool.active;
@@ -365,13 +367,13 @@ impl HostApply<'_> {
         };
         let free = |volume: &VolumeState| !domains.iter().any(|domain| domain.uses(name, volume));
         let ours = pool.volumes.iter().filter(|volume| {
-            is_own_volume(self.cluster, &volume.name)
+            is_own_volume(self.cluster.as_str(), &volume.name)
                 && (is_log(&volume.name) || (with_disks && free(volume)))
         });
         for volume in ours {
             verbs.remove_volume(name, &volume.name)?;
         }
-        verbs.remove_pool(name)
+        verbs.remove_pool(name).map(pool_removed)
     }
 
     fn remove_image(&self, volume: &str) -> Result<Outcome, Error> {
@@ -414,11 +416,17 @@ impl HostApply<'_> {
             if find()?.is_some_and(|pool| !pool.volumes.is_empty()) {
                 return Ok(Outcome::Skipped("something is left in it".to_owned()));
             }
-            verbs.remove_pool(BASE_POOL)?;
-            Ok(Outcome::Done)
+            verbs.remove_pool(BASE_POOL).map(pool_removed)
         };
         work().map_err(self.on_host())
     }
+}
+
+/// How the removal of a pool ended whose folder stays for this reason, if it does.
+fn pool_removed(stays: Option<String>) -> Outcome {
+    stays.map_or(Outcome::Done, |why| {
+        Outcome::Warned(format!("its folder stays ({why})"))
+    })
 }
 
 /// The volume as an overlay.

@@ -8,11 +8,13 @@ use kubitect_config::Cluster;
 use kubitect_config::cluster::{CpuMode, DiskPool, Host, NetworkMode, Node, VirtType};
 use kubitect_config::value::Label;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::change::ImageSpec;
 use crate::observe::Capability;
 use crate::resource::{
-    BASE_POOL, Cpu, Disk, Domain, Format, Forward, Link, Network, Pool, Reservation, Volume,
+    Asked, BASE_POOL, Cpu, Disk, Domain, Format, Forward, Link, Network, Pool, Reservation, Volume,
+    hex,
 };
 
 /// What a cluster wants of its hosts.
@@ -206,6 +208,10 @@ fn machine(
         domain: Domain {
             name: node.name.clone(),
             cluster: cluster.name.clone(),
+            asked: Asked {
+                virt: host.virt_type,
+                cpu: cluster.guest.cpu_mode,
+            },
             cpu: cpu(
                 cluster.guest.cpu_mode,
                 &virt,
@@ -230,14 +236,23 @@ fn machine(
 }
 
 fn disk(pool: &Pool, volume: &Volume, serial: &str) -> Disk {
-    // virtio hands on 20 bytes; labels are ASCII.
-    let serial = serial.get(..20).unwrap_or(serial);
     Disk {
         path: pool.volume(&volume.name),
         format: volume.format,
-        serial: serial.to_owned(),
+        serial: short(serial),
         readonly: false,
     }
+}
+
+/// A serial number of the 20 bytes that virtio hands on: a longer name ends in a digest of all of it, so that two names
+/// that begin alike stay apart. Labels are ASCII.
+fn short(name: &str) -> String {
+    if name.len() <= 20 {
+        return name.to_owned();
+    }
+    let front = name.get(..11).unwrap_or_default();
+    let digest = hex(&Sha256::digest(name));
+    format!("{front}-{}", &digest[..8])
 }
 
 fn link(cluster: &Cluster) -> Link {
@@ -291,6 +306,19 @@ fn cpu(mode: CpuMode, virt: &str, distro: &str, capability: &Capability) -> Cpu 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn disks_whose_names_begin_alike_have_serials_of_their_own() {
+        assert_eq!(short("rook"), "rook");
+        assert_eq!(short("twenty-bytes-long-20"), "twenty-bytes-long-20");
+        let (one, two) = (
+            short("postgres-data-of-team-1"),
+            short("postgres-data-of-team-2"),
+        );
+        assert_eq!((one.len(), two.len()), (20, 20));
+        assert_ne!(one, two);
+        assert!(one.starts_with("postgres-da-"), "{one}");
+    }
 
     #[test]
     fn leased_addresses_leave_out_gateway_and_virtual_address() {

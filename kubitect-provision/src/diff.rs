@@ -9,6 +9,7 @@ use crate::desired::{Desired, DesiredHost, Machine};
 use crate::error::Error;
 use crate::observe::{DomainState, HostState, Observed, PoolState, PowerState, VolumeState};
 use crate::plan::Plan;
+use crate::removal::is_own_volume;
 use crate::resource::{BASE_POOL, Domain, Mark, Network, Pool, Volume};
 
 /// What leads from what is observed to what is desired; an error if something foreign stands in the way.
@@ -234,6 +235,13 @@ impl HostDiff<'_> {
                 .as_ref()
                 .map_or("no folder".to_owned(), |p| p.display().to_string());
             let why = format!("it lies in {place}, not in {}", wanted.path.display());
+            return Err(self.foreign("pool", &wanted.name, why));
+        }
+        if let Some(rival) = rival(self.cluster, there) {
+            let why = format!(
+                "it holds disks of cluster {rival}, whose name and data pool make the same name; give the data pool \
+                 another one"
+            );
             return Err(self.foreign("pool", &wanted.name, why));
         }
         if !there.active {
@@ -468,6 +476,22 @@ impl HostDiff<'_> {
             );
         }
     }
+}
+
+/// The other cluster whose disks lie in a data pool: pool `b-c` of cluster `a` and pool `c` of cluster `a-b` have the
+/// same name.
+fn rival<'a>(cluster: &Label, pool: &'a PoolState) -> Option<&'a str> {
+    let name = pool.name.strip_suffix("-data-resource-pool")?;
+    let mut others = name
+        .match_indices('-')
+        .map(|(split, _)| &name[..split])
+        .filter(|other| *other != cluster.as_str());
+    others.find(|other| {
+        let owned = |volume: &VolumeState| {
+            is_own_volume(other, &volume.name) && !is_own_volume(cluster.as_str(), &volume.name)
+        };
+        pool.volumes.iter().any(owned)
+    })
 }
 
 /// Whether a volume is what a crash left of making it, so that nothing of value can be in it.

@@ -139,6 +139,13 @@ impl FakeHost {
         folder.insert(name.to_owned(), file);
     }
 
+    /// Lets the host offer only these domain types, and no processor models, from now on.
+    pub fn offer(&self, virt: &[&str]) {
+        let capability = &mut self.lock().host.capability;
+        capability.virt = virt.iter().map(|&kind| kind.to_owned()).collect();
+        capability.cpu_models.clear();
+    }
+
     /// Leases an address to a machine.
     pub fn lease(&self, domain: &str, mac: Mac, ip: Ipv4Addr) {
         let mut state = self.lock();
@@ -174,12 +181,12 @@ impl FakeHost {
     }
 
     /// Writes, or fails as told. `part` is what has happened when it fails halfway.
-    fn write(
+    fn write<T>(
         &self,
         action: String,
         part: impl FnOnce(&mut State),
-        whole: impl FnOnce(&mut State) -> Result<(), String>,
-    ) -> Result<(), Failure> {
+        whole: impl FnOnce(&mut State) -> Result<T, String>,
+    ) -> Result<T, Failure> {
         let mut state = self.lock();
         if state.dead {
             return Err(killed(&action));
@@ -373,7 +380,7 @@ impl Hypervisor for FakeHost {
             .ok_or_else(|| Failure::new(format!("refresh pool {name}"), "it is not active"))
     }
 
-    fn remove_pool(&self, name: &str) -> Result<(), Failure> {
+    fn remove_pool(&self, name: &str) -> Result<Option<String>, Failure> {
         self.write(
             format!("remove pool {name}"),
             |state| {
@@ -384,12 +391,16 @@ impl Hypervisor for FakeHost {
             |state| {
                 let path = state.host.pool(name).and_then(|pool| pool.path.clone());
                 state.host.pools.retain(|pool| pool.name != name);
-                if let Some(path) = path
-                    && state.folders.get(&path).is_some_and(BTreeMap::is_empty)
-                {
-                    state.folders.remove(&path);
+                let Some((path, folder)) = path.and_then(|p| state.folders.get_key_value(&p))
+                else {
+                    return Ok(None);
+                };
+                if !folder.is_empty() {
+                    return Ok(Some("something else lies in it".to_owned()));
                 }
-                Ok(())
+                let path = path.clone();
+                state.folders.remove(&path);
+                Ok(None)
             },
         )
     }

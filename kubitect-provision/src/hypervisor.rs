@@ -70,8 +70,8 @@ pub trait Hypervisor: Send + Sync {
     fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure>;
     /// Has libvirt look into the pool's folder again.
     fn refresh_pool(&self, name: &str) -> Result<(), Failure>;
-    /// Stops and removes a pool, if it is there, and its folder if that is empty.
-    fn remove_pool(&self, name: &str) -> Result<(), Failure>;
+    /// Stops and removes a pool, if it is there, and its folder if that is empty; else tells why the folder stays.
+    fn remove_pool(&self, name: &str) -> Result<Option<String>, Failure>;
 
     /// Makes a volume; one of that name must not be there.
     fn create_volume(&self, volume: &Volume) -> Result<(), Failure>;

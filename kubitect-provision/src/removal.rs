@@ -19,10 +19,9 @@ pub fn removal(cluster: &Label, observed: &Observed) -> Result<Plan, Error> {
     for (host, there) in &observed.hosts {
         // Another program's cluster of this name, as the Kubitect written in Go makes them: pools and volumes have the
         // very same names, so nothing of it is touched.
-        let foreign = there
-            .domains
-            .iter()
-            .find(|domain| domain.mark.is_none() && of_node(cluster, &domain.name).is_some());
+        let foreign = there.domains.iter().find(|domain| {
+            domain.mark.is_none() && of_node(cluster.as_str(), &domain.name).is_some()
+        });
         if let Some(domain) = foreign {
             return Err(Error::Foreign {
                 host: host.to_string(),
@@ -46,8 +45,8 @@ pub fn removal(cluster: &Label, observed: &Observed) -> Result<Plan, Error> {
 }
 
 /// The name after the cluster's, if it begins like that of a node.
-fn of_node<'a>(cluster: &Label, name: &'a str) -> Option<&'a str> {
-    let rest = name.strip_prefix(cluster.as_str())?.strip_prefix('-')?;
+fn of_node<'a>(cluster: &str, name: &'a str) -> Option<&'a str> {
+    let rest = name.strip_prefix(cluster)?.strip_prefix('-')?;
     ["lb-", "master-", "worker-"]
         .iter()
         .any(|role| rest.starts_with(role))
@@ -55,7 +54,7 @@ fn of_node<'a>(cluster: &Label, name: &'a str) -> Option<&'a str> {
 }
 
 /// Whether a volume in one of the cluster's pools is a disk, seed or console of one of its nodes.
-pub(crate) fn is_own_volume(cluster: &Label, name: &str) -> bool {
+pub(crate) fn is_own_volume(cluster: &str, name: &str) -> bool {
     of_node(cluster, name).is_some_and(|rest| {
         ["-main-disk", "-data-disk", "-seed"]
             .iter()
@@ -181,7 +180,7 @@ impl HostRemoval<'_> {
 
     fn volumes(&mut self, pool: &PoolState, going: &mut Vec<PathBuf>) {
         for volume in &pool.volumes {
-            if !is_own_volume(self.cluster, &volume.name) || is_log(&volume.name) {
+            if !is_own_volume(self.cluster.as_str(), &volume.name) || is_log(&volume.name) {
                 continue;
             }
             let used_by_other = self.there.domains.iter().any(|domain| {
@@ -212,7 +211,7 @@ impl HostRemoval<'_> {
         let foreign = pool
             .volumes
             .iter()
-            .filter(|volume| !is_own_volume(self.cluster, &volume.name))
+            .filter(|volume| !is_own_volume(self.cluster.as_str(), &volume.name))
             .count();
         let details = match (pool.active, foreign) {
             (false, _) => {

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
-use kubitect_config::cluster::CpuMode;
+use kubitect_config::cluster::{CpuMode, VirtType};
 use kubitect_config::value::{Label, Mac};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -156,11 +156,17 @@ pub struct Domain {
     pub name: Label,
     /// The cluster it is for.
     pub cluster: Label,
+    /// What was asked for, of which `virt`, `arch` and `cpu` are what the host could give. Only this is part of the
+    /// digest: a machine is no other one because its host offers less or more today.
+    pub asked: Asked,
     /// libvirt's domain type: `kvm` or `qemu` (or `test`, libvirt's own test driver).
+    #[serde(skip)]
     pub virt: String,
     /// The processor's architecture.
+    #[serde(skip)]
     pub arch: String,
     /// What processor the guest sees.
+    #[serde(skip)]
     pub cpu: Cpu,
     /// How many.
     pub vcpus: u32,
@@ -204,8 +210,17 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What the configuration asks of a machine's emulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// What QEMU runs it with.
+    pub virt: VirtType,
+    /// Its processor.
+    pub cpu: CpuMode,
+}
+
 /// What processor a guest sees.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cpu {
     /// libvirt's mode.
     pub mode: CpuMode,

@@ -269,26 +269,25 @@ impl Hypervisor for Libvirt {
             .map_err(failed(format!("refresh pool {name}")))
     }
 
-    fn remove_pool(&self, name: &str) -> Result<(), Failure> {
-        let remove = || -> Result<(), VirtError> {
+    fn remove_pool(&self, name: &str) -> Result<Option<String>, Failure> {
+        let remove = || -> Result<Option<String>, VirtError> {
             let Some(pool) = self.find_pool(name)? else {
-                return Ok(());
+                return Ok(None);
             };
+            let mut stays = None;
             // Only an active pool tells what lies in it. One that can't be started has no folder.
-            let mut empty = false;
             if pool.is_active()? || pool.create(0).is_ok() {
                 pool.refresh(0)?;
-                empty = pool.num_of_volumes()? == 0;
+                let left = pool.num_of_volumes()? > 0;
                 pool.destroy()?;
+                stays = if left {
+                    Some("something else lies in it".to_owned())
+                } else {
+                    // This is an rmdir: what libvirt does not list, or appears meanwhile, keeps the folder.
+                    pool.delete(0).err().map(|error| error.message().to_owned())
+                };
             }
-            if empty {
-                // This is an rmdir: what appears in the folder meanwhile keeps it.
-                match pool.delete(0) {
-                    Err(error) if !error.message().contains("not empty") => return Err(error),
-                    _ => {}
-                }
-            }
-            found(pool.undefine()).map(drop)
+            found(pool.undefine()).map(|_| stays)
         };
         remove().map_err(failed(format!("remove pool {name}")))
     }

@@ -20,7 +20,7 @@ pub struct Failing {
 }
 
 impl Failing {
-    fn write(&self, act: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    fn write<T>(&self, act: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         let killed = || Failure::new("go on", "killed");
         let take = |left: usize| left.checked_sub(1);
         match self
@@ -43,8 +43,8 @@ macro_rules! reads {
 }
 
 macro_rules! writes {
-    ($($verb:ident($($name:ident: $kind:ty),*);)+) => {$(
-        fn $verb(&self, $($name: $kind),*) -> Result<(), Failure> {
+    ($($verb:ident($($name:ident: $kind:ty),*) -> $result:ty;)+) => {$(
+        fn $verb(&self, $($name: $kind),*) -> Result<$result, Failure> {
             self.write(|| self.real.$verb($($name),*))
         }
     )+};
@@ -61,20 +61,20 @@ impl Hypervisor for Failing {
         addresses(name: &Label) -> Vec<(Mac, Ipv4Addr)>;
     }
     writes! {
-        define_network(network: &Network);
-        start_network(name: &str);
-        reserve(network: &str, reservation: &Reservation);
-        remove_network(name: &str);
-        ensure_pool(pool: &Pool);
-        remove_pool(name: &str);
-        create_volume(volume: &Volume);
-        remove_volume(pool: &str, volume: &str);
-        define_domain(domain: &Domain);
-        note_domain(name: &Label, note: &str);
-        start_domain(name: &Label);
-        shut_down_domain(name: &Label);
-        power_off_domain(name: &Label);
-        remove_domain(name: &Label);
+        define_network(network: &Network) -> ();
+        start_network(name: &str) -> ();
+        reserve(network: &str, reservation: &Reservation) -> ();
+        remove_network(name: &str) -> ();
+        ensure_pool(pool: &Pool) -> ();
+        remove_pool(name: &str) -> Option<String>;
+        create_volume(volume: &Volume) -> ();
+        remove_volume(pool: &str, volume: &str) -> ();
+        define_domain(domain: &Domain) -> ();
+        note_domain(name: &Label, note: &str) -> ();
+        start_domain(name: &Label) -> ();
+        shut_down_domain(name: &Label) -> ();
+        power_off_domain(name: &Label) -> ();
+        remove_domain(name: &Label) -> ();
     }
 
     fn upload(

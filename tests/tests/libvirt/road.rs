@@ -41,7 +41,7 @@ impl Hypervisor for TestDriver {
         remove_network(name: &str) -> ();
         ensure_pool(pool: &Pool) -> ();
         refresh_pool(name: &str) -> ();
-        remove_pool(name: &str) -> ();
+        remove_pool(name: &str) -> Option<String>;
         create_volume(volume: &Volume) -> ();
         download(pool: &str, volume: &str, offset: u64, to: &mut dyn Write) -> ();
         remove_volume(pool: &str, volume: &str) -> ();

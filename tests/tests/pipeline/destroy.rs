@@ -1,5 +1,7 @@
 //! What destroying a cluster leaves: all that was there before, and all that is somebody else's.
 
+use std::sync::Mutex;
+
 use kubitect_provision::Error;
 use kubitect_provision::observe::{DomainState, HostState, PoolState, PowerState, VolumeState};
 
@@ -52,7 +54,25 @@ fn a_folder_with_something_else_in_it_stays() {
         "thesis.tex",
         b"years of work",
     );
-    world.destroy().unwrap();
+    let plan = kubitect_provision::plan_destroy(&world.cluster.name, &world.hosts()).unwrap();
+    let told = Mutex::new(String::new());
+    let never = std::sync::atomic::AtomicBool::new(false);
+    kubitect_provision::apply(
+        &plan,
+        &world.hosts(),
+        &kubitect_provision::Inputs::default(),
+        &never,
+        &|event| *told.lock().unwrap() += &format!("{event}\n"),
+    )
+    .unwrap();
+    let told = told.into_inner().unwrap();
+    assert!(
+        told.contains(
+            "demo-main-resource-pool on box: done, but its folder stays (something else lies in it)"
+        ),
+        "{told}"
+    );
+    assert_eq!(told.matches("folder stays").count(), 1, "{told}");
     let left = world.inventory();
     assert!(left.contains("thesis.tex"), "{left}");
     assert!(!left.contains("demo-master-1"), "{left}");

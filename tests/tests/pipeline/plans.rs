@@ -43,6 +43,65 @@ fn a_finished_cluster_has_nothing_to_do() {
 }
 
 #[test]
+fn what_a_host_offers_later_makes_no_other_machines() {
+    let world = World::new(DEMO, &HostState::default());
+    world.apply().unwrap();
+    let before = world.inventory();
+    assert!(before.contains("demo-master-1"));
+    for offer in [&["qemu"][..], &["kvm", "qemu"], &[]] {
+        world.fake().offer(offer);
+        let plan = world.plan().unwrap();
+        assert!(plan.is_empty(), "{offer:?}: {plan}");
+    }
+    // What is asked for is another matter.
+    for asked in ["    cpuMode: host-model\n", ""] {
+        let (host, mode) = match asked {
+            "" => ("  - name: box\n    virtType: qemu\n", ""),
+            mode => ("  - name: box\n", mode),
+        };
+        let other = DEMO
+            .replace("  - name: box\n", host)
+            .replace("    user: k8s\n", &format!("    user: k8s\n{mode}"));
+        assert_ne!(other, DEMO);
+        let plan = world.with(&other).plan().unwrap();
+        assert_eq!(plan.refused().count(), 6, "{plan}");
+    }
+}
+
+#[test]
+fn a_pool_with_disks_of_a_cluster_of_the_same_prefix_is_refused() {
+    let disk = |yaml: &str, pool: &str| {
+        yaml.replace(
+            "        - id: 1\n          ip: 192.168.113.20\n",
+            "        - id: 1\n",
+        )
+        .replace("name: fast\n", &format!("name: {pool}\n"))
+        .replace("pool: fast\n", &format!("pool: {pool}\n"))
+    };
+    let (short, long) = (
+        disk(DEMO, "fast-ssd"),
+        disk(DEMO, "ssd")
+            .replace("name: demo\n", "name: demo-fast\n")
+            .replace("192.168.113.", "192.168.114."),
+    );
+    for (first, second, owner) in [(&short, &long, "demo"), (&long, &short, "demo-fast")] {
+        let world = World::new(first, &HostState::default());
+        world.apply().unwrap();
+        let before = world.inventory();
+        let error = world.with(second).apply().unwrap_err();
+        assert!(matches!(error, Error::Foreign { .. }), "{error}");
+        for part in [
+            "pool demo-fast-ssd-data-resource-pool",
+            &format!("disks of cluster {owner},"),
+        ] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        assert_eq!(world.inventory(), before);
+        assert!(world.plan().unwrap().is_empty(), "its own cluster goes on");
+    }
+}
+
+#[test]
 fn a_destroyed_cluster() {
     let world = World::new(DEMO, &HostState::default());
     world.apply().unwrap();
