@@ -131,9 +131,21 @@ pub fn hosts_of(dir: &ClusterDir, site: &Site) -> Result<Hosts, Failure> {
     let mut hosts: BTreeMap<Label, Host> = BTreeMap::new();
     for file in [dir.applied(), dir.wanted()] {
         if let Ok(parsed) = kubitect_config::load(&file, site) {
-            for mut host in parsed.cluster.hosts {
+            for host in parsed.cluster.used_hosts() {
+                let mut host = host.clone();
                 expand_keyfile(&mut host)?;
-                hosts.insert(host.name.clone(), host);
+                if let Some(other) = hosts.insert(host.name.clone(), host.clone())
+                    && !same_place(&other.connection, &host.connection)
+                {
+                    return Err(Failure::failed(format!(
+                        "tell where host {} of the cluster is: {} and {} lead to different ones; if only one of them \
+                         carries machines, write its connection into both files, else give the host another name in \
+                         one of them",
+                        host.name,
+                        dir.applied().display(),
+                        dir.wanted().display()
+                    )));
+                }
             }
         } else if file.exists() {
             return Err(Failure::failed(format!(
@@ -159,6 +171,15 @@ pub fn hosts_of(dir: &ClusterDir, site: &Site) -> Result<Hosts, Failure> {
     Hosts::connect_to(hosts.values()).map_err(|e| Failure::because("reach the hosts", e))
 }
 
+/// Whether two connections lead to the same libvirt, by whatever user and key.
+fn same_place(one: &Connection, other: &Connection) -> bool {
+    let remote = |connection: &Connection| match connection {
+        Connection::Remote { address, port, .. } => Some((address.clone(), *port)),
+        _ => None,
+    };
+    one == other || remote(one).is_some_and(|place| Some(place) == remote(other))
+}
+
 fn expand_keyfile(host: &mut Host) -> Result<(), Failure> {
     if let Connection::Remote {
         keyfile: Some(keyfile),
@@ -176,4 +197,62 @@ fn expand_source(source: &mut String) -> Result<(), Failure> {
         *source = expand(Path::new(source.as_str()))?.display().to_string();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cluster whose only used host is `box`; nobody answers at the other one.
+    fn config(uri: &str) -> String {
+        let text = include_str!("../../tests/tests/cli/cluster.yaml");
+        text.replace("test://[DIR]/node.xml", uri)
+            .replace("[DIR]", "/x")
+            .replace(
+                "cluster:\n  name",
+                "  - name: unused\n    connection: {uri: \"qemu+unix:///system?socket=/nonexistent\"}\n    \
+                 mainResourcePoolPath: /x\ncluster:\n  name",
+            )
+    }
+
+    #[test]
+    fn destroy_asks_used_hosts_only_and_refuses_two_places_of_one_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
+        let dir = home.cluster(&"demo".parse().unwrap());
+        dir.create().unwrap();
+        let hosts = || hosts_of(&dir, &Site::default());
+        std::fs::write(dir.applied(), config("test:///one")).unwrap();
+        std::fs::write(dir.wanted(), config("test:///two")).unwrap();
+        let error = hosts().unwrap_err().to_string();
+        for part in ["host box", "kubitect-applied.yaml", "into both files"] {
+            assert!(error.contains(part), "{error}");
+        }
+        // As the message says: another name, and both are asked; the same place, and it is asked once.
+        let renamed = config("test:///default").replace("name: box", "name: crate");
+        std::fs::write(dir.applied(), config("test:///default")).unwrap();
+        std::fs::write(dir.wanted(), renamed).unwrap();
+        assert_eq!(hosts().unwrap().iter().count(), 2);
+        std::fs::write(dir.wanted(), config("test:///default")).unwrap();
+        let names: Vec<_> = hosts()
+            .unwrap()
+            .iter()
+            .map(|(n, _)| n.to_string())
+            .collect();
+        assert_eq!(names, ["box"]);
+    }
+
+    #[test]
+    fn another_key_is_no_other_place() {
+        let remote = |address: &str, keyfile: Option<&str>| Connection::Remote {
+            user: "me".to_owned(),
+            address: address.to_owned(),
+            port: 22,
+            keyfile: keyfile.map(PathBuf::from),
+            verify: true,
+        };
+        assert!(same_place(&remote("a", None), &remote("a", Some("/k"))));
+        assert!(!same_place(&remote("a", None), &remote("b", None)));
+        assert!(!same_place(&remote("a", None), &Connection::Local));
+    }
 }

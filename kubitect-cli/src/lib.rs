@@ -10,6 +10,7 @@ mod commands;
 mod failure;
 mod home;
 mod job;
+mod personal;
 mod pipeline;
 mod plan;
 mod report;
@@ -48,7 +49,8 @@ pub fn run() -> ExitCode {
                 report::problems(problems, text);
             }
             // Nowhere to tell that stderr is gone.
-            let _ = writeln!(std::io::stderr(), "kubitect: {failure}");
+            let failure_text = report::plain(&failure.to_string());
+            let _ = writeln!(std::io::stderr(), "kubitect: {failure_text}");
             failure.exit_code()
         }
     }

@@ -1,7 +1,7 @@
 //! The phases of `apply` and `destroy` in order: the page to read first.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use crate::adapters::Balancer;
 use crate::failure::Failure;
 use crate::home::{self, write_whole};
 use crate::job::Job;
+use crate::personal;
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::services;
@@ -31,10 +32,14 @@ const COMMAND: Duration = Duration::from_secs(60);
 /// Carries out a plan of creation. With an empty plan it only brings this machine's files up to date.
 pub fn apply(job: &Job, plan: &Plan, reporter: &Arc<Reporter>) -> Result<(), Failure> {
     write_whole(&job.dir.wanted(), job.text.as_bytes(), 0o600)?;
-    if !plan.is_empty() {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        interruptible(&cancelled, create(job, plan, &cancelled, reporter))?;
-    }
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let work = async {
+        if !plan.is_empty() {
+            create(job, plan, &cancelled, reporter).await?;
+        }
+        hand_over(job, reporter).await
+    };
+    interruptible(&cancelled, work)?;
     write_whole(&job.dir.applied(), job.text.as_bytes(), 0o600)?;
     if !plan.is_empty() {
         reporter.line(format!("{}: done", job.cluster.name));
@@ -106,6 +111,7 @@ async fn create(
     cancelled: &Arc<AtomicBool>,
     reporter: &Arc<Reporter>,
 ) -> Result<(), Failure> {
+    mergeable(job, plan)?;
     let keys = Keys::ensure(&job.dir.ssh(), &job.cluster, job.private_key()?.as_deref())
         .map_err(|e| Failure::because("make the cluster's keys", e))?;
     // Kubespray and its Python environment are prepared while machines are made and boot.
@@ -119,6 +125,25 @@ async fn create(
         kubernetes(job, &facts, &tools, &keys, reporter).await?;
     }
     Ok(())
+}
+
+/// An error if it is clear by now that the cluster's kubeconfig, which comes last, can't be merged into the person's.
+fn mergeable(job: &Job, plan: &Plan) -> Result<(), Failure> {
+    if plan.services.kubernetes.is_empty() || !job.cluster.kubernetes.merge_kubeconfig {
+        return Ok(());
+    }
+    // An address that is not fixed is not known yet.
+    let mut fixed = Facts {
+        user: job.cluster.guest.user.clone(),
+        private_key: PathBuf::new(),
+        known_hosts: PathBuf::new(),
+        nodes: Vec::new(),
+    };
+    for node in &job.cluster.nodes {
+        fixed.nodes.extend(gather::fixed(node));
+    }
+    let server = kubitect_kubespray::api_server(&job.cluster, &fixed).ok();
+    personal::check(&personal::path()?, &job.cluster.name, server.as_deref())
 }
 
 /// Kubespray's checkout and environment, if they are needed.
@@ -174,11 +199,7 @@ async fn machines(
     write_whole(&job.dir.facts(), text.as_bytes(), 0o600)?;
 
     ready(job, &facts, keys, reporter).await?;
-    if job.cluster.guest.add_to_known_hosts {
-        let path = home::user_home()?.join(".ssh/known_hosts");
-        ssh::known_hosts::add(&path, &job.cluster.name, &facts)
-            .map_err(|e| Failure::because("add the machines to your known_hosts", e))?;
-    }
+    add_to_known_hosts(job, &facts)?;
     Ok(facts)
 }
 
@@ -346,40 +367,60 @@ async fn kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<(), Failure
     let conf = String::from_utf8(conf).map_err(|e| Failure::because("read the kubeconfig", e))?;
     let server = kubitect_kubespray::api_server(&job.cluster, facts).map_err(failed)?;
     let ours = kubeconfig::retarget(&conf, &job.cluster.name, &server).map_err(failed)?;
-    write_whole(&job.dir.kubeconfig(), ours.as_bytes(), 0o600)?;
-    if job.cluster.kubernetes.merge_kubeconfig {
-        merge(&home::user_home()?.join(".kube/config"), &ours)?;
+    write_whole(&job.dir.kubeconfig(), ours.as_bytes(), 0o600)
+}
+
+/// Brings what a finished cluster leaves on this machine up to date, as far as it is missing or asked for newly. A
+/// machine is asked only if the kubeconfig is not here.
+async fn hand_over(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
+    let conf = job.dir.kubeconfig();
+    let fetch = !conf.exists();
+    if fetch || job.cluster.guest.add_to_known_hosts {
+        match reach(job)? {
+            Some((keys, facts)) => {
+                if fetch {
+                    kubeconfig(job, &facts, &keys).await?;
+                    reporter.line(format!("{}: brought the kubeconfig home", job.cluster.name));
+                }
+                add_to_known_hosts(job, &facts)?;
+            }
+            None => reporter.line(format!(
+                "warning: the machines' keys in {} or their addresses are not known any more, so neither the kubeconfig \
+                 can be fetched nor your known_hosts brought up to date",
+                job.dir.ssh().display()
+            )),
+        }
+    }
+    if job.cluster.kubernetes.merge_kubeconfig
+        && let Some(ours) = personal::read_if_there(&conf)?
+    {
+        personal::merge(&personal::path()?, &ours)?;
     }
     Ok(())
 }
 
-/// Puts the cluster into the person's own kubeconfig, without losing what is there.
-fn merge(path: &Path, ours: &str) -> Result<(), Failure> {
-    let existing = read_if_there(path)?;
-    let merged = kubeconfig::merge(existing.as_deref(), ours).map_err(|e| {
-        Failure::because(format!("merge the kubeconfig into {}", path.display()), e)
-    })?;
-    write_whole(path, merged.as_bytes(), 0o600)
-}
-
-/// Takes the cluster, whose own kubeconfig is `ours`, out of the person's kubeconfig at `path`, if it is in it.
-pub fn unmerge(path: &Path, ours: &Path) -> Result<(), Failure> {
-    let (Some(existing), Some(ours)) = (read_if_there(path)?, read_if_there(ours)?) else {
-        return Ok(());
+/// What machines that are set up are reached with; nothing if that is lost. No key is made: they would not know it.
+fn reach(job: &Job) -> Result<Option<(Keys, Facts)>, Failure> {
+    let failed = |e| Failure::because(format!("reach the machines of {}", job.cluster.name), e);
+    let own = job.private_key()?;
+    let keys = Keys::existing(&job.dir.ssh(), &job.cluster, own.as_deref()).map_err(failed)?;
+    let facts = gather::known(&job.cluster, &job.hosts).map_err(failed)?;
+    let Some((keys, mut facts)) = keys.zip(facts) else {
+        return Ok(None);
     };
-    let without = kubeconfig::remove(&existing, &ours)
-        .map_err(|e| Failure::because(format!("take the cluster out of {}", path.display()), e))?;
-    match without {
-        Some(text) => write_whole(path, text.as_bytes(), 0o600),
-        None => Ok(()),
+    for node in &mut facts.nodes {
+        node.host_key = keys.host_key_line(&node.name).unwrap_or_default();
     }
+    Ok(Some((keys, facts)))
 }
 
-fn read_if_there(path: &Path) -> Result<Option<String>, Failure> {
-    match std::fs::read_to_string(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some).map_err(|e| Failure::io("read", path, e)),
+fn add_to_known_hosts(job: &Job, facts: &Facts) -> Result<(), Failure> {
+    if job.cluster.guest.add_to_known_hosts {
+        let path = home::user_home()?.join(".ssh/known_hosts");
+        ssh::known_hosts::add(&path, &job.cluster.name, facts)
+            .map_err(|e| Failure::because("add the machines to your known_hosts", e))?;
     }
+    Ok(())
 }
 
 /// Notes on the machines' domains what is set up on them.

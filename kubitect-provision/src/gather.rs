@@ -94,6 +94,11 @@ pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
     }))
 }
 
+/// What is known, without its key, of a machine that may not exist yet: only if its address is configured.
+pub fn fixed(node: &Node) -> Option<NodeFacts> {
+    Some(facts(node, node.ip?, String::new()))
+}
+
 fn facts(node: &Node, ip: Ipv4Addr, host_key: String) -> NodeFacts {
     NodeFacts {
         name: node.name.clone(),

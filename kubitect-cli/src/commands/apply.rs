@@ -47,7 +47,54 @@ fn covered(action: Option<Action>, plan: &Plan) -> Result<(), Failure> {
         Some(Action::Scale) => "scale",
         Some(Action::Upgrade) => "upgrade",
     };
+    // All that a plan of a finished cluster may hold, and is not refused, is what brings it back to what it was.
+    let why = if plan.services.kubernetes.is_empty() {
+        "what is to be done to this one is another thing; use no action"
+    } else {
+        "this one has yet to be made; use the action `create`, or none"
+    };
     Err(Failure::Refused(vec![format!(
-        "the action `{other}` changes a finished cluster, and this one has yet to be made; use the action `create`, or none"
+        "the action `{other}` changes the nodes or the version of a finished cluster, and {why}"
     )]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::Services;
+
+    fn plan(services: Services) -> Plan {
+        let text = include_str!("../../../tests/tests/cli/cluster.yaml").replace("[DIR]", "/x");
+        let cluster = kubitect_config::parse(&text, "x", &kubitect_config::Site::default());
+        let cluster = cluster.unwrap().cluster;
+        let machines = kubitect_provision::plan::Plan {
+            cluster: cluster.name.clone(),
+            changes: Vec::new(),
+        };
+        Plan::new(&cluster, machines, services)
+    }
+
+    #[test]
+    fn an_action_tells_a_finished_cluster_from_one_to_be_made() {
+        let new = plan(Services {
+            kubernetes: vec!["demo-master-1".parse().unwrap()],
+            ..Services::default()
+        });
+        let finished = plan(Services {
+            balancers: vec![("demo-lb-1".parse().unwrap(), true)],
+            ..Services::default()
+        });
+        for (plan, words) in [
+            (&new, "yet to be made; use the action `create`"),
+            (&finished, "use no action"),
+        ] {
+            assert!(covered(None, plan).is_ok());
+            assert!(covered(Some(Action::Create), plan).is_ok());
+            for action in [Action::Scale, Action::Upgrade] {
+                let error = covered(Some(action), plan).unwrap_err().to_string();
+                assert!(error.contains(words), "{error}");
+            }
+        }
+        assert!(covered(Some(Action::Scale), &plan(Services::default())).is_ok());
+    }
 }

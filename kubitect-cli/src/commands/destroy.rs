@@ -7,6 +7,7 @@ use crate::args::Destroy;
 use crate::failure::Failure;
 use crate::home::{Home, user_home};
 use crate::job;
+use crate::personal;
 use crate::pipeline;
 use crate::report::Reporter;
 
@@ -34,7 +35,7 @@ pub fn destroy(home: &Home, args: &Destroy) -> Result<(), Failure> {
         )
         .map_err(|e| Failure::because("remove the machines from your known_hosts", e))?;
         // A kubeconfig that can't be worked with is the person's to mend, and no reason to keep the rest.
-        if let Err(e) = pipeline::unmerge(&person.join(".kube/config"), &dir.kubeconfig()) {
+        if let Err(e) = personal::unmerge(&person.join(".kube/config"), &dir.kubeconfig()) {
             reporter.line(format!("warning: {e}"));
         }
     }

@@ -4,4 +4,4 @@ mod problems;
 mod reporter;
 
 pub use problems::{problems, set_color};
-pub use reporter::Reporter;
+pub use reporter::{Reporter, plain};

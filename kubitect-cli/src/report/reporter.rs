@@ -58,6 +58,7 @@ impl Reporter {
     /// A line that stays.
     pub fn line(&self, line: impl Display) {
         let elapsed = self.start.elapsed().as_secs();
+        let line = plain(&line.to_string());
         let line = format!("{:>3}:{:02} {line}\n", elapsed / 60, elapsed % 60);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let erase = if state.transient { "\r\x1b[K" } else { "" };
@@ -69,7 +70,7 @@ impl Reporter {
 
     /// Several lines that stay, without the time.
     pub fn text(&self, text: impl Display) {
-        let text = text.to_string();
+        let text = plain(&text.to_string());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Nowhere to tell that stderr is gone; the work itself matters more.
         let _ = write!(std::io::stderr(), "{text}");
@@ -105,8 +106,40 @@ impl Reporter {
         if self.terminal {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.transient = true;
+            let line = plain(&line.to_string());
             let mut stderr = std::io::stderr();
             let _ = write!(stderr, "\r\x1b[K       {line}").and_then(|()| stderr.flush());
         }
+    }
+}
+
+/// Text without what would steer a terminal: colours and other control sequences, and all control characters but ends
+/// of lines. What machines and Ansible say is not ours.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == '\u{1b}' && characters.next_if_eq(&'[').is_some() {
+            // A control sequence ends with its first letter or the like.
+            characters.find(|c| ('@'..='~').contains(c));
+        } else if character == '\t' {
+            plain.push(' ');
+        } else if character == '\n' || !character.is_control() {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(
+            plain("\u{1b}[0;31mfailed\u{1b}[0m: a\tb\r\nc\u{7}\u{9b}2J\u{1b}]0;title\u{7}"),
+            "failed: a b\nc2J]0;title"
+        );
     }
 }

@@ -107,6 +107,36 @@ impl Keys {
         Ok(keys)
     }
 
+    /// Reads the cluster's keys as [`Keys::ensure`] does; nothing if one is missing. Makes and changes nothing.
+    pub fn existing(
+        folder: &Path,
+        cluster: &Cluster,
+        user_key: Option<&Path>,
+    ) -> Result<Option<Self>, Error> {
+        let found = |path: PathBuf| match path.try_exists() {
+            Ok(true) => read(&path).map(Some),
+            Ok(false) => Ok(None),
+            Err(e) => Err(file::error("read", &path)(e)),
+        };
+        let user_path = user_key.map_or_else(|| folder.join("id_ed25519"), Path::to_owned);
+        let Some(user) = found(user_path.clone())? else {
+            return Ok(None);
+        };
+        let mut hosts = BTreeMap::new();
+        for node in &cluster.nodes {
+            let Some(key) = found(folder.join("hosts").join(node.name.as_str()))? else {
+                return Ok(None);
+            };
+            hosts.insert(node.name.clone(), key);
+        }
+        Ok(Some(Self {
+            folder: folder.to_owned(),
+            user_path,
+            user: Arc::new(user),
+            hosts,
+        }))
+    }
+
     /// The file of the private key that opens the machines.
     pub fn private_key_path(&self) -> &Path {
         &self.user_path

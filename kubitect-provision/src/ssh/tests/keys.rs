@@ -54,6 +54,24 @@ fn keys_are_made_once_and_closed_to_others() {
 }
 
 #[test]
+fn keys_that_are_lost_are_not_made_anew_unasked() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join(".ssh");
+    let cluster = cluster();
+    let name = &cluster.nodes[0].name;
+    assert!(Keys::existing(&folder, &cluster, None).unwrap().is_none());
+    assert!(!folder.exists());
+    let made = Keys::ensure(&folder, &cluster, None).unwrap();
+    let before = files(&folder);
+    let read = Keys::existing(&folder, &cluster, None).unwrap().unwrap();
+    assert_eq!(read.machine(name), made.machine(name));
+    assert_eq!(files(&folder), before);
+    std::fs::remove_file(folder.join("hosts").join(name.as_str())).unwrap();
+    assert!(Keys::existing(&folder, &cluster, None).unwrap().is_none());
+    assert_eq!(files(&folder).len(), before.len() - 1);
+}
+
+#[test]
 fn no_private_key_is_ever_shown() {
     let home = tempfile::tempdir().unwrap();
     let cluster = cluster();

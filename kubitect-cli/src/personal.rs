@@ -1,0 +1,114 @@
+//! The person's own kubeconfig: the cluster's entries come and go, all else stays.
+
+use std::path::{Path, PathBuf};
+
+use kubitect_config::value::Label;
+use kubitect_kubespray::kubeconfig;
+
+use crate::failure::Failure;
+use crate::home::{self, write_whole};
+
+/// Where the person's kubeconfig lies.
+pub fn path() -> Result<PathBuf, Failure> {
+    Ok(home::user_home()?.join(".kube/config"))
+}
+
+/// An error if what is known of a cluster beforehand says that it could not be merged into the kubeconfig at `path`.
+/// `server` is where the cluster will be reached, if that is known.
+pub fn check(path: &Path, cluster: &Label, server: Option<&str>) -> Result<(), Failure> {
+    let entries: Vec<_> = server
+        .iter()
+        .map(|server| serde_json::json!({"name": cluster, "cluster": {"server": server}}))
+        .collect();
+    // JSON is YAML.
+    merged(path, &serde_json::json!({"clusters": entries}).to_string()).map(drop)
+}
+
+/// Puts the cluster whose own kubeconfig is `ours` into the one at `path`, without losing what is there.
+pub fn merge(path: &Path, ours: &str) -> Result<(), Failure> {
+    match merged(path, ours)? {
+        Some(text) => write_whole(path, text.as_bytes(), 0o600),
+        None => Ok(()),
+    }
+}
+
+/// The kubeconfig at `path` with the cluster in it; nothing if it is in it already.
+fn merged(path: &Path, ours: &str) -> Result<Option<String>, Failure> {
+    let existing = read_if_there(path)?;
+    let merged = kubeconfig::merge(existing.as_deref(), ours).map_err(|e| {
+        Failure::because(format!("merge the kubeconfig into {}", path.display()), e)
+    })?;
+    Ok((existing.as_ref() != Some(&merged)).then_some(merged))
+}
+
+/// Takes the cluster, whose own kubeconfig is `ours`, out of the person's kubeconfig at `path`, if it is in it.
+pub fn unmerge(path: &Path, ours: &Path) -> Result<(), Failure> {
+    let (Some(existing), Some(ours)) = (read_if_there(path)?, read_if_there(ours)?) else {
+        return Ok(());
+    };
+    let without = kubeconfig::remove(&existing, &ours)
+        .map_err(|e| Failure::because(format!("take the cluster out of {}", path.display()), e))?;
+    match without {
+        Some(text) => write_whole(path, text.as_bytes(), 0o600),
+        None => Ok(()),
+    }
+}
+
+/// A file's text; nothing if there is no file.
+pub fn read_if_there(path: &Path) -> Result<Option<String>, Failure> {
+    match std::fs::read_to_string(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some).map_err(|e| Failure::io("read", path, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "\
+current-context: demo
+clusters: [{name: demo, cluster: {server: 'https://10.7.0.1:6443', certificate-authority-data: Q0E=}}]
+contexts: [{name: demo, context: {cluster: demo, user: demo}}]
+users: [{name: demo, user: {token: t}}]
+";
+
+    fn config(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        std::fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_known_beforehand_and_nothing_is_written() {
+        let name = "demo".parse().unwrap();
+        let server = Some("https://10.7.0.1:6443");
+        let (_folder, path) = config(OURS);
+        check(&path, &name, server).unwrap();
+        let error = check(&path, &name, Some("https://10.7.0.2:6443")).unwrap_err();
+        assert!(error.to_string().contains("delete-cluster demo"), "{error}");
+        // An address that is yet to be leased can't be compared.
+        check(&path, &name, None).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), OURS);
+        for broken in ["[1]", "kind: Secret", "clusters: 5"] {
+            std::fs::write(&path, broken).unwrap();
+            assert!(check(&path, &name, None).is_err(), "{broken}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        check(&path, &name, server).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn merging_again_writes_nothing() {
+        use std::os::unix::fs::MetadataExt;
+        let (_folder, path) = config("");
+        merge(&path, OURS).unwrap();
+        let inode = path.metadata().unwrap().ino();
+        merge(&path, OURS).unwrap();
+        assert_eq!(path.metadata().unwrap().ino(), inode);
+        merge(&path, &OURS.replace("token: t", "token: u")).unwrap();
+        assert_ne!(path.metadata().unwrap().ino(), inode);
+    }
+}
