@@ -37,7 +37,7 @@ mod yaml;
 pub use error::Error;
 pub use event::{Event, Outcome};
 pub use source::checkout;
-pub use workdir::{Workdir, write};
+pub use workdir::Workdir;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -103,7 +103,7 @@ pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
 }
 
 /// Replaces a file whole: written aside, flushed to the disk, renamed. `mode` holds from the first byte on.
-pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

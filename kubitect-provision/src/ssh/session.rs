@@ -165,15 +165,6 @@ impl Session {
             .map(drop)
     }
 
-    /// Says good-bye. Dropping the session closes the connection too.
-    pub async fn close(&self) {
-        let handle = Arc::clone(&*self.handle.lock().await);
-        // The other side may be gone already, which is what is wanted.
-        let _ = handle
-            .disconnect(russh::Disconnect::ByApplication, "", "")
-            .await;
-    }
-
     fn expect_success(&self, action: &str, output: Output) -> Result<Vec<u8>, Error> {
         if output.success() {
             return Ok(output.stdout);
