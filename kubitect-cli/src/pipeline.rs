@@ -431,3 +431,54 @@ fn note(job: &Job, facts: &Facts, balancers: bool) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::Home;
+    use crate::services::Services;
+
+    #[test]
+    fn a_finished_cluster_without_keys_is_told_of_and_one_with_its_kubeconfig_left_in_peace() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
+        let text = include_str!("../../tests/tests/cli/cluster.yaml")
+            .replace("[DIR]", "/x")
+            .replace("{id: 1}", "{id: 1, ip: 10.77.0.21}");
+        let parsed = kubitect_config::parse(&text, "x", &kubitect_config::Site::default());
+        let mut cluster = parsed.unwrap().cluster;
+        // The test writes into nobody's home.
+        cluster.guest.add_to_known_hosts = false;
+        let machines = Machines {
+            cluster: cluster.name.clone(),
+            changes: Vec::new(),
+        };
+        let plan = Plan::new(&cluster, machines, Services::default());
+        let job = Job {
+            dir: home.cluster(&cluster.name),
+            share: home.share(),
+            hosts: Hosts::from_hypervisors(BTreeMap::new()),
+            cluster,
+            text,
+        };
+        job.dir.create().unwrap();
+        let log = folder.path().join("log");
+        let reporter = Arc::new(Reporter::new());
+        reporter.keep(std::fs::File::create(&log).unwrap());
+        let told = || std::fs::read_to_string(&log).unwrap();
+
+        apply(&job, &plan, &reporter).unwrap();
+        assert!(
+            told().contains("warning: the machines' keys in "),
+            "{}",
+            told()
+        );
+        assert!(!job.dir.ssh().exists(), "no machine would know another key");
+        assert!(job.dir.applied().exists());
+
+        std::fs::write(job.dir.kubeconfig(), "kind: Config").unwrap();
+        let before = told();
+        apply(&job, &plan, &reporter).unwrap();
+        assert_eq!(told(), before);
+    }
+}
