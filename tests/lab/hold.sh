@@ -36,6 +36,8 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 echo $$ >"$state/holder.pid.new"
 mv "$state/holder.pid.new" "$state/holder.pid"
 
+"$(dirname "$0")/nudge.sh" >>/var/log/libvirt/nudge.log 2>&1 &
+
 while true; do
   libvirtd --config /etc/libvirt/libvirtd.conf --pid-file /run/libvirt/libvirtd.pid >>/var/log/libvirt/libvirtd.log 2>&1 ||
     echo "libvirtd ended with code $?"
