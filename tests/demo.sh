@@ -31,7 +31,7 @@ cargo build --release --locked -p kubitect-cli
 target=$(cargo metadata --format-version 1 --no-deps | jq -r .target_directory)
 kubitect=$target/release/kubitect
 lab up
-tests/lab/site.sh --name "$name" "$home"
+tests/lab/site.sh "$home"
 
 say "kubitect apply --config examples/multi-master.yaml --auto-approve"
 inside "$kubitect" apply --config examples/multi-master.yaml --auto-approve
