@@ -14,7 +14,7 @@ cargo fmt --check
 
 step "Lints"
 cargo clippy --workspace --all-targets --features tests/lab --locked -- -D warnings
-mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
+mapfile -t scripts < <(git ls-files '*.sh' .ci/run tests/lab/bin)
 shellcheck --external-sources --source-path=SCRIPTDIR "${scripts[@]}"
 
 step "Tests"

@@ -4,7 +4,8 @@
 
 set -euo pipefail
 state=$1
-PATH=$PATH:/usr/sbin:/sbin
+# libvirtd takes the first QEMU that it finds here.
+PATH=$(dirname "$(readlink -f "$0")")/bin:$PATH:/usr/sbin:/sbin
 
 mount --bind "$state/etc" /etc/libvirt
 mount --bind "$state/run" /run/libvirt
