@@ -38,9 +38,7 @@ impl fmt::Display for Hop {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// Kubernetes would go back.
-    #[error(
-        "Kubernetes cannot go back from {from} to {to}: neither its objects nor etcd's data are converted backwards"
-    )]
+    #[error("Kubernetes cannot go back from {from} to {to}: it supports no downgrades")]
     KubernetesBack {
         /// What is set up.
         from: Version,
@@ -49,8 +47,8 @@ pub enum PathError {
     },
     /// Kubespray would go back.
     #[error(
-        "Kubespray cannot go back from {from} to {to}: an older release would put older versions of etcd, the \
-         container runtime and the network plugin in the place of newer ones"
+        "Kubespray cannot go back from {from} to {to}: an older release may put older versions of etcd, the \
+         container runtime or the network plugin in the place of newer ones"
     )]
     KubesprayBack {
         /// What is set up.
