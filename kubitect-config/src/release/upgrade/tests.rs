@@ -210,36 +210,33 @@ fn check_pair(from: &Hop, to: &Hop) -> bool {
     false
 }
 
-/// Begun at the lowest and the highest patch of every minor of every release; the property below takes those between.
+/// From and to the lowest and the highest patch of every minor of every release; the properties below take any patch.
 #[test]
-fn every_pair_of_the_table_that_goes_up_has_a_path() {
-    let pairs = pairs();
-    let mut starts = Vec::new();
+fn every_release_and_minor_that_goes_up_has_a_path() {
+    let mut ends = Vec::new();
     for release in all() {
         for (minor, patches) in release.minors() {
-            starts.extend(patches.map(|patch| Hop {
+            ends.extend(patches.map(|patch| Hop {
                 kubernetes: Version::new(minor, patch),
                 kubespray: release.tag.clone(),
             }));
         }
     }
     let mut up = 0;
-    for from in &starts {
-        for to in &pairs {
+    for from in &ends {
+        for to in &ends {
             let goes_up = from.kubernetes <= to.kubernetes && from.kubespray <= to.kubespray;
             assert_eq!(check_pair(from, to), goes_up, "{from} to {to}");
             up += usize::from(goes_up);
         }
     }
-    println!(
-        "{} starts, {} ends, {up} ways up",
-        starts.len(),
-        pairs.len()
-    );
-    assert!(starts.len() > 150 && pairs.len() > 900 && up > 50_000);
+    println!("{} ends, {up} ways up", ends.len());
+    assert!(ends.len() > 150 && up > 10_000);
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
     #[test]
     fn any_pair_of_the_table_that_goes_up_has_a_path(from in 0usize..900, to in 0usize..900) {
         let pairs = pairs();
