@@ -39,10 +39,12 @@
 
 pub mod cluster;
 mod defaults;
+pub mod edit;
 mod error;
 mod facts;
 pub mod images;
 mod load;
+pub mod policy;
 mod problem;
 mod raw;
 pub mod release;

@@ -7,6 +7,10 @@ use serde::Deserialize;
 
 use crate::value::Version;
 
+mod upgrade;
+
+pub use upgrade::{Hop, PathError, path};
+
 /// One release of Kubespray.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,10 +48,17 @@ pub struct Release {
 impl Release {
     /// Whether it can set up this Kubernetes.
     pub fn supports(&self, kubernetes: &Version) -> bool {
-        let (major, minor) = kubernetes.minor();
-        self.kubernetes
-            .get(&format!("{major}.{minor}"))
-            .is_some_and(|[low, high]| (*low..=*high).contains(&kubernetes.patch()))
+        self.minors().any(|(minor, [low, high])| {
+            minor == kubernetes.minor() && (low..=high).contains(&kubernetes.patch())
+        })
+    }
+
+    /// Kubernetes that it can set up: major and minor, lowest and highest patch.
+    pub fn minors(&self) -> impl Iterator<Item = ((u64, u64), [u64; 2])> + '_ {
+        self.kubernetes.iter().filter_map(|(minor, patches)| {
+            let (major, minor) = minor.split_once('.')?;
+            Some(((major.parse().ok()?, minor.parse().ok()?), *patches))
+        })
     }
 }
 
@@ -82,6 +93,15 @@ mod tests {
     fn the_table_is_whole_and_in_order() {
         assert_eq!(all().len(), 27);
         assert!(all().is_sorted_by(|a, b| a.tag < b.tag));
+    }
+
+    #[test]
+    fn every_minor_of_the_table_is_one() {
+        for release in all() {
+            let minors: Vec<_> = release.minors().collect();
+            assert_eq!(minors.len(), release.kubernetes.len(), "{}", release.tag);
+            assert!(minors.iter().all(|(_, [low, high])| low <= high));
+        }
     }
 
     #[test]

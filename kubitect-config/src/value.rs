@@ -144,6 +144,11 @@ impl fmt::Display for Mac {
 pub struct Version(semver::Version);
 
 impl Version {
+    /// The release of these numbers: `v1.23.7` of `(1, 23)` and 7.
+    pub fn new((major, minor): (u64, u64), patch: u64) -> Self {
+        Self(semver::Version::new(major, minor, patch))
+    }
+
     /// The major and the minor number: `(1, 23)` of `v1.23.7`.
     pub fn minor(&self) -> (u64, u64) {
         (self.0.major, self.0.minor)

@@ -4,6 +4,7 @@ mod docs;
 mod fixtures;
 mod load;
 mod schema;
+mod upgrading;
 
 use std::path::{Path, PathBuf};
 

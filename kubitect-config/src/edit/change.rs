@@ -1,0 +1,258 @@
+//! [`Change`]: every kind of difference that two clusters can have.
+
+use serde::Serialize;
+
+use crate::cluster::Role;
+use crate::release::Hop;
+use crate::value::{GiB, Label};
+
+/// What kind of difference an [`Edit`](super::Edit) is. Its texts say from what to what; here stands what else
+/// [`policy`](crate::policy::policy()) and a planner need to know.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "kind"
+)]
+pub enum Change {
+    /// The cluster's name.
+    ClusterName,
+
+    /// A host is new.
+    HostAdded {
+        /// The host.
+        host: Label,
+    },
+    /// A host is gone.
+    HostRemoved {
+        /// The host.
+        host: Label,
+        /// The applied machines that it carries.
+        carries: Vec<Label>,
+    },
+    /// How a host is reached. It must be the same host still: a planner that finds none of `carries` there must stop.
+    HostConnection {
+        /// The host.
+        host: Label,
+        /// The applied machines that it carries.
+        carries: Vec<Label>,
+    },
+    /// Accelerated or emulated machines.
+    VirtType {
+        /// The host.
+        host: Label,
+        /// The applied machines that it carries.
+        carries: Vec<Label>,
+    },
+    /// The folder of a host's main pool.
+    MainPoolPath {
+        /// The host.
+        host: Label,
+        /// The applied machines that it carries.
+        carries: Vec<Label>,
+    },
+    /// A host has a further pool.
+    DataPoolAdded {
+        /// The host.
+        host: Label,
+        /// The pool.
+        pool: Label,
+    },
+    /// A host's pool is gone.
+    DataPoolRemoved {
+        /// The host.
+        host: Label,
+        /// The pool.
+        pool: Label,
+        /// The applied machines that have a disk in it.
+        carries: Vec<Label>,
+    },
+    /// The folder of a host's data pool.
+    DataPoolPath {
+        /// The host.
+        host: Label,
+        /// The pool.
+        pool: Label,
+        /// The applied machines of the host: with any, libvirt has the pool already.
+        carries: Vec<Label>,
+    },
+
+    /// The network: its mode, range, gateway or bridge.
+    Network,
+
+    /// The account on each machine.
+    User,
+    /// The operating system's image.
+    Image,
+    /// The name of the machines' network interface.
+    Interface,
+    /// The private key that opens the machines.
+    PrivateKey,
+    /// Whether the machines' keys are written into the user's own known hosts.
+    KnownHosts,
+    /// The CPU mode.
+    CpuMode,
+    /// The machines' name servers.
+    Dns,
+    /// Whether packages are brought up to date at the first boot.
+    UpdateOnBoot,
+
+    /// The address that moves between balancers.
+    Vip,
+    /// The address under which nodes know the API: the first balancer comes, the last one goes, or the only one of what
+    /// had it is exchanged. (Where the VIP itself differs, that is [`Change::Vip`].)
+    Endpoint,
+    /// VRRP's virtual router id.
+    RouterId {
+        /// Whether there is an address that moves by it.
+        vip: bool,
+    },
+    /// A forwarded port comes, goes or leads elsewhere.
+    ForwardPort {
+        /// Its name.
+        name: Label,
+    },
+
+    /// A machine is new.
+    NodeAdded {
+        /// What it is for.
+        role: Role,
+        /// Its name.
+        node: Label,
+    },
+    /// A machine is gone from the configuration.
+    NodeRemoved {
+        /// What it was for.
+        role: Role,
+        /// Its name.
+        node: Label,
+    },
+    /// The host that carries a machine.
+    NodeHost {
+        /// The machine.
+        node: Label,
+    },
+    /// A machine's fixed address.
+    NodeIp {
+        /// The machine.
+        node: Label,
+    },
+    /// A machine's Ethernet address.
+    NodeMac {
+        /// The machine.
+        node: Label,
+    },
+    /// A machine's virtual processors.
+    Cpu {
+        /// The machine.
+        node: Label,
+        /// How many it has.
+        from: u32,
+        /// How many it is to have.
+        to: u32,
+    },
+    /// A machine's memory.
+    Ram {
+        /// The machine.
+        node: Label,
+        /// How much it has.
+        from: GiB,
+        /// How much it is to have.
+        to: GiB,
+    },
+    /// The size of a machine's main disk.
+    MainDisk {
+        /// The machine.
+        node: Label,
+        /// Its size.
+        from: GiB,
+        /// The wanted size.
+        to: GiB,
+    },
+    /// A machine's further disk is new.
+    DataDiskAdded {
+        /// The machine.
+        node: Label,
+        /// The disk.
+        disk: Label,
+    },
+    /// A machine's disk is gone.
+    DataDiskRemoved {
+        /// The machine.
+        node: Label,
+        /// The disk.
+        disk: Label,
+    },
+    /// The size of a machine's data disk.
+    DataDisk {
+        /// The machine.
+        node: Label,
+        /// The disk.
+        disk: Label,
+        /// Its size.
+        from: GiB,
+        /// The wanted size.
+        to: GiB,
+    },
+    /// The pool of a machine's data disk.
+    DataDiskPool {
+        /// The machine.
+        node: Label,
+        /// The disk.
+        disk: Label,
+    },
+    /// A label of a node comes, goes or has another value.
+    NodeLabel {
+        /// The node.
+        node: Label,
+        /// The label.
+        key: String,
+    },
+    /// A taint of a node comes, goes or has another value.
+    NodeTaint {
+        /// The node.
+        node: Label,
+        /// The taint's key.
+        key: String,
+        /// Whether pods are evicted that do not tolerate it.
+        evicts: bool,
+    },
+    /// A balancer's priority.
+    Priority {
+        /// The balancer.
+        node: Label,
+    },
+
+    /// The version of Kubernetes, of Kubespray or of both; each of the two has an edit of its own with the same change.
+    Versions {
+        /// What is set up.
+        from: Hop,
+        /// What is wanted.
+        to: Hop,
+    },
+    /// The network plugin.
+    NetworkPlugin,
+    /// The DNS mode.
+    DnsMode,
+    /// The container manager.
+    ContainerManager,
+    /// Whether the control plane renews its certificates by itself.
+    CertificateRenewal {
+        /// Whether it shall.
+        on: bool,
+    },
+    /// Whether the kubeconfig is merged into the user's own.
+    MergeKubeconfig,
+    /// Where Kubespray, its Python or its packages come from.
+    KubespraySource,
+
+    /// A variable of `addons.kubespray`.
+    AddonVariable {
+        /// The variable.
+        key: String,
+        /// Whether it is taken away or turned off.
+        off: bool,
+    },
+    /// Rook.
+    Rook,
+}

@@ -1,0 +1,126 @@
+//! Edits of `kubernetes` and `addons`.
+
+use serde_yaml::Value;
+
+use super::{Change, Edits, text};
+use crate::cluster::{Addons, Kubernetes, Kubespray, Pip};
+use crate::release::Hop;
+
+pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edits) {
+    let Kubernetes {
+        version,
+        network_plugin,
+        dns_mode,
+        container_manager,
+        kubespray,
+        auto_renew_certificates,
+        merge_kubeconfig,
+    } = was;
+    let hop = |kubernetes: &Kubernetes| Hop {
+        kubernetes: kubernetes.version.clone(),
+        kubespray: kubernetes.kubespray.version.clone(),
+    };
+    let versions = || Change::Versions {
+        from: hop(was),
+        to: hop(wanted),
+    };
+    let at = |key: &str| format!("kubernetes.{key}");
+    edits.value(at("version"), version, &wanted.version, versions());
+    edits.value(
+        at("networkPlugin"),
+        network_plugin,
+        &wanted.network_plugin,
+        Change::NetworkPlugin,
+    );
+    edits.value(at("dnsMode"), dns_mode, &wanted.dns_mode, Change::DnsMode);
+    edits.value(
+        at("manager"),
+        container_manager,
+        &wanted.container_manager,
+        Change::ContainerManager,
+    );
+    let Kubespray {
+        version,
+        url,
+        python,
+        pip,
+    } = kubespray;
+    let new = &wanted.kubespray;
+    edits.value(at("kubespray.version"), version, &new.version, versions());
+    edits.field(
+        at("kubespray.url"),
+        url,
+        &new.url,
+        |url| Some(text::address(url)),
+        Change::KubespraySource,
+    );
+    edits.field(
+        "site: kubespray.python",
+        python,
+        &new.python,
+        |path| path.as_ref().map(|path| path.display().to_string()),
+        Change::KubespraySource,
+    );
+    let Pip {
+        index_url,
+        find_links,
+    } = pip;
+    let shown = |url: &Option<String>| url.as_deref().map(text::address);
+    edits.field(
+        "site: pip.indexUrl",
+        index_url,
+        &new.pip.index_url,
+        shown,
+        Change::KubespraySource,
+    );
+    edits.field(
+        "site: pip.findLinks",
+        find_links,
+        &new.pip.find_links,
+        shown,
+        Change::KubespraySource,
+    );
+    edits.value(
+        at("other.autoRenewCertificates"),
+        auto_renew_certificates,
+        &wanted.auto_renew_certificates,
+        Change::CertificateRenewal {
+            on: wanted.auto_renew_certificates,
+        },
+    );
+    edits.value(
+        at("other.mergeKubeconfig"),
+        merge_kubeconfig,
+        &wanted.merge_kubeconfig,
+        Change::MergeKubeconfig,
+    );
+}
+
+pub(super) fn addons(was: &Addons, wanted: &Addons, edits: &mut Edits) {
+    let Addons { kubespray, rook } = was;
+    let new = wanted
+        .kubespray
+        .keys()
+        .filter(|key| !kubespray.contains_key(*key));
+    for key in kubespray.keys().chain(new) {
+        let name = text::variable("", key);
+        let is = wanted.kubespray.get(key);
+        edits.field(
+            format!("addons.kubespray.{name}"),
+            &kubespray.get(key),
+            &is,
+            |value| value.map(|value| text::variable(&name, value)),
+            Change::AddonVariable {
+                key: name.clone(),
+                off: matches!(is, None | Some(Value::Bool(false) | Value::Null)),
+            },
+        );
+    }
+    edits.field(
+        "addons.rook",
+        rook,
+        &wanted.rook,
+        |rook| rook.as_ref().map(text::rook),
+        Change::Rook,
+    );
+}

@@ -1,0 +1,173 @@
+//! [`edits`]: the applied cluster against the wanted one, as typed differences.
+//!
+//! Nothing is decided here: what an edit disturbs, or why it is refused, says [`policy`](crate::policy::policy()).
+//! Machines, hosts, pools, disks, ports, labels and taints are matched by what names them, so that their order in the
+//! file means nothing. Every part of [`Cluster`] is taken apart in full: a new field does not compile until it is
+//! compared.
+
+mod change;
+mod host;
+mod kubernetes;
+mod node;
+mod shared;
+#[cfg(test)]
+pub(crate) mod tests;
+mod text;
+
+pub use change::Change;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::hash::Hash;
+
+use serde::Serialize;
+
+use crate::cluster::{Cluster, Node, Role};
+
+/// One difference between what was applied and what is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Edit {
+    /// Where it stands in the configuration; list items by their name, as `cluster.nodes.worker.instances[id=2].cpu`.
+    pub path: String,
+    /// What was applied, in words; none where there was nothing. Secrets are not shown.
+    pub was: Option<String>,
+    /// What is wanted, in words; none where there is to be nothing. Secrets are not shown.
+    pub wanted: Option<String>,
+    /// What kind of difference it is.
+    pub change: Change,
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nothing = "(nothing)";
+        write!(
+            f,
+            "{}: {} -> {}",
+            self.path,
+            self.was.as_deref().unwrap_or(nothing),
+            self.wanted.as_deref().unwrap_or(nothing)
+        )
+    }
+}
+
+/// What leads from the applied cluster to the wanted one, in the order of the configuration; empty if they are equal.
+///
+/// A cluster of another name is another cluster: then the name is the only edit.
+pub fn edits(applied: &Cluster, wanted: &Cluster) -> Vec<Edit> {
+    let Cluster {
+        name,
+        hosts,
+        network,
+        guest,
+        balancing,
+        nodes,
+        kubernetes,
+        addons,
+    } = applied;
+    let mut edits = Edits::default();
+    edits.value("cluster.name", name, &wanted.name, Change::ClusterName);
+    if !edits.0.is_empty() {
+        return edits.0;
+    }
+    host::hosts(hosts, &wanted.hosts, nodes, &mut edits);
+    shared::network(network, &wanted.network, &mut edits);
+    shared::guest(guest, &wanted.guest, &mut edits);
+    shared::balancing(balancing, &wanted.balancing, &mut edits);
+    shared::endpoint(applied, wanted, &mut edits);
+    node::nodes(nodes, &wanted.nodes, &mut edits);
+    kubernetes::kubernetes(kubernetes, &wanted.kubernetes, &mut edits);
+    kubernetes::addons(addons, &wanted.addons, &mut edits);
+    edits.0
+}
+
+/// The edits so far.
+#[derive(Default)]
+struct Edits(Vec<Edit>);
+
+impl Edits {
+    fn push(
+        &mut self,
+        path: impl Into<String>,
+        was: Option<String>,
+        wanted: Option<String>,
+        change: Change,
+    ) {
+        self.0.push(Edit {
+            path: path.into(),
+            was,
+            wanted,
+            change,
+        });
+    }
+
+    /// An edit if the values differ. Values are compared, not texts: two secrets read the same.
+    fn field<T: PartialEq>(
+        &mut self,
+        path: impl Into<String>,
+        was: &T,
+        wanted: &T,
+        text: impl Fn(&T) -> Option<String>,
+        change: Change,
+    ) {
+        if was != wanted {
+            self.push(path, text(was), text(wanted), change);
+        }
+    }
+
+    /// [`Edits::field`] for what has a text of its own.
+    fn value<T: PartialEq + fmt::Display>(
+        &mut self,
+        path: impl Into<String>,
+        was: &T,
+        wanted: &T,
+        change: Change,
+    ) {
+        self.field(path, was, wanted, |value| Some(value.to_string()), change);
+    }
+
+    /// [`Edits::field`] for what need not be there.
+    fn option<T: PartialEq + fmt::Display>(
+        &mut self,
+        path: impl Into<String>,
+        was: &Option<T>,
+        wanted: &Option<T>,
+        change: Change,
+    ) {
+        self.field(
+            path,
+            was,
+            wanted,
+            |value| value.as_ref().map(T::to_string),
+            change,
+        );
+    }
+}
+
+/// Pairs of what was and what is wanted under the same key: first those that were, in their order, then the new ones.
+fn matched<'a, T, K: Eq + Hash>(
+    was: &'a [T],
+    wanted: &'a [T],
+    key: impl Fn(&'a T) -> K,
+) -> Vec<(Option<&'a T>, Option<&'a T>)> {
+    let old: HashSet<K> = was.iter().map(&key).collect();
+    let new: HashMap<K, &T> = wanted.iter().map(|item| (key(item), item)).collect();
+    let kept = was
+        .iter()
+        .map(|item| (Some(item), new.get(&key(item)).copied()));
+    let added = wanted.iter().filter(|item| !old.contains(&key(item)));
+    kept.chain(added.map(|item| (None, Some(item)))).collect()
+}
+
+/// The section of the configuration in which machines of a role stand.
+fn section(role: Role) -> &'static str {
+    match role {
+        Role::LoadBalancer => "cluster.nodes.loadBalancer",
+        Role::Master => "cluster.nodes.master",
+        Role::Worker => "cluster.nodes.worker",
+    }
+}
+
+/// Where a machine stands in the configuration.
+fn at_node(node: &Node) -> String {
+    format!("{}.instances[id={}]", section(node.role), node.id)
+}

@@ -1,0 +1,148 @@
+//! Values as the texts of an edit: what a person wrote, without secrets.
+
+use serde::Serialize;
+use serde_yaml::Value;
+
+use crate::cluster::{Connection, DataDisk, DiskPool, ForwardPort, Node, Rook};
+
+/// Instead of a secret.
+const HIDDEN: &str = "(not shown)";
+
+/// Words in names of variables whose values are nobody's business.
+const SECRETS: [&str; 7] = [
+    "private",
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "credential",
+    "auth",
+];
+
+/// The word that a value is written as in the configuration.
+pub(super) fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(other) => other.to_string(),
+        // Enums without data always serialise.
+        Err(_) => String::new(),
+    }
+}
+
+/// An address without the password that may stand in it.
+pub(super) fn address(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{HIDDEN}@{host}{path}"),
+        None => url.to_owned(),
+    }
+}
+
+/// How a host is reached.
+pub(super) fn connection(connection: &Connection) -> String {
+    match connection {
+        Connection::Local => "local".to_owned(),
+        Connection::Remote {
+            user,
+            address,
+            port,
+            keyfile,
+            verify,
+        } => {
+            let key = keyfile
+                .as_ref()
+                .map_or_else(String::new, |path| format!(" with {}", path.display()));
+            let verified = if *verify {
+                ", key verified"
+            } else {
+                ", key not verified"
+            };
+            format!("{user}@{address}:{port}{key}{verified}")
+        }
+        Connection::Uri(uri) => uri.clone(),
+    }
+}
+
+/// A machine.
+pub(super) fn node(node: &Node) -> String {
+    format!(
+        "{} on {}: {} CPUs, {}, main disk {}",
+        node.name, node.host, node.cpu, node.ram, node.main_disk
+    )
+}
+
+/// A data disk.
+pub(super) fn disk(disk: &DataDisk) -> String {
+    format!("{} in {}", disk.size, pool(&disk.pool))
+}
+
+/// The pool of a data disk.
+pub(super) fn pool(pool: &DiskPool) -> String {
+    match pool {
+        DiskPool::Main => "main".to_owned(),
+        DiskPool::Data(pool) => pool.to_string(),
+    }
+}
+
+/// A forwarded port.
+pub(super) fn port(port: &ForwardPort) -> String {
+    let ForwardPort {
+        name: _,
+        port,
+        target_port,
+        target,
+    } = port;
+    format!("{port} to {target_port} of {}", word(target))
+}
+
+/// Rook.
+pub(super) fn rook(rook: &Rook) -> String {
+    let Rook {
+        version,
+        node_selector,
+    } = rook;
+    let version = version
+        .as_ref()
+        .map_or_else(|| "the newest".to_owned(), ToString::to_string);
+    let nodes = node_selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>();
+    if nodes.is_empty() {
+        return version;
+    }
+    format!("{version} on nodes with {}", nodes.join(", "))
+}
+
+/// A variable's value on one line.
+pub(super) fn variable(key: &str, value: &Value) -> String {
+    if is_secret(key) || holds_secret(value) {
+        return HIDDEN.to_owned();
+    }
+    match value {
+        Value::String(text) => text.clone(),
+        // JSON is YAML on one line; what has no JSON (a mapping with odd keys) is shown as Rust sees it.
+        other => serde_json::to_string(other).unwrap_or_else(|_| format!("{other:?}")),
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRETS.iter().any(|word| name.contains(word))
+}
+
+fn holds_secret(value: &Value) -> bool {
+    match value {
+        Value::Mapping(entries) => entries
+            .iter()
+            .any(|(key, value)| key.as_str().is_some_and(is_secret) || holds_secret(value)),
+        Value::Sequence(items) => items.iter().any(holds_secret),
+        Value::Tagged(tagged) => holds_secret(&tagged.value),
+        Value::String(text) => address(text) != *text,
+        _ => false,
+    }
+}

@@ -1,0 +1,122 @@
+//! [`policy()`]: what each edit disturbs, or why it is refused and what to do instead.
+//!
+//! A person's file says what is wanted; here stands, once and for all edits, which of it can be had on a living cluster.
+//! No edit is carried out by making a machine anew: a machine that cannot become what is wanted stays as it is, and the
+//! refusal says how a new one takes its place. (Machines that are *lost* are made anew, whatever the file says.)
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::edit::{Change, Edit};
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use table::policy;
+
+/// What becomes of an edit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Policy {
+    /// It is carried out on the living cluster.
+    InPlace(Disturbs),
+    /// It is not carried out, and neither is any other edit of the same file.
+    Refused {
+        /// The reason; a sentence without its full stop.
+        why: String,
+        /// What to do instead; fits after a semicolon.
+        instead: String,
+    },
+}
+
+/// What an edit disturbs at most. What really happens is in the plan: a processor may well be added to a running
+/// machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Disturbs {
+    /// Nothing that runs.
+    Nothing,
+    /// Nothing that exists: it counts for machines that are made from now on.
+    NewMachinesOnly,
+    /// Nothing; and what was set up before stays until a person removes it.
+    Leftovers,
+    /// The balancers reload their configuration; connections live on.
+    Reload,
+    /// Pods that do not tolerate the taint are evicted.
+    Eviction,
+    /// The API servers restart, one after another.
+    ApiServers,
+    /// The VIP moves to another balancer once or twice, which ends open connections.
+    Failover,
+    /// The machines concerned are drained and restarted, one at a time.
+    Reboot,
+    /// All nodes are drained and upgraded, one at a time.
+    Upgrade,
+    /// The data on a disk is lost.
+    DiskLoss,
+    /// The machine is drained, taken out of the cluster and removed, with all of its disks.
+    MachineLoss,
+}
+
+impl Disturbs {
+    /// Whether data is lost for good.
+    pub fn is_data_loss(self) -> bool {
+        matches!(self, Self::DiskLoss | Self::MachineLoss)
+    }
+}
+
+impl fmt::Display for Disturbs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing is disturbed",
+            Self::NewMachinesOnly => "counts for machines that are made from now on",
+            Self::Leftovers => "what was set up before stays until it is removed by hand",
+            Self::Reload => "balancers reload",
+            Self::Eviction => "pods that do not tolerate it are evicted",
+            Self::ApiServers => "API servers restart one after another",
+            Self::Failover => "the VIP moves to another balancer, which ends open connections",
+            Self::Reboot => "a restart of each machine concerned, one at a time, unless it can be done while it runs",
+            Self::Upgrade => "each node is drained and upgraded, one at a time",
+            Self::DiskLoss => "the disk's data is lost",
+            Self::MachineLoss => "the machine is taken out of the cluster and removed, and the data on its disks is lost",
+        })
+    }
+}
+
+/// A choice of what `apply` may do, for people who want it narrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Make the cluster, or change what the other two do not cover.
+    Create,
+    /// Add and remove machines.
+    Scale,
+    /// Another version of Kubernetes or Kubespray.
+    Upgrade,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "create",
+            Self::Scale => "scale",
+            Self::Upgrade => "upgrade",
+        })
+    }
+}
+
+/// The one action that covers an edit.
+pub fn action(edit: &Edit) -> Action {
+    match edit.change {
+        Change::NodeAdded { .. } | Change::NodeRemoved { .. } => Action::Scale,
+        Change::Versions { .. } => Action::Upgrade,
+        _ => Action::Create,
+    }
+}
+
+/// Whether an action covers an edit; if not, [`action`] is the one that does.
+pub fn covers(chosen: Action, edit: &Edit) -> bool {
+    action(edit) == chosen
+}

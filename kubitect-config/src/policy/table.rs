@@ -1,0 +1,241 @@
+//! [`policy`]: the table itself.
+
+use super::{Disturbs, Policy};
+use crate::cluster::Role;
+use crate::edit::{Change, Edit};
+use crate::release::{self, Hop};
+use crate::value::{GiB, Label};
+
+use Policy::InPlace;
+
+/// What becomes of an edit on a living cluster.
+pub fn policy(edit: &Edit) -> Policy {
+    match &edit.change {
+        Change::HostAdded { .. }
+        | Change::HostConnection { .. }
+        | Change::DataPoolAdded { .. }
+        | Change::KnownHosts
+        | Change::DataDiskAdded { .. }
+        | Change::NodeLabel { .. }
+        | Change::MergeKubeconfig
+        | Change::KubespraySource => InPlace(Disturbs::Nothing),
+        Change::Image | Change::Dns | Change::UpdateOnBoot => InPlace(Disturbs::NewMachinesOnly),
+        Change::ForwardPort { .. } | Change::Priority { .. } => InPlace(Disturbs::Reload),
+        Change::NodeTaint { evicts, .. } => InPlace(if_so(*evicts, Disturbs::Eviction)),
+        Change::CpuMode | Change::Cpu { .. } | Change::Ram { .. } => InPlace(Disturbs::Reboot),
+        Change::VirtType { carries, .. } => InPlace(if_so(!carries.is_empty(), Disturbs::Reboot)),
+        Change::RouterId { vip } => InPlace(if_so(*vip, Disturbs::Failover)),
+        // Kubespray has tasks that set the timer up, and none that take it away.
+        Change::CertificateRenewal { on } => InPlace(if_so(!on, Disturbs::Leftovers)),
+        Change::NodeAdded { role, .. } => InPlace(match role {
+            Role::LoadBalancer | Role::Worker => Disturbs::Reload,
+            // They are told of the new member of etcd.
+            Role::Master => Disturbs::ApiServers,
+        }),
+        Change::NodeRemoved { .. } => InPlace(Disturbs::MachineLoss),
+        Change::DataDiskRemoved { .. } => InPlace(Disturbs::DiskLoss),
+        Change::MainDisk { from, to, .. } => resized(*from, *to, NEW_MACHINE),
+        Change::DataDisk { from, to, .. } => resized(*from, *to, NEW_DISK),
+        Change::Versions { from, to } => versions(from, to),
+        Change::AddonVariable { key, off } => variable(key, *off),
+        Change::HostRemoved { host, carries } => unless_carrying(
+            carries,
+            |names| format!("host {host} carries {names}"),
+            "apply a file without these machines first, the host still in it; if only its name is to change, keep the \
+             old one",
+        ),
+        Change::MainPoolPath { carries, .. } => unless_carrying(
+            carries,
+            |names| format!("the main disks of {names} lie there, and disks are not moved"),
+            "keep the path; or give the machines other ids on a host with another name: new ones then take their place, without \
+             these ones' disks",
+        ),
+        Change::DataPoolRemoved { pool, carries, .. } => unless_carrying(
+            carries,
+            |names| format!("disks of {names} lie in pool {pool}"),
+            "apply a file without these disks first, the pool still in it",
+        ),
+        Change::DataPoolPath {
+            host,
+            pool,
+            carries,
+        } => unless_carrying(
+            carries,
+            |_| format!("pool {pool} is set up on host {host} already, and disks are not moved"),
+            "keep the path, and add a pool with another name for new disks",
+        ),
+        Change::ClusterName => refused(
+            "the name is part of every machine's, disk's and network's own name, and of the Kubernetes nodes'",
+            NEW_CLUSTER,
+        ),
+        Change::Network => refused(
+            "the machines' addresses, the certificates and etcd's members are bound to the network",
+            NEW_CLUSTER,
+        ),
+        Change::User => refused(
+            "the account is made at a machine's first boot; under another name no living machine could be reached",
+            "keep the account that was applied",
+        ),
+        Change::Interface => refused(
+            "a machine's interface is named at its first boot, and balancers and network plugin go by that name",
+            "keep the name that was applied",
+        ),
+        Change::PrivateKey => refused(
+            "a machine is given its key at its first boot; with another one no living machine could be reached",
+            "keep the path that was applied; if the same key has moved, put a link there",
+        ),
+        Change::Vip => refused(
+            "the address under which all nodes know the API is part of their configuration and of the certificates",
+            "keep what was applied; in a new cluster, give a `vip` from the start, also with a single balancer",
+        ),
+        Change::Endpoint => refused(
+            "the address under which all nodes know the API would be another one, and it is part of their \
+             configuration and of the certificates",
+            "keep the machine whose address it is; in a new cluster, give a balancer and a `vip` from the start, so \
+             that any machine can be exchanged",
+        ),
+        Change::NodeHost { .. } => refused("a machine's disks lie on its host", NEW_MACHINE),
+        Change::NodeIp { .. } => refused(
+            "a machine's address is configured at its first boot, and certificates, etcd and Kubernetes know it by it; \
+             one that was leased is kept for life, too",
+            NEW_MACHINE,
+        ),
+        Change::NodeMac { .. } => refused(
+            "a machine's network set-up goes by its Ethernet address and is written at its first boot",
+            NEW_MACHINE,
+        ),
+        Change::DataDiskPool { .. } => refused("a disk is not moved between pools", NEW_DISK),
+        Change::NetworkPlugin => refused(
+            "Kubespray cannot exchange the network plugin of a living cluster: running pods would lose their network",
+            NEW_CLUSTER,
+        ),
+        Change::DnsMode => refused(
+            "Kubespray leaves what the old mode set up, and running pods keep the resolver they were started with",
+            NEW_CLUSTER,
+        ),
+        Change::ContainerManager => refused(
+            "Kubespray does not support another container manager on a living node; its documentation has experimental \
+             steps to be taken by hand",
+            NEW_CLUSTER,
+        ),
+        Change::Rook => refused(
+            "Kubitect neither installs nor removes Rook yet",
+            "leave addons.rook as it was applied, and install Rook into the cluster",
+        ),
+    }
+}
+
+/// Instead of changing what nobody can change.
+const NEW_CLUSTER: &str =
+    "keep what was applied; for another one, make a new cluster and move the workload";
+
+/// Instead of changing a machine.
+const NEW_MACHINE: &str = "keep what was applied; or give the machine another id: a new one then takes its place, without this one's disks";
+
+/// Instead of changing a data disk.
+const NEW_DISK: &str = "keep what was applied; or add a disk with another name, move the data, and then take this one out of the file";
+
+/// Variables of Kubespray that a cluster is built on: Kubernetes, etcd and the network plugin keep what they were first
+/// set up with, and a later run would set up new nodes otherwise than the old ones.
+const FIXED_VARIABLES: [&str; 15] = [
+    "bin_dir",
+    "calico_datastore",
+    "cluster_name",
+    "dns_domain",
+    "etcd_data_dir",
+    "etcd_deployment_type",
+    "kube_apiserver_ip",
+    "kube_cert_dir",
+    "kube_network_node_prefix",
+    "kube_network_node_prefix_ipv6",
+    "kube_pods_subnet",
+    "kube_pods_subnet_ipv6",
+    "kube_service_addresses",
+    "kube_service_addresses_ipv6",
+    "skydns_server",
+];
+
+fn refused(why: impl Into<String>, instead: impl Into<String>) -> Policy {
+    Policy::Refused {
+        why: why.into(),
+        instead: instead.into(),
+    }
+}
+
+fn if_so(is: bool, disturbs: Disturbs) -> Disturbs {
+    if is { disturbs } else { Disturbs::Nothing }
+}
+
+/// A disk grows while it is used, and never shrinks.
+fn resized(from: GiB, to: GiB, instead: &str) -> Policy {
+    if from <= to {
+        return InPlace(Disturbs::Nothing);
+    }
+    refused(
+        format!("a disk cannot shrink from {from} to {to}: its file system would be cut off"),
+        instead,
+    )
+}
+
+/// Fine while nothing is there; `why` is told the machines that are.
+fn unless_carrying(carries: &[Label], why: impl Fn(&str) -> String, instead: &str) -> Policy {
+    if carries.is_empty() {
+        return InPlace(Disturbs::Nothing);
+    }
+    refused(why(&names(carries)), instead)
+}
+
+fn variable(key: &str, off: bool) -> Policy {
+    if FIXED_VARIABLES.contains(&key) {
+        return refused(
+            format!(
+                "{key} is what a cluster is first set up with, and what runs does not follow it"
+            ),
+            NEW_CLUSTER,
+        );
+    }
+    // Kubespray has no tasks that take an addon away.
+    InPlace(if_so(off, Disturbs::Leftovers))
+}
+
+fn versions(from: &Hop, to: &Hop) -> Policy {
+    match release::path(from, to) {
+        Ok(_) => InPlace(Disturbs::Upgrade),
+        Err(error) => refused(error.to_string(), no_path_instead(&error)),
+    }
+}
+
+fn no_path_instead(error: &release::PathError) -> String {
+    use release::PathError;
+    match error {
+        PathError::KubernetesBack { from, .. } => format!(
+            "keep {from} or go up; to go back, make a new cluster and restore the workload from a backup"
+        ),
+        PathError::KubesprayBack { from, .. } => {
+            format!("write `kubernetes.kubespray.version: {from}` or a later one")
+        }
+        PathError::Unknown { .. } | PathError::Unsupported { .. } => {
+            "leave out kubernetes.kubespray.version, and the newest release that fits is taken"
+                .to_owned()
+        }
+        PathError::NoWay { .. } => {
+            "go there by versions in between, or update Kubitect: a newer one knows newer releases"
+                .to_owned()
+        }
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`; of many, the first ones and how many more.
+fn names(nodes: &[Label]) -> String {
+    const SHOWN: usize = 4;
+    let mut names: Vec<String> = nodes.iter().take(SHOWN).map(ToString::to_string).collect();
+    match nodes.len().saturating_sub(SHOWN) {
+        0 => {}
+        more => names.push(format!("{more} more")),
+    }
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,119 @@
+//! What becomes of every kind of edit.
+
+use super::*;
+use crate::edit::tests::{CASES, all_edits, base};
+use crate::edit::{self, edits};
+
+/// As a person reads it: each edit of every case, and what becomes of it.
+#[test]
+fn every_edit_has_its_answer() {
+    let mut text = String::new();
+    for (change, _) in CASES {
+        let mut wanted = base();
+        change(&mut wanted);
+        for edit in edits(&base(), &wanted) {
+            text += &format!("{edit}\n");
+            text += &match policy(&edit) {
+                Policy::InPlace(disturbs) => format!("    {disturbs}\n"),
+                Policy::Refused { why, instead } => format!("    REFUSED: {why}; {instead}\n"),
+            };
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_refusal_is_two_clauses() {
+    let mut refusals = 0;
+    for edit in all_edits() {
+        if let Policy::Refused { why, instead } = policy(&edit) {
+            refusals += 1;
+            for text in [&why, &instead] {
+                assert!(!text.is_empty() && !text.ends_with('.'), "{edit}: {text}");
+                assert!(
+                    !text.contains("  ") && !text.contains('\n'),
+                    "{edit}: {text}"
+                );
+            }
+        }
+    }
+    assert!(refusals > 25, "{refusals}");
+}
+
+#[test]
+fn what_loses_data_says_so() {
+    let losses: Vec<String> = all_edits()
+        .iter()
+        .filter(|edit| matches!(policy(edit), Policy::InPlace(disturbs) if disturbs.is_data_loss()))
+        .map(|edit| edit.path.clone())
+        .collect();
+    let mut wanted = vec![
+        "cluster.nodes.loadBalancer.instances[id=1]",
+        "cluster.nodes.loadBalancer.instances[id=2]",
+        "cluster.nodes.loadBalancer.instances[id=1]",
+        "cluster.nodes.master.instances[id=1]",
+        "cluster.nodes.worker.instances[id=2]",
+        "cluster.nodes.worker.instances[id=2]",
+        "cluster.nodes.worker.instances[id=1].dataDisks[name=rook]",
+    ];
+    wanted.sort();
+    let mut losses: Vec<&str> = losses.iter().map(String::as_str).collect();
+    losses.sort();
+    assert_eq!(losses, wanted);
+}
+
+#[test]
+fn an_action_covers_its_own_and_the_right_one_is_named() {
+    for (path, wanted) in [
+        ("cluster.nodes.worker.instances[id=3]", Action::Scale),
+        ("cluster.nodes.master.instances[id=1]", Action::Scale),
+        ("cluster.nodes.loadBalancer.instances[id=3]", Action::Scale),
+        ("kubernetes.version", Action::Upgrade),
+        ("kubernetes.kubespray.version", Action::Upgrade),
+        ("cluster.nodes.worker.instances[id=1].cpu", Action::Create),
+        (
+            "cluster.nodes.worker.instances[id=1].labels[gpu]",
+            Action::Create,
+        ),
+        (
+            "cluster.nodes.loadBalancer.forwardPorts[name=http]",
+            Action::Create,
+        ),
+        ("addons.kubespray.helm_enabled", Action::Create),
+        ("hosts[name=three]", Action::Create),
+    ] {
+        let edits = all_edits();
+        let edit = edits.iter().find(|edit| edit.path == path).unwrap();
+        assert_eq!(action(edit), wanted, "{path}");
+        for chosen in [Action::Create, Action::Scale, Action::Upgrade] {
+            assert_eq!(covers(chosen, edit), chosen == wanted, "{path}");
+        }
+    }
+}
+
+#[test]
+fn many_machines_are_named_in_few_words() {
+    let edit = |nodes: usize| edit::Edit {
+        path: "hosts[name=one]".to_owned(),
+        was: None,
+        wanted: None,
+        change: Change::HostRemoved {
+            host: "one".parse().unwrap(),
+            carries: (0..nodes)
+                .map(|n| format!("n{n}").parse().unwrap())
+                .collect(),
+        },
+    };
+    for (nodes, wanted) in [
+        (1, "host one carries n0"),
+        (2, "host one carries n0 and n1"),
+        (4, "host one carries n0, n1, n2 and n3"),
+        (9, "host one carries n0, n1, n2, n3 and 5 more"),
+    ] {
+        let Policy::Refused { why, .. } = policy(&edit(nodes)) else {
+            panic!("{nodes}");
+        };
+        assert_eq!(why, wanted);
+    }
+    assert_eq!(policy(&edit(0)), Policy::InPlace(Disturbs::Nothing));
+}

@@ -1,0 +1,197 @@
+//! [`path`]: the hops from what is set up to what is wanted, each of them a run that Kubespray supports.
+//!
+//! Kubernetes supports upgrades of one minor at a time, and Kubespray upgrades by one minor release of its own at a time
+//! ("do not skip minor releases", says its documentation); neither goes back. Within that, the fewest hops are taken,
+//! and on the way the newest patches: they hold the most fixes.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Release, all, find};
+use crate::value::Version;
+
+#[cfg(test)]
+mod tests;
+
+/// A Kubernetes version and the Kubespray release that sets it up: what a cluster has, or is brought to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hop {
+    /// Kubernetes' version.
+    pub kubernetes: Version,
+    /// Kubespray's tag.
+    pub kubespray: Version,
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kubernetes,
+            kubespray,
+        } = self;
+        write!(f, "Kubernetes {kubernetes} with Kubespray {kubespray}")
+    }
+}
+
+/// Why nothing leads from one version to another.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Kubernetes would go back.
+    #[error("Kubernetes cannot go back from {from} to {to}: it supports no downgrades")]
+    KubernetesBack {
+        /// What is set up.
+        from: Version,
+        /// What is wanted.
+        to: Version,
+    },
+    /// Kubespray would go back.
+    #[error(
+        "Kubespray cannot go back from {from} to {to}: an older release may put older versions of etcd, the \
+         container runtime or the network plugin in the place of newer ones"
+    )]
+    KubesprayBack {
+        /// What is set up.
+        from: Version,
+        /// What is wanted.
+        to: Version,
+    },
+    /// A release that the table does not have and that is not newer than all it has.
+    #[error("Kubespray {tag} is not known")]
+    Unknown {
+        /// The release.
+        tag: Version,
+    },
+    /// A pair that does not fit.
+    #[error("Kubespray {kubespray} cannot set up Kubernetes {kubernetes}")]
+    Unsupported {
+        /// Kubernetes' version.
+        kubernetes: Version,
+        /// Kubespray's tag.
+        kubespray: Version,
+    },
+    /// Every release is supported by itself, but no row of them leads there.
+    #[error(
+        "no row of known Kubespray releases leads from {from} to {to} with one minor of Kubernetes and of Kubespray at \
+         a time"
+    )]
+    NoWay {
+        /// What is set up.
+        from: Box<Hop>,
+        /// What is wanted.
+        to: Box<Hop>,
+    },
+}
+
+/// The hops that lead from what is set up to what is wanted, the last of which is just that; none if it is the same.
+///
+/// Each hop goes up by at most one minor of Kubernetes and one of Kubespray, to a Kubernetes that its Kubespray sets up.
+/// There are as few hops as can be, and those on the way take the newest patches that do not overshoot the end. A
+/// Kubespray release that is newer than all known ones is taken at its word, as validation does: that it sets up what is
+/// wanted, but nothing on the way to it.
+///
+/// ```
+/// use kubitect_config::release::{Hop, path};
+///
+/// let hop = |kubernetes: &str, kubespray: &str| Hop {
+///     kubernetes: kubernetes.parse().unwrap(),
+///     kubespray: kubespray.parse().unwrap(),
+/// };
+/// assert_eq!(
+///     path(&hop("v1.23.7", "v2.19.0"), &hop("v1.25.6", "v2.21.0")),
+///     Ok(vec![hop("v1.24.6", "v2.20.0"), hop("v1.25.6", "v2.21.0")])
+/// );
+/// ```
+pub fn path(from: &Hop, to: &Hop) -> Result<Vec<Hop>, PathError> {
+    check(from, to)?;
+    let stops = stops(from, to);
+    let mut seen = HashSet::from([from]);
+    let mut open = VecDeque::from([vec![from]]);
+    while let Some(way) = open.pop_front() {
+        let here = way.last().copied().unwrap_or(from);
+        if here == to {
+            return Ok(way.into_iter().skip(1).cloned().collect());
+        }
+        for next in stops.iter().filter(|next| is_hop(here, next)) {
+            if seen.insert(next) {
+                let mut longer = way.clone();
+                longer.push(next);
+                open.push_back(longer);
+            }
+        }
+    }
+    Err(PathError::NoWay {
+        from: Box::new(from.clone()),
+        to: Box::new(to.clone()),
+    })
+}
+
+fn check(from: &Hop, to: &Hop) -> Result<(), PathError> {
+    if to.kubernetes < from.kubernetes {
+        return Err(PathError::KubernetesBack {
+            from: from.kubernetes.clone(),
+            to: to.kubernetes.clone(),
+        });
+    }
+    if to.kubespray < from.kubespray {
+        return Err(PathError::KubesprayBack {
+            from: from.kubespray.clone(),
+            to: to.kubespray.clone(),
+        });
+    }
+    if from == to || all().last().is_some_and(|newest| newest.tag < to.kubespray) {
+        return Ok(());
+    }
+    let release = find(&to.kubespray).ok_or_else(|| PathError::Unknown {
+        tag: to.kubespray.clone(),
+    })?;
+    if !release.supports(&to.kubernetes) {
+        return Err(PathError::Unsupported {
+            kubernetes: to.kubernetes.clone(),
+            kubespray: to.kubespray.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// Where one may stop on the way, the best first: the newest Kubespray, then the newest Kubernetes. The end is among
+/// them.
+fn stops(from: &Hop, to: &Hop) -> Vec<Hop> {
+    let mut stops = vec![to.clone()];
+    let mut newer: Option<&Release> = None;
+    let allowed = |release: &&Release| from.kubespray <= release.tag && release.tag <= to.kubespray;
+    for release in all().iter().rev().filter(allowed) {
+        // Of each minor, the newest patch only; the table is in order.
+        if newer.is_some_and(|newer| newer.tag.minor() == release.tag.minor()) {
+            continue;
+        }
+        newer = Some(release);
+        for (minor, [low, high]) in release.minors() {
+            let high = match to.kubernetes.minor() == minor {
+                true => to.kubernetes.patch().min(high),
+                false => high,
+            };
+            let newest = Version::new(minor, high);
+            if low <= high && from.kubernetes <= newest && newest <= to.kubernetes {
+                stops.push(Hop {
+                    kubernetes: newest,
+                    kubespray: release.tag.clone(),
+                });
+            }
+        }
+    }
+    stops.sort_by(|a, b| (&b.kubespray, &b.kubernetes).cmp(&(&a.kubespray, &a.kubernetes)));
+    stops.dedup();
+    stops
+}
+
+/// Whether one run may lead from here to there.
+fn is_hop(here: &Hop, there: &Hop) -> bool {
+    let up = |here: &Version, there: &Version| {
+        let ((major, minor), (next_major, next_minor)) = (here.minor(), there.minor());
+        here <= there && major == next_major && next_minor - minor <= 1
+    };
+    here != there
+        && up(&here.kubernetes, &there.kubernetes)
+        && up(&here.kubespray, &there.kubespray)
+}

@@ -1,0 +1,258 @@
+//! What [`path`] promises, over the whole table.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn hop(kubernetes: &str, kubespray: &str) -> Hop {
+    Hop {
+        kubernetes: kubernetes.parse().unwrap(),
+        kubespray: kubespray.parse().unwrap(),
+    }
+}
+
+/// The path as text: `v1.24.6/v2.20.0 v1.25.6/v2.21.0`, or the error.
+fn shown(from: (&str, &str), to: (&str, &str)) -> String {
+    match path(&hop(from.0, from.1), &hop(to.0, to.1)) {
+        Ok(hops) => hops
+            .iter()
+            .map(|hop| format!("{}/{}", hop.kubernetes, hop.kubespray))
+            .collect::<Vec<_>>()
+            .join(" "),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Every Kubernetes version that every release of the table sets up.
+fn pairs() -> Vec<Hop> {
+    let mut pairs = Vec::new();
+    for release in all() {
+        for (minor, [low, high]) in release.minors() {
+            pairs.extend((low..=high).map(|patch| Hop {
+                kubernetes: Version::new(minor, patch),
+                kubespray: release.tag.clone(),
+            }));
+        }
+    }
+    pairs
+}
+
+#[test]
+fn one_minor_at_a_time_and_the_newest_patches_on_the_way() {
+    for (from, to, wanted) in [
+        // Nothing to do.
+        (("v1.23.7", "v2.19.0"), ("v1.23.7", "v2.19.0"), ""),
+        // A patch of Kubernetes; of Kubespray; of both.
+        (
+            ("v1.23.5", "v2.19.0"),
+            ("v1.23.7", "v2.19.0"),
+            "v1.23.7/v2.19.0",
+        ),
+        (
+            ("v1.23.7", "v2.19.0"),
+            ("v1.23.7", "v2.19.1"),
+            "v1.23.7/v2.19.1",
+        ),
+        (
+            ("v1.26.5", "v2.22.0"),
+            ("v1.26.13", "v2.22.2"),
+            "v1.26.13/v2.22.2",
+        ),
+        // One minor of Kubernetes with the same Kubespray, and two.
+        (
+            ("v1.23.7", "v2.19.0"),
+            ("v1.24.1", "v2.19.0"),
+            "v1.24.1/v2.19.0",
+        ),
+        (
+            ("v1.21.13", "v2.19.0"),
+            ("v1.23.0", "v2.19.0"),
+            "v1.22.10/v2.19.0 v1.23.0/v2.19.0",
+        ),
+        // The upgrade of the multi-master example.
+        (
+            ("v1.23.7", "v2.19.0"),
+            ("v1.25.6", "v2.21.0"),
+            "v1.24.6/v2.20.0 v1.25.6/v2.21.0",
+        ),
+        // Kubespray alone, over a release in between.
+        (
+            ("v1.25.6", "v2.21.0"),
+            ("v1.25.6", "v2.23.0"),
+            "v1.25.6/v2.22.2 v1.25.6/v2.23.0",
+        ),
+        // On the way, no patch is taken that the end would have to go back from.
+        (
+            ("v1.24.0", "v2.21.0"),
+            ("v1.25.3", "v2.23.0"),
+            "v1.25.3/v2.22.2 v1.25.3/v2.23.0",
+        ),
+        // Without Kubespray's newest patch where that is not wanted.
+        (
+            ("v1.23.0", "v2.21.0"),
+            ("v1.26.5", "v2.22.0"),
+            "v1.24.14/v2.22.0 v1.25.10/v2.22.0 v1.26.5/v2.22.0",
+        ),
+        // From the oldest to the newest.
+        (
+            ("v1.21.0", "v2.19.0"),
+            ("v1.35.4", "v2.31.0"),
+            "v1.22.15/v2.20.0 v1.23.16/v2.21.0 v1.24.17/v2.22.2 v1.25.16/v2.23.3 v1.26.15/v2.24.3 v1.27.16/v2.25.1 \
+             v1.28.15/v2.26.1 v1.29.15/v2.27.1 v1.30.14/v2.28.1 v1.31.14/v2.29.1 v1.32.11/v2.30.0 v1.33.11/v2.31.0 \
+             v1.34.7/v2.31.0 v1.35.4/v2.31.0",
+        ),
+        // A release newer than the table is taken at its word, but not skipped to.
+        (
+            ("v1.34.3", "v2.30.0"),
+            ("v1.36.0", "v2.32.0"),
+            "v1.35.4/v2.31.0 v1.36.0/v2.32.0",
+        ),
+        // What is set up need not be in the table.
+        (
+            ("v1.20.7", "v2.18.2"),
+            ("v1.22.0", "v2.19.0"),
+            "v1.21.13/v2.19.0 v1.22.0/v2.19.0",
+        ),
+    ] {
+        assert_eq!(shown(from, to), wanted, "{from:?} to {to:?}");
+    }
+}
+
+#[test]
+fn what_has_no_path_says_why() {
+    for (from, to, wanted) in [
+        (
+            ("v1.25.6", "v2.21.0"),
+            ("v1.24.6", "v2.21.0"),
+            "Kubernetes cannot go back from v1.25.6 to v1.24.6: ",
+        ),
+        (
+            ("v1.25.6", "v2.21.0"),
+            ("v1.25.5", "v2.22.2"),
+            "Kubernetes cannot go back from v1.25.6 to v1.25.5: ",
+        ),
+        (
+            ("v1.24.6", "v2.21.0"),
+            ("v1.24.6", "v2.20.0"),
+            "Kubespray cannot go back from v2.21.0 to v2.20.0: ",
+        ),
+        (
+            ("v1.24.6", "v2.20.0"),
+            ("v1.26.0", "v2.21.0"),
+            "Kubespray v2.21.0 cannot set up Kubernetes v1.26.0",
+        ),
+        (
+            ("v1.24.6", "v2.20.0"),
+            ("v1.24.6", "v2.20.9"),
+            "Kubespray v2.20.9 is not known",
+        ),
+        (
+            ("v1.35.4", "v2.31.0"),
+            ("v1.36.0", "v2.33.0"),
+            "no row of known Kubespray releases leads from Kubernetes v1.35.4 with Kubespray v2.31.0 to",
+        ),
+        (
+            ("v1.35.4", "v2.31.0"),
+            ("v2.0.0", "v2.32.0"),
+            "no row of known Kubespray releases",
+        ),
+        (
+            ("v1.18.0", "v2.14.0"),
+            ("v1.21.0", "v2.19.0"),
+            "no row of known Kubespray releases",
+        ),
+    ] {
+        let shown = shown(from, to);
+        assert!(shown.starts_with(wanted), "{from:?} to {to:?}: {shown}");
+    }
+}
+
+/// All that a path promises, and that it has no more hops than the minors in between need.
+fn check_path(from: &Hop, to: &Hop, hops: &[Hop]) {
+    let named = || format!("{from} to {to}: {hops:?}");
+    let mut here = from;
+    for hop in hops {
+        let release = find(&hop.kubespray).unwrap();
+        assert!(release.supports(&hop.kubernetes), "{}", named());
+        assert_ne!(hop, here, "{}", named());
+        for (was, is) in [
+            (&here.kubernetes, &hop.kubernetes),
+            (&here.kubespray, &hop.kubespray),
+        ] {
+            assert!(was <= is, "{}", named());
+            assert_eq!(was.minor().0, is.minor().0, "{}", named());
+            assert!(is.minor().1 - was.minor().1 <= 1, "{}", named());
+        }
+        here = hop;
+    }
+    assert_eq!(here, to, "{}", named());
+    let minors = |version: fn(&Hop) -> &Version| version(to).minor().1 - version(from).minor().1;
+    let least = minors(|hop| &hop.kubernetes).max(minors(|hop| &hop.kubespray));
+    let least = if from == to { 0 } else { least.max(1) };
+    assert_eq!(hops.len() as u64, least, "{}", named());
+}
+
+/// The path between two pairs of the table, which keeps all promises, or the one reason why there is none.
+fn check_pair(from: &Hop, to: &Hop) -> bool {
+    match path(from, to) {
+        Ok(hops) => {
+            check_path(from, to, &hops);
+            return true;
+        }
+        Err(PathError::KubernetesBack { .. }) => {
+            assert!(to.kubernetes < from.kubernetes, "{from} to {to}");
+        }
+        Err(PathError::KubesprayBack { .. }) => {
+            assert!(to.kubespray < from.kubespray, "{from} to {to}");
+        }
+        Err(error) => panic!("{error}"),
+    }
+    false
+}
+
+/// From and to the lowest and the highest patch of every minor of every release; the properties below take any patch.
+#[test]
+fn every_release_and_minor_that_goes_up_has_a_path() {
+    let mut ends = Vec::new();
+    for release in all() {
+        for (minor, patches) in release.minors() {
+            ends.extend(patches.map(|patch| Hop {
+                kubernetes: Version::new(minor, patch),
+                kubespray: release.tag.clone(),
+            }));
+        }
+    }
+    let mut up = 0;
+    for from in &ends {
+        for to in &ends {
+            let goes_up = from.kubernetes <= to.kubernetes && from.kubespray <= to.kubespray;
+            assert_eq!(check_pair(from, to), goes_up, "{from} to {to}");
+            up += usize::from(goes_up);
+        }
+    }
+    println!("{} ends, {up} ways up", ends.len());
+    assert!(ends.len() > 150 && up > 10_000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn any_pair_of_the_table_that_goes_up_has_a_path(from in 0usize..900, to in 0usize..900) {
+        let pairs = pairs();
+        let (from, to) = (&pairs[from], &pairs[to]);
+        let goes_up = from.kubernetes <= to.kubernetes && from.kubespray <= to.kubespray;
+        prop_assert_eq!(check_pair(from, to), goes_up);
+    }
+
+    /// What is shown before the first hop is what is still shown after each of them.
+    #[test]
+    fn a_path_begun_is_gone_on_with(from in 0usize..900, to in 0usize..900) {
+        let pairs = pairs();
+        if let Ok(hops) = path(&pairs[from], &pairs[to]) {
+            for (done, hop) in hops.iter().enumerate() {
+                prop_assert_eq!(path(hop, &pairs[to]), Ok(hops[done + 1..].to_vec()));
+            }
+        }
+    }
+}

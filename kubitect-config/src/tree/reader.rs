@@ -1,0 +1,274 @@
+//! [`read`]: YAML's events to a [`Tree`], within limits, and every fault on the way.
+
+use std::collections::{HashMap, HashSet};
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+
+use super::fault::{Fault, control_character, scan_fault};
+use super::{Kind, Tree};
+use crate::report::step;
+
+/// How deep values may nest; a configuration needs about ten levels.
+const MAX_DEPTH: usize = 64;
+
+/// How many values a document may have once its aliases are written out. A cluster of 10,000 nodes has a quarter.
+const MAX_WEIGHT: usize = 250_000;
+
+/// Reads one YAML document. The tree is missing where the text cannot be read to its end, or is empty.
+pub(crate) fn read(text: &str) -> (Option<Tree>, Vec<Fault>) {
+    let mut reader = Reader::default();
+    if let Some(fault) = control_character(text) {
+        return (None, vec![fault]);
+    }
+    match reader.read(text) {
+        Ok(tree) => (tree, reader.faults),
+        Err(fault) => {
+            reader.faults.push(fault);
+            (None, reader.faults)
+        }
+    }
+}
+
+/// A list or mapping whose end is still to come.
+struct Open {
+    tree: Tree,
+    anchor: usize,
+    key: Option<Tree>,
+    seen: HashSet<String>,
+}
+
+#[derive(Default)]
+struct Reader {
+    open: Vec<Open>,
+    anchors: HashMap<usize, (Tree, usize)>,
+    root: Option<Tree>,
+    weight: usize,
+    faults: Vec<Fault>,
+}
+
+impl Reader {
+    fn read(&mut self, text: &str) -> Result<Option<Tree>, Fault> {
+        let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+        let mut documents = 0;
+        while let Some(event) = parser.next_event() {
+            let (event, span) = event.map_err(|error| scan_fault(text, &error))?;
+            match event {
+                Event::DocumentStart(_) => {
+                    documents += 1;
+                    if documents > 1 {
+                        return Err(Fault::new(
+                            span,
+                            "yaml-documents",
+                            "a second YAML document begins here",
+                            "keep one document in a file; remove the line `---` or what follows it",
+                        ));
+                    }
+                }
+                Event::Scalar(value, style, anchor, tag) => {
+                    let tag = self.tag(tag.as_deref(), span);
+                    let plain = style == ScalarStyle::Plain && tag.as_deref() != Some("str");
+                    let tree = node(
+                        span,
+                        Kind::Scalar {
+                            text: value.into_owned(),
+                            plain,
+                        },
+                    );
+                    self.weigh(tree.weight(), span)?;
+                    self.close(tree, anchor);
+                }
+                Event::SequenceStart(anchor, tag) => {
+                    self.tag(tag.as_deref(), span);
+                    self.begin(Kind::List(Vec::new()), anchor, span)?;
+                }
+                Event::MappingStart(anchor, tag) => {
+                    self.tag(tag.as_deref(), span);
+                    self.begin(Kind::Map(Vec::new()), anchor, span)?;
+                }
+                Event::SequenceEnd | Event::MappingEnd => {
+                    if let Some(mut open) = self.open.pop() {
+                        open.tree.end = span.end.into();
+                        self.merge(&mut open.tree);
+                        self.close(open.tree, open.anchor);
+                    }
+                }
+                Event::Alias(anchor) => {
+                    let Some((mut tree, weight)) = self.anchors.get(&anchor).cloned() else {
+                        return Err(Fault::new(
+                            span,
+                            "yaml-alias",
+                            "this alias stands inside of what it refers to",
+                            "write the value out",
+                        ));
+                    };
+                    self.weigh(weight, span)?;
+                    tree.start = span.start.into();
+                    tree.end = span.end.into();
+                    self.close(tree, 0);
+                }
+                Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            }
+        }
+        Ok(self.root.take())
+    }
+
+    fn weigh(&mut self, weight: usize, span: Span) -> Result<(), Fault> {
+        self.weight += weight;
+        if self.weight > MAX_WEIGHT {
+            return Err(Fault::new(
+                span,
+                "yaml-too-large",
+                format!("the file has more than {MAX_WEIGHT} values once aliases are written out"),
+                "a cluster file is far smaller; remove nested aliases",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The suffix of a tag of YAML's core schema; any other tag is a fault.
+    fn tag(&mut self, tag: Option<&Tag>, span: Span) -> Option<String> {
+        let tag = tag?;
+        if tag.is_yaml_core_schema() {
+            return Some(tag.suffix.clone());
+        }
+        self.faults.push(Fault::new(
+            span,
+            "yaml-tag",
+            format!("the tag `{tag}` has no meaning here"),
+            "remove the tag",
+        ));
+        None
+    }
+
+    fn begin(&mut self, kind: Kind, anchor: usize, span: Span) -> Result<(), Fault> {
+        if self.open.len() == MAX_DEPTH {
+            return Err(Fault::new(
+                span,
+                "yaml-too-deep",
+                format!("values are nested more than {MAX_DEPTH} levels deep"),
+                "a cluster file needs about ten; remove levels",
+            ));
+        }
+        self.weigh(1, span)?;
+        self.open.push(Open {
+            tree: node(span, kind),
+            anchor,
+            key: None,
+            seen: HashSet::new(),
+        });
+        Ok(())
+    }
+
+    /// Puts a complete value into the one that is open.
+    fn close(&mut self, tree: Tree, anchor: usize) {
+        let faults = self.faults.len();
+        if anchor != 0 {
+            self.anchors.insert(anchor, (tree.clone(), tree.weight()));
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(tree);
+            return;
+        };
+        match &mut open.tree.kind {
+            Kind::List(items) => items.push(tree),
+            Kind::Map(entries) => match open.key.take() {
+                None => open.key = Some(tree),
+                Some(key) if !matches!(key.kind, Kind::Scalar { .. }) => self.faults.push(Fault {
+                    path: String::new(),
+                    start: key.start,
+                    end: key.end,
+                    code: "yaml-key",
+                    message: "a key must be a plain word".to_owned(),
+                    help: "write `key: value`; a template's braces must be filled in first"
+                        .to_owned(),
+                }),
+                Some(key) if !open.seen.insert(key.text().to_owned()) => {
+                    let first = entries.iter().find(|(k, _)| k.text() == key.text());
+                    self.faults.push(Fault {
+                        path: key.text().to_owned(),
+                        start: key.start,
+                        end: key.end,
+                        code: "yaml-duplicate-key",
+                        message: format!("`{}` stands twice in this mapping", key.text()),
+                        help: first.map_or_else(String::new, |(k, _)| {
+                            format!("keep one of them; the first is on line {}", k.start.line)
+                        }),
+                    });
+                }
+                Some(key) => entries.push((key, tree)),
+            },
+            Kind::Scalar { .. } => {}
+        }
+        if self.faults.len() > faults {
+            let parent = self.path();
+            if let Some(fault) = self
+                .faults
+                .last_mut()
+                .filter(|fault| !fault.path.is_empty())
+            {
+                let separator = if parent.is_empty() { "" } else { "." };
+                fault.path = parent + &step(separator, &fault.path);
+            }
+        }
+    }
+
+    /// The path of the innermost value that is open.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for open in &self.open {
+            match (&open.tree.kind, &open.key) {
+                (Kind::List(items), _) => path += &format!("[{}]", items.len()),
+                (_, Some(key)) => {
+                    let separator = if path.is_empty() { "" } else { "." };
+                    path += &step(separator, key.text());
+                }
+                _ => {}
+            }
+        }
+        path
+    }
+
+    /// Carries out `<<: *anchor`: entries of the mappings there count where the mapping itself has none.
+    fn merge(&mut self, tree: &mut Tree) {
+        let Kind::Map(entries) = &mut tree.kind else {
+            return;
+        };
+        let is_merge =
+            |key: &Tree| matches!(&key.kind, Kind::Scalar { text, plain: true } if text == "<<");
+        let Some(index) = entries.iter().position(|(key, _)| is_merge(key)) else {
+            return;
+        };
+        let (key, source) = entries.remove(index);
+        let sources = match source.kind {
+            Kind::List(items) => items,
+            _ => vec![source],
+        };
+        let mut seen: HashSet<String> = entries.iter().map(|(k, _)| k.text().to_owned()).collect();
+        for source in sources {
+            let Kind::Map(more) = source.kind else {
+                self.faults.push(Fault {
+                    path: String::new(),
+                    start: key.start,
+                    end: key.end,
+                    code: "yaml-merge",
+                    message: "`<<` merges mappings only".to_owned(),
+                    help: "let it refer to a mapping, as `<<: *name`".to_owned(),
+                });
+                continue;
+            };
+            for (key, value) in more {
+                if seen.insert(key.text().to_owned()) {
+                    entries.push((key, value));
+                }
+            }
+        }
+    }
+}
+
+fn node(span: Span, kind: Kind) -> Tree {
+    Tree {
+        start: span.start.into(),
+        end: span.end.into(),
+        kind,
+    }
+}

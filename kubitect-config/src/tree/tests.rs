@@ -1,0 +1,103 @@
+//! Our reading of YAML against serde_yaml's.
+
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// As serde_yaml reads it, merge keys carried out.
+fn other_parser(text: &str) -> Result<Value, serde_yaml::Error> {
+    let mut value: Value = serde_yaml::from_str(text)?;
+    value.apply_merge()?;
+    Ok(value)
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(folder);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn both_parsers_agree_on_every_fixture() {
+    let mut compared = 0;
+    for folder in ["tests/fixtures/valid", "tests/fixtures/invalid", "examples"] {
+        for path in files(folder) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (tree, faults) = read(&text);
+            match (tree, other_parser(&text)) {
+                (Some(tree), Ok(other)) if faults.is_empty() => {
+                    assert_eq!(tree.value(), other, "{}", path.display());
+                    compared += 1;
+                }
+                // What one refuses must not get through the other unnoticed.
+                (None, Ok(other)) => assert!(
+                    !faults.is_empty() || other.is_null(),
+                    "{}: only one parser refuses it",
+                    path.display()
+                ),
+                (Some(_), Err(error)) => {
+                    assert!(!faults.is_empty(), "{}: {error}", path.display())
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(compared > 90, "{compared}");
+}
+
+/// Any value that a configuration could have.
+fn values() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>()
+            .prop_filter("equal to itself", |f| f.is_finite())
+            .prop_map(Value::from),
+        "[ -~äß\u{4e2d}\n]{0,20}".prop_map(Value::from),
+        "[0-9+.xobe_-]{1,8}".prop_map(Value::from),
+    ];
+    scalar.prop_recursive(4, 40, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map("[a-zA-Z0-9 :#-]{1,8}", inner, 0..5).prop_map(|map| {
+                Value::Mapping(map.into_iter().map(|(k, v)| (k.into(), v)).collect())
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn both_parsers_agree_on_what_serde_yaml_writes(value in values()) {
+        let text = serde_yaml::to_string(&value).unwrap();
+        let (tree, faults) = read(&text);
+        prop_assert!(faults.is_empty(), "{faults:?} in\n{text}");
+        prop_assert_eq!(tree.map_or(Value::Null, |tree| tree.value()), other_parser(&text).unwrap());
+    }
+
+    #[test]
+    fn plain_scalars_mean_the_same_to_both(text in "[0-9a-fA-FnNuUlLtTrRsSxob_.+~-]{1,8}") {
+        if let Ok(other) = other_parser(&text) {
+            let (tree, _) = read(&text);
+            prop_assert_eq!(tree.map(|tree| tree.value()), Some(other));
+        }
+    }
+
+    #[test]
+    fn no_text_panics(text in "[ -~\n\t\u{0}é&*\\[\\]{}:#]{0,80}") {
+        let _ = crate::parse(&text, "any", &crate::Site::default());
+    }
+}
