@@ -30,6 +30,7 @@ mod lock;
 mod output;
 mod program;
 mod python;
+pub mod quorum;
 mod source;
 mod workdir;
 mod yaml;
