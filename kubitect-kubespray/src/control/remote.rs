@@ -62,8 +62,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// What API servers, etcd and the connections to them say while one of them restarts or elects a leader.
-const PASSING: [&str; 14] = [
+const PASSING: [&str; 15] = [
     "connection refused",
+    "was refused - did you",
     "connection reset",
     "i/o timeout",
     "TLS handshake timeout",
