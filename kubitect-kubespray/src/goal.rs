@@ -1,7 +1,7 @@
 //! What is wanted of Kubernetes → the playbooks that do it, their arguments, and how the masters stand in the inventory.
 //!
-//! Positions matter to Kubespray more than it says. Up to v2.28 it takes as first control plane the one that the API names
-//! first, which is by name, and up to v2.24 only the first of the inventory hands on the key with which others join; from
+//! Positions matter to Kubespray more than it says. Up to v2.29 it takes as first control plane the one that the API names
+//! first, which is by name, and up to v2.27 only the first of the inventory hands on the key with which others join; from
 //! v2.30 on it takes the first of the inventory. Removing goes through the first of the inventory. So masters stand in
 //! the order of their names, one that joins comes last, and those that leave come last: then all of it is one machine.
 

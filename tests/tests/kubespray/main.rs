@@ -6,6 +6,7 @@
 mod control;
 mod environment;
 mod fixture;
+mod goals;
 mod host_key;
 mod playbook;
 mod render;
