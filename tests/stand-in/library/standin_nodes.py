@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Run on a control plane: what the playbooks do to nodes through the API.
 """Options: state (ready, marked, cordoned, uncordoned, drained, absent), nodes (names), version (ready: the one they must run), seconds,
-kubeconfig, mark (marked: node, labels, taints, version and control_plane as in the agent's configuration)."""
+kubeconfig, mark (marked, that is Ready with its labels and taints: node, labels, taints, version, control_plane as its agent has them)."""
 import sys
 
 from ansible.module_utils.basic import AnsibleModule
@@ -105,6 +105,7 @@ def main():
             wait("the nodes", want["seconds"], lambda: ready(client, want["nodes"], want["version"]))
             module.exit_json(changed=False)
         if want["state"] == "marked":
+            wait("the nodes", want["seconds"], lambda: ready(client, want["nodes"], want["version"]))
             module.exit_json(changed=mark(client, want["mark"]))
         changed = [name for name in want["nodes"] if change(client, name, want["state"], want["seconds"])]
     except (Trouble, Failed, OSError) as error:
