@@ -21,8 +21,8 @@ pub enum Goal {
     AddWorkers(Vec<Label>),
     /// A master that is new in the inventory; every other there has joined, and every etcd member answers.
     AddMaster(Label),
-    /// Every master is told of the members that etcd has now, one after another. Wanted once, after masters have joined
-    /// or left.
+    /// Every master is told of the members that etcd has now, one after another, and gets the certificates that another
+    /// first master issues. Wanted once, after masters have joined or left and before a single node is upgraded.
     AfterMembers,
     /// Nodes are reset, and leave Kubernetes; they are still in the inventory. Masters have left etcd already (by
     /// [`crate::control::remove_member`], which removes exactly the one that is meant) and leave one by one.
@@ -32,7 +32,8 @@ pub enum Goal {
         /// Whether they answer, and so can be drained and cleaned. Those that don't go first: cleaning asks all hosts.
         reachable: bool,
     },
-    /// One node gets the inventory's Kubernetes version. The masters go first, in the order of [`masters`].
+    /// One node gets the inventory's Kubernetes version. The masters go first, in the order of [`masters`]; from v2.30 on each
+    /// of them has to be Ready. A node that is cordoned is not drained, and stays cordoned.
     Upgrade(Label),
     /// Addons that the configuration switches on, or changes. Kubespray takes none away.
     Addons,
