@@ -253,6 +253,10 @@ class Agent(Case):
         self.assertEqual((node["metadata"]["labels"]["rook"], node["metadata"]["labels"]["other"]), ("true", "yes"))
         self.assertNotIn("node-role.kubernetes.io/master", node["metadata"]["labels"])
         self.assertEqual({taint["key"] for taint in node["spec"]["taints"]}, {"o", "a"})
+        process.stop()
+        node = self.node("m1")
+        again = agent.reapply(self.admin, config, "/api/v1/nodes/m1", node)
+        self.assertEqual(again["metadata"]["resourceVersion"], node["metadata"]["resourceVersion"], "marked again without a need")
 
     def test_it_does_not_bring_back_a_deleted_node_until_it_starts_again(self):
         process = self.agent("m2")
