@@ -153,6 +153,45 @@ pub enum Error {
         /// pip's last lines.
         lines: String,
     },
+    /// A master could not be asked.
+    #[error("{what}")]
+    Remote {
+        /// What for.
+        what: String,
+        /// What the connection failed with.
+        source: crate::control::BoxError,
+    },
+    /// A program on a master answered something else than it should.
+    #[error("{what}: the answer is not what it should be")]
+    Answer {
+        /// What was asked.
+        what: String,
+        /// What is wrong with the answer.
+        source: serde_json::Error,
+    },
+    /// Pods would not leave a node.
+    #[error("drain {node}: {} after {}; end or move them (or relax the disruption budget that keeps them) and apply again{}",
+            left(.pods), show(*.limit), indented(.lines))]
+    Drain {
+        /// The node.
+        node: String,
+        /// How long they were given.
+        limit: Duration,
+        /// Those that are left, as `namespace/name: reason`.
+        pods: Vec<String>,
+        /// kubectl's last lines.
+        lines: String,
+    },
+    /// A node did not become Ready.
+    #[error("wait for {node} to be Ready: not within {}: {missing}", show(*.limit))]
+    NotReady {
+        /// The node.
+        node: String,
+        /// How long it was given.
+        limit: Duration,
+        /// What was still missing.
+        missing: String,
+    },
     /// A playbook failed on a host.
     #[error("{playbook} failed on {host} at \"{task}\": {message}{}; the whole log is {}", more(*.others), log.display())]
     Playbook {
@@ -220,6 +259,14 @@ fn indented(lines: &str) -> String {
         .lines()
         .map(|line| format!("\n  {line}"))
         .collect()
+}
+
+fn left(pods: &[String]) -> String {
+    match pods {
+        [] => "its pods had not all gone".to_owned(),
+        [pod] => format!("one pod had not gone ({pod})"),
+        _ => format!("{} pods had not gone ({})", pods.len(), pods.join("; ")),
+    }
 }
 
 fn more(count: usize) -> String {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
 use crate::Error;
+use crate::goal::{self, Goal};
 
 /// Everything that Ansible and Kubespray learn about one host. On the host, where no group and no `ansible.cfg` of a
 /// release can override it: Kubespray's own turns host keys off.
@@ -40,23 +41,26 @@ struct Host<'a> {
 const SSH_ARGS: &str = "-o ControlMaster=auto -o ControlPersist=5m -o ConnectionAttempts=5 \
                         -o ServerAliveInterval=15 -o ServerAliveCountMax=8";
 
-/// The inventory as YAML.
-pub(crate) fn render(cluster: &Cluster, facts: &Facts) -> Result<String, Error> {
-    let names = |role| cluster.role(role).map(|node| node.name.as_str());
-    let masters: Vec<_> = names(Role::Master).collect();
-    let mut workers: Vec<_> = names(Role::Worker).collect();
+/// The inventory as YAML, as the goal needs it.
+pub(crate) fn render(cluster: &Cluster, facts: &Facts, goal: &Goal) -> Result<String, Error> {
+    let names = |nodes: Vec<&'_ Node>| -> Vec<String> {
+        nodes.iter().map(|node| node.name.to_string()).collect()
+    };
+    let masters = names(goal::masters(goal, cluster));
+    let members = names(goal::etcd(goal, cluster));
+    let mut workers = names(cluster.role(Role::Worker).collect());
     if workers.is_empty() {
         // Somebody has to carry the workload, and Kubespray up to v2.25 refuses an empty group.
         workers.clone_from(&masters);
     }
 
     // Balancers last: some checks of Kubespray look at the first host of all, which has to be one of Kubernetes'.
-    let (balancers, members): (Vec<_>, Vec<_>) = cluster
+    let (balancers, nodes): (Vec<_>, Vec<_>) = cluster
         .nodes
         .iter()
         .partition(|node| node.role == Role::LoadBalancer);
     let mut hosts = Mapping::new();
-    for node in members.iter().chain(&balancers) {
+    for node in nodes.iter().chain(&balancers) {
         let host = serde_yaml::to_value(host(node, facts)?).map_err(|source| Error::Yaml {
             what: format!("the inventory's entry of {}", node.name),
             source,
@@ -66,14 +70,14 @@ pub(crate) fn render(cluster: &Cluster, facts: &Facts) -> Result<String, Error> 
 
     let mut groups = Mapping::new();
     groups.insert("kube_control_plane".into(), group(&masters));
-    groups.insert("etcd".into(), group(&masters));
+    groups.insert("etcd".into(), group(&members));
     groups.insert("kube_node".into(), group(&workers));
-    let members = ["kube_control_plane", "kube_node"];
+    let both = ["kube_control_plane", "kube_node"];
     groups.insert(
         "k8s_cluster".into(),
-        map([("children", empty_entries(members))]),
+        map([("children", empty_entries(both))]),
     );
-    let balancers: Vec<_> = balancers.iter().map(|node| node.name.as_str()).collect();
+    let balancers = names(balancers);
     if !balancers.is_empty() {
         groups.insert("haproxy".into(), group(&balancers));
     }
@@ -144,8 +148,9 @@ fn empty_entries<'a>(names: impl IntoIterator<Item = &'a str>) -> Value {
     Value::Mapping(entries)
 }
 
-fn group(names: &[&str]) -> Value {
-    map([("hosts", empty_entries(names.iter().copied()))])
+fn group(names: &[String]) -> Value {
+    let names = names.iter().map(String::as_str);
+    map([("hosts", empty_entries(names))])
 }
 
 #[cfg(test)]

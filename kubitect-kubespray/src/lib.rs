@@ -1,7 +1,9 @@
 //! Kubernetes on a cluster's machines, through Kubespray: a release's playbooks, run as they are.
 //!
 //! [`prepare`] fetches the release and makes its Python environment (while the machines boot); [`create`] writes the
-//! inventory and the group variables and runs `cluster.yml` on the machines. What is written is also had offline:
+//! inventory and the group variables and runs `cluster.yml` on the machines; [`carry_out`] reaches any other
+//! [`Goal`](goal::Goal) of a living cluster. [`quorum`] says in which order masters come and go, and [`control`] asks
+//! Kubernetes and etcd themselves. What is written is also had offline:
 //!
 //! ```no_run
 //! # async fn example(cluster: kubitect_config::Cluster, facts: kubitect_config::Facts)
@@ -20,6 +22,7 @@
 //! ```
 
 mod ansible;
+pub mod control;
 mod error;
 mod event;
 pub mod goal;
@@ -30,6 +33,7 @@ mod lock;
 mod output;
 mod program;
 mod python;
+pub mod quorum;
 mod source;
 mod workdir;
 mod yaml;
@@ -82,11 +86,24 @@ pub async fn prepare(
     })
 }
 
-/// What Ansible is given: `nodes.yaml` and the files in `group_vars`. Pure; the same input gives the same bytes.
+/// What Ansible is given to set up the whole cluster: `nodes.yaml` and the files in `group_vars`. Pure; the same input
+/// gives the same bytes.
 pub fn files(cluster: &Cluster, facts: &Facts) -> Result<BTreeMap<PathBuf, String>, Error> {
+    files_for(&Goal::Create, cluster, facts)
+}
+
+/// What Ansible is given to reach a goal; only the order of the masters, and who is in etcd, depend on it.
+pub fn files_for(
+    goal: &Goal,
+    cluster: &Cluster,
+    facts: &Facts,
+) -> Result<BTreeMap<PathBuf, String>, Error> {
     let release = release(&cluster.kubernetes)?;
     let mut files = group_vars::render(cluster, facts, release)?;
-    files.insert("nodes.yaml".into(), inventory::render(cluster, facts)?);
+    files.insert(
+        "nodes.yaml".into(),
+        inventory::render(cluster, facts, goal)?,
+    );
     Ok(files)
 }
 
@@ -100,11 +117,26 @@ pub async fn create(
     workdir: &Workdir,
     on_event: OnEvent<'_>,
 ) -> Result<(), Error> {
+    carry_out(&Goal::Create, cluster, facts, tools, workdir, on_event).await
+}
+
+/// Reaches a goal: writes the inventory for it and runs its playbooks. Interrupted, it is done by the same call again.
+///
+/// In `cluster` and `facts` are all nodes that the goal concerns, also those that are to leave, and no master that has not
+/// joined but the one that is to.
+pub async fn carry_out(
+    goal: &Goal,
+    cluster: &Cluster,
+    facts: &Facts,
+    tools: &Tools,
+    workdir: &Workdir,
+    on_event: OnEvent<'_>,
+) -> Result<(), Error> {
     let release = release(&cluster.kubernetes)?;
     let workdir = workdir.ready()?;
-    workdir.put(&files(cluster, facts)?)?;
+    workdir.put(&files_for(goal, cluster, facts)?)?;
     workdir.forget_facts()?;
-    for run in goal::runs(&Goal::Create, release) {
+    for run in goal::runs(goal, cluster, release) {
         ansible::play(&run, tools, &workdir, on_event).await?;
     }
     Ok(())

@@ -33,7 +33,9 @@ impl Repository {
 
     pub fn commit(&self, files: &[(&str, &str)], tag: &str) {
         for (name, text) in files {
-            std::fs::write(self.0.path().join(name), text).unwrap();
+            let path = self.0.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
         }
         self.git(&["add", "."]);
         self.git(&["commit", "--quiet", "--message", tag]);

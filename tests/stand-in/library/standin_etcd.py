@@ -1,9 +1,10 @@
 #!/usr/bin/python
 # Has this host's etcd member run: starts it with the others of a new cluster, joins an existing one, or removes a member.
-"""Options: state (new, kept, joined, removed), name, ip, members ({name: ip} of the inventory), unit, env (common settings).
+"""Options: state (new, kept, joined, removed, gone), name, ip, members ({name: ip} of the inventory), unit, env (common settings).
 
 new: no member of the inventory has ever been in a formed cluster; kept: this host has data; joined: others are formed
-and this host has no data; removed: take `name` out of the cluster, through any member that answers."""
+and this host has no data; removed: take `name` out of the cluster, through any member that answers;
+gone: it must have left already."""
 import json
 import sys
 
@@ -53,15 +54,22 @@ def peer(ip):
 
 
 def join(want, host):
-    """Add this host to the cluster; its ETCD_INITIAL_CLUSTER. A predecessor of the same address or name that is gone is removed."""
+    """Add this host to the cluster; its ETCD_INITIAL_CLUSTER. Like Kubespray, which looks only whether the address is listed, it does
+    not get past a predecessor that was not removed; and like etcd it adds nothing while a member does not answer."""
     client = first_healthy({name: ip for name, ip in want["members"].items() if name != want["name"]}, host)
-    for member in listed(client):
+    members = listed(client)
+    for member in members:
         same = peer(want["ip"]) in member["peerURLs"]
         if same and not member.get("name"):
             break  # added by an earlier run that was interrupted before the start
         if same or member.get("name") == want["name"]:
-            client.call("/v3/cluster/member/remove", {"ID": member["ID"]}, 10, fresh=True)
+            raise Trouble(f"the member {member.get('name')} of {want['ip']} is in etcd, but this host has lost its data: it must be removed first")
     else:
+        for member in members:
+            ip = member["peerURLs"][0].rpartition(":")[0].rpartition("/")[2]
+            reason = healthy(endpoint(ip, host))
+            if reason is not None:
+                raise Trouble(f"unhealthy cluster: {member.get('name') or ip}: {reason}; no member is added")
         client.call("/v3/cluster/member/add", {"peerURLs": [peer(want["ip"])]}, 10, fresh=True)
     return ",".join(f"{member.get('name') or want['name']}={member['peerURLs'][0]}" for member in listed(client))
 
@@ -89,10 +97,17 @@ def remove(want, host):
     return bool(gone)
 
 
+def still_there(want, host):
+    """Fail if the member has not left."""
+    client = first_healthy(want["members"], host)
+    if any(peer(want["ip"]) in member["peerURLs"] for member in listed(client)):
+        raise Trouble(f"{want['name']} is not in the group etcd, but a member of etcd at {want['ip']}; it would be left behind there")
+
+
 def main():
     """See the top of the file."""
     module = AnsibleModule(argument_spec={
-        "state": {"choices": ["new", "kept", "joined", "removed"], "required": True}, "name": {"type": "str", "required": True},
+        "state": {"choices": ["new", "kept", "joined", "removed", "gone"], "required": True}, "name": {"type": "str", "required": True},
         "ip": {"type": "str", "required": True}, "members": {"type": "dict", "required": True}, "host": {"type": "str", "required": True},
         "unit": {"type": "str", "default": ""}, "env": {"type": "dict", "default": {}}, "seconds": {"type": "int", "default": 240}})
     want = module.params
@@ -100,6 +115,9 @@ def main():
     try:
         if want["state"] == "removed":
             module.exit_json(changed=remove(want, host))
+        if want["state"] == "gone":
+            still_there(want, host)
+            module.exit_json(changed=False)
         files = {ENV: {"content": settings(want, host), "mode": "0640", "owner": "etcd"}}
         certs = [f"{CERTS}/{name}" for name in ("ca.pem", f"member-{host}.pem", f"member-{host}-key.pem")]
         changed = service("etcd", want["unit"], files, certs)

@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Run on a control plane: what the playbooks do to nodes through the API.
-"""Options: state (ready, cordoned, uncordoned, drained, absent), nodes (names), version (ready: the one they must run), seconds, kubeconfig."""
+"""Options: state (ready, marked, cordoned, uncordoned, drained, absent), nodes (names), version (ready: the one they must run), seconds,
+kubeconfig, mark (marked, that is Ready with its labels and taints: node, labels, taints, version, control_plane as its agent has them)."""
 import sys
 
 from ansible.module_utils.basic import AnsibleModule
@@ -56,6 +57,14 @@ def change(client, name, state, seconds):
     return drain(client, name, seconds) or changed if state == "drained" else changed
 
 
+def mark(client, config):
+    """Set a node's labels and taints; whether they were others."""
+    from agent import reapply
+    path = f"/api/v1/nodes/{config['node']}"
+    node = client.request("GET", path)
+    return reapply(client, config, path, node)["metadata"]["resourceVersion"] != node["metadata"]["resourceVersion"]
+
+
 def drain(client, name, seconds):
     """Evict the node's pods but those of daemon sets; whether there were any."""
     from kube import Failed
@@ -85,8 +94,8 @@ def drain(client, name, seconds):
 def main():
     """See the top of the file."""
     module = AnsibleModule(argument_spec={
-        "state": {"choices": ["ready", "cordoned", "uncordoned", "drained", "absent"], "required": True},
-        "nodes": {"type": "list", "elements": "str", "required": True}, "version": {"type": "str", "default": ""},
+        "state": {"choices": ["ready", "marked", "cordoned", "uncordoned", "drained", "absent"], "required": True},
+        "nodes": {"type": "list", "elements": "str", "required": True}, "version": {"type": "str", "default": ""}, "mark": {"type": "dict", "default": {}},
         "seconds": {"type": "int", "default": 240}, "kubeconfig": {"type": "str", "default": "/etc/kubernetes/admin.conf"}})
     want = module.params
     from kube import Client, Failed
@@ -95,6 +104,9 @@ def main():
         if want["state"] == "ready":
             wait("the nodes", want["seconds"], lambda: ready(client, want["nodes"], want["version"]))
             module.exit_json(changed=False)
+        if want["state"] == "marked":
+            wait("the nodes", want["seconds"], lambda: ready(client, want["nodes"], want["version"]))
+            module.exit_json(changed=mark(client, want["mark"]))
         changed = [name for name in want["nodes"] if change(client, name, want["state"], want["seconds"])]
     except (Trouble, Failed, OSError) as error:
         module.fail_json(msg=str(error))

@@ -65,6 +65,8 @@ def main():
         "etcd_data": os.path.isdir("/var/lib/etcd/member"),
         "etcd_formed": bool(read(f"{STATE}/etcd-formed")),
         "version": installed.get("version", ""),
+        "etcd_servers": json.loads(read("/etc/kubernetes/apiserver.json") or b"{}").get("etcd_servers", []),
+        "tools": [name for name in ("kubectl", "etcdctl") if os.access(f"/usr/bin/{name}", os.X_OK)],
     }})
 
 

@@ -8,6 +8,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.standin import PROGRAMS, STATE, Trouble, hosts_block, put, read, run
 
 SERVICES = ["kubelet", "kube-apiserver", "etcd"]
+TOOLS = ["/usr/local/bin/kubectl", "/usr/local/bin/etcdctl"]
 FOLDERS = ["/var/lib/etcd/member", "/etc/kubernetes", "/etc/ssl/etcd", PROGRAMS]
 
 
@@ -27,8 +28,9 @@ def main():
             if os.path.isdir(folder):
                 shutil.rmtree(folder)
                 changed = True
-        if os.path.exists("/etc/etcd.env"):
-            os.unlink("/etc/etcd.env")
+        for path in ["/etc/etcd.env", *TOOLS]:
+            if os.path.exists(path):
+                os.unlink(path)
         changed = put("/etc/hosts", hosts_block(read("/etc/hosts").decode(), [])) or changed
         shutil.rmtree(STATE, ignore_errors=True)  # last: it says what is installed
     except (Trouble, OSError) as error:

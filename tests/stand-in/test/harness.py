@@ -1,5 +1,6 @@
 # Real etcd members and API servers on loopback, for the tests; each is ended by its own process.
 """`Etcds(n)` is a cluster of n members, `ApiServer` a server on one of them with a fresh set of certificates."""
+import json
 import os
 import shutil
 import signal
@@ -72,22 +73,44 @@ class Process:
 
 
 class Etcds:
-    """A cluster of etcd members on loopback, in a folder of its own."""
+    """A cluster of etcd members on loopback, each at an address of its own, in a folder of its own."""
 
-    def __init__(self, count):
+    def __init__(self, count, secure=False):
         self.folder = tempfile.mkdtemp(prefix="stand-in-test-")
+        self.tls = self.certify(count) if secure else None
         ports = free_ports(2 * count)
-        self.clients, peers = ports[:count], ports[count:]
-        cluster = ",".join(f"m{i}=http://127.0.0.1:{port}" for i, port in enumerate(peers))
-        self.members = [Process([
-            "etcd", "--name", f"m{i}", "--data-dir", f"{self.folder}/m{i}", "--initial-cluster", cluster,
-            "--listen-peer-urls", f"http://127.0.0.1:{peers[i]}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peers[i]}",
-            "--listen-client-urls", self.url(i), "--advertise-client-urls", self.url(i), "--log-level", "error",
-            "--heartbeat-interval", "50", "--election-timeout", "500"], f"{self.folder}/m{i}.log") for i in range(count)]
+        self.clients, self.peers = ports[:count], ports[count:]
+        cluster = ",".join(f"m{i}={self.peer(i)}" for i in range(count))
+        self.members = [Process(self.argv(i, cluster), f"{self.folder}/m{i}.log") for i in range(count)]
+
+    def argv(self, index, cluster):
+        """What a member is started with."""
+        tls = [f"--{option}={value}" for option, value in {
+            "cert-file": self.tls["cert"], "key-file": self.tls["key"], "trusted-ca-file": self.tls["ca"], "client-cert-auth": "true"}.items()] if self.tls else []
+        return ["etcd", "--name", f"m{index}", "--data-dir", f"{self.folder}/m{index}", "--initial-cluster", cluster,
+                "--listen-peer-urls", self.peer(index), "--initial-advertise-peer-urls", self.peer(index),
+                "--listen-client-urls", self.url(index), "--advertise-client-urls", self.url(index), "--log-level", "error",
+                "--heartbeat-interval", "50", "--election-timeout", "500", *tls]
+
+    def certify(self, count):
+        """One certificate for all members and clients; its paths."""
+        paths = {"ca": f"{self.folder}/ca.crt", "cert": f"{self.folder}/etcd.pem", "key": f"{self.folder}/etcd-key.pem"}
+        Certificates(self.folder).make({"name": "etcd", "cn": "etcd", "usage": "serverAuth, clientAuth", "cert": paths["cert"], "key": paths["key"],
+                                        "sans": [f"IP:{self.address(index)}" for index in range(count)]}, {"name": "ca", "copy": False})
+        return paths
+
+    @staticmethod
+    def address(index):
+        """A member's own address."""
+        return f"127.0.0.{index + 1}"
+
+    def peer(self, index):
+        """The URL of a member for the others."""
+        return f"http://{self.address(index)}:{self.peers[index]}"
 
     def url(self, index):
         """The client URL of a member."""
-        return f"http://127.0.0.1:{self.clients[index]}"
+        return f"{'https' if self.tls else 'http'}://{self.address(index)}:{self.clients[index]}"
 
     def end(self):
         """Stop all members and remove the folder."""
@@ -122,13 +145,12 @@ class Certificates:
 class ApiServer(Process):
     """An API server on one etcd member."""
 
-    def __init__(self, folder, certificates, etcd, version="v1.23.7"):
-        import json
+    def __init__(self, folder, certificates, etcd, version="v1.23.7", tls=None):
         self.port = free_ports(1)[0]
         base = f"{folder}/api-{self.port}"
         certificates.make({"name": base, "cn": "kube-apiserver", "usage": "serverAuth", "sans": ["IP:127.0.0.1", "DNS:localhost"],
                            "cert": f"{base}.crt", "key": f"{base}.key"})
         with open(f"{base}.json", "w", encoding="utf-8") as file:
-            json.dump({"bind": "127.0.0.1", "port": self.port, "version": version, "etcd": etcd, "cert": f"{base}.crt", "key": f"{base}.key",
+            json.dump({"bind": "127.0.0.1", "port": self.port, "version": version, "etcd": etcd, "etcd_tls": tls, "cert": f"{base}.crt", "key": f"{base}.key",
                        "client_ca": f"{folder}/ca.crt"}, file)
         super().__init__([sys.executable, "-B", f"{PROGRAMS}/apiserver.py", f"{base}.json"], f"{base}.log")

@@ -10,6 +10,7 @@ import time
 import unittest
 
 import harness
+import agent
 from kube import Client, Failed
 
 CM = "/api/v1/namespaces/default/configmaps"
@@ -140,6 +141,16 @@ class Objects(Case):
         self.admin.request("POST", f"{pods}/p/eviction", {"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": "p"}})
         self.refused(404, "GET", f"{pods}/p")
 
+    def test_a_pod_that_a_budget_protects_is_not_evicted(self):
+        pods, budgets = "/api/v1/namespaces/default/pods", "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+        eviction = {"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": "q"}}
+        self.admin.request("POST", pods, {"metadata": {"name": "q", "labels": {"app": "db"}}, "spec": {"nodeName": "n1"}})
+        self.admin.request("POST", budgets, {"metadata": {"name": "db"}, "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "db"}}}})
+        self.assertIn("disruption budget", self.refused(429, "POST", f"{pods}/q/eviction", eviction))
+        self.admin.patch(f"{budgets}/db", {"spec": {"maxUnavailable": 1}})
+        self.admin.request("POST", f"{pods}/q/eviction", eviction)
+        self.refused(404, "GET", f"{pods}/q")
+
     def test_a_watch_tells_of_every_change_once(self):
         start = self.admin.request("GET", CM)["metadata"]["resourceVersion"]
         seen = []
@@ -226,17 +237,26 @@ class Agent(Case):
         except Failed:
             return None
 
-    def test_it_registers_and_leaves_the_labels_and_taints_of_others(self):
+    def test_it_registers_once_and_marking_sets_only_its_own_labels_and_taints(self):
         process = self.agent("m1")
         harness.until("the node", 20, lambda: self.node("m1"))
+        self.assertIn("node-role.kubernetes.io/master", self.node("m1")["metadata"]["labels"])
         self.admin.patch("/api/v1/nodes/m1", {"metadata": {"labels": {"other": "yes", "rook": "changed"}}, "spec": {"taints": [{"key": "o", "effect": "NoExecute"}]}})
         process.stop()
         process.start()
-        harness.until("its own label again", 20, lambda: self.node("m1")["metadata"]["labels"]["rook"] == "true")
+        time.sleep(3)
         node = self.node("m1")
-        self.assertEqual(node["metadata"]["labels"]["other"], "yes")
-        self.assertIn("node-role.kubernetes.io/master", node["metadata"]["labels"])
+        self.assertEqual((node["metadata"]["labels"]["rook"], len(node["spec"]["taints"])), ("changed", 1))
+        config = {"node": "m1", "version": "v1.25.6", "labels": {"rook": "true"}, "taints": ["a=b:NoSchedule"], "control_plane": True}
+        agent.reapply(self.admin, config, "/api/v1/nodes/m1", node)
+        node = self.node("m1")
+        self.assertEqual((node["metadata"]["labels"]["rook"], node["metadata"]["labels"]["other"]), ("true", "yes"))
+        self.assertNotIn("node-role.kubernetes.io/master", node["metadata"]["labels"])
         self.assertEqual({taint["key"] for taint in node["spec"]["taints"]}, {"o", "a"})
+        process.stop()
+        node = self.node("m1")
+        again = agent.reapply(self.admin, config, "/api/v1/nodes/m1", node)
+        self.assertEqual(again["metadata"]["resourceVersion"], node["metadata"]["resourceVersion"], "marked again without a need")
 
     def test_it_does_not_bring_back_a_deleted_node_until_it_starts_again(self):
         process = self.agent("m2")

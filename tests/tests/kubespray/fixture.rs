@@ -46,8 +46,13 @@ pub struct Stage {
 impl Stage {
     /// Prepared by the crate, with this `cluster.yml`.
     pub async fn new(playbook: &str) -> Self {
-        let files = [
-            ("cluster.yml", playbook),
+        Self::of(&[("cluster.yml", playbook)]).await
+    }
+
+    /// Prepared by the crate, with these playbooks.
+    pub async fn of(playbooks: &[(&str, &str)]) -> Self {
+        let mut files = playbooks.to_vec();
+        files.extend([
             ("requirements.txt", REQUIREMENTS),
             // As hostile to host keys as the real one.
             (
@@ -55,7 +60,7 @@ impl Stage {
                 "[defaults]\nhost_key_checking = False\nstdout_callback = default\n\
                  [ssh_connection]\nssh_args = -o UserKnownHostsFile=/dev/null\n",
             ),
-        ];
+        ]);
         let repository = Repository::with(&files, RELEASE[0]);
         let mut cluster = cluster(&example(RELEASE));
         cluster.kubernetes.kubespray.url = repository.url().to_owned();

@@ -37,6 +37,9 @@ def memory():
         return next(line.split()[1] for line in file if line.startswith("MemTotal:")) + "Ki"
 
 
+CPUS, MEMORY = str(os.cpu_count()), memory()  # looked at once, as the kubelet does: more of either shows after a restart
+
+
 def taint(text):
     """`key=value:Effect` or `key:Effect` as the API has it."""
     left, _, effect = text.rpartition(":")
@@ -57,7 +60,7 @@ def labels(config):
 
 def status(config, old):
     """The node's status; the transition time stays while Ready stays True."""
-    resources = {"cpu": str(os.cpu_count()), "memory": memory(), "pods": "110"}
+    resources = {"cpu": CPUS, "memory": MEMORY, "pods": "110"}
     ready = next((item for item in old.get("conditions") or [] if item.get("type") == "Ready"), {})
     since = ready.get("lastTransitionTime") if ready.get("status") == "True" else stamp()
     return {
@@ -72,7 +75,7 @@ def status(config, old):
 
 
 def reapply(client, config, path, node):
-    """Set the configured labels and taints again, and drop the role that this version no longer has."""
+    """Set the configured labels and taints again, and drop the role that this version no longer has: the playbooks' work."""
     minor = int(config["version"].lstrip("v").split(".")[1])
     old_role = config["control_plane"] and minor >= 24
     have = node.get("spec", {}).get("taints") or []
@@ -87,8 +90,8 @@ def reapply(client, config, path, node):
 
 
 def register(client, config, starting):
-    """Have the node's status right. At the start the node is made if need be, and its labels and taints set; those of
-    others stay. Like the kubelet, this brings back no node that is deleted while we run."""
+    """Have the node's status right. At the start the node is made if need be, with its labels and taints; later they are others'
+    business. Like the kubelet, this brings back no node that is deleted while we run."""
     path = f"/api/v1/nodes/{config['node']}"
     try:
         node = client.request("GET", path)
@@ -99,8 +102,6 @@ def register(client, config, starting):
                 "spec": {"taints": [taint(text) for text in config["taints"]]}, "status": status(config, {})}
         client.request("POST", "/api/v1/nodes", node)
         return
-    if starting:
-        node = reapply(client, config, path, node)
     wanted = status(config, node.get("status") or {})
     if wanted != node.get("status"):
         client.patch(path + "/status", {"status": wanted})

@@ -148,13 +148,20 @@ class Handler(BaseHTTPRequestHandler):
     on_head = on_get
 
     def on_post(self, kind, namespace, name, part, body):
-        """Create; or evict a pod, which no budget protects here."""
+        """Create; or evict a pod, unless a budget protects it."""
         if part == "eviction":
+            self.spare(decode(kind, self.server.registry.entry(kind, namespace, name)), namespace)
             self.server.registry.delete(kind, namespace, name, {}, self.dry())
             return self.answer(201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
         if kind.namespaced and not namespace:
             raise Refused(405, "MethodNotAllowed", "a namespace is needed")
         return self.show(kind, self.server.registry.create(kind, namespace, self.json(body), self.dry()), 201)
+
+    def spare(self, pod, namespace):
+        """Refuse the eviction of a pod that a disruption budget protects, as Kubernetes words it."""
+        _, budgets = self.server.registry.list(BY_PLURAL["policy", "poddisruptionbudgets"], namespace, lambda _: True)
+        if objects.protected(pod, budgets):
+            raise Refused(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.")
 
     def on_put(self, kind, namespace, name, part, body):
         """Replace an object, or its status."""

@@ -19,6 +19,7 @@ KINDS = [
     Kind("apps", "v1", "daemonsets", "DaemonSet", True, ["ds"]),
     Kind("apps", "v1", "replicasets", "ReplicaSet", True, ["rs"]),
     Kind("apps", "v1", "statefulsets", "StatefulSet", True, ["sts"]),
+    Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, ["pdb"]),
     Kind("coordination.k8s.io", "v1", "leases", "Lease", True, []),
 ]
 BY_PLURAL = {(kind.group, kind.plural): kind for kind in KINDS}
@@ -180,6 +181,19 @@ def _field_test(term):
         return "" if thing is None else str(thing)
 
     return lambda thing: (value(thing) == found[3]) == (found[2] != "!=")
+
+
+def protected(pod, budgets):
+    """The name of the first budget that lets this pod not be disrupted, or None. The stand-in counts no pods: a budget that allows
+    no disruption (maxUnavailable 0, or minAvailable 100%) protects all that it selects."""
+    labels = pod["metadata"].get("labels") or {}
+    for budget in budgets:
+        spec = budget.get("spec") or {}
+        wanted = (spec.get("selector") or {}).get("matchLabels") or {}
+        strict = spec.get("maxUnavailable") in (0, "0%") or spec.get("minAvailable") == "100%"
+        if strict and all(labels.get(key) == value for key, value in wanted.items()):
+            return budget["metadata"]["name"]
+    return None
 
 
 def condition(node, name):

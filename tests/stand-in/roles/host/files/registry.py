@@ -37,7 +37,7 @@ def decode(kind, entry, revision=None):
 def encode(thing):
     """What is stored: the object without its resourceVersion, which etcd itself knows."""
     meta = {key: value for key, value in thing["metadata"].items() if key != "resourceVersion"}
-    return json.dumps({**thing, "metadata": meta}, separators=(",", ":")).encode()
+    return json.dumps({**thing, "metadata": meta}, separators=(",", ":"), sort_keys=True).encode()
 
 
 class Registry:

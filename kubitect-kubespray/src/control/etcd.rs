@@ -1,0 +1,256 @@
+//! etcd's members, and its snapshots, by etcdctl.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::remote::{Health, Output, PATIENCE, Remote, json, once, succeed};
+use crate::Error;
+
+/// Where Kubespray writes how etcdctl reaches the member of this master.
+const ENVIRONMENT: &str = "/etc/etcd.env";
+
+const ETCDCTL: &str = "/usr/local/bin/etcdctl";
+
+/// A member of etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdMember {
+    /// Its number, which is its own for ever.
+    pub id: u64,
+    /// Its name, as `etcd-1`; empty until it has started for the first time.
+    pub name: String,
+    /// By which the other members reach it, as `https://192.168.113.10:2380`.
+    pub peer_urls: Vec<String>,
+    /// By which clients reach it; none until it has started for the first time.
+    pub client_urls: Vec<String>,
+    /// Whether it serves.
+    pub health: Health,
+}
+
+impl EtcdMember {
+    /// Whether it is the one of the machine with this address.
+    pub fn is_at(&self, ip: Ipv4Addr) -> bool {
+        let address = ip.to_string();
+        let host = |url: &String| {
+            let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+            rest.rsplit_once(':').map_or(rest, |(host, _)| host) == address
+        };
+        self.peer_urls.iter().any(host)
+    }
+}
+
+/// A snapshot that lies on a master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Snapshot {
+    /// Its file.
+    pub path: String,
+    /// How large it is.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal digits: what was fetched has to have it, too.
+    pub sha256: String,
+}
+
+#[derive(Deserialize)]
+struct List {
+    members: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(rename = "ID")]
+    id: u64,
+    #[serde(default)]
+    name: String,
+    #[serde(rename = "peerURLs", default)]
+    peer_urls: Vec<String>,
+    #[serde(rename = "clientURLs", default)]
+    client_urls: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
+    endpoint: String,
+    health: bool,
+    #[serde(default)]
+    error: String,
+}
+
+/// `env` and `etcdctl` with what Kubespray has written for it; paths of keys, no keys.
+async fn etcdctl(remote: &impl Remote) -> Result<Vec<String>, Error> {
+    let what = "read how etcdctl reaches etcd";
+    let output = succeed(remote, what, &["cat", ENVIRONMENT], PATIENCE).await?;
+    let mut argv = vec!["env".to_owned(), "ETCDCTL_API=3".to_owned()];
+    let text = String::from_utf8_lossy(&output.stdout);
+    for name in ["ENDPOINTS", "CACERT", "CERT", "KEY"] {
+        let begin = format!("ETCDCTL_{name}=");
+        match text.lines().rfind(|line| line.starts_with(&begin)) {
+            Some(line) => argv.push(line.trim_end().to_owned()),
+            None => {
+                return Err(Error::Program {
+                    what: what.to_owned(),
+                    lines: format!("{ENVIRONMENT} has no {begin}"),
+                });
+            }
+        }
+    }
+    argv.extend([ETCDCTL.to_owned(), "--command-timeout=10s".to_owned()]);
+    Ok(argv)
+}
+
+/// One command of etcdctl; `again` until it succeeds where it fails for reasons that pass.
+async fn ctl(
+    remote: &impl Remote,
+    what: &str,
+    arguments: &[&str],
+    limit: Duration,
+    again: bool,
+) -> Result<Output, Error> {
+    let program = etcdctl(remote).await?;
+    let program = program.iter().map(String::as_str);
+    let argv: Vec<_> = program.chain(arguments.iter().copied()).collect();
+    if again {
+        succeed(remote, what, &argv, limit).await
+    } else {
+        once(remote, what, &argv, limit).await
+    }
+}
+
+/// All members, each with its health, as the member of this master sees them.
+pub async fn members(remote: &impl Remote) -> Result<Vec<EtcdMember>, Error> {
+    let what = "ask etcd for its members";
+    let arguments = ["member", "list", "--write-out=json"];
+    let output = ctl(remote, what, &arguments, PATIENCE, true).await?;
+    let list: List = json(what, &output.stdout)?;
+    let what = "ask etcd's members how they are";
+    let arguments = ["endpoint", "health", "--cluster", "--write-out=json"];
+    // It ends with an error if one of them does not serve, and has printed all of them then.
+    let output = ctl(remote, what, &arguments, PATIENCE, false).await?;
+    let endpoints: Vec<Endpoint> = match json(what, &output.stdout) {
+        Err(_) if output.status != 0 => {
+            return Err(Error::Program {
+                what: what.to_owned(),
+                lines: output.said(),
+            });
+        }
+        endpoints => endpoints?,
+    };
+    Ok(list
+        .members
+        .into_iter()
+        .map(|member| with_health(member, &endpoints))
+        .collect())
+}
+
+fn with_health(member: Listed, endpoints: &[Endpoint]) -> EtcdMember {
+    let own = endpoints
+        .iter()
+        .find(|endpoint| member.client_urls.contains(&endpoint.endpoint));
+    let health = match own {
+        Some(endpoint) if endpoint.health => Health::Well,
+        Some(endpoint) => Health::Ill(endpoint.error.clone()),
+        None => Health::Ill("it has not started yet".to_owned()),
+    };
+    let Listed {
+        id,
+        name,
+        peer_urls,
+        client_urls,
+    } = member;
+    EtcdMember {
+        id,
+        name,
+        peer_urls,
+        client_urls,
+        health,
+    }
+}
+
+/// Takes the member of the machine with this address out of etcd, through another; whether there was one.
+///
+/// etcd refuses for the first seconds after a member has come, and where the rest would have no quorum.
+pub async fn remove_member(remote: &impl Remote, ip: Ipv4Addr) -> Result<bool, Error> {
+    let what = "ask etcd for its members";
+    let arguments = ["member", "list", "--write-out=json"];
+    let output = ctl(remote, what, &arguments, PATIENCE, true).await?;
+    let list: List = json(what, &output.stdout)?;
+    let members = list.members.into_iter().map(|m| with_health(m, &[]));
+    let mut removed = false;
+    for member in members.filter(|member| member.is_at(ip)) {
+        let id = format!("{:x}", member.id);
+        let what = format!("remove the etcd member of {ip} ({id})");
+        match ctl(remote, &what, &["member", "remove", &id], PATIENCE, true).await {
+            Ok(_) => removed = true,
+            // The answer to an earlier try was lost.
+            Err(Error::Program { lines, .. }) if lines.contains("member not found") => {
+                removed = true;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(removed)
+}
+
+/// Saves all that etcd holds, every secret of Kubernetes among it, to a file on the master that root alone can read.
+pub async fn save_snapshot(
+    remote: &impl Remote,
+    path: &str,
+    limit: Duration,
+) -> Result<Snapshot, Error> {
+    let what = format!("save a snapshot of etcd to {path}");
+    let folder = Path::new(path).parent().and_then(Path::to_str);
+    let argv = ["install", "-d", "-m", "0700", folder.unwrap_or("/")];
+    succeed(remote, &what, &argv, PATIENCE).await?;
+    let arguments = [
+        "snapshot",
+        "save",
+        path,
+        &format!("--command-timeout={}s", limit.as_secs()),
+    ];
+    ctl(remote, &what, &arguments, limit, true).await?;
+    succeed(remote, &what, &["chmod", "0600", path], PATIENCE).await?;
+    let output = succeed(remote, &what, &["stat", "--format=%s", path], PATIENCE).await?;
+    let bytes = String::from_utf8_lossy(&output.stdout).trim().parse();
+    let output = succeed(remote, &what, &["sha256sum", "--", path], limit).await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let sha256 = text.split_whitespace().next().unwrap_or_default();
+    match bytes {
+        Ok(bytes) if bytes > 0 && sha256.len() == 64 => Ok(Snapshot {
+            path: path.to_owned(),
+            bytes,
+            sha256: sha256.to_owned(),
+        }),
+        _ => Err(Error::Program {
+            what,
+            lines: "the file is empty, or cannot be measured".to_owned(),
+        }),
+    }
+}
+
+/// Removes a snapshot from the master.
+pub async fn discard_snapshot(remote: &impl Remote, path: &str) -> Result<(), Error> {
+    let what = format!("remove the snapshot {path}");
+    succeed(remote, &what, &["rm", "-f", "--", path], PATIENCE).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_compared_whole() {
+        let member = EtcdMember {
+            id: 1,
+            name: "etcd-1".to_owned(),
+            peer_urls: vec!["https://10.0.0.11:2380".to_owned()],
+            client_urls: Vec::new(),
+            health: Health::Well,
+        };
+        assert!(member.is_at("10.0.0.11".parse().unwrap()));
+        assert!(!member.is_at("10.0.0.1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,371 @@
+//! Nodes, by kubectl.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kubitect_config::cluster::Taint;
+use kubitect_config::value::{Label, Version};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::remote::{Health, Output, PATIENCE, Remote, json, once, succeed};
+use crate::Error;
+
+/// kubectl with the administrator's rights, at the API server of the master that it runs on.
+const KUBECTL: [&str; 4] = [
+    "/usr/local/bin/kubectl",
+    "--kubeconfig=/etc/kubernetes/admin.conf",
+    "--server=https://127.0.0.1:6443",
+    "--request-timeout=30s",
+];
+
+/// Between two looks at a node that is awaited.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What Kubernetes says of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeState {
+    /// Its name.
+    pub name: String,
+    /// Whether it is Ready, and if not, what Kubernetes says of it.
+    pub health: Health,
+    /// Whether new pods are kept away from it.
+    pub cordoned: bool,
+    /// The kubelet's version, as `v1.23.7`.
+    pub version: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its taints, as `key=value:Effect`.
+    pub taints: Vec<String>,
+    /// Its processors, as the kubelet counts them.
+    pub cpu: String,
+    /// Its memory, as the kubelet measures it: `4030460Ki`.
+    pub memory: String,
+}
+
+#[derive(Deserialize)]
+struct List<T> {
+    items: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    name: String,
+    namespace: String,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    owner_references: Vec<Owner>,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    kind: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Spec {
+    unschedulable: bool,
+    taints: Vec<SpecTaint>,
+}
+
+#[derive(Deserialize)]
+struct SpecTaint {
+    key: String,
+    #[serde(default)]
+    value: String,
+    effect: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    phase: String,
+    conditions: Vec<Condition>,
+    node_info: NodeInfo,
+    capacity: Capacity,
+}
+
+#[derive(Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct NodeInfo {
+    kubelet_version: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Capacity {
+    cpu: String,
+    memory: String,
+}
+
+impl From<Item> for NodeState {
+    fn from(item: Item) -> Self {
+        let Item {
+            metadata,
+            spec,
+            status,
+        } = item;
+        let ready = status.conditions.iter().find(|c| c.kind == "Ready");
+        let health = match ready {
+            Some(condition) if condition.status == "True" => Health::Well,
+            Some(condition) => Health::Ill(condition.message.clone()),
+            None => Health::Ill("its kubelet has not reported yet".to_owned()),
+        };
+        let taints = spec.taints.iter().map(|taint| match taint.value.as_str() {
+            "" => format!("{}:{}", taint.key, taint.effect),
+            value => format!("{}={value}:{}", taint.key, taint.effect),
+        });
+        Self {
+            name: metadata.name,
+            health,
+            cordoned: spec.unschedulable,
+            version: status.node_info.kubelet_version,
+            labels: metadata.labels,
+            taints: taints.collect(),
+            cpu: status.capacity.cpu,
+            memory: status.capacity.memory,
+        }
+    }
+}
+
+async fn kubectl(remote: &impl Remote, what: &str, arguments: &[&str]) -> Result<Output, Error> {
+    let argv = [&KUBECTL[..], arguments].concat();
+    succeed(remote, what, &argv, PATIENCE).await
+}
+
+/// All nodes, by name.
+pub async fn nodes(remote: &impl Remote) -> Result<Vec<NodeState>, Error> {
+    let what = "ask Kubernetes for its nodes";
+    let output = kubectl(remote, what, &["get", "nodes", "--output=json"]).await?;
+    let list: List<Item> = json(what, &output.stdout)?;
+    let mut nodes: Vec<_> = list.items.into_iter().map(NodeState::from).collect();
+    nodes.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(nodes)
+}
+
+/// Whether the API server of this master serves, its etcd behind it included.
+pub async fn api_health(remote: &impl Remote) -> Result<Health, Error> {
+    let argv = [&KUBECTL[..], &["get", "--raw=/readyz"]].concat();
+    let output = once(
+        remote,
+        "ask the API server whether it is ready",
+        &argv,
+        PATIENCE,
+    )
+    .await?;
+    Ok(if output.status == 0 {
+        Health::Well
+    } else {
+        Health::Ill(output.said())
+    })
+}
+
+/// Keeps new pods away from a node.
+pub async fn cordon(remote: &impl Remote, node: &Label) -> Result<(), Error> {
+    let what = format!("cordon {node}");
+    kubectl(remote, &what, &["cordon", node.as_str()]).await?;
+    Ok(())
+}
+
+/// Lets pods come to a node again.
+pub async fn uncordon(remote: &impl Remote, node: &Label) -> Result<(), Error> {
+    let what = format!("uncordon {node}");
+    kubectl(remote, &what, &["uncordon", node.as_str()]).await?;
+    Ok(())
+}
+
+/// Cordons a node and moves its pods elsewhere, within `limit`; the error names those that would not go.
+pub async fn drain(remote: &impl Remote, node: &Label, limit: Duration) -> Result<(), Error> {
+    let what = format!("drain {node}");
+    let timeout = format!("--timeout={}s", limit.as_secs());
+    let arguments = [
+        "drain",
+        node.as_str(),
+        "--ignore-daemonsets",
+        "--delete-emptydir-data",
+        "--force",
+        &timeout,
+    ];
+    let argv = [&KUBECTL[..], &arguments].concat();
+    let output = once(remote, &what, &argv, limit + PATIENCE).await?;
+    if output.status == 0 {
+        return Ok(());
+    }
+    Err(Error::Drain {
+        node: node.to_string(),
+        limit,
+        pods: stuck(remote, node, &String::from_utf8_lossy(&output.stderr))
+            .await
+            .unwrap_or_default(),
+        lines: output.said(),
+    })
+}
+
+/// The pods that draining a node would have moved and that are still there, each with what was said of it.
+async fn stuck(remote: &impl Remote, node: &Label, said: &str) -> Result<Vec<String>, Error> {
+    let what = format!("ask for the pods of {node}");
+    let selector = format!("--field-selector=spec.nodeName={node}");
+    let arguments = [
+        "get",
+        "pods",
+        "--all-namespaces",
+        &selector,
+        "--output=json",
+    ];
+    let output = kubectl(remote, &what, &arguments).await?;
+    let list: List<Item> = json(&what, &output.stdout)?;
+    let stays = |pod: &Item| {
+        let daemon = pod
+            .metadata
+            .owner_references
+            .iter()
+            .any(|owner| owner.kind == "DaemonSet");
+        let mirror = pod
+            .metadata
+            .annotations
+            .contains_key("kubernetes.io/config.mirror");
+        let over = ["Succeeded", "Failed"].contains(&pod.status.phase.as_str());
+        !daemon && !mirror && !over
+    };
+    let told = |pod: &Item| {
+        let name = &pod.metadata.name;
+        let reason = said
+            .lines()
+            .rfind(|line| line.contains(&format!("\"{name}\"")) && line.contains("): "))
+            .and_then(|line| line.rsplit_once("): "));
+        match reason {
+            Some((_, reason)) => format!("{}/{name}: {reason}", pod.metadata.namespace),
+            None => format!("{}/{name}", pod.metadata.namespace),
+        }
+    };
+    Ok(list
+        .items
+        .iter()
+        .filter(|pod| stays(pod))
+        .map(told)
+        .collect())
+}
+
+/// Sets labels of a node, and takes those of `remove` away.
+pub async fn label(
+    remote: &impl Remote,
+    node: &Label,
+    set: &BTreeMap<String, String>,
+    remove: &[String],
+) -> Result<(), Error> {
+    if set.is_empty() && remove.is_empty() {
+        return Ok(());
+    }
+    let set = set.iter().map(|(key, value)| format!("{key}={value}"));
+    let changes: Vec<_> = set
+        .chain(remove.iter().map(|key| format!("{key}-")))
+        .collect();
+    let mut arguments = vec!["label", "node", node.as_str(), "--overwrite"];
+    arguments.extend(changes.iter().map(String::as_str));
+    kubectl(remote, &format!("label {node}"), &arguments).await?;
+    Ok(())
+}
+
+/// Gives a node taints; one with the same key and effect gets the new value.
+pub async fn taint(remote: &impl Remote, node: &Label, taints: &[Taint]) -> Result<(), Error> {
+    let taints: Vec<_> = taints.iter().map(ToString::to_string).collect();
+    change_taints(remote, node, &taints).await
+}
+
+/// Takes taints away from a node, those that it has.
+pub async fn untaint(remote: &impl Remote, node: &Label, taints: &[Taint]) -> Result<(), Error> {
+    let nodes = nodes(remote).await?;
+    let have = nodes.iter().find(|state| state.name == node.as_str());
+    let has = |taint: &&Taint| have.is_some_and(|node| node.taints.contains(&taint.to_string()));
+    let taints: Vec<_> = taints
+        .iter()
+        .filter(has)
+        .map(|taint| format!("{}:{:?}-", taint.key, taint.effect))
+        .collect();
+    change_taints(remote, node, &taints).await
+}
+
+async fn change_taints(remote: &impl Remote, node: &Label, taints: &[String]) -> Result<(), Error> {
+    if taints.is_empty() {
+        return Ok(());
+    }
+    let mut arguments = vec!["taint", "node", node.as_str(), "--overwrite"];
+    arguments.extend(taints.iter().map(String::as_str));
+    kubectl(remote, &format!("taint {node}"), &arguments).await?;
+    Ok(())
+}
+
+/// Takes a node out of Kubernetes.
+pub async fn delete_node(remote: &impl Remote, node: &Label) -> Result<(), Error> {
+    let what = format!("delete the node {node}");
+    let arguments = [
+        "delete",
+        "node",
+        node.as_str(),
+        "--ignore-not-found",
+        "--wait=false",
+    ];
+    kubectl(remote, &what, &arguments).await?;
+    Ok(())
+}
+
+/// Waits until a node is Ready, with this version if one is given.
+pub async fn wait_ready(
+    remote: &impl Remote,
+    node: &Label,
+    version: Option<&Version>,
+    limit: Duration,
+) -> Result<(), Error> {
+    let end = Instant::now() + limit;
+    loop {
+        let missing = match nodes(remote).await {
+            Ok(nodes) => match nodes.iter().find(|state| state.name == node.as_str()) {
+                None => "it has not joined".to_owned(),
+                Some(state) => match (&state.health, version) {
+                    (Health::Ill(why), _) => why.clone(),
+                    (_, Some(v)) if state.version != v.to_string() => {
+                        format!("it runs {}, not {v}", state.version)
+                    }
+                    _ => return Ok(()),
+                },
+            },
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() + LOOK >= end {
+            return Err(Error::NotReady {
+                node: node.to_string(),
+                limit,
+                missing,
+            });
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Restarts the kubelet of the machine at the other end, so that it looks anew at what the machine has.
+pub async fn restart_kubelet(remote: &impl Remote) -> Result<(), Error> {
+    let argv = ["systemctl", "restart", "kubelet"];
+    succeed(remote, "restart the kubelet", &argv, PATIENCE).await?;
+    Ok(())
+}

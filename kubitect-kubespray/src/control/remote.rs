@@ -1,0 +1,138 @@
+//! [`Remote`]: all that is asked of a master's machine. Whoever has a connection to it implements this.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::Error;
+
+/// What a connection failed with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A master's machine; the account of the connection may use sudo without a password.
+pub trait Remote: Send + Sync {
+    /// Runs a command; any exit status is an `Ok`. Every element of `argv` must arrive as one argument, whatever characters
+    /// it has. After the deadline it is given up.
+    fn run(
+        &self,
+        argv: &[&str],
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Output, BoxError>> + Send;
+}
+
+/// What a command left.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Output {
+    /// Its exit status.
+    pub status: u32,
+    /// What it printed.
+    pub stdout: Vec<u8>,
+    /// What it complained of.
+    pub stderr: Vec<u8>,
+}
+
+impl Output {
+    /// What it said, for a person: its last complaints, or what it printed where it did not complain.
+    pub(super) fn said(&self) -> String {
+        let complaints = String::from_utf8_lossy(&self.stderr);
+        let text = if complaints.trim().is_empty() {
+            String::from_utf8_lossy(&self.stdout)
+        } else {
+            complaints
+        };
+        crate::program::last_lines(&text, 8)
+    }
+}
+
+/// Whether something serves, and if not, what it says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Health {
+    /// It serves.
+    Well,
+    /// It does not.
+    Ill(String),
+}
+
+/// How long anything that only asks may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two tries of something that fails for a moment.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// What API servers, etcd and the connections to them say while one of them restarts or elects a leader.
+const PASSING: [&str; 15] = [
+    "connection refused",
+    "was refused - did you",
+    "connection reset",
+    "i/o timeout",
+    "TLS handshake timeout",
+    "unexpected EOF",
+    ": EOF",
+    "etcdserver: leader changed",
+    "etcdserver: no leader",
+    "etcdserver: request timed out",
+    "etcdserver: unhealthy cluster",
+    "context deadline exceeded",
+    "ServiceUnavailable",
+    "the object has been modified",
+    "the server is currently unable to handle the request",
+];
+
+/// Runs a command as root, once; any exit status is an `Ok`.
+pub(super) async fn once(
+    remote: &impl Remote,
+    what: &str,
+    argv: &[&str],
+    limit: Duration,
+) -> Result<Output, Error> {
+    let argv = [&["sudo", "-n"], argv].concat();
+    // The connection keeps to the deadline itself; that is no reason to trust it.
+    let patience = limit + Duration::from_secs(15);
+    match tokio::time::timeout(patience, remote.run(&argv, limit)).await {
+        Ok(Ok(output)) => Ok(output),
+        Ok(Err(source)) => Err(Error::Remote {
+            what: what.to_owned(),
+            source,
+        }),
+        Err(_) => Err(Error::Slow {
+            what: what.to_owned(),
+            limit,
+            lines: String::new(),
+        }),
+    }
+}
+
+/// Runs a command as root until it succeeds, for as long as it fails for reasons that pass.
+pub(super) async fn succeed(
+    remote: &impl Remote,
+    what: &str,
+    argv: &[&str],
+    limit: Duration,
+) -> Result<Output, Error> {
+    let end = Instant::now() + limit;
+    loop {
+        let output = once(remote, what, argv, limit).await?;
+        if output.status == 0 {
+            return Ok(output);
+        }
+        let said = output.said();
+        let passes = PASSING.iter().any(|text| said.contains(text));
+        if !passes || Instant::now() + PAUSE >= end {
+            return Err(Error::Program {
+                what: what.to_owned(),
+                lines: said,
+            });
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What a command printed, as JSON.
+pub(super) fn json<T: serde::de::DeserializeOwned>(what: &str, text: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(text).map_err(|source| Error::Answer {
+        what: what.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,345 @@
+//! Which masters leave etcd and which join it, in an order in which it never stops taking writes.
+//!
+//! etcd needs a majority of its *members*, not of those that answer, to take a write, a change of its membership
+//! included. So dead members are taken out first, which moves the majority down to those that answer; then new ones come
+//! one by one; healthy ones leave last. A plan that cannot keep to this is refused as a whole, before anything is done.
+//!
+//! One state has no spare: a cluster of one that gets a second member. Both are needed from the moment at which the second
+//! is announced until it has started; etcd itself makes an exception there, and the API pauses for those seconds.
+
+use kubitect_config::value::Label;
+
+/// A master that is a member of etcd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The node's name.
+    pub name: Label,
+    /// Whether it answers, or will as soon as its machine, which is only switched off, is started.
+    pub healthy: bool,
+}
+
+/// One change of the membership. Each is complete before the next begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A member that does not answer is taken out, without asking its machine.
+    RemoveDead(Label),
+    /// A master joins.
+    Add(Label),
+    /// A member that answers is taken out.
+    RemoveHealthy(Label),
+}
+
+/// Why nothing may be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Too few would answer for etcd to take any change.
+    #[error(
+        "of {members} etcd members only {healthy} would answer, and {needed} have to: without {} etcd takes no change, \
+         and nothing in Kubernetes could be changed. {}", listed(.missing), advice(.replaced)
+    )]
+    Lost {
+        /// How many members there are.
+        members: usize,
+        /// How many of them answer, those that are to be made anew not counted.
+        healthy: usize,
+        /// How many have to.
+        needed: usize,
+        /// Those that do not.
+        missing: Vec<Label>,
+        /// Those of them whose machines would be made anew.
+        replaced: Vec<Label>,
+    },
+    /// A member that does not answer is to stay, and others are to change.
+    #[error(
+        "{} not answer as etcd member and {} to stay, so that no other master can join or leave: Kubespray waits until \
+         all members are healthy. Start or mend {}, or take it out of the configuration; then apply again",
+        does(.0), is(.0), listed(.0)
+    )]
+    DeadStays(Vec<Label>),
+    /// An even number of masters, or none, is wanted.
+    #[error(
+        "{0} masters are wanted, and etcd wants an odd number: with an even one it bears no more failures than with one less"
+    )]
+    Even(usize),
+}
+
+/// The steps from the members that are there to the masters that are wanted; none where nothing changes.
+///
+/// `replaced` are masters whose machines are made anew: they lose their data, so that they count as dead from the start
+/// and join again if they are wanted.
+pub fn plan(
+    members: &[Member],
+    wanted: &[Label],
+    replaced: &[Label],
+) -> Result<Vec<Step>, Refusal> {
+    if wanted.len().is_multiple_of(2) {
+        return Err(Refusal::Even(wanted.len()));
+    }
+    let (living, dead): (Vec<_>, Vec<_>) = members
+        .iter()
+        .partition(|member| member.healthy && !replaced.contains(&member.name));
+    let needed = members.len() / 2 + 1;
+    if living.len() < needed {
+        let missing = names(&dead);
+        return Err(Refusal::Lost {
+            members: members.len(),
+            healthy: living.len(),
+            needed,
+            replaced: missing
+                .iter()
+                .filter(|name| replaced.contains(name))
+                .cloned()
+                .collect(),
+            missing,
+        });
+    }
+    let goes = |member: &Member| !wanted.contains(&member.name) || replaced.contains(&member.name);
+    let (out, stuck): (Vec<_>, Vec<_>) = dead.into_iter().partition(|member| goes(member));
+    let gone = |name: &Label| out.iter().any(|member| member.name == *name);
+    let comes = wanted
+        .iter()
+        .filter(|name| gone(name) || members.iter().all(|member| member.name != **name));
+    let mut steps: Vec<_> = names(&out).into_iter().map(Step::RemoveDead).collect();
+    steps.extend(comes.cloned().map(Step::Add));
+    let leaves = living.into_iter().filter(|member| goes(member));
+    steps.extend(leaves.map(|member| Step::RemoveHealthy(member.name.clone())));
+    if steps.is_empty() || stuck.is_empty() {
+        Ok(steps)
+    } else {
+        Err(Refusal::DeadStays(names(&stuck)))
+    }
+}
+
+fn names(members: &[&Member]) -> Vec<Label> {
+    members.iter().map(|member| member.name.clone()).collect()
+}
+
+fn listed(names: &[Label]) -> String {
+    let names: Vec<_> = names.iter().map(Label::as_str).collect();
+    names.join(", ")
+}
+
+fn does(names: &[Label]) -> String {
+    let verb = if names.len() == 1 { "does" } else { "do" };
+    format!("{} {verb}", listed(names))
+}
+
+fn is(names: &[Label]) -> &'static str {
+    if names.len() == 1 { "is" } else { "are" }
+}
+
+fn advice(replaced: &[Label]) -> String {
+    let begin = "Start or mend what does not answer, and apply again";
+    if replaced.is_empty() {
+        return format!(
+            "{begin}; if their disks are lost for good, only a snapshot of etcd brings the cluster back"
+        );
+    }
+    format!(
+        "{begin} (the machines of {} would be made anew, with empty disks: give them their disks back, or as many others \
+         as are needed); if the disks are lost for good, only a snapshot of etcd brings the cluster back",
+        listed(replaced)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// What may be true of one member: (healthy, wanted, replaced).
+    const FATES: [(bool, bool, bool); 6] = [
+        (true, true, false),
+        (false, true, false),
+        (true, false, false),
+        (false, false, false),
+        (true, true, true),
+        (false, true, true),
+    ];
+
+    fn label(kind: &str, number: usize) -> Label {
+        format!("c-{kind}-{number}").parse().unwrap()
+    }
+
+    /// Members, wanted masters, masters to be made anew.
+    type Request = (Vec<Member>, Vec<Label>, Vec<Label>);
+
+    /// Every state of `count` members, with every set of them wanted, made anew or leaving, and up to four new ones.
+    fn requests(count: usize) -> impl Iterator<Item = Request> {
+        (0..FATES.len().pow(count as u32)).flat_map(move |code| {
+            let fates: Vec<_> = (0..count)
+                .map(|i| FATES[code / FATES.len().pow(i as u32) % FATES.len()])
+                .collect();
+            (0..=4).map(move |new| {
+                let named = |test: fn(&(bool, bool, bool)) -> bool| {
+                    let chosen = fates.iter().enumerate().filter(move |(_, fate)| test(fate));
+                    chosen.map(|(i, _)| label("old", i)).collect::<Vec<_>>()
+                };
+                let members = fates.iter().enumerate().map(|(i, fate)| Member {
+                    name: label("old", i),
+                    healthy: fate.0,
+                });
+                let mut wanted = named(|fate| fate.1);
+                wanted.extend((0..new).map(|i| label("new", i)));
+                (members.collect(), wanted, named(|fate| fate.2))
+            })
+        })
+    }
+
+    /// etcd as far as it matters here: who is a member, and who of them answers.
+    struct Etcd {
+        members: BTreeSet<Label>,
+        answers: BTreeSet<Label>,
+    }
+
+    impl Etcd {
+        /// As it is once the machines that are made anew have lost their data.
+        fn of(members: &[Member], replaced: &[Label]) -> Self {
+            let lives = |member: &&Member| member.healthy && !replaced.contains(&member.name);
+            Self {
+                members: members.iter().map(|member| member.name.clone()).collect(),
+                answers: members
+                    .iter()
+                    .filter(lives)
+                    .map(|member| member.name.clone())
+                    .collect(),
+            }
+        }
+
+        fn has_quorum(&self) -> bool {
+            2 * self.answers.len() > self.members.len()
+        }
+
+        fn take(&mut self, step: &Step) {
+            assert!(
+                self.has_quorum(),
+                "{step:?} would not be taken without a quorum"
+            );
+            match step {
+                Step::Add(name) => {
+                    let alone = self.members.len() == 1;
+                    assert!(
+                        self.members.insert(name.clone()),
+                        "{name} is a member already"
+                    );
+                    // Announced and not started yet; only a cluster of one cannot have a majority then.
+                    assert!(self.has_quorum() || alone, "{step:?} loses the quorum");
+                    self.answers.insert(name.clone());
+                }
+                Step::RemoveDead(name) => {
+                    assert!(!self.answers.contains(name), "{name} answers");
+                    assert!(self.members.remove(name), "{name} is no member");
+                }
+                Step::RemoveHealthy(name) => {
+                    assert!(self.answers.remove(name), "{name} does not answer");
+                    assert!(self.members.remove(name), "{name} is no member");
+                }
+            }
+            assert!(self.has_quorum(), "no quorum after {step:?}");
+        }
+    }
+
+    /// How many requests were planned with steps, needed none, were refused for a lost quorum, and for a dead that stays.
+    fn tally(count: usize) -> [usize; 4] {
+        let mut tally = [0; 4];
+        for (members, wanted, replaced) in requests(count) {
+            let mut etcd = Etcd::of(&members, &replaced);
+            let dead_stays = members.iter().any(|member| {
+                !member.healthy && wanted.contains(&member.name) && !replaced.contains(&member.name)
+            });
+            let result = plan(&members, &wanted, &replaced);
+            let told = format!("{members:?} -> {wanted:?}, anew {replaced:?}: {result:?}");
+            match result {
+                Err(Refusal::Even(_)) => assert!(wanted.len().is_multiple_of(2), "{told}"),
+                Err(Refusal::Lost { .. }) => {
+                    assert!(!etcd.has_quorum(), "{told}");
+                    tally[2] += 1;
+                }
+                Err(Refusal::DeadStays(_)) => {
+                    assert!(etcd.has_quorum() && dead_stays, "{told}");
+                    tally[3] += 1;
+                }
+                Ok(steps) => {
+                    assert!(etcd.has_quorum(), "{told}");
+                    assert!(!wanted.len().is_multiple_of(2), "{told}");
+                    assert!(steps.is_empty() || !dead_stays, "{told}");
+                    steps.iter().for_each(|step| etcd.take(step));
+                    assert_eq!(etcd.members, wanted.into_iter().collect(), "{told}");
+                    assert_eq!(etcd.members == etcd.answers, !dead_stays, "{told}");
+                    tally[usize::from(steps.is_empty())] += 1;
+                }
+            }
+        }
+        tally
+    }
+
+    #[test]
+    fn over_all_states_of_one_three_and_five_members_no_step_loses_the_quorum() {
+        // Of the 6, 6^3 and 6^5 sets of fates with 0 to 4 new masters each: those with an odd number wanted.
+        assert_eq!(tally(1), [4, 1, 11, 0]);
+        assert_eq!(tally(3), [109, 4, 404, 27]);
+        assert_eq!(tally(5), [2479, 16, 15376, 1585]);
+    }
+
+    fn shown(members: &[(&str, bool)], wanted: &[&str], replaced: &[&str]) -> String {
+        let members: Vec<_> = members
+            .iter()
+            .map(|(name, healthy)| Member {
+                name: name.parse().unwrap(),
+                healthy: *healthy,
+            })
+            .collect();
+        let labels = |names: &[&str]| names.iter().map(|n| n.parse().unwrap()).collect::<Vec<_>>();
+        match plan(&members, &labels(wanted), &labels(replaced)) {
+            Ok(steps) => steps
+                .iter()
+                .map(|step| match step {
+                    Step::RemoveDead(name) => format!("remove dead {name}"),
+                    Step::Add(name) => format!("add {name}"),
+                    Step::RemoveHealthy(name) => format!("remove {name}"),
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+            Err(refusal) => format!("refused: {refusal}"),
+        }
+    }
+
+    #[test]
+    fn the_first_is_replaced_by_another_and_a_dead_one_goes_first() {
+        let three = [("m1", true), ("m2", true), ("m3", true)];
+        assert_eq!(shown(&three, &["m2", "m3", "m4"], &[]), "add m4, remove m1");
+        assert_eq!(
+            shown(&three, &["m1", "m2", "m3", "m4", "m5"], &[]),
+            "add m4, add m5"
+        );
+        assert_eq!(shown(&three, &["m1"], &[]), "remove m2, remove m3");
+        let dead = [("m1", false), ("m2", true), ("m3", true)];
+        assert_eq!(
+            shown(&dead, &["m2", "m3", "m4"], &[]),
+            "remove dead m1, add m4"
+        );
+        assert_eq!(
+            shown(&three, &["m1", "m2", "m3"], &["m1"]),
+            "remove dead m1, add m1"
+        );
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_what_to_do() {
+        let three = |first, second| [("m1", first), ("m2", second), ("m3", true)];
+        let all = ["m1", "m2", "m3"];
+        let refusals = [
+            shown(&three(false, false), &["m3"], &[]),
+            shown(&three(true, true), &all, &["m1", "m2"]),
+            shown(&three(false, true), &["m1", "m2", "m3", "m4", "m5"], &[]),
+            shown(&[("m1", true)], &["m1", "m2"], &[]),
+        ];
+        insta::assert_snapshot!(refusals.join("\n"), @r"
+        refused: of 3 etcd members only 1 would answer, and 2 have to: without m1, m2 etcd takes no change, and nothing in Kubernetes could be changed. Start or mend what does not answer, and apply again; if their disks are lost for good, only a snapshot of etcd brings the cluster back
+        refused: of 3 etcd members only 1 would answer, and 2 have to: without m1, m2 etcd takes no change, and nothing in Kubernetes could be changed. Start or mend what does not answer, and apply again (the machines of m1, m2 would be made anew, with empty disks: give them their disks back, or as many others as are needed); if the disks are lost for good, only a snapshot of etcd brings the cluster back
+        refused: m1 does not answer as etcd member and is to stay, so that no other master can join or leave: Kubespray waits until all members are healthy. Start or mend m1, or take it out of the configuration; then apply again
+        refused: 2 masters are wanted, and etcd wants an odd number: with an even one it bears no more failures than with one less
+        ");
+    }
+}

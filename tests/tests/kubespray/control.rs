@@ -1,0 +1,373 @@
+//! What a master is asked and told: against a control plane on this machine, and against recorded answers.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::time::{Duration, SystemTime};
+
+use kubitect_config::cluster::{Effect, Taint};
+use kubitect_config::value::Label;
+use kubitect_kubespray::Error;
+use kubitect_kubespray::control::{self, Health, NodeState};
+
+use crate::world::{Recorded, World};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// Two nodes that are Ready, and pods on one of them, of which a budget protects one.
+const OBJECTS: &str = r#"{"apiVersion": "v1", "kind": "List", "items": [
+  {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "c-worker-1", "labels": {"a": "1"}}, "status": STATUS},
+  {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "c-worker-2"}},
+  {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "goes", "namespace": "default"}, "spec": {"nodeName": "c-worker-1", "containers": []}},
+  {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "daemon", "namespace": "default", "ownerReferences": [
+    {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": true}]}, "spec": {"nodeName": "c-worker-1", "containers": []}},
+  {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "d", "namespace": "default"}},
+  {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stays", "namespace": "default", "labels": {"app": "db"}}, "spec": {"nodeName": "c-worker-1", "containers": []}},
+  {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "db", "namespace": "default"},
+   "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "db"}}}}
+]}"#;
+
+const STATUS: &str = r#"{"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"kubeletVersion": "v1.23.7"},
+  "capacity": {"cpu": "3", "memory": "5120000Ki"}}"#;
+
+fn name(text: &str) -> Label {
+    text.parse().unwrap()
+}
+
+fn taint(value: &str, effect: Effect) -> Taint {
+    Taint {
+        key: "only".to_owned(),
+        value: value.to_owned(),
+        effect,
+    }
+}
+
+async fn node(world: &World, name: &str) -> NodeState {
+    let nodes = control::nodes(world).await.unwrap();
+    nodes.into_iter().find(|node| node.name == name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_asked_and_told() {
+    let world = World::of(1);
+    world.kubectl(
+        &["create", "--validate=false", "--filename=-"],
+        &OBJECTS.replace("STATUS", STATUS),
+    );
+    let worker = name("c-worker-1");
+    let state = node(&world, "c-worker-1").await;
+    assert_eq!(state.health, Health::Well);
+    assert!(!state.cordoned);
+    assert_eq!(
+        (&*state.version, &*state.cpu, &*state.memory),
+        ("v1.23.7", "3", "5120000Ki")
+    );
+    assert!(matches!(
+        node(&world, "c-worker-2").await.health,
+        Health::Ill(_)
+    ));
+    assert_eq!(control::api_health(&world).await.unwrap(), Health::Well);
+
+    let version = "v1.23.7".parse().unwrap();
+    control::wait_ready(&world, &worker, Some(&version), SOON)
+        .await
+        .unwrap();
+    let other = "v1.24.6".parse().unwrap();
+    let late = control::wait_ready(&world, &worker, Some(&other), Duration::from_secs(3)).await;
+    let late = late.unwrap_err().to_string();
+    assert!(late.contains("it runs v1.23.7, not v1.24.6"), "{late}");
+
+    // Twice each: what is done already is no error.
+    for _ in 0..2 {
+        let set = BTreeMap::from([
+            ("a".to_owned(), "2".to_owned()),
+            ("b".to_owned(), String::new()),
+        ]);
+        control::label(&world, &worker, &set, &["gone".to_owned()])
+            .await
+            .unwrap();
+        let taints = [
+            taint("db", Effect::NoSchedule),
+            taint("", Effect::NoExecute),
+        ];
+        control::taint(&world, &worker, &taints).await.unwrap();
+    }
+    let state = node(&world, "c-worker-1").await;
+    assert_eq!((&*state.labels["a"], &*state.labels["b"]), ("2", ""));
+    assert_eq!(state.taints, ["only=db:NoSchedule", "only:NoExecute"]);
+    for _ in 0..2 {
+        control::label(&world, &worker, &BTreeMap::new(), &["a".to_owned()])
+            .await
+            .unwrap();
+        let taints = [
+            taint("db", Effect::NoSchedule),
+            taint("x", Effect::PreferNoSchedule),
+        ];
+        control::untaint(&world, &worker, &taints).await.unwrap();
+    }
+    let state = node(&world, "c-worker-1").await;
+    assert!(!state.labels.contains_key("a") && state.labels.contains_key("b"));
+    assert_eq!(state.taints, ["only:NoExecute"]);
+
+    // The budget keeps one pod, which is named with the reason; without it all go but the daemon's.
+    match control::drain(&world, &worker, Duration::from_secs(3)).await {
+        Err(Error::Drain { node, pods, .. }) => {
+            assert_eq!(node, "c-worker-1");
+            assert_eq!(pods.len(), 1, "{pods:?}");
+            assert!(pods[0].starts_with("default/stays: "), "{pods:?}");
+            assert!(pods[0].contains("disruption budget"), "{pods:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    world.kubectl(&["delete", "pdb", "db"], "");
+    for _ in 0..2 {
+        control::drain(&world, &worker, SOON).await.unwrap();
+    }
+    let pods = world.kubectl(&["get", "pods", "--output=name"], "");
+    assert_eq!(pods, "pod/daemon\n");
+    assert!(node(&world, "c-worker-1").await.cordoned);
+    for _ in 0..2 {
+        control::uncordon(&world, &worker).await.unwrap();
+    }
+    assert!(!node(&world, "c-worker-1").await.cordoned);
+    for _ in 0..2 {
+        control::cordon(&world, &worker).await.unwrap();
+    }
+    assert!(node(&world, "c-worker-1").await.cordoned);
+
+    for _ in 0..2 {
+        control::delete_node(&world, &worker).await.unwrap();
+    }
+    let nodes = control::nodes(&world).await.unwrap();
+    assert_eq!(nodes.len(), 1);
+    let error = control::cordon(&world, &worker)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("cordon c-worker-1") && error.contains("not found"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcds_members_come_and_go_and_a_snapshot_is_whole() {
+    let mut world = World::of(3);
+    let health = |members: &[control::EtcdMember]| {
+        let mut all: Vec<_> = members
+            .iter()
+            .map(|member| (member.name.clone(), member.health == Health::Well))
+            .collect();
+        all.sort();
+        all
+    };
+    let named = |names: &[(&str, bool)]| -> Vec<(String, bool)> {
+        names
+            .iter()
+            .map(|(name, well)| ((*name).to_owned(), *well))
+            .collect()
+    };
+    let members = control::members(&world).await.unwrap();
+    assert_eq!(
+        health(&members),
+        named(&[("m0", true), ("m1", true), ("m2", true)])
+    );
+
+    // The folder is made, and the file is what it is said to be.
+    let path = world.path("snapshots/before.db");
+    let snapshot = control::save_snapshot(&world, &path, SOON).await.unwrap();
+    let content = std::fs::read(&path).unwrap();
+    assert_eq!(snapshot.bytes, content.len() as u64);
+    assert_eq!(snapshot.sha256, digest(&content));
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(mode(&world.path("snapshots")), 0o700);
+    let again = control::save_snapshot(&world, &path, SOON).await.unwrap();
+    assert_eq!(again.path, path);
+    for _ in 0..2 {
+        control::discard_snapshot(&world, &path).await.unwrap();
+    }
+    assert!(!std::path::Path::new(&path).exists());
+
+    world.stop(2);
+    let members = control::members(&world).await.unwrap();
+    assert_eq!(
+        health(&members),
+        named(&[("m0", true), ("m1", true), ("m2", false)])
+    );
+    let third = "127.0.0.3".parse().unwrap();
+    assert!(
+        members
+            .iter()
+            .any(|member| member.name == "m2" && member.is_at(third))
+    );
+    assert!(
+        !control::remove_member(&world, "127.0.0.30".parse().unwrap())
+            .await
+            .unwrap()
+    );
+    assert!(control::remove_member(&world, third).await.unwrap());
+    assert!(!control::remove_member(&world, third).await.unwrap());
+    let members = control::members(&world).await.unwrap();
+    assert_eq!(health(&members), named(&[("m0", true), ("m1", true)]));
+
+    // Without a quorum nothing is changed, and what is asked says so.
+    world.stop(1);
+    match control::api_health(&world).await.unwrap() {
+        Health::Ill(why) => assert!(!why.is_empty()),
+        Health::Well => panic!("the API serves without a quorum"),
+    }
+    world.start(1);
+    let end = std::time::Instant::now() + SOON;
+    while control::api_health(&world).await.unwrap() != Health::Well {
+        assert!(
+            std::time::Instant::now() < end,
+            "the API does not come back"
+        );
+    }
+    let members = control::members(&world).await.unwrap();
+    assert_eq!(health(&members), named(&[("m0", true), ("m1", true)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_found_with_their_ends() {
+    let world = World::of(1);
+    let found = control::certificates(&world).await.unwrap();
+    let mut names: Vec<_> = found
+        .iter()
+        .map(|certificate| certificate.path.rsplit('/').next().unwrap())
+        .collect();
+    names.dedup();
+    assert!(
+        names.contains(&"ca.crt") && names.contains(&"etcd.pem"),
+        "{names:?}"
+    );
+    assert!(!names.contains(&"etcd-key.pem"));
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    let days = |name: &str| {
+        let one = found.iter().find(|c| c.path.ends_with(name)).unwrap();
+        (one.ends - now.as_secs() as i64) / 86_400
+    };
+    assert!((364..=365).contains(&days("etcd.pem")), "{found:?}");
+    assert!((3649..=3650).contains(&days("ca.crt")), "{found:?}");
+    assert!(found.is_sorted_by_key(|certificate| certificate.ends));
+}
+
+/// etcdctl 3.5 with one member down and one that has not started yet; paths of keys only.
+const ENVIRONMENT: &str = "ETCDCTL_ENDPOINTS=https://127.0.0.1:2379\nETCDCTL_CACERT=/etc/ssl/etcd/ssl/ca.pem\n\
+                           ETCDCTL_KEY=/etc/ssl/etcd/ssl/admin-c-master-1-key.pem\n\
+                           ETCDCTL_CERT=/etc/ssl/etcd/ssl/admin-c-master-1.pem\n";
+const MEMBERS: &str = r#"{"header":{"cluster_id":14841639068965178418,"member_id":10276657743932975437,"raft_term":2},"members":[
+{"ID":10276657743932975437,"name":"etcd-1","peerURLs":["https://10.0.0.1:2380"],"clientURLs":["https://10.0.0.1:2379"]},
+{"ID":12593026477526642892,"name":"etcd-2","peerURLs":["https://10.0.0.11:2380"],"clientURLs":["https://10.0.0.11:2379"]},
+{"ID":2,"peerURLs":["https://10.0.0.3:2380"],"isLearner":false}]}"#;
+const ENDPOINTS: &str = r#"[{"endpoint":"https://10.0.0.1:2379","health":true,"took":"9.6ms"},
+{"endpoint":"https://10.0.0.11:2379","health":false,"took":"5.0s","error":"context deadline exceeded"}]"#;
+
+#[tokio::test]
+async fn members_that_are_down_or_have_not_started_are_told_apart() {
+    let master = Recorded::new(&[
+        (0, ENVIRONMENT, ""),
+        (0, MEMBERS, ""),
+        (0, ENVIRONMENT, ""),
+        (1, ENDPOINTS, "Error: unhealthy cluster\n"),
+    ]);
+    let members = control::members(&master).await.unwrap();
+    let health: Vec<_> = members.iter().map(|member| &member.health).collect();
+    assert_eq!(health[0], &Health::Well);
+    assert_eq!(
+        health[1],
+        &Health::Ill("context deadline exceeded".to_owned())
+    );
+    assert_eq!(health[2], &Health::Ill("it has not started yet".to_owned()));
+    let asked = master.asked.into_inner().unwrap();
+    assert_eq!(
+        asked[1],
+        "sudo -n env ETCDCTL_API=3 ETCDCTL_ENDPOINTS=https://127.0.0.1:2379 ETCDCTL_CACERT=/etc/ssl/etcd/ssl/ca.pem \
+         ETCDCTL_CERT=/etc/ssl/etcd/ssl/admin-c-master-1.pem ETCDCTL_KEY=/etc/ssl/etcd/ssl/admin-c-master-1-key.pem \
+         /usr/local/bin/etcdctl --command-timeout=10s member list --write-out=json"
+    );
+}
+
+#[tokio::test]
+async fn the_member_that_is_meant_is_removed_and_no_other() {
+    let master = Recorded::new(&[
+        (0, ENVIRONMENT, ""),
+        (0, MEMBERS, ""),
+        (0, ENVIRONMENT, ""),
+        (
+            1,
+            "",
+            "{\"error\":\"etcdserver: unhealthy cluster\"}\nError: etcdserver: unhealthy cluster\n",
+        ),
+        (0, "Member 8e9e05c52164694d removed from cluster\n", ""),
+    ]);
+    assert!(
+        control::remove_member(&master, "10.0.0.1".parse().unwrap())
+            .await
+            .unwrap()
+    );
+    let asked = master.asked.into_inner().unwrap();
+    assert!(
+        asked[3].ends_with("member remove 8e9e05c52164694d"),
+        "{asked:?}"
+    );
+    assert_eq!(asked[3], asked[4]);
+    assert_eq!(asked.len(), 5);
+}
+
+/// kubectl 1.28 with two pods that a budget keeps, and the pods that are left.
+const KEPT: &str = "error when evicting pods/\"db-0\" -n \"prod\" (will retry after 5s): Cannot evict pod as it would violate the pod's disruption budget.\n\
+                    There are pending nodes to be drained:\n c-worker-1\n\
+                    error: error when evicting pods/\"db-0\" -n \"prod\": global timeout reached: 3s\n";
+const PODS: &str = r#"{"kind":"List","items":[
+{"metadata":{"name":"db-0","namespace":"prod","ownerReferences":[{"kind":"StatefulSet"}]},"status":{"phase":"Running"}},
+{"metadata":{"name":"slow","namespace":"prod"},"status":{"phase":"Running"}},
+{"metadata":{"name":"done","namespace":"prod"},"status":{"phase":"Succeeded"}},
+{"metadata":{"name":"etcd","namespace":"kube-system","annotations":{"kubernetes.io/config.mirror":"x"}},"status":{"phase":"Running"}}]}"#;
+
+#[tokio::test]
+async fn pods_that_would_not_go_are_named_with_the_reason() {
+    let master = Recorded::new(&[(1, "", KEPT), (0, PODS, "")]);
+    let error = control::drain(&master, &name("c-worker-1"), Duration::from_secs(3)).await;
+    let text = error.unwrap_err().to_string();
+    for part in [
+        "drain c-worker-1: 2 pods had not gone",
+        "prod/db-0: Cannot evict pod as it would violate the pod's disruption budget.; prod/slow)",
+        "after 3 s",
+        "apply again",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_passes_is_tried_again_and_what_does_not_is_told_at_once() {
+    let refused = "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?\n";
+    let master = Recorded::new(&[(1, "", refused), (1, "", refused), (0, "", "")]);
+    control::cordon(&master, &name("c-worker-1")).await.unwrap();
+    let wrong = "Error from server (NotFound): nodes \"c-worker-1\" not found\n";
+    let master = Recorded::new(&[(1, "", wrong)]);
+    let error = control::cordon(&master, &name("c-worker-1"))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains(wrong.trim()), "{error}");
+    assert_eq!(master.asked.into_inner().unwrap().len(), 1);
+    let error = control::nodes(&Recorded::default()).await.unwrap_err();
+    assert_eq!(error.source().unwrap().to_string(), "the master has gone");
+    let error = control::nodes(&Recorded::new(&[(0, "Password:", "")]))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("answer"), "{error}");
+}
+
+fn mode(path: &str) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn digest(content: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(content);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
