@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -13,7 +14,7 @@ use kubitect_provision::libvirt::Libvirt;
 use kubitect_provision::observe::{
     Capability, DomainState, NetworkState, PoolState, PowerState, observe,
 };
-use kubitect_provision::resource::{Domain, Format, Network, Pool, Reservation, Volume};
+use kubitect_provision::resource::{Disk, Domain, Format, Network, Pool, Reservation, Volume};
 use kubitect_provision::{Hosts, Inputs, LocalImage, apply, plan, plan_destroy};
 
 /// The test driver, which refuses uploads and tells no leases; all else is the real binding.
@@ -38,16 +39,21 @@ impl Hypervisor for TestDriver {
         define_network(network: &Network) -> ();
         start_network(name: &str) -> ();
         reserve(network: &str, reservation: &Reservation) -> ();
+        unreserve(network: &str, reservation: &Reservation) -> ();
         remove_network(name: &str) -> ();
         ensure_pool(pool: &Pool) -> ();
         refresh_pool(name: &str) -> ();
         remove_pool(name: &str) -> Option<String>;
         create_volume(volume: &Volume) -> ();
         download(pool: &str, volume: &str, offset: u64, to: &mut dyn Write) -> ();
+        grow_volume(pool: &str, volume: &str, capacity: u64, domain: &Label) -> ();
         remove_volume(pool: &str, volume: &str) -> ();
         define_domain(domain: &Domain) -> ();
         note_domain(name: &Label, note: &str) -> ();
         start_domain(name: &Label) -> ();
+        attach_disk(name: &Label, disk: &Disk) -> ();
+        detach_disk(name: &Label, path: &Path) -> ();
+        set_vcpus(name: &Label, vcpus: u32) -> ();
         shut_down_domain(name: &Label) -> ();
         power_off_domain(name: &Label) -> ();
         remove_domain(name: &Label) -> ();

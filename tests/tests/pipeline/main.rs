@@ -6,6 +6,7 @@
 )]
 
 mod destroy;
+mod living;
 mod plans;
 mod properties;
 mod world;

@@ -105,9 +105,12 @@ fn others() -> impl Strategy<Value = HostState> {
                 },
                 mark: None,
                 note: None,
+                nic: None,
                 vcpus: 1,
+                max_vcpus: 1,
                 memory_mib: 512,
                 disks: vec!["/var/lib/libvirt/images/demo-master-1-main-disk".into()],
+                live: None,
             });
         }
         there

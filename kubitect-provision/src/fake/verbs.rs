@@ -1,246 +1,15 @@
-//! The port in memory, failing on demand; for tests.
+//! The port's verbs on the host in memory.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
 
 use kubitect_config::value::{Label, Mac};
 
+use super::{FakeHost, File, State};
 use crate::hypervisor::{Failure, Hypervisor};
-use crate::observe::{
-    Capability, DomainState, HostState, NetworkState, PoolState, PowerState, VolumeState,
-};
-use crate::resource::{Domain, Format, Network, Pool, Reservation, Volume};
-
-/// When a verb fails, seen from its effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
-    /// Nothing of it has happened.
-    Before,
-    /// A part of it has: half of an upload, a disk without its header, a pool defined and not started.
-    Halfway,
-    /// All of it has, but the caller never hears of it.
-    After,
-}
-
-/// A host in memory.
-#[derive(Debug, Default)]
-pub struct FakeHost {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default, Clone)]
-struct State {
-    host: HostState,
-    /// Folders and the files in them; they outlive pools.
-    folders: BTreeMap<PathBuf, BTreeMap<String, File>>,
-    addresses: BTreeMap<String, Vec<(Mac, Ipv4Addr)>>,
-    /// Writing verbs so far.
-    writes: usize,
-    fail: Option<(usize, When)>,
-    /// After a failure everything fails, as it does for a process that was killed.
-    dead: bool,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct File {
-    format: String,
-    capacity: u64,
-    allocation: u64,
-    backing: Option<PathBuf>,
-    bytes: Vec<u8>,
-}
-
-impl FakeHost {
-    /// An x86 host with KVM, on which these things are already.
-    pub fn new(mut there: HostState) -> Self {
-        there.capability = Capability {
-            arch: "x86_64".to_owned(),
-            virt: vec!["kvm".to_owned(), "qemu".to_owned()],
-            cpu_models: vec!["Nehalem".to_owned()],
-            cpus: 16,
-            memory_mib: 64 << 10,
-            memory_free_mib: Some(60 << 10),
-            routes: there.capability.routes,
-        };
-        let mut state = State::default();
-        for pool in &mut there.pools {
-            let Some(path) = pool.path.clone() else {
-                continue;
-            };
-            let folder = state.folders.entry(path).or_default();
-            for volume in pool.volumes.drain(..) {
-                folder.insert(
-                    volume.name,
-                    File {
-                        format: volume.format,
-                        capacity: volume.capacity,
-                        allocation: volume.allocation,
-                        backing: volume.backing,
-                        bytes: Vec::new(),
-                    },
-                );
-            }
-        }
-        state.host = there;
-        Self {
-            state: Mutex::new(state),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes the n-th writing verb from now (from 0) fail, and all verbs after it.
-    pub fn fail_at(&self, n: usize, when: When) {
-        let mut state = self.lock();
-        state.fail = Some((state.writes + n, when));
-    }
-
-    /// Lets everything work again, as for a new process.
-    pub fn revive(&self) {
-        let mut state = self.lock();
-        state.fail = None;
-        state.dead = false;
-    }
-
-    /// How many writing verbs there were.
-    pub fn writes(&self) -> usize {
-        self.lock().writes
-    }
-
-    /// All that is there, inactive pools' folders included: two equal texts mean two equal hosts.
-    pub fn inventory(&self) -> String {
-        let state = self.lock();
-        format!("{:#?}\n{:#?}", state.host, state.folders)
-    }
-
-    /// The bytes of a volume.
-    pub fn bytes(&self, pool: &str, volume: &str) -> Option<Vec<u8>> {
-        let state = self.lock();
-        let path = state.host.pool(pool)?.path.clone()?;
-        Some(state.folders.get(&path)?.get(volume)?.bytes.clone())
-    }
-
-    /// Puts a file into a folder, behind libvirt's back.
-    pub fn put_file(&self, folder: impl Into<PathBuf>, name: &str, bytes: &[u8]) {
-        let file = File {
-            format: "raw".to_owned(),
-            capacity: bytes.len() as u64,
-            allocation: bytes.len() as u64,
-            backing: None,
-            bytes: bytes.to_vec(),
-        };
-        let mut state = self.lock();
-        let folder = state.folders.entry(folder.into()).or_default();
-        folder.insert(name.to_owned(), file);
-    }
-
-    /// Lets the host offer only these domain types, and no processor models, from now on.
-    pub fn offer(&self, virt: &[&str]) {
-        let capability = &mut self.lock().host.capability;
-        capability.virt = virt.iter().map(|&kind| kind.to_owned()).collect();
-        capability.cpu_models.clear();
-    }
-
-    /// Leases an address to a machine.
-    pub fn lease(&self, domain: &str, mac: Mac, ip: Ipv4Addr) {
-        let mut state = self.lock();
-        state
-            .addresses
-            .entry(domain.to_owned())
-            .or_default()
-            .push((mac, ip));
-    }
-
-    /// Stops a domain, a network or a pool behind our back.
-    pub fn stop(&self, name: &str) {
-        let mut state = self.lock();
-        let host = &mut state.host;
-        for domain in host.domains.iter_mut().filter(|d| d.name == name) {
-            domain.power = PowerState::Off;
-        }
-        for network in host.networks.iter_mut().filter(|n| n.name == name) {
-            network.active = false;
-        }
-        for pool in host.pools.iter_mut().filter(|p| p.name == name) {
-            pool.active = false;
-        }
-    }
-
-    /// Reads, unless the process is dead.
-    fn read<T>(&self, action: &str, read: impl FnOnce(&State) -> T) -> Result<T, Failure> {
-        let state = self.lock();
-        if state.dead {
-            return Err(killed(action));
-        }
-        Ok(read(&state))
-    }
-
-    /// Writes, or fails as told. `part` is what has happened when it fails halfway.
-    fn write<T>(
-        &self,
-        action: String,
-        part: impl FnOnce(&mut State),
-        whole: impl FnOnce(&mut State) -> Result<T, String>,
-    ) -> Result<T, Failure> {
-        let mut state = self.lock();
-        if state.dead {
-            return Err(killed(&action));
-        }
-        let due = state.fail.filter(|(n, _)| *n == state.writes);
-        state.writes += 1;
-        match due.map(|(_, when)| when) {
-            Some(When::Before) => {
-                state.dead = true;
-                return Err(killed(&action));
-            }
-            Some(When::Halfway) => {
-                part(&mut state);
-                state.dead = true;
-                return Err(killed(&action));
-            }
-            Some(When::After) => {
-                state.dead = true;
-                whole(&mut state).map_err(|why| Failure::new(action.clone(), why))?;
-                return Err(killed(&action));
-            }
-            None => {}
-        }
-        whole(&mut state).map_err(|why| Failure::new(action, why))
-    }
-}
-
-fn killed(action: &str) -> Failure {
-    Failure::new(action, "killed")
-}
-
-impl State {
-    fn folder(&mut self, pool: &str) -> Result<&mut BTreeMap<String, File>, String> {
-        let found = self.host.pool(pool).ok_or(format!("no pool {pool}"))?;
-        if !found.active {
-            return Err(format!("pool {pool} is not active"));
-        }
-        let path = found.path.clone().unwrap_or_default();
-        self.folders
-            .get_mut(&path)
-            .ok_or(format!("no folder {}", path.display()))
-    }
-
-    fn pool_mut(&mut self, name: &str) -> Option<&mut PoolState> {
-        self.host.pools.iter_mut().find(|pool| pool.name == name)
-    }
-
-    fn domain_mut(&mut self, name: &str) -> Result<&mut DomainState, String> {
-        let mut domains = self.host.domains.iter_mut();
-        domains
-            .find(|domain| domain.name == name)
-            .ok_or(format!("no domain {name}"))
-    }
-}
+use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
+use crate::resource::{Disk, Domain, Format, Network, Pool, Reservation, Volume};
 
 impl Hypervisor for FakeHost {
     fn capability(&self) -> Result<Capability, Failure> {
@@ -322,10 +91,30 @@ impl Hypervisor for FakeHost {
                 let mut networks = state.host.networks.iter_mut();
                 let found = networks.find(|there| there.name == network);
                 let found = found.ok_or(format!("no network {network}"))?;
-                found
-                    .reservations
-                    .retain(|there| there.mac != reservation.mac);
+                let kept = &mut found.reservations;
+                kept.retain(|there| there.mac != reservation.mac);
+                // As libvirt has it: no two hosts of one address or name.
+                if kept
+                    .iter()
+                    .any(|there| there.ip == reservation.ip || there.name == reservation.name)
+                {
+                    return Err("there is an existing dhcp host entry".to_owned());
+                }
                 found.reservations.push(reservation.clone());
+                Ok(())
+            },
+        )
+    }
+
+    fn unreserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure> {
+        self.write(
+            format!("keep {} no longer", reservation.ip),
+            |_| {},
+            |state| {
+                let mut networks = state.host.networks.iter_mut();
+                if let Some(found) = networks.find(|there| there.name == network) {
+                    found.reservations.retain(|there| there != reservation);
+                }
                 Ok(())
             },
         )
@@ -515,24 +304,35 @@ impl Hypervisor for FakeHost {
         )
     }
 
+    fn grow_volume(
+        &self,
+        pool: &str,
+        volume: &str,
+        capacity: u64,
+        _domain: &Label,
+    ) -> Result<(), Failure> {
+        self.write(
+            format!("grow volume {volume}"),
+            |_| {},
+            |state| {
+                let folder = state.folder(pool)?;
+                let file = folder.get_mut(volume);
+                let file = file.ok_or(format!("no volume {volume}"))?;
+                if file.format != "qcow2" {
+                    return Err(format!("{volume} is no qcow2"));
+                }
+                file.capacity = file.capacity.max(capacity);
+                Ok(())
+            },
+        )
+    }
+
     fn define_domain(&self, domain: &Domain) -> Result<(), Failure> {
         self.write(
             format!("define domain {}", domain.name),
             |_| {},
             |state| {
-                state
-                    .host
-                    .domains
-                    .retain(|there| there.name != domain.name.as_str());
-                state.host.domains.push(DomainState {
-                    name: domain.name.to_string(),
-                    power: PowerState::Off,
-                    mark: Some(domain.mark()),
-                    note: None,
-                    vcpus: domain.vcpus,
-                    memory_mib: domain.memory_mib,
-                    disks: domain.disks.iter().map(|disk| disk.path.clone()).collect(),
-                });
+                state.define(domain);
                 Ok(())
             },
         )
@@ -542,36 +342,71 @@ impl Hypervisor for FakeHost {
         self.write(
             format!("start domain {name}"),
             |_| {},
+            |state| state.start(name.as_str()),
+        )
+    }
+
+    fn attach_disk(&self, name: &Label, disk: &Disk) -> Result<(), Failure> {
+        self.write(
+            format!("attach a disk to {name}"),
+            |state| drop(state.attach_live(name.as_str(), disk)),
             |state| {
-                let disks = state.domain_mut(name.as_str())?.disks.clone();
-                for disk in &disks {
-                    let file = disk.file_name().unwrap_or_default().to_string_lossy();
-                    let folder = disk.parent().and_then(|parent| state.folders.get(parent));
-                    let Some(file) = folder.and_then(|folder| folder.get(file.as_ref())) else {
-                        return Err(format!("no disk {}", disk.display()));
-                    };
-                    if file.capacity == 0 {
-                        return Err(format!("disk {} is empty", disk.display()));
-                    }
+                state.attach_live(name.as_str(), disk)?;
+                let disks = &mut state.domain_mut(name.as_str())?.disks;
+                if !disks.contains(&disk.path) {
+                    disks.push(disk.path.clone());
                 }
-                state.domain_mut(name.as_str())?.power = PowerState::Running;
+                Ok(())
+            },
+        )
+    }
+
+    fn detach_disk(&self, name: &Label, path: &Path) -> Result<(), Failure> {
+        self.write(
+            format!("detach a disk from {name}"),
+            |state| drop(state.detach_live(name.as_str(), path)),
+            |state| {
+                state.detach_live(name.as_str(), path)?;
+                let there = state.domain_mut(name.as_str())?;
+                there.disks.retain(|disk| disk != path);
+                Ok(())
+            },
+        )
+    }
+
+    fn set_vcpus(&self, name: &Label, vcpus: u32) -> Result<(), Failure> {
+        self.write(
+            format!("give {name} {vcpus} processors"),
+            |state| drop(state.set_vcpus_live(name.as_str(), vcpus)),
+            |state| {
+                state.set_vcpus_live(name.as_str(), vcpus)?;
+                state.domain_mut(name.as_str())?.vcpus = vcpus;
                 Ok(())
             },
         )
     }
 
     fn shut_down_domain(&self, name: &Label) -> Result<(), Failure> {
-        self.power_off_domain(name)
+        self.write(
+            format!("shut down domain {name}"),
+            |_| {},
+            |state| {
+                if state.domain_mut(name.as_str())?.power != PowerState::Running {
+                    return Err(format!("{name} does not run"));
+                }
+                if !state.stubborn.contains(name.as_str()) {
+                    state.power_off(name.as_str())?;
+                }
+                Ok(())
+            },
+        )
     }
 
     fn power_off_domain(&self, name: &Label) -> Result<(), Failure> {
         self.write(
             format!("power off domain {name}"),
             |_| {},
-            |state| {
-                state.domain_mut(name.as_str())?.power = PowerState::Off;
-                Ok(())
-            },
+            |state| state.power_off(name.as_str()),
         )
     }
 
@@ -589,11 +424,7 @@ impl Hypervisor for FakeHost {
     fn remove_domain(&self, name: &Label) -> Result<(), Failure> {
         self.write(
             format!("remove domain {name}"),
-            |state| {
-                if let Ok(there) = state.domain_mut(name.as_str()) {
-                    there.power = PowerState::Off;
-                }
-            },
+            |state| drop(state.power_off(name.as_str())),
             |state| {
                 state
                     .host
