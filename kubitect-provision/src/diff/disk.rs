@@ -10,6 +10,9 @@ use crate::observe::{DomainState, PowerState, VolumeState};
 use crate::removal::own_pools;
 use crate::resource::{Disk, Volume};
 
+/// What a person is told of a data disk whose file is lost.
+const GONE: &str = "the disk is gone with all that was on it";
+
 impl<'a> HostDiff<'a> {
     pub(super) fn disks(&mut self, machine: &Machine, wanted: &DesiredHost) -> Result<(), Error> {
         let node = &machine.domain.name;
@@ -177,7 +180,13 @@ impl<'a> HostDiff<'a> {
         let instead = "add a disk of another name and the smaller size, copy what is on it, then remove this one";
         let size = gib(volume.capacity);
         let Some(domain) = domain else {
+            let old = self.there.domain(machine.domain.name.as_str());
             match self.volume(volume) {
+                None if old.is_some_and(|old| old.disks.contains(&disk.path)) => {
+                    let details = format!("{size}, empty: {GONE}");
+                    self.make_volume(Action::Create, volume, None, details)
+                        .disruption = Disruption::DataLoss;
+                }
                 None => drop(self.make_volume(Action::Create, volume, None, size)),
                 Some(there) if half_made(there, false) => self.remake(volume, None),
                 Some(there) => self.size(machine, volume, there, instead)?,
@@ -198,7 +207,7 @@ impl<'a> HostDiff<'a> {
                     // What runs has the lost file open: the new one must be handed to it.
                     self.detach(machine, disk.path.clone(), "its file is gone");
                 }
-                let details = format!("{size}, empty: the disk is gone with all that was on it");
+                let details = format!("{size}, empty: {GONE}");
                 self.make_volume(Action::Replace, volume, None, details)
                     .disruption = Disruption::DataLoss;
                 if live.is_some() {
