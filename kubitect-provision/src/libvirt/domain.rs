@@ -94,16 +94,6 @@ fn devices(domain: &Domain) -> Element {
     let rng = Element::new("rng")
         .attr("model", "virtio")
         .child(Element::text("backend", "/dev/urandom").attr("model", "random"));
-    // Other machines than q35 bring other buses, which libvirt provides.
-    let ports = match domain.arch.as_str() {
-        "x86_64" => domain.disks.len() + OTHER_PORTS + SPARE_PORTS,
-        _ => 0,
-    };
-    let port = || {
-        Element::new("controller")
-            .attr("type", "pci")
-            .attr("model", "pcie-root-port")
-    };
     Element::new("devices")
         .children(
             domain
@@ -112,7 +102,7 @@ fn devices(domain: &Domain) -> Element {
                 .enumerate()
                 .map(|(index, each)| disk(&target(index), each)),
         )
-        .children(std::iter::repeat_with(port).take(ports))
+        .children(ports(domain))
         .child(interface(domain))
         .child(
             Element::new("serial").attr("type", "pty").child(
@@ -131,6 +121,18 @@ fn devices(domain: &Domain) -> Element {
         .child(agent)
         .child(rng)
         .child(Element::new("memballoon").attr("model", "virtio"))
+}
+
+/// The ports that devices are plugged into, with some to spare. Other machines than q35 have what libvirt provides.
+fn ports(domain: &Domain) -> Vec<Element> {
+    if domain.arch != "x86_64" {
+        return Vec::new();
+    }
+    let bus = || Element::new("controller").attr("type", "pci");
+    let root = bus().attr("index", 0).attr("model", "pcie-root");
+    let count = domain.disks.len() + OTHER_PORTS + SPARE_PORTS;
+    let ports = (0..count).map(|_| bus().attr("model", "pcie-root-port"));
+    std::iter::once(root).chain(ports).collect()
 }
 
 /// The XML that attaches a disk to a domain with these targets.
