@@ -159,6 +159,8 @@ pub enum Step {
     CreateDomain(Domain),
     /// Starts a machine.
     StartDomain(Label),
+    /// Has a machine shut down by its own guest.
+    ShutDownDomain(Label),
     /// Gives a machine a disk, at once if it runs.
     AttachDisk {
         /// The machine.

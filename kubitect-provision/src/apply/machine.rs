@@ -31,7 +31,7 @@ impl HostApply<'_> {
 
     /// Has a machine shut down by its own guest, and waits until it has. Its power is never cut: what the guest has not
     /// written yet would be lost.
-    fn switch_off(&self, name: &Label) -> Result<(), Error> {
+    pub(super) fn switch_off(&self, name: &Label) -> Result<(), Error> {
         let verbs = self.hypervisor;
         let started = Instant::now();
         let mut asked: Option<Instant> = None;

@@ -241,6 +241,10 @@ impl HostApply<'_> {
                 .define_domain(domain)
                 .and_then(|()| verbs.start_domain(&domain.name)),
             Step::StartDomain(name) => verbs.start_domain(name),
+            Step::ShutDownDomain(name) => {
+                self.switch_off(name)?;
+                return Ok(Outcome::Done);
+            }
             Step::AttachDisk { node, disk } => verbs.attach_disk(node, disk),
             Step::DetachDisk { node, path } => verbs.detach_disk(node, path),
             Step::SetVcpus { node, vcpus } => verbs.set_vcpus(node, *vcpus),

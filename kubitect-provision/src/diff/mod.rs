@@ -13,9 +13,9 @@ use kubitect_config::value::Label;
 use crate::change::{Action, Change, Disruption, Kind, Part, Step};
 use crate::desired::{Desired, DesiredHost, Machine};
 use crate::error::Error;
-use crate::observe::{DomainState, HostState, Observed};
+use crate::observe::{DomainState, HostState, Observed, PowerState};
 use crate::plan::Plan;
-use crate::resource::Mark;
+use crate::resource::{Mark, Network};
 
 /// What leads from what is observed to what is desired; an error if something foreign stands in the way.
 pub fn diff(cluster: &Label, desired: &Desired, observed: &Observed) -> Result<Plan, Error> {
@@ -23,22 +23,18 @@ pub fn diff(cluster: &Label, desired: &Desired, observed: &Observed) -> Result<P
     let machines = || desired.hosts.values().flat_map(|host| &host.machines);
     let wanted: BTreeSet<&str> = machines().map(|m| m.domain.name.as_str()).collect();
     let mut changes = Vec::new();
-    let on = |host, there| HostDiff {
-        cluster,
-        host,
-        there,
-        wanted: wanted.clone(),
-        changes: Vec::new(),
-    };
     for (name, host) in &desired.hosts {
-        let mut diff = on(name, observed.hosts.get(name).unwrap_or(&nothing));
+        let mut there = observed.hosts.get(name).unwrap_or(&nothing).clone();
+        let cut_off = cut_off(cluster, host, &mut there);
+        let mut diff = HostDiff::new(cluster, name, &there, &wanted);
+        diff.switch_off(cut_off);
         let others = observed.hosts.iter().filter(|(other, _)| *other != name);
         diff.run(host, &others.collect::<Vec<_>>())?;
         changes.append(&mut diff.changes);
     }
     for (name, there) in &observed.hosts {
         if !desired.hosts.contains_key(name) {
-            let mut diff = on(name, there);
+            let mut diff = HostDiff::new(cluster, name, there, &wanted);
             diff.abandoned()?;
             changes.append(&mut diff.changes);
         }
@@ -56,11 +52,57 @@ struct HostDiff<'a> {
     host: &'a Label,
     there: &'a HostState,
     /// The names of all machines that are wanted, on whichever host.
-    wanted: BTreeSet<&'a str>,
+    wanted: &'a BTreeSet<&'a str>,
     changes: Vec<Change>,
 }
 
+/// The machines that run and are plugged into a network which is down. libvirt does not plug them in again when it starts
+/// the network: that takes a new start of theirs, so that all else sees them as if they were off already.
+fn cut_off(cluster: &Label, wanted: &DesiredHost, there: &mut HostState) -> Vec<Label> {
+    let down = |network: &Network| there.network(&network.name).is_none_or(|n| !n.active);
+    if !wanted.network.as_ref().is_some_and(down) {
+        return Vec::new();
+    }
+    let mut names = Vec::new();
+    for machine in &wanted.machines {
+        let name = &machine.domain.name;
+        let mut domains = there.domains.iter_mut();
+        let found = domains.find(|d| d.name == name.as_str() && d.is_of(cluster));
+        if let Some(domain) = found.filter(|domain| domain.live.is_some()) {
+            domain.live = None;
+            domain.power = PowerState::Off;
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
 impl<'a> HostDiff<'a> {
+    fn new(
+        cluster: &'a Label,
+        host: &'a Label,
+        there: &'a HostState,
+        wanted: &'a BTreeSet<&'a str>,
+    ) -> Self {
+        Self {
+            cluster,
+            host,
+            there,
+            wanted,
+            changes: Vec::new(),
+        }
+    }
+
+    fn switch_off(&mut self, names: Vec<Label>) {
+        for name in names {
+            let text = name.to_string();
+            let details = "its network is down, and only a new start plugs it in again";
+            let step = Step::ShutDownDomain(name);
+            self.push(Action::Update, Kind::Domain, &text, details, step)
+                .disruption = Disruption::Reboot;
+        }
+    }
+
     fn run(&mut self, wanted: &DesiredHost, others: &[(&Label, &HostState)]) -> Result<(), Error> {
         if let Some(network) = &wanted.network {
             self.network(network, &wanted.machines)?;

@@ -352,11 +352,14 @@ fn a_stranger_in_the_place_of_a_disk_is_left_to_the_person() {
     settled(&world);
 }
 
+/// What is written instead of what, and what the refusal tells.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
 #[test]
 fn what_a_living_cluster_can_not_become_is_refused_with_what_can_be_done() {
     let world = made();
     let fast = ("              pool: fast\n", "");
-    let cases: [(&[(&str, &str)], &[&str]); 8] = [
+    let cases: [Case; 8] = [
         (
             &[("size: 5", "size: 4")],
             &[
