@@ -140,6 +140,19 @@ fn a_machine_that_runs_changes() {
     assert_eq!(there.note.as_deref(), Some("ready & <well>"));
     booted(&hosts, &cluster, 1);
 
+    // A network that was stopped is started, and the machine is plugged into it again.
+    let network = cluster.network_name();
+    let stopped = Command::new("virsh")
+        .args(["net-destroy", &network])
+        .output();
+    assert!(stopped.expect("virsh is installed").status.success());
+    change(&lab, &cluster, &hosts, 0);
+    let networks = lab.real.networks().unwrap();
+    let bridge = networks.iter().find(|there| there.name == network);
+    let bridge = bridge.and_then(|there| there.bridge.clone()).unwrap();
+    let plugged = Path::new("/sys/class/net").join(bridge).join("brif");
+    assert_eq!(std::fs::read_dir(plugged).unwrap().count(), 1);
+
     // The main disk is lost: a new machine, with the old data disk.
     let main = there
         .disks
