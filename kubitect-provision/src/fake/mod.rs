@@ -2,6 +2,7 @@
 
 mod domain;
 mod verbs;
+mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;

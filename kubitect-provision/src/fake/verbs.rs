@@ -6,10 +6,10 @@ use std::path::Path;
 
 use kubitect_config::value::{Label, Mac};
 
-use super::{FakeHost, File, State};
+use super::{FakeHost, State};
 use crate::hypervisor::{Failure, Hypervisor};
 use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
-use crate::resource::{Disk, Domain, Format, Network, Pool, Reservation, Volume};
+use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
 impl Hypervisor for FakeHost {
     fn capability(&self) -> Result<Capability, Failure> {
@@ -195,52 +195,11 @@ impl Hypervisor for FakeHost {
     }
 
     fn create_volume(&self, volume: &Volume) -> Result<(), Failure> {
-        let half = |state: &mut State| {
-            if let Ok(folder) = state.folder(&volume.pool) {
-                // A raw file has no header that could be missing.
-                let capacity = match volume.format {
-                    Format::Raw => volume.capacity,
-                    Format::Qcow2 => 0,
-                };
-                folder.entry(volume.name.clone()).or_insert_with(|| File {
-                    format: "raw".to_owned(),
-                    capacity,
-                    allocation: 0,
-                    backing: None,
-                    bytes: Vec::new(),
-                });
-            }
-        };
-        self.write(format!("make volume {}", volume.name), half, |state| {
-            if let Some(backing) = &volume.backing {
-                let parent = backing.path.parent().unwrap_or(&backing.path);
-                let name = backing
-                    .path
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy();
-                let folder = state.folders.get(parent);
-                if !folder.is_some_and(|folder| folder.contains_key(name.as_ref())) {
-                    return Err(format!("no image {}", backing.path.display()));
-                }
-            }
-            let folder = state.folder(&volume.pool)?;
-            if folder.contains_key(&volume.name) {
-                return Err(format!("volume {} is there already", volume.name));
-            }
-            let file = File {
-                format: volume.format.as_str().to_owned(),
-                capacity: volume.capacity,
-                allocation: match volume.format {
-                    Format::Raw => 0,
-                    Format::Qcow2 => 200 << 10,
-                },
-                backing: volume.backing.as_ref().map(|backing| backing.path.clone()),
-                bytes: Vec::new(),
-            };
-            folder.insert(volume.name.clone(), file);
-            Ok(())
-        })
+        self.write(
+            format!("make volume {}", volume.name),
+            |state| state.begin_volume(volume),
+            |state| state.make_volume(volume),
+        )
     }
 
     fn upload(

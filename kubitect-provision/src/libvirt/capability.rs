@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::verbs::failed;
+use super::lookup::failed;
 use super::{Libvirt, xml};
 use crate::hypervisor::Failure;
 use crate::observe::{Capability, range};

@@ -3,10 +3,12 @@
 mod capability;
 mod connect;
 pub mod domain;
+mod lookup;
 mod machine;
 mod metadata;
 pub mod network;
 pub mod pool;
+mod reservation;
 mod stream;
 mod verbs;
 pub mod volume;

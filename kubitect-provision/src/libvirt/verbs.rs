@@ -5,107 +5,18 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use kubitect_config::value::{Label, Mac};
-use virt::domain::{Domain as VirtDomain, DomainState as VirtState};
+use virt::domain::DomainState as VirtState;
 use virt::error::{Error as VirtError, ErrorNumber};
-use virt::network::Network as VirtNetwork;
-use virt::storage_pool::StoragePool;
 use virt::storage_vol::StorageVol;
 use virt::stream::Stream;
 use virt::sys;
 
+use super::lookup::{domain_state, failed, found, network_state, pool_state, present};
 use super::stream::{receive_all, send_all};
 use super::{Libvirt, domain, metadata, network, pool, volume};
 use crate::hypervisor::{Failure, Hypervisor};
-use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState};
+use crate::observe::{Capability, DomainState, NetworkState, PoolState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
-
-/// Turns libvirt's or the XML reader's error into a failure of this action.
-pub(super) fn failed<E: std::fmt::Display>(action: impl Into<String>) -> impl FnOnce(E) -> Failure {
-    let action = action.into();
-    move |error| Failure::new(action, error.to_string())
-}
-
-/// What was looked up, or nothing if libvirt says that it is not there.
-fn found<T>(result: Result<T, VirtError>) -> Result<Option<T>, VirtError> {
-    match result {
-        Ok(thing) => Ok(Some(thing)),
-        Err(error) if is_absence(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_absence(error: &VirtError) -> bool {
-    [
-        ErrorNumber::NoDomain,
-        ErrorNumber::NoNetwork,
-        ErrorNumber::NoStoragePool,
-        ErrorNumber::NoStorageVolume,
-    ]
-    .into_iter()
-    .any(|absence| error.code().is(absence))
-}
-
-/// A list's elements without those that went away while it was read.
-fn present<T>(items: impl Iterator<Item = Result<T, VirtError>>) -> Result<Vec<T>, VirtError> {
-    items.filter_map(|item| found(item).transpose()).collect()
-}
-
-impl Libvirt {
-    fn find_network(&self, name: &str) -> Result<Option<VirtNetwork>, VirtError> {
-        found(self.connect.lookup_network_by_name(name))
-    }
-
-    pub(super) fn find_pool(&self, name: &str) -> Result<Option<StoragePool>, VirtError> {
-        found(self.connect.lookup_storage_pool_by_name(name))
-    }
-
-    fn find_volume(&self, pool: &str, name: &str) -> Result<Option<StorageVol>, VirtError> {
-        match self.find_pool(pool)? {
-            // The volumes of an inactive pool can't be seen.
-            Some(pool) if pool.is_active()? => found(pool.lookup_storage_vol_by_name(name)),
-            _ => Ok(None),
-        }
-    }
-
-    pub(super) fn volume(&self, pool: &str, name: &str) -> Result<StorageVol, VirtError> {
-        self.connect
-            .lookup_storage_pool_by_name(pool)?
-            .lookup_storage_vol_by_name(name)
-    }
-
-    pub(super) fn find_domain(&self, name: &Label) -> Result<Option<VirtDomain>, VirtError> {
-        found(self.connect.lookup_domain_by_name(name.as_str()))
-    }
-}
-
-fn network_state(network: &VirtNetwork) -> Result<(String, bool), VirtError> {
-    Ok((network.xml_desc(0)?, network.is_active()?))
-}
-
-fn pool_state(pool: &StoragePool) -> Result<(String, bool, Vec<String>), VirtError> {
-    let active = pool.is_active()?;
-    let volumes = if active {
-        let volumes = pool.list_all_volumes(0)?;
-        present(volumes.iter().map(|volume| volume.xml_desc(0)))?
-    } else {
-        Vec::new()
-    };
-    Ok((pool.xml_desc(0)?, active, volumes))
-}
-
-fn domain_state(domain: &VirtDomain) -> Result<(String, Option<String>, PowerState), VirtError> {
-    let power = match domain.info()?.state.known() {
-        Some(VirtState::Running | VirtState::Blocked | VirtState::NoState) => PowerState::Running,
-        Some(VirtState::Paused | VirtState::PMSuspended) => PowerState::Paused,
-        Some(VirtState::Crashed) => PowerState::Crashed,
-        Some(VirtState::Shutdown | VirtState::Shutoff) | None => PowerState::Off,
-    };
-    let live = domain
-        .is_active()?
-        .then(|| domain.xml_desc(0))
-        .transpose()?;
-    Ok((domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?, live, power))
-}
 
 impl Hypervisor for Libvirt {
     fn capability(&self) -> Result<Capability, Failure> {
@@ -174,62 +85,18 @@ impl Hypervisor for Libvirt {
     }
 
     fn reserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure> {
-        let action = format!("keep {} for {}", reservation.ip, reservation.name);
-        let found = self
-            .connect
-            .lookup_network_by_name(network)
-            .and_then(|found| Ok((network_state(&found)?, found)));
-        let ((text, active), found) = found.map_err(failed(action.clone()))?;
-        let known = network::from_xml(&text, active).map_err(failed(action.clone()))?;
-        if known.reservations.contains(reservation) {
-            return Ok(());
-        }
-        let command = if known.reservations.iter().any(|r| r.mac == reservation.mac) {
-            sys::VIR_NETWORK_UPDATE_COMMAND_MODIFY
-        } else {
-            sys::VIR_NETWORK_UPDATE_COMMAND_ADD_LAST
-        };
-        let mut affect = sys::VIR_NETWORK_UPDATE_AFFECT_CONFIG;
-        if active {
-            affect |= sys::VIR_NETWORK_UPDATE_AFFECT_LIVE;
-        }
-        found
-            .update(
-                command,
-                sys::VIR_NETWORK_SECTION_IP_DHCP_HOST,
-                -1,
-                &network::host_xml(reservation),
-                affect,
-            )
-            .map_err(failed(action))
+        self.keep(network, reservation).map_err(failed(format!(
+            "keep {} for {}",
+            reservation.ip, reservation.name
+        )))
     }
 
     fn unreserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure> {
-        let remove = || -> Result<(), Failure> {
-            let action = || format!("keep {} no longer for {}", reservation.ip, reservation.name);
-            let Some(found) = self.find_network(network).map_err(failed(action()))? else {
-                return Ok(());
-            };
-            let (text, active) = network_state(&found).map_err(failed(action()))?;
-            let known = network::from_xml(&text, active).map_err(failed(action()))?;
-            if !known.reservations.contains(reservation) {
-                return Ok(());
-            }
-            let mut affect = sys::VIR_NETWORK_UPDATE_AFFECT_CONFIG;
-            if active {
-                affect |= sys::VIR_NETWORK_UPDATE_AFFECT_LIVE;
-            }
-            found
-                .update(
-                    sys::VIR_NETWORK_UPDATE_COMMAND_DELETE,
-                    sys::VIR_NETWORK_SECTION_IP_DHCP_HOST,
-                    -1,
-                    &network::host_xml(reservation),
-                    affect,
-                )
-                .map_err(failed(action()))
-        };
-        remove()
+        self.keep_no_longer(network, reservation)
+            .map_err(failed(format!(
+                "keep {} no longer for {}",
+                reservation.ip, reservation.name
+            )))
     }
 
     fn remove_network(&self, name: &str) -> Result<(), Failure> {
