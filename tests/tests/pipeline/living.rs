@@ -1,19 +1,16 @@
 //! Living clusters: what a change of the file, or of what is there, leads to.
 
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
-
-use kubitect_provision::change::{Part, Step};
+use kubitect_provision::change::Part;
 use kubitect_provision::gather::leaving;
 use kubitect_provision::observe::{DomainState, HostState, PowerState};
-use kubitect_provision::{Error, Inputs, Plan, apply, machine};
+use kubitect_provision::{Error, Plan, machine};
 
 use crate::world::{DEMO, World};
 
-const WORKER_1: &str = "        - id: 1
+pub const WORKER_1: &str = "        - id: 1
           ip: 192.168.113.20
 ";
-const DISKS: &str = "          dataDisks:
+pub const DISKS: &str = "          dataDisks:
             - name: rook
               pool: fast
               size: 5
@@ -22,7 +19,7 @@ const DISKS: &str = "          dataDisks:
 ";
 
 /// DEMO with this instead of that.
-fn demo(pairs: &[(&str, &str)]) -> String {
+pub fn demo(pairs: &[(&str, &str)]) -> String {
     pairs.iter().fold(DEMO.to_owned(), |text, (this, that)| {
         assert!(text.contains(this), "{this}");
         text.replace(this, that)
@@ -30,13 +27,13 @@ fn demo(pairs: &[(&str, &str)]) -> String {
 }
 
 /// The demo as it was made.
-fn made() -> World {
+pub fn made() -> World {
     let world = World::new(DEMO, &HostState::default());
     world.apply().unwrap();
     world
 }
 
-fn domain(world: &World, name: &str) -> DomainState {
+pub fn domain(world: &World, name: &str) -> DomainState {
     let domains = world.hosts().iter().next().unwrap().1.domains().unwrap();
     domains
         .into_iter()
@@ -44,19 +41,19 @@ fn domain(world: &World, name: &str) -> DomainState {
         .unwrap_or_else(|| panic!("no domain {name}"))
 }
 
-fn capacity(world: &World, name: &str) -> Option<u64> {
+pub fn capacity(world: &World, name: &str) -> Option<u64> {
     let pools = world.hosts().iter().next().unwrap().1.pools().unwrap();
     let mut volumes = pools.into_iter().flat_map(|pool| pool.volumes);
     volumes.find(|v| v.name == name).map(|v| v.capacity)
 }
 
-fn settled(world: &World) {
+pub fn settled(world: &World) {
     let plan = world.plan().unwrap();
     assert!(plan.is_empty(), "{plan}");
 }
 
 /// The plan's refusals; nothing of it is done.
-fn refused(world: &World, yaml: &str) -> String {
+pub fn refused(world: &World, yaml: &str) -> String {
     let before = world.inventory();
     let changed = world.with(yaml);
     let plan = changed.plan().unwrap();
@@ -246,112 +243,6 @@ fn a_disk_of_a_leaving_node_that_somebody_else_uses_stays() {
     assert_eq!(gone, ["demo-worker-2", "demo-worker-2-seed"], "{plan}");
 }
 
-#[test]
-fn a_lost_disk_is_made_anew() {
-    let world = made();
-    machine::note(&world.hosts(), &world.cluster.nodes[1], "set up").unwrap();
-    world
-        .fake()
-        .lose_file("/pools/demo-main-resource-pool", "demo-master-1-main-disk");
-    world
-        .fake()
-        .lose_file("/pools/demo-main-resource-pool", "demo-worker-1-main-disk");
-    world.fake().lose_file(
-        "/fast/demo-fast-data-resource-pool",
-        "demo-worker-1-rook-data-disk",
-    );
-    let plan = world.plan().unwrap();
-    insta::assert_snapshot!("lost_main_disks", plan);
-    world.apply().unwrap();
-    settled(&world);
-    assert_eq!(
-        domain(&world, "demo-master-1").note,
-        None,
-        "nothing is set up on it"
-    );
-    assert_eq!(
-        capacity(&world, "demo-worker-1-logs-data-disk"),
-        Some(1 << 30)
-    );
-
-    world.fake().lose_file(
-        "/fast/demo-fast-data-resource-pool",
-        "demo-worker-1-rook-data-disk",
-    );
-    let plan = world.plan().unwrap();
-    insta::assert_snapshot!("lost_data_disk", plan);
-    world.apply().unwrap();
-    settled(&world);
-    assert_eq!(domain(&world, "demo-worker-1").live.unwrap().disks.len(), 4);
-}
-
-#[test]
-fn a_pool_that_hides_its_disks_loses_none() {
-    let world = made();
-    let before = world.inventory();
-    world.fake().stop("demo-main-resource-pool");
-    let plan = world.plan().unwrap();
-    assert_eq!(plan.changes.len(), 1, "{plan}");
-    world.apply().unwrap();
-    assert_eq!(world.inventory(), before);
-}
-
-#[test]
-fn what_was_changed_behind_our_back_is_put_right() {
-    let world = made();
-    let before = world.inventory();
-    let network = kubitect_provision::resource::Link::Network("other".into());
-    world.fake().meddle("demo-master-1", |m| m.vcpus = 4);
-    world.fake().meddle("demo-master-2", |m| m.memory_mib = 512);
-    world.fake().meddle("demo-master-3", |m| {
-        m.nic.as_mut().unwrap().link = Some(network)
-    });
-    world
-        .fake()
-        .meddle("demo-worker-2", |m| m.power = PowerState::Paused);
-    world
-        .fake()
-        .meddle("demo-lb-1", |m| m.live.as_mut().unwrap().vcpus = 1);
-    world.fake().meddle("demo-worker-1", |m| {
-        m.disks
-            .retain(|d| !d.ends_with("demo-worker-1-rook-data-disk"))
-    });
-    let plan = world.plan().unwrap();
-    insta::assert_snapshot!(plan);
-    world.apply().unwrap();
-    settled(&world);
-    // The order of a machine's disks tells that one of them was attached again.
-    assert_eq!(world.inventory().len(), before.len());
-}
-
-#[test]
-fn a_stranger_in_the_place_of_a_disk_is_left_to_the_person() {
-    let world = made();
-    let (disk, snapshot) = (
-        "demo-worker-1-main-disk",
-        "demo-worker-1-main-disk.before-upgrade",
-    );
-    world.fake().meddle("demo-worker-1", |m| {
-        let folder = m.disks[0].parent().unwrap().to_owned();
-        m.disks[0] = folder.join(snapshot);
-    });
-    let told = refused(&world, DEMO);
-    assert!(
-        told.contains(snapshot) && told.contains(disk) && told.contains("blockcommit"),
-        "{told}"
-    );
-    // One more disk is only taken out; its file stays.
-    let world = made();
-    world
-        .fake()
-        .meddle("demo-worker-1", |m| m.disks.push("/isos/tools.iso".into()));
-    let plan = world.plan().unwrap();
-    assert_eq!(plan.changes.len(), 1, "{plan}");
-    assert!(matches!(plan.changes[0].step, Step::Redefine(_)), "{plan}");
-    world.apply().unwrap();
-    settled(&world);
-}
-
 /// What is written instead of what, and what the refusal tells.
 type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
 
@@ -427,42 +318,6 @@ fn what_a_living_cluster_can_not_become_is_refused_with_what_can_be_done() {
             assert!(told.contains(part), "{part}: {told}");
         }
     }
-}
-
-#[test]
-fn a_guest_that_does_not_shut_down_is_never_cut_off() {
-    let world = made();
-    world.fake().be_stubborn("demo-worker-1");
-    world.fake().put_file(
-        "/pools/demo-main-resource-pool",
-        "demo-worker-1-console.log",
-        b"waiting for ceph",
-    );
-    let changed = world.with(&demo(&[(
-        WORKER_1,
-        &format!("{WORKER_1}          ram: 7\n"),
-    )]));
-    let plan = changed.plan().unwrap();
-    let started = std::time::Instant::now();
-    let within = Duration::from_millis(50);
-    let never = AtomicBool::new(false);
-    let inputs = Inputs::default();
-    let error =
-        apply::apply_within(&plan, &changed.hosts(), &inputs, within, &never, &|_| {}).unwrap_err();
-    assert!(matches!(error, Error::Timeout { .. }), "{error}");
-    for part in [
-        "demo-worker-1 off",
-        "asked to shut down",
-        "console: waiting for ceph",
-    ] {
-        assert!(error.to_string().contains(part), "{error}");
-    }
-    assert!(started.elapsed() < Duration::from_secs(20));
-    assert_eq!(domain(&world, "demo-worker-1").power, PowerState::Running);
-    // Asked to stop, it stops waiting.
-    let now = AtomicBool::new(true);
-    let error = apply(&plan, &changed.hosts(), &inputs, &now, &|_| {}).unwrap_err();
-    assert!(matches!(error, Error::Cancelled), "{error}");
 }
 
 const TWO_HOSTS: &str = "

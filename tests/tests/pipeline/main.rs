@@ -9,4 +9,6 @@ mod destroy;
 mod living;
 mod plans;
 mod properties;
+mod random;
+mod repair;
 mod world;
