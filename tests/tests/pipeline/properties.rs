@@ -92,7 +92,7 @@ fn inventory(world: &World) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn apply_reaches_what_is_desired_and_destroy_what_was_there(yaml in configuration(), there in others()) {
@@ -144,7 +144,7 @@ proptest! {
         second in wanted(3..6),
         there in others(),
         blows in blows(),
-        failures in proptest::collection::vec((0_usize..40, when()), 0..4),
+        failures in proptest::collection::vec((0_usize..25, when()), 0..4),
     ) {
         let world = World::new_on(&["one", "two"], &yaml(fixed, &first), &there);
         let (before, others) = (world.inventory(), of_others(&world));

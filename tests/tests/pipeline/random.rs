@@ -40,11 +40,15 @@ pub fn fixed() -> impl Strategy<Value = Fixed> {
 /// A random cluster with disks of these sizes: those of a later one must not be smaller.
 pub fn wanted(sizes: std::ops::Range<u32>) -> impl Strategy<Value = Wanted> {
     let disk = proptest::option::of(sizes.clone());
-    let worker = (proptest::collection::vec(disk, 0..4), 1_u32..12, 2_u32..6);
+    let worker = (
+        proptest::collection::vec(disk, 0..4),
+        prop_oneof![3 => Just(2_u32), 1 => 1..12_u32],
+        prop_oneof![3 => Just(4_u32), 1 => 2..6_u32],
+    );
     let worker = worker.prop_map(|(disks, cpu, ram)| Worker { disks, cpu, ram });
     (
         prop_oneof![Just(1_usize), Just(3)],
-        proptest::collection::vec(proptest::option::of(worker), 0..5),
+        proptest::collection::vec(proptest::option::weighted(0.8, worker), 0..5),
         sizes,
         2_u32..5,
     )
