@@ -13,6 +13,9 @@ use crate::resource::{Disk, Volume};
 /// What a person is told of a data disk whose file is lost.
 const GONE: &str = "the disk is gone with all that was on it";
 
+/// Why a disk is taken from a machine.
+const NOT_WANTED: &str = "it is no longer in the configuration";
+
 impl<'a> HostDiff<'a> {
     pub(super) fn disks(&mut self, machine: &Machine, wanted: &DesiredHost) -> Result<(), Error> {
         let node = &machine.domain.name;
@@ -52,6 +55,12 @@ impl<'a> HostDiff<'a> {
                     "it is paused",
                     step,
                 );
+            }
+        }
+        for there in domain.iter().filter(|there| there.live.is_none()) {
+            // Its file may be lost, and then it would not start.
+            for path in self.extra(machine, there) {
+                self.detach(machine, path, NOT_WANTED);
             }
         }
         self.seed(machine, domain);
@@ -332,7 +341,7 @@ impl<'a> HostDiff<'a> {
 
     /// As [`Self::detach`], in the last part of the run.
     pub(super) fn detach_last(&mut self, machine: &Machine, path: PathBuf) {
-        self.detach(machine, path, "it is no longer in the configuration");
+        self.detach(machine, path, NOT_WANTED);
         if let Some(change) = self.changes.last_mut() {
             change.part = Part::Remove;
         }

@@ -19,9 +19,15 @@ impl<'a> HostDiff<'a> {
         for machine in &wanted.machines {
             if let Some(there) = self.kept(machine) {
                 for path in self.extra(machine, there) {
-                    self.detach_last(machine, path.clone());
+                    // From one that is off it is taken before that is started.
+                    if there.live.is_some() {
+                        self.detach_last(machine, path.clone());
+                    }
                     detached.insert((there.name.clone(), path));
                 }
+            } else if let Some(old) = self.there.domain(machine.domain.name.as_str()) {
+                // Made anew, it has only what is wanted.
+                detached.extend(old.all_disks().map(|path| (old.name.clone(), path.clone())));
             }
         }
         let leaving = self.leaving();

@@ -7,7 +7,7 @@ use kubitect_provision::change::Step;
 use kubitect_provision::observe::PowerState;
 use kubitect_provision::{Error, Inputs, apply, machine};
 
-use crate::living::{WORKER_1, capacity, demo, domain, made, refused, settled};
+use crate::living::{DISKS, WORKER_1, capacity, demo, domain, made, refused, settled};
 use crate::world::DEMO;
 
 #[test]
@@ -150,4 +150,30 @@ fn a_guest_that_does_not_shut_down_is_never_cut_off() {
     let now = AtomicBool::new(true);
     let error = apply(&plan, &changed.hosts(), &inputs, &now, &|_| {}).unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error}");
+}
+
+#[test]
+fn a_machine_that_is_made_anew_leaves_the_disk_behind_that_it_is_made_without() {
+    let world = made();
+    world
+        .fake()
+        .lose_file("/pools/demo-main-resource-pool", "demo-worker-1-main-disk");
+    let changed = world.with(&demo(&[(DISKS, "")]));
+    changed.apply().unwrap();
+    settled(&changed);
+    assert_eq!(capacity(&world, "demo-worker-1-rook-data-disk"), None);
+}
+
+#[test]
+fn a_machine_that_is_off_starts_without_a_lost_disk_that_is_no_longer_wanted() {
+    let world = made();
+    world.fake().stop("demo-worker-1");
+    let folder = "/fast/demo-fast-data-resource-pool";
+    world
+        .fake()
+        .lose_file(folder, "demo-worker-1-rook-data-disk");
+    let changed = world.with(&demo(&[(DISKS, "")]));
+    changed.apply().unwrap();
+    settled(&changed);
+    assert_eq!(domain(&world, "demo-worker-1").power, PowerState::Running);
 }
