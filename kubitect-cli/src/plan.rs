@@ -95,13 +95,10 @@ impl Plan {
 
     /// What can't be done, each with its reason; then nothing is.
     pub fn refused(&self) -> Vec<String> {
-        let machines = self.machines.refused().map(|change| {
-            format!(
-                "{}: {}; a finished machine can't be changed in this way yet",
-                change.title(),
-                change.details
-            )
-        });
+        let machines = self
+            .machines
+            .refused()
+            .map(|change| format!("{}: {}", change.title(), change.details));
         machines
             .chain(
                 self.services

@@ -1,11 +1,12 @@
 //! [`Change`]: one step of a plan, as a person sees it and as it is carried out.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use kubitect_config::value::Label;
 use serde::Serialize;
 
-use crate::resource::{Domain, Network, Pool, Reservation, Volume};
+use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,9 +23,24 @@ pub struct Change {
     pub disruption: Disruption,
     /// What else a person should know; may be empty.
     pub details: String,
+    /// Which part of the run it belongs to.
+    #[serde(skip)]
+    pub part: Part,
     /// How it is carried out.
     #[serde(skip)]
     pub step: Step,
+}
+
+/// The parts of a run, in their order. Between them, whoever applies a plan does what belongs there: machines are waited
+/// for, services move to the new ones and away from those that leave, nodes are drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// What disturbs no machine that works: making, starting, growing.
+    Make,
+    /// Machines that work are switched off and on again, one after another.
+    Restart,
+    /// What is no longer wanted goes.
+    Remove,
 }
 
 /// What is done to something.
@@ -82,6 +98,8 @@ pub enum Step {
     StartNetwork(String),
     /// Keeps addresses for machines.
     Reserve(String, Vec<Reservation>),
+    /// Keeps addresses for these machines no longer.
+    Unreserve(String, Vec<Reservation>),
     /// Removes a network.
     RemoveNetwork(String),
     /// Defines, builds and starts a pool.
@@ -108,6 +126,19 @@ pub enum Step {
         /// Whether a half-made one is removed first.
         replace: bool,
     },
+    /// Makes a disk larger, under its machine if that runs.
+    GrowVolume {
+        /// The machine that it belongs to.
+        node: Label,
+        /// The pool.
+        pool: String,
+        /// The volume.
+        volume: String,
+        /// How large it is, in bytes.
+        was: u64,
+        /// How large it becomes, in bytes.
+        capacity: u64,
+    },
     /// Writes a machine's seed, over an older one if need be.
     WriteSeed {
         /// The machine.
@@ -117,7 +148,7 @@ pub enum Step {
         /// The volume.
         volume: String,
     },
-    /// Removes a volume.
+    /// Removes a volume, unless a machine uses it.
     RemoveVolume {
         /// The pool.
         pool: String,
@@ -128,9 +159,34 @@ pub enum Step {
     CreateDomain(Domain),
     /// Starts a machine.
     StartDomain(Label),
+    /// Has a machine shut down by its own guest.
+    ShutDownDomain(Label),
+    /// Gives a machine a disk, at once if it runs.
+    AttachDisk {
+        /// The machine.
+        node: Label,
+        /// The disk, whose volume is there.
+        disk: Disk,
+    },
+    /// Takes a disk from a machine, at once if it runs.
+    DetachDisk {
+        /// The machine.
+        node: Label,
+        /// The volume's path.
+        path: PathBuf,
+    },
+    /// Gives a machine that runs more processors.
+    SetVcpus {
+        /// The machine.
+        node: Label,
+        /// How many it has then.
+        vcpus: u32,
+    },
+    /// Switches a machine off, if it is on, defines it anew and starts it.
+    Redefine(Domain),
     /// Removes a machine.
     RemoveDomain(Label),
-    /// Can't be done yet.
+    /// Can't be done; the details say why, and what can be done instead.
     Refused,
 }
 

@@ -221,6 +221,7 @@ fn machine(
             virt,
             arch: capability.arch.clone(),
             vcpus: node.cpu,
+            max_vcpus: max_vcpus(node.cpu, capability.max_vcpus),
             memory_mib: node.ram.mib(),
             disks,
             mac: node.mac,
@@ -273,6 +274,13 @@ fn virt(wanted: VirtType, capability: &Capability) -> String {
         VirtType::Auto => capability.virt.first().map_or("qemu", String::as_str),
     }
     .to_owned()
+}
+
+/// How many processors a machine with so many can be given while it runs: twice as many and at least eight, as far as the
+/// host's libvirt takes part; what is not used costs next to nothing.
+fn max_vcpus(vcpus: u32, host: Option<u32>) -> u32 {
+    let room = vcpus.saturating_mul(2).max(8);
+    room.min(host.unwrap_or(room)).max(vcpus)
 }
 
 /// The processor that a guest sees.

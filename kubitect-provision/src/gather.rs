@@ -1,15 +1,17 @@
 //! Machines to [`Facts`]: fixed addresses as they are configured, the others as they are leased.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use kubitect_config::cluster::Node;
+use kubitect_config::cluster::{Node, Role};
+use kubitect_config::value::{GiB, Label, Mac};
 use kubitect_config::{Cluster, Facts, NodeFacts};
 
 use crate::error::{headline, told};
-use crate::hypervisor::Hosts;
+use crate::hypervisor::{Failure, Hosts};
 use crate::observe::PowerState;
 use crate::ssh::Keys;
 use crate::ssh::wait::side_by_side;
@@ -97,6 +99,122 @@ pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
 /// What is known, without its key, of a machine that may not exist yet: only if its address is configured.
 pub fn fixed(node: &Node) -> Option<NodeFacts> {
     Some(facts(node, node.ip?, String::new()))
+}
+
+/// A machine of the cluster that is there and no longer in its configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leaving {
+    /// Its name.
+    pub name: Label,
+    /// What it is for, told from its name.
+    pub role: Role,
+    /// Its id, told from its name.
+    pub id: Label,
+    /// The host that carries it.
+    pub host: Label,
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Its address, as far as its mark, a reservation or a lease tells.
+    pub ip: Option<Ipv4Addr>,
+    /// Its virtual processors.
+    pub cpu: u32,
+    /// Its memory.
+    pub ram: GiB,
+    /// Whether it runs.
+    pub power: PowerState,
+}
+
+impl Leaving {
+    /// It as a node of a cluster: enough to be taken out of Kubernetes. Its disks, labels and taints are not told.
+    pub fn node(&self) -> Node {
+        Node {
+            role: self.role,
+            id: self.id.clone(),
+            name: self.name.clone(),
+            host: self.host.clone(),
+            ip: self.ip,
+            mac: self.mac,
+            cpu: self.cpu,
+            ram: self.ram,
+            main_disk: GiB(1),
+            data_disks: Vec::new(),
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+            priority: None,
+        }
+    }
+
+    /// What is known of it, if its address is, with this host key (`ssh-ed25519 AAAA…`; empty if that is lost).
+    pub fn facts(&self, host_key: String) -> Option<NodeFacts> {
+        Some(facts(&self.node(), self.ip?, host_key))
+    }
+}
+
+/// The machines of the cluster that libvirt has and the configuration has not, in the order of their names. Reads libvirt
+/// only, and waits for nothing.
+pub fn leaving(cluster: &Cluster, hosts: &Hosts) -> Result<Vec<Leaving>, Error> {
+    let network = cluster.network_name();
+    let mut leaving = Vec::new();
+    for (host, hypervisor) in hosts.iter() {
+        let on_host = |failure: Failure| failure.on(host);
+        let networks = hypervisor.networks().map_err(on_host)?;
+        let kept = || {
+            let ours = networks.iter().filter(|there| there.name == network);
+            ours.flat_map(|there| &there.reservations)
+        };
+        for domain in hypervisor.domains().map_err(on_host)? {
+            let Some(mark) = domain.mark.filter(|mark| mark.cluster == cluster.name) else {
+                continue;
+            };
+            let wanted = |node: &Node| node.name.as_str() == domain.name;
+            let (Some((role, id)), Ok(name)) = (
+                parts(&cluster.name, &domain.name),
+                domain.name.parse::<Label>(),
+            ) else {
+                continue;
+            };
+            if cluster.nodes.iter().any(wanted) {
+                continue;
+            }
+            // Where its interface is gone, the address that was derived for it.
+            let mac = domain
+                .nic
+                .map_or_else(|| Mac::derived(&domain.name), |nic| nic.mac);
+            let reserved = || kept().find(|r| r.mac == mac).map(|r| r.ip);
+            let mut ip = mark.address.or_else(reserved);
+            if ip.is_none() && domain.power == PowerState::Running {
+                let told = hypervisor.addresses(&name).map_err(on_host)?;
+                ip = told
+                    .into_iter()
+                    .find(|(its, _)| *its == mac)
+                    .map(|(_, ip)| ip);
+            }
+            leaving.push(Leaving {
+                name,
+                role,
+                id,
+                host: host.clone(),
+                mac,
+                ip,
+                cpu: domain.vcpus,
+                ram: GiB(u32::try_from(domain.memory_mib.div_ceil(1024)).unwrap_or(u32::MAX)),
+                power: domain.power,
+            });
+        }
+    }
+    leaving.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(leaving)
+}
+
+/// The role and id that a machine's name tells.
+fn parts(cluster: &Label, name: &str) -> Option<(Role, Label)> {
+    let rest = name.strip_prefix(cluster.as_str())?.strip_prefix('-')?;
+    [Role::LoadBalancer, Role::Master, Role::Worker]
+        .into_iter()
+        .find_map(|role| {
+            let id = rest.strip_prefix(role.infix())?.strip_prefix('-')?;
+            Some((role, id.parse().ok()?))
+        })
 }
 
 fn facts(node: &Node, ip: Ipv4Addr, host_key: String) -> NodeFacts {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 
 use kubitect_config::Cluster;
@@ -14,7 +15,7 @@ use kubitect_config::value::{Label, Mac};
 use crate::error::{Error, Source};
 use crate::libvirt::Libvirt;
 use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState};
-use crate::resource::{Domain, Network, Pool, Reservation, Volume};
+use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
 /// A verb that failed: what was tried on what, and why it did not work.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,8 @@ pub trait Hypervisor: Send + Sync {
     fn start_network(&self, name: &str) -> Result<(), Failure>;
     /// Keeps an address of a network for one machine, from now on and for good.
     fn reserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure>;
+    /// Keeps an address of a network for this machine no longer.
+    fn unreserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure>;
     /// Stops and removes a network, if it is there.
     fn remove_network(&self, name: &str) -> Result<(), Failure>;
 
@@ -91,13 +94,29 @@ pub trait Hypervisor: Send + Sync {
         offset: u64,
         to: &mut dyn Write,
     ) -> Result<(), Failure>;
+    /// Makes a volume larger, unless it is; under the eyes of this domain, if that is on and has it.
+    fn grow_volume(
+        &self,
+        pool: &str,
+        volume: &str,
+        capacity: u64,
+        domain: &Label,
+    ) -> Result<(), Failure>;
     /// Removes a volume, if it is there.
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure>;
 
-    /// Defines a domain to be started with the host.
+    /// Defines a domain to be started with the host. One that is there stays the same one, with its note; while it is on,
+    /// only its next start will tell the difference.
     fn define_domain(&self, domain: &Domain) -> Result<(), Failure>;
     /// Starts a domain that is not running.
     fn start_domain(&self, name: &Label) -> Result<(), Failure>;
+    /// Gives a domain a disk that it has not: first at once, if it is on, then from its next start on.
+    fn attach_disk(&self, name: &Label, disk: &Disk) -> Result<(), Failure>;
+    /// Takes the disk of this path from a domain that has it: first at once, if it is on, and only when its guest has let
+    /// go of it, from its next start on.
+    fn detach_disk(&self, name: &Label, path: &Path) -> Result<(), Failure>;
+    /// Gives a domain more processors: first at once, if it is on, then from its next start on.
+    fn set_vcpus(&self, name: &Label, vcpus: u32) -> Result<(), Failure>;
     /// Asks a domain to shut down; returns before it has.
     fn shut_down_domain(&self, name: &Label) -> Result<(), Failure>;
     /// Cuts a domain's power, if it runs.

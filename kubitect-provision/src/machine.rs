@@ -9,7 +9,7 @@ use kubitect_config::{Cluster, Facts};
 
 use crate::desired::console_volume;
 use crate::error::Error;
-use crate::hypervisor::Hosts;
+use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::observe::PowerState;
 use crate::resource::Reservation;
 
@@ -122,23 +122,30 @@ pub fn console_tail(
     lines: usize,
 ) -> Result<Vec<String>, Error> {
     let hypervisor = hosts.get(&node.host)?;
-    let pool = cluster.main_pool_name();
-    let name = console_volume(&node.name);
-    let read = || {
-        hypervisor.refresh_pool(&pool)?;
-        let pools = hypervisor.pools()?;
-        let log = pools
-            .iter()
-            .find(|there| there.name == pool)
-            .and_then(|there| there.volume(&name));
-        let mut bytes = Vec::new();
-        if let Some(log) = log {
-            let length = log.physical.unwrap_or(log.capacity);
-            hypervisor.download(&pool, &name, length.saturating_sub(TAIL), &mut bytes)?;
-        }
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|failure: crate::hypervisor::Failure| failure.on(&node.host))?;
+    console_lines(hypervisor.as_ref(), &cluster.name, &node.name, lines)
+        .map_err(|failure| failure.on(&node.host))
+}
+
+/// As [`console_tail`], of a machine that this hypervisor has.
+pub(crate) fn console_lines(
+    hypervisor: &dyn Hypervisor,
+    cluster: &Label,
+    node: &Label,
+    lines: usize,
+) -> Result<Vec<String>, Failure> {
+    let pool = format!("{cluster}-main-resource-pool");
+    let name = console_volume(node);
+    hypervisor.refresh_pool(&pool)?;
+    let pools = hypervisor.pools()?;
+    let log = pools
+        .iter()
+        .find(|there| there.name == pool)
+        .and_then(|there| there.volume(&name));
+    let mut bytes = Vec::new();
+    if let Some(log) = log {
+        let length = log.physical.unwrap_or(log.capacity);
+        hypervisor.download(&pool, &name, length.saturating_sub(TAIL), &mut bytes)?;
+    }
     let text = String::from_utf8_lossy(&bytes);
     let all: Vec<_> = text
         .lines()

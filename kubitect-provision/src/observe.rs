@@ -5,12 +5,12 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Mac};
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::hypervisor::Hosts;
-use crate::resource::{BASE_POOL, Mark, Reservation};
+use crate::resource::{BASE_POOL, Link, Mark, Reservation};
 
 /// What is on all hosts.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -63,6 +63,8 @@ pub struct Capability {
     pub virt: Vec<String>,
     /// Processor models that KVM can give to guests.
     pub cpu_models: Vec<String>,
+    /// How many processors a guest can have, whichever of `virt` runs it, where libvirt tells.
+    pub max_vcpus: Option<u32>,
     /// Its processors.
     pub cpus: u32,
     /// Its memory, in MiB.
@@ -144,21 +146,59 @@ pub struct DomainState {
     pub mark: Option<Mark>,
     /// What was noted of it with [`crate::machine::note`].
     pub note: Option<String>,
+    /// Its first network interface.
+    pub nic: Option<Nic>,
     /// Its virtual processors.
     pub vcpus: u32,
+    /// Up to how many it can be given while it runs.
+    pub max_vcpus: u32,
     /// Its memory, in MiB.
     pub memory_mib: u64,
     /// The paths of its disks; `<pool>/<volume>` where a disk is named that way, as other programs do.
     pub disks: Vec<PathBuf>,
+    /// What it has while it is on; the fields above are what it has when it is switched on the next time.
+    pub live: Option<Live>,
+}
+
+/// A network interface of a domain.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Nic {
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// What it is plugged into, if that is of a kind that we make.
+    pub link: Option<Link>,
+}
+
+/// What a domain has while it is on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Live {
+    /// Its virtual processors.
+    pub vcpus: u32,
+    /// Its memory, in MiB.
+    pub memory_mib: u64,
+    /// The paths of its disks.
+    pub disks: Vec<PathBuf>,
 }
 
 impl DomainState {
-    /// Whether this volume of that pool is one of its disks.
+    /// Whether this volume of that pool is one of its disks, now or from its next start on.
     pub(crate) fn uses(&self, pool: &str, volume: &VolumeState) -> bool {
         let named = Path::new(pool).join(&volume.name);
-        self.disks
-            .iter()
+        self.all_disks()
             .any(|disk| *disk == volume.path || *disk == named)
+    }
+
+    /// The paths of its disks, now and from its next start on; most of them twice.
+    pub(crate) fn all_disks(&self) -> impl Iterator<Item = &PathBuf> {
+        let live = self.live.iter().flat_map(|live| &live.disks);
+        self.disks.iter().chain(live)
+    }
+
+    /// Whether it is of this cluster.
+    pub(crate) fn is_of(&self, cluster: &Label) -> bool {
+        self.mark
+            .as_ref()
+            .is_some_and(|mark| mark.cluster == *cluster)
     }
 }
 

@@ -7,7 +7,7 @@ use kubitect_config::Cluster;
 use kubitect_config::value::Label;
 use serde::Serialize;
 
-use crate::change::{Change, Disruption, Kind, Step};
+use crate::change::{Change, Disruption, Kind, Part, Step};
 use crate::desired::desired;
 use crate::error::Error;
 use crate::hypervisor::Hosts;
@@ -19,7 +19,7 @@ use crate::{diff, removal};
 pub struct Plan {
     /// The cluster.
     pub cluster: Label,
-    /// The steps; what depends on another comes after it.
+    /// The steps: part after part, and in each of them what depends on another after it.
     pub changes: Vec<Change>,
 }
 
@@ -29,7 +29,35 @@ impl Plan {
         self.changes.is_empty()
     }
 
-    /// The changes that can't be done yet: with one of them, the plan is not applied at all.
+    /// The changes of one part, in their order.
+    ///
+    /// Those of [`Part::Restart`] are one for each machine; a caller that wants to have machines down one at a time applies
+    /// them as plans of one change each, since [`apply`](crate::apply::apply) works on all hosts side by side.
+    pub fn part(&self, part: Part) -> Self {
+        let changes = self.changes.iter().filter(|change| change.part == part);
+        Self {
+            cluster: self.cluster.clone(),
+            changes: changes.cloned().collect(),
+        }
+    }
+
+    /// The machines that are made, or made anew.
+    pub fn makes(&self) -> impl Iterator<Item = &Label> {
+        self.changes.iter().filter_map(|change| match &change.step {
+            Step::CreateDomain(domain) => Some(&domain.name),
+            _ => None,
+        })
+    }
+
+    /// The machines that are removed for good.
+    pub fn removes(&self) -> impl Iterator<Item = &Label> {
+        self.changes.iter().filter_map(|change| match &change.step {
+            Step::RemoveDomain(name) if change.part == Part::Remove => Some(name),
+            _ => None,
+        })
+    }
+
+    /// The changes that can't be done: with one of them, the plan is not applied at all.
     pub fn refused(&self) -> impl Iterator<Item = &Change> {
         self.changes
             .iter()
@@ -104,7 +132,7 @@ impl fmt::Display for Plan {
 fn remarks(change: &Change) -> String {
     let mut remarks = Vec::new();
     if change.step == Step::Refused {
-        remarks.push("NOT POSSIBLE YET".to_owned());
+        remarks.push("NOT POSSIBLE".to_owned());
     }
     if change.disruption != Disruption::None {
         remarks.push(format!("[{}]", change.disruption));

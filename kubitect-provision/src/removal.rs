@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use kubitect_config::value::Label;
 
 use crate::base;
-use crate::change::{Action, Change, Disruption, Kind, Step};
+use crate::change::{Action, Change, Disruption, Kind, Part, Step};
 use crate::error::Error;
 use crate::observe::{HostState, Observed, PoolState};
 use crate::plan::Plan;
@@ -45,7 +45,7 @@ pub fn removal(cluster: &Label, observed: &Observed) -> Result<Plan, Error> {
 }
 
 /// The name after the cluster's, if it begins like that of a node.
-fn of_node<'a>(cluster: &str, name: &'a str) -> Option<&'a str> {
+pub(crate) fn of_node<'a>(cluster: &str, name: &'a str) -> Option<&'a str> {
     let rest = name.strip_prefix(cluster)?.strip_prefix('-')?;
     ["lb-", "master-", "worker-"]
         .iter()
@@ -65,6 +65,11 @@ pub(crate) fn is_own_volume(cluster: &str, name: &str) -> bool {
 
 /// Whether a volume is a console's log, or an older part of one: libvirt's log daemon keeps `.0`, `.1` and so on.
 pub(crate) fn is_log(name: &str) -> bool {
+    log_of(name).is_some()
+}
+
+/// The name before a console's log.
+pub(crate) fn log_of(name: &str) -> Option<&str> {
     let current = name.rsplit_once('.').map_or(name, |(front, part)| {
         if !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) {
             front
@@ -72,7 +77,40 @@ pub(crate) fn is_log(name: &str) -> bool {
             name
         }
     });
-    current.ends_with("-console.log")
+    current.strip_suffix("-console.log")
+}
+
+/// The pools of the cluster: those for data first, the main one last, so that it tells of them as long as they are.
+pub(crate) fn own_pools(cluster: &Label, there: &HostState) -> Vec<PoolState> {
+    let main = format!("{cluster}-main-resource-pool");
+    let (mains, datas): (Vec<_>, Vec<_>) = there
+        .pools
+        .iter()
+        .filter(|pool| {
+            pool.is_folder && (pool.name == main || is_data_pool(cluster, there, &pool.name))
+        })
+        .filter(|pool| {
+            pool.path
+                .as_ref()
+                .is_some_and(|path| path.ends_with(&pool.name))
+        })
+        .cloned()
+        .partition(|pool| pool.name == main);
+    datas.into_iter().chain(mains).collect()
+}
+
+/// Whether this is the name of a data pool of the cluster: pool `b-c` of cluster `a` and pool `c` of cluster `a-b` have
+/// the same, and the latter's main pool tells them apart.
+fn is_data_pool(cluster: &Label, there: &HostState, name: &str) -> bool {
+    let pool = name
+        .strip_prefix(cluster.as_str())
+        .and_then(|rest| rest.strip_prefix('-'))
+        .and_then(|rest| rest.strip_suffix("-data-resource-pool"));
+    pool.is_some_and(|pool| {
+        let longer = |split: usize| format!("{cluster}-{}", &pool[..split]);
+        let mut splits = pool.match_indices('-').map(|(index, _)| longer(index));
+        !splits.any(|rival| there.pool(&format!("{rival}-main-resource-pool")).is_some())
+    })
 }
 
 struct HostRemoval<'a> {
@@ -85,7 +123,7 @@ struct HostRemoval<'a> {
 impl HostRemoval<'_> {
     fn run(mut self) {
         self.domains();
-        let pools = self.own_pools();
+        let pools = own_pools(self.cluster, self.there);
         let mut going: Vec<PathBuf> = Vec::new();
         for pool in &pools {
             self.volumes(pool, &mut going);
@@ -119,6 +157,7 @@ impl HostRemoval<'_> {
             host: self.host.clone(),
             disruption,
             details: details.to_owned(),
+            part: Part::Remove,
             step,
         });
     }
@@ -140,42 +179,6 @@ impl HostRemoval<'_> {
                 );
             }
         }
-    }
-
-    /// The pools of the cluster: those for data first, the main one last, so that it tells of them as long as they are.
-    fn own_pools(&self) -> Vec<PoolState> {
-        let main = format!("{}-main-resource-pool", self.cluster);
-        let (mains, datas): (Vec<_>, Vec<_>) = self
-            .there
-            .pools
-            .iter()
-            .filter(|pool| pool.is_folder && (pool.name == main || self.is_data_pool(&pool.name)))
-            .filter(|pool| {
-                pool.path
-                    .as_ref()
-                    .is_some_and(|path| path.ends_with(&pool.name))
-            })
-            .cloned()
-            .partition(|pool| pool.name == main);
-        datas.into_iter().chain(mains).collect()
-    }
-
-    /// Whether this is the name of a data pool of the cluster: pool `b-c` of cluster `a` and pool `c` of cluster `a-b`
-    /// have the same, and the latter's main pool tells them apart.
-    fn is_data_pool(&self, name: &str) -> bool {
-        let pool = name
-            .strip_prefix(self.cluster.as_str())
-            .and_then(|rest| rest.strip_prefix('-'))
-            .and_then(|rest| rest.strip_suffix("-data-resource-pool"));
-        pool.is_some_and(|pool| {
-            let longer = |split: usize| format!("{}-{}", self.cluster, &pool[..split]);
-            let mut splits = pool.match_indices('-').map(|(index, _)| longer(index));
-            !splits.any(|rival| {
-                self.there
-                    .pool(&format!("{rival}-main-resource-pool"))
-                    .is_some()
-            })
-        })
     }
 
     fn volumes(&mut self, pool: &PoolState, going: &mut Vec<PathBuf>) {

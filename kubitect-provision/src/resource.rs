@@ -19,18 +19,21 @@ pub struct Mark {
     pub cluster: Label,
     /// The node, on a domain.
     pub node: Option<Label>,
-    /// Digest of the definition that it was made from.
+    /// The fixed address that the node was made with, which its guest configures.
+    pub address: Option<Ipv4Addr>,
+    /// Digest of what it was made from, as far as that can't be seen on the thing itself.
     pub digest: String,
     /// The Kubitect that made it.
     pub version: String,
 }
 
 impl Mark {
-    /// A mark of this Kubitect.
-    pub fn new(cluster: &Label, node: Option<&Label>, digest: String) -> Self {
+    /// A mark of this Kubitect, of no node.
+    fn new(cluster: &Label, digest: String) -> Self {
         Self {
             cluster: cluster.clone(),
-            node: node.cloned(),
+            node: None,
+            address: None,
             digest,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -157,7 +160,7 @@ pub struct Domain {
     /// The cluster it is for.
     pub cluster: Label,
     /// What was asked for, of which `virt`, `arch` and `cpu` are what the host could give. Only this is part of the
-    /// digest: a machine is no other one because its host offers less or more today.
+    /// mark: a machine is no other one because its host offers less or more today.
     pub asked: Asked,
     /// libvirt's domain type: `kvm` or `qemu` (or `test`, libvirt's own test driver).
     #[serde(skip)]
@@ -170,6 +173,9 @@ pub struct Domain {
     pub cpu: Cpu,
     /// How many.
     pub vcpus: u32,
+    /// Up to how many it can be given while it runs. No part of the mark: a machine made by another rule is no other one.
+    #[serde(skip)]
+    pub max_vcpus: u32,
     /// Memory, in MiB.
     pub memory_mib: u64,
     /// Its disks, the one it boots from first.
@@ -185,16 +191,25 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// The mark that tells this definition from any other.
+    /// The mark that makes it ours.
+    ///
+    /// Processors, memory, disks and network interface are seen on the domain itself and compared with what is wanted, so
+    /// that they can be changed while it runs without touching the mark. Its digest is of the rest, and of what only says
+    /// whether it was our doing that the interface is another one.
     pub fn mark(&self) -> Mark {
-        Mark::new(&self.cluster, Some(&self.name), digest(self))
+        let unseen = (&self.asked, &self.mac, &self.link, &self.console);
+        Mark {
+            node: Some(self.name.clone()),
+            address: self.address,
+            ..Mark::new(&self.cluster, digest(&unseen))
+        }
     }
 }
 
 impl Network {
     /// The mark that tells this definition from any other.
     pub fn mark(&self) -> Mark {
-        Mark::new(&self.cluster, None, digest(self))
+        Mark::new(&self.cluster, digest(self))
     }
 }
 

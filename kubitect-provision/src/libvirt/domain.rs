@@ -8,17 +8,40 @@ use kubitect_config::cluster::CpuMode;
 
 use super::metadata;
 use super::xml::{Element, all, find, text};
-use crate::observe::{DomainState, PowerState};
+use crate::observe::{DomainState, Live, Nic, PowerState};
 use crate::resource::{Disk, Domain, Format, Link};
+
+/// How many disks can be given to a machine while it runs: so many of q35's ports stay free for them.
+const SPARE_PORTS: usize = 8;
+/// Devices besides the disks that take a port: network interface, serial channel, random numbers, balloon, USB.
+const OTHER_PORTS: usize = 5;
+
+/// What of a domain that is there stays, when it is defined anew.
+#[derive(Debug, Default)]
+pub(super) struct Identity {
+    pub(super) uuid: Option<String>,
+    pub(super) note: Option<String>,
+}
 
 /// The XML that defines a domain.
 pub fn to_xml(domain: &Domain) -> String {
+    to_xml_of(domain, &Identity::default())
+}
+
+/// The XML that defines a domain, as the one with this identity.
+pub(super) fn to_xml_of(domain: &Domain, identity: &Identity) -> String {
+    let mut vcpu = Element::text("vcpu", domain.max_vcpus.max(domain.vcpus));
+    if domain.max_vcpus > domain.vcpus {
+        vcpu = vcpu.attr("current", domain.vcpus);
+    }
+    let uuid = identity.uuid.as_ref();
     Element::new("domain")
         .attr("type", &domain.virt)
         .child(Element::text("name", &domain.name))
-        .child(metadata::metadata(&domain.mark()))
+        .children(uuid.map(|uuid| Element::text("uuid", uuid)))
+        .child(metadata::metadata(&domain.mark(), identity.note.as_deref()))
         .child(Element::text("memory", domain.memory_mib).attr("unit", "MiB"))
-        .child(Element::text("vcpu", domain.vcpus))
+        .child(vcpu)
         .child(os(domain))
         .child(
             Element::new("features")
@@ -72,7 +95,14 @@ fn devices(domain: &Domain) -> Element {
         .attr("model", "virtio")
         .child(Element::text("backend", "/dev/urandom").attr("model", "random"));
     Element::new("devices")
-        .children(domain.disks.iter().enumerate().map(disk))
+        .children(
+            domain
+                .disks
+                .iter()
+                .enumerate()
+                .map(|(index, each)| disk(&target(index), each)),
+        )
+        .children(ports(domain))
         .child(interface(domain))
         .child(
             Element::new("serial").attr("type", "pty").child(
@@ -93,7 +123,49 @@ fn devices(domain: &Domain) -> Element {
         .child(Element::new("memballoon").attr("model", "virtio"))
 }
 
-fn disk((index, disk): (usize, &Disk)) -> Element {
+/// The ports that devices are plugged into, with some to spare. Other machines than q35 have what libvirt provides.
+fn ports(domain: &Domain) -> Vec<Element> {
+    if domain.arch != "x86_64" {
+        return Vec::new();
+    }
+    let bus = || Element::new("controller").attr("type", "pci");
+    let root = bus().attr("index", 0).attr("model", "pcie-root");
+    let count = domain.disks.len() + OTHER_PORTS + SPARE_PORTS;
+    let ports = (0..count).map(|_| bus().attr("model", "pcie-root-port"));
+    std::iter::once(root).chain(ports).collect()
+}
+
+/// The XML that attaches a disk to a domain with these targets.
+pub(super) fn disk_xml(xml: &str, wanted: &Disk) -> Result<String, roxmltree::Error> {
+    let document = roxmltree::Document::parse(xml)?;
+    let taken: Vec<_> = disks(document.root_element())
+        .filter_map(|disk| find(disk, &["target"])?.attribute("dev"))
+        .collect();
+    let free = (0..=taken.len())
+        .map(target)
+        .find(|name| !taken.contains(&name.as_str()));
+    Ok(disk(&free.unwrap_or_default(), wanted).document())
+}
+
+/// The XML of the disk of this path, as the domain has it.
+pub(super) fn disk_of(xml: &str, path: &Path) -> Result<Option<String>, roxmltree::Error> {
+    let document = roxmltree::Document::parse(xml)?;
+    let found = disks(document.root_element())
+        .find(|disk| source(*disk).is_some_and(|source| source == path));
+    Ok(found.and_then(|disk| xml.get(disk.range()).map(str::to_owned)))
+}
+
+/// A domain's UUID and note.
+pub(super) fn identity(xml: &str) -> Result<Identity, roxmltree::Error> {
+    let document = roxmltree::Document::parse(xml)?;
+    let root = document.root_element();
+    Ok(Identity {
+        uuid: text(root, &["uuid"]).map(str::to_owned),
+        note: metadata::note(root),
+    })
+}
+
+fn disk(target: &str, disk: &Disk) -> Element {
     let mut driver = Element::new("driver")
         .attr("name", "qemu")
         .attr("type", disk.format.as_str());
@@ -108,7 +180,7 @@ fn disk((index, disk): (usize, &Disk)) -> Element {
         .child(Element::new("source").attr("file", disk.path.display()))
         .child(
             Element::new("target")
-                .attr("dev", target(index))
+                .attr("dev", target)
                 .attr("bus", "virtio"),
         )
         .child(Element::text("serial", &disk.serial));
@@ -146,34 +218,89 @@ fn interface(domain: &Domain) -> Element {
         .child(Element::new("model").attr("type", "virtio"))
 }
 
-/// What a domain's XML tells.
-pub(super) fn from_xml(xml: &str, power: PowerState) -> Result<DomainState, roxmltree::Error> {
+/// What a domain's XML tells: that of its next start, and that of now, if it is on.
+pub(super) fn from_xml(
+    xml: &str,
+    live: Option<&str>,
+    power: PowerState,
+) -> Result<DomainState, roxmltree::Error> {
     let document = roxmltree::Document::parse(xml)?;
     let root = document.root_element();
-    let disks = find(root, &["devices"])
-        .into_iter()
-        .flat_map(|devices| all(devices, "disk"))
-        .filter_map(|disk| {
-            let source = find(disk, &["source"])?;
-            match source.attribute("file") {
-                Some(file) => Some(PathBuf::from(file)),
-                None => {
-                    Some(Path::new(source.attribute("pool")?).join(source.attribute("volume")?))
-                }
-            }
-        })
-        .collect();
+    let mut max_vcpus = most_vcpus(root);
+    let live = match live {
+        Some(xml) => {
+            let document = roxmltree::Document::parse(xml)?;
+            let root = document.root_element();
+            max_vcpus = max_vcpus.min(most_vcpus(root));
+            Some(Live {
+                vcpus: vcpus(root),
+                memory_mib: memory(root),
+                disks: disks(root).filter_map(source).collect(),
+            })
+        }
+        None => None,
+    };
     Ok(DomainState {
         name: text(root, &["name"]).unwrap_or_default().to_owned(),
         power,
         mark: metadata::mark(root),
         note: metadata::note(root),
-        vcpus: text(root, &["vcpu"])
-            .and_then(|count| count.parse().ok())
-            .unwrap_or_default(),
-        memory_mib: find(root, &["memory"]).and_then(mib).unwrap_or_default(),
-        disks,
+        nic: find(root, &["devices", "interface"]).and_then(nic),
+        vcpus: vcpus(root),
+        max_vcpus,
+        memory_mib: memory(root),
+        disks: disks(root).filter_map(source).collect(),
+        live,
     })
+}
+
+fn disks<'a, 'input>(
+    root: roxmltree::Node<'a, 'input>,
+) -> impl Iterator<Item = roxmltree::Node<'a, 'input>> {
+    let devices = find(root, &["devices"]).into_iter();
+    devices.flat_map(|devices| all(devices, "disk"))
+}
+
+/// What a disk is: its path, or its pool and volume.
+fn source(disk: roxmltree::Node<'_, '_>) -> Option<PathBuf> {
+    let source = find(disk, &["source"])?;
+    match source.attribute("file") {
+        Some(file) => Some(PathBuf::from(file)),
+        None => Some(Path::new(source.attribute("pool")?).join(source.attribute("volume")?)),
+    }
+}
+
+fn nic(interface: roxmltree::Node<'_, '_>) -> Option<Nic> {
+    let source = find(interface, &["source"]);
+    let named = |name| source.and_then(|source| Some(source.attribute(name)?.to_owned()));
+    Some(Nic {
+        mac: find(interface, &["mac"])?
+            .attribute("address")?
+            .parse()
+            .ok()?,
+        link: match interface.attribute("type") {
+            Some("network") => named("network").map(Link::Network),
+            Some("bridge") => named("bridge").map(Link::Bridge),
+            _ => None,
+        },
+    })
+}
+
+/// How many processors it can have, of which all or `current` are there.
+fn most_vcpus(root: roxmltree::Node<'_, '_>) -> u32 {
+    text(root, &["vcpu"])
+        .and_then(|count| count.parse().ok())
+        .unwrap_or_default()
+}
+
+fn vcpus(root: roxmltree::Node<'_, '_>) -> u32 {
+    find(root, &["vcpu"])
+        .and_then(|vcpu| vcpu.attribute("current")?.parse().ok())
+        .unwrap_or_else(|| most_vcpus(root))
+}
+
+fn memory(root: roxmltree::Node<'_, '_>) -> u64 {
+    find(root, &["memory"]).and_then(mib).unwrap_or_default()
 }
 
 /// An amount of memory in MiB; libvirt tells it in KiB.

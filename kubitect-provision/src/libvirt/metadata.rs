@@ -6,19 +6,29 @@ use crate::resource::Mark;
 /// The namespace of the mark; the number is the form of the mark, not of the program.
 const NAMESPACE: &str = "https://kubitect.io/xmlns/libvirt/1";
 
-/// The `<metadata>` that holds the mark.
-pub(super) fn metadata(mark: &Mark) -> Element {
+/// The `<metadata>` that holds the mark and, where there is one, the note.
+pub(super) fn metadata(mark: &Mark, note: Option<&str>) -> Element {
     let mut element = Element::new("kubitect:mark")
         .attr("xmlns:kubitect", NAMESPACE)
         .attr("cluster", &mark.cluster);
     if let Some(node) = &mark.node {
         element = element.attr("node", node);
     }
-    Element::new("metadata").child(
-        element
-            .attr("digest", &mark.digest)
-            .attr("version", &mark.version),
-    )
+    if let Some(address) = &mark.address {
+        element = element.attr("address", address);
+    }
+    let note = note.map(|note| {
+        Element::new("kubitect-note:note")
+            .attr("xmlns:kubitect-note", NOTE_NAMESPACE)
+            .attr("text", note)
+    });
+    Element::new("metadata")
+        .child(
+            element
+                .attr("digest", &mark.digest)
+                .attr("version", &mark.version),
+        )
+        .children(note)
 }
 
 /// The mark in a domain's or network's XML; one that is not whole is none of ours.
@@ -33,6 +43,9 @@ pub(super) fn mark(root: roxmltree::Node<'_, '_>) -> Option<Mark> {
     Some(Mark {
         cluster: element.attribute("cluster")?.parse().ok()?,
         node,
+        address: element
+            .attribute("address")
+            .and_then(|address| address.parse().ok()),
         digest: element.attribute("digest")?.to_owned(),
         version: element.attribute("version")?.to_owned(),
     })

@@ -2,138 +2,25 @@
 
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use kubitect_config::value::{Label, Mac};
-use virt::domain::{Domain as VirtDomain, DomainState as VirtState};
+use virt::domain::DomainState as VirtState;
 use virt::error::{Error as VirtError, ErrorNumber};
-use virt::network::Network as VirtNetwork;
-use virt::storage_pool::StoragePool;
 use virt::storage_vol::StorageVol;
 use virt::stream::Stream;
 use virt::sys;
 
-use super::{Libvirt, domain, metadata, network, pool, volume, xml};
+use super::lookup::{domain_state, failed, found, network_state, pool_state, present};
+use super::stream::{receive_all, send_all};
+use super::{Libvirt, domain, metadata, network, pool, volume};
 use crate::hypervisor::{Failure, Hypervisor};
-use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, range};
-use crate::resource::{Domain, Network, Pool, Reservation, Volume};
-
-/// Bytes sent over a stream at once; libvirt's messages hold 256 KiB with their heads.
-const CHUNK: usize = 128 << 10;
-
-/// Turns libvirt's or the XML reader's error into a failure of this action.
-fn failed<E: std::error::Error>(action: impl Into<String>) -> impl FnOnce(E) -> Failure {
-    let action = action.into();
-    move |error| Failure::new(action, error.to_string())
-}
-
-/// What was looked up, or nothing if libvirt says that it is not there.
-fn found<T>(result: Result<T, VirtError>) -> Result<Option<T>, VirtError> {
-    match result {
-        Ok(thing) => Ok(Some(thing)),
-        Err(error) if is_absence(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_absence(error: &VirtError) -> bool {
-    [
-        ErrorNumber::NoDomain,
-        ErrorNumber::NoNetwork,
-        ErrorNumber::NoStoragePool,
-        ErrorNumber::NoStorageVolume,
-    ]
-    .into_iter()
-    .any(|absence| error.code().is(absence))
-}
-
-/// A list's elements without those that went away while it was read.
-fn present<T>(items: impl Iterator<Item = Result<T, VirtError>>) -> Result<Vec<T>, VirtError> {
-    items.filter_map(|item| found(item).transpose()).collect()
-}
-
-impl Libvirt {
-    fn find_network(&self, name: &str) -> Result<Option<VirtNetwork>, VirtError> {
-        found(self.connect.lookup_network_by_name(name))
-    }
-
-    fn find_pool(&self, name: &str) -> Result<Option<StoragePool>, VirtError> {
-        found(self.connect.lookup_storage_pool_by_name(name))
-    }
-
-    fn find_volume(&self, pool: &str, name: &str) -> Result<Option<StorageVol>, VirtError> {
-        match self.find_pool(pool)? {
-            // The volumes of an inactive pool can't be seen.
-            Some(pool) if pool.is_active()? => found(pool.lookup_storage_vol_by_name(name)),
-            _ => Ok(None),
-        }
-    }
-
-    fn volume(&self, pool: &str, name: &str) -> Result<StorageVol, VirtError> {
-        self.connect
-            .lookup_storage_pool_by_name(pool)?
-            .lookup_storage_vol_by_name(name)
-    }
-
-    fn find_domain(&self, name: &Label) -> Result<Option<VirtDomain>, VirtError> {
-        found(self.connect.lookup_domain_by_name(name.as_str()))
-    }
-}
-
-fn network_state(network: &VirtNetwork) -> Result<(String, bool), VirtError> {
-    Ok((network.xml_desc(0)?, network.is_active()?))
-}
-
-fn pool_state(pool: &StoragePool) -> Result<(String, bool, Vec<String>), VirtError> {
-    let active = pool.is_active()?;
-    let volumes = if active {
-        let volumes = pool.list_all_volumes(0)?;
-        present(volumes.iter().map(|volume| volume.xml_desc(0)))?
-    } else {
-        Vec::new()
-    };
-    Ok((pool.xml_desc(0)?, active, volumes))
-}
-
-fn domain_state(domain: &VirtDomain) -> Result<(String, PowerState), VirtError> {
-    let power = match domain.info()?.state.known() {
-        Some(VirtState::Running | VirtState::Blocked | VirtState::NoState) => PowerState::Running,
-        Some(VirtState::Paused | VirtState::PMSuspended) => PowerState::Paused,
-        Some(VirtState::Crashed) => PowerState::Crashed,
-        Some(VirtState::Shutdown | VirtState::Shutoff) | None => PowerState::Off,
-    };
-    Ok((domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?, power))
-}
+use crate::observe::{Capability, DomainState, NetworkState, PoolState};
+use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
 impl Hypervisor for Libvirt {
     fn capability(&self) -> Result<Capability, Failure> {
-        let action = || "read the host's capabilities".to_owned();
-        let text = self.connect.capabilities().map_err(failed(action()))?;
-        let node = self.connect.node_info().map_err(failed(action()))?;
-        let (arch, virt) = guests(&text).map_err(failed(action()))?;
-        let cpu_models = if virt.iter().any(|kind| kind == "kvm") {
-            // The list is a choice of processor, not a condition: without it the plainest model is taken.
-            self.connect
-                .domain_capabilities(None, Some(&arch), None, Some("kvm"), 0)
-                .ok()
-                .and_then(|text| usable_models(&text).ok())
-                .unwrap_or_default()
-        } else {
-            Vec::new()
-        };
-        Ok(Capability {
-            arch,
-            virt,
-            cpu_models,
-            cpus: node.cpus,
-            memory_mib: node.memory >> 10,
-            // Drivers without a real host behind them can't tell.
-            memory_free_mib: self.connect.free_memory().ok().map(|bytes| bytes >> 20),
-            routes: if self.is_local {
-                local_routes()
-            } else {
-                Vec::new()
-            },
-        })
+        self.read_capability()
     }
 
     fn networks(&self) -> Result<Vec<NetworkState>, Failure> {
@@ -172,7 +59,9 @@ impl Hypervisor for Libvirt {
         present(domains.iter().map(domain_state))
             .map_err(failed(action))?
             .into_iter()
-            .map(|(xml, power)| domain::from_xml(&xml, power).map_err(failed(action)))
+            .map(|(xml, live, power)| {
+                domain::from_xml(&xml, live.as_deref(), power).map_err(failed(action))
+            })
             .collect()
     }
 
@@ -196,34 +85,18 @@ impl Hypervisor for Libvirt {
     }
 
     fn reserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure> {
-        let action = format!("keep {} for {}", reservation.ip, reservation.name);
-        let found = self
-            .connect
-            .lookup_network_by_name(network)
-            .and_then(|found| Ok((network_state(&found)?, found)));
-        let ((text, active), found) = found.map_err(failed(action.clone()))?;
-        let known = network::from_xml(&text, active).map_err(failed(action.clone()))?;
-        if known.reservations.contains(reservation) {
-            return Ok(());
-        }
-        let command = if known.reservations.iter().any(|r| r.mac == reservation.mac) {
-            sys::VIR_NETWORK_UPDATE_COMMAND_MODIFY
-        } else {
-            sys::VIR_NETWORK_UPDATE_COMMAND_ADD_LAST
-        };
-        let mut affect = sys::VIR_NETWORK_UPDATE_AFFECT_CONFIG;
-        if active {
-            affect |= sys::VIR_NETWORK_UPDATE_AFFECT_LIVE;
-        }
-        found
-            .update(
-                command,
-                sys::VIR_NETWORK_SECTION_IP_DHCP_HOST,
-                -1,
-                &network::host_xml(reservation),
-                affect,
-            )
-            .map_err(failed(action))
+        self.keep(network, reservation).map_err(failed(format!(
+            "keep {} for {}",
+            reservation.ip, reservation.name
+        )))
+    }
+
+    fn unreserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure> {
+        self.keep_no_longer(network, reservation)
+            .map_err(failed(format!(
+                "keep {} no longer for {}",
+                reservation.ip, reservation.name
+            )))
     }
 
     fn remove_network(&self, name: &str) -> Result<(), Failure> {
@@ -358,6 +231,17 @@ impl Hypervisor for Libvirt {
         }
     }
 
+    fn grow_volume(
+        &self,
+        pool: &str,
+        volume: &str,
+        capacity: u64,
+        domain: &Label,
+    ) -> Result<(), Failure> {
+        self.grow(pool, volume, capacity, domain)
+            .map_err(failed(format!("grow volume {volume} in pool {pool}")))
+    }
+
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure> {
         self.find_volume(pool, volume)
             .and_then(|there| match there {
@@ -368,9 +252,7 @@ impl Hypervisor for Libvirt {
     }
 
     fn define_domain(&self, domain: &Domain) -> Result<(), Failure> {
-        self.connect
-            .define_domain_xml(&domain::to_xml(domain))
-            .and_then(|defined| defined.set_autostart(true))
+        self.define(domain)
             .map_err(failed(format!("define domain {}", domain.name)))
     }
 
@@ -386,6 +268,25 @@ impl Hypervisor for Libvirt {
             }
         };
         start().map_err(failed(format!("start domain {name}")))
+    }
+
+    fn attach_disk(&self, name: &Label, disk: &Disk) -> Result<(), Failure> {
+        self.attach(name, disk).map_err(failed(format!(
+            "attach disk {} to {name}",
+            disk.path.display()
+        )))
+    }
+
+    fn detach_disk(&self, name: &Label, path: &Path) -> Result<(), Failure> {
+        self.detach(name, path).map_err(failed(format!(
+            "detach disk {} from {name}",
+            path.display()
+        )))
+    }
+
+    fn set_vcpus(&self, name: &Label, vcpus: u32) -> Result<(), Failure> {
+        self.give_vcpus(name, vcpus)
+            .map_err(failed(format!("give domain {name} {vcpus} processors")))
     }
 
     fn shut_down_domain(&self, name: &Label) -> Result<(), Failure> {
@@ -468,32 +369,6 @@ impl Hypervisor for Libvirt {
     }
 }
 
-fn send_all(stream: &Stream, content: &mut dyn Read) -> Result<(), crate::error::Source> {
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let read = content.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(());
-        }
-        let mut rest = &buffer[..read];
-        while !rest.is_empty() {
-            let sent = usize::try_from(stream.send(rest).map_err(|e| e.to_string())?)?;
-            rest = rest.get(sent..).unwrap_or_default();
-        }
-    }
-}
-
-fn receive_all(stream: &Stream, to: &mut dyn Write) -> Result<(), crate::error::Source> {
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let received = usize::try_from(stream.recv(&mut buffer).map_err(|e| e.to_string())?)?;
-        if received == 0 {
-            return Ok(());
-        }
-        to.write_all(buffer.get(..received).unwrap_or_default())?;
-    }
-}
-
 fn ipv4(interfaces: &[virt::domain::Interface]) -> Vec<(Mac, Ipv4Addr)> {
     interfaces
         .iter()
@@ -503,73 +378,4 @@ fn ipv4(interfaces: &[virt::domain::Interface]) -> Vec<(Mac, Ipv4Addr)> {
             addresses.filter_map(move |address| Some((mac, address.addr.parse().ok()?)))
         })
         .collect()
-}
-
-/// The host's architecture (or the first that it can run) and libvirt's domain types for it.
-fn guests(capabilities: &str) -> Result<(String, Vec<String>), roxmltree::Error> {
-    let document = roxmltree::Document::parse(capabilities)?;
-    let root = document.root_element();
-    let host = xml::text(root, &["host", "cpu", "arch"]);
-    let archs: Vec<_> = xml::all(root, "guest")
-        .filter(|guest| xml::text(*guest, &["os_type"]) == Some("hvm"))
-        .filter_map(|guest| xml::find(guest, &["arch"]))
-        .collect();
-    let chosen = archs
-        .iter()
-        .find(|arch| arch.attribute("name") == host)
-        .or_else(|| archs.first());
-    let Some(arch) = chosen else {
-        return Ok((host.unwrap_or_default().to_owned(), Vec::new()));
-    };
-    let kinds = xml::all(*arch, "domain").filter_map(|domain| domain.attribute("type"));
-    Ok((
-        arch.attribute("name").unwrap_or_default().to_owned(),
-        kinds.map(str::to_owned).collect(),
-    ))
-}
-
-/// The processor models that KVM can give to guests on this host.
-fn usable_models(capabilities: &str) -> Result<Vec<String>, roxmltree::Error> {
-    let document = roxmltree::Document::parse(capabilities)?;
-    Ok(document
-        .descendants()
-        .filter(|node| node.tag_name().name() == "model" && node.attribute("usable") == Some("yes"))
-        .filter_map(|model| model.text().map(str::to_owned))
-        .collect())
-}
-
-/// This machine's IPv4 routes but the default ones.
-fn local_routes() -> Vec<(ipnet::Ipv4Net, String)> {
-    // Without the file there is nothing to compare; libvirt itself compares again when it starts the network.
-    let table = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
-    table.lines().skip(1).filter_map(route).collect()
-}
-
-/// One line of the kernel's table: interface, destination, seven more columns of which the last but three is the mask.
-fn route(line: &str) -> Option<(ipnet::Ipv4Net, String)> {
-    let columns: Vec<_> = line.split_whitespace().collect();
-    let address = |text: &&str| {
-        let number = u32::from_str_radix(text, 16).ok()?;
-        // The kernel prints the network's byte order as if it were its own.
-        Some(Ipv4Addr::from(number.to_ne_bytes()))
-    };
-    let net = range(address(columns.get(1)?)?, address(columns.get(7)?)?)?;
-    (net.prefix_len() > 0).then(|| (net, columns[0].to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(target_endian = "little")]
-    fn routes_are_read_from_the_kernels_table() {
-        let line = "virbr0\t007AA8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0";
-        let expected = ("192.168.122.0/24".parse().unwrap(), "virbr0".to_owned());
-        assert_eq!(route(line), Some(expected));
-        assert_eq!(
-            route("eth0\t00000000\t0101\t3\t0\t0\t0\t00000000\t0\t0\t0"),
-            None
-        );
-    }
 }

@@ -102,7 +102,7 @@ fn disk(demand: &Demand) -> Vec<(Severity, String)> {
         let folder = folder.display();
         if free < floor {
             let message = format!(
-                "{} new disks in {folder} and {} are free there",
+                "{} new or larger disks in {folder} and {} are free there",
                 disks.len(),
                 gib(free >> 20)
             );
@@ -205,7 +205,7 @@ mod tests {
             with(Some(100 << 30)),
             [(Severity::Warning, grown.to_owned())]
         );
-        let full = "4 new disks in /pool and 1.5 GiB are free there (host big)";
+        let full = "4 new or larger disks in /pool and 1.5 GiB are free there (host big)";
         assert_eq!(with(Some(1536 << 20)), [(Severity::Error, full.to_owned())]);
     }
 }

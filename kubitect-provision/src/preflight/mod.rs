@@ -39,7 +39,7 @@ pub struct Finding {
 pub struct Demand {
     /// The machines that will be started: name, memory in MiB, virtual processors.
     pub machines: Vec<(String, u64, u32)>,
-    /// The disks that will be made in each folder, by their full sizes in bytes, and what is free there if it is known.
+    /// The disks that will be made or grown in each folder, by what they may take in bytes, and what is free there if it is known.
     pub folders: BTreeMap<PathBuf, (Vec<u64>, Option<u64>)>,
     /// Processors of the host.
     pub cpus: u32,
@@ -81,9 +81,22 @@ fn check_host(
     let domains = hypervisor.domains().map_err(on_host)?;
 
     let mut machines = Vec::new();
+    // What a machine has already is given back before it is given more.
+    let mut given_back = 0;
     for step in steps {
+        if let Step::Redefine(Domain { name, .. }) = step {
+            let there = domains.iter().find(|d| d.name == name.as_str());
+            let live = there.and_then(|there| there.live.as_ref());
+            given_back += live.map_or(0, |live| live.memory_mib);
+        }
         match step {
             Step::CreateDomain(Domain {
+                name,
+                memory_mib,
+                vcpus,
+                ..
+            })
+            | Step::Redefine(Domain {
                 name,
                 memory_mib,
                 vcpus,
@@ -119,7 +132,7 @@ fn check_host(
             folders: disks(cluster, host, steps, &pools),
             cpus: capability.cpus,
             memory_mib: capability.memory_mib,
-            memory_free_mib: capability.memory_free_mib,
+            memory_free_mib: capability.memory_free_mib.map(|free| free + given_back),
         },
     ));
     Ok(findings)
@@ -190,14 +203,21 @@ fn disks(
     };
     let mut folders: BTreeMap<PathBuf, (Vec<u64>, Option<u64>)> = BTreeMap::new();
     for step in steps {
-        let Step::CreateVolume { volume, .. } = step else {
-            continue;
+        let (pool_name, bytes) = match step {
+            Step::CreateVolume { volume, .. } => (&volume.pool, volume.capacity),
+            Step::GrowVolume {
+                pool,
+                was,
+                capacity,
+                ..
+            } => (pool, capacity.saturating_sub(*was)),
+            _ => continue,
         };
-        let folder = folder_of(&volume.pool);
+        let folder = folder_of(pool_name);
         let entry = folders.entry(folder.clone()).or_insert_with(|| {
             let there = pools
                 .iter()
-                .find(|pool| pool.name == volume.pool && pool.active);
+                .find(|pool| pool.name == *pool_name && pool.active);
             let free = match there {
                 Some(pool) => Some(pool.available),
                 None if is_local(host) => local::free(folder),
@@ -205,7 +225,7 @@ fn disks(
             };
             (Vec::new(), free)
         });
-        entry.0.push(volume.capacity);
+        entry.0.push(bytes);
     }
     folders
 }

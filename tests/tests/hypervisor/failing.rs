@@ -2,13 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kubitect_config::value::{Label, Mac};
 use kubitect_provision::hypervisor::{Failure, Hypervisor};
 use kubitect_provision::observe::{Capability, DomainState, NetworkState, PoolState};
-use kubitect_provision::resource::{Domain, Network, Pool, Reservation, Volume};
+use kubitect_provision::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
 /// Hands all on to a real libvirt until it fails, and from then on fails in all.
 pub struct Failing {
@@ -64,14 +65,19 @@ impl Hypervisor for Failing {
         define_network(network: &Network) -> ();
         start_network(name: &str) -> ();
         reserve(network: &str, reservation: &Reservation) -> ();
+        unreserve(network: &str, reservation: &Reservation) -> ();
         remove_network(name: &str) -> ();
         ensure_pool(pool: &Pool) -> ();
         remove_pool(name: &str) -> Option<String>;
         create_volume(volume: &Volume) -> ();
+        grow_volume(pool: &str, volume: &str, capacity: u64, domain: &Label) -> ();
         remove_volume(pool: &str, volume: &str) -> ();
         define_domain(domain: &Domain) -> ();
         note_domain(name: &Label, note: &str) -> ();
         start_domain(name: &Label) -> ();
+        attach_disk(name: &Label, disk: &Disk) -> ();
+        detach_disk(name: &Label, path: &Path) -> ();
+        set_vcpus(name: &Label, vcpus: u32) -> ();
         shut_down_domain(name: &Label) -> ();
         power_off_domain(name: &Label) -> ();
         remove_domain(name: &Label) -> ();

@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use kubitect_config::cluster::Connection;
 use kubitect_config::value::{Label, Mac};
+use kubitect_provision::change::Part;
 use kubitect_provision::hypervisor::{Failure, Hypervisor};
 use kubitect_provision::libvirt::Libvirt;
 use kubitect_provision::observe::{
     Capability, DomainState, NetworkState, PoolState, PowerState, observe,
 };
-use kubitect_provision::resource::{Domain, Format, Network, Pool, Reservation, Volume};
-use kubitect_provision::{Hosts, Inputs, LocalImage, apply, plan, plan_destroy};
+use kubitect_provision::resource::{Disk, Domain, Format, Network, Pool, Reservation, Volume};
+use kubitect_provision::{Hosts, Inputs, LocalImage, Plan, apply, plan, plan_destroy};
 
 /// The test driver, which refuses uploads and tells no leases; all else is the real binding.
 struct TestDriver {
@@ -38,16 +40,21 @@ impl Hypervisor for TestDriver {
         define_network(network: &Network) -> ();
         start_network(name: &str) -> ();
         reserve(network: &str, reservation: &Reservation) -> ();
+        unreserve(network: &str, reservation: &Reservation) -> ();
         remove_network(name: &str) -> ();
         ensure_pool(pool: &Pool) -> ();
         refresh_pool(name: &str) -> ();
         remove_pool(name: &str) -> Option<String>;
         create_volume(volume: &Volume) -> ();
         download(pool: &str, volume: &str, offset: u64, to: &mut dyn Write) -> ();
+        grow_volume(pool: &str, volume: &str, capacity: u64, domain: &Label) -> ();
         remove_volume(pool: &str, volume: &str) -> ();
         define_domain(domain: &Domain) -> ();
         note_domain(name: &Label, note: &str) -> ();
         start_domain(name: &Label) -> ();
+        attach_disk(name: &Label, disk: &Disk) -> ();
+        detach_disk(name: &Label, path: &Path) -> ();
+        set_vcpus(name: &Label, vcpus: u32) -> ();
         shut_down_domain(name: &Label) -> ();
         power_off_domain(name: &Label) -> ();
         remove_domain(name: &Label) -> ();
@@ -163,4 +170,66 @@ fn a_reservation_is_added_once_and_moved() {
         assert_eq!(kept, [&reservation]);
         assert_eq!(there.reservations.len(), network.reservations.len() + 1);
     }
+}
+
+/// One run of the tool, as far as provisioning goes.
+fn run(cluster: &kubitect_config::Cluster, hosts: &Hosts, image: &LocalImage) -> Plan {
+    let made = plan(cluster, hosts).unwrap();
+    let seeds = made.needs_seeds().map(|node| (node.clone(), vec![0; 512]));
+    let inputs = Inputs {
+        seeds: seeds.collect(),
+        image: Some(image.clone()),
+        journal: None,
+    };
+    apply(&made, hosts, &inputs, &AtomicBool::new(false), &|_| {}).unwrap();
+    let next = plan(cluster, hosts).unwrap();
+    assert!(next.is_empty(), "{next}");
+    made
+}
+
+/// What the machine has while it runs: processors and memory in MiB.
+fn live(hosts: &Hosts, name: &str) -> (u32, u64) {
+    let (_, driver) = hosts.iter().next().unwrap();
+    let domains = driver.domains().unwrap();
+    let domain = domains.into_iter().find(|d| d.name == name).unwrap();
+    let live = domain.live.unwrap();
+    (live.vcpus, live.memory_mib)
+}
+
+#[test]
+fn a_living_cluster_changes() {
+    let (_folder, hosts) = hosts();
+    let (_file, image) = image();
+    let before = super::cluster(super::DEMO);
+    let worker = "demo-worker-1";
+    run(&before, &hosts, &image);
+    let node = before.nodes.last().unwrap();
+    kubitect_provision::machine::note(&hosts, node, "ready & <well>").unwrap();
+
+    // Processors come while it runs.
+    let mut wanted = before.clone();
+    wanted.nodes.last_mut().unwrap().cpu = 4;
+    let made = run(&wanted, &hosts, &image);
+    assert_eq!(made.part(Part::Make), made, "{made}");
+    assert_eq!(live(&hosts, worker), (4, 4 << 10));
+
+    // Memory needs a restart, and the note is kept. (Disks this driver does not attach: that is tried on real machines.)
+    wanted.nodes.last_mut().unwrap().ram = kubitect_config::value::GiB(6);
+    let made = run(&wanted, &hosts, &image);
+    assert_eq!(made.part(Part::Restart).changes.len(), 1, "{made}");
+    assert_eq!(live(&hosts, worker), (4, 6 << 10));
+    let notes = kubitect_provision::machine::notes(&wanted, &hosts).unwrap();
+    assert_eq!(notes[&node.name].as_deref(), Some("ready & <well>"));
+
+    // The worker leaves, and another one comes.
+    wanted.nodes.pop();
+    let leaving = kubitect_provision::gather::leaving(&wanted, &hosts).unwrap();
+    assert_eq!(leaving.len(), 1);
+    assert_eq!((&leaving[0].name, leaving[0].mac), (&node.name, node.mac));
+    run(&wanted, &hosts, &image);
+    run(&before, &hosts, &image);
+    let last = plan_destroy(&before.name, &hosts).unwrap();
+    let nothing = Inputs::default();
+    apply(&last, &hosts, &nothing, &AtomicBool::new(false), &|_| {}).unwrap();
+    assert!(plan_destroy(&before.name, &hosts).unwrap().is_empty());
 }

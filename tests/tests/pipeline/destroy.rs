@@ -85,9 +85,12 @@ fn unmarked(name: &str, disk: &str) -> DomainState {
         power: PowerState::Running,
         mark: None,
         note: None,
+        nic: None,
         vcpus: 2,
+        max_vcpus: 2,
         memory_mib: 4096,
         disks: vec![disk.into()],
+        live: None,
     }
 }
 

@@ -6,6 +6,9 @@
 )]
 
 mod destroy;
+mod living;
 mod plans;
 mod properties;
+mod random;
+mod repair;
 mod world;

@@ -1,117 +1,82 @@
 //! Properties over random clusters, hosts and points of failure.
 
 use kubitect_provision::fake::When;
-use kubitect_provision::observe::{
-    DomainState, HostState, NetworkState, PoolState, PowerState, VolumeState,
-};
+use kubitect_provision::observe::{HostState, PowerState};
 use proptest::prelude::*;
 
+use crate::random::{Blow, blows, configuration, fixed, others, strike, wanted, yaml};
 use crate::world::World;
 
-/// A random cluster's configuration.
-fn configuration() -> impl Strategy<Value = String> {
-    let worker = (0_u32..3, proptest::bool::ANY, 1_u32..5);
-    (
-        prop_oneof![Just(1_usize), Just(3)],
-        proptest::collection::vec(worker, 0..4),
-        proptest::bool::ANY,
-        prop_oneof![Just("nat"), Just("route"), Just("bridge")],
-    )
-        .prop_map(|(masters, workers, two_hosts, mode)| {
-            let mut yaml = String::from("hosts:\n");
-            for host in ["one", "two"] {
-                yaml.push_str(&format!(
-                    "  - name: {host}\n    connection:\n      uri: \"test:///{host}\"\n    mainResourcePoolPath: /pools\n    \
-                     dataResourcePools:\n      - name: fast\n        path: /fast\n"
-                ));
-            }
-            let bridge = if mode == "bridge" { "\n    bridge: br0" } else { "" };
-            yaml.push_str(&format!(
-                "cluster:\n  name: demo\n  network:\n    mode: {mode}\n    cidr: 10.9.0.0/24{bridge}\n  nodeTemplate:\n    \
-                 user: k8s\n    os:\n      distro: debian\n  nodes:\n    loadBalancer:\n      instances:\n        \
-                 - id: 1\n          host: one\n          ip: 10.9.0.100\n    master:\n      instances:\n"
-            ));
-            for id in 1..=masters {
-                yaml.push_str(&format!("        - id: {id}\n          host: one\n          ip: 10.9.0.1{id}\n"));
-            }
-            if !workers.is_empty() {
-                yaml.push_str("    worker:\n      instances:\n");
-            }
-            for (id, (disks, fixed, cpu)) in workers.iter().enumerate() {
-                // A network of libvirt's ends at its host.
-                let host = if two_hosts && mode == "bridge" && id % 2 == 1 { "two" } else { "one" };
-                yaml.push_str(&format!("        - id: {id}\n          host: {host}\n          cpu: {cpu}\n"));
-                if *fixed || mode == "bridge" {
-                    yaml.push_str(&format!("          ip: 10.9.0.2{id}\n"));
-                }
-                if *disks > 0 {
-                    yaml.push_str("          dataDisks:\n");
-                }
-                for disk in 0..*disks {
-                    let pool = if disk % 2 == 0 { "fast" } else { "main" };
-                    yaml.push_str(&format!("            - name: d{disk}\n              pool: {pool}\n              size: 3\n"));
-                }
-            }
-            yaml.push_str("kubernetes:\n  version: v1.23.7\n  networkPlugin: calico\n  kubespray:\n    version: v2.19.0\n");
-            yaml
-        })
+/// What is not ours, on all hosts.
+fn of_others(world: &World) -> Vec<String> {
+    let mut texts = Vec::new();
+    for (host, hypervisor) in world.hosts().iter() {
+        let networks = hypervisor.networks().unwrap();
+        let pools = hypervisor.pools().unwrap();
+        let domains = hypervisor.domains().unwrap();
+        let networks = networks.iter().filter(|n| n.mark.is_none());
+        let pools = pools.iter().filter(|p| p.name == "default");
+        let domains = domains.iter().filter(|d| d.mark.is_none());
+        texts.extend(networks.map(|n| format!("{host} {n:?}")));
+        texts.extend(pools.map(|p| format!("{host} {p:?}")));
+        texts.extend(domains.map(|d| format!("{host} {d:?}")));
+    }
+    texts
 }
 
-/// What other people have on a host.
-fn others() -> impl Strategy<Value = HostState> {
-    let flags = (
-        proptest::bool::ANY,
-        proptest::bool::ANY,
-        proptest::bool::ANY,
-        proptest::bool::ANY,
-    );
-    flags.prop_map(|(network, pool, domain, active)| {
-        let mut there = HostState::default();
-        if network {
-            there.networks.push(NetworkState {
-                name: "default".into(),
-                active,
-                mark: None,
-                bridge: Some("virbr0".into()),
-                cidr: Some("192.168.122.0/24".parse().unwrap()),
-                reservations: Vec::new(),
-            });
+/// Whether exactly the wanted machines are there, run, and have what is wanted.
+fn check_wanted(world: &World) -> Result<(), TestCaseError> {
+    let mut names = Vec::new();
+    for (host, hypervisor) in world.hosts().iter() {
+        for domain in hypervisor.domains().unwrap() {
+            if domain.mark.is_none() {
+                continue;
+            }
+            let mut nodes = world.cluster.nodes.iter();
+            let node = nodes.find(|node| node.name.as_str() == domain.name);
+            let Some(node) = node.filter(|node| node.host == *host) else {
+                return Err(TestCaseError::fail(format!("{} on {host}", domain.name)));
+            };
+            let live = domain.live.as_ref().unwrap();
+            prop_assert_eq!(domain.power, PowerState::Running);
+            prop_assert_eq!((domain.vcpus, live.vcpus), (node.cpu, node.cpu));
+            prop_assert_eq!(
+                (domain.memory_mib, live.memory_mib),
+                (node.ram.mib(), node.ram.mib())
+            );
+            let mut disks = [domain.disks, live.disks.clone()];
+            disks.iter_mut().for_each(|disks| disks.sort());
+            prop_assert_eq!(&disks[0], &disks[1]);
+            prop_assert_eq!(disks[0].len(), 2 + node.data_disks.len());
+            names.push(domain.name);
         }
-        if pool {
-            there.pools.push(PoolState {
-                name: "default".into(),
-                is_folder: true,
-                path: Some("/var/lib/libvirt/images".into()),
-                active,
-                available: 1 << 30,
-                volumes: vec![VolumeState {
-                    name: "demo-master-1-main-disk".into(),
-                    path: "/var/lib/libvirt/images/demo-master-1-main-disk".into(),
-                    format: "qcow2".into(),
-                    capacity: 1 << 30,
-                    allocation: 1 << 29,
-                    physical: None,
-                    backing: None,
-                }],
-            });
+        // Each disk has its size, and there is none without a machine.
+        let pools = hypervisor.pools().unwrap();
+        let ours = pools.iter().filter(|pool| pool.name.starts_with("demo-"));
+        for volume in ours.flat_map(|pool| &pool.volumes) {
+            let node = world
+                .cluster
+                .nodes
+                .iter()
+                .find(|n| n.host == *host && volume.name.starts_with(&format!("{}-", n.name)));
+            let Some(node) = node else {
+                return Err(TestCaseError::fail(format!("{} is left", volume.name)));
+            };
+            if volume.name == node.main_volume() {
+                prop_assert_eq!(volume.capacity, node.main_disk.bytes());
+            } else if let Some(disk) = node
+                .data_disks
+                .iter()
+                .find(|disk| volume.name == node.data_volume(disk))
+            {
+                prop_assert_eq!(volume.capacity, disk.size.bytes());
+            } else {
+                prop_assert_eq!(&volume.name, &format!("{}-seed", node.name));
+            }
         }
-        if domain {
-            there.domains.push(DomainState {
-                name: "demo-of-somebody".into(),
-                power: if active {
-                    PowerState::Running
-                } else {
-                    PowerState::Off
-                },
-                mark: None,
-                note: None,
-                vcpus: 1,
-                memory_mib: 512,
-                disks: vec!["/var/lib/libvirt/images/demo-master-1-main-disk".into()],
-            });
-        }
-        there
-    })
+    }
+    prop_assert_eq!(names.len(), world.cluster.nodes.len());
+    Ok(())
 }
 
 fn when() -> impl Strategy<Value = When> {
@@ -127,7 +92,7 @@ fn inventory(world: &World) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn apply_reaches_what_is_desired_and_destroy_what_was_there(yaml in configuration(), there in others()) {
@@ -168,6 +133,46 @@ proptest! {
             let _ = world.destroy();
             world.revive();
         }
+        world.destroy().unwrap();
+        prop_assert_eq!(world.inventory(), before);
+    }
+
+    #[test]
+    fn a_living_cluster_becomes_another_whatever_happens_to_it(
+        fixed in fixed(),
+        first in wanted(2..4),
+        second in wanted(3..6),
+        there in others(),
+        blows in blows(),
+        failures in proptest::collection::vec((0_usize..25, when()), 0..4),
+    ) {
+        let world = World::new_on(&["one", "two"], &yaml(fixed, &first), &there);
+        let (before, others) = (world.inventory(), of_others(&world));
+        world.apply().unwrap();
+        for (node, blow) in &blows {
+            strike(&world, *node, *blow);
+        }
+        let world = world.with(&yaml(fixed, &second));
+        for (n, when) in &failures {
+            for fake in world.fakes.values() {
+                fake.fail_at(*n, *when);
+            }
+            let _ = world.apply();
+            world.revive();
+        }
+        // A pool that was stopped hides what its disks need, or that a machine can't start without one that is lost:
+        // that is seen once it is started.
+        let hidden = blows.iter().any(|(_, blow)| matches!(blow, Blow::StopPools));
+        if hidden {
+            let _ = world.apply();
+        }
+        if let Err(error) = world.apply() {
+            return Err(TestCaseError::fail(format!("{error:?}")));
+        }
+        let plan = world.plan().unwrap();
+        prop_assert!(plan.is_empty(), "{}", plan);
+        check_wanted(&world)?;
+        prop_assert_eq!(of_others(&world), others);
         world.destroy().unwrap();
         prop_assert_eq!(world.inventory(), before);
     }
@@ -212,4 +217,56 @@ fn every_point_of_failure_once() {
         }
     }
     println!("{} points of failure", 3 * (creating + destroying));
+}
+
+/// Every single point of one cluster's change, in all three ways.
+#[test]
+fn every_point_of_a_change_once() {
+    let changed = crate::world::DEMO
+        .replace(
+            "          ip: 192.168.113.20\n",
+            "          ip: 192.168.113.20\n          cpu: 3\n          mainDiskSize: 40\n",
+        )
+        .replace("name: logs", "name: new")
+        .replace(
+            "        - id: 2\nkubernetes",
+            "        - id: 3\n          ram: 2\nkubernetes",
+        )
+        .replace(
+            "          ip: 192.168.113.11\n",
+            "          ip: 192.168.113.11\n          ram: 3\n",
+        );
+    let made = || {
+        let world = World::new(crate::world::DEMO, &HostState::default());
+        world.apply().unwrap();
+        world
+            .fake()
+            .lose_file("/pools/demo-main-resource-pool", "demo-master-3-main-disk");
+        world.fake().lose_file(
+            "/fast/demo-fast-data-resource-pool",
+            "demo-worker-1-rook-data-disk",
+        );
+        world.with(&changed)
+    };
+    let straight = made();
+    let begin = straight.fake().writes();
+    straight.apply().unwrap();
+    let points = straight.fake().writes() - begin;
+    assert!(points > 20, "{points} points");
+    let finished = inventory(&straight);
+    for when in [When::Before, When::Halfway, When::After] {
+        for n in 0..points {
+            let world = made();
+            world.fake().fail_at(n, when);
+            assert!(world.apply().is_err(), "point {n} {when:?} is reached");
+            world.revive();
+            world
+                .apply()
+                .unwrap_or_else(|error| panic!("after {n} {when:?}: {error:?}"));
+            let plan = world.plan().unwrap();
+            assert!(plan.is_empty(), "after {n} {when:?}: {plan}");
+            assert_eq!(inventory(&world), finished, "after {n} {when:?}");
+        }
+    }
+    println!("{} points of failure in a change", 3 * points);
 }

@@ -33,9 +33,23 @@ impl World {
     /// The cluster on hosts on which `there` is already.
     pub fn new(yaml: &str, there: &HostState) -> Self {
         let cluster = cluster(yaml);
-        let fakes = cluster
+        let hosts: Vec<_> = cluster
             .used_hosts()
-            .map(|host| (host.name.clone(), Arc::new(FakeHost::new(there.clone()))))
+            .map(|host| host.name.to_string())
+            .collect();
+        let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
+        Self::new_on(&hosts, yaml, there)
+    }
+
+    /// As [`World::new`], connected to these hosts.
+    pub fn new_on(hosts: &[&str], yaml: &str, there: &HostState) -> Self {
+        let cluster = cluster(yaml);
+        let fakes = hosts
+            .iter()
+            .map(|host| {
+                let fake = Arc::new(FakeHost::new(there.clone()));
+                (host.parse().expect("it is a name"), fake)
+            })
             .collect();
         let bytes = b"not much of an operating system".repeat(100);
         let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -1,0 +1,78 @@
+//! Machines that are switched off and on again.
+
+use std::time::{Duration, Instant};
+
+use kubitect_config::value::Label;
+
+use super::HostApply;
+use crate::error::Error;
+use crate::event::Outcome;
+use crate::hypervisor::Failure;
+use crate::machine::console_lines;
+use crate::observe::{DomainState, PowerState};
+use crate::resource::Domain;
+
+/// How often a guest that does not go off is asked again: one that was still booting did not hear the first time.
+const ASK_AGAIN: Duration = Duration::from_secs(20);
+/// How often is looked whether it is off, at most.
+const PAUSE: Duration = Duration::from_secs(2);
+
+impl HostApply<'_> {
+    /// Gives a machine another definition, which it has from its next start on: so it is off in between.
+    pub(super) fn redefine(&self, domain: &Domain) -> Result<Outcome, Error> {
+        self.switch_off(&domain.name)?;
+        let verbs = self.hypervisor;
+        verbs
+            .define_domain(domain)
+            .and_then(|()| verbs.start_domain(&domain.name))
+            .map_err(self.on_host())?;
+        Ok(Outcome::Done)
+    }
+
+    /// Has a machine shut down by its own guest, and waits until it has. Its power is never cut: what the guest has not
+    /// written yet would be lost.
+    pub(super) fn switch_off(&self, name: &Label) -> Result<(), Error> {
+        let verbs = self.hypervisor;
+        let started = Instant::now();
+        let mut asked: Option<Instant> = None;
+        let mut answer = "it was asked to shut down and did not go off".to_owned();
+        loop {
+            let there = self.domain(name).map_err(self.on_host())?;
+            let Some(there) = there.filter(|there| there.live.is_some()) else {
+                return Ok(());
+            };
+            if started.elapsed() >= self.off_within {
+                let console = console_lines(verbs.as_ref(), self.cluster, name, 20);
+                let console = console.unwrap_or_else(|failure| vec![failure.source.to_string()]);
+                let lines = console.into_iter().map(|line| format!("console: {line}"));
+                return Err(Error::Timeout {
+                    what: format!("{name} off"),
+                    after: self.off_within,
+                    evidence: std::iter::once(answer).chain(lines).collect(),
+                });
+            }
+            if (self.stopped)() {
+                return Err(Error::Cancelled);
+            }
+            if asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN) {
+                asked = Some(Instant::now());
+                if there.power == PowerState::Paused {
+                    verbs.start_domain(name).map_err(self.on_host())?;
+                }
+                // It may have gone off just now; then asking fails, and the next look tells.
+                if let Err(failure) = verbs.shut_down_domain(name) {
+                    answer = format!("last answer: {}", failure.source);
+                }
+                continue;
+            }
+            // Often at first, so that what goes off at once is not waited for.
+            let pause = started.elapsed() / 4 + Duration::from_millis(10);
+            std::thread::sleep(pause.min(PAUSE));
+        }
+    }
+
+    fn domain(&self, name: &Label) -> Result<Option<DomainState>, Failure> {
+        let domains = self.hypervisor.domains()?;
+        Ok(domains.into_iter().find(|d| d.name == name.as_str()))
+    }
+}

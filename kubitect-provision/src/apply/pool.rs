@@ -1,0 +1,102 @@
+//! Pools and images that nobody needs any more.
+
+use super::HostApply;
+use crate::base;
+use crate::error::Error;
+use crate::event::Outcome;
+use crate::hypervisor::Failure;
+use crate::observe::{PoolState, VolumeState};
+use crate::removal::{is_log, is_own_volume};
+use crate::resource::{BASE_POOL, Pool};
+
+impl HostApply<'_> {
+    pub(super) fn remove_pool(&self, name: &str, with_disks: bool) -> Result<Outcome, Failure> {
+        let verbs = self.hypervisor;
+        let find = || -> Result<Option<PoolState>, Failure> {
+            Ok(verbs.pools()?.into_iter().find(|pool| pool.name == name))
+        };
+        let Some(mut pool) = find()? else {
+            return Ok(Outcome::Done);
+        };
+        // One that was stopped since the plan was made hid the disks, which the plan named, when their turn came.
+        let with_disks = with_disks || !pool.active;
+        if let (false, Some(path)) = (pool.active, &pool.path) {
+            verbs.ensure_pool(&Pool {
+                name: name.to_owned(),
+                path: path.clone(),
+            })?;
+        }
+        // Consoles were written to until the machines went.
+        verbs.refresh_pool(name)?;
+        if let Some(now) = find()? {
+            pool = now;
+        }
+        // The cluster's machines are gone: a disk that a machine still has is another's by now.
+        let domains = if with_disks {
+            verbs.domains()?
+        } else {
+            Vec::new()
+        };
+        let free = |volume: &VolumeState| !domains.iter().any(|domain| domain.uses(name, volume));
+        let ours = pool.volumes.iter().filter(|volume| {
+            is_own_volume(self.cluster.as_str(), &volume.name)
+                && (is_log(&volume.name) || (with_disks && free(volume)))
+        });
+        for volume in ours {
+            verbs.remove_volume(name, &volume.name)?;
+        }
+        verbs.remove_pool(name).map(pool_removed)
+    }
+
+    pub(super) fn remove_image(&self, volume: &str) -> Result<Outcome, Error> {
+        let stays =
+            base::remove(self.hypervisor.as_ref(), self.cluster, volume).map_err(self.on_host())?;
+        Ok(stays.map_or(Outcome::Done, Outcome::Skipped))
+    }
+
+    pub(super) fn remove_base_pool(&self) -> Result<Outcome, Error> {
+        let verbs = self.hypervisor;
+        let work = || -> Result<Outcome, Failure> {
+            let find = || -> Result<Option<PoolState>, Failure> {
+                Ok(verbs
+                    .pools()?
+                    .into_iter()
+                    .find(|pool| pool.name == BASE_POOL))
+            };
+            let Some(pool) = find()? else {
+                return Ok(Outcome::Done);
+            };
+            if let (false, Some(path)) = (pool.active, &pool.path) {
+                verbs.ensure_pool(&Pool {
+                    name: BASE_POOL.to_owned(),
+                    path: path.clone(),
+                })?;
+            }
+            verbs.refresh_pool(BASE_POOL)?;
+            let pools = verbs.pools()?;
+            let Some(pool) = pools.iter().find(|pool| pool.name == BASE_POOL) else {
+                return Ok(Outcome::Done);
+            };
+            for image in base::removable(pool, &pools, self.cluster) {
+                base::remove(verbs.as_ref(), self.cluster, &image.name)?;
+            }
+            for marker in &pool.volumes {
+                if base::image_of(&marker.name).is_some_and(|image| pool.volume(image).is_none()) {
+                    verbs.remove_volume(BASE_POOL, &marker.name)?;
+                }
+            }
+            if find()?.is_some_and(|pool| !pool.volumes.is_empty()) {
+                return Ok(Outcome::Skipped("something is left in it".to_owned()));
+            }
+            verbs.remove_pool(BASE_POOL).map(pool_removed)
+        };
+        work().map_err(self.on_host())
+    }
+}
+
+/// How the removal of a pool ended whose folder stays for this reason, if it does.
+fn pool_removed(stays: Option<String>) -> Outcome {
+    stays.map_or(Outcome::Done, |why| {
+        Outcome::Warned(format!("its folder stays ({why})"))
+    })
+}

@@ -1,0 +1,171 @@
+//! Volumes: disks over their image, seeds, and what may be removed.
+
+use super::{HostApply, LocalImage};
+use crate::base;
+use crate::change::{Change, ImageSpec};
+use crate::error::Error;
+use crate::event::{Event, Outcome};
+use crate::hypervisor::Failure;
+use crate::removal::log_of;
+use crate::resource::{Backing, Format, Volume};
+use kubitect_config::value::Label;
+
+impl HostApply<'_> {
+    fn image(&self) -> Result<&LocalImage, Error> {
+        let missing = "there is no base image".to_owned();
+        self.inputs
+            .image
+            .as_ref()
+            .ok_or(Error::MissingInput { missing })
+    }
+
+    fn ensure_image(
+        &self,
+        change: &Change,
+        spec: &ImageSpec,
+    ) -> Result<(base::Verified, bool), Error> {
+        let what = change.title();
+        base::ensure(
+            self.name,
+            self.hypervisor.as_ref(),
+            spec,
+            self.image()?,
+            &|done, total| {
+                (self.on_event)(Event::Progress {
+                    what: what.clone(),
+                    done,
+                    total: Some(total),
+                });
+                // An upload may take minutes, and one that was cut off is done anew.
+                !(self.stopped)()
+            },
+        )
+    }
+
+    pub(super) fn create_image(&self, change: &Change, spec: &ImageSpec) -> Result<Outcome, Error> {
+        let (_, uploaded) = self.ensure_image(change, spec)?;
+        Ok(if uploaded {
+            Outcome::Done
+        } else {
+            Outcome::Skipped("the host has it".to_owned())
+        })
+    }
+
+    pub(super) fn create_volume(
+        &self,
+        change: &Change,
+        volume: &Volume,
+        overlay: Option<&ImageSpec>,
+        replace: bool,
+    ) -> Result<Outcome, Error> {
+        let verbs = self.hypervisor;
+        let remove = || verbs.remove_volume(&volume.pool, &volume.name);
+        if replace {
+            remove().map_err(self.on_host())?;
+        } else if self.has_volume(&volume.pool, &volume.name)? {
+            // The pool was stopped while the plan was made. Whatever is in the disk is kept.
+            return Ok(Outcome::Skipped("it is there".to_owned()));
+        }
+        let Some(spec) = overlay else {
+            verbs.create_volume(volume).map_err(self.on_host())?;
+            return Ok(Outcome::Done);
+        };
+        // Another cluster's destroy may take the image away just before the overlay needs it: then again, from the start.
+        let mut attempts = 0..3;
+        loop {
+            let (image, _) = self.ensure_image(change, spec)?;
+            let made = verbs.create_volume(&over(volume, image.backing.clone()));
+            let whole = base::is_whole(self.hypervisor.as_ref(), &image).map_err(self.on_host())?;
+            let last = attempts.next().is_none();
+            match made {
+                Ok(()) if whole => return Ok(Outcome::Done),
+                Ok(()) => remove().map_err(self.on_host())?,
+                Err(failure) if whole || last => return Err(failure.on(self.name)),
+                Err(_) => {}
+            }
+            if last {
+                return Err(Error::Hypervisor {
+                    host: self.name.to_string(),
+                    action: format!("keep the image under {}", volume.name),
+                    source: "another run removes it again and again".into(),
+                });
+            }
+        }
+    }
+
+    fn has_volume(&self, pool: &str, volume: &str) -> Result<bool, Error> {
+        let pools = self.hypervisor.pools().map_err(self.on_host())?;
+        Ok(pools
+            .iter()
+            .any(|there| there.name == pool && there.volume(volume).is_some()))
+    }
+
+    pub(super) fn write_seed(
+        &self,
+        node: &Label,
+        pool: &str,
+        name: &str,
+    ) -> Result<Outcome, Error> {
+        let seed = self
+            .inputs
+            .seeds
+            .get(node)
+            .ok_or_else(|| Error::MissingInput {
+                missing: format!("there is no seed for {node}"),
+            })?;
+        let volume = Volume {
+            pool: pool.to_owned(),
+            name: name.to_owned(),
+            capacity: seed.len() as u64,
+            format: Format::Raw,
+            backing: None,
+        };
+        let verbs = self.hypervisor;
+        verbs
+            .remove_volume(pool, name)
+            .and_then(|()| verbs.create_volume(&volume))
+            .and_then(|()| verbs.upload(pool, name, &mut seed.as_slice(), volume.capacity))
+            .map_err(self.on_host())?;
+        Ok(Outcome::Done)
+    }
+
+    /// Removes a volume unless a machine has come to use it; of a console's log, all parts.
+    pub(super) fn remove_volume(&self, pool: &str, volume: &str) -> Result<Outcome, Failure> {
+        let verbs = self.hypervisor;
+        let node = log_of(volume);
+        if node.is_some() {
+            // It was written to until the machine went.
+            verbs.refresh_pool(pool)?;
+        }
+        let pools = verbs.pools()?;
+        let Some(there) = pools.iter().find(|there| there.name == pool) else {
+            return Ok(Outcome::Done);
+        };
+        if let Some(node) = node {
+            let parts = there
+                .volumes
+                .iter()
+                .filter(|v| log_of(&v.name) == Some(node));
+            for part in parts {
+                verbs.remove_volume(pool, &part.name)?;
+            }
+            return Ok(Outcome::Done);
+        }
+        if let Some(found) = there.volume(volume)
+            && let Some(user) = verbs.domains()?.iter().find(|d| d.uses(pool, found))
+        {
+            let why = format!("it stays: machine {} uses it", user.name);
+            return Ok(Outcome::Warned(why));
+        }
+        verbs.remove_volume(pool, volume)?;
+        Ok(Outcome::Done)
+    }
+}
+
+/// The volume as an overlay.
+fn over(volume: &Volume, backing: Backing) -> Volume {
+    Volume {
+        backing: Some(backing),
+        ..volume.clone()
+    }
+}

@@ -1,0 +1,361 @@
+//! A machine's disks: its seed, the disk with its operating system, and its data disks.
+
+use std::path::{Path, PathBuf};
+
+use super::{HostDiff, gib};
+use crate::change::{Action, Disruption, ImageSpec, Kind, Part, Step};
+use crate::desired::{DesiredHost, Machine};
+use crate::error::Error;
+use crate::observe::{DomainState, PowerState, VolumeState};
+use crate::removal::own_pools;
+use crate::resource::{Disk, Volume};
+
+/// What a person is told of a data disk whose file is lost.
+const GONE: &str = "the disk is gone with all that was on it";
+
+/// Why a disk is taken from a machine.
+const NOT_WANTED: &str = "it is no longer in the configuration";
+
+impl<'a> HostDiff<'a> {
+    pub(super) fn disks(&mut self, machine: &Machine, wanted: &DesiredHost) -> Result<(), Error> {
+        let node = &machine.domain.name;
+        let domain = self.kept(machine);
+        if domain.is_none() && self.there.domain(node.as_str()).is_some() {
+            let details = format!(
+                "its main disk {} is gone with all that was on it: the machine is made anew{}, and joins again",
+                machine.main.name,
+                if machine.data.is_empty() {
+                    ""
+                } else {
+                    " with the data disks that are there"
+                }
+            );
+            let step = Step::RemoveDomain(node.clone());
+            self.push(Action::Replace, Kind::Domain, node.as_str(), details, step)
+                .disruption = Disruption::DataLoss;
+        }
+        if let Some(there) = domain {
+            if let Some(why) = self.rearranged(machine, there) {
+                self.refuse(
+                    Action::Update,
+                    Kind::Domain,
+                    node.as_str(),
+                    Disruption::DataLoss,
+                    why,
+                );
+                return Ok(());
+            }
+            if there.power == PowerState::Paused {
+                // What follows may need its guest's help.
+                let step = Step::StartDomain(node.clone());
+                self.push(
+                    Action::Start,
+                    Kind::Domain,
+                    node.as_str(),
+                    "it is paused",
+                    step,
+                );
+            }
+        }
+        for there in domain.iter().filter(|there| there.live.is_none()) {
+            // Its file may be lost, and then it would not start.
+            for path in self.extra(machine, there) {
+                self.detach(machine, path, NOT_WANTED);
+            }
+        }
+        self.seed(machine, domain);
+        self.main(machine, domain, wanted)?;
+        // The main disk comes first, and the seed last.
+        for (volume, disk) in machine.data.iter().zip(machine.domain.disks.iter().skip(1)) {
+            self.data(machine, volume, disk, domain)?;
+        }
+        Ok(())
+    }
+
+    /// Why the machine's disks can't be brought in order: something else took the place of one.
+    fn rearranged(&self, machine: &Machine, there: &DomainState) -> Option<String> {
+        for volume in &machine.data {
+            let wanted = |path: &&PathBuf| machine.domain.disks.iter().any(|d| d.path == **path);
+            let moved = there
+                .all_disks()
+                .filter(|path| !wanted(path))
+                .find(|path| path.ends_with(&volume.name));
+            if let Some(path) = moved {
+                return Some(format!(
+                    "its disk {} lies in {}, and disks are not moved between pools; add a disk of another name in the new \
+                     pool, copy what is on it, then remove this one",
+                    volume.name,
+                    path.parent().unwrap_or(Path::new("/")).display()
+                ));
+            }
+        }
+        let missing = machine
+            .domain
+            .disks
+            .iter()
+            .find(|disk| !there.disks.contains(&disk.path))?;
+        let stranger = self.strangers(machine, there).into_iter().next()?;
+        Some(format!(
+            "it has {} where {} was, as after a snapshot; bring it back first (virsh blockcommit, or detach-disk and \
+             attach-disk)",
+            stranger.display(),
+            missing.path.display()
+        ))
+    }
+
+    /// The disks of a machine that are neither wanted nor data disks which we made for it.
+    pub(super) fn strangers(&self, machine: &Machine, there: &DomainState) -> Vec<PathBuf> {
+        let extra = self.extra(machine, there);
+        let is_strange = |path: &&PathBuf| {
+            !machine.domain.disks.iter().any(|disk| disk.path == **path) && !extra.contains(*path)
+        };
+        let mut strangers: Vec<_> = there.all_disks().filter(is_strange).cloned().collect();
+        strangers.sort();
+        strangers.dedup();
+        strangers
+    }
+
+    /// The data disks which we made for a machine and which are no longer wanted.
+    pub(super) fn extra(&self, machine: &Machine, there: &DomainState) -> Vec<PathBuf> {
+        let prefix = format!("{}-", machine.domain.name);
+        let pools = own_pools(self.cluster, self.there);
+        let is_extra = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            !machine.domain.disks.iter().any(|disk| disk.path == **path)
+                && name.starts_with(&prefix)
+                && name.ends_with("-data-disk")
+                && pools
+                    .iter()
+                    .any(|pool| pool.path.as_deref() == path.parent())
+        };
+        let mut extra: Vec<_> = there.all_disks().filter(is_extra).cloned().collect();
+        extra.sort();
+        extra.dedup();
+        extra
+    }
+
+    fn seed(&mut self, machine: &Machine, domain: Option<&DomainState>) {
+        let pool = self.there.pool(&machine.seed_pool);
+        let there = pool.is_some_and(|pool| pool.volume(&machine.seed).is_some());
+        let seen = pool.is_some_and(|pool| pool.active);
+        if domain.is_some() && (there || !seen) {
+            return;
+        }
+        let (action, details) = if there {
+            (Action::Update, "written anew for the new machine")
+        } else {
+            (Action::Create, "")
+        };
+        let step = Step::WriteSeed {
+            node: machine.domain.name.clone(),
+            pool: machine.seed_pool.clone(),
+            volume: machine.seed.clone(),
+        };
+        self.push(action, Kind::Volume, &machine.seed, details, step);
+    }
+
+    fn main(
+        &mut self,
+        machine: &Machine,
+        domain: Option<&DomainState>,
+        wanted: &DesiredHost,
+    ) -> Result<(), Error> {
+        let volume = &machine.main;
+        let image = || Some(wanted.image.clone());
+        match (self.volume(volume), domain) {
+            (None, None) => {
+                let size = gib(volume.capacity);
+                self.make_volume(Action::Create, volume, image(), size);
+            }
+            // A pool that is stopped hides it.
+            (None, Some(_)) => {}
+            (Some(there), None) if half_made(there, true) => self.remake(volume, image()),
+            (Some(there), _) => {
+                let instead =
+                    "add a node of another id with the smaller disk, then remove this one";
+                self.size(machine, volume, there, instead)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn data(
+        &mut self,
+        machine: &Machine,
+        volume: &Volume,
+        disk: &Disk,
+        domain: Option<&DomainState>,
+    ) -> Result<(), Error> {
+        let instead = "add a disk of another name and the smaller size, copy what is on it, then remove this one";
+        let size = gib(volume.capacity);
+        let Some(domain) = domain else {
+            let old = self.there.domain(machine.domain.name.as_str());
+            match self.volume(volume) {
+                None if old.is_some_and(|old| old.disks.contains(&disk.path)) => {
+                    let details = format!("{size}, empty: {GONE}");
+                    self.make_volume(Action::Create, volume, None, details)
+                        .disruption = Disruption::DataLoss;
+                }
+                None => drop(self.make_volume(Action::Create, volume, None, size)),
+                Some(there) if half_made(there, false) => self.remake(volume, None),
+                Some(there) => self.size(machine, volume, there, instead)?,
+            }
+            return Ok(());
+        };
+        let defined = domain.disks.contains(&disk.path);
+        let live = domain.live.as_ref();
+        let plugged = live.is_some_and(|live| live.disks.contains(&disk.path));
+        let whole = defined && (plugged || live.is_none());
+        let seen = self
+            .there
+            .pool(&volume.pool)
+            .is_some_and(|pool| pool.active);
+        match self.volume(volume) {
+            None if seen && (defined || plugged) => {
+                if live.is_some() {
+                    // What runs has the lost file open: the new one must be handed to it.
+                    self.detach(machine, disk.path.clone(), "its file is gone");
+                }
+                let details = format!("{size}, empty: {GONE}");
+                self.make_volume(Action::Replace, volume, None, details)
+                    .disruption = Disruption::DataLoss;
+                if live.is_some() {
+                    self.attach(machine, volume, disk);
+                }
+            }
+            None if whole => {}
+            None => {
+                self.make_volume(Action::Create, volume, None, size);
+                self.attach(machine, volume, disk);
+            }
+            Some(there) => {
+                let untouched = !defined && !plugged && !self.is_used(volume, there);
+                if untouched && half_made(there, false) {
+                    self.remake(volume, None);
+                } else {
+                    self.size(machine, volume, there, instead)?;
+                }
+                if !whole {
+                    self.attach(machine, volume, disk);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn volume(&self, volume: &Volume) -> Option<&'a VolumeState> {
+        self.there.volume(&volume.pool, &volume.name)
+    }
+
+    fn is_used(&self, volume: &Volume, there: &VolumeState) -> bool {
+        let mut domains = self.there.domains.iter();
+        domains.any(|domain| domain.uses(&volume.pool, there))
+    }
+
+    /// What a volume that is there needs: its size.
+    fn size(
+        &mut self,
+        machine: &Machine,
+        volume: &Volume,
+        there: &VolumeState,
+        instead: &str,
+    ) -> Result<(), Error> {
+        if there.format != volume.format.as_str() {
+            let why = format!(
+                "its format is {}, not {}",
+                there.format,
+                volume.format.as_str()
+            );
+            return Err(self.foreign("volume", &volume.name, why));
+        }
+        let sizes = format!("{} -> {}", gib(there.capacity), gib(volume.capacity));
+        if there.capacity < volume.capacity {
+            let step = Step::GrowVolume {
+                node: machine.domain.name.clone(),
+                pool: volume.pool.clone(),
+                volume: volume.name.clone(),
+                was: there.capacity,
+                capacity: volume.capacity,
+            };
+            let details = format!("size {sizes}");
+            self.push(Action::Update, Kind::Volume, &volume.name, details, step);
+        } else if there.capacity > volume.capacity {
+            let details = format!(
+                "size {sizes}: a disk can't shrink without losing what is on it; put the size back, or {instead}"
+            );
+            self.refuse(
+                Action::Update,
+                Kind::Volume,
+                &volume.name,
+                Disruption::DataLoss,
+                details,
+            );
+        }
+        Ok(())
+    }
+
+    fn remake(&mut self, volume: &Volume, overlay: Option<ImageSpec>) {
+        let details = format!(
+            "{}; what is there was never finished and is empty",
+            gib(volume.capacity)
+        );
+        self.make_volume(Action::Replace, volume, overlay, details);
+    }
+
+    fn make_volume(
+        &mut self,
+        action: Action,
+        volume: &Volume,
+        overlay: Option<ImageSpec>,
+        details: String,
+    ) -> &mut crate::change::Change {
+        let step = Step::CreateVolume {
+            volume: volume.clone(),
+            overlay,
+            replace: action == Action::Replace,
+        };
+        self.push(action, Kind::Volume, &volume.name, details, step)
+    }
+
+    fn attach(&mut self, machine: &Machine, volume: &Volume, disk: &Disk) {
+        let node = &machine.domain.name;
+        let step = Step::AttachDisk {
+            node: node.clone(),
+            disk: disk.clone(),
+        };
+        let details = format!("attach disk {} ({})", volume.name, gib(volume.capacity));
+        self.push(Action::Update, Kind::Domain, node.as_str(), details, step);
+    }
+
+    /// Takes a disk from the machine, before the next of its changes.
+    pub(super) fn detach(&mut self, machine: &Machine, path: PathBuf, why: &str) {
+        let node = &machine.domain.name;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let details = format!("detach disk {name}: {why}");
+        let step = Step::DetachDisk {
+            node: node.clone(),
+            path,
+        };
+        self.push(Action::Update, Kind::Domain, node.as_str(), details, step);
+    }
+
+    /// As [`Self::detach`], in the last part of the run.
+    pub(super) fn detach_last(&mut self, machine: &Machine, path: PathBuf) {
+        self.detach(machine, path, NOT_WANTED);
+        if let Some(change) = self.changes.last_mut() {
+            change.part = Part::Remove;
+        }
+    }
+}
+
+/// Whether a volume is what a crash left of making it, so that nothing of value can be in it.
+///
+/// libvirt lets `qemu-img create` write the file in several steps: it may be left without a header (then libvirt takes
+/// it for raw), without its size, or without the image under it. A fresh disk takes some 200 KiB; one that a machine
+/// has used takes more. Only ever asked where no machine has it.
+pub(super) fn half_made(there: &VolumeState, is_overlay: bool) -> bool {
+    const USED: u64 = 512 << 10;
+    let unfinished =
+        there.format != "qcow2" || there.capacity == 0 || (is_overlay && there.backing.is_none());
+    unfinished && there.allocation < USED
+}

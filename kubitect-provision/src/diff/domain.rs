@@ -1,0 +1,195 @@
+//! A machine's definition and its power.
+
+use super::HostDiff;
+use crate::change::{Action, Disruption, Kind, Part, Step};
+use crate::desired::Machine;
+use crate::observe::{DomainState, PowerState};
+use crate::resource::{Domain, Link};
+
+impl HostDiff<'_> {
+    pub(super) fn domain(&mut self, machine: &Machine) {
+        let wanted = &machine.domain;
+        let name = wanted.name.as_str();
+        let Some(there) = self.kept(machine) else {
+            let step = Step::CreateDomain(wanted.clone());
+            self.push(Action::Create, Kind::Domain, name, told(wanted), step);
+            return;
+        };
+        let is_refused = |change: &crate::change::Change| {
+            change.step == Step::Refused && change.kind == Kind::Domain && change.name == name
+        };
+        if self.changes.iter().any(is_refused) {
+            return;
+        }
+        if let Some(why) = self.uprooted(wanted, there) {
+            let details =
+                format!("{why}; put it back, or add a node of another id, then remove this one");
+            self.refuse(
+                Action::Update,
+                Kind::Domain,
+                name,
+                Disruption::Reboot,
+                details,
+            );
+            return;
+        }
+        let mut reasons = self.reasons(machine, there);
+        match (&there.live, processors(there, wanted)) {
+            (_, None) => {}
+            (Some(live), Some(_))
+                if reasons.is_empty()
+                    && live.vcpus.max(there.vcpus) <= wanted.vcpus
+                    && wanted.vcpus <= there.max_vcpus =>
+            {
+                let step = Step::SetVcpus {
+                    node: wanted.name.clone(),
+                    vcpus: wanted.vcpus,
+                };
+                let fewest = live.vcpus.min(there.vcpus);
+                let details = format!("CPUs {fewest} -> {}, while it runs", wanted.vcpus);
+                self.push(Action::Update, Kind::Domain, name, details, step);
+                return;
+            }
+            (_, Some(reason)) => reasons.insert(0, reason),
+        }
+        let is_on = there.live.is_some();
+        let was = match there.power {
+            PowerState::Crashed => "it broke down",
+            _ => "it is off",
+        };
+        if reasons.is_empty() {
+            if !is_on {
+                let step = Step::StartDomain(wanted.name.clone());
+                self.push(Action::Start, Kind::Domain, name, was, step);
+            }
+            return;
+        }
+        if !is_on {
+            reasons.push(was.to_owned());
+        }
+        let step = Step::Redefine(wanted.clone());
+        let change = self.push(Action::Update, Kind::Domain, name, reasons.join(", "), step);
+        if is_on {
+            change.part = Part::Restart;
+            change.disruption = Disruption::Reboot;
+        }
+    }
+
+    /// Why the machine would not be found again if it were defined as it is wanted: its guest knows only the network that
+    /// it was made for.
+    fn uprooted(&self, wanted: &Domain, there: &DomainState) -> Option<String> {
+        let mark = there.mark.as_ref()?;
+        let nic = there.nic.as_ref();
+        let of_us = mark.digest == wanted.mark().digest;
+        // Made by us like this: then it is another's doing that it differs, and is undone.
+        let (mac, link) = match nic {
+            Some(nic) if !of_us => (nic.mac, nic.link.as_ref()),
+            _ => (wanted.mac, None),
+        };
+        if mac != wanted.mac {
+            return Some(format!(
+                "its Ethernet address {mac} can't become {}, by which its guest finds its network",
+                wanted.mac
+            ));
+        }
+        if let Some(link) = link.filter(|link| **link != wanted.link) {
+            return Some(format!(
+                "it is plugged into {}, which can't become {}",
+                plug(link),
+                plug(&wanted.link)
+            ));
+        }
+        let address = wanted.address?;
+        let reserved = || {
+            let Link::Network(network) = &wanted.link else {
+                return None;
+            };
+            let kept = &self.there.network(network)?.reservations;
+            kept.iter().find(|r| r.mac == wanted.mac).map(|r| r.ip)
+        };
+        let has = mark.address.or_else(reserved)?;
+        (has != address).then(|| format!("its address {has} can't become {address}"))
+    }
+
+    /// What of the definition differs, processors aside.
+    fn reasons(&self, machine: &Machine, there: &DomainState) -> Vec<String> {
+        let wanted = &machine.domain;
+        let mut reasons = Vec::new();
+        let live = there.live.as_ref();
+        if there.memory_mib != wanted.memory_mib {
+            reasons.push(format!(
+                "memory {} MiB -> {} MiB",
+                there.memory_mib, wanted.memory_mib
+            ));
+        } else if let Some(live) = live
+            && live.memory_mib != wanted.memory_mib
+        {
+            reasons.push(format!(
+                "it runs with {} MiB of memory, not {}",
+                live.memory_mib, wanted.memory_mib
+            ));
+        }
+        let nic_differs = there
+            .nic
+            .as_ref()
+            .is_none_or(|nic| nic.mac != wanted.mac || nic.link.as_ref() != Some(&wanted.link));
+        if nic_differs {
+            reasons.push("its network interface was changed".to_owned());
+        }
+        // Data disks are attached and detached.
+        for disk in &wanted.disks {
+            let is_data = machine
+                .data
+                .iter()
+                .any(|volume| disk.path.ends_with(&volume.name));
+            let has = there.disks.contains(&disk.path)
+                && live.is_none_or(|live| live.disks.contains(&disk.path));
+            if !is_data && !has {
+                reasons.push(format!("its disk {} was taken away", disk.path.display()));
+            }
+        }
+        for path in self.strangers(machine, there) {
+            reasons.push(format!(
+                "it has a disk that is not in the configuration and stays as a file: {}",
+                path.display()
+            ));
+        }
+        let digest = there.mark.as_ref().map(|mark| &mark.digest);
+        if digest != Some(&wanted.mark().digest) {
+            reasons.push("processor mode or emulation differ".to_owned());
+        }
+        reasons
+    }
+}
+
+/// How the numbers of processors differ.
+fn processors(there: &DomainState, wanted: &Domain) -> Option<String> {
+    if there.vcpus != wanted.vcpus {
+        return Some(format!("CPUs {} -> {}", there.vcpus, wanted.vcpus));
+    }
+    let live = there.live.as_ref()?;
+    (live.vcpus != wanted.vcpus)
+        .then(|| format!("it runs with {} CPUs, not {}", live.vcpus, wanted.vcpus))
+}
+
+fn plug(link: &Link) -> String {
+    match link {
+        Link::Network(name) => format!("network {name}"),
+        Link::Bridge(name) => format!("bridge {name}"),
+    }
+}
+
+/// A new machine in a few words.
+fn told(wanted: &Domain) -> String {
+    format!(
+        "{} CPU{}, {} GiB, {}{}",
+        wanted.vcpus,
+        if wanted.vcpus == 1 { "" } else { "s" },
+        wanted.memory_mib >> 10,
+        wanted.virt,
+        wanted
+            .address
+            .map(|ip| format!(", {ip}"))
+            .unwrap_or_default()
+    )
+}

@@ -1,0 +1,142 @@
+//! Pools, and the base image under disks that have yet to be made.
+
+use super::HostDiff;
+use super::disk::half_made;
+use crate::base;
+use crate::change::{Action, Disruption, Kind, Step};
+use crate::desired::{DesiredHost, Machine};
+use crate::error::Error;
+use crate::observe::{PoolState, VolumeState};
+use crate::removal::is_own_volume;
+use crate::resource::{BASE_POOL, Pool};
+
+impl HostDiff<'_> {
+    /// A pool; one that others share may lie elsewhere.
+    pub(super) fn pool(&mut self, wanted: &Pool, place_matters: bool) -> Result<(), Error> {
+        let Some(there) = self.there.pool(&wanted.name) else {
+            let rival = self
+                .there
+                .pools
+                .iter()
+                .find(|pool| pool.path.as_ref() == Some(&wanted.path));
+            if let Some(rival) = rival {
+                let why = format!(
+                    "its folder {} is the one wanted for {}",
+                    wanted.path.display(),
+                    wanted.name
+                );
+                return Err(self.foreign("pool", &rival.name, why));
+            }
+            let details = wanted.path.display().to_string();
+            let step = Step::EnsurePool(wanted.clone());
+            self.push(Action::Create, Kind::Pool, &wanted.name, details, step);
+            return Ok(());
+        };
+        if !there.is_folder || (place_matters && there.path.as_ref() != Some(&wanted.path)) {
+            let place = there
+                .path
+                .as_ref()
+                .map_or("no folder".to_owned(), |p| p.display().to_string());
+            let why = format!("it lies in {place}, not in {}", wanted.path.display());
+            if !self.holds_our_disks(there) {
+                return Err(self.foreign("pool", &wanted.name, why));
+            }
+            let details = format!(
+                "{why}; disks of a living cluster are not moved: put the old path back, or destroy the cluster and apply \
+                 again"
+            );
+            self.refuse(
+                Action::Replace,
+                Kind::Pool,
+                &wanted.name,
+                Disruption::DataLoss,
+                details,
+            );
+            return Ok(());
+        }
+        if let Some(rival) = self.rival(there) {
+            let why = format!(
+                "it holds disks of cluster {rival}, whose name and data pool make the same name; give the data pool \
+                 another one"
+            );
+            return Err(self.foreign("pool", &wanted.name, why));
+        }
+        if !there.active {
+            let pool = Pool {
+                name: wanted.name.clone(),
+                path: there.path.clone().unwrap_or_else(|| wanted.path.clone()),
+            };
+            let step = Step::EnsurePool(pool);
+            self.push(Action::Start, Kind::Pool, &wanted.name, "", step);
+        }
+        Ok(())
+    }
+
+    /// Whether a machine of ours has a disk in this pool.
+    fn holds_our_disks(&self, pool: &PoolState) -> bool {
+        let ours = self
+            .there
+            .domains
+            .iter()
+            .filter(|d| d.is_of(self.cluster))
+            .flat_map(|domain| domain.all_disks());
+        let mut folders = ours.map(|disk| disk.parent());
+        folders.any(|folder| folder.is_some() && folder == pool.path.as_deref())
+    }
+
+    /// The other cluster whose disks lie in a data pool: pool `b-c` of cluster `a` and pool `c` of cluster `a-b` have the
+    /// same name.
+    fn rival<'p>(&self, pool: &'p PoolState) -> Option<&'p str> {
+        let cluster = self.cluster.as_str();
+        let name = pool.name.strip_suffix("-data-resource-pool")?;
+        let mut others = name
+            .match_indices('-')
+            .map(|(split, _)| &name[..split])
+            .filter(|other| *other != cluster);
+        others.find(|other| {
+            let owned = |volume: &VolumeState| {
+                is_own_volume(other, &volume.name) && !is_own_volume(cluster, &volume.name)
+            };
+            pool.volumes.iter().any(owned)
+        })
+    }
+
+    /// The base image, if a main disk has yet to be made.
+    pub(super) fn image(&mut self, wanted: &DesiredHost) -> Result<(), Error> {
+        if !wanted
+            .machines
+            .iter()
+            .any(|machine| self.makes_main(machine))
+        {
+            return Ok(());
+        }
+        self.pool(&wanted.image.pool, false)?;
+        let whole = self
+            .there
+            .pool(BASE_POOL)
+            .map(base::verified)
+            .unwrap_or_default();
+        let known = wanted.image_sha256.as_ref();
+        if !whole.iter().any(|image| known == Some(&image.sha256)) {
+            let details = "brought to the host and verified";
+            let step = Step::CreateImage(wanted.image.clone());
+            self.push(
+                Action::Create,
+                Kind::Image,
+                &wanted.image.distro,
+                details,
+                step,
+            );
+        }
+        Ok(())
+    }
+
+    fn makes_main(&self, machine: &Machine) -> bool {
+        let main = &machine.main;
+        self.kept(machine).is_none()
+            && self
+                .there
+                .volume(&main.pool, &main.name)
+                .is_none_or(|there| half_made(there, true))
+    }
+}

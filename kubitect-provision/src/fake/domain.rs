@@ -1,0 +1,113 @@
+//! What becomes of domains in memory.
+
+use std::path::Path;
+
+use super::State;
+use crate::observe::{DomainState, Live, Nic, PowerState};
+use crate::resource::{Disk, Domain};
+
+impl State {
+    /// Defines a domain; of one that is there, all but its power, its note and what it has while it is on is replaced.
+    pub(super) fn define(&mut self, domain: &Domain) {
+        let mut defined = DomainState {
+            name: domain.name.to_string(),
+            power: PowerState::Off,
+            mark: Some(domain.mark()),
+            note: None,
+            nic: Some(Nic {
+                mac: domain.mac,
+                link: Some(domain.link.clone()),
+            }),
+            vcpus: domain.vcpus,
+            max_vcpus: domain.max_vcpus,
+            memory_mib: domain.memory_mib,
+            disks: domain.disks.iter().map(|disk| disk.path.clone()).collect(),
+            live: None,
+        };
+        match self.domain_mut(domain.name.as_str()) {
+            Ok(there) => {
+                defined.power = there.power;
+                defined.note = there.note.take();
+                defined.live = there.live.take();
+                *there = defined;
+            }
+            Err(_) => self.host.domains.push(defined),
+        }
+    }
+
+    /// Starts or resumes a domain whose disks are all there.
+    pub(super) fn start(&mut self, name: &str) -> Result<(), String> {
+        let there = self.domain_mut(name)?;
+        if there.live.is_some() {
+            there.power = PowerState::Running;
+            return Ok(());
+        }
+        for disk in there.disks.clone() {
+            self.check_disk(&disk)?;
+        }
+        let there = self.domain_mut(name)?;
+        there.live = Some(Live {
+            vcpus: there.vcpus,
+            memory_mib: there.memory_mib,
+            disks: there.disks.clone(),
+        });
+        there.power = PowerState::Running;
+        Ok(())
+    }
+
+    fn check_disk(&self, disk: &Path) -> Result<(), String> {
+        let name = disk.file_name().unwrap_or_default().to_string_lossy();
+        let folder = disk.parent().and_then(|parent| self.folders.get(parent));
+        match folder.and_then(|folder| folder.get(name.as_ref())) {
+            None => Err(format!("no disk {}", disk.display())),
+            Some(file) if file.capacity == 0 => Err(format!("disk {} is empty", disk.display())),
+            Some(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn power_off(&mut self, name: &str) -> Result<(), String> {
+        let there = self.domain_mut(name)?;
+        there.power = PowerState::Off;
+        there.live = None;
+        Ok(())
+    }
+
+    /// What a domain that runs has now; none if it is off.
+    fn running(&mut self, name: &str) -> Result<Option<&mut Live>, String> {
+        let there = self.domain_mut(name)?;
+        match (there.power, there.live.as_mut()) {
+            (PowerState::Paused, _) => Err(format!("{name} is paused: its guest does not answer")),
+            (_, live) => Ok(live),
+        }
+    }
+
+    pub(super) fn attach_live(&mut self, name: &str, disk: &Disk) -> Result<(), String> {
+        self.check_disk(&disk.path)?;
+        if let Some(live) = self.running(name)?
+            && !live.disks.contains(&disk.path)
+        {
+            live.disks.push(disk.path.clone());
+        }
+        Ok(())
+    }
+
+    pub(super) fn detach_live(&mut self, name: &str, path: &Path) -> Result<(), String> {
+        if let Some(live) = self.running(name)? {
+            live.disks.retain(|disk| disk != path);
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_vcpus_live(&mut self, name: &str, vcpus: u32) -> Result<(), String> {
+        if vcpus > self.domain_mut(name)?.max_vcpus {
+            return Err(format!("{name} has no room for {vcpus} processors"));
+        }
+        if let Some(live) = self.running(name)? {
+            if vcpus < live.vcpus {
+                return Err(format!("{name} has more processors than {vcpus}"));
+            }
+            live.vcpus = vcpus;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,266 @@
+//! The port in memory, failing on demand; for tests.
+
+mod domain;
+mod verbs;
+mod volume;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kubitect_config::value::Mac;
+
+use crate::hypervisor::Failure;
+use crate::observe::{Capability, DomainState, HostState, PoolState, PowerState};
+
+/// When a verb fails, seen from its effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Nothing of it has happened.
+    Before,
+    /// A part of it has: half of an upload, a disk without its header, a pool defined and not started.
+    Halfway,
+    /// All of it has, but the caller never hears of it.
+    After,
+}
+
+/// A host in memory.
+#[derive(Debug, Default)]
+pub struct FakeHost {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct State {
+    host: HostState,
+    /// Folders and the files in them; they outlive pools.
+    folders: BTreeMap<PathBuf, BTreeMap<String, File>>,
+    addresses: BTreeMap<String, Vec<(Mac, Ipv4Addr)>>,
+    /// Writing verbs so far.
+    writes: usize,
+    fail: Option<(usize, When)>,
+    /// Domains whose guests do not shut down.
+    stubborn: BTreeSet<String>,
+    /// After a failure everything fails, as it does for a process that was killed.
+    dead: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct File {
+    format: String,
+    capacity: u64,
+    allocation: u64,
+    backing: Option<PathBuf>,
+    bytes: Vec<u8>,
+}
+
+impl FakeHost {
+    /// An x86 host with KVM, on which these things are already.
+    pub fn new(mut there: HostState) -> Self {
+        there.capability = Capability {
+            arch: "x86_64".to_owned(),
+            virt: vec!["kvm".to_owned(), "qemu".to_owned()],
+            cpu_models: vec!["Nehalem".to_owned()],
+            max_vcpus: Some(64),
+            cpus: 16,
+            memory_mib: 64 << 10,
+            memory_free_mib: Some(60 << 10),
+            routes: there.capability.routes,
+        };
+        let mut state = State::default();
+        for pool in &mut there.pools {
+            let Some(path) = pool.path.clone() else {
+                continue;
+            };
+            let folder = state.folders.entry(path).or_default();
+            for volume in pool.volumes.drain(..) {
+                folder.insert(
+                    volume.name,
+                    File {
+                        format: volume.format,
+                        capacity: volume.capacity,
+                        allocation: volume.allocation,
+                        backing: volume.backing,
+                        bytes: Vec::new(),
+                    },
+                );
+            }
+        }
+        state.host = there;
+        Self {
+            state: Mutex::new(state),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the n-th writing verb from now (from 0) fail, and all verbs after it.
+    pub fn fail_at(&self, n: usize, when: When) {
+        let mut state = self.lock();
+        state.fail = Some((state.writes + n, when));
+    }
+
+    /// Lets everything work again, as for a new process.
+    pub fn revive(&self) {
+        let mut state = self.lock();
+        state.fail = None;
+        state.dead = false;
+    }
+
+    /// How many writing verbs there were.
+    pub fn writes(&self) -> usize {
+        self.lock().writes
+    }
+
+    /// All that is there, inactive pools' folders included: two equal texts mean two equal hosts.
+    pub fn inventory(&self) -> String {
+        let state = self.lock();
+        format!("{:#?}\n{:#?}", state.host, state.folders)
+    }
+
+    /// The bytes of a volume.
+    pub fn bytes(&self, pool: &str, volume: &str) -> Option<Vec<u8>> {
+        let state = self.lock();
+        let path = state.host.pool(pool)?.path.clone()?;
+        Some(state.folders.get(&path)?.get(volume)?.bytes.clone())
+    }
+
+    /// Puts a file into a folder, behind libvirt's back.
+    pub fn put_file(&self, folder: impl Into<PathBuf>, name: &str, bytes: &[u8]) {
+        let file = File {
+            format: "raw".to_owned(),
+            capacity: bytes.len() as u64,
+            allocation: bytes.len() as u64,
+            backing: None,
+            bytes: bytes.to_vec(),
+        };
+        let mut state = self.lock();
+        let folder = state.folders.entry(folder.into()).or_default();
+        folder.insert(name.to_owned(), file);
+    }
+
+    /// Lets the host offer only these domain types, and no processor models, from now on.
+    pub fn offer(&self, virt: &[&str]) {
+        let capability = &mut self.lock().host.capability;
+        capability.virt = virt.iter().map(|&kind| kind.to_owned()).collect();
+        capability.cpu_models.clear();
+    }
+
+    /// Leases an address to a machine.
+    pub fn lease(&self, domain: &str, mac: Mac, ip: Ipv4Addr) {
+        let mut state = self.lock();
+        state
+            .addresses
+            .entry(domain.to_owned())
+            .or_default()
+            .push((mac, ip));
+    }
+
+    /// Removes a file from a folder, behind libvirt's back.
+    pub fn lose_file(&self, folder: impl Into<PathBuf>, name: &str) {
+        if let Some(folder) = self.lock().folders.get_mut(&folder.into()) {
+            folder.remove(name);
+        }
+    }
+
+    /// Changes a domain behind our back.
+    pub fn meddle(&self, name: &str, change: impl FnOnce(&mut DomainState)) {
+        if let Ok(domain) = self.lock().domain_mut(name) {
+            change(domain);
+        }
+    }
+
+    /// Lets a domain's guest ignore that it is to shut down.
+    pub fn be_stubborn(&self, name: &str) {
+        self.lock().stubborn.insert(name.to_owned());
+    }
+
+    /// Stops a domain, a network or a pool behind our back.
+    pub fn stop(&self, name: &str) {
+        let mut state = self.lock();
+        let host = &mut state.host;
+        for domain in host.domains.iter_mut().filter(|d| d.name == name) {
+            domain.power = PowerState::Off;
+            domain.live = None;
+        }
+        for network in host.networks.iter_mut().filter(|n| n.name == name) {
+            network.active = false;
+        }
+        for pool in host.pools.iter_mut().filter(|p| p.name == name) {
+            pool.active = false;
+        }
+    }
+
+    /// Reads, unless the process is dead.
+    fn read<T>(&self, action: &str, read: impl FnOnce(&State) -> T) -> Result<T, Failure> {
+        let state = self.lock();
+        if state.dead {
+            return Err(killed(action));
+        }
+        Ok(read(&state))
+    }
+
+    /// Writes, or fails as told. `part` is what has happened when it fails halfway.
+    fn write<T>(
+        &self,
+        action: String,
+        part: impl FnOnce(&mut State),
+        whole: impl FnOnce(&mut State) -> Result<T, String>,
+    ) -> Result<T, Failure> {
+        let mut state = self.lock();
+        if state.dead {
+            return Err(killed(&action));
+        }
+        let due = state.fail.filter(|(n, _)| *n == state.writes);
+        state.writes += 1;
+        match due.map(|(_, when)| when) {
+            Some(When::Before) => {
+                state.dead = true;
+                return Err(killed(&action));
+            }
+            Some(When::Halfway) => {
+                part(&mut state);
+                state.dead = true;
+                return Err(killed(&action));
+            }
+            Some(When::After) => {
+                state.dead = true;
+                whole(&mut state).map_err(|why| Failure::new(action.clone(), why))?;
+                return Err(killed(&action));
+            }
+            None => {}
+        }
+        whole(&mut state).map_err(|why| Failure::new(action, why))
+    }
+}
+
+fn killed(action: &str) -> Failure {
+    Failure::new(action, "killed")
+}
+
+impl State {
+    fn folder(&mut self, pool: &str) -> Result<&mut BTreeMap<String, File>, String> {
+        let found = self.host.pool(pool).ok_or(format!("no pool {pool}"))?;
+        if !found.active {
+            return Err(format!("pool {pool} is not active"));
+        }
+        let path = found.path.clone().unwrap_or_default();
+        self.folders
+            .get_mut(&path)
+            .ok_or(format!("no folder {}", path.display()))
+    }
+
+    fn pool_mut(&mut self, name: &str) -> Option<&mut PoolState> {
+        self.host.pools.iter_mut().find(|pool| pool.name == name)
+    }
+
+    fn domain_mut(&mut self, name: &str) -> Result<&mut DomainState, String> {
+        let mut domains = self.host.domains.iter_mut();
+        domains
+            .find(|domain| domain.name == name)
+            .ok_or(format!("no domain {name}"))
+    }
+}

@@ -1,0 +1,406 @@
+//! The port's verbs on the host in memory.
+
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use kubitect_config::value::{Label, Mac};
+
+use super::{FakeHost, State};
+use crate::hypervisor::{Failure, Hypervisor};
+use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
+use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
+
+impl Hypervisor for FakeHost {
+    fn capability(&self) -> Result<Capability, Failure> {
+        self.read("read capabilities", |state| state.host.capability.clone())
+    }
+
+    fn networks(&self) -> Result<Vec<NetworkState>, Failure> {
+        self.read("list networks", |state| state.host.networks.clone())
+    }
+
+    fn pools(&self) -> Result<Vec<PoolState>, Failure> {
+        self.read("list pools", |state| {
+            let pools = state.host.pools.iter().cloned().map(|mut pool| {
+                let path = pool.path.clone().unwrap_or_default();
+                let files = state.folders.get(&path).filter(|_| pool.active);
+                pool.volumes = files
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, file)| VolumeState {
+                        name: name.clone(),
+                        path: path.join(name),
+                        format: file.format.clone(),
+                        capacity: file.capacity,
+                        allocation: file.allocation,
+                        physical: Some(file.bytes.len() as u64),
+                        backing: file.backing.clone(),
+                    })
+                    .collect();
+                pool
+            });
+            pools.collect()
+        })
+    }
+
+    fn domains(&self) -> Result<Vec<DomainState>, Failure> {
+        self.read("list domains", |state| state.host.domains.clone())
+    }
+
+    fn define_network(&self, network: &Network) -> Result<(), Failure> {
+        self.write(
+            format!("define network {}", network.name),
+            |_| {},
+            |state| {
+                state
+                    .host
+                    .networks
+                    .retain(|there| there.name != network.name);
+                state.host.networks.push(NetworkState {
+                    name: network.name.clone(),
+                    active: false,
+                    mark: Some(network.mark()),
+                    bridge: network.bridge.clone(),
+                    cidr: Some(network.cidr.trunc()),
+                    reservations: network.reservations.clone(),
+                });
+                Ok(())
+            },
+        )
+    }
+
+    fn start_network(&self, name: &str) -> Result<(), Failure> {
+        self.write(
+            format!("start network {name}"),
+            |_| {},
+            |state| {
+                let mut networks = state.host.networks.iter_mut();
+                let found = networks.find(|there| there.name == name);
+                found.ok_or(format!("no network {name}"))?.active = true;
+                Ok(())
+            },
+        )
+    }
+
+    fn reserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure> {
+        self.write(
+            format!("keep {} for {}", reservation.ip, reservation.name),
+            |_| {},
+            |state| {
+                let mut networks = state.host.networks.iter_mut();
+                let found = networks.find(|there| there.name == network);
+                let found = found.ok_or(format!("no network {network}"))?;
+                let kept = &mut found.reservations;
+                kept.retain(|there| there.mac != reservation.mac);
+                // As libvirt has it: no two hosts of one address or name.
+                if kept
+                    .iter()
+                    .any(|there| there.ip == reservation.ip || there.name == reservation.name)
+                {
+                    return Err("there is an existing dhcp host entry".to_owned());
+                }
+                found.reservations.push(reservation.clone());
+                Ok(())
+            },
+        )
+    }
+
+    fn unreserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure> {
+        self.write(
+            format!("keep {} no longer", reservation.ip),
+            |_| {},
+            |state| {
+                let mut networks = state.host.networks.iter_mut();
+                if let Some(found) = networks.find(|there| there.name == network) {
+                    found.reservations.retain(|there| there != reservation);
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn remove_network(&self, name: &str) -> Result<(), Failure> {
+        self.write(
+            format!("remove network {name}"),
+            |state| {
+                let mut networks = state.host.networks.iter_mut();
+                if let Some(there) = networks.find(|there| there.name == name) {
+                    there.active = false;
+                }
+            },
+            |state| {
+                state.host.networks.retain(|there| there.name != name);
+                Ok(())
+            },
+        )
+    }
+
+    fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure> {
+        let define = |state: &mut State| {
+            if state.host.pool(&pool.name).is_none() {
+                state.host.pools.push(PoolState {
+                    name: pool.name.clone(),
+                    is_folder: true,
+                    path: Some(pool.path.clone()),
+                    active: false,
+                    available: 1 << 40,
+                    volumes: Vec::new(),
+                });
+            }
+        };
+        self.write(format!("make pool {}", pool.name), define, |state| {
+            define(state);
+            if let Some(there) = state.pool_mut(&pool.name) {
+                there.active = true;
+                let path = there.path.clone().unwrap_or_default();
+                state.folders.entry(path).or_default();
+            }
+            Ok(())
+        })
+    }
+
+    fn refresh_pool(&self, name: &str) -> Result<(), Failure> {
+        let known = self.read("refresh pool", |state| {
+            state.host.pool(name).is_some_and(|pool| pool.active)
+        })?;
+        known
+            .then_some(())
+            .ok_or_else(|| Failure::new(format!("refresh pool {name}"), "it is not active"))
+    }
+
+    fn remove_pool(&self, name: &str) -> Result<Option<String>, Failure> {
+        self.write(
+            format!("remove pool {name}"),
+            |state| {
+                if let Some(pool) = state.pool_mut(name) {
+                    pool.active = false;
+                }
+            },
+            |state| {
+                let path = state.host.pool(name).and_then(|pool| pool.path.clone());
+                state.host.pools.retain(|pool| pool.name != name);
+                let Some((path, folder)) = path.and_then(|p| state.folders.get_key_value(&p))
+                else {
+                    return Ok(None);
+                };
+                if !folder.is_empty() {
+                    return Ok(Some("something else lies in it".to_owned()));
+                }
+                let path = path.clone();
+                state.folders.remove(&path);
+                Ok(None)
+            },
+        )
+    }
+
+    fn create_volume(&self, volume: &Volume) -> Result<(), Failure> {
+        self.write(
+            format!("make volume {}", volume.name),
+            |state| state.begin_volume(volume),
+            |state| state.make_volume(volume),
+        )
+    }
+
+    fn upload(
+        &self,
+        pool: &str,
+        volume: &str,
+        content: &mut dyn Read,
+        length: u64,
+    ) -> Result<(), Failure> {
+        let action = || format!("fill volume {volume}");
+        let mut bytes = Vec::new();
+        content
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::new(action(), error))?;
+        if bytes.len() as u64 != length {
+            return Err(Failure::new(action(), "its content has another length"));
+        }
+        let put = |state: &mut State, bytes: &[u8]| {
+            let folder = state.folder(pool)?;
+            let file = folder
+                .get_mut(volume)
+                .ok_or(format!("no volume {volume}"))?;
+            file.bytes = bytes.to_vec();
+            file.allocation = bytes.len() as u64;
+            Ok(())
+        };
+        let half = |state: &mut State| {
+            let _: Result<(), String> = put(state, &bytes[..bytes.len() / 2]);
+        };
+        self.write(action(), half, |state| put(state, &bytes))
+    }
+
+    fn download(
+        &self,
+        pool: &str,
+        volume: &str,
+        offset: u64,
+        to: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        let action = format!("read volume {volume}");
+        let bytes = self
+            .bytes(pool, volume)
+            .ok_or_else(|| Failure::new(action.clone(), "no such volume"))?;
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
+        to.write_all(&bytes[start..])
+            .map_err(|error| Failure::new(action, error))
+    }
+
+    fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure> {
+        self.write(
+            format!("remove volume {volume}"),
+            |_| {},
+            |state| {
+                if let Ok(folder) = state.folder(pool) {
+                    folder.remove(volume);
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn grow_volume(
+        &self,
+        pool: &str,
+        volume: &str,
+        capacity: u64,
+        _domain: &Label,
+    ) -> Result<(), Failure> {
+        self.write(
+            format!("grow volume {volume}"),
+            |_| {},
+            |state| {
+                let folder = state.folder(pool)?;
+                let file = folder.get_mut(volume);
+                let file = file.ok_or(format!("no volume {volume}"))?;
+                if file.format != "qcow2" {
+                    return Err(format!("{volume} is no qcow2"));
+                }
+                file.capacity = file.capacity.max(capacity);
+                Ok(())
+            },
+        )
+    }
+
+    fn define_domain(&self, domain: &Domain) -> Result<(), Failure> {
+        self.write(
+            format!("define domain {}", domain.name),
+            |_| {},
+            |state| {
+                state.define(domain);
+                Ok(())
+            },
+        )
+    }
+
+    fn start_domain(&self, name: &Label) -> Result<(), Failure> {
+        self.write(
+            format!("start domain {name}"),
+            |_| {},
+            |state| state.start(name.as_str()),
+        )
+    }
+
+    fn attach_disk(&self, name: &Label, disk: &Disk) -> Result<(), Failure> {
+        self.write(
+            format!("attach a disk to {name}"),
+            |state| drop(state.attach_live(name.as_str(), disk)),
+            |state| {
+                state.attach_live(name.as_str(), disk)?;
+                let disks = &mut state.domain_mut(name.as_str())?.disks;
+                if !disks.contains(&disk.path) {
+                    disks.push(disk.path.clone());
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn detach_disk(&self, name: &Label, path: &Path) -> Result<(), Failure> {
+        self.write(
+            format!("detach a disk from {name}"),
+            |state| drop(state.detach_live(name.as_str(), path)),
+            |state| {
+                state.detach_live(name.as_str(), path)?;
+                let there = state.domain_mut(name.as_str())?;
+                there.disks.retain(|disk| disk != path);
+                Ok(())
+            },
+        )
+    }
+
+    fn set_vcpus(&self, name: &Label, vcpus: u32) -> Result<(), Failure> {
+        self.write(
+            format!("give {name} {vcpus} processors"),
+            |state| drop(state.set_vcpus_live(name.as_str(), vcpus)),
+            |state| {
+                state.set_vcpus_live(name.as_str(), vcpus)?;
+                state.domain_mut(name.as_str())?.vcpus = vcpus;
+                Ok(())
+            },
+        )
+    }
+
+    fn shut_down_domain(&self, name: &Label) -> Result<(), Failure> {
+        self.write(
+            format!("shut down domain {name}"),
+            |_| {},
+            |state| {
+                if state.domain_mut(name.as_str())?.power != PowerState::Running {
+                    return Err(format!("{name} does not run"));
+                }
+                if !state.stubborn.contains(name.as_str()) {
+                    state.power_off(name.as_str())?;
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn power_off_domain(&self, name: &Label) -> Result<(), Failure> {
+        self.write(
+            format!("power off domain {name}"),
+            |_| {},
+            |state| state.power_off(name.as_str()),
+        )
+    }
+
+    fn note_domain(&self, name: &Label, note: &str) -> Result<(), Failure> {
+        self.write(
+            format!("note what is on domain {name}"),
+            |_| {},
+            |state| {
+                state.domain_mut(name.as_str())?.note = Some(note.to_owned());
+                Ok(())
+            },
+        )
+    }
+
+    fn remove_domain(&self, name: &Label) -> Result<(), Failure> {
+        self.write(
+            format!("remove domain {name}"),
+            |state| drop(state.power_off(name.as_str())),
+            |state| {
+                state
+                    .host
+                    .domains
+                    .retain(|there| there.name != name.as_str());
+                Ok(())
+            },
+        )
+    }
+
+    fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure> {
+        self.read("ask for addresses", |state| {
+            state
+                .addresses
+                .get(name.as_str())
+                .cloned()
+                .unwrap_or_default()
+        })
+    }
+}

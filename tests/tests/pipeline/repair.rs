@@ -1,0 +1,179 @@
+//! Living clusters that something happened to: what is lost, changed behind our back, or does not do as it is told.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use kubitect_provision::change::Step;
+use kubitect_provision::observe::PowerState;
+use kubitect_provision::{Error, Inputs, apply, machine};
+
+use crate::living::{DISKS, WORKER_1, capacity, demo, domain, made, refused, settled};
+use crate::world::DEMO;
+
+#[test]
+fn a_lost_disk_is_made_anew() {
+    let world = made();
+    machine::note(&world.hosts(), &world.cluster.nodes[1], "set up").unwrap();
+    world
+        .fake()
+        .lose_file("/pools/demo-main-resource-pool", "demo-master-1-main-disk");
+    world
+        .fake()
+        .lose_file("/pools/demo-main-resource-pool", "demo-worker-1-main-disk");
+    world.fake().lose_file(
+        "/fast/demo-fast-data-resource-pool",
+        "demo-worker-1-rook-data-disk",
+    );
+    let plan = world.plan().unwrap();
+    insta::assert_snapshot!("lost_main_disks", plan);
+    world.apply().unwrap();
+    settled(&world);
+    assert_eq!(
+        domain(&world, "demo-master-1").note,
+        None,
+        "nothing is set up on it"
+    );
+    assert_eq!(
+        capacity(&world, "demo-worker-1-logs-data-disk"),
+        Some(1 << 30)
+    );
+
+    world.fake().lose_file(
+        "/fast/demo-fast-data-resource-pool",
+        "demo-worker-1-rook-data-disk",
+    );
+    let plan = world.plan().unwrap();
+    insta::assert_snapshot!("lost_data_disk", plan);
+    world.apply().unwrap();
+    settled(&world);
+    assert_eq!(domain(&world, "demo-worker-1").live.unwrap().disks.len(), 4);
+}
+
+#[test]
+fn a_pool_that_hides_its_disks_loses_none() {
+    let world = made();
+    let before = world.inventory();
+    world.fake().stop("demo-main-resource-pool");
+    let plan = world.plan().unwrap();
+    assert_eq!(plan.changes.len(), 1, "{plan}");
+    world.apply().unwrap();
+    assert_eq!(world.inventory(), before);
+}
+
+#[test]
+fn what_was_changed_behind_our_back_is_put_right() {
+    let world = made();
+    let before = world.inventory();
+    let network = kubitect_provision::resource::Link::Network("other".into());
+    world.fake().meddle("demo-master-1", |m| m.vcpus = 4);
+    world.fake().meddle("demo-master-2", |m| m.memory_mib = 512);
+    world.fake().meddle("demo-master-3", |m| {
+        m.nic.as_mut().unwrap().link = Some(network)
+    });
+    world
+        .fake()
+        .meddle("demo-worker-2", |m| m.power = PowerState::Paused);
+    world
+        .fake()
+        .meddle("demo-lb-1", |m| m.live.as_mut().unwrap().vcpus = 1);
+    world.fake().meddle("demo-worker-1", |m| {
+        m.disks
+            .retain(|d| !d.ends_with("demo-worker-1-rook-data-disk"))
+    });
+    let plan = world.plan().unwrap();
+    insta::assert_snapshot!(plan);
+    world.apply().unwrap();
+    settled(&world);
+    // The order of a machine's disks tells that one of them was attached again.
+    assert_eq!(world.inventory().len(), before.len());
+}
+
+#[test]
+fn a_stranger_in_the_place_of_a_disk_is_left_to_the_person() {
+    let world = made();
+    let (disk, snapshot) = (
+        "demo-worker-1-main-disk",
+        "demo-worker-1-main-disk.before-upgrade",
+    );
+    world.fake().meddle("demo-worker-1", |m| {
+        let folder = m.disks[0].parent().unwrap().to_owned();
+        m.disks[0] = folder.join(snapshot);
+    });
+    let told = refused(&world, DEMO);
+    assert!(
+        told.contains(snapshot) && told.contains(disk) && told.contains("blockcommit"),
+        "{told}"
+    );
+    // One more disk is only taken out; its file stays.
+    let world = made();
+    world
+        .fake()
+        .meddle("demo-worker-1", |m| m.disks.push("/isos/tools.iso".into()));
+    let plan = world.plan().unwrap();
+    assert_eq!(plan.changes.len(), 1, "{plan}");
+    assert!(matches!(plan.changes[0].step, Step::Redefine(_)), "{plan}");
+    world.apply().unwrap();
+    settled(&world);
+}
+
+#[test]
+fn a_guest_that_does_not_shut_down_is_never_cut_off() {
+    let world = made();
+    world.fake().be_stubborn("demo-worker-1");
+    world.fake().put_file(
+        "/pools/demo-main-resource-pool",
+        "demo-worker-1-console.log",
+        b"waiting for ceph",
+    );
+    let changed = world.with(&demo(&[(
+        WORKER_1,
+        &format!("{WORKER_1}          ram: 7\n"),
+    )]));
+    let plan = changed.plan().unwrap();
+    let started = std::time::Instant::now();
+    let within = Duration::from_millis(50);
+    let never = AtomicBool::new(false);
+    let inputs = Inputs::default();
+    let error =
+        apply::apply_within(&plan, &changed.hosts(), &inputs, within, &never, &|_| {}).unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    for part in [
+        "demo-worker-1 off",
+        "asked to shut down",
+        "console: waiting for ceph",
+    ] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!(domain(&world, "demo-worker-1").power, PowerState::Running);
+    // Asked to stop, it stops waiting.
+    let now = AtomicBool::new(true);
+    let error = apply(&plan, &changed.hosts(), &inputs, &now, &|_| {}).unwrap_err();
+    assert!(matches!(error, Error::Cancelled), "{error}");
+}
+
+#[test]
+fn a_machine_that_is_made_anew_leaves_the_disk_behind_that_it_is_made_without() {
+    let world = made();
+    world
+        .fake()
+        .lose_file("/pools/demo-main-resource-pool", "demo-worker-1-main-disk");
+    let changed = world.with(&demo(&[(DISKS, "")]));
+    changed.apply().unwrap();
+    settled(&changed);
+    assert_eq!(capacity(&world, "demo-worker-1-rook-data-disk"), None);
+}
+
+#[test]
+fn a_machine_that_is_off_starts_without_a_lost_disk_that_is_no_longer_wanted() {
+    let world = made();
+    world.fake().stop("demo-worker-1");
+    let folder = "/fast/demo-fast-data-resource-pool";
+    world
+        .fake()
+        .lose_file(folder, "demo-worker-1-rook-data-disk");
+    let changed = world.with(&demo(&[(DISKS, "")]));
+    changed.apply().unwrap();
+    settled(&changed);
+    assert_eq!(domain(&world, "demo-worker-1").power, PowerState::Running);
+}
