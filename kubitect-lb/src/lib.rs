@@ -47,6 +47,7 @@ mod remote;
 mod render;
 mod rollout;
 mod service;
+mod state;
 mod template;
 
 pub use balancer::{API, Balancer, Frontend, Probe, Server, Vrrp, balancers};
@@ -60,3 +61,4 @@ pub use remote::{Output, Remote};
 pub use render::{Rendered, render};
 pub use rollout::{Report, roll_out};
 pub use service::{PROBE, Service};
+pub use state::{ServerState, servers};

@@ -240,14 +240,14 @@ fn disk(pool: &Pool, volume: &Volume, serial: &str) -> Disk {
     Disk {
         path: pool.volume(&volume.name),
         format: volume.format,
-        serial: short(serial),
+        serial: serial_of(serial),
         readonly: false,
     }
 }
 
 /// A serial number of the 20 bytes that virtio hands on: a longer name ends in a digest of all of it, so that two names
 /// that begin alike stay apart. Labels are ASCII.
-fn short(name: &str) -> String {
+pub(crate) fn serial_of(name: &str) -> String {
     if name.len() <= 20 {
         return name.to_owned();
     }
@@ -317,11 +317,11 @@ mod tests {
 
     #[test]
     fn disks_whose_names_begin_alike_have_serials_of_their_own() {
-        assert_eq!(short("rook"), "rook");
-        assert_eq!(short("twenty-bytes-long-20"), "twenty-bytes-long-20");
+        assert_eq!(serial_of("rook"), "rook");
+        assert_eq!(serial_of("twenty-bytes-long-20"), "twenty-bytes-long-20");
         let (one, two) = (
-            short("postgres-data-of-team-1"),
-            short("postgres-data-of-team-2"),
+            serial_of("postgres-data-of-team-1"),
+            serial_of("postgres-data-of-team-2"),
         );
         assert_eq!((one.len(), two.len()), (20, 20));
         assert_ne!(one, two);

@@ -38,15 +38,8 @@ fn a_balancer_brings_its_packages_and_services() {
         one["runcmd"][1],
         json!(["systemctl", "enable", "--now", "haproxy.service"])
     );
-    cluster.nodes.insert(
-        1,
-        node(
-            Role::LoadBalancer,
-            "2",
-            Some("192.168.113.101"),
-            "52:54:00:00:00:0b",
-        ),
-    );
+    // Even a single balancer may have a virtual address, so that others can join it.
+    cluster.balancing.vip = Some("192.168.113.200".parse().unwrap());
     let two = user_data(&documents(&cluster, &cluster.nodes[0], &keys()).user_data);
     assert_eq!(
         two["packages"],

@@ -142,7 +142,7 @@ fn packages(cluster: &Cluster, node: &Node) -> Vec<&'static str> {
     let mut packages = vec!["qemu-guest-agent"];
     if node.role == Role::LoadBalancer {
         packages.push("haproxy");
-        if several_balancers(cluster) {
+        if cluster.balancing.vip.is_some() {
             packages.push("keepalived");
         }
     }
@@ -163,15 +163,11 @@ fn commands(cluster: &Cluster, node: &Node, family: Family) -> Vec<Vec<&'static 
             // SELinux lets HAProxy use few ports, and 6443 is not among them.
             commands.push(vec!["setsebool", "-P", "haproxy_connect_any", "1"]);
         }
-        if several_balancers(cluster) {
+        if cluster.balancing.vip.is_some() {
             // It starts with its first configuration, which the roll-out brings.
             commands.push(vec!["systemctl", "enable", "keepalived.service"]);
         }
         commands.push(vec!["systemctl", "enable", "--now", "haproxy.service"]);
     }
     commands
-}
-
-fn several_balancers(cluster: &Cluster) -> bool {
-    cluster.role(Role::LoadBalancer).count() > 1
 }

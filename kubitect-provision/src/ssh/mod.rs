@@ -3,6 +3,7 @@
 //! Each machine's host key is made here ([`Keys`]), handed over by cloud-init and pinned by every [`Session`]: there
 //! is no trust on first use. [`ready`] waits until a machine can be worked with.
 
+mod grown;
 pub mod keys;
 pub mod known_hosts;
 pub mod quote;
@@ -12,6 +13,7 @@ pub mod wait;
 #[cfg(test)]
 mod tests;
 
+pub use grown::{given, take_in_use};
 pub use keys::{Keys, MachineKeys};
 pub use session::{Output, Session, Target};
 pub use wait::{Patience, Ready, ready};

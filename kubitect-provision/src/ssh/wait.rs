@@ -55,12 +55,13 @@ pub struct Machine<'a> {
     pub console: &'a (dyn Fn() -> Vec<String> + Send + Sync),
 }
 
-/// What a machine of this role can't do without.
-pub fn programs(role: Role, several_balancers: bool) -> Vec<&'static str> {
+/// What a machine of this role can't do without. Balancers that have a virtual address, even a single one, hold it by
+/// keepalived.
+pub fn programs(role: Role, virtual_address: bool) -> Vec<&'static str> {
     let mut programs = vec!["sudo", "python3"];
     if role == Role::LoadBalancer {
         programs.push("haproxy");
-        if several_balancers {
+        if virtual_address {
             programs.push("keepalived");
         }
     }

@@ -1,0 +1,87 @@
+//! What a balancer's HAProxy says of the servers behind it.
+
+use kubitect_config::value::Label;
+use serde::Serialize;
+
+use crate::machine::Machine;
+use crate::remote::Remote;
+use crate::{Error, SOCKET};
+
+/// The Python program that asks the runtime socket; see the program's own first line.
+const SHOW_STAT: &str = include_str!("programs/show_stat.py");
+
+/// A server of a backend, as HAProxy sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerState {
+    /// The backend.
+    pub backend: String,
+    /// The node.
+    pub server: String,
+    /// HAProxy's word: `UP`, `DOWN`, `DRAIN`, `UP 1/3` (going down) and the like.
+    pub status: String,
+    /// Whether it takes new connections.
+    pub serves: bool,
+}
+
+/// All servers of a balancer, in the order of its configuration.
+pub async fn servers<R: Remote>(node: &Label, remote: &R) -> Result<Vec<ServerState>, Error> {
+    let machine = Machine { node, remote };
+    let output = machine
+        .root_ok(&["python3", "-I", "-c", SHOW_STAT, SOCKET])
+        .await?;
+    Ok(parse(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The rows of `show stat` that are servers. The columns are found by their names, which are the same in all releases.
+fn parse(csv: &str) -> Vec<ServerState> {
+    let mut lines = csv.lines();
+    let header: Vec<_> = match lines.next() {
+        Some(line) => line.trim_start_matches("# ").split(',').collect(),
+        None => return Vec::new(),
+    };
+    let column = |name| header.iter().position(|other| *other == name);
+    let (Some(backend), Some(server), Some(status)) =
+        (column("pxname"), column("svname"), column("status"))
+    else {
+        return Vec::new();
+    };
+    let row = |line: &str| {
+        let cells: Vec<_> = line.split(',').collect();
+        let cell = |at: usize| Some((*cells.get(at)?).to_owned());
+        let (backend, server, status) = (cell(backend)?, cell(server)?, cell(status)?);
+        let is_server = server != "FRONTEND" && server != "BACKEND" && !server.is_empty();
+        is_server.then(|| ServerState {
+            serves: status.starts_with("UP") || status == "no check",
+            backend,
+            server,
+            status,
+        })
+    };
+    lines.filter_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_told_from_frontends_and_backends() {
+        let csv = "# pxname,svname,qcur,status,weight\nkubernetes-api,FRONTEND,,OPEN,\n\
+                   kubernetes-api,c-master-1,0,UP,1\nkubernetes-api,c-master-2,0,DOWN,1\n\
+                   kubernetes-api,c-master-3,0,DRAIN,1\nkubernetes-api,BACKEND,0,UP,1\n\n";
+        let told: Vec<_> = parse(csv)
+            .iter()
+            .map(|s| format!("{} {} {}", s.server, s.status, s.serves))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "c-master-1 UP true",
+                "c-master-2 DOWN false",
+                "c-master-3 DRAIN false"
+            ]
+        );
+        assert!(parse("").is_empty());
+    }
+}
