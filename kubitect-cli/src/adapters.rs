@@ -1,7 +1,8 @@
-//! Introduces provision's SSH sessions to the load balancer's roll-out, which knows nothing of SSH.
+//! Introduces provision's SSH sessions to the crates that know nothing of SSH.
 
 use std::time::Duration;
 
+use kubitect_kubespray::control;
 use kubitect_lb::{BoxError, Output, Remote};
 use kubitect_provision::ssh::Session;
 
@@ -18,6 +19,24 @@ impl Remote for Balancer {
     async fn run(&self, argv: &[&str]) -> Result<Output, BoxError> {
         let output = self.0.run(argv, DEADLINE).await?;
         Ok(Output {
+            status: output.status,
+            stdout: output.stdout,
+            stderr: output.stderr,
+        })
+    }
+}
+
+/// A master's machine.
+pub struct Master(pub Session);
+
+impl control::Remote for Master {
+    async fn run(
+        &self,
+        argv: &[&str],
+        deadline: Duration,
+    ) -> Result<control::Output, control::BoxError> {
+        let output = self.0.run(argv, deadline).await?;
+        Ok(control::Output {
             status: output.status,
             stdout: output.stdout,
             stderr: output.stderr,

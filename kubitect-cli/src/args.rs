@@ -49,6 +49,8 @@ pub enum Command {
     Render(Render),
     /// Remove a cluster's machines, disks, pools and network, and its folder
     Destroy(Destroy),
+    /// Show how a cluster is; exit 0: healthy, 5: degraded, 1: it can't be reached
+    Status(Status),
     /// List what there is
     #[command(subcommand)]
     List(List),
@@ -84,6 +86,26 @@ pub enum Action {
     Scale,
     /// Take Kubernetes to another release
     Upgrade,
+}
+
+impl From<Action> for kubitect_config::policy::Action {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Create => Self::Create,
+            Action::Scale => Self::Scale,
+            Action::Upgrade => Self::Upgrade,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// The cluster's name
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Label,
+    /// For people or for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]

@@ -109,6 +109,13 @@ impl ClusterDir {
         self.0.join("logs")
     }
 
+    /// Snapshots of etcd; made if it is not there.
+    pub fn backups(&self) -> Result<PathBuf, Failure> {
+        let path = self.0.join("backups");
+        create_private_dir(&path)?;
+        Ok(path)
+    }
+
     /// Keys and pinned host keys.
     pub fn ssh(&self) -> PathBuf {
         self.config_dir().join(".ssh")

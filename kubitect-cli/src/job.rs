@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::cluster::{Connection, Host, VirtType};
+use kubitect_config::edit::Edit;
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Site};
 use kubitect_lb::Rendered;
@@ -16,7 +17,7 @@ use crate::failure::Failure;
 use crate::home::{ClusterDir, Home, expand};
 use crate::plan::Plan;
 use crate::report::Reporter;
-use crate::services::{self, Wanted};
+use crate::services;
 
 /// A cluster under work.
 pub struct Job {
@@ -35,11 +36,7 @@ pub struct Job {
 impl Job {
     /// Connects to the hosts of a cluster.
     pub fn new(home: &Home, mut cluster: Cluster, text: String) -> Result<Self, Failure> {
-        for host in &mut cluster.hosts {
-            expand_keyfile(host)?;
-        }
-        expand_source(&mut cluster.guest.image.source)?;
-        expand_source(&mut cluster.kubernetes.kubespray.url)?;
+        settle(&mut cluster)?;
         let hosts = Hosts::connect(&cluster)
             .map_err(|e| Failure::because(format!("reach the hosts of {}", cluster.name), e))?;
         Ok(Self {
@@ -51,19 +48,35 @@ impl Job {
         })
     }
 
-    /// What is to be done. Reads libvirt only.
-    pub fn plan(&self) -> Result<Plan, Failure> {
+    /// What differs from the configuration that was applied last; nothing where that is not known.
+    pub fn edits(&self, site: &Site) -> Result<Option<Vec<Edit>>, Failure> {
+        let path = self.dir.applied();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Failure::io("read", &path, e)),
+        };
+        // What an older release accepted, this one may not: then libvirt alone tells what there is.
+        let Ok(applied) = kubitect_config::parse(&text, &path.display().to_string(), site) else {
+            return Ok(None);
+        };
+        let mut applied = applied.cluster;
+        settle(&mut applied)?;
+        Ok(Some(kubitect_config::edit::edits(&applied, &self.cluster)))
+    }
+
+    /// What is to be done, where these edits are known. Reads libvirt only.
+    pub fn plan(&self, edits: Option<&[Edit]>) -> Result<Plan, Failure> {
         let failed = |e| Failure::because(format!("plan {}", self.cluster.name), e);
         let machines =
             kubitect_provision::plan::plan(&self.cluster, &self.hosts).map_err(failed)?;
         let noted =
             kubitect_provision::machine::notes(&self.cluster, &self.hosts).map_err(failed)?;
-        let wanted = Wanted::new(&self.cluster, &self.balancers()?)?;
-        Ok(Plan::new(
-            &self.cluster,
-            machines,
-            services::plan(&self.cluster, &wanted, &noted),
-        ))
+        let leaving =
+            kubitect_provision::gather::leaving(&self.cluster, &self.hosts).map_err(failed)?;
+        let files = services::wanted(&self.balancers()?)?;
+        let plan = Plan::new(&self.cluster, machines, leaving, &noted, &files);
+        Ok(plan.with(edits.unwrap_or_default()))
     }
 
     /// The balancers' files, as far as all addresses are known already.
@@ -178,6 +191,15 @@ fn same_place(one: &Connection, other: &Connection) -> bool {
         _ => None,
     };
     one == other || remote(one).is_some_and(|place| Some(place) == remote(other))
+}
+
+/// Resolves the paths of a configuration that are written from a person's home.
+fn settle(cluster: &mut Cluster) -> Result<(), Failure> {
+    for host in &mut cluster.hosts {
+        expand_keyfile(host)?;
+    }
+    expand_source(&mut cluster.guest.image.source)?;
+    expand_source(&mut cluster.kubernetes.kubespray.url)
 }
 
 fn expand_keyfile(host: &mut Host) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! The `kubitect` command line: composes the Kubitect crates and speaks to the person.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or invalid configuration,
-//! 3 refused by the person, 4 `plan` has changes, 130 interrupted.
+//! 3 refused by the person, 4 `plan` has changes, 5 `status` finds something amiss, 130 interrupted.
 
 mod adapters;
 mod approve;
@@ -10,11 +10,14 @@ mod commands;
 mod failure;
 mod home;
 mod job;
+mod note;
 mod personal;
 mod pipeline;
 mod plan;
 mod report;
 mod services;
+mod stage;
+mod status;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -27,6 +30,8 @@ use home::Home;
 
 /// Exit code of `plan` when there is something to do.
 const CHANGES: u8 = 4;
+/// Exit code of `status` when something is not as it should be.
+const DEGRADED: u8 = 5;
 
 /// Does what the process's arguments say, and tells the process's exit code.
 pub fn run() -> ExitCode {
@@ -81,6 +86,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Validate(args) => commands::validate(&home, &args).map(|valid| good(valid, 2)),
         Command::Render(args) => commands::render(&home, &args).map(done),
         Command::Destroy(args) => commands::destroy(&home, &args).map(done),
+        Command::Status(args) => {
+            commands::status(&home, &args).map(|healthy| good(healthy, DEGRADED))
+        }
         Command::List(what) => commands::list(&home, &what).map(done),
         Command::Export(what) => commands::export(&home, &what).map(done),
         Command::Completion { .. } => Ok(ExitCode::SUCCESS),

@@ -1,156 +1,313 @@
 //! [`Plan`]: all that a run will do, from disks to Kubernetes, as a person sees it and as programs do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use kubitect_config::Cluster;
-use kubitect_config::cluster::Role;
+use kubitect_config::cluster::{Node, Role};
+use kubitect_config::edit::{Change, Edit};
+use kubitect_config::policy::{Policy, policy};
 use kubitect_config::value::Label;
-use kubitect_provision::change::Disruption;
+use kubitect_provision::change::{self, Disruption, Part, Step};
+use kubitect_provision::gather::Leaving;
+use kubitect_provision::observe::PowerState;
 use kubitect_provision::plan::Plan as Machines;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::services::Services;
+use crate::failure::Failure;
+use crate::note::Note;
+use crate::services;
+use crate::stage::{self, Seen, Stage, Task};
 
-/// All that a run will do, in order: machines first, then what is set up on them.
+/// All that a run will do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Networks, disks, machines.
     pub machines: Machines,
-    /// Balancers and Kubernetes.
-    pub services: Services,
+    /// Balancers whose files are to be rolled out, and whether they serve already.
+    pub balancers: Vec<(Label, bool)>,
+    /// What is done to Kubernetes.
+    pub tasks: Vec<Task>,
+    /// All machines that are wanted or still there.
+    pub seen: Vec<Seen>,
+    /// Machines that are still there and not wanted any more.
+    pub leaving: Vec<Leaving>,
+    refused: Vec<String>,
     rows: Vec<Row>,
 }
 
-/// A step on a service, in the form of the machines' steps.
+/// A step in the form that programs get, and people read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Row {
-    action: &'static str,
-    kind: &'static str,
+    action: String,
+    kind: String,
     name: String,
-    host: Label,
+    host: String,
     disruption: Disruption,
     details: String,
+    #[serde(skip)]
+    destructive: bool,
 }
 
 impl Plan {
-    /// Both plans as one.
-    pub fn new(cluster: &Cluster, machines: Machines, services: Services) -> Self {
-        let host = |node: &Label| {
-            let node = cluster.nodes.iter().find(|other| other.name == *node);
-            node.map(|node| node.host.clone())
+    /// What leads from the machines and the notes that were found to what the cluster wants.
+    ///
+    /// `files` are the digests of the balancers' files, as far as they are known.
+    pub fn new(
+        cluster: &Cluster,
+        machines: Machines,
+        leaving: Vec<Leaving>,
+        noted: &BTreeMap<Label, Option<String>>,
+        files: &BTreeMap<Label, String>,
+    ) -> Self {
+        let made: Vec<_> = machines.makes().cloned().collect();
+        let noted = |name: &Label| match made.contains(name) {
+            true => None,
+            false => noted.get(name).cloned().flatten(),
         };
-        let balancers = services.balancers.iter().filter_map(|(node, serves)| {
-            Some(Row {
-                action: if *serves { "update" } else { "create" },
-                kind: "balancer",
-                name: node.to_string(),
-                host: host(node)?,
-                disruption: if *serves {
-                    Disruption::Reload
-                } else {
-                    Disruption::None
-                },
-                details: match cluster.role(Role::Master).count() {
-                    1 => "port 6443 to 1 master".to_owned(),
-                    masters => format!("port 6443 to {masters} masters"),
-                },
-            })
+        let wanted = cluster.nodes.iter().map(|node| Seen {
+            node: node.clone(),
+            wanted: true,
+            note: noted(&node.name).as_deref().and_then(Note::read),
+            answers: !made.contains(&node.name),
         });
-        let nodes = services.kubernetes.iter().filter_map(|node| {
-            Some(Row {
-                action: "create",
-                kind: "node",
-                name: node.to_string(),
-                host: host(node)?,
-                disruption: Disruption::None,
-                details: format!(
-                    "Kubernetes {} by Kubespray {}",
-                    cluster.kubernetes.version, cluster.kubernetes.kubespray.version
-                ),
-            })
+        let gone = leaving.iter().map(|leaving| Seen {
+            node: leaving.node(),
+            wanted: false,
+            note: noted(&leaving.name).as_deref().and_then(Note::read),
+            answers: leaving.power == PowerState::Running && leaving.ip.is_some(),
         });
-        let refused = services.refused.iter().filter_map(|(node, why)| {
-            Some(Row {
-                action: "update",
-                kind: "node",
-                name: node.to_string(),
-                host: host(node)?,
-                disruption: Disruption::None,
-                details: format!("NOT POSSIBLE YET {why}"),
-            })
+        let seen: Vec<_> = wanted.chain(gone).collect();
+        let mut refused: Vec<_> = machines
+            .refused()
+            .map(|change| format!("{}: {}", change.title(), change.details))
+            .collect();
+        let tasks = stage::tasks(cluster, &seen).unwrap_or_else(|reasons| {
+            refused.extend(reasons);
+            Vec::new()
         });
-        let rows = balancers.chain(nodes).chain(refused).collect();
-        Self {
+        let mut plan = Self {
+            balancers: services::outdated(cluster, files, noted),
             machines,
-            services,
-            rows,
-        }
+            tasks,
+            seen,
+            leaving,
+            refused,
+            rows: Vec::new(),
+        };
+        plan.rows = plan.rows(cluster);
+        plan
+    }
+
+    /// The same, refused if one of the edits that it carries out can't be had.
+    pub fn with(mut self, edits: &[Edit]) -> Self {
+        let made: Vec<_> = self.machines.makes().collect();
+        let refused = edits
+            .iter()
+            .filter_map(|edit| match (policy(edit), &edit.change) {
+                (Policy::Refused { why, instead }, _) => Some(format!("{edit}: {why}; {instead}")),
+                (Policy::InPlace(_), Change::HostConnection { carries, .. })
+                    if !carries.is_empty() && carries.iter().all(|name| made.contains(&name)) =>
+                {
+                    Some(format!(
+                        "{edit}: none of the machines that this host carries is behind the new connection, where they would \
+                         be made a second time; check the connection, or bring them back"
+                    ))
+                }
+                (Policy::InPlace(_), _) => None,
+            })
+            .collect::<Vec<_>>();
+        self.refused.splice(0..0, refused);
+        self
     }
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.machines.is_empty() && self.rows.is_empty()
+        self.rows.is_empty() && self.refused.is_empty()
+    }
+
+    /// Whether the cluster has yet to be made, or an interrupted run has yet to make it.
+    pub fn creates(&self) -> bool {
+        self.tasks.iter().any(|task| task.stage == Stage::Create)
     }
 
     /// What can't be done, each with its reason; then nothing is.
-    pub fn refused(&self) -> Vec<String> {
-        let machines = self
-            .machines
-            .refused()
-            .map(|change| format!("{}: {}", change.title(), change.details));
-        machines
-            .chain(
-                self.services
-                    .refused
-                    .iter()
-                    .map(|(node, why)| format!("{node}: {why}")),
-            )
-            .collect()
+    pub fn refused(&self) -> &[String] {
+        &self.refused
     }
 
     /// For programs: one object.
     pub fn json(&self) -> serde_json::Value {
-        let machines = self.machines.changes.iter().map(|change| json!(change));
-        let services = self.rows.iter().map(|row| json!(row));
-        json!({
-            "cluster": self.machines.cluster,
-            "changes": machines.chain(services).collect::<Vec<_>>(),
-        })
+        json!({"cluster": self.machines.cluster, "changes": self.rows})
+    }
+
+    /// All steps, in the order in which they are done.
+    fn rows(&self, cluster: &Cluster) -> Vec<Row> {
+        let part = |part: Part| {
+            let of = move |change: &&change::Change| change.part == part;
+            self.machines.changes.iter().filter(of).map(Row::from)
+        };
+        let host = |name: &Label| {
+            let node = self.seen.iter().find(|seen| seen.node.name == *name);
+            node.map(|seen| seen.node.host.to_string())
+                .unwrap_or_default()
+        };
+        let mut rows: Vec<_> = part(Part::Make).collect();
+        rows.extend(self.balancers.iter().map(|(name, serves)| Row {
+            action: if *serves { "update" } else { "create" }.to_owned(),
+            kind: "balancer".to_owned(),
+            name: name.to_string(),
+            host: host(name),
+            disruption: match serves {
+                true => Disruption::Reload,
+                false => Disruption::None,
+            },
+            details: match cluster.role(Role::Master).count() {
+                1 => "port 6443 to 1 master".to_owned(),
+                masters => format!("port 6443 to {masters} masters"),
+            },
+            destructive: false,
+        }));
+        for task in &self.tasks {
+            rows.extend(task_rows(task, cluster, &host));
+        }
+        rows.extend(part(Part::Restart));
+        rows.extend(part(Part::Remove));
+        rows
+    }
+}
+
+/// What a task does, a row for each node.
+fn task_rows(task: &Task, cluster: &Cluster, host: &dyn Fn(&Label) -> String) -> Vec<Row> {
+    let row = |action: &str, name: &Label, details: String| Row {
+        action: action.to_owned(),
+        kind: "node".to_owned(),
+        name: name.to_string(),
+        host: host(name),
+        disruption: Disruption::None,
+        details,
+        destructive: false,
+    };
+    let on_masters = |kind: &str, details: &str| {
+        let first = cluster.role(Role::Master).next();
+        let mut rows: Vec<_> = first
+            .map(|node| row("update", &node.name, details.to_owned()))
+            .into_iter()
+            .collect();
+        for row in &mut rows {
+            row.kind = kind.to_owned();
+            row.name = cluster.name.to_string();
+        }
+        rows
+    };
+    match &task.stage {
+        Stage::Create => cluster
+            .nodes
+            .iter()
+            .filter(|node: &&Node| node.role != Role::LoadBalancer)
+            .map(|node| row("create", &node.name, task.at.to_string()))
+            .collect(),
+        Stage::Leave { nodes, reachable } => nodes
+            .iter()
+            .map(|name| Row {
+                destructive: true,
+                ..row(
+                    "delete",
+                    name,
+                    match reachable {
+                        true => "drained, then it leaves Kubernetes".to_owned(),
+                        false => "it does not answer, and leaves Kubernetes without being asked"
+                            .to_owned(),
+                    },
+                )
+            })
+            .collect(),
+        Stage::JoinMaster(name) => vec![row("create", name, format!("joins: {}", task.at))],
+        Stage::JoinWorkers(names) => names
+            .iter()
+            .map(|name| row("create", name, format!("joins: {}", task.at)))
+            .collect(),
+        Stage::Members => on_masters("etcd", "every API server is told of its members"),
+        Stage::Snapshot => on_masters("etcd", "a snapshot is brought home"),
+        Stage::Addons => on_masters("addons", "installed or changed"),
+        Stage::Describe(name) => vec![row("update", name, "labels and taints".to_owned())],
+        Stage::Release(name) => vec![row("update", name, "takes pods again".to_owned())],
+        Stage::Upgrade { node, to } => vec![Row {
+            disruption: Disruption::Reload,
+            ..row("update", node, format!("drained, then {to}"))
+        }],
+    }
+}
+
+impl From<&change::Change> for Row {
+    fn from(change: &change::Change) -> Self {
+        let refused = match change.step {
+            Step::Refused => "NOT POSSIBLE ",
+            _ => "",
+        };
+        Self {
+            action: change.action.to_string(),
+            kind: change.kind.to_string(),
+            name: change.name.clone(),
+            host: change.host.to_string(),
+            disruption: change.disruption,
+            details: format!("{refused}{}", change.details),
+            destructive: change.is_destructive(),
+        }
     }
 }
 
 /// What a person approves.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cluster = &self.machines.cluster;
         if self.is_empty() {
-            return writeln!(f, "{}: no change", self.machines.cluster);
+            return writeln!(f, "{cluster}: no change");
         }
-        if !self.machines.is_empty() {
-            write!(f, "{}", self.machines)?;
-        }
-        let widest = self
-            .rows
-            .iter()
-            .map(|row| row.name.len())
-            .max()
-            .unwrap_or(0);
+        let widest = |text: fn(&Row) -> &String| self.rows.iter().map(|row| text(row).len()).max();
+        let (kind, name, host) = (
+            widest(|row| &row.kind).unwrap_or(0),
+            widest(|row| &row.name).unwrap_or(0),
+            widest(|row| &row.host).unwrap_or(0),
+        );
         for row in &self.rows {
             let remark = match row.disruption {
                 Disruption::None => String::new(),
                 disruption => format!("[{disruption}] "),
             };
-            writeln!(
-                f,
-                "  {:7} {:8} {:widest$}  on {}  {remark}{}",
-                row.action, row.kind, row.name, row.host, row.details
-            )?;
+            let line = format!(
+                "{} {:7} {:kind$} {:name$}  on {:host$}  {remark}{}",
+                if row.destructive { '!' } else { ' ' },
+                row.action,
+                row.kind,
+                row.name,
+                row.host,
+                row.details
+            );
+            writeln!(f, "{}", line.trim_end())?;
         }
-        let to_do = self.services.balancers.len() + self.services.kubernetes.len();
-        if to_do > 0 {
-            let cluster = &self.machines.cluster;
-            writeln!(f, "{cluster}: {to_do} services to set up")?;
+        let of = |test: fn(&Row) -> bool| self.rows.iter().filter(|row| test(row)).count();
+        let all = self.rows.len();
+        write!(
+            f,
+            "{cluster}: {all} change{}, {} of them to machines, {} to services",
+            if all == 1 { "" } else { "s" },
+            of(|row| row.kind == "domain"),
+            of(|row| !["network", "pool", "image", "volume", "domain"]
+                .contains(&row.kind.as_str())),
+        )?;
+        match of(|row| row.destructive) {
+            0 => writeln!(f),
+            marked => writeln!(f, "; {marked} marked ! remove something"),
         }
-        Ok(())
+    }
+}
+
+/// The failure of a plan that can't be carried out.
+pub fn check(plan: &Plan) -> Result<(), Failure> {
+    match plan.refused() {
+        [] => Ok(()),
+        reasons => Err(Failure::Refused(reasons.to_vec())),
     }
 }

@@ -2,28 +2,32 @@
 
 use std::sync::Arc;
 
+use kubitect_config::edit::Edit;
+use kubitect_config::policy;
+
 use crate::approve;
-use crate::args::{Action, Apply};
+use crate::args::Apply;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::job::Job;
 use crate::pipeline;
-use crate::plan::Plan;
+use crate::plan::check;
 use crate::report::Reporter;
 
 use super::load;
 
 /// Carries the command out.
 pub fn apply(home: &Home, args: &Apply) -> Result<(), Failure> {
-    let (parsed, text) = load(&args.config, &home.site()?)?;
+    let site = home.site()?;
+    let (parsed, text) = load(&args.config, &site)?;
     let job = Job::new(home, parsed.cluster, text)?;
     let _lock = job.dir.lock()?;
-    let plan = job.plan()?;
-    let reasons = plan.refused();
-    if !reasons.is_empty() {
-        return Err(Failure::Refused(reasons));
+    let edits = job.edits(&site)?;
+    if let Some(action) = args.action {
+        covered(action.into(), edits.as_deref())?;
     }
-    covered(args.action, &plan)?;
+    let plan = job.plan(edits.as_deref())?;
+    check(&plan)?;
     let reporter = Arc::new(Reporter::new());
     if plan.is_empty() {
         reporter.line(format!("{}: nothing to do", job.cluster.name));
@@ -39,62 +43,64 @@ pub fn apply(home: &Home, args: &Apply) -> Result<(), Failure> {
     pipeline::apply(&job, &plan, &reporter)
 }
 
-/// Refuses what the action does not cover.
-fn covered(action: Option<Action>, plan: &Plan) -> Result<(), Failure> {
-    let other = match action {
-        None | Some(Action::Create) => return Ok(()),
-        _ if plan.is_empty() => return Ok(()),
-        Some(Action::Scale) => "scale",
-        Some(Action::Upgrade) => "upgrade",
+/// Refuses what the action does not cover. A cluster that was never finished has no edits: it is yet to be made.
+fn covered(action: policy::Action, edits: Option<&[Edit]>) -> Result<(), Failure> {
+    let Some(edits) = edits else {
+        return match action {
+            policy::Action::Create => Ok(()),
+            _ => Err(Failure::Refused(vec![format!(
+                "the action `{action}` changes a finished cluster, and this one has yet to be made; use the action \
+                 `create`, or none"
+            )])),
+        };
     };
-    // All that a plan of a finished cluster may hold, and is not refused, is what brings it back to what it was.
-    let why = if plan.services.kubernetes.is_empty() {
-        "what is to be done to this one is another thing; use no action"
-    } else {
-        "this one has yet to be made; use the action `create`, or none"
-    };
-    Err(Failure::Refused(vec![format!(
-        "the action `{other}` changes the nodes or the version of a finished cluster, and {why}"
-    )]))
+    let others: Vec<_> = edits
+        .iter()
+        .filter(|edit| !policy::covers(action, edit))
+        .map(|edit| {
+            let other = policy::action(edit);
+            format!("{edit}: the action `{action}` does not cover this; use the action `{other}`, or none")
+        })
+        .collect();
+    match others.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Refused(others)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::Services;
-
-    fn plan(services: Services) -> Plan {
-        let text = include_str!("../../../tests/tests/cli/cluster.yaml").replace("[DIR]", "/x");
-        let cluster = kubitect_config::parse(&text, "x", &kubitect_config::Site::default());
-        let cluster = cluster.unwrap().cluster;
-        let machines = kubitect_provision::plan::Plan {
-            cluster: cluster.name.clone(),
-            changes: Vec::new(),
-        };
-        Plan::new(&cluster, machines, services)
-    }
+    use kubitect_config::edit::edits;
 
     #[test]
-    fn an_action_tells_a_finished_cluster_from_one_to_be_made() {
-        let new = plan(Services {
-            kubernetes: vec!["demo-master-1".parse().unwrap()],
-            ..Services::default()
-        });
-        let finished = plan(Services {
-            balancers: vec![("demo-lb-1".parse().unwrap(), true)],
-            ..Services::default()
-        });
-        for (plan, words) in [
-            (&new, "yet to be made; use the action `create`"),
-            (&finished, "use no action"),
-        ] {
-            assert!(covered(None, plan).is_ok());
-            assert!(covered(Some(Action::Create), plan).is_ok());
-            for action in [Action::Scale, Action::Upgrade] {
-                let error = covered(Some(action), plan).unwrap_err().to_string();
-                assert!(error.contains(words), "{error}");
-            }
+    fn an_action_covers_what_it_is_named_for() {
+        let text = include_str!("../../../tests/tests/cli/cluster.yaml").replace("[DIR]", "/x");
+        let site = kubitect_config::Site::default();
+        let cluster = |text: &str| kubitect_config::parse(text, "x", &site).unwrap().cluster;
+        let applied = cluster(&text);
+        let grown = cluster(&text.replace("{id: 1}", "{id: 1}\n        - {id: 2}"));
+        let change = edits(&applied, &grown);
+        assert_eq!(change.len(), 1, "{change:?}");
+
+        let refusal = |action, edits| match covered(action, edits) {
+            Ok(()) => String::new(),
+            Err(failure) => failure.to_string(),
+        };
+        use policy::Action::{Create, Scale, Upgrade};
+        assert_eq!(refusal(Scale, Some(&change)), "");
+        for action in [Create, Upgrade] {
+            let why = refusal(action, Some(&change));
+            assert!(why.contains("use the action `scale`, or none"), "{why}");
         }
-        assert!(covered(Some(Action::Scale), &plan(Services::default())).is_ok());
+        assert_eq!(refusal(Create, None), "");
+        for action in [Scale, Upgrade] {
+            let why = refusal(action, None);
+            assert!(
+                why.contains("yet to be made; use the action `create`"),
+                "{why}"
+            );
+            assert_eq!(refusal(action, Some(&[])), "");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod export;
 mod list;
 mod plan;
 mod render;
+mod status;
 mod validate;
 
 pub use apply::apply;
@@ -14,6 +15,7 @@ pub use export::export;
 pub use list::list;
 pub use plan::plan;
 pub use render::render;
+pub use status::status;
 pub use validate::validate;
 
 use std::fmt::Display;

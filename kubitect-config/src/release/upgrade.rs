@@ -15,8 +15,8 @@ use crate::value::Version;
 #[cfg(test)]
 mod tests;
 
-/// A Kubernetes version and the Kubespray release that sets it up: what a cluster has, or is brought to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A Kubernetes version and the Kubespray release that sets it up: what a cluster has, or is brought to. In order of age.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Hop {
     /// Kubernetes' version.
     pub kubernetes: Version,

@@ -1,0 +1,41 @@
+//! `status`: how a cluster is. Changes nothing.
+
+use super::print;
+use crate::args::{Output, Status};
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::job::Job;
+use crate::status;
+
+/// Carries the command out; false when something is amiss.
+pub fn status(home: &Home, args: &Status) -> Result<bool, Failure> {
+    let dir = home.cluster(&args.cluster);
+    let site = home.site()?;
+    // What was applied last; or, of a cluster that was never finished, what was to be.
+    let path = match dir.applied() {
+        path if path.exists() => path,
+        _ => dir.wanted(),
+    };
+    if !path.exists() {
+        return Err(Failure::failed(format!(
+            "look at {}: there is no {}; `kubitect plan` with the cluster's own file tells what libvirt has of it",
+            args.cluster,
+            path.display()
+        )));
+    }
+    let (name, text) = kubitect_config::read(&path).map_err(Failure::config)?;
+    let parsed = kubitect_config::parse(&text, &name, &site).map_err(Failure::config)?;
+    let job = Job::new(home, parsed.cluster, text)?;
+    let status = status::look(&job)?;
+    match args.output {
+        Output::Text => print(&status)?,
+        Output::Json => print(format!("{:#}\n", serde_json::json!(status)))?,
+    }
+    if !status.reachable {
+        return Err(Failure::failed(format!(
+            "reach the API of {}: no master answers",
+            args.cluster
+        )));
+    }
+    Ok(status.problems.is_empty())
+}

@@ -1,0 +1,166 @@
+//! Machines: made, waited for, logged in on.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use kubitect_config::cluster::Node;
+use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Facts};
+use kubitect_provision::apply::Inputs;
+use kubitect_provision::change::Part;
+use kubitect_provision::hypervisor::Hosts;
+use kubitect_provision::journal::Journal;
+use kubitect_provision::plan::Plan as Machines;
+use kubitect_provision::ssh::{Keys, Patience, Session, wait};
+use kubitect_provision::{cloud_init, gather, image, machine, ssh};
+
+use super::hand_over::add_to_known_hosts;
+use crate::failure::Failure;
+use crate::home::write_whole;
+use crate::job::Job;
+use crate::plan::Plan;
+use crate::report::Reporter;
+
+/// For a command on a machine that answers.
+pub const COMMAND: Duration = Duration::from_secs(60);
+
+/// Makes and starts machines, all at once, and waits until all that are wanted are ready.
+pub async fn make(
+    job: &Job,
+    plan: &Plan,
+    keys: &Keys,
+    cancelled: &Arc<AtomicBool>,
+    reporter: &Reporter,
+) -> Result<Facts, Failure> {
+    let failed = |e| Failure::because(format!("make the machines of {}", job.cluster.name), e);
+    let part = plan.machines.part(Part::Make);
+    let inputs = inputs(job, &part, keys, cancelled, reporter)?;
+    // If it is known by now that Kubespray can't be had, nothing is made.
+    tokio::task::yield_now().await;
+    tokio::task::block_in_place(|| provision(&part, &job.hosts, inputs, cancelled, reporter))
+        .map_err(failed)?;
+
+    let facts = gather::gather(&job.cluster, &job.hosts, keys, cancelled, &|event| {
+        reporter.provision(event)
+    })
+    .await
+    .map_err(failed)?;
+    machine::reserve(&job.cluster, &job.hosts, &facts).map_err(failed)?;
+    let leaving = plan.leaving.iter();
+    let leaving = leaving.filter_map(|leaving| Some((&leaving.name, Some(leaving.ip?))));
+    let known = facts.nodes.iter().map(|node| (&node.name, Some(node.ip)));
+    keys.write_known_hosts(known.chain(leaving))
+        .map_err(failed)?;
+    let text =
+        serde_yaml::to_string(&facts).map_err(|e| Failure::because("write what is known", e))?;
+    write_whole(&job.dir.facts(), text.as_bytes(), 0o600)?;
+
+    let all: Vec<_> = job.cluster.nodes.iter().collect();
+    ready(job, &all, &facts, keys, reporter).await?;
+    add_to_known_hosts(job, &facts)?;
+    Ok(facts)
+}
+
+/// What changes are carried out with: the base image and the seeds.
+pub fn inputs(
+    job: &Job,
+    plan: &Machines,
+    keys: &Keys,
+    cancelled: &AtomicBool,
+    reporter: &Reporter,
+) -> Result<Inputs, Failure> {
+    let mut inputs = Inputs {
+        journal: Some(
+            Journal::open(&job.dir.logs().join("journal.jsonl"))
+                .map_err(|e| Failure::because("open the journal", e))?,
+        ),
+        ..Inputs::default()
+    };
+    if plan.needs_image() {
+        let image = tokio::task::block_in_place(|| {
+            let tell = |event| reporter.provision(event);
+            image::fetch(&job.cluster.guest.image, &job.share, cancelled, &tell)
+        });
+        inputs.image = Some(image.map_err(|e| Failure::because("fetch the image", e))?);
+    }
+    for name in plan.needs_seeds() {
+        let seed = seed(&job.cluster, name, keys)
+            .ok_or_else(|| Failure::failed(format!("make the seed of {name}: it has no key")))?;
+        inputs.seeds.insert(
+            name.clone(),
+            seed.map_err(|e| Failure::because(format!("make the seed of {name}"), e))?,
+        );
+    }
+    Ok(inputs)
+}
+
+fn seed(cluster: &Cluster, name: &Label, keys: &Keys) -> Option<std::io::Result<Vec<u8>>> {
+    let node = cluster.nodes.iter().find(|node| node.name == *name)?;
+    let documents = cloud_init::documents(cluster, node, &keys.machine(name)?);
+    Some(cloud_init::seed::image(&documents))
+}
+
+/// Carries out changes on the hosts.
+pub fn provision(
+    plan: &Machines,
+    hosts: &Hosts,
+    inputs: Inputs,
+    cancelled: &AtomicBool,
+    reporter: &Reporter,
+) -> Result<(), kubitect_provision::Error> {
+    kubitect_provision::apply::apply(plan, hosts, &inputs, cancelled, &|event| {
+        reporter.provision(event)
+    })
+}
+
+/// Waits until these machines can be worked with.
+pub async fn ready(
+    job: &Job,
+    nodes: &[&Node],
+    facts: &Facts,
+    keys: &Keys,
+    reporter: &Reporter,
+) -> Result<(), Failure> {
+    let virtual_address = job.cluster.balancing.vip.is_some();
+    let consoles: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            move || machine::console_tail(&job.hosts, &job.cluster, node, 20).unwrap_or_default()
+        })
+        .collect();
+    let mut waits = Vec::new();
+    for (node, console) in nodes.iter().zip(&consoles) {
+        waits.push(wait::Machine {
+            target: target(facts, keys, &node.name)?,
+            programs: wait::programs(node.role, virtual_address),
+            console,
+        });
+    }
+    wait::all_ready(waits, Patience::default(), &|event| {
+        reporter.provision(event)
+    })
+    .await
+    .map(drop)
+    .map_err(|e| Failure::because(format!("wait for the machines of {}", job.cluster.name), e))
+}
+
+fn target(facts: &Facts, keys: &Keys, name: &Label) -> Result<ssh::Target, Failure> {
+    let known = facts.node(name).zip(keys.host_key(name));
+    let (known, host_key) =
+        known.ok_or_else(|| Failure::failed(format!("reach {name}: its address is not known")))?;
+    Ok(ssh::Target {
+        machine: name.to_string(),
+        address: (known.ip, 22).into(),
+        user: facts.user.clone(),
+        private_key: keys.private_key(),
+        host_key: host_key.clone(),
+    })
+}
+
+/// Logs in on a machine that answers.
+pub async fn connect(facts: &Facts, keys: &Keys, name: &Label) -> Result<Session, Failure> {
+    Session::connect(target(facts, keys, name)?, COMMAND)
+        .await
+        .map_err(|e| Failure::because(format!("log in on {name}"), e))
+}

@@ -1,0 +1,349 @@
+//! The phases of `apply` and `destroy` in order: the page to read first.
+
+mod hand_over;
+mod kubernetes;
+mod machines;
+mod restart;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kubitect_config::Facts;
+use kubitect_config::cluster::Role;
+use kubitect_config::value::{Label, Version};
+use kubitect_kubespray::Tools;
+use kubitect_provision::apply::Inputs;
+use kubitect_provision::change::Part;
+use kubitect_provision::gather::Leaving;
+use kubitect_provision::hypervisor::Hosts;
+use kubitect_provision::plan::Plan as Machines;
+use kubitect_provision::ssh::Keys;
+use kubitect_provision::{gather, machine};
+
+use crate::adapters::Balancer;
+use crate::failure::Failure;
+use crate::home::write_whole;
+use crate::job::Job;
+use crate::personal;
+use crate::plan::Plan;
+use crate::report::Reporter;
+use crate::services;
+use crate::stage::{Stage, Task};
+use hand_over::hand_over;
+pub use hand_over::reach;
+use kubernetes::Kubernetes;
+pub use machines::connect;
+use machines::provision;
+
+/// Carries out a plan. With an empty one it only brings this machine's files up to date.
+pub fn apply(job: &Job, plan: &Plan, reporter: &Arc<Reporter>) -> Result<(), Failure> {
+    write_whole(&job.dir.wanted(), job.text.as_bytes(), 0o600)?;
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let work = async {
+        if !plan.is_empty() {
+            change(job, plan, &cancelled, reporter).await?;
+        }
+        hand_over(job, reporter).await
+    };
+    interruptible(&cancelled, work)?;
+    write_whole(&job.dir.applied(), job.text.as_bytes(), 0o600)?;
+    if !plan.is_empty() {
+        reporter.line(format!("{}: done", job.cluster.name));
+    }
+    Ok(())
+}
+
+/// Carries out a plan of removal.
+pub fn destroy(plan: &Machines, hosts: &Hosts, reporter: &Reporter) -> Result<(), Failure> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let work = async {
+        provision(plan, hosts, Inputs::default(), &cancelled, reporter)
+            .map_err(|e| Failure::because(format!("remove {}", plan.cluster), e))
+    };
+    interruptible(&cancelled, work)
+}
+
+/// Runs `work` until it ends or ctrl-C or SIGTERM comes. Blocking work is told to stop between two steps; what waits is
+/// dropped.
+fn interruptible<T>(
+    cancelled: &Arc<AtomicBool>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::because("start", e))?;
+    let flag = Arc::clone(cancelled);
+    // On a thread of its own, so that it comes through while libvirt is waited for.
+    runtime.spawn(async move {
+        if asked_to_stop().await {
+            flag.store(true, Ordering::Relaxed);
+        }
+    });
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = work => result,
+            () = raised(cancelled) => Err(Failure::Interrupted),
+        }
+    });
+    match result {
+        Err(_) if cancelled.load(Ordering::Relaxed) => Err(Failure::Interrupted),
+        other => other,
+    }
+}
+
+/// Waits for ctrl-C or SIGTERM; false if neither can be waited for.
+async fn asked_to_stop() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return tokio::signal::ctrl_c().await.is_ok();
+    };
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt.is_ok(),
+        terminate = terminate.recv() => terminate.is_some(),
+    }
+}
+
+async fn raised(flag: &AtomicBool) {
+    while !flag.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// From what is there, be it nothing or what an interrupted run left, to what is wanted.
+async fn change(
+    job: &Job,
+    plan: &Plan,
+    cancelled: &Arc<AtomicBool>,
+    reporter: &Arc<Reporter>,
+) -> Result<(), Failure> {
+    mergeable(job, plan)?;
+    let keys = keys(job, plan)?;
+    // Kubespray and its Python environment are prepared while machines are made and boot.
+    let (kubespray, facts) = tokio::try_join!(
+        biased;
+        prepare(job, plan, reporter),
+        machines::make(job, plan, &keys, cancelled, reporter),
+    )?;
+    let tools = restart::Tools {
+        job,
+        facts: &facts,
+        keys: &keys,
+        cancelled,
+        reporter,
+    };
+    restart::grown(plan, &tools).await?;
+    balance(job, plan, &facts, &keys, reporter).await?;
+    let mut kubernetes = Kubernetes::new(job, plan, facts.clone(), &keys, &kubespray, reporter);
+    for task in &plan.tasks {
+        kubernetes.carry_out(task).await?;
+    }
+    for change in plan.machines.part(Part::Restart).changes {
+        restart::restart(&tools, &change, &mut kubernetes).await?;
+    }
+    remove(job, plan, &keys, cancelled, reporter).await
+}
+
+/// The cluster's keys: made for a cluster that has yet to be made, and else those that its machines know.
+fn keys(job: &Job, plan: &Plan) -> Result<Keys, Failure> {
+    let own = job.private_key()?;
+    let mut whole = job.cluster.clone();
+    whole.nodes.extend(plan.leaving.iter().map(Leaving::node));
+    let mut living = job.cluster.clone();
+    let knows = |name: &Label| {
+        plan.seen
+            .iter()
+            .any(|seen| seen.node.name == *name && seen.finished().is_some())
+    };
+    living.nodes.retain(|node| knows(&node.name));
+    let existing = Keys::existing(&job.dir.ssh(), &living, own.as_deref())
+        .map_err(|e| Failure::because("read the cluster's keys", e))?;
+    if !living.nodes.is_empty() && existing.is_none() {
+        return Err(Failure::failed(format!(
+            "log in on the machines of {}: the keys that they know were in {}, and are lost. Bring the folder back: \
+             what is set up on the machines can't be changed without it",
+            job.cluster.name,
+            job.dir.ssh().display()
+        )));
+    }
+    Keys::ensure(&job.dir.ssh(), &whole, own.as_deref())
+        .map_err(|e| Failure::because("make the cluster's keys", e))
+}
+
+/// An error if it is clear by now that the cluster's kubeconfig, which comes last, can't be merged into the person's.
+fn mergeable(job: &Job, plan: &Plan) -> Result<(), Failure> {
+    if !plan.creates() || !job.cluster.kubernetes.merge_kubeconfig {
+        return Ok(());
+    }
+    // An address that is not fixed is not known yet.
+    let mut fixed = Facts {
+        user: job.cluster.guest.user.clone(),
+        private_key: PathBuf::new(),
+        known_hosts: PathBuf::new(),
+        nodes: Vec::new(),
+    };
+    for node in &job.cluster.nodes {
+        fixed.nodes.extend(gather::fixed(node));
+    }
+    let server = kubitect_kubespray::api_server(&job.cluster, &fixed).ok();
+    personal::check(&personal::path()?, &job.cluster.name, server.as_deref())
+}
+
+/// The checkouts and environments of all Kubespray releases that the tasks need, by their tags.
+async fn prepare(
+    job: &Job,
+    plan: &Plan,
+    reporter: &Arc<Reporter>,
+) -> Result<BTreeMap<Version, Tools>, Failure> {
+    let plays = |task: &&Task| {
+        !matches!(
+            task.stage,
+            Stage::Snapshot | Stage::Describe(_) | Stage::Release(_)
+        )
+    };
+    let tags: BTreeSet<_> = plan
+        .tasks
+        .iter()
+        .filter(plays)
+        .map(|task| task.at.kubespray.clone())
+        .collect();
+    let mut tools = BTreeMap::new();
+    for tag in tags {
+        let (mut kubernetes, share) = (job.cluster.kubernetes.clone(), job.share.clone());
+        kubernetes.kubespray.version = tag.clone();
+        let reporter = Arc::clone(reporter);
+        // A task of its own goes on while libvirt, which blocks, is worked with.
+        let task = tokio::spawn(async move {
+            kubitect_kubespray::prepare(&kubernetes, &share, &|event| reporter.kubespray(event))
+                .await
+        });
+        let failed = |e| Failure::because(format!("prepare Kubespray {tag}"), e);
+        let prepared = task
+            .await
+            .map_err(|e| Failure::because(format!("prepare Kubespray {tag}"), e))?;
+        tools.insert(tag.clone(), prepared.map_err(failed)?);
+    }
+    Ok(tools)
+}
+
+/// Brings the balancers' files up to date, and sees that they serve.
+async fn balance(
+    job: &Job,
+    plan: &Plan,
+    facts: &Facts,
+    keys: &Keys,
+    reporter: &Arc<Reporter>,
+) -> Result<(), Failure> {
+    if plan.balancers.is_empty() {
+        return Ok(());
+    }
+    let failed = |e| Failure::because("set up the balancers", e);
+    let rendered = kubitect_lb::render(&job.cluster, facts).map_err(failed)?;
+    let mut remotes = BTreeMap::new();
+    for node in job.cluster.role(Role::LoadBalancer) {
+        let session = connect(facts, keys, &node.name).await?;
+        remotes.insert(node.name.clone(), Balancer(session));
+    }
+    kubitect_lb::roll_out(&rendered, &remotes, &|event| reporter.line(event))
+        .await
+        .map_err(failed)?;
+    let digests = services::wanted(&rendered)?;
+    for node in job.cluster.role(Role::LoadBalancer) {
+        if let Some(digest) = digests.get(&node.name) {
+            machine::note(&job.hosts, node, digest).map_err(|e| {
+                Failure::because(format!("note what is set up on {}", node.name), e)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the machines and disks that are not wanted any more; nothing leads to them by now.
+async fn remove(
+    job: &Job,
+    plan: &Plan,
+    keys: &Keys,
+    cancelled: &Arc<AtomicBool>,
+    reporter: &Arc<Reporter>,
+) -> Result<(), Failure> {
+    let part = plan.machines.part(Part::Remove);
+    if part.is_empty() {
+        return Ok(());
+    }
+    restart::let_address_go(job, plan, keys, reporter).await;
+    let inputs = machines::inputs(job, &part, keys, cancelled, reporter)?;
+    tokio::task::block_in_place(|| {
+        machines::provision(&part, &job.hosts, inputs, cancelled, reporter)
+    })
+    .map_err(|e| Failure::because("remove what is not wanted any more", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::Home;
+    use crate::note::Note;
+    use kubitect_config::release::Hop;
+
+    #[test]
+    fn a_finished_cluster_without_keys_is_told_of_and_one_with_its_kubeconfig_left_in_peace() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
+        let text = include_str!("../../../tests/tests/cli/cluster.yaml")
+            .replace("[DIR]", "/x")
+            .replace("{id: 1}", "{id: 1, ip: 10.77.0.21}");
+        let parsed = kubitect_config::parse(&text, "x", &kubitect_config::Site::default());
+        let mut cluster = parsed.unwrap().cluster;
+        // The test writes into nobody's home.
+        cluster.guest.add_to_known_hosts = false;
+        let machines = Machines {
+            cluster: cluster.name.clone(),
+            changes: Vec::new(),
+        };
+        let release = Hop {
+            kubernetes: cluster.kubernetes.version.clone(),
+            kubespray: cluster.kubernetes.kubespray.version.clone(),
+        };
+        let masters = cluster.role(Role::Master).map(|node| node.name.clone());
+        let members = masters.collect();
+        let noted = cluster.nodes.iter().map(|node| {
+            let note = Note::of(&cluster, node, &release, &members, true).unwrap();
+            (node.name.clone(), Some(note.text().unwrap()))
+        });
+        let noted: BTreeMap<_, _> = noted.collect();
+        let files = noted
+            .iter()
+            .map(|(name, note)| (name.clone(), note.clone().unwrap()));
+        let plan = Plan::new(&cluster, machines, Vec::new(), &noted, &files.collect());
+        assert!(plan.is_empty());
+        let job = Job {
+            dir: home.cluster(&cluster.name),
+            share: home.share(),
+            hosts: Hosts::from_hypervisors(BTreeMap::new()),
+            cluster,
+            text,
+        };
+        job.dir.create().unwrap();
+        let log = folder.path().join("log");
+        let reporter = Arc::new(Reporter::new());
+        reporter.keep(std::fs::File::create(&log).unwrap());
+        let told = || std::fs::read_to_string(&log).unwrap();
+
+        apply(&job, &plan, &reporter).unwrap();
+        assert!(
+            told().contains("warning: the machines' keys in "),
+            "{}",
+            told()
+        );
+        assert!(!job.dir.ssh().exists(), "no machine would know another key");
+        assert!(job.dir.applied().exists());
+
+        std::fs::write(job.dir.kubeconfig(), "kind: Config").unwrap();
+        let before = told();
+        apply(&job, &plan, &reporter).unwrap();
+        assert_eq!(told(), before);
+    }
+}

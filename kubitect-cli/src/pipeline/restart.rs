@@ -1,0 +1,139 @@
+//! Machines that work: restarted one at a time, told of what they were given, and sent away.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use kubitect_config::Facts;
+use kubitect_config::cluster::Role;
+use kubitect_kubespray::control;
+use kubitect_provision::change::Change;
+use kubitect_provision::plan::Plan as Machines;
+use kubitect_provision::ssh::{self, Keys};
+
+use super::kubernetes::Kubernetes;
+use super::machines::{COMMAND, connect, inputs, provision, ready};
+use crate::adapters::Master;
+use crate::failure::Failure;
+use crate::job::Job;
+use crate::plan::Plan;
+use crate::report::Reporter;
+
+/// What restarts are done with.
+pub struct Tools<'a> {
+    /// The cluster under work.
+    pub job: &'a Job,
+    /// What is known of its machines.
+    pub facts: &'a Facts,
+    /// Their keys.
+    pub keys: &'a Keys,
+    /// Whether no further step is wanted.
+    pub cancelled: &'a Arc<AtomicBool>,
+    /// Who is told.
+    pub reporter: &'a Arc<Reporter>,
+}
+
+/// Restarts one machine with its new definition: its pods and connections go elsewhere first, and come back after.
+pub async fn restart(
+    tools: &Tools<'_>,
+    change: &Change,
+    kubernetes: &mut Kubernetes<'_>,
+) -> Result<(), Failure> {
+    let Tools {
+        job,
+        facts,
+        keys,
+        cancelled,
+        reporter,
+    } = *tools;
+    let Some(node) = job
+        .cluster
+        .nodes
+        .iter()
+        .find(|node| node.name.as_str() == change.name)
+    else {
+        return Err(Failure::failed(format!(
+            "{}: it is not in the configuration",
+            change.title()
+        )));
+    };
+    let carries_pods = node.role != Role::LoadBalancer;
+    if node.role == Role::Master {
+        kubernetes.spare(&node.name).await?;
+    }
+    if carries_pods {
+        kubernetes.out_of_service(&node.name).await?;
+        kubernetes.drain(&node.name).await?;
+    }
+    let plan = Machines {
+        cluster: job.cluster.name.clone(),
+        changes: vec![change.clone()],
+    };
+    let inputs = inputs(job, &plan, keys, cancelled, reporter)?;
+    tokio::task::block_in_place(|| provision(&plan, &job.hosts, inputs, cancelled, reporter))
+        .map_err(|e| Failure::because(change.title(), e))?;
+    ready(job, &[node], facts, keys, reporter).await?;
+    if carries_pods {
+        kubernetes.back_in_service(&node.name, None).await?;
+        kubernetes.change_note(&node.name, |note| note.busy = false)?;
+    }
+    Ok(())
+}
+
+/// Has machines take into use what they were given while they run; kubelets are told of it.
+pub async fn grown(plan: &Plan, tools: &Tools<'_>) -> Result<(), Failure> {
+    for node in &tools.job.cluster.nodes {
+        let given = ssh::given(&plan.machines, node);
+        if given.is_empty() {
+            continue;
+        }
+        let failed = |e| Failure::because(format!("have {} use what it was given", node.name), e);
+        let session = connect(tools.facts, tools.keys, &node.name).await?;
+        ssh::take_in_use(&session, &given).await.map_err(failed)?;
+        let is_node = plan
+            .seen
+            .iter()
+            .any(|seen| seen.node.name == node.name && seen.finished().is_some());
+        if is_node {
+            control::restart_kubelet(&Master(session))
+                .await
+                .map_err(|e| Failure::because(format!("tell the kubelet of {}", node.name), e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Has balancers that leave give the virtual address to another at once, where they can still be asked.
+pub async fn let_address_go(job: &Job, plan: &Plan, keys: &Keys, reporter: &Reporter) {
+    if job.cluster.balancing.vip.is_none() {
+        return;
+    }
+    for leaving in plan
+        .leaving
+        .iter()
+        .filter(|leaving| leaving.role == Role::LoadBalancer)
+    {
+        let key = keys.host_key_line(&leaving.name).unwrap_or_default();
+        let facts = Facts {
+            user: job.cluster.guest.user.clone(),
+            private_key: keys.private_key_path().to_owned(),
+            known_hosts: keys.known_hosts_path(),
+            nodes: leaving.facts(key).into_iter().collect(),
+        };
+        let stop = ["sudo", "-n", "systemctl", "stop", "keepalived"];
+        let stopped = match connect(&facts, keys, &leaving.name).await {
+            Ok(session) => session
+                .run_ok(&stop, COMMAND)
+                .await
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = stopped {
+            reporter.line(format!(
+                "warning: {} could not be asked to give the virtual address to another ({why}); the others take it when it is \
+                 gone",
+                leaving.name
+            ));
+        }
+    }
+}

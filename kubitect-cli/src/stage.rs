@@ -1,0 +1,314 @@
+//! [`Stage`]s: what is to be done to Kubernetes, in order, from what is noted of each machine. Pure.
+
+use std::collections::BTreeSet;
+
+use kubitect_config::Cluster;
+use kubitect_config::cluster::{Node, Role};
+use kubitect_config::release::{self, Hop};
+use kubitect_config::value::Label;
+use kubitect_kubespray::quorum::{self, Member, Step};
+
+use crate::note::{self, Note};
+
+/// One thing that is done to Kubernetes. Each is complete, and noted, before the next begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// The whole cluster is set up.
+    Create,
+    /// Nodes leave Kubernetes: one master, or any number of workers.
+    Leave {
+        /// Their names.
+        nodes: Vec<Label>,
+        /// Whether they answer, and so can be drained and cleaned.
+        reachable: bool,
+    },
+    /// A master joins.
+    JoinMaster(Label),
+    /// Every API server is told of etcd's members.
+    Members,
+    /// Workers join.
+    JoinWorkers(Vec<Label>),
+    /// A node's labels and taints are changed.
+    Describe(Label),
+    /// etcd's data is saved and brought home.
+    Snapshot,
+    /// A node gets another release.
+    Upgrade {
+        /// The node.
+        node: Label,
+        /// Its release.
+        to: Hop,
+    },
+    /// Addons are installed or changed.
+    Addons,
+    /// A node that an interrupted run kept pods away from takes them again.
+    Release(Label),
+}
+
+/// A stage, and the release that the inventory names while it is carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// What is done.
+    pub stage: Stage,
+    /// The Kubernetes that the nodes have, or get, and the Kubespray that does it.
+    pub at: Hop,
+}
+
+/// What is seen of one machine that is wanted or still there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// The node.
+    pub node: Node,
+    /// Whether the configuration has it.
+    pub wanted: bool,
+    /// What is noted of a master or a worker; nothing of a machine that is made anew.
+    pub note: Option<Note>,
+    /// Whether it answers, once machines that are off are started.
+    pub answers: bool,
+}
+
+impl Seen {
+    /// The note, if Kubernetes is set up.
+    pub fn finished(&self) -> Option<&Note> {
+        self.note.as_ref().filter(|note| note.finished)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished().is_some()
+    }
+}
+
+/// The tasks that lead from what is seen to what is wanted, or the reasons why there are none.
+pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>> {
+    let masters = || seen.iter().filter(|seen| seen.node.role == Role::Master);
+    let wanted = Hop {
+        kubernetes: cluster.kubernetes.version.clone(),
+        kubespray: cluster.kubernetes.kubespray.version.clone(),
+    };
+    if !masters().any(Seen::is_finished) {
+        return create(cluster, seen, wanted);
+    }
+    check_settings(cluster, seen)?;
+
+    // An upgrade that was interrupted has nodes of two releases: all reach the newer one before anything else is done.
+    let newest = seen
+        .iter()
+        .filter_map(|seen| Some(&seen.finished()?.release))
+        .max();
+    let now = newest.unwrap_or(&wanted).clone();
+    let mut stages = Tasks::default();
+    let behind =
+        |seen: &&Seen| seen.wanted && seen.finished().is_some_and(|note| note.release < now);
+    stages.upgrades(seen.iter().filter(behind), &now);
+    stages.add(&now, membership(seen)?);
+    stages.add(&now, workers(seen));
+    // Those that join have the release that the others have.
+    for hop in release::path(&now, &wanted).map_err(|e| vec![e.to_string()])? {
+        stages.upgrades(seen.iter().filter(|seen| seen.wanted), &hop);
+    }
+    let upgraded = |name: &Label| {
+        stages
+            .0
+            .iter()
+            .any(|task| matches!(&task.stage, Stage::Upgrade { node, .. } if node == name))
+    };
+    let released: Vec<_> = seen
+        .iter()
+        .filter(|seen| seen.wanted && seen.finished().is_some_and(|note| note.busy))
+        .map(|seen| &seen.node.name)
+        .filter(|name| !upgraded(name))
+        .map(|name| Stage::Release(name.clone()))
+        .collect();
+    stages.add(&wanted, released);
+    let described = seen.iter().filter(|seen| {
+        seen.wanted
+            && seen.finished().is_some_and(|note| {
+                note.labels != seen.node.labels || note.taints != taints(&seen.node)
+            })
+    });
+    let describe = |seen: &Seen| Stage::Describe(seen.node.name.clone());
+    stages.add(&wanted, described.map(describe).collect());
+    let addons = note::addons(cluster).map_err(|e| vec![e.to_string()])?;
+    let finished = masters()
+        .filter(|seen| seen.wanted)
+        .filter_map(Seen::finished);
+    if finished.into_iter().any(|note| note.addons != addons) {
+        stages.add(&wanted, vec![Stage::Addons]);
+    }
+    Ok(stages.0)
+}
+
+/// The tasks of a cluster of which no master is finished.
+fn create(cluster: &Cluster, seen: &[Seen], at: Hop) -> Result<Vec<Task>, Vec<String>> {
+    let nodes = || {
+        seen.iter()
+            .filter(|seen| seen.wanted && seen.node.role != Role::LoadBalancer)
+    };
+    let begun = nodes().any(|seen| seen.node.role == Role::Master && seen.note.is_some());
+    if !begun && nodes().any(Seen::is_finished) {
+        return Err(vec![format!(
+            "{}: all its masters are gone, and what Kubernetes knew with them, while workers of it are still there. Bring \
+             back the masters' disks, or destroy the cluster and make it anew",
+            cluster.name
+        )]);
+    }
+    let stage = Stage::Create;
+    Ok(nodes()
+        .next()
+        .map(|_| Task { stage, at })
+        .into_iter()
+        .collect())
+}
+
+/// Tasks as they are put together.
+#[derive(Default)]
+struct Tasks(Vec<Task>);
+
+impl Tasks {
+    fn add(&mut self, at: &Hop, stages: Vec<Stage>) {
+        let at = || at.clone();
+        self.0
+            .extend(stages.into_iter().map(|stage| Task { stage, at: at() }));
+    }
+
+    /// Nodes get a release one by one, masters first. What etcd holds is saved before the first.
+    fn upgrades<'a>(&mut self, seen: impl Iterator<Item = &'a Seen>, to: &Hop) {
+        let (mut masters, workers): (Vec<_>, Vec<_>) = seen
+            .filter(|seen| seen.node.role != Role::LoadBalancer)
+            .partition(|seen| seen.node.role == Role::Master);
+        masters.sort_by_key(|seen| &seen.node.name);
+        let nodes = masters.iter().chain(&workers);
+        let stages: Vec<_> = nodes
+            .map(|seen| Stage::Upgrade {
+                node: seen.node.name.clone(),
+                to: to.clone(),
+            })
+            .collect();
+        let saved = self.0.iter().any(|task| task.stage == Stage::Snapshot);
+        if !saved && !stages.is_empty() {
+            self.add(to, vec![Stage::Snapshot]);
+        }
+        self.add(to, stages);
+    }
+}
+
+/// A node's taints as they are noted.
+pub fn taints(node: &Node) -> BTreeSet<String> {
+    node.taints.iter().map(ToString::to_string).collect()
+}
+
+fn check_settings(cluster: &Cluster, seen: &[Seen]) -> Result<(), Vec<String>> {
+    let settings = note::settings(cluster).map_err(|e| vec![e.to_string()])?;
+    let mut finished = seen.iter().filter_map(Seen::finished);
+    if finished.all(|note| note.settings == settings) {
+        return Ok(());
+    }
+    Err(vec![format!(
+        "{}: the network plugin, the DNS mode, the container manager, the renewal of certificates or the virtual address \
+         differ from what is set up; Kubespray can't change them on a living cluster. Put back what was there, or make a \
+         new cluster",
+        cluster.name
+    )])
+}
+
+/// Masters that leave and join.
+fn membership(seen: &[Seen]) -> Result<Vec<Stage>, Vec<String>> {
+    let masters: Vec<_> = seen
+        .iter()
+        .filter(|seen| seen.node.role == Role::Master)
+        .collect();
+    let mut members: BTreeSet<&Label> = masters
+        .iter()
+        .filter_map(|seen| seen.note.as_ref())
+        .flat_map(|note| &note.members)
+        .collect();
+    // Who has begun to join may be a member.
+    members.extend(
+        masters
+            .iter()
+            .filter(|seen| seen.note.is_some())
+            .map(|seen| &seen.node.name),
+    );
+    let find = |name: &Label| masters.iter().find(|seen| seen.node.name == *name);
+    // A member whose machine has no note was made anew, or is gone.
+    let healthy = |name: &Label| find(name).is_some_and(|seen| seen.note.is_some() && seen.answers);
+    let replaced: Vec<_> = members
+        .iter()
+        .filter(|name| !healthy(name) && find(name).is_some_and(|seen| seen.note.is_none()))
+        .map(|name| (*name).clone())
+        .collect();
+    let members: Vec<_> = members
+        .into_iter()
+        .map(|name| Member {
+            name: name.clone(),
+            healthy: healthy(name),
+        })
+        .collect();
+    let wanted: Vec<_> = masters
+        .iter()
+        .filter(|seen| seen.wanted)
+        .map(|seen| seen.node.name.clone())
+        .collect();
+    let steps = quorum::plan(&members, &wanted, &replaced).map_err(|e| vec![e.to_string()])?;
+    let mut stages: Vec<_> = steps
+        .iter()
+        .map(|step| match step {
+            Step::RemoveDead(node) => Stage::Leave {
+                nodes: vec![node.clone()],
+                reachable: false,
+            },
+            Step::Add(node) => Stage::JoinMaster(node.clone()),
+            Step::RemoveHealthy(node) => Stage::Leave {
+                nodes: vec![node.clone()],
+                reachable: true,
+            },
+        })
+        .collect();
+    // One that has begun to join is a member already, for what is known.
+    let begun = masters
+        .iter()
+        .filter(|seen| seen.wanted && seen.note.as_ref().is_some_and(|note| !note.finished));
+    for seen in begun {
+        let stage = Stage::JoinMaster(seen.node.name.clone());
+        if !stages.contains(&stage) {
+            stages.insert(0, stage);
+        }
+    }
+    // Masters are told, and note, who the members are when all changes of them are done.
+    let told = masters
+        .iter()
+        .filter(|seen| seen.wanted)
+        .filter_map(|seen| seen.finished());
+    let all: BTreeSet<_> = wanted.into_iter().collect();
+    if !stages.is_empty() || told.into_iter().any(|note| note.members != all) {
+        stages.push(Stage::Members);
+    }
+    Ok(stages)
+}
+
+/// Workers that leave, then those that join.
+fn workers(seen: &[Seen]) -> Vec<Stage> {
+    let workers = || seen.iter().filter(|seen| seen.node.role == Role::Worker);
+    let mut stages = Vec::new();
+    // Those that don't answer first: cleaning one that does asks all hosts.
+    for reachable in [false, true] {
+        let nodes: Vec<_> = workers()
+            .filter(|seen| !seen.wanted && seen.note.is_some() && seen.answers == reachable)
+            .map(|seen| seen.node.name.clone())
+            .collect();
+        if !nodes.is_empty() {
+            stages.push(Stage::Leave { nodes, reachable });
+        }
+    }
+    let new: Vec<_> = workers()
+        .filter(|seen| seen.wanted && !seen.is_finished())
+        .map(|seen| seen.node.name.clone())
+        .collect();
+    if !new.is_empty() {
+        stages.push(Stage::JoinWorkers(new));
+    }
+    stages
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! Which tasks follow from what is seen.
+
+use super::*;
+
+/// A cluster of three masters and two workers, as the file has it.
+fn cluster(kubernetes: &str, kubespray: &str) -> Cluster {
+    let text = format!(
+        "hosts:\n  - {{name: h, connection: {{type: local}}}}\ncluster:\n  name: c\n  \
+         network: {{mode: nat, cidr: 192.168.113.0/24}}\n  nodeTemplate: {{user: k8s, os: {{distro: ubuntu}}}}\n  \
+         nodes:\n    loadBalancer: {{instances: [{{id: 1, ip: 192.168.113.9}}]}}\n    \
+         master: {{instances: [{{id: 1}}, {{id: 2}}, {{id: 3}}]}}\n    \
+         worker: {{instances: [{{id: 1}}, {{id: 2}}]}}\n\
+         kubernetes: {{version: {kubernetes}, networkPlugin: calico, kubespray: {{version: {kubespray}}}}}\n"
+    );
+    let parsed = kubitect_config::parse(&text, "c.yaml", &kubitect_config::Site::default());
+    match parsed {
+        Ok(parsed) => parsed.cluster,
+        Err(error) => panic!("{error}: {:?}", error.problems()),
+    }
+}
+
+fn old() -> Cluster {
+    cluster("v1.23.7", "v2.19.0")
+}
+
+/// A finished cluster, nothing to do.
+fn finished(cluster: &Cluster) -> Vec<Seen> {
+    let masters = cluster.role(Role::Master).map(|node| node.name.clone());
+    let members: BTreeSet<_> = masters.collect();
+    let release = Hop {
+        kubernetes: cluster.kubernetes.version.clone(),
+        kubespray: cluster.kubernetes.kubespray.version.clone(),
+    };
+    let see = |node: &Node| Seen {
+        node: node.clone(),
+        wanted: true,
+        note: (node.role != Role::LoadBalancer)
+            .then(|| Note::of(cluster, node, &release, &members, true).unwrap()),
+        answers: true,
+    };
+    cluster.nodes.iter().map(see).collect()
+}
+
+fn find<'a>(seen: &'a mut [Seen], name: &str) -> &'a mut Seen {
+    let mut all = seen.iter_mut();
+    all.find(|seen| seen.node.name.as_str() == name).unwrap()
+}
+
+/// The tasks, a line each.
+fn lines(cluster: &Cluster, seen: &[Seen]) -> Vec<String> {
+    let tasks = tasks(cluster, seen).unwrap();
+    tasks.iter().map(|task| line(&task.stage)).collect()
+}
+
+fn line(stage: &Stage) -> String {
+    let short = |name: &Label| name.as_str().trim_start_matches("c-").to_owned();
+    let all = |names: &[Label]| names.iter().map(short).collect::<Vec<_>>().join(",");
+    match stage {
+        Stage::Leave { nodes, reachable } => match reachable {
+            true => format!("leave {}", all(nodes)),
+            false => format!("lose {}", all(nodes)),
+        },
+        Stage::JoinMaster(name) => format!("master {}", short(name)),
+        Stage::JoinWorkers(names) => format!("workers {}", all(names)),
+        Stage::Describe(name) => format!("describe {}", short(name)),
+        Stage::Release(name) => format!("release {}", short(name)),
+        Stage::Upgrade { node, to } => format!("upgrade {} {}", short(node), to.kubernetes),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+#[test]
+fn a_new_cluster_is_made_whole_and_a_finished_one_left_alone() {
+    let cluster = old();
+    let mut seen = finished(&cluster);
+    assert_eq!(lines(&cluster, &seen), [""; 0]);
+    for seen in &mut seen {
+        if let Some(note) = &mut seen.note {
+            note.finished = false;
+        }
+    }
+    assert_eq!(lines(&cluster, &seen), ["create"], "interrupted");
+    for seen in &mut seen {
+        seen.note = None;
+    }
+    assert_eq!(lines(&cluster, &seen), ["create"]);
+}
+
+#[test]
+fn a_cluster_that_has_lost_all_masters_is_not_made_anew_over_its_workers() {
+    let cluster = old();
+    let mut seen = finished(&cluster);
+    for seen in seen
+        .iter_mut()
+        .filter(|seen| seen.node.role == Role::Master)
+    {
+        seen.note = None;
+        seen.answers = false;
+    }
+    let reasons = tasks(&cluster, &seen).unwrap_err();
+    assert!(
+        reasons[0].contains("all its masters are gone"),
+        "{reasons:?}"
+    );
+}
+
+#[test]
+fn workers_leave_before_others_join_and_dead_ones_first() {
+    let cluster = old();
+    let mut seen = finished(&cluster);
+    find(&mut seen, "c-worker-1").wanted = false;
+    find(&mut seen, "c-worker-2").note = None;
+    assert_eq!(
+        lines(&cluster, &seen),
+        ["leave worker-1", "workers worker-2"]
+    );
+    find(&mut seen, "c-worker-1").answers = false;
+    assert_eq!(
+        lines(&cluster, &seen),
+        ["lose worker-1", "workers worker-2"]
+    );
+    // One that was never set up is removed with its machine, and nobody has to be asked.
+    find(&mut seen, "c-worker-1").note = None;
+    assert_eq!(lines(&cluster, &seen), ["workers worker-2"]);
+}
+
+#[test]
+fn a_master_that_was_made_anew_leaves_etcd_before_it_joins() {
+    let cluster = old();
+    let mut seen = finished(&cluster);
+    let first = find(&mut seen, "c-master-1");
+    (first.note, first.answers) = (None, false);
+    assert_eq!(
+        lines(&cluster, &seen),
+        ["lose master-1", "master master-1", "members"]
+    );
+    // Killed after it had begun to join.
+    let node = cluster.role(Role::Master).next().unwrap();
+    let begun = find(&mut seen, "c-master-2").note.clone().unwrap();
+    let begun = Note::of(&cluster, node, &begun.release, &begun.members, false).unwrap();
+    let first = find(&mut seen, "c-master-1");
+    (first.note, first.answers) = (Some(begun), true);
+    assert_eq!(lines(&cluster, &seen), ["master master-1", "members"]);
+}
+
+#[test]
+fn a_second_lost_master_is_refused() {
+    let cluster = old();
+    let mut seen = finished(&cluster);
+    for name in ["c-master-1", "c-master-3"] {
+        let lost = find(&mut seen, name);
+        (lost.note, lost.answers) = (None, false);
+    }
+    let reasons = tasks(&cluster, &seen).unwrap_err();
+    assert!(reasons[0].contains("etcd"), "{reasons:?}");
+}
+
+#[test]
+fn members_that_were_not_told_are_told() {
+    let cluster = old();
+    let mut seen = finished(&cluster);
+    let note = find(&mut seen, "c-master-2").note.as_mut().unwrap();
+    note.members.remove(&"c-master-3".parse().unwrap());
+    assert_eq!(lines(&cluster, &seen), ["members"]);
+}
+
+#[test]
+fn an_upgrade_goes_hop_by_hop_masters_first_and_goes_on_where_it_stopped() {
+    let from = old();
+    let to = cluster("v1.24.6", "v2.20.0");
+    let mut seen = finished(&from);
+    let all = [
+        "snapshot",
+        "upgrade master-1 v1.24.6",
+        "upgrade master-2 v1.24.6",
+        "upgrade master-3 v1.24.6",
+        "upgrade worker-1 v1.24.6",
+        "upgrade worker-2 v1.24.6",
+    ];
+    assert_eq!(lines(&to, &seen), all);
+    for name in ["c-master-1", "c-master-2"] {
+        let note = find(&mut seen, name).note.as_mut().unwrap();
+        note.release = Hop {
+            kubernetes: "v1.24.6".parse().unwrap(),
+            kubespray: "v2.20.0".parse().unwrap(),
+        };
+    }
+    find(&mut seen, "c-master-3").note.as_mut().unwrap().busy = true;
+    assert_eq!(lines(&to, &seen), ["snapshot", all[3], all[4], all[5]]);
+    let far = cluster("v1.25.6", "v2.21.0");
+    let hops: BTreeSet<_> = lines(&far, &finished(&from))
+        .iter()
+        .filter_map(|line| Some(line.split(' ').nth(2)?.to_owned()))
+        .collect();
+    assert_eq!(hops.len(), 2, "{hops:?}");
+}
+
+#[test]
+fn going_back_is_refused() {
+    let to = cluster("v1.22.8", "v2.19.0");
+    assert!(tasks(&to, &finished(&old())).is_err());
+}
+
+#[test]
+fn labels_taints_and_a_forgotten_cordon_are_looked_after() {
+    let cluster = old();
+    let mut seen = finished(&cluster);
+    let worker = find(&mut seen, "c-worker-1");
+    worker.node.labels.insert("rack".into(), "a".into());
+    find(&mut seen, "c-worker-2").note.as_mut().unwrap().busy = true;
+    assert_eq!(
+        lines(&cluster, &seen),
+        ["release worker-2", "describe worker-1"]
+    );
+}
+
+#[test]
+fn addons_change_alone_and_settings_not_at_all() {
+    let mut cluster = old();
+    let seen = finished(&cluster);
+    cluster
+        .addons
+        .kubespray
+        .insert("helm_enabled".into(), true.into());
+    assert_eq!(lines(&cluster, &seen), ["addons"]);
+    cluster.kubernetes.network_plugin = "flannel".into();
+    let reasons = tasks(&cluster, &seen).unwrap_err();
+    assert!(reasons[0].contains("network plugin"), "{reasons:?}");
+}

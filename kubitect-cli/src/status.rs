@@ -1,0 +1,371 @@
+//! [`Status`]: how a cluster is, seen from libvirt, from its balancers, and from its masters.
+
+use std::fmt;
+use std::time::Duration;
+
+use kubitect_config::Facts;
+use kubitect_config::cluster::Role;
+use kubitect_kubespray::control::{self, Certificate, EtcdMember, Health, NodeState};
+use kubitect_lb::ServerState;
+use kubitect_provision::machine;
+use kubitect_provision::observe::PowerState;
+use kubitect_provision::ssh::Keys;
+use serde::Serialize;
+
+use crate::adapters::{Balancer, Master};
+use crate::failure::Failure;
+use crate::job::Job;
+use crate::pipeline::{connect, reach};
+
+/// Certificates that end sooner than this are told of.
+const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How a cluster is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The cluster.
+    pub cluster: String,
+    /// Whether the API of at least one master serves.
+    pub reachable: bool,
+    /// All that is not as it should be, a sentence each.
+    pub problems: Vec<String>,
+    /// The machines that are wanted.
+    pub machines: Vec<Machine>,
+    /// The balancers, with the servers behind them.
+    pub balancers: Vec<BalancerState>,
+    /// The API of each master.
+    pub api: Vec<Api>,
+    /// The members of etcd.
+    pub etcd: Vec<EtcdMember>,
+    /// What Kubernetes says of its nodes.
+    pub nodes: Vec<NodeState>,
+    /// The certificate of each master that ends first.
+    pub certificates: Vec<MasterCertificate>,
+    /// What `apply` would do, a line each.
+    pub drift: Vec<String>,
+}
+
+/// A machine, as libvirt has it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Machine {
+    name: String,
+    host: String,
+    address: Option<std::net::Ipv4Addr>,
+    /// `running`, `off`, `paused`, `crashed` or `missing`.
+    state: &'static str,
+}
+
+/// A balancer, and what it says of its servers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BalancerState {
+    name: String,
+    servers: Vec<ServerState>,
+}
+
+/// A master's API server.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Api {
+    name: String,
+    health: Health,
+}
+
+/// The first certificate of a master to end.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MasterCertificate {
+    name: String,
+    #[serde(flatten)]
+    certificate: Certificate,
+}
+
+/// Looks at a cluster. What can't be asked is a problem, and the rest is asked all the same.
+pub fn look(job: &Job) -> Result<Status, Failure> {
+    let plan = job.plan(None)?;
+    let mut status = Status {
+        cluster: job.cluster.name.to_string(),
+        reachable: false,
+        problems: Vec::new(),
+        machines: machines(job)?,
+        balancers: Vec::new(),
+        api: Vec::new(),
+        etcd: Vec::new(),
+        nodes: Vec::new(),
+        certificates: Vec::new(),
+        drift: match plan.is_empty() {
+            true => Vec::new(),
+            false => plan.to_string().lines().map(str::to_owned).collect(),
+        },
+    };
+    for machine in status
+        .machines
+        .iter()
+        .filter(|machine| machine.state != "running")
+    {
+        status
+            .problems
+            .push(format!("{} is {}", machine.name, machine.state));
+    }
+    if !status.drift.is_empty() {
+        status
+            .problems
+            .push("it differs from what was applied; see what apply would do".to_owned());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::because("start", e))?;
+    match reach(job)? {
+        Some((keys, facts)) => runtime.block_on(status.ask(job, &facts, &keys)),
+        None => status.problems.push(format!(
+            "the machines' keys in {} or their addresses are not known, so that no machine can be asked",
+            job.dir.ssh().display()
+        )),
+    }
+    Ok(status)
+}
+
+fn machines(job: &Job) -> Result<Vec<Machine>, Failure> {
+    let failed = |e| Failure::because(format!("look at the machines of {}", job.cluster.name), e);
+    let mut machines = Vec::new();
+    for node in &job.cluster.nodes {
+        let power = machine::power_state(&job.hosts, node).map_err(failed)?;
+        machines.push(Machine {
+            name: node.name.to_string(),
+            host: node.host.to_string(),
+            // Where there is no lease, there is no address to tell.
+            address: match power {
+                Some(PowerState::Running) => machine::address(&job.hosts, node).map_err(failed)?,
+                _ => node.ip,
+            },
+            state: match power {
+                Some(PowerState::Running) => "running",
+                Some(PowerState::Off) => "off",
+                Some(PowerState::Paused) => "paused",
+                Some(PowerState::Crashed) => "crashed",
+                None => "missing",
+            },
+        });
+    }
+    Ok(machines)
+}
+
+impl Status {
+    /// Asks the balancers and the masters.
+    async fn ask(&mut self, job: &Job, facts: &Facts, keys: &Keys) {
+        let running = |name: &str| {
+            self.machines
+                .iter()
+                .any(|machine| machine.name == name && machine.state == "running")
+        };
+        let mut problems = Vec::new();
+        for node in job
+            .cluster
+            .role(Role::LoadBalancer)
+            .filter(|node| running(node.name.as_str()))
+        {
+            let servers = match connect(facts, keys, &node.name).await {
+                Ok(session) => kubitect_lb::servers(&node.name, &Balancer(session))
+                    .await
+                    .map_err(|e| e.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match servers {
+                Ok(servers) => {
+                    for server in servers.iter().filter(|server| !server.serves) {
+                        problems.push(format!(
+                            "{}: {} is {} in {}",
+                            node.name, server.server, server.status, server.backend
+                        ));
+                    }
+                    self.balancers.push(BalancerState {
+                        name: node.name.to_string(),
+                        servers,
+                    });
+                }
+                Err(why) => problems.push(format!("{}: {why}", node.name)),
+            }
+        }
+        for node in job
+            .cluster
+            .role(Role::Master)
+            .filter(|node| running(node.name.as_str()))
+        {
+            let name = node.name.to_string();
+            let master = match connect(facts, keys, &node.name).await {
+                Ok(session) => Master(session),
+                Err(error) => {
+                    problems.push(format!("{name}: {error}"));
+                    continue;
+                }
+            };
+            let health = match control::api_health(&master).await {
+                Ok(health) => health,
+                Err(error) => Health::Ill(error.to_string()),
+            };
+            match &health {
+                Health::Well if !self.reachable => {
+                    self.reachable = true;
+                    match control::members(&master).await {
+                        Ok(members) => self.etcd = members,
+                        Err(error) => problems.push(format!("{name}: {error}")),
+                    }
+                    match control::nodes(&master).await {
+                        Ok(nodes) => self.nodes = nodes,
+                        Err(error) => problems.push(format!("{name}: {error}")),
+                    }
+                }
+                Health::Well => {}
+                Health::Ill(why) => {
+                    problems.push(format!("the API of {name} does not serve: {why}"))
+                }
+            }
+            self.api.push(Api {
+                name: name.clone(),
+                health,
+            });
+            match control::certificates(&master).await {
+                Ok(certificates) => {
+                    self.certificates.extend(
+                        certificates
+                            .into_iter()
+                            .next()
+                            .map(|certificate| MasterCertificate { name, certificate }),
+                    );
+                }
+                Err(error) => problems.push(format!("{name}: {error}")),
+            }
+        }
+        problems.extend(self.of_kubernetes(job));
+        self.problems.extend(problems);
+    }
+
+    /// What is amiss in what Kubernetes and etcd have said.
+    fn of_kubernetes(&self, job: &Job) -> Vec<String> {
+        let mut problems = Vec::new();
+        for member in &self.etcd {
+            if let Health::Ill(why) = &member.health {
+                problems.push(format!(
+                    "the etcd member {} does not serve: {why}",
+                    member.name
+                ));
+            }
+        }
+        for node in &self.nodes {
+            match &node.health {
+                Health::Ill(why) => {
+                    problems.push(format!("node {} is not Ready: {why}", node.name))
+                }
+                Health::Well if node.cordoned => {
+                    problems.push(format!("node {} takes no new pods (cordoned)", node.name));
+                }
+                Health::Well => {}
+            }
+            if node.version != job.cluster.kubernetes.version.to_string() {
+                problems.push(format!(
+                    "node {} runs {}, not {}",
+                    node.name, node.version, job.cluster.kubernetes.version
+                ));
+            }
+        }
+        if self.reachable {
+            let wanted = job
+                .cluster
+                .nodes
+                .iter()
+                .filter(|node| node.role != Role::LoadBalancer);
+            for node in wanted {
+                if !self
+                    .nodes
+                    .iter()
+                    .any(|state| state.name == node.name.as_str())
+                {
+                    problems.push(format!("node {} has not joined", node.name));
+                }
+            }
+        }
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let soon = now.unwrap_or_default() + SOON;
+        for MasterCertificate { name, certificate } in &self.certificates {
+            if certificate.ends < i64::try_from(soon.as_secs()).unwrap_or(i64::MAX) {
+                problems.push(format!(
+                    "{name}: the certificate {} ends on {}",
+                    certificate.path, certificate.ends_text
+                ));
+            }
+        }
+        problems
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let say = |health: &Health| match health {
+            Health::Well => "serves".to_owned(),
+            Health::Ill(why) => format!("does not serve: {why}"),
+        };
+        let verdict = match (self.reachable, self.problems.is_empty()) {
+            (false, _) => "unreachable",
+            (true, true) => "healthy",
+            (true, false) => "degraded",
+        };
+        writeln!(f, "{}: {verdict}", self.cluster)?;
+        for machine in &self.machines {
+            let address = machine.address.map(|ip| ip.to_string()).unwrap_or_default();
+            let line = format!(
+                "  machine     {:28} {:8} {address} on {}",
+                machine.name, machine.state, machine.host
+            );
+            writeln!(f, "{line}")?;
+        }
+        for balancer in &self.balancers {
+            for server in &balancer.servers {
+                writeln!(
+                    f,
+                    "  balancer    {:28} {:8} {} of {}",
+                    balancer.name, server.status, server.server, server.backend
+                )?;
+            }
+        }
+        for api in &self.api {
+            writeln!(f, "  API         {:28} {}", api.name, say(&api.health))?;
+        }
+        for member in &self.etcd {
+            writeln!(
+                f,
+                "  etcd        {:28} {}",
+                member.name,
+                say(&member.health)
+            )?;
+        }
+        for node in &self.nodes {
+            let health = match &node.health {
+                Health::Well => "Ready".to_owned(),
+                Health::Ill(why) => format!("not Ready: {why}"),
+            };
+            let cordoned = if node.cordoned { ", cordoned" } else { "" };
+            writeln!(
+                f,
+                "  node        {:28} {} {health}{cordoned}",
+                node.name, node.version
+            )?;
+        }
+        for MasterCertificate { name, certificate } in &self.certificates {
+            writeln!(
+                f,
+                "  certificate {name:28} first ends on {}",
+                certificate.ends_text
+            )?;
+        }
+        for problem in &self.problems {
+            writeln!(f, "! {problem}")?;
+        }
+        for line in &self.drift {
+            writeln!(f, "  | {line}")?;
+        }
+        Ok(())
+    }
+}
