@@ -23,7 +23,7 @@ fn without_a_terminal_the_answer_is_no() {
         .code(3)
         .prints("")
         .tells(&[
-            "create  domain  demo-master-1",
+            "create  domain   demo-master-1",
             "there is no terminal to ask on, so the answer is no; --auto-approve says yes",
         ]);
     // `yes` on a pipe is nobody's word.
@@ -149,7 +149,7 @@ fn an_image_with_another_checksum_names_both() {
         .collect();
     assert_eq!(mode_of(&env, &logs[0]), 0o600);
     let log = fs::read_to_string(env.kept(&logs[0])).unwrap();
-    assert!(log.contains("create  domain  demo-master-1"), "{log}");
+    assert!(log.contains("create  domain   demo-master-1"), "{log}");
     assert!(log.contains("get image"), "{log}");
     assert!(
         !env.kept("clusters/demo/config/kubitect-applied.yaml")

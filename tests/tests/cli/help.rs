@@ -4,12 +4,13 @@ use tests::checkers::{run, said};
 
 use crate::env::TestEnv;
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "apply",
     "plan",
     "validate",
     "render",
     "destroy",
+    "status",
     "list",
     "export",
     "completion",
@@ -63,6 +64,7 @@ fn help_names_every_command_and_every_option() {
     );
     help(&["render"], &["-c, --config <FILE>", "--out <DIR>"]);
     help(&["destroy"], &["--cluster <NAME>", "--auto-approve"]);
+    help(&["status"], &["--cluster <NAME>", "-o, --output <OUTPUT>"]);
     help(&["list"], &["clusters"]);
     help(&["export"], &["config", "kubeconfig", "schema"]);
     help(&["export", "schema"], &["--site"]);

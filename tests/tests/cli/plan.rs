@@ -18,24 +18,23 @@ fn changes_are_told_and_not_made() {
     assert_eq!(text.stderr, "");
     assert_eq!(
         text.stdout,
-        "  create  network demo-network             on box  nat 10.77.0.0/24
-  create  pool    demo-main-resource-pool  on box  [DIR]/pool/demo-main-resource-pool
-  create  pool    kubitect-base-images     on box  [DIR]/pool/kubitect-base-images
-  create  image   debian12                 on box  brought to the host and verified
-  create  volume  demo-lb-1-seed           on box
-  create  volume  demo-lb-1-main-disk      on box  8 GiB
-  create  volume  demo-master-1-seed       on box
-  create  volume  demo-master-1-main-disk  on box  8 GiB
-  create  volume  demo-worker-1-seed       on box
-  create  volume  demo-worker-1-main-disk  on box  8 GiB
-  create  domain  demo-lb-1                on box  1 CPU, 2 GiB, qemu, 10.77.0.100
-  create  domain  demo-master-1            on box  1 CPU, 2 GiB, qemu, 10.77.0.11
-  create  domain  demo-worker-1            on box  1 CPU, 2 GiB, qemu
-demo: 13 changes, 3 of them to machines
-  create  balancer demo-lb-1      on box  port 6443 to 1 master
-  create  node     demo-master-1  on box  Kubernetes v1.23.7 by Kubespray v2.19.0
-  create  node     demo-worker-1  on box  Kubernetes v1.23.7 by Kubespray v2.19.0
-demo: 3 services to set up
+        "  create  network  demo-network             on box  nat 10.77.0.0/24
+  create  pool     demo-main-resource-pool  on box  [DIR]/pool/demo-main-resource-pool
+  create  pool     kubitect-base-images     on box  [DIR]/pool/kubitect-base-images
+  create  image    debian12                 on box  brought to the host and verified
+  create  volume   demo-lb-1-seed           on box
+  create  volume   demo-lb-1-main-disk      on box  8 GiB
+  create  volume   demo-master-1-seed       on box
+  create  volume   demo-master-1-main-disk  on box  8 GiB
+  create  volume   demo-worker-1-seed       on box
+  create  volume   demo-worker-1-main-disk  on box  8 GiB
+  create  domain   demo-lb-1                on box  1 CPU, 2 GiB, qemu, 10.77.0.100
+  create  domain   demo-master-1            on box  1 CPU, 2 GiB, qemu, 10.77.0.11
+  create  domain   demo-worker-1            on box  1 CPU, 2 GiB, qemu
+  create  balancer demo-lb-1                on box  port 6443 to 1 master
+  create  node     demo-master-1            on box  Kubernetes v1.23.7 with Kubespray v2.19.0
+  create  node     demo-worker-1            on box  Kubernetes v1.23.7 with Kubespray v2.19.0
+demo: 16 changes, 3 of them to machines, 3 to services
 "
     );
     assert_eq!(env.tree(), before);

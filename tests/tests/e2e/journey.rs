@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::client::Client;
 use crate::tools::*;
 
 const CONFIG: &str = "examples/multi-master.yaml";
@@ -68,20 +68,11 @@ fn all_run_before_any_answers() {
 }
 
 fn kubeconfig() -> String {
-    home()
-        .join("clusters")
-        .join(CLUSTER)
-        .join("config/admin.conf")
-        .display()
-        .to_string()
+    crate::client::kubeconfig(CLUSTER)
 }
 
 fn kubectl(args: &[&str]) -> Command {
-    let mut command = Command::new("kubectl");
-    command
-        .args(["--kubeconfig", &kubeconfig(), "--request-timeout=8s"])
-        .args(args);
-    command
+    crate::client::kubectl(CLUSTER, args)
 }
 
 fn six_nodes_are_ready() {
@@ -137,10 +128,10 @@ fn any_master_may_be_lost() {
     let masters = ["master-1", "master-2", "master-3"].map(|m| format!("{CLUSTER}-{m}"));
     for (round, master) in masters.iter().enumerate() {
         println!("--- {master} is powered off");
-        let client = Client::start(format!("healthy-{round}"));
+        let client = Client::start(CLUSTER, format!("healthy-{round}"));
         std::thread::sleep(Duration::from_secs(10));
         let (_, healthy) = client.stop();
-        let client = Client::start(format!("round-{round}"));
+        let client = Client::start(CLUSTER, format!("round-{round}"));
         stdout("virsh", &["destroy", master]);
         std::thread::sleep(Duration::from_secs(45));
         let (writes, gap) = client.stop();
@@ -211,75 +202,5 @@ fn nothing_was_lost(writes: &[String]) {
 }
 
 fn write(name: &str) -> bool {
-    let literal = "--from-literal=a=b";
-    kubectl(&["create", "configmap", name, literal])
-        .output()
-        .is_ok_and(|o| o.status.success())
-}
-
-/// A client that writes and reads all the time, on new connections, and notes when it got answers.
-struct Client {
-    stop: std::sync::Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<(Vec<String>, Duration)>,
-}
-
-impl Client {
-    fn start(name: String) -> Self {
-        let stop = std::sync::Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = std::thread::spawn(move || {
-            let (mut read, mut written) = (Gap::new("read"), Gap::new("write"));
-            let mut writes = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
-                let name = format!("{name}-{}", writes.len());
-                if kubectl(&["get", "nodes", "--output", "name"])
-                    .output()
-                    .is_ok_and(|o| o.status.success())
-                {
-                    read.answered();
-                }
-                if write(&name) {
-                    written.answered();
-                    writes.push(name);
-                }
-                std::thread::sleep(Duration::from_millis(200));
-            }
-            (writes, read.end().max(written.end()))
-        });
-        Self { stop, thread }
-    }
-
-    fn stop(self) -> (Vec<String>, Duration) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the client ends")
-    }
-}
-
-/// The longest time without an answer.
-struct Gap {
-    kind: &'static str,
-    last: Instant,
-    longest: Duration,
-}
-
-impl Gap {
-    fn new(kind: &'static str) -> Self {
-        Self {
-            kind,
-            last: Instant::now(),
-            longest: Duration::ZERO,
-        }
-    }
-
-    fn answered(&mut self) {
-        self.longest = self.longest.max(self.last.elapsed());
-        self.last = Instant::now();
-    }
-
-    /// The time since the last answer counts, too.
-    fn end(mut self) -> Duration {
-        self.answered();
-        println!("longest time without a {}: {:.1?}", self.kind, self.longest);
-        self.longest
-    }
+    crate::client::write(CLUSTER, name)
 }

@@ -1,7 +1,9 @@
-//! The main job on real machines: from YAML to `kubectl`, loss of masters, kill -9, removal.
+//! The main job on real machines: from YAML to `kubectl`, loss of masters, change, kill -9, removal.
 //!
 //! Runs inside the lab (`tests/all.sh` starts it there); it changes the libvirt that it finds at qemu:///system.
 
+mod change;
+mod client;
 mod journey;
 mod kill;
 mod tools;
