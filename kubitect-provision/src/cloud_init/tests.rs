@@ -2,8 +2,7 @@
 
 use super::{documents, seed};
 use crate::ssh::MachineKeys;
-use crate::testing::{cluster, node};
-use kubitect_config::cluster::Role;
+use crate::testing::cluster;
 use serde_json::{Value, json};
 
 fn keys() -> MachineKeys {
