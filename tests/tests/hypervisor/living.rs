@@ -85,8 +85,29 @@ fn change(lab: &Lab, cluster: &Cluster, hosts: &Hosts, restarts: usize) {
     assert_eq!(state(lab, cluster).power, PowerState::Running);
 }
 
+/// While it lives, the lab's QEMU emulates each processor on a thread of its own: without that, libvirt adds none to a
+/// guest that runs (tests/lab/bin/qemu-system-x86_64).
+struct SeparateThreads;
+
+impl SeparateThreads {
+    const FILE: &str = "/etc/libvirt/a-thread-for-each-processor";
+
+    fn ask() -> Self {
+        std::fs::write(Self::FILE, "").expect("the lab's /etc/libvirt can be written");
+        Self
+    }
+}
+
+impl Drop for SeparateThreads {
+    fn drop(&mut self) {
+        // A lab that is going down has no such file any more.
+        let _ = std::fs::remove_file(Self::FILE);
+    }
+}
+
 #[test]
 fn a_machine_that_runs_changes() {
+    let _threads = SeparateThreads::ask();
     let mut lab = Lab::new();
     lab.image = image();
     let hosts = lab.hosts();
