@@ -365,8 +365,12 @@ impl<'a> Kubernetes<'a> {
         let bytes = master
             .0
             .run_ok(&["sudo", "-n", "cat", "--", &path], SNAPSHOT)
+            .await;
+        // Every secret of the cluster is in it: it does not stay, whether it arrived or not.
+        control::discard_snapshot(&master, &path)
             .await
-            .map_err(|e| Failure::because("fetch the snapshot of etcd", e))?;
+            .map_err(failed)?;
+        let bytes = bytes.map_err(|e| Failure::because("fetch the snapshot of etcd", e))?;
         if crate::note::sha256(&bytes) != snapshot.sha256 {
             return Err(Failure::failed(
                 "fetch the snapshot of etcd: what arrived is not what was saved; apply again",
@@ -374,9 +378,6 @@ impl<'a> Kubernetes<'a> {
         }
         let home = self.job.dir.backups()?.join(&file);
         write_whole(&home, &bytes, 0o600)?;
-        control::discard_snapshot(&master, &path)
-            .await
-            .map_err(failed)?;
         self.say(format!(
             "a snapshot of etcd is in {} ({} KiB)",
             home.display(),
@@ -392,9 +393,14 @@ impl<'a> Kubernetes<'a> {
         self.say(format!("{name}: gets {to}"));
         self.out_of_service(name).await?;
         let present = self.present(&[]);
-        let done = self
-            .play(&Goal::Upgrade(name.clone()), task, &present)
-            .await;
+        // Kubespray drains no node that is cordoned already, be it by an interrupted run.
+        let done = match self.drain(name).await {
+            Ok(()) => {
+                self.play(&Goal::Upgrade(name.clone()), task, &present)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
         let done = match done {
             Ok(()) => self.back_in_service(name, Some(&to.kubernetes)).await,
             Err(error) => {
@@ -518,9 +524,11 @@ impl<'a> Kubernetes<'a> {
         Ok(())
     }
 
-    /// Sets the state of a master behind all balancers.
+    /// Sets the state of a master behind all balancers. The only master is never drained: nothing would reach the API,
+    /// its own kubelet included.
     async fn balance(&self, name: &Label, state: State) -> Result<(), Failure> {
-        if self.node(name).is_none_or(|node| node.role != Role::Master) {
+        let masters = self.joined_masters();
+        if !masters.contains(name) || (state == State::Drain && masters.len() == 1) {
             return Ok(());
         }
         let failed = |e| Failure::because(format!("tell the balancers of {name}"), e);
