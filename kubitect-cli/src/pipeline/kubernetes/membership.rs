@@ -1,0 +1,181 @@
+//! Nodes leave Kubernetes and join it; masters leave etcd and join it, never without a majority.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use kubitect_config::cluster::Role;
+use kubitect_config::value::Label;
+use kubitect_kubespray::control::{self, Health};
+use kubitect_kubespray::goal::Goal;
+
+use super::{DRAIN, Kubernetes, READY, states};
+use crate::adapters::Master;
+use crate::failure::Failure;
+use crate::pipeline::machines::connect;
+use crate::stage::Task;
+
+impl Kubernetes<'_> {
+    pub(super) async fn leave(
+        &mut self,
+        names: &[Label],
+        reachable: bool,
+        task: &Task,
+    ) -> Result<(), Failure> {
+        let master = self.master(names).await?;
+        let there = states(&master).await?;
+        let there = |name: &Label| there.iter().any(|state| state.name == name.as_str());
+        let mut asked = Vec::new();
+        for name in names {
+            let drained =
+                there(name) && reachable && connect(&self.facts, self.keys, name).await.is_ok();
+            if drained {
+                self.say(format!("{name}: its pods are moved elsewhere"));
+                control::drain(&master, name, DRAIN)
+                    .await
+                    .map_err(|e| Failure::because(format!("drain {name}"), e))?;
+                asked.push(name.clone());
+            }
+            if self.node(name).is_none_or(|node| node.role == Role::Master) {
+                self.leave_etcd(name, &master).await?;
+            }
+            if !drained {
+                control::delete_node(&master, name)
+                    .await
+                    .map_err(|e| Failure::because(format!("take {name} out of Kubernetes"), e))?;
+            }
+        }
+        if !asked.is_empty() {
+            let present = self.present(&asked);
+            let goal = Goal::Remove {
+                nodes: asked,
+                reachable: true,
+            };
+            self.play(&goal, task, &present).await?;
+        }
+        for name in names {
+            self.notes.remove(name);
+            self.say(format!("{name}: left Kubernetes"));
+        }
+        Ok(())
+    }
+
+    /// Takes a master out of etcd, if it is a member.
+    async fn leave_etcd(&self, name: &Label, master: &Master) -> Result<(), Failure> {
+        let failed = |e| Failure::because(format!("take {name} out of etcd"), e);
+        let members = control::members(master).await.map_err(failed)?;
+        let own = match self.facts.node(name) {
+            Some(known) => members.iter().find(|member| member.is_at(known.ip)),
+            None => {
+                // Its machine is gone, and its address with it: the inventory named the member after the node's id.
+                let prefix = format!("{}-master-", self.job.cluster.name);
+                let id = name.as_str().strip_prefix(&prefix);
+                let own = id.map(|id| format!("etcd-{id}"));
+                members
+                    .iter()
+                    .find(|member| Some(&member.name) == own.as_ref())
+            }
+        };
+        let Some(member) = own else {
+            return Ok(());
+        };
+        let others = || members.iter().filter(|other| other.id != member.id);
+        let (rest, well) = (
+            others().count(),
+            others()
+                .filter(|other| other.health == Health::Well)
+                .count(),
+        );
+        if well < rest / 2 + 1 {
+            return Err(Failure::failed(format!(
+                "take {name} out of etcd: of the other {rest} members {well} would answer, which is no majority; start or \
+                 mend them first"
+            )));
+        }
+        let Some(ip) = member.peer_urls.iter().find_map(|url| address_of(url)) else {
+            return Err(Failure::failed(format!(
+                "take {name} out of etcd: its member has no address"
+            )));
+        };
+        control::remove_member(master, ip).await.map_err(failed)?;
+        self.say(format!("{name}: left etcd"));
+        Ok(())
+    }
+
+    pub(super) async fn join_master(&mut self, name: &Label, task: &Task) -> Result<(), Failure> {
+        let master = self.master(std::slice::from_ref(name)).await?;
+        let mut members = self.joined_masters();
+        members.insert(name.clone());
+        let failed = |e| Failure::because(format!("see whether {name} has joined"), e);
+        let listed = control::members(&master).await.map_err(failed)?;
+        let ip = self.facts.node(name).map(|known| known.ip);
+        let own = ip.and_then(|ip| listed.iter().find(|member| member.is_at(ip)));
+        let serves = own.is_some_and(|member| member.health == Health::Well);
+        let ready = self.is_ready(&master, name).await?;
+        if !(serves && ready && self.notes.contains_key(name)) {
+            // What a machine of this name was before it was made anew, or half-way joined, is in its way.
+            if own.is_some() && !serves {
+                self.leave_etcd(name, &master).await?;
+            }
+            self.forget_unready(name, &master).await?;
+            self.note(name, &task.at, &members, false)?;
+            let present = self.present(std::slice::from_ref(name));
+            self.play(&Goal::AddMaster(name.clone()), task, &present)
+                .await?;
+            control::wait_ready(&master, name, Some(&task.at.kubernetes), READY)
+                .await
+                .map_err(|e| Failure::because(format!("wait for {name}"), e))?;
+        }
+        self.note(name, &task.at, &members, true)?;
+        self.say(format!("{name}: joined"));
+        Ok(())
+    }
+
+    pub(super) async fn members(&mut self, task: &Task) -> Result<(), Failure> {
+        let present = self.present(&[]);
+        self.play(&Goal::AfterMembers, task, &present).await?;
+        let members = self.joined_masters();
+        for name in &members {
+            self.change_note(name, |note| note.members = members.clone())?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn join_workers(
+        &mut self,
+        names: &[Label],
+        task: &Task,
+    ) -> Result<(), Failure> {
+        let master = self.master(&[]).await?;
+        for name in names {
+            self.forget_unready(name, &master).await?;
+            self.note(name, &task.at, &BTreeSet::new(), false)?;
+        }
+        let present = self.present(names);
+        self.play(&Goal::AddWorkers(names.to_vec()), task, &present)
+            .await?;
+        for name in names {
+            control::wait_ready(&master, name, Some(&task.at.kubernetes), READY)
+                .await
+                .map_err(|e| Failure::because(format!("wait for {name}"), e))?;
+            self.note(name, &task.at, &BTreeSet::new(), true)?;
+            self.say(format!("{name}: joined"));
+        }
+        Ok(())
+    }
+
+    /// Takes a node object that is not Ready out of the way of the machine that is to join under its name.
+    async fn forget_unready(&self, name: &Label, master: &Master) -> Result<(), Failure> {
+        if self.is_ready(master, name).await? {
+            return Ok(());
+        }
+        control::delete_node(master, name)
+            .await
+            .map_err(|e| Failure::because(format!("forget the former {name}"), e))
+    }
+}
+
+/// The address in `https://192.168.113.10:2380`.
+fn address_of(url: &str) -> Option<Ipv4Addr> {
+    let (_, rest) = url.split_once("://")?;
+    rest.rsplit_once(':')?.0.parse().ok()
+}

@@ -1,0 +1,340 @@
+//! [`Kubernetes`]: carries out the tasks of a plan, each complete and noted before the next begins.
+
+mod membership;
+mod service;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kubitect_config::Facts;
+use kubitect_config::cluster::{Node, Role, Taint};
+use kubitect_config::release::Hop;
+use kubitect_config::value::{Label, Version};
+use kubitect_kubespray::control::{self, Health, NodeState};
+use kubitect_kubespray::goal::Goal;
+use kubitect_kubespray::{Tools, Workdir};
+use kubitect_provision::machine;
+use kubitect_provision::ssh::Keys;
+
+use super::hand_over::fetch_kubeconfig;
+use super::machines::connect;
+use crate::adapters::Master;
+use crate::failure::Failure;
+use crate::job::Job;
+use crate::note::Note;
+use crate::plan::Plan;
+use crate::report::Reporter;
+use crate::stage::{Stage, Task};
+
+/// How long pods may take to leave a node.
+const DRAIN: Duration = Duration::from_secs(5 * 60);
+/// How long a node may take to be Ready again.
+const READY: Duration = Duration::from_secs(10 * 60);
+
+/// A living cluster under work.
+pub struct Kubernetes<'a> {
+    job: &'a Job,
+    keys: &'a Keys,
+    reporter: &'a Arc<Reporter>,
+    /// By Kubespray's tag.
+    tools: &'a BTreeMap<Version, Tools>,
+    /// All machines that are there, those that leave among them.
+    nodes: Vec<Node>,
+    facts: Facts,
+    /// Machines that don't answer.
+    silent: BTreeSet<Label>,
+    /// What is noted of each node of Kubernetes, kept up to date.
+    notes: BTreeMap<Label, Note>,
+}
+
+impl<'a> Kubernetes<'a> {
+    /// As the plan saw it, with the `facts` of the machines that are wanted.
+    pub fn new(
+        job: &'a Job,
+        plan: &Plan,
+        mut facts: Facts,
+        keys: &'a Keys,
+        tools: &'a BTreeMap<Version, Tools>,
+        reporter: &'a Arc<Reporter>,
+    ) -> Self {
+        for leaving in &plan.leaving {
+            let key = keys.host_key_line(&leaving.name);
+            facts.nodes.extend(key.and_then(|key| leaving.facts(key)));
+        }
+        // Those that are wanted were started and waited for.
+        let silent = plan
+            .seen
+            .iter()
+            .filter(|seen| !seen.wanted && !seen.answers);
+        let silent = silent.map(|seen| seen.node.name.clone()).collect();
+        Self {
+            job,
+            keys,
+            reporter,
+            tools,
+            nodes: plan.seen.iter().map(|seen| seen.node.clone()).collect(),
+            facts,
+            silent,
+            notes: plan
+                .seen
+                .iter()
+                .filter_map(|seen| Some((seen.node.name.clone(), seen.note.clone()?)))
+                .collect(),
+        }
+    }
+
+    /// Carries out one task.
+    pub async fn carry_out(&mut self, task: &Task) -> Result<(), Failure> {
+        match &task.stage {
+            Stage::Create => self.create(task).await,
+            Stage::Leave { nodes, reachable } => self.leave(nodes, *reachable, task).await,
+            Stage::JoinMaster(name) => self.join_master(name, task).await,
+            Stage::JoinWorkers(names) => self.join_workers(names, task).await,
+            Stage::Members => self.members(task).await,
+            Stage::Describe(name) => self.describe(name).await,
+            Stage::Release(name) => self.release(name).await,
+            Stage::Snapshot => self.snapshot().await,
+            Stage::Upgrade { node, to } => self.upgrade(node, to, task).await,
+            Stage::Addons => self.addons(task).await,
+        }
+    }
+
+    async fn create(&mut self, task: &Task) -> Result<(), Failure> {
+        let all: Vec<_> = self
+            .nodes
+            .iter()
+            .filter(|node| node.role != Role::LoadBalancer && self.is_wanted(&node.name))
+            .map(|node| node.name.clone())
+            .collect();
+        let masters = self.job.cluster.role(Role::Master);
+        let members: BTreeSet<_> = masters.map(|node| node.name.clone()).collect();
+        for name in &all {
+            self.note(name, &task.at, &members, false)?;
+        }
+        self.play(&Goal::Create, task, &all).await?;
+        fetch_kubeconfig(self.job, &self.facts, self.keys).await?;
+        // The masters last: one that is finished means that all is.
+        for name in all.iter().rev() {
+            self.note(name, &task.at, &members, true)?;
+        }
+        Ok(())
+    }
+
+    async fn is_ready(&self, master: &Master, name: &Label) -> Result<bool, Failure> {
+        let states = states(master).await?;
+        let own = states.iter().find(|state| state.name == name.as_str());
+        Ok(own.is_some_and(|state| state.health == Health::Well))
+    }
+
+    /// Brings a node's labels and taints to what is configured. Those that others have set stay.
+    async fn describe(&mut self, name: &Label) -> Result<(), Failure> {
+        let failed = |e| Failure::because(format!("change the labels and taints of {name}"), e);
+        let (Some(node), Some(note)) = (self.node(name).cloned(), self.notes.get(name).cloned())
+        else {
+            return Ok(());
+        };
+        let master = self.master(&[]).await?;
+        let gone: Vec<_> = note
+            .labels
+            .keys()
+            .filter(|key| !node.labels.contains_key(*key))
+            .cloned()
+            .collect();
+        control::label(&master, name, &node.labels, &gone)
+            .await
+            .map_err(failed)?;
+        let wanted: BTreeSet<_> = node.taints.iter().map(ToString::to_string).collect();
+        // A taint whose key and effect stay is overwritten, not taken away for a moment.
+        let stays = |taint: &Taint| {
+            let same = |other: &&Taint| other.key == taint.key && other.effect == taint.effect;
+            node.taints.iter().any(|other| same(&other))
+        };
+        let gone: Vec<Taint> = note
+            .taints
+            .difference(&wanted)
+            .filter_map(|text| text.parse().ok())
+            .filter(|taint| !stays(taint))
+            .collect();
+        control::taint(&master, name, &node.taints)
+            .await
+            .map_err(failed)?;
+        control::untaint(&master, name, &gone)
+            .await
+            .map_err(failed)?;
+        self.change_note(name, |note| {
+            note.labels = node.labels.clone();
+            note.taints = wanted;
+        })
+    }
+
+    async fn addons(&mut self, task: &Task) -> Result<(), Failure> {
+        let present = self.present(&[]);
+        self.play(&Goal::Addons, task, &present).await?;
+        let addons = crate::note::addons(&self.job.cluster)?;
+        for name in self.joined_masters() {
+            self.change_note(&name, |note| note.addons = addons.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Runs the playbooks of a goal on these nodes, and the balancers.
+    async fn play(&self, goal: &Goal, task: &Task, nodes: &[Label]) -> Result<(), Failure> {
+        let failed = |e| {
+            Failure::because(
+                format!("{} by Kubespray {}", told(goal, task), task.at.kubespray),
+                e,
+            )
+        };
+        let mut cluster = self.job.cluster.clone();
+        cluster.kubernetes.version = task.at.kubernetes.clone();
+        cluster.kubernetes.kubespray.version = task.at.kubespray.clone();
+        let is_in = |node: &&Node| {
+            nodes.contains(&node.name)
+                || (node.role == Role::LoadBalancer && self.is_wanted(&node.name))
+        };
+        cluster.nodes = self.nodes.iter().filter(is_in).cloned().collect();
+        let tools = self.tools.get(&task.at.kubespray).ok_or_else(|| {
+            Failure::failed(format!(
+                "use Kubespray {}: it is not prepared",
+                task.at.kubespray
+            ))
+        })?;
+        let workdir = Workdir::new(self.job.dir.config_dir(), self.job.dir.logs());
+        kubitect_kubespray::carry_out(goal, &cluster, &self.facts, tools, &workdir, &|event| {
+            self.reporter.kubespray(event)
+        })
+        .await
+        .map_err(failed)
+    }
+
+    /// A connection to a master that serves, none of these.
+    async fn master(&self, but: &[Label]) -> Result<Master, Failure> {
+        let mut why = Vec::new();
+        for name in self
+            .joined_masters()
+            .iter()
+            .filter(|name| !but.contains(name))
+        {
+            let session = match connect(&self.facts, self.keys, name).await {
+                Ok(session) => Master(session),
+                Err(error) => {
+                    why.push(error.to_string());
+                    continue;
+                }
+            };
+            match control::api_health(&session).await {
+                Ok(Health::Well) => return Ok(session),
+                Ok(Health::Ill(text)) => why.push(format!("{name}: {text}")),
+                Err(error) => why.push(format!("{name}: {error}")),
+            }
+        }
+        Err(Failure::failed(format!(
+            "find a master whose API serves:\n  {}",
+            why.join("\n  ")
+        )))
+    }
+
+    fn node(&self, name: &Label) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == *name)
+    }
+
+    fn is_wanted(&self, name: &Label) -> bool {
+        self.job.cluster.nodes.iter().any(|node| node.name == *name)
+    }
+
+    /// The masters that have joined, by name.
+    fn joined_masters(&self) -> BTreeSet<Label> {
+        let is_master = |name: &&Label| {
+            self.node(name)
+                .is_some_and(|node| node.role == Role::Master)
+        };
+        let finished = self.notes.iter().filter(|(_, note)| note.finished);
+        finished
+            .map(|(name, _)| name)
+            .filter(is_master)
+            .filter(|name| !self.silent.contains(*name))
+            .cloned()
+            .collect()
+    }
+
+    /// The nodes that have joined and answer, and these.
+    fn present(&self, besides: &[Label]) -> Vec<Label> {
+        let finished = self.notes.iter().filter(|(_, note)| note.finished);
+        let mut names: Vec<_> = finished
+            .map(|(name, _)| name)
+            .filter(|name| !self.silent.contains(*name) && self.facts.node(name).is_some())
+            .cloned()
+            .collect();
+        let others: Vec<_> = besides
+            .iter()
+            .filter(|name| !names.contains(name))
+            .collect();
+        names.extend(others.into_iter().cloned());
+        names
+    }
+
+    /// Notes on a node's domain what is set up on it.
+    fn note(
+        &mut self,
+        name: &Label,
+        at: &Hop,
+        members: &BTreeSet<Label>,
+        finished: bool,
+    ) -> Result<(), Failure> {
+        let Some(node) = self.node(name).cloned() else {
+            return Ok(());
+        };
+        let note = Note::of(&self.job.cluster, &node, at, members, finished)?;
+        self.write_note(&node, note)
+    }
+
+    /// Changes what is noted of a node.
+    pub fn change_note(
+        &mut self,
+        name: &Label,
+        change: impl FnOnce(&mut Note),
+    ) -> Result<(), Failure> {
+        let (Some(node), Some(note)) = (self.node(name).cloned(), self.notes.get(name)) else {
+            return Ok(());
+        };
+        let mut note = note.clone();
+        change(&mut note);
+        self.write_note(&node, note)
+    }
+
+    fn write_note(&mut self, node: &Node, note: Note) -> Result<(), Failure> {
+        machine::note(&self.job.hosts, node, &note.text()?)
+            .map_err(|e| Failure::because(format!("note what is set up on {}", node.name), e))?;
+        self.notes.insert(node.name.clone(), note);
+        Ok(())
+    }
+
+    fn say(&self, line: String) {
+        self.reporter.line(line);
+    }
+}
+
+/// What Kubernetes says of its nodes.
+async fn states(master: &Master) -> Result<Vec<NodeState>, Failure> {
+    control::nodes(master)
+        .await
+        .map_err(|e| Failure::because("ask Kubernetes for its nodes", e))
+}
+
+/// What a goal is, after "failed to".
+fn told(goal: &Goal, task: &Task) -> String {
+    let names = |names: &[Label]| {
+        let names: Vec<_> = names.iter().map(Label::as_str).collect();
+        names.join(", ")
+    };
+    match goal {
+        Goal::Create => format!("set up Kubernetes {}", task.at.kubernetes),
+        Goal::AddWorkers(nodes) => format!("join {}", names(nodes)),
+        Goal::AddMaster(node) => format!("join {node}"),
+        Goal::AfterMembers => "tell the API servers of etcd's members".to_owned(),
+        Goal::Remove { nodes, .. } => format!("remove {}", names(nodes)),
+        Goal::Upgrade(node) => format!("upgrade {node} to {}", task.at.kubernetes),
+        Goal::Addons => "install the addons".to_owned(),
+    }
+}

@@ -1,0 +1,215 @@
+//! Nodes are taken out of service for planned work, upgraded, and given back.
+
+use std::time::Duration;
+
+use kubitect_config::release::Hop;
+use kubitect_config::value::{Label, Version};
+use kubitect_kubespray::control::{self, Health};
+use kubitect_kubespray::goal::Goal;
+use kubitect_lb::State;
+
+use super::{DRAIN, Kubernetes, READY, states};
+use crate::adapters::{Balancer, Master};
+use crate::failure::Failure;
+use crate::home::write_whole;
+use crate::note::sha256;
+use crate::pipeline::machines::connect;
+use crate::stage::Task;
+
+/// How long saving and fetching a snapshot may take.
+const SNAPSHOT: Duration = Duration::from_secs(10 * 60);
+
+impl Kubernetes<'_> {
+    /// Saves what etcd holds and brings it home: without it, nothing brings back a cluster whose upgrade goes wrong.
+    pub(super) async fn snapshot(&self) -> Result<(), Failure> {
+        let failed = |e| Failure::because("save a snapshot of etcd", e);
+        let master = self.master(&[]).await?;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let file = format!("etcd-{}.db", now.unwrap_or_default().as_secs());
+        let path = format!("/var/lib/kubitect/{file}");
+        let snapshot = control::save_snapshot(&master, &path, SNAPSHOT)
+            .await
+            .map_err(failed)?;
+        let bytes = master
+            .0
+            .run_ok(&["sudo", "-n", "cat", "--", &path], SNAPSHOT)
+            .await;
+        // Every secret of the cluster is in it: it does not stay, whether it arrived or not.
+        control::discard_snapshot(&master, &path)
+            .await
+            .map_err(failed)?;
+        let bytes = bytes.map_err(|e| Failure::because("fetch the snapshot of etcd", e))?;
+        if sha256(&bytes) != snapshot.sha256 {
+            return Err(Failure::failed(
+                "fetch the snapshot of etcd: what arrived is not what was saved; apply again",
+            ));
+        }
+        let home = self.job.dir.backups()?.join(&file);
+        write_whole(&home, &bytes, 0o600)?;
+        self.say(format!(
+            "a snapshot of etcd is in {} ({} KiB)",
+            home.display(),
+            snapshot.bytes / 1024
+        ));
+        Ok(())
+    }
+
+    pub(super) async fn upgrade(
+        &mut self,
+        name: &Label,
+        to: &Hop,
+        task: &Task,
+    ) -> Result<(), Failure> {
+        if self.notes.get(name).is_some_and(|note| note.release >= *to) {
+            return Ok(());
+        }
+        self.say(format!("{name}: gets {to}"));
+        self.out_of_service(name).await?;
+        let present = self.present(&[]);
+        // Kubespray drains no node that is cordoned already, be it by an interrupted run.
+        let done = match self.drain(name).await {
+            Ok(()) => {
+                self.play(&Goal::Upgrade(name.clone()), task, &present)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        let done = match done {
+            Ok(()) => self.back_in_service(name, Some(&to.kubernetes)).await,
+            Err(error) => {
+                // What still works goes on working; what failed is told.
+                if let Err(also) = self.mend(name).await {
+                    self.say(format!("warning: {name}: {also}"));
+                }
+                Err(error)
+            }
+        };
+        done.map_err(|e| {
+            Failure::because(
+                format!("upgrade {name}: the nodes before it are done, and the next apply goes on with it"),
+                e.to_string(),
+            )
+        })?;
+        self.change_note(name, |note| {
+            note.release = to.clone();
+            note.busy = false;
+        })
+    }
+
+    /// Before planned work on a node: no new connections, and, but for its own, no pods.
+    pub async fn out_of_service(&mut self, name: &Label) -> Result<(), Failure> {
+        self.hold(name).await?;
+        self.balance(name, State::Drain).await
+    }
+
+    /// Notes that a node is worked on, unless a person keeps pods away from it.
+    async fn hold(&mut self, name: &Label) -> Result<(), Failure> {
+        if self.notes.get(name).is_none_or(|note| note.busy) {
+            return Ok(());
+        }
+        let master = self.master(&[]).await?;
+        let states = states(&master).await?;
+        let cordoned = states
+            .iter()
+            .any(|state| state.name == name.as_str() && state.cordoned);
+        if cordoned {
+            return Ok(());
+        }
+        self.change_note(name, |note| note.busy = true)
+    }
+
+    /// After work on a node: it is Ready, takes pods and connections again.
+    pub async fn back_in_service(
+        &mut self,
+        name: &Label,
+        version: Option<&Version>,
+    ) -> Result<(), Failure> {
+        let master = self.master(&[]).await?;
+        control::wait_ready(&master, name, version, READY)
+            .await
+            .map_err(|e| Failure::because(format!("wait for {name}"), e))?;
+        self.take_pods(name, &master).await?;
+        self.balance(name, State::Ready).await
+    }
+
+    /// Takes pods again on a node that a run kept them away from.
+    pub(super) async fn release(&mut self, name: &Label) -> Result<(), Failure> {
+        self.back_in_service(name, None).await?;
+        self.change_note(name, |note| note.busy = false)
+    }
+
+    /// After failed work: a node that is Ready is given back.
+    async fn mend(&mut self, name: &Label) -> Result<(), Failure> {
+        self.balance(name, State::Ready).await?;
+        let master = self.master(&[]).await?;
+        if self.is_ready(&master, name).await? {
+            self.take_pods(name, &master).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_pods(&self, name: &Label, master: &Master) -> Result<(), Failure> {
+        if self.notes.get(name).is_some_and(|note| note.busy) {
+            control::uncordon(master, name)
+                .await
+                .map_err(|e| Failure::because(format!("uncordon {name}"), e))?;
+        }
+        Ok(())
+    }
+
+    /// Moves a node's pods elsewhere, unless there is nowhere else.
+    pub async fn drain(&self, name: &Label) -> Result<(), Failure> {
+        let failed = |e| Failure::because(format!("drain {name}"), e);
+        let master = self.master(&[]).await?;
+        let states = states(&master).await?;
+        let elsewhere = states.iter().any(|state| {
+            state.name != name.as_str() && !state.cordoned && state.health == Health::Well
+        });
+        if elsewhere {
+            control::drain(&master, name, DRAIN).await.map_err(failed)
+        } else {
+            control::cordon(&master, name).await.map_err(failed)
+        }
+    }
+
+    /// An error unless etcd goes on taking changes while this master is away.
+    pub async fn spare(&self, name: &Label) -> Result<(), Failure> {
+        let master = self.master(&[]).await?;
+        let members = control::members(&master)
+            .await
+            .map_err(|e| Failure::because("ask etcd for its members", e))?;
+        let Some(ip) = self.facts.node(name).map(|known| known.ip) else {
+            return Ok(());
+        };
+        let well = members
+            .iter()
+            .filter(|member| !member.is_at(ip) && member.health == Health::Well)
+            .count();
+        // A single master has no spare: its API pauses, as the plan says.
+        if members.len() > 1 && well < members.len() / 2 + 1 {
+            return Err(Failure::failed(format!(
+                "restart {name}: of {} etcd members only {well} others answer, which is no majority; start or mend them first",
+                members.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Sets the state of a master behind all balancers. The only master is never drained: nothing would reach the API,
+    /// its own kubelet included.
+    async fn balance(&self, name: &Label, state: State) -> Result<(), Failure> {
+        let masters = self.joined_masters();
+        if !masters.contains(name) || (state == State::Drain && masters.len() == 1) {
+            return Ok(());
+        }
+        let failed = |e| Failure::because(format!("tell the balancers of {name}"), e);
+        let balancers = kubitect_lb::balancers(&self.job.cluster, &self.facts).map_err(failed)?;
+        for balancer in balancers {
+            let session = connect(&self.facts, self.keys, &balancer.node).await?;
+            kubitect_lb::set_state(&balancer, &Balancer(session), name, state)
+                .await
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+}
