@@ -24,24 +24,8 @@ step "The stand-in for Kubespray"
 python3 -B -m unittest discover --start-directory tests/stand-in/test
 
 step "The journey on real machines"
-cargo test --locked -p tests --features lab --test e2e --test hypervisor --no-run
-name=ci
-home=$(mktemp -d /var/tmp/kubitect-ci.XXXXXX)
-lab() { tests/lab/lab.sh --name "$name" "$@"; }
-finish() {
-  lab down || true
-  rm -rf -- "$home"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-lab down
-lab up --owner $$
-tests/lab/site.sh "$home"
-# No network in there: all that cargo needs is here already. The journey of a living cluster has a command of its own
-# (tests/living.sh): it takes another 20 minutes.
-lab exec -- env KUBITECT_IN_LAB=1 KUBITECT_HOME="$home" HOME="$home" \
-  CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}" CARGO_NET_OFFLINE=true \
-  cargo test --locked -p tests --features lab --test e2e --test hypervisor -- --nocapture --test-threads=1 --skip change::
+# The journey of a living cluster has a command of its own (tests/living.sh): it takes another 20 minutes.
+tests/lab/test.sh ci --locked -p tests --features lab --test e2e --test hypervisor -- \
+  --nocapture --test-threads=1 --skip change::
 
 step "All tests passed."
