@@ -5,7 +5,7 @@ mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kubitect_config::Facts;
 use kubitect_config::cluster::{Node, Role, Taint};
@@ -31,6 +31,11 @@ use crate::stage::{Stage, Task};
 const DRAIN: Duration = Duration::from_secs(5 * 60);
 /// How long a node may take to be Ready again.
 const READY: Duration = Duration::from_secs(10 * 60);
+
+/// How long a master's API may take to serve, once its machine is ready.
+const SERVES: Duration = Duration::from_secs(5 * 60);
+/// Between two looks at what is waited for.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A living cluster under work.
 pub struct Kubernetes<'a> {
@@ -208,14 +213,30 @@ impl<'a> Kubernetes<'a> {
         .map_err(failed)
     }
 
-    /// A connection to a master that serves, none of these.
+    /// A connection to a master that serves, none of these. One that was just started is waited for.
     async fn master(&self, but: &[Label]) -> Result<Master, Failure> {
+        let end = Instant::now() + SERVES;
+        loop {
+            let why = match self.serving(but).await {
+                Ok(master) => return Ok(master),
+                Err(why) => why,
+            };
+            if Instant::now() >= end {
+                return Err(Failure::failed(format!(
+                    "find a master whose API serves, for {} s:\n  {}",
+                    SERVES.as_secs(),
+                    why.join("\n  ")
+                )));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The first master that serves, none of these; or why each does not.
+    async fn serving(&self, but: &[Label]) -> Result<Master, Vec<String>> {
         let mut why = Vec::new();
-        for name in self
-            .joined_masters()
-            .iter()
-            .filter(|name| !but.contains(name))
-        {
+        let masters = self.joined_masters();
+        for name in masters.iter().filter(|name| !but.contains(name)) {
             let session = match connect(&self.facts, self.keys, name).await {
                 Ok(session) => Master(session),
                 Err(error) => {
@@ -229,10 +250,7 @@ impl<'a> Kubernetes<'a> {
                 Err(error) => why.push(format!("{name}: {error}")),
             }
         }
-        Err(Failure::failed(format!(
-            "find a master whose API serves:\n  {}",
-            why.join("\n  ")
-        )))
+        Err(why)
     }
 
     fn node(&self, name: &Label) -> Option<&Node> {
