@@ -125,6 +125,8 @@ pub trait Hypervisor: Send + Sync {
     fn remove_domain(&self, name: &Label) -> Result<(), Failure>;
     /// Keeps a short text with a domain, from now on and for as long as it is defined.
     fn note_domain(&self, name: &Label, note: &str) -> Result<(), Failure>;
+    /// Lets whoever has this key log in on a running domain's system as `user`: its guest agent writes it down.
+    fn let_in(&self, name: &Label, user: &str, public_key: &str) -> Result<(), Failure>;
     /// The IPv4 addresses of a running domain: those leased to it, else those that its agent tells.
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure>;
 }

@@ -37,6 +37,8 @@ struct State {
     /// Folders and the files in them; they outlive pools.
     folders: BTreeMap<PathBuf, BTreeMap<String, File>>,
     addresses: BTreeMap<String, Vec<(Mac, Ipv4Addr)>>,
+    /// Keys that guest agents were told of, with their accounts.
+    let_in: BTreeMap<String, BTreeSet<String>>,
     /// Writing verbs so far.
     writes: usize,
     fail: Option<(usize, When)>,
@@ -126,6 +128,11 @@ impl FakeHost {
         let state = self.lock();
         let path = state.host.pool(pool)?.path.clone()?;
         Some(state.folders.get(&path)?.get(volume)?.bytes.clone())
+    }
+
+    /// The accounts and keys that a domain's guest agent was told of.
+    pub fn let_in(&self, domain: &str) -> BTreeSet<String> {
+        self.lock().let_in.get(domain).cloned().unwrap_or_default()
     }
 
     /// Puts a file into a folder, behind libvirt's back.

@@ -394,6 +394,25 @@ impl Hypervisor for FakeHost {
         )
     }
 
+    fn let_in(&self, name: &Label, user: &str, public_key: &str) -> Result<(), Failure> {
+        self.write(
+            format!("have the guest agent of {name} let a key in"),
+            |_| {},
+            |state| {
+                if state.domain_mut(name.as_str())?.power != PowerState::Running {
+                    return Err(format!("{name} does not run"));
+                }
+                let entry = format!("{user} {public_key}");
+                state
+                    .let_in
+                    .entry(name.to_string())
+                    .or_default()
+                    .insert(entry);
+                Ok(())
+            },
+        )
+    }
+
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure> {
         self.read("ask for addresses", |state| {
             state

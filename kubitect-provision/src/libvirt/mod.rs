@@ -1,5 +1,6 @@
 //! The port on the `virt` crate; nothing else imports it.
 
+mod agent;
 mod capability;
 mod connect;
 pub mod domain;

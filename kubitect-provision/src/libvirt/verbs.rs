@@ -348,6 +348,13 @@ impl Hypervisor for Libvirt {
         write().map_err(failed(format!("note what is on domain {name}")))
     }
 
+    fn let_in(&self, name: &Label, user: &str, public_key: &str) -> Result<(), Failure> {
+        self.authorize(name, user, public_key)
+            .map_err(failed(format!(
+                "have the guest agent of {name} let a key in"
+            )))
+    }
+
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure> {
         let action = || format!("ask for addresses of {name}");
         let domain = self

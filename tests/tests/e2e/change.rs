@@ -1,159 +1,170 @@
-//! A living cluster on small machines: nodes come and go, a master is lost, a machine grows, Kubernetes is upgraded.
+//! Living clusters: nodes come and go, a master is lost, a machine grows, Kubernetes is upgraded.
 //!
-//! Every step is the same file, changed, and `apply`; after each the plan is empty, and a client has been answered all along.
+//! The first journey is the whole one, on the example that the README begins with, and takes long; the second is about
+//! balancers; the third is short, and runs with all other tests.
 
-use std::time::Duration;
-
-use crate::client::{Client, kubectl};
+use crate::client::kubectl;
+use crate::living::Living;
 use crate::tools::*;
 
-const CLUSTER: &str = "living";
+#[test]
+fn the_example_lives() {
+    let before = inventory();
+    let example = std::fs::read_to_string(root().join("examples/multi-master.yaml"))
+        .expect("the example is there");
+    let mut living = Living::create("local-k8s-cluster", &example);
+    let three = [
+        "id: 1, ip: 192.168.113.10",
+        "id: 2, ip: 192.168.113.11",
+        "id: 3, ip: 192.168.113.12",
+    ];
+    let more = ["id: 4, ip: 192.168.113.13", "id: 5, ip: 192.168.113.14"];
+    let five = [three.as_slice(), &more].concat();
 
-/// What of the cluster's file changes.
-#[derive(Clone)]
-struct File {
-    masters: &'static [u8],
-    workers: &'static str,
-    ports: &'static str,
-    version: &'static str,
-    kubespray: &'static str,
-}
-
-impl File {
-    /// Writes it, and tells where.
-    fn write(&self) -> String {
-        let masters: String = self
-            .masters
-            .iter()
-            .map(|id| format!("        - {{id: {id}, ip: 192.168.115.1{id}}}\n"))
-            .collect();
-        let Self {
-            workers,
-            ports,
-            version,
-            kubespray,
-            ..
-        } = self;
-        let text = format!(
-            "hosts:\n  - name: localhost\n    connection: {{type: local}}\ncluster:\n  name: {CLUSTER}\n  \
-             network: {{mode: nat, cidr: 192.168.115.0/24}}\n  nodeTemplate: {{os: {{distro: ubuntu}}}}\n  nodes:\n    \
-             loadBalancer:\n      default: {{cpu: 1, ram: 1}}\n      forwardPorts: {ports}\n      \
-             instances: [{{id: 1, ip: 192.168.115.100}}]\n    master:\n      default: {{cpu: 1, ram: 2}}\n      \
-             instances:\n{masters}    worker:\n      default: {{cpu: 1, ram: 2}}\n      instances: {workers}\n\
-             kubernetes: {{version: {version}, kubespray: {{version: {kubespray}}}}}\n"
-        );
-        let path = home().join("living.yaml");
-        std::fs::write(&path, text).expect("the file is written");
-        path.display().to_string()
-    }
-}
-
-/// Applies the file; then the plan is empty, exactly these nodes are Ready with its version, and the client was answered.
-fn step(name: &'static str, file: &File, nodes: &[&str]) {
-    println!("--- {name}");
-    let path = file.write();
-    let client = Client::start(CLUSTER, format!("before-{name}"));
-    std::thread::sleep(Duration::from_secs(10));
-    let (_, healthy) = client.stop();
-    let client = Client::start(CLUSTER, format!("during-{name}"));
-    expect(kubitect(&["apply", "--config", &path, "--auto-approve"]), 0);
-    let (writes, gap) = client.stop();
-    println!("{name}: longest time without an answer {gap:.1?}, {healthy:.1?} before");
-    assert!(
-        gap < Duration::from_secs(10) + 2 * healthy,
-        "{name}: {gap:?} without an answer"
+    living.instances(
+        "worker",
+        &[
+            "id: 1, ip: 192.168.113.20",
+            "id: 3, ip: 192.168.113.22",
+            "id: 4, ip: 192.168.113.23",
+            "id: 5",
+        ],
     );
-    finished(file, nodes);
-    let there = expect(
-        kubectl(CLUSTER, &["get", "configmaps", "--output", "name"]),
-        0,
-    );
-    let there = text(&there.stdout);
-    for write in writes {
-        assert!(
-            there.contains(&format!("configmap/{write}\n")),
-            "{write} is lost"
-        );
-    }
-}
+    living.step("two-workers-come-and-one-goes");
 
-fn finished(file: &File, nodes: &[&str]) {
-    let plan = expect(kubitect(&["plan", "--config", &file.write()]), 0);
-    assert_eq!(text(&plan.stdout), format!("{CLUSTER}: no change\n"));
-    let mut wanted: Vec<_> = nodes
-        .iter()
-        .map(|node| format!("{CLUSTER}-{node} Ready {}", file.version))
-        .collect();
-    wanted.sort();
-    wait_for("the nodes are as wanted", Duration::from_secs(300), || {
-        let output = kubectl(CLUSTER, &["get", "nodes", "--no-headers"])
-            .output()
-            .expect("kubectl starts");
-        let table = text(&output.stdout);
-        let mut found: Vec<_> = table
-            .lines()
-            .map(|line| {
-                let words: Vec<_> = line.split_whitespace().collect();
-                format!("{} {} {}", words[0], words[1], words[words.len() - 1])
-            })
-            .collect();
-        found.sort();
-        match found == wanted {
-            true => Ok(()),
-            false => Err(format!("{table}{}", text(&output.stderr))),
-        }
-    });
+    living.instances("master", &five);
+    living.step("masters-become-five");
+    living.instances("master", &five[2..]);
+    living.step("two-masters-go-the-first-among-them");
+
+    lose_disk(&living, "master-4");
+    living.step("a-lost-master-is-made-anew");
+
+    let others = [
+        "id: 3, ip: 192.168.113.22",
+        "id: 4, ip: 192.168.113.23",
+        "id: 5",
+    ];
+    let workers = |first: &'static str| [&[first], others.as_slice()].concat();
+    living.instances(
+        "worker",
+        &workers("id: 1, ip: 192.168.113.20, cpu: 3, ram: 5"),
+    );
+    living.step("a-worker-grows");
+    has("local-k8s-cluster-worker-1", 3, 5);
+
+    living.instances(
+        "worker",
+        &workers("id: 1, ip: 192.168.113.20, cpu: 3, ram: 5, dataDisks: [{name: data, size: 2}]"),
+    );
+    living.step("a-data-disk-comes");
+    living.instances(
+        "worker",
+        &workers("id: 1, ip: 192.168.113.20, cpu: 3, ram: 5, dataDisks: [{name: data, size: 4}]"),
+    );
+    living.step("a-data-disk-grows");
+    let disk = stdout(
+        "virsh",
+        &["domblkinfo", "local-k8s-cluster-worker-1", "--all"],
+    );
+    assert!(disk.contains(&(4_u64 << 30).to_string()), "{disk}");
+
+    living.set(
+        "cluster.nodes.loadBalancer.forwardPorts",
+        "[{name: web, port: 80, targetPort: 30080, target: workers}]",
+    );
+    living.step("a-port-is-forwarded");
+
+    living.set("kubernetes.version", "v1.25.6");
+    living.set("kubernetes.kubespray.version", "v2.21.0");
+    living.step("kubernetes-is-upgraded-twice");
+
+    living.destroy();
+    nothing_is_left(&before);
 }
 
 #[test]
-fn a_living_cluster_changes_with_its_file() {
+fn balancers_come_and_go() {
     let before = inventory();
-    let mut file = File {
-        masters: &[1, 2, 3],
-        workers: "[{id: 1}]",
-        ports: "[]",
-        version: "v1.23.7",
-        kubespray: "v2.19.0",
-    };
-    expect(
-        kubitect(&["apply", "--config", &file.write(), "--auto-approve"]),
-        0,
+    let mut living = Living::create("pair", &small("pair", "116", &[1]));
+    let balancer = |id: u8| format!("id: {id}, ip: 192.168.116.10{id}");
+    living.instances("loadBalancer", &[&balancer(1), &balancer(2)]);
+    living.step("a-second-balancer-comes");
+    living.instances("loadBalancer", &[&balancer(2)]);
+    living.step("the-first-balancer-goes");
+    living.destroy();
+    nothing_is_left(&before);
+}
+
+#[test]
+fn a_small_cluster_lives() {
+    let before = inventory();
+    let mut living = Living::create("living", &small("living", "115", &[1, 2, 3]));
+    living.instances("worker", &["id: 2"]);
+    living.step("one-worker-comes-and-one-goes");
+
+    lose_disk(&living, "master-1");
+    living.step("a-lost-master-is-made-anew");
+
+    living.instances(
+        "worker",
+        &["id: 2, cpu: 2, ram: 3, mainDiskSize: 40, labels: {tier: web}, dataDisks: [{name: data, pool: main, size: 2}]"],
     );
-    finished(&file, &["master-1", "master-2", "master-3", "worker-1"]);
-
-    file.workers = "[{id: 2}]";
-    let nodes = ["master-1", "master-2", "master-3", "worker-2"];
-    step("one-worker-comes-and-one-goes", &file, &nodes);
-
-    // The first master's disk is gone for good.
-    stdout("virsh", &["destroy", "living-master-1"]);
-    let pool = "living-main-resource-pool";
-    stdout(
-        "virsh",
-        &["vol-delete", "living-master-1-main-disk", "--pool", pool],
+    living.set(
+        "cluster.nodes.loadBalancer.forwardPorts",
+        "[{name: web, port: 80, targetPort: 30080, target: workers}]",
     );
-    step("a-lost-master-is-made-anew", &file, &nodes);
+    living.step("a-worker-grows");
+    has("living-worker-2", 2, 3);
+    let labelled = kubectl("living", &["get", "nodes", "-l", "tier=web", "-o", "name"]);
+    let labelled = expect(labelled, 0);
+    assert_eq!(text(&labelled.stdout), "node/living-worker-2\n");
 
-    file.workers = "[{id: 2, cpu: 2, ram: 3, mainDiskSize: 40, labels: {tier: web}, dataDisks: [{name: data, pool: main, size: 2}]}]";
-    file.ports = "[{name: web, port: 80, targetPort: 30080, target: workers}]";
-    step("a-worker-grows", &file, &nodes);
-    let worker = stdout("virsh", &["dominfo", "living-worker-2"]);
-    assert!(worker.contains("CPU(s):         2"), "{worker}");
-    assert!(worker.contains("Max memory:     3145728 KiB"), "{worker}");
-    let labels = expect(
-        kubectl(CLUSTER, &["get", "nodes", "-l", "tier=web", "-o", "name"]),
-        0,
-    );
-    assert_eq!(text(&labels.stdout), "node/living-worker-2\n");
+    living.set("kubernetes.version", "v1.24.6");
+    living.set("kubernetes.kubespray.version", "v2.20.0");
+    living.step("kubernetes-is-upgraded");
+    living.destroy();
+    nothing_is_left(&before);
+}
 
-    file.version = "v1.24.6";
-    file.kubespray = "v2.20.0";
-    step("kubernetes-is-upgraded", &file, &nodes);
+/// The file of a cluster of small machines: one balancer with a virtual address, these masters, and a worker.
+fn small(cluster: &str, net: &str, masters: &[u8]) -> String {
+    let masters: Vec<_> = masters
+        .iter()
+        .map(|id| format!("{{id: {id}, ip: 192.168.{net}.1{id}}}"))
+        .collect();
+    let masters = masters.join(", ");
+    format!(
+        "hosts:\n  - name: localhost\n    connection: {{type: local}}\ncluster:\n  name: {cluster}\n  \
+         network: {{mode: nat, cidr: 192.168.{net}.0/24}}\n  nodeTemplate: {{os: {{distro: ubuntu}}}}\n  nodes:\n    \
+         loadBalancer:\n      vip: 192.168.{net}.200\n      default: {{cpu: 1, ram: 1}}\n      \
+         instances: [{{id: 1, ip: 192.168.{net}.101}}]\n    master:\n      default: {{cpu: 1, ram: 2}}\n      \
+         instances: [{masters}]\n    worker:\n      default: {{cpu: 1, ram: 2}}\n      instances: [{{id: 1}}]\n\
+         kubernetes: {{version: v1.23.7, kubespray: {{version: v2.19.0}}}}\n"
+    )
+}
 
-    expect(
-        kubitect(&["destroy", "--cluster", CLUSTER, "--auto-approve"]),
-        0,
-    );
+/// A master's disk is deleted by hand, and `status` tells.
+fn lose_disk(living: &Living, node: &str) {
+    let name = format!("{}-{node}", living.cluster);
+    stdout("virsh", &["destroy", &name]);
+    living.status(5);
+    let pool = format!("{}-main-resource-pool", living.cluster);
+    let disk = format!("{name}-main-disk");
+    stdout("virsh", &["vol-delete", &disk, "--pool", &pool]);
+}
+
+/// A machine has so many processors and so much memory, in GiB.
+fn has(domain: &str, cpus: u32, gib: u64) {
+    let info = stdout("virsh", &["dominfo", domain]);
+    let lines = [
+        format!("CPU(s):         {cpus}\n"),
+        format!("Max memory:     {} KiB\n", gib << 20),
+    ];
+    assert!(lines.iter().all(|line| info.contains(line)), "{info}");
+}
+
+fn nothing_is_left(before: &[String]) {
     assert_eq!(
         inventory(),
         before,

@@ -6,4 +6,5 @@ mod change;
 mod client;
 mod journey;
 mod kill;
+mod living;
 mod tools;

@@ -6,6 +6,7 @@
 )]
 
 mod destroy;
+mod keys;
 mod living;
 mod plans;
 mod properties;

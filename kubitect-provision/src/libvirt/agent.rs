@@ -1,0 +1,28 @@
+//! What a guest's agent is asked.
+
+use kubitect_config::value::Label;
+use serde_json::json;
+
+use super::Libvirt;
+use crate::error::Source;
+
+/// How long an agent may take to answer, in seconds.
+const PATIENCE: i32 = 30;
+
+impl Libvirt {
+    /// Adds a line to a user's `authorized_keys`, unless it is there. QEMU's agent can do that since its release 5.2.
+    pub(super) fn authorize(
+        &self,
+        name: &Label,
+        user: &str,
+        public_key: &str,
+    ) -> Result<(), Source> {
+        let command = json!({
+            "execute": "guest-ssh-add-authorized-keys",
+            "arguments": {"username": user, "keys": [public_key]},
+        });
+        let domain = self.connect.lookup_domain_by_name(name.as_str())?;
+        domain.qemu_agent_command(&command.to_string(), PATIENCE, 0)?;
+        Ok(())
+    }
+}

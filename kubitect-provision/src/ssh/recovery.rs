@@ -1,0 +1,87 @@
+//! Keys whose folder was lost, brought back as far as libvirt tells and the machines' agents let us.
+
+use std::path::Path;
+
+use kubitect_config::Cluster;
+use kubitect_config::cluster::Node;
+use serde::Deserialize;
+
+use super::Keys;
+use super::keys::{ensure_key, line};
+use crate::cloud_init::seed;
+use crate::desired::seed_volume;
+use crate::hypervisor::{Failure, Hosts};
+use crate::{Error, file};
+
+/// Brings back what is missing of the keys in `folder` for machines that exist, all of which have to run.
+///
+/// Their host keys stand in the seeds that they were first started with. The private key that opens them, unless the
+/// cluster names one of its own, is nowhere else: a new one is made, and the machines' agents let it in. Done again
+/// after an interruption, it goes on with the same keys.
+pub fn recover(
+    folder: &Path,
+    cluster: &Cluster,
+    user_key: Option<&Path>,
+    hosts: &Hosts,
+) -> Result<Option<Keys>, Error> {
+    let hosts_folder = folder.join("hosts");
+    file::private_folder(folder)?;
+    file::private_folder(&hosts_folder)?;
+    for node in &cluster.nodes {
+        let path = hosts_folder.join(node.name.as_str());
+        if !path.try_exists().map_err(file::error("read", &path))? {
+            file::create(&path, host_key(cluster, node, hosts)?.as_bytes(), 0o600)?;
+        }
+        // The public half, too.
+        ensure_key(&path, node.name.as_str())?;
+    }
+    let path = folder.join("id_ed25519");
+    let lost = user_key.is_none() && !path.try_exists().map_err(file::error("read", &path))?;
+    if lost {
+        // Under its name it would pass for a key that all machines know.
+        let comment = format!("kubitect-{}", cluster.name);
+        let aside = folder.join("id_ed25519.new");
+        let public = line(ensure_key(&aside, &comment)?.public_key());
+        for node in &cluster.nodes {
+            hosts
+                .get(&node.host)?
+                .let_in(&node.name, cluster.guest.user.as_str(), &public)
+                .map_err(|failure| failure.on(&node.host))?;
+        }
+        std::fs::rename(&aside, &path).map_err(file::error("rename", &aside))?;
+        let stale = folder.join("id_ed25519.new.pub");
+        std::fs::remove_file(&stale).map_err(file::error("remove", &stale))?;
+        ensure_key(&path, &comment)?;
+    }
+    Keys::existing(folder, cluster, user_key)
+}
+
+/// What is read of a seed's `user-data`.
+#[derive(Deserialize)]
+struct UserData {
+    ssh_keys: SshKeys,
+}
+
+#[derive(Deserialize)]
+struct SshKeys {
+    ed25519_private: String,
+}
+
+/// The private host key that a machine was given.
+fn host_key(cluster: &Cluster, node: &Node, hosts: &Hosts) -> Result<String, Error> {
+    let volume = seed_volume(&node.name);
+    let action = || format!("read the host key of {} from {volume}", node.name);
+    let mut bytes = Vec::new();
+    let pool = cluster.main_pool_name();
+    hosts
+        .get(&node.host)?
+        .download(&pool, &volume, 0, &mut bytes)
+        .map_err(|failure| failure.on(&node.host))?;
+    let documents = seed::read(&bytes)
+        .map_err(|e| Failure::new(action(), e))
+        .map_err(|failure| failure.on(&node.host))?;
+    let data: UserData = serde_yaml::from_str(&documents.user_data)
+        .map_err(|e| Failure::new(action(), e))
+        .map_err(|failure| failure.on(&node.host))?;
+    Ok(data.ssh_keys.ed25519_private)
+}
