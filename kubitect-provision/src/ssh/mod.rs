@@ -7,6 +7,7 @@ mod grown;
 pub mod keys;
 pub mod known_hosts;
 pub mod quote;
+mod remote;
 pub mod session;
 pub mod wait;
 
@@ -15,5 +16,6 @@ mod tests;
 
 pub use grown::{given, take_in_use};
 pub use keys::{Keys, MachineKeys};
+pub use remote::{Doing, Remote};
 pub use session::{Output, Session, Target};
 pub use wait::{Patience, Ready, ready};
