@@ -1,13 +1,14 @@
-//! Introduces provision's SSH sessions to the crates that know nothing of SSH.
+//! Introduces provision's connections to machines to the crates that know nothing of SSH.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kubitect_kubespray::control;
 use kubitect_lb::{BoxError, Output, Remote};
-use kubitect_provision::ssh::Session;
+use kubitect_provision::ssh;
 
 /// A balancer's machine.
-pub struct Balancer(pub Session);
+pub struct Balancer(pub Arc<dyn ssh::Remote>);
 
 const DEADLINE: Duration = Duration::from_secs(<Balancer as Remote>::PATIENCE_SECONDS);
 
@@ -27,7 +28,7 @@ impl Remote for Balancer {
 }
 
 /// A master's machine.
-pub struct Master(pub Session);
+pub struct Master(pub Arc<dyn ssh::Remote>);
 
 impl control::Remote for Master {
     async fn run(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kubitect_config::cluster::{Connection, Host, VirtType};
 use kubitect_config::edit::Edit;
@@ -18,6 +19,7 @@ use crate::home::{ClusterDir, Home, expand};
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::services;
+use crate::world::World;
 
 /// A cluster under work.
 pub struct Job {
@@ -29,21 +31,31 @@ pub struct Job {
     pub dir: ClusterDir,
     /// What clusters share.
     pub share: PathBuf,
+    /// Where all this is.
+    pub world: Arc<dyn World>,
     /// The connected hosts.
     pub hosts: Hosts,
 }
 
 impl Job {
     /// Connects to the hosts of a cluster.
-    pub fn new(home: &Home, mut cluster: Cluster, text: String) -> Result<Self, Failure> {
+    pub fn new(
+        world: &Arc<dyn World>,
+        home: &Home,
+        mut cluster: Cluster,
+        text: String,
+    ) -> Result<Self, Failure> {
         settle(&mut cluster)?;
-        let hosts = Hosts::connect(&cluster)
+        let used: Vec<_> = cluster.used_hosts().collect();
+        let hosts = world
+            .hosts(&used)
             .map_err(|e| Failure::because(format!("reach the hosts of {}", cluster.name), e))?;
         Ok(Self {
             dir: home.cluster(&cluster.name),
             share: home.share(),
             cluster,
             text,
+            world: Arc::clone(world),
             hosts,
         })
     }
@@ -140,7 +152,7 @@ impl Job {
 
 /// The hosts that carry a cluster, for its removal: those of the configuration that was applied, or was to be;
 /// where that is lost, this machine.
-pub fn hosts_of(dir: &ClusterDir, site: &Site) -> Result<Hosts, Failure> {
+pub fn hosts_of(world: &dyn World, dir: &ClusterDir, site: &Site) -> Result<Hosts, Failure> {
     let mut hosts: BTreeMap<Label, Host> = BTreeMap::new();
     for file in [dir.applied(), dir.wanted()] {
         if let Ok(parsed) = kubitect_config::load(&file, site) {
@@ -181,7 +193,10 @@ pub fn hosts_of(dir: &ClusterDir, site: &Site) -> Result<Hosts, Failure> {
         };
         hosts.insert(name, local);
     }
-    Hosts::connect_to(hosts.values()).map_err(|e| Failure::because("reach the hosts", e))
+    let hosts: Vec<_> = hosts.values().collect();
+    world
+        .hosts(&hosts)
+        .map_err(|e| Failure::because("reach the hosts", e))
 }
 
 /// Whether two connections lead to the same libvirt, by whatever user and key.
@@ -243,7 +258,7 @@ mod tests {
         let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
         let dir = home.cluster(&"demo".parse().unwrap());
         dir.create().unwrap();
-        let hosts = || hosts_of(&dir, &Site::default());
+        let hosts = || hosts_of(&crate::world::Real, &dir, &Site::default());
         std::fs::write(dir.applied(), config("test:///one")).unwrap();
         std::fs::write(dir.wanted(), config("test:///two")).unwrap();
         let error = hosts().unwrap_err().to_string();

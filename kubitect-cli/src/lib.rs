@@ -18,15 +18,19 @@ mod report;
 mod services;
 mod stage;
 mod status;
+pub mod world;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 use failure::Failure;
 use home::Home;
+use world::World;
 
 /// Exit code of `plan` when there is something to do.
 const CHANGES: u8 = 4;
@@ -35,7 +39,18 @@ const DEGRADED: u8 = 5;
 
 /// Does what the process's arguments say, and tells the process's exit code.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    run_in(
+        &(Arc::new(world::Real) as Arc<dyn World>),
+        std::env::args_os(),
+    )
+}
+
+/// As [`run`], in any world and with any arguments, of which the first is the program's name.
+pub fn run_in(
+    world: &Arc<dyn World>,
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> ExitCode {
+    let cli = Cli::parse_from(arguments);
     let no_color = cli.no_color || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
     let color = report::set_color(!no_color);
     if cli.debug {
@@ -45,7 +60,7 @@ pub fn run() -> ExitCode {
             .with_max_level(tracing::Level::DEBUG)
             .init();
     }
-    match dispatch(cli) {
+    match dispatch(world, cli) {
         Ok(code) => code,
         Err(failure) => {
             if let Failure::Invalid(kubitect_config::Error::Invalid { problems, text, .. }) =
@@ -61,7 +76,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
     if let Command::Completion { shell } = cli.command {
         clap_complete::generate(
             shell,
@@ -81,13 +96,15 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         }
     };
     match cli.command {
-        Command::Apply(args) => commands::apply(&home, &args).map(done),
-        Command::Plan(args) => commands::plan(&home, &args).map(|nothing| good(nothing, CHANGES)),
+        Command::Apply(args) => commands::apply(world, &home, &args).map(done),
+        Command::Plan(args) => {
+            commands::plan(world, &home, &args).map(|nothing| good(nothing, CHANGES))
+        }
         Command::Validate(args) => commands::validate(&home, &args).map(|valid| good(valid, 2)),
         Command::Render(args) => commands::render(&home, &args).map(done),
-        Command::Destroy(args) => commands::destroy(&home, &args).map(done),
+        Command::Destroy(args) => commands::destroy(world, &home, &args).map(done),
         Command::Status(args) => {
-            commands::status(&home, &args).map(|healthy| good(healthy, DEGRADED))
+            commands::status(world, &home, &args).map(|healthy| good(healthy, DEGRADED))
         }
         Command::List(what) => commands::list(&home, &what).map(done),
         Command::Export(what) => commands::export(&home, &what).map(done),

@@ -167,7 +167,7 @@ impl Status {
             .role(Role::LoadBalancer)
             .filter(|node| running(node.name.as_str()))
         {
-            let servers = match connect(facts, keys, &node.name).await {
+            let servers = match connect(job, facts, keys, &node.name).await {
                 Ok(session) => kubitect_lb::servers(&node.name, &Balancer(session))
                     .await
                     .map_err(|e| e.to_string()),
@@ -195,7 +195,7 @@ impl Status {
             .filter(|node| running(node.name.as_str()))
         {
             let name = node.name.to_string();
-            let master = match connect(facts, keys, &node.name).await {
+            let master = match connect(job, facts, keys, &node.name).await {
                 Ok(session) => Master(session),
                 Err(error) => {
                     problems.push(format!("{name}: {error}"));

@@ -13,14 +13,15 @@ use crate::job::Job;
 use crate::pipeline;
 use crate::plan::check;
 use crate::report::Reporter;
+use crate::world::World;
 
 use super::load;
 
 /// Carries the command out.
-pub fn apply(home: &Home, args: &Apply) -> Result<(), Failure> {
+pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Failure> {
     let site = home.site()?;
     let (parsed, text) = load(&args.config, &site)?;
-    let job = Job::new(home, parsed.cluster, text)?;
+    let job = Job::new(world, home, parsed.cluster, text)?;
     let _lock = job.dir.lock()?;
     let edits = job.edits(&site)?;
     if let Some(action) = args.action {

@@ -1,5 +1,7 @@
 //! `destroy`: removes all of a cluster, as libvirt tells it, and its folder.
 
+use std::sync::Arc;
+
 use kubitect_config::Site;
 
 use crate::approve;
@@ -10,12 +12,17 @@ use crate::job;
 use crate::personal;
 use crate::pipeline;
 use crate::report::Reporter;
+use crate::world::World;
 
 /// Carries the command out.
-pub fn destroy(home: &Home, args: &Destroy) -> Result<(), Failure> {
+pub fn destroy(world: &Arc<dyn World>, home: &Home, args: &Destroy) -> Result<(), Failure> {
     let dir = home.cluster(&args.cluster);
     let _lock = dir.lock()?;
-    let hosts = job::hosts_of(&dir, &home.site().unwrap_or_else(|_| Site::default()))?;
+    let hosts = job::hosts_of(
+        world.as_ref(),
+        &dir,
+        &home.site().unwrap_or_else(|_| Site::default()),
+    )?;
     let plan = kubitect_provision::plan::plan_destroy(&args.cluster, &hosts)
         .map_err(|e| Failure::because(format!("plan the removal of {}", args.cluster), e))?;
     let reporter = Reporter::new();

@@ -1,18 +1,21 @@
 //! `plan`: what apply would do. Reads libvirt, changes nothing.
 
+use std::sync::Arc;
+
 use crate::args::{Output, Plan};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::job::Job;
 use crate::plan::check;
+use crate::world::World;
 
 use super::{load, print};
 
 /// Carries the command out; false when there is something to do.
-pub fn plan(home: &Home, args: &Plan) -> Result<bool, Failure> {
+pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Failure> {
     let site = home.site()?;
     let (parsed, text) = load(&args.config, &site)?;
-    let job = Job::new(home, parsed.cluster, text)?;
+    let job = Job::new(world, home, parsed.cluster, text)?;
     let plan = job.plan(job.edits(&site)?.as_deref())?;
     match args.output {
         Output::Text => print(&plan)?,

@@ -1,14 +1,17 @@
 //! `status`: how a cluster is. Changes nothing.
 
+use std::sync::Arc;
+
 use super::print;
 use crate::args::{Output, Status};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::job::Job;
 use crate::status;
+use crate::world::World;
 
 /// Carries the command out; false when something is amiss.
-pub fn status(home: &Home, args: &Status) -> Result<bool, Failure> {
+pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool, Failure> {
     let dir = home.cluster(&args.cluster);
     let site = home.site()?;
     // What was applied last; or, of a cluster that was never finished, what was to be.
@@ -25,7 +28,7 @@ pub fn status(home: &Home, args: &Status) -> Result<bool, Failure> {
     }
     let (name, text) = kubitect_config::read(&path).map_err(Failure::config)?;
     let parsed = kubitect_config::parse(&text, &name, &site).map_err(Failure::config)?;
-    let job = Job::new(home, parsed.cluster, text)?;
+    let job = Job::new(world, home, parsed.cluster, text)?;
     let status = status::look(&job)?;
     match args.output {
         Output::Text => print(&status)?,

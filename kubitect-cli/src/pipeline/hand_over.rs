@@ -19,7 +19,7 @@ pub async fn fetch_kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<(
     let master = job.cluster.role(Role::Master).next();
     let master =
         master.ok_or_else(|| Failure::failed("bring the kubeconfig home: there is no master"))?;
-    let session = connect(facts, keys, &master.name).await?;
+    let session = connect(job, facts, keys, &master.name).await?;
     let conf = session
         .run_ok(
             &["sudo", "-n", "cat", kubitect_kubespray::ADMIN_CONF],

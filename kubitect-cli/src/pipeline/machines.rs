@@ -12,7 +12,7 @@ use kubitect_provision::change::Part;
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::journal::Journal;
 use kubitect_provision::plan::Plan as Machines;
-use kubitect_provision::ssh::{Keys, Patience, Session, wait};
+use kubitect_provision::ssh::{Keys, Remote, wait};
 use kubitect_provision::{cloud_init, gather, image, machine, ssh};
 
 use super::hand_over::add_to_known_hosts;
@@ -137,12 +137,10 @@ pub async fn ready(
             console,
         });
     }
-    wait::all_ready(waits, Patience::default(), &|event| {
-        reporter.provision(event)
-    })
-    .await
-    .map(drop)
-    .map_err(|e| Failure::because(format!("wait for the machines of {}", job.cluster.name), e))
+    job.world
+        .wait(waits, &|event| reporter.provision(event))
+        .await
+        .map_err(|e| Failure::because(format!("wait for the machines of {}", job.cluster.name), e))
 }
 
 fn target(facts: &Facts, keys: &Keys, name: &Label) -> Result<ssh::Target, Failure> {
@@ -159,8 +157,14 @@ fn target(facts: &Facts, keys: &Keys, name: &Label) -> Result<ssh::Target, Failu
 }
 
 /// Logs in on a machine that answers.
-pub async fn connect(facts: &Facts, keys: &Keys, name: &Label) -> Result<Session, Failure> {
-    Session::connect(target(facts, keys, name)?, COMMAND)
+pub async fn connect(
+    job: &Job,
+    facts: &Facts,
+    keys: &Keys,
+    name: &Label,
+) -> Result<Arc<dyn Remote>, Failure> {
+    job.world
+        .connect(target(facts, keys, name)?, COMMAND)
         .await
         .map_err(|e| Failure::because(format!("log in on {name}"), e))
 }

@@ -214,10 +214,11 @@ async fn prepare(
     for tag in tags {
         let (mut kubernetes, share) = (job.cluster.kubernetes.clone(), job.share.clone());
         kubernetes.kubespray.version = tag.clone();
-        let reporter = Arc::clone(reporter);
+        let (world, reporter) = (Arc::clone(&job.world), Arc::clone(reporter));
         // A task of its own goes on while libvirt, which blocks, is worked with.
         let task = tokio::spawn(async move {
-            kubitect_kubespray::prepare(&kubernetes, &share, &|event| reporter.kubespray(event))
+            world
+                .prepare(&kubernetes, &share, &|event| reporter.kubespray(event))
                 .await
         });
         let failed = |e| Failure::because(format!("prepare Kubespray {tag}"), e);
@@ -244,7 +245,7 @@ async fn balance(
     let rendered = kubitect_lb::render(&job.cluster, facts).map_err(failed)?;
     let mut remotes = BTreeMap::new();
     for node in job.cluster.role(Role::LoadBalancer) {
-        let session = connect(facts, keys, &node.name).await?;
+        let session = connect(job, facts, keys, &node.name).await?;
         remotes.insert(node.name.clone(), Balancer(session));
     }
     kubitect_lb::roll_out(&rendered, &remotes, &|event| reporter.line(event))
@@ -322,6 +323,7 @@ mod tests {
         let job = Job {
             dir: home.cluster(&cluster.name),
             share: home.share(),
+            world: Arc::new(crate::world::Real),
             hosts: Hosts::from_hypervisors(BTreeMap::new()),
             cluster,
             text,

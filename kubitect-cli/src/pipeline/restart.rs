@@ -87,8 +87,10 @@ pub async fn grown(plan: &Plan, tools: &Tools<'_>) -> Result<(), Failure> {
             continue;
         }
         let failed = |e| Failure::because(format!("have {} use what it was given", node.name), e);
-        let session = connect(tools.facts, tools.keys, &node.name).await?;
-        ssh::take_in_use(&session, &given).await.map_err(failed)?;
+        let session = connect(tools.job, tools.facts, tools.keys, &node.name).await?;
+        ssh::take_in_use(session.as_ref(), &given)
+            .await
+            .map_err(failed)?;
         let is_node = plan
             .seen
             .iter()
@@ -120,7 +122,7 @@ pub async fn let_address_go(job: &Job, plan: &Plan, keys: &Keys, reporter: &Repo
             nodes: leaving.facts(key).into_iter().collect(),
         };
         let stop = ["sudo", "-n", "systemctl", "stop", "keepalived"];
-        let stopped = match connect(&facts, keys, &leaving.name).await {
+        let stopped = match connect(job, &facts, keys, &leaving.name).await {
             Ok(session) => session
                 .run_ok(&stop, COMMAND)
                 .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kubitect_config::cluster::Node;
 use kubitect_config::value::Label;
 
-use super::Session;
+use super::Remote;
 use crate::Error;
 use crate::change::Step;
 use crate::desired::serial_of;
@@ -44,8 +44,8 @@ pub fn given(plan: &Plan, node: &Node) -> Vec<String> {
 
 /// Has a machine's system use its new processors, and lets the file systems grow with their disks. Done again, it does no
 /// harm; data disks without a mounted file system of their own are left to whoever uses them.
-pub async fn take_in_use(session: &Session, given: &[String]) -> Result<(), Error> {
+pub async fn take_in_use(remote: &dyn Remote, given: &[String]) -> Result<(), Error> {
     let mut argv = vec!["sudo", "-n", "python3", "-I", "-c", PROGRAM];
     argv.extend(given.iter().map(String::as_str));
-    session.run_ok(&argv, LIMIT).await.map(drop)
+    remote.run_ok(&argv, LIMIT).await.map(drop)
 }

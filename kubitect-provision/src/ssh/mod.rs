@@ -8,6 +8,7 @@ pub mod keys;
 pub mod known_hosts;
 pub mod quote;
 mod recovery;
+mod remote;
 pub mod session;
 pub mod wait;
 
@@ -16,6 +17,10 @@ mod tests;
 
 pub use grown::{given, take_in_use};
 pub use keys::{Keys, MachineKeys};
+<<<<<<< HEAD
 pub use recovery::recover;
+=======
+pub use remote::{Doing, Remote};
+>>>>>>> world
 pub use session::{Output, Session, Target};
 pub use wait::{Patience, Ready, ready};

@@ -136,7 +136,7 @@ impl Session {
     /// Runs a command that must end well, and gives its standard output.
     pub async fn run_ok(&self, argv: &[&str], deadline: Duration) -> Result<Vec<u8>, Error> {
         let output = self.run(argv, deadline).await?;
-        self.expect_success(&argv.join(" "), output)
+        output.expect_success(&self.target.machine, &argv.join(" "))
     }
 
     /// Replaces the file `path` (absolute) by `bytes`, whole or not at all; with `sudo` as root.
@@ -161,20 +161,9 @@ impl Session {
             argv.drain(..2);
         }
         let output = self.run_with_input(&argv, bytes, deadline).await?;
-        self.expect_success(&format!("write {path}"), output)
+        output
+            .expect_success(&self.target.machine, &format!("write {path}"))
             .map(drop)
-    }
-
-    fn expect_success(&self, action: &str, output: Output) -> Result<Vec<u8>, Error> {
-        if output.success() {
-            return Ok(output.stdout);
-        }
-        Err(Error::RemoteCommand {
-            machine: self.target.machine.clone(),
-            command: action.to_owned(),
-            status: output.status,
-            said: last_lines(&output.stderr, 10).join("\n"),
-        })
     }
 
     async fn connected(&self) -> Result<Arc<Handle<Pinned>>, Error> {

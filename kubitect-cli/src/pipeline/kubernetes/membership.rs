@@ -26,8 +26,11 @@ impl Kubernetes<'_> {
         let there = |name: &Label| there.iter().any(|state| state.name == name.as_str());
         let mut asked = Vec::new();
         for name in names {
-            let drained =
-                there(name) && reachable && connect(&self.facts, self.keys, name).await.is_ok();
+            let drained = there(name)
+                && reachable
+                && connect(self.job, &self.facts, self.keys, name)
+                    .await
+                    .is_ok();
             if drained {
                 self.say(format!("{name}: its pods are moved elsewhere"));
                 control::drain(&master, name, DRAIN)

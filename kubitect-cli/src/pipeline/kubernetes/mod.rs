@@ -237,7 +237,7 @@ impl<'a> Kubernetes<'a> {
         let mut why = Vec::new();
         let masters = self.joined_masters();
         for name in masters.iter().filter(|name| !but.contains(name)) {
-            let session = match connect(&self.facts, self.keys, name).await {
+            let session = match connect(self.job, &self.facts, self.keys, name).await {
                 Ok(session) => Master(session),
                 Err(error) => {
                     why.push(error.to_string());

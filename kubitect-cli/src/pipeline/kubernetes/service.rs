@@ -205,7 +205,7 @@ impl Kubernetes<'_> {
         let failed = |e| Failure::because(format!("tell the balancers of {name}"), e);
         let balancers = kubitect_lb::balancers(&self.job.cluster, &self.facts).map_err(failed)?;
         for balancer in balancers {
-            let session = connect(&self.facts, self.keys, &balancer.node).await?;
+            let session = connect(self.job, &self.facts, self.keys, &balancer.node).await?;
             kubitect_lb::set_state(&balancer, &Balancer(session), name, state)
                 .await
                 .map_err(failed)?;
