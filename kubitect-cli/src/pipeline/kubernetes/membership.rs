@@ -33,6 +33,7 @@ impl Kubernetes<'_> {
                 control::drain(&master, name, DRAIN)
                     .await
                     .map_err(|e| Failure::because(format!("drain {name}"), e))?;
+                fail::fail_point!("cli::drained");
                 asked.push(name.clone());
             }
             if self.node(name).is_none_or(|node| node.role == Role::Master) {
@@ -42,6 +43,7 @@ impl Kubernetes<'_> {
                 control::delete_node(&master, name)
                     .await
                     .map_err(|e| Failure::because(format!("take {name} out of Kubernetes"), e))?;
+                fail::fail_point!("cli::node-deleted");
             }
         }
         if !asked.is_empty() {
@@ -97,6 +99,7 @@ impl Kubernetes<'_> {
             )));
         };
         control::remove_member(master, ip).await.map_err(failed)?;
+        fail::fail_point!("cli::left-etcd");
         self.say(format!("{name}: left etcd"));
         Ok(())
     }
@@ -170,7 +173,9 @@ impl Kubernetes<'_> {
         }
         control::delete_node(master, name)
             .await
-            .map_err(|e| Failure::because(format!("forget the former {name}"), e))
+            .map_err(|e| Failure::because(format!("forget the former {name}"), e))?;
+        fail::fail_point!("cli::node-deleted");
+        Ok(())
     }
 }
 
