@@ -17,10 +17,7 @@ mod tests;
 
 pub use grown::{given, take_in_use};
 pub use keys::{Keys, MachineKeys};
-<<<<<<< HEAD
 pub use recovery::recover;
-=======
 pub use remote::{Doing, Remote};
->>>>>>> world
 pub use session::{Output, Session, Target};
 pub use wait::{Patience, Ready, ready};
