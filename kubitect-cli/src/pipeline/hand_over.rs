@@ -6,6 +6,7 @@ use kubitect_kubespray::kubeconfig;
 use kubitect_provision::ssh::Keys;
 use kubitect_provision::{gather, ssh};
 
+use super::keys;
 use super::machines::{COMMAND, connect};
 use crate::failure::Failure;
 use crate::home::{self, write_whole};
@@ -39,6 +40,7 @@ pub async fn hand_over(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
     let conf = job.dir.kubeconfig();
     let fetch = !conf.exists();
     if fetch || job.cluster.guest.add_to_known_hosts {
+        let lost = keys::bring_back(job, &job.cluster, reporter).err();
         match reach(job)? {
             Some((keys, facts)) => {
                 if fetch {
@@ -49,8 +51,9 @@ pub async fn hand_over(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
             }
             None => reporter.line(format!(
                 "warning: the machines' keys in {} or their addresses are not known any more, so neither the kubeconfig \
-                 can be fetched nor your known_hosts brought up to date",
-                job.dir.ssh().display()
+                 can be fetched nor your known_hosts brought up to date{}",
+                job.dir.ssh().display(),
+                lost.map(|why| format!(" ({why})")).unwrap_or_default()
             )),
         }
     }

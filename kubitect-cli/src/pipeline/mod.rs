@@ -1,6 +1,7 @@
 //! The phases of `apply` and `destroy` in order: the page to read first.
 
 mod hand_over;
+mod keys;
 mod kubernetes;
 mod machines;
 mod restart;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use kubitect_config::Facts;
 use kubitect_config::cluster::Role;
-use kubitect_config::value::{Label, Version};
+use kubitect_config::value::Version;
 use kubitect_kubespray::Tools;
 use kubitect_provision::apply::Inputs;
 use kubitect_provision::change::Part;
@@ -122,7 +123,7 @@ async fn change(
     reporter: &Arc<Reporter>,
 ) -> Result<(), Failure> {
     mergeable(job, plan)?;
-    let keys = keys(job, plan)?;
+    let keys = keys(job, plan, reporter)?;
     fail::fail_point!("cli::phase");
     // Kubespray and its Python environment are prepared while machines are made and boot.
     let (kubespray, facts) = tokio::try_join!(
@@ -154,29 +155,20 @@ async fn change(
     remove(job, plan, &keys, cancelled, reporter).await
 }
 
-/// The cluster's keys: made for a cluster that has yet to be made, and else those that its machines know.
-fn keys(job: &Job, plan: &Plan) -> Result<Keys, Failure> {
-    let own = job.private_key()?;
+/// The cluster's keys: those that its machines know, and new ones for machines that are yet to be made.
+fn keys(job: &Job, plan: &Plan, reporter: &Reporter) -> Result<Keys, Failure> {
     let mut whole = job.cluster.clone();
     whole.nodes.extend(plan.leaving.iter().map(Leaving::node));
-    let mut living = job.cluster.clone();
-    let knows = |name: &Label| {
-        plan.seen
-            .iter()
-            .any(|seen| seen.node.name == *name && seen.finished().is_some())
-    };
-    living.nodes.retain(|node| knows(&node.name));
-    let existing = Keys::existing(&job.dir.ssh(), &living, own.as_deref())
-        .map_err(|e| Failure::because("read the cluster's keys", e))?;
-    if !living.nodes.is_empty() && existing.is_none() {
-        return Err(Failure::failed(format!(
-            "log in on the machines of {}: the keys that they know were in {}, and are lost. Bring the folder back: \
-             what is set up on the machines can't be changed without it",
-            job.cluster.name,
-            job.dir.ssh().display()
-        )));
-    }
-    Keys::ensure(&job.dir.ssh(), &whole, own.as_deref())
+    let mut living = whole.clone();
+    // Who has yet to get a seed gets a key with it; who leaves and does not answer is not asked.
+    living.nodes.retain(|node| {
+        let seen = plan.seen.iter().find(|seen| seen.node.name == node.name);
+        seen.is_none_or(|seen| seen.wanted || seen.answers)
+            && plan.machines.needs_seeds().all(|new| *new != node.name)
+    });
+    keys::bring_back(job, &living, reporter)
+        .map_err(|e| Failure::because("bring back lost keys", e.to_string()))?;
+    Keys::ensure(&job.dir.ssh(), &whole, job.private_key()?.as_deref())
         .map_err(|e| Failure::because("make the cluster's keys", e))
 }
 

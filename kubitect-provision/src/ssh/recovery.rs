@@ -25,14 +25,18 @@ pub fn recover(
     hosts: &Hosts,
 ) -> Result<Option<Keys>, Error> {
     let hosts_folder = folder.join("hosts");
-    file::private_folder(folder)?;
-    file::private_folder(&hosts_folder)?;
+    let mut lost = Vec::new();
     for node in &cluster.nodes {
         let path = hosts_folder.join(node.name.as_str());
         if !path.try_exists().map_err(file::error("read", &path))? {
-            file::create(&path, host_key(cluster, node, hosts)?.as_bytes(), 0o600)?;
+            lost.push((path, host_key(cluster, node, hosts)?, node));
         }
-        // The public half, too.
+    }
+    file::private_folder(folder)?;
+    file::private_folder(&hosts_folder)?;
+    for (path, text, node) in lost {
+        file::create(&path, text.as_bytes(), 0o600)?;
+        // Its public half, too.
         ensure_key(&path, node.name.as_str())?;
     }
     let path = folder.join("id_ed25519");
