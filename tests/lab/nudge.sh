@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs inside the lab: resets a machine that hangs while it boots, as a person at its power button would.
+# Runs inside the lab: resets a machine that hangs while it boots, as a person at its power button would, and lets one
+# that is up have its share of the processors (bin/qemu-system-x86_64 starts it with less).
 #
 # An emulated kernel on a busy machine now and then loses an event and waits for it for ever (seen with a thread for each
 # processor, once in some fifty boots; bin/qemu-system-x86_64 says more). That is the emulator's doing and none of what the
@@ -13,7 +14,15 @@ declare -A resets
 while sleep 20; do
   for name in $(timeout 30 virsh list --name --state-running 2>/dev/null); do
     xml=$(timeout 30 virsh dumpxml "$name" 2>/dev/null) || continue
-    case $xml in *"org.qemu.guest_agent.0' state='connected'"*) continue ;; esac
+    case $xml in
+    *"org.qemu.guest_agent.0' state='connected'"*)
+      if pid=$(cat "/run/libvirt/qemu/$name.pid" 2>/dev/null); then
+        { echo 0 >"/proc/$pid/autogroup"; } 2>/dev/null
+        renice -n 0 -g "$(ps -o pgid= -p "$pid")" >/dev/null 2>&1
+      fi
+      continue
+      ;;
+    esac
     console=$(sed -n "s/.*<log file='\([^']*\)'.*/\1/p" <<<"$xml" | head -n 1)
     [ -s "$console" ] || continue
     silent=$(($(date +%s) - $(stat -c %Y "$console")))

@@ -27,7 +27,7 @@ fn the_example_lives() {
             "id: 1, ip: 192.168.113.20",
             "id: 3, ip: 192.168.113.22",
             "id: 4, ip: 192.168.113.23",
-            "id: 5",
+            "id: 5, ip: 192.168.113.24",
         ],
     );
     living.step("two-workers-come-and-one-goes");
@@ -37,13 +37,14 @@ fn the_example_lives() {
     living.instances("master", &five[2..]);
     living.step("two-masters-go-the-first-among-them");
 
-    lose_disk(&living, "master-4");
-    living.step("a-lost-master-is-made-anew");
+    living.step_after("a-lost-master-is-made-anew", |living| {
+        lose_disk(living, "master-4");
+    });
 
     let others = [
         "id: 3, ip: 192.168.113.22",
         "id: 4, ip: 192.168.113.23",
-        "id: 5",
+        "id: 5, ip: 192.168.113.24",
     ];
     let workers = |first: &'static str| [&[first], others.as_slice()].concat();
     living.instances(
@@ -103,8 +104,9 @@ fn a_small_cluster_lives() {
     living.instances("worker", &["id: 2"]);
     living.step("one-worker-comes-and-one-goes");
 
-    lose_disk(&living, "master-1");
-    living.step("a-lost-master-is-made-anew");
+    living.step_after("a-lost-master-is-made-anew", |living| {
+        lose_disk(living, "master-1");
+    });
 
     living.instances(
         "worker",

@@ -45,8 +45,12 @@ impl Client {
         let thread = std::thread::spawn(move || {
             let (mut read, mut written) = (Gap::new("read"), Gap::new("write"));
             let mut writes = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
-                let name = format!("{name}-{}", writes.len());
+            // Never a name twice: what went unanswered may have been written.
+            for count in 0.. {
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
+                let name = format!("{name}-{count}");
                 if kubectl(cluster, &["get", "nodes", "--output", "name"])
                     .output()
                     .is_ok_and(|o| o.status.success())

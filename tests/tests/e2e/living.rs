@@ -16,6 +16,9 @@ pub struct Living {
     pub cluster: &'static str,
     file: Value,
     steps: Vec<Step>,
+    /// The step with which a cluster that an earlier run left is taken up, as `KUBITECT_JOURNEY_FROM` names it: for
+    /// whoever works on a step.
+    skipping: Option<String>,
 }
 
 /// What a step of the journey took.
@@ -35,7 +38,11 @@ impl Living {
             cluster,
             file: serde_yaml::from_str(text).expect("the file is YAML"),
             steps: Vec::new(),
+            skipping: std::env::var("KUBITECT_JOURNEY_FROM").ok(),
         };
+        if living.skipping.is_some() {
+            return living;
+        }
         expect(living.apply(), 0);
         living.finished();
         living.status(0);
@@ -63,8 +70,20 @@ impl Living {
         );
     }
 
+    /// As [`Living::step`], after something has gone wrong.
+    pub fn step_after(&mut self, name: &'static str, disaster: impl FnOnce(&Self)) {
+        if self.skipping.as_deref().is_none_or(|from| from == name) {
+            disaster(self);
+        }
+        self.step(name);
+    }
+
     /// Applies the file as it stands now; then the plan is empty and all nodes are as wanted, and the client was answered.
     pub fn step(&mut self, name: &'static str) {
+        if self.skipping.as_deref().is_some_and(|from| from != name) {
+            return;
+        }
+        self.skipping = None;
         println!("--- {name}");
         let began = Instant::now();
         let client = Client::start(self.cluster, format!("before-{name}"));
