@@ -45,6 +45,7 @@ impl State {
         for disk in there.disks.clone() {
             self.check_disk(&disk)?;
         }
+        *self.times.entry(name.to_owned()).or_default() += 1;
         let there = self.domain_mut(name)?;
         there.live = Some(Live {
             vcpus: there.vcpus,

@@ -229,7 +229,9 @@ impl Hypervisor for FakeHost {
         let half = |state: &mut State| {
             let _: Result<(), String> = put(state, &bytes[..bytes.len() / 2]);
         };
-        self.write(action(), half, |state| put(state, &bytes))
+        self.write(action(), half, |state| put(state, &bytes))?;
+        self.keep_bytes(pool, volume);
+        Ok(())
     }
 
     fn download(
