@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use kubitect_config::Site;
 use kubitect_config::value::Label;
+use kubitect_provision::file;
 
 use crate::failure::Failure;
 
@@ -157,7 +158,7 @@ impl ClusterDir {
         create_private_dir(parent)?;
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
         let path = parent.join(format!(".{name}.lock"));
-        let mut file = OpenOptions::new()
+        let mut held = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
@@ -165,7 +166,7 @@ impl ClusterDir {
             .mode(0o600)
             .open(&path)
             .map_err(|e| Failure::io("open", &path, e))?;
-        match file.try_lock() {
+        match held.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = std::fs::read_to_string(&path).unwrap_or_default();
@@ -177,11 +178,14 @@ impl ClusterDir {
             Err(TryLockError::Error(e)) => return Err(Failure::io("lock", &path, e)),
         }
         // For the message above only: who holds it is decided by the lock.
-        let noted = file
+        let noted = held
             .set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
+            .and_then(|()| writeln!(held, "{}", std::process::id()));
         noted.map_err(|e| Failure::io("write", &path, e))?;
-        Ok(Lock { _file: file })
+        // Whoever held it before may have been killed while it wrote.
+        file::sweep(&self.0)
+            .map_err(|e| Failure::because(format!("tidy {}", self.0.display()), e))?;
+        Ok(Lock { _file: held })
     }
 }
 
@@ -191,7 +195,8 @@ pub struct Lock {
     _file: File,
 }
 
-fn create_private_dir(dir: &Path) -> Result<(), Failure> {
+/// Makes a folder, and those above it, for the owner only. One that is there stays as it is.
+pub fn create_private_dir(dir: &Path) -> Result<(), Failure> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -207,7 +212,7 @@ pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure
     let dir = real.parent().unwrap_or(Path::new("."));
     create_private_dir(dir)?;
     let mut aside = tempfile::Builder::new()
-        .prefix(".kubitect-")
+        .prefix(file::ASIDE)
         .tempfile_in(dir)
         .map_err(io)?;
     aside.write_all(content).map_err(io)?;
@@ -222,6 +227,9 @@ pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure
         .set_permissions(std::fs::Permissions::from_mode(mode))
         .map_err(io)?;
     aside.as_file().sync_all().map_err(io)?;
+    fail::fail_point!("cli::file-aside");
     aside.persist(&real).map_err(|e| io(e.error))?;
-    File::open(dir).and_then(|d| d.sync_all()).map_err(io)
+    File::open(dir).and_then(|d| d.sync_all()).map_err(io)?;
+    fail::fail_point!("cli::file-written");
+    Ok(())
 }

@@ -1,9 +1,11 @@
 //! The person's own kubeconfig: the cluster's entries come and go, all else stays.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::value::Label;
 use kubitect_kubespray::kubeconfig;
+use kubitect_provision::file;
 
 use crate::failure::Failure;
 use crate::home::{self, write_whole};
@@ -26,6 +28,7 @@ pub fn check(path: &Path, cluster: &Label, server: Option<&str>) -> Result<(), F
 
 /// Puts the cluster whose own kubeconfig is `ours` into the one at `path`, without losing what is there.
 pub fn merge(path: &Path, ours: &str) -> Result<(), Failure> {
+    let _lock = lock(path)?;
     match merged(path, ours)? {
         Some(text) => write_whole(path, text.as_bytes(), 0o600),
         None => Ok(()),
@@ -43,6 +46,10 @@ fn merged(path: &Path, ours: &str) -> Result<Option<String>, Failure> {
 
 /// Takes the cluster, whose own kubeconfig is `ours`, out of the person's kubeconfig at `path`, if it is in it.
 pub fn unmerge(path: &Path, ours: &Path) -> Result<(), Failure> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let _lock = lock(path)?;
     let (Some(existing), Some(ours)) = (read_if_there(path)?, read_if_there(ours)?) else {
         return Ok(());
     };
@@ -52,6 +59,14 @@ pub fn unmerge(path: &Path, ours: &Path) -> Result<(), Failure> {
         Some(text) => write_whole(path, text.as_bytes(), 0o600),
         None => Ok(()),
     }
+}
+
+/// Keeps runs of other clusters out of the folder of this file, which is made if need be.
+fn lock(path: &Path) -> Result<File, Failure> {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = real.parent().unwrap_or(Path::new("/"));
+    home::create_private_dir(folder)?;
+    file::lock(folder).map_err(|e| Failure::because(format!("change {}", path.display()), e))
 }
 
 /// A file's text; nothing if there is no file.

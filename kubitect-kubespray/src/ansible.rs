@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::Command;
@@ -41,7 +42,7 @@ pub(crate) async fn play(
         0o600,
     )?;
     let (log, log_file) = new_log(workdir.logs(), &run.playbook)?;
-    let private = private_folder()?;
+    let private = private_folder(workdir)?;
     let socket = private.path().join("events");
     let listener = UnixListener::bind(&socket).map_err(Error::file("listen on", &socket))?;
 
@@ -201,14 +202,26 @@ fn command(run: &Run, tools: &Tools, workdir: &Workdir, private: &Path) -> Comma
     command
 }
 
-/// A folder for sockets, whose paths may not be long, that nobody else can enter.
-fn private_folder() -> Result<tempfile::TempDir, Error> {
+/// A folder for sockets, whose paths may not be long, that nobody else can enter. Those that killed runs on this workdir
+/// left go.
+fn private_folder(workdir: &Workdir) -> Result<tempfile::TempDir, Error> {
     let mut folder = std::env::temp_dir();
     if folder.as_os_str().len() > 40 {
         folder = PathBuf::from("/tmp");
     }
+    let digest = Sha256::digest(workdir.config().as_os_str().as_encoded_bytes());
+    let digest: String = digest[..6].iter().map(|b| format!("{b:02x}")).collect();
+    let prefix = format!("kubitect-{digest}-");
+    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            // What is another's stays: it was not made by this person.
+            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                tracing::debug!(%error, path = %entry.path().display(), "not removed");
+            }
+        }
+    }
     tempfile::Builder::new()
-        .prefix("kubitect-")
+        .prefix(&prefix)
         .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir_in(&folder)
         .map_err(Error::file("create a folder in", &folder))

@@ -137,7 +137,9 @@ pub async fn carry_out(
     workdir.put(&files_for(goal, cluster, facts)?)?;
     workdir.forget_facts()?;
     for run in goal::runs(goal, cluster, release) {
+        fail::fail_point!("kubespray::playbook");
         ansible::play(&run, tools, &workdir, on_event).await?;
+        fail::fail_point!("kubespray::played");
     }
     Ok(())
 }

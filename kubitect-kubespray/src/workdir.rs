@@ -102,6 +102,9 @@ pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
         .map_err(Error::file("create", path))
 }
 
+/// How the names of files begin that are written aside; whoever holds the cluster's lock removes what a killed run left.
+const ASIDE: &str = ".kubitect-new-";
+
 /// Replaces a file whole: written aside, flushed to the disk, renamed. `mode` holds from the first byte on.
 pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     let folder = match path.parent() {
@@ -110,11 +113,12 @@ pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error>
     };
     let put = || {
         let mut file = tempfile::Builder::new()
-            .prefix(".kubitect-")
+            .prefix(ASIDE)
             .permissions(std::fs::Permissions::from_mode(mode))
             .tempfile_in(folder)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
+        fail::fail_point!("kubespray::file-aside");
         file.persist(path)?;
         // The rename itself is on the disk once the folder is.
         std::fs::File::open(folder)?.sync_all()

@@ -54,5 +54,6 @@ pub async fn set_state<R: Remote>(
         remote,
     };
     machine.root_ok(&argv).await?;
+    fail::fail_point!("lb::state-set");
     Ok(())
 }

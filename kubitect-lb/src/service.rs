@@ -125,6 +125,7 @@ impl<R: Remote> Deployment<'_, R> {
                 Failure::Before(error)
             });
         }
+        fail::fail_point!("lb::uploaded");
         match self.replace(first || unfinished).await {
             Ok(()) => Ok(()),
             Err(error) => Err(self.undo(first, error).await),
@@ -162,11 +163,15 @@ impl<R: Remote> Deployment<'_, R> {
             // A hard link: there at once and in full, which a copy is not.
             let keep = ["ln", "-T", "--", file, &previous];
             self.machine.root_ok(&keep).await?;
+            fail::fail_point!("lb::kept");
         }
         let swap = ["mv", "-f", "-T", "--", &aside, file];
         self.machine.root_ok(&swap).await?;
+        fail::fail_point!("lb::swapped");
         self.reload().await?;
+        fail::fail_point!("lb::reloaded");
         self.prove(PROOF_SECONDS).await?;
+        fail::fail_point!("lb::proven");
         self.machine.root_ok(&["rm", "-f", "--", &previous]).await?;
         Ok(())
     }

@@ -178,6 +178,7 @@ fn upload(
         backing: None,
     };
     hypervisor.create_volume(&volume(name)).map_err(on_host)?;
+    fail::fail_point!("provision::halfway");
     let mut content = Hashing {
         inner: file,
         hasher: Sha256::new(),
@@ -199,6 +200,7 @@ fn upload(
         });
     }
     hypervisor.refresh_pool(BASE_POOL).map_err(on_host)?;
+    fail::fail_point!("provision::halfway");
     hypervisor.create_volume(&volume(&marker)).map_err(on_host)
 }
 
@@ -307,6 +309,7 @@ pub(crate) fn remove(
         .collect();
     for marker in &markers {
         hypervisor.remove_volume(BASE_POOL, &marker.name)?;
+        fail::fail_point!("provision::halfway");
     }
     let Some(image) = before.volume(volume) else {
         return Ok(None);

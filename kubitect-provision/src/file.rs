@@ -1,13 +1,73 @@
 //! Files replaced whole or not at all: written aside, flushed, renamed.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
 use crate::Error;
+
+/// How the names of files begin that are written aside, in the folder of what they are to replace.
+pub const ASIDE: &str = ".kubitect-new-";
+
+/// How long another run may hold a folder.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// Keeps other runs from changing files in a folder of the person's own, until it is dropped, and removes what killed ones
+/// left there. The folder itself is locked, so no lock file stays behind.
+pub fn lock(folder: &Path) -> Result<File, Error> {
+    let file = File::open(folder).map_err(error("open", folder))?;
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Timeout {
+                    what: format!("another run leave {} alone", folder.display()),
+                    after: LOCK_WAIT,
+                    evidence: Vec::new(),
+                });
+            }
+            Err(TryLockError::Error(e)) => return Err(error("lock", folder)(e)),
+        }
+    }
+    for entry in std::fs::read_dir(folder).map_err(error("list", folder))? {
+        remove_aside(&entry.map_err(error("list", folder))?)?;
+    }
+    Ok(file)
+}
+
+/// Removes what killed runs left half-written in a folder and all below it. Whoever asks is alone there.
+pub fn sweep(folder: &Path) -> Result<(), Error> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(error("list", folder))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(error("list", folder))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            sweep(&entry.path())?;
+        } else {
+            remove_aside(&entry)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_aside(entry: &std::fs::DirEntry) -> Result<(), Error> {
+    let is_aside = entry.file_name().to_string_lossy().starts_with(ASIDE)
+        && entry.file_type().is_ok_and(|kind| kind.is_file());
+    if is_aside {
+        std::fs::remove_file(entry.path()).map_err(error("remove", &entry.path()))?;
+    }
+    Ok(())
+}
 
 /// Puts `bytes` into `path`, whatever was there. The mode is set when the file is created, so it is never wider.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
@@ -52,11 +112,12 @@ pub(crate) fn error(action: &'static str, path: &Path) -> impl FnOnce(io::Error)
 
 fn written_aside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new()
-        .prefix(".kubitect-")
+        .prefix(ASIDE)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
+    fail::fail_point!("provision::file-aside");
     Ok(file)
 }
 
@@ -99,6 +160,33 @@ mod tests {
         assert!(!create(&path, b"second", 0o600).unwrap());
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_goes_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b");
+        std::fs::create_dir_all(&deep).unwrap();
+        for folder in [dir.path(), &deep] {
+            for name in [".kubitect-new-x1y2z3", ".kubitect-mine", "config"] {
+                std::fs::write(folder.join(name), "").unwrap();
+            }
+        }
+        std::os::unix::fs::symlink("/", deep.join("link")).unwrap();
+        let left = |folder: &Path| {
+            let names = std::fs::read_dir(folder).unwrap();
+            let mut names: Vec<_> = names.map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let held = lock(dir.path()).unwrap();
+        assert_eq!(left(dir.path()), [".kubitect-mine", "a", "config"]);
+        assert_eq!(left(&deep).len(), 4, "a lock looks at its folder only");
+        assert!(File::open(dir.path()).unwrap().try_lock().is_err());
+        drop(held);
+        sweep(dir.path()).unwrap();
+        assert_eq!(left(&deep), [".kubitect-mine", "config", "link"]);
+        sweep(&dir.path().join("none")).unwrap();
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod error;
 mod event;
 #[cfg(feature = "fake")]
 pub mod fake;
-mod file;
+pub mod file;
 pub mod gather;
 pub mod hypervisor;
 pub mod image;

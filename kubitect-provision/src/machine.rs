@@ -107,6 +107,7 @@ pub fn reserve(cluster: &Cluster, hosts: &Hosts, facts: &Facts) -> Result<(), Er
             .get(&node.host)?
             .reserve(&cluster.network_name(), &reservation)
             .map_err(|failure| failure.on(&node.host))?;
+        fail::fail_point!("provision::reserved");
     }
     Ok(())
 }

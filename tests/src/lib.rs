@@ -1,5 +1,7 @@
-//! What several rings share: the example in its variants, the programs that judge what is rendered, and Ansible.
+//! What several rings share: the example in its variants, the programs that judge what is rendered, Ansible, and the
+//! points at which the program is killed.
 
 pub mod ansible;
 pub mod checkers;
 pub mod example;
+pub mod points;

@@ -35,16 +35,19 @@ pub fn destroy(world: &Arc<dyn World>, home: &Home, args: &Destroy) -> Result<()
         approve::ask("Shall all of this be removed for good?")?;
     }
     pipeline::destroy(&plan, &hosts, &reporter)?;
+    fail::fail_point!("cli::destroy");
     if let Ok(person) = user_home() {
         kubitect_provision::ssh::known_hosts::remove(
             &person.join(".ssh/known_hosts"),
             &args.cluster,
         )
         .map_err(|e| Failure::because("remove the machines from your known_hosts", e))?;
+        fail::fail_point!("cli::destroy");
         // A kubeconfig that can't be worked with is the person's to mend, and no reason to keep the rest.
         if let Err(e) = personal::unmerge(&person.join(".kube/config"), &dir.kubeconfig()) {
             reporter.line(format!("warning: {e}"));
         }
+        fail::fail_point!("cli::destroy");
     }
     match std::fs::remove_dir_all(dir.root()) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -46,6 +46,7 @@ pub async fn make(
     })
     .await
     .map_err(failed)?;
+    fail::fail_point!("cli::phase");
     machine::reserve(&job.cluster, &job.hosts, &facts).map_err(failed)?;
     let leaving = plan.leaving.iter();
     let leaving = leaving.filter_map(|leaving| Some((&leaving.name, Some(leaving.ip?))));
@@ -58,6 +59,7 @@ pub async fn make(
 
     let all: Vec<_> = job.cluster.nodes.iter().collect();
     ready(job, &all, &facts, keys, reporter).await?;
+    fail::fail_point!("cli::phase");
     add_to_known_hosts(job, &facts)?;
     Ok(facts)
 }

@@ -45,6 +45,7 @@ pub fn apply(job: &Job, plan: &Plan, reporter: &Arc<Reporter>) -> Result<(), Fai
     let work = async {
         if !plan.is_empty() {
             change(job, plan, &cancelled, reporter).await?;
+            fail::fail_point!("cli::phase");
         }
         hand_over(job, reporter).await
     };
@@ -122,6 +123,7 @@ async fn change(
 ) -> Result<(), Failure> {
     mergeable(job, plan)?;
     let keys = keys(job, plan)?;
+    fail::fail_point!("cli::phase");
     // Kubespray and its Python environment are prepared while machines are made and boot.
     let (kubespray, facts) = tokio::try_join!(
         biased;
@@ -135,15 +137,20 @@ async fn change(
         cancelled,
         reporter,
     };
+    fail::fail_point!("cli::phase");
     restart::grown(plan, &tools).await?;
+    fail::fail_point!("cli::phase");
     balance(job, plan, &facts, &keys, reporter).await?;
     let mut kubernetes = Kubernetes::new(job, plan, facts.clone(), &keys, &kubespray, reporter);
     for task in &plan.tasks {
+        fail::fail_point!("cli::task");
         kubernetes.carry_out(task).await?;
     }
     for change in plan.machines.part(Part::Restart).changes {
+        fail::fail_point!("cli::task");
         restart::restart(&tools, &change, &mut kubernetes).await?;
     }
+    fail::fail_point!("cli::phase");
     remove(job, plan, &keys, cancelled, reporter).await
 }
 
@@ -251,12 +258,14 @@ async fn balance(
     kubitect_lb::roll_out(&rendered, &remotes, &|event| reporter.line(event))
         .await
         .map_err(failed)?;
+    fail::fail_point!("cli::rolled-out");
     let digests = services::wanted(&rendered)?;
     for node in job.cluster.role(Role::LoadBalancer) {
         if let Some(digest) = digests.get(&node.name) {
             machine::note(&job.hosts, node, digest).map_err(|e| {
                 Failure::because(format!("note what is set up on {}", node.name), e)
             })?;
+            fail::fail_point!("cli::noted");
         }
     }
     Ok(())

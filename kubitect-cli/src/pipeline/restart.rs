@@ -62,7 +62,9 @@ pub async fn restart(
     }
     if carries_pods {
         kubernetes.out_of_service(&node.name).await?;
+        fail::fail_point!("cli::out-of-service");
         kubernetes.drain(&node.name).await?;
+        fail::fail_point!("cli::drained");
     }
     let plan = Machines {
         cluster: job.cluster.name.clone(),
@@ -71,6 +73,7 @@ pub async fn restart(
     let inputs = inputs(job, &plan, keys, cancelled, reporter)?;
     tokio::task::block_in_place(|| provision(&plan, &job.hosts, inputs, cancelled, reporter))
         .map_err(|e| Failure::because(change.title(), e))?;
+    fail::fail_point!("cli::restarted");
     ready(job, &[node], facts, keys, reporter).await?;
     if carries_pods {
         kubernetes.back_in_service(&node.name, None).await?;
@@ -91,6 +94,7 @@ pub async fn grown(plan: &Plan, tools: &Tools<'_>) -> Result<(), Failure> {
         ssh::take_in_use(session.as_ref(), &given)
             .await
             .map_err(failed)?;
+        fail::fail_point!("cli::taken-in-use");
         let is_node = plan
             .seen
             .iter()

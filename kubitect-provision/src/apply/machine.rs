@@ -21,11 +21,11 @@ impl HostApply<'_> {
     /// Gives a machine another definition, which it has from its next start on: so it is off in between.
     pub(super) fn redefine(&self, domain: &Domain) -> Result<Outcome, Error> {
         self.switch_off(&domain.name)?;
+        fail::fail_point!("provision::halfway");
         let verbs = self.hypervisor;
-        verbs
-            .define_domain(domain)
-            .and_then(|()| verbs.start_domain(&domain.name))
-            .map_err(self.on_host())?;
+        verbs.define_domain(domain).map_err(self.on_host())?;
+        fail::fail_point!("provision::halfway");
+        verbs.start_domain(&domain.name).map_err(self.on_host())?;
         Ok(Outcome::Done)
     }
 

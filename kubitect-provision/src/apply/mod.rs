@@ -172,10 +172,12 @@ impl HostApply<'_> {
                 return Err(Error::Cancelled);
             }
             self.note(change, Entry::Begun)?;
+            fail::fail_point!("provision::begun");
             let what = change.title();
             (self.on_event)(Event::Started { what: what.clone() });
             match self.step(change) {
                 Ok(outcome) => {
+                    fail::fail_point!("provision::made");
                     self.note(change, Entry::Done)?;
                     (self.on_event)(Event::Finished { what, outcome });
                 }
@@ -203,16 +205,19 @@ impl HostApply<'_> {
     fn step(&self, change: &Change) -> Result<Outcome, Error> {
         let verbs = self.hypervisor;
         let done = match &change.step {
-            Step::CreateNetwork(network) => verbs
-                .define_network(network)
-                .and_then(|()| verbs.start_network(&network.name)),
+            Step::CreateNetwork(network) => verbs.define_network(network).and_then(|()| {
+                fail::fail_point!("provision::halfway");
+                verbs.start_network(&network.name)
+            }),
             Step::StartNetwork(name) => verbs.start_network(name),
-            Step::Reserve(network, reservations) => reservations
-                .iter()
-                .try_for_each(|reservation| verbs.reserve(network, reservation)),
-            Step::Unreserve(network, reservations) => reservations
-                .iter()
-                .try_for_each(|reservation| verbs.unreserve(network, reservation)),
+            Step::Reserve(network, reservations) => reservations.iter().try_for_each(|each| {
+                fail::fail_point!("provision::halfway");
+                verbs.reserve(network, each)
+            }),
+            Step::Unreserve(network, reservations) => reservations.iter().try_for_each(|each| {
+                fail::fail_point!("provision::halfway");
+                verbs.unreserve(network, each)
+            }),
             Step::RemoveNetwork(name) => verbs.remove_network(name),
             Step::EnsurePool(pool) => verbs.ensure_pool(pool),
             Step::RemovePool { pool, with_disks } => {
@@ -237,9 +242,10 @@ impl HostApply<'_> {
             Step::RemoveVolume { pool, volume } => {
                 return self.remove_volume(pool, volume).map_err(self.on_host());
             }
-            Step::CreateDomain(domain) => verbs
-                .define_domain(domain)
-                .and_then(|()| verbs.start_domain(&domain.name)),
+            Step::CreateDomain(domain) => verbs.define_domain(domain).and_then(|()| {
+                fail::fail_point!("provision::halfway");
+                verbs.start_domain(&domain.name)
+            }),
             Step::StartDomain(name) => verbs.start_domain(name),
             Step::ShutDownDomain(name) => {
                 self.switch_off(name)?;

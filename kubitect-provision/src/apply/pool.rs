@@ -44,6 +44,7 @@ impl HostApply<'_> {
         });
         for volume in ours {
             verbs.remove_volume(name, &volume.name)?;
+            fail::fail_point!("provision::halfway");
         }
         verbs.remove_pool(name).map(pool_removed)
     }
@@ -79,6 +80,7 @@ impl HostApply<'_> {
             };
             for image in base::removable(pool, &pools, self.cluster) {
                 base::remove(verbs.as_ref(), self.cluster, &image.name)?;
+                fail::fail_point!("provision::halfway");
             }
             for marker in &pool.volumes {
                 if base::image_of(&marker.name).is_some_and(|image| pool.volume(image).is_none()) {

@@ -62,6 +62,7 @@ impl HostApply<'_> {
         let remove = || verbs.remove_volume(&volume.pool, &volume.name);
         if replace {
             remove().map_err(self.on_host())?;
+            fail::fail_point!("provision::halfway");
         } else if self.has_volume(&volume.pool, &volume.name)? {
             // The pool was stopped while the plan was made. Whatever is in the disk is kept.
             return Ok(Outcome::Skipped("it is there".to_owned()));
@@ -74,6 +75,7 @@ impl HostApply<'_> {
         let mut attempts = 0..3;
         loop {
             let (image, _) = self.ensure_image(change, spec)?;
+            fail::fail_point!("provision::halfway");
             let made = verbs.create_volume(&over(volume, image.backing.clone()));
             let whole = base::is_whole(self.hypervisor.as_ref(), &image).map_err(self.on_host())?;
             let last = attempts.next().is_none();
@@ -121,11 +123,13 @@ impl HostApply<'_> {
             backing: None,
         };
         let verbs = self.hypervisor;
-        verbs
-            .remove_volume(pool, name)
-            .and_then(|()| verbs.create_volume(&volume))
-            .and_then(|()| verbs.upload(pool, name, &mut seed.as_slice(), volume.capacity))
-            .map_err(self.on_host())?;
+        let written = verbs.remove_volume(pool, name).and_then(|()| {
+            fail::fail_point!("provision::halfway");
+            verbs.create_volume(&volume)?;
+            fail::fail_point!("provision::halfway");
+            verbs.upload(pool, name, &mut seed.as_slice(), volume.capacity)
+        });
+        written.map_err(self.on_host())?;
         Ok(Outcome::Done)
     }
 
@@ -148,6 +152,7 @@ impl HostApply<'_> {
                 .filter(|v| log_of(&v.name) == Some(node));
             for part in parts {
                 verbs.remove_volume(pool, &part.name)?;
+                fail::fail_point!("provision::halfway");
             }
             return Ok(Outcome::Done);
         }

@@ -3,20 +3,16 @@
 //! Our lines stand first and end in a comment that names the cluster: `… kubitect:<cluster>`.
 
 use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use kubitect_config::Facts;
 use kubitect_config::value::Label;
 
 use crate::{Error, file};
-
-/// How long another run may hold the folder.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// Writes the keys of all machines of `facts` into `path`, in the place of those that the cluster had there. Says
 /// whether anything changed.
@@ -53,7 +49,7 @@ fn rewrite(path: &Path, cluster: &Label, entries: &[Entry]) -> Result<bool, Erro
     // A link into a folder of dot files stays one.
     let path = resolved(path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let _lock = lock(folder, &path)?;
+    let _lock = file::lock(folder)?;
     let before = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -115,28 +111,6 @@ fn resolved(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Keeps runs of other clusters out. The folder itself is locked, so no lock file stays behind.
-fn lock(folder: &Path, path: &Path) -> Result<File, Error> {
-    let file = File::open(folder).map_err(file::error("open", folder))?;
-    let started = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Timeout {
-                    what: format!("another run leave {} alone", path.display()),
-                    after: LOCK_WAIT,
-                    evidence: Vec::new(),
-                });
-            }
-            Err(TryLockError::Error(e)) => return Err(file::error("lock", folder)(e)),
-        }
-    }
-}
-
 /// Replaces the file, keeping its mode and owner.
 fn write(path: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
     let existing = match path.metadata() {
@@ -145,7 +119,7 @@ fn write(path: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(e) => return Err(e),
     };
     let mut file = tempfile::Builder::new()
-        .prefix(".known_hosts-")
+        .prefix(file::ASIDE)
         .permissions(std::fs::Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
     io::Write::write_all(&mut file, bytes)?;
@@ -157,6 +131,7 @@ fn write(path: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
         file.as_file().set_permissions(existing.permissions())?;
     }
     file.as_file().sync_all()?;
+    fail::fail_point!("provision::file-aside");
     file.persist(path)?;
     File::open(folder)?.sync_all()
 }

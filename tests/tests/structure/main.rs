@@ -3,6 +3,7 @@
 mod example;
 mod files;
 mod layers;
+mod points;
 
 use std::path::PathBuf;
 

@@ -36,6 +36,7 @@ impl Kubernetes<'_> {
                 control::drain(&master, name, DRAIN)
                     .await
                     .map_err(|e| Failure::because(format!("drain {name}"), e))?;
+                fail::fail_point!("cli::drained");
                 asked.push(name.clone());
             }
             if self.node(name).is_none_or(|node| node.role == Role::Master) {
@@ -45,6 +46,7 @@ impl Kubernetes<'_> {
                 control::delete_node(&master, name)
                     .await
                     .map_err(|e| Failure::because(format!("take {name} out of Kubernetes"), e))?;
+                fail::fail_point!("cli::node-deleted");
             }
         }
         if !asked.is_empty() {
@@ -100,6 +102,7 @@ impl Kubernetes<'_> {
             )));
         };
         control::remove_member(master, ip).await.map_err(failed)?;
+        fail::fail_point!("cli::left-etcd");
         self.say(format!("{name}: left etcd"));
         Ok(())
     }
@@ -173,7 +176,9 @@ impl Kubernetes<'_> {
         }
         control::delete_node(master, name)
             .await
-            .map_err(|e| Failure::because(format!("forget the former {name}"), e))
+            .map_err(|e| Failure::because(format!("forget the former {name}"), e))?;
+        fail::fail_point!("cli::node-deleted");
+        Ok(())
     }
 }
 

@@ -149,6 +149,7 @@ impl<'a> Kubernetes<'a> {
         control::label(&master, name, &node.labels, &gone)
             .await
             .map_err(failed)?;
+        fail::fail_point!("cli::labelled");
         let wanted: BTreeSet<_> = node.taints.iter().map(ToString::to_string).collect();
         // A taint whose key and effect stay is overwritten, not taken away for a moment.
         let stays = |taint: &Taint| {
@@ -322,8 +323,10 @@ impl<'a> Kubernetes<'a> {
     }
 
     fn write_note(&mut self, node: &Node, note: Note) -> Result<(), Failure> {
+        fail::fail_point!("cli::note");
         machine::note(&self.job.hosts, node, &note.text()?)
             .map_err(|e| Failure::because(format!("note what is set up on {}", node.name), e))?;
+        fail::fail_point!("cli::noted");
         self.notes.insert(node.name.clone(), note);
         Ok(())
     }

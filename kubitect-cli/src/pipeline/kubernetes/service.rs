@@ -30,6 +30,7 @@ impl Kubernetes<'_> {
         let snapshot = control::save_snapshot(&master, &path, SNAPSHOT)
             .await
             .map_err(failed)?;
+        fail::fail_point!("cli::snapshot-saved");
         let bytes = master
             .0
             .run_ok(&["sudo", "-n", "cat", "--", &path], SNAPSHOT)
@@ -65,10 +66,12 @@ impl Kubernetes<'_> {
         }
         self.say(format!("{name}: gets {to}"));
         self.out_of_service(name).await?;
+        fail::fail_point!("cli::out-of-service");
         let present = self.present(&[]);
         // Kubespray drains no node that is cordoned already, be it by an interrupted run.
         let done = match self.drain(name).await {
             Ok(()) => {
+                fail::fail_point!("cli::drained");
                 self.play(&Goal::Upgrade(name.clone()), task, &present)
                     .await
             }
@@ -153,6 +156,7 @@ impl Kubernetes<'_> {
             control::uncordon(master, name)
                 .await
                 .map_err(|e| Failure::because(format!("uncordon {name}"), e))?;
+            fail::fail_point!("cli::uncordoned");
         }
         Ok(())
     }

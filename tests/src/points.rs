@@ -1,0 +1,90 @@
+//! The named points at which tests kill the program (`fail::fail_point!` in the sources), and what is true there.
+//!
+//! They are nothing in any build but that of the tests, which turns `fail`'s feature `failpoints` on.
+
+/// Each name, and where the program is then. Most are passed many times in a run.
+pub const POINTS: [(&str, &str); 31] = [
+    // The hosts.
+    (
+        "provision::begun",
+        "a change is noted as begun, and nothing of it done",
+    ),
+    ("provision::halfway", "between two steps of one change"),
+    (
+        "provision::made",
+        "a change is made, and not yet noted as done",
+    ),
+    ("provision::reserved", "one more leased address is kept"),
+    (
+        "provision::file-aside",
+        "a key or a list of host keys is written aside",
+    ),
+    // The balancers.
+    ("lb::uploaded", "the new file lies beside the one in use"),
+    ("lb::kept", "the file in use is kept under a second name"),
+    (
+        "lb::swapped",
+        "the new file is in place, and the service runs with the old one",
+    ),
+    (
+        "lb::reloaded",
+        "the service was told, and has not been seen serving",
+    ),
+    ("lb::proven", "it serves, and the old file is still there"),
+    ("lb::state-set", "one balancer knows a master's new state"),
+    // Kubespray.
+    (
+        "kubespray::file-aside",
+        "a file of the inventory is written aside",
+    ),
+    (
+        "kubespray::playbook",
+        "the inventory is written, and a playbook about to begin",
+    ),
+    (
+        "kubespray::played",
+        "a playbook has ended, and nothing is noted",
+    ),
+    // The whole.
+    ("cli::phase", "between two phases"),
+    ("cli::task", "before a task"),
+    ("cli::note", "before a note on a domain"),
+    ("cli::noted", "after it"),
+    (
+        "cli::rolled-out",
+        "all balancers serve, which is not noted yet",
+    ),
+    (
+        "cli::taken-in-use",
+        "a guest uses what it was given, and its kubelet has not been told",
+    ),
+    (
+        "cli::out-of-service",
+        "a node takes no new connections, and still has its pods",
+    ),
+    ("cli::drained", "a node's pods are elsewhere"),
+    ("cli::left-etcd", "a master is no member of etcd any more"),
+    (
+        "cli::node-deleted",
+        "a node's object is gone from Kubernetes",
+    ),
+    (
+        "cli::restarted",
+        "a machine was started with its new definition",
+    ),
+    (
+        "cli::uncordoned",
+        "a node takes pods again, and the balancers have not been told",
+    ),
+    (
+        "cli::labelled",
+        "a node has its new labels, and its old taints",
+    ),
+    (
+        "cli::snapshot-saved",
+        "a snapshot of etcd lies on a master, and not yet here",
+    ),
+    ("cli::file-aside", "a file of this machine is written aside"),
+    ("cli::file-written", "it is in place"),
+    ("cli::destroy", "between two phases of a removal"),
+];
