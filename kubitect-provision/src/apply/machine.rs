@@ -71,6 +71,17 @@ impl HostApply<'_> {
         }
     }
 
+    /// Notes what a machine is about to be given; one that is yet to be made has it from its first start on.
+    pub(super) fn note_given(&self, name: &Label, what: &str) -> Result<(), Failure> {
+        match self.domain(name)? {
+            Some(mut there) if !there.given.iter().any(|given| given == what) => {
+                there.given.push(what.to_owned());
+                self.hypervisor.note_given(name, &there.given)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn domain(&self, name: &Label) -> Result<Option<DomainState>, Failure> {
         let domains = self.hypervisor.domains()?;
         Ok(domains.into_iter().find(|d| d.name == name.as_str()))
