@@ -180,13 +180,9 @@ pub enum Step {
         /// The volume's path.
         path: PathBuf,
     },
-    /// Gives a machine that runs more processors.
-    SetVcpus {
-        /// The machine.
-        node: Label,
-        /// How many it has then.
-        vcpus: u32,
-    },
+    /// Gives a machine that runs more processors, as in this definition; where libvirt refuses that, it has them from its next
+    /// start on, which the next plan asks for.
+    SetVcpus(Domain),
     /// Notes that a machine has taken into use what it was given; whoever applies the plan has seen to it.
     TakeInUse {
         /// The machine.
@@ -207,7 +203,7 @@ impl Step {
     pub(crate) fn gives(&self) -> Option<(&Label, &str)> {
         match self {
             Self::GrowVolume { node, disk, .. } => Some((node, disk)),
-            Self::SetVcpus { node, .. } => Some((node, "cpus")),
+            Self::SetVcpus(domain) => Some((&domain.name, "cpus")),
             _ => None,
         }
     }

@@ -32,6 +32,21 @@ pub struct Tools<'a> {
     pub reporter: &'a Arc<Reporter>,
 }
 
+/// The restarts that are due: those of the plan, and those of machines that should have been given processors while they run
+/// and that libvirt refused them to.
+pub fn due(job: &Job, plan: &Plan) -> Result<Vec<Change>, Failure> {
+    let mut due = plan.machines.part(Part::Restart).changes;
+    let given: Vec<_> = plan.machines.gives_processors().collect();
+    if !given.is_empty() {
+        let now = kubitect_provision::plan::plan(&job.cluster, &job.hosts)
+            .map_err(|e| Failure::because("look at the machines again", e))?;
+        let mut more = now.part(Part::Restart).changes;
+        more.retain(|change| given.iter().any(|name| name.as_str() == change.name));
+        due.extend(more);
+    }
+    Ok(due)
+}
+
 /// Restarts one machine with its new definition: its pods and connections go elsewhere first, and come back after.
 pub async fn restart(
     tools: &Tools<'_>,

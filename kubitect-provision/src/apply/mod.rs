@@ -258,7 +258,7 @@ impl HostApply<'_> {
             }
             Step::AttachDisk { node, disk } => verbs.attach_disk(node, disk),
             Step::DetachDisk { node, path } => verbs.detach_disk(node, path),
-            Step::SetVcpus { node, vcpus } => verbs.set_vcpus(node, *vcpus),
+            Step::SetVcpus(domain) => return self.give_processors(domain),
             Step::TakeInUse { node, .. } => verbs.note_given(node, &[]),
             Step::Redefine(domain) => return self.redefine(domain),
             Step::RemoveDomain(name) => verbs.remove_domain(name),

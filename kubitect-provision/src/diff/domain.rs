@@ -36,15 +36,14 @@ impl HostDiff<'_> {
         let mut reasons = self.reasons(machine, there);
         match (&there.live, processors(there, wanted)) {
             (_, None) => {}
+            // Tried while it runs before it is defined: one that is defined so and runs otherwise was refused that.
             (Some(live), Some(_))
                 if reasons.is_empty()
+                    && there.vcpus != wanted.vcpus
                     && live.vcpus.max(there.vcpus) <= wanted.vcpus
                     && wanted.vcpus <= there.max_vcpus =>
             {
-                let step = Step::SetVcpus {
-                    node: wanted.name.clone(),
-                    vcpus: wanted.vcpus,
-                };
+                let step = Step::SetVcpus(wanted.clone());
                 let fewest = live.vcpus.min(there.vcpus);
                 let details = format!("CPUs {fewest} -> {}, while it runs", wanted.vcpus);
                 self.push(Action::Update, Kind::Domain, name, details, step);

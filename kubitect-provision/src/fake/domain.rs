@@ -105,7 +105,11 @@ impl State {
         if vcpus > self.domain_mut(name)?.max_vcpus {
             return Err(format!("{name} has no room for {vcpus} processors"));
         }
+        let rigid = self.rigid.contains(name);
         if let Some(live) = self.running(name)? {
+            if rigid && vcpus > live.vcpus {
+                return Err("Operation not supported".to_owned());
+            }
             if vcpus < live.vcpus {
                 return Err(format!("{name} has more processors than {vcpus}"));
             }

@@ -195,6 +195,26 @@ fn what_was_given_and_is_gone_is_not_taken_into_use() {
 }
 
 #[test]
+fn processors_that_are_refused_while_a_machine_runs_come_with_a_restart() {
+    let world = made();
+    world.fake().be_rigid("demo-worker-1");
+    let changed = world.with(&demo(&[(
+        WORKER_1,
+        &format!("{WORKER_1}          cpu: 3\n"),
+    )]));
+    changed.apply().unwrap();
+    let there = domain(&world, "demo-worker-1");
+    assert_eq!((there.vcpus, there.live.unwrap().vcpus), (3, 2));
+    let plan = changed.plan().unwrap();
+    assert_eq!(plan.changes.len(), 1, "{plan}");
+    assert_eq!(plan.changes[0].part, Part::Restart);
+    assert_eq!(plan.changes[0].details, "it runs with 2 CPUs, not 3");
+    changed.apply().unwrap();
+    settled(&changed);
+    assert_eq!(domain(&world, "demo-worker-1").live.unwrap().vcpus, 3);
+}
+
+#[test]
 fn data_disks_come_grow_and_go() {
     let world = made();
     let changed = world.with(&demo(&[(
