@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 use kubitect_config::value::{Label, Mac};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::hypervisor::Hosts;
@@ -20,7 +20,7 @@ pub struct Observed {
 }
 
 /// What is on one host.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct HostState {
     /// What it can do.
     pub capability: Capability,
@@ -55,7 +55,7 @@ impl HostState {
 }
 
 /// What a host can do and has to give.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Capability {
     /// The architecture of its processors.
     pub arch: String,
@@ -76,7 +76,7 @@ pub struct Capability {
 }
 
 /// A network that is there.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NetworkState {
     /// Its name.
     pub name: String,
@@ -93,7 +93,7 @@ pub struct NetworkState {
 }
 
 /// A pool that is there.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PoolState {
     /// Its name.
     pub name: String,
@@ -117,7 +117,7 @@ impl PoolState {
 }
 
 /// A volume that is there.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VolumeState {
     /// Its name.
     pub name: String,
@@ -136,7 +136,7 @@ pub struct VolumeState {
 }
 
 /// A domain that is there.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DomainState {
     /// Its name.
     pub name: String,
@@ -146,6 +146,8 @@ pub struct DomainState {
     pub mark: Option<Mark>,
     /// What was noted of it with [`crate::machine::note`].
     pub note: Option<String>,
+    /// What it was given and its system may not use yet: `cpus`, `main` (the main disk), serial numbers of data disks.
+    pub given: Vec<String>,
     /// Its first network interface.
     pub nic: Option<Nic>,
     /// Its virtual processors.
@@ -161,7 +163,7 @@ pub struct DomainState {
 }
 
 /// A network interface of a domain.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Nic {
     /// Its Ethernet address.
     pub mac: Mac,
@@ -170,7 +172,7 @@ pub struct Nic {
 }
 
 /// What a domain has while it is on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Live {
     /// Its virtual processors.
     pub vcpus: u32,
@@ -203,7 +205,7 @@ impl DomainState {
 }
 
 /// Whether a domain runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PowerState {
     /// It does.

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use ipnet::Ipv4Net;
 use kubitect_config::cluster::{CpuMode, VirtType};
 use kubitect_config::value::{Label, Mac};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The pool that all clusters of a host share for the images under their disks.
 pub const BASE_POOL: &str = "kubitect-base-images";
 
 /// The mark in a domain's or network's `<metadata>` that makes it ours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The cluster.
     pub cluster: Label,
@@ -73,7 +73,7 @@ pub enum Forward {
 }
 
 /// An address that DHCP keeps for one machine.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Reservation {
     /// The machine.
     pub mac: Mac,
@@ -244,7 +244,7 @@ pub struct Cpu {
 }
 
 /// What a network interface is plugged into.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Link {
     /// A network of libvirt.

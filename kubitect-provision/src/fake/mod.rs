@@ -1,6 +1,7 @@
 //! The port in memory, failing on demand; for tests.
 
 mod domain;
+mod kept;
 mod verbs;
 mod volume;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kubitect_config::value::Mac;
+use serde::{Deserialize, Serialize};
 
 use crate::hypervisor::Failure;
 use crate::observe::{Capability, DomainState, HostState, PoolState, PowerState};
@@ -29,9 +31,11 @@ pub enum When {
 #[derive(Debug, Default)]
 pub struct FakeHost {
     state: Mutex<State>,
+    /// The folder in which it outlives the process, if it does.
+    kept: Option<PathBuf>,
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 struct State {
     host: HostState,
     /// Folders and the files in them; they outlive pools.
@@ -39,21 +43,30 @@ struct State {
     addresses: BTreeMap<String, Vec<(Mac, Ipv4Addr)>>,
     /// Keys that guest agents were told of, with their accounts.
     let_in: BTreeMap<String, BTreeSet<String>>,
+    /// How often the volume of this path was made, and the domain of this name switched on.
+    times: BTreeMap<String, u64>,
     /// Writing verbs so far.
+    #[serde(skip)]
     writes: usize,
+    #[serde(skip)]
     fail: Option<(usize, When)>,
     /// Domains whose guests do not shut down.
     stubborn: BTreeSet<String>,
+    /// Domains that can't be given processors while they run.
+    rigid: BTreeSet<String>,
     /// After a failure everything fails, as it does for a process that was killed.
+    #[serde(skip)]
     dead: bool,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct File {
     format: String,
     capacity: u64,
     allocation: u64,
     backing: Option<PathBuf>,
+    /// Kept apart.
+    #[serde(skip)]
     bytes: Vec<u8>,
 }
 
@@ -92,6 +105,7 @@ impl FakeHost {
         state.host = there;
         Self {
             state: Mutex::new(state),
+            kept: None,
         }
     }
 
@@ -144,9 +158,10 @@ impl FakeHost {
             backing: None,
             bytes: bytes.to_vec(),
         };
-        let mut state = self.lock();
-        let folder = state.folders.entry(folder.into()).or_default();
-        folder.insert(name.to_owned(), file);
+        self.change(|state| {
+            let folder = state.folders.entry(folder.into()).or_default();
+            folder.insert(name.to_owned(), file);
+        });
     }
 
     /// Lets the host offer only these domain types, and no processor models, from now on.
@@ -158,26 +173,28 @@ impl FakeHost {
 
     /// Leases an address to a machine.
     pub fn lease(&self, domain: &str, mac: Mac, ip: Ipv4Addr) {
-        let mut state = self.lock();
-        state
-            .addresses
-            .entry(domain.to_owned())
-            .or_default()
-            .push((mac, ip));
+        self.change(|state| {
+            let leases = state.addresses.entry(domain.to_owned());
+            leases.or_default().push((mac, ip));
+        });
     }
 
     /// Removes a file from a folder, behind libvirt's back.
     pub fn lose_file(&self, folder: impl Into<PathBuf>, name: &str) {
-        if let Some(folder) = self.lock().folders.get_mut(&folder.into()) {
-            folder.remove(name);
-        }
+        self.change(|state| {
+            if let Some(folder) = state.folders.get_mut(&folder.into()) {
+                folder.remove(name);
+            }
+        });
     }
 
     /// Changes a domain behind our back.
     pub fn meddle(&self, name: &str, change: impl FnOnce(&mut DomainState)) {
-        if let Ok(domain) = self.lock().domain_mut(name) {
-            change(domain);
-        }
+        self.change(|state| {
+            if let Ok(domain) = state.domain_mut(name) {
+                change(domain);
+            }
+        });
     }
 
     /// Lets a domain's guest ignore that it is to shut down.
@@ -185,20 +202,26 @@ impl FakeHost {
         self.lock().stubborn.insert(name.to_owned());
     }
 
+    /// Lets a domain be given no processors while it runs.
+    pub fn be_rigid(&self, name: &str) {
+        self.lock().rigid.insert(name.to_owned());
+    }
+
     /// Stops a domain, a network or a pool behind our back.
     pub fn stop(&self, name: &str) {
-        let mut state = self.lock();
-        let host = &mut state.host;
-        for domain in host.domains.iter_mut().filter(|d| d.name == name) {
-            domain.power = PowerState::Off;
-            domain.live = None;
-        }
-        for network in host.networks.iter_mut().filter(|n| n.name == name) {
-            network.active = false;
-        }
-        for pool in host.pools.iter_mut().filter(|p| p.name == name) {
-            pool.active = false;
-        }
+        self.change(|state| {
+            let host = &mut state.host;
+            for domain in host.domains.iter_mut().filter(|d| d.name == name) {
+                domain.power = PowerState::Off;
+                domain.live = None;
+            }
+            for network in host.networks.iter_mut().filter(|n| n.name == name) {
+                network.active = false;
+            }
+            for pool in host.pools.iter_mut().filter(|p| p.name == name) {
+                pool.active = false;
+            }
+        });
     }
 
     /// Reads, unless the process is dead.
@@ -240,7 +263,9 @@ impl FakeHost {
             }
             None => {}
         }
-        whole(&mut state).map_err(|why| Failure::new(action, why))
+        let done = whole(&mut state).map_err(|why| Failure::new(action, why));
+        self.keep(&state);
+        done
     }
 }
 

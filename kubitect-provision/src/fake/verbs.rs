@@ -229,7 +229,9 @@ impl Hypervisor for FakeHost {
         let half = |state: &mut State| {
             let _: Result<(), String> = put(state, &bytes[..bytes.len() / 2]);
         };
-        self.write(action(), half, |state| put(state, &bytes))
+        self.write(action(), half, |state| put(state, &bytes))?;
+        self.keep_bytes(pool, volume);
+        Ok(())
     }
 
     fn download(
@@ -375,6 +377,17 @@ impl Hypervisor for FakeHost {
             |_| {},
             |state| {
                 state.domain_mut(name.as_str())?.note = Some(note.to_owned());
+                Ok(())
+            },
+        )
+    }
+
+    fn note_given(&self, name: &Label, given: &[String]) -> Result<(), Failure> {
+        self.write(
+            format!("note what domain {name} is given"),
+            |_| {},
+            |state| {
+                state.domain_mut(name.as_str())?.given = given.to_vec();
                 Ok(())
             },
         )

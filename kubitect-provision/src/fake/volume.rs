@@ -37,6 +37,10 @@ impl State {
                 return Err(format!("no image {}", backing.path.display()));
             }
         }
+        let path = self
+            .host
+            .pool(&volume.pool)
+            .and_then(|pool| pool.path.clone());
         let folder = self.folder(&volume.pool)?;
         if folder.contains_key(&volume.name) {
             return Err(format!("volume {} is there already", volume.name));
@@ -52,6 +56,8 @@ impl State {
             bytes: Vec::new(),
         };
         folder.insert(volume.name.clone(), file);
+        let path = path.unwrap_or_default().join(&volume.name);
+        *self.times.entry(path.display().to_string()).or_default() += 1;
         Ok(())
     }
 }

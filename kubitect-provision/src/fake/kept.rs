@@ -1,0 +1,101 @@
+//! A host in memory that outlives the process: its state in one file, and what volumes hold in a file each.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::{FakeHost, State};
+use crate::observe::{DomainState, HostState};
+
+impl FakeHost {
+    /// The host that is kept in this folder; a new one, as [`FakeHost::new`] makes it, if there is none. One process at a
+    /// time may change it.
+    ///
+    /// # Panics
+    ///
+    /// If the folder can't be read or written.
+    pub fn kept_in(folder: &Path, there: HostState) -> Self {
+        let path = folder.join("host.json");
+        if !path.exists() {
+            let mut new = Self::new(there);
+            std::fs::create_dir_all(folder).expect("the folder can be made");
+            new.kept = Some(folder.to_owned());
+            new.keep(&new.lock());
+            return new;
+        }
+        let text = std::fs::read(&path).expect("the state can be read");
+        let mut state: State = serde_json::from_slice(&text).expect("it is a state");
+        for (parent, files) in &mut state.folders {
+            for (name, file) in files {
+                // What another volume of this name had held takes another place.
+                let bytes = std::fs::read(bytes_of(folder, parent, name)).unwrap_or_default();
+                if bytes.len() as u64 == file.allocation {
+                    file.bytes = bytes;
+                }
+            }
+        }
+        Self {
+            state: Mutex::new(state),
+            kept: Some(folder.to_owned()),
+        }
+    }
+
+    /// How often the volume of this path was made, or the domain of this name switched on.
+    pub fn times(&self, what: &str) -> u64 {
+        self.lock().times.get(what).copied().unwrap_or(0)
+    }
+
+    /// What a guest sees of the disk of this path, in bytes.
+    pub fn capacity(&self, disk: &Path) -> Option<u64> {
+        let name = disk.file_name()?.to_str()?;
+        let state = self.lock();
+        Some(state.folders.get(disk.parent()?)?.get(name)?.capacity)
+    }
+
+    /// The addresses leased to a machine, whether it is on or not.
+    pub fn leases(&self, domain: &str) -> Vec<std::net::Ipv4Addr> {
+        let state = self.lock();
+        let leases = state.addresses.get(domain).into_iter().flatten();
+        leases.map(|(_, ip)| *ip).collect()
+    }
+
+    /// The domain of this name.
+    pub fn domain_of(&self, name: &str) -> Option<DomainState> {
+        self.lock().host.domain(name).cloned()
+    }
+
+    /// Changes something behind our back.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        self.keep(&state);
+        result
+    }
+
+    /// Writes the state down, where it is kept.
+    pub(super) fn keep(&self, state: &State) {
+        if let Some(folder) = &self.kept {
+            let text = serde_json::to_vec(state).expect("it is plain data");
+            let aside = folder.join("host.json.new");
+            std::fs::write(&aside, &text).expect("it can be written");
+            std::fs::rename(&aside, folder.join("host.json")).expect("it can be renamed");
+        }
+    }
+
+    /// Writes down what a volume holds.
+    pub(super) fn keep_bytes(&self, pool: &str, volume: &str) {
+        let state = self.lock();
+        let path = state.host.pool(pool).and_then(|pool| pool.path.as_ref());
+        if let (Some(folder), Some(parent)) = (&self.kept, path)
+            && let Some(file) = state.folders.get(parent).and_then(|f| f.get(volume))
+        {
+            let path = bytes_of(folder, parent, volume);
+            std::fs::write(path, &file.bytes).expect("it can be written");
+        }
+    }
+}
+
+/// Where the bytes of a file lie.
+fn bytes_of(folder: &Path, parent: &Path, name: &str) -> PathBuf {
+    let path = parent.join(name).display().to_string();
+    folder.join(path.replace('/', "%"))
+}
