@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The journey of a living cluster on real machines: nodes come and go, a master is lost, a machine grows, Kubernetes is
-# upgraded. Sets up what it needs, as tests/all.sh does; takes some 20 minutes after the first build.
+# The whole journey of living clusters on real machines: nodes and balancers come and go, a master is lost, a machine
+# grows, Kubernetes is upgraded by two releases. Sets up what it needs, as tests/all.sh does; takes an hour or more where
+# machines are emulated. KUBITECT_JOURNEY_FROM=STEP skips to a step, for a lab in which an earlier run left its cluster.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
