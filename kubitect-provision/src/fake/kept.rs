@@ -51,6 +51,13 @@ impl FakeHost {
         Some(state.folders.get(disk.parent()?)?.get(name)?.capacity)
     }
 
+    /// What the volume of this path holds.
+    pub fn content(&self, disk: &Path) -> Option<Vec<u8>> {
+        let name = disk.file_name()?.to_str()?;
+        let state = self.lock();
+        Some(state.folders.get(disk.parent()?)?.get(name)?.bytes.clone())
+    }
+
     /// The addresses leased to a machine, whether it is on or not.
     pub fn leases(&self, domain: &str) -> Vec<std::net::Ipv4Addr> {
         let state = self.lock();
