@@ -165,10 +165,15 @@ fn files(root: &Path, folder: &Path, aliases: &[&Path], picture: &mut Picture) {
             files(root, &path, aliases, picture);
             continue;
         }
-        // Each run has logs of its own, and a snapshot more does no harm; the lock names the last process.
+        // Each run has logs and facts of its own, and a snapshot more does no harm; the lock names the last process.
         let folder = folder.file_name().unwrap().to_string_lossy();
         match (&*folder, &*name) {
-            ("logs", _) | (_, ".demo.lock") => continue,
+            ("logs" | "facts", _) | (_, ".demo.lock") => continue,
+            // What Ansible was given the last time: the last playbook of a run that goes on may be another.
+            ("config", "nodes.yaml") => {
+                picture.lines.push(format!("file {shown} {mode:o}"));
+                continue;
+            }
             ("backups", _) => {
                 backups += 1;
                 continue;

@@ -124,7 +124,7 @@ fn others() -> HostState {
                    "volumes": [{"name": "demo-worker-1-main-disk", "path": "/others/demo-worker-1-main-disk",
                                 "format": "qcow2", "capacity": 1 << 20, "allocation": 300, "physical": 0,
                                 "backing": null}]}],
-        "domains": [{"name": "demo-worker-x", "power": "running", "mark": null, "note": "another's", "nic": null,
+        "domains": [{"name": "others", "power": "running", "mark": null, "note": "another's", "nic": null,
                      "vcpus": 2, "max_vcpus": 2, "memory_mib": 1024, "disks": ["/others/demo-worker-1-main-disk"],
                      "live": {"vcpus": 2, "memory_mib": 1024, "disks": ["/others/demo-worker-1-main-disk"]}}],
     });
