@@ -153,7 +153,7 @@ impl Plan {
             node.map(|seen| seen.node.host.to_string())
                 .unwrap_or_default()
         };
-        let mut rows: Vec<_> = part(Part::Make).collect();
+        let mut rows: Vec<_> = part(Part::Make).chain(part(Part::Use)).collect();
         rows.extend(self.balancers.iter().map(|(name, serves)| Row {
             action: if *serves { "update" } else { "create" }.to_owned(),
             kind: "balancer".to_owned(),

@@ -37,6 +37,9 @@ pub struct Change {
 pub enum Part {
     /// What disturbs no machine that works: making, starting, growing.
     Make,
+    /// Machines that were given something take it into use, see [`take_in_use`](crate::ssh::take_in_use); then it is noted
+    /// that they have.
+    Use,
     /// Machines that work are switched off and on again, one after another.
     Restart,
     /// What is no longer wanted goes.
@@ -134,6 +137,8 @@ pub enum Step {
         pool: String,
         /// The volume.
         volume: String,
+        /// What it is to its machine: `main`, or its serial number.
+        disk: String,
         /// How large it is, in bytes.
         was: u64,
         /// How large it becomes, in bytes.
@@ -175,12 +180,15 @@ pub enum Step {
         /// The volume's path.
         path: PathBuf,
     },
-    /// Gives a machine that runs more processors.
-    SetVcpus {
+    /// Gives a machine that runs more processors, as in this definition; where libvirt refuses that, it has them from its next
+    /// start on, which the next plan asks for.
+    SetVcpus(Domain),
+    /// Notes that a machine has taken into use what it was given; whoever applies the plan has seen to it.
+    TakeInUse {
         /// The machine.
         node: Label,
-        /// How many it has then.
-        vcpus: u32,
+        /// What it was given, and still has.
+        given: Vec<String>,
     },
     /// Switches a machine off, if it is on, defines it anew and starts it.
     Redefine(Domain),
@@ -188,6 +196,17 @@ pub enum Step {
     RemoveDomain(Label),
     /// Can't be done; the details say why, and what can be done instead.
     Refused,
+}
+
+impl Step {
+    /// The machine that is given something by it, which its system must take into use, and what that is.
+    pub(crate) fn gives(&self) -> Option<(&Label, &str)> {
+        match self {
+            Self::GrowVolume { node, disk, .. } => Some((node, disk)),
+            Self::SetVcpus(domain) => Some((&domain.name, "cpus")),
+            _ => None,
+        }
+    }
 }
 
 /// A base image as the plan knows it: its bytes are known only once it is fetched.

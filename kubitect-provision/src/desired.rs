@@ -247,7 +247,7 @@ fn disk(pool: &Pool, volume: &Volume, serial: &str) -> Disk {
 
 /// A serial number of the 20 bytes that virtio hands on: a longer name ends in a digest of all of it, so that two names
 /// that begin alike stay apart. Labels are ASCII.
-pub(crate) fn serial_of(name: &str) -> String {
+fn serial_of(name: &str) -> String {
     if name.len() <= 20 {
         return name.to_owned();
     }

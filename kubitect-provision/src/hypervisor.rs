@@ -125,6 +125,9 @@ pub trait Hypervisor: Send + Sync {
     fn remove_domain(&self, name: &Label) -> Result<(), Failure>;
     /// Keeps a short text with a domain, from now on and for as long as it is defined.
     fn note_domain(&self, name: &Label, note: &str) -> Result<(), Failure>;
+    /// Keeps with a domain what it was given and has not yet taken into use, in place of what was kept; nothing of it, once it
+    /// is empty.
+    fn note_given(&self, name: &Label, given: &[String]) -> Result<(), Failure>;
     /// The IPv4 addresses of a running domain: those leased to it, else those that its agent tells.
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure>;
 }

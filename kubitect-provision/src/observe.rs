@@ -146,6 +146,8 @@ pub struct DomainState {
     pub mark: Option<Mark>,
     /// What was noted of it with [`crate::machine::note`].
     pub note: Option<String>,
+    /// What it was given and its system may not use yet: `cpus`, `main` (the main disk), serial numbers of data disks.
+    pub given: Vec<String>,
     /// Its first network interface.
     pub nic: Option<Nic>,
     /// Its virtual processors.

@@ -13,8 +13,9 @@ use crate::job::Job;
 use crate::personal;
 use crate::report::Reporter;
 
-/// Fetches the administrator's kubeconfig from a master, names it after the cluster and points it at the balancer.
-pub async fn fetch_kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<(), Failure> {
+/// Fetches the administrator's kubeconfig from a master, names it after the cluster and points it at the balancer. Says whether
+/// it is another one than was here: upgrades, and Kubernetes itself once a year, make the certificate in it anew.
+pub async fn fetch_kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<bool, Failure> {
     let failed = |e| Failure::because("bring the kubeconfig home", e);
     let master = job.cluster.role(Role::Master).next();
     let master =
@@ -30,29 +31,38 @@ pub async fn fetch_kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<(
     let conf = String::from_utf8(conf).map_err(|e| Failure::because("read the kubeconfig", e))?;
     let server = kubitect_kubespray::api_server(&job.cluster, facts).map_err(failed)?;
     let ours = kubeconfig::retarget(&conf, &job.cluster.name, &server).map_err(failed)?;
-    write_whole(&job.dir.kubeconfig(), ours.as_bytes(), 0o600)
+    let path = job.dir.kubeconfig();
+    if personal::read_if_there(&path)?.as_ref() == Some(&ours) {
+        return Ok(false);
+    }
+    write_whole(&path, ours.as_bytes(), 0o600)?;
+    Ok(true)
 }
 
-/// Brings what a finished cluster leaves on this machine up to date, as far as it is missing or asked for newly. A
-/// machine is asked only if the kubeconfig is not here.
+/// Brings what a finished cluster leaves on this machine up to date. That a master can't be asked is a failure only if the
+/// kubeconfig is not here.
 pub async fn hand_over(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
     let conf = job.dir.kubeconfig();
-    let fetch = !conf.exists();
-    if fetch || job.cluster.guest.add_to_known_hosts {
-        match reach(job)? {
-            Some((keys, facts)) => {
-                if fetch {
-                    fetch_kubeconfig(job, &facts, &keys).await?;
-                    reporter.line(format!("{}: brought the kubeconfig home", job.cluster.name));
-                }
-                add_to_known_hosts(job, &facts)?;
+    let missing = !conf.exists();
+    match reach(job)? {
+        Some((keys, facts)) => {
+            let cluster = &job.cluster.name;
+            match fetch_kubeconfig(job, &facts, &keys).await {
+                Ok(true) => reporter.line(format!("{cluster}: brought the kubeconfig home")),
+                Ok(false) => {}
+                Err(error) if missing => return Err(error),
+                Err(error) => reporter.line(format!(
+                    "warning: the kubeconfig that is here was not compared with the cluster's: {error}"
+                )),
             }
-            None => reporter.line(format!(
-                "warning: the machines' keys in {} or their addresses are not known any more, so neither the kubeconfig \
-                 can be fetched nor your known_hosts brought up to date",
-                job.dir.ssh().display()
-            )),
+            add_to_known_hosts(job, &facts)?;
         }
+        None if missing || job.cluster.guest.add_to_known_hosts => reporter.line(format!(
+            "warning: the machines' keys in {} or their addresses are not known any more, so neither the kubeconfig \
+             can be fetched nor your known_hosts brought up to date",
+            job.dir.ssh().display()
+        )),
+        None => {}
     }
     if job.cluster.kubernetes.merge_kubeconfig
         && let Some(ours) = personal::read_if_there(&conf)?
@@ -84,4 +94,156 @@ pub fn add_to_known_hosts(job: &Job, facts: &Facts) -> Result<(), Failure> {
             .map_err(|e| Failure::because("add the machines to your known_hosts", e))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use kubitect_config::cluster::{Host, Kubernetes};
+    use kubitect_kubespray::OnEvent;
+    use kubitect_provision::hypervisor::Hosts;
+    use kubitect_provision::ssh::{Doing, Output, Remote, Target, wait};
+    use kubitect_provision::{Error, Event};
+
+    use super::*;
+    use crate::home::Home;
+    use crate::world::{Preparing, World};
+
+    /// A cluster of which only the administrator's kubeconfig is asked; none: no machine answers.
+    #[derive(Clone)]
+    struct Masters(Arc<Mutex<Option<String>>>);
+
+    fn nothing<T>() -> Result<T, Error> {
+        Err(Error::MissingInput {
+            missing: "nobody answers".to_owned(),
+        })
+    }
+
+    impl Remote for Masters {
+        fn machine(&self) -> &str {
+            "master"
+        }
+
+        fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+            assert_eq!(argv.last(), Some(&kubitect_kubespray::ADMIN_CONF));
+            let conf = self.0.lock().unwrap().clone().unwrap();
+            Box::pin(async move {
+                Ok(Output {
+                    status: 0,
+                    stdout: conf.into_bytes(),
+                    stderr: Vec::new(),
+                })
+            })
+        }
+
+        fn put<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a [u8],
+            _: u32,
+            _: bool,
+            _: Duration,
+        ) -> Doing<'a, ()> {
+            Box::pin(async { nothing() })
+        }
+    }
+
+    impl World for Masters {
+        fn hosts(&self, _: &[&Host]) -> Result<Hosts, Error> {
+            nothing()
+        }
+
+        fn connect(&self, _: Target, _: Duration) -> Doing<'_, Arc<dyn Remote>> {
+            let answers = self.0.lock().unwrap().is_some();
+            Box::pin(async move {
+                match answers {
+                    true => Ok(Arc::new(self.clone()) as Arc<dyn Remote>),
+                    false => nothing(),
+                }
+            })
+        }
+
+        fn wait<'a>(
+            &'a self,
+            _: Vec<wait::Machine<'a>>,
+            _: &'a (dyn Fn(Event) + Send + Sync),
+        ) -> Doing<'a, ()> {
+            Box::pin(async { nothing() })
+        }
+
+        fn prepare<'a>(
+            &'a self,
+            kubernetes: &'a Kubernetes,
+            share: &'a Path,
+            on_event: OnEvent<'a>,
+        ) -> Preparing<'a> {
+            Box::pin(kubitect_kubespray::prepare(kubernetes, share, on_event))
+        }
+    }
+
+    /// As kubeadm writes it, with this certificate.
+    fn admin(certificate: &str) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: admin\nclusters:\n- name: kubernetes\n  cluster: \
+             {{server: 'https://127.0.0.1:6443', certificate-authority-data: Q0E=}}\ncontexts:\n- name: admin\n  \
+             context: {{cluster: kubernetes, user: admin}}\nusers:\n- name: admin\n  user: \
+             {{client-certificate-data: {certificate}, client-key-data: S0VZ}}\n"
+        )
+    }
+
+    #[tokio::test]
+    async fn the_kubeconfig_follows_the_clusters_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
+        let text = include_str!("../../../tests/tests/cli/cluster.yaml")
+            .replace("[DIR]", "/x")
+            .replace("{id: 1}", "{id: 1, ip: 10.77.0.21}");
+        let parsed = kubitect_config::parse(&text, "x", &kubitect_config::Site::default());
+        let mut cluster = parsed.unwrap().cluster;
+        // The test writes into nobody's home.
+        cluster.guest.add_to_known_hosts = false;
+        cluster.kubernetes.merge_kubeconfig = false;
+        let masters = Masters(Arc::new(Mutex::new(None)));
+        let job = Job {
+            dir: home.cluster(&cluster.name),
+            share: home.share(),
+            world: Arc::new(masters.clone()),
+            hosts: Hosts::from_hypervisors(std::collections::BTreeMap::new()),
+            cluster,
+            text,
+        };
+        job.dir.create().unwrap();
+        Keys::ensure(&job.dir.ssh(), &job.cluster, None).unwrap();
+        let log = folder.path().join("log");
+        let reporter = Reporter::new();
+        reporter.keep(std::fs::File::create(&log).unwrap());
+        let told = || {
+            let told = std::fs::read_to_string(&log).unwrap();
+            std::fs::write(&log, "").unwrap();
+            told.trim_start_matches('\0').to_owned()
+        };
+        let kept = || std::fs::read_to_string(job.dir.kubeconfig()).unwrap();
+
+        let error = hand_over(&job, &reporter).await.unwrap_err();
+        assert!(error.to_string().contains("nobody answers"), "{error}");
+        for (certificate, line) in [("T05F", true), ("T05F", false), ("VFdP", true)] {
+            *masters.0.lock().unwrap() = Some(admin(certificate));
+            hand_over(&job, &reporter).await.unwrap();
+            assert_eq!(told().contains("brought the kubeconfig home"), line);
+            assert!(kept().contains(certificate), "{}", kept());
+        }
+        // No master answers now: what is here stays, and that is told.
+        *masters.0.lock().unwrap() = None;
+        let before = kept();
+        hand_over(&job, &reporter).await.unwrap();
+        let told = told();
+        assert!(
+            told.contains("warning: the kubeconfig that is here was not compared"),
+            "{told}"
+        );
+        assert_eq!(kept(), before);
+    }
 }

@@ -146,7 +146,7 @@ async fn change(
         fail::fail_point!("cli::task");
         kubernetes.carry_out(task).await?;
     }
-    for change in plan.machines.part(Part::Restart).changes {
+    for change in restart::due(job, plan)? {
         fail::fail_point!("cli::task");
         restart::restart(&tools, &change, &mut kubernetes).await?;
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use kubitect_config::Facts;
 use kubitect_config::cluster::Role;
 use kubitect_kubespray::control;
-use kubitect_provision::change::Change;
+use kubitect_provision::change::{Change, Part, Step};
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::ssh::{self, Keys};
 
@@ -30,6 +30,21 @@ pub struct Tools<'a> {
     pub cancelled: &'a Arc<AtomicBool>,
     /// Who is told.
     pub reporter: &'a Arc<Reporter>,
+}
+
+/// The restarts that are due: those of the plan, and those of machines that should have been given processors while they run
+/// and that libvirt refused them to.
+pub fn due(job: &Job, plan: &Plan) -> Result<Vec<Change>, Failure> {
+    let mut due = plan.machines.part(Part::Restart).changes;
+    let given: Vec<_> = plan.machines.gives_processors().collect();
+    if !given.is_empty() {
+        let now = kubitect_provision::plan::plan(&job.cluster, &job.hosts)
+            .map_err(|e| Failure::because("look at the machines again", e))?;
+        let mut more = now.part(Part::Restart).changes;
+        more.retain(|change| given.iter().any(|name| name.as_str() == change.name));
+        due.extend(more);
+    }
+    Ok(due)
 }
 
 /// Restarts one machine with its new definition: its pods and connections go elsewhere first, and come back after.
@@ -82,28 +97,38 @@ pub async fn restart(
     Ok(())
 }
 
-/// Has machines take into use what they were given while they run; kubelets are told of it.
+/// Has machines take into use what they were given, be it by an interrupted run; kubelets are told of it.
 pub async fn grown(plan: &Plan, tools: &Tools<'_>) -> Result<(), Failure> {
-    for node in &tools.job.cluster.nodes {
-        let given = ssh::given(&plan.machines, node);
-        if given.is_empty() {
+    let Tools {
+        job,
+        facts,
+        keys,
+        cancelled,
+        reporter,
+    } = *tools;
+    for change in plan.machines.part(Part::Use).changes {
+        let Step::TakeInUse { node, given } = &change.step else {
             continue;
-        }
-        let failed = |e| Failure::because(format!("have {} use what it was given", node.name), e);
-        let session = connect(tools.job, tools.facts, tools.keys, &node.name).await?;
-        ssh::take_in_use(session.as_ref(), &given)
+        };
+        let failed = |e| Failure::because(format!("have {node} use what it was given"), e);
+        let session = connect(job, facts, keys, node).await?;
+        ssh::take_in_use(session.as_ref(), given)
             .await
             .map_err(failed)?;
         fail::fail_point!("cli::taken-in-use");
-        let is_node = plan
-            .seen
-            .iter()
-            .any(|seen| seen.node.name == node.name && seen.finished().is_some());
-        if is_node {
+        let mut seen = plan.seen.iter();
+        if seen.any(|seen| seen.node.name == *node && seen.finished().is_some()) {
             control::restart_kubelet(&Master(session))
                 .await
-                .map_err(|e| Failure::because(format!("tell the kubelet of {}", node.name), e))?;
+                .map_err(|e| Failure::because(format!("tell the kubelet of {node}"), e))?;
         }
+        let noted = Machines {
+            cluster: job.cluster.name.clone(),
+            changes: vec![change.clone()],
+        };
+        let inputs = inputs(job, &noted, keys, cancelled, reporter)?;
+        tokio::task::block_in_place(|| provision(&noted, &job.hosts, inputs, cancelled, reporter))
+            .map_err(failed)?;
     }
     Ok(())
 }

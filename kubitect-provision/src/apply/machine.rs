@@ -29,6 +29,22 @@ impl HostApply<'_> {
         Ok(Outcome::Done)
     }
 
+    /// Gives a machine that runs more processors, or else defines it with them: whether a running one can be given some shows
+    /// only when it is tried.
+    pub(super) fn give_processors(&self, domain: &Domain) -> Result<Outcome, Error> {
+        let verbs = self.hypervisor;
+        let Err(refused) = verbs.set_vcpus(&domain.name, domain.vcpus) else {
+            return Ok(Outcome::Done);
+        };
+        if verbs.define_domain(domain).is_err() {
+            return Err(refused.on(self.name));
+        }
+        Ok(Outcome::Warned(format!(
+            "only from its next start on, since it was refused while it runs ({})",
+            refused.source
+        )))
+    }
+
     /// Has a machine shut down by its own guest, and waits until it has. Its power is never cut: what the guest has not
     /// written yet would be lost.
     pub(super) fn switch_off(&self, name: &Label) -> Result<(), Error> {
@@ -68,6 +84,17 @@ impl HostApply<'_> {
             // Often at first, so that what goes off at once is not waited for.
             let pause = started.elapsed() / 4 + Duration::from_millis(10);
             std::thread::sleep(pause.min(PAUSE));
+        }
+    }
+
+    /// Notes what a machine is about to be given; one that is yet to be made has it from its first start on.
+    pub(super) fn note_given(&self, name: &Label, what: &str) -> Result<(), Failure> {
+        match self.domain(name)? {
+            Some(mut there) if !there.given.iter().any(|given| given == what) => {
+                there.given.push(what.to_owned());
+                self.hypervisor.note_given(name, &there.given)
+            }
+            _ => Ok(()),
         }
     }
 

@@ -204,6 +204,11 @@ impl HostApply<'_> {
 
     fn step(&self, change: &Change) -> Result<Outcome, Error> {
         let verbs = self.hypervisor;
+        if let Some((node, what)) = change.step.gives() {
+            // Before, so that no run that dies hides it from the next.
+            self.note_given(node, what).map_err(self.on_host())?;
+            fail::fail_point!("provision::halfway");
+        }
         let done = match &change.step {
             Step::CreateNetwork(network) => verbs.define_network(network).and_then(|()| {
                 fail::fail_point!("provision::halfway");
@@ -253,7 +258,8 @@ impl HostApply<'_> {
             }
             Step::AttachDisk { node, disk } => verbs.attach_disk(node, disk),
             Step::DetachDisk { node, path } => verbs.detach_disk(node, path),
-            Step::SetVcpus { node, vcpus } => verbs.set_vcpus(node, *vcpus),
+            Step::SetVcpus(domain) => return self.give_processors(domain),
+            Step::TakeInUse { node, .. } => verbs.note_given(node, &[]),
             Step::Redefine(domain) => return self.redefine(domain),
             Step::RemoveDomain(name) => verbs.remove_domain(name),
             Step::Refused => {

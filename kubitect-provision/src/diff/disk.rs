@@ -270,10 +270,14 @@ impl<'a> HostDiff<'a> {
         }
         let sizes = format!("{} -> {}", gib(there.capacity), gib(volume.capacity));
         if there.capacity < volume.capacity {
+            // The main disk comes first.
+            let mut data = machine.domain.disks.iter().skip(1);
+            let data = data.find(|disk| disk.path.ends_with(&volume.name));
             let step = Step::GrowVolume {
                 node: machine.domain.name.clone(),
                 pool: volume.pool.clone(),
                 volume: volume.name.clone(),
+                disk: data.map_or("main".to_owned(), |disk| disk.serial.clone()),
                 was: there.capacity,
                 capacity: volume.capacity,
             };

@@ -36,15 +36,14 @@ impl HostDiff<'_> {
         let mut reasons = self.reasons(machine, there);
         match (&there.live, processors(there, wanted)) {
             (_, None) => {}
+            // Tried while it runs before it is defined: one that is defined so and runs otherwise was refused that.
             (Some(live), Some(_))
                 if reasons.is_empty()
+                    && there.vcpus != wanted.vcpus
                     && live.vcpus.max(there.vcpus) <= wanted.vcpus
                     && wanted.vcpus <= there.max_vcpus =>
             {
-                let step = Step::SetVcpus {
-                    node: wanted.name.clone(),
-                    vcpus: wanted.vcpus,
-                };
+                let step = Step::SetVcpus(wanted.clone());
                 let fewest = live.vcpus.min(there.vcpus);
                 let details = format!("CPUs {fewest} -> {}, while it runs", wanted.vcpus);
                 self.push(Action::Update, Kind::Domain, name, details, step);
@@ -73,6 +72,46 @@ impl HostDiff<'_> {
             change.part = Part::Restart;
             change.disruption = Disruption::Reboot;
         }
+    }
+
+    /// What the machine is given by this plan, or was by one whose run was interrupted, its system takes into use.
+    pub(super) fn take_in_use(&mut self, machine: &Machine) {
+        let node = &machine.domain.name;
+        let Some(there) = self.kept(machine) else {
+            return;
+        };
+        let gives = self.changes.iter().filter_map(|change| change.step.gives());
+        let new = gives.filter(|(name, _)| *name == node);
+        let new: Vec<_> = new.map(|(_, what)| what.to_owned()).collect();
+        if new.is_empty() && there.given.is_empty() {
+            return;
+        }
+        // A disk that is gone since then is none of it any more.
+        let has = |what: &&String| {
+            let mut disks = machine.domain.disks.iter();
+            ["cpus", "main"].contains(&what.as_str()) || disks.any(|disk| disk.serial == **what)
+        };
+        let mut given: Vec<_> = there.given.iter().filter(has).cloned().collect();
+        given.extend(new);
+        given.sort();
+        given.dedup();
+        let told: Vec<_> = given
+            .iter()
+            .map(|what| match what.as_str() {
+                "cpus" => "its processors".to_owned(),
+                "main" => "its main disk".to_owned(),
+                disk => format!("disk {disk}"),
+            })
+            .collect();
+        let details = match told.is_empty() {
+            true => "what it was given is gone".to_owned(),
+            false => format!("its system takes into use {}", told.join(", ")),
+        };
+        let name = node.to_string();
+        let node = node.clone();
+        let step = Step::TakeInUse { node, given };
+        self.push(Action::Update, Kind::Domain, &name, details, step)
+            .part = Part::Use;
     }
 
     /// Why the machine would not be found again if it were defined as it is wanted: its guest knows only the network that

@@ -128,6 +128,7 @@ impl<'a> HostDiff<'a> {
         }
         for machine in &here {
             self.domain(machine);
+            self.take_in_use(machine);
         }
         self.unwanted(wanted);
         Ok(())

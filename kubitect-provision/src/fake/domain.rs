@@ -7,13 +7,14 @@ use crate::observe::{DomainState, Live, Nic, PowerState};
 use crate::resource::{Disk, Domain};
 
 impl State {
-    /// Defines a domain; of one that is there, all but its power, its note and what it has while it is on is replaced.
+    /// Defines a domain; of one that is there, all but its power, its notes and what it has while it is on is replaced.
     pub(super) fn define(&mut self, domain: &Domain) {
         let mut defined = DomainState {
             name: domain.name.to_string(),
             power: PowerState::Off,
             mark: Some(domain.mark()),
             note: None,
+            given: Vec::new(),
             nic: Some(Nic {
                 mac: domain.mac,
                 link: Some(domain.link.clone()),
@@ -28,6 +29,7 @@ impl State {
             Ok(there) => {
                 defined.power = there.power;
                 defined.note = there.note.take();
+                defined.given = std::mem::take(&mut there.given);
                 defined.live = there.live.take();
                 *there = defined;
             }
@@ -103,7 +105,11 @@ impl State {
         if vcpus > self.domain_mut(name)?.max_vcpus {
             return Err(format!("{name} has no room for {vcpus} processors"));
         }
+        let rigid = self.rigid.contains(name);
         if let Some(live) = self.running(name)? {
+            if rigid && vcpus > live.vcpus {
+                return Err("Operation not supported".to_owned());
+            }
             if vcpus < live.vcpus {
                 return Err(format!("{name} has more processors than {vcpus}"));
             }

@@ -50,6 +50,8 @@ struct State {
     fail: Option<(usize, When)>,
     /// Domains whose guests do not shut down.
     stubborn: BTreeSet<String>,
+    /// Domains that can't be given processors while they run.
+    rigid: BTreeSet<String>,
     /// After a failure everything fails, as it does for a process that was killed.
     #[serde(skip)]
     dead: bool,
@@ -191,6 +193,11 @@ impl FakeHost {
     /// Lets a domain's guest ignore that it is to shut down.
     pub fn be_stubborn(&self, name: &str) {
         self.lock().stubborn.insert(name.to_owned());
+    }
+
+    /// Lets a domain be given no processors while it runs.
+    pub fn be_rigid(&self, name: &str) {
+        self.lock().rigid.insert(name.to_owned());
     }
 
     /// Stops a domain, a network or a pool behind our back.

@@ -382,6 +382,17 @@ impl Hypervisor for FakeHost {
         )
     }
 
+    fn note_given(&self, name: &Label, given: &[String]) -> Result<(), Failure> {
+        self.write(
+            format!("note what domain {name} is given"),
+            |_| {},
+            |state| {
+                state.domain_mut(name.as_str())?.given = given.to_vec();
+                Ok(())
+            },
+        )
+    }
+
     fn remove_domain(&self, name: &Label) -> Result<(), Failure> {
         self.write(
             format!("remove domain {name}"),

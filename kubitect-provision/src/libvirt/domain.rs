@@ -21,6 +21,7 @@ const OTHER_PORTS: usize = 5;
 pub(super) struct Identity {
     pub(super) uuid: Option<String>,
     pub(super) note: Option<String>,
+    pub(super) given: Vec<String>,
 }
 
 /// The XML that defines a domain.
@@ -39,7 +40,11 @@ pub(super) fn to_xml_of(domain: &Domain, identity: &Identity) -> String {
         .attr("type", &domain.virt)
         .child(Element::text("name", &domain.name))
         .children(uuid.map(|uuid| Element::text("uuid", uuid)))
-        .child(metadata::metadata(&domain.mark(), identity.note.as_deref()))
+        .child(metadata::metadata(
+            &domain.mark(),
+            identity.note.as_deref(),
+            &identity.given,
+        ))
         .child(Element::text("memory", domain.memory_mib).attr("unit", "MiB"))
         .child(vcpu)
         .child(os(domain))
@@ -155,13 +160,14 @@ pub(super) fn disk_of(xml: &str, path: &Path) -> Result<Option<String>, roxmltre
     Ok(found.and_then(|disk| xml.get(disk.range()).map(str::to_owned)))
 }
 
-/// A domain's UUID and note.
+/// A domain's UUID and notes.
 pub(super) fn identity(xml: &str) -> Result<Identity, roxmltree::Error> {
     let document = roxmltree::Document::parse(xml)?;
     let root = document.root_element();
     Ok(Identity {
         uuid: text(root, &["uuid"]).map(str::to_owned),
         note: metadata::note(root),
+        given: metadata::given(root),
     })
 }
 
@@ -245,6 +251,7 @@ pub(super) fn from_xml(
         power,
         mark: metadata::mark(root),
         note: metadata::note(root),
+        given: metadata::given(root),
         nic: find(root, &["devices", "interface"]).and_then(nic),
         vcpus: vcpus(root),
         max_vcpus,

@@ -50,6 +50,23 @@ impl Libvirt {
         Ok(volume.resize(capacity, 0)?)
     }
 
+    /// Keeps an element with a domain, now and from its next start on, in place of the one in this namespace.
+    pub(super) fn annotate(
+        &self,
+        name: &Label,
+        element: Option<&str>,
+        prefix: &str,
+        namespace: &str,
+    ) -> Result<(), virt::error::Error> {
+        let there = self.connect.lookup_domain_by_name(name.as_str())?;
+        let mut flags = sys::VIR_DOMAIN_AFFECT_CONFIG;
+        if there.is_active()? {
+            flags |= sys::VIR_DOMAIN_AFFECT_LIVE;
+        }
+        let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
+        there.set_metadata(kind, element, Some(prefix), Some(namespace), flags)
+    }
+
     pub(super) fn attach(&self, name: &Label, disk: &Disk) -> Result<(), Source> {
         let there = self.connect.lookup_domain_by_name(name.as_str())?;
         let definition = there.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?;

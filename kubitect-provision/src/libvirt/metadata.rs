@@ -1,4 +1,4 @@
-//! Our ownership mark in `<metadata>`, and our note beside it.
+//! Our ownership mark in `<metadata>`, and our notes beside it.
 
 use super::xml::{Element, find};
 use crate::resource::Mark;
@@ -6,8 +6,8 @@ use crate::resource::Mark;
 /// The namespace of the mark; the number is the form of the mark, not of the program.
 const NAMESPACE: &str = "https://kubitect.io/xmlns/libvirt/1";
 
-/// The `<metadata>` that holds the mark and, where there is one, the note.
-pub(super) fn metadata(mark: &Mark, note: Option<&str>) -> Element {
+/// The `<metadata>` that holds the mark and, where there are some, the notes.
+pub(super) fn metadata(mark: &Mark, note: Option<&str>, given: &[String]) -> Element {
     let mut element = Element::new("kubitect:mark")
         .attr("xmlns:kubitect", NAMESPACE)
         .attr("cluster", &mark.cluster);
@@ -22,6 +22,11 @@ pub(super) fn metadata(mark: &Mark, note: Option<&str>) -> Element {
             .attr("xmlns:kubitect-note", NOTE_NAMESPACE)
             .attr("text", note)
     });
+    let given = (!given.is_empty()).then(|| {
+        Element::new("kubitect-given:given")
+            .attr("xmlns:kubitect-given", GIVEN_NAMESPACE)
+            .attr("what", given.join(" "))
+    });
     Element::new("metadata")
         .child(
             element
@@ -29,6 +34,7 @@ pub(super) fn metadata(mark: &Mark, note: Option<&str>) -> Element {
                 .attr("version", &mark.version),
         )
         .children(note)
+        .children(given)
 }
 
 /// The mark in a domain's or network's XML; one that is not whole is none of ours.
@@ -66,4 +72,26 @@ pub(super) fn note(root: roxmltree::Node<'_, '_>) -> Option<String> {
         .find(|child| child.has_tag_name((NOTE_NAMESPACE, "note")))?
         .attribute("text")
         .map(str::to_owned)
+}
+
+/// The namespace of what a domain was given and may not use yet.
+pub(super) const GIVEN_NAMESPACE: &str = "https://kubitect.io/xmlns/libvirt/given/1";
+
+/// The element that holds it; none if it is nothing.
+pub(super) fn given_xml(given: &[String]) -> Option<String> {
+    let element = || Element::new("given").attr("what", given.join(" "));
+    (!given.is_empty()).then(|| element().document())
+}
+
+/// What was given, in a domain's XML.
+pub(super) fn given(root: roxmltree::Node<'_, '_>) -> Vec<String> {
+    let element = find(root, &["metadata"]).and_then(|metadata| {
+        let mut children = metadata.children();
+        children.find(|child| child.has_tag_name((GIVEN_NAMESPACE, "given")))
+    });
+    let what = element.and_then(|element| element.attribute("what"));
+    what.unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
 }

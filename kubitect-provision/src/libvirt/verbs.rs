@@ -331,21 +331,16 @@ impl Hypervisor for Libvirt {
     }
 
     fn note_domain(&self, name: &Label, note: &str) -> Result<(), Failure> {
-        let write = || -> Result<(), VirtError> {
-            let domain = self.connect.lookup_domain_by_name(name.as_str())?;
-            let mut flags = sys::VIR_DOMAIN_AFFECT_CONFIG;
-            if domain.is_active()? {
-                flags |= sys::VIR_DOMAIN_AFFECT_LIVE;
-            }
-            domain.set_metadata(
-                sys::VIR_DOMAIN_METADATA_ELEMENT as i32,
-                Some(&metadata::note_xml(note)),
-                Some("kubitect-note"),
-                Some(metadata::NOTE_NAMESPACE),
-                flags,
-            )
-        };
-        write().map_err(failed(format!("note what is on domain {name}")))
+        let xml = metadata::note_xml(note);
+        self.annotate(name, Some(&xml), "kubitect-note", metadata::NOTE_NAMESPACE)
+            .map_err(failed(format!("note what is on domain {name}")))
+    }
+
+    fn note_given(&self, name: &Label, given: &[String]) -> Result<(), Failure> {
+        let xml = metadata::given_xml(given);
+        let space = metadata::GIVEN_NAMESPACE;
+        self.annotate(name, xml.as_deref(), "kubitect-given", space)
+            .map_err(failed(format!("note what domain {name} is given")))
     }
 
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure> {

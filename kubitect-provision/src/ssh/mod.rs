@@ -14,7 +14,7 @@ pub mod wait;
 #[cfg(test)]
 mod tests;
 
-pub use grown::{given, take_in_use};
+pub use grown::take_in_use;
 pub use keys::{Keys, MachineKeys};
 pub use remote::{Doing, Remote};
 pub use session::{Output, Session, Target};

@@ -4,6 +4,8 @@
 
 mod change;
 mod client;
+mod foreign;
 mod journey;
 mod kill;
+mod program;
 mod tools;

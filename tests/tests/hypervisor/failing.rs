@@ -74,6 +74,7 @@ impl Hypervisor for Failing {
         remove_volume(pool: &str, volume: &str) -> ();
         define_domain(domain: &Domain) -> ();
         note_domain(name: &Label, note: &str) -> ();
+        note_given(name: &Label, given: &[String]) -> ();
         start_domain(name: &Label) -> ();
         attach_disk(name: &Label, disk: &Disk) -> ();
         detach_disk(name: &Label, path: &Path) -> ();

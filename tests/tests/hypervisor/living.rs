@@ -128,7 +128,9 @@ fn a_machine_that_runs_changes() {
     disk.name = "new".parse().unwrap();
     node.data_disks.push(disk);
     change(&lab, &cluster, &hosts, 0);
-    let live = state(&lab, &cluster).live.unwrap();
+    let there = state(&lab, &cluster);
+    assert_eq!(there.given, [""; 0], "noted, and noted as done");
+    let live = there.live.unwrap();
     assert_eq!(live.vcpus, 3);
     let all = [
         "living-master-1-main-disk",

@@ -51,6 +51,7 @@ impl Hypervisor for TestDriver {
         remove_volume(pool: &str, volume: &str) -> ();
         define_domain(domain: &Domain) -> ();
         note_domain(name: &Label, note: &str) -> ();
+        note_given(name: &Label, given: &[String]) -> ();
         start_domain(name: &Label) -> ();
         attach_disk(name: &Label, disk: &Disk) -> ();
         detach_disk(name: &Label, path: &Path) -> ();
@@ -210,14 +211,25 @@ fn a_living_cluster_changes() {
     let mut wanted = before.clone();
     wanted.nodes.last_mut().unwrap().cpu = 4;
     let made = run(&wanted, &hosts, &image);
-    assert_eq!(made.part(Part::Make), made, "{made}");
+    let (make, used) = (made.part(Part::Make), made.part(Part::Use));
+    assert_eq!((make.changes.len(), used.changes.len()), (1, 1), "{made}");
     assert_eq!(live(&hosts, worker), (4, 4 << 10));
 
-    // Memory needs a restart, and the note is kept. (Disks this driver does not attach: that is tried on real machines.)
+    // Memory needs a restart, and the notes are kept. (Disks this driver does not attach: that is tried on real machines.)
+    let (_, hypervisor) = hosts.iter().next().unwrap();
+    let given = ["cpus".to_owned(), "main".to_owned()];
+    hypervisor.note_given(&node.name, &given).unwrap();
     wanted.nodes.last_mut().unwrap().ram = kubitect_config::value::GiB(6);
-    let made = run(&wanted, &hosts, &image);
-    assert_eq!(made.part(Part::Restart).changes.len(), 1, "{made}");
+    let restart = plan(&wanted, &hosts).unwrap().part(Part::Restart);
+    assert_eq!(restart.changes.len(), 1, "{restart}");
+    let (nothing, never) = (Inputs::default(), AtomicBool::new(false));
+    apply(&restart, &hosts, &nothing, &never, &|_| {}).unwrap();
     assert_eq!(live(&hosts, worker), (4, 6 << 10));
+    let domains = hypervisor.domains().unwrap();
+    let there = domains.iter().find(|d| d.name == worker).unwrap();
+    assert_eq!(there.given, given);
+    let used = run(&wanted, &hosts, &image);
+    assert_eq!(used.part(Part::Use), used, "{used}");
     let notes = kubitect_provision::machine::notes(&wanted, &hosts).unwrap();
     assert_eq!(notes[&node.name].as_deref(), Some("ready & <well>"));
 
@@ -229,7 +241,6 @@ fn a_living_cluster_changes() {
     run(&wanted, &hosts, &image);
     run(&before, &hosts, &image);
     let last = plan_destroy(&before.name, &hosts).unwrap();
-    let nothing = Inputs::default();
-    apply(&last, &hosts, &nothing, &AtomicBool::new(false), &|_| {}).unwrap();
+    apply(&last, &hosts, &nothing, &never, &|_| {}).unwrap();
     assert!(plan_destroy(&before.name, &hosts).unwrap().is_empty());
 }

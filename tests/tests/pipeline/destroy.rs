@@ -85,6 +85,7 @@ fn unmarked(name: &str, disk: &str) -> DomainState {
         power: PowerState::Running,
         mark: None,
         note: None,
+        given: Vec::new(),
         nic: None,
         vcpus: 2,
         max_vcpus: 2,

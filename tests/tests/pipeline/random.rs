@@ -238,6 +238,7 @@ pub fn others() -> impl Strategy<Value = HostState> {
                 },
                 mark: None,
                 note: None,
+                given: Vec::new(),
                 nic: None,
                 vcpus: 1,
                 max_vcpus: 1,
