@@ -12,7 +12,9 @@ use kubitect_lb::{HAPROXY_FILE, KEEPALIVED_FILE};
 use kubitect_provision::cloud_init::seed;
 use kubitect_provision::fake::FakeHost;
 use kubitect_provision::hypervisor::Hypervisor;
-use kubitect_provision::observe::{DomainState, HostState, PowerState};
+use kubitect_provision::observe::{
+    DomainState, HostState, Live, NetworkState, PoolState, PowerState, VolumeState,
+};
 use serde::{Deserialize, Serialize};
 
 /// A world in a folder.
@@ -115,20 +117,52 @@ impl Place {
 
 /// What other people have on the host: a network, a pool with a disk, and a machine that runs.
 fn others() -> HostState {
-    let there = serde_json::json!({
-        "capability": {"arch": "", "virt": [], "cpu_models": [], "max_vcpus": null, "cpus": 0, "memory_mib": 0,
-                       "memory_free_mib": null, "routes": []},
-        "networks": [{"name": "default", "active": true, "mark": null, "bridge": "virbr0", "cidr": "192.168.122.0/24",
-                      "reservations": []}],
-        "pools": [{"name": "default", "is_folder": true, "path": "/others", "active": true, "available": 1_u64 << 30,
-                   "volumes": [{"name": "demo-worker-1-main-disk", "path": "/others/demo-worker-1-main-disk",
-                                "format": "qcow2", "capacity": 1 << 20, "allocation": 300, "physical": 0,
-                                "backing": null}]}],
-        "domains": [{"name": "others", "power": "running", "mark": null, "note": "another's", "nic": null,
-                     "vcpus": 2, "max_vcpus": 2, "memory_mib": 1024, "disks": ["/others/demo-worker-1-main-disk"],
-                     "live": {"vcpus": 2, "memory_mib": 1024, "disks": ["/others/demo-worker-1-main-disk"]}}],
-    });
-    serde_json::from_value(there).unwrap()
+    let disk = PathBuf::from("/others/demo-worker-1-main-disk");
+    let volume = VolumeState {
+        name: "demo-worker-1-main-disk".into(),
+        path: disk.clone(),
+        format: "qcow2".into(),
+        capacity: 1 << 20,
+        allocation: 300,
+        physical: None,
+        backing: None,
+    };
+    HostState {
+        networks: vec![NetworkState {
+            name: "default".into(),
+            active: true,
+            mark: None,
+            bridge: Some("virbr0".into()),
+            cidr: Some("192.168.122.0/24".parse().unwrap()),
+            reservations: Vec::new(),
+        }],
+        pools: vec![PoolState {
+            name: "default".into(),
+            is_folder: true,
+            path: Some("/others".into()),
+            active: true,
+            available: 1 << 30,
+            volumes: vec![volume],
+        }],
+        domains: vec![DomainState {
+            name: "others".into(),
+            power: PowerState::Running,
+            mark: None,
+            note: Some("another's".into()),
+            given: Vec::new(),
+            nic: None,
+            vcpus: 2,
+            max_vcpus: 2,
+            memory_mib: 1024,
+            disks: vec![disk.clone()],
+            live: Some(Live {
+                vcpus: 2,
+                memory_mib: 1024,
+                disks: vec![disk],
+            }),
+        }],
+        ..HostState::default()
+    }
 }
 
 /// The domain of a machine of ours, if it runs.
