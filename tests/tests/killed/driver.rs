@@ -47,16 +47,7 @@ impl Kind {
         if first.code.is_some() {
             differences.push(format!("it is not killed there: {}", first.said));
         }
-        let t0 = Instant::now();
         let second = self.run(&stage, None);
-        if t0.elapsed().as_secs() >= 2 {
-            eprintln!(
-                "SLOW {} {} {point} {times}: {}",
-                t0.elapsed().as_secs(),
-                self.name,
-                second.said
-            );
-        }
         if second.code != Some(0) {
             differences.push(format!("the next run fails: {}", second.said));
         } else if let Some(plan) = self.wanted.as_ref().and_then(|shape| stage.plan(shape)) {

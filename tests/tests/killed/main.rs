@@ -9,6 +9,8 @@
 mod ansible;
 mod driver;
 mod kubernetes;
+mod left;
+mod living;
 mod machine;
 mod picture;
 mod plays;
@@ -33,6 +35,12 @@ fn main() -> ExitCode {
     let mut good = true;
     if "killed_at_each_point".contains(test) {
         good &= driver::all(part);
+    }
+    if "goes_on_with_what_is_left".contains(test) {
+        left::all();
+    }
+    if "random_clusters_become_others".contains(test) {
+        good &= living::all(part.parse().unwrap_or(24));
     }
     match good {
         true => ExitCode::SUCCESS,

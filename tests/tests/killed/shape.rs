@@ -43,10 +43,6 @@ impl Worker {
     fn is_leased(&self) -> bool {
         self.id % 3 == 2
     }
-
-    pub fn name(&self) -> String {
-        format!("demo-worker-{}", self.id)
-    }
 }
 
 /// The address that the host leases to a worker.
