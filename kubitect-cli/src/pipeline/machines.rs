@@ -40,6 +40,7 @@ pub async fn make(
     tokio::task::yield_now().await;
     tokio::task::block_in_place(|| provision(&part, &job.hosts, inputs, cancelled, reporter))
         .map_err(failed)?;
+    fail::fail_point!("cli::phase");
 
     let facts = gather::gather(&job.cluster, &job.hosts, keys, cancelled, &|event| {
         reporter.provision(event)

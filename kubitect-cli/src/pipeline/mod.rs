@@ -152,7 +152,7 @@ async fn change(
         restart::restart(&tools, &change, &mut kubernetes).await?;
     }
     fail::fail_point!("cli::phase");
-    remove(job, plan, &keys, cancelled, reporter).await
+    remove(job, plan, &facts, &keys, cancelled, reporter).await
 }
 
 /// The cluster's keys: those that its machines know, and new ones for machines that are yet to be made.
@@ -267,6 +267,7 @@ async fn balance(
 async fn remove(
     job: &Job,
     plan: &Plan,
+    facts: &Facts,
     keys: &Keys,
     cancelled: &Arc<AtomicBool>,
     reporter: &Arc<Reporter>,
@@ -276,6 +277,9 @@ async fn remove(
         return Ok(());
     }
     restart::let_address_go(job, plan, keys, reporter).await;
+    let stay = facts.nodes.iter().map(|node| (&node.name, Some(node.ip)));
+    keys.write_known_hosts(stay)
+        .map_err(|e| Failure::because("forget the host keys of what leaves", e))?;
     let inputs = machines::inputs(job, &part, keys, cancelled, reporter)?;
     tokio::task::block_in_place(|| {
         machines::provision(&part, &job.hosts, inputs, cancelled, reporter)

@@ -87,11 +87,11 @@ impl HostDiff<'_> {
             return;
         }
         // A disk that is gone since then is none of it any more.
-        let has = |what: &String| {
+        let has = |what: &&String| {
             let mut disks = machine.domain.disks.iter();
             ["cpus", "main"].contains(&what.as_str()) || disks.any(|disk| disk.serial == **what)
         };
-        let mut given: Vec<_> = there.given.iter().cloned().filter(has).collect();
+        let mut given: Vec<_> = there.given.iter().filter(has).cloned().collect();
         given.extend(new);
         given.sort();
         given.dedup();

@@ -26,10 +26,11 @@ impl FakeHost {
         let mut state: State = serde_json::from_slice(&text).expect("it is a state");
         for (parent, files) in &mut state.folders {
             for (name, file) in files {
-                // What another volume of this name had held takes another place.
-                let bytes = std::fs::read(bytes_of(folder, parent, name)).unwrap_or_default();
-                if bytes.len() as u64 == file.allocation {
+                let path = parent.join(name).display().to_string();
+                let times = state.times.get(&path).copied().unwrap_or(0);
+                if let Ok(bytes) = std::fs::read(bytes_of(folder, &path, times)) {
                     file.bytes = bytes;
+                    file.bytes.resize(file.allocation as usize, 0);
                 }
             }
         }
@@ -49,6 +50,13 @@ impl FakeHost {
         let name = disk.file_name()?.to_str()?;
         let state = self.lock();
         Some(state.folders.get(disk.parent()?)?.get(name)?.capacity)
+    }
+
+    /// What the volume of this path holds.
+    pub fn content(&self, disk: &Path) -> Option<Vec<u8>> {
+        let name = disk.file_name()?.to_str()?;
+        let state = self.lock();
+        Some(state.folders.get(disk.parent()?)?.get(name)?.bytes.clone())
     }
 
     /// The addresses leased to a machine, whether it is on or not.
@@ -88,14 +96,17 @@ impl FakeHost {
         if let (Some(folder), Some(parent)) = (&self.kept, path)
             && let Some(file) = state.folders.get(parent).and_then(|f| f.get(volume))
         {
-            let path = bytes_of(folder, parent, volume);
-            std::fs::write(path, &file.bytes).expect("it can be written");
+            let path = parent.join(volume).display().to_string();
+            let times = state.times.get(&path).copied().unwrap_or(0);
+            // Most volumes end in nothing.
+            let end = file.bytes.iter().rposition(|byte| *byte != 0);
+            let content = &file.bytes[..end.map_or(0, |end| end + 1)];
+            std::fs::write(bytes_of(folder, &path, times), content).expect("it can be written");
         }
     }
 }
 
-/// Where the bytes of a file lie.
-fn bytes_of(folder: &Path, parent: &Path, name: &str) -> PathBuf {
-    let path = parent.join(name).display().to_string();
-    folder.join(path.replace('/', "%"))
+/// Where the bytes of the file of this path lie that was made so many times.
+fn bytes_of(folder: &Path, path: &str, times: u64) -> PathBuf {
+    folder.join(format!("{}.{times}", path.replace('/', "%")))
 }

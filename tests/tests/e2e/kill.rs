@@ -1,81 +1,355 @@
-//! `apply` killed with SIGKILL at points before Ansible, then run again: libvirt ends up the same each time.
-//!
-//! Machines are stopped as soon as all run, so nothing boots to the end.
+//! Runs on real machines that are killed with SIGKILL at named points, and run again: all ends up as if nothing had happened.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
 
+use kubitect_config::Facts;
+
+use crate::client::kubectl;
+use crate::foreign::Foreign;
 use crate::tools::*;
+use tests::points::POINTS;
 
-const CONFIG: &str = "tests/fixtures/lab/small.yaml";
 const CLUSTER: &str = "small";
-const SHORT: Duration = Duration::from_secs(15 * 60);
-/// Told when all machines run: the worker's address is a lease, which is waited for first.
-const RUNNING: &str = "wait for an address of small-worker-1";
+const DESTROY: [&str; 4] = ["destroy", "--cluster", CLUSTER, "--auto-approve"];
 
-/// Where apply is killed: the first line with this text.
-const POINTS: [&str; 8] = [
-    "create network small-network on localhost",
-    "create pool small-main-resource-pool on localhost",
-    "create image",
-    "create volume small-lb-1-main-disk on localhost",
-    "create volume small-worker-1-data-data-disk on localhost",
-    "create volume small-master-1-seed on localhost",
-    "create domain small-lb-1 on localhost",
-    "create domain small-worker-1 on localhost",
+/// A point, and how often it is passed before.
+type Point = (&'static str, usize);
+
+/// All machines run, and none has booted yet.
+const RUNNING: Point = ("cli::phase", 1);
+
+const CREATE: [Point; 6] = [
+    // The third of the keys.
+    ("provision::file-aside", 3),
+    // The network is defined, not started.
+    ("provision::halfway", 0),
+    // The image is uploaded, and not marked as whole.
+    ("provision::halfway", 2),
+    // A seed is empty.
+    ("provision::halfway", 4),
+    // The first machine is defined, not started.
+    ("provision::halfway", 12),
+    // The last one runs.
+    ("provision::made", 13),
 ];
 
-#[test]
-fn killed_before_ansible_and_run_again() {
-    std::fs::create_dir_all("/var/lib/libvirt/images/fast").expect("the data pool has a place");
-    let before = inventory();
-    let undisturbed = machines_after(&[]);
-    destroyed(&before);
-    for point in POINTS {
-        assert_eq!(machines_after(&[point]), undisturbed, "killed at `{point}`");
-        destroyed(&before);
+/// One for each in [`CREATE`].
+const REMOVE: [Point; 6] = [
+    ("provision::begun", 0),
+    ("provision::made", 0),
+    ("provision::made", 4),
+    // A console's log is gone, its pool is not.
+    ("provision::halfway", 0),
+    // All is gone but what lies on this machine.
+    ("cli::destroy", 0),
+    ("cli::destroy", 2),
+];
+
+const RESIZE: [Point; 4] = [
+    // A disk has grown, and its guest has not noticed.
+    ("provision::made", 0),
+    ("cli::taken-in-use", 0),
+    ("lb::swapped", 0),
+    ("cli::labelled", 0),
+];
+
+/// What one kill led to, compared with the undisturbed run.
+struct Row {
+    kind: &'static str,
+    point: Point,
+    differences: Vec<String>,
+    leftovers: Vec<String>,
+    foreign: Vec<String>,
+}
+
+impl Row {
+    fn is_good(&self) -> bool {
+        self.differences.is_empty() && self.leftovers.is_empty() && self.foreign.is_empty()
     }
 }
 
-/// What libvirt holds when all machines run, after runs that were killed at these points.
-fn machines_after(points: &[&str]) -> Vec<String> {
-    let apply = || kubitect(&["apply", "--config", CONFIG, "--auto-approve"]);
-    for point in points.iter().chain(&[RUNNING]) {
-        assert!(kill_at(apply(), point, SHORT), "`{point}` is reached");
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, n) = self.point;
+        write!(
+            f,
+            "{:8} | {:24} | {:11} | {:9} | {:7}",
+            self.kind,
+            format!("{name} {n}"),
+            self.differences.len(),
+            self.leftovers.len(),
+            self.foreign.len()
+        )?;
+        for line in [&self.differences, &self.leftovers, &self.foreign]
+            .into_iter()
+            .flatten()
+        {
+            write!(f, "\n    {line}")?;
+        }
+        Ok(())
     }
-    let mut all = inventory();
-    for domain in ["lb-1", "master-1", "worker-1"].map(|node| format!("{CLUSTER}-{node}")) {
-        all.push(definition(&stdout(
-            "virsh",
-            &["dumpxml", "--inactive", &domain],
-        )));
-        all.push(stdout("virsh", &["domstate", &domain]));
+}
+
+#[test]
+fn killed_anywhere_and_run_again() {
+    let all = [&CREATE[..], &REMOVE, &RESIZE, &[RUNNING]].concat();
+    for (name, _) in all {
+        assert!(POINTS.iter().any(|(known, _)| *known == name), "{name}");
     }
-    all.push(definition(&stdout(
-        "virsh",
-        &["net-dumpxml", "--inactive", "small-network"],
-    )));
+    std::fs::create_dir_all("/var/lib/libvirt/images/fast").expect("the data pool has a place");
+    let foreign = Foreign::make();
+    let before = inventory();
+    let mut rows = Vec::new();
+
+    // From nothing until all machines run, and back.
+    let config = file(0);
+    let apply = ["apply", "--config", &config, "--auto-approve"];
+    kill_at_point(&apply, RUNNING);
+    let undisturbed = definitions(0);
+    expect(kubitect(&DESTROY), 0);
+    assert_eq!(inventory(), before, "an undisturbed removal leaves nothing");
+    for (create, remove) in CREATE.into_iter().zip(REMOVE) {
+        kill_at_point(&apply, create);
+        kill_at_point(&apply, RUNNING);
+        rows.push(Row {
+            kind: "create",
+            point: create,
+            differences: differences(&undisturbed, &definitions(0)),
+            leftovers: leftovers(),
+            foreign: foreign.touched(),
+        });
+        kill_at_point(&DESTROY, remove);
+        expect(kubitect(&DESTROY), 0);
+        let mut left = differences(&before, &inventory());
+        left.extend(leftovers());
+        rows.push(Row {
+            kind: "destroy",
+            point: remove,
+            differences: Vec::new(),
+            leftovers: left,
+            foreign: foreign.touched(),
+        });
+    }
+
+    // A finished cluster gets another size, label and forwarded port each time.
+    expect(kubitect(&apply), 0);
+    expect(
+        kubitect(&["apply", "--config", &file(1), "--auto-approve"]),
+        0,
+    );
+    let undisturbed = living(1);
+    for (n, point) in (2..).zip(RESIZE) {
+        let config = file(n);
+        let apply = ["apply", "--config", &config, "--auto-approve"];
+        kill_at_point(&apply, point);
+        expect(kubitect(&apply), 0);
+        rows.push(Row {
+            kind: "resize",
+            point,
+            differences: differences(&undisturbed, &living(n)),
+            leftovers: leftovers(),
+            foreign: foreign.touched(),
+        });
+    }
+    expect(kubitect(&DESTROY), 0);
+    let left = differences(&before, &inventory());
+
+    println!("kind     | point                    | differences | leftovers | foreign");
+    for row in &rows {
+        println!("{row}");
+    }
+    println!("{} points on real machines", rows.len());
+    assert_eq!(left, [""; 0], "libvirt holds what it held before");
+    assert!(rows.iter().all(Row::is_good));
+    foreign.remove();
+}
+
+/// The cluster's file, for the n-th time.
+fn file(n: u16) -> String {
+    let text = std::fs::read_to_string(root().join("tests/fixtures/lab/small.yaml"));
+    let mut text = text.expect("there is a fixture");
+    let pairs = [
+        ("size: 5".to_owned(), format!("size: {}", 5 + n)),
+        (
+            "        - id: 1\n          dataDisks".to_owned(),
+            format!(
+                "        - id: 1\n          labels: {{turn: number-{n}}}\n          mainDiskSize: {}\n          dataDisks",
+                32 + 4 * n
+            ),
+        ),
+        (
+            "    loadBalancer:\n".to_owned(),
+            format!(
+                "    loadBalancer:\n      forwardPorts: [{{name: web, port: 80, targetPort: {}, target: workers}}]\n",
+                30_000 + n
+            ),
+        ),
+    ];
+    for (this, that) in pairs {
+        assert_eq!(text.matches(&this).count(), 1, "{this}");
+        text = text.replace(&this, &that);
+    }
+    let path = home().join("small.yaml");
+    std::fs::write(&path, text).expect("the file is written");
+    path.display().to_string()
+}
+
+/// What is only in one of two lists.
+fn differences(one: &[String], other: &[String]) -> Vec<String> {
+    let only = |one: &[String], other: &[String], sign: char| {
+        let other: BTreeSet<_> = other.iter().collect();
+        let lines = one.iter().filter(|line| !other.contains(line));
+        lines
+            .map(|line| format!("{sign} {line}"))
+            .collect::<Vec<_>>()
+    };
+    let mut all = only(one, other, '-');
+    all.extend(only(other, one, '+'));
     all
 }
 
-/// XML without what libvirt makes up anew for each definition.
-fn definition(xml: &str) -> String {
-    xml.lines()
-        .filter(|line| {
-            !line.contains("<uuid>") && !line.contains("<mac address=")
-                || line.contains("52:54:00:aa")
-        })
-        .collect::<Vec<_>>()
-        .join("\n")
+/// What libvirt holds, with what the n-th file says in one place or another made the same.
+fn definitions(n: u16) -> Vec<String> {
+    let mut all = inventory();
+    for domain in ["lb-1", "master-1", "worker-1"].map(|node| format!("{CLUSTER}-{node}")) {
+        all.extend(definition(
+            n,
+            &domain,
+            &stdout("virsh", &["dumpxml", "--inactive", &domain]),
+        ));
+        all.push(format!(
+            "{domain} is {}",
+            stdout("virsh", &["domstate", &domain]).trim()
+        ));
+    }
+    let network = stdout("virsh", &["net-dumpxml", "--inactive", "small-network"]);
+    all.extend(definition(n, "network", &network));
+    all
 }
 
-fn destroyed(before: &[String]) {
-    expect(
-        kubitect(&["destroy", "--cluster", CLUSTER, "--auto-approve"]),
+/// The lines of an XML without what libvirt makes up anew for each definition.
+fn definition(n: u16, of: &str, xml: &str) -> Vec<String> {
+    xml.lines()
+        .filter(|line| {
+            !line.contains("<uuid>")
+                && (!line.contains("<mac address=") || line.contains("52:54:00:aa"))
+        })
+        .map(|line| format!("{of}: {}", plain(n, line)))
+        .collect()
+}
+
+/// A text of the n-th file's as if it were any other's: digests differ with it.
+fn plain(n: u16, text: &str) -> String {
+    let text = text
+        .replace(&format!("number-{n}"), "[N]")
+        .replace(&(30_000 + n).to_string(), "[PORT]");
+    let mut words = Vec::new();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let end = rest[at..].find(|c: char| !c.is_ascii_hexdigit());
+        let end = end.map_or(rest.len(), |length| at + length);
+        words.push(&rest[..at]);
+        words.push(match end - at {
+            64 => "[DIGEST]",
+            _ => &rest[at..end],
+        });
+        rest = &rest[end..];
+    }
+    words.push(rest);
+    words.concat()
+}
+
+/// What a finished cluster is like after the n-th file: in libvirt, on its machines, in Kubernetes.
+fn living(n: u16) -> Vec<String> {
+    let config = file(n);
+    let plan = expect(kubitect(&["plan", "--config", &config]), 0);
+    let mut all = vec![text(&plan.stdout)];
+    all.extend(definitions(n));
+    let lsblk = "lsblk --bytes --nodeps --noheadings --output SIZE /dev/vda /dev/vdb";
+    let sizes: Vec<u64> = numbers(&on("worker-1", lsblk));
+    let wanted = [u64::from(32 + 4 * n), u64::from(5 + n)].map(|gib| gib << 30);
+    assert_eq!(sizes, wanted, "the disks");
+    let root = numbers(&on(
+        "worker-1",
+        "findmnt --bytes --noheadings --output SIZE /",
+    ));
+    all.push(format!(
+        "its file system fills the main disk: {}",
+        root[0] + (3 << 30) > sizes[0]
+    ));
+    all.push(on("lb-1", "sudo -n ls -A /etc/haproxy"));
+    all.push(plain(
+        n,
+        &on("lb-1", "sudo -n cat /etc/haproxy/haproxy.cfg"),
+    ));
+    all.push(on("lb-1", "systemctl is-active haproxy"));
+    let label = format!("turn=number-{n}");
+    let labelled = expect(
+        kubectl(CLUSTER, &["get", "nodes", "-l", &label, "-o", "name"]),
         0,
     );
-    assert_eq!(
-        inventory(),
-        before,
-        "libvirt holds exactly what it held before"
+    all.push(text(&labelled.stdout));
+    all
+}
+
+fn numbers(text: &str) -> Vec<u64> {
+    let words = text.split_whitespace();
+    words
+        .map(|word| word.parse().expect("it is a number"))
+        .collect()
+}
+
+/// What a command on a machine prints.
+fn on(node: &str, command: &str) -> String {
+    let config = home().join("clusters").join(CLUSTER).join("config");
+    let facts = std::fs::read_to_string(config.join("infrastructure.yaml"));
+    let facts: Facts = serde_yaml::from_str(&facts.expect("there are facts")).expect("they are");
+    let known = format!(
+        "UserKnownHostsFile={}",
+        config.join(".ssh/known_hosts").display()
     );
+    let key = config.join(".ssh/id_ed25519").display().to_string();
+    let name = format!("{CLUSTER}-{node}").parse().expect("it is a name");
+    let ip = facts.node(&name).expect("it is known").ip;
+    let login = format!("{}@{ip}", facts.user);
+    let options = [
+        "-F",
+        "none",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        &known,
+        "-i",
+        &key,
+    ];
+    stdout("ssh", &[&options[..], &[&login, command]].concat())
+}
+
+/// What killed runs left of their work on this machine: files written aside, and folders for sockets.
+fn leftovers() -> Vec<String> {
+    let mut all = Vec::new();
+    collect(&home(), &mut all);
+    for entry in std::fs::read_dir("/tmp").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("kubitect-") {
+            all.push(format!("/tmp/{name}"));
+        }
+    }
+    all
+}
+
+fn collect(folder: &Path, all: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(".kubitect-new-") {
+            all.push(path.display().to_string());
+        }
+        // What clusters share is made anew as it is, and large.
+        if path.is_dir() && !path.is_symlink() && name != "share" {
+            collect(&path, all);
+        }
+    }
 }

@@ -4,7 +4,9 @@
 
 mod change;
 mod client;
+mod foreign;
 mod journey;
 mod kill;
 mod living;
+mod program;
 mod tools;

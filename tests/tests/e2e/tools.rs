@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -27,6 +28,32 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("tests lie in the workspace")
+}
+
+/// Runs the program until it passes this point for the n-th time, from 0 on, and is killed there with SIGKILL.
+pub fn kill_at_point(args: &[&str], (point, n): (&str, usize)) {
+    println!("$ kubitect {args:?}  # killed at {point}, {n}");
+    let own = std::env::current_exe().expect("this program has a path");
+    let mut child = Command::new(own)
+        .args(["program::program", "--exact", "--ignored", "--nocapture"])
+        .env(crate::program::ARGUMENTS, args.join("\n"))
+        .env(crate::program::POINT, format!("{point} {n}"))
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let end = Instant::now() + Duration::from_secs(15 * 60);
+    let status = loop {
+        match child.try_wait().expect("the program can be waited for") {
+            Some(status) => break status,
+            None if Instant::now() > end => {
+                end_child(&mut child);
+                panic!("{point} was not passed within 15 min");
+            }
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    assert_eq!(status.signal(), Some(9), "killed at {point}, {n}");
 }
 
 /// Runs to the end and shows what was said; panics unless the exit code is `code`.

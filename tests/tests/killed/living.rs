@@ -1,0 +1,282 @@
+//! Random clusters that become others, whatever happens to them, and wherever the runs are killed.
+
+use std::collections::BTreeSet;
+
+use kubitect_provision::hypervisor::Hypervisor;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use tests::points::POINTS;
+
+use crate::machine::servers;
+use crate::shape::{Shape, Worker};
+use crate::stage::{Stage, scratch};
+
+/// What happens to a machine behind our back.
+#[derive(Debug, Clone, Copy)]
+enum Blow {
+    Stop,
+    LoseDisk,
+    Vanish,
+}
+
+/// Two clusters of which the second may be what the first becomes: no disk shrinks, and no version goes back.
+fn shapes() -> impl Strategy<Value = (Shape, Shape)> {
+    let masters = prop_oneof![1 => Just(1_usize), 3 => Just(3), 1 => Just(5)]
+        .prop_flat_map(|count| proptest::sample::subsequence(vec![1_u32, 2, 3, 4, 5], count));
+    let shape = move |grown: u32| {
+        let worker = (
+            2_u32..4,
+            2_u32..4,
+            8..9 + grown,
+            proptest::option::of(1..2 + grown),
+            proptest::option::of(prop_oneof![Just("db"), Just("web")]),
+            any::<bool>(),
+        );
+        let worker = worker.prop_map(|(cpu, ram, main_disk, disk, label, taint)| Worker {
+            id: 0,
+            cpu,
+            ram,
+            main_disk,
+            disks: disk.map(|size| ("data", size)).into_iter().collect(),
+            label,
+            taint,
+        });
+        let workers = proptest::collection::vec(proptest::option::weighted(0.7, worker), 4);
+        let flags = (any::<bool>(), any::<bool>(), 2_u32..4, 2_u32..4, 1_u32..3);
+        (masters.clone(), workers, flags).prop_map(|(masters, workers, flags)| {
+            let (forwards, addon, master_cpu, master_ram, balancers) = flags;
+            let workers = workers.into_iter().zip(1..);
+            let named = |(worker, id): (Option<Worker>, u32)| Some(Worker { id, ..worker? });
+            Shape {
+                balancers,
+                masters,
+                workers: workers.filter_map(named).collect(),
+                master_cpu,
+                master_ram,
+                release: ["v1.23.7", "v2.19.0"],
+                forwards,
+                addon,
+            }
+        })
+    };
+    let releases = [
+        ["v1.23.7", "v2.19.0"],
+        ["v1.24.6", "v2.20.0"],
+        ["v1.25.6", "v2.21.0"],
+    ];
+    let releases =
+        prop_oneof![2 => Just(releases[0]), 1 => Just(releases[1]), 1 => Just(releases[2])];
+    (shape(0), shape(1), releases).prop_map(|(first, mut second, release)| {
+        second.release = release;
+        // What is installed stays: Kubespray takes no addon away.
+        second.addon |= first.addon;
+        for worker in &mut second.workers {
+            let before = first.workers.iter().find(|other| other.id == worker.id);
+            if let (Some([(_, was)]), Some((_, size))) =
+                (before.map(|w| &w.disks[..]), worker.disks.first_mut())
+            {
+                *size = (*size).max(*was);
+            }
+        }
+        (first, second)
+    })
+}
+
+fn strike(stage: &Stage, shape: &Shape, at: usize, blow: Blow) {
+    let masters = shape.masters.iter().map(|id| format!("demo-master-{id}"));
+    let workers = shape
+        .workers
+        .iter()
+        .map(|worker| format!("demo-worker-{}", worker.id));
+    // A majority of the masters stays: without one, nothing is left to go on with.
+    let mut names: Vec<_> = workers.chain(["demo-lb-1".to_owned()]).collect();
+    if shape.masters.len() > 1 || matches!(blow, Blow::Stop) {
+        names.extend(masters.take(1));
+    }
+    let name = &names[at % names.len()];
+    let host = &stage.place().host;
+    match blow {
+        Blow::Stop => host.stop(name),
+        Blow::LoseDisk => host.lose_file(
+            "/pools/demo-main-resource-pool",
+            &format!("{name}-main-disk"),
+        ),
+        Blow::Vanish => host.remove_domain(&name.parse().unwrap()).unwrap(),
+    }
+}
+
+/// Whether all is as it is wanted.
+fn check(stage: &Stage, shape: &Shape) -> Result<(), TestCaseError> {
+    let masters: BTreeSet<_> = shape
+        .masters
+        .iter()
+        .map(|id| format!("demo-master-{id}"))
+        .collect();
+    let workers = shape
+        .workers
+        .iter()
+        .map(|w| (format!("demo-worker-{}", w.id), w));
+    let balancers = (1..=shape.balancers).map(|id| format!("demo-lb-{id}"));
+    let mut all: BTreeSet<_> = masters.iter().cloned().chain(balancers.clone()).collect();
+    all.extend(workers.clone().map(|(name, _)| name));
+    stage.place().with(|state, host| {
+        let ours = host
+            .domains()
+            .unwrap()
+            .into_iter()
+            .filter(|d| d.mark.is_some());
+        let ours: BTreeSet<_> = ours.map(|domain| domain.name).collect();
+        prop_assert_eq!(&ours, &all);
+        let nodes: BTreeSet<_> = state.kube.nodes.keys().cloned().collect();
+        let wanted: BTreeSet<_> = all
+            .iter()
+            .filter(|name| !name.contains("-lb-"))
+            .cloned()
+            .collect();
+        prop_assert_eq!(nodes, wanted);
+        for (name, node) in &state.kube.nodes {
+            prop_assert!(
+                state.is_ready(host, name) && !node.cordoned,
+                "{} {:?}",
+                name,
+                node
+            );
+            prop_assert_eq!(&node.version, shape.release[0], "{}", name);
+            let guest = &state.guests[name];
+            prop_assert_eq!((node.cpus, node.ram), (guest.cpus, guest.ram), "{}", name);
+        }
+        for (name, worker) in workers {
+            let (node, guest) = (&state.kube.nodes[&name], &state.guests[&name]);
+            prop_assert_eq!(
+                (node.cpus, node.ram),
+                (worker.cpu, u64::from(worker.ram) << 10),
+                "{}",
+                &name
+            );
+            prop_assert_eq!(node.labels.get("tier").map(String::as_str), worker.label);
+            prop_assert_eq!(node.taints.contains("only=db:NoSchedule"), worker.taint);
+            let mut sizes: Vec<_> = worker
+                .disks
+                .iter()
+                .map(|(_, size)| u64::from(*size) << 30)
+                .collect();
+            sizes.push(u64::from(worker.main_disk) << 30);
+            let mut systems: Vec<_> = guest.systems.values().map(|(_, size)| *size).collect();
+            sizes.sort_unstable();
+            systems.sort_unstable();
+            prop_assert_eq!(systems, sizes, "the file systems of {}", &name);
+        }
+        let members: BTreeSet<_> = state
+            .kube
+            .members
+            .iter()
+            .map(|member| member.name.clone())
+            .collect();
+        let named: BTreeSet<_> = shape
+            .masters
+            .iter()
+            .map(|id| format!("etcd-{id}"))
+            .collect();
+        prop_assert_eq!(members, named);
+        for member in &state.kube.members {
+            prop_assert!(state.is_well(host, member), "{:?}", member);
+        }
+        for name in &masters {
+            prop_assert!(state.serves(host, name));
+            prop_assert_eq!(
+                state.guests[name].api.as_ref(),
+                Some(&masters),
+                "what {} is told",
+                name
+            );
+        }
+        for name in balancers {
+            let guest = &state.guests[&name];
+            let behind: BTreeSet<_> = servers(guest, kubitect_lb::API).into_iter().collect();
+            prop_assert_eq!(&behind, &masters, "behind {}", &name);
+            prop_assert!(guest.drained.is_empty(), "{:?}", guest.drained);
+        }
+        prop_assert!(state.holder.is_some());
+        prop_assert_eq!(state.kube.addons.is_some(), shape.addon);
+        Ok(())
+    })
+}
+
+/// One case: made, struck, changed with kills on the way, and removed.
+fn case(
+    stage: &Stage,
+    (first, second): &(Shape, Shape),
+    blows: &[(usize, Blow)],
+    kills: &[(usize, usize)],
+) -> Result<(), TestCaseError> {
+    let nothing = stage.picture();
+    let run = stage.apply(first, None);
+    prop_assert_eq!(run.code, Some(0), "{}", run.said);
+    prop_assert_eq!(stage.plan(first), None);
+    check(stage, first)?;
+    for (at, blow) in blows {
+        strike(stage, first, *at, *blow);
+    }
+    let before = stage.picture();
+    for (point, times) in kills {
+        let run = stage.apply(second, Some((POINTS[*point].0, *times)));
+        if run.code == Some(2) && run.said.contains("can't be made") {
+            // What can't be had is refused before anything is touched.
+            prop_assert_eq!(
+                before.differences(&stage.picture()),
+                [""; 0],
+                "{}",
+                run.said
+            );
+            return Err(TestCaseError::reject(run.said));
+        }
+        prop_assert!(matches!(run.code, None | Some(0)), "{}", run.said);
+    }
+    let run = stage.apply(second, None);
+    if run.code == Some(2) && kills.is_empty() {
+        prop_assert_eq!(
+            before.differences(&stage.picture()),
+            [""; 0],
+            "{}",
+            run.said
+        );
+        return Err(TestCaseError::reject(run.said));
+    }
+    prop_assert_eq!(run.code, Some(0), "{}", run.said);
+    prop_assert_eq!(stage.plan(second), None);
+    check(stage, second)?;
+    let picture = stage.picture();
+    prop_assert_eq!(&picture.foreign, &nothing.foreign);
+    prop_assert_eq!(picture.leftovers, [""; 0]);
+    let run = stage.destroy(None);
+    prop_assert_eq!(run.code, Some(0), "{}", run.said);
+    let end = stage.picture();
+    prop_assert_eq!(end.foreign, nothing.foreign);
+    prop_assert_eq!(end.leftovers, [""; 0]);
+    Ok(())
+}
+
+/// So many cases; false if one fails.
+pub fn all(cases: u32) -> bool {
+    let scratch = scratch();
+    let blow = prop_oneof![Just(Blow::Stop), Just(Blow::LoseDisk), Just(Blow::Vanish)];
+    let blows = proptest::collection::vec((0_usize..6, blow), 0..2);
+    let kills = proptest::collection::vec((0..POINTS.len(), 0_usize..8), 0..4);
+    let mut runner = TestRunner::new(Config {
+        cases,
+        max_shrink_iters: 40,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let result = runner.run(&(shapes(), blows, kills), |(shapes, blows, kills)| {
+        let stage = Stage::new(scratch.path());
+        let result = case(&stage, &shapes, &blows, &kills);
+        stage.end();
+        result
+    });
+    match result {
+        Ok(()) => println!("{cases} random clusters became others"),
+        Err(ref error) => println!("{error}"),
+    }
+    result.is_ok()
+}

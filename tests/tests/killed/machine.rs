@@ -1,0 +1,248 @@
+//! What the machines of a world in memory do when commands are run on them; what they don't know is a test's failure.
+
+use kubitect_lb::{PROBE, SET_STATE};
+use kubitect_provision::fake::FakeHost;
+use kubitect_provision::ssh::Output;
+
+use crate::kubernetes::{etcdctl, kubectl};
+use crate::state::{Guest, State, file};
+
+/// Runs a command on a machine that answers.
+pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Output {
+    let ["sudo", "-n", argv @ ..] = argv else {
+        panic!("not as root: {argv:?}");
+    };
+    match argv {
+        ["/usr/local/bin/kubectl", _, _, _, rest @ ..] => return kubectl(state, host, name, rest),
+        [
+            "env",
+            "ETCDCTL_API=3",
+            _,
+            _,
+            _,
+            _,
+            "/usr/local/bin/etcdctl",
+            _,
+            rest @ ..,
+        ] => {
+            return etcdctl(state, host, name, rest);
+        }
+        ["ip", "-o", "-4", "addr", "show"] => {
+            let own = state.address(host, name).unwrap();
+            let mut text = format!("2: eth0    inet {own}/24 scope global eth0\n");
+            if state.holder.as_deref() == Some(name) {
+                text.push_str(&format!("2: eth0    inet {VIP}/32 scope global eth0\n"));
+            }
+            return ok(text);
+        }
+        ["systemctl", "restart", "kubelet"] => return restart_kubelet(state, name),
+        ["python3", "-I", "-c", program, given @ ..]
+            if program.starts_with("# Lets the system") =>
+        {
+            return grow(state, host, name, given);
+        }
+        _ => {}
+    }
+    let guest = state.guests.get_mut(name).unwrap();
+    let output = files(guest, argv).or_else(|| services(guest, name, argv));
+    output.unwrap_or_else(|| panic!("unexpected command on {name}: {argv:?}"))
+}
+
+/// The virtual address of all clusters here.
+pub const VIP: &str = "10.9.0.99";
+
+fn files(guest: &mut Guest, argv: &[&str]) -> Option<Output> {
+    let files = &mut guest.files;
+    let there = |path: &str| files.contains_key(path);
+    let missing = |path: &str| failed(1, &format!("{path}: No such file or directory"));
+    Some(match argv {
+        ["true"] => ok(""),
+        ["cat", "--", path] | ["cat", path] => match files.get(*path) {
+            Some(text) => ok(text),
+            None => missing(path),
+        },
+        ["test", "-e", path] => failed(u32::from(!there(path)), ""),
+        ["rm", "-f", "--", path] => {
+            files.remove(*path);
+            ok("")
+        }
+        ["ln", "-T", "--", from, to] | ["cp", "-T", "--", from, to]
+            if !there(from) || (argv[0] == "ln" && there(to)) =>
+        {
+            failed(1, "no such file, or it exists")
+        }
+        ["ln" | "cp", "-T", "--", from, to] => {
+            let text = files[*from].clone();
+            files.insert((*to).to_owned(), text);
+            ok("")
+        }
+        ["mv", "-f", "-T", "--", from, to] => match files.remove(*from) {
+            Some(text) => {
+                files.insert((*to).to_owned(), text);
+                ok("")
+            }
+            None => missing(from),
+        },
+        ["install", "-d", "-m", "0700", _] => ok(""),
+        ["chmod", "0600", path] => failed(u32::from(!there(path)), "no such file"),
+        ["stat", "--format=%s", path] => match files.get(*path) {
+            Some(text) => ok(format!("{}\n", text.len())),
+            None => missing(path),
+        },
+        ["sha256sum", "--", path] => match files.get(*path) {
+            Some(text) => ok(format!("{}  {path}\n", digest(text.as_bytes()))),
+            None => missing(path),
+        },
+        _ => return None,
+    })
+}
+
+fn services(guest: &mut Guest, name: &str, argv: &[&str]) -> Option<Output> {
+    Some(match argv {
+        ["haproxy", "-c", "-f", path] | ["keepalived", "--config-test", "--use-file", path] => {
+            failed(u32::from(!guest.files.contains_key(*path)), "no such file")
+        }
+        ["haproxy" | "keepalived", "-v"] => failed(u32::from(!name.contains("-lb-")), "not found"),
+        ["systemctl", "--quiet", "is-active", unit] => {
+            failed(u32::from(!guest.running.contains_key(*unit)), "")
+        }
+        ["systemctl", "--quiet", "enable", unit] => {
+            guest.enabled.insert((*unit).to_owned());
+            ok("")
+        }
+        ["systemctl", "stop", unit] => {
+            guest.running.remove(*unit);
+            ok("")
+        }
+        ["systemctl", "reload-or-restart", unit] => {
+            let Some(text) = guest.files.get(file(unit)) else {
+                return Some(failed(1, &format!("Job for {unit}.service failed.")));
+            };
+            guest.running.insert((*unit).to_owned(), text.clone());
+            if *unit == "haproxy" {
+                guest.drained.clear();
+            }
+            ok("")
+        }
+        [
+            "python3",
+            "-I",
+            "-c",
+            program,
+            _patience,
+            digest,
+            "8404",
+            "6443",
+            ..,
+        ] if *program == PROBE => {
+            let served = guest.running.get("haproxy");
+            let is_it = served.is_some_and(|text| text.contains(digest));
+            failed(u32::from(!is_it), "HAProxy runs another configuration")
+        }
+        [
+            "python3",
+            "-I",
+            "-c",
+            program,
+            _socket,
+            word,
+            server,
+            backends @ ..,
+        ] if *program == SET_STATE => {
+            for backend in backends {
+                if !servers(guest, backend).iter().any(|there| there == server) {
+                    return Some(failed(1, &format!("{backend}/{server}: No such server.")));
+                }
+                let both = format!("{backend}/{server}");
+                match *word {
+                    "drain" => guest.drained.insert(both),
+                    "ready" => guest.drained.remove(&both),
+                    _ => panic!("{word}"),
+                };
+            }
+            ok("")
+        }
+        _ => return None,
+    })
+}
+
+/// The servers of a backend of the HAProxy that runs on a machine.
+pub fn servers(guest: &Guest, backend: &str) -> Vec<String> {
+    let text = guest.running.get("haproxy").map_or("", String::as_str);
+    let begin = format!("backend {backend}");
+    text.lines()
+        .skip_while(|line| *line != begin)
+        .skip(1)
+        .take_while(|line| !line.starts_with("frontend ") && !line.starts_with("backend "))
+        .filter_map(|line| line.trim().strip_prefix("server "))
+        .filter_map(|rest| Some(rest.split_whitespace().next()?.to_owned()))
+        .collect()
+}
+
+fn restart_kubelet(state: &mut State, name: &str) -> Output {
+    let guest = &state.guests[name];
+    let Some((version, _)) = guest
+        .kubelet
+        .as_ref()
+        .filter(|(_, id)| *id == state.kube.id)
+    else {
+        return failed(5, "Unit kubelet.service not found.");
+    };
+    let node = state.kube.nodes.entry(name.to_owned()).or_default();
+    node.version.clone_from(version);
+    (node.cpus, node.ram) = (guest.cpus, guest.ram);
+    ok("")
+}
+
+fn grow(state: &mut State, host: &FakeHost, name: &str, given: &[&str]) -> Output {
+    let domain = host.domain_of(name).unwrap();
+    let live = domain.live.unwrap();
+    let guest = state.guests.get_mut(name).unwrap();
+    for what in given {
+        if *what == "cpus" {
+            guest.cpus = live.vcpus;
+            continue;
+        }
+        let is_meant = |disk: &str| match *what {
+            "main" => disk.ends_with("-main-disk"),
+            serial => {
+                let middle = disk.strip_prefix(&format!("{name}-"));
+                let own = middle.and_then(|rest| rest.strip_suffix("-data-disk"));
+                // A short name is the serial number itself.
+                own == Some(serial)
+            }
+        };
+        let disk = live.disks.iter().find(|disk| {
+            let file = disk.file_name().unwrap_or_default();
+            is_meant(&file.to_string_lossy())
+        });
+        let Some(disk) = disk else {
+            return failed(1, &format!("{what}: not a block device"));
+        };
+        let system = guest.systems.get_mut(disk).unwrap();
+        system.1 = host.capacity(disk).unwrap();
+    }
+    ok("")
+}
+
+pub fn digest(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub fn ok(stdout: impl Into<String>) -> Output {
+    Output {
+        status: 0,
+        stdout: stdout.into().into_bytes(),
+        stderr: Vec::new(),
+    }
+}
+
+pub fn failed(status: u32, stderr: &str) -> Output {
+    Output {
+        status,
+        stdout: Vec::new(),
+        stderr: stderr.into(),
+    }
+}

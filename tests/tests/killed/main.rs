@@ -1,0 +1,49 @@
+//! Whole runs of the program in a world in memory: killed at each of their points, failing in a playbook, and on random
+//! clusters. Not run by the test harness: it starts itself, as the program, as a process that it can kill.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "in helpers, too, what can't be done fails the test"
+)]
+
+mod ansible;
+mod driver;
+mod kubernetes;
+mod left;
+mod living;
+mod machine;
+mod picture;
+mod plays;
+mod program;
+mod shape;
+mod stage;
+mod state;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some(folder) = std::env::var_os(program::WORLD) {
+        return program::main(&PathBuf::from(folder));
+    }
+    // As the harness does: a part of the names of the tests that are meant.
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
+    let filter = filter.unwrap_or_default();
+    let (test, part) = filter.split_once('=').unwrap_or((&filter, ""));
+    let mut good = true;
+    if "killed_at_each_point".contains(test) {
+        good &= driver::all(part);
+    }
+    if "goes_on_with_what_is_left".contains(test) {
+        left::all();
+    }
+    if "random_clusters_become_others".contains(test) {
+        good &= living::all(part.parse().unwrap_or(24));
+    }
+    match good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,454 @@
+//! What Kubespray's playbooks demand of a world in memory, and what they make of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kubitect_provision::fake::FakeHost;
+
+use crate::ansible::{Failed, Fault, Play};
+use crate::machine::{VIP, servers};
+use crate::state::{Kube, Member, Node, State};
+
+type Result<T> = std::result::Result<T, Failed>;
+
+/// A failure on a host.
+fn fail<T>(host: &str, why: impl Into<String>) -> Result<T> {
+    let (host, why) = (host.to_owned(), why.into());
+    Err(Failed { host, why })
+}
+
+struct Stage<'a> {
+    play: &'a Play,
+    state: &'a mut State,
+    host: &'a FakeHost,
+    fault: Option<&'a Fault>,
+}
+
+/// Runs a playbook.
+pub fn carry_out(
+    play: &Play,
+    state: &mut State,
+    host: &FakeHost,
+    fault: Option<&Fault>,
+) -> Result<()> {
+    let mut stage = Stage {
+        play,
+        state,
+        host,
+        fault,
+    };
+    stage.check()?;
+    match play.playbook.as_str() {
+        "facts.yml" => stage.facts(),
+        "cluster.yml" => stage.cluster(),
+        "scale.yml" => stage.scale(),
+        "upgrade-cluster.yml" => stage.upgrade(),
+        "remove-node.yml" => stage.remove(),
+        other => fail("localhost", format!("there is no playbook {other}")),
+    }
+}
+
+impl Stage<'_> {
+    /// What every playbook looks at first.
+    fn check(&self) -> Result<()> {
+        let play = self.play;
+        let first = &play.nodes()[0];
+        let members = play.group("etcd").len();
+        if members.is_multiple_of(2) && !play.is_set("ignore_assert_errors") {
+            return fail(first, format!("{members} etcd members: an even number"));
+        }
+        let version = play.version().parse().unwrap();
+        if !play.release.supports(&version) {
+            return fail(
+                first,
+                format!("{} does not set up {version}", play.release.tag),
+            );
+        }
+        let removed = play.extra["node"].as_str().unwrap_or_default();
+        let hosts = play.nodes();
+        let cleaned = play.extra["reset_nodes"] != false;
+        for name in &hosts {
+            let left_alone = removed.split(',').any(|node| node == name) && !cleaned;
+            if (play.hosts.contains(name) || play.playbook == "facts.yml") && !left_alone {
+                self.reach(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ansible logs in as the inventory says.
+    fn reach(&self, name: &str) -> Result<()> {
+        let unreachable = |why: &str| {
+            fail(
+                name,
+                format!("Failed to connect to the host via ssh: {why}"),
+            )
+        };
+        if !self.state.answers(self.host, name) {
+            return unreachable("No route to host");
+        }
+        let ip = self.play.text(name, "ansible_host");
+        if self.state.address(self.host, name).as_deref() != Some(&*ip) {
+            return unreachable("Connection timed out");
+        }
+        let key = self.play.text(name, "ansible_ssh_private_key_file");
+        let public = std::fs::read_to_string(format!("{key}.pub")).unwrap_or_default();
+        let keys = &self.state.guests[name].keys;
+        let knows = |text: &str| keys.iter().any(|key| text.contains(key));
+        if !knows(&public) {
+            return unreachable("Permission denied (publickey)");
+        }
+        let known = std::path::Path::new(&key).with_file_name("known_hosts");
+        let known = std::fs::read_to_string(known).unwrap_or_default();
+        let pinned = known
+            .lines()
+            .find(|line| line.starts_with(&format!("{ip},")));
+        if !pinned.is_some_and(knows) {
+            return unreachable("Host key verification failed.");
+        }
+        Ok(())
+    }
+
+    /// Facts of all hosts are kept for the plays that leave some out.
+    fn facts(&self) -> Result<()> {
+        for name in self.play.nodes() {
+            std::fs::write(self.play.facts.join(name), "{}").unwrap();
+        }
+        Ok(())
+    }
+
+    /// Whether what is limited knows the hosts that it leaves out, and the balancers answer.
+    fn prepared(&self) -> Result<()> {
+        let nodes = self.play.nodes();
+        for name in nodes.iter().filter(|name| !self.play.hosts.contains(name)) {
+            if !self.play.facts.join(name).exists() {
+                return fail(
+                    &self.play.hosts[0],
+                    format!("no facts of {name}: run the facts playbook without --limit first"),
+                );
+            }
+        }
+        let address = self.play.variables["loadbalancer_apiserver"]["address"].as_str();
+        assert_eq!(address, Some(VIP));
+        let served = self
+            .state
+            .holder
+            .as_ref()
+            .map(|name| &self.state.guests[name]);
+        let behind = served.map_or(Vec::new(), |guest| servers(guest, kubitect_lb::API));
+        let serving = |name: &String| self.state.serves(self.host, name);
+        let drained = |name: &String| {
+            let server = format!("{}/{name}", kubitect_lb::API);
+            served.is_some_and(|guest| guest.drained.contains(&server))
+        };
+        let leads = behind.iter().any(|name| serving(name) && !drained(name));
+        let living = self.state.guests.keys().any(serving);
+        if behind.is_empty() || (living && !leads) {
+            return fail(
+                &self.play.hosts[0],
+                "cannot reach the load balancer, or it leads to no master that serves",
+            );
+        }
+        Ok(())
+    }
+
+    /// The first control plane, which hands on what others join with, is one that has joined.
+    fn first(&self) -> Result<()> {
+        let masters = self.play.group("kube_control_plane");
+        let joined = |name: &&String| self.state.serves(self.host, name);
+        let first = &masters[0];
+        if masters.iter().any(|name| joined(&name)) && !joined(&first) {
+            return fail(first, "it is new and stands first in kube_control_plane");
+        }
+        let by_name = masters.iter().filter(joined).min();
+        let asks_api = self.play.release.tag < "v2.28.0".parse().unwrap();
+        match by_name {
+            Some(other) if asks_api && other != first => fail(
+                first,
+                format!("{other} would be asked for the key to join with"),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a test asks for a failure here.
+    fn breaks(&self, name: &str) -> bool {
+        self.fault.is_some_and(|fault| fault.host == name)
+    }
+
+    fn cluster(&mut self) -> Result<()> {
+        self.prepared()?;
+        if self.play.tags.is_empty() {
+            self.first()?;
+            self.etcd()?;
+            let masters = self.play.group("kube_control_plane");
+            for name in self.play.hosts.clone() {
+                if self.breaks(&name) {
+                    if self.play.limited {
+                        self.half_joined(&name);
+                    }
+                    return fail(&name, "as the test asks");
+                }
+                self.node(&name, masters.contains(&name))?;
+            }
+        }
+        let masters = self.play.group("kube_control_plane");
+        if let Some(name) = masters
+            .iter()
+            .find(|name| !self.state.serves(self.host, name))
+        {
+            return fail(name, "its API server does not serve");
+        }
+        self.state.kube.addons.clone_from(&self.play.addons);
+        Ok(())
+    }
+
+    /// Members are begun together, or join one that lives, one by one.
+    fn etcd(&mut self) -> Result<()> {
+        let hosts = self.play.group("etcd");
+        let is_member = |state: &State, name: &String| {
+            let own = state.guests.get(name).and_then(|guest| guest.member);
+            state
+                .kube
+                .members
+                .iter()
+                .any(|member| Some(member.id) == own)
+        };
+        if !hosts.iter().any(|name| is_member(self.state, name)) {
+            if self.play.limited {
+                return fail(&hosts[0], "there is no etcd to join");
+            }
+            let id = self.state.kube.id + 1;
+            self.state.kube = Kube {
+                id,
+                ..Kube::default()
+            };
+        }
+        for name in hosts {
+            if is_member(self.state, &name) || !self.play.hosts.contains(&name) {
+                continue;
+            }
+            let ip = self.play.text(&name, "ip");
+            let kube = &self.state.kube;
+            if kube.members.iter().any(|member| member.ip == ip) {
+                return fail(
+                    &name,
+                    "etcd lists a member of this address, whose data is lost",
+                );
+            }
+            let well = kube
+                .members
+                .iter()
+                .all(|member| self.state.is_well(self.host, member));
+            if !well {
+                return fail(
+                    &name,
+                    "etcdserver: unhealthy cluster: no member joins while another does not answer",
+                );
+            }
+            let kube = &mut self.state.kube;
+            kube.next_member += 1;
+            let id = (kube.id << 8) | kube.next_member;
+            let own = self.play.text(&name, "etcd_member_name");
+            kube.members.push(Member { id, name: own, ip });
+            let guest = self.state.guests.get_mut(&name).unwrap();
+            guest.member = Some(id);
+            let env =
+                ["ENDPOINTS", "CACERT", "CERT", "KEY"].map(|key| format!("ETCDCTL_{key}=x\n"));
+            guest.files.insert("/etc/etcd.env".to_owned(), env.concat());
+        }
+        Ok(())
+    }
+
+    /// Brings up the services of a node, which joins, if it has not.
+    fn node(&mut self, name: &str, is_master: bool) -> Result<()> {
+        let (version, id) = (self.play.version(), self.state.kube.id);
+        let guest = &self.state.guests[name];
+        match (&guest.kubelet, self.state.kube.nodes.contains_key(name)) {
+            (Some((_, own)), _) if *own != id => {
+                return fail(name, "it is a node of another cluster");
+            }
+            (Some((runs, _)), _) if *runs != version => {
+                return fail(
+                    name,
+                    format!("it runs {runs}, asked for is {version}: run upgrade-cluster.yml"),
+                );
+            }
+            (None, true) => {
+                return fail(
+                    name,
+                    format!("a Node with name \"{name}\" already exists in the cluster"),
+                );
+            }
+            _ => {}
+        }
+        let told: BTreeSet<_> = self.play.group("etcd").into_iter().collect();
+        let guest = self.state.guests.get_mut(name).unwrap();
+        guest.kubelet = Some((version.clone(), id));
+        if is_master {
+            // From v2.24 on only upgrades tell API servers that run of new members.
+            let old = self.play.release.tag < "v2.24.0".parse().unwrap();
+            if old || guest.api.is_none() {
+                guest.api = Some(told);
+            }
+            guest.files.insert(
+                kubitect_kubespray::ADMIN_CONF.to_owned(),
+                admin_conf(id, &version),
+            );
+        }
+        let (cpus, ram) = (guest.cpus, guest.ram);
+        let node = self.state.kube.nodes.entry(name.to_owned());
+        let node = node.or_insert(Node {
+            version,
+            cpus,
+            ram,
+            ..Node::default()
+        });
+        let labels = self.play.of(name, "node_labels");
+        let labels: Option<BTreeMap<String, String>> = serde_yaml::from_value(labels).unwrap();
+        node.labels.extend(labels.into_iter().flatten());
+        let taints: Option<Vec<String>> =
+            serde_yaml::from_value(self.play.of(name, "node_taints")).unwrap();
+        node.taints.extend(taints.into_iter().flatten());
+        Ok(())
+    }
+
+    /// What a join leaves that failed: the API has the node, whose kubelet does not run.
+    fn half_joined(&mut self, name: &str) {
+        let node = Node {
+            version: self.play.version(),
+            ..Node::default()
+        };
+        self.state.kube.nodes.entry(name.to_owned()).or_insert(node);
+    }
+
+    fn scale(&mut self) -> Result<()> {
+        self.prepared()?;
+        let workers = self.play.group("kube_node");
+        for name in self.play.hosts.clone() {
+            if !workers.contains(&name) {
+                continue;
+            }
+            if self.breaks(&name) {
+                self.half_joined(&name);
+                return fail(&name, "as the test asks");
+            }
+            self.node(&name, false)?;
+        }
+        Ok(())
+    }
+
+    fn upgrade(&mut self) -> Result<()> {
+        self.prepared()?;
+        self.first()?;
+        let version = self.play.version();
+        let minor = |version: &str| version.split('.').nth(1).unwrap().parse::<u32>().unwrap();
+        let masters = self.play.group("kube_control_plane");
+        let told: BTreeSet<_> = self.play.group("etcd").into_iter().collect();
+        if self.play.release.tag >= "v2.30.0".parse().unwrap()
+            && let Some(name) = masters
+                .iter()
+                .find(|name| !self.state.is_ready(self.host, name))
+        {
+            return fail(name, "all control planes must be Ready");
+        }
+        for name in self.play.hosts.clone() {
+            let runs = match &self.state.guests[&name].kubelet {
+                Some((runs, id)) if *id == self.state.kube.id => runs.clone(),
+                _ => return fail(&name, "it has not joined"),
+            };
+            if minor(&version) < minor(&runs) || minor(&version) > minor(&runs) + 1 {
+                return fail(
+                    &name,
+                    format!("it runs {runs}: {version} is no step of at most one minor version up"),
+                );
+            }
+            let behind = |master: &&String| {
+                self.state
+                    .kube
+                    .nodes
+                    .get(*master)
+                    .is_none_or(|node| node.version != version)
+            };
+            let is_master = masters.contains(&name);
+            if !is_master && let Some(master) = masters.iter().find(behind) {
+                return fail(&name, format!("{master} comes first"));
+            }
+            if name != masters[0] && is_master && behind(&&masters[0]) {
+                return fail(&name, "the first control plane comes first");
+            }
+            if self.breaks(&name) {
+                return fail(&name, "as the test asks");
+            }
+            let guest = self.state.guests.get_mut(&name).unwrap();
+            guest.kubelet = Some((version.clone(), self.state.kube.id));
+            if is_master {
+                guest.api = Some(told.clone());
+                let conf = admin_conf(self.state.kube.id, &version);
+                guest
+                    .files
+                    .insert(kubitect_kubespray::ADMIN_CONF.to_owned(), conf);
+            }
+            let (cpus, ram) = (guest.cpus, guest.ram);
+            let Some(node) = self.state.kube.nodes.get_mut(&name) else {
+                return fail(&name, "Kubernetes does not know it");
+            };
+            (node.cpus, node.ram) = (cpus, ram);
+            node.version.clone_from(&version);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self) -> Result<()> {
+        let play = self.play;
+        let all = play.nodes();
+        let names: Vec<_> = play.extra["node"]
+            .as_str()
+            .unwrap_or_default()
+            .split(',')
+            .collect();
+        let masters = play.group("kube_control_plane");
+        if !play.is_set("skip_confirmation") {
+            return fail(&all[0], "not confirmed");
+        }
+        if let Some(name) = names
+            .iter()
+            .find(|name| !all.iter().any(|host| host == *name))
+        {
+            return fail(&all[0], format!("{name} is no host of the cluster"));
+        }
+        if names.contains(&masters[0].as_str()) || names.contains(&play.group("etcd")[0].as_str()) {
+            return fail(
+                &masters[0],
+                "the first control plane and the first member stay",
+            );
+        }
+        if !self.state.serves(self.host, &masters[0]) {
+            return fail(&masters[0], "its API does not serve");
+        }
+        for name in names {
+            let guest = &self.state.guests.get(name);
+            let member = guest.and_then(|guest| guest.member);
+            if self.state.kube.members.iter().any(|m| Some(m.id) == member) {
+                return fail(name, "it is still a member of etcd");
+            }
+            if play.extra["reset_nodes"] != false {
+                self.state.guests.get_mut(name).unwrap().reset();
+            }
+            if self.breaks(name) {
+                return fail(name, "as the test asks");
+            }
+            self.state.kube.nodes.remove(name);
+        }
+        Ok(())
+    }
+}
+
+/// The administrator's kubeconfig, as kubeadm writes it; an upgrade renews its certificate.
+fn admin_conf(cluster: u64, version: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: kubernetes-admin@cluster.local\nclusters:\n- name: cluster.local\n  \
+         cluster: {{server: 'https://127.0.0.1:6443', certificate-authority-data: authority-{cluster}}}\ncontexts:\n\
+         - name: kubernetes-admin@cluster.local\n  context: {{cluster: cluster.local, user: kubernetes-admin}}\nusers:\n\
+         - name: kubernetes-admin\n  user: {{client-certificate-data: of-{version}, client-key-data: key-{cluster}}}\n"
+    )
+}

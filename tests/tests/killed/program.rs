@@ -1,0 +1,214 @@
+//! The program itself, as a process of its own in a world in memory; it counts the points that it passes, and ends at one of
+//! them as by SIGKILL.
+
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kubitect_cli::world::{Preparing, World};
+use kubitect_config::cluster::{Host, Kubernetes};
+use kubitect_kubespray::{OnEvent, Tools};
+use kubitect_provision::hypervisor::{Hosts, Hypervisor};
+use kubitect_provision::ssh::{Doing, Output, Remote, Target, wait};
+use kubitect_provision::{Error, Event};
+use rustix::process::{Signal, getpid, kill_process};
+use tests::points::POINTS;
+
+use crate::machine::run;
+use crate::state::Place;
+
+/// The variable that names the world's folder.
+pub const WORLD: &str = "KUBITECT_TEST_WORLD";
+/// The variable that names the point at which the program is killed, and how often it is passed before.
+pub const KILL: &str = "KUBITECT_TEST_KILL";
+/// The variable that says that this is Ansible.
+pub const ANSIBLE: &str = "KUBITECT_TEST_ANSIBLE";
+
+/// The points that a run passes, in order.
+pub fn passed(folder: &Path) -> PathBuf {
+    folder.join("points.json")
+}
+
+/// What this process is in the world of this folder.
+pub fn main(folder: &Path) -> ExitCode {
+    let place = Place::open(folder);
+    if std::env::var_os(ANSIBLE).is_some() {
+        return crate::ansible::main(&place);
+    }
+    let kill = std::env::var(KILL).ok();
+    let kill = kill.as_deref().and_then(|text| text.split_once(' '));
+    let kill = kill.map(|(name, times)| (name.to_owned(), times.parse::<usize>().unwrap()));
+    let counts = Arc::new(Mutex::new(BTreeMap::new()));
+    for (name, _) in POINTS {
+        let (kill, counts) = (kill.clone(), Arc::clone(&counts));
+        let count = AtomicUsize::new(0);
+        fail::cfg_callback(name, move || {
+            let before = count.fetch_add(1, Ordering::SeqCst);
+            counts.lock().unwrap().insert(name, before + 1);
+            if kill
+                .as_ref()
+                .is_some_and(|(at, times)| at == name && *times == before)
+            {
+                kill_process(getpid(), Signal::KILL).unwrap();
+                // It is delivered before anything else is done.
+                std::thread::sleep(Duration::from_secs(60));
+            }
+        })
+        .unwrap();
+    }
+    let world: Arc<dyn World> = Arc::new(InMemory(Arc::new(place)));
+    let code = kubitect_cli::run_in(&world, std::env::args_os());
+    let counts = serde_json::to_vec(&*counts.lock().unwrap()).unwrap();
+    std::fs::write(passed(folder), counts).unwrap();
+    code
+}
+
+struct InMemory(Arc<Place>);
+
+struct Machine {
+    place: Arc<Place>,
+    name: String,
+}
+
+fn unreachable(machine: &str, why: &str) -> Error {
+    Error::Ssh {
+        machine: machine.to_owned(),
+        action: "connect to".to_owned(),
+        source: why.into(),
+    }
+}
+
+impl InMemory {
+    /// An error unless the machine is on, at this address, with this key, and lets this person in.
+    fn login(&self, target: &Target) -> Result<Machine, Error> {
+        let name = &target.machine;
+        let public = |key: &russh::keys::PublicKey| {
+            let text = key.to_openssh().unwrap();
+            let words: Vec<_> = text.split(' ').take(2).collect();
+            words.join(" ")
+        };
+        let ip = target.address.ip().to_string();
+        let place = Arc::clone(&self.0);
+        place.with(|state, host| {
+            if !state.answers(host, name) || state.address(host, name) != Some(ip) {
+                return Err(unreachable(name, "no route to host"));
+            }
+            let keys = &state.guests[name].keys;
+            if !keys.contains(&public(&target.host_key)) {
+                return Err(Error::HostKey {
+                    machine: name.clone(),
+                    address: target.address.to_string(),
+                    wanted: "the pinned one".to_owned(),
+                    found: "another".to_owned(),
+                });
+            }
+            if !keys.contains(&public(target.private_key.public_key())) {
+                return Err(unreachable(name, "it does not accept the key"));
+            }
+            Ok(())
+        })?;
+        Ok(Machine {
+            place,
+            name: name.clone(),
+        })
+    }
+}
+
+impl World for InMemory {
+    fn hosts(&self, hosts: &[&Host]) -> Result<Hosts, Error> {
+        let hypervisors = hosts.iter().map(|host| {
+            let hypervisor: Arc<dyn Hypervisor> = self.0.host.clone();
+            (host.name.clone(), hypervisor)
+        });
+        Ok(Hosts::from_hypervisors(hypervisors.collect()))
+    }
+
+    fn connect(&self, target: Target, _: Duration) -> Doing<'_, Arc<dyn Remote>> {
+        Box::pin(async move {
+            let machine = self.login(&target)?;
+            Ok(Arc::new(machine) as Arc<dyn Remote>)
+        })
+    }
+
+    fn wait<'a>(
+        &'a self,
+        machines: Vec<wait::Machine<'a>>,
+        _: &'a (dyn Fn(Event) + Send + Sync),
+    ) -> Doing<'a, ()> {
+        // Machines here boot at once, or never.
+        Box::pin(async move {
+            let mut logins = machines.iter().map(|machine| self.login(&machine.target));
+            logins.try_for_each(|login| login.map(drop))
+        })
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        kubernetes: &'a Kubernetes,
+        _: &'a Path,
+        _: OnEvent<'a>,
+    ) -> Preparing<'a> {
+        Box::pin(async move {
+            let folder = self.0.folder.join("ansible");
+            let kubespray = folder.join(kubernetes.kubespray.version.to_string());
+            std::fs::create_dir_all(&kubespray).unwrap();
+            let program = folder.join("bin/ansible-playbook");
+            if !program.exists() {
+                let own = std::env::current_exe().unwrap();
+                let text = format!("#!/bin/sh\n{ANSIBLE}=1 exec '{}' \"$@\"\n", own.display());
+                std::fs::create_dir_all(folder.join("bin")).unwrap();
+                let aside = folder.join("bin/new");
+                std::fs::write(&aside, text).unwrap();
+                std::fs::set_permissions(&aside, Permissions::from_mode(0o755)).unwrap();
+                std::fs::rename(aside, program).unwrap();
+            }
+            Ok(Tools {
+                kubespray,
+                environment: folder,
+            })
+        })
+    }
+}
+
+impl Machine {
+    fn with<T>(&self, change: impl FnOnce(&mut crate::state::State) -> T) -> Result<T, Error> {
+        self.place
+            .with(|state, host| match state.answers(host, &self.name) {
+                true => Ok(change(state)),
+                false => Err(unreachable(&self.name, "the connection was lost")),
+            })
+    }
+}
+
+impl Remote for Machine {
+    fn machine(&self) -> &str {
+        &self.name
+    }
+
+    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+        Box::pin(async move { self.with(|state| run(state, &self.place.host, &self.name, argv)) })
+    }
+
+    fn put<'a>(
+        &'a self,
+        path: &'a str,
+        bytes: &'a [u8],
+        _: u32,
+        sudo: bool,
+        _: Duration,
+    ) -> Doing<'a, ()> {
+        assert!(sudo, "all that is put there is root's");
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Box::pin(async move {
+            self.with(|state| {
+                let guest = state.guests.get_mut(&self.name).unwrap();
+                guest.files.insert(path.to_owned(), text);
+            })
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! [`Shape`]: what configurations of a cluster here are written from.
+
+/// A cluster.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    pub balancers: u32,
+    pub masters: Vec<u32>,
+    pub workers: Vec<Worker>,
+    pub master_cpu: u32,
+    pub master_ram: u32,
+    /// Kubernetes and Kubespray.
+    pub release: [&'static str; 2],
+    pub forwards: bool,
+    pub addon: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Worker {
+    pub id: u32,
+    pub cpu: u32,
+    pub ram: u32,
+    pub main_disk: u32,
+    /// Names and sizes.
+    pub disks: Vec<(&'static str, u32)>,
+    pub label: Option<&'static str>,
+    pub taint: bool,
+}
+
+impl Worker {
+    pub fn new(id: u32) -> Self {
+        Self {
+            id,
+            cpu: 2,
+            ram: 2,
+            main_disk: 8,
+            disks: Vec::new(),
+            label: None,
+            taint: false,
+        }
+    }
+
+    /// Every third one has no fixed address, but is leased one.
+    fn is_leased(&self) -> bool {
+        self.id % 3 == 2
+    }
+}
+
+/// The address that the host leases to a worker.
+pub fn lease(id: u32) -> String {
+    format!("10.9.0.{}", 200 + id)
+}
+
+impl Shape {
+    /// Two balancers that share an address, three masters, two workers.
+    pub fn base() -> Self {
+        Self {
+            balancers: 2,
+            masters: vec![1, 2, 3],
+            workers: vec![Worker::new(1), Worker::new(2)],
+            master_cpu: 2,
+            master_ram: 2,
+            release: ["v1.23.7", "v2.19.0"],
+            forwards: false,
+            addon: false,
+        }
+    }
+
+    /// The configuration; its image lies in `image`.
+    pub fn yaml(&self, image: &str) -> String {
+        let [kubernetes, kubespray] = self.release;
+        let mut text = format!(
+            "hosts:\n  - name: box\n    connection: {{type: remote, user: me, ip: 10.255.255.1}}\n    \
+             mainResourcePoolPath: /pools\n    dataResourcePools: [{{name: fast, path: /fast}}]\ncluster:\n  name: demo\n  \
+             network: {{mode: nat, cidr: 10.9.0.0/24}}\n  nodeTemplate:\n    user: k8s\n    ssh: {{addToKnownHosts: true}}\n    \
+             os: {{distro: debian, source: {image}}}\n  nodes:\n    loadBalancer:\n      vip: {}\n",
+            crate::machine::VIP
+        );
+        if self.forwards {
+            text += "      forwardPorts: [{name: http, port: 80, targetPort: 30080}]\n";
+        }
+        text += "      instances:\n";
+        for id in 1..=self.balancers {
+            text +=
+                &format!("        - {{id: {id}, ip: 10.9.0.10{id}, ram: 1, mainDiskSize: 8}}\n");
+        }
+        let (cpu, ram) = (self.master_cpu, self.master_ram);
+        text += "    master:\n      instances:\n";
+        for id in &self.masters {
+            text += &format!(
+                "        - {{id: {id}, ip: 10.9.0.1{id}, cpu: {cpu}, ram: {ram}, mainDiskSize: 8}}\n"
+            );
+        }
+        if !self.workers.is_empty() {
+            text += "    worker:\n      instances:\n";
+        }
+        for worker in &self.workers {
+            let Worker {
+                id,
+                cpu,
+                ram,
+                main_disk,
+                disks,
+                label,
+                taint,
+            } = worker;
+            text += &format!(
+                "        - id: {id}\n          cpu: {cpu}\n          ram: {ram}\n          mainDiskSize: {main_disk}\n"
+            );
+            if !worker.is_leased() {
+                text += &format!("          ip: 10.9.0.2{id}\n");
+            }
+            if !disks.is_empty() {
+                text += "          dataDisks:\n";
+            }
+            for (name, size) in disks {
+                text += &format!("            - {{name: {name}, pool: fast, size: {size}}}\n");
+            }
+            if let Some(label) = label {
+                text += &format!("          labels: {{tier: {label}}}\n");
+            }
+            if *taint {
+                text += "          taints: [\"only=db:NoSchedule\"]\n";
+            }
+        }
+        text += &format!(
+            "kubernetes:\n  version: {kubernetes}\n  networkPlugin: calico\n  kubespray: {{version: {kubespray}}}\n  \
+             other: {{mergeKubeconfig: true}}\n"
+        );
+        if self.addon {
+            text += "addons:\n  kubespray: {metrics_server_enabled: true}\n";
+        }
+        text
+    }
+}

@@ -1,0 +1,193 @@
+//! [`Stage`]: a world in a folder, with a person who runs the program in it.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kubitect_config::value::Mac;
+
+use crate::ansible::{Fault, Noted};
+use crate::picture::{self, Picture};
+use crate::program::{KILL, WORLD};
+use crate::shape::{Shape, lease};
+use crate::state::Place;
+
+/// A folder for worlds, in memory where that can be had: the program flushes each file that it writes.
+pub fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let builder = || {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("kw-");
+        builder
+    };
+    let made = builder()
+        .tempdir_in(memory)
+        .or_else(|_| builder().tempdir());
+    made.unwrap()
+}
+
+/// A world.
+pub struct Stage {
+    pub folder: PathBuf,
+    /// The folders that it was copied from: paths in files may still lead there.
+    aliases: Vec<PathBuf>,
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct Run {
+    /// None: it was killed.
+    pub code: Option<i32>,
+    pub said: String,
+}
+
+/// The person's files, with what is of others in them.
+const KNOWN_HOSTS: &str = "# mine\ngithub.com ssh-rsa AAAAother\n";
+const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\ncurrent-context: other\nclusters:\n- name: other\n  cluster:\n    server: https://10.1.1.1:6443\ncontexts:\n- name: other\n  context:\n    cluster: other\n    user: other\nusers:\n- name: other\n  user:\n    token: t\n";
+
+static NEXT: AtomicUsize = AtomicUsize::new(10_000);
+
+/// A folder that is not there yet; of names of the same length none begins another.
+fn next(parent: &Path) -> PathBuf {
+    parent.join(NEXT.fetch_add(1, Ordering::Relaxed).to_string())
+}
+
+impl Stage {
+    /// A world without a cluster.
+    pub fn new(scratch: &Path) -> Self {
+        let folder = next(scratch);
+        for path in ["home", "tmp", "person/.ssh", "person/.kube"] {
+            fs::create_dir_all(folder.join(path)).unwrap();
+        }
+        fs::write(folder.join("person/.ssh/known_hosts"), KNOWN_HOSTS).unwrap();
+        fs::write(folder.join("person/.kube/config"), KUBECONFIG).unwrap();
+        let image = scratch.join("image.qcow2");
+        if !image.exists() {
+            fs::write(&image, qcow2()).unwrap();
+        }
+        let stage = Self {
+            folder,
+            aliases: Vec::new(),
+        };
+        let place = stage.place();
+        for id in 0..10 {
+            let name = format!("demo-worker-{id}");
+            place
+                .host
+                .lease(&name, Mac::derived(&name), lease(id).parse().unwrap());
+        }
+        stage
+    }
+
+    /// The same world once more.
+    pub fn copy(&self) -> Self {
+        let folder = next(self.folder.parent().unwrap());
+        let status = Command::new("cp")
+            .arg("-a")
+            .args([&self.folder, &folder])
+            .status();
+        assert!(status.unwrap().success());
+        let mut aliases = self.aliases.clone();
+        aliases.push(self.folder.clone());
+        Self { folder, aliases }
+    }
+
+    pub fn place(&self) -> Place {
+        Place::open(&self.folder)
+    }
+
+    /// Runs the program; it is killed at a point that it has passed so many times, if one is given.
+    pub fn run(&self, arguments: &[&str], kill: Option<(&str, usize)>) -> Run {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.join("person"))
+            .env("TMPDIR", self.folder.join("tmp"))
+            .env("KUBITECT_HOME", self.folder.join("home"))
+            .env(WORLD, &self.folder)
+            .stdin(Stdio::null());
+        if let Some((name, times)) = kill {
+            command.env(KILL, format!("{name} {times}"));
+        }
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let killed = output.status.signal() == Some(9);
+        assert_eq!(
+            killed,
+            output.status.code().is_none(),
+            "{:?}",
+            output.status
+        );
+        Run {
+            code: output.status.code(),
+            said: String::from_utf8_lossy(&said).into_owned(),
+        }
+    }
+
+    /// Writes down what is wanted.
+    pub fn want(&self, shape: &Shape) -> String {
+        let image = self.folder.with_file_name("image.qcow2");
+        let path = self.folder.join("cluster.yaml");
+        let mut file = fs::File::create(&path).unwrap();
+        write!(file, "{}", shape.yaml(image.to_str().unwrap())).unwrap();
+        path.display().to_string()
+    }
+
+    pub fn apply(&self, shape: &Shape, kill: Option<(&str, usize)>) -> Run {
+        let file = self.want(shape);
+        self.run(&["apply", "--auto-approve", "--config", &file], kill)
+    }
+
+    /// What is left to do; none: nothing.
+    pub fn plan(&self, shape: &Shape) -> Option<String> {
+        let file = self.want(shape);
+        let run = self.run(&["plan", "--config", &file], None);
+        (run.code != Some(0)).then_some(run.said)
+    }
+
+    pub fn destroy(&self, kill: Option<(&str, usize)>) -> Run {
+        self.run(&["destroy", "--auto-approve", "--cluster", "demo"], kill)
+    }
+
+    pub fn picture(&self) -> Picture {
+        let aliases: Vec<_> = self.aliases.iter().map(PathBuf::as_path).collect();
+        picture::take(&self.place(), &aliases)
+    }
+
+    /// Has a playbook fail once, when it comes to a host.
+    pub fn break_at(&self, playbook: &str, host: &str) {
+        let (playbook, host) = (playbook.to_owned(), host.to_owned());
+        let text = serde_json::to_vec(&Fault { playbook, host }).unwrap();
+        fs::write(self.folder.join("fault.json"), text).unwrap();
+    }
+
+    /// The playbooks that were run since this was asked the last time.
+    pub fn playbooks(&self) -> Vec<Noted> {
+        let path = self.folder.join("playbooks.jsonl");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let _ = fs::remove_file(path);
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Removes the world.
+    pub fn end(self) {
+        fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// The header of an image of 2 GiB.
+fn qcow2() -> Vec<u8> {
+    let mut bytes = vec![0; 4096];
+    bytes[..4].copy_from_slice(b"QFI\xfb");
+    bytes[4..8].copy_from_slice(&3_u32.to_be_bytes());
+    bytes[24..32].copy_from_slice(&(2_u64 << 30).to_be_bytes());
+    bytes[100..104].copy_from_slice(&104_u32.to_be_bytes());
+    bytes
+}

@@ -1,0 +1,322 @@
+//! [`State`]: what is on the machines of a world in memory, and in the Kubernetes that they carry.
+//!
+//! It lies in a file beside the host's, so that it outlives every process, and follows the host: a machine that is off does
+//! not answer, one whose main disk was made anew is blank, and one that was switched on has the sizes that it was given.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kubitect_lb::{HAPROXY_FILE, KEEPALIVED_FILE};
+use kubitect_provision::cloud_init::seed;
+use kubitect_provision::fake::FakeHost;
+use kubitect_provision::hypervisor::Hypervisor;
+use kubitect_provision::observe::{
+    DomainState, HostState, Live, NetworkState, PoolState, PowerState, VolumeState,
+};
+use serde::{Deserialize, Serialize};
+
+/// A world in a folder.
+pub struct Place {
+    pub folder: PathBuf,
+    pub host: Arc<FakeHost>,
+}
+
+/// All machines, and what they carry together.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub struct State {
+    pub guests: BTreeMap<String, Guest>,
+    pub kube: Kube,
+    /// The balancer that has the virtual address.
+    pub holder: Option<String>,
+}
+
+/// A machine's system.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub struct Guest {
+    /// How often its main disk had been made.
+    pub disk: u64,
+    /// How often it had been switched on.
+    pub boot: u64,
+    /// The public keys that its seed told it of: its own, and that of those whom it lets in.
+    pub keys: Vec<String>,
+    pub files: BTreeMap<String, String>,
+    /// What running services have read.
+    pub running: BTreeMap<String, String>,
+    pub enabled: BTreeSet<String>,
+    /// Servers that its HAProxy sends no new connections to, as `backend/server`.
+    pub drained: BTreeSet<String>,
+    /// The processors that its system uses.
+    pub cpus: u32,
+    pub ram: u64,
+    /// How large the file system on each disk is, with how often the disk had been made.
+    pub systems: BTreeMap<PathBuf, (u64, u64)>,
+    /// The version of its kubelet, and the Kubernetes that it has joined.
+    pub kubelet: Option<(String, u64)>,
+    /// The etcd members that its API server was told of.
+    pub api: Option<BTreeSet<String>>,
+    /// The etcd member whose data it has.
+    pub member: Option<u64>,
+}
+
+/// What etcd holds, and its members.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub struct Kube {
+    /// Tells it from those before it.
+    pub id: u64,
+    pub members: Vec<Member>,
+    pub nodes: BTreeMap<String, Node>,
+    pub addons: Option<String>,
+    pub next_member: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Member {
+    pub id: u64,
+    pub name: String,
+    pub ip: String,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub version: String,
+    pub cordoned: bool,
+    pub labels: BTreeMap<String, String>,
+    pub taints: BTreeSet<String>,
+    pub cpus: u32,
+    pub ram: u64,
+}
+
+impl Place {
+    /// The world in this folder. A new one has what is other people's.
+    pub fn open(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            host: Arc::new(FakeHost::kept_in(&folder.join("host"), others())),
+        }
+    }
+
+    /// Reads what is, has it changed, and writes it down; one process at a time.
+    pub fn with<T>(&self, change: impl FnOnce(&mut State, &FakeHost) -> T) -> T {
+        let lock = File::create(self.folder.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let path = self.folder.join("state.json");
+        let mut state: State = match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).unwrap(),
+            Err(_) => State::default(),
+        };
+        state.settle(&self.host);
+        let result = change(&mut state, &self.host);
+        let aside = self.folder.join("state.json.new");
+        std::fs::write(&aside, serde_json::to_vec(&state).unwrap()).unwrap();
+        std::fs::rename(&aside, &path).unwrap();
+        result
+    }
+}
+
+/// What other people have on the host: a network, a pool with a disk, and a machine that runs.
+fn others() -> HostState {
+    let disk = PathBuf::from("/others/demo-worker-1-main-disk");
+    let volume = VolumeState {
+        name: "demo-worker-1-main-disk".into(),
+        path: disk.clone(),
+        format: "qcow2".into(),
+        capacity: 1 << 20,
+        allocation: 300,
+        physical: None,
+        backing: None,
+    };
+    HostState {
+        networks: vec![NetworkState {
+            name: "default".into(),
+            active: true,
+            mark: None,
+            bridge: Some("virbr0".into()),
+            cidr: Some("192.168.122.0/24".parse().unwrap()),
+            reservations: Vec::new(),
+        }],
+        pools: vec![PoolState {
+            name: "default".into(),
+            is_folder: true,
+            path: Some("/others".into()),
+            active: true,
+            available: 1 << 30,
+            volumes: vec![volume],
+        }],
+        domains: vec![DomainState {
+            name: "others".into(),
+            power: PowerState::Running,
+            mark: None,
+            note: Some("another's".into()),
+            given: Vec::new(),
+            nic: None,
+            vcpus: 2,
+            max_vcpus: 2,
+            memory_mib: 1024,
+            disks: vec![disk.clone()],
+            live: Some(Live {
+                vcpus: 2,
+                memory_mib: 1024,
+                disks: vec![disk],
+            }),
+        }],
+        ..HostState::default()
+    }
+}
+
+/// The domain of a machine of ours, if it runs.
+fn running(host: &FakeHost, name: &str) -> Option<DomainState> {
+    let domain = host.domain_of(name)?;
+    (domain.mark.is_some() && domain.power == PowerState::Running).then_some(domain)
+}
+
+impl State {
+    /// Lets machines follow what has become of their domains and disks.
+    fn settle(&mut self, host: &FakeHost) {
+        let domains = host.domains().unwrap();
+        self.guests
+            .retain(|name, _| domains.iter().any(|domain| domain.name == *name));
+        for domain in domains {
+            let Some(domain) = running(host, &domain.name) else {
+                continue;
+            };
+            let live = domain.live.as_ref().unwrap();
+            let made = |disk: &Path| host.times(&disk.display().to_string());
+            let main = &domain.disks[0];
+            assert!(main.to_string_lossy().ends_with("-main-disk"), "{domain:?}");
+            let guest = self.guests.entry(domain.name.clone()).or_default();
+            if guest.disk != made(main) {
+                *guest = Guest::blank(host, &domain);
+                guest.disk = made(main);
+            }
+            let boot = host.times(&domain.name);
+            if guest.boot != boot {
+                guest.boot = boot;
+                guest.cpus = live.vcpus;
+                guest.ram = live.memory_mib;
+                guest.drained.clear();
+                let read =
+                    |unit: &String| Some((unit.clone(), guest.files.get(file(unit))?.clone()));
+                guest.running = guest.enabled.iter().filter_map(read).collect();
+                // cloud-init's growpart and resizefs, at every boot.
+                let capacity = host.capacity(main).unwrap();
+                guest.systems.insert(main.clone(), (guest.disk, capacity));
+                if guest
+                    .kubelet
+                    .as_ref()
+                    .is_some_and(|(_, id)| *id == self.kube.id)
+                    && let Some(node) = self.kube.nodes.get_mut(&domain.name)
+                {
+                    (node.cpus, node.ram) = (guest.cpus, guest.ram);
+                }
+            }
+            // Whoever uses a data disk puts a file system on it as soon as it is there.
+            let is_data = |disk: &&PathBuf| disk.to_string_lossy().ends_with("-data-disk");
+            guest.systems.retain(|disk, _| live.disks.contains(disk));
+            for disk in live.disks.iter().filter(is_data) {
+                let now = (made(disk), host.capacity(disk).unwrap_or(0));
+                let system = guest.systems.entry(disk.clone()).or_insert(now);
+                if system.0 != now.0 {
+                    *system = now;
+                }
+            }
+        }
+        let able = |state: &Self, name: &String| {
+            state.answers(host, name) && state.guests[name].running.contains_key("keepalived")
+        };
+        if !self.holder.as_ref().is_some_and(|name| able(self, name)) {
+            let others = self.guests.keys().filter(|name| able(self, name));
+            self.holder = others.min().cloned();
+        }
+    }
+
+    /// Whether a machine is on.
+    pub fn answers(&self, host: &FakeHost, name: &str) -> bool {
+        self.guests.contains_key(name) && running(host, name).is_some()
+    }
+
+    /// The address at which a machine answers.
+    pub fn address(&self, host: &FakeHost, name: &str) -> Option<String> {
+        let fixed = host.domain_of(name)?.mark?.address;
+        let ip = fixed.or_else(|| host.leases(name).first().copied())?;
+        Some(ip.to_string())
+    }
+
+    /// Whether an etcd member serves: a machine that is on has its data.
+    pub fn is_well(&self, host: &FakeHost, member: &Member) -> bool {
+        let has = |(name, guest): (&String, &Guest)| {
+            guest.member == Some(member.id) && self.answers(host, name)
+        };
+        self.guests.iter().any(has)
+    }
+
+    /// Whether etcd takes changes.
+    pub fn has_quorum(&self, host: &FakeHost) -> bool {
+        let well = self.kube.members.iter().filter(|m| self.is_well(host, m));
+        well.count() * 2 > self.kube.members.len()
+    }
+
+    /// Whether the API server on this machine serves.
+    pub fn serves(&self, host: &FakeHost, name: &str) -> bool {
+        let guest = self.guests.get(name);
+        let own = |guest: &Guest| {
+            let mut members = self.kube.members.iter();
+            guest.api.is_some() && members.any(|member| guest.member == Some(member.id))
+        };
+        guest.is_some_and(own) && self.answers(host, name) && self.has_quorum(host)
+    }
+
+    /// Whether a node of Kubernetes is Ready: its machine is on and its kubelet has joined.
+    pub fn is_ready(&self, host: &FakeHost, name: &str) -> bool {
+        let joined = |guest: &Guest| {
+            guest
+                .kubelet
+                .as_ref()
+                .is_some_and(|(_, id)| *id == self.kube.id)
+        };
+        self.guests.get(name).is_some_and(joined) && self.answers(host, name)
+    }
+}
+
+impl Guest {
+    /// A machine as cloud-init leaves it: it knows the keys of its seed, and HAProxy runs with its package's file.
+    fn blank(host: &FakeHost, domain: &DomainState) -> Self {
+        let is_seed = |disk: &&PathBuf| disk.to_string_lossy().ends_with("-seed");
+        let seed = domain.disks.iter().find(is_seed).unwrap();
+        let documents = seed::read(&host.content(seed).unwrap()).unwrap();
+        let words: Vec<_> = documents.user_data.split_whitespace().collect();
+        let keys = words
+            .windows(2)
+            .filter(|pair| pair[0].trim_start_matches(['"', '\'']) == "ssh-ed25519")
+            .map(|pair| format!("ssh-ed25519 {}", pair[1].trim_end_matches(['"', '\''])));
+        let mut guest = Self {
+            keys: keys.collect(),
+            ..Self::default()
+        };
+        if domain.name.contains("-lb-") {
+            let stock = "# stock\n".to_owned();
+            guest.files.insert(HAPROXY_FILE.to_owned(), stock);
+            guest.enabled.insert("haproxy".to_owned());
+        }
+        guest
+    }
+
+    /// Takes Kubernetes from the machine.
+    pub fn reset(&mut self) {
+        self.kubelet = None;
+        self.api = None;
+        self.member = None;
+        self.files
+            .retain(|path, _| file("haproxy") == path || file("keepalived") == path);
+    }
+}
+
+/// The file that a service reads.
+pub fn file(unit: &str) -> &'static str {
+    match unit {
+        "haproxy" => HAPROXY_FILE,
+        "keepalived" => KEEPALIVED_FILE,
+        _ => panic!("unknown service: {unit}"),
+    }
+}
