@@ -92,24 +92,18 @@ impl fmt::Display for Row {
     }
 }
 
+/// From nothing until all machines run, and back.
 #[test]
-fn killed_anywhere_and_run_again() {
-    let all = [&CREATE[..], &REMOVE, &RESIZE, &[RUNNING]].concat();
-    for (name, _) in all {
-        assert!(POINTS.iter().any(|(known, _)| *known == name), "{name}");
-    }
-    std::fs::create_dir_all("/var/lib/libvirt/images/fast").expect("the data pool has a place");
-    let foreign = Foreign::make();
-    let before = inventory();
-    let mut rows = Vec::new();
-
-    // From nothing until all machines run, and back.
+fn killed_while_it_is_made_and_removed() {
+    known(&[&CREATE[..], &REMOVE, &[RUNNING]].concat());
+    let (foreign, before) = ready();
     let config = file(0);
     let apply = ["apply", "--config", &config, "--auto-approve"];
     kill_at_point(&apply, RUNNING);
     let undisturbed = definitions(0);
     expect(kubitect(&DESTROY), 0);
     assert_eq!(inventory(), before, "an undisturbed removal leaves nothing");
+    let mut rows = Vec::new();
     for (create, remove) in CREATE.into_iter().zip(REMOVE) {
         kill_at_point(&apply, create);
         kill_at_point(&apply, RUNNING);
@@ -132,14 +126,21 @@ fn killed_anywhere_and_run_again() {
             foreign: foreign.touched(),
         });
     }
+    judge(&rows);
+    foreign.remove();
+}
 
-    // A finished cluster gets another size, label and forwarded port each time.
-    expect(kubitect(&apply), 0);
-    expect(
-        kubitect(&["apply", "--config", &file(1), "--auto-approve"]),
-        0,
-    );
+/// A finished cluster gets another size, label and forwarded port each time.
+#[test]
+fn killed_while_it_changes() {
+    known(&RESIZE);
+    let (foreign, before) = ready();
+    for n in [0, 1] {
+        let apply = kubitect(&["apply", "--config", &file(n), "--auto-approve"]);
+        expect(apply, 0);
+    }
     let undisturbed = living(1);
+    let mut rows = Vec::new();
     for (n, point) in (2..).zip(RESIZE) {
         let config = file(n);
         let apply = ["apply", "--config", &config, "--auto-approve"];
@@ -155,15 +156,32 @@ fn killed_anywhere_and_run_again() {
     }
     expect(kubitect(&DESTROY), 0);
     let left = differences(&before, &inventory());
+    judge(&rows);
+    assert_eq!(left, [""; 0], "libvirt holds what it held before");
+    foreign.remove();
+}
 
+/// All of these are points of the program.
+fn known(points: &[Point]) {
+    for (name, _) in points {
+        assert!(POINTS.iter().any(|(known, _)| known == name), "{name}");
+    }
+}
+
+/// Somebody else's things, and all that libvirt holds with them.
+fn ready() -> (Foreign, Vec<String>) {
+    std::fs::create_dir_all("/var/lib/libvirt/images/fast").expect("the data pool has a place");
+    (Foreign::make(), inventory())
+}
+
+/// Prints the table, and fails unless all is well.
+fn judge(rows: &[Row]) {
     println!("kind     | point                    | differences | leftovers | foreign");
-    for row in &rows {
+    for row in rows {
         println!("{row}");
     }
     println!("{} points on real machines", rows.len());
-    assert_eq!(left, [""; 0], "libvirt holds what it held before");
     assert!(rows.iter().all(Row::is_good));
-    foreign.remove();
 }
 
 /// The cluster's file, for the n-th time.
