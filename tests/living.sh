@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The whole journey of living clusters on real machines: nodes and balancers come and go, a master is lost, a machine
-# grows, Kubernetes is upgraded by two releases; then runs on another are killed again and again. Sets up what it needs, as tests/all.sh does; takes an hour or more where
-# machines are emulated. KUBITECT_JOURNEY_FROM=STEP skips to a step, for a lab in which an earlier run left its cluster.
+# grows, Kubernetes is upgraded by two releases; then runs on another are killed again and again. Sets up what it needs,
+# as tests/all.sh does; takes an hour or more where machines are emulated. KUBITECT_JOURNEY_FROM=STEP skips to a step, in
+# a lab in which an earlier run left its cluster.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
