@@ -29,8 +29,8 @@ impl FakeHost {
                 let path = parent.join(name).display().to_string();
                 let times = state.times.get(&path).copied().unwrap_or(0);
                 if let Ok(bytes) = std::fs::read(bytes_of(folder, &path, times)) {
-                    file.bytes = bytes;
-                    file.bytes.resize(file.allocation as usize, 0);
+                    file.bytes = vec![0; (file.allocation as usize).max(bytes.len())];
+                    file.bytes[..bytes.len()].copy_from_slice(&bytes);
                 }
             }
         }
@@ -99,12 +99,17 @@ impl FakeHost {
             let path = parent.join(volume).display().to_string();
             let times = state.times.get(&path).copied().unwrap_or(0);
             // Most volumes end in nothing.
-            let end = file.bytes.iter().rposition(|byte| *byte != 0);
-            let content = &file.bytes[..end.map_or(0, |end| end + 1)];
+            let mut pages = file.bytes.chunks(PAGE.len());
+            let pages = pages.rposition(|page| *page != PAGE[..page.len()]);
+            let end = pages.map_or(0, |page| (page + 1) * PAGE.len());
+            let content = &file.bytes[..end.min(file.bytes.len())];
             std::fs::write(bytes_of(folder, &path, times), content).expect("it can be written");
         }
     }
 }
+
+/// Nothing.
+const PAGE: [u8; 4096] = [0; 4096];
 
 /// Where the bytes of the file of this path lie that was made so many times.
 fn bytes_of(folder: &Path, path: &str, times: u64) -> PathBuf {

@@ -1,5 +1,6 @@
 //! Random clusters that become others, whatever happens to them, and wherever the runs are killed.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use kubitect_provision::hypervisor::Hypervisor;
@@ -268,14 +269,21 @@ pub fn all(cases: u32) -> bool {
         failure_persistence: None,
         ..Config::default()
     });
+    let refused = Cell::new(0);
     let result = runner.run(&(shapes(), blows, kills), |(shapes, blows, kills)| {
         let stage = Stage::new(scratch.path());
         let result = case(&stage, &shapes, &blows, &kills);
+        if matches!(result, Err(TestCaseError::Reject(_))) {
+            refused.set(refused.get() + 1);
+        }
         stage.end();
         result
     });
     match result {
-        Ok(()) => println!("{cases} random clusters became others"),
+        Ok(()) => println!(
+            "{cases} random clusters became others; {} changes besides were refused, and nothing touched",
+            refused.get()
+        ),
         Err(ref error) => println!("{error}"),
     }
     result.is_ok()

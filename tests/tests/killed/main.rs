@@ -7,6 +7,7 @@
 )]
 
 mod ansible;
+mod demands;
 mod driver;
 mod kubernetes;
 mod left;

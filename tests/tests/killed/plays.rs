@@ -1,25 +1,25 @@
-//! What Kubespray's playbooks demand of a world in memory, and what they make of it.
+//! What Kubespray's playbooks make of a world in memory; what they demand of it is in `demands`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kubitect_provision::fake::FakeHost;
 
 use crate::ansible::{Failed, Fault, Play};
-use crate::machine::{VIP, servers};
 use crate::state::{Kube, Member, Node, State};
 
-type Result<T> = std::result::Result<T, Failed>;
+pub type Result<T> = std::result::Result<T, Failed>;
 
 /// A failure on a host.
-fn fail<T>(host: &str, why: impl Into<String>) -> Result<T> {
+pub fn fail<T>(host: &str, why: impl Into<String>) -> Result<T> {
     let (host, why) = (host.to_owned(), why.into());
     Err(Failed { host, why })
 }
 
-struct Stage<'a> {
-    play: &'a Play,
-    state: &'a mut State,
-    host: &'a FakeHost,
+/// A playbook in the world that it works on.
+pub struct Stage<'a> {
+    pub play: &'a Play,
+    pub state: &'a mut State,
+    pub host: &'a FakeHost,
     fault: Option<&'a Fault>,
 }
 
@@ -48,126 +48,12 @@ pub fn carry_out(
 }
 
 impl Stage<'_> {
-    /// What every playbook looks at first.
-    fn check(&self) -> Result<()> {
-        let play = self.play;
-        let first = &play.nodes()[0];
-        let members = play.group("etcd").len();
-        if members.is_multiple_of(2) && !play.is_set("ignore_assert_errors") {
-            return fail(first, format!("{members} etcd members: an even number"));
-        }
-        let version = play.version().parse().unwrap();
-        if !play.release.supports(&version) {
-            return fail(
-                first,
-                format!("{} does not set up {version}", play.release.tag),
-            );
-        }
-        let removed = play.extra["node"].as_str().unwrap_or_default();
-        let hosts = play.nodes();
-        let cleaned = play.extra["reset_nodes"] != false;
-        for name in &hosts {
-            let left_alone = removed.split(',').any(|node| node == name) && !cleaned;
-            if (play.hosts.contains(name) || play.playbook == "facts.yml") && !left_alone {
-                self.reach(name)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ansible logs in as the inventory says.
-    fn reach(&self, name: &str) -> Result<()> {
-        let unreachable = |why: &str| {
-            fail(
-                name,
-                format!("Failed to connect to the host via ssh: {why}"),
-            )
-        };
-        if !self.state.answers(self.host, name) {
-            return unreachable("No route to host");
-        }
-        let ip = self.play.text(name, "ansible_host");
-        if self.state.address(self.host, name).as_deref() != Some(&*ip) {
-            return unreachable("Connection timed out");
-        }
-        let key = self.play.text(name, "ansible_ssh_private_key_file");
-        let public = std::fs::read_to_string(format!("{key}.pub")).unwrap_or_default();
-        let keys = &self.state.guests[name].keys;
-        let knows = |text: &str| keys.iter().any(|key| text.contains(key));
-        if !knows(&public) {
-            return unreachable("Permission denied (publickey)");
-        }
-        let known = std::path::Path::new(&key).with_file_name("known_hosts");
-        let known = std::fs::read_to_string(known).unwrap_or_default();
-        let pinned = known
-            .lines()
-            .find(|line| line.starts_with(&format!("{ip},")));
-        if !pinned.is_some_and(knows) {
-            return unreachable("Host key verification failed.");
-        }
-        Ok(())
-    }
-
     /// Facts of all hosts are kept for the plays that leave some out.
     fn facts(&self) -> Result<()> {
         for name in self.play.nodes() {
             std::fs::write(self.play.facts.join(name), "{}").unwrap();
         }
         Ok(())
-    }
-
-    /// Whether what is limited knows the hosts that it leaves out, and the balancers answer.
-    fn prepared(&self) -> Result<()> {
-        let nodes = self.play.nodes();
-        for name in nodes.iter().filter(|name| !self.play.hosts.contains(name)) {
-            if !self.play.facts.join(name).exists() {
-                return fail(
-                    &self.play.hosts[0],
-                    format!("no facts of {name}: run the facts playbook without --limit first"),
-                );
-            }
-        }
-        let address = self.play.variables["loadbalancer_apiserver"]["address"].as_str();
-        assert_eq!(address, Some(VIP));
-        let served = self
-            .state
-            .holder
-            .as_ref()
-            .map(|name| &self.state.guests[name]);
-        let behind = served.map_or(Vec::new(), |guest| servers(guest, kubitect_lb::API));
-        let serving = |name: &String| self.state.serves(self.host, name);
-        let drained = |name: &String| {
-            let server = format!("{}/{name}", kubitect_lb::API);
-            served.is_some_and(|guest| guest.drained.contains(&server))
-        };
-        let leads = behind.iter().any(|name| serving(name) && !drained(name));
-        let living = self.state.guests.keys().any(serving);
-        if behind.is_empty() || (living && !leads) {
-            return fail(
-                &self.play.hosts[0],
-                "cannot reach the load balancer, or it leads to no master that serves",
-            );
-        }
-        Ok(())
-    }
-
-    /// The first control plane, which hands on what others join with, is one that has joined.
-    fn first(&self) -> Result<()> {
-        let masters = self.play.group("kube_control_plane");
-        let joined = |name: &&String| self.state.serves(self.host, name);
-        let first = &masters[0];
-        if masters.iter().any(|name| joined(&name)) && !joined(&first) {
-            return fail(first, "it is new and stands first in kube_control_plane");
-        }
-        let by_name = masters.iter().filter(joined).min();
-        let asks_api = self.play.release.tag < "v2.28.0".parse().unwrap();
-        match by_name {
-            Some(other) if asks_api && other != first => fail(
-                first,
-                format!("{other} would be asked for the key to join with"),
-            ),
-            _ => Ok(()),
-        }
     }
 
     /// Whether a test asks for a failure here.

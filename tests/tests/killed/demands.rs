@@ -1,0 +1,120 @@
+//! What Kubespray's playbooks demand before they do anything: as the releases assert it, or as they would fail without it.
+
+use crate::machine::{VIP, servers};
+use crate::plays::{Result, Stage, fail};
+
+impl Stage<'_> {
+    /// What every playbook looks at first.
+    pub fn check(&self) -> Result<()> {
+        let play = self.play;
+        let first = &play.nodes()[0];
+        let members = play.group("etcd").len();
+        if members.is_multiple_of(2) && !play.is_set("ignore_assert_errors") {
+            return fail(first, format!("{members} etcd members: an even number"));
+        }
+        let version = play.version().parse().unwrap();
+        if !play.release.supports(&version) {
+            return fail(
+                first,
+                format!("{} does not set up {version}", play.release.tag),
+            );
+        }
+        let removed = play.extra["node"].as_str().unwrap_or_default();
+        let hosts = play.nodes();
+        let cleaned = play.extra["reset_nodes"] != false;
+        for name in &hosts {
+            let left_alone = removed.split(',').any(|node| node == name) && !cleaned;
+            if (play.hosts.contains(name) || play.playbook == "facts.yml") && !left_alone {
+                self.reach(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ansible logs in as the inventory says.
+    fn reach(&self, name: &str) -> Result<()> {
+        let unreachable = |why: &str| {
+            fail(
+                name,
+                format!("Failed to connect to the host via ssh: {why}"),
+            )
+        };
+        if !self.state.answers(self.host, name) {
+            return unreachable("No route to host");
+        }
+        let ip = self.play.text(name, "ansible_host");
+        if self.state.address(self.host, name).as_deref() != Some(&*ip) {
+            return unreachable("Connection timed out");
+        }
+        let key = self.play.text(name, "ansible_ssh_private_key_file");
+        let public = std::fs::read_to_string(format!("{key}.pub")).unwrap_or_default();
+        let keys = &self.state.guests[name].keys;
+        let knows = |text: &str| keys.iter().any(|key| text.contains(key));
+        if !knows(&public) {
+            return unreachable("Permission denied (publickey)");
+        }
+        let known = std::path::Path::new(&key).with_file_name("known_hosts");
+        let known = std::fs::read_to_string(known).unwrap_or_default();
+        let pinned = known
+            .lines()
+            .find(|line| line.starts_with(&format!("{ip},")));
+        if !pinned.is_some_and(knows) {
+            return unreachable("Host key verification failed.");
+        }
+        Ok(())
+    }
+
+    /// Whether what is limited knows the hosts that it leaves out, and the balancers answer.
+    pub fn prepared(&self) -> Result<()> {
+        let nodes = self.play.nodes();
+        for name in nodes.iter().filter(|name| !self.play.hosts.contains(name)) {
+            if !self.play.facts.join(name).exists() {
+                return fail(
+                    &self.play.hosts[0],
+                    format!("no facts of {name}: run the facts playbook without --limit first"),
+                );
+            }
+        }
+        let address = self.play.variables["loadbalancer_apiserver"]["address"].as_str();
+        assert_eq!(address, Some(VIP));
+        let served = self
+            .state
+            .holder
+            .as_ref()
+            .map(|name| &self.state.guests[name]);
+        let behind = served.map_or(Vec::new(), |guest| servers(guest, kubitect_lb::API));
+        let serving = |name: &String| self.state.serves(self.host, name);
+        let drained = |name: &String| {
+            let server = format!("{}/{name}", kubitect_lb::API);
+            served.is_some_and(|guest| guest.drained.contains(&server))
+        };
+        let leads = behind.iter().any(|name| serving(name) && !drained(name));
+        let living = self.state.guests.keys().any(serving);
+        if behind.is_empty() || (living && !leads) {
+            return fail(
+                &self.play.hosts[0],
+                "cannot reach the load balancer, or it leads to no master that serves",
+            );
+        }
+        Ok(())
+    }
+
+    /// The first control plane, which hands on what others join with, is one that has joined.
+    pub fn first(&self) -> Result<()> {
+        let masters = self.play.group("kube_control_plane");
+        let joined = |name: &&String| self.state.serves(self.host, name);
+        let first = &masters[0];
+        if masters.iter().any(|name| joined(&name)) && !joined(&first) {
+            return fail(first, "it is new and stands first in kube_control_plane");
+        }
+        let by_name = masters.iter().filter(joined).min();
+        let asks_api = self.play.release.tag < "v2.28.0".parse().unwrap();
+        match by_name {
+            Some(other) if asks_api && other != first => fail(
+                first,
+                format!("{other} would be asked for the key to join with"),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
