@@ -1,5 +1,6 @@
 //! The phases of `apply` and `destroy` in order: the page to read first.
 
+mod balancers;
 mod hand_over;
 mod keys;
 mod kubernetes;
@@ -13,25 +14,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kubitect_config::Facts;
-use kubitect_config::cluster::Role;
 use kubitect_config::value::Version;
 use kubitect_kubespray::Tools;
 use kubitect_provision::apply::Inputs;
 use kubitect_provision::change::Part;
+use kubitect_provision::gather;
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::ssh::Keys;
-use kubitect_provision::{gather, machine};
 
-use crate::adapters::Balancer;
 use crate::failure::Failure;
 use crate::home::write_whole;
 use crate::job::Job;
 use crate::personal;
 use crate::plan::Plan;
 use crate::report::Reporter;
-use crate::services;
 use crate::stage::{Stage, Task};
 use hand_over::hand_over;
 pub use hand_over::reach;
@@ -141,11 +139,14 @@ async fn change(
     fail::fail_point!("cli::phase");
     restart::grown(plan, &tools).await?;
     fail::fail_point!("cli::phase");
-    balance(job, plan, &facts, &keys, reporter).await?;
+    let led = balancers::set_up(job, plan, &facts, &keys, reporter).await?;
     let mut kubernetes = Kubernetes::new(job, plan, facts.clone(), &keys, &kubespray, reporter);
     for task in &plan.tasks {
         fail::fail_point!("cli::task");
         kubernetes.carry_out(task).await?;
+    }
+    if !led {
+        balancers::lead(job, &facts, &keys, reporter).await?;
     }
     for change in restart::due(job, plan)? {
         fail::fail_point!("cli::task");
@@ -229,40 +230,6 @@ async fn prepare(
     Ok(tools)
 }
 
-/// Brings the balancers' files up to date, and sees that they serve.
-async fn balance(
-    job: &Job,
-    plan: &Plan,
-    facts: &Facts,
-    keys: &Keys,
-    reporter: &Arc<Reporter>,
-) -> Result<(), Failure> {
-    if plan.balancers.is_empty() {
-        return Ok(());
-    }
-    let failed = |e| Failure::because("set up the balancers", e);
-    let rendered = kubitect_lb::render(&job.cluster, facts).map_err(failed)?;
-    let mut remotes = BTreeMap::new();
-    for node in job.cluster.role(Role::LoadBalancer) {
-        let session = connect(job, facts, keys, &node.name).await?;
-        remotes.insert(node.name.clone(), Balancer(session));
-    }
-    kubitect_lb::roll_out(&rendered, &remotes, &|event| reporter.line(event))
-        .await
-        .map_err(failed)?;
-    fail::fail_point!("cli::rolled-out");
-    let digests = services::wanted(&rendered)?;
-    for node in job.cluster.role(Role::LoadBalancer) {
-        if let Some(digest) = digests.get(&node.name) {
-            machine::note(&job.hosts, node, digest).map_err(|e| {
-                Failure::because(format!("note what is set up on {}", node.name), e)
-            })?;
-            fail::fail_point!("cli::noted");
-        }
-    }
-    Ok(())
-}
-
 /// Removes the machines and disks that are not wanted any more; nothing leads to them by now.
 async fn remove(
     job: &Job,
@@ -292,6 +259,7 @@ mod tests {
     use super::*;
     use crate::home::Home;
     use crate::note::Note;
+    use kubitect_config::cluster::Role;
     use kubitect_config::release::Hop;
 
     #[test]

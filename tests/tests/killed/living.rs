@@ -269,6 +269,17 @@ pub fn all(cases: u32) -> bool {
         failure_persistence: None,
         ..Config::default()
     });
+    // All masters make way for others: what joins does so through balancers that lead to those that leave.
+    for (before, after) in [(vec![4], vec![5]), (vec![1, 2, 3], vec![4])] {
+        let shape = |masters| Shape {
+            masters,
+            balancers: 1,
+            ..Shape::base()
+        };
+        let stage = Stage::new(scratch.path());
+        case(&stage, &(shape(before), shape(after)), &[], &[]).unwrap();
+        stage.end();
+    }
     let refused = Cell::new(0);
     let result = runner.run(&(shapes(), blows, kills), |(shapes, blows, kills)| {
         let stage = Stage::new(scratch.path());
