@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use kubitect_config::Facts;
+use sha2::{Digest, Sha256};
 
 use crate::client::kubectl;
 use crate::foreign::Foreign;
@@ -270,7 +271,7 @@ fn plain(n: u16, text: &str) -> String {
         let end = end.map_or(rest.len(), |length| at + length);
         words.push(&rest[..at]);
         words.push(match end - at {
-            64 => "[DIGEST]",
+            16.. => "[DIGEST]",
             _ => &rest[at..end],
         });
         rest = &rest[end..];
@@ -298,10 +299,8 @@ fn living(n: u16) -> Vec<String> {
         root[0] + (3 << 30) > sizes[0]
     ));
     all.push(on("lb-1", "sudo -n ls -A /etc/haproxy"));
-    all.push(plain(
-        n,
-        &on("lb-1", "sudo -n cat /etc/haproxy/haproxy.cfg"),
-    ));
+    let haproxy = plain(n, &on("lb-1", "sudo -n cat /etc/haproxy/haproxy.cfg"));
+    all.extend(haproxy.lines().map(str::to_owned));
     all.push(on("lb-1", "systemctl is-active haproxy"));
     let label = format!("turn=number-{n}");
     let labelled = expect(
@@ -349,9 +348,13 @@ fn on(node: &str, command: &str) -> String {
 fn leftovers() -> Vec<String> {
     let mut all = Vec::new();
     collect(&home(), &mut all);
+    // Other clusters may be at work on this machine.
+    let config = home().join("clusters").join(CLUSTER).join("config");
+    let digest = Sha256::digest(config.as_os_str().as_encoded_bytes());
+    let digest: String = digest[..6].iter().map(|b| format!("{b:02x}")).collect();
     for entry in std::fs::read_dir("/tmp").into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("kubitect-") {
+        if name.starts_with(&format!("kubitect-{digest}-")) {
             all.push(format!("/tmp/{name}"));
         }
     }
