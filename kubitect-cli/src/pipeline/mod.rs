@@ -139,6 +139,8 @@ async fn change(
     fail::fail_point!("cli::phase");
     restart::grown(plan, &tools).await?;
     fail::fail_point!("cli::phase");
+    // Whoever has the address keeps it, and those that stay are seen to have it.
+    restart::let_address_go(job, plan, &keys, reporter).await;
     let led = balancers::set_up(job, plan, &facts, &keys, reporter).await?;
     let mut kubernetes = Kubernetes::new(job, plan, facts.clone(), &keys, &kubespray, reporter);
     for task in &plan.tasks {
@@ -243,7 +245,6 @@ async fn remove(
     if part.is_empty() {
         return Ok(());
     }
-    restart::let_address_go(job, plan, keys, reporter).await;
     let stay = facts.nodes.iter().map(|node| (&node.name, Some(node.ip)));
     keys.write_known_hosts(stay)
         .map_err(|e| Failure::because("forget the host keys of what leaves", e))?;

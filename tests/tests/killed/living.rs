@@ -280,6 +280,22 @@ pub fn all(cases: u32) -> bool {
         case(&stage, &(shape(before), shape(after)), &[], &[]).unwrap();
         stage.end();
     }
+    // The balancer that has the address, and is to go, lets it go.
+    let stage = Stage::new(scratch.path());
+    let (mut both, mut first) = (Shape::base(), Shape::base());
+    (both.balancers, first.balancers) = (2, 1);
+    for shape in [&first, &both] {
+        let run = stage.apply(shape, None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+    }
+    stage.place().host.stop("demo-lb-1");
+    stage
+        .place()
+        .with(|state, _| assert_eq!(state.holder.as_deref(), Some("demo-lb-2")));
+    let run = stage.apply(&first, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    check(&stage, &first).unwrap();
+    stage.end();
     let refused = Cell::new(0);
     let result = runner.run(&(shapes(), blows, kills), |(shapes, blows, kills)| {
         let stage = Stage::new(scratch.path());
