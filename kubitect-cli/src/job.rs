@@ -1,24 +1,28 @@
 //! [`Job`]: a cluster under work, with all that commands need to look at it and to change it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kubitect_config::cluster::{Connection, Host, VirtType};
+use kubitect_config::cluster::{Connection, Host, Node, Role, VirtType};
 use kubitect_config::edit::Edit;
+use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Site};
 use kubitect_lb::Rendered;
+use kubitect_provision::gather::Leaving;
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::preflight;
 
 use crate::failure::Failure;
 use crate::home::{ClusterDir, Home, expand};
+use crate::note::Note;
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::services;
+use crate::stage::Seen;
 use crate::world::World;
 
 /// A cluster under work.
@@ -60,8 +64,8 @@ impl Job {
         })
     }
 
-    /// What differs from the configuration that was applied last; nothing where that is not known.
-    pub fn edits(&self, site: &Site) -> Result<Option<Vec<Edit>>, Failure> {
+    /// The configuration that was applied last; nothing where that is not known.
+    pub fn applied(&self, site: &Site) -> Result<Option<Cluster>, Failure> {
         let path = self.dir.applied();
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -74,11 +78,16 @@ impl Job {
         };
         let mut applied = applied.cluster;
         settle(&mut applied)?;
-        Ok(Some(kubitect_config::edit::edits(&applied, &self.cluster)))
+        Ok(Some(applied))
     }
 
-    /// What is to be done, where these edits are known. Reads libvirt only.
-    pub fn plan(&self, edits: Option<&[Edit]>) -> Result<Plan, Failure> {
+    /// What differs from the configuration that was applied last.
+    pub fn edits(&self, applied: &Cluster) -> Vec<Edit> {
+        kubitect_config::edit::edits(applied, &self.cluster)
+    }
+
+    /// What is to be done, where this was applied last. Reads libvirt only.
+    pub fn plan(&self, applied: Option<&Cluster>) -> Result<Plan, Failure> {
         let failed = |e| Failure::because(format!("plan {}", self.cluster.name), e);
         let machines =
             kubitect_provision::plan::plan(&self.cluster, &self.hosts).map_err(failed)?;
@@ -87,8 +96,37 @@ impl Job {
         let leaving =
             kubitect_provision::gather::leaving(&self.cluster, &self.hosts).map_err(failed)?;
         let files = services::wanted(&self.balancers()?)?;
-        let plan = Plan::new(&self.cluster, machines, leaving, &noted, &files);
-        Ok(plan.with(edits.unwrap_or_default()))
+        let vanished = match applied {
+            Some(applied) => self.vanished(applied, &leaving)?,
+            None => Vec::new(),
+        };
+        let plan = Plan::new(&self.cluster, machines, leaving, vanished, &noted, &files);
+        let edits = applied.map(|applied| self.edits(applied));
+        Ok(plan.with(&edits.unwrap_or_default()))
+    }
+
+    /// Workers that were applied last and that neither the configuration nor libvirt has any more: only Kubernetes may
+    /// still know them. Of masters the others' notes tell.
+    fn vanished(&self, applied: &Cluster, leaving: &[Leaving]) -> Result<Vec<Seen>, Failure> {
+        let release = Hop {
+            kubernetes: applied.kubernetes.version.clone(),
+            kubespray: applied.kubernetes.kubespray.version.clone(),
+        };
+        let is_known = |node: &&Node| {
+            self.cluster.nodes.iter().any(|own| own.name == node.name)
+                || leaving.iter().any(|leaving| leaving.name == node.name)
+        };
+        let gone = applied.role(Role::Worker).filter(|node| !is_known(node));
+        gone.map(|node| {
+            Ok(Seen {
+                node: node.clone(),
+                wanted: false,
+                // What was set up on it does not matter any more.
+                note: Some(Note::of(applied, node, &release, &BTreeSet::new(), false)?),
+                answers: false,
+            })
+        })
+        .collect()
     }
 
     /// The balancers' files, as far as all addresses are known already.

@@ -58,6 +58,7 @@ impl Plan {
         cluster: &Cluster,
         machines: Machines,
         leaving: Vec<Leaving>,
+        vanished: Vec<Seen>,
         noted: &BTreeMap<Label, Option<String>>,
         files: &BTreeMap<Label, String>,
     ) -> Self {
@@ -78,7 +79,7 @@ impl Plan {
             note: noted(&leaving.name).as_deref().and_then(Note::read),
             answers: leaving.power == PowerState::Running && leaving.ip.is_some(),
         });
-        let seen: Vec<_> = wanted.chain(gone).collect();
+        let seen: Vec<_> = wanted.chain(gone).chain(vanished).collect();
         let mut refused: Vec<_> = machines
             .refused()
             .map(|change| format!("{}: {}", change.title(), change.details))

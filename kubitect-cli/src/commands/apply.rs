@@ -23,11 +23,12 @@ pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Fa
     let (parsed, text) = load(&args.config, &site)?;
     let job = Job::new(world, home, parsed.cluster, text)?;
     let _lock = job.dir.lock()?;
-    let edits = job.edits(&site)?;
+    let applied = job.applied(&site)?;
     if let Some(action) = args.action {
+        let edits = applied.as_ref().map(|applied| job.edits(applied));
         covered(action.into(), edits.as_deref())?;
     }
-    let plan = job.plan(edits.as_deref())?;
+    let plan = job.plan(applied.as_ref())?;
     check(&plan)?;
     let reporter = Arc::new(Reporter::new());
     if plan.is_empty() {

@@ -16,7 +16,7 @@ pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Fa
     let site = home.site()?;
     let (parsed, text) = load(&args.config, &site)?;
     let job = Job::new(world, home, parsed.cluster, text)?;
-    let plan = job.plan(job.edits(&site)?.as_deref())?;
+    let plan = job.plan(job.applied(&site)?.as_ref())?;
     match args.output {
         Output::Text => print(&plan)?,
         Output::Json => print(format!("{:#}\n", plan.json()))?,

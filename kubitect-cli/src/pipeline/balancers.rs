@@ -40,6 +40,14 @@ pub async fn set_up(
     Ok(false)
 }
 
+/// Whether a balancer that is wanted was set up before.
+pub fn one_stays(job: &Job) -> Result<bool, Failure> {
+    let noted = machine::notes(&job.cluster, &job.hosts)
+        .map_err(|e| Failure::because("read what is set up on the balancers", e))?;
+    let mut balancers = job.cluster.role(Role::LoadBalancer);
+    Ok(balancers.any(|node| noted.get(&node.name).is_some_and(Option::is_some)))
+}
+
 /// Has the balancers lead to the masters that are wanted, and notes it.
 pub async fn lead(
     job: &Job,

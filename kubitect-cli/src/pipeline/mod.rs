@@ -139,9 +139,15 @@ async fn change(
     fail::fail_point!("cli::phase");
     restart::grown(plan, &tools).await?;
     fail::fail_point!("cli::phase");
-    // Whoever has the address keeps it, and those that stay are seen to have it.
-    restart::let_address_go(job, plan, &keys, reporter).await;
+    // A balancer that is set up takes the shared address as soon as it is let go; new ones have to be set up first.
+    let takes_over = balancers::one_stays(job)?;
+    if takes_over {
+        restart::let_address_go(job, plan, &keys, reporter).await;
+    }
     let led = balancers::set_up(job, plan, &facts, &keys, reporter).await?;
+    if !takes_over {
+        restart::let_address_go(job, plan, &keys, reporter).await;
+    }
     let mut kubernetes = Kubernetes::new(job, plan, facts.clone(), &keys, &kubespray, reporter);
     for task in &plan.tasks {
         fail::fail_point!("cli::task");
@@ -292,7 +298,14 @@ mod tests {
         let files = noted
             .iter()
             .map(|(name, note)| (name.clone(), note.clone().unwrap()));
-        let plan = Plan::new(&cluster, machines, Vec::new(), &noted, &files.collect());
+        let plan = Plan::new(
+            &cluster,
+            machines,
+            Vec::new(),
+            Vec::new(),
+            &noted,
+            &files.collect(),
+        );
         assert!(plan.is_empty());
         let job = Job {
             dir: home.cluster(&cluster.name),

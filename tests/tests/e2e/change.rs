@@ -93,6 +93,8 @@ fn balancers_come_and_go() {
     living.step("a-second-balancer-comes");
     living.instances("loadBalancer", &[&balancer(2)]);
     living.step("the-first-balancer-goes");
+    living.instances("loadBalancer", &[&balancer(3)]);
+    living.step("a-balancer-makes-way-for-another");
     living.destroy();
     nothing_is_left(&before);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use kubitect_provision::hypervisor::Hypervisor;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use tests::points::POINTS;
 
 use crate::machine::servers;
@@ -83,7 +83,7 @@ fn shapes() -> impl Strategy<Value = (Shape, Shape)> {
     })
 }
 
-fn strike(stage: &Stage, (shape, second): (&Shape, &Shape), at: usize, blow: Blow) {
+fn strike(stage: &Stage, shape: &Shape, at: usize, blow: Blow) {
     let masters = shape.masters.iter().map(|id| format!("demo-master-{id}"));
     let workers = shape
         .workers
@@ -102,9 +102,6 @@ fn strike(stage: &Stage, (shape, second): (&Shape, &Shape), at: usize, blow: Blo
             "/pools/demo-main-resource-pool",
             &format!("{name}-main-disk"),
         ),
-        // Of a worker that has gone from the host and from the file nothing tells a plan, which asks libvirt: its node stays
-        // in Kubernetes, not Ready, as `status` says.
-        Blow::Vanish if name.contains("worker") && !second.has_worker(name) => host.stop(name),
         Blow::Vanish => host.remove_domain(&name.parse().unwrap()).unwrap(),
     }
 }
@@ -219,7 +216,7 @@ fn case(
     prop_assert_eq!(stage.plan(first), None);
     check(stage, first)?;
     for (at, blow) in blows {
-        strike(stage, (first, second), *at, *blow);
+        strike(stage, first, *at, *blow);
     }
     let before = stage.picture();
     for (point, times) in kills {
@@ -260,14 +257,15 @@ fn case(
     Ok(())
 }
 
-/// So many cases; false if one fails.
-pub fn all(cases: u32) -> bool {
+/// So many cases, other ones each time, or always the same 24; false if one fails.
+pub fn all(cases: Option<u32>) -> bool {
     let scratch = scratch();
     let blow = prop_oneof![Just(Blow::Stop), Just(Blow::LoseDisk), Just(Blow::Vanish)];
     let blows = proptest::collection::vec((0_usize..6, blow), 0..2);
     let kills = proptest::collection::vec((0..POINTS.len(), 0_usize..8), 0..4);
     let mut runner = TestRunner::new(Config {
-        cases,
+        cases: cases.unwrap_or(24),
+        rng_seed: cases.map_or(RngSeed::Fixed(24), |_| RngSeed::Random),
         max_shrink_iters: 40,
         failure_persistence: None,
         ..Config::default()
@@ -283,6 +281,13 @@ pub fn all(cases: u32) -> bool {
         case(&stage, &(shape(before), shape(after)), &[], &[]).unwrap();
         stage.end();
     }
+    // A worker that is no longer wanted is gone already, and Kubernetes alone still knows it.
+    let mut without = Shape::base();
+    without.workers.remove(0);
+    let stage = Stage::new(scratch.path());
+    let blows = [(0, Blow::Vanish)];
+    case(&stage, &(Shape::base(), without), &blows, &[]).unwrap();
+    stage.end();
     // The balancer that has the address, and is to go, lets it go.
     let stage = Stage::new(scratch.path());
     let (mut both, mut first) = (Shape::base(), Shape::base());
@@ -311,7 +316,8 @@ pub fn all(cases: u32) -> bool {
     });
     match result {
         Ok(()) => println!(
-            "{cases} random clusters became others; {} changes besides were refused, and nothing touched",
+            "{} random clusters became others; {} changes besides were refused, and nothing touched",
+            cases.unwrap_or(24),
             refused.get()
         ),
         Err(ref error) => println!("{error}"),

@@ -65,12 +65,6 @@ impl Shape {
         }
     }
 
-    /// Whether it has the worker of this name.
-    pub fn has_worker(&self, name: &str) -> bool {
-        let mut workers = self.workers.iter();
-        workers.any(|worker| format!("demo-worker-{}", worker.id) == name)
-    }
-
     /// The configuration; its image lies in `image`.
     pub fn yaml(&self, image: &str) -> String {
         let [kubernetes, kubespray] = self.release;
