@@ -285,8 +285,8 @@ pub fn all(cases: Option<u32>) -> bool {
     let mut without = Shape::base();
     without.workers.remove(0);
     let stage = Stage::new(scratch.path());
-    let blows = [(0, Blow::Vanish)];
-    case(&stage, &(Shape::base(), without), &blows, &[]).unwrap();
+    let vanished = [(0, Blow::Vanish)];
+    case(&stage, &(Shape::base(), without), &vanished, &[]).unwrap();
     stage.end();
     // The balancer that has the address, and is to go, lets it go.
     let stage = Stage::new(scratch.path());
