@@ -38,7 +38,9 @@ class CallbackModule(CallbackBase):
         try:
             self._socket.sendall(line.encode())
         except OSError:
-            # Whoever started us is gone, and so is its lock on the cluster: nothing may go on without it.
+            # Whoever started us is gone, and so is its lock on the cluster: nothing may go on without it. Programs that a
+            # shell starts in the background ignore SIGINT.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.kill(os.getpid(), signal.SIGINT)
 
     def _host(self, result, outcome, message=None):
