@@ -75,6 +75,7 @@ impl Hypervisor for Failing {
         define_domain(domain: &Domain) -> ();
         note_domain(name: &Label, note: &str) -> ();
         note_given(name: &Label, given: &[String]) -> ();
+        let_in(name: &Label, user: &str, public_key: &str) -> ();
         start_domain(name: &Label) -> ();
         attach_disk(name: &Label, disk: &Disk) -> ();
         detach_disk(name: &Label, path: &Path) -> ();

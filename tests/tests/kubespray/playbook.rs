@@ -217,9 +217,10 @@ async fn cancelled_it_leaves_nothing_running_and_the_next_run_goes_on() {
 #[ignore = "run by killed_it_leaves_nothing_that_goes_on as a process of its own"]
 async fn victim() {
     let flag = std::env::var("KUBITECT_TEST_FLAG").unwrap();
-    let seconds = std::env::var("KUBITECT_TEST_SECONDS").unwrap();
+    let gate = std::env::var("KUBITECT_TEST_GATE").unwrap();
     let playbook = format!(
-        "{LOCAL}    - name: Ends soon\n      command: sleep {seconds}\n    - name: Must not begin\n      command: touch {flag}\n"
+        "{LOCAL}    - name: Ends when the gate is there\n      shell: until test -e {gate}; do sleep 0.1; done\n    \
+         - name: Must not begin\n      command: touch {flag}\n"
     );
     let stage = Stage::new(&playbook).await;
     let result = stage.create(&Events::default()).await;
@@ -230,28 +231,29 @@ async fn victim() {
 async fn killed_it_leaves_nothing_that_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let flag = folder.path().join("flag");
-    let seconds = format!("3.{}", std::process::id());
+    let gate = folder.path().join("gate");
     let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "playbook::victim", "--ignored"])
         .env("KUBITECT_TEST_FLAG", &flag)
-        .env("KUBITECT_TEST_SECONDS", &seconds)
+        .env("KUBITECT_TEST_GATE", &gate)
         .env("TMPDIR", folder.path())
         .spawn()
         .unwrap();
-    let sleeping = format!("sleep {seconds}");
+    let waiting = format!("until test -e {}", gate.display());
     for _ in 0..2400 {
-        if !running(&sleeping).is_empty() {
+        if !running(&waiting).is_empty() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(!running(&sleeping).is_empty(), "the playbook did not begin");
+    assert!(!running(&waiting).is_empty(), "the playbook did not begin");
     victim.kill().unwrap();
     victim.wait().unwrap();
+    std::fs::write(&gate, "").unwrap();
     // Ansible notices at its next result that nobody listens any more.
     let inventory = format!("{}/", folder.path().display());
     for _ in 0..600 {
-        if running(&inventory).is_empty() && running(&sleeping).is_empty() {
+        if running(&inventory).is_empty() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
