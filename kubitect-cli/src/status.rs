@@ -175,7 +175,7 @@ impl Status {
             };
             match servers {
                 Ok(servers) => {
-                    for server in servers.iter().filter(|server| !server.serves) {
+                    for server in kubitect_lb::amiss(&servers) {
                         problems.push(format!(
                             "{}: {} is {} in {}",
                             node.name, server.server, server.status, server.backend

@@ -61,4 +61,4 @@ pub use remote::{Output, Remote};
 pub use render::{Rendered, render};
 pub use rollout::{Report, roll_out};
 pub use service::{PROBE, Service};
-pub use state::{ServerState, servers};
+pub use state::{ServerState, amiss, servers};

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::machine::Machine;
 use crate::remote::Remote;
-use crate::{Error, SOCKET};
+use crate::{API, Error, SOCKET};
 
 /// The Python program that asks the runtime socket; see the program's own first line.
 const SHOW_STAT: &str = include_str!("programs/show_stat.py");
@@ -31,6 +31,17 @@ pub async fn servers<R: Remote>(node: &Label, remote: &R) -> Result<Vec<ServerSt
         .root_ok(&["python3", "-I", "-c", SHOW_STAT, SOCKET])
         .await?;
     Ok(parse(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The servers that should take connections and do not: masters, and nodes behind a forwarded port that others serve. A port
+/// that no node serves leads to a service that nobody has made yet.
+pub fn amiss(servers: &[ServerState]) -> impl Iterator<Item = &ServerState> {
+    let is_served = |backend: &str| {
+        let mut others = servers.iter().filter(|server| server.backend == backend);
+        backend == API || others.any(|server| server.serves)
+    };
+    let idle = servers.iter().filter(|server| !server.serves);
+    idle.filter(move |server| is_served(&server.backend))
 }
 
 /// The rows of `show stat` that are servers. The columns are found by their names, which are the same in all releases.
@@ -83,5 +94,15 @@ mod tests {
             ]
         );
         assert!(parse("").is_empty());
+    }
+
+    #[test]
+    fn a_port_that_nobody_serves_yet_is_not_amiss_and_a_master_that_does_not_serve_is() {
+        let csv = "# pxname,svname,status\nkube_api,m-1,DOWN\nweb,w-1,DOWN\nweb,w-2,DOWN\nssh,w-1,UP\nssh,w-2,DOWN\n";
+        let servers = parse(csv);
+        let told: Vec<_> = amiss(&servers)
+            .map(|server| format!("{} in {}", server.server, server.backend))
+            .collect();
+        assert_eq!(told, ["m-1 in kube_api", "w-2 in ssh"]);
     }
 }

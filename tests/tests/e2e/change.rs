@@ -1,7 +1,7 @@
 //! Living clusters: nodes come and go, a master is lost, a machine grows, Kubernetes is upgraded.
 //!
 //! The first journey is the whole one, on the example that the README begins with, and takes long; the second is about
-//! balancers; the third is short, and runs with all other tests.
+//! balancers; the third is short.
 
 use crate::client::kubectl;
 use crate::living::Living;
