@@ -34,14 +34,9 @@ fn the_main_job() {
     any_master_may_be_lost();
     six_nodes_are_ready();
 
-    // The cluster's folder is lost, and the next apply brings it back.
-    lose_folder();
-    expect(apply(), 0);
-    six_nodes_are_ready();
-    expect(kubitect(&["status", "--cluster", CLUSTER]), 0);
-
-    // It is lost again: libvirt alone tells what to remove.
-    lose_folder();
+    // The cluster's folder is lost: libvirt alone tells what to remove.
+    std::fs::remove_dir_all(home().join("clusters").join(CLUSTER))
+        .expect("the cluster has a folder");
     expect(
         kubitect(&["destroy", "--cluster", CLUSTER, "--auto-approve"]),
         0,
@@ -56,11 +51,6 @@ fn the_main_job() {
         before,
         "libvirt holds exactly what it held before"
     );
-}
-
-fn lose_folder() {
-    std::fs::remove_dir_all(home().join("clusters").join(CLUSTER))
-        .expect("the cluster has a folder");
 }
 
 /// `apply` starts all machines before it waits for the first.
