@@ -47,12 +47,16 @@ missing() {
   done
 }
 
-# Prints those of the packages that this release has.
-existing() {
-  local package
-  for package in "$@"; do
-    # No pipe into `grep -q`: with pipefail, a match can look like a failure of apt-cache.
-    if [[ $(apt-cache policy "$package") =~ Candidate:\ [0-9] ]]; then
+# The version that would be installed, or nothing.
+candidate() { LC_ALL=C apt-cache policy "$1" | sed -n 's/^  Candidate: \([0-9].*\)/\1/p'; }
+
+# Prints those drivers that are packages of their own in the release that libvirt's daemon comes from. Backports may have
+# them where the stable release has not; they fit no other daemon.
+drivers() {
+  local package daemon
+  daemon=$(candidate libvirt-daemon)
+  for package in "${DRIVER_PACKAGES[@]}"; do
+    if [ -n "$daemon" ] && [ "$(candidate "$package")" = "$daemon" ]; then
       echo "$package"
     fi
   done
@@ -162,7 +166,7 @@ install_kubectl() {
   local package
   command -v kubectl >/dev/null && return
   for package in kubernetes-client kubectl; do
-    if [ -n "$(existing "$package")" ]; then
+    if [ -n "$(candidate "$package")" ]; then
       say "installing $package (kubectl)"
       install "$package"
       return
@@ -173,7 +177,7 @@ install_kubectl() {
 
 wanted() {
   local drivers
-  mapfile -t drivers < <(existing "${DRIVER_PACKAGES[@]}")
+  mapfile -t drivers < <(drivers)
   missing "${PACKAGES[@]}" "${drivers[@]}" "${QEMU_PACKAGES[@]}"
   [ -x "$CLOUD_INIT_DIR/bin/cloud-init" ] || echo "cloud-init (unpacked, not installed)"
 }
@@ -211,7 +215,7 @@ if [ -n "$qemu_from" ] && [ -n "$(missing "${QEMU_PACKAGES[@]}")" ]; then
 fi
 say "reading the package lists"
 apt update >&2
-mapfile -t drivers < <(existing "${DRIVER_PACKAGES[@]}")
+mapfile -t drivers < <(drivers)
 mapfile -t packages < <(missing "${PACKAGES[@]}" "${drivers[@]}")
 if ((${#packages[@]})); then
   say "installing: ${packages[*]}"
