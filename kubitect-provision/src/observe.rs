@@ -69,7 +69,7 @@ pub struct Capability {
     pub cpus: u32,
     /// Its memory, in MiB.
     pub memory_mib: u64,
-    /// Its memory that nobody uses, in MiB, where libvirt tells.
+    /// Its memory that nobody needs, in MiB, where it can be told.
     pub memory_free_mib: Option<u64>,
     /// Address ranges that it routes already, with the interface, where they can be seen.
     pub routes: Vec<(Ipv4Net, String)>,
