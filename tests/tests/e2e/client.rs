@@ -78,28 +78,40 @@ impl Client {
 /// The longest time without an answer.
 struct Gap {
     kind: &'static str,
+    began: Instant,
     last: Instant,
     longest: Duration,
+    /// When the longest one ended, since the client began.
+    ended: Duration,
 }
 
 impl Gap {
     fn new(kind: &'static str) -> Self {
+        let now = Instant::now();
         Self {
             kind,
-            last: Instant::now(),
+            began: now,
+            last: now,
             longest: Duration::ZERO,
+            ended: Duration::ZERO,
         }
     }
 
     fn answered(&mut self) {
-        self.longest = self.longest.max(self.last.elapsed());
-        self.last = Instant::now();
+        let (now, gap) = (Instant::now(), self.last.elapsed());
+        if gap > self.longest {
+            (self.longest, self.ended) = (gap, now - self.began);
+        }
+        self.last = now;
     }
 
     /// The time since the last answer counts, too.
     fn end(mut self) -> Duration {
         self.answered();
-        println!("longest time without a {}: {:.1?}", self.kind, self.longest);
+        println!(
+            "longest time without a {}: {:.1?}, until {:.0?} after the first try",
+            self.kind, self.longest, self.ended
+        );
         self.longest
     }
 }
