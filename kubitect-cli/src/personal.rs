@@ -18,12 +18,13 @@ pub fn path() -> Result<PathBuf, Failure> {
 /// An error if what is known of a cluster beforehand says that it could not be merged into the kubeconfig at `path`.
 /// `server` is where the cluster will be reached, if that is known.
 pub fn check(path: &Path, cluster: &Label, server: Option<&str>) -> Result<(), Failure> {
-    let entries: Vec<_> = server
-        .iter()
-        .map(|server| serde_json::json!({"name": cluster, "cluster": {"server": server}}))
-        .collect();
+    let known = match server {
+        Some(server) => serde_json::json!({"server": server}),
+        None => serde_json::json!({}),
+    };
+    let ours = serde_json::json!({"clusters": [{"name": cluster, "cluster": known}]});
     // JSON is YAML.
-    merged(path, &serde_json::json!({"clusters": entries}).to_string()).map(drop)
+    merged(path, &ours.to_string()).map(drop)
 }
 
 /// Puts the cluster whose own kubeconfig is `ours` into the one at `path`, without losing what is there.
@@ -106,6 +107,17 @@ users: [{name: demo, user: {token: t}}]
         // An address that is yet to be leased can't be compared.
         check(&path, &name, None).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), OURS);
+        // Who else's context and user these are needs no address.
+        let theirs = OURS.replace("clusters: [{name: demo", "clusters: [{name: prod");
+        std::fs::write(&path, &theirs).unwrap();
+        for server in [None, server] {
+            let error = check(&path, &name, server).unwrap_err();
+            assert!(error.to_string().contains("delete-user demo"), "{error}");
+        }
+        let (_ours, cluster) = config(OURS);
+        assert!(merge(&path, OURS).is_err());
+        unmerge(&path, &cluster).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), theirs);
         for broken in ["[1]", "kind: Secret", "clusters: 5"] {
             std::fs::write(&path, broken).unwrap();
             assert!(check(&path, &name, None).is_err(), "{broken}");

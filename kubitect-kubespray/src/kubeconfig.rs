@@ -74,15 +74,8 @@ pub fn merge(existing: Option<&str>, new: &str) -> Result<String, Error> {
             ("kind".into(), "Config".into()),
         ]),
     };
-    if let Some(name) = foreign(&config, &new) {
-        return Err(Error::Kubeconfig {
-            what,
-            reason: format!(
-                "it has a cluster `{name}` already that is another one (neither its server nor its certificate \
-                 authority is the same); rename that, or remove it with `kubectl config delete-cluster {name}`, \
-                 `delete-context {name}` and `delete-user {name}`"
-            ),
-        });
+    if let Some(reason) = foreign(&config, &new) {
+        return Err(Error::Kubeconfig { what, reason });
     }
     for (list, _) in LISTS {
         let additions = entries(&new, list, "the cluster's kubeconfig")?;
@@ -137,27 +130,58 @@ pub fn remove(existing: &str, ours: &str) -> Result<Option<String>, Error> {
     crate::yaml::write(what, &config).map(Some)
 }
 
-/// The name of a cluster of `ours` that stands for another cluster in `config`.
+/// What in `config` has the name of a cluster of `ours` and is not of it, and what to do about it.
+///
+/// A merge is written whole: the context and the user of that name are ours only if there is a cluster of ours, too.
 fn foreign(config: &Mapping, ours: &Mapping) -> Option<String> {
     let clusters = ours.get("clusters")?.as_sequence()?;
     clusters
         .iter()
         .filter_map(|cluster| cluster.get("name")?.as_str())
-        .find(|name| {
+        .find_map(|name| {
             let content = |config| entry(config, "clusters", name)?.remove("cluster");
-            match (content(config), content(ours)) {
-                (Some(theirs), Some(ours)) => {
-                    let same = |field| {
-                        theirs
-                            .get(field)
-                            .is_some_and(|v: &Value| ours.get(field) == Some(v))
-                    };
-                    !same("server") && !same("certificate-authority-data")
-                }
-                _ => false,
+            if entry(config, "clusters", name).is_none() {
+                return stray(config, name);
             }
+            let (theirs, ours) = (content(config)?, content(ours)?);
+            is_another(&theirs, &ours).then(|| {
+                format!(
+                    "it has a cluster `{name}` already that is another one (neither its server nor its certificate \
+                     authority is the same); rename that, or remove it with `kubectl config delete-cluster {name}`, \
+                     `delete-context {name}` and `delete-user {name}`"
+                )
+            })
         })
-        .map(str::to_owned)
+}
+
+/// Whether two clusters' contents lead to different ones. One of which nothing is known yet can't be compared.
+fn is_another(theirs: &Value, ours: &Value) -> bool {
+    let known = ["server", "certificate-authority-data"]
+        .map(|field| (theirs.get(field), ours.get(field)))
+        .into_iter()
+        .filter(|(_, ours)| ours.is_some());
+    let same: Vec<_> = known.map(|(theirs, ours)| theirs == ours).collect();
+    !same.is_empty() && !same.contains(&true)
+}
+
+/// A context or a user of the name of a cluster that is not there: somebody else's.
+fn stray(config: &Mapping, name: &str) -> Option<String> {
+    let is_there = |list| entry(config, list, name).is_some();
+    let (found, them, commands) = match (is_there("contexts"), is_there("users")) {
+        (false, false) => return None,
+        (true, false) => ("a context", "it", format!("`delete-context {name}`")),
+        (false, true) => ("a user", "it", format!("`delete-user {name}`")),
+        (true, true) => (
+            "a context and a user",
+            "them",
+            format!("`delete-context {name}` and `delete-user {name}`"),
+        ),
+    };
+    Some(format!(
+        "it has {found} `{name}` already that the cluster's would take the place of, and no cluster `{name}`: what is \
+         there is for another one; rename {them} in the file, or remove {them} with `kubectl config` ({commands}), or \
+         leave out kubernetes.other.mergeKubeconfig"
+    ))
 }
 
 fn parse(text: &str, what: &'static str) -> Result<Mapping, Error> {
@@ -315,6 +339,34 @@ users:
         assert_eq!(remove(foreign, &ours()).unwrap(), None);
         let made_anew = "clusters: [{name: local-k8s-cluster, cluster: {server: 'https://192.168.113.100:6443', certificate-authority-data: b2xk}}]";
         assert!(merge(Some(made_anew), &ours()).is_ok());
+    }
+
+    #[test]
+    fn another_clusters_context_and_user_are_not_touched() {
+        let prod = "clusters: [{name: prod, cluster: {server: 'https://prod'}}]\n";
+        let context = "contexts: [{name: local-k8s-cluster, context: {cluster: prod, user: local-k8s-cluster}}]\n";
+        let user = "users: [{name: local-k8s-cluster, user: {token: SECRET}}]\n";
+        for (lists, found, commands) in [
+            (
+                vec![context],
+                "a context `",
+                "(`delete-context local-k8s-cluster`)",
+            ),
+            (vec![user], "a user `", "(`delete-user local-k8s-cluster`)"),
+            (
+                vec![context, user],
+                "a context and a user `",
+                "`delete-context local-k8s-cluster` and `delete-user",
+            ),
+        ] {
+            let theirs = format!("{prod}{}", lists.concat());
+            let error = merge(Some(&theirs), &ours()).unwrap_err().to_string();
+            for part in [found, commands, "your kubeconfig"] {
+                assert!(error.contains(part), "{error}");
+            }
+            assert!(!error.contains("SECRET"), "{error}");
+            assert_eq!(remove(&theirs, &ours()).unwrap(), None);
+        }
     }
 
     #[test]
