@@ -78,6 +78,11 @@ pub fn find(tag: &Version) -> Option<&'static Release> {
     all().iter().find(|release| release.tag == *tag)
 }
 
+/// The facts that count for a tag: its own, or, of one that is newer than all known ones, the newest's.
+pub fn find_or_newest(tag: &Version) -> Option<&'static Release> {
+    find(tag).or_else(|| all().last().filter(|newest| newest.tag < *tag))
+}
+
 /// The releases that can set up this Kubernetes, oldest first.
 pub fn supporting(kubernetes: &Version) -> impl Iterator<Item = &'static Release> + '_ {
     all()
@@ -102,6 +107,16 @@ mod tests {
             assert_eq!(minors.len(), release.kubernetes.len(), "{}", release.tag);
             assert!(minors.iter().all(|(_, [low, high])| low <= high));
         }
+    }
+
+    #[test]
+    fn a_newer_release_is_treated_as_the_newest_known_and_no_other_is() {
+        let known = |tag: &str| find_or_newest(&tag.parse().unwrap()).map(|r| r.tag.to_string());
+        let newest = all().last().unwrap().tag.to_string();
+        assert_eq!(known("v2.19.0").as_deref(), Some("v2.19.0"));
+        assert_eq!(known("v2.999.0"), Some(newest));
+        assert_eq!(known("v2.19.9"), None);
+        assert_eq!(known("v2.1.0"), None);
     }
 
     #[test]

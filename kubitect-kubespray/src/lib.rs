@@ -175,7 +175,7 @@ fn address(node: &Node, facts: &Facts) -> Result<Ipv4Addr, Error> {
 
 fn release(kubernetes: &Kubernetes) -> Result<&'static Release, Error> {
     let wanted = &kubernetes.kubespray.version;
-    release::find(wanted).ok_or_else(|| {
+    release::find_or_newest(wanted).ok_or_else(|| {
         let known: Vec<_> = release::all().iter().map(|r| r.tag.to_string()).collect();
         Error::UnknownRelease {
             release: wanted.clone(),

@@ -28,7 +28,7 @@ pub struct Kubernetes {
 /// Kubespray: which release, from where, on which Python.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Kubespray {
-    /// Its release; [`crate::release::find`] knows the facts of it.
+    /// Its release; [`crate::release::find_or_newest`] knows the facts of it.
     pub version: Version,
     /// A git URL or a path.
     pub url: String,

@@ -3,6 +3,7 @@
 use super::{balancer, forward, host, kubernetes, network, node, template};
 use crate::cluster::{Cluster, NetworkMode, Role};
 use crate::raw;
+use crate::release;
 use crate::report::{At, Report};
 use crate::site::Site;
 use crate::value::Label;
@@ -27,7 +28,7 @@ pub(crate) fn cluster(raw: &raw::Config, site: &Site, report: &mut Report) -> Op
 
     let release = kubernetes
         .as_ref()
-        .and_then(|k| kubernetes::release(&k.kubespray.version));
+        .and_then(|k| release::find_or_newest(&k.kubespray.version));
     let context = node::Context {
         cluster: name.as_ref(),
         network: network.as_ref(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kubitect_config::Cluster;
 use kubitect_kubespray::{Error, Event, Tools, prepare};
 
-use crate::fixture::{Events, RELEASE, Repository, cluster, example};
+use crate::fixture::{Events, RELEASE, Repository, cluster, example, facts};
 
 /// Nothing to install: no network is needed.
 const NOTHING: &str = "# nothing\n";
@@ -127,6 +127,31 @@ async fn packages_come_from_a_folder_of_wheels_alone() {
         .args(["-c", "import kubitect_wheel"])
         .status();
     assert!(status.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_newer_release_is_treated_as_the_newest_known() {
+    let files = [("requirements.txt", NOTHING), ("cluster.yml", "[]\n")];
+    let newer = ["v2.99.0", "v1.35.1"];
+    let repository = Repository::with(&files, newer[0]);
+    let mut cluster = cluster(&example(newer));
+    cluster.kubernetes.kubespray.url = repository.url().to_owned();
+    let share = tempfile::tempdir().unwrap();
+    let tools = prepared(&cluster, share.path(), &Events::default())
+        .await
+        .unwrap();
+    assert!(tools.kubespray.join("cluster.yml").exists());
+    let facts = facts(&cluster, share.path());
+    let files = kubitect_kubespray::files(&cluster, &facts).unwrap();
+    assert!(
+        files
+            .values()
+            .any(|text| text.contains("kube_version: \"1.35.1\""))
+    );
+    // One that is not known and not newer has no facts.
+    cluster.kubernetes.kubespray.version = "v2.19.9".parse().unwrap();
+    let error = kubitect_kubespray::files(&cluster, &facts).unwrap_err();
+    assert!(matches!(error, Error::UnknownRelease { .. }), "{error}");
 }
 
 /// A wheel with one empty module, by Python's own zip writer.
