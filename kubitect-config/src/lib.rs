@@ -37,6 +37,7 @@
 //! # Ok::<(), kubitect_config::Error>(())
 //! ```
 
+pub mod address;
 pub mod cluster;
 mod defaults;
 pub mod edit;

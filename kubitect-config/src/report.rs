@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use crate::address;
 use crate::problem::{Problem, Severity};
 use crate::tree::{Fault, Kind, Position, Tree};
 use crate::value::Invalid;
@@ -178,7 +179,7 @@ impl<'a> Report<'a> {
     }
 
     fn invalid(&mut self, at: &At, code: &'static str, text: &str, error: &Invalid) {
-        let message = format!("{} is not valid", quote(text));
+        let message = format!("{} is not valid", quote(&address::shown(text)));
         self.error(at, code, message, format!("it {error}"));
     }
 

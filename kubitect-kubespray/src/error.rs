@@ -105,12 +105,12 @@ pub enum Error {
         /// Its last lines.
         lines: String,
     },
-    /// A password stands in the address of the repository.
+    /// A password or a token stands in the address of the repository.
     #[error(
-        "the address of Kubespray's repository holds a password, which other users could see while git runs; \
-             leave it out and let git find it (a credential helper, or an SSH address)"
+        "the address of Kubespray's repository holds a user name, token or password, which other users could see \
+             while git runs; leave it out and let git find it (a credential helper, or an SSH address)"
     )]
-    SourcePassword,
+    SourceSecret,
     /// The repository has no such tag.
     #[error("`{url}` has no tag {tag}; {}", near(.similar))]
     NoTag {

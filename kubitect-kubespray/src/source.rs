@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kubitect_config::address;
 use kubitect_config::value::Version;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
@@ -25,8 +26,8 @@ pub async fn checkout(
     share: &Path,
     on_event: OnEvent<'_>,
 ) -> Result<PathBuf, Error> {
-    if has_password(url) {
-        return Err(Error::SourcePassword);
+    if address::holds_secret(url) {
+        return Err(Error::SourceSecret);
     }
     let folder = share.join("kubespray");
     std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
@@ -234,16 +235,6 @@ fn git(folder: &Path) -> Command {
     command
 }
 
-/// Whether an address carries a password (`https://user:password@host/`).
-fn has_password(url: &str) -> bool {
-    url.split_once("://").is_some_and(|(_, rest)| {
-        let authority = rest.split('/').next().unwrap_or_default();
-        authority
-            .rsplit_once('@')
-            .is_some_and(|(user, _)| user.contains(':'))
-    })
-}
-
 /// At most five tags: those of the same minor, else the newest.
 fn nearest(wanted: &Version, tags: impl Iterator<Item = Version>) -> Vec<String> {
     let mut tags: Vec<_> = tags.collect();
@@ -282,20 +273,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passwords_are_noticed_and_user_names_are_not() {
-        assert!(has_password("https://me:secret@git.example/kubespray"));
-        for url in [
-            "https://git.example:8443/kubespray",
-            "ssh://git@git.example:22/kubespray",
-            "git@git.example:team/kubespray",
-            "/srv/a:b@c/kubespray",
-            "https://git.example/a:b@c",
-        ] {
-            assert!(!has_password(url), "{url}");
-        }
-    }
 
     #[test]
     fn tags_of_the_same_minor_come_first_and_newest_first() {

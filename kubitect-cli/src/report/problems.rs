@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use kubitect_config::{Problem, Severity};
+use kubitect_config::{Problem, Severity, address};
 
 static COLOR: AtomicBool = AtomicBool::new(true);
 
@@ -35,6 +35,7 @@ fn render(problem: &Problem, text: &str, renderer: &Renderer) -> String {
         Severity::Warning => Level::WARNING,
     };
     let (source, first_line, span) = excerpt(text, &problem.span);
+    let source = without_secrets(source);
     let place = match problem.path.as_str() {
         "" => String::new(),
         path => format!("{path}: "),
@@ -51,6 +52,15 @@ fn render(problem: &Problem, text: &str, renderer: &Renderer) -> String {
             ),
         Group::with_title(Level::HELP.secondary_title(problem.help.as_str())),
     ])
+}
+
+/// The text with the secrets of the addresses in it starred out, in as many bytes.
+fn without_secrets(text: &str) -> String {
+    let mut text = text.to_owned();
+    for secret in address::secrets(&text) {
+        text.replace_range(secret.clone(), &"*".repeat(secret.len()));
+    }
+    text
 }
 
 /// The lines that `span` (in bytes) touches, the number of the first, and the span within them: a file can be large
@@ -78,6 +88,14 @@ fn excerpt<'a>(text: &'a str, span: &Range<usize>) -> (&'a str, usize, Range<usi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_excerpt_shows_no_token() {
+        assert_eq!(
+            without_secrets("url: https://TOKÉN@git.example/x # https://h/y"),
+            "url: https://******@git.example/x # https://h/y"
+        );
+    }
 
     #[test]
     fn an_excerpt_is_the_line_of_the_value() {

@@ -51,7 +51,7 @@ pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edit
         at("kubespray.url"),
         url,
         &new.url,
-        |url| Some(text::address(url)),
+        |url| Some(crate::address::shown(url)),
         Change::KubespraySource,
     );
     edits.field(
@@ -65,7 +65,7 @@ pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edit
         index_url,
         find_links,
     } = pip;
-    let shown = |url: &Option<String>| url.as_deref().map(text::address);
+    let shown = |url: &Option<String>| url.as_deref().map(crate::address::shown);
     edits.field(
         "site: pip.indexUrl",
         index_url,

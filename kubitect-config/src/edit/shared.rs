@@ -47,7 +47,7 @@ pub(super) fn guest(was: &Guest, wanted: &Guest, edits: &mut Edits) {
         at("os.source"),
         source,
         &new.source,
-        |source| Some(text::address(source)),
+        |source| Some(crate::address::shown(source)),
         Change::Image,
     );
     edits.option(at("os.checksum"), checksum, &new.checksum, Change::Image);

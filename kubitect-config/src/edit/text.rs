@@ -3,10 +3,8 @@
 use serde::Serialize;
 use serde_yaml::Value;
 
+use crate::address::{self, HIDDEN};
 use crate::cluster::{Connection, DataDisk, DiskPool, ForwardPort, Node, Rook};
-
-/// Instead of a secret.
-const HIDDEN: &str = "(not shown)";
 
 /// Words in names of variables whose values are nobody's business.
 const SECRETS: [&str; 7] = [
@@ -26,19 +24,6 @@ pub(super) fn word(value: &impl Serialize) -> String {
         Ok(other) => other.to_string(),
         // Enums without data always serialise.
         Err(_) => String::new(),
-    }
-}
-
-/// An address without the password that may stand in it.
-pub(super) fn address(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    match authority.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://{HIDDEN}@{host}{path}"),
-        None => url.to_owned(),
     }
 }
 
@@ -142,7 +127,7 @@ fn holds_secret(value: &Value) -> bool {
             .any(|(key, value)| key.as_str().is_some_and(is_secret) || holds_secret(value)),
         Value::Sequence(items) => items.iter().any(holds_secret),
         Value::Tagged(tagged) => holds_secret(&tagged.value),
-        Value::String(text) => address(text) != *text,
+        Value::String(text) => address::holds_secret(text),
         _ => false,
     }
 }

@@ -8,11 +8,6 @@ use crate::site::Site;
 use crate::value::Version;
 use crate::{defaults, raw};
 
-/// The facts that count for a Kubespray release: its own, or those of the newest known one if it is newer.
-pub(super) fn release(version: &Version) -> Option<&'static Release> {
-    release::find(version).or_else(|| release::all().last().filter(|newest| newest.tag < *version))
-}
-
 pub(super) fn kubernetes(
     raw: &raw::Kubernetes,
     site: &Site,
@@ -30,7 +25,7 @@ pub(super) fn kubernetes(
             .as_ref()
             .and_then(|version| newest(version, at, report)),
     };
-    let release = kubespray.as_ref().and_then(release);
+    let release = kubespray.as_ref().and_then(release::find_or_newest);
     let mut choice =
         |key: &str, value: Option<&str>, default: &str, allowed: fn(&Release) -> &[String]| {
             let value = value.unwrap_or(default);
@@ -64,7 +59,7 @@ pub(super) fn kubernetes(
             &at_kubespray.key("url"),
             "repository",
             url,
-            words::repository,
+            words::repository_without_secret,
         );
     }
     let url = raw.kubespray.url.as_ref().or(site.kubespray.url.as_ref());

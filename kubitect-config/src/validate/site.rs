@@ -28,7 +28,7 @@ pub(crate) fn site(raw: &raw::Site, report: &mut Report) -> Option<Site> {
             &at_kubespray.key("url"),
             "repository",
             url,
-            words::repository,
+            words::repository_without_secret,
         );
     }
     if let Some(python) = &raw.kubespray.python {

@@ -1,5 +1,6 @@
 //! Rules for texts that have no type of their own: accounts, paths, addresses of things.
 
+use crate::address;
 use crate::value::Invalid;
 
 /// An account's name (POSIX, as useradd takes it).
@@ -127,7 +128,7 @@ pub(super) fn image_source(text: &str) -> Result<(), Invalid> {
 }
 
 /// A git repository: a path, a URL, or `user@host:path`.
-pub(super) fn repository(text: &str) -> Result<(), Invalid> {
+fn repository(text: &str) -> Result<(), Invalid> {
     if text.starts_with('/') || text.starts_with("~/") {
         return path(text);
     }
@@ -152,6 +153,17 @@ pub(super) fn repository(text: &str) -> Result<(), Invalid> {
             "must be a git URL (https://, ssh://, file:///), user@host:path or an absolute path",
         ))
     }
+}
+
+/// A repository that is fetched from with its address as it is; what git's arguments hold, other users see.
+pub(super) fn repository_without_secret(text: &str) -> Result<(), Invalid> {
+    if address::holds_secret(text) {
+        return Err(Invalid::new(
+            "must not hold a user name, token or password, which other users and logs would see; let git find it (a \
+             credential helper, or an SSH address)",
+        ));
+    }
+    repository(text)
 }
 
 /// A libvirt URI.

@@ -116,12 +116,15 @@ async fn addresses_are_never_options_or_commands() {
         assert!(fetch(&url, share.path(), &Events::default()).await.is_err());
         assert!(!flag.exists(), "{url}");
     }
-    let secret = "https://me:s3cret@git.invalid/kubespray";
-    let error = fetch(secret, share.path(), &Events::default())
-        .await
-        .unwrap_err();
-    assert!(matches!(error, Error::SourcePassword));
-    assert!(!format!("{error} {error:?}").contains("s3cret"));
+    for secret in [
+        "https://me:s3cret@git.invalid/kubespray",
+        "https://s3cret@git.invalid/kubespray",
+    ] {
+        let events = Events::default();
+        let error = fetch(secret, share.path(), &events).await.unwrap_err();
+        assert!(matches!(error, Error::SourceSecret));
+        assert!(!format!("{error} {error:?} {:?}", events.lines()).contains("s3cret"));
+    }
 }
 
 #[tokio::test]

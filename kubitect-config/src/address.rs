@@ -1,0 +1,92 @@
+//! Addresses that hold a secret: what stands before the host (`https://TOKEN@host/`), other users and logs would see.
+
+use std::ops::Range;
+
+/// Instead of a secret.
+pub(crate) const HIDDEN: &str = "(not shown)";
+
+/// Whether an address in `text` holds a secret: over HTTP anything before its host, as a token is a user's name there;
+/// over SSH a password, but no user's name (`ssh://git@host/`).
+pub fn holds_secret(text: &str) -> bool {
+    !secrets(text).is_empty()
+}
+
+/// The text without the secrets of the addresses in it.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    let mut end = 0;
+    for secret in secrets(text) {
+        shown += &text[end..secret.start];
+        shown += HIDDEN;
+        end = secret.end;
+    }
+    shown + &text[end..]
+}
+
+/// Where in the text the secrets of the addresses in it stand, in bytes and in order.
+pub fn secrets(text: &str) -> Vec<Range<usize>> {
+    let mut secrets = Vec::new();
+    let mut from = 0;
+    while let Some(found) = text[from..].find("://") {
+        let before = &text[from..from + found];
+        let start = from + found + 3;
+        let authority = text[start..].split('/').next().unwrap_or_default();
+        from = start + authority.len();
+        let word = |c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c);
+        let scheme = before.rsplit(word).next().unwrap_or_default();
+        if let Some((user, _)) = authority.rsplit_once('@')
+            && (user.contains(':') || !scheme.contains("ssh"))
+        {
+            secrets.push(start..start + user.len());
+        }
+    }
+    secrets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_and_passwords_are_noticed_and_names_of_ssh_are_not() {
+        for (url, without) in [
+            (
+                "https://me:s@git.example/x",
+                "https://(not shown)@git.example/x",
+            ),
+            (
+                "https://TOKEN@git.example",
+                "https://(not shown)@git.example",
+            ),
+            (
+                "HTTP://TOKEN@git.example:80/a@b",
+                "HTTP://(not shown)@git.example:80/a@b",
+            ),
+            (
+                "ssh://git:s@git.example/x",
+                "ssh://(not shown)@git.example/x",
+            ),
+            (
+                "https://a@b@c/x https://h/y http://d@e",
+                "https://(not shown)@c/x https://h/y http://(not shown)@e",
+            ),
+        ] {
+            assert!(holds_secret(url), "{url}");
+            assert_eq!(shown(url), without);
+        }
+        for url in [
+            "https://git.example:8443/kubespray",
+            "ssh://git@git.example:22/kubespray",
+            "git+ssh://git@git.example/kubespray",
+            "git@git.example:team/kubespray",
+            "/srv/a:b@c/kubespray",
+            "https://git.example/a:b@c",
+            "file:///srv/kubespray",
+            "://",
+            "",
+        ] {
+            assert!(!holds_secret(url), "{url}");
+            assert_eq!(shown(url), url);
+        }
+    }
+}
