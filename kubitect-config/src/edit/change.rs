@@ -237,10 +237,7 @@ pub enum Change {
     /// The container manager.
     ContainerManager,
     /// Whether the control plane renews its certificates by itself.
-    CertificateRenewal {
-        /// Whether it shall.
-        on: bool,
-    },
+    CertificateRenewal,
     /// Whether the kubeconfig is merged into the user's own.
     MergeKubeconfig,
     /// Where Kubespray, its Python or its packages come from.

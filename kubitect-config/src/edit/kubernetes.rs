@@ -84,9 +84,7 @@ pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edit
         at("other.autoRenewCertificates"),
         auto_renew_certificates,
         &wanted.auto_renew_certificates,
-        Change::CertificateRenewal {
-            on: wanted.auto_renew_certificates,
-        },
+        Change::CertificateRenewal,
     );
     edits.value(
         at("other.mergeKubeconfig"),

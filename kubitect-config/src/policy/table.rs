@@ -25,8 +25,6 @@ pub fn policy(edit: &Edit) -> Policy {
         Change::CpuMode | Change::Cpu { .. } | Change::Ram { .. } => InPlace(Disturbs::Reboot),
         Change::VirtType { carries, .. } => InPlace(if_so(!carries.is_empty(), Disturbs::Reboot)),
         Change::RouterId { vip } => InPlace(if_so(*vip, Disturbs::Failover)),
-        // Kubespray has tasks that set the timer up, and none that take it away.
-        Change::CertificateRenewal { on } => InPlace(if_so(!on, Disturbs::Leftovers)),
         Change::NodeAdded { role, .. } => InPlace(match role {
             Role::LoadBalancer | Role::Worker => Disturbs::Reload,
             // They are told of the new member of etcd.
@@ -117,6 +115,11 @@ pub fn policy(edit: &Edit) -> Policy {
             "Kubespray does not support another container manager on a living node; its documentation has experimental \
              steps to be taken by hand",
             NEW_CLUSTER,
+        ),
+        Change::CertificateRenewal => refused(
+            "Kubespray sets the renewal up with the control plane itself, and has no tasks that take it away",
+            "keep what was applied; each upgrade of Kubernetes renews the certificates, too, and `kubeadm certs renew \
+             all` on a master does it by hand",
         ),
         Change::Rook => refused(
             "Kubitect neither installs nor removes Rook yet",

@@ -45,6 +45,7 @@ pub(crate) struct Kubespray {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Other {
     /// Whether the control plane renews its certificates by itself, on the first Monday of each month.
+    /// Fixed once the cluster is made.
     #[schemars(extend("default" = false))]
     pub auto_renew_certificates: Option<bool>,
     /// Whether the cluster's kubeconfig is merged into `~/.kube/config`.
