@@ -56,6 +56,7 @@ mod structure;
 mod tree;
 mod validate;
 pub mod value;
+pub mod variables;
 
 pub use cluster::Cluster;
 pub use error::Error;

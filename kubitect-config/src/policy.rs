@@ -40,6 +40,8 @@ pub enum Disturbs {
     Nothing,
     /// Nothing that exists: it counts for machines that are made from now on.
     NewMachinesOnly,
+    /// Nothing at once: a node gets it when it is upgraded or made.
+    NextUpgrade,
     /// Nothing; and what was set up before stays until a person removes it.
     Leftovers,
     /// The balancers reload their configuration; connections live on.
@@ -72,6 +74,9 @@ impl fmt::Display for Disturbs {
         f.write_str(match self {
             Self::Nothing => "nothing is disturbed",
             Self::NewMachinesOnly => "counts for machines that are made from now on",
+            Self::NextUpgrade => {
+                "counts for a node from its next upgrade on, and for nodes that are made from now on"
+            }
             Self::Leftovers => "what was set up before stays until it is removed by hand",
             Self::Reload => "balancers reload",
             Self::Eviction => "pods that do not tolerate it are evicted",

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use kubitect_config::cluster::{API_PORT, Addons, Kubernetes, Role};
 use kubitect_config::release::Release;
+use kubitect_config::variables::{SANS, managed};
 use kubitect_config::{Cluster, Facts};
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
@@ -16,49 +17,6 @@ use crate::Error;
 pub(crate) const FILES: [&str; 2] = [
     "group_vars/all/cluster.yaml",
     "group_vars/k8s_cluster/addons.yaml",
-];
-
-/// Certificates' further names; the one variable that users and we both add to.
-const SANS: &str = "supplementary_addresses_in_ssl_keys";
-
-/// Variables that follow from the rest of the configuration, and where there.
-const MANAGED: [(&str, &str); 18] = [
-    ("kube_version", "set kubernetes.version"),
-    ("kube_network_plugin", "set kubernetes.networkPlugin"),
-    ("dns_mode", "set kubernetes.dnsMode"),
-    ("container_manager", "set kubernetes.manager"),
-    (
-        "auto_renew_certificates",
-        "set kubernetes.other.autoRenewCertificates",
-    ),
-    (
-        "loadbalancer_apiserver",
-        "it follows from cluster.nodes.loadBalancer",
-    ),
-    (
-        "apiserver_loadbalancer_domain_name",
-        "it follows from cluster.nodes.loadBalancer",
-    ),
-    (
-        "kube_apiserver_port",
-        "the load balancer leads to port 6443 of the masters",
-    ),
-    (
-        "kube_config_dir",
-        "the kubeconfig is fetched from /etc/kubernetes",
-    ),
-    ("etcd_member_name", "it follows from the master's id"),
-    ("ip", "set the node's ip"),
-    ("access_ip", "set the node's ip"),
-    ("node_labels", "set the node's labels"),
-    ("node_taints", "set the node's taints"),
-    ("override_system_hostname", "nodes are known by their names"),
-    ("kube_override_hostname", "nodes are known by their names"),
-    ("node", "it would choose what is removed"),
-    (
-        "skip_confirmation",
-        "Kubitect asks before it removes anything",
-    ),
 ];
 
 /// What is set for the whole cluster.
@@ -196,15 +154,4 @@ fn passed_through(kubespray: &Mapping) -> Result<(Mapping, Vec<Value>), Error> {
         }
     }
     Ok((rest, names))
-}
-
-/// What to do instead of setting this variable, if it is one of ours.
-fn managed(name: &str) -> Option<&'static str> {
-    if name.starts_with("ansible_") {
-        return Some("how Ansible reaches the machines is Kubitect's");
-    }
-    MANAGED
-        .iter()
-        .find(|(managed, _)| *managed == name)
-        .map(|(_, instead)| *instead)
 }

@@ -15,7 +15,7 @@ use crate::plan::check;
 use crate::report::Reporter;
 use crate::world::World;
 
-use super::load;
+use super::{later, load};
 
 /// Carries the command out.
 pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Failure> {
@@ -36,6 +36,9 @@ pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Fa
     } else {
         job.preflight(&plan, &reporter)?;
         reporter.text(&plan);
+        if let Some(applied) = &applied {
+            reporter.text(later(&job.edits(applied)));
+        }
         if !args.auto_approve {
             approve::ask("Shall this be done?")?;
         }

@@ -7,20 +7,25 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::job::Job;
 use crate::plan::check;
+use crate::report::Reporter;
 use crate::world::World;
 
-use super::{load, print};
+use super::{later, load, print};
 
 /// Carries the command out; false when there is something to do.
 pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Failure> {
     let site = home.site()?;
     let (parsed, text) = load(&args.config, &site)?;
     let job = Job::new(world, home, parsed.cluster, text)?;
-    let plan = job.plan(job.applied(&site)?.as_ref())?;
+    let applied = job.applied(&site)?;
+    let plan = job.plan(applied.as_ref())?;
     match args.output {
         Output::Text => print(&plan)?,
         Output::Json => print(format!("{:#}\n", plan.json()))?,
     }
     check(&plan)?;
+    if let Some(applied) = &applied {
+        Reporter::new().text(later(&job.edits(applied)));
+    }
     Ok(plan.is_empty())
 }

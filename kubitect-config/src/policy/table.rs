@@ -5,6 +5,7 @@ use crate::cluster::Role;
 use crate::edit::{Change, Edit};
 use crate::release::{self, Hop};
 use crate::value::{GiB, Label};
+use crate::variables;
 
 use Policy::InPlace;
 
@@ -138,26 +139,6 @@ const NEW_MACHINE: &str = "keep what was applied; or give the machine another id
 /// Instead of changing a data disk.
 const NEW_DISK: &str = "keep what was applied; or add a disk with another name, move the data, and then take this one out of the file";
 
-/// Variables of Kubespray that a cluster is built on: Kubernetes, etcd and the network plugin keep what they were first
-/// set up with, and a later run would set up new nodes otherwise than the old ones.
-const FIXED_VARIABLES: [&str; 15] = [
-    "bin_dir",
-    "calico_datastore",
-    "cluster_name",
-    "dns_domain",
-    "etcd_data_dir",
-    "etcd_deployment_type",
-    "kube_apiserver_ip",
-    "kube_cert_dir",
-    "kube_network_node_prefix",
-    "kube_network_node_prefix_ipv6",
-    "kube_pods_subnet",
-    "kube_pods_subnet_ipv6",
-    "kube_service_addresses",
-    "kube_service_addresses_ipv6",
-    "skydns_server",
-];
-
 fn refused(why: impl Into<String>, instead: impl Into<String>) -> Policy {
     Policy::Refused {
         why: why.into(),
@@ -189,13 +170,16 @@ fn unless_carrying(carries: &[Label], why: impl Fn(&str) -> String, instead: &st
 }
 
 fn variable(key: &str, off: bool) -> Policy {
-    if FIXED_VARIABLES.contains(&key) {
+    if variables::is_fixed(key) {
         return refused(
             format!(
                 "{key} is what a cluster is first set up with, and what runs does not follow it"
             ),
             NEW_CLUSTER,
         );
+    }
+    if !variables::is_addons(key) {
+        return InPlace(Disturbs::NextUpgrade);
     }
     // Kubespray has no tasks that take an addon away.
     InPlace(if_so(off, Disturbs::Leftovers))

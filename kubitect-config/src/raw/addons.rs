@@ -9,7 +9,8 @@ use super::{Texts, VERSION};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Addons {
-    /// Kubespray's variables for addons (any keys), passed through as they are.
+    /// Kubespray's variables, for addons and else (any keys but those that follow from the rest of the file), passed
+    /// through as they are.
     #[schemars(schema_with = "any_keys")]
     pub kubespray: serde_yaml::Mapping,
     /// Rook, a storage operator (Ceph) on data disks.
@@ -20,7 +21,7 @@ pub(crate) struct Addons {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Rook {
-    /// Whether it is installed.
+    /// Whether it is installed. Not possible yet: true is an error.
     #[schemars(extend("default" = false))]
     pub enabled: Option<bool>,
     /// Its release, with or without `v`. Default: the newest.

@@ -2,11 +2,12 @@
 
 use super::{label, words};
 use crate::cluster::{Addons, Kubernetes, Kubespray, Rook};
+use crate::problem::Severity;
 use crate::release::{self, Release};
 use crate::report::{At, Report, nearest, quote};
 use crate::site::Site;
 use crate::value::Version;
-use crate::{defaults, raw};
+use crate::{defaults, raw, variables};
 
 pub(super) fn kubernetes(
     raw: &raw::Kubernetes,
@@ -241,12 +242,21 @@ fn choice(value: &str, allowed: &[String], release: &Release, at: &At, report: &
 }
 
 pub(super) fn addons(raw: &raw::Addons, at: &At, report: &mut Report) -> Addons {
+    variables(&raw.kubespray, &at.key("kubespray"), report);
     let at = at.key("rook");
     let raw::Rook {
         enabled,
         version,
         node_selector,
     } = &raw.rook;
+    if *enabled == Some(true) {
+        report.error(
+            &at.key("enabled"),
+            "rook-unsupported",
+            "Kubitect cannot install Rook yet",
+            "leave it out, and install Rook into the finished cluster",
+        );
+    }
     let version = version
         .as_deref()
         .and_then(|text| report.parse(&at.key("version"), "version", text));
@@ -258,5 +268,23 @@ pub(super) fn addons(raw: &raw::Addons, at: &At, report: &mut Report) -> Addons 
             version,
             node_selector: node_selector.clone(),
         }),
+    }
+}
+
+/// Kubespray's variables: any but those that follow from the rest of the file.
+fn variables(kubespray: &serde_yaml::Mapping, at: &At, report: &mut Report) {
+    const CODE: &str = "addon-variable";
+    // All keys of a file are texts.
+    for (name, value) in kubespray.iter().filter_map(|(k, v)| Some((k.as_str()?, v))) {
+        let at = at.key(name);
+        if let Some(instead) = variables::managed(name) {
+            let message = format!("{} cannot be set here", quote(name));
+            match report.key(&at) {
+                Some(key) => report.at_key(&at, key, Severity::Error, CODE, message, instead),
+                None => report.error(&at, CODE, message, instead),
+            }
+        } else if name == variables::SANS && !value.is_sequence() {
+            report.error(&at, CODE, "it must be a list", "write the names as a list");
+        }
     }
 }

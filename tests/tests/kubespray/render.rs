@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kubitect_config::Cluster;
+use kubitect_config::cluster::Rook;
+use kubitect_config::{Cluster, Site, parse};
 use kubitect_kubespray::{Error, api_server, files};
 use serde_json::Value;
 use tests::example::{three_balancers, without_workers};
@@ -118,7 +119,12 @@ fn addons_cannot_undo_what_kubitect_manages() {
         ),
         ("node: local-k8s-cluster-worker-1", "removed"),
     ] {
-        let cluster = cluster(&with_addons(&format!("    {addon}\n")));
+        let text = with_addons(&format!("    {addon}\n"));
+        let error = parse(&text, "cluster.yaml", &Site::default()).unwrap_err();
+        assert!(error.problems()[0].help.contains(instead), "{error}");
+        // Nor where somebody else makes a cluster.
+        let mut cluster = cluster(EXAMPLE);
+        cluster.addons.kubespray = serde_yaml::from_str(addon).unwrap();
         let error = files(&cluster, &facts(&cluster, Path::new("/c"))).unwrap_err();
         assert!(matches!(error, Error::ManagedVariable { .. }), "{error}");
         assert!(error.to_string().contains(instead), "{error}");
@@ -127,7 +133,11 @@ fn addons_cannot_undo_what_kubitect_manages() {
 
 #[test]
 fn rook_is_refused_and_not_forgotten() {
-    let cluster = cluster(&format!("{EXAMPLE}addons:\n  rook:\n    enabled: true\n"));
+    let mut cluster = cluster(EXAMPLE);
+    cluster.addons.rook = Some(Rook {
+        version: None,
+        node_selector: BTreeMap::new(),
+    });
     let error = files(&cluster, &facts(&cluster, Path::new("/c"))).unwrap_err();
     assert!(error.to_string().contains("addons.rook"), "{error}");
 }
