@@ -225,6 +225,7 @@ impl HostApply<'_> {
             }),
             Step::RemoveNetwork(name) => verbs.remove_network(name),
             Step::EnsurePool(pool) => verbs.ensure_pool(pool),
+            Step::StartPool(pool) => return self.start_pool(pool),
             Step::RemovePool { pool, with_disks } => {
                 return self.remove_pool(pool, *with_disks).map_err(self.on_host());
             }

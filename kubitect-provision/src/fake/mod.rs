@@ -40,6 +40,9 @@ struct State {
     host: HostState,
     /// Folders and the files in them; they outlive pools.
     folders: BTreeMap<PathBuf, BTreeMap<String, File>>,
+    /// Folders that were taken away.
+    #[serde(default)]
+    unmounted: BTreeMap<PathBuf, BTreeMap<String, File>>,
     addresses: BTreeMap<String, Vec<(Mac, Ipv4Addr)>>,
     /// Keys that guest agents were told of, with their accounts.
     let_in: BTreeMap<String, BTreeSet<String>>,
@@ -176,6 +179,37 @@ impl FakeHost {
         self.change(|state| {
             let leases = state.addresses.entry(domain.to_owned());
             leases.or_default().push((mac, ip));
+        });
+    }
+
+    /// Takes a folder with all that is in it away, as where its file system is no longer mounted; pools in it stop.
+    pub fn unmount(&self, folder: impl Into<PathBuf>) {
+        let folder = folder.into();
+        self.change(|state| {
+            if let Some(files) = state.folders.remove(&folder) {
+                state.unmounted.insert(folder.clone(), files);
+            }
+            let pools = state.host.pools.iter_mut();
+            pools
+                .filter(|pool| pool.path.as_ref() == Some(&folder))
+                .for_each(|pool| pool.active = false);
+        });
+    }
+
+    /// Brings a folder back that was taken away.
+    pub fn mount(&self, folder: impl Into<PathBuf>) {
+        let folder = folder.into();
+        self.change(|state| {
+            if let Some(files) = state.unmounted.remove(&folder) {
+                state.folders.insert(folder, files);
+            }
+        });
+    }
+
+    /// Makes an empty folder, behind libvirt's back.
+    pub fn make_folder(&self, folder: impl Into<PathBuf>) {
+        self.change(|state| {
+            state.folders.entry(folder.into()).or_default();
         });
     }
 

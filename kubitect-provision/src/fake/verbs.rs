@@ -160,6 +160,36 @@ impl Hypervisor for FakeHost {
         })
     }
 
+    fn start_pool(&self, name: &str) -> Result<(), Failure> {
+        self.write(
+            format!("start pool {name}"),
+            |_| {},
+            |state| {
+                let there = state.pool_mut(name).ok_or(format!("no pool {name}"))?;
+                let path = there.path.clone().unwrap_or_default();
+                if !state.folders.contains_key(&path) {
+                    return Err(format!("cannot open path '{}'", path.display()));
+                }
+                if let Some(there) = state.pool_mut(name) {
+                    there.active = true;
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn stop_pool(&self, name: &str) -> Result<(), Failure> {
+        self.write(
+            format!("stop pool {name}"),
+            |_| {},
+            |state| {
+                let there = state.pool_mut(name);
+                there.ok_or(format!("no pool {name}"))?.active = false;
+                Ok(())
+            },
+        )
+    }
+
     fn refresh_pool(&self, name: &str) -> Result<(), Failure> {
         let known = self.read("refresh pool", |state| {
             state.host.pool(name).is_some_and(|pool| pool.active)

@@ -135,6 +135,29 @@ impl Hypervisor for Libvirt {
         )))
     }
 
+    fn start_pool(&self, name: &str) -> Result<(), Failure> {
+        let start = || -> Result<(), VirtError> {
+            let pool = self.connect.lookup_storage_pool_by_name(name)?;
+            pool.set_autostart(true)?;
+            if !pool.is_active()? {
+                pool.create(0)?;
+            }
+            Ok(())
+        };
+        start().map_err(failed(format!("start pool {name}")))
+    }
+
+    fn stop_pool(&self, name: &str) -> Result<(), Failure> {
+        let stop = || -> Result<(), VirtError> {
+            let pool = self.connect.lookup_storage_pool_by_name(name)?;
+            if pool.is_active()? {
+                pool.destroy()?;
+            }
+            Ok(())
+        };
+        stop().map_err(failed(format!("stop pool {name}")))
+    }
+
     fn refresh_pool(&self, name: &str) -> Result<(), Failure> {
         self.connect
             .lookup_storage_pool_by_name(name)
