@@ -164,6 +164,8 @@ pub enum Step {
     },
     /// Defines and starts a machine.
     CreateDomain(Domain),
+    /// Defines and starts a machine whose definition is gone, with its disk that is there.
+    BringBack(Domain),
     /// Starts a machine.
     StartDomain(Label),
     /// Has a machine shut down by its own guest.

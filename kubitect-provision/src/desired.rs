@@ -228,6 +228,7 @@ fn machine(
             link: link(cluster),
             address: node.ip,
             console: main_pool.volume(&console_volume(&node.name)),
+            note: None,
         },
         main,
         data,

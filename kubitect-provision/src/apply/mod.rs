@@ -248,10 +248,12 @@ impl HostApply<'_> {
             Step::RemoveVolume { pool, volume } => {
                 return self.remove_volume(pool, volume).map_err(self.on_host());
             }
-            Step::CreateDomain(domain) => verbs.define_domain(domain).and_then(|()| {
-                fail::fail_point!("provision::halfway");
-                verbs.start_domain(&domain.name)
-            }),
+            Step::CreateDomain(domain) | Step::BringBack(domain) => {
+                verbs.define_domain(domain).and_then(|()| {
+                    fail::fail_point!("provision::halfway");
+                    verbs.start_domain(&domain.name)
+                })
+            }
             Step::StartDomain(name) => verbs.start_domain(name),
             Step::ShutDownDomain(name) => {
                 self.switch_off(name)?;

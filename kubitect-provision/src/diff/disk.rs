@@ -141,6 +141,10 @@ impl<'a> HostDiff<'a> {
         if domain.is_some() && (there || !seen) {
             return;
         }
+        // The machine was started with it, and it may hold the only copy of its key.
+        if there && self.is_left(machine) {
+            return;
+        }
         let (action, details) = if there {
             (Action::Update, "written anew for the new machine")
         } else {
@@ -152,6 +156,13 @@ impl<'a> HostDiff<'a> {
             volume: machine.seed.clone(),
         };
         self.push(action, Kind::Volume, &machine.seed, details, step);
+    }
+
+    /// Whether the machine's definition is gone, while its main disk is there with all that was on it.
+    pub(super) fn is_left(&self, machine: &Machine) -> bool {
+        let there = self.volume(&machine.main);
+        self.there.domain(machine.domain.name.as_str()).is_none()
+            && there.is_some_and(|there| !half_made(there, true) && is_written(there))
     }
 
     fn main(
@@ -355,11 +366,15 @@ impl<'a> HostDiff<'a> {
 /// Whether a volume is what a crash left of making it, so that nothing of value can be in it.
 ///
 /// libvirt lets `qemu-img create` write the file in several steps: it may be left without a header (then libvirt takes
-/// it for raw), without its size, or without the image under it. A fresh disk takes some 200 KiB; one that a machine
-/// has used takes more. Only ever asked where no machine has it.
+/// it for raw), without its size, or without the image under it. Only ever asked where no machine has it.
 pub(super) fn half_made(there: &VolumeState, is_overlay: bool) -> bool {
-    const USED: u64 = 512 << 10;
     let unfinished =
         there.format != "qcow2" || there.capacity == 0 || (is_overlay && there.backing.is_none());
-    unfinished && there.allocation < USED
+    unfinished && !is_written(there)
+}
+
+/// Whether a machine has written to a disk: a fresh one takes some 200 KiB.
+pub(crate) fn is_written(there: &VolumeState) -> bool {
+    const FRESH: u64 = 512 << 10;
+    there.allocation >= FRESH
 }

@@ -11,8 +11,14 @@ impl HostDiff<'_> {
         let wanted = &machine.domain;
         let name = wanted.name.as_str();
         let Some(there) = self.kept(machine) else {
-            let step = Step::CreateDomain(wanted.clone());
-            self.push(Action::Create, Kind::Domain, name, told(wanted), step);
+            let (step, details) = match self.is_left(machine) {
+                true => (
+                    Step::BringBack(wanted.clone()),
+                    format!("{}, with its disk that is there", told(wanted)),
+                ),
+                false => (Step::CreateDomain(wanted.clone()), told(wanted)),
+            };
+            self.push(Action::Create, Kind::Domain, name, details, step);
             return;
         };
         let is_refused = |change: &crate::change::Change| {

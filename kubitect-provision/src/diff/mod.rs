@@ -1,6 +1,6 @@
 //! (Desired, Observed) → [`Plan`]. Pure.
 
-mod disk;
+pub(crate) mod disk;
 mod domain;
 mod network;
 mod pool;

@@ -60,6 +60,42 @@ fn a_pool_that_hides_its_disks_loses_none() {
     assert_eq!(world.inventory(), before);
 }
 
+#[test]
+fn a_machine_whose_definition_is_gone_is_brought_back_as_it_was() {
+    for pool_stopped in [false, true] {
+        let world = made();
+        let before = world.inventory();
+        let hosts = world.hosts();
+        let (_, host) = hosts.iter().next().unwrap();
+        let name = &world.cluster.nodes[1].name;
+        host.remove_domain(name).unwrap();
+        world
+            .fake()
+            .put_file(MAIN, "demo-master-1-seed", b"its only key");
+        if pool_stopped {
+            world.fake().stop("demo-main-resource-pool");
+        }
+        let mut plan = world.plan().unwrap();
+        if !pool_stopped {
+            assert_eq!(plan.makes().count(), 0, "{plan}");
+            assert_eq!(plan.brings_back().collect::<Vec<_>>(), [name], "{plan}");
+            assert_eq!(plan.changes.len(), 1, "{plan}");
+            plan.remember(name, "set up");
+        }
+        world.carry_out(&plan).unwrap();
+        settled(&world);
+        let there = domain(&world, name.as_str());
+        let noted = (!pool_stopped).then(|| "set up".to_owned());
+        assert_eq!((there.power, there.note), (PowerState::Running, noted));
+        let seed = world
+            .fake()
+            .bytes("demo-main-resource-pool", "demo-master-1-seed");
+        assert_eq!(seed.unwrap(), b"its only key");
+        let disk = |text: &str| text.matches("demo-master-1-main-disk\": File").count();
+        assert_eq!(disk(&before), disk(&world.inventory()));
+    }
+}
+
 const MAIN: &str = "/pools/demo-main-resource-pool";
 const FAST: &str = "/fast/demo-fast-data-resource-pool";
 
