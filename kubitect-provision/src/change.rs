@@ -166,6 +166,8 @@ pub enum Step {
     CreateDomain(Domain),
     /// Defines and starts a machine whose definition is gone, with its disk that is there.
     BringBack(Domain),
+    /// Defines a machine that runs and whose definition is gone.
+    DefineDomain(Domain),
     /// Starts a machine.
     StartDomain(Label),
     /// Has a machine shut down by its own guest.

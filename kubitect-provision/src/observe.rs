@@ -166,6 +166,9 @@ pub struct DomainState {
     pub name: String,
     /// Whether it runs.
     pub power: PowerState,
+    /// Whether its definition is gone while it runs, so that it goes with its power.
+    #[serde(default)]
+    pub transient: bool,
     /// Our mark, if it is ours.
     pub mark: Option<Mark>,
     /// What was noted of it with [`crate::machine::note`].
@@ -204,6 +207,8 @@ pub struct Live {
     pub memory_mib: u64,
     /// The paths of its disks.
     pub disks: Vec<PathBuf>,
+    /// Its first network interface.
+    pub nic: Option<Nic>,
 }
 
 impl DomainState {

@@ -254,6 +254,7 @@ impl HostApply<'_> {
                     verbs.start_domain(&domain.name)
                 })
             }
+            Step::DefineDomain(domain) => verbs.define_domain(domain),
             Step::StartDomain(name) => verbs.start_domain(name),
             Step::ShutDownDomain(name) => {
                 self.switch_off(name)?;

@@ -45,6 +45,12 @@ impl<'a> HostDiff<'a> {
                 );
                 return Ok(());
             }
+            if there.transient && self.uprooted(&machine.domain, there).is_none() {
+                // What follows is noted in its definition.
+                let step = Step::DefineDomain(machine.domain.clone());
+                let details = "it runs, and its definition is gone: it is defined again";
+                self.push(Action::Update, Kind::Domain, node.as_str(), details, step);
+            }
             if there.power == PowerState::Paused {
                 // What follows may need its guest's help.
                 let step = Step::StartDomain(node.clone());
@@ -89,12 +95,22 @@ impl<'a> HostDiff<'a> {
                 ));
             }
         }
-        let missing = machine
-            .domain
-            .disks
-            .iter()
-            .find(|disk| !there.disks.contains(&disk.path))?;
-        let stranger = self.strangers(machine, there).into_iter().next()?;
+        let strangers = self.strangers(machine, there);
+        let missing = machine.domain.disks.iter();
+        let mut missing = missing.filter(|disk| !there.disks.contains(&disk.path));
+        let (missing, stranger) = missing.find_map(|disk| {
+            let of_data = machine
+                .data
+                .iter()
+                .find(|volume| disk.path.ends_with(&volume.name));
+            // A data disk may be taken away, and something else attached, by itself.
+            let replaces = |path: &&PathBuf| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                of_data.is_none_or(|volume| name.starts_with(&volume.name))
+                    || path.parent() == disk.path.parent()
+            };
+            Some((disk, strangers.iter().find(replaces)?))
+        })?;
         Some(format!(
             "it has {} where {} was, as after a snapshot; bring it back first (virsh blockcommit, or detach-disk and \
              attach-disk)",

@@ -3,7 +3,7 @@
 use super::HostDiff;
 use crate::change::{Action, Disruption, Kind, Part, Step};
 use crate::desired::Machine;
-use crate::observe::{DomainState, PowerState};
+use crate::observe::{DomainState, Live, PowerState};
 use crate::resource::{Domain, Link};
 
 impl HostDiff<'_> {
@@ -122,7 +122,7 @@ impl HostDiff<'_> {
 
     /// Why the machine would not be found again if it were defined as it is wanted: its guest knows only the network that
     /// it was made for.
-    fn uprooted(&self, wanted: &Domain, there: &DomainState) -> Option<String> {
+    pub(super) fn uprooted(&self, wanted: &Domain, there: &DomainState) -> Option<String> {
         let mark = there.mark.as_ref()?;
         let nic = there.nic.as_ref();
         let of_us = mark.digest == wanted.mark().digest;
@@ -178,8 +178,11 @@ impl HostDiff<'_> {
             .nic
             .as_ref()
             .is_none_or(|nic| nic.mac != wanted.mac || nic.link.as_ref() != Some(&wanted.link));
+        let unplugged = |live: &Live| live.nic.as_ref().is_none_or(|nic| nic.mac != wanted.mac);
         if nic_differs {
             reasons.push("its network interface was changed".to_owned());
+        } else if live.is_some_and(unplugged) {
+            reasons.push("it runs without its network interface".to_owned());
         }
         // Data disks are attached and detached.
         for disk in &wanted.disks {

@@ -12,6 +12,7 @@ impl State {
         let mut defined = DomainState {
             name: domain.name.to_string(),
             power: PowerState::Off,
+            transient: false,
             mark: Some(domain.mark()),
             note: None,
             given: Vec::new(),
@@ -60,6 +61,7 @@ impl State {
             vcpus: there.vcpus,
             memory_mib: there.memory_mib,
             disks: there.disks.clone(),
+            nic: there.nic.clone(),
         });
         there.power = PowerState::Running;
         Ok(())

@@ -323,6 +323,15 @@ impl State {
         self.host.pools.iter_mut().find(|pool| pool.name == name)
     }
 
+    /// A domain that has a definition.
+    fn defined(&mut self, name: &str) -> Result<&mut DomainState, String> {
+        let there = self.domain_mut(name)?;
+        match there.transient {
+            true => Err("cannot modify the persistent configuration of a transient domain".into()),
+            false => Ok(there),
+        }
+    }
+
     fn domain_mut(&mut self, name: &str) -> Result<&mut DomainState, String> {
         let mut domains = self.host.domains.iter_mut();
         domains

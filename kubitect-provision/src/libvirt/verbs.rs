@@ -59,9 +59,7 @@ impl Hypervisor for Libvirt {
         present(domains.iter().map(domain_state))
             .map_err(failed(action))?
             .into_iter()
-            .map(|(xml, live, power)| {
-                domain::from_xml(&xml, live.as_deref(), power).map_err(failed(action))
-            })
+            .map(|told| domain::from_xml(&told).map_err(failed(action)))
             .collect()
     }
 

@@ -147,6 +147,7 @@ fn others() -> HostState {
         domains: vec![DomainState {
             name: "others".into(),
             power: PowerState::Running,
+            transient: false,
             mark: None,
             note: Some("another's".into()),
             given: Vec::new(),
@@ -159,6 +160,7 @@ fn others() -> HostState {
                 vcpus: 2,
                 memory_mib: 1024,
                 disks: vec![disk],
+                nic: None,
             }),
         }],
         ..HostState::default()

@@ -246,6 +246,7 @@ pub fn others() -> impl Strategy<Value = HostState> {
                 } else {
                     PowerState::Off
                 },
+                transient: false,
                 mark: None,
                 note: None,
                 given: Vec::new(),

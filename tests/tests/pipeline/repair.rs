@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use kubitect_provision::change::Step;
+use kubitect_provision::change::{Part, Step};
 use kubitect_provision::observe::PowerState;
 use kubitect_provision::{Error, Inputs, apply, machine};
 
@@ -94,6 +94,45 @@ fn a_machine_whose_definition_is_gone_is_brought_back_as_it_was() {
         let disk = |text: &str| text.matches("demo-master-1-main-disk\": File").count();
         assert_eq!(disk(&before), disk(&world.inventory()));
     }
+}
+
+#[test]
+fn a_machine_that_runs_without_a_definition_is_defined_again() {
+    let world = made();
+    machine::note(&world.hosts(), &world.cluster.nodes[4], "set up").unwrap();
+    let before = world.inventory();
+    world
+        .fake()
+        .meddle("demo-worker-1", |worker| worker.transient = true);
+    let plan = world.plan().unwrap();
+    assert_eq!(plan.changes.len(), 1, "{plan}");
+    assert!(plan.to_string().contains("it is defined again"), "{plan}");
+    world.apply().unwrap();
+    assert_eq!(world.inventory(), before, "it was not restarted");
+    // What else it is to have comes in the same run.
+    world
+        .fake()
+        .meddle("demo-worker-1", |worker| worker.transient = true);
+    let larger = world.with(&demo(&[
+        (WORKER_1, &format!("{WORKER_1}          cpu: 3\n")),
+        ("size: 5", "size: 6"),
+        ("name: logs", "name: new"),
+    ]));
+    larger.apply().unwrap();
+    settled(&larger);
+}
+
+#[test]
+fn a_machine_that_runs_without_its_network_interface_is_restarted() {
+    let world = made();
+    world
+        .fake()
+        .meddle("demo-worker-1", |m| m.live.as_mut().unwrap().nic = None);
+    let plan = world.plan().unwrap();
+    assert_eq!(plan.part(Part::Restart), plan);
+    assert!(plan.to_string().contains("runs without"), "{plan}");
+    world.apply().unwrap();
+    settled(&world);
 }
 
 const MAIN: &str = "/pools/demo-main-resource-pool";
@@ -227,6 +266,19 @@ fn a_stranger_in_the_place_of_a_disk_is_left_to_the_person() {
         told.contains(snapshot) && told.contains(disk) && told.contains("blockcommit"),
         "{told}"
     );
+    // The same of a data disk.
+    let world = made();
+    world.fake().meddle("demo-worker-1", |m| {
+        m.disks[1] = "/snapshots/demo-worker-1-rook-data-disk.before".into();
+    });
+    assert!(refused(&world, DEMO).contains("blockcommit"));
+    // Something else is in no disk's place.
+    let world = made();
+    world.fake().meddle("demo-worker-1", |m| {
+        m.disks[1] = "/isos/tools.iso".into();
+    });
+    world.apply().unwrap();
+    settled(&world);
     // One more disk is only taken out; its file stays.
     let world = made();
     world
