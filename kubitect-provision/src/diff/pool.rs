@@ -8,7 +8,7 @@ use crate::base;
 use crate::change::{Action, Disruption, Kind, Step};
 use crate::desired::{DesiredHost, Machine};
 use crate::error::Error;
-use crate::observe::{PoolState, VolumeState};
+use crate::observe::{DomainState, PoolState, VolumeState};
 use crate::removal::is_own_volume;
 use crate::resource::{BASE_POOL, Pool};
 
@@ -87,15 +87,22 @@ impl HostDiff<'_> {
             });
             let concerns =
                 |path: &PathBuf| path.parent().is_some() && path.parent() == pool.path.as_deref();
-            // One lost disk is a lost disk.
+            // One lost disk is a lost disk, where its machine runs: its file system could not go under it.
             let missing = pool.missing(self.cluster, &self.there.domains);
-            if missing < 2 || !disks.into_iter().any(concerns) {
+            let runs =
+                |domain: &DomainState| domain.live.is_some() && domain.all_disks().any(&concerns);
+            let is_lost = missing == 1 && self.there.domains.iter().any(runs);
+            if missing == 0 || is_lost || !disks.into_iter().any(concerns) {
                 continue;
             }
             let place = pool.path.as_deref().unwrap_or(Path::new("")).display();
+            let what = match missing {
+                1 => format!("the only disk that a machine has in {place} is"),
+                _ => format!("all {missing} disks that machines have in {place} are"),
+            };
             let details = format!(
-                "all {missing} disks that machines have in {place} are missing, as where a file system is not mounted: mount \
-                 it; if they are lost for good, say so by virsh undefine of the machines, or virsh detach-disk of data disks"
+                "{what} missing, as where a file system is not mounted: mount it; if what is missing is lost for good, say so \
+                 by virsh undefine of the machines, or virsh detach-disk of data disks"
             );
             self.refuse(
                 Action::Replace,

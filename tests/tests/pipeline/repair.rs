@@ -199,6 +199,27 @@ fn a_pool_in_which_all_disks_are_missing_is_left_to_the_person() {
 }
 
 #[test]
+fn the_only_disk_of_a_pool_is_not_made_anew_for_a_machine_that_is_off() {
+    let world = made();
+    reboot_without(&world, FAST);
+    world.fake().make_folder(FAST);
+    let hosts = world.hosts();
+    let (_, host) = hosts.iter().next().unwrap();
+    host.start_pool("demo-fast-data-resource-pool").unwrap();
+    let told = refused(&world, DEMO);
+    assert!(
+        told.contains("the only disk") && told.contains("detach-disk"),
+        "{told}"
+    );
+    // As it says.
+    let disk = format!("{FAST}/demo-worker-1-rook-data-disk");
+    let worker = "demo-worker-1".parse().unwrap();
+    host.detach_disk(&worker, disk.as_ref()).unwrap();
+    world.apply().unwrap();
+    settled(&world);
+}
+
+#[test]
 fn a_stopped_pool_that_is_no_longer_wanted_goes_with_its_disks() {
     for file_system in [true, false] {
         let world = made();
