@@ -14,6 +14,7 @@ mod note;
 mod personal;
 mod pipeline;
 mod plan;
+mod recall;
 mod report;
 mod services;
 mod stage;

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::note::Note;
+use crate::recall::recall;
 use crate::services;
 use crate::stage::{self, Seen, Stage, Task};
 
@@ -56,7 +57,7 @@ impl Plan {
     /// `files` are the digests of the balancers' files, as far as they are known.
     pub fn new(
         cluster: &Cluster,
-        machines: Machines,
+        mut machines: Machines,
         leaving: Vec<Leaving>,
         vanished: Vec<Seen>,
         noted: &BTreeMap<Label, Option<String>>,
@@ -67,16 +68,28 @@ impl Plan {
             true => None,
             false => noted.get(name).cloned().flatten(),
         };
+        let note = |name: &Label| noted(name).as_deref().and_then(Note::read);
+        let brought_back: Vec<_> = machines.brings_back().cloned().collect();
+        let nodes = cluster.nodes.iter().map(|node| &node.name);
+        let notes = nodes.chain(leaving.iter().map(|leaving| &leaving.name));
+        let notes = notes.filter_map(|name| Some((name.clone(), note(name)?)));
+        let notes: BTreeMap<_, _> = notes.collect();
+        let recalled = recall(cluster, &brought_back, &notes);
+        for (name, note) in &recalled {
+            if let Ok(text) = note.text() {
+                machines.remember(name, &text);
+            }
+        }
         let wanted = cluster.nodes.iter().map(|node| Seen {
             node: node.clone(),
             wanted: true,
-            note: noted(&node.name).as_deref().and_then(Note::read),
+            note: note(&node.name).or_else(|| recalled.get(&node.name).cloned()),
             answers: !made.contains(&node.name),
         });
         let gone = leaving.iter().map(|leaving| Seen {
             node: leaving.node(),
             wanted: false,
-            note: noted(&leaving.name).as_deref().and_then(Note::read),
+            note: note(&leaving.name),
             answers: leaving.power == PowerState::Running && leaving.ip.is_some(),
         });
         let seen: Vec<_> = wanted.chain(gone).chain(vanished).collect();
@@ -84,6 +97,15 @@ impl Plan {
             .refused()
             .map(|change| format!("{}: {}", change.title(), change.details))
             .collect();
+        let is_strange = |node: &&Node| {
+            node.role != Role::LoadBalancer
+                && brought_back.contains(&node.name)
+                && !recalled.contains_key(&node.name)
+        };
+        if notes.values().any(|note| note.finished) {
+            let strange = cluster.nodes.iter().filter(is_strange);
+            refused.extend(strange.map(|node| not_known(&node.name)));
+        }
         let tasks = stage::tasks(cluster, &seen).unwrap_or_else(|reasons| {
             refused.extend(reasons);
             Vec::new()
@@ -104,6 +126,9 @@ impl Plan {
     /// The same, refused if one of the edits that it carries out can't be had.
     pub fn with(mut self, edits: &[Edit]) -> Self {
         let made: Vec<_> = self.machines.makes().collect();
+        let lives = self.tasks.iter().all(|task| task.stage != Stage::Create);
+        let brought_back = self.machines.brings_back().filter(|_| lives);
+        let brought_back: Vec<_> = brought_back.collect();
         let refused = edits
             .iter()
             .filter_map(|edit| match (policy(edit), &edit.change) {
@@ -115,6 +140,11 @@ impl Plan {
                         "{edit}: none of the machines that this host carries is behind the new connection, where they would \
                          be made a second time; check the connection, or bring them back"
                     ))
+                }
+                (Policy::InPlace(_), Change::NodeAdded { role, node })
+                    if *role != Role::LoadBalancer && brought_back.contains(&node) =>
+                {
+                    Some(not_known(node))
                 }
                 (Policy::InPlace(_), _) => None,
             })
@@ -177,6 +207,14 @@ impl Plan {
         rows.extend(part(Part::Remove));
         rows
     }
+}
+
+/// Why a machine is not brought back that had not joined Kubernetes when it was last seen.
+fn not_known(name: &Label) -> String {
+    format!(
+        "{name}: its definition is gone, its disk is there, and nothing tells that it had joined Kubernetes; remove the disk \
+         {name}-main-disk (virsh vol-delete), and the machine is made anew"
+    )
 }
 
 /// What a task does, a row for each node.

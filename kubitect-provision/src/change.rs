@@ -107,6 +107,8 @@ pub enum Step {
     RemoveNetwork(String),
     /// Defines, builds and starts a pool.
     EnsurePool(Pool),
+    /// Starts a pool that holds disks of machines: its folder is never made, since without it its file system is not mounted.
+    StartPool(Pool),
     /// Removes a pool with the consoles' logs in it, and its folder if nothing else lies in it.
     RemovePool {
         /// The pool.
@@ -162,6 +164,10 @@ pub enum Step {
     },
     /// Defines and starts a machine.
     CreateDomain(Domain),
+    /// Defines and starts a machine whose definition is gone, with its disk that is there.
+    BringBack(Domain),
+    /// Defines a machine that runs and whose definition is gone.
+    DefineDomain(Domain),
     /// Starts a machine.
     StartDomain(Label),
     /// Has a machine shut down by its own guest.

@@ -228,6 +228,7 @@ fn machine(
             link: link(cluster),
             address: node.ip,
             console: main_pool.volume(&console_volume(&node.name)),
+            note: None,
         },
         main,
         data,
@@ -276,10 +277,13 @@ fn virt(wanted: VirtType, capability: &Capability) -> String {
     .to_owned()
 }
 
+/// With more, a machine must have an IOMMU of its own.
+const MAX_VCPUS: u32 = 255;
+
 /// How many processors a machine with so many can be given while it runs: twice as many and at least eight, as far as the
 /// host's libvirt takes part; what is not used costs next to nothing.
 fn max_vcpus(vcpus: u32, host: Option<u32>) -> u32 {
-    let room = vcpus.saturating_mul(2).max(8);
+    let room = vcpus.saturating_mul(2).clamp(8, MAX_VCPUS);
     room.min(host.unwrap_or(room)).max(vcpus)
 }
 
@@ -326,6 +330,20 @@ mod tests {
         assert_eq!((one.len(), two.len()), (20, 20));
         assert_ne!(one, two);
         assert!(one.starts_with("postgres-da-"), "{one}");
+    }
+
+    #[test]
+    fn there_is_room_for_twice_the_processors_as_far_as_libvirt_takes_part() {
+        for (vcpus, host, room) in [
+            (2, None, 8),
+            (40, None, 80),
+            (40, Some(64), 64),
+            (128, None, 255),
+            (255, Some(4096), 255),
+            (300, None, 300),
+        ] {
+            assert_eq!(max_vcpus(vcpus, host), room, "{vcpus} {host:?}");
+        }
     }
 
     #[test]

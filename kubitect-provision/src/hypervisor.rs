@@ -71,6 +71,10 @@ pub trait Hypervisor: Send + Sync {
 
     /// Defines a pool to be started with the host, makes its folder and starts it; whichever of it is missing.
     fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure>;
+    /// Starts a defined pool, whose folder must be there.
+    fn start_pool(&self, name: &str) -> Result<(), Failure>;
+    /// Stops a pool; what is in it stays.
+    fn stop_pool(&self, name: &str) -> Result<(), Failure>;
     /// Has libvirt look into the pool's folder again.
     fn refresh_pool(&self, name: &str) -> Result<(), Failure>;
     /// Stops and removes a pool, if it is there, and its folder if that is empty; else tells why the folder stays.

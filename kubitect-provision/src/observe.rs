@@ -1,6 +1,6 @@
 //! [`Observed`]: what is on the hosts, and which of it is ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -114,6 +114,30 @@ impl PoolState {
     pub fn volume(&self, name: &str) -> Option<&VolumeState> {
         self.volumes.iter().find(|volume| volume.name == name)
     }
+
+    /// The paths in its folder that machines of this cluster have as disks.
+    pub(crate) fn disks_of<'a>(
+        &'a self,
+        cluster: &'a Label,
+        domains: &'a [DomainState],
+    ) -> BTreeSet<&'a Path> {
+        let ours = domains.iter().filter(|domain| domain.is_of(cluster));
+        ours.flat_map(DomainState::all_disks)
+            .map(PathBuf::as_path)
+            .filter(|disk| disk.parent().is_some() && disk.parent() == self.path.as_deref())
+            .collect()
+    }
+
+    /// How many disks of this cluster's machines should lie in it, if it is started and not one of them does: then its file
+    /// system is rather not mounted than each of them lost. Else 0.
+    pub(crate) fn missing(&self, cluster: &Label, domains: &[DomainState]) -> usize {
+        let disks = self.disks_of(cluster, domains);
+        let has = |disk: &&Path| self.volumes.iter().any(|volume| volume.path == **disk);
+        match self.active && !disks.iter().any(has) {
+            true => disks.len(),
+            false => 0,
+        }
+    }
 }
 
 /// A volume that is there.
@@ -142,6 +166,9 @@ pub struct DomainState {
     pub name: String,
     /// Whether it runs.
     pub power: PowerState,
+    /// Whether its definition is gone while it runs, so that it goes with its power.
+    #[serde(default)]
+    pub transient: bool,
     /// Our mark, if it is ours.
     pub mark: Option<Mark>,
     /// What was noted of it with [`crate::machine::note`].
@@ -180,6 +207,8 @@ pub struct Live {
     pub memory_mib: u64,
     /// The paths of its disks.
     pub disks: Vec<PathBuf>,
+    /// Its first network interface.
+    pub nic: Option<Nic>,
 }
 
 impl DomainState {

@@ -49,6 +49,25 @@ impl Plan {
         })
     }
 
+    /// The machines whose definitions are gone and whose disks are there; with the definition goes what was noted of one.
+    pub fn brings_back(&self) -> impl Iterator<Item = &Label> {
+        self.changes.iter().filter_map(|change| match &change.step {
+            Step::BringBack(domain) => Some(&domain.name),
+            _ => None,
+        })
+    }
+
+    /// Has this noted of a machine that is brought back, from its definition on.
+    pub fn remember(&mut self, node: &Label, note: &str) {
+        for change in &mut self.changes {
+            if let Step::BringBack(domain) = &mut change.step
+                && domain.name == *node
+            {
+                domain.note = Some(note.to_owned());
+            }
+        }
+    }
+
     /// The machines that are given processors while they run.
     pub fn gives_processors(&self) -> impl Iterator<Item = &Label> {
         self.changes.iter().filter_map(|change| match &change.step {

@@ -10,7 +10,7 @@ use crate::change::{Action, Change, Disruption, Kind, Part, Step};
 use crate::error::Error;
 use crate::observe::{HostState, Observed, PoolState};
 use crate::plan::Plan;
-use crate::resource::BASE_POOL;
+use crate::resource::{BASE_POOL, Pool};
 
 /// What removes the cluster from all observed hosts, and nothing else; an error if a machine with the name of one of its
 /// nodes is not ours.
@@ -122,8 +122,9 @@ struct HostRemoval<'a> {
 
 impl HostRemoval<'_> {
     fn run(mut self) {
-        self.domains();
         let pools = own_pools(self.cluster, self.there);
+        self.start(&pools);
+        self.domains();
         let mut going: Vec<PathBuf> = Vec::new();
         for pool in &pools {
             self.volumes(pool, &mut going);
@@ -160,6 +161,24 @@ impl HostRemoval<'_> {
             part: Part::Remove,
             step,
         });
+    }
+
+    /// First of all, as long as machines tell that their disks lie in them, pools are started that are stopped: what is not
+    /// mounted would be left behind.
+    fn start(&mut self, pools: &[PoolState]) {
+        for pool in pools.iter().filter(|pool| !pool.active) {
+            let disks = pool.disks_of(self.cluster, &self.there.domains);
+            if let (false, Some(path)) = (disks.is_empty(), &pool.path) {
+                let step = Step::StartPool(Pool {
+                    name: pool.name.clone(),
+                    path: path.clone(),
+                });
+                self.push(Kind::Pool, &pool.name, Disruption::None, "", step);
+                if let Some(change) = self.changes.last_mut() {
+                    change.action = Action::Start;
+                }
+            }
+        }
     }
 
     fn domains(&mut self) {

@@ -188,6 +188,9 @@ pub struct Domain {
     pub address: Option<Ipv4Addr>,
     /// Where its serial console is written, on the host.
     pub console: PathBuf,
+    /// What is noted of it as it is defined, unless it is there and has a note.
+    #[serde(skip)]
+    pub note: Option<String>,
 }
 
 impl Domain {

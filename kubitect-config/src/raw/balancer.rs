@@ -30,7 +30,7 @@ pub(crate) struct LoadBalancer {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct LoadBalancerDefault {
     /// Virtual processors.
-    #[schemars(range(min = 1, max = 512), extend("default" = defaults::CPU))]
+    #[schemars(range(min = 1, max = 255), extend("default" = defaults::CPU))]
     pub cpu: Option<u32>,
     /// Memory in GiB.
     #[schemars(range(min = 1, max = 16384), extend("default" = defaults::RAM))]
@@ -58,7 +58,7 @@ pub(crate) struct LoadBalancerInstance {
     #[schemars(regex(pattern = MAC))]
     pub mac: Option<String>,
     /// Virtual processors. Default: that of all balancers.
-    #[schemars(range(min = 1, max = 512))]
+    #[schemars(range(min = 1, max = 255))]
     pub cpu: Option<u32>,
     /// Memory in GiB. Default: that of all balancers.
     #[schemars(range(min = 1, max = 16384))]

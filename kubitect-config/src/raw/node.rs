@@ -34,7 +34,7 @@ pub(crate) struct NodeGroup {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct NodeDefault {
     /// Virtual processors.
-    #[schemars(range(min = 1, max = 512), extend("default" = defaults::CPU))]
+    #[schemars(range(min = 1, max = 255), extend("default" = defaults::CPU))]
     pub cpu: Option<u32>,
     /// Memory in GiB.
     #[schemars(range(min = 1, max = 16384), extend("default" = defaults::RAM))]
@@ -70,7 +70,7 @@ pub(crate) struct Instance {
     #[schemars(regex(pattern = MAC))]
     pub mac: Option<String>,
     /// Virtual processors. Default: the role's.
-    #[schemars(range(min = 1, max = 512))]
+    #[schemars(range(min = 1, max = 255))]
     pub cpu: Option<u32>,
     /// Memory in GiB. Default: the role's.
     #[schemars(range(min = 1, max = 16384))]

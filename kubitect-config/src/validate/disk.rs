@@ -12,6 +12,9 @@ use crate::value::GiB;
 const UNIQUE: &str =
     "give each data disk of a machine a name of its own; the role's default disks count";
 
+/// What a machine is given besides data disks, and the serial numbers of its other disks.
+const TAKEN: [&str; 4] = ["cpus", "main", "kubitect-main", "kubitect-seed"];
+
 /// The data disks that all machines of a role have.
 pub(super) struct DefaultDisks<'a> {
     disks: Vec<(usize, DataDisk, &'a raw::DataDisk)>,
@@ -91,6 +94,10 @@ pub(super) fn disks(
 /// A disk's own values; whether its pool exists depends on the host.
 fn disk(raw: &raw::DataDisk, at: &At, report: &mut Report) -> Option<DataDisk> {
     let name = host::name(raw.name.as_deref(), &at.key("name"), "disk-name", report);
+    if let Some(taken) = raw.name.as_deref().filter(|name| TAKEN.contains(name)) {
+        let message = format!("{} is what a part of every machine is called", quote(taken));
+        report.error(&at.key("name"), "disk-name", message, "choose another name");
+    }
     let pool = match raw.pool.as_deref() {
         None | Some(defaults::DATA_DISK_POOL) => Some(DiskPool::Main),
         Some(pool) => report

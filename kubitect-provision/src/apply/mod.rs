@@ -225,6 +225,7 @@ impl HostApply<'_> {
             }),
             Step::RemoveNetwork(name) => verbs.remove_network(name),
             Step::EnsurePool(pool) => verbs.ensure_pool(pool),
+            Step::StartPool(pool) => return self.start_pool(pool),
             Step::RemovePool { pool, with_disks } => {
                 return self.remove_pool(pool, *with_disks).map_err(self.on_host());
             }
@@ -247,10 +248,13 @@ impl HostApply<'_> {
             Step::RemoveVolume { pool, volume } => {
                 return self.remove_volume(pool, volume).map_err(self.on_host());
             }
-            Step::CreateDomain(domain) => verbs.define_domain(domain).and_then(|()| {
-                fail::fail_point!("provision::halfway");
-                verbs.start_domain(&domain.name)
-            }),
+            Step::CreateDomain(domain) | Step::BringBack(domain) => {
+                verbs.define_domain(domain).and_then(|()| {
+                    fail::fail_point!("provision::halfway");
+                    verbs.start_domain(&domain.name)
+                })
+            }
+            Step::DefineDomain(domain) => verbs.define_domain(domain),
             Step::StartDomain(name) => verbs.start_domain(name),
             Step::ShutDownDomain(name) => {
                 self.switch_off(name)?;

@@ -10,6 +10,36 @@ use crate::removal::{is_log, is_own_volume};
 use crate::resource::{BASE_POOL, Pool};
 
 impl HostApply<'_> {
+    /// Starts a pool that holds disks of machines, unless what is in its place holds none of them.
+    pub(super) fn start_pool(&self, pool: &Pool) -> Result<Outcome, Error> {
+        let verbs = self.hypervisor;
+        let place = pool.path.display();
+        verbs.start_pool(&pool.name).map_err(|failure| {
+            let why = format!(
+                "{}; disks of machines lie in {place}: mount its file system, or make the folder if they are lost for good",
+                failure.source
+            );
+            Failure::new(failure.action, why).on(self.name)
+        })?;
+        fail::fail_point!("provision::halfway");
+        let look = || -> Result<bool, Failure> {
+            let pools = verbs.pools()?;
+            let there = pools.iter().find(|there| there.name == pool.name);
+            let domains = verbs.domains()?;
+            Ok(there.is_some_and(|there| there.missing(self.cluster, &domains) > 0))
+        };
+        if !look().map_err(self.on_host())? {
+            return Ok(Outcome::Done);
+        }
+        verbs.stop_pool(&pool.name).map_err(self.on_host())?;
+        let why = format!(
+            "{place} holds no disk of those that machines have there, as where a file system is not mounted: mount it; if the \
+             disks are lost for good, say so by virsh pool-start {}, and apply again",
+            pool.name
+        );
+        Err(Failure::new(format!("start pool {}", pool.name), why).on(self.name))
+    }
+
     pub(super) fn remove_pool(&self, name: &str, with_disks: bool) -> Result<Outcome, Failure> {
         let verbs = self.hypervisor;
         let find = || -> Result<Option<PoolState>, Failure> {
@@ -20,11 +50,13 @@ impl HostApply<'_> {
         };
         // One that was stopped since the plan was made hid the disks, which the plan named, when their turn came.
         let with_disks = with_disks || !pool.active;
-        if let (false, Some(path)) = (pool.active, &pool.path) {
-            verbs.ensure_pool(&Pool {
-                name: name.to_owned(),
-                path: path.clone(),
-            })?;
+        if !pool.active
+            && let Err(failure) = verbs.start_pool(name)
+        {
+            // What a run left that was killed before it had made the folder, or the folder is not there any more.
+            let stays = verbs.remove_pool(name)?;
+            let why = stays.unwrap_or_else(|| failure.source.to_string());
+            return Ok(pool_removed(Some(why)));
         }
         // Consoles were written to until the machines went.
         verbs.refresh_pool(name)?;

@@ -3,9 +3,11 @@
 use super::{HostApply, LocalImage};
 use crate::base;
 use crate::change::{Change, ImageSpec};
+use crate::diff::disk::is_written;
 use crate::error::Error;
 use crate::event::{Event, Outcome};
 use crate::hypervisor::Failure;
+use crate::observe::PoolState;
 use crate::removal::log_of;
 use crate::resource::{Backing, Format, Volume};
 use kubitect_config::value::Label;
@@ -123,6 +125,16 @@ impl HostApply<'_> {
             backing: None,
         };
         let verbs = self.hypervisor;
+        let pools = verbs.pools().map_err(self.on_host())?;
+        let there = pools.iter().find(|there| there.name == pool);
+        let is_used = |there: &PoolState| {
+            let main = there.volume(&format!("{node}-main-disk"));
+            there.volume(name).is_some() && main.is_some_and(is_written)
+        };
+        if there.is_some_and(is_used) {
+            // The pool was stopped while the plan was made. The machine was started with this seed.
+            return Ok(Outcome::Skipped("it is there".to_owned()));
+        }
         let written = verbs.remove_volume(pool, name).and_then(|()| {
             fail::fail_point!("provision::halfway");
             verbs.create_volume(&volume)?;

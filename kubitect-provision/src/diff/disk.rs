@@ -45,6 +45,12 @@ impl<'a> HostDiff<'a> {
                 );
                 return Ok(());
             }
+            if there.transient && self.uprooted(&machine.domain, there).is_none() {
+                // What follows is noted in its definition.
+                let step = Step::DefineDomain(machine.domain.clone());
+                let details = "it runs, and its definition is gone: it is defined again";
+                self.push(Action::Update, Kind::Domain, node.as_str(), details, step);
+            }
             if there.power == PowerState::Paused {
                 // What follows may need its guest's help.
                 let step = Step::StartDomain(node.clone());
@@ -89,12 +95,22 @@ impl<'a> HostDiff<'a> {
                 ));
             }
         }
-        let missing = machine
-            .domain
-            .disks
-            .iter()
-            .find(|disk| !there.disks.contains(&disk.path))?;
-        let stranger = self.strangers(machine, there).into_iter().next()?;
+        let strangers = self.strangers(machine, there);
+        let missing = machine.domain.disks.iter();
+        let mut missing = missing.filter(|disk| !there.disks.contains(&disk.path));
+        let (missing, stranger) = missing.find_map(|disk| {
+            let of_data = machine
+                .data
+                .iter()
+                .find(|volume| disk.path.ends_with(&volume.name));
+            // A data disk may be taken away, and something else attached, by itself.
+            let replaces = |path: &&PathBuf| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                of_data.is_none_or(|volume| name.starts_with(&volume.name))
+                    || path.parent() == disk.path.parent()
+            };
+            Some((disk, strangers.iter().find(replaces)?))
+        })?;
         Some(format!(
             "it has {} where {} was, as after a snapshot; bring it back first (virsh blockcommit, or detach-disk and \
              attach-disk)",
@@ -141,6 +157,10 @@ impl<'a> HostDiff<'a> {
         if domain.is_some() && (there || !seen) {
             return;
         }
+        // The machine was started with it, and it may hold the only copy of its key.
+        if there && self.is_left(machine) {
+            return;
+        }
         let (action, details) = if there {
             (Action::Update, "written anew for the new machine")
         } else {
@@ -152,6 +172,13 @@ impl<'a> HostDiff<'a> {
             volume: machine.seed.clone(),
         };
         self.push(action, Kind::Volume, &machine.seed, details, step);
+    }
+
+    /// Whether the machine's definition is gone, while its main disk is there with all that was on it.
+    pub(super) fn is_left(&self, machine: &Machine) -> bool {
+        let there = self.volume(&machine.main);
+        self.there.domain(machine.domain.name.as_str()).is_none()
+            && there.is_some_and(|there| !half_made(there, true) && is_written(there))
     }
 
     fn main(
@@ -355,11 +382,15 @@ impl<'a> HostDiff<'a> {
 /// Whether a volume is what a crash left of making it, so that nothing of value can be in it.
 ///
 /// libvirt lets `qemu-img create` write the file in several steps: it may be left without a header (then libvirt takes
-/// it for raw), without its size, or without the image under it. A fresh disk takes some 200 KiB; one that a machine
-/// has used takes more. Only ever asked where no machine has it.
+/// it for raw), without its size, or without the image under it. Only ever asked where no machine has it.
 pub(super) fn half_made(there: &VolumeState, is_overlay: bool) -> bool {
-    const USED: u64 = 512 << 10;
     let unfinished =
         there.format != "qcow2" || there.capacity == 0 || (is_overlay && there.backing.is_none());
-    unfinished && there.allocation < USED
+    unfinished && !is_written(there)
+}
+
+/// Whether a machine has written to a disk: a fresh one takes some 200 KiB.
+pub(crate) fn is_written(there: &VolumeState) -> bool {
+    const FRESH: u64 = 512 << 10;
+    there.allocation >= FRESH
 }

@@ -3,7 +3,7 @@
 use super::HostDiff;
 use crate::change::{Action, Disruption, Kind, Part, Step};
 use crate::desired::Machine;
-use crate::observe::{DomainState, PowerState};
+use crate::observe::{DomainState, Live, PowerState};
 use crate::resource::{Domain, Link};
 
 impl HostDiff<'_> {
@@ -11,8 +11,14 @@ impl HostDiff<'_> {
         let wanted = &machine.domain;
         let name = wanted.name.as_str();
         let Some(there) = self.kept(machine) else {
-            let step = Step::CreateDomain(wanted.clone());
-            self.push(Action::Create, Kind::Domain, name, told(wanted), step);
+            let (step, details) = match self.is_left(machine) {
+                true => (
+                    Step::BringBack(wanted.clone()),
+                    format!("{}, with its disk that is there", told(wanted)),
+                ),
+                false => (Step::CreateDomain(wanted.clone()), told(wanted)),
+            };
+            self.push(Action::Create, Kind::Domain, name, details, step);
             return;
         };
         let is_refused = |change: &crate::change::Change| {
@@ -116,7 +122,7 @@ impl HostDiff<'_> {
 
     /// Why the machine would not be found again if it were defined as it is wanted: its guest knows only the network that
     /// it was made for.
-    fn uprooted(&self, wanted: &Domain, there: &DomainState) -> Option<String> {
+    pub(super) fn uprooted(&self, wanted: &Domain, there: &DomainState) -> Option<String> {
         let mark = there.mark.as_ref()?;
         let nic = there.nic.as_ref();
         let of_us = mark.digest == wanted.mark().digest;
@@ -172,8 +178,11 @@ impl HostDiff<'_> {
             .nic
             .as_ref()
             .is_none_or(|nic| nic.mac != wanted.mac || nic.link.as_ref() != Some(&wanted.link));
+        let unplugged = |live: &Live| live.nic.as_ref().is_none_or(|nic| nic.mac != wanted.mac);
         if nic_differs {
             reasons.push("its network interface was changed".to_owned());
+        } else if live.is_some_and(unplugged) {
+            reasons.push("it runs without its network interface".to_owned());
         }
         // Data disks are attached and detached.
         for disk in &wanted.disks {

@@ -1,6 +1,6 @@
 //! (Desired, Observed) → [`Plan`]. Pure.
 
-mod disk;
+pub(crate) mod disk;
 mod domain;
 mod network;
 mod pool;
@@ -110,8 +110,9 @@ impl<'a> HostDiff<'a> {
         for pool in &wanted.pools {
             self.pool(pool, true)?;
         }
+        self.hollow(wanted);
         if self.changes.iter().any(|c| c.step == Step::Refused) {
-            // With the network or a pool elsewhere, every machine would differ.
+            // With the network or a pool elsewhere or not mounted, every machine would differ.
             return Ok(());
         }
         self.image(wanted)?;

@@ -1,12 +1,14 @@
 //! Pools, and the base image under disks that have yet to be made.
 
+use std::path::{Path, PathBuf};
+
 use super::HostDiff;
 use super::disk::half_made;
 use crate::base;
 use crate::change::{Action, Disruption, Kind, Step};
 use crate::desired::{DesiredHost, Machine};
 use crate::error::Error;
-use crate::observe::{PoolState, VolumeState};
+use crate::observe::{DomainState, PoolState, VolumeState};
 use crate::removal::is_own_volume;
 use crate::resource::{BASE_POOL, Pool};
 
@@ -66,22 +68,55 @@ impl HostDiff<'_> {
                 name: wanted.name.clone(),
                 path: there.path.clone().unwrap_or_else(|| wanted.path.clone()),
             };
-            let step = Step::EnsurePool(pool);
+            let step = match self.holds_our_disks(there) {
+                true => Step::StartPool(pool),
+                false => Step::EnsurePool(pool),
+            };
             self.push(Action::Start, Kind::Pool, &wanted.name, "", step);
         }
         Ok(())
     }
 
+    /// Refuses to make anew what is missing in a pool in which all is missing.
+    pub(super) fn hollow(&mut self, wanted: &DesiredHost) {
+        for pool in &self.there.pools {
+            let disks = wanted.machines.iter().flat_map(|machine| {
+                let there = self.there.domain(machine.domain.name.as_str());
+                let disks = machine.domain.disks.iter().map(|disk| &disk.path);
+                disks.filter(move |path| there.is_some_and(|there| there.disks.contains(path)))
+            });
+            let concerns =
+                |path: &PathBuf| path.parent().is_some() && path.parent() == pool.path.as_deref();
+            // One lost disk is a lost disk, where its machine runs: its file system could not go under it.
+            let missing = pool.missing(self.cluster, &self.there.domains);
+            let runs =
+                |domain: &DomainState| domain.live.is_some() && domain.all_disks().any(&concerns);
+            let is_lost = missing == 1 && self.there.domains.iter().any(runs);
+            if missing == 0 || is_lost || !disks.into_iter().any(concerns) {
+                continue;
+            }
+            let place = pool.path.as_deref().unwrap_or(Path::new("")).display();
+            let what = match missing {
+                1 => format!("the only disk that a machine has in {place} is"),
+                _ => format!("all {missing} disks that machines have in {place} are"),
+            };
+            let details = format!(
+                "{what} missing, as where a file system is not mounted: mount it; if what is missing is lost for good, say so \
+                 by virsh undefine of the machines, or virsh detach-disk of data disks"
+            );
+            self.refuse(
+                Action::Replace,
+                Kind::Pool,
+                &pool.name,
+                Disruption::DataLoss,
+                details,
+            );
+        }
+    }
+
     /// Whether a machine of ours has a disk in this pool.
-    fn holds_our_disks(&self, pool: &PoolState) -> bool {
-        let ours = self
-            .there
-            .domains
-            .iter()
-            .filter(|d| d.is_of(self.cluster))
-            .flat_map(|domain| domain.all_disks());
-        let mut folders = ours.map(|disk| disk.parent());
-        folders.any(|folder| folder.is_some() && folder == pool.path.as_deref())
+    pub(super) fn holds_our_disks(&self, pool: &PoolState) -> bool {
+        !pool.disks_of(self.cluster, &self.there.domains).is_empty()
     }
 
     /// The other cluster whose disks lie in a data pool: pool `b-c` of cluster `a` and pool `c` of cluster `a-b` have the

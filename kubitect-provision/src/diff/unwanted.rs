@@ -11,7 +11,7 @@ use crate::desired::{DesiredHost, console_volume};
 use crate::error::Error;
 use crate::observe::{DomainState, PoolState, VolumeState};
 use crate::removal::{is_log, is_own_volume, log_of, of_node, own_pools, removal};
-use crate::resource::BASE_POOL;
+use crate::resource::{BASE_POOL, Pool};
 
 impl<'a> HostDiff<'a> {
     pub(super) fn unwanted(&mut self, wanted: &DesiredHost) {
@@ -46,7 +46,9 @@ impl<'a> HostDiff<'a> {
             }
         }
         let pools = own_pools(self.cluster, self.there);
-        for pool in &pools {
+        let is_wanted = |pool: &PoolState| wanted.pools.iter().any(|w| w.name == pool.name);
+        // What lies in a stopped pool goes with it; one that is wanted is started before.
+        for pool in pools.iter().filter(|pool| pool.active || is_wanted(pool)) {
             self.volumes(pool, wanted, &leaving, &detached);
         }
         if let Some(network) = &wanted.network
@@ -70,16 +72,35 @@ impl<'a> HostDiff<'a> {
                     .part = Part::Remove;
             }
         }
-        for pool in &pools {
-            if pool.active && !wanted.pools.iter().any(|w| w.name == pool.name) {
-                let step = Step::RemovePool {
-                    pool: pool.name.clone(),
-                    with_disks: false,
-                };
-                let details = "no disk lies in it any more";
-                self.delete(Kind::Pool, &pool.name, Disruption::None, details, step);
-            }
+        for pool in pools.iter().filter(|pool| !is_wanted(pool)) {
+            self.unwanted_pool(pool);
         }
+    }
+
+    fn unwanted_pool(&mut self, pool: &PoolState) {
+        if !pool.active && self.has_namesakes() {
+            return;
+        }
+        if let (false, true, Some(path)) = (pool.active, self.holds_our_disks(pool), &pool.path) {
+            // While machines still tell of their disks: what is not mounted would be left behind.
+            let step = Step::StartPool(Pool {
+                name: pool.name.clone(),
+                path: path.clone(),
+            });
+            self.push(Action::Start, Kind::Pool, &pool.name, "", step);
+        }
+        let (details, loss) = match pool.active {
+            true => ("no disk lies in it any more", Disruption::None),
+            false => (
+                "it is stopped; with it go all disks of the cluster that lie in it",
+                Disruption::DataLoss,
+            ),
+        };
+        let step = Step::RemovePool {
+            pool: pool.name.clone(),
+            with_disks: !pool.active,
+        };
+        self.delete(Kind::Pool, &pool.name, loss, details, step);
     }
 
     /// A host that carries no node any more: what is ours on it goes.

@@ -12,6 +12,7 @@ impl State {
         let mut defined = DomainState {
             name: domain.name.to_string(),
             power: PowerState::Off,
+            transient: false,
             mark: Some(domain.mark()),
             note: None,
             given: Vec::new(),
@@ -33,7 +34,10 @@ impl State {
                 defined.live = there.live.take();
                 *there = defined;
             }
-            Err(_) => self.host.domains.push(defined),
+            Err(_) => {
+                defined.note = domain.note.clone();
+                self.host.domains.push(defined);
+            }
         }
     }
 
@@ -44,8 +48,12 @@ impl State {
             there.power = PowerState::Running;
             return Ok(());
         }
-        for disk in there.disks.clone() {
-            self.check_disk(&disk)?;
+        let disks = there.disks.clone();
+        for disk in &disks {
+            self.check_disk(disk)?;
+        }
+        for disk in disks {
+            self.use_disk(&disk);
         }
         *self.times.entry(name.to_owned()).or_default() += 1;
         let there = self.domain_mut(name)?;
@@ -53,6 +61,7 @@ impl State {
             vcpus: there.vcpus,
             memory_mib: there.memory_mib,
             disks: there.disks.clone(),
+            nic: there.nic.clone(),
         });
         there.power = PowerState::Running;
         Ok(())
@@ -65,6 +74,19 @@ impl State {
             None => Err(format!("no disk {}", disk.display())),
             Some(file) if file.capacity == 0 => Err(format!("disk {} is empty", disk.display())),
             Some(_) => Ok(()),
+        }
+    }
+
+    /// What is written to a disk makes it larger on the host.
+    fn use_disk(&mut self, disk: &Path) {
+        let name = disk.file_name().unwrap_or_default().to_string_lossy();
+        let folder = disk
+            .parent()
+            .and_then(|parent| self.folders.get_mut(parent));
+        if let Some(file) = folder.and_then(|folder| folder.get_mut(name.as_ref()))
+            && file.format == "qcow2"
+        {
+            file.allocation = file.allocation.max(1 << 20);
         }
     }
 

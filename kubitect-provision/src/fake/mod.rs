@@ -40,6 +40,9 @@ struct State {
     host: HostState,
     /// Folders and the files in them; they outlive pools.
     folders: BTreeMap<PathBuf, BTreeMap<String, File>>,
+    /// Folders that were taken away.
+    #[serde(default)]
+    unmounted: BTreeMap<PathBuf, BTreeMap<String, File>>,
     addresses: BTreeMap<String, Vec<(Mac, Ipv4Addr)>>,
     /// Keys that guest agents were told of, with their accounts.
     let_in: BTreeMap<String, BTreeSet<String>>,
@@ -179,6 +182,37 @@ impl FakeHost {
         });
     }
 
+    /// Takes a folder with all that is in it away, as where its file system is no longer mounted; pools in it stop.
+    pub fn unmount(&self, folder: impl Into<PathBuf>) {
+        let folder = folder.into();
+        self.change(|state| {
+            if let Some(files) = state.folders.remove(&folder) {
+                state.unmounted.insert(folder.clone(), files);
+            }
+            let pools = state.host.pools.iter_mut();
+            pools
+                .filter(|pool| pool.path.as_ref() == Some(&folder))
+                .for_each(|pool| pool.active = false);
+        });
+    }
+
+    /// Brings a folder back that was taken away.
+    pub fn mount(&self, folder: impl Into<PathBuf>) {
+        let folder = folder.into();
+        self.change(|state| {
+            if let Some(files) = state.unmounted.remove(&folder) {
+                state.folders.insert(folder, files);
+            }
+        });
+    }
+
+    /// Makes an empty folder, behind libvirt's back.
+    pub fn make_folder(&self, folder: impl Into<PathBuf>) {
+        self.change(|state| {
+            state.folders.entry(folder.into()).or_default();
+        });
+    }
+
     /// Removes a file from a folder, behind libvirt's back.
     pub fn lose_file(&self, folder: impl Into<PathBuf>, name: &str) {
         self.change(|state| {
@@ -287,6 +321,15 @@ impl State {
 
     fn pool_mut(&mut self, name: &str) -> Option<&mut PoolState> {
         self.host.pools.iter_mut().find(|pool| pool.name == name)
+    }
+
+    /// A domain that has a definition.
+    fn defined(&mut self, name: &str) -> Result<&mut DomainState, String> {
+        let there = self.domain_mut(name)?;
+        match there.transient {
+            true => Err("cannot modify the persistent configuration of a transient domain".into()),
+            false => Ok(there),
+        }
     }
 
     fn domain_mut(&mut self, name: &str) -> Result<&mut DomainState, String> {

@@ -160,6 +160,36 @@ impl Hypervisor for FakeHost {
         })
     }
 
+    fn start_pool(&self, name: &str) -> Result<(), Failure> {
+        self.write(
+            format!("start pool {name}"),
+            |_| {},
+            |state| {
+                let there = state.pool_mut(name).ok_or(format!("no pool {name}"))?;
+                let path = there.path.clone().unwrap_or_default();
+                if !state.folders.contains_key(&path) {
+                    return Err(format!("cannot open path '{}'", path.display()));
+                }
+                if let Some(there) = state.pool_mut(name) {
+                    there.active = true;
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn stop_pool(&self, name: &str) -> Result<(), Failure> {
+        self.write(
+            format!("stop pool {name}"),
+            |_| {},
+            |state| {
+                let there = state.pool_mut(name);
+                there.ok_or(format!("no pool {name}"))?.active = false;
+                Ok(())
+            },
+        )
+    }
+
     fn refresh_pool(&self, name: &str) -> Result<(), Failure> {
         let known = self.read("refresh pool", |state| {
             state.host.pool(name).is_some_and(|pool| pool.active)
@@ -313,7 +343,7 @@ impl Hypervisor for FakeHost {
             |state| drop(state.attach_live(name.as_str(), disk)),
             |state| {
                 state.attach_live(name.as_str(), disk)?;
-                let disks = &mut state.domain_mut(name.as_str())?.disks;
+                let disks = &mut state.defined(name.as_str())?.disks;
                 if !disks.contains(&disk.path) {
                     disks.push(disk.path.clone());
                 }
@@ -328,7 +358,7 @@ impl Hypervisor for FakeHost {
             |state| drop(state.detach_live(name.as_str(), path)),
             |state| {
                 state.detach_live(name.as_str(), path)?;
-                let there = state.domain_mut(name.as_str())?;
+                let there = state.defined(name.as_str())?;
                 there.disks.retain(|disk| disk != path);
                 Ok(())
             },
@@ -341,7 +371,7 @@ impl Hypervisor for FakeHost {
             |state| drop(state.set_vcpus_live(name.as_str(), vcpus)),
             |state| {
                 state.set_vcpus_live(name.as_str(), vcpus)?;
-                state.domain_mut(name.as_str())?.vcpus = vcpus;
+                state.defined(name.as_str())?.vcpus = vcpus;
                 Ok(())
             },
         )
@@ -376,7 +406,7 @@ impl Hypervisor for FakeHost {
             format!("note what is on domain {name}"),
             |_| {},
             |state| {
-                state.domain_mut(name.as_str())?.note = Some(note.to_owned());
+                state.defined(name.as_str())?.note = Some(note.to_owned());
                 Ok(())
             },
         )
@@ -387,7 +417,7 @@ impl Hypervisor for FakeHost {
             format!("note what domain {name} is given"),
             |_| {},
             |state| {
-                state.domain_mut(name.as_str())?.given = given.to_vec();
+                state.defined(name.as_str())?.given = given.to_vec();
                 Ok(())
             },
         )

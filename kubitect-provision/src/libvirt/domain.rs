@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use kubitect_config::cluster::CpuMode;
 
+use super::lookup::Told;
 use super::metadata;
 use super::xml::{Element, all, find, text};
-use crate::observe::{DomainState, Live, Nic, PowerState};
+use crate::observe::{DomainState, Live, Nic};
 use crate::resource::{Disk, Domain, Format, Link};
 
 /// How many disks can be given to a machine while it runs: so many of q35's ports stay free for them.
@@ -225,37 +226,36 @@ fn interface(domain: &Domain) -> Element {
 }
 
 /// What a domain's XML tells: that of its next start, and that of now, if it is on.
-pub(super) fn from_xml(
-    xml: &str,
-    live: Option<&str>,
-    power: PowerState,
-) -> Result<DomainState, roxmltree::Error> {
-    let document = roxmltree::Document::parse(xml)?;
+pub(super) fn from_xml(told: &Told) -> Result<DomainState, roxmltree::Error> {
+    let document = roxmltree::Document::parse(&told.definition)?;
     let root = document.root_element();
     let mut max_vcpus = most_vcpus(root);
-    let live = match live {
+    let live = match &told.live {
         Some(xml) => {
             let document = roxmltree::Document::parse(xml)?;
             let root = document.root_element();
             max_vcpus = max_vcpus.min(most_vcpus(root));
             Some(Live {
                 vcpus: vcpus(root),
+                // What its balloon has taken meanwhile is between guest and host.
                 memory_mib: memory(root),
                 disks: disks(root).filter_map(source).collect(),
+                nic: find(root, &["devices", "interface"]).and_then(nic),
             })
         }
         None => None,
     };
     Ok(DomainState {
         name: text(root, &["name"]).unwrap_or_default().to_owned(),
-        power,
+        power: told.power,
+        transient: told.transient,
         mark: metadata::mark(root),
         note: metadata::note(root),
         given: metadata::given(root),
         nic: find(root, &["devices", "interface"]).and_then(nic),
         vcpus: vcpus(root),
         max_vcpus,
-        memory_mib: memory(root),
+        memory_mib: memory(root).min(balloon(root).unwrap_or(u64::MAX)),
         disks: disks(root).filter_map(source).collect(),
         live,
     })
@@ -310,6 +310,11 @@ fn memory(root: roxmltree::Node<'_, '_>) -> u64 {
     find(root, &["memory"]).and_then(mib).unwrap_or_default()
 }
 
+/// How much of its memory it gets when it is started.
+fn balloon(root: roxmltree::Node<'_, '_>) -> Option<u64> {
+    find(root, &["currentMemory"]).and_then(mib)
+}
+
 /// An amount of memory in MiB; libvirt tells it in KiB.
 fn mib(memory: roxmltree::Node<'_, '_>) -> Option<u64> {
     let amount: u64 = memory.text()?.trim().parse().ok()?;
@@ -323,7 +328,34 @@ fn mib(memory: roxmltree::Node<'_, '_>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::target;
+    use super::*;
+    use crate::observe::PowerState;
+
+    #[test]
+    fn what_a_domain_has_is_what_it_gets_at_its_start() {
+        let domain = |current: &str, devices: &str| {
+            format!(
+                "<domain><name>n</name><memory unit='KiB'>4194304</memory><currentMemory unit='KiB'>{current}</currentMemory>\
+                 <vcpu>2</vcpu><devices>{devices}</devices></domain>"
+            )
+        };
+        let nic = "<interface type='bridge'><mac address='52:54:00:11:22:33'/><source bridge='br0'/></interface>";
+        let read = |current: &str| {
+            let told = Told {
+                definition: domain(current, nic),
+                live: Some(domain("3145728", "")),
+                power: PowerState::Running,
+                transient: true,
+            };
+            from_xml(&told).unwrap()
+        };
+        assert_eq!(read("4194304").memory_mib, 4096);
+        let shrunk = read("2097152");
+        assert_eq!(shrunk.memory_mib, 2048);
+        assert!(shrunk.transient && shrunk.nic.is_some());
+        let live = shrunk.live.unwrap();
+        assert_eq!((live.memory_mib, live.nic), (4096, None));
+    }
 
     #[test]
     fn disks_are_named_as_the_kernel_names_them() {

@@ -92,9 +92,17 @@ pub(super) fn pool_state(pool: &StoragePool) -> Result<(String, bool, Vec<String
     Ok((pool.xml_desc(0)?, active, volumes))
 }
 
-pub(super) fn domain_state(
-    domain: &VirtDomain,
-) -> Result<(String, Option<String>, PowerState), VirtError> {
+/// A domain as libvirt tells of it.
+pub(super) struct Told {
+    /// What it has from its next start on.
+    pub(super) definition: String,
+    /// What it has now, if it is on.
+    pub(super) live: Option<String>,
+    pub(super) power: PowerState,
+    pub(super) transient: bool,
+}
+
+pub(super) fn domain_state(domain: &VirtDomain) -> Result<Told, VirtError> {
     let power = match domain.info()?.state.known() {
         Some(VirtState::Running | VirtState::Blocked | VirtState::NoState) => PowerState::Running,
         Some(VirtState::Paused | VirtState::PMSuspended) => PowerState::Paused,
@@ -105,5 +113,10 @@ pub(super) fn domain_state(
         .is_active()?
         .then(|| domain.xml_desc(0))
         .transpose()?;
-    Ok((domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?, live, power))
+    Ok(Told {
+        definition: domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?,
+        live,
+        power,
+        transient: !domain.is_persistent()?,
+    })
 }

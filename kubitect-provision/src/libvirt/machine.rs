@@ -20,7 +20,10 @@ impl Libvirt {
     pub(super) fn define(&self, wanted: &Domain) -> Result<(), Source> {
         let identity = match self.find_domain(&wanted.name)? {
             Some(there) => domain::identity(&there.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?)?,
-            None => domain::Identity::default(),
+            None => domain::Identity {
+                note: wanted.note.clone(),
+                ..domain::Identity::default()
+            },
         };
         let defined = self
             .connect

@@ -59,9 +59,7 @@ impl Hypervisor for Libvirt {
         present(domains.iter().map(domain_state))
             .map_err(failed(action))?
             .into_iter()
-            .map(|(xml, live, power)| {
-                domain::from_xml(&xml, live.as_deref(), power).map_err(failed(action))
-            })
+            .map(|told| domain::from_xml(&told).map_err(failed(action)))
             .collect()
     }
 
@@ -133,6 +131,29 @@ impl Hypervisor for Libvirt {
             pool.name,
             pool.path.display()
         )))
+    }
+
+    fn start_pool(&self, name: &str) -> Result<(), Failure> {
+        let start = || -> Result<(), VirtError> {
+            let pool = self.connect.lookup_storage_pool_by_name(name)?;
+            pool.set_autostart(true)?;
+            if !pool.is_active()? {
+                pool.create(0)?;
+            }
+            Ok(())
+        };
+        start().map_err(failed(format!("start pool {name}")))
+    }
+
+    fn stop_pool(&self, name: &str) -> Result<(), Failure> {
+        let stop = || -> Result<(), VirtError> {
+            let pool = self.connect.lookup_storage_pool_by_name(name)?;
+            if pool.is_active()? {
+                pool.destroy()?;
+            }
+            Ok(())
+        };
+        stop().map_err(failed(format!("stop pool {name}")))
     }
 
     fn refresh_pool(&self, name: &str) -> Result<(), Failure> {

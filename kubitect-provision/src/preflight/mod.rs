@@ -15,7 +15,7 @@ use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Severity};
 
 use crate::Error;
-use crate::change::Step;
+use crate::change::{Part, Step};
 use crate::hypervisor::Hosts;
 use crate::observe::PoolState;
 use crate::plan::Plan;
@@ -91,6 +91,12 @@ fn check_host(
         }
         match step {
             Step::CreateDomain(Domain {
+                name,
+                memory_mib,
+                vcpus,
+                ..
+            })
+            | Step::BringBack(Domain {
                 name,
                 memory_mib,
                 vcpus,
@@ -237,9 +243,55 @@ fn makes_all_balancers(cluster: &Cluster, plan: &Plan) -> bool {
         .all(|node| makes(plan, &node.name))
 }
 
-/// Whether the plan makes this machine.
+/// Whether the plan makes this machine, or brings it back, so that it does not answer yet: one that is replaced may still do so.
 fn makes(plan: &Plan, node: &Label) -> bool {
-    plan.changes
-        .iter()
-        .any(|change| matches!(&change.step, Step::CreateDomain(domain) if domain.name == *node))
+    let makes = |step: &Step| match step {
+        Step::CreateDomain(domain) | Step::BringBack(domain) => domain.name == *node,
+        _ => false,
+    };
+    let replaced = plan.part(Part::Make).changes;
+    let replaced = replaced.iter().map(|change| &change.step);
+    plan.changes.iter().any(|change| makes(&change.step))
+        && !replaced
+            .into_iter()
+            .any(|step| *step == Step::RemoveDomain(node.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{Action, Change, Disruption, Kind};
+
+    #[test]
+    fn who_may_still_answer_is_not_made() {
+        let node: Label = "c-worker-1".parse().unwrap();
+        let change = |part, step| Change {
+            action: Action::Replace,
+            kind: Kind::Domain,
+            name: node.to_string(),
+            host: "h".parse().unwrap(),
+            disruption: Disruption::None,
+            details: String::new(),
+            part,
+            step,
+        };
+        let text = "hosts: [{name: h, connection: {type: local}}]\ncluster: {name: c, network: {mode: bridge, bridge: b, \
+                    cidr: 10.9.0.0/24}, nodeTemplate: {user: k8s, os: {distro: ubuntu}}, nodes: {master: {instances: \
+                    [{id: 1}]}, worker: {instances: [{id: 1}]}}}\nkubernetes: {version: v1.23.7, networkPlugin: calico, \
+                    kubespray: {version: v2.19.0}}\n";
+        let cluster = kubitect_config::parse(text, "c.yaml", &kubitect_config::Site::default());
+        let cluster = cluster.unwrap().cluster;
+        let wanted = crate::desired::desired(&cluster, &BTreeMap::new());
+        let machines = &wanted.hosts.values().next().unwrap().machines;
+        let domain = machines.iter().find(|m| m.domain.name == node).unwrap();
+        let create = change(Part::Make, Step::CreateDomain(domain.domain.clone()));
+        let mut plan = Plan {
+            cluster: "c".parse().unwrap(),
+            changes: vec![create],
+        };
+        assert!(makes(&plan, &node));
+        plan.changes
+            .insert(0, change(Part::Make, Step::RemoveDomain(node.clone())));
+        assert!(!makes(&plan, &node));
+    }
 }

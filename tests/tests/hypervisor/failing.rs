@@ -68,6 +68,8 @@ impl Hypervisor for Failing {
         unreserve(network: &str, reservation: &Reservation) -> ();
         remove_network(name: &str) -> ();
         ensure_pool(pool: &Pool) -> ();
+        start_pool(name: &str) -> ();
+        stop_pool(name: &str) -> ();
         remove_pool(name: &str) -> Option<String>;
         create_volume(volume: &Volume) -> ();
         grow_volume(pool: &str, volume: &str, capacity: u64, domain: &Label) -> ();

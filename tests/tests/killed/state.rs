@@ -147,6 +147,7 @@ fn others() -> HostState {
         domains: vec![DomainState {
             name: "others".into(),
             power: PowerState::Running,
+            transient: false,
             mark: None,
             note: Some("another's".into()),
             given: Vec::new(),
@@ -159,6 +160,7 @@ fn others() -> HostState {
                 vcpus: 2,
                 memory_mib: 1024,
                 disks: vec![disk],
+                nic: None,
             }),
         }],
         ..HostState::default()
@@ -175,8 +177,12 @@ impl State {
     /// Lets machines follow what has become of their domains and disks.
     fn settle(&mut self, host: &FakeHost) {
         let domains = host.domains().unwrap();
-        self.guests
-            .retain(|name, _| domains.iter().any(|domain| domain.name == *name));
+        self.guests.retain(|name, guest| {
+            let main = format!("/pools/demo-main-resource-pool/{name}-main-disk");
+            let is_whole =
+                host.capacity(Path::new(&main)).is_some() && host.times(&main) == guest.disk;
+            is_whole || domains.iter().any(|domain| domain.name == *name)
+        });
         for domain in domains {
             let Some(domain) = running(host, &domain.name) else {
                 continue;

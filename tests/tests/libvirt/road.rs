@@ -43,6 +43,8 @@ impl Hypervisor for TestDriver {
         unreserve(network: &str, reservation: &Reservation) -> ();
         remove_network(name: &str) -> ();
         ensure_pool(pool: &Pool) -> ();
+        start_pool(name: &str) -> ();
+        stop_pool(name: &str) -> ();
         refresh_pool(name: &str) -> ();
         remove_pool(name: &str) -> Option<String>;
         create_volume(volume: &Volume) -> ();

@@ -83,6 +83,7 @@ fn unmarked(name: &str, disk: &str) -> DomainState {
     DomainState {
         name: name.into(),
         power: PowerState::Running,
+        transient: false,
         mark: None,
         note: None,
         given: Vec::new(),

@@ -1,5 +1,7 @@
 //! Random clusters, hosts, and blows to them.
 
+use std::path::Path;
+
 use kubitect_provision::observe::{
     DomainState, HostState, NetworkState, PoolState, PowerState, VolumeState,
 };
@@ -176,7 +178,15 @@ pub fn strike(world: &World, node: usize, blow: Blow) {
             for disk in &node.data_disks {
                 let name = node.data_volume(disk);
                 fake.lose_file(main, &name);
-                fake.lose_file("/fast/demo-fast-data-resource-pool", &name);
+                // One stays: where all are missing, a file system is rather not mounted, and that is left to the person.
+                let others = world.cluster.nodes.iter().filter(|n| n.host == node.host);
+                let others = others
+                    .flat_map(|node| node.data_disks.iter().map(|disk| node.data_volume(disk)));
+                let fast = Path::new("/fast/demo-fast-data-resource-pool");
+                let is_there = |name: &String| fake.capacity(&fast.join(name)).is_some();
+                if others.filter(is_there).any(|other| other != name) {
+                    fake.lose_file(fast, &name);
+                }
             }
         }
         Blow::Processors => fake.meddle(name, |domain| domain.vcpus += 1),
@@ -236,6 +246,7 @@ pub fn others() -> impl Strategy<Value = HostState> {
                 } else {
                     PowerState::Off
                 },
+                transient: false,
                 mark: None,
                 note: None,
                 given: Vec::new(),

@@ -3,12 +3,12 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use kubitect_provision::change::Step;
+use kubitect_provision::change::{Part, Step};
 use kubitect_provision::observe::PowerState;
 use kubitect_provision::{Error, Inputs, apply, machine};
 
 use crate::living::{DISKS, WORKER_1, capacity, demo, domain, made, refused, settled};
-use crate::world::DEMO;
+use crate::world::{DEMO, World};
 
 #[test]
 fn a_lost_disk_is_made_anew() {
@@ -61,6 +61,189 @@ fn a_pool_that_hides_its_disks_loses_none() {
 }
 
 #[test]
+fn a_machine_whose_definition_is_gone_is_brought_back_as_it_was() {
+    for pool_stopped in [false, true] {
+        let world = made();
+        let before = world.inventory();
+        let hosts = world.hosts();
+        let (_, host) = hosts.iter().next().unwrap();
+        let name = &world.cluster.nodes[1].name;
+        host.remove_domain(name).unwrap();
+        world
+            .fake()
+            .put_file(MAIN, "demo-master-1-seed", b"its only key");
+        if pool_stopped {
+            world.fake().stop("demo-main-resource-pool");
+        }
+        let mut plan = world.plan().unwrap();
+        if !pool_stopped {
+            assert_eq!(plan.makes().count(), 0, "{plan}");
+            assert_eq!(plan.brings_back().collect::<Vec<_>>(), [name], "{plan}");
+            assert_eq!(plan.changes.len(), 1, "{plan}");
+            plan.remember(name, "set up");
+        }
+        world.carry_out(&plan).unwrap();
+        settled(&world);
+        let there = domain(&world, name.as_str());
+        let noted = (!pool_stopped).then(|| "set up".to_owned());
+        assert_eq!((there.power, there.note), (PowerState::Running, noted));
+        let seed = world
+            .fake()
+            .bytes("demo-main-resource-pool", "demo-master-1-seed");
+        assert_eq!(seed.unwrap(), b"its only key");
+        let disk = |text: &str| text.matches("demo-master-1-main-disk\": File").count();
+        assert_eq!(disk(&before), disk(&world.inventory()));
+    }
+}
+
+#[test]
+fn a_machine_that_runs_without_a_definition_is_defined_again() {
+    let world = made();
+    machine::note(&world.hosts(), &world.cluster.nodes[4], "set up").unwrap();
+    let before = world.inventory();
+    world
+        .fake()
+        .meddle("demo-worker-1", |worker| worker.transient = true);
+    let plan = world.plan().unwrap();
+    assert_eq!(plan.changes.len(), 1, "{plan}");
+    assert!(plan.to_string().contains("it is defined again"), "{plan}");
+    world.apply().unwrap();
+    assert_eq!(world.inventory(), before, "it was not restarted");
+    // What else it is to have comes in the same run.
+    world
+        .fake()
+        .meddle("demo-worker-1", |worker| worker.transient = true);
+    let larger = world.with(&demo(&[
+        (WORKER_1, &format!("{WORKER_1}          cpu: 3\n")),
+        ("size: 5", "size: 6"),
+        ("name: logs", "name: new"),
+    ]));
+    larger.apply().unwrap();
+    settled(&larger);
+}
+
+#[test]
+fn a_machine_that_runs_without_its_network_interface_is_restarted() {
+    let world = made();
+    world
+        .fake()
+        .meddle("demo-worker-1", |m| m.live.as_mut().unwrap().nic = None);
+    let plan = world.plan().unwrap();
+    assert_eq!(plan.part(Part::Restart), plan);
+    assert!(plan.to_string().contains("runs without"), "{plan}");
+    world.apply().unwrap();
+    settled(&world);
+}
+
+const MAIN: &str = "/pools/demo-main-resource-pool";
+const FAST: &str = "/fast/demo-fast-data-resource-pool";
+
+/// Takes the file system away that this folder lies on, as a host does that was started without it.
+fn reboot_without(world: &World, folder: &str) {
+    for node in &world.cluster.nodes {
+        world.fake().stop(node.name.as_str());
+    }
+    world.fake().unmount(folder);
+}
+
+#[test]
+fn a_file_system_that_is_not_mounted_loses_no_disk() {
+    for folder in [MAIN, FAST] {
+        let world = made();
+        let before = world.inventory();
+        reboot_without(&world, folder);
+        let plan = world.plan().unwrap();
+        assert!(
+            !plan.changes.iter().any(|change| change.is_destructive()),
+            "{plan}"
+        );
+        for _ in 0..2 {
+            let error = world.apply().unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains("mount its file system"), "{cause}");
+        }
+        assert!(world.destroy().is_err(), "nothing is left behind");
+        // Where an empty folder is in its place, the pool is not left started.
+        world.fake().make_folder(folder);
+        for _ in 0..2 {
+            let error = world.apply().unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains("holds no disk"), "{cause}");
+        }
+        world.fake().mount(folder);
+        world.apply().unwrap();
+        settled(&world);
+        assert_eq!(world.inventory(), before);
+    }
+}
+
+#[test]
+fn a_pool_in_which_all_disks_are_missing_is_left_to_the_person() {
+    let world = made();
+    reboot_without(&world, MAIN);
+    world.fake().make_folder(MAIN);
+    let hosts = world.hosts();
+    let (_, host) = hosts.iter().next().unwrap();
+    host.start_pool("demo-main-resource-pool").unwrap();
+    let told = refused(&world, DEMO);
+    assert!(
+        told.contains("all 13 disks") && told.contains("mount it") && told.contains("undefine"),
+        "{told}"
+    );
+    // As it says.
+    for node in &world.cluster.nodes {
+        host.remove_domain(&node.name).unwrap();
+    }
+    world.apply().unwrap();
+    settled(&world);
+}
+
+#[test]
+fn the_only_disk_of_a_pool_is_not_made_anew_for_a_machine_that_is_off() {
+    let world = made();
+    reboot_without(&world, FAST);
+    world.fake().make_folder(FAST);
+    let hosts = world.hosts();
+    let (_, host) = hosts.iter().next().unwrap();
+    host.start_pool("demo-fast-data-resource-pool").unwrap();
+    let told = refused(&world, DEMO);
+    assert!(
+        told.contains("the only disk") && told.contains("detach-disk"),
+        "{told}"
+    );
+    // As it says.
+    let disk = format!("{FAST}/demo-worker-1-rook-data-disk");
+    let worker = "demo-worker-1".parse().unwrap();
+    host.detach_disk(&worker, disk.as_ref()).unwrap();
+    world.apply().unwrap();
+    settled(&world);
+}
+
+#[test]
+fn a_stopped_pool_that_is_no_longer_wanted_goes_with_its_disks() {
+    for file_system in [true, false] {
+        let world = made();
+        match file_system {
+            true => world.fake().stop("demo-fast-data-resource-pool"),
+            false => world.fake().unmount(FAST),
+        }
+        let changed = world.with(&demo(&[(DISKS, "")]));
+        let plan = changed.plan().unwrap();
+        let last = plan.changes.last().unwrap();
+        assert!(last.details.contains("go all disks"), "{plan}");
+        assert!(last.is_destructive(), "{plan}");
+        if !file_system {
+            assert!(changed.apply().is_err());
+            world.fake().mount(FAST);
+        }
+        changed.apply().unwrap();
+        settled(&changed);
+        let left = world.inventory();
+        assert!(!left.contains("rook") && !left.contains("fast"), "{left}");
+    }
+}
+
+#[test]
 fn what_was_changed_behind_our_back_is_put_right() {
     let world = made();
     let before = world.inventory();
@@ -104,6 +287,19 @@ fn a_stranger_in_the_place_of_a_disk_is_left_to_the_person() {
         told.contains(snapshot) && told.contains(disk) && told.contains("blockcommit"),
         "{told}"
     );
+    // The same of a data disk.
+    let world = made();
+    world.fake().meddle("demo-worker-1", |m| {
+        m.disks[1] = "/snapshots/demo-worker-1-rook-data-disk.before".into();
+    });
+    assert!(refused(&world, DEMO).contains("blockcommit"));
+    // Something else is in no disk's place.
+    let world = made();
+    world.fake().meddle("demo-worker-1", |m| {
+        m.disks[1] = "/isos/tools.iso".into();
+    });
+    world.apply().unwrap();
+    settled(&world);
     // One more disk is only taken out; its file stays.
     let world = made();
     world
