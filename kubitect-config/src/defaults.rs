@@ -32,5 +32,7 @@ pub(crate) const NETWORK_PLUGIN: &str = "calico";
 pub(crate) const DNS_MODE: &str = "coredns";
 /// Kubespray's `container_manager`.
 pub(crate) const CONTAINER_MANAGER: &str = "containerd";
+/// How many machines Ansible works on at a time.
+pub(crate) const FORKS: u16 = 20;
 /// Where Kubespray comes from.
 pub(crate) const KUBESPRAY_URL: &str = "https://github.com/kubernetes-sigs/kubespray.git";

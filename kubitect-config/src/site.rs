@@ -41,4 +41,6 @@ pub struct SiteKubespray {
     pub url: Option<String>,
     /// The interpreter for its environment, instead of one chosen by the release's table.
     pub python: Option<PathBuf>,
+    /// How many machines Ansible works on at a time, if not 20.
+    pub forks: Option<u16>,
 }

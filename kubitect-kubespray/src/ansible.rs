@@ -198,7 +198,7 @@ fn command(run: &Run, tools: &Tools, workdir: &Workdir, private: &Path) -> Comma
         .env("ANSIBLE_SSH_CONTROL_PATH_DIR", private.join("ssh"))
         .env("ANSIBLE_SSH_RETRIES", "3")
         .env("ANSIBLE_TIMEOUT", "60")
-        .env("ANSIBLE_FORKS", "20");
+        .env("ANSIBLE_FORKS", tools.forks.to_string());
     command
 }
 

@@ -66,6 +66,8 @@ pub struct Tools {
     pub kubespray: PathBuf,
     /// The Python environment with its Ansible.
     pub environment: PathBuf,
+    /// How many machines it works on at a time.
+    pub forks: u16,
 }
 
 /// Fetches the release and makes its Python environment, both under `share` and shared by clusters. Needs no machine;
@@ -83,6 +85,7 @@ pub async fn prepare(
     Ok(Tools {
         kubespray: checkout,
         environment,
+        forks: kubespray.forks,
     })
 }
 
@@ -132,11 +135,40 @@ pub async fn carry_out(
     workdir: &Workdir,
     on_event: OnEvent<'_>,
 ) -> Result<(), Error> {
+    workdir.ready()?.forget_facts()?;
     let release = release(&cluster.kubernetes)?;
+    let runs = goal::runs(goal, cluster, release);
+    play(goal, runs, cluster, facts, tools, workdir, on_event).await
+}
+
+/// As [`carry_out`], right after another goal of the same release on the same machines: what Ansible gathered of them then
+/// still holds, and is not gathered again.
+pub async fn carry_on(
+    goal: &Goal,
+    cluster: &Cluster,
+    facts: &Facts,
+    tools: &Tools,
+    workdir: &Workdir,
+    on_event: OnEvent<'_>,
+) -> Result<(), Error> {
+    let release = release(&cluster.kubernetes)?;
+    let mut runs = goal::runs(goal, cluster, release);
+    runs.retain(|run| run.playbook != release.facts_playbook);
+    play(goal, runs, cluster, facts, tools, workdir, on_event).await
+}
+
+async fn play(
+    goal: &Goal,
+    runs: Vec<goal::Run>,
+    cluster: &Cluster,
+    facts: &Facts,
+    tools: &Tools,
+    workdir: &Workdir,
+    on_event: OnEvent<'_>,
+) -> Result<(), Error> {
     let workdir = workdir.ready()?;
     workdir.put(&files_for(goal, cluster, facts)?)?;
-    workdir.forget_facts()?;
-    for run in goal::runs(goal, cluster, release) {
+    for run in runs {
         fail::fail_point!("kubespray::playbook");
         ansible::play(&run, tools, &workdir, on_event).await?;
         fail::fail_point!("kubespray::played");

@@ -71,6 +71,7 @@ pub fn cluster() -> Cluster {
                 version: "v2.19.0".parse().unwrap(),
                 url: "https://example.org/kubespray".to_owned(),
                 python: None,
+                forks: 20,
                 pip: Pip::default(),
             },
             auto_renew_certificates: false,

@@ -34,6 +34,8 @@ pub struct Kubespray {
     pub url: String,
     /// The interpreter to use, from the site file; none: chosen by the release's table.
     pub python: Option<PathBuf>,
+    /// How many machines Ansible works on at a time.
+    pub forks: u16,
     /// Where its Python packages come from.
     pub pip: Pip,
 }

@@ -43,6 +43,7 @@ pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edit
         version,
         url,
         python,
+        forks,
         pip,
     } = kubespray;
     let new = &wanted.kubespray;
@@ -59,6 +60,12 @@ pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edit
         python,
         &new.python,
         |path| path.as_ref().map(|path| path.display().to_string()),
+        Change::KubespraySource,
+    );
+    edits.value(
+        "site: kubespray.forks",
+        forks,
+        &new.forks,
         Change::KubespraySource,
     );
     let Pip {

@@ -198,6 +198,7 @@ pub(crate) const CASES: &[Case] = &[
     (|c| c.kubernetes.kubespray.url = "/mirror".to_owned(),
      "kubernetes.kubespray.url: https://github.com/kubernetes-sigs/kubespray.git -> /mirror"),
     (|c| c.kubernetes.kubespray.python = Some("/python".into()), "site: kubespray.python: (nothing) -> /python"),
+    (|c| c.kubernetes.kubespray.forks = 3, "site: kubespray.forks: 20 -> 3"),
     (|c| c.kubernetes.kubespray.pip.index_url = Some("https://me:hunter2@pypi/simple".to_owned()),
      "site: pip.indexUrl: (nothing) -> https://(not shown)@pypi/simple"),
     (|c| c.kubernetes.kubespray.pip.find_links = Some("/wheels".to_owned()),

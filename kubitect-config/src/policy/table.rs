@@ -37,12 +37,8 @@ pub fn policy(edit: &Edit) -> Policy {
         Change::DataDisk { from, to, .. } => resized(*from, *to, NEW_DISK),
         Change::Versions { from, to } => versions(from, to),
         Change::AddonVariable { key, off } => variable(key, *off),
-        Change::HostRemoved { host, carries } => unless_carrying(
-            carries,
-            |names| format!("host {host} carries {names}"),
-            "apply a file without these machines first, the host still in it; if only its name is to change, keep the \
-             old one",
-        ),
+        // Its machines go with it: those that are wanted elsewhere are edits of their own.
+        Change::HostRemoved { .. } => InPlace(Disturbs::Nothing),
         Change::MainPoolPath { carries, .. } => unless_carrying(
             carries,
             |names| format!("the main disks of {names} lie there, and disks are not moved"),

@@ -97,7 +97,7 @@ fn many_machines_are_named_in_few_words() {
         path: "hosts[name=one]".to_owned(),
         was: None,
         wanted: None,
-        change: Change::HostRemoved {
+        change: Change::MainPoolPath {
             host: "one".parse().unwrap(),
             carries: (0..nodes)
                 .map(|n| format!("n{n}").parse().unwrap())
@@ -105,10 +105,19 @@ fn many_machines_are_named_in_few_words() {
         },
     };
     for (nodes, wanted) in [
-        (1, "host one carries n0"),
-        (2, "host one carries n0 and n1"),
-        (4, "host one carries n0, n1, n2 and n3"),
-        (9, "host one carries n0, n1, n2, n3 and 5 more"),
+        (1, "the main disks of n0 lie there, and disks are not moved"),
+        (
+            2,
+            "the main disks of n0 and n1 lie there, and disks are not moved",
+        ),
+        (
+            4,
+            "the main disks of n0, n1, n2 and n3 lie there, and disks are not moved",
+        ),
+        (
+            9,
+            "the main disks of n0, n1, n2, n3 and 5 more lie there, and disks are not moved",
+        ),
     ] {
         let Policy::Refused { why, .. } = policy(&edit(nodes)) else {
             panic!("{nodes}");

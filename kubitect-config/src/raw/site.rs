@@ -43,6 +43,10 @@ pub(crate) struct SiteKubespray {
     pub url: Option<String>,
     /// The Python interpreter for Kubespray, an absolute path. Default: chosen by the release's table.
     pub python: Option<String>,
+    /// How many machines Ansible works on at a time: fewer where this host emulates them, more for a large cluster. Not
+    /// fewer than a majority of the masters, whose etcd starts together. Default: 20.
+    #[schemars(range(min = 1))]
+    pub forks: Option<u16>,
 }
 
 /// Where Python packages come from.

@@ -76,6 +76,7 @@ pub(super) fn kubernetes(
                 .map_or(defaults::KUBESPRAY_URL, String::as_str)
                 .to_owned(),
             python: site.kubespray.python.clone(),
+            forks: site.kubespray.forks.unwrap_or(defaults::FORKS),
             pip: site.pip.clone(),
         },
         auto_renew_certificates: other.auto_renew_certificates.unwrap_or(false),

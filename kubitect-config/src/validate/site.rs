@@ -57,6 +57,7 @@ pub(crate) fn site(raw: &raw::Site, report: &mut Report) -> Option<Site> {
         kubespray: SiteKubespray {
             url: raw.kubespray.url.clone(),
             python: raw.kubespray.python.as_ref().map(PathBuf::from),
+            forks: raw.kubespray.forks,
         },
         pip: Pip {
             index_url: raw.pip.index_url.clone(),

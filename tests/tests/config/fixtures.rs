@@ -110,7 +110,7 @@ images:
   ubuntu:
     source: /images/ubuntu.qcow2
     checksum: sha256:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855
-kubespray: { url: file:///srv/kubespray.git, python: /usr/bin/python3.11 }
+kubespray: { url: file:///srv/kubespray.git, python: /usr/bin/python3.11, forks: 7 }
 pip: { indexUrl: https://pypi.example.org/simple, findLinks: /srv/wheels }
 ";
     let site = Site::parse(site, "site.yaml").unwrap();
@@ -128,6 +128,7 @@ pip: { indexUrl: https://pypi.example.org/simple, findLinks: /srv/wheels }
     );
     assert_eq!(cluster.kubernetes.kubespray.pip, site.pip);
     assert_eq!(cluster.kubernetes.kubespray.python, site.kubespray.python);
+    assert_eq!(cluster.kubernetes.kubespray.forks, 7);
 
     // What the cluster file says wins.
     let own = text.replace(
@@ -145,7 +146,7 @@ virtTyp: kvm
 images:
   ubuntu: { source: image.qcow2, checksum: sha1:0 }
   debian: {}
-kubespray: { url: '-x', python: python3 }
+kubespray: { url: '-x', python: python3, forks: 0 }
 pip: { indexUrl: 'ftp://x', findLinks: wheels }
 ";
     let Err(error) = Site::parse(text, "site.yaml") else {

@@ -170,6 +170,7 @@ impl World for InMemory {
             Ok(Tools {
                 kubespray,
                 environment: folder,
+                forks: kubernetes.kubespray.forks,
             })
         })
     }

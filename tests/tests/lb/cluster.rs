@@ -67,6 +67,7 @@ pub fn cluster(balancers: u8, masters: u8, workers: u8) -> (Cluster, Facts) {
                 version: "v2.19.0".parse().unwrap(),
                 url: "https://github.com/kubernetes-sigs/kubespray".into(),
                 python: None,
+                forks: 20,
                 pip: Pip::default(),
             },
             auto_renew_certificates: false,
