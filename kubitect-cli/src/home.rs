@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use kubitect_config::Site;
 use kubitect_config::value::Label;
 use kubitect_provision::file;
+use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 
@@ -207,29 +208,64 @@ pub fn create_private_dir(dir: &Path) -> Result<(), Failure> {
 /// Replaces a file whole: written aside, flushed, renamed. It is never readable by others on the way to `mode`. A link
 /// stays one, and a file keeps its owner: it may be the person's own, and we root.
 pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
-    let io = |e| Failure::io("write", path, e);
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let dir = real.parent().unwrap_or(Path::new("."));
-    create_private_dir(dir)?;
-    let mut aside = tempfile::Builder::new()
-        .prefix(file::ASIDE)
-        .tempfile_in(dir)
-        .map_err(io)?;
-    aside.write_all(content).map_err(io)?;
-    if let Ok(existing) = real.metadata() {
-        let ours = aside.as_file().metadata().map_err(io)?;
-        if (existing.uid(), existing.gid()) != (ours.uid(), ours.gid()) {
-            fchown(aside.as_file(), Some(existing.uid()), Some(existing.gid())).map_err(io)?;
-        }
+    let mut aside = Aside::new(path)?;
+    aside.write(content)?;
+    aside.publish(mode)
+}
+
+/// What is to replace a file whole, written piece by piece.
+pub struct Aside {
+    /// The file that it replaces, behind all links.
+    real: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Aside {
+    /// Begins to replace this file, whose folder is made if need be.
+    pub fn new(path: &Path) -> Result<Self, Failure> {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let dir = folder(&real);
+        create_private_dir(dir)?;
+        let file = tempfile::Builder::new()
+            .prefix(file::ASIDE)
+            .tempfile_in(dir)
+            .map_err(|e| Failure::io("write", path, e))?;
+        Ok(Self { real, file })
     }
-    aside
-        .as_file()
-        .set_permissions(std::fs::Permissions::from_mode(mode))
-        .map_err(io)?;
-    aside.as_file().sync_all().map_err(io)?;
-    fail::fail_point!("cli::file-aside");
-    aside.persist(&real).map_err(|e| io(e.error))?;
-    File::open(dir).and_then(|d| d.sync_all()).map_err(io)?;
-    fail::fail_point!("cli::file-written");
-    Ok(())
+
+    /// Adds a piece.
+    pub fn write(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        self.file
+            .write_all(piece)
+            .map_err(|e| Failure::io("write", &self.real, e))
+    }
+
+    /// Puts it into the file's place.
+    pub fn publish(self, mode: u32) -> Result<(), Failure> {
+        let Self { real, file: aside } = self;
+        let io = |e| Failure::io("write", &real, e);
+        if let Ok(existing) = real.metadata() {
+            let ours = aside.as_file().metadata().map_err(io)?;
+            if (existing.uid(), existing.gid()) != (ours.uid(), ours.gid()) {
+                fchown(aside.as_file(), Some(existing.uid()), Some(existing.gid())).map_err(io)?;
+            }
+        }
+        aside
+            .as_file()
+            .set_permissions(std::fs::Permissions::from_mode(mode))
+            .map_err(io)?;
+        aside.as_file().sync_all().map_err(io)?;
+        fail::fail_point!("cli::file-aside");
+        aside.persist(&real).map_err(|e| io(e.error))?;
+        File::open(folder(&real))
+            .and_then(|d| d.sync_all())
+            .map_err(io)?;
+        fail::fail_point!("cli::file-written");
+        Ok(())
+    }
+}
+
+/// The folder that a file lies in.
+fn folder(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new("."))
 }

@@ -37,25 +37,48 @@ pub struct Job {
     pub share: PathBuf,
     /// Where all this is.
     pub world: Arc<dyn World>,
-    /// The connected hosts.
+    /// The connected hosts: those that carry the cluster, and those that did.
     pub hosts: Hosts,
+    /// Hosts that carried the cluster, are in its file no more, and can't be reached.
+    pub lost: Vec<String>,
 }
 
 impl Job {
-    /// Connects to the hosts of a cluster.
+    /// Connects to the hosts of a cluster, and to those that carried it before: what is on them has to go.
     pub fn new(
         world: &Arc<dyn World>,
         home: &Home,
+        site: &Site,
         mut cluster: Cluster,
         text: String,
     ) -> Result<Self, Failure> {
         settle(&mut cluster)?;
+        let dir = home.cluster(&cluster.name);
+        let former = former_hosts(&dir, site, &cluster)?;
+        let (kept, dropped): (Vec<_>, Vec<_>) = former
+            .iter()
+            .partition(|host| cluster.host(&host.name).is_some());
+        let failed = |e| Failure::because(format!("reach the hosts of {}", cluster.name), e);
         let used: Vec<_> = cluster.used_hosts().collect();
-        let hosts = world
-            .hosts(&used)
-            .map_err(|e| Failure::because(format!("reach the hosts of {}", cluster.name), e))?;
+        let mut hosts = world.hosts(&used).map_err(failed)?;
+        hosts.extend(world.hosts(&kept).map_err(|e| {
+            let what = "reach the hosts that carried machines (one that is gone for good has to leave `hosts`) of";
+            Failure::because(format!("{what} {}", cluster.name), e)
+        })?);
+        let mut lost = Vec::new();
+        for host in dropped {
+            match world.hosts(&[host]) {
+                Ok(reached) => hosts.extend(reached),
+                Err(error) => lost.push(format!(
+                    "host {} carried machines of {} and is not in its file any more; it can't be reached ({error}), so what \
+                     it carries is taken for lost. If it comes back, its machines have to be removed by hand",
+                    host.name, cluster.name
+                )),
+            }
+        }
         Ok(Self {
-            dir: home.cluster(&cluster.name),
+            lost,
+            dir,
             share: home.share(),
             cluster,
             text,
@@ -188,6 +211,29 @@ impl Job {
     }
 }
 
+/// The hosts that carried a cluster by the configuration that was applied last, or was to be, and that carry none of it by
+/// the present one: with the present one's connection, where it has them.
+fn former_hosts(dir: &ClusterDir, site: &Site, cluster: &Cluster) -> Result<Vec<Host>, Failure> {
+    let mut former: Vec<Host> = Vec::new();
+    for file in [dir.applied(), dir.wanted()] {
+        // What can't be read any more tells of no host; `destroy` says so.
+        let Ok(parsed) = kubitect_config::load(&file, site) else {
+            continue;
+        };
+        for host in parsed.cluster.used_hosts() {
+            let mut host = cluster.host(&host.name).unwrap_or(host).clone();
+            expand_keyfile(&mut host)?;
+            let same = |other: &Host| {
+                other.name == host.name || same_place(&other.connection, &host.connection)
+            };
+            if !cluster.used_hosts().chain(&former).any(same) {
+                former.push(host);
+            }
+        }
+    }
+    Ok(former)
+}
+
 /// The hosts that carry a cluster, for its removal: those of the configuration that was applied, or was to be;
 /// where that is lost, this machine.
 pub fn hosts_of(world: &dyn World, dir: &ClusterDir, site: &Site) -> Result<Hosts, Failure> {
@@ -315,6 +361,53 @@ mod tests {
             .map(|(n, _)| n.to_string())
             .collect();
         assert_eq!(names, ["box"]);
+    }
+
+    #[test]
+    fn hosts_that_carried_the_cluster_are_reached_and_only_those_that_are_out_of_the_file_may_be_lost()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
+        let dir = home.cluster(&"demo".parse().unwrap());
+        dir.create().unwrap();
+        let site = Site::default();
+        let world: Arc<dyn World> = Arc::new(crate::world::Real);
+        let text = |other: &str, worker: &str| {
+            config("test:///default")
+                .replace("qemu+unix:///system?socket=/nonexistent", other)
+                .replace("mode: nat", "mode: bridge\n    bridge: br0")
+                .replace("- {id: 1}", worker)
+        };
+        let both = "- {id: 1}\n        - {id: 2, host: unused}";
+        let there = folder.path().join("node.xml");
+        std::fs::write(&there, "<node/>").unwrap();
+        let there = format!("test://{}", there.display());
+        std::fs::write(dir.applied(), text(&there, both)).unwrap();
+        let job = |text: String| {
+            let cluster = kubitect_config::parse(&text, "x", &site).unwrap().cluster;
+            Job::new(&world, &home, &site, cluster, text)
+        };
+        let names = |job: &Job| -> Vec<String> {
+            job.hosts.iter().map(|(name, _)| name.to_string()).collect()
+        };
+        let kept = job(text(&there, "- {id: 1}")).unwrap();
+        assert_eq!(names(&kept), ["box", "unused"]);
+        // Whoever leaves a host in the file says that it is there.
+        let away = "qemu+unix:///system?socket=/nonexistent";
+        let Err(error) = job(text(away, "- {id: 1}")) else {
+            panic!("nobody answers there");
+        };
+        assert!(error.to_string().contains("reach the hosts"), "{error}");
+
+        std::fs::write(dir.applied(), text(away, both)).unwrap();
+        let dropped = text(&there, "- {id: 1}").replace("name: unused", "name: another");
+        let lost = job(dropped).unwrap();
+        assert_eq!(names(&lost), ["box"]);
+        assert!(
+            lost.lost[0].starts_with("host unused carried machines"),
+            "{:?}",
+            lost.lost
+        );
     }
 
     #[test]

@@ -163,6 +163,36 @@ impl Plan {
         self.tasks.iter().any(|task| task.stage == Stage::Create)
     }
 
+    /// Whether a machine has to be waited for once the machines are made: all that is not known to be set up, or that is
+    /// started, or may have been restarted by a run that stopped. Whoever needs one of the others logs in on it then.
+    pub fn awaits(&self, node: &Node) -> bool {
+        let name = &node.name;
+        let touched = self.machines.changes.iter().any(|change| {
+            change.part == Part::Make
+                && change.kind == change::Kind::Domain
+                && change.name == name.as_str()
+        });
+        let settled = match node.role {
+            Role::LoadBalancer => !self.balancers.contains(&(name.clone(), false)),
+            _ => self
+                .seen
+                .iter()
+                .find(|seen| seen.node.name == *name)
+                .and_then(Seen::finished)
+                .is_some_and(|note| !note.busy),
+        };
+        touched || !settled
+    }
+
+    /// Whether a change is one of a machine on which Kubernetes has yet to be set up.
+    pub fn sets_up(&self, change: &change::Change) -> bool {
+        self.seen.iter().any(|seen| {
+            seen.node.name.as_str() == change.name
+                && seen.node.role != Role::LoadBalancer
+                && seen.finished().is_none()
+        })
+    }
+
     /// What can't be done, each with its reason; then nothing is.
     pub fn refused(&self) -> &[String] {
         &self.refused
@@ -200,10 +230,15 @@ impl Plan {
             },
             destructive: false,
         }));
+        let restarts = |first: bool| {
+            let all = self.machines.changes.iter();
+            all.filter(move |change| change.part == Part::Restart && self.sets_up(change) == first)
+        };
+        rows.extend(restarts(true).map(Row::from));
         for task in &self.tasks {
             rows.extend(task_rows(task, cluster, &host));
         }
-        rows.extend(part(Part::Restart));
+        rows.extend(restarts(false).map(Row::from));
         rows.extend(part(Part::Remove));
         rows
     }

@@ -97,10 +97,15 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
         .max();
     let now = newest.unwrap_or(&wanted).clone();
     let mut stages = Tasks::default();
+    // Dead members first: Kubespray does nothing to a master while etcd lists one that does not answer.
+    let (dead, membership): (Vec<_>, Vec<_>) = membership(seen)?
+        .into_iter()
+        .partition(|stage| matches!(stage, Stage::Leave { reachable, .. } if !reachable));
+    stages.add(&now, dead);
     let behind =
         |seen: &&Seen| seen.wanted && seen.finished().is_some_and(|note| note.release < now);
     stages.upgrades(seen.iter().filter(behind), &now);
-    stages.add(&now, membership(seen)?);
+    stages.add(&now, membership);
     stages.add(&now, workers(seen));
     // Those that join have the release that the others have.
     for hop in release::path(&now, &wanted).map_err(|e| vec![e.to_string()])? {
@@ -152,12 +157,26 @@ fn create(cluster: &Cluster, seen: &[Seen], at: Hop) -> Result<Vec<Task>, Vec<St
             cluster.name
         )]);
     }
-    let stage = Stage::Create;
-    Ok(nodes()
-        .next()
-        .map(|_| Task { stage, at })
-        .into_iter()
-        .collect())
+    let forsaken: Vec<_> = seen
+        .iter()
+        .filter(|seen| !seen.wanted && seen.node.role == Role::Master && seen.note.is_some())
+        .map(|seen| {
+            format!(
+                "{}: a run that was not finished may have made it a member of etcd, which would lose it with its machine. Put \
+                 it back until the cluster is finished, or destroy the cluster and make it anew",
+                seen.node.name
+            )
+        })
+        .collect();
+    if !forsaken.is_empty() {
+        return Err(forsaken);
+    }
+    let mut stages = Tasks::default();
+    if nodes().next().is_some() {
+        stages.add(&at, vec![Stage::Create]);
+        stages.add(&at, leaving_workers(seen, true));
+    }
+    Ok(stages.0)
 }
 
 /// Tasks as they are put together.
@@ -217,9 +236,14 @@ fn membership(seen: &[Seen]) -> Result<Vec<Stage>, Vec<String>> {
         .iter()
         .filter(|seen| seen.node.role == Role::Master)
         .collect();
+    // Who has begun to leave is told nothing any more.
     let mut members: BTreeSet<&Label> = masters
         .iter()
-        .filter_map(|seen| seen.note.as_ref())
+        .filter_map(|seen| {
+            seen.note
+                .as_ref()
+                .filter(|note| seen.wanted || note.finished)
+        })
         .flat_map(|note| &note.members)
         .collect();
     // Who has begun to join may be a member.
@@ -286,28 +310,33 @@ fn membership(seen: &[Seen]) -> Result<Vec<Stage>, Vec<String>> {
     Ok(stages)
 }
 
-/// Workers that leave, then those that join.
+/// Workers that don't answer leave, others join, and those that answer leave: their pods have somewhere to go by then.
 fn workers(seen: &[Seen]) -> Vec<Stage> {
-    let workers = || seen.iter().filter(|seen| seen.node.role == Role::Worker);
-    let mut stages = Vec::new();
-    // Those that don't answer first: cleaning one that does asks all hosts.
-    for reachable in [false, true] {
-        let nodes: Vec<_> = workers()
-            .filter(|seen| !seen.wanted && seen.note.is_some() && seen.answers == reachable)
-            .map(|seen| seen.node.name.clone())
-            .collect();
-        if !nodes.is_empty() {
-            stages.push(Stage::Leave { nodes, reachable });
-        }
-    }
-    let new: Vec<_> = workers()
-        .filter(|seen| seen.wanted && !seen.is_finished())
+    let new: Vec<_> = seen
+        .iter()
+        .filter(|seen| seen.node.role == Role::Worker && seen.wanted && !seen.is_finished())
         .map(|seen| seen.node.name.clone())
         .collect();
+    let mut stages = leaving_workers(seen, false);
     if !new.is_empty() {
         stages.push(Stage::JoinWorkers(new));
     }
+    stages.extend(leaving_workers(seen, true));
     stages
+}
+
+/// Workers that leave and on which something was set up: those that answer, or those that don't.
+fn leaving_workers(seen: &[Seen], reachable: bool) -> Vec<Stage> {
+    let nodes: Vec<_> = seen
+        .iter()
+        .filter(|seen| seen.node.role == Role::Worker && !seen.wanted && seen.note.is_some())
+        .filter(|seen| seen.answers == reachable)
+        .map(|seen| seen.node.name.clone())
+        .collect();
+    match nodes.is_empty() {
+        true => Vec::new(),
+        false => vec![Stage::Leave { nodes, reachable }],
+    }
 }
 
 #[cfg(test)]

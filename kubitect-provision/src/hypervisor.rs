@@ -167,6 +167,11 @@ impl Hosts {
         Self { hypervisors }
     }
 
+    /// Adds other hosts.
+    pub fn extend(&mut self, others: Self) {
+        self.hypervisors.extend(others.hypervisors);
+    }
+
     /// The host of this name.
     pub fn get(&self, name: &Label) -> Result<&Arc<dyn Hypervisor>, Error> {
         self.hypervisors

@@ -21,7 +21,7 @@ use super::{later, load};
 pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Failure> {
     let site = home.site()?;
     let (parsed, text) = load(&args.config, &site)?;
-    let job = Job::new(world, home, parsed.cluster, text)?;
+    let job = Job::new(world, home, &site, parsed.cluster, text)?;
     let _lock = job.dir.lock()?;
     let applied = job.applied(&site)?;
     if let Some(action) = args.action {
@@ -29,8 +29,11 @@ pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Fa
         covered(action.into(), edits.as_deref())?;
     }
     let plan = job.plan(applied.as_ref())?;
-    check(&plan)?;
     let reporter = Arc::new(Reporter::new());
+    job.lost
+        .iter()
+        .for_each(|lost| reporter.line(format!("warning: {lost}")));
+    check(&plan)?;
     if plan.is_empty() {
         reporter.line(format!("{}: nothing to do", job.cluster.name));
     } else {

@@ -16,7 +16,11 @@ use super::{later, load, print};
 pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Failure> {
     let site = home.site()?;
     let (parsed, text) = load(&args.config, &site)?;
-    let job = Job::new(world, home, parsed.cluster, text)?;
+    let job = Job::new(world, home, &site, parsed.cluster, text)?;
+    let reporter = Reporter::new();
+    job.lost
+        .iter()
+        .for_each(|lost| reporter.line(format!("warning: {lost}")));
     let applied = job.applied(&site)?;
     let plan = job.plan(applied.as_ref())?;
     match args.output {
@@ -25,7 +29,7 @@ pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Fa
     }
     check(&plan)?;
     if let Some(applied) = &applied {
-        Reporter::new().text(later(&job.edits(applied)));
+        reporter.text(later(&job.edits(applied)));
     }
     Ok(plan.is_empty())
 }

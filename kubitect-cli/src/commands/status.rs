@@ -28,7 +28,7 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
     }
     let (name, text) = kubitect_config::read(&path).map_err(Failure::config)?;
     let parsed = kubitect_config::parse(&text, &name, &site).map_err(Failure::config)?;
-    let job = Job::new(world, home, parsed.cluster, text)?;
+    let job = Job::new(world, home, &site, parsed.cluster, text)?;
     let status = status::look(&job)?;
     match args.output {
         Output::Text => print(&status)?,

@@ -215,6 +215,7 @@ mod tests {
             share: home.share(),
             world: Arc::new(masters.clone()),
             hosts: Hosts::from_hypervisors(std::collections::BTreeMap::new()),
+            lost: Vec::new(),
             cluster,
             text,
         };

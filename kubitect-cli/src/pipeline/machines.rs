@@ -25,7 +25,7 @@ use crate::report::Reporter;
 /// For a command on a machine that answers.
 pub const COMMAND: Duration = Duration::from_secs(60);
 
-/// Makes and starts machines, all at once, and waits until all that are wanted are ready.
+/// Makes and starts machines, all at once, and waits until all that are not yet at work are ready.
 pub async fn make(
     job: &Job,
     plan: &Plan,
@@ -58,8 +58,9 @@ pub async fn make(
         serde_yaml::to_string(&facts).map_err(|e| Failure::because("write what is known", e))?;
     write_whole(&job.dir.facts(), text.as_bytes(), 0o600)?;
 
-    let all: Vec<_> = job.cluster.nodes.iter().collect();
-    ready(job, &all, &facts, keys, reporter).await?;
+    let awaited = job.cluster.nodes.iter().filter(|node| plan.awaits(node));
+    let awaited: Vec<_> = awaited.collect();
+    ready(job, &awaited, &facts, keys, reporter).await?;
     fail::fail_point!("cli::phase");
     add_to_known_hosts(job, &facts)?;
     Ok(facts)

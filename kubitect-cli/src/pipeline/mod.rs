@@ -149,6 +149,13 @@ async fn change(
         restart::let_address_go(job, plan, &keys, reporter).await;
     }
     let mut kubernetes = Kubernetes::new(job, plan, facts.clone(), &keys, &kubespray, reporter);
+    // What is yet to be set up may need the size that it is to have.
+    for change in restart::due(job, plan)? {
+        if plan.sets_up(&change) {
+            fail::fail_point!("cli::task");
+            restart::restart(&tools, &change, &mut kubernetes).await?;
+        }
+    }
     for task in &plan.tasks {
         fail::fail_point!("cli::task");
         kubernetes.carry_out(task).await?;
@@ -157,8 +164,10 @@ async fn change(
         balancers::lead(job, &facts, &keys, reporter).await?;
     }
     for change in restart::due(job, plan)? {
-        fail::fail_point!("cli::task");
-        restart::restart(&tools, &change, &mut kubernetes).await?;
+        if !plan.sets_up(&change) {
+            fail::fail_point!("cli::task");
+            restart::restart(&tools, &change, &mut kubernetes).await?;
+        }
     }
     fail::fail_point!("cli::phase");
     remove(job, plan, &facts, &keys, cancelled, reporter).await
@@ -312,6 +321,7 @@ mod tests {
             share: home.share(),
             world: Arc::new(crate::world::Real),
             hosts: Hosts::from_hypervisors(BTreeMap::new()),
+            lost: Vec::new(),
             cluster,
             text,
         };

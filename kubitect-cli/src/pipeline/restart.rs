@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use kubitect_config::Facts;
 use kubitect_config::cluster::Role;
+use kubitect_config::value::Label;
 use kubitect_kubespray::control;
 use kubitect_provision::change::{Change, Part, Step};
 use kubitect_provision::plan::Plan as Machines;
@@ -71,30 +72,53 @@ pub async fn restart(
             change.title()
         )));
     };
-    let carries_pods = node.role != Role::LoadBalancer;
-    if node.role == Role::Master {
-        kubernetes.spare(&node.name).await?;
-    }
-    if carries_pods {
-        kubernetes.out_of_service(&node.name).await?;
-        fail::fail_point!("cli::out-of-service");
-        kubernetes.drain(&node.name).await?;
-        fail::fail_point!("cli::drained");
+    // What Kubernetes is not set up on has nothing to lose.
+    let serves = kubernetes.has_joined(&node.name);
+    if serves {
+        if node.role == Role::Master {
+            kubernetes.spare(&node.name).await?;
+        }
+        if let Err(error) = kubernetes.out_of_service(&node.name).await {
+            kubernetes.mend(&node.name).await;
+            return Err(error);
+        }
     }
     let plan = Machines {
         cluster: job.cluster.name.clone(),
         changes: vec![change.clone()],
     };
     let inputs = inputs(job, &plan, keys, cancelled, reporter)?;
-    tokio::task::block_in_place(|| provision(&plan, &job.hosts, inputs, cancelled, reporter))
-        .map_err(|e| Failure::because(change.title(), e))?;
+    let restarted =
+        tokio::task::block_in_place(|| provision(&plan, &job.hosts, inputs, cancelled, reporter));
+    if let Err(error) = restarted {
+        if serves {
+            kubernetes.mend(&node.name).await;
+        }
+        return Err(Failure::because(change.title(), error));
+    }
     fail::fail_point!("cli::restarted");
     ready(job, &[node], facts, keys, reporter).await?;
-    if carries_pods {
-        kubernetes.back_in_service(&node.name, None).await?;
+    if serves {
+        let boot = boot(job, facts, keys, &node.name).await?;
+        kubernetes
+            .back_in_service(&node.name, None, Some(&boot))
+            .await?;
         kubernetes.change_note(&node.name, |note| note.busy = false)?;
     }
     Ok(())
+}
+
+/// By which name the kernel of a machine, and with it the kubelet, knows its present boot.
+async fn boot(job: &Job, facts: &Facts, keys: &Keys, name: &Label) -> Result<String, Failure> {
+    let session = connect(job, facts, keys, name).await?;
+    let id = session
+        .run_ok(
+            &["sudo", "-n", "cat", "/proc/sys/kernel/random/boot_id"],
+            COMMAND,
+        )
+        .await
+        .map_err(|e| Failure::because(format!("ask {name} for its boot"), e))?;
+    Ok(String::from_utf8_lossy(&id).trim().to_owned())
 }
 
 /// Has machines take into use what they were given, be it by an interrupted run; kubelets are told of it.

@@ -105,14 +105,14 @@ fn a_cluster_that_has_lost_all_masters_is_not_made_anew_over_its_workers() {
 }
 
 #[test]
-fn workers_leave_before_others_join_and_dead_ones_first() {
+fn dead_workers_leave_first_and_those_that_answer_when_others_have_joined() {
     let cluster = old();
     let mut seen = finished(&cluster);
     find(&mut seen, "c-worker-1").wanted = false;
     find(&mut seen, "c-worker-2").note = None;
     assert_eq!(
         lines(&cluster, &seen),
-        ["leave worker-1", "workers worker-2"]
+        ["workers worker-2", "leave worker-1"]
     );
     find(&mut seen, "c-worker-1").answers = false;
     assert_eq!(
@@ -141,6 +141,78 @@ fn a_master_that_was_made_anew_leaves_etcd_before_it_joins() {
     let first = find(&mut seen, "c-master-1");
     (first.note, first.answers) = (Some(begun), true);
     assert_eq!(lines(&cluster, &seen), ["master master-1", "members"]);
+}
+
+#[test]
+fn a_dead_member_leaves_before_anything_is_done_to_other_masters() {
+    // An upgrade stopped at the second master, whose disk was then lost.
+    let cluster = cluster("v1.24.6", "v2.20.0");
+    let mut seen = finished(&cluster);
+    let old = Hop {
+        kubernetes: "v1.23.7".parse().unwrap(),
+        kubespray: "v2.19.0".parse().unwrap(),
+    };
+    find(&mut seen, "c-master-3").note.as_mut().unwrap().release = old;
+    let second = find(&mut seen, "c-master-2");
+    (second.note, second.answers) = (None, false);
+    let expected = [
+        "lose master-2",
+        "snapshot",
+        "upgrade master-3 v1.24.6",
+        "master master-2",
+        "members",
+    ];
+    assert_eq!(lines(&cluster, &seen), expected);
+
+    // A master had begun to join when another one was lost.
+    let mut seen = finished(&cluster);
+    find(&mut seen, "c-master-3")
+        .note
+        .as_mut()
+        .unwrap()
+        .finished = false;
+    let first = find(&mut seen, "c-master-1");
+    (first.note, first.answers) = (None, false);
+    let expected = [
+        "lose master-1",
+        "master master-3",
+        "master master-1",
+        "members",
+    ];
+    assert_eq!(lines(&cluster, &seen), expected);
+}
+
+#[test]
+fn a_cluster_that_is_not_finished_loses_no_master_that_may_be_a_member() {
+    let cluster = old();
+    let mut seen = finished(&cluster);
+    for seen in &mut seen {
+        if let Some(note) = &mut seen.note {
+            note.finished = false;
+        }
+    }
+    find(&mut seen, "c-worker-2").wanted = false;
+    assert_eq!(lines(&cluster, &seen), ["create", "leave worker-2"]);
+    find(&mut seen, "c-master-3").wanted = false;
+    let reasons = tasks(&cluster, &seen).unwrap_err();
+    assert_eq!(reasons.len(), 1);
+    assert!(reasons[0].starts_with("c-master-3: "), "{reasons:?}");
+    // Nothing was done on it yet.
+    find(&mut seen, "c-master-3").note = None;
+    assert_eq!(lines(&cluster, &seen), ["create", "leave worker-2"]);
+}
+
+#[test]
+fn a_node_that_had_begun_to_leave_and_is_wanted_again_joins() {
+    let cluster = old();
+    let mut seen = finished(&cluster);
+    for name in ["c-master-2", "c-worker-1"] {
+        find(&mut seen, name).note.as_mut().unwrap().finished = false;
+    }
+    assert_eq!(
+        lines(&cluster, &seen),
+        ["master master-2", "members", "workers worker-1"]
+    );
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn item(state: &State, host: &FakeHost, name: &str) -> Value {
         "spec": {"unschedulable": node.cordoned, "taints": taints},
         "status": {
             "conditions": [ready],
-            "nodeInfo": {"kubeletVersion": node.version},
+            "nodeInfo": {"kubeletVersion": node.version, "bootID": state.boot_id(name)},
             "capacity": {"cpu": node.cpus.to_string(), "memory": format!("{}Ki", node.ram << 10)},
         },
     })

@@ -36,6 +36,9 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
             return ok(text);
         }
         ["systemctl", "restart", "kubelet"] => return restart_kubelet(state, name),
+        ["cat", "/proc/sys/kernel/random/boot_id"] => {
+            return ok(format!("{}\n", state.boot_id(name)));
+        }
         ["python3", "-I", "-c", program, given @ ..]
             if program.starts_with("# Lets the system") =>
         {
@@ -85,6 +88,13 @@ fn files(guest: &mut Guest, argv: &[&str]) -> Option<Output> {
         },
         ["install", "-d", "-m", "0700", _] => ok(""),
         ["chmod", "0600", path] => failed(u32::from(!there(path)), "no such file"),
+        // All that is saved here is one piece.
+        ["dd", from, _, "skip=0", "count=1", "status=none"] => {
+            match files.get(&from["if=".len()..]) {
+                Some(text) => ok(text),
+                None => missing(from),
+            }
+        }
         ["stat", "--format=%s", path] => match files.get(*path) {
             Some(text) => ok(format!("{}\n", text.len())),
             None => missing(path),

@@ -174,6 +174,12 @@ fn running(host: &FakeHost, name: &str) -> Option<DomainState> {
 }
 
 impl State {
+    /// By which the kernel of a machine names its present boot.
+    pub fn boot_id(&self, name: &str) -> String {
+        let boots = self.guests.get(name).map(|guest| guest.boot);
+        format!("boot-{}", boots.unwrap_or_default())
+    }
+
     /// Lets machines follow what has become of their domains and disks.
     fn settle(&mut self, host: &FakeHost) {
         let domains = host.domains().unwrap();

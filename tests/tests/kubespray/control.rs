@@ -26,7 +26,7 @@ const OBJECTS: &str = r#"{"apiVersion": "v1", "kind": "List", "items": [
    "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "db"}}}}
 ]}"#;
 
-const STATUS: &str = r#"{"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"kubeletVersion": "v1.23.7"},
+const STATUS: &str = r#"{"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"kubeletVersion": "v1.23.7", "bootID": "first"},
   "capacity": {"cpu": "3", "memory": "5120000Ki"}}"#;
 
 fn name(text: &str) -> Label {
@@ -68,11 +68,15 @@ async fn nodes_are_asked_and_told() {
     assert_eq!(control::api_health(&world).await.unwrap(), Health::Well);
 
     let version = "v1.23.7".parse().unwrap();
-    control::wait_ready(&world, &worker, Some(&version), SOON)
+    control::wait_ready(&world, &worker, Some(&version), Some("first"), SOON)
         .await
         .unwrap();
+    let soon = Duration::from_secs(3);
+    let stale = control::wait_ready(&world, &worker, None, Some("second"), soon).await;
+    let stale = stale.unwrap_err().to_string();
+    assert!(stale.contains("since the machine started"), "{stale}");
     let other = "v1.24.6".parse().unwrap();
-    let late = control::wait_ready(&world, &worker, Some(&other), Duration::from_secs(3)).await;
+    let late = control::wait_ready(&world, &worker, Some(&other), None, soon).await;
     let late = late.unwrap_err().to_string();
     assert!(late.contains("it runs v1.23.7, not v1.24.6"), "{late}");
 

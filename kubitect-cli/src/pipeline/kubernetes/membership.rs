@@ -33,11 +33,16 @@ impl Kubernetes<'_> {
                     .is_ok();
             if drained {
                 self.say(format!("{name}: its pods are moved elsewhere"));
+                self.hold(name).await?;
                 control::drain(&master, name, DRAIN)
                     .await
                     .map_err(|e| Failure::because(format!("drain {name}"), e))?;
                 fail::fail_point!("cli::drained");
                 asked.push(name.clone());
+            }
+            // From here on it has to join anew if it is wanted again before it is gone.
+            if self.has_joined(name) {
+                self.change_note(name, |note| note.finished = false)?;
             }
             if self.node(name).is_none_or(|node| node.role == Role::Master) {
                 self.leave_etcd(name, &master).await?;
@@ -127,21 +132,31 @@ impl Kubernetes<'_> {
             let present = self.present(std::slice::from_ref(name));
             self.play(&Goal::AddMaster(name.clone()), task, &present)
                 .await?;
-            control::wait_ready(&master, name, Some(&task.at.kubernetes), READY)
+            control::wait_ready(&master, name, Some(&task.at.kubernetes), None, READY)
                 .await
                 .map_err(|e| Failure::because(format!("wait for {name}"), e))?;
         }
+        self.take_pods(name, &master).await?;
         self.note(name, &task.at, &members, true)?;
         self.say(format!("{name}: joined"));
         Ok(())
     }
 
     pub(super) async fn members(&mut self, task: &Task) -> Result<(), Failure> {
+        let members = self.joined_masters();
+        // Kubespray keeps pods away from each for a moment, and would forget to let them come back if it were killed.
+        for name in &members {
+            self.hold(name).await?;
+        }
         let present = self.present(&[]);
         self.play(&Goal::AfterMembers, task, &present).await?;
-        let members = self.joined_masters();
+        let master = self.master(&[]).await?;
         for name in &members {
-            self.change_note(name, |note| note.members = members.clone())?;
+            self.take_pods(name, &master).await?;
+            self.change_note(name, |note| {
+                note.busy = false;
+                note.members = members.clone();
+            })?;
         }
         Ok(())
     }
@@ -160,9 +175,10 @@ impl Kubernetes<'_> {
         self.play(&Goal::AddWorkers(names.to_vec()), task, &present)
             .await?;
         for name in names {
-            control::wait_ready(&master, name, Some(&task.at.kubernetes), READY)
+            control::wait_ready(&master, name, Some(&task.at.kubernetes), None, READY)
                 .await
                 .map_err(|e| Failure::because(format!("wait for {name}"), e))?;
+            self.take_pods(name, &master).await?;
             self.note(name, &task.at, &BTreeSet::new(), true)?;
             self.say(format!("{name}: joined"));
         }

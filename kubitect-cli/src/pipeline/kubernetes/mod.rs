@@ -51,6 +51,8 @@ pub struct Kubernetes<'a> {
     silent: BTreeSet<Label>,
     /// What is noted of each node of Kubernetes, kept up to date.
     notes: BTreeMap<Label, Note>,
+    /// The Kubespray and the machines of the upgrade that was just done: Ansible knows them.
+    gathered: Option<(Version, Vec<Label>)>,
 }
 
 impl<'a> Kubernetes<'a> {
@@ -86,6 +88,7 @@ impl<'a> Kubernetes<'a> {
                 .iter()
                 .filter_map(|seen| Some((seen.node.name.clone(), seen.note.clone()?)))
                 .collect(),
+            gathered: None,
         }
     }
 
@@ -124,6 +127,11 @@ impl<'a> Kubernetes<'a> {
             self.note(name, &task.at, &members, true)?;
         }
         Ok(())
+    }
+
+    /// Whether Kubernetes is set up on this machine.
+    pub fn has_joined(&self, name: &Label) -> bool {
+        self.notes.get(name).is_some_and(|note| note.finished)
     }
 
     async fn is_ready(&self, master: &Master, name: &Label) -> Result<bool, Failure> {
@@ -185,7 +193,7 @@ impl<'a> Kubernetes<'a> {
     }
 
     /// Runs the playbooks of a goal on these nodes, and the balancers.
-    async fn play(&self, goal: &Goal, task: &Task, nodes: &[Label]) -> Result<(), Failure> {
+    async fn play(&mut self, goal: &Goal, task: &Task, nodes: &[Label]) -> Result<(), Failure> {
         let failed = |e| {
             Failure::because(
                 format!("{} by Kubespray {}", told(goal, task), task.at.kubespray),
@@ -207,11 +215,23 @@ impl<'a> Kubernetes<'a> {
             ))
         })?;
         let workdir = Workdir::new(self.job.dir.config_dir(), self.job.dir.logs());
-        kubitect_kubespray::carry_out(goal, &cluster, &self.facts, tools, &workdir, &|event| {
-            self.reporter.kubespray(event)
-        })
-        .await
-        .map_err(failed)
+        // Nodes are upgraded one after another, and nothing that Ansible gathers of a machine changes with it.
+        let gathered = (task.at.kubespray.clone(), nodes.to_vec());
+        let known = self.gathered.take().as_ref() == Some(&gathered);
+        let tell = |event| self.reporter.kubespray(event);
+        let played = match goal {
+            Goal::Upgrade(_) if known => {
+                kubitect_kubespray::carry_on(goal, &cluster, &self.facts, tools, &workdir, &tell)
+                    .await
+            }
+            _ => {
+                kubitect_kubespray::carry_out(goal, &cluster, &self.facts, tools, &workdir, &tell)
+                    .await
+            }
+        };
+        played.map_err(failed)?;
+        self.gathered = matches!(goal, Goal::Upgrade(_)).then_some(gathered);
+        Ok(())
     }
 
     /// A connection to a master that serves, none of these. One that was just started is waited for.
@@ -304,7 +324,9 @@ impl<'a> Kubernetes<'a> {
         let Some(node) = self.node(name).cloned() else {
             return Ok(());
         };
-        let note = Note::of(&self.job.cluster, &node, at, members, finished)?;
+        let mut note = Note::of(&self.job.cluster, &node, at, members, finished)?;
+        // Pods that we keep away stay away until it is finished.
+        note.busy = !finished && self.notes.get(name).is_some_and(|note| note.busy);
         self.write_note(&node, note)
     }
 

@@ -1,52 +1,81 @@
 //! Nodes are taken out of service for planned work, upgraded, and given back.
 
+use std::path::Path;
 use std::time::Duration;
 
 use kubitect_config::release::Hop;
 use kubitect_config::value::{Label, Version};
-use kubitect_kubespray::control::{self, Health};
+use kubitect_kubespray::control::{self, Health, Snapshot};
 use kubitect_kubespray::goal::Goal;
 use kubitect_lb::State;
+use sha2::{Digest, Sha256};
 
 use super::{DRAIN, Kubernetes, READY, states};
 use crate::adapters::{Balancer, Master};
 use crate::failure::Failure;
-use crate::home::write_whole;
-use crate::note::sha256;
+use crate::home::Aside;
+use crate::note::hex;
 use crate::pipeline::machines::connect;
 use crate::stage::Task;
 
-/// How long saving and fetching a snapshot may take.
+/// How long saving a snapshot may take, and fetching a piece of it.
 const SNAPSHOT: Duration = Duration::from_secs(10 * 60);
+/// Where it lies on the master meanwhile. Always the same, so that what a killed run left there goes with the next.
+const SAVED: &str = "/var/lib/kubitect/etcd-snapshot.db";
+/// How much of it is fetched at a time, in MiB.
+const PIECE: u64 = 16;
+
+/// Brings a snapshot home, piece by piece: it may be larger than what a command may print.
+async fn fetch(master: &Master, snapshot: &Snapshot, home: &Path) -> Result<(), Failure> {
+    let mut aside = Aside::new(home)?;
+    let mut digest = Sha256::new();
+    for piece in 0..snapshot.bytes.div_ceil(PIECE << 20) {
+        let (from, block) = (format!("if={}", snapshot.path), format!("bs={PIECE}M"));
+        let skip = format!("skip={piece}");
+        let argv = [
+            "sudo",
+            "-n",
+            "dd",
+            &from,
+            &block,
+            &skip,
+            "count=1",
+            "status=none",
+        ];
+        let bytes = master
+            .0
+            .run_ok(&argv, SNAPSHOT)
+            .await
+            .map_err(|e| Failure::because("fetch the snapshot of etcd", e))?;
+        digest.update(&bytes);
+        aside.write(&bytes)?;
+    }
+    if hex(&digest.finalize()) != snapshot.sha256 {
+        return Err(Failure::failed(
+            "fetch the snapshot of etcd: what arrived is not what was saved; apply again",
+        ));
+    }
+    aside.publish(0o600)
+}
 
 impl Kubernetes<'_> {
     /// Saves what etcd holds and brings it home: without it, nothing brings back a cluster whose upgrade goes wrong.
     pub(super) async fn snapshot(&self) -> Result<(), Failure> {
         let failed = |e| Failure::because("save a snapshot of etcd", e);
         let master = self.master(&[]).await?;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let file = format!("etcd-{}.db", now.unwrap_or_default().as_secs());
-        let path = format!("/var/lib/kubitect/{file}");
-        let snapshot = control::save_snapshot(&master, &path, SNAPSHOT)
+        let snapshot = control::save_snapshot(&master, SAVED, SNAPSHOT)
             .await
             .map_err(failed)?;
         fail::fail_point!("cli::snapshot-saved");
-        let bytes = master
-            .0
-            .run_ok(&["sudo", "-n", "cat", "--", &path], SNAPSHOT)
-            .await;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let file = format!("etcd-{}.db", now.unwrap_or_default().as_secs());
+        let home = self.job.dir.backups()?.join(file);
+        let fetched = fetch(&master, &snapshot, &home).await;
         // Every secret of the cluster is in it: it does not stay, whether it arrived or not.
-        control::discard_snapshot(&master, &path)
+        control::discard_snapshot(&master, SAVED)
             .await
             .map_err(failed)?;
-        let bytes = bytes.map_err(|e| Failure::because("fetch the snapshot of etcd", e))?;
-        if sha256(&bytes) != snapshot.sha256 {
-            return Err(Failure::failed(
-                "fetch the snapshot of etcd: what arrived is not what was saved; apply again",
-            ));
-        }
-        let home = self.job.dir.backups()?.join(&file);
-        write_whole(&home, &bytes, 0o600)?;
+        fetched?;
         self.say(format!(
             "a snapshot of etcd is in {} ({} KiB)",
             home.display(),
@@ -65,25 +94,19 @@ impl Kubernetes<'_> {
             return Ok(());
         }
         self.say(format!("{name}: gets {to}"));
-        self.out_of_service(name).await?;
-        fail::fail_point!("cli::out-of-service");
         let present = self.present(&[]);
         // Kubespray drains no node that is cordoned already, be it by an interrupted run.
-        let done = match self.drain(name).await {
+        let done = match self.out_of_service(name).await {
             Ok(()) => {
-                fail::fail_point!("cli::drained");
                 self.play(&Goal::Upgrade(name.clone()), task, &present)
                     .await
             }
             Err(error) => Err(error),
         };
         let done = match done {
-            Ok(()) => self.back_in_service(name, Some(&to.kubernetes)).await,
+            Ok(()) => self.back_in_service(name, Some(&to.kubernetes), None).await,
             Err(error) => {
-                // What still works goes on working; what failed is told.
-                if let Err(also) = self.mend(name).await {
-                    self.say(format!("warning: {name}: {also}"));
-                }
+                self.mend(name).await;
                 Err(error)
             }
         };
@@ -102,11 +125,15 @@ impl Kubernetes<'_> {
     /// Before planned work on a node: no new connections, and, but for its own, no pods.
     pub async fn out_of_service(&mut self, name: &Label) -> Result<(), Failure> {
         self.hold(name).await?;
-        self.balance(name, State::Drain).await
+        self.balance(name, State::Drain).await?;
+        fail::fail_point!("cli::out-of-service");
+        self.drain(name).await?;
+        fail::fail_point!("cli::drained");
+        Ok(())
     }
 
     /// Notes that a node is worked on, unless a person keeps pods away from it.
-    async fn hold(&mut self, name: &Label) -> Result<(), Failure> {
+    pub(super) async fn hold(&mut self, name: &Label) -> Result<(), Failure> {
         if self.notes.get(name).is_none_or(|note| note.busy) {
             return Ok(());
         }
@@ -121,14 +148,16 @@ impl Kubernetes<'_> {
         self.change_note(name, |note| note.busy = true)
     }
 
-    /// After work on a node: it is Ready, takes pods and connections again.
+    /// After work on a node: it is Ready, with this version and since this boot of its machine, as far as they are given;
+    /// it takes pods and connections again.
     pub async fn back_in_service(
         &mut self,
         name: &Label,
         version: Option<&Version>,
+        boot: Option<&str>,
     ) -> Result<(), Failure> {
         let master = self.master(&[]).await?;
-        control::wait_ready(&master, name, version, READY)
+        control::wait_ready(&master, name, version, boot, READY)
             .await
             .map_err(|e| Failure::because(format!("wait for {name}"), e))?;
         self.take_pods(name, &master).await?;
@@ -137,12 +166,19 @@ impl Kubernetes<'_> {
 
     /// Takes pods again on a node that a run kept them away from.
     pub(super) async fn release(&mut self, name: &Label) -> Result<(), Failure> {
-        self.back_in_service(name, None).await?;
+        self.back_in_service(name, None, None).await?;
         self.change_note(name, |note| note.busy = false)
     }
 
-    /// After failed work: a node that is Ready is given back.
-    async fn mend(&mut self, name: &Label) -> Result<(), Failure> {
+    /// After failed work: what still works goes on working, and what does not is told. The failure itself is the caller's.
+    pub async fn mend(&mut self, name: &Label) {
+        if let Err(also) = self.give_back(name).await {
+            self.say(format!("warning: {name}: {also}"));
+        }
+    }
+
+    /// A node that is Ready takes pods and connections again.
+    async fn give_back(&mut self, name: &Label) -> Result<(), Failure> {
         self.balance(name, State::Ready).await?;
         let master = self.master(&[]).await?;
         if self.is_ready(&master, name).await? {
@@ -151,7 +187,7 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    async fn take_pods(&self, name: &Label, master: &Master) -> Result<(), Failure> {
+    pub(super) async fn take_pods(&self, name: &Label, master: &Master) -> Result<(), Failure> {
         if self.notes.get(name).is_some_and(|note| note.busy) {
             control::uncordon(master, name)
                 .await
@@ -162,7 +198,7 @@ impl Kubernetes<'_> {
     }
 
     /// Moves a node's pods elsewhere, unless there is nowhere else.
-    pub async fn drain(&self, name: &Label) -> Result<(), Failure> {
+    async fn drain(&self, name: &Label) -> Result<(), Failure> {
         let failed = |e| Failure::because(format!("drain {name}"), e);
         let master = self.master(&[]).await?;
         let states = states(&master).await?;

@@ -58,6 +58,12 @@ def labels(config):
     return {**name, **config["labels"]}
 
 
+def boot_id():
+    """By which the kernel names the machine's present boot."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
+        return file.read().strip()
+
+
 def status(config, old):
     """The node's status; the transition time stays while Ready stays True."""
     resources = {"cpu": CPUS, "memory": MEMORY, "pods": "110"}
@@ -70,7 +76,7 @@ def status(config, old):
                         "lastTransitionTime": since, "lastHeartbeatTime": since}],
         "nodeInfo": {"kubeletVersion": config["version"], "kubeProxyVersion": config["version"], "osImage": os_image(),
                      "kernelVersion": platform.release(), "containerRuntimeVersion": "stand-in://1", "architecture": "amd64",
-                     "operatingSystem": "linux"},
+                     "operatingSystem": "linux", "bootID": boot_id()},
     }
 
 
