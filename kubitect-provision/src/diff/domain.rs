@@ -51,7 +51,10 @@ impl HostDiff<'_> {
             {
                 let step = Step::SetVcpus(wanted.clone());
                 let fewest = live.vcpus.min(there.vcpus);
-                let details = format!("CPUs {fewest} -> {}, while it runs", wanted.vcpus);
+                let details = format!(
+                    "CPUs {fewest} -> {}, while it runs (by a restart where libvirt refuses)",
+                    wanted.vcpus
+                );
                 self.push(Action::Update, Kind::Domain, name, details, step);
                 return;
             }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::tools::home;
+use crate::tools::{home, text};
 
 /// The kubeconfig that `apply` brought home.
 pub fn kubeconfig(cluster: &str) -> String {
@@ -51,11 +51,15 @@ impl Client {
                     break;
                 }
                 let name = format!("{name}-{count}");
-                if kubectl(cluster, &["get", "nodes", "--output", "name"])
-                    .output()
-                    .is_ok_and(|o| o.status.success())
-                {
-                    read.answered();
+                let said = kubectl(cluster, &["get", "nodes", "--output", "name"]).output();
+                match said {
+                    Ok(said) if said.status.success() => read.answered(),
+                    Ok(said) => println!(
+                        "after {:.0?} no answer to a read: {}",
+                        read.began.elapsed(),
+                        text(&said.stderr).trim_end()
+                    ),
+                    Err(error) => panic!("kubectl does not start: {error}"),
                 }
                 if write(cluster, &name) {
                     written.answered();
