@@ -12,10 +12,12 @@ pub fn kubeconfig(cluster: &str) -> String {
     folder.join("config/admin.conf").display().to_string()
 }
 
-/// `kubectl` with it.
+/// `kubectl` with it. In a session of its own: the kernel shares processors out by sessions, and in the one of this test
+/// Ansible works, too, which a client elsewhere would not wait for.
 pub fn kubectl(cluster: &str, args: &[&str]) -> Command {
-    let mut command = Command::new("kubectl");
+    let mut command = Command::new("setsid");
     command
+        .args(["--wait", "kubectl"])
         .args(["--kubeconfig", &kubeconfig(cluster), "--request-timeout=8s"])
         .args(args);
     command
