@@ -59,6 +59,6 @@ pub use keepalived::FILE as KEEPALIVED_FILE;
 pub use plan::{Change, plan};
 pub use remote::{Output, Remote};
 pub use render::{Rendered, render};
-pub use rollout::{Report, roll_out};
+pub use rollout::{Report, roll_out, roll_out_and};
 pub use service::{PROBE, Service};
 pub use state::{ServerState, amiss, servers};

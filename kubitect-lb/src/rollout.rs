@@ -36,7 +36,18 @@ pub async fn roll_out<R: Remote>(
     remotes: &BTreeMap<Label, R>,
     on_event: &(dyn Fn(Event) + Send + Sync),
 ) -> Result<Report, Error> {
-    let result = run(rendered, remotes, on_event).await;
+    roll_out_and(rendered, remotes, on_event, async || {}).await
+}
+
+/// As [`roll_out`]; `let_go` is called when every balancer serves, before the virtual address is looked for. There, balancers
+/// that leave give it up, if none that stays could have taken it before: as long as they announce it nobody else does.
+pub async fn roll_out_and<R: Remote>(
+    rendered: &[Rendered],
+    remotes: &BTreeMap<Label, R>,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+    let_go: impl AsyncFnOnce(),
+) -> Result<Report, Error> {
+    let result = run(rendered, remotes, on_event, let_go).await;
     on_event(match &result {
         Ok(report) => Event::Finished {
             reloaded: report.reloaded.len(),
@@ -52,6 +63,7 @@ async fn run<R: Remote>(
     rendered: &[Rendered],
     remotes: &BTreeMap<Label, R>,
     on_event: &(dyn Fn(Event) + Send + Sync),
+    let_go: impl AsyncFnOnce(),
 ) -> Result<Report, Error> {
     let mut report = Report::default();
     let order = order(rendered, remotes).await?;
@@ -86,6 +98,7 @@ async fn run<R: Remote>(
             report.unchanged.push((node, service));
         }
     }
+    let_go().await;
     report.holder = settle_address(rendered, remotes, on_event).await?;
     Ok(report)
 }

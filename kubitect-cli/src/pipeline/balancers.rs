@@ -21,22 +21,24 @@ use crate::services;
 /// by [`lead`].
 ///
 /// Where none of the wanted masters has joined yet, balancers go on leading to those that leave, too: through them the
-/// others join.
+/// others join. `let_go` is called before the virtual address is looked for.
 pub async fn set_up(
     job: &Job,
     plan: &Plan,
     facts: &Facts,
     keys: &Keys,
     reporter: &Arc<Reporter>,
+    let_go: impl AsyncFnOnce(),
 ) -> Result<bool, Failure> {
     if plan.balancers.is_empty() {
+        let_go().await;
         return Ok(true);
     }
     let Some((cluster, facts)) = with_leaving(job, plan, facts) else {
-        lead(job, facts, keys, reporter).await?;
+        lead(job, facts, keys, reporter, let_go).await?;
         return Ok(true);
     };
-    roll_out(job, &cluster, &facts, keys, reporter).await?;
+    roll_out(job, &cluster, &facts, keys, reporter, let_go).await?;
     Ok(false)
 }
 
@@ -54,8 +56,9 @@ pub async fn lead(
     facts: &Facts,
     keys: &Keys,
     reporter: &Arc<Reporter>,
+    let_go: impl AsyncFnOnce(),
 ) -> Result<(), Failure> {
-    let rendered = roll_out(job, &job.cluster, facts, keys, reporter).await?;
+    let rendered = roll_out(job, &job.cluster, facts, keys, reporter, let_go).await?;
     fail::fail_point!("cli::rolled-out");
     let digests = services::wanted(&rendered)?;
     for node in job.cluster.role(Role::LoadBalancer) {
@@ -100,6 +103,7 @@ async fn roll_out(
     facts: &Facts,
     keys: &Keys,
     reporter: &Arc<Reporter>,
+    let_go: impl AsyncFnOnce(),
 ) -> Result<Vec<Rendered>, Failure> {
     let failed = |e| Failure::because("set up the balancers", e);
     let rendered = kubitect_lb::render(cluster, facts).map_err(failed)?;
@@ -108,7 +112,8 @@ async fn roll_out(
         let session = connect(job, facts, keys, &node.name).await?;
         remotes.insert(node.name.clone(), Balancer(session));
     }
-    kubitect_lb::roll_out(&rendered, &remotes, &|event| reporter.line(event))
+    let tell = |event| reporter.line(event);
+    kubitect_lb::roll_out_and(&rendered, &remotes, &tell, let_go)
         .await
         .map_err(failed)?;
     Ok(rendered)

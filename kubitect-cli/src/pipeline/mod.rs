@@ -140,14 +140,16 @@ async fn change(
     restart::grown(plan, &tools).await?;
     fail::fail_point!("cli::phase");
     // A balancer that is set up takes the shared address as soon as it is let go; new ones have to be set up first.
+    let let_go = async || restart::let_address_go(job, plan, &keys, reporter).await;
     let takes_over = balancers::one_stays(job)?;
     if takes_over {
-        restart::let_address_go(job, plan, &keys, reporter).await;
+        let_go().await;
     }
-    let led = balancers::set_up(job, plan, &facts, &keys, reporter).await?;
-    if !takes_over {
-        restart::let_address_go(job, plan, &keys, reporter).await;
-    }
+    let then = async || match takes_over {
+        true => {}
+        false => let_go().await,
+    };
+    let led = balancers::set_up(job, plan, &facts, &keys, reporter, then).await?;
     let mut kubernetes = Kubernetes::new(job, plan, facts.clone(), &keys, &kubespray, reporter);
     // What is yet to be set up may need the size that it is to have.
     for change in restart::due(job, plan)? {
@@ -161,7 +163,7 @@ async fn change(
         kubernetes.carry_out(task).await?;
     }
     if !led {
-        balancers::lead(job, &facts, &keys, reporter).await?;
+        balancers::lead(job, &facts, &keys, reporter, async || {}).await?;
     }
     for change in restart::due(job, plan)? {
         if !plan.sets_up(&change) {

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use kubitect_config::cluster::{ForwardPort, Target};
 use kubitect_lb::{
     Error, Event, HAPROXY_FILE, KEEPALIVED_FILE, Rendered, Report, Service, plan, render, roll_out,
+    roll_out_and,
 };
 
 use crate::cluster::{cluster, label};
@@ -158,6 +159,24 @@ async fn a_new_balancers_keepalived_starts_last() {
     assert_eq!(reloads[0], (lb(3), Service::Haproxy));
     assert_eq!(reloads[1..], keepalived);
     assert_eq!(world.lock().unwrap().holder, Some(lb(2)));
+}
+
+/// As long as a balancer that is to go announces the address, none of those that take its place takes it.
+#[tokio::test]
+async fn who_leaves_lets_the_address_go_when_all_others_serve() {
+    let rendered = files(2, None);
+    let (world, remotes) = world(&rendered);
+    world.lock().unwrap().holder = Some(lb(9));
+    let mut served = 0;
+    let let_go = async || {
+        let mut world = world.lock().unwrap();
+        served = world.reloads.len();
+        world.holder = Some(lb(1));
+    };
+    let report = roll_out_and(&rendered, &remotes, &|_| {}, let_go)
+        .await
+        .unwrap();
+    assert_eq!((served, report.holder), (4, Some(lb(1))));
 }
 
 /// A file that is refused, cannot be loaded, or does not serve: what was there before serves on, and the next balancer
