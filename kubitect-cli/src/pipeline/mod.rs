@@ -145,9 +145,10 @@ async fn change(
     if takes_over {
         let_go().await;
     }
-    let then = async || match takes_over {
-        true => {}
-        false => let_go().await,
+    let then = async || {
+        if !takes_over {
+            let_go().await;
+        }
     };
     let led = balancers::set_up(job, plan, &facts, &keys, reporter, then).await?;
     let mut kubernetes = Kubernetes::new(job, plan, facts.clone(), &keys, &kubespray, reporter);
