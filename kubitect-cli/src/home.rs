@@ -11,6 +11,10 @@ use kubitect_provision::file;
 use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
+use crate::note::sha256;
+
+/// How the names of configurations begin whose runs did not end.
+const UNFINISHED: &str = "kubitect-unfinished-";
 
 /// The folder that holds all clusters (`$KUBITECT_HOME`).
 #[derive(Debug, Clone)]
@@ -131,6 +135,57 @@ impl ClusterDir {
     /// The configuration that was applied last.
     pub fn applied(&self) -> PathBuf {
         self.config_dir().join("kubitect-applied.yaml")
+    }
+
+    /// Configurations whose runs did not end and that were given up for another since: their machines may be on hosts
+    /// that no other file names.
+    pub fn unfinished(&self) -> Result<Vec<PathBuf>, Failure> {
+        let dir = self.config_dir();
+        let failed = |e| Failure::io("list", &dir, e);
+        let entries = match std::fs::read_dir(&dir) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(failed)?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            if entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(UNFINISHED.as_bytes())
+            {
+                files.push(entry.path());
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// Writes the configuration that is wanted from now on; one whose run did not end is kept.
+    pub fn begin(&self, text: &str) -> Result<(), Failure> {
+        let kept = |path: PathBuf| match std::fs::read(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Failure::io("read", &path, e)),
+        };
+        let applied = kept(self.applied())?;
+        if let Some(former) = kept(self.wanted())?
+            && former != text.as_bytes()
+            && Some(&former) != applied.as_ref()
+        {
+            let name = format!("{UNFINISHED}{:.8}.yaml", sha256(&former));
+            write_whole(&self.config_dir().join(name), &former, 0o600)?;
+        }
+        write_whole(&self.wanted(), text.as_bytes(), 0o600)
+    }
+
+    /// Writes the configuration that was applied: what others had begun is undone.
+    pub fn end(&self, text: &str) -> Result<(), Failure> {
+        write_whole(&self.applied(), text.as_bytes(), 0o600)?;
+        for file in self.unfinished()? {
+            std::fs::remove_file(&file).map_err(|e| Failure::io("remove", &file, e))?;
+        }
+        Ok(())
     }
 
     /// What is known of the machines.

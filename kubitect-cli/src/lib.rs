@@ -9,6 +9,7 @@ mod args;
 mod commands;
 mod failure;
 mod home;
+mod hosts;
 mod job;
 mod note;
 mod personal;

@@ -8,7 +8,7 @@ use crate::approve;
 use crate::args::Destroy;
 use crate::failure::Failure;
 use crate::home::{Home, user_home};
-use crate::job;
+use crate::hosts::hosts_of;
 use crate::personal;
 use crate::pipeline;
 use crate::report::Reporter;
@@ -18,7 +18,7 @@ use crate::world::World;
 pub fn destroy(world: &Arc<dyn World>, home: &Home, args: &Destroy) -> Result<(), Failure> {
     let dir = home.cluster(&args.cluster);
     let _lock = dir.lock()?;
-    let hosts = job::hosts_of(
+    let hosts = hosts_of(
         world.as_ref(),
         &dir,
         &home.site().unwrap_or_else(|_| Site::default()),

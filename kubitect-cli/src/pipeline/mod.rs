@@ -25,7 +25,6 @@ use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::ssh::Keys;
 
 use crate::failure::Failure;
-use crate::home::write_whole;
 use crate::job::Job;
 use crate::personal;
 use crate::plan::Plan;
@@ -39,7 +38,7 @@ use machines::provision;
 
 /// Carries out a plan. With an empty one it only brings this machine's files up to date.
 pub fn apply(job: &Job, plan: &Plan, reporter: &Arc<Reporter>) -> Result<(), Failure> {
-    write_whole(&job.dir.wanted(), job.text.as_bytes(), 0o600)?;
+    job.dir.begin(&job.text)?;
     let cancelled = Arc::new(AtomicBool::new(false));
     let work = async {
         if !plan.is_empty() {
@@ -49,7 +48,7 @@ pub fn apply(job: &Job, plan: &Plan, reporter: &Arc<Reporter>) -> Result<(), Fai
         hand_over(job, reporter).await
     };
     interruptible(&cancelled, work)?;
-    write_whole(&job.dir.applied(), job.text.as_bytes(), 0o600)?;
+    job.dir.end(&job.text)?;
     if !plan.is_empty() {
         reporter.line(format!("{}: done", job.cluster.name));
     }
