@@ -299,7 +299,7 @@ mod tests {
         let mut command = command("sh");
         command.args(["-c", "echo so far >&2; exec sleep 60"]);
         let started = Instant::now();
-        let limit = Duration::from_millis(300);
+        let limit = Duration::from_secs(2);
         match run(&mut command, folder.path(), "wait", limit).await {
             Err(Error::Slow { lines, .. }) => assert_eq!(lines, "so far"),
             other => panic!("{:?}", other.map(|output| output.stdout)),

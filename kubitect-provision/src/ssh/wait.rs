@@ -390,14 +390,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn side_by_side_takes_as_long_as_the_longest() {
-        let started = Instant::now();
+    async fn what_waits_for_each_other_goes_on_side_by_side_and_keeps_its_order() {
+        let all = &tokio::sync::Barrier::new(3);
         let outputs = side_by_side([300, 100, 200].map(|millis| async move {
+            all.wait().await;
             tokio::time::sleep(Duration::from_millis(millis)).await;
             millis
-        }))
-        .await;
-        assert_eq!(outputs, [300, 100, 200]);
-        assert!(started.elapsed() < Duration::from_millis(550));
+        }));
+        let outputs = tokio::time::timeout(Duration::from_secs(60), outputs).await;
+        assert_eq!(outputs, Ok(vec![300, 100, 200]));
     }
 }

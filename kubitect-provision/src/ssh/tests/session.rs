@@ -209,12 +209,16 @@ async fn a_file_in_a_missing_folder_is_an_error_that_says_so() {
 
 #[tokio::test]
 async fn commands_run_side_by_side() {
-    let (_server, session) = connected().await;
-    let started = Instant::now();
-    let (a, b) = tokio::join!(
-        session.run(&["sleep", "1"], SOON),
-        session.run(&["sleep", "1"], SOON)
+    let (server, session) = connected().await;
+    let pipe = server.path("pipe").display().to_string();
+    let mkfifo = session.run(&["mkfifo", &pipe], SOON).await.unwrap();
+    assert!(mkfifo.success());
+    // Whoever opens one end waits until the other is opened.
+    let (read, write) = (
+        ["cat", &pipe],
+        ["sh", "-c", "echo met >\"$1\"", "sh", &pipe],
     );
-    assert!(a.unwrap().success() && b.unwrap().success());
-    assert!(started.elapsed() < Duration::from_millis(1900));
+    let (reader, writer) = tokio::join!(session.run(&read, SOON), session.run(&write, SOON));
+    assert!(writer.unwrap().success());
+    assert_eq!(reader.unwrap().stdout, b"met\n");
 }

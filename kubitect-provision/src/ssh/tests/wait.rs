@@ -9,9 +9,10 @@ use crate::ssh::Target;
 use crate::ssh::wait::{Machine, Patience, Ready, all_ready, ready};
 use crate::{Error, Event};
 
+/// More than what is waited for takes on the busiest machine.
 const PATIENCE: Patience = Patience {
-    total: Duration::from_secs(5),
-    attempt: Duration::from_secs(2),
+    total: Duration::from_secs(120),
+    attempt: Duration::from_secs(60),
     pause: Duration::from_millis(50),
 };
 
