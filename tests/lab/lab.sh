@@ -144,6 +144,7 @@ up() {
     mkdir -p "$state/$folder"
   done
   cp "$LAB_DIR"/libvirt/*.conf "$state/etc/"
+  python3 "$LAB_DIR/tsc.py" >"$state/etc/tsc-khz" || say "guests read the time slowly: this machine's counter can't be read"
 
   ip netns add "$namespace"
   # `ip netns exec` gives it a mount namespace of its own, with this network's /sys.

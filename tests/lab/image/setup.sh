@@ -40,7 +40,7 @@ rm -f /etc/hostname
 # Its small parser knows no comments.
 sed -i '/^#/d' /boot/grub/lab.cfg
 grub-mkimage -O i386-pc -o /boot/grub/core.img -p '(,msdos1)/boot/grub' -c /boot/grub/lab.cfg \
-  biosdisk part_msdos ext2 linux
+  biosdisk part_msdos ext2 smbios linux
 cp /usr/lib/grub/i386-pc/boot.img /boot/grub/boot.img
 apt-get purge --autoremove -y grub-pc-bin grub-common
 
