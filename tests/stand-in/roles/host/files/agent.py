@@ -100,7 +100,8 @@ def register(client, config, starting):
     business. Like the kubelet, this brings back no node that is deleted while we run."""
     path = f"/api/v1/nodes/{config['node']}"
     try:
-        node = client.request("GET", path)
+        # As the kubelet asks at first: any version will do.
+        node = client.request("GET", path + "?resourceVersion=0")
     except Failed as error:
         if error.code != 404 or not starting:
             raise

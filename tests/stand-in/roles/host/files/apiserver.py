@@ -135,7 +135,8 @@ class Handler(BaseHTTPRequestHandler):
         """One object, a list, or a watch."""
         registry = self.server.registry
         if name:
-            return self.show(kind, decode(kind, registry.entry(kind, namespace, name)))
+            any_version = self.query.get("resourceVersion") == "0"
+            return self.show(kind, decode(kind, registry.entry(kind, namespace, name, stale=any_version)))
         matches = objects.selector(self.query.get("labelSelector", ""), self.query.get("fieldSelector", ""))
         if self.query.get("watch") in ("true", "1"):
             return self.watch(kind, namespace, matches)

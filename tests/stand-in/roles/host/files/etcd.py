@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import queue
+import select
 import ssl
 import time
 from urllib.parse import urlsplit
@@ -50,9 +51,9 @@ class Etcd:
             self.context.load_cert_chain(tls["cert"], tls["key"])
         self.idle = queue.LifoQueue(maxsize=8)
 
-    def range(self, key, prefix=False, timeout=READ):
-        """A linearizable read: (revision of the store, entries). Fails without a quorum."""
-        body = {"key": _b64(key)}
+    def range(self, key, prefix=False, timeout=READ, stale=False):
+        """(revision of the store, entries). Fails without a quorum, unless what this member knows will do (`stale`)."""
+        body = {"key": _b64(key), "serializable": stale}
         if prefix:
             body["range_end"] = _b64(_end(key))
         answer = self.call("/v3/kv/range", body, timeout)
@@ -100,9 +101,9 @@ class Etcd:
 
     def _swap(self, key, target, value, operation):
         compare = {"key": _b64(key), "target": target, "result": "EQUAL", **value}
-        # A connection of its own: a write is sent once, never again on a guess that the first did not arrive.
+        # Sent once, never again on a guess that the first did not arrive.
         try:
-            answer = self.call("/v3/kv/txn", {"compare": [compare], "success": [operation]}, self.WRITE, fresh=True)
+            answer = self.call("/v3/kv/txn", {"compare": [compare], "success": [operation]}, self.WRITE, once=True)
         except NoStore as error:
             raise NoStore(f"{error}; the change may or may not have been made") from error
         return int(answer["header"]["revision"]) if answer.get("succeeded") else None
@@ -112,11 +113,11 @@ class Etcd:
             return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=self.context)
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
-    def call(self, path, body, timeout, fresh=False):
-        """POST to the gateway; only what may be repeated is sent over a kept connection."""
+    def call(self, path, body, timeout, once=False):
+        """POST to the gateway, over a kept connection if there is one."""
         deadline = time.monotonic() + timeout
         while True:
-            connection, reused = self._take(fresh, timeout)
+            connection, reused = self._take(timeout)
             try:
                 connection.timeout = max(0.1, deadline - time.monotonic())
                 if connection.sock:
@@ -129,8 +130,8 @@ class Etcd:
                 raise NoStore(f"etcd at {self.host}:{self.port} gave no answer within {timeout:g} s (no quorum?)") from error
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
-                if reused and time.monotonic() < deadline:
-                    continue  # an idle connection that etcd had closed meanwhile; only reads come here
+                if reused and not once and time.monotonic() < deadline:
+                    continue  # an idle connection that etcd closed just now
                 raise NoStore(f"etcd at {self.host}:{self.port} is not reached: {error}") from error
             break
         try:
@@ -140,16 +141,20 @@ class Etcd:
         if status != 200:
             connection.close()
             raise NoStore(f"etcd at {self.host}:{self.port}: {answer.get('message') or answer.get('error') or status}")
-        if fresh or self.idle.full():
+        if self.idle.full():
             connection.close()
         else:
             self.idle.put(connection)
         return answer
 
-    def _take(self, fresh, timeout):
-        if not fresh:
+    def _take(self, timeout):
+        """(connection, whether it was used before): one that etcd has closed meanwhile can be read from, and is not taken."""
+        while not self.idle.empty():
             try:
-                return self.idle.get_nowait(), True
+                connection = self.idle.get_nowait()
             except queue.Empty:
-                pass
+                break
+            if connection.sock and not select.select([connection.sock], [], [], 0)[0]:
+                return connection, True
+            connection.close()
         return self._connect(timeout), False

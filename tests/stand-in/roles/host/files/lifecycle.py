@@ -6,7 +6,7 @@ import time
 from etcd import NoStore
 from objects import BY_PLURAL, condition
 
-GRACE, PERIOD = 60, 5
+GRACE, PERIOD = 60, 10
 
 
 def overdue(seen, leases, moment):

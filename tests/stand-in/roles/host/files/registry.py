@@ -51,9 +51,9 @@ class Registry:
         revision, entries = self.store.range(place(kind, namespace), prefix=True)
         return revision, [thing for thing in (decode(kind, entry) for entry in entries) if matches(thing)]
 
-    def entry(self, kind, namespace, name):
-        """The stored entry of one object."""
-        _, entries = self.store.range(place(kind, namespace, name))
+    def entry(self, kind, namespace, name, stale=False):
+        """The stored entry of one object; `stale`: as this etcd member knows it, whether or not there is a newer one."""
+        _, entries = self.store.range(place(kind, namespace, name), stale=stale)
         if not entries:
             raise Refused(404, "NotFound", f'{kind.plural} "{name}" not found')
         return entries[0]
@@ -65,7 +65,7 @@ class Registry:
             meta["name"] = meta["generateName"] + uuid.uuid4().hex[:5]
         objects.check(kind, namespace, None, thing)
         if kind.namespaced:
-            self.entry(BY_PLURAL["", "namespaces"], "", namespace)
+            self.entry(BY_PLURAL["", "namespaces"], "", namespace, stale=True)
         meta.update(uid=str(uuid.uuid4()), creationTimestamp=now())
         if kind.plural == "namespaces":
             thing.setdefault("status", {"phase": "Active"})
@@ -77,8 +77,9 @@ class Registry:
 
     def change(self, kind, namespace, name, edit, dry, once):
         """Replace an object by edit(object); tries again on a conflict unless `once` or the edit names a version."""
-        for _ in range(5):
-            entry = self.entry(kind, namespace, name)
+        for attempt in range(5):
+            # A lease has one writer, who renews it all the time: what is known of it is rarely wrong, and seen to be by the store.
+            entry = self.entry(kind, namespace, name, stale=attempt == 0 and kind.plural == "leases")
             old = decode(kind, entry)
             new = edit(decode(kind, entry))
             objects.check(kind, namespace, name, new)
