@@ -1,10 +1,18 @@
-//! A client of a cluster: `kubectl` through the balancer.
+//! Clients of a cluster through the balancer: `kubectl`, and one that asks all the time.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_yaml::Value;
+use tempfile::TempDir;
+
 use crate::tools::{home, text};
+
+/// From one try to the next.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The kubeconfig that `apply` brought home.
 pub fn kubeconfig(cluster: &str) -> String {
@@ -33,7 +41,79 @@ pub fn write(cluster: &str, name: &str) -> bool {
     .is_ok_and(|o| o.status.success())
 }
 
-/// A client that writes and reads all the time, on new connections, and notes when it got answers.
+/// What `curl` needs to ask a cluster's API: kubectl would take a good part of the machine's processors, asked twice a second.
+struct Access {
+    server: String,
+    /// `ca`, `certificate` and `key`.
+    files: TempDir,
+}
+
+impl Access {
+    fn of(cluster: &str) -> Self {
+        let config = std::fs::read_to_string(kubeconfig(cluster)).expect("there is a kubeconfig");
+        let config: Value = serde_yaml::from_str(&config).expect("it is YAML");
+        let (place, user) = (
+            &config["clusters"][0]["cluster"],
+            &config["users"][0]["user"],
+        );
+        let files = TempDir::new().expect("there is a folder for temporary files");
+        for (name, value) in [
+            ("ca", &place["certificate-authority-data"]),
+            ("certificate", &user["client-certificate-data"]),
+            ("key", &user["client-key-data"]),
+        ] {
+            let bytes = BASE64.decode(value.as_str().expect("it is embedded"));
+            let path = files.path().join(name);
+            std::fs::write(path, bytes.expect("it is base64")).expect("it is written");
+        }
+        let server = place["server"].as_str().expect("it names a server");
+        Self {
+            server: server.to_owned(),
+            files,
+        }
+    }
+
+    /// Whether it is answered, on a connection of its own; else what is said instead. In a session of its own, as [`kubectl`].
+    fn ask(&self, path: &str, args: &[&str]) -> Result<(), String> {
+        let file = |name| self.files.path().join(name);
+        let said = Command::new("setsid")
+            .args([
+                "--wait",
+                "curl",
+                "--silent",
+                "--show-error",
+                "--fail",
+                "--max-time",
+                "8",
+            ])
+            .args(["--output", "/dev/null", "--cacert"])
+            .arg(file("ca"))
+            .arg("--cert")
+            .arg(file("certificate"))
+            .arg("--key")
+            .arg(file("key"))
+            .args(args)
+            .arg(format!("{}/api/v1/namespaces/default{path}", self.server))
+            .output()
+            .expect("curl starts");
+        match said.status.success() {
+            true => Ok(()),
+            false => Err(text(&said.stderr).trim_end().to_owned()),
+        }
+    }
+
+    fn read(&self) -> Result<(), String> {
+        self.ask("", &[])
+    }
+
+    fn write(&self, name: &str) -> Result<(), String> {
+        let map = format!(r#"{{"metadata": {{"name": "{name}"}}, "data": {{"a": "b"}}}}"#);
+        let kind = "Content-Type: application/json";
+        self.ask("/configmaps", &["--header", kind, "--data", &map])
+    }
+}
+
+/// A client that reads twice a second and writes once in two, on new connections, and notes when it got answers.
 pub struct Client {
     stop: std::sync::Arc<AtomicBool>,
     thread: std::thread::JoinHandle<(Vec<String>, Duration)>,
@@ -47,27 +127,23 @@ impl Client {
         let thread = std::thread::spawn(move || {
             let (mut read, mut written) = (Gap::new("read"), Gap::new("write"));
             let mut writes = Vec::new();
+            let access = Access::of(cluster);
             // Never a name twice: what went unanswered may have been written.
             for count in 0.. {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
+                let began = Instant::now();
                 let name = format!("{name}-{count}");
-                let said = kubectl(cluster, &["get", "nodes", "--output", "name"]).output();
-                match said {
-                    Ok(said) if said.status.success() => read.answered(),
-                    Ok(said) => println!(
-                        "after {:.0?} no answer to a read: {}",
-                        read.began.elapsed(),
-                        text(&said.stderr).trim_end()
-                    ),
-                    Err(error) => panic!("kubectl does not start: {error}"),
+                read.tried(access.read());
+                if count % 4 == 0 {
+                    let said = access.write(&name);
+                    if said.is_ok() {
+                        writes.push(name);
+                    }
+                    written.tried(said);
                 }
-                if write(cluster, &name) {
-                    written.answered();
-                    writes.push(name);
-                }
-                std::thread::sleep(Duration::from_millis(200));
+                std::thread::sleep(PAUSE.saturating_sub(began.elapsed()));
             }
             (writes, read.end().max(written.end()))
         });
@@ -100,6 +176,17 @@ impl Gap {
             last: now,
             longest: Duration::ZERO,
             ended: Duration::ZERO,
+        }
+    }
+
+    fn tried(&mut self, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.answered(),
+            Err(said) => println!(
+                "after {:.0?} no answer to a {}: {said}",
+                self.began.elapsed(),
+                self.kind
+            ),
         }
     }
 
