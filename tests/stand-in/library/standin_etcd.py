@@ -70,7 +70,7 @@ def join(want, host):
             reason = healthy(endpoint(ip, host))
             if reason is not None:
                 raise Trouble(f"unhealthy cluster: {member.get('name') or ip}: {reason}; no member is added")
-        client.call("/v3/cluster/member/add", {"peerURLs": [peer(want["ip"])]}, 10, fresh=True)
+        client.call("/v3/cluster/member/add", {"peerURLs": [peer(want["ip"])]}, 10, once=True)
     return ",".join(f"{member.get('name') or want['name']}={member['peerURLs'][0]}" for member in listed(client))
 
 
@@ -93,7 +93,7 @@ def remove(want, host):
     client = first_healthy(others, host)
     gone = [member for member in listed(client) if member.get("name") == want["name"] or peer(want["ip"]) in member["peerURLs"]]
     for member in gone:
-        client.call("/v3/cluster/member/remove", {"ID": member["ID"]}, 10, fresh=True)
+        client.call("/v3/cluster/member/remove", {"ID": member["ID"]}, 10, once=True)
     return bool(gone)
 
 

@@ -135,13 +135,10 @@ impl Client {
                 }
                 let began = Instant::now();
                 let name = format!("{name}-{count}");
-                read.tried(access.read());
-                if count % 4 == 0 {
-                    let said = access.write(&name);
-                    if said.is_ok() {
-                        writes.push(name);
-                    }
-                    written.tried(said);
+                read.tries(|| access.read());
+                let due = count % 4 == 0 || written.unanswered.is_some();
+                if due && written.tries(|| access.write(&name)) {
+                    writes.push(name);
                 }
                 std::thread::sleep(PAUSE.saturating_sub(began.elapsed()));
             }
@@ -157,11 +154,12 @@ impl Client {
     }
 }
 
-/// The longest time without an answer.
+/// The longest time without an answer: from the first try after one to the next.
 struct Gap {
     kind: &'static str,
     began: Instant,
-    last: Instant,
+    /// When the first try began that has not been answered, nor any since.
+    unanswered: Option<Instant>,
     longest: Duration,
     /// When the longest one ended, since the client began.
     ended: Duration,
@@ -169,36 +167,42 @@ struct Gap {
 
 impl Gap {
     fn new(kind: &'static str) -> Self {
-        let now = Instant::now();
         Self {
             kind,
-            began: now,
-            last: now,
+            began: Instant::now(),
+            unanswered: None,
             longest: Duration::ZERO,
             ended: Duration::ZERO,
         }
     }
 
-    fn tried(&mut self, result: Result<(), String>) {
-        match result {
-            Ok(()) => self.answered(),
-            Err(said) => println!(
-                "after {:.0?} no answer to a {}: {said}",
-                self.began.elapsed(),
-                self.kind
-            ),
+    fn tries(&mut self, ask: impl FnOnce() -> Result<(), String>) -> bool {
+        self.unanswered.get_or_insert_with(Instant::now);
+        match ask() {
+            Ok(()) => {
+                self.answered();
+                true
+            }
+            Err(said) => {
+                println!(
+                    "after {:.0?} no answer to a {}: {said}",
+                    self.began.elapsed(),
+                    self.kind
+                );
+                false
+            }
         }
     }
 
     fn answered(&mut self) {
-        let (now, gap) = (Instant::now(), self.last.elapsed());
+        let since = self.unanswered.take();
+        let gap = since.map_or(Duration::ZERO, |since| since.elapsed());
         if gap > self.longest {
-            (self.longest, self.ended) = (gap, now - self.began);
+            (self.longest, self.ended) = (gap, self.began.elapsed());
         }
-        self.last = now;
     }
 
-    /// The time since the last answer counts, too.
+    /// What has not been answered until now counts, too.
     fn end(mut self) -> Duration {
         self.answered();
         println!(
