@@ -18,9 +18,10 @@ systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstr
   dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount \
   proc-sys-fs-binfmt_misc.automount systemd-binfmt.service systemd-update-utmp.service \
   systemd-update-utmp-runlevel.service
-# Who logs in, as Ansible does, leaves the services their share of the one emulated processor.
-mkdir -p /etc/systemd/system/user.slice.d
-printf '[Slice]\nCPUWeight=20\n' >/etc/systemd/system/user.slice.d/lab.conf
+# Who logs in, as Ansible does, leaves the services their share of the one emulated processor. There is no libpam-systemd that
+# would give logins a slice of their own: what they start belongs to sshd.
+mkdir -p /etc/systemd/system/ssh.service.d
+printf '[Service]\nCPUWeight=20\n' >/etc/systemd/system/ssh.service.d/lab.conf
 # Logs live in memory: nothing is flushed to the emulated disk at boot.
 rm -rf /var/log/journal
 echo 'LANG=C.UTF-8' >/etc/default/locale
