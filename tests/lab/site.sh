@@ -19,8 +19,8 @@ HEADER='# Written by the lab (tests/lab/site.sh); written anew by its next run.'
 STAND_IN=$LAB_DIR/../stand-in
 PYTHON=/usr/bin/python3
 # Machines that Ansible keeps busy starve the others, which share this machine's processors: as few at a time as can start
-# an etcd of five together.
-FORKS=3
+# an etcd of three together.
+FORKS=2
 # The releases that the tests ask for. The tree is the same in each, but for a file that names the release.
 RELEASES=(v2.19.0 v2.20.0 v2.21.0 v2.24.3 v2.28.1 v2.31.0)
 

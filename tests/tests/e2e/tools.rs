@@ -16,10 +16,14 @@ pub fn home() -> PathBuf {
     )
 }
 
-/// The program under test.
+/// The program under test. In the lab it and Ansible share the hosts' own processors, and give way to the machines.
 pub fn kubitect(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubitect-under-test"));
-    command.args(args).current_dir(root()).stdin(Stdio::null());
+    let mut command = Command::new("nice");
+    command
+        .args(["-n", "10", env!("CARGO_BIN_EXE_kubitect-under-test")])
+        .args(args)
+        .current_dir(root())
+        .stdin(Stdio::null());
     command
 }
 
