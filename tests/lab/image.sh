@@ -1,8 +1,9 @@
 #!/bin/bash
 # Builds the lab's guest image and prints its path and checksum: `/path/lab-….qcow2 sha256:…`.
 #
-#   tests/lab/image.sh             build it, or take it from the cache
-#   tests/lab/image.sh --rebuild   build it anew (newer packages)
+#   tests/lab/image.sh                  build it, or take it from the cache
+#   tests/lab/image.sh --rebuild        build it anew (newer packages)
+#   tests/lab/image.sh --extra FOLDER   another image: with the packages of FOLDER/packages, and FOLDER/setup.sh run last
 #
 # A Debian 12 cloud image with all that the guests need, since they reach no mirror. It is cached by the digest of
 # its recipe (this file and image/), outside the tree. The file system is filled without being mounted and GRUB is
@@ -14,19 +15,25 @@
 SUITE=bookworm
 # The virtual size. Machines run on larger overlays; growpart and resizefs use the rest.
 SIZE_MIB=2048
+EXTRA_SIZE_MIB=3072
 # Where the first partition begins: sector 2048, behind the boot loader.
 START_BYTES=$((2048 * 512))
 RECIPE=$LAB_DIR/image
 
 rebuild=no
-case ${1:-} in
-  --rebuild) rebuild=yes ;;
-  '') ;;
-  *) die "usage: ${0##*/} [--rebuild]" ;;
+extra=
+case "${1:-} $#" in
+  '--rebuild 1') rebuild=yes ;;
+  '--extra 2')
+    extra=$(cd "$2" && pwd -P)
+    SIZE_MIB=$EXTRA_SIZE_MIB
+    ;;
+  ' 0') ;;
+  *) die "usage: ${0##*/} [--rebuild | --extra FOLDER]" ;;
 esac
 become_root "$@"
 
-digest=$(cd "$LAB_DIR" && cat image.sh image/* | sha256sum | cut -c 1-16)
+digest=$(cd "$LAB_DIR" && cat image.sh image/* ${extra:+"$extra/packages" "$extra/setup.sh"} | sha256sum | cut -c 1-16)
 images=$KUBITECT_LAB_CACHE/images
 image=$images/lab-$SUITE-$digest.qcow2
 
@@ -66,7 +73,12 @@ trap 'exit 143' TERM
 # shellcheck disable=SC2016
 root='$1'
 say "building $image (some 2 minutes)"
-packages=$(sed -e 's/#.*//' -e '/^\s*$/d' "$RECIPE/packages" | paste -sd, -)
+packages=$(sed -e 's/#.*//' -e '/^\s*$/d' "$RECIPE/packages" ${extra:+"$extra/packages"} | paste -sd, -)
+hooks=()
+if [ -n "$extra" ]; then
+  hooks=(--customize-hook="install -m 0755 '$extra/setup.sh' \"$root/setup.sh\""
+    --customize-hook="chroot \"$root\" /setup.sh && rm \"$root/setup.sh\"")
+fi
 # However this script ends, the kernel ends the build with it, and its mounts with the build.
 setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private -- \
   timeout --foreground 1500 mmdebstrap --mode=root --format=directory --variant=minbase --include="$packages" \
@@ -78,6 +90,7 @@ setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc 
   --customize-hook="install -D -m 0644 '$RECIPE/grub.cfg' \"$root/boot/grub/lab.cfg\"" \
   --customize-hook="install -m 0755 '$RECIPE/setup.sh' \"$root/setup.sh\"" \
   --customize-hook="chroot \"$root\" /setup.sh && rm \"$root/setup.sh\"" \
+  "${hooks[@]}" \
   "$SUITE" "$work/root" ${KUBITECT_LAB_MIRROR:+"$KUBITECT_LAB_MIRROR"} </dev/null >"$log" 2>&1 9>&-
 say "packages are in ($((SECONDS)) s)"
 

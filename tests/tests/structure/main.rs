@@ -4,6 +4,7 @@ mod example;
 mod files;
 mod layers;
 mod points;
+mod real;
 
 use std::path::PathBuf;
 

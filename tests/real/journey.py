@@ -1,0 +1,396 @@
+"""The ring's journeys: a list of steps each, a table at the end.
+
+    journey.py life|masters|kills [--from STEP] [--only STEP] [--list]
+
+Runs inside the lab; tests/real.sh prepares it and says in its environment where all lies: RING_HOME, RING_PROGRAM, RING_SERVED.
+A step is a change of the file, what is done with it, and what must be true then. Of steps that are skipped only the change
+is made, so that a cluster that an earlier run left (`--keep`) is taken up.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+from cluster import NAME, SETTLE_SECONDS, Api, Asker, Cluster, Failed, ask_web, say, wait_for
+from pack import version
+
+# The two ends of the upgrade.
+FIRST, SECOND = (version("k8s.io/kubernetes", f"kubernetes-{minor}") for minor in ["1.34", "1.35"])
+REGISTRY = "192.168.120.1:5000"
+PROBE = f"{REGISTRY}/probe:1"
+ANYWHERE = [{"operator": "Exists"}]
+
+
+@dataclasses.dataclass
+class Step:
+    """One step. `change` is made even where the step is skipped."""
+
+    name: str
+    change: Callable = lambda cluster: None
+    act: Callable = Cluster.apply
+    check: Callable = lambda cluster: None
+    # Whether a client asks the API and the Service all along.
+    asked: bool = True
+    # Whether the plan is empty afterwards.
+    lasting: bool = True
+
+
+# Pods.
+
+
+def probe_pod(labels, **more):
+    """What a pod of the probe is."""
+    container = {"name": "probe", "image": PROBE, "ports": [{"containerPort": 8080}]}
+    container["readinessProbe"] = {"httpGet": {"path": "/", "port": 8080}, "timeoutSeconds": 10}
+    return {"metadata": {"labels": labels}, "spec": {"containers": [container], "tolerations": ANYWHERE, **more}}
+
+
+def service(name, labels, **more):
+    """A Service of such pods."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080, **more}], **({"type": "NodePort"} if more else {})},
+    }
+
+
+def deployment(name, labels, replicas, **more):
+    """Pods of the probe that are made again elsewhere."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": probe_pod(labels, **more)},
+    }
+
+
+def web(cluster):
+    """A Service of two pods, on two nodes where there are two, that the balancer forwards to."""
+    labels = {"app": "web"}
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels}}
+    apart = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}}
+    cluster.create(
+        [
+            deployment("web", labels, 2, affinity=apart),
+            service("web", labels, nodePort=30080),
+            {
+                "apiVersion": "policy/v1",
+                "kind": "PodDisruptionBudget",
+                "metadata": {"name": "web"},
+                "spec": {"minAvailable": 1, "selector": {"matchLabels": labels}},
+            },
+        ]
+    )
+    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=55s", check=False)
+    wait_for("two pods serve", SETTLE_SECONDS, lambda: "" if len(web_pods(cluster)) == 2 else f"{web_pods(cluster)}")
+
+
+def web_pods(cluster):
+    """Where the Service's pods are: {pod: node} of those that are Ready."""
+    found = cluster.kubectl("get", "pods", "--selector", "app=web", "--output", "json", check=False)
+    return {
+        pod["metadata"]["name"]: pod["spec"]["nodeName"]
+        for pod in json.loads(found or '{"items": []}')["items"]
+        if "deletionTimestamp" not in pod["metadata"]
+        and any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", []))
+    }
+
+
+def pods_reach_one_another(cluster):
+    """A pod on each node asks the others' through their Services, by DNS name."""
+    nodes = cluster.nodes()
+    if len(nodes) < 2:
+        raise Failed("this needs two nodes")
+    objects = []
+    for node in nodes:
+        labels = {"probe": node}
+        objects += [deployment(f"probe-{node}", labels, 1, nodeName=node), service(f"probe-{node}", labels)]
+    cluster.create(objects)
+    for node in nodes:
+        for other in [other for other in nodes if other != node]:
+
+            def ask(node=node, other=other):
+                answer = cluster.kubectl(
+                    "exec", f"deployment/probe-{node}", "--", "/probe", "ask", f"http://probe-{other}.default.svc.cluster.local/", check=False
+                ).strip()
+                return "" if answer.startswith(f"probe-{other}-") else f"answer {answer!r}"
+
+            wait_for(f"a pod on {node} reaches one on {other}", SETTLE_SECONDS, ask)
+            say(f"a pod on {node} reached one on {other} through its Service, by DNS name")
+    for node in nodes:
+        cluster.kubectl("delete", "deployment,service", f"probe-{node}", "--wait=false")
+
+
+# What steps look at.
+
+
+def virsh(*arguments, check=True):
+    """What virsh prints."""
+    return subprocess.run(["virsh", *arguments], stdout=subprocess.PIPE, text=True, check=check, timeout=120).stdout
+
+
+def is_gone(cluster, node):
+    """Nothing of a node is left: machine, node object, its trace in the network plugin, pods."""
+    if node in virsh("list", "--all", "--name").split():
+        raise Failed(f"the machine {node} is still there")
+    if node in cluster.kubectl("get", "nodes", "--output", "name"):
+        raise Failed(f"the node object {node} is still there")
+    wait_for(
+        f"no pod is bound to {node}",
+        SETTLE_SECONDS,
+        lambda: cluster.kubectl("get", "pods", "--all-namespaces", "--field-selector", f"spec.nodeName={node}", "--output", "name"),
+    )
+
+
+def has_memory(node, gib):
+    """A machine and its node have so much memory."""
+
+    def check(cluster):
+        if f"Max memory:     {gib << 20} KiB" not in virsh("dominfo", node):
+            raise Failed(virsh("dominfo", node))
+        seen = cluster.kubectl("get", "node", node, "--output", "jsonpath={.status.capacity.memory}")
+        # What a kernel keeps for itself is not counted.
+        if int(seen.removesuffix("Ki")) < (gib << 20) * 0.88:
+            raise Failed(f"the node has {seen}")
+
+    return check
+
+
+def serves(cluster, wanted):
+    """Each master's API server is of this version, and so is what nodes run."""
+    for master in cluster.file["cluster"]["nodes"]["master"]["instances"]:
+        answer = cluster.kubectl("--server", f"https://{master['ip']}:6443", "get", "--raw", "/version")
+        if json.loads(answer)["gitVersion"] != f"v{wanted}":
+            raise Failed(f"{master['ip']}: {answer}")
+
+
+def etcd_members(cluster):
+    """etcd has exactly the masters as members, and every API server is given all of them."""
+    masters = [one["ip"] for one in cluster.file["cluster"]["nodes"]["master"]["instances"]]
+    wanted = {f"https://{ip}:2379" for ip in masters}
+    found = cluster.kubectl("get", "pods", "--namespace", "kube-system", "--selector", "component=kube-apiserver", "--output", "json")
+    pods = json.loads(found)["items"]
+    if len(pods) != len(masters):
+        raise Failed(f"{len(pods)} API servers, not {len(masters)}")
+    for pod in pods:
+        arguments = pod["spec"]["containers"][0]["command"]
+        given = next(one.partition("=")[2] for one in arguments if one.startswith("--etcd-servers="))
+        if set(given.split(",")) != wanted:
+            raise Failed(f"{pod['metadata']['name']}: {given}, not {sorted(wanted)}")
+    say(f"every API server is given {len(masters)} members")
+
+
+# Steps of several journeys.
+
+
+def set_variable(name, value):
+    """Changes one of Kubespray's variables."""
+    return lambda cluster: cluster.file["addons"]["kubespray"].update({name: value})
+
+
+def drop_variable(name):
+    """Takes one of Kubespray's variables away."""
+    return lambda cluster: cluster.file["addons"]["kubespray"].pop(name, None)
+
+
+def change(*changes):
+    """Several changes in one."""
+
+    def all_of(cluster):
+        for one in changes:
+            one(cluster)
+
+    return all_of
+
+
+def masters(*ids):
+    """The masters from now on."""
+    return lambda cluster: cluster.masters(*ids)
+
+
+def workers(*ids, **more):
+    """The workers from now on."""
+    return lambda cluster: cluster.workers(*ids, **more)
+
+
+def kubernetes(wanted):
+    """Kubernetes' version from now on."""
+    return lambda cluster: cluster.file["kubernetes"].update(version=f"v{wanted}")
+
+
+def destroy(cluster):
+    """Removes it all; nothing is left."""
+    cluster.run("destroy", "--cluster", NAME, "--auto-approve")
+    left = [virsh(*words).split() for words in [("list", "--all", "--name"), ("net-list", "--all", "--name"), ("pool-list", "--all", "--name")]]
+    if any(left):
+        raise Failed(f"libvirt still holds {left}")
+
+
+CREATE = Step("create", check=web, asked=False)
+DESTROY = Step("destroy", act=destroy, asked=False, lasting=False)
+
+
+def fails(cluster):
+    """Applies a file whose playbook can't succeed."""
+    cluster.apply(code=1)
+
+
+def lose(node):
+    """A machine is gone with its disk, and the file is applied."""
+
+    def act(cluster):
+        virsh("destroy", node)
+        virsh("vol-delete", f"{node}-main-disk", "--pool", f"{NAME}-main-resource-pool")
+        cluster.run("status", "--cluster", NAME, code=5)
+        cluster.apply()
+
+    return act
+
+
+def killed(mark, seconds=0):
+    """The run is killed at a task, and the same command is given again."""
+
+    def act(cluster):
+        cluster.apply_killed(mark, seconds)
+        cluster.apply()
+
+    return act
+
+
+def life():
+    """One cluster from its creation to its end."""
+    second = f"{NAME}-worker-2"
+    missing = f"http://{REGISTRY}/files/missing"
+    return [
+        CREATE,
+        Step("pods-reach-one-another", act=pods_reach_one_another),
+        Step("a-worker-joins", workers(1, 2), check=pods_reach_one_another),
+        Step("it-leaves", workers(1), check=lambda cluster: is_gone(cluster, second)),
+        Step("a-worker-gets-more-memory", workers(1, ram=3), check=has_memory(f"{NAME}-worker-1", 3)),
+        Step("an-addon-is-switched-on", set_variable("metrics_server_enabled", True), check=metrics),
+        Step(
+            "a-playbook-fails",
+            change(workers(1, 3), set_variable("crictl_download_url", missing)),
+            act=fails,
+            lasting=False,
+        ),
+        Step("and-is-mended", set_variable("crictl_download_url", f"http://{REGISTRY}/files/crictl.tar.gz")),
+        Step("kubernetes-is-upgraded", kubernetes(SECOND), check=lambda cluster: serves(cluster, SECOND)),
+        DESTROY,
+    ]
+
+
+def metrics(cluster):
+    """The addon answers."""
+    wait_for("metrics of nodes", SETTLE_SECONDS, lambda: "" if cluster.kubectl("top", "nodes", check=False) else "none yet")
+
+
+def masters_journey():
+    """Masters come, go, are exchanged and lost."""
+    return [
+        CREATE,
+        Step("masters-become-three", masters(1, 2, 3), check=etcd_members),
+        Step("the-first-is-replaced", masters(2, 3, 4), check=change(etcd_members, lambda c: is_gone(c, f"{NAME}-master-1"))),
+        Step("all-three-are-exchanged", masters(5, 6, 7), check=etcd_members),
+        Step("one-is-lost-with-its-disk", act=lose(f"{NAME}-master-6"), check=etcd_members),
+        DESTROY,
+    ]
+
+
+def kills():
+    """Runs are killed where it hurts, and the same command is given again."""
+    return [
+        Step("in-the-etcd-role", act=killed("Ensure etcd is running"), asked=False, check=web),
+        Step("start-over-1", act=destroy, asked=False, lasting=False),
+        Step("in-kubeadm-init", act=killed("Initialize first control plane node (1st try)", 20), asked=False, check=web),
+        Step("start-over-2", act=destroy, asked=False, lasting=False),
+        Step("before-the-network-plugin", act=killed("Create kubeadm token for joining nodes"), asked=False, check=web),
+        Step("in-a-workers-join", workers(1, 2), act=killed("Join to cluster if needed", 5)),
+        Step("in-a-second-masters-join", masters(1, 2, 3), act=killed("Joining control plane node to the cluster", 10), check=etcd_members),
+        Step(
+            "while-an-upgraded-node-is-drained",
+            kubernetes(SECOND),
+            act=killed("Drain node"),
+            check=lambda cluster: serves(cluster, SECOND),
+        ),
+        DESTROY,
+    ]
+
+
+JOURNEYS = {"life": life, "masters": masters_journey, "kills": kills}
+
+
+def carry_out(cluster, step):
+    """Does a step, with clients that ask meanwhile; returns the longest gaps as a text."""
+    askers = []
+    if step.asked:
+        api = Api(cluster)
+        askers = [Asker("API, reading", api.read), Asker("API, writing", api.write, 2), Asker("Service", ask_web)]
+    try:
+        step.act(cluster)
+    finally:
+        gaps = [(asker.name, asker.stop()) for asker in askers]
+    if step.lasting:
+        cluster.finished()
+    step.check(cluster)
+    if askers and (lost := api.lost()):
+        raise Failed(f"written and lost: {lost}")
+    return ", ".join(f"{name} {gap:.1f} s" for name, gap in gaps)
+
+
+def run(cluster, steps, first, only):
+    """Runs the steps until one fails; prints the table; returns whether all went well."""
+    rows, skipping, well = [], first is not None, True
+    for step in steps:
+        step.change(cluster)
+        skipping = skipping and step.name != first
+        if skipping or only not in (None, step.name):
+            continue
+        say(f"--- {step.name}")
+        began = time.monotonic()
+        gaps = ""
+        try:
+            gaps = carry_out(cluster, step)
+        # Whatever it is, the table is printed and the lab taken down.
+        except Exception:  # noqa: BLE001
+            traceback.print_exc()
+            well = False
+        rows.append(f"step {step.name} {'ok' if well else 'failed'} {time.monotonic() - began:.0f}" + (f"   gaps: {gaps}" if gaps else ""))
+        say(rows[-1])
+        if not well:
+            break
+    print("\n" + "\n".join(rows), flush=True)
+    return well
+
+
+def main():
+    """Runs the journey that the arguments name."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("journey", choices=JOURNEYS)
+    parser.add_argument("--from", dest="first")
+    parser.add_argument("--only")
+    parser.add_argument("--list", action="store_true")
+    arguments = parser.parse_args()
+    steps = JOURNEYS[arguments.journey]()
+    names = [step.name for step in steps]
+    if arguments.list:
+        print("\n".join(names))
+        return 0
+    for name in [arguments.first, arguments.only]:
+        if name not in (None, *names):
+            parser.error(f"{arguments.journey} has no step {name!r}: {', '.join(names)}")
+    variables = json.loads((pathlib.Path(os.environ["RING_SERVED"]) / "variables.json").read_text())
+    cluster = Cluster(os.environ["RING_PROGRAM"], os.environ["RING_HOME"], variables, FIRST)
+    return 0 if run(cluster, steps, arguments.first, arguments.only) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

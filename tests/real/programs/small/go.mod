@@ -1,0 +1,3 @@
+module kubitect.test/small
+
+go 1.25.0
