@@ -23,6 +23,9 @@ cargo test --workspace --locked
 step "The stand-in for Kubespray"
 python3 -B -m unittest discover --start-directory tests/stand-in/test
 
+step "The ring with the real Kubespray: what it serves (tests/real.sh itself is run by hand)"
+python3 -B -m unittest discover --start-directory tests/real/test
+
 step "The journey on real machines"
 # All that living clusters go through has a command of its own (tests/living.sh), since it takes long; a small one is here.
 tests/lab/test.sh ci --locked -p tests --features lab --test e2e --test hypervisor -- \

@@ -173,6 +173,10 @@ def pack(folder, address, base_tar, sets):
     plugin = registry.layer(tar({"flannel": (sets["cni-flannel"] / "flannel", 0o755)}))
     registry.image("flannel/flannel-cni-plugin", [FLANNEL_CNI_TAG], [base, plugin], Entrypoint=["/bin/true"])
 
+    if "metrics-server" in sets:
+        program = registry.layer(tar({"metrics-server": (sets["metrics-server"] / "metrics-server", 0o755)}))
+        tag = "v" + version("sigs.k8s.io/metrics-server", "metrics-server")
+        registry.image("metrics-server/metrics-server", [tag], [program], Entrypoint=["/metrics-server"])
     given = variables(address, files.checksums, released.values())
     given.update(
         etcd_version=etcd,
@@ -181,6 +185,7 @@ def pack(folder, address, base_tar, sets):
         runc_version=version("github.com/opencontainers/runc", "runc"),
         cni_version=version("github.com/containernetworking/plugins", "cni-plugins"),
         flannel_version=flannel,
+        metrics_server_version=version("sigs.k8s.io/metrics-server", "metrics-server"),
     )
     (folder / "variables.json").write_text(json.dumps(given, indent=1, sort_keys=True))
 

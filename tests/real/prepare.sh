@@ -3,7 +3,7 @@
 #
 #   tests/real/prepare.sh JOURNEY KUBESPRAY   KUBESPRAY is a git repository (a folder or an address) with the ring's release
 #
-# Only `masters` needs no second Kubernetes version. The programs, the guests' image, the folder that is served to the guests, a copy of the Kubespray release, and its Python
+# Only the programs that the journey needs are built. The programs, the guests' image, the folder that is served to the guests, a copy of the Kubespray release, and its Python
 # packages. All of it is taken from the lab's cache where it is there already.
 
 . "$(dirname "$0")/../lab/common.sh"
@@ -22,9 +22,10 @@ if [ -z "$kubespray" ] || (($# > 2)); then
   die "usage: ${0##*/} JOURNEY KUBESPRAY"
 fi
 SETS=(small runc etcd cri-tools cni-plugins cni-flannel containerd flannel coredns kubernetes-1.34)
-if [ "$journey" != masters ]; then
-  SETS+=(kubernetes-1.35)
-fi
+case $journey in
+  life) SETS+=(metrics-server kubernetes-1.35) ;;
+  kills) SETS+=(kubernetes-1.35) ;;
+esac
 become_root "$@"
 mkdir -p "$cache"
 

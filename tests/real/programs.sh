@@ -36,6 +36,7 @@ packages() {
     cni-flannel) echo "$CNI/meta/flannel" ;;
     containerd) printf 'github.com/containerd/containerd/v2/cmd/%s\n' containerd containerd-shim-runc-v2 ctr ;;
     coredns) echo github.com/coredns/coredns ;;
+    metrics-server) echo sigs.k8s.io/metrics-server/cmd/metrics-server ;;
     kubernetes-*) printf 'k8s.io/kubernetes/cmd/%s\n' kubeadm kubelet kubectl kube-apiserver kube-controller-manager kube-scheduler kube-proxy ;;
     *) die "programs/$1 is not known here" ;;
   esac
