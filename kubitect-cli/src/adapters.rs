@@ -1,46 +1,46 @@
-//! Introduces provision's connections to machines to the crates that know nothing of SSH.
+//! Introduces machines and balancers to the work on Kubernetes, which knows of neither.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use kubitect_kubespray::control;
-use kubitect_lb::{BoxError, Output, Remote};
-use kubitect_provision::ssh;
+use kubitect_config::Facts;
+use kubitect_config::cluster::Node;
+use kubitect_config::remote::{BoxError, Doing, Remote};
+use kubitect_config::value::Label;
+use kubitect_kubespray::living;
+use kubitect_lb::State;
+use kubitect_provision::machine;
+use kubitect_provision::ssh::Keys;
 
-/// A balancer's machine.
-pub struct Balancer(pub Arc<dyn ssh::Remote>);
+use crate::job::Job;
+use crate::pipeline::connect;
 
-const DEADLINE: Duration = Duration::from_secs(<Balancer as Remote>::PATIENCE_SECONDS);
-
-impl Remote for Balancer {
-    async fn put(&self, path: &str, bytes: &[u8], mode: u32) -> Result<(), BoxError> {
-        Ok(self.0.put(path, bytes, mode, true, DEADLINE).await?)
-    }
-
-    async fn run(&self, argv: &[&str]) -> Result<Output, BoxError> {
-        let output = self.0.run(argv, DEADLINE).await?;
-        Ok(Output {
-            status: output.status,
-            stdout: output.stdout,
-            stderr: output.stderr,
-        })
-    }
+/// The machines and balancers of a cluster under work.
+pub struct Access<'a> {
+    /// The cluster.
+    pub job: &'a Job,
+    /// What is known of its machines, those that leave among them.
+    pub facts: Facts,
+    /// Their keys.
+    pub keys: &'a Keys,
 }
 
-/// A master's machine.
-pub struct Master(pub Arc<dyn ssh::Remote>);
+impl living::Access for Access<'_> {
+    fn connect<'a>(&'a self, name: &'a Label) -> Doing<'a, Arc<dyn Remote>> {
+        Box::pin(async { Ok(connect(self.job, &self.facts, self.keys, name).await?) })
+    }
 
-impl control::Remote for Master {
-    async fn run(
-        &self,
-        argv: &[&str],
-        deadline: Duration,
-    ) -> Result<control::Output, control::BoxError> {
-        let output = self.0.run(argv, deadline).await?;
-        Ok(control::Output {
-            status: output.status,
-            stdout: output.stdout,
-            stderr: output.stderr,
+    fn note(&self, node: &Node, text: &str) -> Result<(), BoxError> {
+        Ok(machine::note(&self.job.hosts, node, text)?)
+    }
+
+    fn balance<'a>(&'a self, master: &'a Label, drained: bool) -> Doing<'a, ()> {
+        let state = if drained { State::Drain } else { State::Ready };
+        Box::pin(async move {
+            for balancer in kubitect_lb::balancers(&self.job.cluster, &self.facts)? {
+                let session = self.connect(&balancer.node).await?;
+                kubitect_lb::set_state(&balancer, &session, master, state).await?;
+            }
+            Ok(())
         })
     }
 }

@@ -73,6 +73,15 @@ impl Failure {
     }
 }
 
+impl From<kubitect_kubespray::Error> for Failure {
+    fn from(error: kubitect_kubespray::Error) -> Self {
+        match error {
+            kubitect_kubespray::Error::Step { what, source } => Self::Failed { what, source },
+            other => Self::because("work on Kubernetes", other),
+        }
+    }
+}
+
 /// The words for a person, with the whole chain of causes; problems of a file are shown by `report::problems`.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

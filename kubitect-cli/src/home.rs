@@ -1,17 +1,17 @@
 //! Where things lie on this machine: the folders of design section 5, and one run per cluster at a time.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::Site;
+use kubitect_config::digest::sha256;
+use kubitect_config::file::{private_folder, replace};
 use kubitect_config::value::Label;
 use kubitect_provision::file;
-use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
-use crate::note::sha256;
 
 /// How the names of configurations begin whose runs did not end.
 const UNFINISHED: &str = "kubitect-unfinished-";
@@ -115,11 +115,9 @@ impl ClusterDir {
         self.0.join("logs")
     }
 
-    /// Snapshots of etcd; made if it is not there.
-    pub fn backups(&self) -> Result<PathBuf, Failure> {
-        let path = self.0.join("backups");
-        create_private_dir(&path)?;
-        Ok(path)
+    /// Snapshots of etcd.
+    pub fn backups(&self) -> PathBuf {
+        self.0.join("backups")
     }
 
     /// Keys and pinned host keys.
@@ -253,74 +251,10 @@ pub struct Lock {
 
 /// Makes a folder, and those above it, for the owner only. One that is there stays as it is.
 pub fn create_private_dir(dir: &Path) -> Result<(), Failure> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|e| Failure::io("create", dir, e))
+    private_folder(dir).map_err(|e| Failure::io("create", dir, e))
 }
 
-/// Replaces a file whole: written aside, flushed, renamed. It is never readable by others on the way to `mode`. A link
-/// stays one, and a file keeps its owner: it may be the person's own, and we root.
+/// Replaces a file whole.
 pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
-    let mut aside = Aside::new(path)?;
-    aside.write(content)?;
-    aside.publish(mode)
-}
-
-/// What is to replace a file whole, written piece by piece.
-pub struct Aside {
-    /// The file that it replaces, behind all links.
-    real: PathBuf,
-    file: NamedTempFile,
-}
-
-impl Aside {
-    /// Begins to replace this file, whose folder is made if need be.
-    pub fn new(path: &Path) -> Result<Self, Failure> {
-        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let dir = folder(&real);
-        create_private_dir(dir)?;
-        let file = tempfile::Builder::new()
-            .prefix(file::ASIDE)
-            .tempfile_in(dir)
-            .map_err(|e| Failure::io("write", path, e))?;
-        Ok(Self { real, file })
-    }
-
-    /// Adds a piece.
-    pub fn write(&mut self, piece: &[u8]) -> Result<(), Failure> {
-        self.file
-            .write_all(piece)
-            .map_err(|e| Failure::io("write", &self.real, e))
-    }
-
-    /// Puts it into the file's place.
-    pub fn publish(self, mode: u32) -> Result<(), Failure> {
-        let Self { real, file: aside } = self;
-        let io = |e| Failure::io("write", &real, e);
-        if let Ok(existing) = real.metadata() {
-            let ours = aside.as_file().metadata().map_err(io)?;
-            if (existing.uid(), existing.gid()) != (ours.uid(), ours.gid()) {
-                fchown(aside.as_file(), Some(existing.uid()), Some(existing.gid())).map_err(io)?;
-            }
-        }
-        aside
-            .as_file()
-            .set_permissions(std::fs::Permissions::from_mode(mode))
-            .map_err(io)?;
-        aside.as_file().sync_all().map_err(io)?;
-        fail::fail_point!("cli::file-aside");
-        aside.persist(&real).map_err(|e| io(e.error))?;
-        File::open(folder(&real))
-            .and_then(|d| d.sync_all())
-            .map_err(io)?;
-        fail::fail_point!("cli::file-written");
-        Ok(())
-    }
-}
-
-/// The folder that a file lies in.
-fn folder(file: &Path) -> &Path {
-    file.parent().unwrap_or(Path::new("."))
+    replace(path, content, mode).map_err(|e| Failure::io("write", path, e))
 }

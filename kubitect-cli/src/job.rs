@@ -10,6 +10,7 @@ use kubitect_config::cluster::{Node, Role};
 use kubitect_config::edit::Edit;
 use kubitect_config::release::Hop;
 use kubitect_config::{Cluster, Site};
+use kubitect_kubespray::living::{Note, Seen};
 use kubitect_lb::Rendered;
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::hypervisor::Hosts;
@@ -18,11 +19,9 @@ use kubitect_provision::preflight;
 use crate::failure::Failure;
 use crate::home::{ClusterDir, Home, expand};
 use crate::hosts::{expand_keyfile, former_hosts};
-use crate::note::Note;
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::services;
-use crate::stage::Seen;
 use crate::world::World;
 
 /// A cluster under work.

@@ -11,14 +11,11 @@ mod failure;
 mod home;
 mod hosts;
 mod job;
-mod note;
 mod personal;
 mod pipeline;
 mod plan;
-mod recall;
 mod report;
 mod services;
-mod stage;
 mod status;
 pub mod world;
 

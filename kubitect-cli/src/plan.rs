@@ -8,6 +8,7 @@ use kubitect_config::cluster::{Node, Role};
 use kubitect_config::edit::{Change, Edit};
 use kubitect_config::policy::{Policy, policy};
 use kubitect_config::value::Label;
+use kubitect_kubespray::living::{Note, Seen, Stage, Task, recall, tasks};
 use kubitect_provision::change::{self, Disruption, Part, Step};
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::observe::PowerState;
@@ -16,10 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::note::Note;
-use crate::recall::recall;
 use crate::services;
-use crate::stage::{self, Seen, Stage, Task};
 
 /// All that a run will do.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,7 +104,7 @@ impl Plan {
             let strange = cluster.nodes.iter().filter(is_strange);
             refused.extend(strange.map(|node| not_known(&node.name)));
         }
-        let tasks = stage::tasks(cluster, &seen).unwrap_or_else(|reasons| {
+        let tasks = tasks(cluster, &seen).unwrap_or_else(|reasons| {
             refused.extend(reasons);
             Vec::new()
         });

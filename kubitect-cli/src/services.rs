@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use kubitect_config::Cluster;
 use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
+use kubitect_config::{Cluster, digest};
 use kubitect_lb::Rendered;
 
 use crate::failure::Failure;
-use crate::note::digest;
 
 /// Digests of the files that are wanted of each balancer: what is noted once they are rolled out.
 pub fn wanted(rendered: &[Rendered]) -> Result<BTreeMap<Label, String>, Failure> {
     rendered
         .iter()
         .map(|balancer| {
-            let digest = digest(&(&balancer.haproxy, &balancer.keepalived))?;
+            let digest = digest::of(&(&balancer.haproxy, &balancer.keepalived))
+                .map_err(|e| Failure::because("take a digest of the balancers' files", e))?;
             Ok((balancer.node.clone(), digest))
         })
         .collect()

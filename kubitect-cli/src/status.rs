@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use kubitect_config::Facts;
 use kubitect_config::cluster::Role;
+use kubitect_config::{Facts, chain};
 use kubitect_kubespray::control::{self, Certificate, EtcdMember, Health, NodeState};
 use kubitect_lb::ServerState;
 use kubitect_provision::machine;
@@ -12,7 +12,6 @@ use kubitect_provision::observe::PowerState;
 use kubitect_provision::ssh::Keys;
 use serde::Serialize;
 
-use crate::adapters::{Balancer, Master};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::pipeline::{connect, reach};
@@ -168,10 +167,10 @@ impl Status {
             .filter(|node| running(node.name.as_str()))
         {
             let servers = match connect(job, facts, keys, &node.name).await {
-                Ok(session) => kubitect_lb::servers(&node.name, &Balancer(session))
+                Ok(session) => kubitect_lb::servers(&node.name, &session)
                     .await
-                    .map_err(|e| e.to_string()),
-                Err(error) => Err(error.to_string()),
+                    .map_err(|e| chain(&e)),
+                Err(error) => Err(chain(&error)),
             };
             match servers {
                 Ok(servers) => {
@@ -196,26 +195,26 @@ impl Status {
         {
             let name = node.name.to_string();
             let master = match connect(job, facts, keys, &node.name).await {
-                Ok(session) => Master(session),
+                Ok(session) => session,
                 Err(error) => {
-                    problems.push(format!("{name}: {error}"));
+                    problems.push(format!("{name}: {}", chain(&error)));
                     continue;
                 }
             };
             let health = match control::api_health(&master).await {
                 Ok(health) => health,
-                Err(error) => Health::Ill(error.to_string()),
+                Err(error) => Health::Ill(chain(&error)),
             };
             match &health {
                 Health::Well if !self.reachable => {
                     self.reachable = true;
                     match control::members(&master).await {
                         Ok(members) => self.etcd = members,
-                        Err(error) => problems.push(format!("{name}: {error}")),
+                        Err(error) => problems.push(format!("{name}: {}", chain(&error))),
                     }
                     match control::nodes(&master).await {
                         Ok(nodes) => self.nodes = nodes,
-                        Err(error) => problems.push(format!("{name}: {error}")),
+                        Err(error) => problems.push(format!("{name}: {}", chain(&error))),
                     }
                 }
                 Health::Well => {}
@@ -236,7 +235,7 @@ impl Status {
                             .map(|certificate| MasterCertificate { name, certificate }),
                     );
                 }
-                Err(error) => problems.push(format!("{name}: {error}")),
+                Err(error) => problems.push(format!("{name}: {}", chain(&error))),
             }
         }
         problems.extend(self.of_kubernetes(job));

@@ -5,15 +5,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kubitect_config::Remote;
 use kubitect_config::cluster::{Host, Kubernetes};
 use kubitect_kubespray::{OnEvent, Tools};
 use kubitect_provision::hypervisor::Hosts;
-use kubitect_provision::ssh::{Doing, Patience, Remote, Session, Target, wait};
+use kubitect_provision::ssh::{Patience, Session, Target, wait};
 use kubitect_provision::{Error, Event};
 
 /// What takes its time, of Kubespray.
 pub type Preparing<'a> =
     Pin<Box<dyn Future<Output = Result<Tools, kubitect_kubespray::Error>> + Send + 'a>>;
+
+/// What takes its time, of machines.
+pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// The hosts, the machines on them and Kubespray, by whatever way they are had.
 pub trait World: Send + Sync {

@@ -45,3 +45,14 @@ fn count(problems: &[Problem]) -> String {
         _ => format!("it has {errors} errors"),
     }
 }
+
+/// An error with all its causes, in one line of text each separated by a colon: what a person needs to find the reason.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kubitect_config::remote::BoxError;
 use kubitect_config::value::Version;
 
 /// What can go wrong. Each fits after "failed to set up Kubernetes: ".
@@ -153,13 +154,21 @@ pub enum Error {
         /// pip's last lines.
         lines: String,
     },
+    /// A step of the work on a living cluster failed.
+    #[error("{what}")]
+    Step {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: Option<BoxError>,
+    },
     /// A master could not be asked.
     #[error("{what}")]
     Remote {
         /// What for.
         what: String,
         /// What the connection failed with.
-        source: crate::control::BoxError,
+        source: BoxError,
     },
     /// A program on a master answered something else than it should.
     #[error("{what}: the answer is not what it should be")]
@@ -235,6 +244,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// A failure without a cause below it.
+    pub(crate) fn failed(what: impl Into<String>) -> Self {
+        Self::Step {
+            what: what.into(),
+            source: None,
+        }
+    }
+
+    /// A failure of `what`, for the reason `source`.
+    pub(crate) fn because(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self::Step {
+            what: what.into(),
+            source: Some(source.into()),
+        }
+    }
+
     /// For `map_err`: what was tried on which file.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();

@@ -85,6 +85,11 @@ pub enum Event {
         /// How many results changed a host.
         changed: usize,
     },
+    /// Something was done to Kubernetes, or failed and is gone on without.
+    Said {
+        /// What, in a line.
+        line: String,
+    },
 }
 
 /// How a task ended on a host.
@@ -159,6 +164,7 @@ impl fmt::Display for Event {
             } => {
                 write!(f, "{playbook} finished: {tasks} tasks, {changed} changes")
             }
+            Self::Said { line } => f.write_str(line),
         }
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Both are edited as values: fields that are not known here stay, and so does the order of what was there.
 
+use std::time::Duration;
+
 use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Facts, Remote};
 use serde_yaml::{Mapping, Value};
 
 use crate::Error;
@@ -13,6 +16,23 @@ const LISTS: [(&str, &str); 3] = [
     ("contexts", "context"),
     ("users", "user"),
 ];
+
+/// How long a master may take to hand over its kubeconfig.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Reads the administrator's kubeconfig on a master, names it after the cluster and points it at the balancer.
+pub async fn fetch(
+    master: &impl Remote,
+    cluster: &Cluster,
+    facts: &Facts,
+) -> Result<String, Error> {
+    let argv = ["sudo", "-n", "cat", crate::ADMIN_CONF];
+    let failed = |e| Error::because("read the kubeconfig", e);
+    let conf = master.run_ok(&argv, PATIENCE).await.map_err(failed)?;
+    let conf = String::from_utf8(conf).map_err(|e| failed(e.into()))?;
+    let server = crate::api_server(cluster, facts)?;
+    retarget(&conf, &cluster.name, &server)
+}
 
 /// The administrator's kubeconfig as kubeadm writes it → one whose cluster, user and context are named after the
 /// cluster and that leads to `server`, as `https://192.168.113.100:6443`.

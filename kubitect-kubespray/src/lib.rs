@@ -29,6 +29,7 @@ pub mod goal;
 mod group_vars;
 mod inventory;
 pub mod kubeconfig;
+pub mod living;
 mod lock;
 mod output;
 mod program;

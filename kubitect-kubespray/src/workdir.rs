@@ -1,9 +1,9 @@
 //! [`Workdir`]: where a cluster's files lie; each is written whole or not at all.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use kubitect_config::file;
 
 use crate::Error;
 
@@ -26,6 +26,11 @@ impl Workdir {
     /// The inventory's file.
     pub fn inventory(&self) -> PathBuf {
         self.config.join("nodes.yaml")
+    }
+
+    /// The kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.config.join("admin.conf")
     }
 
     /// The folder with the inventory; also the mark of the programs that work on this cluster.
@@ -95,52 +100,17 @@ impl Workdir {
 
 /// Makes a folder, and those above it, for the owner only. One that is there stays as it is.
 pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(Error::file("create", path))
+    file::private_folder(path).map_err(Error::file("create", path))
 }
 
-/// How the names of files begin that are written aside; whoever holds the cluster's lock removes what a killed run left.
-const ASIDE: &str = ".kubitect-new-";
-
-/// Replaces a file whole: written aside, flushed to the disk, renamed. `mode` holds from the first byte on.
+/// Replaces a file whole.
 pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let put = || {
-        let mut file = tempfile::Builder::new()
-            .prefix(ASIDE)
-            .permissions(std::fs::Permissions::from_mode(mode))
-            .tempfile_in(folder)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        fail::fail_point!("kubespray::file-aside");
-        file.persist(path)?;
-        // The rename itself is on the disk once the folder is.
-        std::fs::File::open(folder)?.sync_all()
-    };
-    put().map_err(Error::file("write", path))
+    file::replace(path, content, mode).map_err(Error::file("write", path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_is_replaced_whole_with_its_mode() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("admin.conf");
-        std::fs::write(&path, "old").unwrap();
-        write(&path, b"new", 0o600).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
 
     #[test]
     fn generated_files_that_are_no_longer_wanted_go_and_others_stay() {

@@ -3,8 +3,8 @@
 use kubitect_config::value::Label;
 
 use crate::machine::Machine;
-use crate::remote::Remote;
 use crate::{Balancer, Error, SOCKET};
+use kubitect_config::Remote;
 
 /// Whether a server takes new connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

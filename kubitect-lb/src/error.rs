@@ -2,12 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+use kubitect_config::remote::BoxError;
 use kubitect_config::value::Label;
 
 use crate::Service;
-
-/// What a [`Remote`](crate::Remote) may fail with.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]

@@ -2,22 +2,24 @@
 //!
 //! [`render`] is pure: a cluster and its facts become the files of every balancer. [`roll_out`] puts them in place
 //! without ever leaving a balancer with a file that does not serve, and [`plan`] tells beforehand which ones differ.
-//! The crate opens no connection itself: it asks for a [`Remote`].
+//! The crate opens no connection itself: it asks for a [`Remote`](kubitect_config::Remote).
 //!
 //! ```
 //! use kubitect_config::{Cluster, Facts};
-//! use kubitect_lb::{BoxError, Output, Remote, Report};
+//! use kubitect_config::remote::{Doing, Output, Remote};
+//! use kubitect_lb::Report;
 //! use kubitect_config::value::Label;
 //! use std::collections::BTreeMap;
+//! use std::time::Duration;
 //!
 //! /// A connection to one balancer.
 //! struct Session;
 //!
 //! impl Remote for Session {
-//!     async fn put(&self, path: &str, bytes: &[u8], mode: u32) -> Result<(), BoxError> {
+//!     fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], mode: u32, deadline: Duration) -> Doing<'a, ()> {
 //!         unimplemented!("write {} bytes to {path} with mode {mode:o}", bytes.len())
 //!     }
-//!     async fn run(&self, argv: &[&str]) -> Result<Output, BoxError> {
+//!     fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Output> {
 //!         unimplemented!("run {argv:?}")
 //!     }
 //! }
@@ -43,7 +45,6 @@ mod haproxy;
 mod keepalived;
 mod machine;
 mod plan;
-mod remote;
 mod render;
 mod rollout;
 mod service;
@@ -52,12 +53,11 @@ mod template;
 
 pub use balancer::{API, Balancer, Frontend, Probe, Server, Vrrp, balancers};
 pub use drain::{SET_STATE, State, set_state};
-pub use error::{BoxError, Error};
+pub use error::Error;
 pub use event::Event;
 pub use haproxy::{FILE as HAPROXY_FILE, PRIVATE_PORT, SOCKET};
 pub use keepalived::FILE as KEEPALIVED_FILE;
 pub use plan::{Change, plan};
-pub use remote::{Output, Remote};
 pub use render::{Rendered, render};
 pub use rollout::{Report, roll_out, roll_out_and};
 pub use service::{PROBE, Service};

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use kubitect_config::value::Label;
 
-use crate::remote::{Output, Remote};
-use crate::{BoxError, Error};
+use crate::Error;
+use kubitect_config::remote::{BoxError, Output, Remote};
+
+/// After how long a call to a balancer's machine is given up.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A balancer's machine.
 pub(crate) struct Machine<'a, R> {
@@ -20,7 +23,8 @@ impl<R: Remote> Machine<'_, R> {
     pub async fn root(&self, argv: &[&str]) -> Result<Output, Error> {
         // -n: sudo fails where it would ask for a password, which nobody could give.
         let argv = [&["sudo", "-n"], argv].concat();
-        self.bounded(shown(&argv), self.remote.run(&argv)).await
+        self.bounded(shown(&argv), self.remote.run(&argv, PATIENCE))
+            .await
     }
 
     /// Runs a command as root that must end with 0.
@@ -47,7 +51,7 @@ impl<R: Remote> Machine<'_, R> {
     pub async fn put(&self, path: &str, text: &str) -> Result<(), Error> {
         self.bounded(
             format!("put {path}"),
-            self.remote.put(path, text.as_bytes(), 0o644),
+            self.remote.put(path, text.as_bytes(), 0o644, PATIENCE),
         )
         .await
     }
@@ -102,9 +106,8 @@ impl<R: Remote> Machine<'_, R> {
         command: String,
         call: impl Future<Output = Result<T, BoxError>>,
     ) -> Result<T, Error> {
-        let seconds = R::PATIENCE_SECONDS;
         let node = self.node.clone();
-        match tokio::time::timeout(Duration::from_secs(seconds), call).await {
+        match tokio::time::timeout(PATIENCE, call).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(source)) => Err(Error::Remote {
                 node,
@@ -114,7 +117,7 @@ impl<R: Remote> Machine<'_, R> {
             Err(_) => Err(Error::Timeout {
                 node,
                 command,
-                seconds,
+                seconds: PATIENCE.as_secs(),
             }),
         }
     }

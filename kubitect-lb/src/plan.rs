@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use kubitect_config::value::Label;
 use serde::Serialize;
 
-use crate::remote::Remote;
 use crate::rollout::machine;
 use crate::service::Service;
 use crate::{Error, Rendered};
+use kubitect_config::Remote;
 
 /// A file that a roll-out would put in place and reload its service for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

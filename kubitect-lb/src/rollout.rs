@@ -7,9 +7,9 @@ use std::time::Duration;
 use kubitect_config::value::Label;
 
 use crate::machine::Machine;
-use crate::remote::Remote;
 use crate::service::{Deployment, Failure, Service};
 use crate::{Error, Event, Rendered};
+use kubitect_config::Remote;
 
 /// What a roll-out did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

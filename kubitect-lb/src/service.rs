@@ -15,8 +15,8 @@ use kubitect_config::value::Label;
 use serde::Serialize;
 
 use crate::machine::Machine;
-use crate::remote::Remote;
 use crate::{Error, Rendered, haproxy, keepalived};
+use kubitect_config::Remote;
 
 /// A program that balancers run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -4,8 +4,8 @@ use kubitect_config::value::Label;
 use serde::Serialize;
 
 use crate::machine::Machine;
-use crate::remote::Remote;
 use crate::{API, Error, SOCKET};
+use kubitect_config::Remote;
 
 /// The Python program that asks the runtime socket; see the program's own first line.
 const SHOW_STAT: &str = include_str!("programs/show_stat.py");

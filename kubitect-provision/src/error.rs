@@ -185,6 +185,12 @@ pub enum Error {
         /// What the network said, if that was it.
         source: Option<Source>,
     },
+    /// A machine's address or host key is not known.
+    #[error("reach {machine}: its address is not known")]
+    NoAddress {
+        /// The machine.
+        machine: String,
+    },
     /// The person asked to stop.
     #[error("finish: cancelled between two steps; run the same command again to go on")]
     Cancelled,

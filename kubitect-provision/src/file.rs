@@ -10,8 +10,7 @@ use tempfile::NamedTempFile;
 
 use crate::Error;
 
-/// How the names of files begin that are written aside, in the folder of what they are to replace.
-pub const ASIDE: &str = ".kubitect-new-";
+pub use kubitect_config::file::ASIDE;
 
 /// How long another run may hold a folder.
 const LOCK_WAIT: Duration = Duration::from_secs(10);

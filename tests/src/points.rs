@@ -32,11 +32,12 @@ pub const POINTS: [(&str, &str); 31] = [
     ),
     ("lb::proven", "it serves, and the old file is still there"),
     ("lb::state-set", "one balancer knows a master's new state"),
-    // Kubespray.
+    // Files of this machine, and Kubespray.
     (
-        "kubespray::file-aside",
-        "a file of the inventory is written aside",
+        "config::file-aside",
+        "a file of this machine is written aside",
     ),
+    ("config::file-written", "it is in place"),
     (
         "kubespray::playbook",
         "the inventory is written, and a playbook about to begin",
@@ -48,8 +49,9 @@ pub const POINTS: [(&str, &str); 31] = [
     // The whole.
     ("cli::phase", "between two phases"),
     ("cli::task", "before a task"),
-    ("cli::note", "before a note on a domain"),
-    ("cli::noted", "after it"),
+    ("kubespray::note", "before a note on a domain"),
+    ("kubespray::noted", "after it"),
+    ("cli::noted", "what a balancer serves is noted"),
     (
         "cli::rolled-out",
         "all balancers serve, which is not noted yet",
@@ -59,13 +61,16 @@ pub const POINTS: [(&str, &str); 31] = [
         "a guest uses what it was given, and its kubelet has not been told",
     ),
     (
-        "cli::out-of-service",
+        "kubespray::out-of-service",
         "a node takes no new connections, and still has its pods",
     ),
-    ("cli::drained", "a node's pods are elsewhere"),
-    ("cli::left-etcd", "a master is no member of etcd any more"),
+    ("kubespray::drained", "a node's pods are elsewhere"),
     (
-        "cli::node-deleted",
+        "kubespray::left-etcd",
+        "a master is no member of etcd any more",
+    ),
+    (
+        "kubespray::node-deleted",
         "a node's object is gone from Kubernetes",
     ),
     (
@@ -73,18 +78,16 @@ pub const POINTS: [(&str, &str); 31] = [
         "a machine was started with its new definition",
     ),
     (
-        "cli::uncordoned",
+        "kubespray::uncordoned",
         "a node takes pods again, and the balancers have not been told",
     ),
     (
-        "cli::labelled",
+        "kubespray::labelled",
         "a node has its new labels, and its old taints",
     ),
     (
-        "cli::snapshot-saved",
+        "kubespray::snapshot-saved",
         "a snapshot of etcd lies on a master, and not yet here",
     ),
-    ("cli::file-aside", "a file of this machine is written aside"),
-    ("cli::file-written", "it is in place"),
     ("cli::destroy", "between two phases of a removal"),
 ];

@@ -9,8 +9,7 @@ use kubitect_lb::Rendered;
 use kubitect_provision::machine;
 use kubitect_provision::ssh::Keys;
 
-use super::machines::connect;
-use crate::adapters::Balancer;
+use super::machines::{connect, no_login};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::plan::Plan;
@@ -109,8 +108,8 @@ async fn roll_out(
     let rendered = kubitect_lb::render(cluster, facts).map_err(failed)?;
     let mut remotes = BTreeMap::new();
     for node in job.cluster.role(Role::LoadBalancer) {
-        let session = connect(job, facts, keys, &node.name).await?;
-        remotes.insert(node.name.clone(), Balancer(session));
+        let session = connect(job, facts, keys, &node.name).await;
+        remotes.insert(node.name.clone(), session.map_err(no_login(&node.name))?);
     }
     let tell = |event| reporter.line(event);
     kubitect_lb::roll_out_and(&rendered, &remotes, &tell, let_go)

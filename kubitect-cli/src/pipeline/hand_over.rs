@@ -7,7 +7,7 @@ use kubitect_provision::ssh::Keys;
 use kubitect_provision::{gather, ssh};
 
 use super::keys;
-use super::machines::{COMMAND, connect};
+use super::machines::{connect, no_login};
 use crate::failure::Failure;
 use crate::home::{self, write_whole};
 use crate::job::Job;
@@ -21,17 +21,11 @@ pub async fn fetch_kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<b
     let master = job.cluster.role(Role::Master).next();
     let master =
         master.ok_or_else(|| Failure::failed("bring the kubeconfig home: there is no master"))?;
-    let session = connect(job, facts, keys, &master.name).await?;
-    let conf = session
-        .run_ok(
-            &["sudo", "-n", "cat", kubitect_kubespray::ADMIN_CONF],
-            COMMAND,
-        )
+    let session = connect(job, facts, keys, &master.name).await;
+    let session = session.map_err(no_login(&master.name))?;
+    let ours = kubeconfig::fetch(&session, &job.cluster, facts)
         .await
-        .map_err(|e| Failure::because("read the kubeconfig", e))?;
-    let conf = String::from_utf8(conf).map_err(|e| Failure::because("read the kubeconfig", e))?;
-    let server = kubitect_kubespray::api_server(&job.cluster, facts).map_err(failed)?;
-    let ours = kubeconfig::retarget(&conf, &job.cluster.name, &server).map_err(failed)?;
+        .map_err(failed)?;
     let path = job.dir.kubeconfig();
     if personal::read_if_there(&path)?.as_ref() == Some(&ours) {
         return Ok(false);
@@ -105,15 +99,17 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
+    use kubitect_config::Remote;
     use kubitect_config::cluster::{Host, Kubernetes};
+    use kubitect_config::remote::{self, Output};
     use kubitect_kubespray::OnEvent;
     use kubitect_provision::hypervisor::Hosts;
-    use kubitect_provision::ssh::{Doing, Output, Remote, Target, wait};
+    use kubitect_provision::ssh::{Target, wait};
     use kubitect_provision::{Error, Event};
 
     use super::*;
     use crate::home::Home;
-    use crate::world::{Preparing, World};
+    use crate::world::{Doing, Preparing, World};
 
     /// A cluster of which only the administrator's kubeconfig is asked; none: no machine answers.
     #[derive(Clone)]
@@ -126,11 +122,7 @@ mod tests {
     }
 
     impl Remote for Masters {
-        fn machine(&self) -> &str {
-            "master"
-        }
-
-        fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+        fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> remote::Doing<'a, Output> {
             assert_eq!(argv.last(), Some(&kubitect_kubespray::ADMIN_CONF));
             let conf = self.0.lock().unwrap().clone().unwrap();
             Box::pin(async move {
@@ -147,10 +139,9 @@ mod tests {
             _: &'a str,
             _: &'a [u8],
             _: u32,
-            _: bool,
             _: Duration,
-        ) -> Doing<'a, ()> {
-            Box::pin(async { nothing() })
+        ) -> remote::Doing<'a, ()> {
+            Box::pin(async { Ok(nothing()?) })
         }
     }
 

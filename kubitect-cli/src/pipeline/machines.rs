@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use kubitect_config::cluster::Node;
 use kubitect_config::value::Label;
-use kubitect_config::{Cluster, Facts};
+use kubitect_config::{Cluster, Facts, Remote};
 use kubitect_provision::apply::Inputs;
 use kubitect_provision::change::Part;
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::journal::Journal;
 use kubitect_provision::plan::Plan as Machines;
-use kubitect_provision::ssh::{Keys, Remote, wait};
-use kubitect_provision::{cloud_init, gather, image, machine, ssh};
+use kubitect_provision::ssh::{Keys, wait};
+use kubitect_provision::{Error, cloud_init, gather, image, machine, ssh};
 
 use super::hand_over::add_to_known_hosts;
 use crate::failure::Failure;
@@ -112,7 +112,7 @@ pub fn provision(
     inputs: Inputs,
     cancelled: &AtomicBool,
     reporter: &Reporter,
-) -> Result<(), kubitect_provision::Error> {
+) -> Result<(), Error> {
     kubitect_provision::apply::apply(plan, hosts, &inputs, cancelled, &|event| {
         reporter.provision(event)
     })
@@ -136,7 +136,7 @@ pub async fn ready(
     let mut waits = Vec::new();
     for (node, console) in nodes.iter().zip(&consoles) {
         waits.push(wait::Machine {
-            target: target(facts, keys, &node.name)?,
+            target: target(facts, keys, &node.name).map_err(no_login(&node.name))?,
             programs: wait::programs(node.role, virtual_address),
             console,
         });
@@ -147,10 +147,11 @@ pub async fn ready(
         .map_err(|e| Failure::because(format!("wait for the machines of {}", job.cluster.name), e))
 }
 
-fn target(facts: &Facts, keys: &Keys, name: &Label) -> Result<ssh::Target, Failure> {
+fn target(facts: &Facts, keys: &Keys, name: &Label) -> Result<ssh::Target, Error> {
     let known = facts.node(name).zip(keys.host_key(name));
-    let (known, host_key) =
-        known.ok_or_else(|| Failure::failed(format!("reach {name}: its address is not known")))?;
+    let (known, host_key) = known.ok_or_else(|| Error::NoAddress {
+        machine: name.to_string(),
+    })?;
     Ok(ssh::Target {
         machine: name.to_string(),
         address: (known.ip, 22).into(),
@@ -166,9 +167,13 @@ pub async fn connect(
     facts: &Facts,
     keys: &Keys,
     name: &Label,
-) -> Result<Arc<dyn Remote>, Failure> {
-    job.world
-        .connect(target(facts, keys, name)?, COMMAND)
-        .await
-        .map_err(|e| Failure::because(format!("log in on {name}"), e))
+) -> Result<Arc<dyn Remote>, Error> {
+    let target = target(facts, keys, name)?;
+    job.world.connect(target, COMMAND).await
+}
+
+/// The failure to log in on a machine.
+pub fn no_login(name: &Label) -> impl FnOnce(Error) -> Failure {
+    let what = format!("log in on {name}");
+    move |e| Failure::because(what, e)
 }

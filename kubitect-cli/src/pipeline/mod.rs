@@ -3,7 +3,6 @@
 mod balancers;
 mod hand_over;
 mod keys;
-mod kubernetes;
 mod machines;
 mod restart;
 
@@ -15,7 +14,8 @@ use std::time::Duration;
 
 use kubitect_config::Facts;
 use kubitect_config::value::Version;
-use kubitect_kubespray::Tools;
+use kubitect_kubespray::living::{Context, Kubernetes, Stage, Task};
+use kubitect_kubespray::{Tools, Workdir};
 use kubitect_provision::apply::Inputs;
 use kubitect_provision::change::Part;
 use kubitect_provision::gather;
@@ -24,15 +24,14 @@ use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::ssh::Keys;
 
+use crate::adapters::Access;
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::personal;
 use crate::plan::Plan;
 use crate::report::Reporter;
-use crate::stage::{Stage, Task};
 use hand_over::hand_over;
 pub use hand_over::reach;
-use kubernetes::Kubernetes;
 pub use machines::connect;
 use machines::provision;
 
@@ -150,7 +149,26 @@ async fn change(
         }
     };
     let led = balancers::set_up(job, plan, &facts, &keys, reporter, then).await?;
-    let mut kubernetes = Kubernetes::new(job, plan, facts.clone(), &keys, &kubespray, reporter);
+    let mut all = facts.clone();
+    for leaving in &plan.leaving {
+        let key = keys.host_key_line(&leaving.name);
+        all.nodes.extend(key.and_then(|key| leaving.facts(key)));
+    }
+    let access = Access {
+        job,
+        facts: all.clone(),
+        keys: &keys,
+    };
+    let tell = |event| reporter.kubespray(event);
+    let context = Context {
+        cluster: &job.cluster,
+        access: &access,
+        tools: &kubespray,
+        workdir: Workdir::new(job.dir.config_dir(), job.dir.logs()),
+        backups: job.dir.backups(),
+        on_event: &tell,
+    };
+    let mut kubernetes = Kubernetes::new(context, all, &plan.seen);
     // What is yet to be set up may need the size that it is to have.
     for change in restart::due(job, plan)? {
         if plan.sets_up(&change) {
@@ -276,9 +294,9 @@ async fn remove(
 mod tests {
     use super::*;
     use crate::home::Home;
-    use crate::note::Note;
     use kubitect_config::cluster::Role;
     use kubitect_config::release::Hop;
+    use kubitect_kubespray::living::Note;
 
     #[test]
     fn a_finished_cluster_without_keys_is_told_of_and_one_with_its_kubeconfig_left_in_peace() {

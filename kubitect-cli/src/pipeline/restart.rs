@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use kubitect_config::Facts;
 use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
+use kubitect_config::{Facts, chain};
 use kubitect_kubespray::control;
+use kubitect_kubespray::living::Kubernetes;
 use kubitect_provision::change::{Change, Part, Step};
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::ssh::{self, Keys};
 
-use super::kubernetes::Kubernetes;
-use super::machines::{COMMAND, connect, inputs, provision, ready};
-use crate::adapters::Master;
+use super::machines::{COMMAND, connect, inputs, no_login, provision, ready};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::plan::Plan;
@@ -80,7 +79,7 @@ pub async fn restart(
         }
         if let Err(error) = kubernetes.out_of_service(&node.name).await {
             kubernetes.mend(&node.name).await;
-            return Err(error);
+            return Err(error.into());
         }
     }
     let plan = Machines {
@@ -110,7 +109,9 @@ pub async fn restart(
 
 /// By which name the kernel of a machine, and with it the kubelet, knows its present boot.
 async fn boot(job: &Job, facts: &Facts, keys: &Keys, name: &Label) -> Result<String, Failure> {
-    let session = connect(job, facts, keys, name).await?;
+    let session = connect(job, facts, keys, name)
+        .await
+        .map_err(no_login(name))?;
     let id = session
         .run_ok(
             &["sudo", "-n", "cat", "/proc/sys/kernel/random/boot_id"],
@@ -134,15 +135,17 @@ pub async fn grown(plan: &Plan, tools: &Tools<'_>) -> Result<(), Failure> {
         let Step::TakeInUse { node, given } = &change.step else {
             continue;
         };
-        let failed = |e| Failure::because(format!("have {node} use what it was given"), e);
-        let session = connect(job, facts, keys, node).await?;
+        let what = format!("have {node} use what it was given");
+        let session = connect(job, facts, keys, node)
+            .await
+            .map_err(no_login(node))?;
         ssh::take_in_use(session.as_ref(), given)
             .await
-            .map_err(failed)?;
+            .map_err(|e| Failure::because(&what, e))?;
         fail::fail_point!("cli::taken-in-use");
         let mut seen = plan.seen.iter();
         if seen.any(|seen| seen.node.name == *node && seen.finished().is_some()) {
-            control::restart_kubelet(&Master(session))
+            control::restart_kubelet(&session)
                 .await
                 .map_err(|e| Failure::because(format!("tell the kubelet of {node}"), e))?;
         }
@@ -152,7 +155,7 @@ pub async fn grown(plan: &Plan, tools: &Tools<'_>) -> Result<(), Failure> {
         };
         let inputs = inputs(job, &noted, keys, cancelled, reporter)?;
         tokio::task::block_in_place(|| provision(&noted, &job.hosts, inputs, cancelled, reporter))
-            .map_err(failed)?;
+            .map_err(|e| Failure::because(&what, e))?;
     }
     Ok(())
 }
@@ -181,7 +184,7 @@ pub async fn let_address_go(job: &Job, plan: &Plan, keys: &Keys, reporter: &Repo
                 .await
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(chain(&error)),
         };
         if let Err(why) = stopped {
             reporter.line(format!(

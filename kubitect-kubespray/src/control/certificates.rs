@@ -1,8 +1,9 @@
 //! When the certificates on a master end, by openssl.
 
+use kubitect_config::Remote;
 use serde::Serialize;
 
-use super::remote::{PATIENCE, Remote, succeed};
+use super::remote::{PATIENCE, succeed};
 use crate::Error;
 
 /// Where Kubespray keeps the certificates of Kubernetes and of etcd.

@@ -4,9 +4,10 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
+use kubitect_config::remote::{Output, Remote};
 use serde::{Deserialize, Serialize};
 
-use super::remote::{Health, Output, PATIENCE, Remote, json, once, succeed};
+use super::remote::{Health, PATIENCE, json, once, said, succeed};
 use crate::Error;
 
 /// Where Kubespray writes how etcdctl reaches the member of this master.
@@ -133,7 +134,7 @@ pub async fn members(remote: &impl Remote) -> Result<Vec<EtcdMember>, Error> {
         Err(_) if output.status != 0 => {
             return Err(Error::Program {
                 what: what.to_owned(),
-                lines: output.said(),
+                lines: said(&output),
             });
         }
         endpoints => endpoints?,

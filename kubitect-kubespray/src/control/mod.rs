@@ -1,6 +1,6 @@
 //! What a running cluster is asked and told directly, by the programs that Kubespray leaves on its masters.
 //!
-//! Everything goes through [`Remote`], a connection to one master, and through that master's own API server and etcd
+//! Everything goes through [`Remote`](kubitect_config::Remote), a connection to one master, and through that master's own API server and etcd
 //! member, so that no balancer has to answer. All of it may be done again; what is done already is no error.
 
 mod certificates;
@@ -14,4 +14,4 @@ pub use nodes::{
     NodeState, api_health, cordon, delete_node, drain, label, nodes, restart_kubelet, taint,
     uncordon, untaint, wait_ready,
 };
-pub use remote::{BoxError, Health, Output, Remote};
+pub use remote::Health;

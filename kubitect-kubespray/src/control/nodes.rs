@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kubitect_config::cluster::Taint;
+use kubitect_config::remote::{Output, Remote};
 use kubitect_config::value::{Label, Version};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::remote::{Health, Output, PATIENCE, Remote, json, once, succeed};
+use super::remote::{Health, PATIENCE, json, once, said, succeed};
 use crate::Error;
 
 /// kubectl with the administrator's rights, at the API server of the master that it runs on.
@@ -182,7 +183,7 @@ pub async fn api_health(remote: &impl Remote) -> Result<Health, Error> {
     Ok(if output.status == 0 {
         Health::Well
     } else {
-        Health::Ill(output.said())
+        Health::Ill(said(&output))
     })
 }
 
@@ -223,7 +224,7 @@ pub async fn drain(remote: &impl Remote, node: &Label, limit: Duration) -> Resul
         pods: stuck(remote, node, &String::from_utf8_lossy(&output.stderr))
             .await
             .unwrap_or_default(),
-        lines: output.said(),
+        lines: said(&output),
     })
 }
 

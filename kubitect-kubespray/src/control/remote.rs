@@ -1,48 +1,22 @@
-//! [`Remote`]: all that is asked of a master's machine. Whoever has a connection to it implements this.
+//! Runs what masters are asked: once, or until it succeeds where it fails for reasons that pass.
 
 use std::time::Duration;
 
+use kubitect_config::remote::{Output, Remote};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::Error;
 
-/// What a connection failed with.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A master's machine; the account of the connection may use sudo without a password.
-pub trait Remote: Send + Sync {
-    /// Runs a command; any exit status is an `Ok`. Every element of `argv` must arrive as one argument, whatever characters
-    /// it has. After the deadline it is given up.
-    fn run(
-        &self,
-        argv: &[&str],
-        deadline: Duration,
-    ) -> impl Future<Output = Result<Output, BoxError>> + Send;
-}
-
-/// What a command left.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Output {
-    /// Its exit status.
-    pub status: u32,
-    /// What it printed.
-    pub stdout: Vec<u8>,
-    /// What it complained of.
-    pub stderr: Vec<u8>,
-}
-
-impl Output {
-    /// What it said, for a person: its last complaints, or what it printed where it did not complain.
-    pub(super) fn said(&self) -> String {
-        let complaints = String::from_utf8_lossy(&self.stderr);
-        let text = if complaints.trim().is_empty() {
-            String::from_utf8_lossy(&self.stdout)
-        } else {
-            complaints
-        };
-        crate::program::last_lines(&text, 8)
-    }
+/// What a command said, for a person: its last complaints, or what it printed where it did not complain.
+pub(super) fn said(output: &Output) -> String {
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let text = if complaints.trim().is_empty() {
+        String::from_utf8_lossy(&output.stdout)
+    } else {
+        complaints
+    };
+    crate::program::last_lines(&text, 8)
 }
 
 /// Whether something serves, and if not, what it says of it.
@@ -117,7 +91,7 @@ pub(super) async fn succeed(
         if output.status == 0 {
             return Ok(output);
         }
-        let said = output.said();
+        let said = said(&output);
         let passes = PASSING.iter().any(|text| said.contains(text));
         if !passes || Instant::now() + PAUSE >= end {
             return Err(Error::Program {

@@ -8,7 +8,6 @@ pub mod keys;
 pub mod known_hosts;
 pub mod quote;
 mod recovery;
-mod remote;
 pub mod session;
 pub mod wait;
 
@@ -18,6 +17,5 @@ mod tests;
 pub use grown::take_in_use;
 pub use keys::{Keys, MachineKeys};
 pub use recovery::recover;
-pub use remote::{Doing, Remote};
-pub use session::{Output, Session, Target};
+pub use session::{Session, Target};
 pub use wait::{Patience, Ready, ready};

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use kubitect_config::remote::{Doing, Output, Remote};
 use russh::client::{self, Handle};
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelMsg, Preferred};
@@ -42,29 +43,6 @@ pub struct Target {
     pub private_key: Arc<PrivateKey>,
     /// The only host key that is accepted.
     pub host_key: PublicKey,
-}
-
-/// What a command left behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// Its exit status.
-    pub status: u32,
-    /// What it printed.
-    pub stdout: Vec<u8>,
-    /// What it said on the side.
-    pub stderr: Vec<u8>,
-}
-
-impl Output {
-    /// Whether the command ended well.
-    pub fn success(&self) -> bool {
-        self.status == 0
-    }
-
-    /// Standard output as text, without white space at the ends.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).trim().to_owned()
-    }
 }
 
 /// A connection to one machine. Commands may run side by side; one that was cut off is not run again, but the next
@@ -136,7 +114,7 @@ impl Session {
     /// Runs a command that must end well, and gives its standard output.
     pub async fn run_ok(&self, argv: &[&str], deadline: Duration) -> Result<Vec<u8>, Error> {
         let output = self.run(argv, deadline).await?;
-        output.expect_success(&self.target.machine, &argv.join(" "))
+        self.expect_success(output, &argv.join(" "))
     }
 
     /// Replaces the file `path` (absolute) by `bytes`, whole or not at all; with `sudo` as root.
@@ -161,9 +139,21 @@ impl Session {
             argv.drain(..2);
         }
         let output = self.run_with_input(&argv, bytes, deadline).await?;
-        output
-            .expect_success(&self.target.machine, &format!("write {path}"))
+        self.expect_success(output, &format!("write {path}"))
             .map(drop)
+    }
+
+    /// What the command printed, if it ended well; else an error that tells what it said.
+    fn expect_success(&self, output: Output, action: &str) -> Result<Vec<u8>, Error> {
+        if output.success() {
+            return Ok(output.stdout);
+        }
+        Err(Error::RemoteCommand {
+            machine: self.target.machine.clone(),
+            command: action.to_owned(),
+            status: output.status,
+            said: last_lines(&output.stderr, 10).join("\n"),
+        })
     }
 
     async fn connected(&self) -> Result<Arc<Handle<Pinned>>, Error> {
@@ -172,6 +162,22 @@ impl Session {
             *handle = Arc::new(connect(&self.target, self.connect_within).await?);
         }
         Ok(Arc::clone(&handle))
+    }
+}
+
+impl Remote for Session {
+    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Output> {
+        Box::pin(async move { Ok(Session::run(self, argv, deadline).await?) })
+    }
+
+    fn put<'a>(
+        &'a self,
+        path: &'a str,
+        bytes: &'a [u8],
+        mode: u32,
+        deadline: Duration,
+    ) -> Doing<'a, ()> {
+        Box::pin(async move { Ok(Session::put(self, path, bytes, mode, true, deadline).await?) })
     }
 }
 

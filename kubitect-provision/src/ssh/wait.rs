@@ -9,10 +9,11 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use kubitect_config::cluster::Role;
+use kubitect_config::remote::Output;
 use serde_json::Value;
 
 use crate::error::{headline, told};
-use crate::ssh::session::{Output, Session, Target, last_lines};
+use crate::ssh::session::{Session, Target, last_lines};
 use crate::{Error, Event, Outcome};
 
 /// How long is waited.

@@ -53,7 +53,7 @@ const RESIZE: [Point; 4] = [
     ("provision::made", 0),
     ("cli::taken-in-use", 0),
     ("lb::swapped", 0),
-    ("cli::labelled", 0),
+    ("kubespray::labelled", 0),
 ];
 
 /// What one kill led to, compared with the undisturbed run.

@@ -1,7 +1,7 @@
 //! kubectl and etcdctl on the masters of a world in memory: they answer as long as etcd has a majority.
 
+use kubitect_config::remote::Output;
 use kubitect_provision::fake::FakeHost;
-use kubitect_provision::ssh::Output;
 use serde_json::{Value, json};
 
 use crate::machine::{failed, ok};

@@ -1,8 +1,8 @@
 //! What the machines of a world in memory do when commands are run on them; what they don't know is a test's failure.
 
+use kubitect_config::remote::Output;
 use kubitect_lb::{PROBE, SET_STATE};
 use kubitect_provision::fake::FakeHost;
-use kubitect_provision::ssh::Output;
 
 use crate::kubernetes::{etcdctl, kubectl};
 use crate::state::{Guest, State, file};

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kubitect_cli::world::{Preparing, World};
+use kubitect_cli::world::{Doing, Preparing, World};
 use kubitect_config::cluster::{Host, Kubernetes};
+use kubitect_config::remote::{self, Output, Remote};
 use kubitect_kubespray::{OnEvent, Tools};
 use kubitect_provision::hypervisor::{Hosts, Hypervisor};
-use kubitect_provision::ssh::{Doing, Output, Remote, Target, wait};
+use kubitect_provision::ssh::{Target, wait};
 use kubitect_provision::{Error, Event};
 use rustix::process::{Signal, getpid, kill_process};
 use tests::points::POINTS;
@@ -187,12 +188,10 @@ impl Machine {
 }
 
 impl Remote for Machine {
-    fn machine(&self) -> &str {
-        &self.name
-    }
-
-    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
-        Box::pin(async move { self.with(|state| run(state, &self.place.host, &self.name, argv)) })
+    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> remote::Doing<'a, Output> {
+        Box::pin(
+            async move { Ok(self.with(|state| run(state, &self.place.host, &self.name, argv))?) },
+        )
     }
 
     fn put<'a>(
@@ -200,16 +199,15 @@ impl Remote for Machine {
         path: &'a str,
         bytes: &'a [u8],
         _: u32,
-        sudo: bool,
         _: Duration,
-    ) -> Doing<'a, ()> {
-        assert!(sudo, "all that is put there is root's");
+    ) -> remote::Doing<'a, ()> {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         Box::pin(async move {
             self.with(|state| {
                 let guest = state.guests.get_mut(&self.name).unwrap();
                 guest.files.insert(path.to_owned(), text);
-            })
+            })?;
+            Ok(())
         })
     }
 }

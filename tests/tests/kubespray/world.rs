@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use kubitect_kubespray::control::{BoxError, Output, Remote};
+use kubitect_config::remote::{Doing, Output, Remote};
 use serde_json::Value;
 
 /// The control plane. It ends with its standard input.
@@ -123,23 +123,29 @@ impl Drop for World {
 }
 
 impl Remote for World {
-    async fn run(&self, argv: &[&str], deadline: Duration) -> Result<Output, BoxError> {
-        assert_eq!(argv[..2], ["sudo", "-n"]);
-        let argv: Vec<_> = argv[2..]
-            .iter()
-            .map(|argument| self.here(argument))
-            .collect();
-        let command = tokio::process::Command::new(&argv[0])
-            .args(&argv[1..])
-            .env("HOME", self.path(""))
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(deadline, command).await??;
-        Ok(Output {
-            status: output.status.code().unwrap_or(255) as u32,
-            stdout: output.stdout,
-            stderr: output.stderr,
+    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Output> {
+        Box::pin(async move {
+            assert_eq!(argv[..2], ["sudo", "-n"]);
+            let argv: Vec<_> = argv[2..]
+                .iter()
+                .map(|argument| self.here(argument))
+                .collect();
+            let command = tokio::process::Command::new(&argv[0])
+                .args(&argv[1..])
+                .env("HOME", self.path(""))
+                .kill_on_drop(true)
+                .output();
+            let output = tokio::time::timeout(deadline, command).await??;
+            Ok(Output {
+                status: output.status.code().unwrap_or(255) as u32,
+                stdout: output.stdout,
+                stderr: output.stderr,
+            })
         })
+    }
+
+    fn put<'a>(&'a self, path: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+        unreachable!("{path} is not put on a master")
     }
 }
 
@@ -160,14 +166,20 @@ impl Recorded {
 }
 
 impl Remote for Recorded {
-    async fn run(&self, argv: &[&str], _: Duration) -> Result<Output, BoxError> {
-        self.asked.lock().unwrap().push(argv.join(" "));
-        let answer = self.answers.lock().unwrap().pop();
-        let (status, stdout, stderr) = answer.ok_or("the master has gone")?;
-        Ok(Output {
-            status,
-            stdout: stdout.into(),
-            stderr: stderr.into(),
+    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+        Box::pin(async move {
+            self.asked.lock().unwrap().push(argv.join(" "));
+            let answer = self.answers.lock().unwrap().pop();
+            let (status, stdout, stderr) = answer.ok_or("the master has gone")?;
+            Ok(Output {
+                status,
+                stdout: stdout.into(),
+                stderr: stderr.into(),
+            })
         })
+    }
+
+    fn put<'a>(&'a self, path: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+        unreachable!("{path} is not put on a master")
     }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use kubitect_config::remote::{BoxError, Doing, Output, Remote};
 use kubitect_config::value::Label;
-use kubitect_lb::{BoxError, HAPROXY_FILE, KEEPALIVED_FILE, Output, Remote, Rendered, Service};
+use kubitect_lb::{HAPROXY_FILE, KEEPALIVED_FILE, Rendered, Service};
 
 /// What all machines of one group see.
 #[derive(Debug, Default)]
@@ -249,7 +251,17 @@ impl World {
 }
 
 impl Remote for Fake {
-    async fn put(&self, path: &str, bytes: &[u8], mode: u32) -> Result<(), BoxError> {
+    fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], mode: u32, _: Duration) -> Doing<'a, ()> {
+        Box::pin(async move { self.put(path, bytes, mode) })
+    }
+
+    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+        Box::pin(async move { self.run(argv) })
+    }
+}
+
+impl Fake {
+    fn put(&self, path: &str, bytes: &[u8], mode: u32) -> Result<(), BoxError> {
         assert_eq!(mode, 0o644);
         let mut world = self.world.lock().unwrap();
         let life = world.life();
@@ -266,7 +278,7 @@ impl Remote for Fake {
         }
     }
 
-    async fn run(&self, argv: &[&str]) -> Result<Output, BoxError> {
+    fn run(&self, argv: &[&str]) -> Result<Output, BoxError> {
         let mut world = self.world.lock().unwrap();
         match world.life() {
             Life::Alive => Ok(world.run(&self.node, argv)),

@@ -62,7 +62,7 @@ fn assert_settled(world: &World, rendered: &[Rendered], context: &str) {
     }
 }
 
-async fn quietly<R: kubitect_lb::Remote>(
+async fn quietly<R: kubitect_config::Remote>(
     rendered: &[Rendered],
     remotes: &std::collections::BTreeMap<kubitect_config::value::Label, R>,
 ) -> Result<Report, Error> {

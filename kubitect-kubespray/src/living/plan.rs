@@ -6,9 +6,9 @@ use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::release::{self, Hop};
 use kubitect_config::value::Label;
-use kubitect_kubespray::quorum::{self, Member, Step};
 
-use crate::note::{self, Note};
+use super::note::{self, Note};
+use crate::quorum::{self, Member, Step};
 
 /// One thing that is done to Kubernetes. Each is complete, and noted, before the next begins.
 #[derive(Debug, Clone, PartialEq, Eq)]

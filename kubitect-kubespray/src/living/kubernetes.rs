@@ -1,90 +1,93 @@
 //! [`Kubernetes`]: carries out the tasks of a plan, each complete and noted before the next begins.
 
-mod membership;
-mod service;
-
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubitect_config::Facts;
 use kubitect_config::cluster::{Node, Role, Taint};
 use kubitect_config::release::Hop;
 use kubitect_config::value::{Label, Version};
-use kubitect_kubespray::control::{self, Health, NodeState};
-use kubitect_kubespray::goal::Goal;
-use kubitect_kubespray::{Tools, Workdir};
-use kubitect_provision::machine;
-use kubitect_provision::ssh::Keys;
+use kubitect_config::{Cluster, Facts, Remote, chain};
 
-use super::hand_over::fetch_kubeconfig;
-use super::machines::connect;
-use crate::adapters::Master;
-use crate::failure::Failure;
-use crate::job::Job;
-use crate::note::Note;
-use crate::plan::Plan;
-use crate::report::Reporter;
-use crate::stage::{Stage, Task};
+use super::Access;
+use super::note::{self, Note};
+use super::plan::{Seen, Stage, Task};
+use crate::control::{self, Health, NodeState};
+use crate::goal::Goal;
+use crate::{Error, Event, OnEvent, Tools, Workdir, kubeconfig, workdir};
 
 /// How long pods may take to leave a node.
-const DRAIN: Duration = Duration::from_secs(5 * 60);
+pub(super) const DRAIN: Duration = Duration::from_secs(5 * 60);
 /// How long a node may take to be Ready again.
-const READY: Duration = Duration::from_secs(10 * 60);
+pub(super) const READY: Duration = Duration::from_secs(10 * 60);
 
 /// How long a master's API may take to serve, once its machine is ready.
 const SERVES: Duration = Duration::from_secs(5 * 60);
 /// Between two looks at what is waited for.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// What a living cluster is worked on with.
+pub struct Context<'a> {
+    /// What is wanted.
+    pub cluster: &'a Cluster,
+    /// How its machines are reached.
+    pub access: &'a dyn Access,
+    /// Checkouts and environments, by Kubespray's tag.
+    pub tools: &'a BTreeMap<Version, Tools>,
+    /// Where the cluster's files lie.
+    pub workdir: Workdir,
+    /// Where snapshots of etcd go; made if need be.
+    pub backups: PathBuf,
+    /// Who is told.
+    pub on_event: OnEvent<'a>,
+}
+
 /// A living cluster under work.
 pub struct Kubernetes<'a> {
-    job: &'a Job,
-    keys: &'a Keys,
-    reporter: &'a Arc<Reporter>,
+    pub(super) cluster: &'a Cluster,
+    pub(super) access: &'a dyn Access,
     /// By Kubespray's tag.
     tools: &'a BTreeMap<Version, Tools>,
+    workdir: Workdir,
+    pub(super) backups: PathBuf,
+    on_event: OnEvent<'a>,
     /// All machines that are there, those that leave among them.
     nodes: Vec<Node>,
-    facts: Facts,
+    pub(super) facts: Facts,
     /// Machines that don't answer.
     silent: BTreeSet<Label>,
     /// What is noted of each node of Kubernetes, kept up to date.
-    notes: BTreeMap<Label, Note>,
+    pub(super) notes: BTreeMap<Label, Note>,
     /// The Kubespray and the machines of the upgrade that was just done: Ansible knows them.
     gathered: Option<(Version, Vec<Label>)>,
 }
 
 impl<'a> Kubernetes<'a> {
-    /// As the plan saw it, with the `facts` of the machines that are wanted.
-    pub fn new(
-        job: &'a Job,
-        plan: &Plan,
-        mut facts: Facts,
-        keys: &'a Keys,
-        tools: &'a BTreeMap<Version, Tools>,
-        reporter: &'a Arc<Reporter>,
-    ) -> Self {
-        for leaving in &plan.leaving {
-            let key = keys.host_key_line(&leaving.name);
-            facts.nodes.extend(key.and_then(|key| leaving.facts(key)));
-        }
+    /// As the plan saw it, with the `facts` of all machines, those that leave among them.
+    pub fn new(context: Context<'a>, facts: Facts, seen: &[Seen]) -> Self {
+        let Context {
+            cluster,
+            access,
+            tools,
+            workdir,
+            backups,
+            on_event,
+        } = context;
         // Those that are wanted were started and waited for.
-        let silent = plan
-            .seen
-            .iter()
-            .filter(|seen| !seen.wanted && !seen.answers);
+        let silent = seen.iter().filter(|seen| !seen.wanted && !seen.answers);
         let silent = silent.map(|seen| seen.node.name.clone()).collect();
         Self {
-            job,
-            keys,
-            reporter,
+            cluster,
+            access,
             tools,
-            nodes: plan.seen.iter().map(|seen| seen.node.clone()).collect(),
+            workdir,
+            backups,
+            on_event,
+            nodes: seen.iter().map(|seen| seen.node.clone()).collect(),
             facts,
             silent,
-            notes: plan
-                .seen
+            notes: seen
                 .iter()
                 .filter_map(|seen| Some((seen.node.name.clone(), seen.note.clone()?)))
                 .collect(),
@@ -93,7 +96,7 @@ impl<'a> Kubernetes<'a> {
     }
 
     /// Carries out one task.
-    pub async fn carry_out(&mut self, task: &Task) -> Result<(), Failure> {
+    pub async fn carry_out(&mut self, task: &Task) -> Result<(), Error> {
         match &task.stage {
             Stage::Create => self.create(task).await,
             Stage::Leave { nodes, reachable } => self.leave(nodes, *reachable, task).await,
@@ -108,20 +111,20 @@ impl<'a> Kubernetes<'a> {
         }
     }
 
-    async fn create(&mut self, task: &Task) -> Result<(), Failure> {
+    async fn create(&mut self, task: &Task) -> Result<(), Error> {
         let all: Vec<_> = self
             .nodes
             .iter()
             .filter(|node| node.role != Role::LoadBalancer && self.is_wanted(&node.name))
             .map(|node| node.name.clone())
             .collect();
-        let masters = self.job.cluster.role(Role::Master);
+        let masters = self.cluster.role(Role::Master);
         let members: BTreeSet<_> = masters.map(|node| node.name.clone()).collect();
         for name in &all {
             self.note(name, &task.at, &members, false)?;
         }
         self.play(&Goal::Create, task, &all).await?;
-        fetch_kubeconfig(self.job, &self.facts, self.keys).await?;
+        self.fetch_kubeconfig().await?;
         // The masters last: one that is finished means that all is.
         for name in all.iter().rev() {
             self.note(name, &task.at, &members, true)?;
@@ -129,20 +132,40 @@ impl<'a> Kubernetes<'a> {
         Ok(())
     }
 
+    /// Brings the administrator's kubeconfig to this machine.
+    async fn fetch_kubeconfig(&self) -> Result<(), Error> {
+        let first = self.cluster.role(Role::Master).next();
+        let first =
+            first.ok_or_else(|| Error::failed("fetch the kubeconfig: there is no master"))?;
+        let master = self.connect(&first.name).await?;
+        let text = kubeconfig::fetch(&master, self.cluster, &self.facts).await?;
+        workdir::write(&self.workdir.kubeconfig(), text.as_bytes(), 0o600)
+    }
+
+    /// Logs in on a machine that answers.
+    pub(super) async fn connect(&self, name: &Label) -> Result<Arc<dyn Remote>, Error> {
+        let session = self.access.connect(name).await;
+        session.map_err(|e| Error::because(format!("log in on {name}"), e))
+    }
+
     /// Whether Kubernetes is set up on this machine.
     pub fn has_joined(&self, name: &Label) -> bool {
         self.notes.get(name).is_some_and(|note| note.finished)
     }
 
-    async fn is_ready(&self, master: &Master, name: &Label) -> Result<bool, Failure> {
+    pub(super) async fn is_ready(
+        &self,
+        master: &Arc<dyn Remote>,
+        name: &Label,
+    ) -> Result<bool, Error> {
         let states = states(master).await?;
         let own = states.iter().find(|state| state.name == name.as_str());
         Ok(own.is_some_and(|state| state.health == Health::Well))
     }
 
     /// Brings a node's labels and taints to what is configured. Those that others have set stay.
-    async fn describe(&mut self, name: &Label) -> Result<(), Failure> {
-        let failed = |e| Failure::because(format!("change the labels and taints of {name}"), e);
+    async fn describe(&mut self, name: &Label) -> Result<(), Error> {
+        let failed = |e| Error::because(format!("change the labels and taints of {name}"), e);
         let (Some(node), Some(note)) = (self.node(name).cloned(), self.notes.get(name).cloned())
         else {
             return Ok(());
@@ -157,7 +180,7 @@ impl<'a> Kubernetes<'a> {
         control::label(&master, name, &node.labels, &gone)
             .await
             .map_err(failed)?;
-        fail::fail_point!("cli::labelled");
+        fail::fail_point!("kubespray::labelled");
         let wanted: BTreeSet<_> = node.taints.iter().map(ToString::to_string).collect();
         // A taint whose key and effect stay is overwritten, not taken away for a moment.
         let stays = |taint: &Taint| {
@@ -182,10 +205,10 @@ impl<'a> Kubernetes<'a> {
         })
     }
 
-    async fn addons(&mut self, task: &Task) -> Result<(), Failure> {
+    async fn addons(&mut self, task: &Task) -> Result<(), Error> {
         let present = self.present(&[]);
         self.play(&Goal::Addons, task, &present).await?;
-        let addons = crate::note::addons(&self.job.cluster)?;
+        let addons = note::addons(self.cluster)?;
         for name in self.joined_masters() {
             self.change_note(&name, |note| note.addons = addons.clone())?;
         }
@@ -193,14 +216,19 @@ impl<'a> Kubernetes<'a> {
     }
 
     /// Runs the playbooks of a goal on these nodes, and the balancers.
-    async fn play(&mut self, goal: &Goal, task: &Task, nodes: &[Label]) -> Result<(), Failure> {
+    pub(super) async fn play(
+        &mut self,
+        goal: &Goal,
+        task: &Task,
+        nodes: &[Label],
+    ) -> Result<(), Error> {
         let failed = |e| {
-            Failure::because(
+            Error::because(
                 format!("{} by Kubespray {}", told(goal, task), task.at.kubespray),
                 e,
             )
         };
-        let mut cluster = self.job.cluster.clone();
+        let mut cluster = self.cluster.clone();
         cluster.kubernetes.version = task.at.kubernetes.clone();
         cluster.kubernetes.kubespray.version = task.at.kubespray.clone();
         let is_in = |node: &&Node| {
@@ -209,24 +237,36 @@ impl<'a> Kubernetes<'a> {
         };
         cluster.nodes = self.nodes.iter().filter(is_in).cloned().collect();
         let tools = self.tools.get(&task.at.kubespray).ok_or_else(|| {
-            Failure::failed(format!(
+            Error::failed(format!(
                 "use Kubespray {}: it is not prepared",
                 task.at.kubespray
             ))
         })?;
-        let workdir = Workdir::new(self.job.dir.config_dir(), self.job.dir.logs());
         // Nodes are upgraded one after another, and nothing that Ansible gathers of a machine changes with it.
         let gathered = (task.at.kubespray.clone(), nodes.to_vec());
         let known = self.gathered.take().as_ref() == Some(&gathered);
-        let tell = |event| self.reporter.kubespray(event);
         let played = match goal {
             Goal::Upgrade(_) if known => {
-                kubitect_kubespray::carry_on(goal, &cluster, &self.facts, tools, &workdir, &tell)
-                    .await
+                crate::carry_on(
+                    goal,
+                    &cluster,
+                    &self.facts,
+                    tools,
+                    &self.workdir,
+                    self.on_event,
+                )
+                .await
             }
             _ => {
-                kubitect_kubespray::carry_out(goal, &cluster, &self.facts, tools, &workdir, &tell)
-                    .await
+                crate::carry_out(
+                    goal,
+                    &cluster,
+                    &self.facts,
+                    tools,
+                    &self.workdir,
+                    self.on_event,
+                )
+                .await
             }
         };
         played.map_err(failed)?;
@@ -235,7 +275,7 @@ impl<'a> Kubernetes<'a> {
     }
 
     /// A connection to a master that serves, none of these. One that was just started is waited for.
-    async fn master(&self, but: &[Label]) -> Result<Master, Failure> {
+    pub(super) async fn master(&self, but: &[Label]) -> Result<Arc<dyn Remote>, Error> {
         let end = Instant::now() + SERVES;
         loop {
             let why = match self.serving(but).await {
@@ -243,7 +283,7 @@ impl<'a> Kubernetes<'a> {
                 Err(why) => why,
             };
             if Instant::now() >= end {
-                return Err(Failure::failed(format!(
+                return Err(Error::failed(format!(
                     "find a master whose API serves, for {} s:\n  {}",
                     SERVES.as_secs(),
                     why.join("\n  ")
@@ -254,36 +294,36 @@ impl<'a> Kubernetes<'a> {
     }
 
     /// The first master that serves, none of these; or why each does not.
-    async fn serving(&self, but: &[Label]) -> Result<Master, Vec<String>> {
+    async fn serving(&self, but: &[Label]) -> Result<Arc<dyn Remote>, Vec<String>> {
         let mut why = Vec::new();
         let masters = self.joined_masters();
         for name in masters.iter().filter(|name| !but.contains(name)) {
-            let session = match connect(self.job, &self.facts, self.keys, name).await {
-                Ok(session) => Master(session),
+            let session = match self.connect(name).await {
+                Ok(session) => session,
                 Err(error) => {
-                    why.push(error.to_string());
+                    why.push(chain(&error));
                     continue;
                 }
             };
             match control::api_health(&session).await {
                 Ok(Health::Well) => return Ok(session),
                 Ok(Health::Ill(text)) => why.push(format!("{name}: {text}")),
-                Err(error) => why.push(format!("{name}: {error}")),
+                Err(error) => why.push(format!("{name}: {}", chain(&error))),
             }
         }
         Err(why)
     }
 
-    fn node(&self, name: &Label) -> Option<&Node> {
+    pub(super) fn node(&self, name: &Label) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name == *name)
     }
 
     fn is_wanted(&self, name: &Label) -> bool {
-        self.job.cluster.nodes.iter().any(|node| node.name == *name)
+        self.cluster.nodes.iter().any(|node| node.name == *name)
     }
 
     /// The masters that have joined, by name.
-    fn joined_masters(&self) -> BTreeSet<Label> {
+    pub(super) fn joined_masters(&self) -> BTreeSet<Label> {
         let is_master = |name: &&Label| {
             self.node(name)
                 .is_some_and(|node| node.role == Role::Master)
@@ -298,7 +338,7 @@ impl<'a> Kubernetes<'a> {
     }
 
     /// The nodes that have joined and answer, and these.
-    fn present(&self, besides: &[Label]) -> Vec<Label> {
+    pub(super) fn present(&self, besides: &[Label]) -> Vec<Label> {
         let finished = self.notes.iter().filter(|(_, note)| note.finished);
         let mut names: Vec<_> = finished
             .map(|(name, _)| name)
@@ -314,17 +354,17 @@ impl<'a> Kubernetes<'a> {
     }
 
     /// Notes on a node's domain what is set up on it.
-    fn note(
+    pub(super) fn note(
         &mut self,
         name: &Label,
         at: &Hop,
         members: &BTreeSet<Label>,
         finished: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let Some(node) = self.node(name).cloned() else {
             return Ok(());
         };
-        let mut note = Note::of(&self.job.cluster, &node, at, members, finished)?;
+        let mut note = Note::of(self.cluster, &node, at, members, finished)?;
         // Pods that we keep away stay away until it is finished.
         note.busy = !finished && self.notes.get(name).is_some_and(|note| note.busy);
         self.write_note(&node, note)
@@ -335,7 +375,7 @@ impl<'a> Kubernetes<'a> {
         &mut self,
         name: &Label,
         change: impl FnOnce(&mut Note),
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let (Some(node), Some(note)) = (self.node(name).cloned(), self.notes.get(name)) else {
             return Ok(());
         };
@@ -344,25 +384,26 @@ impl<'a> Kubernetes<'a> {
         self.write_note(&node, note)
     }
 
-    fn write_note(&mut self, node: &Node, note: Note) -> Result<(), Failure> {
-        fail::fail_point!("cli::note");
-        machine::note(&self.job.hosts, node, &note.text()?)
-            .map_err(|e| Failure::because(format!("note what is set up on {}", node.name), e))?;
-        fail::fail_point!("cli::noted");
+    fn write_note(&mut self, node: &Node, note: Note) -> Result<(), Error> {
+        fail::fail_point!("kubespray::note");
+        self.access
+            .note(node, &note.text()?)
+            .map_err(|e| Error::because(format!("note what is set up on {}", node.name), e))?;
+        fail::fail_point!("kubespray::noted");
         self.notes.insert(node.name.clone(), note);
         Ok(())
     }
 
-    fn say(&self, line: String) {
-        self.reporter.line(line);
+    pub(super) fn say(&self, line: String) {
+        (self.on_event)(Event::Said { line });
     }
 }
 
 /// What Kubernetes says of its nodes.
-async fn states(master: &Master) -> Result<Vec<NodeState>, Failure> {
+pub(super) async fn states(master: &Arc<dyn Remote>) -> Result<Vec<NodeState>, Error> {
     control::nodes(master)
         .await
-        .map_err(|e| Failure::because("ask Kubernetes for its nodes", e))
+        .map_err(|e| Error::because("ask Kubernetes for its nodes", e))
 }
 
 /// What a goal is, after "failed to".

@@ -4,14 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
+use kubitect_config::{Cluster, digest};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::failure::Failure;
+use crate::Error;
 
 /// What is set up on a master or a worker. A balancer's note is the digest of its files alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +41,7 @@ impl Note {
         release: &Hop,
         members: &BTreeSet<Label>,
         finished: bool,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         Ok(Self {
             finished,
             busy: false,
@@ -64,14 +63,14 @@ impl Note {
     }
 
     /// The note as it is kept.
-    pub fn text(&self) -> Result<String, Failure> {
-        serde_json::to_string(self).map_err(|e| Failure::because("note what is set up", e))
+    pub fn text(&self) -> Result<String, Error> {
+        serde_json::to_string(self).map_err(|e| Error::because("note what is set up", e))
     }
 }
 
 /// Of the cluster's settings those that reach Kubernetes and that Kubespray can't change later. Neither paths of this
 /// machine nor where tools come from.
-pub fn settings(cluster: &Cluster) -> Result<String, Failure> {
+pub fn settings(cluster: &Cluster) -> Result<String, Error> {
     let kubernetes = &cluster.kubernetes;
     digest(&(
         (
@@ -85,23 +84,10 @@ pub fn settings(cluster: &Cluster) -> Result<String, Failure> {
 }
 
 /// The addons.
-pub fn addons(cluster: &Cluster) -> Result<String, Failure> {
+pub fn addons(cluster: &Cluster) -> Result<String, Error> {
     digest(&cluster.addons)
 }
 
-/// SHA-256 of a value, in hexadecimal digits.
-pub fn digest(value: &impl Serialize) -> Result<String, Failure> {
-    let text = serde_json::to_vec(value)
-        .map_err(|e| Failure::because("take a digest of the settings", e))?;
-    Ok(sha256(&text))
-}
-
-/// SHA-256 of bytes, in hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Bytes in hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn digest(value: &impl Serialize) -> Result<String, Error> {
+    digest::of(value).map_err(|e| Error::because("take a digest of the settings", e))
 }

@@ -9,7 +9,7 @@ use kubitect_config::Cluster;
 use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
 
-use crate::note::Note;
+use super::note::Note;
 
 /// The notes of those of the machines `brought_back` that were set up, from the `notes` of the others; nothing, where none of
 /// these is set up either.

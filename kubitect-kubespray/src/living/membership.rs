@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
+use kubitect_config::Remote;
 use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
-use kubitect_kubespray::control::{self, Health};
-use kubitect_kubespray::goal::Goal;
 
-use super::{DRAIN, Kubernetes, READY, states};
-use crate::adapters::Master;
-use crate::failure::Failure;
-use crate::pipeline::machines::connect;
-use crate::stage::Task;
+use super::kubernetes::{DRAIN, Kubernetes, READY, states};
+use super::plan::Task;
+use crate::Error;
+use crate::control::{self, Health};
+use crate::goal::Goal;
 
 impl Kubernetes<'_> {
     pub(super) async fn leave(
@@ -20,24 +20,20 @@ impl Kubernetes<'_> {
         names: &[Label],
         reachable: bool,
         task: &Task,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let master = self.master(names).await?;
         let there = states(&master).await?;
         let there = |name: &Label| there.iter().any(|state| state.name == name.as_str());
         let mut asked = Vec::new();
         for name in names {
-            let drained = there(name)
-                && reachable
-                && connect(self.job, &self.facts, self.keys, name)
-                    .await
-                    .is_ok();
+            let drained = there(name) && reachable && self.connect(name).await.is_ok();
             if drained {
                 self.say(format!("{name}: its pods are moved elsewhere"));
                 self.hold(name).await?;
                 control::drain(&master, name, DRAIN)
                     .await
-                    .map_err(|e| Failure::because(format!("drain {name}"), e))?;
-                fail::fail_point!("cli::drained");
+                    .map_err(|e| Error::because(format!("drain {name}"), e))?;
+                fail::fail_point!("kubespray::drained");
                 asked.push(name.clone());
             }
             // From here on it has to join anew if it is wanted again before it is gone.
@@ -50,8 +46,8 @@ impl Kubernetes<'_> {
             if !drained {
                 control::delete_node(&master, name)
                     .await
-                    .map_err(|e| Failure::because(format!("take {name} out of Kubernetes"), e))?;
-                fail::fail_point!("cli::node-deleted");
+                    .map_err(|e| Error::because(format!("take {name} out of Kubernetes"), e))?;
+                fail::fail_point!("kubespray::node-deleted");
             }
         }
         if !asked.is_empty() {
@@ -70,14 +66,14 @@ impl Kubernetes<'_> {
     }
 
     /// Takes a master out of etcd, if it is a member.
-    async fn leave_etcd(&self, name: &Label, master: &Master) -> Result<(), Failure> {
-        let failed = |e| Failure::because(format!("take {name} out of etcd"), e);
+    async fn leave_etcd(&self, name: &Label, master: &Arc<dyn Remote>) -> Result<(), Error> {
+        let failed = |e| Error::because(format!("take {name} out of etcd"), e);
         let members = control::members(master).await.map_err(failed)?;
         let own = match self.facts.node(name) {
             Some(known) => members.iter().find(|member| member.is_at(known.ip)),
             None => {
                 // Its machine is gone, and its address with it: the inventory named the member after the node's id.
-                let prefix = format!("{}-master-", self.job.cluster.name);
+                let prefix = format!("{}-master-", self.cluster.name);
                 let id = name.as_str().strip_prefix(&prefix);
                 let own = id.map(|id| format!("etcd-{id}"));
                 members
@@ -96,27 +92,27 @@ impl Kubernetes<'_> {
                 .count(),
         );
         if well < rest / 2 + 1 {
-            return Err(Failure::failed(format!(
+            return Err(Error::failed(format!(
                 "take {name} out of etcd: of the other {rest} members {well} would answer, which is no majority; start or \
                  mend them first"
             )));
         }
         let Some(ip) = member.peer_urls.iter().find_map(|url| address_of(url)) else {
-            return Err(Failure::failed(format!(
+            return Err(Error::failed(format!(
                 "take {name} out of etcd: its member has no address"
             )));
         };
         control::remove_member(master, ip).await.map_err(failed)?;
-        fail::fail_point!("cli::left-etcd");
+        fail::fail_point!("kubespray::left-etcd");
         self.say(format!("{name}: left etcd"));
         Ok(())
     }
 
-    pub(super) async fn join_master(&mut self, name: &Label, task: &Task) -> Result<(), Failure> {
+    pub(super) async fn join_master(&mut self, name: &Label, task: &Task) -> Result<(), Error> {
         let master = self.master(std::slice::from_ref(name)).await?;
         let mut members = self.joined_masters();
         members.insert(name.clone());
-        let failed = |e| Failure::because(format!("see whether {name} has joined"), e);
+        let failed = |e| Error::because(format!("see whether {name} has joined"), e);
         let listed = control::members(&master).await.map_err(failed)?;
         let ip = self.facts.node(name).map(|known| known.ip);
         let own = ip.and_then(|ip| listed.iter().find(|member| member.is_at(ip)));
@@ -134,7 +130,7 @@ impl Kubernetes<'_> {
                 .await?;
             control::wait_ready(&master, name, Some(&task.at.kubernetes), None, READY)
                 .await
-                .map_err(|e| Failure::because(format!("wait for {name}"), e))?;
+                .map_err(|e| Error::because(format!("wait for {name}"), e))?;
         }
         self.take_pods(name, &master).await?;
         self.note(name, &task.at, &members, true)?;
@@ -142,7 +138,7 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    pub(super) async fn members(&mut self, task: &Task) -> Result<(), Failure> {
+    pub(super) async fn members(&mut self, task: &Task) -> Result<(), Error> {
         let members = self.joined_masters();
         // Kubespray keeps pods away from each for a moment, and would forget to let them come back if it were killed.
         for name in &members {
@@ -161,11 +157,7 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    pub(super) async fn join_workers(
-        &mut self,
-        names: &[Label],
-        task: &Task,
-    ) -> Result<(), Failure> {
+    pub(super) async fn join_workers(&mut self, names: &[Label], task: &Task) -> Result<(), Error> {
         let master = self.master(&[]).await?;
         for name in names {
             self.forget_unready(name, &master).await?;
@@ -177,7 +169,7 @@ impl Kubernetes<'_> {
         for name in names {
             control::wait_ready(&master, name, Some(&task.at.kubernetes), None, READY)
                 .await
-                .map_err(|e| Failure::because(format!("wait for {name}"), e))?;
+                .map_err(|e| Error::because(format!("wait for {name}"), e))?;
             self.take_pods(name, &master).await?;
             self.note(name, &task.at, &BTreeSet::new(), true)?;
             self.say(format!("{name}: joined"));
@@ -186,14 +178,14 @@ impl Kubernetes<'_> {
     }
 
     /// Takes a node object that is not Ready out of the way of the machine that is to join under its name.
-    async fn forget_unready(&self, name: &Label, master: &Master) -> Result<(), Failure> {
+    async fn forget_unready(&self, name: &Label, master: &Arc<dyn Remote>) -> Result<(), Error> {
         if self.is_ready(master, name).await? {
             return Ok(());
         }
         control::delete_node(master, name)
             .await
-            .map_err(|e| Failure::because(format!("forget the former {name}"), e))?;
-        fail::fail_point!("cli::node-deleted");
+            .map_err(|e| Error::because(format!("forget the former {name}"), e))?;
+        fail::fail_point!("kubespray::node-deleted");
         Ok(())
     }
 }

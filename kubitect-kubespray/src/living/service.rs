@@ -1,22 +1,21 @@
 //! Nodes are taken out of service for planned work, upgraded, and given back.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use kubitect_config::digest::hex;
+use kubitect_config::file::{self, Aside};
 use kubitect_config::release::Hop;
 use kubitect_config::value::{Label, Version};
-use kubitect_kubespray::control::{self, Health, Snapshot};
-use kubitect_kubespray::goal::Goal;
-use kubitect_lb::State;
+use kubitect_config::{Remote, chain};
 use sha2::{Digest, Sha256};
 
-use super::{DRAIN, Kubernetes, READY, states};
-use crate::adapters::{Balancer, Master};
-use crate::failure::Failure;
-use crate::home::Aside;
-use crate::note::hex;
-use crate::pipeline::machines::connect;
-use crate::stage::Task;
+use super::kubernetes::{DRAIN, Kubernetes, READY, states};
+use super::plan::Task;
+use crate::Error;
+use crate::control::{self, Health, Snapshot};
+use crate::goal::Goal;
 
 /// How long saving a snapshot may take, and fetching a piece of it.
 const SNAPSHOT: Duration = Duration::from_secs(10 * 60);
@@ -26,8 +25,8 @@ const SAVED: &str = "/var/lib/kubitect/etcd-snapshot.db";
 const PIECE: u64 = 16;
 
 /// Brings a snapshot home, piece by piece: it may be larger than what a command may print.
-async fn fetch(master: &Master, snapshot: &Snapshot, home: &Path) -> Result<(), Failure> {
-    let mut aside = Aside::new(home)?;
+async fn fetch(master: &Arc<dyn Remote>, snapshot: &Snapshot, home: &Path) -> Result<(), Error> {
+    let mut aside = Aside::new(home).map_err(Error::file("write", home))?;
     let mut digest = Sha256::new();
     for piece in 0..snapshot.bytes.div_ceil(PIECE << 20) {
         let (from, block) = (format!("if={}", snapshot.path), format!("bs={PIECE}M"));
@@ -43,33 +42,33 @@ async fn fetch(master: &Master, snapshot: &Snapshot, home: &Path) -> Result<(), 
             "status=none",
         ];
         let bytes = master
-            .0
             .run_ok(&argv, SNAPSHOT)
             .await
-            .map_err(|e| Failure::because("fetch the snapshot of etcd", e))?;
+            .map_err(|e| Error::because("fetch the snapshot of etcd", e))?;
         digest.update(&bytes);
-        aside.write(&bytes)?;
+        aside.write(&bytes).map_err(Error::file("write", home))?;
     }
     if hex(&digest.finalize()) != snapshot.sha256 {
-        return Err(Failure::failed(
+        return Err(Error::failed(
             "fetch the snapshot of etcd: what arrived is not what was saved; apply again",
         ));
     }
-    aside.publish(0o600)
+    aside.publish(0o600).map_err(Error::file("write", home))
 }
 
 impl Kubernetes<'_> {
     /// Saves what etcd holds and brings it home: without it, nothing brings back a cluster whose upgrade goes wrong.
-    pub(super) async fn snapshot(&self) -> Result<(), Failure> {
-        let failed = |e| Failure::because("save a snapshot of etcd", e);
+    pub(super) async fn snapshot(&self) -> Result<(), Error> {
+        let failed = |e| Error::because("save a snapshot of etcd", e);
         let master = self.master(&[]).await?;
         let snapshot = control::save_snapshot(&master, SAVED, SNAPSHOT)
             .await
             .map_err(failed)?;
-        fail::fail_point!("cli::snapshot-saved");
+        fail::fail_point!("kubespray::snapshot-saved");
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let file = format!("etcd-{}.db", now.unwrap_or_default().as_secs());
-        let home = self.job.dir.backups()?.join(file);
+        file::private_folder(&self.backups).map_err(Error::file("create", &self.backups))?;
+        let home = self.backups.join(file);
         let fetched = fetch(&master, &snapshot, &home).await;
         // Every secret of the cluster is in it: it does not stay, whether it arrived or not.
         control::discard_snapshot(&master, SAVED)
@@ -89,7 +88,7 @@ impl Kubernetes<'_> {
         name: &Label,
         to: &Hop,
         task: &Task,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         if self.notes.get(name).is_some_and(|note| note.release >= *to) {
             return Ok(());
         }
@@ -111,9 +110,9 @@ impl Kubernetes<'_> {
             }
         };
         done.map_err(|e| {
-            Failure::because(
+            Error::because(
                 format!("upgrade {name}: the nodes before it are done, and the next apply goes on with it"),
-                e.to_string(),
+                e,
             )
         })?;
         self.change_note(name, |note| {
@@ -123,17 +122,17 @@ impl Kubernetes<'_> {
     }
 
     /// Before planned work on a node: no new connections, and, but for its own, no pods.
-    pub async fn out_of_service(&mut self, name: &Label) -> Result<(), Failure> {
+    pub async fn out_of_service(&mut self, name: &Label) -> Result<(), Error> {
         self.hold(name).await?;
-        self.balance(name, State::Drain).await?;
-        fail::fail_point!("cli::out-of-service");
+        self.balance(name, true).await?;
+        fail::fail_point!("kubespray::out-of-service");
         self.drain(name).await?;
-        fail::fail_point!("cli::drained");
+        fail::fail_point!("kubespray::drained");
         Ok(())
     }
 
     /// Notes that a node is worked on, unless a person keeps pods away from it.
-    pub(super) async fn hold(&mut self, name: &Label) -> Result<(), Failure> {
+    pub(super) async fn hold(&mut self, name: &Label) -> Result<(), Error> {
         if self.notes.get(name).is_none_or(|note| note.busy) {
             return Ok(());
         }
@@ -155,17 +154,17 @@ impl Kubernetes<'_> {
         name: &Label,
         version: Option<&Version>,
         boot: Option<&str>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let master = self.master(&[]).await?;
         control::wait_ready(&master, name, version, boot, READY)
             .await
-            .map_err(|e| Failure::because(format!("wait for {name}"), e))?;
+            .map_err(|e| Error::because(format!("wait for {name}"), e))?;
         self.take_pods(name, &master).await?;
-        self.balance(name, State::Ready).await
+        self.balance(name, false).await
     }
 
     /// Takes pods again on a node that a run kept them away from.
-    pub(super) async fn release(&mut self, name: &Label) -> Result<(), Failure> {
+    pub(super) async fn release(&mut self, name: &Label) -> Result<(), Error> {
         self.back_in_service(name, None, None).await?;
         self.change_note(name, |note| note.busy = false)
     }
@@ -173,13 +172,13 @@ impl Kubernetes<'_> {
     /// After failed work: what still works goes on working, and what does not is told. The failure itself is the caller's.
     pub async fn mend(&mut self, name: &Label) {
         if let Err(also) = self.give_back(name).await {
-            self.say(format!("warning: {name}: {also}"));
+            self.say(format!("warning: {name}: {}", chain(&also)));
         }
     }
 
     /// A node that is Ready takes pods and connections again.
-    async fn give_back(&mut self, name: &Label) -> Result<(), Failure> {
-        self.balance(name, State::Ready).await?;
+    async fn give_back(&mut self, name: &Label) -> Result<(), Error> {
+        self.balance(name, false).await?;
         let master = self.master(&[]).await?;
         if self.is_ready(&master, name).await? {
             self.take_pods(name, &master).await?;
@@ -187,19 +186,23 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    pub(super) async fn take_pods(&self, name: &Label, master: &Master) -> Result<(), Failure> {
+    pub(super) async fn take_pods(
+        &self,
+        name: &Label,
+        master: &Arc<dyn Remote>,
+    ) -> Result<(), Error> {
         if self.notes.get(name).is_some_and(|note| note.busy) {
             control::uncordon(master, name)
                 .await
-                .map_err(|e| Failure::because(format!("uncordon {name}"), e))?;
-            fail::fail_point!("cli::uncordoned");
+                .map_err(|e| Error::because(format!("uncordon {name}"), e))?;
+            fail::fail_point!("kubespray::uncordoned");
         }
         Ok(())
     }
 
     /// Moves a node's pods elsewhere, unless there is nowhere else.
-    async fn drain(&self, name: &Label) -> Result<(), Failure> {
-        let failed = |e| Failure::because(format!("drain {name}"), e);
+    async fn drain(&self, name: &Label) -> Result<(), Error> {
+        let failed = |e| Error::because(format!("drain {name}"), e);
         let master = self.master(&[]).await?;
         let states = states(&master).await?;
         let elsewhere = states.iter().any(|state| {
@@ -213,11 +216,11 @@ impl Kubernetes<'_> {
     }
 
     /// An error unless etcd goes on taking changes while this master is away.
-    pub async fn spare(&self, name: &Label) -> Result<(), Failure> {
+    pub async fn spare(&self, name: &Label) -> Result<(), Error> {
         let master = self.master(&[]).await?;
         let members = control::members(&master)
             .await
-            .map_err(|e| Failure::because("ask etcd for its members", e))?;
+            .map_err(|e| Error::because("ask etcd for its members", e))?;
         let Some(ip) = self.facts.node(name).map(|known| known.ip) else {
             return Ok(());
         };
@@ -227,7 +230,7 @@ impl Kubernetes<'_> {
             .count();
         // A single master has no spare: its API pauses, as the plan says.
         if members.len() > 1 && well < members.len() / 2 + 1 {
-            return Err(Failure::failed(format!(
+            return Err(Error::failed(format!(
                 "restart {name}: of {} etcd members only {well} others answer, which is no majority; start or mend them first",
                 members.len()
             )));
@@ -237,19 +240,12 @@ impl Kubernetes<'_> {
 
     /// Sets the state of a master behind all balancers. The only master is never drained: nothing would reach the API,
     /// its own kubelet included.
-    async fn balance(&self, name: &Label, state: State) -> Result<(), Failure> {
+    async fn balance(&self, name: &Label, drained: bool) -> Result<(), Error> {
         let masters = self.joined_masters();
-        if !masters.contains(name) || (state == State::Drain && masters.len() == 1) {
+        if !masters.contains(name) || (drained && masters.len() == 1) {
             return Ok(());
         }
-        let failed = |e| Failure::because(format!("tell the balancers of {name}"), e);
-        let balancers = kubitect_lb::balancers(&self.job.cluster, &self.facts).map_err(failed)?;
-        for balancer in balancers {
-            let session = connect(self.job, &self.facts, self.keys, &balancer.node).await?;
-            kubitect_lb::set_state(&balancer, &Balancer(session), name, state)
-                .await
-                .map_err(failed)?;
-        }
-        Ok(())
+        let told = self.access.balance(name, drained).await;
+        told.map_err(|e| Error::because(format!("tell the balancers of {name}"), e))
     }
 }

@@ -1,0 +1,135 @@
+//! [`Aside`]: a file replaced whole or not at all: written aside, flushed, renamed.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How the names of files begin that are written aside, in the folder of what they are to replace. Whoever is alone in that
+/// folder removes what killed runs left.
+pub const ASIDE: &str = ".kubitect-new-";
+
+/// Replaces a file whole, in a folder that is made if need be. A link stays one, and a file keeps its owner: it may be the
+/// person's own, and we root. It is never readable by more than `mode` says.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut aside = Aside::new(path)?;
+    aside.write(content)?;
+    aside.publish(mode)
+}
+
+/// Makes a folder, and those above it, for the owner only (0700). One that exists stays as it is.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// What is to replace a file whole, written piece by piece. Dropped before it is published, it leaves nothing.
+#[derive(Debug)]
+pub struct Aside {
+    /// The file that it replaces, behind all links.
+    real: PathBuf,
+    path: PathBuf,
+    file: File,
+}
+
+impl Aside {
+    /// Begins to replace this file, whose folder is made if need be.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let folder = folder(&real);
+        private_folder(folder)?;
+        loop {
+            let path = folder.join(unused_name());
+            let opened = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path);
+            match opened {
+                Ok(file) => return Ok(Self { real, path, file }),
+                // Another process of this number left it.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Adds a piece.
+    pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.file.write_all(piece)
+    }
+
+    /// Puts it into the file's place.
+    pub fn publish(self, mode: u32) -> io::Result<()> {
+        if let Ok(existing) = self.real.metadata() {
+            let ours = self.file.metadata()?;
+            if (existing.uid(), existing.gid()) != (ours.uid(), ours.gid()) {
+                fchown(&self.file, Some(existing.uid()), Some(existing.gid()))?;
+            }
+        }
+        self.file.set_permissions(Permissions::from_mode(mode))?;
+        self.file.sync_all()?;
+        fail::fail_point!("config::file-aside");
+        std::fs::rename(&self.path, &self.real)?;
+        // A rename is on the disk when its folder is.
+        File::open(folder(&self.real))?.sync_all()?;
+        fail::fail_point!("config::file-written");
+        Ok(())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Published, it is there no more; else there is nobody to tell.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A name that no other thread of this process uses, and hardly any other process.
+fn unused_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{ASIDE}{}-{next}", std::process::id())
+}
+
+/// The folder that a file lies in.
+fn folder(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_with_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/secret");
+        replace(&path, b"one", 0o644).unwrap();
+        replace(&path, b"two", 0o600).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+        let folder = path.parent().unwrap();
+        assert_eq!(folder.metadata().unwrap().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_stays_one_and_what_is_given_up_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        std::fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let mut aside = Aside::new(&link).unwrap();
+        aside.write(b"half").unwrap();
+        drop(aside);
+        assert_eq!(std::fs::read(&real).unwrap(), b"old");
+        replace(&link, b"new", 0o600).unwrap();
+        assert_eq!(std::fs::read(&real).unwrap(), b"new");
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+}

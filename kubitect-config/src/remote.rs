@@ -1,0 +1,106 @@
+//! [`Remote`]: a machine on which commands run. Whoever has a connection to one implements this; the crates that work on
+//! machines ask for it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a connection failed with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What takes its time; boxed, so that a [`Remote`] may be of any kind.
+pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+
+/// A machine that answers; its account may use sudo without a password.
+///
+/// The connection keeps to each deadline itself: what takes longer is an error.
+pub trait Remote: Send + Sync {
+    /// Runs a command without input, as the account of the connection. Any exit status is an `Ok`. Every element of `argv`
+    /// arrives as one argument, whatever characters it has.
+    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Output>;
+
+    /// Replaces the file at `path` (absolute, in a folder of root's) by these bytes, whole or not at all, as root.
+    fn put<'a>(
+        &'a self,
+        path: &'a str,
+        bytes: &'a [u8],
+        mode: u32,
+        deadline: Duration,
+    ) -> Doing<'a, ()>;
+
+    /// Runs a command that must end with 0, and gives its standard output.
+    fn run_ok<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Vec<u8>> {
+        Box::pin(async move {
+            let output = self.run(argv, deadline).await?;
+            match output.success() {
+                true => Ok(output.stdout),
+                false => Err(Box::from(CommandFailed {
+                    command: argv.join(" "),
+                    status: output.status,
+                    said: output.said(),
+                })),
+            }
+        })
+    }
+}
+
+impl<R: Remote + ?Sized> Remote for Arc<R> {
+    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Output> {
+        (**self).run(argv, deadline)
+    }
+
+    fn put<'a>(
+        &'a self,
+        path: &'a str,
+        bytes: &'a [u8],
+        mode: u32,
+        deadline: Duration,
+    ) -> Doing<'a, ()> {
+        (**self).put(path, bytes, mode, deadline)
+    }
+}
+
+/// What a command left.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Output {
+    /// Its exit status.
+    pub status: u32,
+    /// What it printed.
+    pub stdout: Vec<u8>,
+    /// What it complained of.
+    pub stderr: Vec<u8>,
+}
+
+impl Output {
+    /// Whether it ended with 0.
+    pub fn success(&self) -> bool {
+        self.status == 0
+    }
+
+    /// Standard output as text, without white space at the ends.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim().to_owned()
+    }
+
+    /// What it said, for a person: complaints first.
+    pub fn said(&self) -> String {
+        let both = [&self.stderr, &self.stdout].map(|s| String::from_utf8_lossy(s));
+        both.map(|s| s.trim().to_owned())
+            .into_iter()
+            .filter(|s| !s.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+/// A command that had to end with 0 and did not.
+#[derive(Debug, thiserror::Error)]
+#[error("`{command}` ended with {status}: {said}")]
+pub struct CommandFailed {
+    /// The command.
+    pub command: String,
+    /// Its exit status.
+    pub status: u32,
+    /// What it said.
+    pub said: String,
+}

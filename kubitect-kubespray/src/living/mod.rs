@@ -1,0 +1,19 @@
+//! Living clusters: what is set up on their machines ([`note`]), what follows from it ([`plan`]), and doing it
+//! ([`Kubernetes`]).
+//!
+//! What is done needs connections to machines, a text kept with each, and the balancers; whoever has them brings an
+//! [`Access`].
+
+mod access;
+mod kubernetes;
+mod membership;
+pub mod note;
+pub mod plan;
+mod recall;
+mod service;
+
+pub use access::Access;
+pub use kubernetes::{Context, Kubernetes};
+pub use note::Note;
+pub use plan::{Seen, Stage, Task, tasks};
+pub use recall::recall;
