@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use kubitect_config::cluster::{Connection, Host, VirtType};
-use kubitect_config::value::Label;
+use kubitect_config::value::Name;
 use kubitect_config::{Cluster, Site};
 use kubitect_provision::hypervisor::Hosts;
 
@@ -45,7 +45,7 @@ pub fn former_hosts(
 /// The hosts that carry a cluster, for its removal: those of the configuration that was applied, or was to be;
 /// where that is lost, this machine.
 pub fn hosts_of(world: &dyn World, dir: &ClusterDir, site: &Site) -> Result<Hosts, Failure> {
-    let mut hosts: BTreeMap<Label, Host> = BTreeMap::new();
+    let mut hosts: BTreeMap<Name, Host> = BTreeMap::new();
     for file in [dir.applied(), dir.wanted()] {
         if let Ok(parsed) = kubitect_config::load(&file, site) {
             for host in parsed.cluster.used_hosts() {
@@ -82,7 +82,7 @@ pub fn hosts_of(world: &dyn World, dir: &ClusterDir, site: &Site) -> Result<Host
         }
     }
     if hosts.is_empty() {
-        let name: Label = "localhost"
+        let name: Name = "localhost"
             .parse()
             .map_err(|e| Failure::because("name this machine", e))?;
         let local = Host {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Role;
-use crate::value::{Label, Mac};
+use crate::value::{Label, Mac, Name};
 
 /// What is known of a cluster's running machines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ pub struct NodeFacts {
     /// Its id within the role.
     pub id: Label,
     /// The host that carries it.
-    pub host: Label,
+    pub host: Name,
     /// The address that it answers at.
     pub ip: Ipv4Addr,
     /// Its Ethernet address.

@@ -47,6 +47,7 @@ mod facts;
 pub mod file;
 pub mod images;
 mod load;
+mod older;
 pub mod policy;
 mod problem;
 mod raw;

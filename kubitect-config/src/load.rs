@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::problem::{Problem, Severity};
 use crate::report::Report;
 use crate::site::Site;
-use crate::{raw, schema, structure, tree, validate};
+use crate::tree::Tree;
+use crate::{older, raw, schema, structure, tree, validate};
 
 /// The largest file that is read, in bytes. A cluster of 10,000 nodes has a sixth of it.
 const MAX_BYTES: usize = 4 << 20;
@@ -37,9 +38,13 @@ pub fn load(path: &Path, site: &Site) -> Result<Parsed, Error> {
 /// # Errors
 /// It has errors: all of them are in [`Error::problems`].
 pub fn parse(text: &str, file: &str, site: &Site) -> Result<Parsed, Error> {
-    let (cluster, warnings) = check(text, file, &schema::CLUSTER, |raw: &raw::Config, report| {
-        validate::cluster(raw, site, report)
-    })?;
+    let (cluster, warnings) = check(
+        text,
+        file,
+        &schema::CLUSTER,
+        older::rewrite,
+        |raw: &raw::Config, report| validate::cluster(raw, site, report),
+    )?;
     Ok(Parsed { cluster, warnings })
 }
 
@@ -64,7 +69,7 @@ impl Site {
         {
             return Ok(Self::default());
         }
-        check(text, file, &schema::SITE, validate::site).map(|(site, _)| site)
+        check(text, file, &schema::SITE, |_| Vec::new(), validate::site).map(|(site, _)| site)
     }
 }
 
@@ -73,15 +78,20 @@ fn check<R: serde::de::DeserializeOwned, T>(
     text: &str,
     file: &str,
     schema: &serde_json::Value,
+    rewrite: fn(&mut Tree) -> Vec<older::Finding>,
     validate: impl Fn(&R, &mut Report) -> Option<T>,
 ) -> Result<(T, Vec<Problem>), Error> {
     if text.len() > MAX_BYTES {
         return Err(whole(file, "file-too-large", too_large(text.len() as u64)));
     }
-    let (tree, faults) = tree::read(text);
+    let (mut tree, faults) = tree::read(text);
+    let older = tree.as_mut().map(rewrite).unwrap_or_default();
     let mut report = Report::new(file, text, tree.as_ref());
     for fault in faults {
-        report.fault(fault);
+        report.fault(Severity::Error, fault);
+    }
+    for (severity, fault) in older {
+        report.fault(severity, fault);
     }
     let mut result = None;
     match &tree {

@@ -141,12 +141,12 @@ impl<'a> Report<'a> {
         at.find(self.root?)?.0
     }
 
-    /// Reports a fault of the YAML itself.
-    pub fn fault(&mut self, fault: Fault) {
+    /// Reports a fault of the YAML itself, or what it says in an older spelling.
+    pub fn fault(&mut self, severity: Severity, fault: Fault) {
         self.push(
             fault.path,
             (fault.start, fault.end),
-            Severity::Error,
+            severity,
             fault.code,
             fault.message,
             fault.help,

@@ -80,6 +80,26 @@ impl Tree {
         }
     }
 
+    /// Whether it is empty: the same as no value.
+    pub fn is_nothing(&self) -> bool {
+        self.value() == Value::Null
+    }
+
+    /// Lets it, and all in it, stand at another place: of a text that was read as YAML, that of the text.
+    pub fn place(&mut self, start: Position, end: Position) {
+        (self.start, self.end) = (start, end);
+        match &mut self.kind {
+            Kind::Scalar { .. } => {}
+            Kind::List(items) => items.iter_mut().for_each(|item| item.place(start, end)),
+            Kind::Map(entries) => {
+                for (key, value) in entries {
+                    key.place(start, end);
+                    value.place(start, end);
+                }
+            }
+        }
+    }
+
     /// What it adds to the weight that [`read`] limits: long texts count, as an alias multiplies them too.
     fn weight(&self) -> usize {
         match &self.kind {

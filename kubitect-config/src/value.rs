@@ -44,10 +44,13 @@ macro_rules! as_text {
 /// The longest DNS label, in bytes (RFC 1035, section 2.3.4).
 pub const DNS_LABEL_MAX: usize = 63;
 
+/// The longest [`Name`], in bytes.
+const NAME_MAX: usize = 63;
+
 /// A DNS label (RFC 1123): lower-case letters, digits and inner hyphens, at most 63 bytes.
 ///
-/// Names of clusters, hosts, pools, disks and nodes are labels, and so are ids: nothing in one can end a quotation,
-/// climb out of a folder or begin an option.
+/// Names of clusters, disks and nodes are labels, and so are ids: nothing in one can end a quotation, climb out of a
+/// folder or begin an option.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(String);
 
@@ -87,6 +90,48 @@ impl fmt::Display for Label {
 }
 
 impl AsRef<str> for Label {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A name that a person chose for a host, a pool or a forwarded port: letters, digits, `-`, `_` and `.`.
+///
+/// It is never part of a host name, so it need not be a [`Label`]; but nothing in it can end a quotation, climb out of a
+/// folder or begin an option.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+impl Name {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if text.len() <= NAME_MAX && text.starts_with(first) && text.chars().all(inner) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Invalid::new(
+                "must be 1 to 63 letters, digits, `-`, `_` or `.`, and begin with a letter, a digit or `_`",
+            ))
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl AsRef<str> for Name {
     fn as_ref(&self) -> &str {
         &self.0
     }
@@ -186,7 +231,7 @@ impl fmt::Display for Version {
     }
 }
 
-as_text!(Label, Mac, Version);
+as_text!(Label, Name, Mac, Version);
 
 /// A size in GiB (2^30 bytes), at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -9,7 +9,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Name};
 use sha2::{Digest, Sha256};
 
 use crate::apply::LocalImage;
@@ -116,7 +116,7 @@ pub(crate) fn is_whole(hypervisor: &dyn Hypervisor, image: &Verified) -> Result<
 /// Brings the image to the host unless a whole one is there; tells which it is, and whether it was uploaded. Given up
 /// when `progress`, told so many bytes of so many, says false.
 pub(crate) fn ensure(
-    host: &Label,
+    host: &Name,
     hypervisor: &dyn Hypervisor,
     spec: &ImageSpec,
     image: &LocalImage,
@@ -148,7 +148,7 @@ pub(crate) fn ensure(
 }
 
 fn upload(
-    host: &Label,
+    host: &Name,
     hypervisor: &dyn Hypervisor,
     name: &str,
     image: &LocalImage,

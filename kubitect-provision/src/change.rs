@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Name};
 use serde::Serialize;
 
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
@@ -18,7 +18,7 @@ pub struct Change {
     /// To which.
     pub name: String,
     /// Where.
-    pub host: Label,
+    pub host: Name,
     /// What it disturbs.
     pub disruption: Disruption,
     /// What else a person should know; may be empty.

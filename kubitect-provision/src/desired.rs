@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{CpuMode, DiskPool, Host, NetworkMode, Node, VirtType};
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Name};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -21,7 +21,7 @@ use crate::resource::{
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Desired {
     /// By the host's name.
-    pub hosts: BTreeMap<Label, DesiredHost>,
+    pub hosts: BTreeMap<Name, DesiredHost>,
 }
 
 /// What a cluster wants of one host.
@@ -69,7 +69,7 @@ pub fn console_volume(node: &Label) -> String {
 const DYNAMIC_MAX: usize = 4096;
 
 /// What the cluster wants of hosts with these capabilities.
-pub fn desired(cluster: &Cluster, capabilities: &BTreeMap<Label, Capability>) -> Desired {
+pub fn desired(cluster: &Cluster, capabilities: &BTreeMap<Name, Capability>) -> Desired {
     let none = Capability::default();
     let hosts = cluster.used_hosts().map(|host| {
         let capability = capabilities.get(&host.name).unwrap_or(&none);

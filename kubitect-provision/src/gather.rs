@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kubitect_config::cluster::{Node, Role};
-use kubitect_config::value::{GiB, Label, Mac};
+use kubitect_config::value::{GiB, Label, Mac, Name};
 use kubitect_config::{Cluster, Facts, NodeFacts};
 
 use crate::error::{headline, told};
@@ -111,7 +111,7 @@ pub struct Leaving {
     /// Its id, told from its name.
     pub id: Label,
     /// The host that carries it.
-    pub host: Label,
+    pub host: Name,
     /// Its Ethernet address.
     pub mac: Mac,
     /// Its address, as far as its mark, a reservation or a lease tells.

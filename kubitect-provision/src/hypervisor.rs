@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::Host;
-use kubitect_config::value::{Label, Mac};
+use kubitect_config::value::{Label, Mac, Name};
 
 use crate::error::{Error, Source};
 use crate::libvirt::Libvirt;
@@ -37,7 +37,7 @@ impl Failure {
     }
 
     /// The same as an error of this host.
-    pub fn on(self, host: &Label) -> Error {
+    pub fn on(self, host: &Name) -> Error {
         Error::Hypervisor {
             host: host.to_string(),
             action: self.action,
@@ -141,7 +141,7 @@ pub trait Hypervisor: Send + Sync {
 /// The connected libvirt hosts, by their configured name.
 #[derive(Clone)]
 pub struct Hosts {
-    hypervisors: BTreeMap<Label, Arc<dyn Hypervisor>>,
+    hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>,
 }
 
 impl Hosts {
@@ -154,7 +154,7 @@ impl Hosts {
 
     /// Connects to these hosts.
     pub fn connect_to<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Result<Self, Error> {
-        let mut hypervisors: BTreeMap<Label, Arc<dyn Hypervisor>> = BTreeMap::new();
+        let mut hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>> = BTreeMap::new();
         for host in hosts {
             let libvirt = Libvirt::connect(&host.name, &host.connection)?;
             hypervisors.insert(host.name.clone(), Arc::new(libvirt));
@@ -163,7 +163,7 @@ impl Hosts {
     }
 
     /// These hypervisors; for tests and for programs that bring their own.
-    pub fn from_hypervisors(hypervisors: BTreeMap<Label, Arc<dyn Hypervisor>>) -> Self {
+    pub fn from_hypervisors(hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>) -> Self {
         Self { hypervisors }
     }
 
@@ -173,7 +173,7 @@ impl Hosts {
     }
 
     /// The host of this name.
-    pub fn get(&self, name: &Label) -> Result<&Arc<dyn Hypervisor>, Error> {
+    pub fn get(&self, name: &Name) -> Result<&Arc<dyn Hypervisor>, Error> {
         self.hypervisors
             .get(name)
             .ok_or_else(|| Error::MissingInput {
@@ -182,12 +182,12 @@ impl Hosts {
     }
 
     /// All hosts, in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&Label, &Arc<dyn Hypervisor>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &Arc<dyn Hypervisor>)> {
         self.hypervisors.iter()
     }
 
     /// Whether a machine runs; none: it is not there.
-    pub fn power_state(&self, host: &Label, node: &Label) -> Result<Option<PowerState>, Error> {
+    pub fn power_state(&self, host: &Name, node: &Label) -> Result<Option<PowerState>, Error> {
         let domains = self.get(host)?.domains().map_err(|f| f.on(host))?;
         Ok(domains
             .into_iter()

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
-use kubitect_config::value::{Label, Mac};
+use kubitect_config::value::{Label, Mac, Name};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -16,7 +16,7 @@ use crate::resource::{BASE_POOL, Link, Mark, Reservation};
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Observed {
     /// By the host's name.
-    pub hosts: BTreeMap<Label, HostState>,
+    pub hosts: BTreeMap<Name, HostState>,
 }
 
 /// What is on one host.

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Name};
 
 use crate::base;
 use crate::change::{Action, Change, Disruption, Kind, Part, Step};
@@ -115,7 +115,7 @@ fn is_data_pool(cluster: &Label, there: &HostState, name: &str) -> bool {
 
 struct HostRemoval<'a> {
     cluster: &'a Label,
-    host: &'a Label,
+    host: &'a Name,
     there: &'a HostState,
     changes: &'a mut Vec<Change>,
 }

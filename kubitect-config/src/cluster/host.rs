@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::Label;
+use crate::value::Name;
 
 /// A libvirt host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Host {
     /// How nodes refer to it.
-    pub name: Label,
+    pub name: Name,
     /// How to reach its libvirt.
     pub connection: Connection,
     /// Accelerated or emulated machines: the host's own value, else the site's, else `auto`.
@@ -63,7 +63,7 @@ pub enum VirtType {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DataPool {
     /// How data disks refer to it; never `main`.
-    pub name: Label,
+    pub name: Name,
     /// Folder (absolute, on the host) in which the pool's own folder is made.
     pub path: PathBuf,
 }

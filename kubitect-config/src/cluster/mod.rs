@@ -14,7 +14,7 @@ use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
-use crate::value::Label;
+use crate::value::{Label, Name};
 
 /// One cluster: every value settled, every reference resolved, all rules of the configuration kept.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,7 +44,7 @@ impl Cluster {
     }
 
     /// The host of this name. Every `node.host` has one.
-    pub fn host(&self, name: &Label) -> Option<&Host> {
+    pub fn host(&self, name: &Name) -> Option<&Host> {
         self.hosts.iter().find(|host| host.name == *name)
     }
 
@@ -66,7 +66,7 @@ impl Cluster {
     }
 
     /// The name of the pool for data disks that `pool` of the configuration stands for.
-    pub fn data_pool_name(&self, pool: &Label) -> String {
+    pub fn data_pool_name(&self, pool: &Name) -> String {
         format!("{}-{pool}-data-resource-pool", self.name)
     }
 }
@@ -86,7 +86,7 @@ pub struct Balancing {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ForwardPort {
     /// Names the frontend and the backend; unique.
-    pub name: Label,
+    pub name: Name,
     /// The balancer's port; unique, not 6443 nor a port that the balancer itself needs.
     pub port: u16,
     /// The nodes' port.

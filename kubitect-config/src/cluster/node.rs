@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::{Checksum, GiB, Label, Mac};
+use crate::value::{Checksum, GiB, Label, Mac, Name};
 
 /// A virtual machine of the cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,7 +19,7 @@ pub struct Node {
     /// `<cluster>-<lb|master|worker>-<id>`: name of the domain, the guest's host name and the Kubernetes node.
     pub name: Label,
     /// The host that carries it.
-    pub host: Label,
+    pub host: Name,
     /// Its fixed address, if it has one; else DHCP leases it one, which is then kept.
     pub ip: Option<Ipv4Addr>,
     /// Its Ethernet address: as configured or derived from its name.
@@ -79,7 +79,7 @@ impl Role {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DataDisk {
     /// Unique on the node; also the virtual disk's serial number.
-    pub name: Label,
+    pub name: Name,
     /// Where it lies.
     pub pool: DiskPool,
     /// Its size.
@@ -93,7 +93,7 @@ pub enum DiskPool {
     /// The pool of the main disks, which is configured as `main` or not at all.
     Main,
     /// One of the host's data pools.
-    Data(Label),
+    Data(Name),
 }
 
 /// A Kubernetes taint, written `key=value:Effect` or `key:Effect`.

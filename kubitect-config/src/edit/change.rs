@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cluster::Role;
 use crate::release::Hop;
-use crate::value::{GiB, Label};
+use crate::value::{GiB, Label, Name};
 
 /// What kind of difference an [`Edit`](super::Edit) is. Its texts say from what to what; here stands what else
 /// [`policy`](crate::policy::policy()) and a planner need to know.
@@ -21,58 +21,58 @@ pub enum Change {
     /// A host is new.
     HostAdded {
         /// The host.
-        host: Label,
+        host: Name,
     },
     /// A host is gone.
     HostRemoved {
         /// The host.
-        host: Label,
+        host: Name,
         /// The applied machines that it carries.
         carries: Vec<Label>,
     },
     /// How a host is reached. It must be the same host still: a planner that finds none of `carries` there must stop.
     HostConnection {
         /// The host.
-        host: Label,
+        host: Name,
         /// The applied machines that it carries.
         carries: Vec<Label>,
     },
     /// Accelerated or emulated machines.
     VirtType {
         /// The host.
-        host: Label,
+        host: Name,
         /// The applied machines that it carries.
         carries: Vec<Label>,
     },
     /// The folder of a host's main pool.
     MainPoolPath {
         /// The host.
-        host: Label,
+        host: Name,
         /// The applied machines that it carries.
         carries: Vec<Label>,
     },
     /// A host has a further pool.
     DataPoolAdded {
         /// The host.
-        host: Label,
+        host: Name,
         /// The pool.
-        pool: Label,
+        pool: Name,
     },
     /// A host's pool is gone.
     DataPoolRemoved {
         /// The host.
-        host: Label,
+        host: Name,
         /// The pool.
-        pool: Label,
+        pool: Name,
         /// The applied machines that have a disk in it.
         carries: Vec<Label>,
     },
     /// The folder of a host's data pool.
     DataPoolPath {
         /// The host.
-        host: Label,
+        host: Name,
         /// The pool.
-        pool: Label,
+        pool: Name,
         /// The applied machines of the host: with any, libvirt has the pool already.
         carries: Vec<Label>,
     },
@@ -110,7 +110,7 @@ pub enum Change {
     /// A forwarded port comes, goes or leads elsewhere.
     ForwardPort {
         /// Its name.
-        name: Label,
+        name: Name,
     },
 
     /// A machine is new.
@@ -174,21 +174,21 @@ pub enum Change {
         /// The machine.
         node: Label,
         /// The disk.
-        disk: Label,
+        disk: Name,
     },
     /// A machine's disk is gone.
     DataDiskRemoved {
         /// The machine.
         node: Label,
         /// The disk.
-        disk: Label,
+        disk: Name,
     },
     /// The size of a machine's data disk.
     DataDisk {
         /// The machine.
         node: Label,
         /// The disk.
-        disk: Label,
+        disk: Name,
         /// Its size.
         from: GiB,
         /// The wanted size.
@@ -199,7 +199,7 @@ pub enum Change {
         /// The machine.
         node: Label,
         /// The disk.
-        disk: Label,
+        disk: Name,
     },
     /// A label of a node comes, goes or has another value.
     NodeLabel {

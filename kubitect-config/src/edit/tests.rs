@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cluster::*;
-use crate::value::{Checksum, GiB, Label};
+use crate::value::{Checksum, GiB, Invalid};
 use crate::{Site, parse};
 
 use super::*;
@@ -50,7 +50,7 @@ addons:
     )
 }
 
-fn label(text: &str) -> Label {
+fn label<T: std::str::FromStr<Err = Invalid>>(text: &str) -> T {
     text.parse().unwrap()
 }
 

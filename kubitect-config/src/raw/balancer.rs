@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{IPV4, LABEL, MAC};
+use super::{IPV4, MAC, NAME};
 use crate::cluster::Target;
 use crate::defaults;
 
@@ -49,7 +49,7 @@ pub(crate) struct LoadBalancerInstance {
     #[schemars(schema_with = "super::id")]
     pub id: Option<String>,
     /// Name of the host that carries the machine. Default: the default host.
-    #[schemars(regex(pattern = LABEL))]
+    #[schemars(regex(pattern = NAME))]
     pub host: Option<String>,
     /// Fixed IPv4 address inside the network's range. Default: leased once, and then kept.
     #[schemars(regex(pattern = IPV4))]
@@ -78,7 +78,7 @@ pub(crate) struct LoadBalancerInstance {
 #[schemars(extend("required" = ["name", "port"]))]
 pub(crate) struct ForwardPort {
     /// Unique name.
-    #[schemars(regex(pattern = LABEL), extend("examples" = ["https"]))]
+    #[schemars(regex(pattern = NAME), extend("examples" = ["https"]))]
     pub name: Option<String>,
     /// Port of the balancer; unique, and none that the balancer itself needs (22, 6443, 8404).
     #[schemars(range(min = 1, max = 65535))]

@@ -26,9 +26,10 @@ pub(crate) struct Cluster {
 /// The network that all machines share.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("required" = ["mode", "cidr"]))]
+#[schemars(extend("required" = ["cidr"]))]
 pub(crate) struct Network {
     /// Who provides the network.
+    #[schemars(extend("default" = "nat"))]
     pub mode: Option<NetworkMode>,
     /// Range of addresses, as `192.168.113.0/24`. Addresses of machines and the VIP lie inside.
     #[schemars(extend("examples" = ["192.168.113.0/24"]))]
@@ -68,8 +69,9 @@ pub(crate) struct NodeTemplate {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Os {
-    /// Distro: `ubuntu` (= `ubuntu22`), `ubuntu20`, `ubuntu22`, `ubuntu24`, `debian` (= `debian12`), `debian11`,
-    /// `debian12`, `debian13`, `centos9`, `rocky9`, or any name with `source`.
+    /// Distro: `ubuntu` (= `ubuntu22`), `ubuntu20`, `ubuntu22`, `ubuntu24`, `debian11`, `debian12`, `debian13`, `centos9`,
+    /// `rocky9`, or any name with `source`. `debian` is `debian11` with a Kubespray before v2.23, as in files of that time,
+    /// else `debian12`, with a warning.
     #[schemars(extend("default" = defaults::DISTRO))]
     pub distro: Option<String>,
     /// Cloud image: an absolute path on this machine or an http(s) address. Default: the distro's own.

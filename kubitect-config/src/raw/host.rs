@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::LABEL;
+use super::NAME;
 use crate::cluster::VirtType;
 use crate::defaults;
 
@@ -13,7 +13,7 @@ use crate::defaults;
 #[schemars(extend("required" = ["name", "connection"]))]
 pub(crate) struct Host {
     /// Name by which nodes refer to the host.
-    #[schemars(regex(pattern = LABEL), extend("examples" = ["localhost", "host1"]))]
+    #[schemars(regex(pattern = NAME), extend("examples" = ["localhost", "host1"]))]
     pub name: Option<String>,
     /// Whether nodes that name no host are placed here. Without a default host, the first one is taken.
     #[schemars(extend("default" = false))]
@@ -82,7 +82,7 @@ pub(crate) struct ConnectionSsh {
 #[schemars(extend("required" = ["name"]))]
 pub(crate) struct DataResourcePool {
     /// Name by which data disks refer to the pool; unique on the host. `main` is the pool of the main disks.
-    #[schemars(regex(pattern = LABEL))]
+    #[schemars(regex(pattern = NAME))]
     pub name: Option<String>,
     /// Folder on the host, absolute, in which the pool's folder is made.
     #[schemars(extend("default" = defaults::POOL_PATH))]

@@ -20,7 +20,7 @@ pub(crate) struct Kubernetes {
     #[schemars(extend("default" = defaults::DNS_MODE))]
     pub dns_mode: Option<String>,
     /// Container runtime, one that the Kubespray release knows. `kubespray`, as other programs' files have it, means
-    /// the default.
+    /// the default; their `k3s` is not possible.
     #[schemars(extend("default" = defaults::CONTAINER_MANAGER, "examples" = ["containerd", "crio", "docker"]))]
     pub manager: Option<String>,
     /// Kubespray, which sets Kubernetes up.

@@ -78,6 +78,8 @@ pub(crate) fn id(_: &mut schemars::SchemaGenerator) -> Schema {
 
 /// The pattern of names (RFC 1123 labels).
 pub(crate) const LABEL: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
+/// The pattern of names of hosts, pools, disks and forwarded ports.
+pub(crate) const NAME: &str = "^[a-zA-Z0-9_][-a-zA-Z0-9_.]{0,62}$";
 /// The pattern of IPv4 addresses.
 pub(crate) const IPV4: &str = r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])$";
 /// The pattern of Ethernet addresses.

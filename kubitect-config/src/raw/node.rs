@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{IPV4, LABEL, LoadBalancer, MAC, Texts};
+use super::{IPV4, LoadBalancer, MAC, NAME, Texts};
 use crate::defaults;
 
 /// The machines.
@@ -61,7 +61,7 @@ pub(crate) struct Instance {
     #[schemars(schema_with = "super::id")]
     pub id: Option<String>,
     /// Name of the host that carries the machine. Default: the default host.
-    #[schemars(regex(pattern = LABEL))]
+    #[schemars(regex(pattern = NAME))]
     pub host: Option<String>,
     /// Fixed IPv4 address inside the network's range. Default: leased once, and then kept.
     #[schemars(regex(pattern = IPV4))]
@@ -94,10 +94,10 @@ pub(crate) struct Instance {
 #[schemars(extend("required" = ["name", "size"]))]
 pub(crate) struct DataDisk {
     /// Name of the disk, unique on its machine.
-    #[schemars(regex(pattern = LABEL))]
+    #[schemars(regex(pattern = NAME))]
     pub name: Option<String>,
     /// Name of the data pool, on the same host, in which the disk lies.
-    #[schemars(regex(pattern = LABEL), extend("default" = defaults::DATA_DISK_POOL))]
+    #[schemars(regex(pattern = NAME), extend("default" = defaults::DATA_DISK_POOL))]
     pub pool: Option<String>,
     /// Size in GiB.
     #[schemars(range(min = 1, max = 65536))]

@@ -9,7 +9,7 @@ use crate::defaults;
 use crate::raw::{self, ConnectionType};
 use crate::report::{At, Report};
 use crate::site::Site;
-use crate::value::Label;
+use crate::value::{Invalid, Name};
 
 /// The hosts that are valid in themselves, in the order of the file.
 pub(super) fn hosts(raw: &[raw::Host], site: &Site, at: &At, report: &mut Report) -> Vec<Host> {
@@ -79,14 +79,11 @@ pub(super) fn name(
     at: &At,
     code: &'static str,
     report: &mut Report,
-) -> Option<Label> {
+) -> Option<Name> {
     match raw {
         Some(name) => report.parse(at, code, name),
         None => {
-            report.missing(
-                at,
-                "give it a name of lower-case letters, digits and hyphens",
-            );
+            report.missing(at, "give it a name of letters, digits and hyphens");
             None
         }
     }
@@ -165,7 +162,7 @@ fn connection(raw: &raw::Connection, at: &At, report: &mut Report) -> Option<Con
 fn required(
     raw: Option<&str>,
     at: &At,
-    rule: fn(&str) -> Result<(), crate::value::Invalid>,
+    rule: fn(&str) -> Result<(), Invalid>,
     report: &mut Report,
 ) -> Option<String> {
     let Some(text) = raw else {

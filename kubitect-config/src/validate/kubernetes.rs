@@ -26,6 +26,16 @@ pub(super) fn kubernetes(
             .as_ref()
             .and_then(|version| newest(version, at, report)),
     };
+    let at_manager = at.key("manager");
+    if raw.manager.as_deref() == Some("k3s") {
+        report.error(
+            &at_manager,
+            "manager-k3s",
+            "Kubernetes is set up by Kubespray only, not by k3s",
+            "leave `manager` out for a cluster of Kubespray's, or write a container runtime: containerd, crio, docker",
+        );
+        report.leave_out(&at_manager);
+    }
     let release = kubespray.as_ref().and_then(release::find_or_newest);
     let mut choice =
         |key: &str, value: Option<&str>, default: &str, allowed: fn(&Release) -> &[String]| {

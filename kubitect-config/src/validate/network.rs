@@ -10,23 +10,37 @@ use crate::raw;
 use crate::report::{At, Report, quote};
 
 pub(super) fn network(raw: &raw::Network, at: &At, report: &mut Report) -> Option<Network> {
-    if raw.mode.is_none() {
-        report.missing(&at.key("mode"), "use one of nat, route, bridge");
-    }
-    let bridge = bridge(raw, at, report);
+    let mode = mode(raw, &at.key("mode"), report);
+    let bridge = bridge(raw, mode, at, report);
     let cidr = cidr(raw, at, report);
     let gateway = cidr.and_then(|cidr| gateway(raw, cidr, at, report));
     Some(Network {
-        mode: raw.mode?,
+        mode: mode?,
         cidr: cidr?,
         gateway: gateway?,
         bridge: bridge?,
     })
 }
 
-fn bridge(raw: &raw::Network, at: &At, report: &mut Report) -> Option<Option<String>> {
+/// `nat` where the file says nothing, unless it names a bridge: it might mean either mode.
+fn mode(raw: &raw::Network, at: &At, report: &mut Report) -> Option<NetworkMode> {
+    if raw.mode.is_none() && raw.bridge.is_some() {
+        report.missing(at, "use one of nat, route, bridge");
+    }
+    match raw.mode {
+        None if raw.bridge.is_some() || report.is_left_out(at) => None,
+        mode => Some(mode.unwrap_or(NetworkMode::Nat)),
+    }
+}
+
+fn bridge(
+    raw: &raw::Network,
+    mode: Option<NetworkMode>,
+    at: &At,
+    report: &mut Report,
+) -> Option<Option<String>> {
     let at = at.key("bridge");
-    match (&raw.bridge, raw.mode) {
+    match (&raw.bridge, mode) {
         (Some(bridge), _) => {
             report.checked(&at, "bridge", bridge, words::interface)?;
             Some(Some(bridge.clone()))

@@ -1,7 +1,7 @@
 //! The whole file: the sections in order, and what holds between them.
 
 use super::{balancer, forward, host, kubernetes, network, node, template};
-use crate::cluster::{Cluster, NetworkMode, Role};
+use crate::cluster::{Cluster, Network, NetworkMode, Role};
 use crate::raw;
 use crate::release;
 use crate::report::{At, Report};
@@ -17,18 +17,18 @@ pub(crate) fn cluster(raw: &raw::Config, site: &Site, report: &mut Report) -> Op
     let hosts = host::hosts(&raw.hosts, site, &at.key("hosts"), report);
     let name = name(&raw.cluster, &at_cluster, report);
     let network = network::network(&raw.cluster.network, &at_cluster.key("network"), report);
-    let guest = template::guest(
-        &raw.cluster.node_template,
-        site,
-        &at_cluster.key("nodeTemplate"),
-        report,
-    );
     let kubernetes = kubernetes::kubernetes(&raw.kubernetes, site, &at.key("kubernetes"), report);
     let addons = kubernetes::addons(&raw.addons, &at.key("addons"), report);
-
     let release = kubernetes
         .as_ref()
         .and_then(|k| release::find_or_newest(&k.kubespray.version));
+    let guest = template::guest(
+        &raw.cluster.node_template,
+        site,
+        release,
+        &at_cluster.key("nodeTemplate"),
+        report,
+    );
     let context = node::Context {
         cluster: name.as_ref(),
         network: network.as_ref(),
@@ -36,7 +36,7 @@ pub(crate) fn cluster(raw: &raw::Config, site: &Site, report: &mut Report) -> Op
         memory_mb: release.map(|release| release.memory_mb),
     };
     let nodes = node::nodes(&raw.cluster.nodes, &context, &at_nodes, report);
-    one_host_per_network(&raw.cluster, &nodes, &at_cluster, report);
+    one_host_per_network(network.as_ref(), &nodes, &at_cluster, report);
 
     let at_balancer = at_nodes.key("loadBalancer");
     let balancing = balancer::balancing(
@@ -80,13 +80,13 @@ fn name(raw: &raw::Cluster, at: &At, report: &mut Report) -> Option<Label> {
 
 /// libvirt's own networks end at their host: nodes on two hosts could not reach one another.
 fn one_host_per_network(
-    raw: &raw::Cluster,
+    network: Option<&Network>,
     nodes: &[crate::cluster::Node],
     at: &At,
     report: &mut Report,
 ) {
     let (Some(mode @ (NetworkMode::Nat | NetworkMode::Route)), Some(first)) =
-        (raw.network.mode, nodes.first())
+        (network.map(|network| network.mode), nodes.first())
     else {
         return;
     };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{network, words};
 use crate::cluster::{CpuMode, Guest, Image};
+use crate::release::Release;
 use crate::report::{At, Report, nearest, quote};
 use crate::site::Site;
 use crate::value::{Checksum, Label};
@@ -12,6 +13,7 @@ use crate::{defaults, images, raw};
 pub(super) fn guest(
     raw: &raw::NodeTemplate,
     site: &Site,
+    release: Option<&Release>,
     at: &At,
     report: &mut Report,
 ) -> Option<Guest> {
@@ -30,7 +32,7 @@ pub(super) fn guest(
         interface,
         words::interface,
     );
-    let image = image(&raw.os, site, &at_os, report);
+    let image = image(&raw.os, site, release, &at_os, report);
 
     if let Some(path) = &raw.ssh.private_key_path {
         report.checked(
@@ -63,14 +65,20 @@ pub(super) fn guest(
 }
 
 /// The file's own image, else the site's for the distro, else the distro's.
-fn image(raw: &raw::Os, site: &Site, at: &At, report: &mut Report) -> Option<Image> {
+fn image(
+    raw: &raw::Os,
+    site: &Site,
+    release: Option<&Release>,
+    at: &At,
+    report: &mut Report,
+) -> Option<Image> {
     let checksum = match &raw.checksum {
         Some(text) => Some(checksum(text, &at.key("checksum"), report)?),
         None => None,
     };
     let image = match &raw.source {
         Some(source) => own_image(raw, source, at, report)?,
-        None => named_image(raw, site, at, report)?,
+        None => named_image(raw, site, release, at, report)?,
     };
     let image = Image {
         checksum: checksum.or(image.checksum),
@@ -109,8 +117,17 @@ fn own_image(raw: &raw::Os, source: &str, at: &At, report: &mut Report) -> Optio
     })
 }
 
-fn named_image(raw: &raw::Os, site: &Site, at: &At, report: &mut Report) -> Option<Image> {
-    let distro = raw.distro.as_deref().unwrap_or(defaults::DISTRO);
+fn named_image(
+    raw: &raw::Os,
+    site: &Site,
+    release: Option<&Release>,
+    at: &At,
+    report: &mut Report,
+) -> Option<Image> {
+    let distro = match raw.distro.as_deref().unwrap_or(defaults::DISTRO) {
+        "debian" => debian(release, &at.key("distro"), report),
+        other => other,
+    };
     let canonical = images::canonical(distro);
     if let Some(image) = site.images.get(canonical) {
         return Some(Image {
@@ -137,6 +154,24 @@ fn named_image(raw: &raw::Os, site: &Site, at: &At, report: &mut Report) -> Opti
     );
     None
 }
+
+/// What `debian` stands for: in the Go program's files, up to 3.3, Debian 11, which is also the only one that the
+/// Kubespray releases of that time set up.
+fn debian(release: Option<&Release>, at: &At, report: &mut Report) -> &'static str {
+    if release.is_some_and(|release| release.tag.minor() < DEBIAN_12_SINCE) {
+        return "debian11";
+    }
+    report.warning(
+        at,
+        "distro-moved",
+        "`debian` is Debian 12 here; in files of the Go program up to 3.3 it was Debian 11",
+        "write `debian12`, or `debian11` for what those files installed",
+    );
+    "debian12"
+}
+
+/// The first Kubespray that sets up Debian 12 (before, it installs packages which Debian 12 has no more).
+const DEBIAN_12_SINCE: (u64, u64) = (2, 23);
 
 /// A checksum; the address of a list of digests is held against the rule for addresses.
 pub(super) fn checksum(text: &str, at: &At, report: &mut Report) -> Option<Checksum> {

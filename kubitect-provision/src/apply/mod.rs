@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Name};
 
 use crate::change::{Change, Step};
 use crate::error::Error;
@@ -73,7 +73,7 @@ pub fn apply_within(
     on_event(Event::Planned {
         total: plan.changes.len(),
     });
-    let mut by_host: BTreeMap<&Label, Vec<&Change>> = BTreeMap::new();
+    let mut by_host: BTreeMap<&Name, Vec<&Change>> = BTreeMap::new();
     for change in &plan.changes {
         by_host.entry(&change.host).or_default().push(change);
     }
@@ -156,7 +156,7 @@ fn check(plan: &Plan, hosts: &Hosts, inputs: &Inputs) -> Result<(), Error> {
 
 struct HostApply<'a> {
     cluster: &'a Label,
-    name: &'a Label,
+    name: &'a Name,
     hypervisor: &'a Arc<dyn Hypervisor>,
     inputs: &'a Inputs,
     off_within: Duration,

@@ -8,7 +8,7 @@ mod unwanted;
 
 use std::collections::BTreeSet;
 
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Name};
 
 use crate::change::{Action, Change, Disruption, Kind, Part, Step};
 use crate::desired::{Desired, DesiredHost, Machine};
@@ -49,7 +49,7 @@ pub fn diff(cluster: &Label, desired: &Desired, observed: &Observed) -> Result<P
 
 struct HostDiff<'a> {
     cluster: &'a Label,
-    host: &'a Label,
+    host: &'a Name,
     there: &'a HostState,
     /// The names of all machines that are wanted, on whichever host.
     wanted: &'a BTreeSet<&'a str>,
@@ -80,7 +80,7 @@ fn cut_off(cluster: &Label, wanted: &DesiredHost, there: &mut HostState) -> Vec<
 impl<'a> HostDiff<'a> {
     fn new(
         cluster: &'a Label,
-        host: &'a Label,
+        host: &'a Name,
         there: &'a HostState,
         wanted: &'a BTreeSet<&'a str>,
     ) -> Self {
@@ -103,7 +103,7 @@ impl<'a> HostDiff<'a> {
         }
     }
 
-    fn run(&mut self, wanted: &DesiredHost, others: &[(&Label, &HostState)]) -> Result<(), Error> {
+    fn run(&mut self, wanted: &DesiredHost, others: &[(&Name, &HostState)]) -> Result<(), Error> {
         if let Some(network) = &wanted.network {
             self.network(network, &wanted.machines)?;
         }
@@ -205,8 +205,8 @@ impl<'a> HostDiff<'a> {
     fn elsewhere<'o>(
         &self,
         machine: &Machine,
-        others: &[(&'o Label, &HostState)],
-    ) -> Option<&'o Label> {
+        others: &[(&'o Name, &HostState)],
+    ) -> Option<&'o Name> {
         let name = machine.domain.name.as_str();
         let has = |there: &HostState| there.domain(name).is_some_and(|d| d.is_of(self.cluster));
         others
@@ -215,7 +215,7 @@ impl<'a> HostDiff<'a> {
             .map(|(host, _)| *host)
     }
 
-    fn moved(&mut self, machine: &Machine, host: &Label) {
+    fn moved(&mut self, machine: &Machine, host: &Name) {
         let details = format!(
             "it is on host {host}, and machines are not moved between hosts; add a node of another id on {}, then \
              remove this one, or put its host back",

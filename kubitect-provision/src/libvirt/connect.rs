@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use kubitect_config::cluster::Connection;
-use kubitect_config::value::Label;
+use kubitect_config::value::Name;
 use virt::connect::Connect;
 
 use crate::error::Error;
@@ -24,7 +24,7 @@ pub struct Libvirt {
 
 impl Libvirt {
     /// Connects to the libvirt of a host.
-    pub fn connect(host: &Label, connection: &Connection) -> Result<Self, Error> {
+    pub fn connect(host: &Name, connection: &Connection) -> Result<Self, Error> {
         let uri = uri(connection);
         // libvirt would print each error to stderr besides returning it.
         virt::error::clear_error_callback();

@@ -1,7 +1,7 @@
 //! Memory, processors and disk space against the plan. Pure.
 
 use kubitect_config::Severity;
-use kubitect_config::value::Label;
+use kubitect_config::value::Name;
 
 use super::{Demand, Finding};
 
@@ -14,7 +14,7 @@ const MEMORY_RATIO: u64 = 2;
 const DISK_FLOOR: u64 = 512 << 20;
 
 /// What stands against the plan on this host.
-pub(super) fn findings(host: &Label, demand: &Demand) -> Vec<Finding> {
+pub(super) fn findings(host: &Name, demand: &Demand) -> Vec<Finding> {
     let finding = |severity, message: String, help: &str| Finding {
         severity,
         host: host.clone(),

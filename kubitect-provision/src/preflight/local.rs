@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use kubitect_config::Severity;
-use kubitect_config::value::Label;
+use kubitect_config::value::Name;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::Finding;
@@ -21,14 +21,14 @@ pub(super) fn free(folder: &Path) -> Option<u64> {
 }
 
 /// Whether pools can be made in these folders.
-pub(super) fn folders(host: &Label, folders: &[PathBuf]) -> Vec<Finding> {
+pub(super) fn folders(host: &Name, folders: &[PathBuf]) -> Vec<Finding> {
     folders
         .iter()
         .filter_map(|folder| unfit(host, folder))
         .collect()
 }
 
-fn unfit(host: &Label, folder: &Path) -> Option<Finding> {
+fn unfit(host: &Name, folder: &Path) -> Option<Finding> {
     let shown = folder.display();
     let (message, help) = if !folder.is_absolute() {
         (
@@ -65,7 +65,7 @@ fn unfit(host: &Label, folder: &Path) -> Option<Finding> {
 }
 
 /// Whether the configured bridge is there.
-pub(super) fn bridge(host: &Label, name: Option<&str>) -> Option<Finding> {
+pub(super) fn bridge(host: &Name, name: Option<&str>) -> Option<Finding> {
     let name = name?;
     let there = |part: &str| Path::new("/sys/class/net").join(name).join(part).exists();
     if there("bridge") {
@@ -85,7 +85,7 @@ pub(super) fn bridge(host: &Label, name: Option<&str>) -> Option<Finding> {
 }
 
 /// Whether the firewall would keep guests from the outside. Where its rules may not be read, nothing is said.
-pub(super) fn firewall(host: &Label) -> Option<Finding> {
+pub(super) fn firewall(host: &Name) -> Option<Finding> {
     let output = Command::new("iptables")
         .args(["-S", "FORWARD"])
         .stdin(Stdio::null())
@@ -96,7 +96,7 @@ pub(super) fn firewall(host: &Label) -> Option<Finding> {
 }
 
 /// What the rules of the chain FORWARD, as `iptables -S` lists them, mean for guests.
-fn forwarding(host: &Label, rules: &str) -> Option<Finding> {
+fn forwarding(host: &Name, rules: &str) -> Option<Finding> {
     let drops = rules
         .lines()
         .any(|rule| matches!(rule.trim(), "-P FORWARD DROP" | "-P FORWARD REJECT"));
@@ -122,7 +122,7 @@ fn forwarding(host: &Label, rules: &str) -> Option<Finding> {
 mod tests {
     use super::*;
 
-    fn host() -> Label {
+    fn host() -> Name {
         "here".parse().unwrap()
     }
 

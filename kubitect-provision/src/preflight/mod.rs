@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use kubitect_config::cluster::{Connection, Host, NetworkMode, Role, VirtType};
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Name};
 use kubitect_config::{Cluster, Severity};
 
 use crate::Error;
@@ -27,7 +27,7 @@ pub struct Finding {
     /// Whether it stands in the way.
     pub severity: Severity,
     /// The host that it concerns.
-    pub host: Label,
+    pub host: Name,
     /// What was found.
     pub message: String,
     /// What to do about it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use kubitect_config::cluster::{Connection, VirtType};
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Name};
 use kubitect_config::{Cluster, Site};
 use kubitect_provision::hypervisor::Hypervisor;
 use kubitect_provision::libvirt::Libvirt;
@@ -48,7 +48,7 @@ impl Lab {
             .expect("qemu-io is installed");
         assert!(written.status.success());
         let digest = Sha256::digest(std::fs::read(&path).unwrap());
-        let host: Label = "localhost".parse().unwrap();
+        let host: Name = "localhost".parse().unwrap();
         Self {
             real: Arc::new(Libvirt::connect(&host, &Connection::Local).unwrap()),
             image: LocalImage {

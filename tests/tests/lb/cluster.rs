@@ -26,7 +26,7 @@ pub fn cluster(balancers: u8, masters: u8, workers: u8) -> (Cluster, Facts) {
     let cluster = Cluster {
         name: label("local-k8s-cluster"),
         hosts: vec![Host {
-            name: label("localhost"),
+            name: "localhost".parse().unwrap(),
             connection: Connection::Local,
             virt_type: VirtType::Auto,
             main_pool_path: "/var/lib/libvirt/images".into(),
@@ -80,8 +80,8 @@ pub fn cluster(balancers: u8, masters: u8, workers: u8) -> (Cluster, Facts) {
 
 /// One forwarded port for every target.
 pub fn forward_ports() -> Vec<ForwardPort> {
-    let port = |name, port, target_port, target| ForwardPort {
-        name: label(name),
+    let port = |name: &str, port, target_port, target| ForwardPort {
+        name: name.parse().unwrap(),
         port,
         target_port,
         target,
@@ -101,7 +101,7 @@ fn node(role: Role, index: u8, last: u8) -> Node {
         mac: Mac::derived(name.as_str()),
         id,
         name,
-        host: label("localhost"),
+        host: "localhost".parse().unwrap(),
         ip: Some(Ipv4Addr::new(192, 168, 113, last)),
         cpu: 2,
         ram: GiB(4),

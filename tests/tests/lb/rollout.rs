@@ -20,7 +20,7 @@ fn files(balancers: u8, forwarded: Option<&str>) -> Vec<Rendered> {
         .balancing
         .forward_ports
         .extend(forwarded.map(|name| ForwardPort {
-            name: label(name),
+            name: name.parse().unwrap(),
             port: 8080,
             target_port: 30080,
             target: Target::Workers,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use kubitect_config::cluster::Connection;
-use kubitect_config::value::{Label, Mac};
+use kubitect_config::value::{Label, Mac, Name};
 use kubitect_provision::change::Part;
 use kubitect_provision::hypervisor::{Failure, Hypervisor};
 use kubitect_provision::libvirt::Libvirt;
@@ -78,7 +78,7 @@ fn hosts() -> (tempfile::TempDir, Hosts) {
     let folder = tempfile::tempdir().unwrap();
     let node = folder.path().join("node.xml");
     std::fs::write(&node, "<node/>").unwrap();
-    let name: Label = "box".parse().unwrap();
+    let name: Name = "box".parse().unwrap();
     let uri = format!("test://{}", node.display());
     let libvirt = Libvirt::connect(&name, &Connection::Uri(uri)).unwrap();
     let driver: Arc<dyn Hypervisor> = Arc::new(TestDriver { libvirt });

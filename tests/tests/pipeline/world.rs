@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use kubitect_config::value::Label;
+use kubitect_config::value::Name;
 use kubitect_config::{Cluster, Site};
 use kubitect_provision::fake::FakeHost;
 use kubitect_provision::hypervisor::Hypervisor;
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 /// A cluster's configuration with its hosts.
 pub struct World {
     pub cluster: Cluster,
-    pub fakes: BTreeMap<Label, Arc<FakeHost>>,
+    pub fakes: BTreeMap<Name, Arc<FakeHost>>,
     pub image: LocalImage,
     _image: tempfile::NamedTempFile,
 }
