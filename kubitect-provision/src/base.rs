@@ -96,8 +96,7 @@ pub(crate) fn verified(pool: &PoolState) -> Vec<Verified> {
 
 /// The pool of base images as it is now, if it is there.
 fn pool(hypervisor: &dyn Hypervisor) -> Result<Option<PoolState>, Failure> {
-    let pools = hypervisor.pools()?;
-    Ok(pools.into_iter().find(|pool| pool.name == BASE_POOL))
+    hypervisor.pool_state(BASE_POOL)
 }
 
 /// The whole image of this digest, if the host has it.

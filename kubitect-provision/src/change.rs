@@ -124,6 +124,8 @@ pub enum Step {
     RemoveImage(String),
     /// Makes a disk.
     CreateVolume {
+        /// The machine that it belongs to.
+        node: Label,
         /// The disk; without its backing, which is settled when the image is there.
         volume: Volume,
         /// Whether it lies over the base image.

@@ -14,7 +14,7 @@ use kubitect_config::value::{Label, Mac, Name};
 
 use crate::error::{Error, Source};
 use crate::libvirt::Libvirt;
-use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState};
+use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
 /// A verb that failed: what was tried on what, and why it did not work.
@@ -57,6 +57,29 @@ pub trait Hypervisor: Send + Sync {
     fn pools(&self) -> Result<Vec<PoolState>, Failure>;
     /// All domains, ours and others'.
     fn domains(&self) -> Result<Vec<DomainState>, Failure>;
+
+    /// The pool of this name, with its volumes if it is active.
+    fn pool_state(&self, name: &str) -> Result<Option<PoolState>, Failure> {
+        let pools = self.pools()?;
+        Ok(pools.into_iter().find(|pool| pool.name == name))
+    }
+    /// The volume of this name, if its pool is active.
+    fn volume_state(&self, pool: &str, name: &str) -> Result<Option<VolumeState>, Failure> {
+        let pool = self.pool_state(pool)?;
+        Ok(pool.and_then(|pool| pool.volume(name).cloned()))
+    }
+    /// The domain of this name.
+    fn domain_state(&self, name: &Label) -> Result<Option<DomainState>, Failure> {
+        let domains = self.domains()?;
+        Ok(domains
+            .into_iter()
+            .find(|domain| domain.name == name.as_str()))
+    }
+    /// Another connection to the same host: libvirt carries out only a few calls of one connection at a time. Nothing, where one
+    /// connection is as good as many, or where no other can be had.
+    fn another(&self) -> Option<Arc<dyn Hypervisor>> {
+        None
+    }
 
     /// Defines a network to be started with the host.
     fn define_network(&self, network: &Network) -> Result<(), Failure>;

@@ -9,7 +9,7 @@ use kubitect_config::value::{Label, Mac, Name};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::hypervisor::Hosts;
+use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::resource::{BASE_POOL, Link, Mark, Reservation};
 
 /// What is on all hosts.
@@ -258,34 +258,47 @@ impl PoolState {
     }
 }
 
-/// Looks at all hosts. Pools that concern the cluster are read anew from their folders.
+/// Looks at all hosts, side by side. Pools that concern the cluster are read anew from their folders.
 pub fn observe(cluster: &Label, hosts: &Hosts) -> Result<Observed, Error> {
+    let looks: Vec<_> = std::thread::scope(|scope| {
+        let looks: Vec<_> = hosts
+            .iter()
+            .map(|(name, host)| (name, scope.spawn(move || look(cluster, host.as_ref()))))
+            .collect();
+        looks
+            .into_iter()
+            .map(|(name, look)| (name, look.join()))
+            .collect()
+    });
     let mut observed = Observed::default();
-    for (name, hypervisor) in hosts.iter() {
-        let on_host = |failure: crate::hypervisor::Failure| failure.on(name);
-        let mut pools = hypervisor.pools().map_err(on_host)?;
-        let mut refreshed = false;
-        for pool in pools.iter().filter(|p| p.active && p.concerns(cluster)) {
-            // An upload or another run may hold the pool; then libvirt's own view is as new as it gets.
-            if let Err(failure) = hypervisor.refresh_pool(&pool.name) {
-                tracing::debug!(pool = pool.name, error = %failure.source, "pool not refreshed");
-            }
-            refreshed = true;
-        }
-        if refreshed {
-            pools = hypervisor.pools().map_err(on_host)?;
-        }
-        observed.hosts.insert(
-            name.clone(),
-            HostState {
-                capability: hypervisor.capability().map_err(on_host)?,
-                networks: hypervisor.networks().map_err(on_host)?,
-                pools,
-                domains: hypervisor.domains().map_err(on_host)?,
-            },
-        );
+    for (name, look) in looks {
+        let state = look.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let state = state.map_err(|failure| failure.on(name))?;
+        observed.hosts.insert(name.clone(), state);
     }
     Ok(observed)
+}
+
+/// Looks at one host.
+fn look(cluster: &Label, hypervisor: &dyn Hypervisor) -> Result<HostState, Failure> {
+    let mut pools = hypervisor.pools()?;
+    let mut refreshed = false;
+    for pool in pools.iter().filter(|p| p.active && p.concerns(cluster)) {
+        // An upload or another run may hold the pool; then libvirt's own view is as new as it gets.
+        if let Err(failure) = hypervisor.refresh_pool(&pool.name) {
+            tracing::debug!(pool = pool.name, error = %failure.source, "pool not refreshed");
+        }
+        refreshed = true;
+    }
+    if refreshed {
+        pools = hypervisor.pools()?;
+    }
+    Ok(HostState {
+        capability: hypervisor.capability()?,
+        networks: hypervisor.networks()?,
+        pools,
+        domains: hypervisor.domains()?,
+    })
 }
 
 /// The whole range that an address with this netmask lies in.

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::event::Outcome;
 use crate::hypervisor::Failure;
 use crate::machine::console_lines;
-use crate::observe::{DomainState, PowerState};
+use crate::observe::PowerState;
 use crate::resource::Domain;
 
 /// How often a guest that does not go off is asked again: one that was still booting did not hear the first time.
@@ -53,7 +53,7 @@ impl HostApply<'_> {
         let mut asked: Option<Instant> = None;
         let mut answer = "it was asked to shut down and did not go off".to_owned();
         loop {
-            let there = self.domain(name).map_err(self.on_host())?;
+            let there = self.hypervisor.domain_state(name).map_err(self.on_host())?;
             let Some(there) = there.filter(|there| there.live.is_some()) else {
                 return Ok(());
             };
@@ -89,17 +89,12 @@ impl HostApply<'_> {
 
     /// Notes what a machine is about to be given; one that is yet to be made has it from its first start on.
     pub(super) fn note_given(&self, name: &Label, what: &str) -> Result<(), Failure> {
-        match self.domain(name)? {
+        match self.hypervisor.domain_state(name)? {
             Some(mut there) if !there.given.iter().any(|given| given == what) => {
                 there.given.push(what.to_owned());
                 self.hypervisor.note_given(name, &there.given)
             }
             _ => Ok(()),
         }
-    }
-
-    fn domain(&self, name: &Label) -> Result<Option<DomainState>, Failure> {
-        let domains = self.hypervisor.domains()?;
-        Ok(domains.into_iter().find(|d| d.name == name.as_str()))
     }
 }

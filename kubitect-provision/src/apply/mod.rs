@@ -1,6 +1,7 @@
-//! Carries out a [`Plan`]: hosts side by side, changes in order; a cancel stops between two changes, or in an
-//! upload of an image.
+//! Carries out a [`Plan`]: hosts side by side, and on each the machines of one kind of change; all else in order. A cancel
+//! stops between two changes, or in an upload of an image.
 
+mod lanes;
 mod machine;
 mod pool;
 mod volume;
@@ -8,8 +9,7 @@ mod volume;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kubitect_config::value::{Label, Name};
@@ -21,6 +21,7 @@ use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::journal::{Entry, Journal};
 use crate::plan::Plan;
 use crate::resource::Format;
+use lanes::{Lane, Seen, side_by_side};
 
 /// What a plan is carried out with.
 #[derive(Debug, Default)]
@@ -77,38 +78,21 @@ pub fn apply_within(
     for change in &plan.changes {
         by_host.entry(&change.host).or_default().push(change);
     }
-    let failure: Mutex<Option<Error>> = Mutex::new(None);
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for (name, changes) in by_host {
-            let (stop, failure) = (&stop, &failure);
-            scope.spawn(move || {
-                let stopped = || cancelled.load(Ordering::Relaxed) || stop.load(Ordering::Relaxed);
-                let result = hosts.get(name).and_then(|hypervisor| {
-                    let host = HostApply {
-                        cluster: &plan.cluster,
-                        name,
-                        hypervisor,
-                        inputs,
-                        off_within,
-                        on_event,
-                        stopped: &stopped,
-                    };
-                    host.run(&changes)
-                });
-                if let Err(error) = result {
-                    // The other hosts stop as well; the first failure is the one to tell.
-                    stop.store(true, Ordering::Relaxed);
-                    let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                    first.get_or_insert(error);
-                }
-            });
-        }
-    });
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
+    let by_host: Vec<_> = by_host.into_iter().collect();
+    side_by_side(&by_host, by_host.len(), |_, (name, changes), failed| {
+        let hypervisor = hosts.get(name)?;
+        let host = HostApply {
+            cluster: &plan.cluster,
+            name,
+            hypervisor,
+            inputs,
+            off_within,
+            on_event,
+            stopped: &|| cancelled.load(Ordering::Relaxed) || failed(),
+            image: &Mutex::new(()),
+        };
+        host.run(changes)
+    })
 }
 
 /// An error unless all changes can be made with what was brought.
@@ -154,6 +138,7 @@ fn check(plan: &Plan, hosts: &Hosts, inputs: &Inputs) -> Result<(), Error> {
     Ok(())
 }
 
+#[derive(Clone, Copy)]
 struct HostApply<'a> {
     cluster: &'a Label,
     name: &'a Name,
@@ -162,11 +147,53 @@ struct HostApply<'a> {
     off_within: Duration,
     on_event: &'a (dyn Fn(Event) + Send + Sync),
     /// Whether no further change is wanted.
-    stopped: &'a dyn Fn() -> bool,
+    stopped: &'a (dyn Fn() -> bool + Sync),
+    /// Whoever brings the base image to the host.
+    image: &'a Mutex<()>,
 }
+
+/// As many machines of a host are worked on at a time as it has processors, and so many at least: what is done to them is mostly
+/// waited for.
+const AT_LEAST: u32 = 8;
+/// And so many at most: libvirtd takes 20 calls at a time for all its clients (`max_workers` in libvirtd.conf).
+const AT_MOST: u32 = 16;
+/// How many calls of one connection libvirtd carries out at a time (`max_client_requests`, 5), less one for keepalive.
+const BY_ONE_CONNECTION: usize = 4;
 
 impl HostApply<'_> {
     fn run(&self, changes: &[&Change]) -> Result<(), Error> {
+        for lanes in lanes::batches(changes) {
+            let seen = Seen::default();
+            match lanes.as_slice() {
+                [lane] => self.carry_out(lane, &seen)?,
+                lanes => self.beside(lanes, &seen)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out lanes side by side, over as many connections as that takes.
+    fn beside(&self, lanes: &[Lane<'_>], seen: &Seen) -> Result<(), Error> {
+        let capability = self.hypervisor.capability().map_err(self.on_host())?;
+        let workers = capability.cpus.clamp(AT_LEAST, AT_MOST) as usize;
+        let workers = workers.min(lanes.len());
+        let more =
+            (1..workers.div_ceil(BY_ONE_CONNECTION)).filter_map(|_| self.hypervisor.another());
+        let connections: Vec<_> = std::iter::once(Arc::clone(self.hypervisor))
+            .chain(more)
+            .collect();
+        side_by_side(lanes, workers, |worker, lane, failed| {
+            let host = HostApply {
+                hypervisor: &connections[worker % connections.len()],
+                stopped: &|| (self.stopped)() || failed(),
+                ..*self
+            };
+            host.carry_out(lane, seen)
+        })
+    }
+
+    /// Makes changes in their order.
+    fn carry_out(&self, changes: &[&Change], seen: &Seen) -> Result<(), Error> {
         for change in changes {
             if (self.stopped)() {
                 return Err(Error::Cancelled);
@@ -175,7 +202,7 @@ impl HostApply<'_> {
             fail::fail_point!("provision::begun");
             let what = change.title();
             (self.on_event)(Event::Started { what: what.clone() });
-            match self.step(change) {
+            match self.step(change, seen) {
                 Ok(outcome) => {
                     fail::fail_point!("provision::made");
                     self.note(change, Entry::Done)?;
@@ -202,7 +229,7 @@ impl HostApply<'_> {
         }
     }
 
-    fn step(&self, change: &Change) -> Result<Outcome, Error> {
+    fn step(&self, change: &Change, seen: &Seen) -> Result<Outcome, Error> {
         let verbs = self.hypervisor;
         if let Some((node, what)) = change.step.gives() {
             // Before, so that no run that dies hides it from the next.
@@ -236,6 +263,7 @@ impl HostApply<'_> {
                 volume,
                 overlay,
                 replace,
+                ..
             } => return self.create_volume(change, volume, overlay.as_ref(), *replace),
             Step::WriteSeed { node, pool, volume } => return self.write_seed(node, pool, volume),
             Step::GrowVolume {
@@ -246,7 +274,9 @@ impl HostApply<'_> {
                 ..
             } => verbs.grow_volume(pool, volume, *capacity, node),
             Step::RemoveVolume { pool, volume } => {
-                return self.remove_volume(pool, volume).map_err(self.on_host());
+                return self
+                    .remove_volume(pool, volume, seen)
+                    .map_err(self.on_host());
             }
             Step::CreateDomain(domain) | Step::BringBack(domain) => {
                 verbs.define_domain(domain).and_then(|()| {

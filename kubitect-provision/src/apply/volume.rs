@@ -1,5 +1,8 @@
 //! Volumes: disks over their image, seeds, and what may be removed.
 
+use std::sync::PoisonError;
+
+use super::lanes::Seen;
 use super::{HostApply, LocalImage};
 use crate::base;
 use crate::change::{Change, ImageSpec};
@@ -7,13 +10,12 @@ use crate::diff::disk::is_written;
 use crate::error::Error;
 use crate::event::{Event, Outcome};
 use crate::hypervisor::Failure;
-use crate::observe::PoolState;
 use crate::removal::log_of;
 use crate::resource::{Backing, Format, Volume};
 use kubitect_config::value::Label;
 
 impl HostApply<'_> {
-    fn image(&self) -> Result<&LocalImage, Error> {
+    fn local_image(&self) -> Result<&LocalImage, Error> {
         let missing = "there is no base image".to_owned();
         self.inputs
             .image
@@ -27,11 +29,13 @@ impl HostApply<'_> {
         spec: &ImageSpec,
     ) -> Result<(base::Verified, bool), Error> {
         let what = change.title();
+        // Disks are made side by side, and the image is uploaded once.
+        let _alone = self.image.lock().unwrap_or_else(PoisonError::into_inner);
         base::ensure(
             self.name,
             self.hypervisor.as_ref(),
             spec,
-            self.image()?,
+            self.local_image()?,
             &|done, total| {
                 (self.on_event)(Event::Progress {
                     what: what.clone(),
@@ -98,10 +102,8 @@ impl HostApply<'_> {
     }
 
     fn has_volume(&self, pool: &str, volume: &str) -> Result<bool, Error> {
-        let pools = self.hypervisor.pools().map_err(self.on_host())?;
-        Ok(pools
-            .iter()
-            .any(|there| there.name == pool && there.volume(volume).is_some()))
+        let there = self.hypervisor.volume_state(pool, volume);
+        Ok(there.map_err(self.on_host())?.is_some())
     }
 
     pub(super) fn write_seed(
@@ -125,13 +127,10 @@ impl HostApply<'_> {
             backing: None,
         };
         let verbs = self.hypervisor;
-        let pools = verbs.pools().map_err(self.on_host())?;
-        let there = pools.iter().find(|there| there.name == pool);
-        let is_used = |there: &PoolState| {
-            let main = there.volume(&format!("{node}-main-disk"));
-            there.volume(name).is_some() && main.is_some_and(is_written)
-        };
-        if there.is_some_and(is_used) {
+        let main = verbs
+            .volume_state(pool, &format!("{node}-main-disk"))
+            .map_err(self.on_host())?;
+        if main.as_ref().is_some_and(is_written) && self.has_volume(pool, name)? {
             // The pool was stopped while the plan was made. The machine was started with this seed.
             return Ok(Outcome::Skipped("it is there".to_owned()));
         }
@@ -146,35 +145,39 @@ impl HostApply<'_> {
     }
 
     /// Removes a volume unless a machine has come to use it; of a console's log, all parts.
-    pub(super) fn remove_volume(&self, pool: &str, volume: &str) -> Result<Outcome, Failure> {
+    pub(super) fn remove_volume(
+        &self,
+        pool: &str,
+        volume: &str,
+        seen: &Seen,
+    ) -> Result<Outcome, Failure> {
         let verbs = self.hypervisor;
-        let node = log_of(volume);
-        if node.is_some() {
-            // It was written to until the machine went.
-            verbs.refresh_pool(pool)?;
+        if let Some(node) = log_of(volume) {
+            return self.remove_log(pool, node);
         }
-        let pools = verbs.pools()?;
-        let Some(there) = pools.iter().find(|there| there.name == pool) else {
+        let Some(found) = verbs.volume_state(pool, volume)? else {
             return Ok(Outcome::Done);
         };
-        if let Some(node) = node {
-            let parts = there
-                .volumes
-                .iter()
-                .filter(|v| log_of(&v.name) == Some(node));
-            for part in parts {
-                verbs.remove_volume(pool, &part.name)?;
-                fail::fail_point!("provision::halfway");
-            }
-            return Ok(Outcome::Done);
-        }
-        if let Some(found) = there.volume(volume)
-            && let Some(user) = verbs.domains()?.iter().find(|d| d.uses(pool, found))
-        {
+        let domains = seen.domains(verbs.as_ref())?;
+        if let Some(user) = domains.iter().find(|domain| domain.uses(pool, &found)) {
             let why = format!("it stays: machine {} uses it", user.name);
             return Ok(Outcome::Warned(why));
         }
         verbs.remove_volume(pool, volume)?;
+        Ok(Outcome::Done)
+    }
+
+    /// Removes all parts of a machine's console log.
+    fn remove_log(&self, pool: &str, node: &str) -> Result<Outcome, Failure> {
+        let verbs = self.hypervisor;
+        // It was written to until the machine went.
+        verbs.refresh_pool(pool)?;
+        let there = verbs.pool_state(pool)?;
+        let volumes = there.into_iter().flat_map(|pool| pool.volumes);
+        for part in volumes.filter(|volume| log_of(&volume.name) == Some(node)) {
+            verbs.remove_volume(pool, &part.name)?;
+            fail::fail_point!("provision::halfway");
+        }
         Ok(Outcome::Done)
     }
 }

@@ -192,11 +192,11 @@ impl<'a> HostDiff<'a> {
         match (self.volume(volume), domain) {
             (None, None) => {
                 let size = gib(volume.capacity);
-                self.make_volume(Action::Create, volume, image(), size);
+                self.make_volume(machine, Action::Create, volume, image(), size);
             }
             // A pool that is stopped hides it.
             (None, Some(_)) => {}
-            (Some(there), None) if half_made(there, true) => self.remake(volume, image()),
+            (Some(there), None) if half_made(there, true) => self.remake(machine, volume, image()),
             (Some(there), _) => {
                 let instead =
                     "add a node of another id with the smaller disk, then remove this one";
@@ -220,11 +220,11 @@ impl<'a> HostDiff<'a> {
             match self.volume(volume) {
                 None if old.is_some_and(|old| old.disks.contains(&disk.path)) => {
                     let details = format!("{size}, empty: {GONE}");
-                    self.make_volume(Action::Create, volume, None, details)
+                    self.make_volume(machine, Action::Create, volume, None, details)
                         .disruption = Disruption::DataLoss;
                 }
-                None => drop(self.make_volume(Action::Create, volume, None, size)),
-                Some(there) if half_made(there, false) => self.remake(volume, None),
+                None => drop(self.make_volume(machine, Action::Create, volume, None, size)),
+                Some(there) if half_made(there, false) => self.remake(machine, volume, None),
                 Some(there) => self.size(machine, volume, there, instead)?,
             }
             return Ok(());
@@ -244,7 +244,7 @@ impl<'a> HostDiff<'a> {
                     self.detach(machine, disk.path.clone(), "its file is gone");
                 }
                 let details = format!("{size}, empty: {GONE}");
-                self.make_volume(Action::Replace, volume, None, details)
+                self.make_volume(machine, Action::Replace, volume, None, details)
                     .disruption = Disruption::DataLoss;
                 if live.is_some() {
                     self.attach(machine, volume, disk);
@@ -252,13 +252,13 @@ impl<'a> HostDiff<'a> {
             }
             None if whole => {}
             None => {
-                self.make_volume(Action::Create, volume, None, size);
+                self.make_volume(machine, Action::Create, volume, None, size);
                 self.attach(machine, volume, disk);
             }
             Some(there) => {
                 let untouched = !defined && !plugged && !self.is_used(volume, there);
                 if untouched && half_made(there, false) {
-                    self.remake(volume, None);
+                    self.remake(machine, volume, None);
                 } else {
                     self.size(machine, volume, there, instead)?;
                 }
@@ -325,22 +325,24 @@ impl<'a> HostDiff<'a> {
         Ok(())
     }
 
-    fn remake(&mut self, volume: &Volume, overlay: Option<ImageSpec>) {
+    fn remake(&mut self, machine: &Machine, volume: &Volume, overlay: Option<ImageSpec>) {
         let details = format!(
             "{}; what is there was never finished and is empty",
             gib(volume.capacity)
         );
-        self.make_volume(Action::Replace, volume, overlay, details);
+        self.make_volume(machine, Action::Replace, volume, overlay, details);
     }
 
     fn make_volume(
         &mut self,
+        machine: &Machine,
         action: Action,
         volume: &Volume,
         overlay: Option<ImageSpec>,
         details: String,
     ) -> &mut crate::change::Change {
         let step = Step::CreateVolume {
+            node: machine.domain.name.clone(),
             volume: volume.clone(),
             overlay,
             replace: action == Action::Replace,

@@ -37,6 +37,7 @@ impl FakeHost {
         Self {
             state: Mutex::new(state),
             kept: Some(folder.to_owned()),
+            calls: super::Calls::default(),
         }
     }
 

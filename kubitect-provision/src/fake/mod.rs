@@ -8,13 +8,15 @@ mod volume;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kubitect_config::value::Mac;
 use serde::{Deserialize, Serialize};
 
 use crate::hypervisor::Failure;
-use crate::observe::{Capability, DomainState, HostState, PoolState, PowerState};
+use crate::observe::{Capability, DomainState, HostState, PoolState, PowerState, VolumeState};
 
 /// When a verb fails, seen from its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,25 @@ pub struct FakeHost {
     state: Mutex<State>,
     /// The folder in which it outlives the process, if it does.
     kept: Option<PathBuf>,
+    calls: Calls,
+}
+
+/// What its verbs would cost on a real libvirt, where a list is read with several calls for each of its elements.
+#[derive(Debug, Default)]
+struct Calls {
+    so_far: AtomicU64,
+    /// How long each takes, in microseconds.
+    micros: AtomicU64,
+}
+
+impl Calls {
+    fn made(&self, calls: usize) {
+        self.so_far.fetch_add(calls as u64, Ordering::Relaxed);
+        let micros = self.micros.load(Ordering::Relaxed) * calls as u64;
+        if micros > 0 {
+            std::thread::sleep(Duration::from_micros(micros));
+        }
+    }
 }
 
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
@@ -109,6 +130,7 @@ impl FakeHost {
         Self {
             state: Mutex::new(state),
             kept: None,
+            calls: Calls::default(),
         }
     }
 
@@ -129,6 +151,17 @@ impl FakeHost {
         state.dead = false;
     }
 
+    /// How many calls a real libvirt would have had so far.
+    pub fn calls(&self) -> u64 {
+        self.calls.so_far.load(Ordering::Relaxed)
+    }
+
+    /// Lets every call take so long from now on.
+    pub fn take(&self, each: Duration) {
+        let micros = u64::try_from(each.as_micros()).unwrap_or(u64::MAX);
+        self.calls.micros.store(micros, Ordering::Relaxed);
+    }
+
     /// How many writing verbs there were.
     pub fn writes(&self) -> usize {
         self.lock().writes
@@ -137,7 +170,10 @@ impl FakeHost {
     /// All that is there, inactive pools' folders included: two equal texts mean two equal hosts.
     pub fn inventory(&self) -> String {
         let state = self.lock();
-        format!("{:#?}\n{:#?}", state.host, state.folders)
+        let mut host = state.host.clone();
+        // Machines are made side by side, in no order.
+        host.domains.sort_by(|a, b| a.name.cmp(&b.name));
+        format!("{host:#?}\n{:#?}", state.folders)
     }
 
     /// The bytes of a volume.
@@ -260,6 +296,7 @@ impl FakeHost {
 
     /// Reads, unless the process is dead.
     fn read<T>(&self, action: &str, read: impl FnOnce(&State) -> T) -> Result<T, Failure> {
+        self.calls.made(1);
         let state = self.lock();
         if state.dead {
             return Err(killed(action));
@@ -274,6 +311,8 @@ impl FakeHost {
         part: impl FnOnce(&mut State),
         whole: impl FnOnce(&mut State) -> Result<T, String>,
     ) -> Result<T, Failure> {
+        // It is looked up, and then acted on.
+        self.calls.made(2);
         let mut state = self.lock();
         if state.dead {
             return Err(killed(&action));
@@ -308,6 +347,26 @@ fn killed(action: &str) -> Failure {
 }
 
 impl State {
+    /// A pool, with its volumes if it is active.
+    fn with_volumes(&self, pool: &PoolState) -> PoolState {
+        let path = pool.path.clone().unwrap_or_default();
+        let files = self.folders.get(&path).filter(|_| pool.active);
+        let volumes = files.into_iter().flatten();
+        let volumes = volumes.map(|(name, file)| VolumeState {
+            name: name.clone(),
+            path: path.join(name),
+            format: file.format.clone(),
+            capacity: file.capacity,
+            allocation: file.allocation,
+            physical: Some(file.bytes.len() as u64),
+            backing: file.backing.clone(),
+        });
+        PoolState {
+            volumes: volumes.collect(),
+            ..pool.clone()
+        }
+    }
+
     fn folder(&mut self, pool: &str) -> Result<&mut BTreeMap<String, File>, String> {
         let found = self.host.pool(pool).ok_or(format!("no pool {pool}"))?;
         if !found.active {

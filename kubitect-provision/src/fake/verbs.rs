@@ -21,31 +21,43 @@ impl Hypervisor for FakeHost {
     }
 
     fn pools(&self) -> Result<Vec<PoolState>, Failure> {
-        self.read("list pools", |state| {
-            let pools = state.host.pools.iter().cloned().map(|mut pool| {
-                let path = pool.path.clone().unwrap_or_default();
-                let files = state.folders.get(&path).filter(|_| pool.active);
-                pool.volumes = files
-                    .into_iter()
-                    .flatten()
-                    .map(|(name, file)| VolumeState {
-                        name: name.clone(),
-                        path: path.join(name),
-                        format: file.format.clone(),
-                        capacity: file.capacity,
-                        allocation: file.allocation,
-                        physical: Some(file.bytes.len() as u64),
-                        backing: file.backing.clone(),
-                    })
-                    .collect();
-                pool
-            });
-            pools.collect()
-        })
+        let pools: Vec<_> = self.read("list pools", |state| {
+            let pools = state.host.pools.iter();
+            pools.map(|pool| state.with_volumes(pool)).collect()
+        })?;
+        let volumes: usize = pools.iter().map(|pool| pool.volumes.len()).sum();
+        self.calls.made(3 * pools.len() + volumes);
+        Ok(pools)
     }
 
     fn domains(&self) -> Result<Vec<DomainState>, Failure> {
-        self.read("list domains", |state| state.host.domains.clone())
+        let domains = self.read("list domains", |state| state.host.domains.clone())?;
+        self.calls.made(5 * domains.len());
+        Ok(domains)
+    }
+
+    fn pool_state(&self, name: &str) -> Result<Option<PoolState>, Failure> {
+        let pool = self.read("look at a pool", |state| {
+            state.host.pool(name).map(|pool| state.with_volumes(pool))
+        })?;
+        self.calls
+            .made(3 + pool.as_ref().map_or(0, |pool| pool.volumes.len()));
+        Ok(pool)
+    }
+
+    fn volume_state(&self, pool: &str, name: &str) -> Result<Option<VolumeState>, Failure> {
+        self.calls.made(3);
+        self.read("look at a volume", |state| {
+            let pool = state.with_volumes(state.host.pool(pool)?);
+            pool.volume(name).cloned()
+        })
+    }
+
+    fn domain_state(&self, name: &Label) -> Result<Option<DomainState>, Failure> {
+        self.calls.made(4);
+        self.read("look at a domain", |state| {
+            state.host.domain(name.as_str()).cloned()
+        })
     }
 
     fn define_network(&self, network: &Network) -> Result<(), Failure> {

@@ -20,6 +20,7 @@ pub struct Libvirt {
     pub(super) connect: Connect,
     /// Whether it is this machine's own libvirt, so that this machine's routes are the host's.
     pub(super) is_local: bool,
+    uri: String,
 }
 
 impl Libvirt {
@@ -32,17 +33,43 @@ impl Libvirt {
         let connect = open(&uri).map_err(|message| Error::Connect {
             host: host.to_string(),
             help: help(connection, &message).to_owned(),
-            uri,
+            uri: uri.clone(),
             source: message.into(),
         })?;
-        // A libvirt that falls silent is noticed after 60 s. Drivers without a wire can't and needn't do this.
-        if let Err(error) = connect.set_keep_alive(10, 5) {
-            tracing::debug!(%host, %error, "no keepalive");
-        }
+        notice_silence(&connect);
         Ok(Self {
             connect,
             is_local: matches!(connection, Connection::Local),
+            uri,
         })
+    }
+
+    /// The same again, if it can be had. The test driver has another host for each connection.
+    pub(super) fn again(&self) -> Option<Self> {
+        if self.uri.starts_with("test:") {
+            return None;
+        }
+        match open(&self.uri) {
+            Ok(connect) => {
+                notice_silence(&connect);
+                Some(Self {
+                    connect,
+                    is_local: self.is_local,
+                    uri: self.uri.clone(),
+                })
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no further connection");
+                None
+            }
+        }
+    }
+}
+
+/// A libvirt that falls silent is noticed after 60 s. Drivers without a wire can't and needn't do this.
+fn notice_silence(connect: &Connect) {
+    if let Err(error) = connect.set_keep_alive(10, 5) {
+        tracing::debug!(%error, "no keepalive");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Arc;
 
 use kubitect_config::value::{Label, Mac};
 use virt::domain::DomainState as VirtState;
@@ -15,7 +16,7 @@ use super::lookup::{domain_state, failed, found, network_state, pool_state, pres
 use super::stream::{receive_all, send_all};
 use super::{Libvirt, domain, metadata, network, pool, volume};
 use crate::hypervisor::{Failure, Hypervisor};
-use crate::observe::{Capability, DomainState, NetworkState, PoolState};
+use crate::observe::{Capability, DomainState, NetworkState, PoolState, VolumeState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
 impl Hypervisor for Libvirt {
@@ -42,14 +43,7 @@ impl Hypervisor for Libvirt {
         present(pools.iter().map(pool_state))
             .map_err(failed(action))?
             .into_iter()
-            .map(|(xml, active, volumes)| {
-                let mut state = pool::from_xml(&xml, active).map_err(failed(action))?;
-                state.volumes = volumes
-                    .iter()
-                    .map(|xml| volume::from_xml(xml).map_err(failed(action)))
-                    .collect::<Result<_, _>>()?;
-                Ok(state)
-            })
+            .map(|told| pool_of(&told).map_err(failed(action)))
             .collect()
     }
 
@@ -61,6 +55,47 @@ impl Hypervisor for Libvirt {
             .into_iter()
             .map(|told| domain::from_xml(&told).map_err(failed(action)))
             .collect()
+    }
+
+    fn pool_state(&self, name: &str) -> Result<Option<PoolState>, Failure> {
+        let action = || format!("look at pool {name}");
+        let read = || match self.find_pool(name)? {
+            Some(there) => found(pool_state(&there)),
+            None => Ok(None),
+        };
+        read()
+            .map_err(failed(action()))?
+            .map(|told| pool_of(&told).map_err(failed(action())))
+            .transpose()
+    }
+
+    fn volume_state(&self, pool: &str, name: &str) -> Result<Option<VolumeState>, Failure> {
+        let action = || format!("look at volume {name} in pool {pool}");
+        let read = || match self.find_volume(pool, name)? {
+            Some(there) => found(there.xml_desc(0)),
+            None => Ok(None),
+        };
+        read()
+            .map_err(failed(action()))?
+            .map(|xml| volume::from_xml(&xml).map_err(failed(action())))
+            .transpose()
+    }
+
+    fn domain_state(&self, name: &Label) -> Result<Option<DomainState>, Failure> {
+        let action = || format!("look at domain {name}");
+        let read = || match self.find_domain(name)? {
+            Some(there) => found(domain_state(&there)),
+            None => Ok(None),
+        };
+        read()
+            .map_err(failed(action()))?
+            .map(|told| domain::from_xml(&told).map_err(failed(action())))
+            .transpose()
+    }
+
+    fn another(&self) -> Option<Arc<dyn Hypervisor>> {
+        self.again()
+            .map(|other| Arc::new(other) as Arc<dyn Hypervisor>)
     }
 
     fn define_network(&self, network: &Network) -> Result<(), Failure> {
@@ -401,4 +436,15 @@ fn ipv4(interfaces: &[virt::domain::Interface]) -> Vec<(Mac, Ipv4Addr)> {
             addresses.filter_map(move |address| Some((mac, address.addr.parse().ok()?)))
         })
         .collect()
+}
+
+/// A pool as libvirt tells of it: its XML, whether it is active, and the XML of its volumes.
+fn pool_of(told: &(String, bool, Vec<String>)) -> Result<PoolState, roxmltree::Error> {
+    let (xml, active, volumes) = told;
+    let mut state = pool::from_xml(xml, *active)?;
+    state.volumes = volumes
+        .iter()
+        .map(|xml| volume::from_xml(xml))
+        .collect::<Result<_, _>>()?;
+    Ok(state)
 }

@@ -12,4 +12,5 @@ mod plans;
 mod properties;
 mod random;
 mod repair;
+mod scale;
 mod world;
