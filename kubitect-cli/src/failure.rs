@@ -62,6 +62,15 @@ impl Failure {
         Self::because(format!("{verb} {}", path.display()), source)
     }
 
+    /// Whether somebody else answers in a machine's place.
+    pub fn is_wrong_host_key(&self) -> bool {
+        let Self::Failed { source, .. } = self else {
+            return false;
+        };
+        let source = source.as_ref().and_then(|e| e.downcast_ref());
+        matches!(source, Some(kubitect_provision::Error::HostKey { .. }))
+    }
+
     /// The exit code that scripts can rely on.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {

@@ -18,7 +18,11 @@ const UNFINISHED: &str = "kubitect-unfinished-";
 
 /// The folder that holds all clusters (`$KUBITECT_HOME`).
 #[derive(Debug, Clone)]
-pub struct Home(PathBuf);
+pub struct Home(
+    PathBuf,
+    /// Whether it is `./.kubitect`, which may have come with a folder from elsewhere.
+    bool,
+);
 
 impl Home {
     /// The folder in force: `./.kubitect` if `local`, else `home`, else `~/.kubitect`; absolute, not yet made.
@@ -29,7 +33,7 @@ impl Home {
             None => user_home()?.join(".kubitect"),
         };
         std::path::absolute(&path)
-            .map(Self)
+            .map(|path| Self(path, local))
             .map_err(|e| Failure::io("find", &path, e))
     }
 
@@ -64,17 +68,37 @@ impl Home {
         Ok(names)
     }
 
-    /// The site file, or its defaults where there is none.
+    /// The site file, or its defaults where there is none. What runs programs on this machine is taken from the person's own
+    /// home only, never from `./.kubitect`.
     pub fn site(&self) -> Result<Site, Failure> {
         let path = self.0.join("site.yaml");
-        match Site::load(&path) {
-            Err(kubitect_config::Error::Read { source, .. })
-                if source.kind() == ErrorKind::NotFound =>
-            {
-                Ok(Site::default())
+        let mut site = site(&path)?;
+        if self.1 {
+            let own = user_home()?.join(".kubitect/site.yaml");
+            if !site.libvirt_uris.is_empty() || site.kubespray.python.is_some() {
+                return Err(Failure::Refused(vec![format!(
+                    "{}: `libvirtUris` and `kubespray.python` say what runs on this machine, and the folder may come from \
+                     elsewhere; write them into {}, which counts with --local, too",
+                    path.display(),
+                    own.display()
+                )]));
             }
-            other => other.map_err(Failure::config),
+            let own = self::site(&own)?;
+            site.libvirt_uris = own.libvirt_uris;
+            site.kubespray.python = own.kubespray.python;
         }
+        Ok(site)
+    }
+}
+
+fn site(path: &Path) -> Result<Site, Failure> {
+    match Site::load(path) {
+        Err(kubitect_config::Error::Read { source, .. })
+            if source.kind() == ErrorKind::NotFound =>
+        {
+            Ok(Site::default())
+        }
+        other => other.map_err(Failure::config),
     }
 }
 

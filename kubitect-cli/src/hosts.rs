@@ -7,6 +7,7 @@ use kubitect_config::cluster::{Connection, Host, VirtType};
 use kubitect_config::value::Name;
 use kubitect_config::{Cluster, Site};
 use kubitect_provision::hypervisor::Hosts;
+use kubitect_provision::ssh::private_key;
 
 use crate::failure::Failure;
 use crate::home::{ClusterDir, expand};
@@ -109,14 +110,17 @@ fn same_place(one: &Connection, other: &Connection) -> bool {
     one == other || remote(one).is_some_and(|place| Some(place) == remote(other))
 }
 
-/// Resolves the path of a host's key file that is written from a person's home.
+/// Resolves the path of a host's key file to one from which `ssh` reads the key: written from a person's home, or in a form
+/// that `ssh` does not read.
 pub fn expand_keyfile(host: &mut Host) -> Result<(), Failure> {
     if let Connection::Remote {
         keyfile: Some(keyfile),
         ..
     } = &mut host.connection
     {
-        *keyfile = expand(keyfile)?;
+        let path = expand(keyfile)?;
+        *keyfile = private_key::for_ssh(&path)
+            .map_err(|e| Failure::because(format!("use the key of host {}", host.name), e))?;
     }
     Ok(())
 }
@@ -136,7 +140,7 @@ mod tests {
             .replace("[DIR]", "/x")
             .replace(
                 "cluster:\n  name",
-                "  - name: unused\n    connection: {uri: \"qemu+unix:///system?socket=/nonexistent\"}\n    \
+                "  - name: unused\n    connection: {uri: \"qemu+tcp://127.0.0.1:1/system\"}\n    \
                  mainResourcePoolPath: /x\ncluster:\n  name",
             )
     }
@@ -147,7 +151,7 @@ mod tests {
         let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
         let dir = home.cluster(&"demo".parse().unwrap());
         dir.create().unwrap();
-        let hosts = || hosts_of(&crate::world::Real, &dir, &Site::default());
+        let hosts = || hosts_of(&crate::world::Real::default(), &dir, &Site::default());
         std::fs::write(dir.applied(), config("test:///one")).unwrap();
         std::fs::write(dir.wanted(), config("test:///two")).unwrap();
         let error = hosts().unwrap_err().to_string();
@@ -176,10 +180,10 @@ mod tests {
         let dir = home.cluster(&"demo".parse().unwrap());
         dir.create().unwrap();
         let site = Site::default();
-        let world: Arc<dyn World> = Arc::new(crate::world::Real);
+        let world: Arc<dyn World> = Arc::new(crate::world::Real::default());
         let text = |other: &str, worker: &str| {
             config("test:///default")
-                .replace("qemu+unix:///system?socket=/nonexistent", other)
+                .replace("qemu+tcp://127.0.0.1:1/system", other)
                 .replace("mode: nat", "mode: bridge\n    bridge: br0")
                 .replace("- {id: 1}", worker)
         };
@@ -198,7 +202,7 @@ mod tests {
         let kept = job(text(&there, "- {id: 1}")).unwrap();
         assert_eq!(names(&kept), ["box", "unused"]);
         // Whoever leaves a host in the file says that it is there.
-        let away = "qemu+unix:///system?socket=/nonexistent";
+        let away = "qemu+tcp://127.0.0.1:1/system";
         let Err(error) = job(text(away, "- {id: 1}")) else {
             panic!("nobody answers there");
         };

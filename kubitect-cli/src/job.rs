@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use kubitect_config::cluster::{Node, Role};
+use kubitect_config::cluster::{Host, NetworkMode, Node, Role};
 use kubitect_config::edit::Edit;
+use kubitect_config::jump::Jump;
 use kubitect_config::release::Hop;
+use kubitect_config::value::{Label, Name};
 use kubitect_config::{Cluster, Site};
 use kubitect_kubespray::living::{Note, Seen};
 use kubitect_lb::Rendered;
@@ -38,6 +40,10 @@ pub struct Job {
     pub world: Arc<dyn World>,
     /// The connected hosts: those that carry the cluster, and those that did.
     pub hosts: Hosts,
+    /// The hosts that did, and carry none of it by its file.
+    pub former: Vec<Host>,
+    /// The machines that this run has logged in on: their keys are at their addresses.
+    pub proven: Mutex<BTreeSet<Label>>,
     /// Hosts that carried the cluster, are in its file no more, and can't be reached.
     pub lost: Vec<String>,
 }
@@ -83,6 +89,8 @@ impl Job {
             text,
             world: Arc::clone(world),
             hosts,
+            former,
+            proven: Mutex::default(),
         })
     }
 
@@ -183,6 +191,28 @@ impl Job {
             "find the hosts fit:\n  {}",
             all.join("\n  ")
         )))
+    }
+
+    /// Remembers that a machine has been logged in on.
+    pub fn prove(&self, name: &Label) {
+        let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        proven.insert(name.clone());
+    }
+
+    /// Whether a machine has been logged in on.
+    pub fn is_proven(&self, name: &Label) -> bool {
+        let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        proven.contains(name)
+    }
+
+    /// The way to the machines on a host, if it leads through the host.
+    pub fn jump(&self, host: &Name) -> Option<Jump> {
+        let former = || self.former.iter().find(|former| former.name == *host);
+        match self.cluster.host(host) {
+            Some(_) => self.cluster.jump(host),
+            None if self.cluster.network.mode == NetworkMode::Nat => former()?.connection.jump(),
+            None => None,
+        }
     }
 
     /// The cluster's own private key, if the configuration names one.

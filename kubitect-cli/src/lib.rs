@@ -11,6 +11,7 @@ mod failure;
 mod home;
 mod hosts;
 mod job;
+mod keys;
 mod personal;
 mod pipeline;
 mod plan;
@@ -39,7 +40,7 @@ const DEGRADED: u8 = 5;
 /// Does what the process's arguments say, and tells the process's exit code.
 pub fn run() -> ExitCode {
     run_in(
-        &(Arc::new(world::Real) as Arc<dyn World>),
+        &(Arc::new(world::Real::default()) as Arc<dyn World>),
         std::env::args_os(),
     )
 }

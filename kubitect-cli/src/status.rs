@@ -137,7 +137,9 @@ fn machines(job: &Job) -> Result<Vec<Machine>, Failure> {
             host: node.host.to_string(),
             // Where there is no lease, there is no address to tell.
             address: match power {
-                Some(PowerState::Running) => machine::address(&job.hosts, node).map_err(failed)?,
+                Some(PowerState::Running) => {
+                    machine::address(&job.cluster, &job.hosts, node).map_err(failed)?
+                }
                 _ => node.ip,
             },
             state: match power {

@@ -9,7 +9,7 @@ use kubitect_config::Remote;
 use kubitect_config::cluster::{Host, Kubernetes};
 use kubitect_kubespray::{OnEvent, Tools};
 use kubitect_provision::hypervisor::Hosts;
-use kubitect_provision::ssh::{Patience, Session, Target, wait};
+use kubitect_provision::ssh::{Patience, Sessions, Target, wait};
 use kubitect_provision::{Error, Event};
 
 /// What takes its time, of Kubespray.
@@ -43,8 +43,9 @@ pub trait World: Send + Sync {
     ) -> Preparing<'a>;
 }
 
-/// The world as it is.
-pub struct Real;
+/// The world as it is. One connection a machine is held while this is.
+#[derive(Default)]
+pub struct Real(Sessions);
 
 impl World for Real {
     fn hosts(&self, hosts: &[&Host]) -> Result<Hosts, Error> {
@@ -53,8 +54,8 @@ impl World for Real {
 
     fn connect(&self, target: Target, deadline: Duration) -> Doing<'_, Arc<dyn Remote>> {
         Box::pin(async move {
-            let session = Session::connect(target, deadline).await?;
-            Ok(Arc::new(session) as Arc<dyn Remote>)
+            let session = self.0.get(target, deadline).await?;
+            Ok(session as Arc<dyn Remote>)
         })
     }
 
@@ -65,7 +66,10 @@ impl World for Real {
     ) -> Doing<'a, ()> {
         Box::pin(async move {
             let ready = wait::all_ready(machines, Patience::default(), on_event);
-            ready.await.map(drop)
+            for ready in ready.await? {
+                self.0.hold(ready.session);
+            }
+            Ok(())
         })
     }
 

@@ -4,6 +4,8 @@
 pub(crate) const POOL_PATH: &str = "/var/lib/libvirt/images/";
 /// SSH port of remote hosts.
 pub(crate) const SSH_PORT: u16 = 22;
+/// Whether a remote host's key must be among the known hosts.
+pub(crate) const SSH_VERIFY: bool = true;
 /// Account on each machine.
 pub(crate) const USER: &str = "k8s";
 /// Operating system of the machines.

@@ -24,6 +24,29 @@ pub struct Parsed {
     pub warnings: Vec<Problem>,
 }
 
+/// What a key file that a configuration names is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyUse {
+    /// To log in on the machines.
+    Machines,
+    /// To log in on a host.
+    Host,
+}
+
+/// What is wrong with a key file, or doubtful.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFinding {
+    /// Whether it keeps the configuration from being used.
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+/// Whoever looks at the key files that a configuration names, as it names them: this crate does not.
+pub type KeyJudge<'a> = &'a dyn Fn(KeyUse, &str) -> Option<KeyFinding>;
+
 /// Reads and checks a configuration file; `-` is standard input.
 ///
 /// # Errors
@@ -38,12 +61,25 @@ pub fn load(path: &Path, site: &Site) -> Result<Parsed, Error> {
 /// # Errors
 /// It has errors: all of them are in [`Error::problems`].
 pub fn parse(text: &str, file: &str, site: &Site) -> Result<Parsed, Error> {
+    parse_with_keys(text, file, site, &|_, _| None)
+}
+
+/// Checks a configuration as [`parse`] does, and has the key files looked at that it names.
+///
+/// # Errors
+/// It has errors: all of them are in [`Error::problems`].
+pub fn parse_with_keys(
+    text: &str,
+    file: &str,
+    site: &Site,
+    keys: KeyJudge,
+) -> Result<Parsed, Error> {
     let (cluster, warnings) = check(
         text,
         file,
         &schema::CLUSTER,
         older::rewrite,
-        |raw: &raw::Config, report| validate::cluster(raw, site, report),
+        |raw: &raw::Config, report| validate::cluster(raw, site, keys, report),
     )?;
     Ok(Parsed { cluster, warnings })
 }

@@ -21,6 +21,8 @@ pub struct Site {
     pub kubespray: SiteKubespray,
     /// Where Python packages come from.
     pub pip: Pip,
+    /// libvirt URIs that cluster files may name although they do more than connect; each whole.
+    pub libvirt_uris: Vec<String>,
 }
 
 /// An image of the site.

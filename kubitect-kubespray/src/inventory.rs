@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use kubitect_config::cluster::{Node, Role, Taint};
+use kubitect_config::jump::{Jump, quoted};
 use kubitect_config::{Cluster, Facts};
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
@@ -28,6 +29,9 @@ struct Host<'a> {
     /// Instead of those in Kubespray's `ansible.cfg`, which forget all host keys.
     ansible_ssh_args: &'static str,
     ansible_ssh_common_args: String,
+    /// A host that many log in on at once turns some away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ansible_ssh_retries: Option<u32>,
     /// From the id: by default it comes from the position, and reordering masters would rename members.
     #[serde(skip_serializing_if = "Option::is_none")]
     etcd_member_name: Option<String>,
@@ -61,10 +65,11 @@ pub(crate) fn render(cluster: &Cluster, facts: &Facts, goal: &Goal) -> Result<St
         .partition(|node| node.role == Role::LoadBalancer);
     let mut hosts = Mapping::new();
     for node in nodes.iter().chain(&balancers) {
-        let host = serde_yaml::to_value(host(node, facts)?).map_err(|source| Error::Yaml {
-            what: format!("the inventory's entry of {}", node.name),
-            source,
-        })?;
+        let host =
+            serde_yaml::to_value(host(node, cluster, facts)?).map_err(|source| Error::Yaml {
+                what: format!("the inventory's entry of {}", node.name),
+                source,
+            })?;
         hosts.insert(node.name.as_str().into(), host);
     }
 
@@ -85,9 +90,10 @@ pub(crate) fn render(cluster: &Cluster, facts: &Facts, goal: &Goal) -> Result<St
     crate::yaml::write("the inventory", &map([("all", all)]))
 }
 
-fn host<'a>(node: &'a Node, facts: &'a Facts) -> Result<Host<'a>, Error> {
+fn host<'a>(node: &'a Node, cluster: &Cluster, facts: &'a Facts) -> Result<Host<'a>, Error> {
     let ip = crate::address(node, facts)?;
     literal(&facts.private_key)?;
+    let jump = cluster.jump(&node.host);
     Ok(Host {
         ansible_host: ip,
         ip,
@@ -97,21 +103,34 @@ fn host<'a>(node: &'a Node, facts: &'a Facts) -> Result<Host<'a>, Error> {
         ansible_ssh_private_key_file: &facts.private_key,
         ansible_host_key_checking: true,
         ansible_ssh_args: SSH_ARGS,
-        ansible_ssh_common_args: ssh_common_args(&facts.known_hosts)?,
+        ansible_ssh_common_args: ssh_common_args(&facts.known_hosts, jump.as_ref())?,
+        ansible_ssh_retries: jump.map(|_| 5),
         etcd_member_name: (node.role == Role::Master).then(|| format!("etcd-{}", node.id)),
         node_labels: &node.labels,
         node_taints: &node.taints,
     })
 }
 
-/// The host key has to be the pinned one, the key has to be ours, and nothing asks anybody.
-fn ssh_common_args(known_hosts: &Path) -> Result<String, Error> {
+/// The host key has to be the pinned one, the key has to be ours, and nothing asks anybody; also where the way leads through
+/// the machine's host.
+fn ssh_common_args(known_hosts: &Path, jump: Option<&Jump>) -> Result<String, Error> {
     // Ansible splits at blanks as a shell would; SSH splits the value again.
     let known_hosts = literal(known_hosts)?;
-    Ok(format!(
+    let mut args = format!(
         "-o StrictHostKeyChecking=yes -o 'UserKnownHostsFile=\"{known_hosts}\"' \
          -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o IdentitiesOnly=yes -o BatchMode=yes"
-    ))
+    );
+    if let Some(jump) = jump {
+        if let Some(keyfile) = &jump.keyfile {
+            literal(keyfile)?;
+        }
+        literal(&jump.program)?;
+        literal(Path::new(&jump.to_string()))?;
+        // SSH takes all that follows as it is, and gives it to a shell.
+        let option = format!("ProxyCommand={}", jump.proxy_command());
+        args.push_str(&format!(" -o {}", quoted(&option)));
+    }
+    Ok(args)
 }
 
 /// A path that Ansible's templates and splitting and SSH's tokens leave as it is. Blanks are fine.
@@ -159,7 +178,7 @@ mod tests {
 
     #[test]
     fn paths_with_blanks_are_quoted_and_others_refused() {
-        let args = ssh_common_args(Path::new("/home/a b/known_hosts")).unwrap();
+        let args = ssh_common_args(Path::new("/home/a b/known_hosts"), None).unwrap();
         assert!(
             args.contains(" -o 'UserKnownHostsFile=\"/home/a b/known_hosts\"' "),
             "{args}"
@@ -174,9 +193,42 @@ mod tests {
             "/a\nb",
         ] {
             assert!(
-                matches!(ssh_common_args(Path::new(path)), Err(Error::Path { .. })),
+                matches!(
+                    ssh_common_args(Path::new(path), None),
+                    Err(Error::Path { .. })
+                ),
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn the_way_through_a_host_is_one_option_whatever_its_key_is_called() {
+        let jump = |keyfile: &str| Jump {
+            program: "ssh".into(),
+            user: Some("me".to_owned()),
+            address: "h.example.org".to_owned(),
+            port: Some(22),
+            keyfile: Some(keyfile.into()),
+            verify: true,
+        };
+        let known = Path::new("/known_hosts");
+        let args = ssh_common_args(known, Some(&jump("/home/a b/`k`"))).unwrap();
+        // As Ansible splits it.
+        let split = std::process::Command::new("python3")
+            .args([
+                "-c",
+                "import shlex, sys; print(shlex.split(sys.argv[1])[-1])",
+                &args,
+            ])
+            .output()
+            .unwrap();
+        let option = String::from_utf8(split.stdout).unwrap();
+        let command = jump("/home/a b/`k`").proxy_command();
+        assert_eq!(option.trim_end(), format!("ProxyCommand={command}"));
+        for keyfile in ["/a{{b}}", "/a'b", "/a%b"] {
+            let args = ssh_common_args(known, Some(&jump(keyfile)));
+            assert!(matches!(args, Err(Error::Path { .. })), "{keyfile}");
         }
     }
 }

@@ -140,6 +140,31 @@ pub enum Error {
         /// The fingerprint of the key that was shown, or which kinds there were.
         found: String,
     },
+    /// A machine's host does not lead to it, and time does not mend that.
+    #[error("reach {machine} through its host {host}: {help} (ssh says: {said})")]
+    Jump {
+        /// The machine.
+        machine: String,
+        /// The host, as `user@address`.
+        host: String,
+        /// What to do about it.
+        help: String,
+        /// What OpenSSH's client said.
+        said: String,
+    },
+    /// Two machines claim one address.
+    #[error(
+        "tell {first} from {second}: both claim the address {ip}, so one of them is not to be believed; look at both \
+         (`virsh domifaddr --source agent`), and give each an `ip` of its own"
+    )]
+    AddressTaken {
+        /// The address.
+        ip: std::net::Ipv4Addr,
+        /// A machine that claims it.
+        first: String,
+        /// Another one.
+        second: String,
+    },
     /// Something failed on the way to a machine.
     #[error("{action} (machine {machine})")]
     Ssh {

@@ -15,7 +15,7 @@ use crate::hypervisor::{Failure, Hosts};
 use crate::observe::PowerState;
 use crate::ssh::Keys;
 use crate::ssh::wait::side_by_side;
-use crate::{Error, Event, Outcome, machine};
+use crate::{Error, Event, Outcome, claim, machine};
 
 /// How long a machine may take until it has asked for a lease. Several may boot, emulated, on one processor.
 const LEASE_WAIT: Duration = Duration::from_secs(15 * 60);
@@ -66,6 +66,7 @@ pub async fn gather_within(
             Err(error) => errors.push(error),
         }
     }
+    errors.extend(taken(&nodes));
     match errors.len() {
         0 => Ok(Facts {
             user: cluster.guest.user.clone(),
@@ -88,12 +89,28 @@ pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
         };
         nodes.push(facts(node, ip, String::new()));
     }
+    if let Some(error) = taken(&nodes) {
+        return Err(error);
+    }
     Ok(Some(Facts {
         user: cluster.guest.user.clone(),
         private_key: PathBuf::new(),
         known_hosts: PathBuf::new(),
         nodes,
     }))
+}
+
+/// The error of two machines that have the same address.
+fn taken(nodes: &[NodeFacts]) -> Option<Error> {
+    let mut by_address = BTreeMap::new();
+    nodes.iter().find_map(|node| {
+        let first = by_address.insert(node.ip, &node.name)?;
+        Some(Error::AddressTaken {
+            ip: node.ip,
+            first: first.to_string(),
+            second: node.name.to_string(),
+        })
+    })
 }
 
 /// What is known, without its key, of a machine that may not exist yet: only if its address is configured.
@@ -184,10 +201,7 @@ pub fn leaving(cluster: &Cluster, hosts: &Hosts) -> Result<Vec<Leaving>, Error> 
             let mut ip = mark.address.or_else(reserved);
             if ip.is_none() && domain.power == PowerState::Running {
                 let told = hypervisor.addresses(&name).map_err(on_host)?;
-                ip = told
-                    .into_iter()
-                    .find(|(its, _)| *its == mac)
-                    .map(|(_, ip)| ip);
+                ip = claim::first(cluster, &name, mac, &told);
             }
             leaving.push(Leaving {
                 name,
@@ -248,7 +262,7 @@ fn kept(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr
         return Ok(Some(reservation.ip));
     }
     match machine::power_state(hosts, node)? {
-        Some(PowerState::Running) => machine::address(hosts, node),
+        Some(PowerState::Running) => machine::address(cluster, hosts, node),
         _ => Ok(None),
     }
 }

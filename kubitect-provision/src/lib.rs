@@ -18,6 +18,7 @@
 pub mod apply;
 mod base;
 pub mod change;
+mod claim;
 pub mod cloud_init;
 pub mod desired;
 mod diff;

@@ -7,6 +7,7 @@ use kubitect_config::cluster::{NetworkMode, Node};
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Facts};
 
+use crate::claim;
 use crate::desired::console_volume;
 use crate::error::Error;
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
@@ -72,8 +73,9 @@ pub fn notes(cluster: &Cluster, hosts: &Hosts) -> Result<BTreeMap<Label, Option<
     Ok(notes)
 }
 
-/// The address that a machine answers at: its fixed one, else the one leased to it, once there is one.
-pub fn address(hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr>, Error> {
+/// The address that a machine answers at: its fixed one, else the one leased to it, once there is one. What its own agent
+/// claims counts only if it may be the machine's.
+pub fn address(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr>, Error> {
     if node.ip.is_some() {
         return Ok(node.ip);
     }
@@ -81,10 +83,7 @@ pub fn address(hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr>, Error> {
         .get(&node.host)?
         .addresses(&node.name)
         .map_err(|failure| failure.on(&node.host))?;
-    Ok(addresses
-        .into_iter()
-        .find(|(mac, _)| *mac == node.mac)
-        .map(|(_, ip)| ip))
+    Ok(claim::first(cluster, &node.name, node.mac, &addresses))
 }
 
 /// Makes the leases of machines without a fixed address permanent: each keeps its address for life.

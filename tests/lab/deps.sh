@@ -21,7 +21,7 @@ PACKAGES=(
   # the lab's image
   mmdebstrap debian-archive-keyring fdisk e2fsprogs zstd
   # looking into it: clients, and checkers of what is rendered
-  openssh-client curl jq socat dosfstools mtools haproxy keepalived shellcheck
+  openssh-client openssh-server curl jq socat dosfstools mtools haproxy keepalived shellcheck
   # the stand-in's own tests
   etcd-server etcd-client openssl
   # the benchmarks' peak memory, and terminals for tests

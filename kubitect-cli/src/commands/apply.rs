@@ -10,6 +10,7 @@ use crate::args::Apply;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::job::Job;
+use crate::keys;
 use crate::pipeline;
 use crate::plan::check;
 use crate::report::Reporter;
@@ -20,7 +21,7 @@ use super::{later, load};
 /// Carries the command out.
 pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Failure> {
     let site = home.site()?;
-    let (parsed, text) = load(&args.config, &site)?;
+    let (parsed, text) = load(&args.config, &site, &keys::needed)?;
     let job = Job::new(world, home, &site, parsed.cluster, text)?;
     let _lock = job.dir.lock()?;
     let applied = job.applied(&site)?;

@@ -24,7 +24,7 @@ use std::path::Path;
 
 use kubitect_config::edit::Edit;
 use kubitect_config::policy::{self, Disturbs, Policy};
-use kubitect_config::{Parsed, Site};
+use kubitect_config::{KeyJudge, Parsed, Site};
 
 use crate::failure::Failure;
 use crate::report;
@@ -51,9 +51,10 @@ fn later(edits: &[Edit]) -> String {
 }
 
 /// Reads a configuration (`-`: stdin) and shows its warnings on stderr.
-fn load(file: &Path, site: &Site) -> Result<(Parsed, String), Failure> {
+fn load(file: &Path, site: &Site, judge: KeyJudge) -> Result<(Parsed, String), Failure> {
     let (name, text) = kubitect_config::read(file).map_err(Failure::config)?;
-    let parsed = kubitect_config::parse(&text, &name, site).map_err(Failure::config)?;
+    let parsed =
+        kubitect_config::parse_with_keys(&text, &name, site, judge).map_err(Failure::config)?;
     report::problems(&parsed.warnings, &text);
     Ok((parsed, text))
 }

@@ -6,6 +6,7 @@ use crate::args::{Output, Plan};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::job::Job;
+use crate::keys;
 use crate::plan::check;
 use crate::report::Reporter;
 use crate::world::World;
@@ -15,7 +16,7 @@ use super::{later, load, print};
 /// Carries the command out; false when there is something to do.
 pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Failure> {
     let site = home.site()?;
-    let (parsed, text) = load(&args.config, &site)?;
+    let (parsed, text) = load(&args.config, &site, &keys::needed)?;
     let job = Job::new(world, home, &site, parsed.cluster, text)?;
     let reporter = Reporter::new();
     job.lost

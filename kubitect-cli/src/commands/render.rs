@@ -12,12 +12,13 @@ use kubitect_provision::{cloud_init, desired};
 use crate::args::Render;
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::keys;
 
 use super::load;
 
 /// Carries the command out.
 pub fn render(home: &Home, args: &Render) -> Result<(), Failure> {
-    let (parsed, _) = load(&args.config, &home.site()?)?;
+    let (parsed, _) = load(&args.config, &home.site()?, &keys::there)?;
     let files = files(&parsed.cluster)?;
     for (path, text) in &files {
         write(&args.out.join(path), text)?;

@@ -7,7 +7,7 @@ use kubitect_config::{Error, Problem, Severity, Site};
 use crate::args::{Output, Validate};
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::report;
+use crate::{keys, report};
 
 use super::print;
 
@@ -39,8 +39,10 @@ pub fn validate(home: &Home, args: &Validate) -> Result<bool, Failure> {
 
 /// A file's problems and its text. That it can't be read at all is a failure of the command.
 fn check(file: &Path, site: &Site) -> Result<(Vec<Problem>, String), Failure> {
-    let checked = kubitect_config::read(file)
-        .and_then(|(name, text)| Ok((kubitect_config::parse(&text, &name, site)?.warnings, text)));
+    let checked = kubitect_config::read(file).and_then(|(name, text)| {
+        let parsed = kubitect_config::parse_with_keys(&text, &name, site, &keys::there)?;
+        Ok((parsed.warnings, text))
+    });
     match checked {
         Err(Error::Invalid { problems, text, .. }) => Ok((problems, text)),
         other => other.map_err(Failure::config),

@@ -1,8 +1,12 @@
 //! What a finished cluster leaves on this machine: the kubeconfig, and the person's own files.
 
+use std::path::PathBuf;
+
 use kubitect_config::Facts;
 use kubitect_config::cluster::Role;
+use kubitect_config::value::Label;
 use kubitect_kubespray::kubeconfig;
+use kubitect_provision::Error;
 use kubitect_provision::ssh::Keys;
 use kubitect_provision::{gather, ssh};
 
@@ -46,11 +50,12 @@ pub async fn hand_over(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
             match fetch_kubeconfig(job, &facts, &keys).await {
                 Ok(true) => reporter.line(format!("{cluster}: brought the kubeconfig home")),
                 Ok(false) => {}
-                Err(error) if missing => return Err(error),
+                Err(error) if missing || error.is_wrong_host_key() => return Err(error),
                 Err(error) => reporter.line(format!(
                     "warning: the kubeconfig that is here was not compared with the cluster's: {error}"
                 )),
             }
+            prove(job, &facts, &keys, reporter).await?;
             add_to_known_hosts(job, &facts)?;
         }
         None if missing || job.cluster.guest.add_to_known_hosts => reporter.line(format!(
@@ -84,10 +89,37 @@ pub fn reach(job: &Job) -> Result<Option<(Keys, Facts)>, Failure> {
     Ok(Some((keys, facts)))
 }
 
+/// Logs in on the machines whose keys the person's known hosts lack: only then are they added.
+async fn prove(job: &Job, facts: &Facts, keys: &Keys, reporter: &Reporter) -> Result<(), Failure> {
+    if !job.cluster.guest.add_to_known_hosts {
+        return Ok(());
+    }
+    let path = known_hosts()?;
+    let missing = ssh::known_hosts::missing(&path, facts)
+        .map_err(|e| Failure::because("read your known_hosts", e))?;
+    for name in missing.iter().filter(|name| !job.is_proven(name)) {
+        match connect(job, facts, keys, name).await {
+            Ok(_) => {}
+            Err(error @ Error::HostKey { .. }) => return Err(no_login(name)(error)),
+            Err(error) => {
+                reporter.line(format!(
+                    "warning: {name} is not added to your known_hosts: {error}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn known_hosts() -> Result<PathBuf, Failure> {
+    Ok(home::user_home()?.join(".ssh/known_hosts"))
+}
+
+/// Adds the keys of machines that this run has logged in on to the person's known hosts, if the file says so.
 pub fn add_to_known_hosts(job: &Job, facts: &Facts) -> Result<(), Failure> {
     if job.cluster.guest.add_to_known_hosts {
-        let path = home::user_home()?.join(".ssh/known_hosts");
-        ssh::known_hosts::add(&path, &job.cluster.name, facts)
+        let proven = |name: &Label| job.is_proven(name);
+        ssh::known_hosts::add(&known_hosts()?, &job.cluster.name, facts, &proven)
             .map_err(|e| Failure::because("add the machines to your known_hosts", e))?;
     }
     Ok(())
@@ -207,6 +239,8 @@ mod tests {
             world: Arc::new(masters.clone()),
             hosts: Hosts::from_hypervisors(std::collections::BTreeMap::new()),
             lost: Vec::new(),
+            former: Vec::new(),
+            proven: Default::default(),
             cluster,
             text,
         };

@@ -136,7 +136,7 @@ pub async fn ready(
     let mut waits = Vec::new();
     for (node, console) in nodes.iter().zip(&consoles) {
         waits.push(wait::Machine {
-            target: target(facts, keys, &node.name).map_err(no_login(&node.name))?,
+            target: target(job, facts, keys, &node.name).map_err(no_login(&node.name))?,
             programs: wait::programs(node.role, virtual_address),
             console,
         });
@@ -144,10 +144,14 @@ pub async fn ready(
     job.world
         .wait(waits, &|event| reporter.provision(event))
         .await
-        .map_err(|e| Failure::because(format!("wait for the machines of {}", job.cluster.name), e))
+        .map_err(|e| {
+            Failure::because(format!("wait for the machines of {}", job.cluster.name), e)
+        })?;
+    nodes.iter().for_each(|node| job.prove(&node.name));
+    Ok(())
 }
 
-fn target(facts: &Facts, keys: &Keys, name: &Label) -> Result<ssh::Target, Error> {
+fn target(job: &Job, facts: &Facts, keys: &Keys, name: &Label) -> Result<ssh::Target, Error> {
     let known = facts.node(name).zip(keys.host_key(name));
     let (known, host_key) = known.ok_or_else(|| Error::NoAddress {
         machine: name.to_string(),
@@ -158,6 +162,7 @@ fn target(facts: &Facts, keys: &Keys, name: &Label) -> Result<ssh::Target, Error
         user: facts.user.clone(),
         private_key: keys.private_key(),
         host_key: host_key.clone(),
+        jump: job.jump(&known.host),
     })
 }
 
@@ -168,8 +173,10 @@ pub async fn connect(
     keys: &Keys,
     name: &Label,
 ) -> Result<Arc<dyn Remote>, Error> {
-    let target = target(facts, keys, name)?;
-    job.world.connect(target, COMMAND).await
+    let target = target(job, facts, keys, name)?;
+    let session = job.world.connect(target, COMMAND).await?;
+    job.prove(name);
+    Ok(session)
 }
 
 /// The failure to log in on a machine.

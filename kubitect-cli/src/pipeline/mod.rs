@@ -339,9 +339,11 @@ mod tests {
         let job = Job {
             dir: home.cluster(&cluster.name),
             share: home.share(),
-            world: Arc::new(crate::world::Real),
+            world: Arc::new(crate::world::Real::default()),
             hosts: Hosts::from_hypervisors(BTreeMap::new()),
             lost: Vec::new(),
+            former: Vec::new(),
+            proven: Default::default(),
             cluster,
             text,
         };

@@ -88,8 +88,8 @@ pub(crate) struct Os {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct NodeTemplateSsh {
-    /// Private key that opens the machines, absolute or beginning with `~/`; its public half lies beside it, with
-    /// `.pub` appended. Default: a pair is made for the cluster.
+    /// Private key that opens the machines, absolute or beginning with `~/`: RSA of 2048 bits or more, ECDSA or ed25519,
+    /// without a passphrase, in OpenSSH's form, PEM or PKCS#8. Default: a pair is made for the cluster.
     pub private_key_path: Option<String>,
     /// Whether the machines' keys are added to this machine's `~/.ssh/known_hosts` (and removed on destroy).
     #[schemars(extend("default" = defaults::ADD_TO_KNOWN_HOSTS))]

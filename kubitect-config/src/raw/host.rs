@@ -44,7 +44,8 @@ pub(crate) struct Connection {
     pub ip: Option<String>,
     /// SSH settings of a remote host.
     pub ssh: ConnectionSsh,
-    /// A libvirt URI instead of the one that follows from `type`.
+    /// A libvirt URI instead of the one that follows from `type`. One that does more than say where libvirt is has to be
+    /// listed in the site file.
     #[schemars(extend("examples" = ["qemu+ssh://user@host/system"]))]
     pub uri: Option<String>,
 }
@@ -71,8 +72,8 @@ pub(crate) struct ConnectionSsh {
     /// SSH port.
     #[schemars(range(min = 1, max = 65535), extend("default" = defaults::SSH_PORT))]
     pub port: Option<u16>,
-    /// Whether the host's key must be among the known hosts.
-    #[schemars(extend("default" = false))]
+    /// Whether the host's key must be among your known hosts. Without, anybody may pose as the host.
+    #[schemars(extend("default" = defaults::SSH_VERIFY))]
     pub verify: Option<bool>,
 }
 

@@ -21,6 +21,10 @@ pub(crate) struct Site {
     pub kubespray: SiteKubespray,
     /// Where Python packages come from.
     pub pip: SitePip,
+    /// libvirt URIs that cluster files may name although they run a program or say whom to trust (`command=`, `netcat=`,
+    /// `socket=`, `pkipath=`, …); each written whole, as in `connection.uri`.
+    #[schemars(extend("examples" = [["qemu+unix:///system?socket=/run/lab/libvirt-sock"]]))]
+    pub libvirt_uris: Vec<String>,
 }
 
 /// An image of the site.

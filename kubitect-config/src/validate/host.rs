@@ -9,6 +9,7 @@ use crate::defaults;
 use crate::raw::{self, ConnectionType};
 use crate::report::{At, Report};
 use crate::site::Site;
+use crate::uri::Uri;
 use crate::value::{Invalid, Name};
 
 /// The hosts that are valid in themselves, in the order of the file.
@@ -53,7 +54,7 @@ pub(super) fn hosts(raw: &[raw::Host], site: &Site, at: &At, report: &mut Report
 
 fn host(raw: &raw::Host, site: &Site, at: &At, report: &mut Report) -> Option<Host> {
     let name = name(raw.name.as_deref(), &at.key("name"), "host-name", report);
-    let connection = connection(&raw.connection, &at.key("connection"), report);
+    let connection = connection(&raw.connection, site, &at.key("connection"), report);
     let main_pool_path = pool_path(
         raw.main_resource_pool_path.as_deref(),
         &at.key("mainResourcePoolPath"),
@@ -127,13 +128,23 @@ fn data_pools(raw: &[raw::DataResourcePool], at: &At, report: &mut Report) -> Ve
     pools
 }
 
-fn connection(raw: &raw::Connection, at: &At, report: &mut Report) -> Option<Connection> {
+fn connection(
+    raw: &raw::Connection,
+    site: &Site,
+    at: &At,
+    report: &mut Report,
+) -> Option<Connection> {
     let at_ssh = at.key("ssh");
     if let Some(keyfile) = &raw.ssh.keyfile {
         report.checked(&at_ssh.key("keyfile"), "path", keyfile, words::path);
     }
     if let Some(uri) = &raw.uri {
-        report.checked(&at.key("uri"), "uri", uri, words::libvirt_uri)?;
+        let at = at.key("uri");
+        if site.libvirt_uris.contains(uri) {
+            return Some(Connection::Uri(uri.clone()));
+        }
+        report.checked(&at, "uri", uri, words::libvirt_uri)?;
+        unsafe_uri(uri, &at, report);
         return Some(Connection::Uri(uri.clone()));
     }
     match raw.kind {
@@ -148,14 +159,41 @@ fn connection(raw: &raw::Connection, at: &At, report: &mut Report) -> Option<Con
         Some(ConnectionType::Remote) => {
             let user = required(raw.user.as_deref(), &at.key("user"), words::login, report);
             let address = required(raw.ip.as_deref(), &at.key("ip"), words::host_name, report);
+            let verify = raw.ssh.verify.unwrap_or(defaults::SSH_VERIFY);
+            if !verify {
+                report.warning(
+                    &at_ssh.key("verify"),
+                    "host-unverified",
+                    UNVERIFIED,
+                    "leave `verify` out, and log in once by `ssh` to compare and add the host's key",
+                );
+            }
             Some(Connection::Remote {
                 user: user?,
                 address: address?,
                 port: raw.ssh.port.unwrap_or(defaults::SSH_PORT),
                 keyfile: raw.ssh.keyfile.as_ref().map(PathBuf::from),
-                verify: raw.ssh.verify.unwrap_or(false),
+                verify,
             })
         }
+    }
+}
+
+/// What a connection to a host that is not verified is worth.
+const UNVERIFIED: &str = "the host is not verified: whoever answers at its address is sent the machines' private host keys";
+
+/// Warns of a URI that leads to a host that nobody verifies.
+fn unsafe_uri(text: &str, at: &At, report: &mut Report) {
+    let Ok(uri) = Uri::parse(text) else {
+        return;
+    };
+    if uri.parameter("no_verify") == Some("1") {
+        let help = "leave `no_verify` out, and let this machine know the host's key or certificate";
+        report.warning(at, "host-unverified", UNVERIFIED, help);
+    }
+    if uri.transport.as_deref() == Some("tcp") {
+        let help = "use qemu+ssh:// or qemu+tls://; over tcp, nothing is encrypted either";
+        report.warning(at, "host-unverified", UNVERIFIED, help);
     }
 }
 

@@ -1,7 +1,9 @@
 //! The whole file: the sections in order, and what holds between them.
 
-use super::{balancer, forward, host, kubernetes, network, node, template};
+use super::{balancer, forward, host, kubernetes, network, node, template, words};
 use crate::cluster::{Cluster, Network, NetworkMode, Role};
+use crate::load::{KeyJudge, KeyUse};
+use crate::problem::Severity;
 use crate::raw;
 use crate::release;
 use crate::report::{At, Report};
@@ -9,12 +11,18 @@ use crate::site::Site;
 use crate::value::Label;
 
 /// The cluster that the file describes, if it has no error.
-pub(crate) fn cluster(raw: &raw::Config, site: &Site, report: &mut Report) -> Option<Cluster> {
+pub(crate) fn cluster(
+    raw: &raw::Config,
+    site: &Site,
+    keys: KeyJudge,
+    report: &mut Report,
+) -> Option<Cluster> {
     let at = At::Root;
     let at_cluster = at.key("cluster");
     let at_nodes = at_cluster.key("nodes");
 
     let hosts = host::hosts(&raw.hosts, site, &at.key("hosts"), report);
+    key_files(raw, keys, &at, report);
     let name = name(&raw.cluster, &at_cluster, report);
     let network = network::network(&raw.cluster.network, &at_cluster.key("network"), report);
     let kubernetes = kubernetes::kubernetes(&raw.kubernetes, site, &at.key("kubernetes"), report);
@@ -115,4 +123,34 @@ pub(super) fn key(role: Role) -> &'static str {
         Role::Master => "master",
         Role::Worker => "worker",
     }
+}
+
+/// Has the key files looked at that the configuration names.
+fn key_files(raw: &raw::Config, keys: KeyJudge, at: &At, report: &mut Report) {
+    let mut judge = |at: &At, kind, path: &Option<String>| {
+        let path = path.as_ref().filter(|path| words::path(path).is_ok());
+        let Some(found) = path.and_then(|path| keys(kind, path)) else {
+            return;
+        };
+        match found.severity {
+            Severity::Error => report.error(at, "private-key", found.message, found.help),
+            Severity::Warning => report.warning(at, "private-key", found.message, found.help),
+        }
+    };
+    let at_hosts = at.key("hosts");
+    for (index, host) in raw.hosts.iter().enumerate() {
+        let at = at_hosts.index(index);
+        let at = at.key("connection");
+        let at = at.key("ssh");
+        judge(
+            &at.key("keyfile"),
+            KeyUse::Host,
+            &host.connection.ssh.keyfile,
+        );
+    }
+    let at = at.key("cluster");
+    let at = at.key("nodeTemplate");
+    let at = at.key("ssh");
+    let own = &raw.cluster.node_template.ssh.private_key_path;
+    judge(&at.key("privateKeyPath"), KeyUse::Machines, own);
 }

@@ -51,7 +51,12 @@ pub(crate) fn site(raw: &raw::Site, report: &mut Report) -> Option<Site> {
         };
         report.checked(&at_pip.key("findLinks"), "path", links, rule);
     }
+    let at_uris = at.key("libvirtUris");
+    for (index, uri) in raw.libvirt_uris.iter().enumerate() {
+        report.checked(&at_uris.index(index), "uri", uri, words::site_uri);
+    }
     Some(Site {
+        libvirt_uris: raw.libvirt_uris.clone(),
         virt_type: raw.virt_type.unwrap_or_default(),
         images,
         kubespray: SiteKubespray {

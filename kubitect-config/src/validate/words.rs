@@ -1,6 +1,7 @@
 //! Rules for texts that have no type of their own: accounts, paths, addresses of things.
 
 use crate::address;
+use crate::uri::Uri;
 use crate::value::Invalid;
 
 /// An account's name (POSIX, as useradd takes it).
@@ -166,23 +167,16 @@ pub(super) fn repository_without_secret(text: &str) -> Result<(), Invalid> {
     repository(text)
 }
 
-/// A libvirt URI.
+/// A libvirt URI that every file may name.
 pub(super) fn libvirt_uri(text: &str) -> Result<(), Invalid> {
     plain_word(text)?;
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-    let well_formed = scheme.is_some_and(|scheme| {
-        !scheme.is_empty()
-            && scheme
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '+')
-    });
-    if well_formed {
-        Ok(())
-    } else {
-        Err(Invalid::new(
-            "must be a libvirt URI, as qemu+ssh://user@host/system",
-        ))
-    }
+    Uri::parse(text).map(drop)
+}
+
+/// A libvirt URI that the site allows, whatever it does.
+pub(super) fn site_uri(text: &str) -> Result<(), Invalid> {
+    plain_word(text)?;
+    Uri::read(text).map(drop)
 }
 
 /// The name or address of a machine.

@@ -32,7 +32,7 @@ impl Libvirt {
         run_events();
         let connect = open(&uri).map_err(|message| Error::Connect {
             host: host.to_string(),
-            help: help(connection, &message).to_owned(),
+            help: help(connection, &message),
             uri: uri.clone(),
             source: message.into(),
         })?;
@@ -158,12 +158,13 @@ fn escape_bytes(bytes: &[u8]) -> String {
 }
 
 /// What a person should do about a connection that failed with this message.
-fn help(connection: &Connection, message: &str) -> &'static str {
+fn help(connection: &Connection, message: &str) -> String {
     let said = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if said(&["no answer within"]) {
+    if let Some(help) = host_key(connection, message) {
+        return help;
+    }
+    let help = if said(&["no answer within"]) {
         "it takes connections and says nothing; restart libvirtd on that host (`sudo systemctl restart libvirtd`)"
-    } else if said(&["Host key verification failed", "host key"]) {
-        "its SSH host key is not known or has changed; connect once by `ssh` and check the key, or set connection.ssh.verify to false"
     } else if said(&["Permission denied (", "publickey"]) {
         "SSH did not let us in; check connection.user and connection.ssh.keyfile"
     } else if said(&[
@@ -199,6 +200,26 @@ fn help(connection: &Connection, message: &str) -> &'static str {
         "check the host's connection in the configuration"
     } else {
         "see the cause below"
+    };
+    help.to_owned()
+}
+
+/// What to do about a host whose key is not the known one, if that is what the message says.
+fn host_key(connection: &Connection, message: &str) -> Option<String> {
+    let jump = connection.jump();
+    let by_hand = jump.map_or_else(|| "ssh".to_owned(), |jump| jump.by_hand());
+    if message.contains("HOST IDENTIFICATION HAS CHANGED") {
+        Some(format!(
+            "its SSH host key is not the one that your known_hosts has, so another machine may answer there; if the host was \
+             installed anew, take the old key out (`ssh-keygen -R`), and `{by_hand}` asks for the new one"
+        ))
+    } else if message.contains("Host key verification failed") || message.contains("host key") {
+        Some(format!(
+            "its SSH host key is not known; `{by_hand}` shows it and, once you have compared it (`ssh-keygen -lf \
+             /etc/ssh/ssh_host_ed25519_key.pub` on the host), adds it to your known_hosts"
+        ))
+    } else {
+        None
     }
 }
 
@@ -243,7 +264,11 @@ mod tests {
             ),
             (
                 "Cannot recv data: Host key verification failed.: Connection reset by peer",
-                "host key",
+                "adds it to your known_hosts",
+            ),
+            (
+                "Cannot recv data: @ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @ Host key verification failed.",
+                "`ssh-keygen -R`",
             ),
             (
                 "Cannot recv data: me@h: Permission denied (publickey,password).",
@@ -258,5 +283,10 @@ mod tests {
         for (message, hint) in cases {
             assert!(help(&local, message).contains(hint), "{message}");
         }
+        let unknown = help(
+            &remote("me", "h", Some("/k"), true),
+            "Host key verification failed.",
+        );
+        assert!(unknown.contains("`ssh -p 2222 -i /k me@h`"), "{unknown}");
     }
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use kubitect_config::cluster::{Connection, Host, NetworkMode, Role, VirtType};
+use kubitect_config::uri::Uri;
 use kubitect_config::value::{Label, Name};
 use kubitect_config::{Cluster, Severity};
 
@@ -169,7 +170,7 @@ fn is_local(host: &Host) -> bool {
         Connection::Local => true,
         Connection::Remote { .. } => false,
         // A URI that names no machine means this one.
-        Connection::Uri(uri) => uri.contains(":///"),
+        Connection::Uri(uri) => Uri::read(uri).is_ok_and(|uri| uri.host.is_none()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! [`Keys`]: the key that opens a cluster's machines, and the host keys that we give them.
 //!
 //! In the cluster's `.ssh` folder (0700): `id_ed25519` and `id_ed25519.pub`, unless the cluster names a key of its
-//! own; `hosts/<node>` and `hosts/<node>.pub`; and `known_hosts` for programs that we start. A key that exists is never
-//! replaced: machines carry it.
+//! own; `id_converted`, the cluster's own key where `ssh` can't read its file as it is; `hosts/<node>` and `hosts/<node>.pub`;
+//! and `known_hosts` for programs that we start. A key that exists is never replaced: machines carry it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,11 @@ use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
 use russh::keys::{PrivateKey, PublicKey};
 
+use super::private_key::{self, Own, beside};
 use crate::{Error, file};
+
+/// The cluster's own key in OpenSSH's form, where its own file has another that `ssh` may not read.
+const CONVERTED: &str = "id_converted";
 
 /// The keys of one cluster.
 #[derive(Clone)]
@@ -82,7 +86,7 @@ impl Keys {
         file::private_folder(folder)?;
         file::private_folder(&hosts_folder)?;
         let (user_path, user) = match user_key {
-            Some(path) => (path.to_owned(), read(path)?),
+            Some(path) => brought(folder, path, true)?,
             None => {
                 let path = folder.join("id_ed25519");
                 let key = ensure_key(&path, &format!("kubitect-{}", cluster.name))?;
@@ -118,9 +122,16 @@ impl Keys {
             Ok(false) => Ok(None),
             Err(e) => Err(file::error("read", &path)(e)),
         };
-        let user_path = user_key.map_or_else(|| folder.join("id_ed25519"), Path::to_owned);
-        let Some(user) = found(user_path.clone())? else {
-            return Ok(None);
+        let (user_path, user) = match user_key {
+            Some(path) if !path.exists() => return Ok(None),
+            Some(path) => brought(folder, path, false)?,
+            None => {
+                let path = folder.join("id_ed25519");
+                let Some(user) = found(path.clone())? else {
+                    return Ok(None);
+                };
+                (path, user)
+            }
         };
         let mut hosts = BTreeMap::new();
         for node in &cluster.nodes {
@@ -210,11 +221,9 @@ pub(super) fn ensure_key(path: &Path, comment: &str) -> Result<PrivateKey, Error
         // Whoever else made it in the meantime wins: it may be in use already.
         file::create(path, text.as_bytes(), 0o600)?;
     }
+    close(path)?;
     let key = read(path)?;
-    let public = path.with_file_name(format!(
-        "{}.pub",
-        path.file_name().unwrap_or_default().to_string_lossy()
-    ));
+    let public = beside(path);
     let text = format!("{} {comment}\n", line(key.public_key()));
     if std::fs::read(&public).ok().as_deref() != Some(text.as_bytes()) {
         file::replace(&public, text.as_bytes(), 0o644)?;
@@ -231,33 +240,60 @@ fn generate(comment: &str) -> Result<PrivateKey, Box<dyn std::error::Error + Sen
     Ok(PrivateKey::new(pair, comment)?)
 }
 
-/// Reads a private key that only its owner can read: `ssh` ignores any other.
+/// Reads a private key that we made.
 fn read(path: &Path) -> Result<PrivateKey, Error> {
-    let mode = path
-        .metadata()
-        .map_err(file::error("read key", path))?
-        .permissions()
-        .mode();
-    if mode & 0o077 != 0 {
-        return Err(Error::Key {
-            path: path.to_owned(),
-            help: format!(
-                "others may read it (mode {:04o}), so ssh ignores it; chmod 600 it",
-                mode & 0o777
-            ),
-            source: None,
-        });
-    }
     let text = std::fs::read_to_string(path).map_err(file::error("read key", path))?;
     russh::keys::decode_secret_key(&text, None).map_err(|source| {
-        let help = match source {
-            russh::keys::Error::KeyIsEncrypted => {
-                "it has a passphrase, which nobody can type here; name one without, or leave it out"
-            }
-            _ => "it must be an unencrypted ed25519 or ECDSA key in OpenSSH's format; name another, or leave it out",
-        };
-        unusable(path, help, source)
+        unusable(
+            path,
+            "it is broken; remove it, and the next `apply` brings it back",
+            source,
+        )
     })
+}
+
+/// Closes a key that we made to everybody else.
+fn close(path: &Path) -> Result<(), Error> {
+    let metadata = path
+        .symlink_metadata()
+        .map_err(file::error("read key", path))?;
+    if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(path, mode).map_err(file::error("close", path))?;
+    }
+    Ok(())
+}
+
+/// The key that the cluster names, and the file from which `ssh` reads it, which is written if `write` says so.
+fn brought(folder: &Path, path: &Path, write: bool) -> Result<(PathBuf, PrivateKey), Error> {
+    let Own { key, ssh_reads } = private_key::read(path)?;
+    let converted = folder.join(CONVERTED);
+    if !write {
+        return Ok((
+            if ssh_reads {
+                path.to_owned()
+            } else {
+                converted
+            },
+            key,
+        ));
+    }
+    if ssh_reads {
+        return match std::fs::remove_file(&converted) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(file::error("remove", &converted)(e))
+            }
+            _ => Ok((path.to_owned(), key)),
+        };
+    }
+    let text = key
+        .to_openssh(LineEnding::LF)
+        .map_err(|source| unusable(path, "it can't be written in OpenSSH's form", source))?;
+    if std::fs::read(&converted).ok().as_deref() != Some(text.as_bytes()) {
+        file::replace(&converted, text.as_bytes(), 0o600)?;
+    }
+    close(&converted)?;
+    Ok((converted, key))
 }
 
 fn unusable(path: &Path, help: &str, source: impl Into<crate::error::Source>) -> Error {

@@ -9,27 +9,41 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use kubitect_config::Facts;
 use kubitect_config::value::Label;
+use kubitect_config::{Facts, NodeFacts};
 
 use crate::{Error, file};
 
-/// Writes the keys of all machines of `facts` into `path`, in the place of those that the cluster had there. Says
-/// whether anything changed.
-pub fn add(path: &Path, cluster: &Label, facts: &Facts) -> Result<bool, Error> {
-    let entries: Vec<Entry> = facts
-        .nodes
-        .iter()
-        .map(|node| Entry {
-            address: node.ip,
-            key: node.host_key.clone(),
-        })
-        .collect();
+/// Writes the keys of machines of `facts` into `path`, in the place of those that the cluster had there: of machines that are
+/// there already, and of those that have been logged in on (`proven`), so that a key is at the address. Says whether anything
+/// changed.
+pub fn add(
+    path: &Path,
+    cluster: &Label,
+    facts: &Facts,
+    proven: &dyn Fn(&Label) -> bool,
+) -> Result<bool, Error> {
+    let entries = entries(facts, proven);
     let folder = path.parent().unwrap_or(Path::new("/"));
     if !folder.exists() {
         file::private_folder(folder)?;
     }
     rewrite(path, cluster, &entries)
+}
+
+/// The machines of `facts` whose keys are not in `path` yet.
+pub fn missing(path: &Path, facts: &Facts) -> Result<Vec<Label>, Error> {
+    let before = match std::fs::read(resolved(path)?) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(file::error("read", path)(e)),
+    };
+    let lines = before.split(|b| *b == b'\n');
+    let there: BTreeSet<_> = lines.flat_map(hosts_and_key).collect();
+    let nodes = facts.nodes.iter();
+    let missing =
+        nodes.filter(|node| !there.contains(&(node.ip.to_string(), node.host_key.clone())));
+    Ok(missing.map(|node| node.name.clone()).collect())
 }
 
 /// Removes the cluster's lines from `path`. Says whether there were any.
@@ -43,6 +57,17 @@ pub fn remove(path: &Path, cluster: &Label) -> Result<bool, Error> {
 struct Entry {
     address: Ipv4Addr,
     key: String,
+    /// Whether the key is known to be at the address.
+    proven: bool,
+}
+
+fn entries(facts: &Facts, proven: &dyn Fn(&Label) -> bool) -> Vec<Entry> {
+    let entry = |node: &NodeFacts| Entry {
+        address: node.ip,
+        key: node.host_key.clone(),
+        proven: proven(&node.name),
+    };
+    facts.nodes.iter().map(entry).collect()
 }
 
 fn rewrite(path: &Path, cluster: &Label, entries: &[Entry]) -> Result<bool, Error> {
@@ -78,8 +103,21 @@ fn rewritten(before: &[u8], cluster: &Label, entries: &[Entry]) -> Vec<u8> {
         .iter()
         .flat_map(|line| hosts_and_key(line))
         .collect();
+    let stood: BTreeSet<(String, String)> = before
+        .split_inclusive(|b| *b == b'\n')
+        .filter(|line| ours(line))
+        .flat_map(|line| hosts_and_key(line))
+        .collect();
     let mut after = Vec::with_capacity(before.len());
-    for Entry { address, key } in entries {
+    for Entry {
+        address,
+        key,
+        proven,
+    } in entries
+    {
+        if !proven && !stood.contains(&(address.to_string(), key.clone())) {
+            continue;
+        }
         // Whoever has answered ssh's question already has the line.
         if !known.contains(&(address.to_string(), key.clone())) {
             after.extend_from_slice(format!("{address} {key} {mark}\n").as_bytes());

@@ -4,11 +4,14 @@
 //! is no trust on first use. [`ready`] waits until a machine can be worked with.
 
 mod grown;
+mod jump;
 pub mod keys;
 pub mod known_hosts;
+pub mod private_key;
 pub mod quote;
 mod recovery;
 pub mod session;
+mod sessions;
 pub mod wait;
 
 #[cfg(test)]
@@ -18,4 +21,5 @@ pub use grown::take_in_use;
 pub use keys::{Keys, MachineKeys};
 pub use recovery::recover;
 pub use session::{Session, Target};
+pub use sessions::Sessions;
 pub use wait::{Patience, Ready, ready};

@@ -10,8 +10,10 @@ use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicK
 use russh::{Channel, ChannelMsg, Preferred};
 use tokio::net::TcpStream;
 
+use kubitect_config::jump::Jump;
+
 use crate::Error;
-use crate::ssh::quote;
+use crate::ssh::{jump, quote};
 
 /// The most that a command may print, both streams together. What we run prints little; more means a runaway.
 const OUTPUT_MAX: usize = 64 << 20;
@@ -43,6 +45,8 @@ pub struct Target {
     pub private_key: Arc<PrivateKey>,
     /// The only host key that is accepted.
     pub host_key: PublicKey,
+    /// The way through its host, where that alone reaches it.
+    pub jump: Option<Jump>,
 }
 
 /// A connection to one machine. Commands may run side by side; one that was cut off is not run again, but the next
@@ -253,12 +257,28 @@ async fn connect_unbounded(target: &Target) -> Result<Handle<Pinned>, Error> {
         },
         ..client::Config::default()
     });
-    let stream = TcpStream::connect(target.address)
-        .await
-        .map_err(|e| failed("connect to", e.into()))?;
-    let mut handle = client::connect_stream(config, stream, pinned)
-        .await
-        .map_err(
+    let greeted = match &target.jump {
+        None => {
+            let stream = TcpStream::connect(target.address)
+                .await
+                .map_err(|e| failed("connect to", e.into()))?;
+            client::connect_stream(config, stream, pinned).await
+        }
+        Some(jump) => {
+            let (stream, said) = jump::open(jump, target)?;
+            let greeted = client::connect_stream(config, stream, pinned).await;
+            let wrong = shown.lock().is_ok_and(|shown| shown.is_some());
+            if greeted.is_err()
+                && !wrong
+                && let Some(error) = said.failure(jump, target).await
+            {
+                return Err(error);
+            }
+            greeted
+        }
+    };
+    let mut handle =
+        greeted.map_err(
             |error| match shown.lock().ok().and_then(|mut shown| shown.take()) {
                 Some(shown) => {
                     wrong_host_key(target, &shown.fingerprint(HashAlg::Sha256).to_string())

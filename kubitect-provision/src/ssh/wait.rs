@@ -160,7 +160,7 @@ impl Wait<'_> {
             let error = match Session::connect(target.clone(), attempt).await {
                 Ok(session) => return Ok(session),
                 // Time does not mend this.
-                Err(error @ Error::HostKey { .. }) => return Err(error),
+                Err(error @ (Error::HostKey { .. } | Error::Jump { .. })) => return Err(error),
                 Err(error) => told(&error),
             };
             tokio::time::sleep(self.patience.pause.min(self.left())).await;

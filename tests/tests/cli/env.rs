@@ -51,6 +51,12 @@ impl TestEnv {
         fs::write(self.path("work").join(name), text).unwrap();
     }
 
+    /// The person's site file.
+    pub fn write_site(&self, text: &str) {
+        fs::create_dir_all(self.path("kubitect")).unwrap();
+        fs::write(self.kept("site.yaml"), text).unwrap();
+    }
+
     /// A small cluster on the libvirt in memory, as `cluster.yaml`.
     pub fn write_cluster(&self, change: impl Fn(String) -> String) {
         self.write("cluster.yaml", change(self.cluster()));

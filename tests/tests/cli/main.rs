@@ -6,6 +6,7 @@ mod env;
 mod help;
 mod home;
 mod interrupt;
+mod keys;
 mod plan;
 mod render;
 mod terminal;

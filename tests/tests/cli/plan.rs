@@ -104,9 +104,9 @@ fn an_invalid_file_is_not_planned() {
 /// The cluster on the libvirt behind this socket.
 fn on_socket(env: &TestEnv, socket: &str) {
     let memory = format!("test://{}", env.path("node.xml").display());
-    env.write_cluster(|text| {
-        text.replace(&memory, &format!("qemu+unix:///system?socket={socket}"))
-    });
+    let uri = format!("qemu+unix:///system?socket={socket}");
+    env.write_cluster(|text| text.replace(&memory, &uri));
+    env.write_site(&format!("libvirtUris: [\"{uri}\"]\n"));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_libvirt_that_is_not_there() {
             "libvirt on host box (qemu+unix:///system?socket=/nonexistent/libvirt-sock)",
             "no libvirt answers at this URI; check connection.uri, and that libvirtd is installed and runs there",
         ]);
-        assert_eq!(env.kept_tree(), [""; 0]);
+        assert_eq!(env.kept_tree(), ["site.yaml"]);
     }
 }
 

@@ -28,7 +28,7 @@ fn program() {
         }
     })
     .expect("the points are in this build");
-    let world: Arc<dyn World> = Arc::new(Real);
+    let world: Arc<dyn World> = Arc::new(Real::default());
     kubitect_cli::run_in(&world, std::iter::once("kubitect").chain(arguments.lines()));
     panic!("it ended, and did not pass {name} {times} times before");
 }

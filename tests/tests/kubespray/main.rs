@@ -8,6 +8,7 @@ mod environment;
 mod fixture;
 mod goals;
 mod host_key;
+mod jump;
 mod playbook;
 mod render;
 mod source;

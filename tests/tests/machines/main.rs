@@ -2,6 +2,7 @@
 
 mod documents;
 mod gather;
+mod login;
 mod preflight;
 mod remote;
 

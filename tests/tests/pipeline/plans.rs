@@ -227,7 +227,7 @@ fn a_leased_address_stays_reserved() {
         node.mac,
         "192.168.113.77".parse().unwrap(),
     );
-    let ip = kubitect_provision::machine::address(&world.hosts(), node)
+    let ip = kubitect_provision::machine::address(&world.cluster, &world.hosts(), node)
         .unwrap()
         .unwrap();
     let facts = Facts {

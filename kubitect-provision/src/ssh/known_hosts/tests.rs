@@ -47,11 +47,11 @@ fn text(path: &Path) -> String {
 fn lines_come_once_and_go_without_a_trace() {
     let (home, path) = with(FOREIGN);
     let facts = facts(&[("10.0.0.1", "AAAAone"), ("10.0.0.2", "AAAAtwo")]);
-    assert!(add(&path, &demo(), &facts).unwrap());
+    assert!(add(&path, &demo(), &facts, &|_| true).unwrap());
     let ours =
         "10.0.0.1 ssh-ed25519 AAAAone kubitect:demo\n10.0.0.2 ssh-ed25519 AAAAtwo kubitect:demo\n";
     assert_eq!(text(&path), format!("{ours}{FOREIGN}"));
-    assert!(!add(&path, &demo(), &facts).unwrap());
+    assert!(!add(&path, &demo(), &facts, &|_| true).unwrap());
     assert_eq!(text(&path), format!("{ours}{FOREIGN}"));
     assert!(remove(&path, &demo()).unwrap());
     assert_eq!(text(&path), FOREIGN);
@@ -62,8 +62,14 @@ fn lines_come_once_and_go_without_a_trace() {
 #[test]
 fn a_new_key_takes_the_place_of_ours_and_of_no_other() {
     let (_home, path) = with("10.0.0.1 ssh-ed25519 AAAAforeign\n");
-    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAold")])).unwrap();
-    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAnew")])).unwrap();
+    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAold")]), &|_| {
+        true
+    })
+    .unwrap();
+    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAnew")]), &|_| {
+        true
+    })
+    .unwrap();
     assert_eq!(
         text(&path),
         "10.0.0.1 ssh-ed25519 AAAAnew kubitect:demo\n10.0.0.1 ssh-ed25519 AAAAforeign\n"
@@ -74,7 +80,12 @@ fn a_new_key_takes_the_place_of_ours_and_of_no_other() {
 fn what_the_user_has_already_is_not_written_again() {
     let before = "host,10.0.0.1 ssh-ed25519 AAAAone\n";
     let (_home, path) = with(before);
-    assert!(!add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAone")])).unwrap());
+    assert!(
+        !add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAone")]), &|_| {
+            true
+        })
+        .unwrap()
+    );
     assert_eq!(text(&path), before);
 }
 
@@ -82,8 +93,11 @@ fn what_the_user_has_already_is_not_written_again() {
 fn clusters_leave_each_other_alone() {
     let (_home, path) = with("");
     let demo2: Label = "demo2".parse().unwrap();
-    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAone")])).unwrap();
-    add(&path, &demo2, &facts(&[("10.0.0.2", "AAAAtwo")])).unwrap();
+    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAone")]), &|_| {
+        true
+    })
+    .unwrap();
+    add(&path, &demo2, &facts(&[("10.0.0.2", "AAAAtwo")]), &|_| true).unwrap();
     remove(&path, &demo()).unwrap();
     assert_eq!(text(&path), "10.0.0.2 ssh-ed25519 AAAAtwo kubitect:demo2\n");
 }
@@ -93,7 +107,10 @@ fn a_file_is_made_private_and_an_existing_one_keeps_its_mode_and_link() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join(".ssh/known_hosts");
     assert!(!remove(&path, &demo()).unwrap());
-    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAone")])).unwrap();
+    add(&path, &demo(), &facts(&[("10.0.0.1", "AAAAone")]), &|_| {
+        true
+    })
+    .unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
 
@@ -102,10 +119,33 @@ fn a_file_is_made_private_and_an_existing_one_keeps_its_mode_and_link() {
     std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o644)).unwrap();
     let link = home.path().join("link");
     std::os::unix::fs::symlink(&real, &link).unwrap();
-    add(&link, &demo(), &facts(&[("10.0.0.1", "AAAAone")])).unwrap();
+    add(&link, &demo(), &facts(&[("10.0.0.1", "AAAAone")]), &|_| {
+        true
+    })
+    .unwrap();
     assert!(link.is_symlink());
     assert_eq!(mode(&real), 0o644);
     assert!(text(&real).contains("AAAAone"));
+}
+
+#[test]
+fn only_a_machine_that_was_logged_in_on_comes_and_what_stands_stays() {
+    let (_home, path) = with("10.0.0.9 ssh-ed25519 AAAAforeign\n");
+    let two = facts(&[("10.0.0.1", "AAAAone"), ("10.0.0.2", "AAAAtwo")]);
+    let first: Label = "demo-master-0".parse().unwrap();
+    assert_eq!(missing(&path, &two).unwrap().len(), 2);
+    assert!(!add(&path, &demo(), &two, &|_| false).unwrap());
+    add(&path, &demo(), &two, &|name| *name == first).unwrap();
+    assert_eq!(
+        missing(&path, &two).unwrap(),
+        ["demo-master-1".parse().unwrap()]
+    );
+    assert!(!add(&path, &demo(), &two, &|_| false).unwrap());
+    assert!(text(&path).contains("AAAAone") && !text(&path).contains("AAAAtwo"));
+    // Another machine says that it has the address now.
+    let moved = facts(&[("10.0.0.3", "AAAAone"), ("10.0.0.9", "AAAAtwo")]);
+    add(&path, &demo(), &moved, &|_| false).unwrap();
+    assert_eq!(text(&path), "10.0.0.9 ssh-ed25519 AAAAforeign\n");
 }
 
 #[test]
@@ -116,7 +156,13 @@ fn runs_side_by_side_lose_nothing() {
             let path = &path;
             scope.spawn(move || {
                 let name = format!("c{i}").parse().unwrap();
-                add(path, &name, &facts(&[(&format!("10.0.1.{i}"), "AAAAkey")])).unwrap();
+                add(
+                    path,
+                    &name,
+                    &facts(&[(&format!("10.0.1.{i}"), "AAAAkey")]),
+                    &|_| true,
+                )
+                .unwrap();
             });
         }
     });

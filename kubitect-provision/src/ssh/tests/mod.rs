@@ -36,5 +36,6 @@ fn target(address: SocketAddr) -> Target {
         user: "k8s".to_owned(),
         private_key: Arc::new(key(USER)),
         host_key: key(HOST).public_key().clone(),
+        jump: None,
     }
 }

@@ -1,13 +1,14 @@
 //! Connecting, running commands, putting files.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::server::Server;
 use super::{HOST, SOON, USER, key, target};
 use crate::Error;
 use crate::error::told;
-use crate::ssh::{Session, Target};
+use crate::ssh::{Session, Sessions, Target};
 
 async fn connected() -> (Server, Session) {
     let server = Server::start(key(HOST), &key(USER)).await;
@@ -221,4 +222,24 @@ async fn commands_run_side_by_side() {
     let (reader, writer) = tokio::join!(session.run(&read, SOON), session.run(&write, SOON));
     assert!(writer.unwrap().success());
     assert_eq!(reader.unwrap().stdout, b"met\n");
+}
+
+#[tokio::test]
+async fn one_connection_is_shared_and_leads_to_no_other_machine() {
+    let server = Server::start(key(HOST), &key(USER)).await;
+    let sessions = Sessions::default();
+    let first = sessions.get(target(server.address), SOON).await.unwrap();
+    let second = sessions.get(target(server.address), SOON).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &second));
+    // One that was lost works again.
+    assert!(first.run(&["die"], SOON).await.is_err());
+    let third = sessions.get(target(server.address), SOON).await.unwrap();
+    assert!(third.run(&["true"], SOON).await.unwrap().success());
+    // A machine of the same name with another key is another one.
+    let other = Target {
+        host_key: key(9).public_key().clone(),
+        ..target(server.address)
+    };
+    let error = sessions.get(other, SOON).await.err();
+    assert!(matches!(error, Some(Error::HostKey { .. })), "{error:?}");
 }

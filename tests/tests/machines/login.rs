@@ -1,0 +1,268 @@
+//! The keys that people have open a real server, for us and for OpenSSH's client, which is Ansible's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kubitect_config::Cluster;
+use kubitect_config::jump::Jump;
+use kubitect_provision::Error;
+use kubitect_provision::ssh::{Keys, Session, Target};
+use tests::checkers;
+use tests::sshd::{Sshd, client, keygen, private, user};
+
+use crate::example;
+
+/// A signature of a large key takes its time in a program that is not optimised.
+const SOON: Duration = Duration::from_secs(240);
+
+/// Every kind in every form: the names of files that lie in `folder` then.
+fn keys(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for (kind, bits) in [
+        ("rsa", "2048"),
+        ("rsa", "4096"),
+        ("ecdsa", "256"),
+        ("ecdsa", "384"),
+        ("ecdsa", "521"),
+    ] {
+        let first = folder.join(format!("{kind}{bits}-openssh"));
+        let name = first.to_str().unwrap();
+        keygen(&["-q", "-t", kind, "-b", bits, "-N", "", "-f", name]);
+        for form in ["PEM", "PKCS8"] {
+            let other = folder.join(format!("{kind}{bits}-{form}"));
+            fs::copy(&first, &other).unwrap();
+            keygen(&[
+                "-q",
+                "-p",
+                "-N",
+                "",
+                "-m",
+                form,
+                "-f",
+                other.to_str().unwrap(),
+            ]);
+            all.push(other);
+        }
+        all.push(first);
+    }
+    let plain = folder.join("ed25519-openssh");
+    keygen(&[
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-f",
+        plain.to_str().unwrap(),
+    ]);
+    let pkcs8 = folder.join("ed25519-PKCS8");
+    let output = checkers::run(
+        "openssl",
+        &[
+            "genpkey",
+            "-algorithm",
+            "ed25519",
+            "-out",
+            pkcs8.to_str().unwrap(),
+        ],
+    );
+    assert!(output.status.success(), "{}", checkers::said(&output));
+    // As an editor of another system leaves it, which ssh does not read.
+    let foreign = folder.join("ed25519-foreign");
+    let text = fs::read_to_string(&plain).unwrap();
+    private(&foreign, &text.trim_end().replace('\n', "\r\n"));
+    all.extend([plain, pkcs8, foreign]);
+    all
+}
+
+/// The cluster's keys with this one of the person's.
+fn with(cluster: &Cluster, folder: &Path, own: &Path) -> Keys {
+    let ssh = folder.join(format!("cluster-{}", own.file_name().unwrap().display()));
+    Keys::ensure(&ssh, cluster, Some(own)).unwrap_or_else(|e| panic!("{}: {e}", own.display()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_key_in_every_form_logs_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = example();
+    let node = &cluster.nodes[0].name;
+    let all: Vec<_> = keys(folder.path())
+        .into_iter()
+        .map(|own| (with(&cluster, folder.path(), &own), own))
+        .collect();
+    assert_eq!(all.len(), 18);
+    let authorized: Vec<_> = all
+        .iter()
+        .map(|(keys, _)| keys.machine(node).unwrap().authorized)
+        .collect();
+    let host = all[0].0.machine(node).unwrap();
+    let sshd = Sshd::start(Some(&host.host_private), &authorized);
+    let known = folder.path().join("known_hosts");
+    private(&known, &sshd.known());
+
+    for (keys, own) in &all {
+        let target = Target {
+            machine: own.display().to_string(),
+            address: ([127, 0, 0, 1], sshd.port).into(),
+            user: user(),
+            private_key: keys.private_key(),
+            host_key: all[0].0.host_key(node).unwrap().clone(),
+            jump: None,
+        };
+        let session = Session::connect(target, SOON)
+            .await
+            .unwrap_or_else(|e| panic!("{}: {e:?}\n{}", own.display(), sshd.log()));
+        let output = session.run(&["echo", "in"], SOON).await.unwrap();
+        assert_eq!(output.text(), "in", "{}", own.display());
+        // As Ansible does it.
+        let output = checkers::run(
+            "ssh",
+            &[
+                "-F",
+                "none",
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "IdentitiesOnly=yes",
+                "-o",
+                "IdentityAgent=none",
+                "-o",
+                "StrictHostKeyChecking=yes",
+                "-o",
+                "GlobalKnownHostsFile=/dev/null",
+                "-o",
+                &format!("UserKnownHostsFile={}", known.display()),
+                "-i",
+                keys.private_key_path().to_str().unwrap(),
+                "-p",
+                &sshd.port.to_string(),
+                &format!("{}@127.0.0.1", user()),
+                "echo in",
+            ],
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "in\n",
+            "{}: {}",
+            own.display(),
+            checkers::said(&output)
+        );
+    }
+}
+
+/// A machine behind a host, each with a server of its own, and what the host is logged in on with.
+struct Behind {
+    folder: tempfile::TempDir,
+    host: Sshd,
+    machine: Sshd,
+    keys: Keys,
+    cluster: Cluster,
+}
+
+impl Behind {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = example();
+        let keys = Keys::ensure(&folder.path().join("keys"), &cluster, None).unwrap();
+        let own = keys.machine(&cluster.nodes[0].name).unwrap();
+        let of_host = folder.path().join("a host's key");
+        keygen(&[
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-f",
+            of_host.to_str().unwrap(),
+        ]);
+        let public = fs::read_to_string(folder.path().join("a host's key.pub")).unwrap();
+        Self {
+            host: Sshd::start(None, &[public]),
+            machine: Sshd::start(Some(&own.host_private), &[own.authorized]),
+            folder,
+            keys,
+            cluster,
+        }
+    }
+
+    /// The machine, by way of the host that these lines of `known_hosts` know.
+    fn target(&self, known: &str) -> Target {
+        let node = &self.cluster.nodes[0].name;
+        Target {
+            machine: node.to_string(),
+            address: ([127, 0, 0, 1], self.machine.port).into(),
+            user: user(),
+            private_key: self.keys.private_key(),
+            host_key: self.keys.host_key(node).unwrap().clone(),
+            jump: Some(Jump {
+                program: client(self.folder.path(), known),
+                user: Some(user()),
+                address: "127.0.0.1".to_owned(),
+                port: Some(self.host.port),
+                keyfile: Some(self.folder.path().join("a host's key")),
+                verify: true,
+            }),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_behind_its_host_is_reached_through_it() {
+    let behind = Behind::new();
+    let target = behind.target(&behind.host.known());
+    let session = Session::connect(target, SOON)
+        .await
+        .unwrap_or_else(|e| panic!("{e:?}\n{}", behind.host.log()));
+    assert_eq!(
+        session.run(&["echo", "in"], SOON).await.unwrap().text(),
+        "in"
+    );
+    assert!(
+        behind.host.log().contains("Accepted publickey"),
+        "{}",
+        behind.host.log()
+    );
+    assert!(
+        behind.machine.log().contains("Accepted publickey"),
+        "{}",
+        behind.machine.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_not_known_leads_nowhere_and_the_error_says_how_to_add_it() {
+    let behind = Behind::new();
+    let refused = async |known: &str| match Session::connect(behind.target(known), SOON).await {
+        Ok(_) => panic!("it was let in"),
+        Err(error) => error,
+    };
+    let error = refused("").await;
+    assert!(matches!(error, Error::Jump { .. }), "{error:?}");
+    let by_hand = format!("`ssh -p {} -i ", behind.host.port);
+    for part in [&by_hand, "adds it to your known_hosts"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let other = behind.machine.host_key.clone();
+    let error = refused(&format!("[127.0.0.1]:{} {other}\n", behind.host.port)).await;
+    assert!(matches!(error, Error::Jump { .. }), "{error:?}");
+    assert!(error.to_string().contains("ssh-keygen -R"), "{error}");
+    assert!(
+        !behind.host.log().contains("Accepted"),
+        "{}",
+        behind.host.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_host_the_machine_has_to_show_its_own_key() {
+    let behind = Behind::new();
+    let mut target = behind.target(&behind.host.known());
+    // Another machine answers at the address.
+    target.address.set_port(behind.host.port);
+    match Session::connect(target, SOON).await {
+        Err(Error::HostKey { .. }) => {}
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it was let in"),
+    }
+}
