@@ -61,8 +61,14 @@ done <<<"$prepared"
 cargo build --locked -p kubitect-cli
 program=$(cargo metadata --format-version 1 --no-deps | jq -r .target_directory)/debug/kubitect
 
+running=
 finish() {
   local code=$?
+  # It ends what it has started.
+  if [ -n "$running" ]; then
+    kill "$running" 2>/dev/null || true
+    wait "$running" || true
+  fi
   if [ "$keep" = yes ]; then
     echo "the lab '$name' stays up: tests/lab/lab.sh --name $name exec -- env KUBITECT_HOME=$home $program status --cluster real"
   else
@@ -80,7 +86,12 @@ if [ "$resumed" = no ]; then
   lab down
   rm -rf -- "$home"
 fi
-lab up
+# However this script ends, the lab does.
+if [ "$keep" = yes ]; then
+  lab up
+else
+  lab up --owner $$
+fi
 mkdir -p "$home"
 # JSON is YAML.
 jq -n --arg image "${made[image]}" --arg checksum "${made[checksum]}" --arg url "${made[kubespray]}" --arg wheels "${made[wheels]}" '{
@@ -95,5 +106,8 @@ step "The journey: $journey"
 if ! lab exec -- curl --silent --fail --max-time 5 --output /dev/null http://127.0.0.1:5000/v2/; then
   lab exec -- setsid python3 -B tests/real/serve.py "${made[served]}" 5000 </dev/null >/dev/null 2>"$home/serve.log" &
 fi
+# In the background, so that a signal is heeded at once.
 lab exec -- env KUBITECT_HOME="$home" HOME="$home" RING_HOME="$home" RING_PROGRAM="$program" RING_SERVED="${made[served]}" \
-  python3 -B tests/real/journey.py "$journey" "${arguments[@]}"
+  python3 -B tests/real/journey.py "$journey" "${arguments[@]}" &
+running=$!
+wait "$running"

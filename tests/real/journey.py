@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -89,7 +90,11 @@ def web(cluster):
             },
         ]
     )
-    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=55s", check=False)
+    two_pods_serve(cluster)
+
+
+def two_pods_serve(cluster):
+    """The Service has its two pods."""
     wait_for("two pods serve", SETTLE_SECONDS, lambda: "" if len(web_pods(cluster)) == 2 else f"{web_pods(cluster)}")
 
 
@@ -273,7 +278,7 @@ def life():
         CREATE,
         Step("pods-reach-one-another", act=pods_reach_one_another),
         Step("a-worker-joins", workers(1, 2), check=pods_reach_one_another),
-        Step("it-leaves", workers(1), check=lambda cluster: is_gone(cluster, second)),
+        Step("it-leaves", workers(1), check=change(lambda cluster: is_gone(cluster, second), two_pods_serve)),
         Step("a-worker-gets-more-memory", workers(1, ram=3), check=has_memory(f"{NAME}-worker-1", 3)),
         Step("an-addon-is-switched-on", set_variable("metrics_server_enabled", True), check=metrics),
         Step(
@@ -359,8 +364,8 @@ def run(cluster, steps, first, only):
         gaps = ""
         try:
             gaps = carry_out(cluster, step)
-        # Whatever it is, the table is printed and the lab taken down.
-        except Exception:  # noqa: BLE001
+        # Whatever it is, ctrl-C too, the table is printed.
+        except BaseException:  # noqa: BLE001
             traceback.print_exc()
             well = False
         rows.append(f"step {step.name} {'ok' if well else 'failed'} {time.monotonic() - began:.0f}" + (f"   gaps: {gaps}" if gaps else ""))
@@ -387,6 +392,8 @@ def main():
     for name in [arguments.first, arguments.only]:
         if name not in (None, *names):
             parser.error(f"{arguments.journey} has no step {name!r}: {', '.join(names)}")
+    # As an exception, so that the program that runs is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     variables = json.loads((pathlib.Path(os.environ["RING_SERVED"]) / "variables.json").read_text())
     cluster = Cluster(os.environ["RING_PROGRAM"], os.environ["RING_HOME"], variables, FIRST)
     return 0 if run(cluster, steps, arguments.first, arguments.only) else 1
