@@ -131,7 +131,7 @@ mod tests {
             action: Action::Create,
             kind: crate::change::Kind::Domain,
             name: String::new(),
-            host: label("h"),
+            host: "h".parse().unwrap(),
             disruption: Disruption::None,
             details: String::new(),
             part: Part::Make,

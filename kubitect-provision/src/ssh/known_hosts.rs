@@ -106,7 +106,7 @@ fn rewritten(before: &[u8], cluster: &Label, entries: &[Entry]) -> Vec<u8> {
     let stood: BTreeSet<(String, String)> = before
         .split_inclusive(|b| *b == b'\n')
         .filter(|line| ours(line))
-        .flat_map(|line| hosts_and_key(line))
+        .flat_map(hosts_and_key)
         .collect();
     let mut after = Vec::with_capacity(before.len());
     for Entry {
