@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use kubitect_config::value::Label;
+
+use crate::presets::PRESETS;
 
 /// Kubernetes clusters on libvirt hosts, from one YAML file.
 #[derive(Debug, Parser)]
@@ -152,6 +155,8 @@ pub struct Destroy {
 pub enum List {
     /// The clusters kept here, and whether each was ever finished
     Clusters,
+    /// Cluster files to begin with, for `export preset`
+    Presets,
 }
 
 #[derive(Debug, Subcommand)]
@@ -160,12 +165,23 @@ pub enum Export {
     Config(ClusterName),
     /// The kubeconfig
     Kubeconfig(ClusterName),
+    /// A cluster file to begin with
+    Preset {
+        /// The preset's name, as `list presets` shows it
+        #[arg(long, value_name = "NAME", value_parser = names())]
+        name: String,
+    },
     /// The JSON Schema of the configuration file
     Schema {
         /// That of the site file instead
         #[arg(long)]
         site: bool,
     },
+}
+
+/// The names of the presets, and no other.
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(PRESETS.iter().map(|preset| preset.name))
 }
 
 #[derive(Debug, Args)]

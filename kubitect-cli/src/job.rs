@@ -16,7 +16,7 @@ use kubitect_kubespray::living::{Note, Seen};
 use kubitect_lb::Rendered;
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::hypervisor::Hosts;
-use kubitect_provision::preflight;
+use kubitect_provision::preflight::{self, Finding};
 
 use crate::failure::Failure;
 use crate::home::{ClusterDir, Home, expand};
@@ -170,27 +170,15 @@ impl Job {
         }
     }
 
+    /// What stands in the way of the plan on the hosts, or may: errors first. Looks only.
+    pub fn findings(&self, plan: &Plan) -> Result<Vec<Finding>, Failure> {
+        preflight::check(&self.cluster, &self.hosts, &plan.machines)
+            .map_err(|e| Failure::because("check the hosts", e))
+    }
+
     /// Checks the hosts before anything is made.
     pub fn preflight(&self, plan: &Plan, reporter: &Reporter) -> Result<(), Failure> {
-        let findings = preflight::check(&self.cluster, &self.hosts, &plan.machines)
-            .map_err(|e| Failure::because("check the hosts", e))?;
-        let (errors, warnings): (Vec<_>, Vec<_>) = findings
-            .into_iter()
-            .partition(|finding| finding.severity == kubitect_config::Severity::Error);
-        for warning in warnings {
-            reporter.line(format!("warning: {} ({})", warning.message, warning.help));
-        }
-        if errors.is_empty() {
-            return Ok(());
-        }
-        let all: Vec<_> = errors
-            .iter()
-            .map(|e| format!("{}; {}", e.message, e.help))
-            .collect();
-        Err(Failure::failed(format!(
-            "find the hosts fit:\n  {}",
-            all.join("\n  ")
-        )))
+        fit(self.findings(plan)?, reporter)
     }
 
     /// Remembers that a machine has been logged in on.
@@ -238,6 +226,27 @@ impl Job {
             .open(&path)
             .map_err(|e| Failure::io("open", &path, e))
     }
+}
+
+/// Tells what was found on the hosts; a failure if anything stands in the way.
+pub fn fit(findings: Vec<Finding>, reporter: &Reporter) -> Result<(), Failure> {
+    let (errors, warnings): (Vec<_>, Vec<_>) = findings
+        .into_iter()
+        .partition(|finding| finding.severity == kubitect_config::Severity::Error);
+    for warning in warnings {
+        reporter.line(format!("warning: {} ({})", warning.message, warning.help));
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<_> = errors
+        .iter()
+        .map(|e| format!("{}; {}", e.message, e.help))
+        .collect();
+    Err(Failure::failed(format!(
+        "find the hosts fit:\n  {}",
+        all.join("\n  ")
+    )))
 }
 
 /// Resolves the paths of a configuration that are written from a person's home.

@@ -15,6 +15,7 @@ mod keys;
 mod personal;
 mod pipeline;
 mod plan;
+mod presets;
 mod report;
 mod services;
 mod status;

@@ -43,6 +43,18 @@ pub fn secrets(text: &str) -> Vec<Range<usize>> {
     secrets
 }
 
+/// The host of an address: without who logs in, the port and what follows; none where it names none.
+pub fn host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0,
+        None => authority.split_once(':').map_or(authority, |(host, _)| host),
+    };
+    (!host.is_empty()).then_some(host)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +85,14 @@ mod tests {
         ] {
             assert!(holds_secret(url), "{url}");
             assert_eq!(shown(url), without);
+        }
+        for (url, is) in [
+            ("qemu+ssh://me@198.51.100.7:22/system?x=a@b", Some("198.51.100.7")),
+            ("https://[2001:db8::1]:443/x", Some("2001:db8::1")),
+            ("qemu:///system", None),
+            ("plain", None),
+        ] {
+            assert_eq!(host(url), is, "{url}");
         }
         for url in [
             "https://git.example:8443/kubespray",

@@ -45,6 +45,7 @@ pub mod edit;
 mod error;
 mod facts;
 pub mod file;
+pub mod given_out;
 pub mod images;
 pub mod jump;
 mod load;

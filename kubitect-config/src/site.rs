@@ -23,6 +23,31 @@ pub struct Site {
     pub pip: Pip,
     /// libvirt URIs that cluster files may name although they do more than connect; each whole.
     pub libvirt_uris: Vec<String>,
+    /// The HTTP proxy of machines.
+    pub proxy: SiteProxy,
+}
+
+/// The site's HTTP proxy. Its addresses may hold a password, which `Debug` does not show.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SiteProxy {
+    /// For http addresses.
+    pub http: Option<String>,
+    /// For https addresses.
+    pub https: Option<String>,
+    /// What is reached without it, besides the cluster's own.
+    pub no: Vec<String>,
+}
+
+impl std::fmt::Debug for SiteProxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |url: &Option<String>| url.as_deref().map(crate::address::shown);
+        f.debug_struct("SiteProxy")
+            .field("http", &shown(&self.http))
+            .field("https", &shown(&self.https))
+            .field("no", &self.no)
+            .finish()
+    }
 }
 
 /// An image of the site.

@@ -4,6 +4,20 @@
 /// Certificates' further names; the one variable that users and Kubitect both add to.
 pub const SANS: &str = "supplementary_addresses_in_ssl_keys";
 
+/// The HTTP proxy for http addresses, which machines need before Kubespray knows them.
+pub const HTTP_PROXY: &str = "http_proxy";
+/// The HTTP proxy for https addresses.
+pub const HTTPS_PROXY: &str = "https_proxy";
+/// What is reached without the proxy: names, addresses and ranges between commas.
+pub const NO_PROXY: [&str; 2] = ["no_proxy", "additional_no_proxy"];
+
+/// Kubespray's default of `cluster_name`, and so of `dns_domain`.
+pub(crate) const CLUSTER_NAME: &str = "cluster.local";
+/// Kubespray's default of `kube_service_addresses`.
+pub(crate) const SERVICES: &str = "10.233.0.0/18";
+/// Kubespray's default of `kube_pods_subnet`.
+pub(crate) const PODS: &str = "10.233.64.0/18";
+
 /// Variables that follow from the rest of the configuration, and where there.
 const MANAGED: [(&str, &str); 18] = [
     ("kube_version", "set kubernetes.version"),

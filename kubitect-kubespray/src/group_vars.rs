@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use kubitect_config::cluster::{API_PORT, Addons, Kubernetes, Role};
+use kubitect_config::cluster::{API_PORT, Addons, Kubernetes, Proxy, Role};
 use kubitect_config::release::Release;
-use kubitect_config::variables::{SANS, managed};
+use kubitect_config::variables::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SANS, managed};
 use kubitect_config::{Cluster, Facts};
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
@@ -31,6 +31,13 @@ struct Variables<'a> {
     balancing: Option<Balancing>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     supplementary_addresses_in_ssl_keys: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_proxy: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    https_proxy: Option<&'a str>,
+    /// Whole: a release that is given it adds nothing of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_proxy: Option<String>,
 }
 
 /// The load balancer that we set up ourselves, and that answers before Kubespray runs.
@@ -70,7 +77,13 @@ pub(crate) fn render(
                 .to_owned(),
         ));
     }
-    let (addons, own_names) = passed_through(kubespray)?;
+    let (mut addons, own_names) = passed_through(kubespray)?;
+    let proxy = cluster.proxy.as_ref();
+    if proxy.is_some() {
+        for name in [HTTP_PROXY, HTTPS_PROXY].iter().chain(&NO_PROXY) {
+            addons.remove(*name);
+        }
+    }
 
     let mut balancers = Vec::new();
     for node in cluster.role(Role::LoadBalancer) {
@@ -113,6 +126,9 @@ pub(crate) fn render(
         auto_renew_certificates: *auto_renew_certificates,
         balancing,
         supplementary_addresses_in_ssl_keys: names,
+        http_proxy: proxy.and_then(|proxy| proxy.http.as_deref()),
+        https_proxy: proxy.and_then(|proxy| proxy.https.as_deref()),
+        no_proxy: proxy.map(|proxy| no_proxy(proxy, facts)),
     };
     let [all_file, addons_file] = FILES;
     let mut files = BTreeMap::new();
@@ -124,6 +140,18 @@ pub(crate) fn render(
         );
     }
     Ok(files)
+}
+
+/// What is reached without the proxy, leased addresses included.
+fn no_proxy(proxy: &Proxy, facts: &Facts) -> String {
+    let mut all: Vec<String> = proxy.without().into_iter().map(str::to_owned).collect();
+    for node in &facts.nodes {
+        let ip = node.ip.to_string();
+        if !node.ip.is_unspecified() && !all.contains(&ip) {
+            all.push(ip);
+        }
+    }
+    all.join(",")
 }
 
 /// The user's own variables as they are, and apart from them the names that go into the certificates beside ours.

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{CpuMode, DiskPool, Host, NetworkMode, Node, VirtType};
+use kubitect_config::given_out::given_out;
 use kubitect_config::value::{Label, Name};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -137,6 +138,10 @@ fn network(cluster: &Cluster, host: &Host) -> Option<Network> {
         gateway: network.gateway,
         // The virtual address has no machine that it could be reserved for, so it is left out of what is leased.
         dynamic: dynamic(network.cidr, network.gateway, cluster.balancing.vip),
+        given_out: given_out(&cluster.addons.kubespray)
+            .iter()
+            .map(|range| (range.first, range.last))
+            .collect(),
         reservations,
     })
 }
@@ -344,6 +349,21 @@ mod tests {
         ] {
             assert_eq!(max_vcpus(vcpus, host), room, "{vcpus} {host:?}");
         }
+    }
+
+    #[test]
+    fn what_addons_give_out_is_not_leased_and_changes_no_living_network() {
+        let mut cluster = crate::testing::cluster();
+        let host = cluster.hosts[0].clone();
+        let plain = network(&cluster, &host).unwrap();
+        let variables = "{metallb_enabled: true, metallb_config: {address_pools: {a: {ip_range: \
+                         [192.168.113.240-192.168.113.250, 192.168.113.2/31]}}}}";
+        cluster.addons.kubespray = serde_yaml::from_str(variables).unwrap();
+        let pools = network(&cluster, &host).unwrap();
+        assert_eq!(plain.mark(), pools.mark());
+        let ip = |last: u8| Ipv4Addr::new(192, 168, 113, last);
+        assert_eq!(plain.leased(), [(ip(2), ip(254))]);
+        assert_eq!(pools.leased(), [(ip(4), ip(239)), (ip(251), ip(254))]);
     }
 
     #[test]

@@ -57,6 +57,10 @@ pub struct Network {
     pub gateway: Ipv4Addr,
     /// Stretches of addresses that are leased to machines without a fixed one.
     pub dynamic: Vec<(Ipv4Addr, Ipv4Addr)>,
+    /// Stretches of these that are not leased after all, as an addon gives them out. No part of the digest: an addon may come
+    /// to a living network, which stays as it was made.
+    #[serde(skip)]
+    pub given_out: Vec<(Ipv4Addr, Ipv4Addr)>,
     /// Addresses kept for one machine each. No part of the digest: leases join them as they are made permanent.
     #[serde(skip)]
     pub reservations: Vec<Reservation>,
@@ -210,6 +214,30 @@ impl Domain {
 }
 
 impl Network {
+    /// The stretches that are leased.
+    pub fn leased(&self) -> Vec<(Ipv4Addr, Ipv4Addr)> {
+        let numbers = |(first, last): &(Ipv4Addr, Ipv4Addr)| (u32::from(*first), u32::from(*last));
+        let mut left: Vec<(u32, u32)> = self.dynamic.iter().map(numbers).collect();
+        for (first, last) in self.given_out.iter().map(numbers) {
+            let around = |(start, end): (u32, u32)| {
+                let below = (start, end.min(first.saturating_sub(1)));
+                let above = (start.max(last.saturating_add(1)), end);
+                [below, above].into_iter().filter(|(start, end)| start <= end)
+            };
+            let apart = |&(start, end): &(u32, u32)| end < first || last < start;
+            left = left
+                .into_iter()
+                .flat_map(|stretch| match apart(&stretch) {
+                    true => vec![stretch],
+                    false => around(stretch).collect(),
+                })
+                .collect();
+        }
+        left.into_iter()
+            .map(|(first, last)| (first.into(), last.into()))
+            .collect()
+    }
+
     /// The mark that tells this definition from any other.
     pub fn mark(&self) -> Mark {
         Mark::new(&self.cluster, digest(self))

@@ -78,6 +78,7 @@ pub fn cluster() -> Cluster {
             merge_kubeconfig: false,
         },
         addons: Addons::default(),
+        proxy: None,
     }
 }
 

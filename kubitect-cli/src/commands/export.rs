@@ -1,10 +1,11 @@
-//! `export`: a cluster's configuration or kubeconfig, or a JSON Schema, on stdout.
+//! `export`: a cluster's configuration or kubeconfig, a preset, or a JSON Schema, on stdout.
 
 use std::path::Path;
 
 use crate::args::Export;
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::presets::Preset;
 
 use super::print;
 
@@ -13,6 +14,12 @@ pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
     match what {
         Export::Config(name) => file(&home.cluster(&name.cluster).applied(), &name.cluster),
         Export::Kubeconfig(name) => file(&home.cluster(&name.cluster).kubeconfig(), &name.cluster),
+        Export::Preset { name } => match Preset::find(name) {
+            Some(preset) => print(preset.text()),
+            None => Err(Failure::failed(format!(
+                "export preset `{name}`: there is none; `kubitect list presets` shows which there are"
+            ))),
+        },
         Export::Schema { site } => {
             let schema = if *site {
                 kubitect_config::site_schema()

@@ -1,14 +1,17 @@
-//! `list clusters`: the clusters that have a folder, and whether they were ever finished.
+//! `list`: the clusters that have a folder, and whether they were ever finished; the presets, and what each is for.
 
 use crate::args::List;
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::presets::{PRESETS, Preset};
 
 use super::print;
 
 /// Carries the command out.
 pub fn list(home: &Home, what: &List) -> Result<(), Failure> {
-    let List::Clusters = what;
+    let List::Clusters = what else {
+        return presets();
+    };
     let mut text = String::new();
     for name in home.clusters()? {
         let state = if home.cluster(&name).applied().exists() {
@@ -19,4 +22,9 @@ pub fn list(home: &Home, what: &List) -> Result<(), Failure> {
         text += &format!("{name}\t{state}\n");
     }
     print(text)
+}
+
+fn presets() -> Result<(), Failure> {
+    let line = |preset: &Preset| format!("{}\t{}\n", preset.name, preset.about());
+    print(PRESETS.iter().map(line).collect::<String>())
 }

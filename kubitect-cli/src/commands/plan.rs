@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::args::{Output, Plan};
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::job::Job;
+use crate::job::{Job, fit};
 use crate::keys;
 use crate::plan::check;
 use crate::report::Reporter;
@@ -24,11 +24,21 @@ pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Fa
         .for_each(|lost| reporter.line(format!("warning: {lost}")));
     let applied = job.applied(&site)?;
     let plan = job.plan(applied.as_ref())?;
+    // Of a plan that is refused, nothing would be carried out.
+    let findings = match plan.refused() {
+        [] => job.findings(&plan)?,
+        _ => Vec::new(),
+    };
     match args.output {
         Output::Text => print(&plan)?,
-        Output::Json => print(format!("{:#}\n", plan.json()))?,
+        Output::Json => {
+            let mut object = plan.json();
+            object["findings"] = serde_json::json!(findings);
+            print(format!("{object:#}\n"))?;
+        }
     }
     check(&plan)?;
+    fit(findings, &reporter)?;
     if let Some(applied) = &applied {
         reporter.text(later(&job.edits(applied)));
     }

@@ -58,7 +58,7 @@ impl Reporter {
     /// A line that stays.
     pub fn line(&self, line: impl Display) {
         let elapsed = self.start.elapsed().as_secs();
-        let line = plain(&line.to_string());
+        let line = safe(&line.to_string());
         let line = format!("{:>3}:{:02} {line}\n", elapsed / 60, elapsed % 60);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let erase = if state.transient { "\r\x1b[K" } else { "" };
@@ -70,7 +70,7 @@ impl Reporter {
 
     /// Several lines that stay, without the time.
     pub fn text(&self, text: impl Display) {
-        let text = plain(&text.to_string());
+        let text = safe(&text.to_string());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Nowhere to tell that stderr is gone; the work itself matters more.
         let _ = write!(std::io::stderr(), "{text}");
@@ -106,11 +106,16 @@ impl Reporter {
         if self.terminal {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.transient = true;
-            let line = plain(&line.to_string());
+            let line = safe(&line.to_string());
             let mut stderr = std::io::stderr();
             let _ = write!(stderr, "\r\x1b[K       {line}").and_then(|()| stderr.flush());
         }
     }
+}
+
+/// Text that a terminal may see and a log may hold: as [`plain`], and without the secrets of addresses in it, as a proxy's.
+fn safe(text: &str) -> String {
+    kubitect_config::address::shown(&plain(text))
 }
 
 /// Text without what would steer a terminal: colours and other control sequences, and all control characters but ends
@@ -133,7 +138,15 @@ pub fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::{plain, safe};
+
+    #[test]
+    fn no_password_of_an_address_is_told() {
+        assert_eq!(
+            safe("could not reach http://me:hunter2@proxy.example:3128/x"),
+            "could not reach http://(not shown)@proxy.example:3128/x"
+        );
+    }
 
     #[test]
     fn nothing_steers_the_terminal() {

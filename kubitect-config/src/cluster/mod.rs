@@ -4,11 +4,13 @@ mod host;
 mod kubernetes;
 mod network;
 mod node;
+mod proxy;
 
 pub use host::{Connection, DataPool, Host, VirtType};
 pub use kubernetes::{Addons, Kubernetes, Kubespray, Pip, Rook};
 pub use network::{Network, NetworkMode};
 pub use node::{CpuMode, DataDisk, DiskPool, Effect, Guest, Image, Node, Role, Taint};
+pub use proxy::Proxy;
 
 use std::net::Ipv4Addr;
 
@@ -35,6 +37,8 @@ pub struct Cluster {
     pub kubernetes: Kubernetes,
     /// What is installed into Kubernetes besides.
     pub addons: Addons,
+    /// The HTTP proxy by which machines reach the outside, if not by themselves.
+    pub proxy: Option<Proxy>,
 }
 
 impl Cluster {

@@ -243,6 +243,9 @@ pub enum Change {
     /// Where Kubespray, its Python or its packages come from.
     KubespraySource,
 
+    /// The HTTP proxy of machines.
+    Proxy,
+
     /// A variable of `addons.kubespray`.
     AddonVariable {
         /// The variable.

@@ -3,8 +3,9 @@
 use serde_yaml::Value;
 
 use super::{Change, Edits, text};
-use crate::cluster::{Addons, Kubernetes, Kubespray, Pip};
+use crate::cluster::{Addons, Kubernetes, Kubespray, Pip, Proxy};
 use crate::release::Hop;
+use crate::variables::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 
 pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edits) {
     let Kubernetes {
@@ -98,6 +99,36 @@ pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edit
         merge_kubeconfig,
         &wanted.merge_kubeconfig,
         Change::MergeKubeconfig,
+    );
+}
+
+/// Whether the proxy, or a part of it, is the file's own: then its variables are edits already.
+pub(super) fn sets_proxy(addons: &Addons) -> bool {
+    let mut names = [HTTP_PROXY, HTTPS_PROXY].into_iter().chain(NO_PROXY);
+    names.any(|name| addons.kubespray.contains_key(name))
+}
+
+/// The site's proxy. What is reached without it because it is the cluster's own follows from other edits.
+pub(super) fn proxy(was: Option<&Proxy>, wanted: Option<&Proxy>, edits: &mut Edits) {
+    let parts = |proxy: Option<&Proxy>| match proxy.cloned() {
+        Some(Proxy {
+            http,
+            https,
+            no,
+            own: _,
+        }) => (http, https, no),
+        None => (None, None, Vec::new()),
+    };
+    let ((http, https, no), new) = (parts(was), parts(wanted));
+    let shown = |url: &Option<String>| url.as_deref().map(crate::address::shown);
+    edits.field("site: proxy.http", &http, &new.0, shown, Change::Proxy);
+    edits.field("site: proxy.https", &https, &new.1, shown, Change::Proxy);
+    edits.field(
+        "site: proxy.no",
+        &no,
+        &new.2,
+        |no| (!no.is_empty()).then(|| no.join(", ")),
+        Change::Proxy,
     );
 }
 

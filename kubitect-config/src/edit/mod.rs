@@ -63,6 +63,7 @@ pub fn edits(applied: &Cluster, wanted: &Cluster) -> Vec<Edit> {
         nodes,
         kubernetes,
         addons,
+        proxy,
     } = applied;
     let mut edits = Edits::default();
     edits.value("cluster.name", name, &wanted.name, Change::ClusterName);
@@ -77,6 +78,9 @@ pub fn edits(applied: &Cluster, wanted: &Cluster) -> Vec<Edit> {
     node::nodes(nodes, &wanted.nodes, &mut edits);
     kubernetes::kubernetes(kubernetes, &wanted.kubernetes, &mut edits);
     kubernetes::addons(addons, &wanted.addons, &mut edits);
+    if !kubernetes::sets_proxy(addons) && !kubernetes::sets_proxy(&wanted.addons) {
+        kubernetes::proxy(proxy.as_ref(), wanted.proxy.as_ref(), &mut edits);
+    }
     edits.0
 }
 

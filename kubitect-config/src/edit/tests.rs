@@ -114,6 +114,8 @@ pub(crate) const CASES: &[Case] = &[
     (|c| c.guest.cpu_mode = CpuMode::HostPassthrough, "cluster.nodeTemplate.cpuMode: custom -> host-passthrough"),
     (|c| c.guest.dns = vec![[1, 1, 1, 1].into(), [9, 9, 9, 9].into()],
      "cluster.nodeTemplate.dns: (nothing) -> 1.1.1.1, 9.9.9.9"),
+    (|c| c.proxy = Some(Proxy { http: Some("http://me:hunter2@proxy:3128".to_owned()), https: None, no: vec![], own: vec![] }),
+     "site: proxy.http: (nothing) -> http://(not shown)@proxy:3128"),
     (|c| c.guest.update_on_boot = false, "cluster.nodeTemplate.updateOnBoot: true -> false"),
 
     (|c| c.balancing.vip = Some([192, 168, 113, 201].into()),

@@ -21,6 +21,8 @@ pub fn policy(edit: &Edit) -> Policy {
         | Change::MergeKubeconfig
         | Change::KubespraySource => InPlace(Disturbs::Nothing),
         Change::Image | Change::Dns | Change::UpdateOnBoot => InPlace(Disturbs::NewMachinesOnly),
+        // What was installed by way of the old one stays; Kubespray sets up the new one.
+        Change::Proxy => InPlace(Disturbs::NextUpgrade),
         Change::ForwardPort { .. } | Change::Priority { .. } => InPlace(Disturbs::Reload),
         Change::NodeTaint { evicts, .. } => InPlace(if_so(*evicts, Disturbs::Eviction)),
         Change::CpuMode | Change::Cpu { .. } | Change::Ram { .. } => InPlace(Disturbs::Reboot),

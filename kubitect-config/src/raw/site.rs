@@ -25,6 +25,22 @@ pub(crate) struct Site {
     /// `socket=`, `pkipath=`, …); each written whole, as in `connection.uri`.
     #[schemars(extend("examples" = [["qemu+unix:///system?socket=/run/lab/libvirt-sock"]]))]
     pub libvirt_uris: Vec<String>,
+    /// The HTTP proxy by which machines reach the outside: for their packages, their container runtime and Kubespray.
+    /// Kubespray's variables `http_proxy`, `https_proxy` and `no_proxy` of a cluster file win.
+    pub proxy: SiteProxy,
+}
+
+/// The HTTP proxy by which machines reach the outside.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct SiteProxy {
+    /// For http addresses, as `http://proxy.example:3128`.
+    pub http: Option<String>,
+    /// For https addresses; mostly the same.
+    pub https: Option<String>,
+    /// Names, addresses and ranges that are reached without it. The cluster's own (machines, VIP, services, pods and their
+    /// domain) come by themselves.
+    pub no: Vec<String>,
 }
 
 /// An image of the site.

@@ -28,7 +28,17 @@ pub(super) fn balancing(
     counts(raw, at_nodes, at, report);
     priorities(balancer, at, report);
     let vip = match &balancer.vip {
-        Some(text) => vip(text, network, nodes, at, report),
+        Some(text) => {
+            if balancer.instances.is_empty() && !report.is_left_out(&at.key("instances")) {
+                report.warning(
+                    &at.key("vip"),
+                    "vip-unused",
+                    "load balancers share the VIP, and there is none, so nobody answers at it",
+                    "add a balancer to `cluster.nodes.loadBalancer.instances` (`- id: 1`), or remove the `vip`",
+                );
+            }
+            vip(text, network, nodes, at, report)
+        }
         None => {
             if balancer.instances.len() > 1 {
                 report.missing(

@@ -1,5 +1,6 @@
 //! Raw to checked: every rule that the schema cannot say, each problem reported, nothing given up early.
 
+mod addresses;
 mod balancer;
 mod disk;
 mod forward;
@@ -8,6 +9,7 @@ mod kubernetes;
 mod label;
 mod network;
 mod node;
+mod proxy;
 mod root;
 mod site;
 mod template;

@@ -1,7 +1,9 @@
 //! The whole file: the sections in order, and what holds between them.
 
-use super::{balancer, forward, host, kubernetes, network, node, template, words};
-use crate::cluster::{Cluster, Network, NetworkMode, Role};
+use super::{
+    addresses, balancer, forward, host, kubernetes, network, node, proxy, template, words,
+};
+use crate::cluster::{Cluster, Network, NetworkMode, Proxy, Role};
 use crate::load::{KeyJudge, KeyUse};
 use crate::problem::Severity;
 use crate::raw;
@@ -27,6 +29,9 @@ pub(crate) fn cluster(
     let network = network::network(&raw.cluster.network, &at_cluster.key("network"), report);
     let kubernetes = kubernetes::kubernetes(&raw.kubernetes, site, &at.key("kubernetes"), report);
     let addons = kubernetes::addons(&raw.addons, &at.key("addons"), report);
+    let at_variables = at.key("addons");
+    let at_variables = at_variables.key("kubespray");
+    let proxy = proxy::proxy(&addons.kubespray, &site.proxy, &at_variables, report);
     let release = kubernetes
         .as_ref()
         .and_then(|k| release::find_or_newest(&k.kubespray.version));
@@ -58,15 +63,31 @@ pub(crate) fn cluster(
     let forward_ports =
         forward::ports(&raw.cluster.nodes, &at_balancer.key("forwardPorts"), report);
 
+    if let (Some(network), Some(balancing)) = (&network, &balancing) {
+        let addresses = addresses::Addresses {
+            hosts: &hosts,
+            network,
+            nodes: &nodes,
+            vip: balancing.vip,
+            addons: &addons,
+        };
+        addresses.check(report);
+    }
+
     if report.failed() {
         return None;
     }
     let mut balancing = balancing?;
     balancing.forward_ports = forward_ports;
+    let network = network?;
     Some(Cluster {
         name: name?,
         hosts,
-        network: network?,
+        proxy: proxy.map(|proxy| Proxy {
+            own: proxy::own(&network, &nodes, balancing.vip, &addons.kubespray),
+            ..proxy
+        }),
+        network,
         guest: guest?,
         balancing,
         nodes,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{template, words};
 use crate::cluster::Pip;
 use crate::report::{At, Report};
-use crate::site::{Site, SiteImage, SiteKubespray};
+use crate::site::{Site, SiteImage, SiteKubespray, SiteProxy};
 use crate::{images, raw};
 
 /// The site that the file describes, if it has no error.
@@ -55,6 +55,16 @@ pub(crate) fn site(raw: &raw::Site, report: &mut Report) -> Option<Site> {
     for (index, uri) in raw.libvirt_uris.iter().enumerate() {
         report.checked(&at_uris.index(index), "uri", uri, words::site_uri);
     }
+    let at_proxy = at.key("proxy");
+    for (key, url) in [("http", &raw.proxy.http), ("https", &raw.proxy.https)] {
+        if let Some(url) = url {
+            report.checked(&at_proxy.key(key), "proxy", url, words::http);
+        }
+    }
+    let at_no = at_proxy.key("no");
+    for (index, one) in raw.proxy.no.iter().enumerate() {
+        report.checked(&at_no.index(index), "proxy", one, words::no_proxy);
+    }
     Some(Site {
         libvirt_uris: raw.libvirt_uris.clone(),
         virt_type: raw.virt_type.unwrap_or_default(),
@@ -67,6 +77,11 @@ pub(crate) fn site(raw: &raw::Site, report: &mut Report) -> Option<Site> {
         pip: Pip {
             index_url: raw.pip.index_url.clone(),
             find_links: raw.pip.find_links.clone(),
+        },
+        proxy: SiteProxy {
+            http: raw.proxy.http.clone(),
+            https: raw.proxy.https.clone(),
+            no: raw.proxy.no.clone(),
         },
     })
 }

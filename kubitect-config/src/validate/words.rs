@@ -1,5 +1,7 @@
 //! Rules for texts that have no type of their own: accounts, paths, addresses of things.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use crate::address;
 use crate::uri::Uri;
 use crate::value::Invalid;
@@ -20,22 +22,20 @@ pub(super) fn login(text: &str) -> Result<(), Invalid> {
     }
 }
 
-/// Accounts that the images, Kubernetes or the balancer's packages have or make for themselves.
-const TAKEN: [&str; 14] = [
-    "root",
-    "daemon",
-    "bin",
-    "sys",
-    "sync",
-    "mail",
-    "man",
-    "nobody",
-    "sshd",
-    "www-data",
-    "kube",
-    "etcd",
-    "haproxy",
-    "keepalived_script",
+/// Accounts that a machine has, or is given by a package, so that none can be made: of the images of all distros that are
+/// known by name (Debian's base-passwd, RHEL's setup, systemd, cloud-init's neighbours), of Kubernetes and of the balancer's
+/// packages. A *group* of the name is no hindrance: it becomes the account's own.
+#[rustfmt::skip]
+const TAKEN: [&str; 70] = [
+    "_apt", "_chrony", "_rpc", "_ssh", "adm", "backup", "bin", "chrony",
+    "clevis", "cockpit-ws", "cockpit-wsinstance", "daemon", "dbus", "dhcpcd", "etcd", "ftp",
+    "fwupd-refresh", "games", "geoclue", "gnats", "halt", "haproxy", "irc", "keepalived_script",
+    "kube", "landscape", "libstoragemgmt", "list", "lp", "lxd", "mail", "man",
+    "messagebus", "news", "nfsnobody", "nobody", "ntp", "ntpsec", "operator", "polkitd",
+    "pollinate", "postfix", "proxy", "root", "rpc", "rpcuser", "saslauth", "setroubleshoot",
+    "shutdown", "sshd", "sssd", "statd", "sync", "sys", "syslog", "systemd-coredump",
+    "systemd-journal-remote", "systemd-network", "systemd-oom", "systemd-resolve", "systemd-timesync", "tcpdump", "tftp", "tss",
+    "unbound", "unscd", "usbmux", "uucp", "uuidd", "www-data",
 ];
 
 /// An account that can be made on a fresh machine.
@@ -43,7 +43,7 @@ pub(super) fn new_login(text: &str) -> Result<(), Invalid> {
     login(text)?;
     if TAKEN.contains(&text) {
         return Err(Invalid::new(
-            "must not be an account that the machines have anyway; `k8s` is the default",
+            "must not be an account that a distro's machines have anyway; `k8s` is the default",
         ));
     }
     Ok(())
@@ -103,6 +103,15 @@ fn plain_word(text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// An address whose host, if it names one, can be one.
+fn named_host(url: &str) -> Result<(), Invalid> {
+    match address::host(url) {
+        Some(host) => host_name(host)
+            .map_err(|_| Invalid::new("must name a host, or its address of four numbers from 0 to 255")),
+        None => Ok(()),
+    }
+}
+
 /// An http(s) address.
 pub(super) fn http(text: &str) -> Result<(), Invalid> {
     plain_word(text)?;
@@ -110,9 +119,22 @@ pub(super) fn http(text: &str) -> Result<(), Invalid> {
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));
     match rest {
-        Some(rest) if rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') => Ok(()),
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') => {
+            named_host(text)
+        }
         _ => Err(Invalid::new("must be an http:// or https:// address")),
     }
+}
+
+/// What is reached without a proxy: one name, address or range.
+pub(super) fn no_proxy(text: &str) -> Result<(), Invalid> {
+    plain_word(text)?;
+    if text.is_empty() || text.contains([',', ';']) {
+        return Err(Invalid::new(
+            "must be one name, address or range; write each as an item of its own",
+        ));
+    }
+    Ok(())
 }
 
 /// Where an image lies: a path or an http(s) address.
@@ -170,24 +192,55 @@ pub(super) fn repository_without_secret(text: &str) -> Result<(), Invalid> {
 /// A libvirt URI that every file may name.
 pub(super) fn libvirt_uri(text: &str) -> Result<(), Invalid> {
     plain_word(text)?;
-    Uri::parse(text).map(drop)
+    Uri::parse(text)?;
+    named_host(text)
 }
 
 /// A libvirt URI that the site allows, whatever it does.
 pub(super) fn site_uri(text: &str) -> Result<(), Invalid> {
     plain_word(text)?;
-    Uri::read(text).map(drop)
+    Uri::read(text)?;
+    named_host(text)
 }
 
-/// The name or address of a machine.
+/// The name or address of a machine. A name's last part is never a number (RFC 3696, section 2), so that what ends in one
+/// is an address.
 pub(super) fn host_name(text: &str) -> Result<(), Invalid> {
-    let safe = |c: char| c.is_ascii_alphanumeric() || "-.:_".contains(c);
-    if (1..=253).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == ':')
-        && text.chars().all(safe)
-    {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_number = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+    if text.contains(':') {
+        return match text.parse::<Ipv6Addr>() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Invalid::new(
+                "must be an address or a host name; a port stands in `ssh.port`",
+            )),
+        };
+    }
+    if is_number(last) && text.parse::<Ipv4Addr>().is_err() {
+        return Err(Invalid::new(
+            "must be an address of four numbers from 0 to 255, or a host name, whose last part is no number",
+        ));
+    }
+    let safe = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    let is_part = |part: &str| {
+        (1..=63).contains(&part.len()) && part.chars().all(safe) && !part.starts_with('-')
+    };
+    if name.len() <= 253 && name.split('.').all(is_part) {
         Ok(())
     } else {
         Err(Invalid::new("must be an address or a host name"))
+    }
+}
+
+/// An account of a host, which its owner made: as `Jane.Doe` or `user@domain`.
+pub(super) fn host_login(text: &str) -> Result<(), Invalid> {
+    let safe = |c: char| c.is_alphanumeric() || "-_.@+$\\".contains(c);
+    if (1..=256).contains(&text.len()) && !text.starts_with('-') && text.chars().all(safe) {
+        Ok(())
+    } else {
+        Err(Invalid::new(
+            "must be an account's name: letters, digits and `-_.@+$\\`, and not begin with `-`",
+        ))
     }
 }

@@ -34,7 +34,7 @@ fn a_balancer_brings_its_packages_and_services() {
     let one = user_data(&documents(&cluster, &cluster.nodes[0], &keys()).user_data);
     assert_eq!(one["packages"], json!(["qemu-guest-agent", "haproxy"]));
     assert_eq!(
-        one["runcmd"][1],
+        one["runcmd"][2],
         json!(["systemctl", "enable", "--now", "haproxy.service"])
     );
     // Even a single balancer may have a virtual address, so that others can join it.
@@ -45,11 +45,11 @@ fn a_balancer_brings_its_packages_and_services() {
         json!(["qemu-guest-agent", "haproxy", "keepalived"])
     );
     assert_eq!(
-        two["runcmd"][1],
+        two["runcmd"][2],
         json!(["systemctl", "enable", "keepalived.service"])
     );
     assert_eq!(
-        two["runcmd"][2],
+        two["runcmd"][3],
         json!(["systemctl", "enable", "--now", "haproxy.service"])
     );
 }
@@ -64,6 +64,65 @@ fn what_a_distro_needs_differs() {
         rocky["runcmd"][1],
         json!(["setsebool", "-P", "haproxy_connect_any", "1"])
     );
+}
+
+/// SELinux is the guest's, not the distro's: an image of one's own may have it, and Debian may be given it.
+#[test]
+fn selinux_is_asked_on_every_balancer() {
+    let mut cluster = cluster();
+    for distro in ["custom", "debian12", "rocky9"] {
+        cluster.guest.image.distro = distro.to_owned();
+        let data = user_data(&documents(&cluster, &cluster.nodes[0], &keys()).user_data);
+        let command = json!(["setsebool", "-P", "haproxy_connect_any", "1"]);
+        assert_eq!(data["runcmd"][1], command, "{distro}");
+        let data = user_data(&documents(&cluster, &cluster.nodes[1], &keys()).user_data);
+        assert!(!data["runcmd"].as_array().unwrap().contains(&command), "{distro}");
+    }
+}
+
+#[test]
+fn an_account_may_have_the_name_of_a_group_that_the_image_has() {
+    let mut cluster = cluster();
+    cluster.guest.user = "sudo".to_owned();
+    let data = user_data(&documents(&cluster, &cluster.nodes[0], &keys()).user_data);
+    let user = &data["users"][0];
+    assert_eq!(user["name"], "sudo");
+    assert_eq!(user["primary_group"], "sudo");
+    assert_eq!(user["groups"], "sudo");
+    assert_eq!(user["no_user_group"], true);
+}
+
+#[test]
+fn a_proxy_reaches_the_package_manager() {
+    let mut cluster = cluster();
+    cluster.proxy = Some(kubitect_config::cluster::Proxy {
+        http: Some("http://proxy.example:3128".to_owned()),
+        https: Some("http://me:s@proxy.example:3128".to_owned()),
+        no: vec!["mirror.example".to_owned(), ".example".to_owned()],
+        own: vec!["192.168.113.0/24".to_owned()],
+    });
+    let files = |cluster: &kubitect_config::Cluster| {
+        let data = user_data(&documents(cluster, &cluster.nodes[0], &keys()).user_data);
+        data["write_files"].as_array().unwrap().clone()
+    };
+    let apt = "Acquire::http::Proxy \"http://proxy.example:3128\";\nAcquire::http::Proxy::mirror.example \"DIRECT\";\n\
+               Acquire::https::Proxy \"http://me:s@proxy.example:3128\";\n\
+               Acquire::https::Proxy::mirror.example \"DIRECT\";\n";
+    let dnf = "\nproxy=http://me:s@proxy.example:3128\n";
+    for (distro, wanted) in [
+        ("debian12", vec![apt]),
+        ("rocky9", vec![dnf]),
+        ("custom", vec![apt, dnf]),
+    ] {
+        cluster.guest.image.distro = distro.to_owned();
+        let written = files(&cluster);
+        let contents: Vec<_> = written
+            .iter()
+            .filter(|file| file["path"] != "/etc/apt/apt.conf.d/99-kubitect")
+            .map(|file| file["content"].as_str().unwrap())
+            .collect();
+        assert_eq!(contents, wanted, "{distro}");
+    }
 }
 
 #[test]

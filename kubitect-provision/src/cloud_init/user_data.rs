@@ -1,7 +1,7 @@
 //! The account, the keys, the packages and the services of a machine.
 
 use kubitect_config::Cluster;
-use kubitect_config::cluster::{Node, Role};
+use kubitect_config::cluster::{Node, Proxy, Role};
 use serde::Serialize;
 
 use crate::ssh::MachineKeys;
@@ -38,6 +38,10 @@ pub(super) struct UserData<'a> {
 struct User<'a> {
     name: &'a str,
     gecos: &'static str,
+    /// A group of the account's name, made unless the image has it: useradd by itself refuses an account of a group's name.
+    groups: &'a str,
+    primary_group: &'a str,
+    no_user_group: bool,
     shell: &'static str,
     sudo: &'static str,
     lock_passwd: bool,
@@ -65,7 +69,9 @@ struct Growpart {
 struct File {
     path: &'static str,
     permissions: &'static str,
-    content: &'static str,
+    content: String,
+    /// Behind what the image has there.
+    append: bool,
 }
 
 pub(super) fn of<'a>(cluster: &'a Cluster, node: &'a Node, keys: &'a MachineKeys) -> UserData<'a> {
@@ -79,6 +85,9 @@ pub(super) fn of<'a>(cluster: &'a Cluster, node: &'a Node, keys: &'a MachineKeys
         users: [User {
             name: user,
             gecos: "Kubitect",
+            groups: user,
+            primary_group: user,
+            no_user_group: true,
             shell: "/bin/bash",
             sudo: "ALL=(ALL) NOPASSWD:ALL",
             lock_passwd: true,
@@ -103,29 +112,76 @@ pub(super) fn of<'a>(cluster: &'a Cluster, node: &'a Node, keys: &'a MachineKeys
         package_update: update,
         package_upgrade: update,
         packages: packages(cluster, node),
-        write_files: match family {
-            Family::RedHat => Vec::new(),
-            Family::DebianOrUnknown => vec![no_unattended_upgrades()],
-        },
-        runcmd: commands(cluster, node, family),
+        write_files: files(family, cluster.proxy.as_ref()),
+        runcmd: commands(cluster, node),
     }
 }
 
-/// Where packages come from.
+/// How packages are installed.
 #[derive(Clone, Copy, PartialEq)]
 enum Family {
     RedHat,
-    DebianOrUnknown,
+    Debian,
+    /// An image of the user's own: both ways are prepared.
+    Unknown,
 }
 
 impl Family {
     fn of(distro: &str) -> Self {
-        if distro.starts_with("centos") || distro.starts_with("rocky") {
-            Self::RedHat
-        } else {
-            Self::DebianOrUnknown
+        let is_of = |names: &[&str]| names.iter().any(|name| distro.starts_with(name));
+        match distro {
+            _ if is_of(&["centos", "rocky"]) => Self::RedHat,
+            _ if is_of(&["debian", "ubuntu"]) => Self::Debian,
+            _ => Self::Unknown,
         }
     }
+}
+
+/// Written before packages are installed.
+fn files(family: Family, proxy: Option<&Proxy>) -> Vec<File> {
+    let mut files = Vec::new();
+    if family != Family::RedHat {
+        files.push(no_unattended_upgrades());
+        files.extend(proxy.map(apt_proxy));
+    }
+    if family != Family::Debian {
+        files.extend(proxy.and_then(dnf_proxy));
+    }
+    files
+}
+
+/// The proxy for apt, which asks single hosts directly, and knows no ranges.
+fn apt_proxy(proxy: &Proxy) -> File {
+    let mut content = String::new();
+    for (scheme, url) in [("http", &proxy.http), ("https", &proxy.https)] {
+        let Some(url) = url else { continue };
+        // Checked: neither holds what would end the word.
+        content += &format!("Acquire::{scheme}::Proxy \"{url}\";\n");
+        let is_host = |host: &&&str| host.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
+        for host in proxy.without().iter().filter(is_host) {
+            if !host.starts_with('.') {
+                content += &format!("Acquire::{scheme}::Proxy::{host} \"DIRECT\";\n");
+            }
+        }
+    }
+    File {
+        path: "/etc/apt/apt.conf.d/95-kubitect-proxy",
+        // It may hold a password.
+        permissions: "0600",
+        content,
+        append: false,
+    }
+}
+
+/// The proxy for dnf, which has one for all.
+fn dnf_proxy(proxy: &Proxy) -> Option<File> {
+    let url = proxy.https.as_ref().or(proxy.http.as_ref())?;
+    Some(File {
+        path: "/etc/dnf/dnf.conf",
+        permissions: "0644",
+        content: format!("\nproxy={url}\n"),
+        append: true,
+    })
 }
 
 /// apt's timers would hold its lock just when Kubespray installs packages, and would later replace a container runtime
@@ -134,7 +190,8 @@ fn no_unattended_upgrades() -> File {
     File {
         path: "/etc/apt/apt.conf.d/99-kubitect",
         permissions: "0644",
-        content: "APT::Periodic::Enable \"0\";\n",
+        content: "APT::Periodic::Enable \"0\";\n".to_owned(),
+        append: false,
     }
 }
 
@@ -151,7 +208,7 @@ fn packages(cluster: &Cluster, node: &Node) -> Vec<&'static str> {
 
 /// Commands at the end of the first boot. Only the last one's failure counts for cloud-init, so the most important one
 /// is last. None waits: the agent starts when the hypervisor offers its channel.
-fn commands(cluster: &Cluster, node: &Node, family: Family) -> Vec<Vec<&'static str>> {
+fn commands(cluster: &Cluster, node: &Node) -> Vec<Vec<&'static str>> {
     let mut commands = vec![vec![
         "systemctl",
         "start",
@@ -159,10 +216,9 @@ fn commands(cluster: &Cluster, node: &Node, family: Family) -> Vec<Vec<&'static 
         "qemu-guest-agent.service",
     ]];
     if node.role == Role::LoadBalancer {
-        if family == Family::RedHat {
-            // SELinux lets HAProxy use few ports, and 6443 is not among them.
-            commands.push(vec!["setsebool", "-P", "haproxy_connect_any", "1"]);
-        }
+        // SELinux lets HAProxy use few ports, and 6443 is not among them. Where there is no SELinux, on whatever distro, this
+        // fails and nothing follows from that.
+        commands.push(vec!["setsebool", "-P", "haproxy_connect_any", "1"]);
         if cluster.balancing.vip.is_some() {
             // It starts with its first configuration, which the roll-out brings.
             commands.push(vec!["systemctl", "enable", "keepalived.service"]);

@@ -18,8 +18,8 @@ pub fn to_xml(network: &Network) -> String {
         bridge = bridge.attr("name", name);
     }
     let ranges = network
-        .dynamic
-        .iter()
+        .leased()
+        .into_iter()
         .map(|(start, end)| Element::new("range").attr("start", start).attr("end", end));
     let dhcp = Element::new("dhcp")
         .children(ranges)

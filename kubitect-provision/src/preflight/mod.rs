@@ -14,6 +14,7 @@ use kubitect_config::cluster::{Connection, Host, NetworkMode, Role, VirtType};
 use kubitect_config::uri::Uri;
 use kubitect_config::value::{Label, Name};
 use kubitect_config::{Cluster, Severity};
+use serde::Serialize;
 
 use crate::Error;
 use crate::change::{Part, Step};
@@ -23,7 +24,7 @@ use crate::plan::Plan;
 use crate::resource::Domain;
 
 /// Something that a person should know before machines are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Whether it stands in the way.
     pub severity: Severity,

@@ -65,8 +65,9 @@ fn help_names_every_command_and_every_option() {
     help(&["render"], &["-c, --config <FILE>", "--out <DIR>"]);
     help(&["destroy"], &["--cluster <NAME>", "--auto-approve"]);
     help(&["status"], &["--cluster <NAME>", "-o, --output <OUTPUT>"]);
-    help(&["list"], &["clusters"]);
-    help(&["export"], &["config", "kubeconfig", "schema"]);
+    help(&["list"], &["clusters", "presets"]);
+    help(&["export"], &["config", "kubeconfig", "preset", "schema"]);
+    help(&["export", "preset"], &["--name <NAME>", "minimal"]);
     help(&["export", "schema"], &["--site"]);
     help(&["export", "kubeconfig"], &["--cluster <NAME>"]);
     help(&["completion"], &["<SHELL>", "bash", "zsh", "fish"]);

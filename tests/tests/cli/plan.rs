@@ -15,7 +15,9 @@ fn changes_are_told_and_not_made() {
     env.write_cluster(|text| text);
     let before = env.tree();
     let text = env.run(&["plan", "-c", "cluster.yaml"]).code(4);
-    assert_eq!(text.stderr, "");
+    // libvirt's test driver tells of 3 GiB.
+    assert_eq!(text.stderr.lines().count(), 1, "{}", text.stderr);
+    assert!(text.stderr.contains("warning: machines may use 6 GiB of memory"));
     assert_eq!(
         text.stdout,
         "  create  network  demo-network             on box  nat 10.77.0.0/24
@@ -49,9 +51,17 @@ fn json_is_one_object_of_what_others_rely_on() {
     let plan = said.code(4).json();
     assert_eq!(
         plan.as_object().unwrap().keys().collect::<Vec<_>>(),
-        ["cluster", "changes"]
+        ["cluster", "changes", "findings"]
     );
     assert_eq!(plan["cluster"], "demo");
+    // libvirt's test driver tells of 3 GiB.
+    let findings = plan["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(
+        findings[0].as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["severity", "host", "message", "help"]
+    );
+    assert_eq!(findings[0]["severity"], "warning");
     let changes = plan["changes"].as_array().unwrap();
     assert_eq!(changes.len(), 16);
     for change in changes {
@@ -78,6 +88,33 @@ fn json_is_one_object_of_what_others_rely_on() {
             "details": "1 CPU, 2 GiB, qemu, 10.77.0.100",
         })
     );
+    assert_eq!(env.tree(), before);
+}
+
+/// What `apply` would stop at: the plan is shown, then what is wrong, and the exit is that of a failure.
+#[test]
+fn a_host_that_is_not_fit_is_a_finding() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| {
+        text.replace("mode: nat", "mode: bridge\n    bridge: nobr7")
+            .replace("ram: 2", "ram: 16384")
+            .replace("mainResourcePoolPath: ", "mainResourcePoolPath: /nonexistent")
+    });
+    let before = env.tree();
+    let parts = ["no bridge nobr7", "/nonexistent", "memory"];
+    let said = env.run(&["plan", "-c", "cluster.yaml"]).code(1);
+    assert!(said.stdout.contains("create  domain   demo-master-1"), "{}", said.stdout);
+    said.tells(&["failed to find the hosts fit", parts[0], parts[1]]);
+    let said = env.run(&["plan", "-c", "cluster.yaml", "--output", "json"]);
+    let plan = said.code(1).json();
+    let findings = plan["findings"].as_array().unwrap();
+    for part in parts {
+        let found = findings.iter().find(|finding| finding["message"].as_str().unwrap().contains(part));
+        let found = found.unwrap_or_else(|| panic!("no {part} in {findings:?}"));
+        assert_eq!(found["host"], "box");
+        assert!(!found["help"].as_str().unwrap().is_empty());
+    }
+    assert!(findings.iter().any(|finding| finding["severity"] == "error"));
     assert_eq!(env.tree(), before);
 }
 

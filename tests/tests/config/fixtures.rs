@@ -210,3 +210,21 @@ fn yaml_1_1_truth_values_mean_what_they_meant() {
         "wrong-type"
     );
 }
+
+/// What people brought, each with what is right for it in its first lines: all that `validate` says.
+#[test]
+fn every_case_gives_what_its_first_lines_say() {
+    for path in yaml_files("tests/fixtures/cases") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let file = format!("{}.yaml", stem(&path));
+        let said: String = match parse(&text, &file, &Site::default()) {
+            Ok(parsed) => format!("valid\n{}", said(&text, &parsed.warnings)),
+            Err(error) => format!("invalid\n{}", said(&text, error.problems())),
+        };
+        snapshot("cases", stem(&path), &said);
+    }
+}
+
+fn said(text: &str, problems: &[Problem]) -> String {
+    problems.iter().map(|problem| shown(text, problem)).collect()
+}

@@ -74,6 +74,7 @@ pub fn cluster(balancers: u8, masters: u8, workers: u8) -> (Cluster, Facts) {
             merge_kubeconfig: false,
         },
         addons: Addons::default(),
+        proxy: None,
     };
     (cluster, facts)
 }

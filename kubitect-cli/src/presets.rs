@@ -1,0 +1,75 @@
+//! [`PRESETS`]: cluster files to begin with, of the newest Kubernetes that the newest known Kubespray sets up.
+
+use kubitect_config::release;
+use kubitect_config::value::Version;
+
+/// A cluster file to begin with.
+#[derive(Debug)]
+pub struct Preset {
+    /// Its name, as `export preset --name` takes it.
+    pub name: &'static str,
+    text: &'static str,
+}
+
+macro_rules! presets {
+    ($($name:literal)+) => {
+        [$(Preset {
+            name: $name,
+            text: include_str!(concat!("../presets/", $name, ".yaml")),
+        }),+]
+    };
+}
+
+/// All of them, the simplest first.
+pub const PRESETS: [Preset; 6] = presets! {
+    "minimal" "getting-started" "example-single-node" "example-multi-worker" "example-multi-master" "example-ha-cluster"
+};
+
+/// Where the file's Kubernetes version goes.
+const VERSION: &str = "NEWEST";
+
+impl Preset {
+    /// The one of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        PRESETS.iter().find(|preset| preset.name == name)
+    }
+
+    /// What it is for, in a line: its first one.
+    pub fn about(&self) -> &'static str {
+        let first = self.text.lines().next().unwrap_or_default();
+        first.trim_start_matches("# ")
+    }
+
+    /// The file.
+    pub fn text(&self) -> String {
+        match newest() {
+            Some(version) => self.text.replace(VERSION, &version.to_string()),
+            None => self.text.to_owned(),
+        }
+    }
+}
+
+/// The newest Kubernetes that the newest known Kubespray sets up.
+fn newest() -> Option<Version> {
+    let (minor, [_, patch]) = release::all().last()?.minors().max()?;
+    Some(Version::new(minor, patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kubitect_config::{Site, parse};
+
+    #[test]
+    fn every_preset_is_valid_for_the_newest_release() {
+        let newest = release::all().last().unwrap();
+        for preset in &PRESETS {
+            let parsed = parse(&preset.text(), preset.name, &Site::default());
+            let parsed = parsed.unwrap_or_else(|error| panic!("{:?}", error.problems()));
+            assert_eq!(parsed.warnings, [], "{}", preset.name);
+            assert_eq!(parsed.cluster.kubernetes.kubespray.version, newest.tag);
+            assert!(preset.about().ends_with('.'));
+            assert!(preset.name.ends_with(parsed.cluster.name.as_str()));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What addresses have to do with one another: machines, hosts, the VIP and what addons give out, in one range; and
+//! whether this machine reaches them.
+
+use std::net::Ipv4Addr;
+
+use super::root::key;
+use crate::cluster::{Addons, Connection, Host, Network, NetworkMode, Node};
+use crate::given_out::{self, GivenOut};
+use crate::report::{At, Report, quote};
+
+/// What is compared.
+pub(super) struct Addresses<'a> {
+    pub hosts: &'a [Host],
+    pub network: &'a Network,
+    pub nodes: &'a [Node],
+    pub vip: Option<Ipv4Addr>,
+    pub addons: &'a Addons,
+}
+
+impl Addresses<'_> {
+    /// Reports all that does not go together.
+    pub(super) fn check(&self, report: &mut Report) {
+        let at = At::Root;
+        let at_network = at.key("cluster");
+        let at_network = at_network.key("network");
+        self.given_out(&at.key("addons").key("kubespray"), report);
+        self.room(&at_network.key("cidr"), report);
+        self.hosts(&at.key("hosts"), report);
+        self.reach(&at_network.key("mode"), report);
+    }
+
+    /// Who else has addresses of this range, and what it is called.
+    fn taken(&self, first: Ipv4Addr, last: Ipv4Addr) -> Option<String> {
+        let within = |address: &Ipv4Addr| (first..=last).contains(address);
+        let gateway = Some(self.network.gateway)
+            .filter(within)
+            .map(|ip| format!("{ip}, the gateway's address"));
+        let vip = self
+            .vip
+            .filter(within)
+            .map(|ip| format!("{ip}, the load balancers' VIP"));
+        let node = || {
+            let mut nodes = self.nodes.iter();
+            nodes.find_map(|node| {
+                let ip = node.ip.filter(within)?;
+                let (name, role) = (&node.name, key(node.role));
+                Some(format!("{ip}, the address of `{name}` (cluster.nodes.{role})"))
+            })
+        };
+        let host = || {
+            let mut hosts = self.hosts.iter();
+            hosts.find_map(|host| {
+                let ip = address(host).filter(within)?;
+                Some(format!("{ip}, the address of host `{}`", host.name))
+            })
+        };
+        gateway.or(vip).or_else(node).or_else(host)
+    }
+
+    fn given_out(&self, at: &At, report: &mut Report) {
+        const CODE: &str = "address-given-out";
+        let variables = &self.addons.kubespray;
+        given_out::faulty(variables, at, &mut |at, text, reason| {
+            let message = format!("{} is no range of addresses", quote(text));
+            report.error(at, CODE, message, format!("it {reason}"));
+        });
+        let ranges = given_out::given_out(variables);
+        for (index, range) in ranges.iter().enumerate() {
+            let (first, last) = (range.first, range.last);
+            let other = ranges[..index]
+                .iter()
+                .find(|other| other.overlaps(first, last))
+                .map(|other| format!("{} to {}, which is given out already", other.first, other.last));
+            if let Some(taken) = self.taken(first, last).or(other) {
+                range.at(at, &mut |at| {
+                    let message = format!("{first} to {last} are given to services, and overlap {taken}");
+                    let help = "give out addresses that nothing else has; machines without `ip` are kept out of them";
+                    report.error(at, CODE, message, help);
+                });
+            }
+        }
+    }
+
+    /// Whether all machines find an address.
+    fn room(&self, at: &At, report: &mut Report) {
+        let cidr = self.network.cidr;
+        let (low, high) = (u32::from(cidr.network()) + 1, u32::from(cidr.broadcast()) - 1);
+        let mut ranges: Vec<(u32, u32)> = given_out::given_out(&self.addons.kubespray)
+            .iter()
+            .map(|range: &GivenOut| (u32::from(range.first), u32::from(range.last)))
+            .collect();
+        let single = |address: Ipv4Addr| (u32::from(address), u32::from(address));
+        ranges.push(single(self.network.gateway));
+        ranges.extend(self.vip.map(single));
+        ranges.sort_unstable();
+        let (mut room, mut next) = (u64::from(high - low) + 1, low);
+        for (first, last) in ranges {
+            let (first, last) = (first.max(next), last.min(high));
+            if first <= last {
+                room -= u64::from(last - first) + 1;
+                next = last + 1;
+            }
+        }
+        let machines = self.nodes.len();
+        if machines as u64 > room {
+            report.error(
+                at,
+                "network-full",
+                format!("{machines} machines need an address each, but {cidr} has {room} for them"),
+                "take a wider range; the gateway, the VIP and what addons give out need addresses of it, too",
+            );
+        }
+    }
+
+    /// Hosts whose addresses lie where machines' do.
+    fn hosts(&self, at: &At, report: &mut Report) {
+        let cidr = self.network.cidr;
+        for (index, host) in self.hosts.iter().enumerate() {
+            let is_used = self.nodes.iter().any(|node| node.host == host.name);
+            let Some(ip) = address(host).filter(|ip| is_used && cidr.contains(ip)) else {
+                continue;
+            };
+            let at = at.index(index);
+            let at = at.key("connection");
+            let at = at.key(match host.connection {
+                Connection::Uri(_) => "uri",
+                _ => "ip",
+            });
+            if self.network.mode != NetworkMode::Bridge {
+                report.error(
+                    &at,
+                    "address-host",
+                    format!("{ip} lies inside of {cidr}, which is to be the machines' own network"),
+                    "choose another `cluster.network.cidr`: the host would no longer be reached",
+                );
+                continue;
+            }
+            let node = self.nodes.iter().find(|node| node.ip == Some(ip));
+            let who = node
+                .map(|node| format!("`{}`", node.name))
+                .or_else(|| (self.vip == Some(ip)).then(|| "the load balancers' VIP".to_owned()));
+            if let Some(who) = who {
+                report.error(
+                    &at,
+                    "address-host",
+                    format!("{ip} is the host's address, and is to be that of {who}"),
+                    "give each an address of its own",
+                );
+            }
+        }
+    }
+
+    /// Hosts behind which machines are made that this machine reaches in a roundabout way only.
+    fn reach(&self, at: &At, report: &mut Report) {
+        let cidr = self.network.cidr;
+        let mut hosts = self.hosts.iter();
+        let is_used = |host: &&Host| self.nodes.iter().any(|node| node.host == host.name);
+        let Some(host) = hosts.find(|host| is_used(host) && is_remote(host)) else {
+            return;
+        };
+        let name = &host.name;
+        match self.network.mode {
+            NetworkMode::Nat => report.warning(
+                at,
+                "network-remote",
+                format!("machines of a `nat` network on the remote host `{name}` are reached by way of that host only"),
+                format!(
+                    "for `kubectl` on this machine, add a route to {cidr} by way of the host, or a tunnel; or use mode \
+                     `bridge`, which gives machines addresses that all reach"
+                ),
+            ),
+            NetworkMode::Route => report.warning(
+                at,
+                "network-remote",
+                format!("machines of a `route` network on the remote host `{name}` are reached by a route to that host only"),
+                format!("let this machine, or its router, have a route to {cidr} by way of the host"),
+            ),
+            NetworkMode::Bridge => {}
+        }
+    }
+}
+
+/// Whether a host's libvirt is not this machine's.
+fn is_remote(host: &Host) -> bool {
+    match &host.connection {
+        Connection::Local => false,
+        Connection::Remote { .. } => true,
+        Connection::Uri(uri) => !uri.contains(":///"),
+    }
+}
+
+/// A host's address, where the file has it.
+fn address(host: &Host) -> Option<Ipv4Addr> {
+    match &host.connection {
+        Connection::Local => None,
+        Connection::Remote { address, .. } => address.parse().ok(),
+        Connection::Uri(uri) => crate::address::host(uri)?.parse().ok(),
+    }
+}
