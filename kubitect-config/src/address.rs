@@ -47,10 +47,14 @@ pub fn secrets(text: &str) -> Vec<Range<usize>> {
 pub fn host(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let authority = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split_once(']')?.0,
-        None => authority.split_once(':').map_or(authority, |(host, _)| host),
+        None => authority
+            .split_once(':')
+            .map_or(authority, |(host, _)| host),
     };
     (!host.is_empty()).then_some(host)
 }
@@ -87,7 +91,10 @@ mod tests {
             assert_eq!(shown(url), without);
         }
         for (url, is) in [
-            ("qemu+ssh://me@198.51.100.7:22/system?x=a@b", Some("198.51.100.7")),
+            (
+                "qemu+ssh://me@198.51.100.7:22/system?x=a@b",
+                Some("198.51.100.7"),
+            ),
             ("https://[2001:db8::1]:443/x", Some("2001:db8::1")),
             ("qemu:///system", None),
             ("plain", None),

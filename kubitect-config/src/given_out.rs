@@ -132,7 +132,10 @@ fn entries(variables: &Mapping) -> Vec<(Vec<Step>, String)> {
         for (index, cidr) in items("cidrs") {
             let text = cidr.as_str().or_else(|| cidr.get("cidr")?.as_str());
             if let Some(text) = text {
-                found.push(([at("cidrs"), vec![Step::Index(index)]].concat(), text.to_owned()));
+                found.push((
+                    [at("cidrs"), vec![Step::Index(index)]].concat(),
+                    text.to_owned(),
+                ));
             }
         }
         for (index, range) in items("ranges") {
@@ -193,12 +196,27 @@ mod tests {
         };
         let on = "metallb_enabled: true\n";
         for (yaml, wanted) in [
-            ("metallb_ip_range: [10.9.0.5-10.9.0.9, 10.9.1.0/30]", "10.9.0.5-10.9.0.9 10.9.1.0-10.9.1.3"),
+            (
+                "metallb_ip_range: [10.9.0.5-10.9.0.9, 10.9.1.0/30]",
+                "10.9.0.5-10.9.0.9 10.9.1.0-10.9.1.3",
+            ),
             ("metallb_ip_range: 10.9.0.5-10.9.0.9", "10.9.0.5-10.9.0.9"),
-            ("metallb_additional_address_pools: {a: {ip_range: [10.9.0.5/32]}}", "10.9.0.5-10.9.0.5"),
-            ("metallb_config: {address_pools: {a: {ip_range: [10.9.0.5 - 10.9.0.6]}, b: {ip_range: ['fd00::/64']}}}", "10.9.0.5-10.9.0.6"),
-            ("{kube_vip_enabled: true, kube_vip_address: 10.9.0.4}", "10.9.0.4-10.9.0.4"),
-            ("cilium_loadbalancer_ip_pools: [{name: a, cidrs: [10.9.0.8/30], ranges: [{start: 10.9.0.1, stop: 10.9.0.2}, {start: 10.9.0.3}]}]", "10.9.0.8-10.9.0.11 10.9.0.1-10.9.0.2 10.9.0.3-10.9.0.3"),
+            (
+                "metallb_additional_address_pools: {a: {ip_range: [10.9.0.5/32]}}",
+                "10.9.0.5-10.9.0.5",
+            ),
+            (
+                "metallb_config: {address_pools: {a: {ip_range: [10.9.0.5 - 10.9.0.6]}, b: {ip_range: ['fd00::/64']}}}",
+                "10.9.0.5-10.9.0.6",
+            ),
+            (
+                "{kube_vip_enabled: true, kube_vip_address: 10.9.0.4}",
+                "10.9.0.4-10.9.0.4",
+            ),
+            (
+                "cilium_loadbalancer_ip_pools: [{name: a, cidrs: [10.9.0.8/30], ranges: [{start: 10.9.0.1, stop: 10.9.0.2}, {start: 10.9.0.3}]}]",
+                "10.9.0.8-10.9.0.11 10.9.0.1-10.9.0.2 10.9.0.3-10.9.0.3",
+            ),
         ] {
             let with = match yaml.starts_with("metallb") {
                 true => format!("{on}{yaml}"),
@@ -207,6 +225,9 @@ mod tests {
             assert_eq!(ranges(&with).join(" "), wanted, "{yaml}");
         }
         assert_eq!(ranges("metallb_ip_range: [10.9.0.5-10.9.0.9]"), [""; 0]);
-        assert_eq!(ranges(&format!("{on}metallb_ip_range: [10.9.0.9-10.9.0.5]")), [""; 0]);
+        assert_eq!(
+            ranges(&format!("{on}metallb_ip_range: [10.9.0.9-10.9.0.5]")),
+            [""; 0]
+        );
     }
 }

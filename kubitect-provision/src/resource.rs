@@ -222,7 +222,9 @@ impl Network {
             let around = |(start, end): (u32, u32)| {
                 let below = (start, end.min(first.saturating_sub(1)));
                 let above = (start.max(last.saturating_add(1)), end);
-                [below, above].into_iter().filter(|(start, end)| start <= end)
+                [below, above]
+                    .into_iter()
+                    .filter(|(start, end)| start <= end)
             };
             let apart = |&(start, end): &(u32, u32)| end < first || last < start;
             left = left

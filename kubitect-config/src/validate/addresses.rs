@@ -11,6 +11,8 @@ use crate::report::{At, Report, quote};
 /// What is compared.
 pub(super) struct Addresses<'a> {
     pub hosts: &'a [Host],
+    /// How many the file has; with fewer valid ones, their places are others.
+    pub hosts_of_file: usize,
     pub network: &'a Network,
     pub nodes: &'a [Node],
     pub vip: Option<Ipv4Addr>,
@@ -25,7 +27,9 @@ impl Addresses<'_> {
         let at_network = at_network.key("network");
         self.given_out(&at.key("addons").key("kubespray"), report);
         self.room(&at_network.key("cidr"), report);
-        self.hosts(&at.key("hosts"), report);
+        if self.hosts.len() == self.hosts_of_file {
+            self.hosts(&at.key("hosts"), report);
+        }
         self.reach(&at_network.key("mode"), report);
     }
 
@@ -44,7 +48,9 @@ impl Addresses<'_> {
             nodes.find_map(|node| {
                 let ip = node.ip.filter(within)?;
                 let (name, role) = (&node.name, key(node.role));
-                Some(format!("{ip}, the address of `{name}` (cluster.nodes.{role})"))
+                Some(format!(
+                    "{ip}, the address of `{name}` (cluster.nodes.{role})"
+                ))
             })
         };
         let host = || {
@@ -70,7 +76,12 @@ impl Addresses<'_> {
             let other = ranges[..index]
                 .iter()
                 .find(|other| other.overlaps(first, last))
-                .map(|other| format!("{} to {}, which is given out already", other.first, other.last));
+                .map(|other| {
+                    format!(
+                        "{} to {}, which is given out already",
+                        other.first, other.last
+                    )
+                });
             if let Some(taken) = self.taken(first, last).or(other) {
                 range.at(at, &mut |at| {
                     let message = format!("{first} to {last} are given to services, and overlap {taken}");
@@ -84,7 +95,10 @@ impl Addresses<'_> {
     /// Whether all machines find an address.
     fn room(&self, at: &At, report: &mut Report) {
         let cidr = self.network.cidr;
-        let (low, high) = (u32::from(cidr.network()) + 1, u32::from(cidr.broadcast()) - 1);
+        let (low, high) = (
+            u32::from(cidr.network()) + 1,
+            u32::from(cidr.broadcast()) - 1,
+        );
         let mut ranges: Vec<(u32, u32)> = given_out::given_out(&self.addons.kubespray)
             .iter()
             .map(|range: &GivenOut| (u32::from(range.first), u32::from(range.last)))

@@ -157,7 +157,12 @@ fn connection(
         }
         Some(ConnectionType::Local | ConnectionType::Localhost) => Some(Connection::Local),
         Some(ConnectionType::Remote) => {
-            let user = required(raw.user.as_deref(), &at.key("user"), words::host_login, report);
+            let user = required(
+                raw.user.as_deref(),
+                &at.key("user"),
+                words::host_login,
+                report,
+            );
             let address = required(raw.ip.as_deref(), &at.key("ip"), words::host_name, report);
             let verify = raw.ssh.verify.unwrap_or(defaults::SSH_VERIFY);
             if !verify {

@@ -72,7 +72,9 @@ pub(super) fn own(
         network.cidr.to_string(),
     ];
     // Not every program knows ranges.
-    let addresses = vip.into_iter().chain(nodes.iter().filter_map(|node| node.ip));
+    let addresses = vip
+        .into_iter()
+        .chain(nodes.iter().filter_map(|node| node.ip));
     own.extend(addresses.map(|ip| ip.to_string()));
     own.extend(nodes.iter().map(|node| node.name.to_string()));
     own.push(variable("kube_service_addresses", variables::SERVICES));

@@ -66,6 +66,7 @@ pub(crate) fn cluster(
     if let (Some(network), Some(balancing)) = (&network, &balancing) {
         let addresses = addresses::Addresses {
             hosts: &hosts,
+            hosts_of_file: raw.hosts.len(),
             network,
             nodes: &nodes,
             vip: balancing.vip,

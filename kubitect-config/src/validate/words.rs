@@ -106,8 +106,9 @@ fn plain_word(text: &str) -> Result<(), Invalid> {
 /// An address whose host, if it names one, can be one.
 fn named_host(url: &str) -> Result<(), Invalid> {
     match address::host(url) {
-        Some(host) => host_name(host)
-            .map_err(|_| Invalid::new("must name a host, or its address of four numbers from 0 to 255")),
+        Some(host) => host_name(host).map_err(|_| {
+            Invalid::new("must name a host, or its address of four numbers from 0 to 255")
+        }),
         None => Ok(()),
     }
 }

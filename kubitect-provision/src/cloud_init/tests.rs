@@ -76,7 +76,10 @@ fn selinux_is_asked_on_every_balancer() {
         let command = json!(["setsebool", "-P", "haproxy_connect_any", "1"]);
         assert_eq!(data["runcmd"][1], command, "{distro}");
         let data = user_data(&documents(&cluster, &cluster.nodes[1], &keys()).user_data);
-        assert!(!data["runcmd"].as_array().unwrap().contains(&command), "{distro}");
+        assert!(
+            !data["runcmd"].as_array().unwrap().contains(&command),
+            "{distro}"
+        );
     }
 }
 

@@ -157,7 +157,10 @@ fn apt_proxy(proxy: &Proxy) -> File {
         let Some(url) = url else { continue };
         // Checked: neither holds what would end the word.
         content += &format!("Acquire::{scheme}::Proxy \"{url}\";\n");
-        let is_host = |host: &&&str| host.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
+        let is_host = |host: &&&str| {
+            host.chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-.".contains(c))
+        };
         for host in proxy.without().iter().filter(is_host) {
             if !host.starts_with('.') {
                 content += &format!("Acquire::{scheme}::Proxy::{host} \"DIRECT\";\n");

@@ -59,17 +59,23 @@ fn presets_are_files_to_begin_with() {
     for line in list.lines() {
         let (name, about) = line.split_once('\t').unwrap();
         assert!(about.ends_with('.'), "{line}");
-        let preset = env.run(&["export", "preset", "--name", name]).code(0).stdout;
+        let preset = env
+            .run(&["export", "preset", "--name", name])
+            .code(0)
+            .stdout;
         fs::write(env.path("work/preset.yaml"), &preset).unwrap();
         let said = env.run(&["validate", "-c", "preset.yaml"]).code(0);
         assert!(!said.stderr.contains("warning"), "{}", said.stderr);
-        env.run(&["render", "-c", "preset.yaml", "--out", name]).code(0);
+        env.run(&["render", "-c", "preset.yaml", "--out", name])
+            .code(0);
     }
     env.run(&["export", "preset", "--name", "nothing"])
         .code(2)
         .prints("")
         .tells(&["minimal", "example-ha-cluster"]);
-    env.run(&["export", "preset"]).code(2).tells(&["--name <NAME>"]);
+    env.run(&["export", "preset"])
+        .code(2)
+        .tells(&["--name <NAME>"]);
 }
 
 #[test]

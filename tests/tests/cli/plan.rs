@@ -17,7 +17,10 @@ fn changes_are_told_and_not_made() {
     let text = env.run(&["plan", "-c", "cluster.yaml"]).code(4);
     // libvirt's test driver tells of 3 GiB.
     assert_eq!(text.stderr.lines().count(), 1, "{}", text.stderr);
-    assert!(text.stderr.contains("warning: machines may use 6 GiB of memory"));
+    assert!(
+        text.stderr
+            .contains("warning: machines may use 6 GiB of memory")
+    );
     assert_eq!(
         text.stdout,
         "  create  network  demo-network             on box  nat 10.77.0.0/24
@@ -98,23 +101,36 @@ fn a_host_that_is_not_fit_is_a_finding() {
     env.write_cluster(|text| {
         text.replace("mode: nat", "mode: bridge\n    bridge: nobr7")
             .replace("ram: 2", "ram: 16384")
-            .replace("mainResourcePoolPath: ", "mainResourcePoolPath: /nonexistent")
+            .replace(
+                "mainResourcePoolPath: ",
+                "mainResourcePoolPath: /nonexistent",
+            )
     });
     let before = env.tree();
     let parts = ["no bridge nobr7", "/nonexistent", "memory"];
     let said = env.run(&["plan", "-c", "cluster.yaml"]).code(1);
-    assert!(said.stdout.contains("create  domain   demo-master-1"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("create  domain   demo-master-1"),
+        "{}",
+        said.stdout
+    );
     said.tells(&["failed to find the hosts fit", parts[0], parts[1]]);
     let said = env.run(&["plan", "-c", "cluster.yaml", "--output", "json"]);
     let plan = said.code(1).json();
     let findings = plan["findings"].as_array().unwrap();
     for part in parts {
-        let found = findings.iter().find(|finding| finding["message"].as_str().unwrap().contains(part));
+        let found = findings
+            .iter()
+            .find(|finding| finding["message"].as_str().unwrap().contains(part));
         let found = found.unwrap_or_else(|| panic!("no {part} in {findings:?}"));
         assert_eq!(found["host"], "box");
         assert!(!found["help"].as_str().unwrap().is_empty());
     }
-    assert!(findings.iter().any(|finding| finding["severity"] == "error"));
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding["severity"] == "error")
+    );
     assert_eq!(env.tree(), before);
 }
 

@@ -226,5 +226,8 @@ fn every_case_gives_what_its_first_lines_say() {
 }
 
 fn said(text: &str, problems: &[Problem]) -> String {
-    problems.iter().map(|problem| shown(text, problem)).collect()
+    problems
+        .iter()
+        .map(|problem| shown(text, problem))
+        .collect()
 }
