@@ -8,6 +8,7 @@ use kubitect_config::cluster::{Node, Role};
 use kubitect_config::edit::{Change, Edit};
 use kubitect_config::policy::{Policy, policy};
 use kubitect_config::value::Label;
+use kubitect_kubespray::joining;
 use kubitect_kubespray::living::{Note, Seen, Stage, Task, recall, tasks};
 use kubitect_provision::change::{self, Disruption, Part, Step};
 use kubitect_provision::gather::Leaving;
@@ -250,6 +251,15 @@ fn not_known(name: &Label) -> String {
     )
 }
 
+/// What else is true of an upgrade of the only master.
+fn only_master(cluster: &Cluster, node: &Label) -> &'static str {
+    let masters: Vec<_> = cluster.role(Role::Master).map(|node| &node.name).collect();
+    match masters == [node] {
+        true => "; etcd and the API restart, and don't answer meanwhile",
+        false => "",
+    }
+}
+
 /// What a task does, a row for each node.
 fn task_rows(task: &Task, cluster: &Cluster, host: &dyn Fn(&Label) -> String) -> Vec<Row> {
     let row = |action: &str, name: &Label, details: String| Row {
@@ -295,19 +305,29 @@ fn task_rows(task: &Task, cluster: &Cluster, host: &dyn Fn(&Label) -> String) ->
                 )
             })
             .collect(),
-        Stage::JoinMaster(name) => vec![row("create", name, format!("joins: {}", task.at))],
+        Stage::JoinMaster(name) => {
+            let pauses = joining::pauses(&task.at.kubespray);
+            vec![row("create", name, format!("joins: {}; {pauses}", task.at))]
+        }
         Stage::JoinWorkers(names) => names
             .iter()
             .map(|name| row("create", name, format!("joins: {}", task.at)))
             .collect(),
-        Stage::Members => on_masters("etcd", "every API server is told of its members"),
+        Stage::Members => on_masters(
+            "etcd",
+            "the API servers use the members that stay, one after another",
+        ),
         Stage::Snapshot => on_masters("etcd", "a snapshot is brought home"),
         Stage::Addons => on_masters("addons", "installed or changed"),
         Stage::Describe(name) => vec![row("update", name, "labels and taints".to_owned())],
         Stage::Release(name) => vec![row("update", name, "takes pods again".to_owned())],
         Stage::Upgrade { node, to } => vec![Row {
             disruption: Disruption::Reload,
-            ..row("update", node, format!("drained, then {to}"))
+            ..row(
+                "update",
+                node,
+                format!("drained, then {to}{}", only_master(cluster, node)),
+            )
         }],
     }
 }

@@ -1,10 +1,11 @@
 //! [`Status`]: how a cluster is, seen from libvirt, from its balancers, and from its masters.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use kubitect_config::cluster::Role;
-use kubitect_config::{Facts, chain};
+use kubitect_config::cluster::{Node, Role};
+use kubitect_config::{Facts, Remote, chain};
 use kubitect_kubespray::control::{self, Certificate, EtcdMember, Health, NodeState};
 use kubitect_lb::ServerState;
 use kubitect_provision::machine;
@@ -190,6 +191,7 @@ impl Status {
                 Err(why) => problems.push(format!("{}: {why}", node.name)),
             }
         }
+        let mut logged_in = Vec::new();
         for node in job
             .cluster
             .role(Role::Master)
@@ -239,6 +241,10 @@ impl Status {
                 }
                 Err(error) => problems.push(format!("{name}: {}", chain(&error))),
             }
+            logged_in.push(master);
+        }
+        if self.etcd.is_empty() {
+            self.etcd = members_alone(job, facts, &logged_in).await;
         }
         problems.extend(self.of_kubernetes(job));
         self.problems.extend(problems);
@@ -369,4 +375,25 @@ impl fmt::Display for Status {
         }
         Ok(())
     }
+}
+
+/// etcd's members when no majority of them is there to list them: each master's address is asked, through the first master
+/// that can.
+async fn members_alone(job: &Job, facts: &Facts, masters: &[Arc<dyn Remote>]) -> Vec<EtcdMember> {
+    let nodes: Vec<_> = job.cluster.role(Role::Master).collect();
+    let address = |node: &&Node| facts.node(&node.name).map(|known| known.ip);
+    let addresses: Vec<_> = nodes.iter().filter_map(address).collect();
+    for master in masters {
+        let Ok(mut members) = control::members_alone(master, &addresses).await else {
+            continue;
+        };
+        for member in &mut members {
+            let is_at = |node: &&&Node| address(node).is_some_and(|ip| member.is_at(ip));
+            if let Some(node) = nodes.iter().find(is_at) {
+                member.name = format!("etcd-{}", node.id);
+            }
+        }
+        return members;
+    }
+    Vec::new()
 }

@@ -194,6 +194,8 @@ fn command(run: &Run, tools: &Tools, workdir: &Workdir, private: &Path) -> Comma
         // Kubespray's cache is shared by all clusters and keyed by host names.
         .env("ANSIBLE_CACHE_PLUGIN", "jsonfile")
         .env("ANSIBLE_CACHE_PLUGIN_CONNECTION", workdir.facts())
+        // What was gathered once holds for a whole upgrade, however long it takes: a release's own limit is 2 to 24 hours.
+        .env("ANSIBLE_CACHE_PLUGIN_TIMEOUT", "0")
         .env("ANSIBLE_HOST_KEY_CHECKING", "True")
         .env("ANSIBLE_SSH_CONTROL_PATH_DIR", private.join("ssh"))
         .env("ANSIBLE_SSH_RETRIES", "3")

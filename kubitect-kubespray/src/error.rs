@@ -201,6 +201,16 @@ pub enum Error {
         /// What was still missing.
         missing: String,
     },
+    /// An API server did not come back with the etcd members that it was given.
+    #[error("wait for the API server with the etcd members {members}: not within {}: {missing}", show(*.limit))]
+    ApiServer {
+        /// The members' endpoints.
+        members: String,
+        /// How long it was given.
+        limit: Duration,
+        /// What was still missing.
+        missing: String,
+    },
     /// A playbook failed on a host.
     #[error("{playbook} failed on {host} at \"{task}\": {message}{}; the whole log is {}", more(*.others), log.display())]
     Playbook {

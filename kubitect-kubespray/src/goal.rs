@@ -4,11 +4,14 @@
 //! first, which is by name, and up to v2.27 only the first of the inventory hands on the key with which others join; from
 //! v2.30 on it takes the first of the inventory. Removing goes through the first of the inventory. So masters stand in
 //! the order of their names, one that joins comes last, and those that leave come last: then all of it is one machine.
+//!
+//! The group of etcd's members has an order of its own, in which they have joined: its first has issued etcd's certificates
+//! for longest, and every member whose list of members reads otherwise than before is restarted, for the order alone, too.
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::release::Release;
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Version};
 use serde_json::{Map, Value, json};
 
 /// What is wanted. On a living cluster, of one that runs: the configuration's Kubernetes version and Kubespray release are
@@ -21,8 +24,8 @@ pub enum Goal {
     AddWorkers(Vec<Label>),
     /// A master that is new in the inventory; every other there has joined, and every etcd member answers.
     AddMaster(Label),
-    /// Every master is told of the members that etcd has now, one after another, and gets the certificates that another
-    /// first master issues. Wanted once, after masters have joined or left and before a single node is upgraded.
+    /// The network plugin learns of the members that etcd has now, where it keeps its data there ([`network_in_etcd`]); else
+    /// nothing is run. API servers learn of them by [`crate::control::use_members`] before.
     AfterMembers,
     /// Nodes are reset, and leave Kubernetes; they are still in the inventory. Masters have left etcd already (by
     /// [`crate::control::remove_member`], which removes exactly the one that is meant) and leave one by one.
@@ -111,14 +114,16 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
     let mut runs = match goal {
         Goal::Create => vec![Run::new("cluster.yml")],
         Goal::AddWorkers(nodes) if nodes.is_empty() => Vec::new(),
-        Goal::AddWorkers(nodes) => vec![facts(), Run::new("scale.yml").limited_to(nodes)],
-        Goal::AddMaster(_) => vec![
-            facts(),
-            Run::new("cluster.yml")
-                .limited_to(&CONTROL_PLANE)
-                .with("etcd_retries", json!(10)),
-        ],
-        // One API server at a time, and no pod has to move for it.
+        Goal::AddWorkers(nodes) => {
+            let mut hosts: Vec<_> = nodes.iter().map(Label::as_str).collect();
+            if certifies_workers(cluster, release) {
+                hosts.push("etcd");
+            }
+            vec![facts(), Run::new("scale.yml").limited_to(&hosts)]
+        }
+        Goal::AddMaster(_) => vec![facts(), Run::new("cluster.yml").limited_to(&CONTROL_PLANE)],
+        Goal::AfterMembers if !network_in_etcd(cluster, release) => Vec::new(),
+        // One master at a time, and no pod has to move for it.
         Goal::AfterMembers => vec![
             facts(),
             Run::new("upgrade-cluster.yml")
@@ -132,9 +137,15 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
             let mut run = Run::new("remove-node.yml")
                 .with("node", json!(names.join(",")))
                 .with("skip_confirmation", json!(true));
+            let mut masters = cluster.role(Role::Master);
+            let is_master = masters.any(|node| nodes.contains(&node.name));
+            // A worker's machine goes with its disks: nothing of it has to be cleaned. A master's API server and etcd are
+            // ended on it, lest they serve until then what is no longer true.
+            if !reachable || !is_master {
+                run = run.with("reset_nodes", json!(false));
+            }
             if !reachable {
                 run = run
-                    .with("reset_nodes", json!(false))
                     .with("allow_ungraceful_removal", json!(true))
                     .with("drain_timeout", json!(DEAD_DRAIN));
             }
@@ -178,13 +189,55 @@ pub fn masters<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
     masters
 }
 
-/// The masters in the inventory's group of etcd members.
-pub(crate) fn etcd<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
-    let mut members = masters(goal, cluster);
-    if let Goal::Remove { nodes, .. } = goal {
-        members.retain(|node| !nodes.contains(&node.name));
+/// The masters in the inventory's group of etcd members: in the order of the cluster's nodes, which is the one in which they
+/// have joined, and by name when all of them begin together.
+pub fn etcd<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
+    match goal {
+        Goal::Create => masters(goal, cluster),
+        Goal::AddMaster(new) => {
+            let (joins, there): (Vec<_>, Vec<_>) = cluster
+                .role(Role::Master)
+                .partition(|node| node.name == *new);
+            [there, joins].concat()
+        }
+        Goal::Remove { nodes, .. } => cluster
+            .role(Role::Master)
+            .filter(|node| !nodes.contains(&node.name))
+            .collect(),
+        Goal::AddWorkers(_) | Goal::AfterMembers | Goal::Upgrade(_) | Goal::Addons => {
+            cluster.role(Role::Master).collect()
+        }
     }
-    members
+}
+
+/// Whether the network plugin keeps its data in etcd, so that its settings list etcd's members.
+pub fn network_in_etcd(cluster: &Cluster, release: &Release) -> bool {
+    match &*cluster.kubernetes.network_plugin {
+        "canal" => true,
+        "calico" => variable(cluster, "calico_datastore") == Some("etcd"),
+        // By default in etcd up to v2.27.1, as objects of Kubernetes later.
+        "cilium" => match variable(cluster, "cilium_identity_allocation_mode") {
+            Some(mode) => mode == "kvstore",
+            None => release.tag < Version::new((2, 28), 0),
+        },
+        _ => false,
+    }
+}
+
+/// Whether workers get certificates of etcd that only hosts of the run learn of: a master that is not in it lacks them,
+/// and can't issue any once it is the first. Before v2.24 all are made again at each run.
+fn certifies_workers(cluster: &Cluster, release: &Release) -> bool {
+    let needs = match &*cluster.kubernetes.network_plugin {
+        "flannel" | "canal" | "cilium" => true,
+        "calico" => variable(cluster, "calico_datastore") == Some("etcd"),
+        _ => false,
+    };
+    needs && release.tag >= Version::new((2, 24), 0)
+}
+
+/// A variable of the user's own that is text.
+fn variable<'a>(cluster: &'a Cluster, name: &str) -> Option<&'a str> {
+    cluster.addons.kubespray.get(name)?.as_str()
 }
 
 #[cfg(test)]
@@ -265,25 +318,98 @@ mod tests {
         let limit = "--limit=etcd,kube_control_plane";
         let facts = "playbooks/facts.yml";
         let even = r#"--extra-vars={"ignore_assert_errors":true}"#;
-        let evenly = r#"--extra-vars={"etcd_retries":10,"ignore_assert_errors":true}"#;
         assert_eq!(
             lines(goal(), 4, "v2.31.0"),
             [
                 format!("{even} {facts}"),
-                format!("{limit} {evenly} cluster.yml")
+                format!("{limit} {even} cluster.yml")
             ]
         );
         assert_eq!(
             lines(goal(), 5, "v2.31.0")[1],
-            format!(r#"{limit} --extra-vars={{"etcd_retries":10}} cluster.yml"#)
+            format!("{limit} cluster.yml")
         );
-        assert_eq!(
-            lines(Goal::AfterMembers, 5, "v2.31.0"),
-            [
-                facts.to_owned(),
-                format!(r#"{limit} --extra-vars={{"drain_nodes":false}} upgrade-cluster.yml"#)
-            ]
-        );
+    }
+
+    /// The cluster of [`cluster`] with another network plugin, and with variables of the user's own.
+    fn with_plugin(plugin: &str, variables: &[(&str, &str)]) -> Cluster {
+        let mut cluster = cluster(3);
+        cluster.kubernetes.network_plugin = plugin.to_owned();
+        for (name, value) in variables {
+            let entry = ((*name).into(), (*value).into());
+            cluster.addons.kubespray.insert(entry.0, entry.1);
+        }
+        cluster
+    }
+
+    fn limits(goal: &Goal, cluster: &Cluster, tag: &str) -> Vec<String> {
+        let release = release::find(&tag.parse().unwrap()).unwrap();
+        let runs = runs(goal, cluster, release);
+        runs.iter().map(|run| run.arguments().join(" ")).collect()
+    }
+
+    #[test]
+    fn a_network_plugin_on_etcd_learns_of_its_members_and_no_other_run_is_needed() {
+        let run = r#"--limit=etcd,kube_control_plane --extra-vars={"drain_nodes":false} upgrade-cluster.yml"#;
+        for (plugin, variables, tag, is_run) in [
+            ("calico", &[][..], "v2.31.0", false),
+            (
+                "calico",
+                &[("calico_datastore", "etcd")][..],
+                "v2.31.0",
+                true,
+            ),
+            ("flannel", &[][..], "v2.19.0", false),
+            ("canal", &[][..], "v2.19.0", true),
+            ("cilium", &[][..], "v2.27.1", true),
+            ("cilium", &[][..], "v2.28.1", false),
+            (
+                "cilium",
+                &[("cilium_identity_allocation_mode", "crd")][..],
+                "v2.27.1",
+                false,
+            ),
+            (
+                "cilium",
+                &[("cilium_identity_allocation_mode", "kvstore")][..],
+                "v2.28.1",
+                true,
+            ),
+        ] {
+            let runs = limits(&Goal::AfterMembers, &with_plugin(plugin, variables), tag);
+            assert_eq!(
+                runs.last().is_some_and(|last| last == run),
+                is_run,
+                "{plugin} {tag}: {runs:?}"
+            );
+            assert_eq!(runs.is_empty(), !is_run);
+        }
+    }
+
+    #[test]
+    fn masters_learn_of_new_workers_certificates_of_etcd() {
+        let goal = Goal::AddWorkers(names(&["c-worker-4"]));
+        for (plugin, variables, tag, limit) in [
+            ("flannel", &[][..], "v2.31.0", "c-worker-4,etcd"),
+            ("flannel", &[][..], "v2.24.0", "c-worker-4,etcd"),
+            ("flannel", &[][..], "v2.23.3", "c-worker-4"),
+            ("cilium", &[][..], "v2.28.1", "c-worker-4,etcd"),
+            (
+                "calico",
+                &[("calico_datastore", "etcd")][..],
+                "v2.24.1",
+                "c-worker-4,etcd",
+            ),
+            ("calico", &[][..], "v2.24.1", "c-worker-4"),
+            ("kube-router", &[][..], "v2.31.0", "c-worker-4"),
+        ] {
+            let runs = limits(&goal, &with_plugin(plugin, variables), tag);
+            assert_eq!(
+                runs[1],
+                format!("--limit={limit} scale.yml"),
+                "{plugin} {tag}"
+            );
+        }
     }
 
     #[test]
@@ -292,7 +418,7 @@ mod tests {
         assert_eq!(
             lines(goal(true), 3, "v2.19.0"),
             [
-                r#"--extra-vars={"node":"c-worker-1,c-worker-2","skip_confirmation":true} remove-node.yml"#
+                r#"--extra-vars={"node":"c-worker-1,c-worker-2","skip_confirmation":true,"reset_nodes":false} remove-node.yml"#
             ]
         );
         assert_eq!(
@@ -349,8 +475,34 @@ mod tests {
         assert_eq!(order(masters(&Goal::Create, &cluster)), "1 2 3 4");
         assert_eq!(order(masters(&new, &cluster)), "2 3 4 1");
         assert_eq!(order(masters(&leaving, &cluster)), "2 3 4 1");
-        assert_eq!(order(etcd(&new, &cluster)), "2 3 4 1");
-        // It has left etcd already.
-        assert_eq!(order(etcd(&leaving, &cluster)), "2 3 4");
+    }
+
+    #[test]
+    fn etcds_members_stand_as_they_have_joined_whatever_is_wanted() {
+        let mut cluster = cluster(4);
+        let ids = |nodes: Vec<&Node>| {
+            let ids: Vec<_> = nodes.iter().map(|node| node.id.as_str()).collect();
+            ids.join(" ")
+        };
+        // The first was made anew, and joined again as the last.
+        let rank = ["c-master-2", "c-master-3", "c-master-1", "c-master-4"];
+        cluster
+            .nodes
+            .sort_by_key(|node| rank.iter().position(|name| *name == node.name.as_str()));
+        let name = |id: u32| names(&[&format!("c-master-{id}")]).remove(0);
+        for goal in [
+            Goal::AddMaster(name(4)),
+            Goal::AfterMembers,
+            Goal::Addons,
+            Goal::Upgrade(name(1)),
+            Goal::AddWorkers(names(&["c-worker-1"])),
+        ] {
+            assert_eq!(ids(etcd(&goal, &cluster)), "2 3 1 4", "{goal:?}");
+        }
+        // By name where all begin together, and without those that have left already.
+        assert_eq!(ids(etcd(&Goal::Create, &cluster)), "1 2 3 4");
+        assert_eq!(ids(etcd(&Goal::AddMaster(name(2)), &cluster)), "3 1 4 2");
+        let leaving = remove(&["c-master-3"], true);
+        assert_eq!(ids(etcd(&leaving, &cluster)), "2 1 4");
     }
 }

@@ -27,6 +27,10 @@ struct Variables<'a> {
     dns_mode: &'a str,
     container_manager: &'a str,
     auto_renew_certificates: bool,
+    /// Patience with members that join; 4 by default. As the next, the user's own value stands in a group whose variables win.
+    etcd_retries: u32,
+    /// Each restart of etcd leaves a copy of all that it holds in `/var/backups`; by default none is ever removed.
+    etcd_backup_retention_count: u32,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     balancing: Option<Balancing>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -124,6 +128,8 @@ pub(crate) fn render(
         dns_mode,
         container_manager,
         auto_renew_certificates: *auto_renew_certificates,
+        etcd_retries: 10,
+        etcd_backup_retention_count: 3,
         balancing,
         supplementary_addresses_in_ssl_keys: names,
         http_proxy: proxy.and_then(|proxy| proxy.http.as_deref()),

@@ -28,6 +28,7 @@ mod event;
 pub mod goal;
 mod group_vars;
 mod inventory;
+pub mod joining;
 pub mod kubeconfig;
 pub mod living;
 mod lock;
@@ -127,7 +128,8 @@ pub async fn create(
 /// Reaches a goal: writes the inventory for it and runs its playbooks. Interrupted, it is done by the same call again.
 ///
 /// In `cluster` and `facts` are all nodes that the goal concerns, also those that are to leave, and no master that has not
-/// joined but the one that is to.
+/// joined but the one that is to. The masters stand there in the order in which they have joined: so they stand in the group of
+/// etcd's members, whose order is the same for all goals, because every member whose list of members changes restarts.
 pub async fn carry_out(
     goal: &Goal,
     cluster: &Cluster,

@@ -1,8 +1,14 @@
-//! Which masters leave etcd and which join it, in an order in which it never stops taking writes.
+//! Which masters leave etcd and which join it, in an order in which etcd never loses its majority and no API server its
+//! last member.
 //!
 //! etcd needs a majority of its *members*, not of those that answer, to take a write, a change of its membership
 //! included. So dead members are taken out first, which moves the majority down to those that answer; then new ones come
 //! one by one; healthy ones leave last. A plan that cannot keep to this is refused as a whole, before anything is done.
+//!
+//! An API server reaches etcd through the members that its manifest lists, and a joining master copies the list of those
+//! before it. If all listed members leave, that API server is lost although etcd is well. So between the last that joins
+//! and the first that leaves, every API server that stays gets the list of exactly the members that stay: by then all of
+//! them are members, and no list has to be written again after the others have left.
 //!
 //! One state has no spare: a cluster of one that gets a second member. Both are needed from the moment at which the second
 //! is announced until it has started; etcd itself makes an exception there, and the API pauses for those seconds.
@@ -25,6 +31,8 @@ pub enum Step {
     RemoveDead(Label),
     /// A master joins.
     Add(Label),
+    /// Every API server that stays lists exactly the members that stay.
+    ApiServers,
     /// A member that answers is taken out.
     RemoveHealthy(Label),
 }
@@ -64,7 +72,8 @@ pub enum Refusal {
     Even(usize),
 }
 
-/// The steps from the members that are there to the masters that are wanted; none where nothing changes.
+/// The steps from the members that are there to the masters that are wanted: dead members leave, masters join, the API
+/// servers get the list of members, healthy members leave. None where nothing changes.
 ///
 /// `replaced` are masters whose machines are made anew: they lose their data, so that they count as dead from the start
 /// and join again if they are wanted.
@@ -102,6 +111,9 @@ pub fn plan(
         .filter(|name| gone(name) || members.iter().all(|member| member.name != **name));
     let mut steps: Vec<_> = names(&out).into_iter().map(Step::RemoveDead).collect();
     steps.extend(comes.cloned().map(Step::Add));
+    if !steps.is_empty() || living.iter().any(|member| goes(member)) {
+        steps.push(Step::ApiServers);
+    }
     let leaves = living.into_iter().filter(|member| goes(member));
     steps.extend(leaves.map(|member| Step::RemoveHealthy(member.name.clone())));
     if steps.is_empty() || stuck.is_empty() {
@@ -129,16 +141,18 @@ fn is(names: &[Label]) -> &'static str {
     if names.len() == 1 { "is" } else { "are" }
 }
 
+/// What is left where a majority of the members' disks is gone.
+const RECOVERY: &str = "the cluster can be restored by hand from a snapshot of etcd, or from the data of one member that is \
+                        left (docs/repairing.md, \"The majority of etcd is lost\")";
+
 fn advice(replaced: &[Label]) -> String {
     let begin = "Start or mend what does not answer, and apply again";
     if replaced.is_empty() {
-        return format!(
-            "{begin}; if their disks are lost for good, only a snapshot of etcd brings the cluster back"
-        );
+        return format!("{begin}; if their disks are lost for good, {RECOVERY}");
     }
     format!(
         "{begin} (the machines of {} would be made anew, with empty disks: give them their disks back, or as many others \
-         as are needed); if the disks are lost for good, only a snapshot of etcd brings the cluster back",
+         as are needed); if the disks are lost for good, {RECOVERY}",
         listed(replaced)
     )
 }
@@ -146,7 +160,7 @@ fn advice(replaced: &[Label]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     /// What may be true of one member: (healthy, wanted, replaced).
     const FATES: [(bool, bool, bool); 6] = [
@@ -187,31 +201,44 @@ mod tests {
         })
     }
 
-    /// etcd as far as it matters here: who is a member, and who of them answers.
+    /// etcd as far as it matters here: who is a member, who of them answers, and what the API servers list.
     struct Etcd {
         members: BTreeSet<Label>,
         answers: BTreeSet<Label>,
+        /// The members that each master's API server lists.
+        lists: BTreeMap<Label, BTreeSet<Label>>,
+        /// The list that a master gets when it joins: the one that was written last, at creation or by a step.
+        copied: BTreeSet<Label>,
     }
 
     impl Etcd {
         /// As it is once the machines that are made anew have lost their data.
         fn of(members: &[Member], replaced: &[Label]) -> Self {
             let lives = |member: &&Member| member.healthy && !replaced.contains(&member.name);
+            let answers = members.iter().filter(lives).map(|member| &member.name);
+            let answers: BTreeSet<_> = answers.cloned().collect();
+            let members: BTreeSet<_> = members.iter().map(|member| member.name.clone()).collect();
             Self {
-                members: members.iter().map(|member| member.name.clone()).collect(),
-                answers: members
+                lists: answers
                     .iter()
-                    .filter(lives)
-                    .map(|member| member.name.clone())
+                    .map(|name| (name.clone(), members.clone()))
                     .collect(),
+                copied: members.clone(),
+                members,
+                answers,
             }
+        }
+
+        /// Whether this master's API server lists a member that answers.
+        fn serves(&self, name: &Label) -> bool {
+            !self.lists[name].is_disjoint(&self.answers)
         }
 
         fn has_quorum(&self) -> bool {
             2 * self.answers.len() > self.members.len()
         }
 
-        fn take(&mut self, step: &Step) {
+        fn take(&mut self, step: &Step, wanted: &BTreeSet<Label>) {
             assert!(
                 self.has_quorum(),
                 "{step:?} would not be taken without a quorum"
@@ -226,6 +253,14 @@ mod tests {
                     // Announced and not started yet; only a cluster of one cannot have a majority then.
                     assert!(self.has_quorum() || alone, "{step:?} loses the quorum");
                     self.answers.insert(name.clone());
+                    self.lists.insert(name.clone(), self.copied.clone());
+                }
+                Step::ApiServers => {
+                    assert!(self.members.is_superset(wanted), "too early: {wanted:?}");
+                    for list in self.lists.values_mut() {
+                        list.clone_from(wanted);
+                    }
+                    self.copied.clone_from(wanted);
                 }
                 Step::RemoveDead(name) => {
                     assert!(!self.answers.contains(name), "{name} answers");
@@ -234,9 +269,13 @@ mod tests {
                 Step::RemoveHealthy(name) => {
                     assert!(self.answers.remove(name), "{name} does not answer");
                     assert!(self.members.remove(name), "{name} is no member");
+                    self.lists.remove(name);
                 }
             }
             assert!(self.has_quorum(), "no quorum after {step:?}");
+            for name in self.lists.keys() {
+                assert!(self.serves(name), "{name} has no etcd after {step:?}");
+            }
         }
     }
 
@@ -264,9 +303,13 @@ mod tests {
                     assert!(etcd.has_quorum(), "{told}");
                     assert!(!wanted.len().is_multiple_of(2), "{told}");
                     assert!(steps.is_empty() || !dead_stays, "{told}");
-                    steps.iter().for_each(|step| etcd.take(step));
-                    assert_eq!(etcd.members, wanted.into_iter().collect(), "{told}");
+                    let wanted = wanted.into_iter().collect();
+                    steps.iter().for_each(|step| etcd.take(step, &wanted));
+                    assert_eq!(etcd.members, wanted, "{told}");
                     assert_eq!(etcd.members == etcd.answers, !dead_stays, "{told}");
+                    let listed =
+                        steps.is_empty() || etcd.lists.values().all(|list| *list == wanted);
+                    assert!(listed, "{told}");
                     tally[usize::from(steps.is_empty())] += 1;
                 }
             }
@@ -297,6 +340,7 @@ mod tests {
                 .map(|step| match step {
                     Step::RemoveDead(name) => format!("remove dead {name}"),
                     Step::Add(name) => format!("add {name}"),
+                    Step::ApiServers => "API servers".to_owned(),
                     Step::RemoveHealthy(name) => format!("remove {name}"),
                 })
                 .collect::<Vec<_>>()
@@ -308,20 +352,39 @@ mod tests {
     #[test]
     fn the_first_is_replaced_by_another_and_a_dead_one_goes_first() {
         let three = [("m1", true), ("m2", true), ("m3", true)];
-        assert_eq!(shown(&three, &["m2", "m3", "m4"], &[]), "add m4, remove m1");
+        assert_eq!(
+            shown(&three, &["m2", "m3", "m4"], &[]),
+            "add m4, API servers, remove m1"
+        );
         assert_eq!(
             shown(&three, &["m1", "m2", "m3", "m4", "m5"], &[]),
-            "add m4, add m5"
+            "add m4, add m5, API servers"
         );
-        assert_eq!(shown(&three, &["m1"], &[]), "remove m2, remove m3");
+        assert_eq!(
+            shown(&three, &["m1"], &[]),
+            "API servers, remove m2, remove m3"
+        );
         let dead = [("m1", false), ("m2", true), ("m3", true)];
         assert_eq!(
             shown(&dead, &["m2", "m3", "m4"], &[]),
-            "remove dead m1, add m4"
+            "remove dead m1, add m4, API servers"
         );
         assert_eq!(
             shown(&three, &["m1", "m2", "m3"], &["m1"]),
-            "remove dead m1, add m1"
+            "remove dead m1, add m1, API servers"
+        );
+    }
+
+    #[test]
+    fn masters_that_are_all_exchanged_never_leave_an_api_server_without_a_member() {
+        assert_eq!(
+            shown(&[("m1", true)], &["m2"], &[]),
+            "add m2, API servers, remove m1"
+        );
+        let three = [("m1", true), ("m2", true), ("m3", true)];
+        assert_eq!(
+            shown(&three, &["m4", "m5", "m6"], &[]),
+            "add m4, add m5, add m6, API servers, remove m1, remove m2, remove m3"
         );
     }
 
@@ -335,11 +398,11 @@ mod tests {
             shown(&three(false, true), &["m1", "m2", "m3", "m4", "m5"], &[]),
             shown(&[("m1", true)], &["m1", "m2"], &[]),
         ];
-        insta::assert_snapshot!(refusals.join("\n"), @r"
-        refused: of 3 etcd members only 1 would answer, and 2 have to: without m1, m2 etcd takes no change, and nothing in Kubernetes could be changed. Start or mend what does not answer, and apply again; if their disks are lost for good, only a snapshot of etcd brings the cluster back
-        refused: of 3 etcd members only 1 would answer, and 2 have to: without m1, m2 etcd takes no change, and nothing in Kubernetes could be changed. Start or mend what does not answer, and apply again (the machines of m1, m2 would be made anew, with empty disks: give them their disks back, or as many others as are needed); if the disks are lost for good, only a snapshot of etcd brings the cluster back
+        insta::assert_snapshot!(refusals.join("\n"), @r#"
+        refused: of 3 etcd members only 1 would answer, and 2 have to: without m1, m2 etcd takes no change, and nothing in Kubernetes could be changed. Start or mend what does not answer, and apply again; if their disks are lost for good, the cluster can be restored by hand from a snapshot of etcd, or from the data of one member that is left (docs/repairing.md, "The majority of etcd is lost")
+        refused: of 3 etcd members only 1 would answer, and 2 have to: without m1, m2 etcd takes no change, and nothing in Kubernetes could be changed. Start or mend what does not answer, and apply again (the machines of m1, m2 would be made anew, with empty disks: give them their disks back, or as many others as are needed); if the disks are lost for good, the cluster can be restored by hand from a snapshot of etcd, or from the data of one member that is left (docs/repairing.md, "The majority of etcd is lost")
         refused: m1 does not answer as etcd member and is to stay, so that no other master can join or leave: Kubespray waits until all members are healthy. Start or mend m1, or take it out of the configuration; then apply again
         refused: 2 masters are wanted, and etcd wants an odd number: with an even one it bears no more failures than with one less
-        ");
+        "#);
     }
 }

@@ -3,7 +3,7 @@
 //! They are nothing in any build but that of the tests, which turns `fail`'s feature `failpoints` on.
 
 /// Each name, and where the program is then. Most are passed many times in a run.
-pub const POINTS: [(&str, &str); 31] = [
+pub const POINTS: [(&str, &str); 34] = [
     // The hosts.
     (
         "provision::begun",
@@ -65,6 +65,18 @@ pub const POINTS: [(&str, &str); 31] = [
         "a node takes no new connections, and still has its pods",
     ),
     ("kubespray::drained", "a node's pods are elsewhere"),
+    (
+        "kubespray::data-aside",
+        "a joining master has no old data of etcd, and is not announced",
+    ),
+    (
+        "kubespray::members-used",
+        "an API server uses etcd's members, which is not noted yet",
+    ),
+    (
+        "kubespray::members-published",
+        "all of them do, and masters that join would",
+    ),
     (
         "kubespray::left-etcd",
         "a master is no member of etcd any more",

@@ -75,7 +75,7 @@ pub async fn restart(
     let serves = kubernetes.has_joined(&node.name);
     if serves {
         if node.role == Role::Master {
-            kubernetes.spare(&node.name).await?;
+            kubernetes.spare(&node.name, "restart").await?;
         }
         if let Err(error) = kubernetes.out_of_service(&node.name).await {
             kubernetes.mend(&node.name).await;

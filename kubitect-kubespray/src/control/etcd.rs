@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use kubitect_config::remote::{Output, Remote};
 use serde::{Deserialize, Serialize};
@@ -80,14 +80,41 @@ struct Endpoint {
     error: String,
 }
 
+#[derive(Deserialize)]
+struct Answering {
+    #[serde(rename = "Endpoint")]
+    endpoint: String,
+    #[serde(rename = "Status")]
+    status: AnsweringStatus,
+}
+
+#[derive(Deserialize)]
+struct AnsweringStatus {
+    header: Header,
+    /// The leader that this member follows; none: it knows of none.
+    #[serde(default)]
+    leader: u64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Header {
+    member_id: u64,
+}
+
 /// `env` and `etcdctl` with what Kubespray has written for it; paths of keys, no keys.
-async fn etcdctl(remote: &impl Remote) -> Result<Vec<String>, Error> {
+async fn etcdctl(remote: &impl Remote, endpoints: Option<&str>) -> Result<Vec<String>, Error> {
     let what = "read how etcdctl reaches etcd";
     let output = succeed(remote, what, &["cat", ENVIRONMENT], PATIENCE).await?;
     let mut argv = vec!["env".to_owned(), "ETCDCTL_API=3".to_owned()];
     let text = String::from_utf8_lossy(&output.stdout);
     for name in ["ENDPOINTS", "CACERT", "CERT", "KEY"] {
         let begin = format!("ETCDCTL_{name}=");
+        // As a variable: etcdctl refuses to be given the same by an option, too.
+        if let (Some(endpoints), "ENDPOINTS") = (endpoints, name) {
+            argv.push(format!("{begin}{endpoints}"));
+            continue;
+        }
         match text.lines().rfind(|line| line.starts_with(&begin)) {
             Some(line) => argv.push(line.trim_end().to_owned()),
             None => {
@@ -110,7 +137,7 @@ async fn ctl(
     limit: Duration,
     again: bool,
 ) -> Result<Output, Error> {
-    let program = etcdctl(remote).await?;
+    let program = etcdctl(remote, None).await?;
     let program = program.iter().map(String::as_str);
     let argv: Vec<_> = program.chain(arguments.iter().copied()).collect();
     if again {
@@ -168,6 +195,99 @@ fn with_health(member: Listed, endpoints: &[Endpoint]) -> EtcdMember {
         client_urls,
         health,
     }
+}
+
+/// Whether the member of this master follows a leader or leads itself; without one, a majority of the members is missing.
+/// Any member can say so alone, while `member list` wants a majority from etcd 3.5 on.
+pub async fn has_leader(remote: &impl Remote) -> Result<bool, Error> {
+    let what = "ask the etcd member of this master whether it has a leader";
+    let arguments = ["endpoint", "status", "--write-out=json"];
+    let output = ctl(remote, what, &arguments, PATIENCE, true).await?;
+    let all: Vec<Answering> = json(what, &output.stdout)?;
+    Ok(all.iter().any(|own| own.status.leader != 0))
+}
+
+/// The members at these addresses, asked one by one, for when etcd has no majority and [`members`] fails. Their names and who
+/// else is a member can't be known then.
+pub async fn members_alone(
+    remote: &impl Remote,
+    addresses: &[Ipv4Addr],
+) -> Result<Vec<EtcdMember>, Error> {
+    let what = "ask etcd's members one by one";
+    let endpoints: Vec<_> = addresses.iter().map(|ip| super::endpoint(*ip)).collect();
+    let program = etcdctl(remote, Some(&endpoints.join(","))).await?;
+    let program = program.iter().map(String::as_str);
+    let argv: Vec<_> = program
+        .chain(["endpoint", "status", "--write-out=json"])
+        .collect();
+    // It ends with an error if one of them does not answer, and has printed the others then.
+    let output = once(remote, what, &argv, PATIENCE).await?;
+    let answering: Vec<Answering> = match json(what, &output.stdout) {
+        Err(_) if output.status != 0 => Vec::new(),
+        answering => answering?,
+    };
+    let member = |(ip, endpoint): (&Ipv4Addr, &String)| {
+        let own = answering.iter().find(|own| own.endpoint == *endpoint);
+        EtcdMember {
+            id: own.map_or(0, |own| own.status.header.member_id),
+            name: String::new(),
+            peer_urls: vec![format!("https://{ip}:2380")],
+            client_urls: vec![endpoint.clone()],
+            health: match own {
+                Some(own) if own.status.leader != 0 => Health::Well,
+                Some(_) => {
+                    Health::Ill("it runs, and a majority of the members is missing".to_owned())
+                }
+                None => Health::Ill("it does not answer".to_owned()),
+            },
+        }
+    };
+    Ok(addresses.iter().zip(&endpoints).map(member).collect())
+}
+
+/// Sets aside what an etcd has left in its data folder on a machine that is to join, and stops and disables it; where the data
+/// are then, if there were any. With them it would never start: they are of a member that is gone, or of a cluster that never
+/// was. Only for a machine whose address etcd does not list, or whose member has never served.
+pub async fn set_data_aside(remote: &impl Remote, folder: &str) -> Result<Option<String>, Error> {
+    let what = format!("set aside the old etcd data in {folder}");
+    let data = format!("{folder}/member");
+    let there = once(remote, &what, &["test", "-e", &data], PATIENCE).await?;
+    match there.status {
+        0 => {}
+        1 => return Ok(None),
+        _ => {
+            return Err(Error::Program {
+                what,
+                lines: said(&there),
+            });
+        }
+    }
+    // Where there is no such unit it fails, and nothing runs.
+    let argv = ["systemctl", "disable", "--now", "etcd"];
+    let stopped = once(remote, &what, &argv, PATIENCE).await?;
+    let argv = ["systemctl", "--quiet", "is-active", "etcd"];
+    if once(remote, &what, &argv, PATIENCE).await?.status == 0 {
+        return Err(Error::Program {
+            what,
+            lines: format!("etcd does not stop: {}", said(&stopped)),
+        });
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let aside = format!("{folder}/set-aside-{}", now.unwrap_or_default().as_nanos());
+    // In the same folder, so that it is one step; etcd looks at nothing there but `member`.
+    let argv = ["mv", "-f", "-T", "--", &data, &aside];
+    succeed(remote, &what, &argv, PATIENCE).await?;
+    Ok(Some(aside))
+}
+
+/// Starts etcd on the machine at the other end, anew if it runs.
+pub async fn restart_etcd(remote: &impl Remote) -> Result<(), Error> {
+    let argv = ["systemctl", "enable", "etcd"];
+    succeed(remote, "enable etcd", &argv, PATIENCE).await?;
+    // It counts as started only once it serves; whether it does, the others say.
+    let argv = ["systemctl", "restart", "--no-block", "etcd"];
+    succeed(remote, "restart etcd", &argv, PATIENCE).await?;
+    Ok(())
 }
 
 /// Takes the member of the machine with this address out of etcd, through another; whether there was one.

@@ -3,13 +3,19 @@
 //! Everything goes through [`Remote`](kubitect_config::Remote), a connection to one master, and through that master's own API server and etcd
 //! member, so that no balancer has to answer. All of it may be done again; what is done already is no error.
 
+mod apiserver;
 mod certificates;
 mod etcd;
+mod kubeadm_config;
 mod nodes;
 mod remote;
 
+pub use apiserver::{endpoint, listed_members, publish_members, use_members};
 pub use certificates::{Certificate, certificates};
-pub use etcd::{EtcdMember, Snapshot, discard_snapshot, members, remove_member, save_snapshot};
+pub use etcd::{
+    EtcdMember, Snapshot, discard_snapshot, has_leader, members, members_alone, remove_member,
+    restart_etcd, save_snapshot, set_data_aside,
+};
 pub use nodes::{
     NodeState, api_health, cordon, delete_node, drain, label, nodes, restart_kubelet, taint,
     uncordon, untaint, wait_ready,

@@ -155,7 +155,11 @@ impl From<Item> for NodeState {
     }
 }
 
-async fn kubectl(remote: &impl Remote, what: &str, arguments: &[&str]) -> Result<Output, Error> {
+pub(super) async fn kubectl(
+    remote: &impl Remote,
+    what: &str,
+    arguments: &[&str],
+) -> Result<Output, Error> {
     let argv = [&KUBECTL[..], arguments].concat();
     succeed(remote, what, &argv, PATIENCE).await
 }

@@ -103,6 +103,29 @@ pub(super) async fn succeed(
     }
 }
 
+/// Replaces a file.
+pub(super) async fn write(
+    remote: &impl Remote,
+    what: &str,
+    path: &str,
+    bytes: &[u8],
+    mode: u32,
+) -> Result<(), Error> {
+    let patience = PATIENCE + Duration::from_secs(15);
+    match tokio::time::timeout(patience, remote.put(path, bytes, mode, PATIENCE)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(source)) => Err(Error::Remote {
+            what: what.to_owned(),
+            source,
+        }),
+        Err(_) => Err(Error::Slow {
+            what: what.to_owned(),
+            limit: PATIENCE,
+            lines: String::new(),
+        }),
+    }
+}
+
 /// What a command printed, as JSON.
 pub(super) fn json<T: serde::de::DeserializeOwned>(what: &str, text: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(text).map_err(|source| Error::Answer {

@@ -23,9 +23,9 @@ pub(super) const DRAIN: Duration = Duration::from_secs(5 * 60);
 pub(super) const READY: Duration = Duration::from_secs(10 * 60);
 
 /// How long a master's API may take to serve, once its machine is ready.
-const SERVES: Duration = Duration::from_secs(5 * 60);
+pub(super) const SERVES: Duration = Duration::from_secs(5 * 60);
 /// Between two looks at what is waited for.
-const LOOK: Duration = Duration::from_secs(5);
+pub(super) const LOOK: Duration = Duration::from_secs(5);
 
 /// What a living cluster is worked on with.
 pub struct Context<'a> {
@@ -236,6 +236,7 @@ impl<'a> Kubernetes<'a> {
                 || (node.role == Role::LoadBalancer && self.is_wanted(&node.name))
         };
         cluster.nodes = self.nodes.iter().filter(is_in).cloned().collect();
+        cluster.nodes.sort_by_key(|node| self.place(node));
         let tools = self.tools.get(&task.at.kubespray).ok_or_else(|| {
             Error::failed(format!(
                 "use Kubespray {}: it is not prepared",
@@ -318,7 +319,7 @@ impl<'a> Kubernetes<'a> {
         self.nodes.iter().find(|node| node.name == *name)
     }
 
-    fn is_wanted(&self, name: &Label) -> bool {
+    pub(super) fn is_wanted(&self, name: &Label) -> bool {
         self.cluster.nodes.iter().any(|node| node.name == *name)
     }
 
@@ -367,7 +368,33 @@ impl<'a> Kubernetes<'a> {
         let mut note = Note::of(self.cluster, &node, at, members, finished)?;
         // Pods that we keep away stay away until it is finished.
         note.busy = !finished && self.notes.get(name).is_some_and(|note| note.busy);
+        note.joined = match self.notes.get(name) {
+            Some(begun) if finished => begun.joined,
+            _ => self.next_to_join(name),
+        };
         self.write_note(&node, note)
+    }
+
+    /// Where a master that begins to join will stand among etcd's members: behind all that have joined.
+    fn next_to_join(&self, name: &Label) -> u32 {
+        let others = self
+            .joined_masters()
+            .into_iter()
+            .filter(|other| other != name);
+        let last = others
+            .filter_map(|other| Some(self.notes.get(&other)?.joined))
+            .max();
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// Where a node stands in the inventory: masters first, as they have joined.
+    fn place(&self, node: &Node) -> (bool, u32, Label) {
+        let joined = self.notes.get(&node.name).map_or(0, |note| note.joined);
+        match node.role {
+            Role::Master => (false, joined, node.name.clone()),
+            // The others stay as they stand.
+            _ => (true, 0, self.cluster.name.clone()),
+        }
     }
 
     /// Changes what is noted of a node.
@@ -416,7 +443,7 @@ fn told(goal: &Goal, task: &Task) -> String {
         Goal::Create => format!("set up Kubernetes {}", task.at.kubernetes),
         Goal::AddWorkers(nodes) => format!("join {}", names(nodes)),
         Goal::AddMaster(node) => format!("join {node}"),
-        Goal::AfterMembers => "tell the API servers of etcd's members".to_owned(),
+        Goal::AfterMembers => "give the network plugin etcd's members".to_owned(),
         Goal::Remove { nodes, .. } => format!("remove {}", names(nodes)),
         Goal::Upgrade(node) => format!("upgrade {node} to {}", task.at.kubernetes),
         Goal::Addons => "install the addons".to_owned(),

@@ -29,8 +29,12 @@ pub struct Note {
     pub labels: BTreeMap<String, String>,
     /// The node's taints, as configured.
     pub taints: BTreeSet<String>,
-    /// The masters that are members of etcd, as far as this master has been told.
+    /// The masters whose etcd members this master's API server uses.
     pub members: BTreeSet<Label>,
+    /// Where a master stands among etcd's members: 0 for those that began together, one more than all others for one that
+    /// joined later.
+    #[serde(default)]
+    pub joined: u32,
 }
 
 impl Note {
@@ -54,6 +58,7 @@ impl Note {
                 Role::Master => members.clone(),
                 _ => BTreeSet::new(),
             },
+            joined: 0,
         })
     }
 

@@ -8,6 +8,7 @@ use kubitect_config::release::{self, Hop};
 use kubitect_config::value::Label;
 
 use super::note::{self, Note};
+use crate::joining;
 use crate::quorum::{self, Member, Step};
 
 /// One thing that is done to Kubernetes. Each is complete, and noted, before the next begins.
@@ -24,7 +25,7 @@ pub enum Stage {
     },
     /// A master joins.
     JoinMaster(Label),
-    /// Every API server is told of etcd's members.
+    /// Every API server that stays uses exactly the etcd members that stay.
     Members,
     /// Workers join.
     JoinWorkers(Vec<Label>),
@@ -140,7 +141,29 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
     if finished.into_iter().any(|note| note.addons != addons) {
         stages.add(&wanted, vec![Stage::Addons]);
     }
-    Ok(stages.0)
+    let impossible = impossible_joins(seen, &stages.0);
+    match impossible.is_empty() {
+        true => Ok(stages.0),
+        false => Err(impossible),
+    }
+}
+
+/// The masters that can't join with the release that is there, each with the reason.
+fn impossible_joins(seen: &[Seen], tasks: &[Task]) -> Vec<String> {
+    let masters = || seen.iter().filter(|seen| seen.node.role == Role::Master);
+    let members: Vec<_> = masters().filter_map(|seen| seen.node.ip).collect();
+    let reason = |task: &Task| {
+        let Stage::JoinMaster(name) = &task.stage else {
+            return None;
+        };
+        let release = &task.at.kubespray;
+        let own = masters().find(|seen| seen.node.name == *name);
+        let hidden = |ip| joining::hidden(release, ip, &members);
+        let reason = joining::refused(release)
+            .or_else(|| own.and_then(|seen| seen.node.ip).and_then(hidden))?;
+        Some(format!("{name} can't join: {reason}"))
+    };
+    tasks.iter().filter_map(reason).collect()
 }
 
 /// The tasks of a cluster of which no master is finished.
@@ -282,6 +305,7 @@ fn membership(seen: &[Seen]) -> Result<Vec<Stage>, Vec<String>> {
                 reachable: false,
             },
             Step::Add(node) => Stage::JoinMaster(node.clone()),
+            Step::ApiServers => Stage::Members,
             Step::RemoveHealthy(node) => Stage::Leave {
                 nodes: vec![node.clone()],
                 reachable: true,
@@ -298,14 +322,25 @@ fn membership(seen: &[Seen]) -> Result<Vec<Stage>, Vec<String>> {
             stages.insert(0, stage);
         }
     }
-    // Masters are told, and note, who the members are when all changes of them are done.
+    // Before the first that answers leaves: an API server that lists only members that leave would be lost.
     let told = masters
         .iter()
         .filter(|seen| seen.wanted)
         .filter_map(|seen| seen.finished());
     let all: BTreeSet<_> = wanted.into_iter().collect();
-    if !stages.is_empty() || told.into_iter().any(|note| note.members != all) {
-        stages.push(Stage::Members);
+    let changes = !stages.is_empty() || told.into_iter().any(|note| note.members != all);
+    if changes && !stages.contains(&Stage::Members) {
+        let leaves = |stage: &Stage| {
+            matches!(
+                stage,
+                Stage::Leave {
+                    reachable: true,
+                    ..
+                }
+            )
+        };
+        let at = stages.iter().position(leaves).unwrap_or(stages.len());
+        stages.insert(at, Stage::Members);
     }
     Ok(stages)
 }

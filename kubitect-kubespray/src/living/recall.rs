@@ -55,6 +55,7 @@ pub fn recall(
                     Role::Master => members.iter().copied().cloned().collect(),
                     _ => BTreeSet::new(),
                 },
+                joined: 0,
             };
             (node.name.clone(), note)
         })

@@ -93,6 +93,10 @@ impl Kubernetes<'_> {
             return Ok(());
         }
         self.say(format!("{name}: gets {to}"));
+        // Kubespray stops a master's etcd first, and looks at the others later.
+        if self.joined_masters().contains(name) {
+            self.spare(name, "upgrade").await?;
+        }
         let present = self.present(&[]);
         // Kubespray drains no node that is cordoned already, be it by an interrupted run.
         let done = match self.out_of_service(name).await {
@@ -216,7 +220,7 @@ impl Kubernetes<'_> {
     }
 
     /// An error unless etcd goes on taking changes while this master is away.
-    pub async fn spare(&self, name: &Label) -> Result<(), Error> {
+    pub async fn spare(&self, name: &Label, work: &str) -> Result<(), Error> {
         let master = self.master(&[]).await?;
         let members = control::members(&master)
             .await
@@ -231,7 +235,7 @@ impl Kubernetes<'_> {
         // A single master has no spare: its API pauses, as the plan says.
         if members.len() > 1 && well < members.len() / 2 + 1 {
             return Err(Error::failed(format!(
-                "restart {name}: of {} etcd members only {well} others answer, which is no majority; start or mend them first",
+                "{work} {name}: of {} etcd members only {well} others answer, which is no majority; start or mend them first",
                 members.len()
             )));
         }

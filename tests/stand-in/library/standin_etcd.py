@@ -1,9 +1,10 @@
 #!/usr/bin/python
 # Has this host's etcd member run: starts it with the others of a new cluster, joins an existing one, or removes a member.
-"""Options: state (new, kept, joined, removed, gone), name, ip, members ({name: ip} of the inventory), unit, env (common settings).
+"""Options: state (new, kept, joined, restarted, removed, gone), name, ip, members ({name: ip} of the inventory), unit, env (common settings).
 
-new: no member of the inventory has ever been in a formed cluster; kept: this host has data; joined: others are formed
-and this host has no data; removed: take `name` out of the cluster, through any member that answers;
+new: no member of the inventory has ever been in a formed cluster; kept: this host has data (if they are of a member that etcd does not
+list, it is added all the same, and does not start, as with Kubespray); joined: others are formed and this host has no data; restarted: with the
+inventory's members in its settings, and because each run issues certificates anew; removed: take `name` out of the cluster, through any member that answers;
 gone: it must have left already."""
 import json
 import sys
@@ -74,9 +75,24 @@ def join(want, host):
     return ",".join(f"{member.get('name') or want['name']}={member['peerURLs'][0]}" for member in listed(client))
 
 
+def forgotten(want, host):
+    """Whether this host's data are of a member that etcd no longer lists."""
+    if healthy(endpoint(want["ip"], host)) is None:
+        return False
+    try:
+        client = first_healthy({name: ip for name, ip in want["members"].items() if name != want["name"]}, host)
+    except Trouble:
+        return False
+    return all(peer(want["ip"]) not in member["peerURLs"] for member in listed(client))
+
+
 def settings(want, host):
     """The content of etcd.env."""
     initial = {}
+    if want["state"] == "kept" and forgotten(want, host):
+        want["state"] = "joined"
+    if want["state"] == "restarted":
+        initial = {"ETCD_INITIAL_CLUSTER_STATE": "existing", "ETCD_INITIAL_CLUSTER": ",".join(f"{name}={peer(ip)}" for name, ip in want["members"].items())}
     if want["state"] == "kept":  # how it once began no longer matters, and must not cause a restart
         lines = read(ENV).decode().splitlines()
         initial = dict(line.split("=", 1) for line in lines if line.startswith("ETCD_INITIAL_CLUSTER"))
@@ -107,7 +123,7 @@ def still_there(want, host):
 def main():
     """See the top of the file."""
     module = AnsibleModule(argument_spec={
-        "state": {"choices": ["new", "kept", "joined", "removed", "gone"], "required": True}, "name": {"type": "str", "required": True},
+        "state": {"choices": ["new", "kept", "joined", "restarted", "removed", "gone"], "required": True}, "name": {"type": "str", "required": True},
         "ip": {"type": "str", "required": True}, "members": {"type": "dict", "required": True}, "host": {"type": "str", "required": True},
         "unit": {"type": "str", "default": ""}, "env": {"type": "dict", "default": {}}, "seconds": {"type": "int", "default": 240}})
     want = module.params
@@ -119,6 +135,8 @@ def main():
             still_there(want, host)
             module.exit_json(changed=False)
         files = {ENV: {"content": settings(want, host), "mode": "0640", "owner": "etcd"}}
+        if want["state"] == "restarted":
+            put(f"{STATE}/etcd.started", "", "0600")
         certs = [f"{CERTS}/{name}" for name in ("ca.pem", f"member-{host}.pem", f"member-{host}-key.pem")]
         changed = service("etcd", want["unit"], files, certs)
         own = endpoint(want["ip"], host)

@@ -6,10 +6,11 @@ import os
 import platform
 import shutil
 import socket
+import sys
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.standin import STATE, read
+from ansible.module_utils.standin import PROGRAMS, STATE, read
 from ansible.module_utils.standin_pki import digests
 
 
@@ -43,6 +44,24 @@ def memory_mb():
         return int(next(line.split()[1] for line in file if line.startswith("MemTotal:"))) // 1024
 
 
+def listed():
+    """The etcd members that the API server of this host lists."""
+    text = read("/etc/kubernetes/manifests/kube-apiserver.yaml").decode()
+    given = [line.strip().partition("--etcd-servers=")[2] for line in text.splitlines() if "--etcd-servers=" in line]
+    return given[0].split(",") if given else []
+
+
+def published():
+    """The etcd members with which control planes join; none while the API does not answer."""
+    sys.path.insert(0, PROGRAMS)
+    try:
+        from kube import Client
+        from kubeadm import ADMIN, MAP, endpoints
+        return endpoints(Client(ADMIN).request("GET", f"{MAP}/kubeadm-config")["data"]["ClusterConfiguration"])
+    except Exception:  # an older stand-in's programs, no answer, no such map: nothing is known
+        return []
+
+
 def main():
     """See the top of the file."""
     module = AnsibleModule(argument_spec={"ip": {"type": "str", "required": True}, "reach": {"type": "list", "elements": "str", "default": []}},
@@ -65,7 +84,8 @@ def main():
         "etcd_data": os.path.isdir("/var/lib/etcd/member"),
         "etcd_formed": bool(read(f"{STATE}/etcd-formed")),
         "version": installed.get("version", ""),
-        "etcd_servers": json.loads(read("/etc/kubernetes/apiserver.json") or b"{}").get("etcd_servers", []),
+        "etcd_servers": listed(),
+        "published": published() if listed() else [],
         "tools": [name for name in ("kubectl", "etcdctl") if os.access(f"/usr/bin/{name}", os.X_OK)],
     }})
 

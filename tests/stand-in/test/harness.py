@@ -143,14 +143,21 @@ class Certificates:
 
 
 class ApiServer(Process):
-    """An API server on one etcd member."""
+    """An API server that lists these etcd members."""
 
-    def __init__(self, folder, certificates, etcd, version="v1.23.7", tls=None):
+    def __init__(self, folder, certificates, *members, version="v1.23.7", tls=None):
         self.port = free_ports(1)[0]
         base = f"{folder}/api-{self.port}"
         certificates.make({"name": base, "cn": "kube-apiserver", "usage": "serverAuth", "sans": ["IP:127.0.0.1", "DNS:localhost"],
                            "cert": f"{base}.crt", "key": f"{base}.key"})
         with open(f"{base}.json", "w", encoding="utf-8") as file:
-            json.dump({"bind": "127.0.0.1", "port": self.port, "version": version, "etcd": etcd, "etcd_tls": tls, "cert": f"{base}.crt", "key": f"{base}.key",
+            json.dump({"bind": "127.0.0.1", "port": self.port, "version": version, "etcd_tls": tls, "cert": f"{base}.crt", "key": f"{base}.key",
                        "client_ca": f"{folder}/ca.crt"}, file)
-        super().__init__([sys.executable, "-B", f"{PROGRAMS}/apiserver.py", f"{base}.json"], f"{base}.log")
+        self.base = [sys.executable, "-B", f"{PROGRAMS}/apiserver.py", f"{base}.json"]
+        super().__init__([*self.base, f"--etcd-servers={','.join(members)}"], f"{base}.log")
+
+    def use(self, members):
+        """Restart it with other members, as a kubelet does when the manifest changes."""
+        self.stop()
+        self.argv = [*self.base, f"--etcd-servers={','.join(members)}"]
+        self.start()

@@ -3,9 +3,12 @@ import signal
 import ssl
 import time
 import unittest
+import unittest.mock
 import urllib.request
 
 import harness
+import apiserver
+import kubeadm
 from kube import Client, Failed
 
 CM = "/api/v1/namespaces/default/configmaps"
@@ -19,12 +22,13 @@ class Quorum(unittest.TestCase):
         self.addCleanup(self.etcds.end)
         certificates = harness.Certificates(self.etcds.folder)
         certificates.make({"name": "ca", "copy": False})
-        self.apis, self.clients = [], []
+        self.apis, self.clients, self.kubeconfigs = [], [], []
         for index in range(3):
             api = harness.ApiServer(self.etcds.folder, certificates, self.etcds.url(index))
             self.addCleanup(api.stop)
             self.apis.append(api)
-            self.clients.append(client := Client(certificates.kubeconfig("kubernetes-admin", "system:masters", api.port)))
+            self.kubeconfigs.append(certificates.kubeconfig("kubernetes-admin", "system:masters", api.port))
+            self.clients.append(client := Client(self.kubeconfigs[-1]))
             self.addCleanup(client.close)
 
     def ready(self, index):
@@ -62,7 +66,7 @@ class Quorum(unittest.TestCase):
         harness.until("a write with two of three", 10, lambda: self.write(0, "one-down")[0] == 201)
         self.assertEqual(self.ready(1)[0], 200)
         code, took = self.ready(2)
-        self.assertEqual(code, 500)
+        self.assertEqual(code, 500, "it lists the dead member alone")
         self.assertLess(took, 3)
         self.assertEqual(self.names(1), ["all-up", "one-down"])
 
@@ -80,6 +84,42 @@ class Quorum(unittest.TestCase):
         for index in range(3):
             self.assertEqual(self.names(index), ["all-up", "one-down"])
         self.assertEqual(self.write(2, "all-back")[0], 201)
+
+    def test_an_api_server_lives_and_dies_with_the_members_that_it_lists(self):
+        harness.until("all ready", 30, lambda: all(self.ready(index)[0] == 200 for index in range(3)))
+        # The first lists all members, the second the first alone, as one that joined and was never given the others.
+        urls = [self.etcds.url(index) for index in range(3)]
+        self.apis[0].use(urls)
+        self.apis[1].use(urls[:1])
+        harness.until("both ready", 30, lambda: self.ready(0)[0] == self.ready(1)[0] == 200)
+        harness.until("a write", 30, lambda: self.write(0, "before")[0] == 201)
+
+        self.etcds.members[0].stop(signal.SIGKILL)
+        harness.until("the first goes on", 15, lambda: self.ready(0)[0] == 200 and self.write(0, "after")[0] == 201)
+        for _ in range(3):
+            self.assertEqual(self.ready(1)[0], 500, "etcd is well, and the second API server has no member of it")
+
+        manifest, config = f"{self.etcds.folder}/kube-apiserver.yaml", f"{self.etcds.folder}/kubeadm-config.yaml"
+        with open(manifest, "w", encoding="utf-8") as file:
+            file.write(f"spec:\n  containers:\n  - command:\n    - kube-apiserver\n    - --etcd-servers={urls[0]}\n    name: kube-apiserver\n")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("kind: ClusterConfiguration\netcd:\n  external:\n      endpoints:\n" + f'      - {urls[1]}\n      - "{urls[2]}"\n' + "      caFile: /c\n")
+
+        def restart():
+            with open(manifest, encoding="utf-8") as file:
+                self.apis[1].use(apiserver.listed(line.strip().removeprefix("- ") for line in file))
+
+        with unittest.mock.patch.multiple(kubeadm, MANIFEST=manifest, restart=restart):
+            kubeadm.main(["init", "phase", "control-plane", "apiserver", "--config", config])
+        harness.until("the second is back", 15, lambda: self.ready(1)[0] == 200)
+        self.assertEqual(self.names(1), ["after", "before"])
+
+        admin = self.kubeconfigs[0]
+        for _ in range(2):
+            with unittest.mock.patch.multiple(kubeadm, ADMIN=admin):
+                kubeadm.main(["init", "phase", "upload-config", "kubeadm", "--config", config])
+        kept = self.clients[0].request("GET", f"{kubeadm.MAP}/kubeadm-config")["data"]["ClusterConfiguration"]
+        self.assertEqual(kubeadm.endpoints(kept), urls[1:])
 
 
 if __name__ == "__main__":

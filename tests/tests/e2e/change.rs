@@ -34,12 +34,14 @@ fn the_example_lives() {
 
     living.instances("master", &five);
     living.step("masters-become-five");
+    living.last_one_pauses();
     living.instances("master", &five[2..]);
     living.step("two-masters-go-the-first-among-them");
 
     living.step_after("a-lost-master-is-made-anew", |living| {
         lose_disk(living, "master-4");
     });
+    living.last_one_pauses();
 
     let others = [
         "id: 3, ip: 192.168.113.22",

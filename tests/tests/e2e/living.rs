@@ -113,6 +113,11 @@ impl Living {
     /// As [`Living::step`], where the only master is worked on: its API pauses meanwhile.
     pub fn pausing_step(&mut self, name: &'static str) {
         self.step(name);
+        self.last_one_pauses();
+    }
+
+    /// The API may have paused in the last step: a master joined, and the release restarts etcd's members at once.
+    pub fn last_one_pauses(&mut self) {
         if let Some(step) = self.steps.last_mut() {
             step.pauses = true;
         }

@@ -49,6 +49,8 @@ pub struct Noted {
 pub struct Fault {
     pub playbook: String,
     pub host: String,
+    /// Where on that host; empty: as soon as it comes to it.
+    pub at: String,
 }
 
 /// Why a playbook fails on a host.

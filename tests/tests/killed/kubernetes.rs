@@ -1,11 +1,74 @@
 //! kubectl and etcdctl on the masters of a world in memory: they answer as long as etcd has a majority.
 
+use std::collections::BTreeSet;
+
 use kubitect_config::remote::Output;
 use kubitect_provision::fake::FakeHost;
 use serde_json::{Value, json};
 
 use crate::machine::{failed, ok};
-use crate::state::{Node, State};
+use crate::state::{Node, State, endpoint};
+
+/// What kubeadm is given on each master.
+pub const KUBEADM_CONFIG: &str = "/etc/kubernetes/kubeadm-config.yaml";
+
+/// The endpoints in kubeadm's configuration on a master.
+fn configured(state: &State, name: &str) -> BTreeSet<String> {
+    let text = &state.guests[name].files[KUBEADM_CONFIG];
+    let lines = text
+        .lines()
+        .map(|line| line.trim().trim_start_matches("- "));
+    let endpoints = lines
+        .map(|line| line.trim_matches('"'))
+        .filter(|line| line.starts_with("https:"));
+    endpoints.map(str::to_owned).collect()
+}
+
+/// `kubeadm init phase …`, and what the API server's manifest and process say.
+pub fn api_server(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Option<Output> {
+    let listed = |state: &State| {
+        let api = state.guests[name].api.as_ref()?;
+        let all: Vec<_> = api.iter().map(String::as_str).collect();
+        Some(format!("--etcd-servers={}", all.join(",")))
+    };
+    Some(match argv {
+        ["cat", "--", "/etc/kubernetes/manifests/kube-apiserver.yaml"] => match listed(state) {
+            Some(list) => ok(format!("    - kube-apiserver\n    - {list}\n")),
+            None => failed(1, "No such file or directory"),
+        },
+        [
+            "test",
+            "-e",
+            "/etc/kubernetes/manifests/kube-apiserver.yaml",
+        ] => failed(u32::from(listed(state).is_none()), ""),
+        ["pgrep", "--list-full", "--full", "^kube-apiserver "] => match listed(state) {
+            Some(list) => ok(format!("7 kube-apiserver {list} --v=2\n")),
+            None => failed(1, ""),
+        },
+        [
+            "/usr/local/bin/kubeadm",
+            "init",
+            "phase",
+            rest @ ..,
+            "--config",
+            KUBEADM_CONFIG,
+        ] => {
+            let members = configured(state, name);
+            match rest {
+                ["control-plane", "apiserver"] => {
+                    state.guests.get_mut(name).unwrap().api = Some(members);
+                }
+                ["upload-config", "kubeadm"] if !state.serves(host, name) => {
+                    return Some(failed(1, "error: the API server does not serve"));
+                }
+                ["upload-config", "kubeadm"] => state.kube.published = members,
+                _ => panic!("unexpected: kubeadm {argv:?}"),
+            }
+            ok("")
+        }
+        _ => return None,
+    })
+}
 
 pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Output {
     if !state.serves(host, name) {
@@ -28,6 +91,24 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
                 .map(|name| item(state, host, name))
                 .collect();
             return ok(json!({"kind": "List", "items": items}).to_string());
+        }
+        [
+            "get",
+            "configmap",
+            "kubeadm-config",
+            "--namespace=kube-system",
+            "--output=json",
+        ] => {
+            let items = state
+                .kube
+                .published
+                .iter()
+                .map(|url| format!("    - {url}\n"));
+            let text = format!(
+                "etcd:\n  external:\n    endpoints:\n{}",
+                items.collect::<String>()
+            );
+            return ok(json!({"data": {"ClusterConfiguration": text}}).to_string());
         }
         ["delete", "node", node, "--ignore-not-found", "--wait=false"] => {
             state.kube.nodes.remove(*node);
@@ -125,7 +206,17 @@ pub fn etcdctl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
         .members
         .iter()
         .any(|member| Some(member.id) == own);
-    if !is_member || !state.has_quorum(host) {
+    if !is_member {
+        return failed(1, "Error: context deadline exceeded");
+    }
+    let has_quorum = state.has_quorum(host);
+    // Each member answers this alone; all else wants a majority, from etcd 3.5 on the list of members, too.
+    if argv == ["endpoint", "status", "--write-out=json"] {
+        let leader = u64::from(has_quorum);
+        let own = json!([{"Endpoint": "https://127.0.0.1:2379", "Status": {"header": {"member_id": own}, "leader": leader}}]);
+        return ok(own.to_string());
+    }
+    if !has_quorum {
         return failed(1, "Error: context deadline exceeded");
     }
     match argv {
@@ -137,7 +228,7 @@ pub fn etcdctl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
                 .map(|member| {
                     json!({"ID": member.id, "name": member.name,
                         "peerURLs": [format!("https://{}:2380", member.ip)],
-                        "clientURLs": [format!("https://{}:2379", member.ip)]})
+                        "clientURLs": [endpoint(&member.ip)]})
                 })
                 .collect();
             ok(json!({"header": {}, "members": members}).to_string())

@@ -11,6 +11,7 @@ use tests::points::POINTS;
 use crate::machine::servers;
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
+use crate::state::endpoint;
 
 /// What happens to a machine behind our back.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +108,7 @@ fn strike(stage: &Stage, shape: &Shape, at: usize, blow: Blow) {
 }
 
 /// Whether all is as it is wanted.
-fn check(stage: &Stage, shape: &Shape) -> Result<(), TestCaseError> {
+pub fn check(stage: &Stage, shape: &Shape) -> Result<(), TestCaseError> {
     let masters: BTreeSet<_> = shape
         .masters
         .iter()
@@ -179,17 +180,22 @@ fn check(stage: &Stage, shape: &Shape) -> Result<(), TestCaseError> {
             .map(|id| format!("etcd-{id}"))
             .collect();
         prop_assert_eq!(members, named);
+        // Every API server uses exactly the members, and one that joins would.
+        let endpoints: BTreeSet<_> = state.kube.members.iter().map(|m| endpoint(&m.ip)).collect();
+        for name in &masters {
+            prop_assert_eq!(
+                state.guests[name].api.as_ref(),
+                Some(&endpoints),
+                "{}",
+                name
+            );
+        }
+        prop_assert_eq!(&state.kube.published, &endpoints);
         for member in &state.kube.members {
             prop_assert!(state.is_well(host, member), "{:?}", member);
         }
         for name in &masters {
             prop_assert!(state.serves(host, name));
-            prop_assert_eq!(
-                state.guests[name].api.as_ref(),
-                Some(&masters),
-                "what {} is told",
-                name
-            );
         }
         for name in balancers {
             let guest = &state.guests[&name];

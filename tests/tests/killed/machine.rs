@@ -4,7 +4,7 @@ use kubitect_config::remote::Output;
 use kubitect_lb::{PROBE, SET_STATE};
 use kubitect_provision::fake::FakeHost;
 
-use crate::kubernetes::{etcdctl, kubectl};
+use crate::kubernetes::{api_server, etcdctl, kubectl};
 use crate::state::{Guest, State, file};
 
 /// Runs a command on a machine that answers.
@@ -46,9 +46,44 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
         }
         _ => {}
     }
+    if let Some(output) =
+        api_server(state, host, name, argv).or_else(|| etcd(state, host, name, argv))
+    {
+        return output;
+    }
     let guest = state.guests.get_mut(name).unwrap();
     let output = files(guest, argv).or_else(|| services(guest, name, argv));
     output.unwrap_or_else(|| panic!("unexpected command on {name}: {argv:?}"))
+}
+
+/// etcd's service and its data.
+fn etcd(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Option<Output> {
+    let address = state.address(host, name);
+    let guest = state.guests.get_mut(name).unwrap();
+    let mut members = state.kube.members.iter();
+    Some(match argv {
+        ["test", "-e", "/var/lib/etcd/member"] => failed(u32::from(guest.member.is_none()), ""),
+        ["systemctl", "disable", "--now", "etcd"] | ["systemctl", "enable", "etcd"] => ok(""),
+        ["systemctl", "--quiet", "is-active", "etcd"] => failed(3, ""),
+        ["mv", "-f", "-T", "--", "/var/lib/etcd/member", _] => {
+            let own = guest.member.take();
+            assert!(
+                !members.any(|member| Some(member.id) == own),
+                "{name}: data of a member"
+            );
+            ok("")
+        }
+        // It begins where it is listed and has no data; with those of another it ends at once.
+        ["systemctl", "restart", "--no-block", "etcd"] => {
+            if let Some(own) = members.find(|member| Some(&member.ip) == address.as_ref())
+                && guest.member.is_none()
+            {
+                guest.member = Some(own.id);
+            }
+            ok("")
+        }
+        _ => return None,
+    })
 }
 
 /// The virtual address of all clusters here.

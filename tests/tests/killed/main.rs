@@ -13,6 +13,7 @@ mod kubernetes;
 mod left;
 mod living;
 mod machine;
+mod members;
 mod picture;
 mod plays;
 mod program;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
     }
     if "goes_on_with_what_is_left".contains(test) {
         left::all();
+    }
+    if "masters_come_and_go".contains(test) {
+        members::all();
     }
     if "random_clusters_become_others".contains(test) {
         good &= living::all(part.parse().ok());

@@ -8,6 +8,7 @@ use std::path::Path;
 use kubitect_lb::{HAPROXY_FILE, KEEPALIVED_FILE};
 use kubitect_provision::hypervisor::Hypervisor;
 
+use crate::kubernetes::KUBEADM_CONFIG;
 use crate::state::{Place, file};
 
 /// What a world is like.
@@ -116,12 +117,12 @@ fn machines(place: &Place, picture: &mut Picture) {
             let running: Vec<_> = guest.running.keys().collect();
             lines.push(format!(
                 "machine {name} on {} cpus {} ram {} kubelet {kubelet:?} api {:?} member {} runs {running:?} enabled {:?} drained {:?}",
-                state.answers(host, name), guest.cpus, guest.ram, guest.api, guest.member.is_some(), guest.enabled, guest.drained
+                state.answers(host, name), guest.cpus, guest.ram, guest.api, guest.member.is_some_and(|id| state.kube.members.iter().any(|m| m.id == id)), guest.enabled, guest.drained
             ));
             lines.push(format!("machine {name} file systems {systems:?}"));
             for (path, text) in &guest.files {
                 lines.push(format!("machine {name} {path} {text:?}"));
-                let known = [HAPROXY_FILE, KEEPALIVED_FILE, "/etc/etcd.env", kubitect_kubespray::ADMIN_CONF];
+                let known = [HAPROXY_FILE, KEEPALIVED_FILE, "/etc/etcd.env", KUBEADM_CONFIG, kubitect_kubespray::ADMIN_CONF];
                 if !known.contains(&path.as_str()) {
                     picture.leftovers.push(format!("{path} on {name}"));
                 }
@@ -137,6 +138,7 @@ fn machines(place: &Place, picture: &mut Picture) {
         for (name, node) in &state.kube.nodes {
             lines.push(format!("node {name} ready {} {node:?}", state.is_ready(host, name)));
         }
+        lines.push(format!("masters join with {:?}", state.kube.published));
         lines.push(format!("addons {:?}, address held {}", state.kube.addons, state.holder.is_some()));
     });
 }

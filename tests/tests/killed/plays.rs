@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kubitect_config::value::Version;
 use kubitect_provision::fake::FakeHost;
 
 use crate::ansible::{Failed, Fault, Play};
-use crate::state::{Kube, Member, Node, State};
+use crate::kubernetes::KUBEADM_CONFIG;
+use crate::state::{Kube, Member, Node, State, endpoint};
 
 pub type Result<T> = std::result::Result<T, Failed>;
 
@@ -58,7 +60,12 @@ impl Stage<'_> {
 
     /// Whether a test asks for a failure here.
     fn breaks(&self, name: &str) -> bool {
-        self.fault.is_some_and(|fault| fault.host == name)
+        self.breaks_at(name, "")
+    }
+
+    fn breaks_at(&self, name: &str, at: &str) -> bool {
+        self.fault
+            .is_some_and(|fault| fault.host == name && fault.at == at)
     }
 
     fn cluster(&mut self) -> Result<()> {
@@ -110,7 +117,13 @@ impl Stage<'_> {
             };
         }
         for name in hosts {
-            if is_member(self.state, &name) || !self.play.hosts.contains(&name) {
+            if !self.play.hosts.contains(&name) {
+                continue;
+            }
+            if self.play.group("kube_control_plane").contains(&name) {
+                self.configure(&name);
+            }
+            if is_member(self.state, &name) {
                 continue;
             }
             let ip = self.play.text(&name, "ip");
@@ -125,7 +138,9 @@ impl Stage<'_> {
                 .members
                 .iter()
                 .all(|member| self.state.is_well(self.host, member));
-            if !well {
+            if !well || self.breaks_at(&name, "health") {
+                // Kubespray starts it as a new cluster of all members then, and what that writes stays.
+                self.state.guests.get_mut(&name).unwrap().member = Some(u64::MAX);
                 return fail(
                     &name,
                     "etcdserver: unhealthy cluster: no member joins while another does not answer",
@@ -136,7 +151,19 @@ impl Stage<'_> {
             let id = (kube.id << 8) | kube.next_member;
             let own = self.play.text(&name, "etcd_member_name");
             kube.members.push(Member { id, name: own, ip });
+            let stops = self
+                .fault
+                .is_some_and(|fault| fault.host == name && fault.at == "announced");
             let guest = self.state.guests.get_mut(&name).unwrap();
+            if guest.member.is_some() {
+                return fail(
+                    &name,
+                    "etcd does not start: its data are of a removed member",
+                );
+            }
+            if stops {
+                return fail(&name, "as the test asks");
+            }
             guest.member = Some(id);
             let env =
                 ["ENDPOINTS", "CACERT", "CERT", "KEY"].map(|key| format!("ETCDCTL_{key}=x\n"));
@@ -167,14 +194,21 @@ impl Stage<'_> {
             }
             _ => {}
         }
-        let told: BTreeSet<_> = self.play.group("etcd").into_iter().collect();
+        let members = self.endpoints();
+        let published = self.state.kube.published.clone();
         let guest = self.state.guests.get_mut(name).unwrap();
         guest.kubelet = Some((version.clone(), id));
         if is_master {
-            // From v2.24 on only upgrades tell API servers that run of new members.
+            // Up to v2.23.3 every run writes the inventory's members into all manifests; later one that joins copies the list
+            // that was published last, and those that run are left alone.
             let old = self.play.release.tag < "v2.24.0".parse().unwrap();
-            if old || guest.api.is_none() {
-                guest.api = Some(told);
+            if old || published.is_empty() {
+                guest.api = Some(members.clone());
+            } else if guest.api.is_none() {
+                guest.api = Some(published.clone());
+            }
+            if published.is_empty() {
+                self.state.kube.published = members;
             }
             guest.files.insert(
                 kubitect_kubespray::ADMIN_CONF.to_owned(),
@@ -196,6 +230,30 @@ impl Stage<'_> {
             serde_yaml::from_value(self.play.of(name, "node_taints")).unwrap();
         node.taints.extend(taints.into_iter().flatten());
         Ok(())
+    }
+
+    /// The inventory's etcd endpoints.
+    fn endpoints(&self) -> BTreeSet<String> {
+        let hosts = self.play.group("etcd").into_iter();
+        hosts
+            .map(|name| endpoint(&self.play.text(&name, "ip")))
+            .collect()
+    }
+
+    /// Every run on a master leaves kubeadm's configuration with the inventory's members there.
+    fn configure(&mut self, name: &str) {
+        let items: String = self
+            .play
+            .group("etcd")
+            .iter()
+            .fold(String::new(), |text, host| {
+                format!("{text}      - {}\n", endpoint(&self.play.text(host, "ip")))
+            });
+        let text = format!(
+            "kind: InitConfiguration\n---\nkind: ClusterConfiguration\netcd:\n  external:\n      endpoints:\n{items}      caFile: /ca.pem\n"
+        );
+        let guest = self.state.guests.get_mut(name).unwrap();
+        guest.files.insert(KUBEADM_CONFIG.to_owned(), text);
     }
 
     /// What a join leaves that failed: the API has the node, whose kubelet does not run.
@@ -229,7 +287,10 @@ impl Stage<'_> {
         let version = self.play.version();
         let minor = |version: &str| version.split('.').nth(1).unwrap().parse::<u32>().unwrap();
         let masters = self.play.group("kube_control_plane");
-        let told: BTreeSet<_> = self.play.group("etcd").into_iter().collect();
+        let members = self.endpoints();
+        // These call kubeadm without its configuration.
+        let tag = |text: &str| text.parse::<Version>().unwrap();
+        let stale = (tag("v2.26.0")..=tag("v2.27.0")).contains(&self.play.release.tag);
         if self.play.release.tag >= "v2.30.0".parse().unwrap()
             && let Some(name) = masters
                 .iter()
@@ -265,10 +326,16 @@ impl Stage<'_> {
             if self.breaks(&name) {
                 return fail(&name, "as the test asks");
             }
+            if is_master {
+                self.configure(&name);
+            }
+            if is_master && !stale {
+                self.state.kube.published.clone_from(&members);
+            }
             let guest = self.state.guests.get_mut(&name).unwrap();
             guest.kubelet = Some((version.clone(), self.state.kube.id));
             if is_master {
-                guest.api = Some(told.clone());
+                guest.api = Some(self.state.kube.published.clone());
                 let conf = admin_conf(self.state.kube.id, &version);
                 guest
                     .files

@@ -161,8 +161,17 @@ impl Stage {
 
     /// Has a playbook fail once, when it comes to a host.
     pub fn break_at(&self, playbook: &str, host: &str) {
-        let (playbook, host) = (playbook.to_owned(), host.to_owned());
-        let text = serde_json::to_vec(&Fault { playbook, host }).unwrap();
+        self.break_in(playbook, host, "");
+    }
+
+    /// The same, at a place that the playbook knows.
+    pub fn break_in(&self, playbook: &str, host: &str, at: &str) {
+        let fault = Fault {
+            playbook: playbook.to_owned(),
+            host: host.to_owned(),
+            at: at.to_owned(),
+        };
+        let text = serde_json::to_vec(&fault).unwrap();
         fs::write(self.folder.join("fault.json"), text).unwrap();
     }
 

@@ -54,9 +54,9 @@ pub struct Guest {
     pub systems: BTreeMap<PathBuf, (u64, u64)>,
     /// The version of its kubelet, and the Kubernetes that it has joined.
     pub kubelet: Option<(String, u64)>,
-    /// The etcd members that its API server was told of.
+    /// The etcd endpoints that its API server lists.
     pub api: Option<BTreeSet<String>>,
-    /// The etcd member whose data it has.
+    /// The etcd member whose data it has; it runs where etcd lists it.
     pub member: Option<u64>,
 }
 
@@ -68,6 +68,8 @@ pub struct Kube {
     pub members: Vec<Member>,
     pub nodes: BTreeMap<String, Node>,
     pub addons: Option<String>,
+    /// The etcd endpoints in the ConfigMap `kubeadm-config`, from which masters join.
+    pub published: BTreeSet<String>,
     pub next_member: u64,
 }
 
@@ -269,14 +271,14 @@ impl State {
         well.count() * 2 > self.kube.members.len()
     }
 
-    /// Whether the API server on this machine serves.
+    /// Whether the API server on this machine serves: it lists an etcd member that is well.
     pub fn serves(&self, host: &FakeHost, name: &str) -> bool {
-        let guest = self.guests.get(name);
-        let own = |guest: &Guest| {
+        let api = self.guests.get(name).and_then(|guest| guest.api.as_ref());
+        let lists = |api: &BTreeSet<String>| {
             let mut members = self.kube.members.iter();
-            guest.api.is_some() && members.any(|member| guest.member == Some(member.id))
+            members.any(|member| api.contains(&endpoint(&member.ip)) && self.is_well(host, member))
         };
-        guest.is_some_and(own) && self.answers(host, name) && self.has_quorum(host)
+        api.is_some_and(lists) && self.answers(host, name) && self.has_quorum(host)
     }
 
     /// Whether a node of Kubernetes is Ready: its machine is on and its kubelet has joined.
@@ -322,6 +324,11 @@ impl Guest {
         self.files
             .retain(|path, _| file("haproxy") == path || file("keepalived") == path);
     }
+}
+
+/// By which clients reach the etcd member at an address.
+pub fn endpoint(ip: &str) -> String {
+    format!("https://{ip}:2379")
 }
 
 /// The file that a service reads.

@@ -258,7 +258,7 @@ async fn certificates_are_found_with_their_ends() {
 }
 
 /// etcdctl 3.5 with one member down and one that has not started yet; paths of keys only.
-const ENVIRONMENT: &str = "ETCDCTL_ENDPOINTS=https://127.0.0.1:2379\nETCDCTL_CACERT=/etc/ssl/etcd/ssl/ca.pem\n\
+pub const ENVIRONMENT: &str = "ETCDCTL_ENDPOINTS=https://127.0.0.1:2379\nETCDCTL_CACERT=/etc/ssl/etcd/ssl/ca.pem\n\
                            ETCDCTL_KEY=/etc/ssl/etcd/ssl/admin-c-master-1-key.pem\n\
                            ETCDCTL_CERT=/etc/ssl/etcd/ssl/admin-c-master-1.pem\n";
 const MEMBERS: &str = r#"{"header":{"cluster_id":14841639068965178418,"member_id":10276657743932975437,"raft_term":2},"members":[

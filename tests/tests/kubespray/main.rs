@@ -3,6 +3,7 @@
 //! The Ansible is the one that the crate installs by itself, as it would for a cluster; it is kept below the target
 //! folder. `KUBITECT_TEST_ANSIBLE` names another environment, to try the callback plugin with another release.
 
+mod apiserver;
 mod control;
 mod environment;
 mod fixture;

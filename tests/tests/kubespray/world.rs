@@ -144,8 +144,8 @@ impl Remote for World {
         })
     }
 
-    fn put<'a>(&'a self, path: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
-        unreachable!("{path} is not put on a master")
+    fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+        Box::pin(async move { Ok(std::fs::write(self.here(path), bytes)?) })
     }
 }
 
@@ -179,7 +179,12 @@ impl Remote for Recorded {
         })
     }
 
-    fn put<'a>(&'a self, path: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
-        unreachable!("{path} is not put on a master")
+    fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], mode: u32, _: Duration) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let text = String::from_utf8_lossy(bytes);
+            let line = format!("put {path} {mode:o}\n{text}");
+            self.asked.lock().unwrap().push(line);
+            Ok(())
+        })
     }
 }

@@ -215,6 +215,119 @@ fn a_node_that_had_begun_to_leave_and_is_wanted_again_joins() {
     );
 }
 
+/// Masters that join: they are wanted, and nothing is noted of them.
+fn join(seen: &mut Vec<Seen>, ids: &[&str]) {
+    for id in ids {
+        let mut new = seen[1].clone();
+        assert_eq!(new.node.role, Role::Master);
+        new.node.name = format!("c-master-{id}").parse().unwrap();
+        (new.note, new.node.ip) = (None, None);
+        seen.push(new);
+    }
+}
+
+#[test]
+fn api_servers_get_the_members_that_stay_before_the_first_of_the_others_leaves() {
+    let cluster = old();
+    let mut seen = finished(&cluster);
+    join(&mut seen, &["4", "5", "6"]);
+    for id in 1..=3 {
+        find(&mut seen, &format!("c-master-{id}")).wanted = false;
+    }
+    assert_eq!(
+        lines(&cluster, &seen),
+        [
+            "master master-4",
+            "master master-5",
+            "master master-6",
+            "members",
+            "leave master-1",
+            "leave master-2",
+            "leave master-3",
+        ]
+    );
+    // One for one.
+    seen.retain(|seen| {
+        !["c-master-2", "c-master-3", "c-master-5", "c-master-6"].contains(&seen.node.name.as_str())
+    });
+    let first = find(&mut seen, "c-master-1").note.as_mut().unwrap();
+    first.members = [first_name()].into();
+    let exchange = ["master master-4", "members", "leave master-1"];
+    assert_eq!(lines(&cluster, &seen), exchange);
+    // Killed while the new one joined, and when it had joined: it is always looked at before the old one leaves.
+    let note = find(&mut seen, "c-master-1").note.clone().unwrap();
+    let new = find(&mut seen, "c-master-4");
+    new.note = Some(Note {
+        finished: false,
+        members: [first_name(), new.node.name.clone()].into(),
+        ..note
+    });
+    assert_eq!(lines(&cluster, &seen), exchange);
+    find(&mut seen, "c-master-4")
+        .note
+        .as_mut()
+        .unwrap()
+        .finished = true;
+    assert_eq!(lines(&cluster, &seen), exchange[1..]);
+}
+
+fn first_name() -> Label {
+    "c-master-1".parse().unwrap()
+}
+
+#[test]
+fn no_master_joins_with_the_release_that_can_not_add_a_member() {
+    let cluster = cluster("v1.31.4", "v2.28.0");
+    let mut seen = finished(&cluster);
+    join(&mut seen, &["4", "5"]);
+    let reasons = tasks(&cluster, &seen).unwrap_err();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert!(
+        reasons[0].starts_with("c-master-4 can't join: Kubespray v2.28.0"),
+        "{reasons:?}"
+    );
+    assert!(reasons[0].contains("v2.28.1"), "{reasons:?}");
+    // One that was made anew joins, too; one that leaves does not.
+    let mut seen = finished(&cluster);
+    let first = find(&mut seen, "c-master-1");
+    (first.note, first.answers) = (None, false);
+    assert_eq!(tasks(&cluster, &seen).unwrap_err().len(), 1);
+    for (kubespray, joins) in [("v2.28.0", false), ("v2.28.1", true)] {
+        let cluster = self::cluster("v1.31.4", kubespray);
+        let mut seen = finished(&cluster);
+        join(&mut seen, &["4"]);
+        find(&mut seen, "c-master-1").wanted = false;
+        assert_eq!(tasks(&cluster, &seen).is_ok(), joins, "{kubespray}");
+    }
+    // A whole cluster is set up with it.
+    let mut seen = finished(&cluster);
+    seen.iter_mut().for_each(|seen| seen.note = None);
+    assert_eq!(lines(&cluster, &seen), ["create"]);
+}
+
+#[test]
+fn an_address_that_is_the_beginning_of_a_members_is_refused_where_it_would_be_mistaken() {
+    for (kubernetes, kubespray, joins) in
+        [("v1.23.7", "v2.19.0", false), ("v1.26.5", "v2.23.0", true)]
+    {
+        let cluster = cluster(kubernetes, kubespray);
+        let mut seen = finished(&cluster);
+        join(&mut seen, &["4", "5"]);
+        find(&mut seen, "c-master-3").node.ip = Some("192.168.113.101".parse().unwrap());
+        find(&mut seen, "c-master-4").node.ip = Some("192.168.113.10".parse().unwrap());
+        let result = tasks(&cluster, &seen);
+        assert_eq!(result.is_ok(), joins, "{kubespray}");
+        if let Err(reasons) = result {
+            assert_eq!(reasons.len(), 1, "{reasons:?}");
+            assert!(
+                reasons[0].starts_with("c-master-4 can't join: "),
+                "{reasons:?}"
+            );
+            assert!(reasons[0].contains("192.168.113.101"), "{reasons:?}");
+        }
+    }
+}
+
 #[test]
 fn a_second_lost_master_is_refused() {
     let cluster = old();

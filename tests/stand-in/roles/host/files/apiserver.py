@@ -1,5 +1,6 @@
 # The stand-in's API server: the part of the Kubernetes API that balancers and clients ask, over TLS, kept in etcd.
-"""Usage: apiserver.py CONFIG.json with the keys bind, port, version, etcd, etcd_tls (or null), cert, key, client_ca.
+"""Usage: apiserver.py CONFIG.json [--etcd-servers=URL,URL] with the keys bind, port, version, etcd_tls (or null), cert, key, client_ca,
+and manifest: where the list of etcd's members stands if it is not given. It uses those members and no others.
 
 Clients are known by their certificates (CN the user, O the groups); without one only health and version answer.
 Standard library only."""
@@ -15,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import objects
 import protobuf
-from etcd import Compacted, Etcd, NoStore
+from etcd import AnyEtcd, Compacted, NoStore
 from lifecycle import watch_over_nodes
 from objects import BY_PLURAL, Invalid, api_version
 from registry import Refused, Registry, decode, place
@@ -303,9 +304,9 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, config):
+    def __init__(self, config, members):
         self.version = config["version"]
-        self.registry = Registry(Etcd(config["etcd"], config.get("etcd_tls")))
+        self.registry = Registry(AnyEtcd(members, config.get("etcd_tls")))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.load_cert_chain(config["cert"], config["key"])
@@ -347,10 +348,28 @@ def first_objects(registry, stop):
         missing.pop(0)
 
 
+LISTED = "--etcd-servers="
+
+
+def listed(arguments):
+    """The members in `--etcd-servers=URL,URL`."""
+    given = [argument.strip()[len(LISTED):] for argument in arguments if argument.strip().startswith(LISTED)]
+    return given[0].split(",") if given else []
+
+
 def main():
     """Serve until SIGTERM."""
     with open(sys.argv[1], encoding="utf-8") as file:
-        server = Server(json.load(file))
+        config = json.load(file)
+    members = listed(sys.argv[2:])
+    if not members:
+        # As the container runs: under its own name, and with the members among its arguments, where whoever looks finds them.
+        with open(config["manifest"], encoding="utf-8") as file:
+            members = listed(line.strip().removeprefix("- ") for line in file)
+        if not members:
+            sys.exit(f"{config['manifest']} lists no members of etcd")
+        os.execv("/usr/bin/python3", ["kube-apiserver", "-B", __file__, sys.argv[1], LISTED + ",".join(members)])
+    server = Server(config, members)
     stop = threading.Event()
     for work in (first_objects, watch_over_nodes):
         threading.Thread(target=work, args=(server.registry, stop), daemon=True).start()

@@ -1,4 +1,4 @@
-# Speaks to one etcd 3.4 through its JSON gateway: read, compare-and-swap, watch.
+# Speaks to etcd 3.4 through its JSON gateway, to one member or to any of several: read, compare-and-swap, watch.
 """Keys and values are bytes; a revision is an int. Every call is bounded by a timeout, and every failure is a `NoStore`."""
 import base64
 import http.client
@@ -158,3 +158,47 @@ class Etcd:
                 return connection, True
             connection.close()
         return self._connect(timeout), False
+
+
+class AnyEtcd:
+    """The members that an API server lists: one of them is asked until it fails, then the next. Those that it does not list do not
+    exist for it."""
+
+    def __init__(self, urls, tls=None):
+        self.members = [Etcd(url, tls) for url in urls]
+        self.at = 0
+
+    def _ask(self, ask, again):
+        for left in reversed(range(len(self.members))):
+            at = self.at
+            try:
+                return ask(self.members[at])
+            except NoStore:
+                self.at = (at + 1) % len(self.members)
+                if not again or not left:
+                    raise
+        raise NoStore("no etcd member is listed")
+
+    def range(self, *args, **kwargs):
+        """As `Etcd.range`; a read that fails is asked of the next member."""
+        return self._ask(lambda member: member.range(*args, **kwargs), True)
+
+    def create(self, *args):
+        """As `Etcd.create`. What changes something is sent once; the next change goes to the next member."""
+        return self._ask(lambda member: member.create(*args), False)
+
+    def update(self, *args):
+        """As `Etcd.update`."""
+        return self._ask(lambda member: member.update(*args), False)
+
+    def delete(self, *args):
+        """As `Etcd.delete`."""
+        return self._ask(lambda member: member.delete(*args), False)
+
+    def watch(self, *args):
+        """As `Etcd.watch`; a client that lost it begins a new one, at the next member."""
+        try:
+            yield from self.members[self.at].watch(*args)
+        except NoStore:
+            self.at = (self.at + 1) % len(self.members)
+            raise

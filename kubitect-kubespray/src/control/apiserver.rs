@@ -1,0 +1,223 @@
+//! Which etcd members an API server uses, and how it gets others: one master at a time, by kubeadm.
+//!
+//! Kubespray does not do it when members come and go: up to v2.23 each run writes the list into all manifests at once; from
+//! v2.24 on only an upgrade writes it, and those of v2.26.0 to v2.27.0 take the old list from the ConfigMap `kubeadm-config`
+//! (Kubespray's issue 11552). So kubeadm is called as those playbooks call it, with the configuration that they have left.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use kubitect_config::remote::Remote;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::kubeadm_config;
+use super::nodes::{api_health, kubectl};
+use super::remote::{Health, PATIENCE, json, once, said, succeed, write};
+use crate::Error;
+
+/// What kubelet starts the API server from.
+const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+/// What Kubespray gives kubeadm; the token and the key with which others join are in it.
+const CONFIG: &str = "/etc/kubernetes/kubeadm-config.yaml";
+const KUBEADM: &str = "/usr/local/bin/kubeadm";
+/// Between two looks at an API server that restarts.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// By which clients reach the member at an address.
+pub fn endpoint(ip: Ipv4Addr) -> String {
+    format!("https://{ip}:2379")
+}
+
+/// The etcd endpoints that the manifest of this master's API server lists; none where it has no API server.
+pub async fn listed_members(remote: &impl Remote) -> Result<BTreeSet<String>, Error> {
+    let what = "read which etcd members the API server uses";
+    let output = once(remote, what, &["cat", "--", MANIFEST], PATIENCE).await?;
+    if output.status != 0 {
+        let there = once(remote, what, &["test", "-e", MANIFEST], PATIENCE).await?;
+        return match there.status {
+            1 => Ok(BTreeSet::new()),
+            _ => Err(failed(what, said(&output))),
+        };
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines = text
+        .lines()
+        .map(|line| line.trim().trim_start_matches("- "));
+    Ok(lines.find_map(listed).unwrap_or_default())
+}
+
+/// The endpoints in `--etcd-servers=https://10.0.0.1:2379,https://10.0.0.2:2379`.
+fn listed(argument: &str) -> Option<BTreeSet<String>> {
+    let list = argument
+        .trim_matches(['"', '\''])
+        .strip_prefix("--etcd-servers=")?;
+    Some(list.split(',').map(str::to_owned).collect())
+}
+
+/// Has the API server of this master use the etcd members at these addresses, and waits until it runs with them and serves;
+/// whether it had to be restarted. It needs no API that serves: one whose members are all gone is brought back.
+pub async fn use_members(
+    remote: &impl Remote,
+    members: &[Ipv4Addr],
+    limit: Duration,
+) -> Result<bool, Error> {
+    let wanted: Vec<_> = members.iter().copied().map(endpoint).collect();
+    let set: BTreeSet<_> = wanted.iter().cloned().collect();
+    configure(remote, &wanted).await?;
+    let restarts = listed_members(remote).await? != set;
+    if restarts {
+        let what = "write the API server's manifest with etcd's members";
+        let argv = [
+            KUBEADM,
+            "init",
+            "phase",
+            "control-plane",
+            "apiserver",
+            "--config",
+            CONFIG,
+        ];
+        succeed(remote, what, &argv, PATIENCE).await?;
+        let now = listed_members(remote).await?;
+        if now != set {
+            return Err(failed(
+                what,
+                format!("it lists {}, not {}", shown(&now), shown(&set)),
+            ));
+        }
+    }
+    wait_for(remote, &set, limit).await?;
+    Ok(restarts)
+}
+
+/// Has the ConfigMap `kubeadm-config`, from which masters join, name the etcd members at these addresses; whether it had to
+/// be written. The API has to serve.
+pub async fn publish_members(remote: &impl Remote, members: &[Ipv4Addr]) -> Result<bool, Error> {
+    let wanted: Vec<_> = members.iter().copied().map(endpoint).collect();
+    let set: BTreeSet<_> = wanted.iter().cloned().collect();
+    let what = "write the ConfigMap kubeadm-config with etcd's members";
+    if published(remote, what).await? == set {
+        return Ok(false);
+    }
+    configure(remote, &wanted).await?;
+    let argv = [
+        KUBEADM,
+        "init",
+        "phase",
+        "upload-config",
+        "kubeadm",
+        "--config",
+        CONFIG,
+    ];
+    succeed(remote, what, &argv, PATIENCE).await?;
+    let now = published(remote, what).await?;
+    match now == set {
+        true => Ok(true),
+        false => Err(failed(
+            what,
+            format!("it names {}, not {}", shown(&now), shown(&set)),
+        )),
+    }
+}
+
+#[derive(Deserialize)]
+struct ConfigMap {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Data {
+    cluster_configuration: String,
+}
+
+/// The endpoints in the ConfigMap.
+async fn published(remote: &impl Remote, what: &str) -> Result<BTreeSet<String>, Error> {
+    let arguments = [
+        "get",
+        "configmap",
+        "kubeadm-config",
+        "--namespace=kube-system",
+        "--output=json",
+    ];
+    let output = kubectl(remote, what, &arguments).await?;
+    let map: ConfigMap = json(what, &output.stdout)?;
+    let endpoints = kubeadm_config::endpoints(&map.data.cluster_configuration);
+    Ok(endpoints
+        .map_err(|why| failed(what, why))?
+        .into_iter()
+        .collect())
+}
+
+/// Writes these endpoints into kubeadm's configuration on this master.
+async fn configure(remote: &impl Remote, wanted: &[String]) -> Result<(), Error> {
+    let what = format!("write etcd's members into {CONFIG}");
+    let output = succeed(remote, &what, &["cat", "--", CONFIG], PATIENCE).await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let new = kubeadm_config::with_endpoints(&text, wanted).map_err(|why| failed(&what, why))?;
+    if new == text {
+        return Ok(());
+    }
+    write(remote, &what, CONFIG, new.as_bytes(), 0o640).await
+}
+
+/// Waits until the API server runs with these members and serves.
+async fn wait_for(
+    remote: &impl Remote,
+    wanted: &BTreeSet<String>,
+    limit: Duration,
+) -> Result<(), Error> {
+    let end = Instant::now() + limit;
+    loop {
+        let missing = match running(remote).await? {
+            None => "it does not run".to_owned(),
+            Some(uses) if uses != *wanted => format!("it still runs with {}", shown(&uses)),
+            Some(_) => match api_health(remote).await? {
+                Health::Well => return Ok(()),
+                Health::Ill(why) => why,
+            },
+        };
+        if Instant::now() + LOOK >= end {
+            return Err(Error::ApiServer {
+                members: shown(wanted),
+                limit,
+                missing,
+            });
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The endpoints that the running process was started with: for some seconds after its manifest has changed, the old one
+/// runs on and answers.
+async fn running(remote: &impl Remote) -> Result<Option<BTreeSet<String>>, Error> {
+    let what = "see which etcd members the API server runs with";
+    let argv = ["pgrep", "--list-full", "--full", "^kube-apiserver "];
+    let output = once(remote, what, &argv, PATIENCE).await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match output.status {
+        0 => Ok(text.split_whitespace().find_map(listed)),
+        // No process is like it.
+        1 => Ok(None),
+        _ => Err(failed(what, said(&output))),
+    }
+}
+
+fn failed(what: &str, lines: String) -> Error {
+    Error::Program {
+        what: what.to_owned(),
+        lines,
+    }
+}
+
+fn shown(endpoints: &BTreeSet<String>) -> String {
+    match endpoints.is_empty() {
+        true => "none".to_owned(),
+        false => endpoints
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(","),
+    }
+}

@@ -1,0 +1,164 @@
+//! Masters come and go: no API server is left without a member of etcd, and no old data keep a master from joining.
+
+use std::collections::BTreeSet;
+
+use crate::living::check;
+use crate::shape::Shape;
+use crate::stage::{Stage, scratch};
+use crate::state::endpoint;
+
+/// Releases before and after their changes: all API servers at each run, at upgrades, at no run of an upgrade, and at upgrades again.
+const RELEASES: [[&str; 2]; 5] = [
+    ["v1.23.7", "v2.19.0"],
+    ["v1.28.6", "v2.24.0"],
+    ["v1.29.10", "v2.26.1"],
+    ["v1.30.4", "v2.27.0"],
+    ["v1.34.3", "v2.31.0"],
+];
+
+fn shape(masters: &[u32], release: [&'static str; 2]) -> Shape {
+    Shape {
+        masters: masters.to_vec(),
+        balancers: 1,
+        release,
+        ..Shape::base()
+    }
+}
+
+/// Applied without a fault, and then nothing is left to do.
+fn becomes(stage: &Stage, shape: &Shape) -> String {
+    let run = stage.apply(shape, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    assert_eq!(stage.plan(shape), None);
+    check(stage, shape).unwrap();
+    run.said
+}
+
+fn made(scratch: &std::path::Path, shape: &Shape) -> Stage {
+    let stage = Stage::new(scratch);
+    becomes(&stage, shape);
+    stage
+}
+
+pub fn all() {
+    let scratch = scratch();
+    let path = scratch.path();
+    for release in RELEASES {
+        for (before, after) in [
+            (&[1][..], &[2][..]),
+            (&[1, 2, 3], &[4, 5, 6]),
+            (&[1, 2, 3], &[4]),
+            (&[1], &[1, 2, 3]),
+        ] {
+            let stage = made(path, &shape(before, release));
+            becomes(&stage, &shape(after, release));
+            println!(
+                "masters {before:?} became {after:?} with Kubespray {}",
+                release[1]
+            );
+            stage.end();
+        }
+    }
+    one_master_after_another(path);
+    api_servers_that_know_the_first_master_alone(path);
+    half_left(path);
+    announced_and_not_started(path);
+    health_refused_for_a_moment(path);
+}
+
+/// Three are replaced by an apply each, which in v2.26 lost the API with the third.
+fn one_master_after_another(path: &std::path::Path) {
+    let release = RELEASES[2];
+    let stage = made(path, &shape(&[1, 2, 3], release));
+    for masters in [[2, 3, 4], [3, 4, 5], [4, 5, 6]] {
+        becomes(&stage, &shape(&masters, release));
+    }
+    stage.end();
+}
+
+/// As Kubespray v2.26 left a cluster of one that had become three: with the first master the API would be gone, and an apply
+/// of today brings it back.
+fn api_servers_that_know_the_first_master_alone(path: &std::path::Path) {
+    let wanted = shape(&[1, 2, 3], RELEASES[2]);
+    let stage = made(path, &wanted);
+    stage.place().with(|state, _| {
+        let first = BTreeSet::from([endpoint("10.9.0.11")]);
+        for guest in state
+            .guests
+            .values_mut()
+            .filter(|guest| guest.api.is_some())
+        {
+            guest.api = Some(first.clone());
+        }
+        state.kube.published = first;
+    });
+    let host = stage.place().host;
+    host.lose_file("/pools/demo-main-resource-pool", "demo-master-1-main-disk");
+    let said = becomes(&stage, &wanted);
+    assert!(
+        said.contains("demo-master-2: its API server uses 2 etcd members"),
+        "{said}"
+    );
+    stage.end();
+}
+
+/// A master has left etcd, its machine was not cleaned yet, and it is wanted again.
+fn half_left(path: &std::path::Path) {
+    let (three, one) = (shape(&[1, 2, 3], RELEASES[4]), shape(&[1], RELEASES[4]));
+    for times in [0, 1] {
+        let stage = made(path, &three);
+        let run = stage.apply(&one, Some(("kubespray::left-etcd", times)));
+        assert_eq!(run.code, None, "{}", run.said);
+        let said = becomes(&stage, &three);
+        assert!(
+            said.contains("the data of a former etcd member are set aside"),
+            "{said}"
+        );
+        stage.end();
+    }
+}
+
+/// One member gets a second that is announced and does not start: etcd takes nothing any more, and only the second's start
+/// helps. It is started by the run that failed; after one that was killed, by the next.
+fn announced_and_not_started(path: &std::path::Path) {
+    let (one, three) = (shape(&[1], RELEASES[4]), shape(&[1, 2, 3], RELEASES[4]));
+    let stage = made(path, &one);
+    stage.break_in("cluster.yml", "demo-master-2", "announced");
+    let run = stage.apply(&three, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    assert!(
+        run.said.contains("etcd waits for it as its second member"),
+        "{}",
+        run.said
+    );
+    stage.place().with(|state, host| {
+        assert_eq!(state.kube.members.len(), 2);
+        assert!(state.has_quorum(host));
+        // As a kill in the playbook would have left it.
+        state.guests.get_mut("demo-master-2").unwrap().member = None;
+        assert!(!state.has_quorum(host));
+    });
+    let said = becomes(&stage, &three);
+    assert!(
+        said.contains("etcd waits for it as its second member"),
+        "{said}"
+    );
+    stage.end();
+}
+
+/// etcd was not well for the moment in which Kubespray looked: the joining machine's etcd began a cluster of its own.
+fn health_refused_for_a_moment(path: &std::path::Path) {
+    for (before, after, host) in [
+        (&[1, 2, 3][..], &[1, 2, 3, 4, 5][..], "demo-master-4"),
+        (&[1], &[1, 2, 3], "demo-master-2"),
+    ] {
+        let stage = made(path, &shape(before, RELEASES[3]));
+        let wanted = shape(after, RELEASES[3]);
+        stage.break_in("cluster.yml", host, "health");
+        let run = stage.apply(&wanted, None);
+        assert_eq!(run.code, Some(1), "{}", run.said);
+        let said = becomes(&stage, &wanted);
+        assert!(said.contains("are set aside"), "{said}");
+        stage.end();
+    }
+}
