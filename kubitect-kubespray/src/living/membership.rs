@@ -3,23 +3,16 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use kubitect_config::Remote;
 use kubitect_config::cluster::Role;
-use kubitect_config::release;
 use kubitect_config::value::Label;
 
-use super::kubernetes::{DRAIN, Kubernetes, LOOK, READY, SERVES, states};
+use super::kubernetes::{DRAIN, Kubernetes, READY, states};
 use super::plan::Task;
-use crate::control::{self, EtcdMember, Health};
-use crate::goal::{Goal, network_in_etcd};
-use crate::{Error, joining};
-
-/// How long etcd may take to elect a leader, once a majority of its members can be up.
-const ELECTED: Duration = Duration::from_secs(60);
-/// Where Kubespray has etcd keep its data, if nothing else is said.
-const ETCD_DATA: &str = "/var/lib/etcd";
+use crate::Error;
+use crate::control::{self, Health};
+use crate::goal::Goal;
 
 impl Kubernetes<'_> {
     pub(super) async fn leave(
@@ -158,62 +151,6 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// Every API server that stays uses exactly the etcd members that stay, and so do masters that join later. One after
-    /// another restarts; behind a balancer the API goes on.
-    pub(super) async fn members(&mut self, task: &Task) -> Result<(), Error> {
-        let failed = |e| Error::because("give the API servers etcd's members", e);
-        let masters = self.staying(&[]);
-        let members: BTreeSet<_> = masters.iter().cloned().collect();
-        let addresses = self.addresses(&masters);
-        let master = self.master(&[]).await?;
-        let listed = control::members(&master).await.map_err(failed)?;
-        let is_member = |ip: &Ipv4Addr| listed.iter().any(|member| member.is_at(*ip));
-        if let Some(ip) = addresses.iter().find(|ip| !is_member(ip)) {
-            return Err(Error::failed(format!(
-                "give the API servers etcd's members: etcd does not list {ip}; apply again"
-            )));
-        }
-        for name in &masters {
-            self.use_members(name, &addresses).await?;
-        }
-        let master = self.master(&[]).await?;
-        control::publish_members(&master, &addresses)
-            .await
-            .map_err(failed)?;
-        fail::fail_point!("kubespray::members-published");
-        self.network_members(&members, task).await?;
-        for name in &members {
-            self.change_note(name, |note| {
-                note.busy = false;
-                note.members = members.clone();
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Has a network plugin that keeps its data in etcd learn of the members.
-    async fn network_members(
-        &mut self,
-        masters: &BTreeSet<Label>,
-        task: &Task,
-    ) -> Result<(), Error> {
-        let release = release::find_or_newest(&task.at.kubespray);
-        if !release.is_some_and(|release| network_in_etcd(&self.cluster, release)) {
-            return Ok(());
-        }
-        // Kubespray keeps pods away from each for a moment, and would forget to let them come back if it were killed.
-        for name in masters {
-            self.hold(name).await?;
-        }
-        let present = self.present(&[]);
-        self.play(&Goal::AfterMembers, task, &present).await?;
-        let master = self.master(&[]).await?;
-        for name in masters {
-            self.take_pods(name, &master).await?;
-        }
-        Ok(())
-    }
-
     pub(super) async fn join_workers(&mut self, names: &[Label], task: &Task) -> Result<(), Error> {
         let master = self.master(&[]).await?;
         for name in names {
@@ -234,164 +171,6 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// An error if this release can't add the machine to etcd.
-    fn can_join(&self, name: &Label, listed: &[EtcdMember], task: &Task) -> Result<(), Error> {
-        let release = &task.at.kubespray;
-        let members: Vec<_> = listed
-            .iter()
-            .flat_map(|member| &member.peer_urls)
-            .filter_map(|url| address_of(url))
-            .collect();
-        let ip = self.facts.node(name).map(|known| known.ip);
-        let hidden = ip.and_then(|ip| joining::hidden(release, ip, &members));
-        match joining::refused(release).or(hidden) {
-            Some(why) => Err(Error::failed(format!("join {name}: {why}"))),
-            None => Ok(()),
-        }
-    }
-
-    /// Sets aside what an etcd has left on the machine of a master that etcd does not list: with it, the new member would
-    /// never start.
-    async fn set_data_aside(&self, name: &Label) -> Result<(), Error> {
-        let failed = |e| Error::because(format!("prepare {name} for etcd"), e);
-        let machine = self.connect(name).await?;
-        let own = self.cluster.addons.kubespray.get("etcd_data_dir");
-        let folder = own.and_then(|own| own.as_str()).unwrap_or(ETCD_DATA);
-        let aside = control::set_data_aside(&machine, folder)
-            .await
-            .map_err(failed)?;
-        fail::fail_point!("kubespray::data-aside");
-        if let Some(path) = aside {
-            self.say(format!(
-                "{name}: the data of a former etcd member are set aside in {path}; remove them when nobody misses them"
-            ));
-        }
-        Ok(())
-    }
-
-    /// Starts the second member of a cluster of one, if it was announced and has not started: until it does, etcd takes no
-    /// change and can't even list its members. All that was ever taken is with the first, so that the second may begin empty.
-    async fn start_second(&self, name: &Label) -> Result<(), Error> {
-        let others: Vec<_> = self.joined_masters().into_iter().collect();
-        let [first] = &others[..] else {
-            return Ok(());
-        };
-        if first == name || !self.notes.contains_key(name) {
-            return Ok(());
-        }
-        let first = self.connect(first).await?;
-        // One that has just started elects itself.
-        if self.is_led(&first).await {
-            return Ok(());
-        }
-        self.say(format!(
-            "{name}: etcd waits for it as its second member, and it does not serve; it is started"
-        ));
-        let failed = |e| Error::because(format!("start etcd on {name}"), e);
-        let second = self.connect(name).await?;
-        control::restart_etcd(&second).await.map_err(failed)?;
-        if self.is_led(&first).await {
-            return Ok(());
-        }
-        self.set_data_aside(name).await?;
-        control::restart_etcd(&second).await.map_err(failed)?;
-        match self.is_led(&first).await {
-            true => Ok(()),
-            false => Err(Error::failed(format!(
-                "start etcd on {name}: it was announced as the second member and does not serve, so that etcd takes no change; \
-                 `journalctl -u etcd` on {name} says why. Once it runs there, apply again"
-            ))),
-        }
-    }
-
-    /// Whether the etcd member of this master has a leader, within a minute.
-    async fn is_led(&self, master: &Arc<dyn Remote>) -> bool {
-        let end = Instant::now() + ELECTED;
-        loop {
-            // One that does not answer is another matter.
-            if control::has_leader(master).await.unwrap_or(true) {
-                return true;
-            }
-            if Instant::now() >= end {
-                return false;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    /// Before masters leave: every API server that stays has to list a member that answers and stays. Those that do not
-    /// (Kubespray v2.26.0 to v2.27.0 left them with the first master's alone) get all that do, also where the API is lost
-    /// already. If one can't, nobody leaves.
-    async fn keep_api_servers(&self, leaving: &[Label]) -> Result<(), Error> {
-        let is_master = |name: &Label| self.node(name).is_none_or(|n| n.role == Role::Master);
-        if !leaving.iter().any(is_master) {
-            return Ok(());
-        }
-        let mut machines = Vec::new();
-        let mut answering = Vec::new();
-        for name in self.staying(leaving) {
-            let machine = self.connect(&name).await?;
-            if control::has_leader(&machine).await.unwrap_or(false) {
-                answering.extend(self.facts.node(&name).map(|known| known.ip));
-            }
-            machines.push((name, machine));
-        }
-        let mut changed = false;
-        for (name, machine) in &machines {
-            let listed = control::listed_members(machine)
-                .await
-                .map_err(|e| Error::because(format!("look at the API server of {name}"), e))?;
-            let known = |ip: &Ipv4Addr| listed.contains(&control::endpoint(*ip));
-            if answering.is_empty() || answering.iter().any(known) {
-                continue;
-            }
-            self.use_members(name, &answering).await?;
-            changed = true;
-        }
-        if changed {
-            let master = self.master(leaving).await?;
-            control::publish_members(&master, &answering)
-                .await
-                .map_err(|e| Error::because("name etcd's members to those that join", e))?;
-        }
-        Ok(())
-    }
-
-    /// Has the API server of a master use these members.
-    async fn use_members(&self, name: &Label, members: &[Ipv4Addr]) -> Result<(), Error> {
-        let machine = self.connect(name).await?;
-        let restarted = control::use_members(&machine, members, SERVES)
-            .await
-            .map_err(|e| {
-                Error::because(format!("give the API server of {name} etcd's members"), e)
-            })?;
-        fail::fail_point!("kubespray::members-used");
-        if restarted {
-            self.say(format!(
-                "{name}: its API server uses {} etcd members",
-                members.len()
-            ));
-        }
-        Ok(())
-    }
-
-    /// The masters that have joined and are wanted, but for these, as they have joined.
-    fn staying(&self, but: &[Label]) -> Vec<Label> {
-        let mut names: Vec<_> = self
-            .joined_masters()
-            .into_iter()
-            .filter(|name| self.is_wanted(name) && !but.contains(name))
-            .collect();
-        let joined = |name: &Label| self.notes.get(name).map_or(0, |note| note.joined);
-        names.sort_by_key(|name| (joined(name), name.clone()));
-        names
-    }
-
-    fn addresses(&self, names: &[Label]) -> Vec<Ipv4Addr> {
-        let known = names.iter().filter_map(|name| self.facts.node(name));
-        known.map(|known| known.ip).collect()
-    }
-
     /// Takes a node object that is not Ready out of the way of the machine that is to join under its name.
     async fn forget_unready(&self, name: &Label, master: &Arc<dyn Remote>) -> Result<(), Error> {
         if self.is_ready(master, name).await? {
@@ -406,7 +185,7 @@ impl Kubernetes<'_> {
 }
 
 /// The address in `https://192.168.113.10:2380`.
-fn address_of(url: &str) -> Option<Ipv4Addr> {
+pub(super) fn address_of(url: &str) -> Option<Ipv4Addr> {
     let (_, rest) = url.split_once("://")?;
     rest.rsplit_once(':')?.0.parse().ok()
 }

@@ -5,6 +5,7 @@
 //! [`Access`].
 
 mod access;
+mod etcd;
 mod kubernetes;
 mod membership;
 pub mod note;
