@@ -30,9 +30,13 @@ fn fails(made: &Stage, shape: &Shape, playbook: &str, host: &str, before: &[&str
         assert!(run.said.contains(part), "{}", run.said);
     }
     assert_eq!(changes(&stage), before, "{}", run.said);
-    // What is well takes pods, the failed node included where its kubelet runs.
+    // What is well and stays takes pods, the failed node included where its kubelet runs.
+    let stays = |name: &str| {
+        let mut workers = shape.workers.iter();
+        !name.contains("-worker-") || workers.any(|w| name == format!("demo-worker-{}", w.id))
+    };
     let held = stage.place().with(|state, host| {
-        let nodes = state.kube.nodes.iter();
+        let nodes = state.kube.nodes.iter().filter(|(name, _)| stays(name));
         let held = nodes.filter(|(name, node)| node.cordoned && state.is_ready(host, name));
         held.count()
     });
