@@ -26,8 +26,6 @@ pub(crate) const MAIN_DISK_SIZE: u32 = 32;
 pub(crate) const DATA_DISK_POOL: &str = "main";
 /// keepalived's priority of the first balancer; each further one has one less.
 pub(crate) const PRIORITY: u8 = 200;
-/// Kubernetes, where a file names no version. Never raised lightly: it would upgrade the clusters of such files.
-pub(crate) const KUBERNETES_VERSION: &str = "v1.32.8";
 /// Kubespray's `kube_network_plugin`.
 pub(crate) const NETWORK_PLUGIN: &str = "calico";
 /// Kubespray's `dns_mode`.

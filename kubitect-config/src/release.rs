@@ -7,9 +7,10 @@ use serde::Deserialize;
 
 use crate::value::Version;
 
+pub mod names;
 mod upgrade;
 
-pub use upgrade::{Hop, PathError, path};
+pub use upgrade::{Hop, PathError, path, path_with};
 
 /// One release of Kubespray.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -43,6 +44,12 @@ pub struct Release {
     pub memory_mb: [u64; 2],
     /// The tag of the tasks that prepare a fresh machine.
     pub bootstrap_tag: String,
+    /// Whether kubeadm's own checks of a machine stop it: a control plane needs two processors.
+    pub preflight: bool,
+    /// The distros that it is made for, of those that Kubitect has names for.
+    pub distros: Vec<String>,
+    /// The distros on which its first tasks fail.
+    pub distros_refused: Vec<String>,
 }
 
 impl Release {
@@ -51,6 +58,18 @@ impl Release {
         self.minors().any(|(minor, [low, high])| {
             minor == kubernetes.minor() && (low..=high).contains(&kubernetes.patch())
         })
+    }
+
+    /// Whether it is of this minor release or a later one: `is_from(22)` for v2.22.0 and newer.
+    pub fn is_from(&self, minor: u64) -> bool {
+        self.tag.minor() >= (2, minor)
+    }
+
+    /// The newest Kubernetes that it can set up.
+    pub fn newest_kubernetes(&self) -> Option<Version> {
+        self.minors()
+            .map(|(minor, [_, high])| Version::new(minor, high))
+            .max()
     }
 
     /// Kubernetes that it can set up: major and minor, lowest and highest patch.
@@ -71,6 +90,18 @@ static RELEASES: LazyLock<Vec<Release>> = LazyLock::new(|| {
 /// All known releases, oldest first.
 pub fn all() -> &'static [Release] {
     &RELEASES
+}
+
+/// The newest known release.
+pub fn newest() -> &'static Release {
+    all().last().expect("the table of releases is not empty")
+}
+
+/// Kubernetes where a file names none: the newest that the newest known release sets up.
+pub fn default_kubernetes() -> Version {
+    newest()
+        .newest_kubernetes()
+        .expect("every release sets up some Kubernetes")
 }
 
 /// The known release of this tag.
@@ -107,6 +138,27 @@ mod tests {
             assert_eq!(minors.len(), release.kubernetes.len(), "{}", release.tag);
             assert!(minors.iter().all(|(_, [low, high])| low <= high));
         }
+    }
+
+    #[test]
+    fn every_release_says_what_becomes_of_the_distros() {
+        for release in all() {
+            let known = |distro: &String| crate::images::find(distro).is_some();
+            assert!(!release.distros.is_empty(), "{}", release.tag);
+            assert!(release.distros.iter().all(known), "{}", release.tag);
+            assert!(release.distros_refused.iter().all(known), "{}", release.tag);
+            let both = |distro: &String| release.distros_refused.contains(distro);
+            assert!(!release.distros.iter().any(both), "{}", release.tag);
+        }
+    }
+
+    #[test]
+    fn the_default_kubernetes_is_the_newest_of_the_newest_release() {
+        let newest_minor = newest().minors().max().unwrap();
+        let version = default_kubernetes();
+        assert_eq!(version.minor(), newest_minor.0);
+        assert_eq!(version.patch(), newest_minor.1[1]);
+        assert_eq!(version.to_string(), "v1.35.4");
     }
 
     #[test]

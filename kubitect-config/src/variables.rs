@@ -1,5 +1,7 @@
-//! Kubespray's variables in `addons.kubespray`: which are Kubitect's own, which a cluster keeps for life, and which the
-//! tasks of the addons carry out.
+//! Kubespray's variables in `addons.kubespray`: which are Kubitect's own, which Kubitect relies on, which a cluster keeps
+//! for life, which were renamed or removed, and which the tasks of the addons carry out.
+
+use serde_yaml::Value;
 
 /// Certificates' further names; the one variable that users and Kubitect both add to.
 pub const SANS: &str = "supplementary_addresses_in_ssl_keys";
@@ -18,8 +20,8 @@ pub(crate) const SERVICES: &str = "10.233.0.0/18";
 /// Kubespray's default of `kube_pods_subnet`.
 pub(crate) const PODS: &str = "10.233.64.0/18";
 
-/// Variables that follow from the rest of the configuration, and where there.
-const MANAGED: [(&str, &str); 18] = [
+/// Variables that follow from the rest of the configuration, or that say how a single run goes, and what to do instead.
+const MANAGED: [(&str, &str); 26] = [
     ("kube_version", "set kubernetes.version"),
     ("kube_network_plugin", "set kubernetes.networkPlugin"),
     ("dns_mode", "set kubernetes.dnsMode"),
@@ -36,51 +38,278 @@ const MANAGED: [(&str, &str); 18] = [
         "apiserver_loadbalancer_domain_name",
         "it follows from cluster.nodes.loadBalancer",
     ),
-    (
-        "kube_apiserver_port",
-        "the load balancer leads to port 6443 of the masters",
-    ),
-    (
-        "kube_config_dir",
-        "the kubeconfig is fetched from /etc/kubernetes",
-    ),
     ("etcd_member_name", "it follows from the master's id"),
     ("ip", "set the node's ip"),
     ("access_ip", "set the node's ip"),
+    ("etcd_access_address", "set the master's ip"),
     ("node_labels", "set the node's labels"),
     ("node_taints", "set the node's taints"),
-    ("override_system_hostname", "nodes are known by their names"),
     ("kube_override_hostname", "nodes are known by their names"),
     ("node", "it would choose what is removed"),
     (
         "skip_confirmation",
         "Kubitect asks before it removes anything",
     ),
+    ("reset_nodes", REMOVAL),
+    ("allow_ungraceful_removal", REMOVAL),
+    (
+        "upgrade_node_always_cordon",
+        "Kubitect cordons and uncordons nodes itself, and leaves those alone that a person cordoned",
+    ),
+    (
+        "drain_nodes",
+        "Kubitect decides which nodes are drained, and shows it in the plan",
+    ),
+    ("serial", "Kubitect works on one node after another"),
+    (
+        "upgrade_cluster_setup",
+        "set kubernetes.version: Kubitect upgrades one node after another",
+    ),
+    (
+        "etcd_cluster_setup",
+        "etcd's members follow from cluster.nodes.master",
+    ),
+    (
+        "first_kube_control_plane",
+        "it follows from cluster.nodes.master",
+    ),
+    (
+        "kube_apiserver_authentication_config_anonymous",
+        "leave it out: load balancers ask each master's /readyz without credentials",
+    ),
+    ("reset_confirmation", "use `kubitect destroy`"),
+];
+
+const REMOVAL: &str = "Kubitect decides it by whether the machine answers";
+
+/// A variable that may only have the values that Kubitect's own steps on the machines count on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relied {
+    /// The variable.
+    pub name: &'static str,
+    /// Its possible values, the default first, as they stand in a file.
+    pub values: &'static [&'static str],
+    /// What would no longer work.
+    pub why: &'static str,
+}
+
+/// All of them. `tests/tests/structure/assumptions.rs` holds the paths, ports and units in our code against this list.
+pub const RELIED: [Relied; 19] = [
+    relied(
+        "bin_dir",
+        &["/usr/local/bin"],
+        "kubectl, kubeadm and etcdctl are called by their paths",
+    ),
+    relied(
+        "kube_config_dir",
+        &["/etc/kubernetes"],
+        "the kubeconfig is fetched from /etc/kubernetes",
+    ),
+    relied(
+        "kube_cert_dir",
+        &["/etc/kubernetes/ssl", "{{ kube_config_dir }}/ssl"],
+        "`status` reads the certificates there",
+    ),
+    relied(
+        "kube_manifest_dir",
+        &[
+            "/etc/kubernetes/manifests",
+            "{{ kube_config_dir }}/manifests",
+        ],
+        "which members of etcd an API server asks is read from its manifest there",
+    ),
+    relied(
+        "etcd_config_dir",
+        &["/etc/ssl/etcd"],
+        "`status` reads etcd's certificates below it",
+    ),
+    relied(
+        "etcd_cert_dir",
+        &["/etc/ssl/etcd/ssl", "{{ etcd_config_dir }}/ssl"],
+        "`status` reads etcd's certificates there",
+    ),
+    relied(
+        "etcd_data_dir",
+        &["/var/lib/etcd"],
+        "what an old member left on a machine is looked for there before it joins",
+    ),
+    relied(
+        "etcd_deployment_type",
+        &["host"],
+        "snapshots, upgrades, restarts and changes of masters ask etcd by /etc/etcd.env and its systemd unit",
+    ),
+    relied(
+        "etcd_kubeadm_enabled",
+        &["false"],
+        "snapshots, upgrades, restarts and changes of masters ask etcd by /etc/etcd.env and its systemd unit",
+    ),
+    relied(
+        "etcd_events_cluster_enabled",
+        &["false"],
+        "changes of masters, snapshots and `status` know one etcd only",
+    ),
+    relied(
+        "etcd_events_cluster_setup",
+        &["false"],
+        "changes of masters, snapshots and `status` know one etcd only",
+    ),
+    relied(
+        "force_etcd_cert_refresh",
+        &["true"],
+        "without it, masters and workers that join may miss certificates of etcd",
+    ),
+    relied(
+        "kube_api_anonymous_auth",
+        &["true"],
+        "load balancers ask each master's /readyz without credentials, and would take every master for dead",
+    ),
+    relied(
+        "rbac_enabled",
+        &["true"],
+        "load balancers may ask /readyz by a rule of RBAC",
+    ),
+    relied(
+        "kube_apiserver_port",
+        &["6443"],
+        "the load balancer leads to port 6443 of the masters",
+    ),
+    relied(
+        "kube_apiserver_bind_address",
+        &["0.0.0.0", "::"],
+        "each master's API server is asked on the machine itself, at 127.0.0.1",
+    ),
+    relied(
+        "loadbalancer_apiserver_localhost",
+        &["false"],
+        "nodes reach the masters through cluster.nodes.loadBalancer",
+    ),
+    relied(
+        "override_system_hostname",
+        &["true"],
+        "nodes are known by their names",
+    ),
+    relied(
+        "system_upgrade",
+        &["false"],
+        "it upgrades packages and restarts machines in the middle of Kubitect's own order",
+    ),
+];
+
+const fn relied(name: &'static str, values: &'static [&'static str], why: &'static str) -> Relied {
+    Relied { name, values, why }
+}
+
+/// Arguments of the API server that would get around [`RELIED`] and [`MANAGED`] by `kube_kubeadm_apiserver_extra_args`.
+pub(crate) const API_SERVER_ARGUMENTS: [&str; 7] = [
+    "anonymous-auth",
+    "authentication-config",
+    "authorization-config",
+    "authorization-mode",
+    "bind-address",
+    "etcd-servers",
+    "secure-port",
 ];
 
 /// Variables of Kubespray that a cluster is built on: Kubernetes, etcd and the network plugin keep what they were first
 /// set up with, and a later run would set up new nodes otherwise than the old ones.
-const FIXED: [&str; 15] = [
+const FIXED: [&str; 28] = [
     "bin_dir",
     "calico_datastore",
+    "calico_ipip_mode",
+    "calico_network_backend",
+    "calico_pool_blocksize",
+    "calico_pool_blocksize_ipv6",
+    "calico_pool_cidr",
+    "calico_pool_cidr_ipv6",
+    "calico_pool_name",
+    "calico_vxlan_mode",
+    "cilium_identity_allocation_mode",
     "cluster_name",
     "dns_domain",
+    "enable_dual_stack_networks",
     "etcd_data_dir",
     "etcd_deployment_type",
+    "ipv4_stack",
+    "ipv6_stack",
     "kube_apiserver_ip",
     "kube_cert_dir",
     "kube_network_node_prefix",
     "kube_network_node_prefix_ipv6",
     "kube_pods_subnet",
     "kube_pods_subnet_ipv6",
+    "kube_proxy_mode",
     "kube_service_addresses",
     "kube_service_addresses_ipv6",
     "skydns_server",
 ];
 
+/// Variables that older releases read, and what does their work since.
+const MOVED: [(&str, &str); 28] = [
+    ("metallb_ip_range", METALLB),
+    ("metallb_additional_address_pools", METALLB),
+    ("metallb_pool_name", METALLB),
+    ("metallb_auto_assign", METALLB),
+    ("metallb_avoid_buggy_ips", METALLB),
+    ("metallb_peers", METALLB),
+    ("metallb_protocol", METALLB),
+    (
+        "metallb_speaker_nodeselector",
+        "set metallb_config.speaker.nodeselector",
+    ),
+    (
+        "metallb_speaker_tolerations",
+        "set metallb_config.speaker.tolerations",
+    ),
+    (
+        "metallb_controller_nodeselector",
+        "set metallb_config.controller.nodeselector",
+    ),
+    (
+        "metallb_controller_tolerations",
+        "set metallb_config.controller.tolerations",
+    ),
+    ("matallb_auto_assign", METALLB),
+    ("containerd_registries", MIRRORS),
+    ("containerd_insecure_registries", MIRRORS),
+    ("crio_insecure_registries", "set crio_registries"),
+    ("disable_swap", "set kubelet_fail_swap_on"),
+    (
+        "enable_dual_stack_networks",
+        "set ipv6_stack: true beside ipv4_stack",
+    ),
+    (
+        "dynamic_kubelet_configuration",
+        "Kubernetes has no dynamic configuration of kubelets since v1.24",
+    ),
+    (
+        "podsecuritypolicy_enabled",
+        "Kubernetes has no PodSecurityPolicy since v1.25; set kube_pod_security_use_default",
+    ),
+    (
+        "kube_apiserver_insecure_port",
+        "Kubernetes has no insecure port since v1.24",
+    ),
+    ("cri_dockerd_enabled", "Docker always gets it since v2.20"),
+    (
+        "kubelet_static_pod_path",
+        "static pods always come from /etc/kubernetes/manifests",
+    ),
+    ("ingress_nginx_enabled", HELM),
+    ("dashboard_enabled", HELM),
+    ("deploy_netchecker", HELM),
+    ("cephfs_provisioner_enabled", HELM),
+    ("rbd_provisioner_enabled", HELM),
+    ("kata_containers_enabled", HELM),
+];
+
+const METALLB: &str = "addresses and peers are parts of metallb_config: `metallb_config: {address_pools: {primary: \
+                       {ip_range: [FIRST-LAST]}}, layer2: [primary]}`";
+const MIRRORS: &str = "set containerd_registries_mirrors";
+const HELM: &str = "Kubespray no longer installs it; install it into the finished cluster";
+
 /// What the names of addons' variables begin with: those that the sample configurations of Kubespray v2.19 to v2.31 have
-/// in their file of addons. kube-vip's are not among them: it is set up together with the nodes.
-const ADDONS: [&str; 19] = [
+/// in their file of addons, and what the releases install beside them. kube-vip's are not among them: it is set up together with the nodes.
+const ADDONS: [&str; 20] = [
     "alb_ingress",
     "argocd",
     "cephfs_provisioner",
@@ -98,6 +327,7 @@ const ADDONS: [&str; 19] = [
     "metallb",
     "metrics_server",
     "node_feature_discovery",
+    "prometheus_operator_crds",
     "rbd_provisioner",
     "snapshot_controller",
 ];
@@ -122,6 +352,37 @@ pub fn managed(name: &str) -> Option<&'static str> {
         .map(|(_, instead)| *instead)
 }
 
+/// What Kubitect counts on, where this value would break it.
+pub fn broken(name: &str, value: &Value) -> Option<&'static Relied> {
+    let relied = RELIED.iter().find(|relied| relied.name == name)?;
+    let text = match value {
+        Value::String(text) => text.trim_end_matches('/').to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        _ => return Some(relied),
+    };
+    let same = |value: &&str| *value == text || value.replace(' ', "") == text.replace(' ', "");
+    let means = |value: &&str| truth(&text).is_some_and(|is| is.to_string() == **value);
+    (!relied.values.iter().any(|v| same(v) || means(v))).then_some(relied)
+}
+
+/// The truth value that a text means to Ansible.
+pub(crate) fn truth(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "y" | "t" => Some(true),
+        "false" | "no" | "off" | "n" | "f" => Some(false),
+        _ => None,
+    }
+}
+
+/// What does the work of a variable that this release no longer has.
+pub(crate) fn moved(name: &str) -> Option<&'static str> {
+    MOVED
+        .iter()
+        .find(|(moved, _)| *moved == name)
+        .map(|(_, now)| *now)
+}
+
 /// Whether a cluster keeps the value of this variable that it was first set up with.
 pub(crate) fn is_fixed(name: &str) -> bool {
     FIXED.contains(&name)
@@ -129,7 +390,7 @@ pub(crate) fn is_fixed(name: &str) -> bool {
 
 /// Whether the tasks of the addons carry this variable out: it is named after an addon. All others come to a node when
 /// it is set up or upgraded.
-pub(crate) fn is_addons(name: &str) -> bool {
+pub fn is_addons(name: &str) -> bool {
     let is_of = |addon: &str| {
         name.strip_prefix(addon)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
@@ -140,6 +401,7 @@ pub(crate) fn is_addons(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::release;
 
     #[test]
     fn addons_are_told_by_their_names() {
@@ -169,8 +431,52 @@ mod tests {
     #[test]
     fn what_is_managed_or_fixed_is_no_addons() {
         let managed = MANAGED.iter().map(|(name, _)| *name);
-        for name in managed.chain(FIXED) {
+        let relied = RELIED.iter().map(|relied| relied.name);
+        for name in managed.chain(relied).chain(FIXED) {
             assert!(!is_addons(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_kubitect_relies_on_may_be_said_and_not_changed() {
+        let value = |text: &str| serde_yaml::from_str::<Value>(text).unwrap();
+        for (name, text) in [
+            ("bin_dir", "/usr/local/bin"),
+            ("bin_dir", "/usr/local/bin/"),
+            ("kube_cert_dir", "\"{{ kube_config_dir }}/ssl\""),
+            ("kube_cert_dir", "\"{{kube_config_dir}}/ssl\""),
+            ("kube_api_anonymous_auth", "true"),
+            ("kube_api_anonymous_auth", "\"yes\""),
+            ("kube_apiserver_port", "6443"),
+            ("kube_apiserver_port", "\"6443\""),
+            ("anything", "else"),
+        ] {
+            assert_eq!(broken(name, &value(text)), None, "{name}: {text}");
+        }
+        for (name, text) in [
+            ("bin_dir", "/opt/bin"),
+            ("kube_api_anonymous_auth", "false"),
+            ("kube_api_anonymous_auth", "\"no\""),
+            ("etcd_deployment_type", "kubeadm"),
+            ("etcd_deployment_type", "\"{{ mine }}\""),
+            ("kube_apiserver_port", "~"),
+        ] {
+            assert!(broken(name, &value(text)).is_some(), "{name}: {text}");
+        }
+    }
+
+    /// A list that names what no release reads would protect nothing.
+    #[test]
+    fn what_is_listed_is_a_variable_of_some_release() {
+        let known = |name: &str| release::names::last_with(name).is_some();
+        for relied in RELIED {
+            assert!(known(relied.name), "{}", relied.name);
+        }
+        for name in FIXED {
+            assert!(known(name), "{name}");
+        }
+        for (name, _) in MOVED {
+            assert!(known(name), "{name}");
         }
     }
 }

@@ -158,6 +158,10 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
         Goal::Addons => {
             let mut run = Run::new("cluster.yml").limited_to(&CONTROL_PLANE[1..]);
             run.tags = ADDONS.map(str::to_owned).to_vec();
+            // They are set up with the nodes, outside of the addons' own tags.
+            let beside = [(28, "gateway_api"), (29, "prometheus_operator_crds")];
+            let beside = beside.iter().filter(|(minor, _)| release.is_from(*minor));
+            run.tags.extend(beside.map(|(_, tag)| (*tag).to_owned()));
             vec![facts(), run]
         }
     };
@@ -454,6 +458,17 @@ mod tests {
                 "facts.yml",
                 "--limit=kube_control_plane --tags=download,apps,ingress-controller,external-provisioner cluster.yml"
             ]
+        );
+        let tags = |tag: &str| {
+            let line = lines(Goal::Addons, 3, tag).remove(1);
+            let (_, tags) = line.split_once("external-provisioner").unwrap();
+            tags.to_owned()
+        };
+        assert_eq!(tags("v2.27.1"), " cluster.yml");
+        assert_eq!(tags("v2.28.1"), ",gateway_api cluster.yml");
+        assert_eq!(
+            tags("v2.31.0"),
+            ",gateway_api,prometheus_operator_crds cluster.yml"
         );
     }
 

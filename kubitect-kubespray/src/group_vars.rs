@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use kubitect_config::cluster::{API_PORT, Addons, Kubernetes, Proxy, Role};
 use kubitect_config::release::Release;
-use kubitect_config::variables::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SANS, managed};
+use kubitect_config::variables::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SANS, broken, managed};
 use kubitect_config::{Cluster, Facts};
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
 use crate::Error;
+use crate::goal::Goal;
 
 /// The files that are generated. What is ours stands in `all`, where also the checks that look at the first host see it.
 pub(crate) const FILES: [&str; 2] = [
@@ -31,6 +32,13 @@ struct Variables<'a> {
     etcd_retries: u32,
     /// Each restart of etcd leaves a copy of all that it holds in `/var/backups`; by default none is ever removed.
     etcd_backup_retention_count: u32,
+    /// MetalLB and kube-vip need it, in whichever mode kube-proxy is; it is part of kube-proxy's own configuration, which
+    /// an addon that is switched on later does not change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kube_proxy_strict_arp: Option<bool>,
+    /// Before v2.20.0 Kubespray makes larger blocks than all later releases ask for, and these refuse what they find.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calico_pool_blocksize: Option<Value>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     balancing: Option<Balancing>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -58,11 +66,22 @@ struct Endpoint {
     port: u16,
 }
 
+/// The size of calico's blocks, as the length of their prefix. Whoever works on a living cluster adds what its pool says to
+/// the variables.
+pub(crate) const BLOCKSIZE: &str = "calico_pool_blocksize";
+
+/// Where the release would make blocks of another size than its successors ask for: theirs.
+fn calico_blocksize(goal: &Goal, cluster: &Cluster, release: &Release) -> Option<Value> {
+    let concerned = cluster.kubernetes.network_plugin == "calico" && !release.is_from(20);
+    (concerned && *goal == Goal::Create).then_some(Value::from(26))
+}
+
 /// The files by name; the addons' only where there are any.
 pub(crate) fn render(
     cluster: &Cluster,
     facts: &Facts,
     release: &Release,
+    goal: &Goal,
 ) -> Result<BTreeMap<PathBuf, String>, Error> {
     let Kubernetes {
         version,
@@ -88,6 +107,9 @@ pub(crate) fn render(
             addons.remove(*name);
         }
     }
+    let calico_pool_blocksize = addons
+        .remove(BLOCKSIZE)
+        .or_else(|| calico_blocksize(goal, cluster, release));
 
     let mut balancers = Vec::new();
     for node in cluster.role(Role::LoadBalancer) {
@@ -118,6 +140,7 @@ pub(crate) fn render(
         }
     }
 
+    let unless_set = |name: &str| !addons.contains_key(name);
     let variables = Variables {
         kube_version: if release.v {
             version.to_string()
@@ -130,6 +153,8 @@ pub(crate) fn render(
         auto_renew_certificates: *auto_renew_certificates,
         etcd_retries: 10,
         etcd_backup_retention_count: 3,
+        kube_proxy_strict_arp: unless_set("kube_proxy_strict_arp").then_some(true),
+        calico_pool_blocksize,
         balancing,
         supplementary_addresses_in_ssl_keys: names,
         http_proxy: proxy.and_then(|proxy| proxy.http.as_deref()),
@@ -174,6 +199,12 @@ fn passed_through(kubespray: &Mapping) -> Result<(Mapping, Vec<Value>), Error> {
             return Err(Error::ManagedVariable {
                 key: name.to_owned(),
                 instead,
+            });
+        }
+        if let Some(relied) = broken(name, value) {
+            return Err(Error::ManagedVariable {
+                key: name.to_owned(),
+                instead: relied.why,
             });
         }
         if name == SANS {

@@ -104,7 +104,7 @@ pub fn files_for(
     facts: &Facts,
 ) -> Result<BTreeMap<PathBuf, String>, Error> {
     let release = release(&cluster.kubernetes)?;
-    let mut files = group_vars::render(cluster, facts, release)?;
+    let mut files = group_vars::render(cluster, facts, release, goal)?;
     files.insert(
         "nodes.yaml".into(),
         inventory::render(cluster, facts, goal)?,

@@ -28,7 +28,8 @@ fn file(workers: usize) -> String {
         )
         .unwrap();
     }
-    text + "kubernetes:\n  version: v1.23.7\n  kubespray:\n    version: v2.19.0\n"
+    text + "kubernetes:\n  version: v1.23.7\n  kubespray:\n    version: v2.19.0\naddons:\n  kubespray:\n    \
+            kube_service_addresses: 192.168.0.0/18\n    kube_pods_subnet: 172.16.0.0/12\n"
 }
 
 /// The wall time of one run.

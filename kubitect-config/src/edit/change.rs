@@ -225,6 +225,8 @@ pub enum Change {
 
     /// The version of Kubernetes, of Kubespray or of both; each of the two has an edit of its own with the same change.
     Versions {
+        /// The network plugin that runs.
+        plugin: String,
         /// What is set up.
         from: Hop,
         /// What is wanted.

@@ -22,6 +22,7 @@ pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edit
         kubespray: kubernetes.kubespray.version.clone(),
     };
     let versions = || Change::Versions {
+        plugin: network_plugin.clone(),
         from: hop(was),
         to: hop(wanted),
     };

@@ -37,7 +37,7 @@ pub fn policy(edit: &Edit) -> Policy {
         Change::DataDiskRemoved { .. } => InPlace(Disturbs::DiskLoss),
         Change::MainDisk { from, to, .. } => resized(*from, *to, NEW_MACHINE),
         Change::DataDisk { from, to, .. } => resized(*from, *to, NEW_DISK),
-        Change::Versions { from, to } => versions(from, to),
+        Change::Versions { plugin, from, to } => versions(plugin, from, to),
         Change::AddonVariable { key, off } => variable(key, *off),
         // Its machines go with it: those that are wanted elsewhere are edits of their own.
         Change::HostRemoved { .. } => InPlace(Disturbs::Nothing),
@@ -183,8 +183,8 @@ fn variable(key: &str, off: bool) -> Policy {
     InPlace(if_so(off, Disturbs::Leftovers))
 }
 
-fn versions(from: &Hop, to: &Hop) -> Policy {
-    match release::path(from, to) {
+fn versions(plugin: &str, from: &Hop, to: &Hop) -> Policy {
+    match release::path_with(plugin, from, to) {
         Ok(_) => InPlace(Disturbs::Upgrade),
         Err(error) => refused(error.to_string(), no_path_instead(&error)),
     }
@@ -202,6 +202,9 @@ fn no_path_instead(error: &release::PathError) -> String {
         PathError::Unknown { .. } | PathError::Unsupported { .. } => {
             "leave out kubernetes.kubespray.version, and the newest release that fits is taken"
                 .to_owned()
+        }
+        PathError::Cilium { .. } => {
+            "stay on Kubespray v2.27.1 or before; for a newer one, make a new cluster and move the workload".to_owned()
         }
         PathError::NoWay { .. } => {
             "go there by versions in between, or update Kubitect: a newer one knows newer releases"

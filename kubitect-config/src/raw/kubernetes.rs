@@ -11,7 +11,7 @@ use crate::defaults;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Kubernetes {
     /// Kubernetes' release, with or without `v`.
-    #[schemars(regex(pattern = VERSION), extend("default" = defaults::KUBERNETES_VERSION))]
+    #[schemars(regex(pattern = VERSION), extend("default" = crate::release::default_kubernetes().to_string()))]
     pub version: Option<String>,
     /// Network plugin, one that the Kubespray release knows.
     #[schemars(extend("default" = defaults::NETWORK_PLUGIN, "examples" = ["calico", "cilium", "flannel", "kube-router"]))]

@@ -70,6 +70,18 @@ pub enum PathError {
         /// Kubespray's tag.
         kubespray: Version,
     },
+    /// The network plugin would not come through.
+    #[error(
+        "cilium does not come through from Kubespray {from} to {to}: up to v2.27 it is set up from templates and keeps \
+         identities in etcd, from v2.28.0 on by its own installer and as resources of Kubernetes, and neither takes over \
+         what the other made"
+    )]
+    Cilium {
+        /// What is set up.
+        from: Version,
+        /// What is wanted.
+        to: Version,
+    },
     /// Every release is supported by itself, but no row of them leads there.
     #[error(
         "no row of known Kubespray releases leads from {from} to {to} with one minor of Kubernetes and of Kubespray at \
@@ -124,6 +136,19 @@ pub fn path(from: &Hop, to: &Hop) -> Result<Vec<Hop>, PathError> {
         from: Box::new(from.clone()),
         to: Box::new(to.clone()),
     })
+}
+
+/// As [`path`], for a cluster with this network plugin: where its pods would lose their network on the way, there is none.
+pub fn path_with(plugin: &str, from: &Hop, to: &Hop) -> Result<Vec<Hop>, PathError> {
+    let hops = path(from, to)?;
+    let installer = Version::new((2, 28), 0);
+    if plugin == "cilium" && from.kubespray < installer && installer <= to.kubespray {
+        return Err(PathError::Cilium {
+            from: from.kubespray.clone(),
+            to: to.kubespray.clone(),
+        });
+    }
+    Ok(hops)
 }
 
 fn check(from: &Hop, to: &Hop) -> Result<(), PathError> {

@@ -1,13 +1,12 @@
 //! Sections `kubernetes` and `addons`: what fits the Kubespray release.
 
-use super::{label, words};
+use super::{label, variables, words};
 use crate::cluster::{Addons, Kubernetes, Kubespray, Rook};
-use crate::problem::Severity;
 use crate::release::{self, Release};
 use crate::report::{At, Report, nearest, quote};
 use crate::site::Site;
 use crate::value::Version;
-use crate::{defaults, raw, variables};
+use crate::{defaults, raw};
 
 pub(super) fn kubernetes(
     raw: &raw::Kubernetes,
@@ -103,7 +102,7 @@ fn version(raw: &raw::Kubernetes, at: &At, report: &mut Report) -> Option<Versio
         Some(text) => report.parse(&at, "version", text),
         None if report.is_left_out(&at) => None,
         None => {
-            let version = defaults::KUBERNETES_VERSION;
+            let version = release::default_kubernetes();
             report.warning(
                 &at,
                 "version-missing",
@@ -112,7 +111,7 @@ fn version(raw: &raw::Kubernetes, at: &At, report: &mut Report) -> Option<Versio
                     "write `version: {version}`, so that another Kubitect does not take another one"
                 ),
             );
-            version.parse().ok()
+            Some(version)
         }
     }
 }
@@ -141,6 +140,18 @@ fn fitting(
             ),
         );
         return Some(wanted);
+    }
+    let oldest = &release::all().first()?.tag;
+    if wanted < *oldest {
+        report.error(
+            &at_version,
+            "kubespray-old",
+            format!(
+                "Kubespray {wanted} is older than {oldest}, the oldest that Kubitect can drive"
+            ),
+            nearest_release(kubernetes),
+        );
+        return None;
     }
     let Some(release) = release::find(&wanted) else {
         let fit = kubernetes.map(fitting_releases).unwrap_or_default();
@@ -220,6 +231,35 @@ fn newest(kubernetes: &Version, at: &At, report: &mut Report) -> Option<Version>
     newest.map(|release| release.tag.clone())
 }
 
+/// The oldest release that supports the Kubernetes version, or the oldest Kubernetes that any supports.
+fn nearest_release(kubernetes: Option<&Version>) -> String {
+    let newest_patch = |of: &Release| {
+        let later = |release: &&Release| release.tag.minor() == of.tag.minor();
+        release::all()
+            .iter()
+            .rfind(later)
+            .map(|last| last.tag.to_string())
+    };
+    let fit = kubernetes.and_then(|kubernetes| release::supporting(kubernetes).next());
+    if let (Some(fit), Some(kubernetes)) = (fit, kubernetes) {
+        let tag = newest_patch(fit).unwrap_or_default();
+        return format!("write `version: {tag}`, which sets up {kubernetes}, too");
+    }
+    let Some(oldest) = release::all().first() else {
+        return String::new();
+    };
+    let minors: Vec<String> = oldest
+        .kubernetes
+        .iter()
+        .map(|(minor, [_, high])| format!("v{minor}.{high}"))
+        .collect();
+    format!(
+        "write `version: {}` and take one of the Kubernetes that it sets up: {} or lower patches of these",
+        newest_patch(oldest).unwrap_or_default(),
+        minors.join(", ")
+    )
+}
+
 /// "use Kubespray …; ", or nothing where none fits.
 fn fitting_releases(kubernetes: &Version) -> String {
     let fit = tags(release::supporting(kubernetes));
@@ -252,8 +292,13 @@ fn choice(value: &str, allowed: &[String], release: &Release, at: &At, report: &
     );
 }
 
-pub(super) fn addons(raw: &raw::Addons, at: &At, report: &mut Report) -> Addons {
-    variables(&raw.kubespray, &at.key("kubespray"), report);
+pub(super) fn addons(
+    raw: &raw::Addons,
+    release: Option<&Release>,
+    at: &At,
+    report: &mut Report,
+) -> Addons {
+    let kubespray = variables::variables(&raw.kubespray, release, &at.key("kubespray"), report);
     let at = at.key("rook");
     let raw::Rook {
         enabled,
@@ -274,28 +319,10 @@ pub(super) fn addons(raw: &raw::Addons, at: &At, report: &mut Report) -> Addons 
     let at_selector = at.key("nodeSelector");
     label::check_labels(node_selector, &at_selector, report);
     Addons {
-        kubespray: raw.kubespray.clone(),
+        kubespray,
         rook: enabled.unwrap_or(false).then(|| Rook {
             version,
             node_selector: node_selector.clone(),
         }),
-    }
-}
-
-/// Kubespray's variables: any but those that follow from the rest of the file.
-fn variables(kubespray: &serde_yaml::Mapping, at: &At, report: &mut Report) {
-    const CODE: &str = "addon-variable";
-    // All keys of a file are texts.
-    for (name, value) in kubespray.iter().filter_map(|(k, v)| Some((k.as_str()?, v))) {
-        let at = at.key(name);
-        if let Some(instead) = variables::managed(name) {
-            let message = format!("{} cannot be set here", quote(name));
-            match report.key(&at) {
-                Some(key) => report.at_key(&at, key, Severity::Error, CODE, message, instead),
-                None => report.error(&at, CODE, message, instead),
-            }
-        } else if name == variables::SANS && !value.is_sequence() {
-            report.error(&at, CODE, "it must be a list", "write the names as a list");
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod balancer;
+mod conditions;
 mod disk;
 mod forward;
 mod host;
@@ -13,6 +14,7 @@ mod proxy;
 mod root;
 mod site;
 mod template;
+mod variables;
 mod words;
 
 pub(crate) use root::cluster;

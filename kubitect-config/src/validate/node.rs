@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
+use super::conditions::Least;
 use super::disk::{DefaultDisks, disks};
 use super::root::key;
 use super::{label, network};
@@ -17,8 +18,8 @@ pub(super) struct Context<'a> {
     pub cluster: Option<&'a Label>,
     pub network: Option<&'a Network>,
     pub hosts: &'a [raw::Host],
-    /// Kubespray's least memory of a master and of a worker, in MiB.
-    pub memory_mb: Option<[u64; 2]>,
+    /// What Kubespray asks of machines.
+    pub least: Option<Least>,
 }
 
 /// What the operating system keeps of a machine's memory before Kubespray sees it, in MiB (measured at 2 GiB).
@@ -43,8 +44,9 @@ struct Group<'a> {
     size: Size,
     /// Where the role's defaults stand.
     at: At<'a>,
-    /// Whether too small a default of memory has been reported.
+    /// Whether too small a default of memory, or too few processors, have been reported.
     memory_reported: bool,
+    cpu_reported: bool,
     disks: DefaultDisks<'a>,
     labels: &'a Texts,
     taints: Vec<Taint>,
@@ -77,6 +79,7 @@ pub(super) fn nodes(
         },
         at: At::Root,
         memory_reported: false,
+        cpu_reported: false,
         disks: DefaultDisks::none(),
         labels: &no_labels,
         taints: Vec::new(),
@@ -158,6 +161,7 @@ fn defaults_of<'a>(raw: &'a raw::NodeDefault, at: &'a At<'a>, report: &mut Repor
         },
         at: *at,
         memory_reported: false,
+        cpu_reported: false,
         disks: DefaultDisks::new(&raw.data_disks, at, report),
         labels: &raw.labels,
         taints: label::taints(&raw.taints, &at.key("taints"), report),
@@ -189,7 +193,7 @@ fn node(
     let data_disks = disks(&mut group.disks, machine.data_disks, host, at, report);
     label::check_labels(machine.labels, &at.key("labels"), report);
     let own_taints = label::taints(machine.taints, &at.key("taints"), report);
-    let cpu = machine.size.cpu.or(group.size.cpu).unwrap_or(defaults::CPU);
+    let cpu = cpu(machine, group, context, at, report);
     let main_disk = machine.size.main_disk_size.or(group.size.main_disk_size);
 
     let mut labels = group.labels.clone();
@@ -360,9 +364,9 @@ fn ram(
 ) -> GiB {
     let ram = machine.size.ram.or(group.size.ram);
     let ram = GiB(ram.unwrap_or(defaults::RAM));
-    let least = match (machine.role, context.memory_mb) {
-        (Role::Master, Some([master, _])) => master,
-        (Role::Worker, Some([_, worker])) => worker,
+    let least = match (machine.role, &context.least) {
+        (Role::Master, Some(least)) => least.memory_mb[0],
+        (Role::Worker, Some(least)) => least.memory_mb[1],
         _ => return ram,
     };
     let own = machine.size.ram.is_some();
@@ -382,6 +386,33 @@ fn ram(
         );
     }
     ram
+}
+
+/// Processors that kubeadm accepts; too few by default are reported once, where that is written.
+fn cpu(
+    machine: &Machine,
+    group: &mut Group,
+    context: &Context,
+    at: &At,
+    report: &mut Report,
+) -> u32 {
+    let cpu = machine.size.cpu.or(group.size.cpu).unwrap_or(defaults::CPU);
+    let least = match (machine.role, &context.least) {
+        (Role::Master, Some(least)) => least.cpus,
+        _ => return cpu,
+    };
+    let own = machine.size.cpu.is_some();
+    if cpu < least && (own || !group.cpu_reported) {
+        group.cpu_reported |= !own;
+        let at = if own { *at } else { group.at };
+        report.error(
+            &at.key("cpu"),
+            "processors",
+            format!("{cpu} is too few: kubeadm refuses masters of fewer than {least} processors"),
+            format!("use at least {least}"),
+        );
+    }
+    cpu
 }
 
 /// keepalived's priorities: those given, and for the others the next ones below that nobody has.

@@ -1,7 +1,8 @@
 //! The whole file: the sections in order, and what holds between them.
 
 use super::{
-    addresses, balancer, forward, host, kubernetes, network, node, proxy, template, words,
+    addresses, balancer, conditions, forward, host, kubernetes, network, node, proxy, template,
+    words,
 };
 use crate::cluster::{Cluster, Network, NetworkMode, Proxy, Role};
 use crate::load::{KeyJudge, KeyUse};
@@ -28,13 +29,13 @@ pub(crate) fn cluster(
     let name = name(&raw.cluster, &at_cluster, report);
     let network = network::network(&raw.cluster.network, &at_cluster.key("network"), report);
     let kubernetes = kubernetes::kubernetes(&raw.kubernetes, site, &at.key("kubernetes"), report);
-    let addons = kubernetes::addons(&raw.addons, &at.key("addons"), report);
-    let at_variables = at.key("addons");
-    let at_variables = at_variables.key("kubespray");
-    let proxy = proxy::proxy(&addons.kubespray, &site.proxy, &at_variables, report);
     let release = kubernetes
         .as_ref()
         .and_then(|k| release::find_or_newest(&k.kubespray.version));
+    let addons = kubernetes::addons(&raw.addons, release, &at.key("addons"), report);
+    let at_variables = at.key("addons");
+    let at_variables = at_variables.key("kubespray");
+    let proxy = proxy::proxy(&addons.kubespray, &site.proxy, &at_variables, report);
     let guest = template::guest(
         &raw.cluster.node_template,
         site,
@@ -46,10 +47,25 @@ pub(crate) fn cluster(
         cluster: name.as_ref(),
         network: network.as_ref(),
         hosts: &raw.hosts,
-        memory_mb: release.map(|release| release.memory_mb),
+        least: release.map(|release| conditions::least(release, &addons.kubespray)),
     };
     let nodes = node::nodes(&raw.cluster.nodes, &context, &at_nodes, report);
     one_host_per_network(network.as_ref(), &nodes, &at_cluster, report);
+    if let (Some(release), Some(kubernetes)) = (release, &kubernetes) {
+        let os = &raw.cluster.node_template.os;
+        let context = conditions::Context {
+            release,
+            kubernetes,
+            addons: &addons,
+            network: network.as_ref(),
+            image: guest
+                .as_ref()
+                .map(|guest| (&guest.image, os.source.is_some())),
+            nodes: raw.cluster.nodes.master.instances.len()
+                + raw.cluster.nodes.worker.instances.len(),
+        };
+        conditions::conditions(&context, &at, report);
+    }
 
     let at_balancer = at_nodes.key("loadBalancer");
     let balancing = balancer::balancing(

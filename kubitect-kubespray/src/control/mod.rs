@@ -7,6 +7,7 @@ mod apiserver;
 mod certificates;
 mod etcd;
 mod kubeadm_config;
+mod network;
 mod nodes;
 mod remote;
 
@@ -16,6 +17,7 @@ pub use etcd::{
     EtcdMember, Snapshot, discard_snapshot, has_leader, members, members_alone, remove_member,
     restart_etcd, save_snapshot, set_data_aside,
 };
+pub use network::calico_blocksize;
 pub use nodes::{
     NodeState, api_health, cordon, delete_node, drain, label, nodes, restart_kubelet, taint,
     uncordon, untaint, wait_ready,

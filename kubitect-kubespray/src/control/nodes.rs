@@ -13,7 +13,7 @@ use super::remote::{Health, PATIENCE, json, once, said, succeed};
 use crate::Error;
 
 /// kubectl with the administrator's rights, at the API server of the master that it runs on.
-const KUBECTL: [&str; 4] = [
+pub(super) const KUBECTL: [&str; 4] = [
     "/usr/local/bin/kubectl",
     "--kubeconfig=/etc/kubernetes/admin.conf",
     "--server=https://127.0.0.1:6443",

@@ -15,6 +15,7 @@ use super::note::{self, Note};
 use super::plan::{Seen, Stage, Task};
 use crate::control::{self, Health, NodeState};
 use crate::goal::Goal;
+use crate::group_vars::BLOCKSIZE;
 use crate::{Error, Event, OnEvent, Tools, Workdir, kubeconfig, workdir};
 
 /// How long pods may take to leave a node.
@@ -61,6 +62,8 @@ pub struct Kubernetes<'a> {
     pub(super) notes: BTreeMap<Label, Note>,
     /// The Kubespray and the machines of the upgrade that was just done: Ansible knows them.
     gathered: Option<(Version, Vec<Label>)>,
+    /// The size of calico's blocks, once it was asked.
+    blocksize: Option<Option<u64>>,
 }
 
 impl<'a> Kubernetes<'a> {
@@ -92,6 +95,7 @@ impl<'a> Kubernetes<'a> {
                 .filter_map(|seen| Some((seen.node.name.clone(), seen.note.clone()?)))
                 .collect(),
             gathered: None,
+            blocksize: None,
         }
     }
 
@@ -231,6 +235,9 @@ impl<'a> Kubernetes<'a> {
         let mut cluster = self.cluster.clone();
         cluster.kubernetes.version = task.at.kubernetes.clone();
         cluster.kubernetes.kubespray.version = task.at.kubespray.clone();
+        if *goal != Goal::Create {
+            self.keep_blocksize(&mut cluster).await?;
+        }
         let is_in = |node: &&Node| {
             nodes.contains(&node.name)
                 || (node.role == Role::LoadBalancer && self.is_wanted(&node.name))
@@ -272,6 +279,35 @@ impl<'a> Kubernetes<'a> {
         };
         played.map_err(failed)?;
         self.gathered = matches!(goal, Goal::Upgrade(_)).then_some(gathered);
+        Ok(())
+    }
+
+    /// calico's blocks stay as they were made, whatever a release would make by itself: each refuses a pool that is not as
+    /// its variables say.
+    async fn keep_blocksize(&mut self, cluster: &mut Cluster) -> Result<(), Error> {
+        let variables = &mut cluster.addons.kubespray;
+        let text = |name: &str| variables.get(name).and_then(|value| value.as_str());
+        let concerned = cluster.kubernetes.network_plugin == "calico"
+            && text("calico_datastore") != Some("etcd")
+            && !variables.contains_key(BLOCKSIZE);
+        if !concerned {
+            return Ok(());
+        }
+        let size = match self.blocksize {
+            Some(size) => size,
+            None => {
+                let pool = text("calico_pool_name")
+                    .unwrap_or("default-pool")
+                    .to_owned();
+                let master = self.master(&[]).await?;
+                let size = control::calico_blocksize(&master, &pool).await?;
+                self.blocksize = Some(size);
+                size
+            }
+        };
+        if let Some(size) = size {
+            variables.insert(BLOCKSIZE.into(), size.into());
+        }
         Ok(())
     }
 

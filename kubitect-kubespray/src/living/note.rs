@@ -2,13 +2,15 @@
 //!
 //! So a plan needs to ask libvirt only, the cluster's folder may be lost, and a machine that is made anew has no note.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
-use kubitect_config::{Cluster, digest};
+use kubitect_config::{Cluster, digest, variables};
 use serde::{Deserialize, Serialize};
+use serde_yaml::{Mapping, Value};
 
 use crate::Error;
 
@@ -88,11 +90,68 @@ pub fn settings(cluster: &Cluster) -> Result<String, Error> {
     ))
 }
 
-/// The addons.
+/// The addons: those variables that their tasks carry out. Neither what else the file passes to Kubespray counts, nor the
+/// order in which it is written.
 pub fn addons(cluster: &Cluster) -> Result<String, Error> {
-    digest(&cluster.addons)
+    let is_addons = |name: &Value| name.as_str().is_some_and(variables::is_addons);
+    let addons = cluster.addons.kubespray.iter();
+    let addons: Mapping = addons
+        .filter(|(name, _)| is_addons(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    digest(&(in_order(Value::Mapping(addons)), &cluster.addons.rook))
+}
+
+/// The same value, mappings in the order of their keys.
+fn in_order(value: Value) -> Value {
+    match value {
+        Value::Mapping(mapping) => {
+            let mut entries: Vec<_> = mapping
+                .into_iter()
+                .map(|(key, value)| (key, in_order(value)))
+                .collect();
+            entries.sort_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(Ordering::Equal));
+            Value::Mapping(entries.into_iter().collect())
+        }
+        Value::Sequence(list) => Value::Sequence(list.into_iter().map(in_order).collect()),
+        other => other,
+    }
 }
 
 fn digest(value: &impl Serialize) -> Result<String, Error> {
     digest::of(value).map_err(|e| Error::because("take a digest of the settings", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addons_of(text: &str) -> String {
+        let text = format!(
+            "hosts: [{{name: h, connection: {{type: local}}}}]\ncluster:\n  name: c\n  network: {{mode: nat, cidr: \
+             192.168.113.0/24}}\n  nodes: {{master: {{instances: [{{id: 1}}]}}}}\nkubernetes: {{version: v1.32.8}}\n\
+             addons: {{kubespray: {{{text}}}}}\n"
+        );
+        let parsed = kubitect_config::parse(&text, "c.yaml", &kubitect_config::Site::default());
+        addons(&parsed.unwrap().cluster).unwrap()
+    }
+
+    #[test]
+    fn only_addons_count_and_not_their_order() {
+        let base = addons_of("helm_enabled: true, metallb_config: {a: {x: 1, y: 2}, b: [1]}");
+        for same in [
+            "metallb_config: {b: [1], a: {y: 2, x: 1}}, helm_enabled: true",
+            "helm_enabled: true, kubelet_max_pods: 64, metallb_config: {a: {x: 1, y: 2}, b: [1]}",
+            "helm_enabled: true, metallb_config: {a: {x: 1, y: 2}, b: [1]}, http_proxy: ''",
+        ] {
+            assert_eq!(addons_of(same), base, "{same}");
+        }
+        for other in [
+            "metallb_config: {a: {x: 1, y: 2}, b: [1]}",
+            "helm_enabled: false, metallb_config: {a: {x: 1, y: 2}, b: [1]}",
+            "helm_enabled: true, metallb_config: {a: {x: 1, y: 3}, b: [1]}",
+        ] {
+            assert_ne!(addons_of(other), base, "{other}");
+        }
+    }
 }

@@ -109,7 +109,8 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
     stages.add(&now, membership);
     stages.add(&now, workers(seen));
     // Those that join have the release that the others have.
-    for hop in release::path(&now, &wanted).map_err(|e| vec![e.to_string()])? {
+    let plugin = &cluster.kubernetes.network_plugin;
+    for hop in release::path_with(plugin, &now, &wanted).map_err(|e| vec![e.to_string()])? {
         stages.upgrades(seen.iter().filter(|seen| seen.wanted), &hop);
     }
     let upgraded = |name: &Label| {

@@ -231,3 +231,30 @@ fn said(text: &str, problems: &[Problem]) -> String {
         .map(|problem| shown(text, problem))
         .collect()
 }
+
+/// The examples that name a Kubernetes of today, and the page's first one: the table's newest. `multi-master.yaml` is a
+/// file of the 2.x series and keeps what it has.
+#[test]
+fn examples_name_the_newest_kubernetes_of_the_table() {
+    let newest = kubitect_config::release::default_kubernetes();
+    let release = kubitect_config::release::newest();
+    let mut texts =
+        vec![std::fs::read_to_string(repository().join("docs/configuration.md")).unwrap()];
+    for path in yaml_files("examples") {
+        if stem(&path) != "multi-master" {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let parsed = parse(&text, stem(&path), &Site::default()).unwrap();
+            assert_eq!(
+                parsed.cluster.kubernetes.version,
+                newest,
+                "{}",
+                path.display()
+            );
+            assert_eq!(parsed.cluster.kubernetes.kubespray.version, release.tag);
+            texts.push(text);
+        }
+    }
+    for text in texts {
+        assert!(text.contains(&format!("version: {newest}")), "{text}");
+    }
+}

@@ -19,6 +19,15 @@ impl Stage<'_> {
                 format!("{} does not set up {version}", play.release.tag),
             );
         }
+        // From v2.20.0 on the pool is held against the variables; earlier releases take their own default for it.
+        let creates = play.playbook == "cluster.yml" && !play.limited;
+        let calico = play.variables["kube_network_plugin"] == "calico";
+        if calico && !creates && play.variables["calico_pool_blocksize"] != 24 {
+            return fail(
+                first,
+                "calico's pool has blocks of /24, and the inventory none",
+            );
+        }
         let removed = play.extra["node"].as_str().unwrap_or_default();
         let hosts = play.nodes();
         let cleaned = play.extra["reset_nodes"] != false;

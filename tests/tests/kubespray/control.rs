@@ -375,3 +375,24 @@ fn digest(content: &[u8]) -> String {
     let digest = Sha256::digest(content);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[tokio::test]
+async fn the_size_of_calicos_blocks_is_what_its_pool_says() {
+    let pool = r#"{"kind":"IPPool","metadata":{"name":"default-pool"},"spec":{"blockSize":24,"cidr":"10.233.64.0/18"}}"#;
+    let missing =
+        "Error from server (NotFound): the server could not find the requested resource\n";
+    let master = Recorded::new(&[
+        (0, pool, ""),
+        (1, "", missing),
+        (1, "", "error: forbidden\n"),
+    ]);
+    let ask = || control::calico_blocksize(&master, "default-pool");
+    assert_eq!(ask().await.unwrap(), Some(24));
+    assert_eq!(ask().await.unwrap(), None);
+    assert!(ask().await.is_err());
+    let asked = &master.asked.lock().unwrap()[0];
+    assert!(
+        asked.ends_with("get --raw=/apis/crd.projectcalico.org/v1/ippools/default-pool"),
+        "{asked}"
+    );
+}

@@ -118,17 +118,59 @@ fn addons_cannot_undo_what_kubitect_manages() {
             "reaches the machines",
         ),
         ("node: local-k8s-cluster-worker-1", "removed"),
+        ("bin_dir: /opt/bin", "/usr/local/bin"),
     ] {
         let text = with_addons(&format!("    {addon}\n"));
         let error = parse(&text, "cluster.yaml", &Site::default()).unwrap_err();
-        assert!(error.problems()[0].help.contains(instead), "{error}");
+        assert!(
+            error.problems()[0].help.contains(instead),
+            "{:?}",
+            error.problems()
+        );
         // Nor where somebody else makes a cluster.
         let mut cluster = cluster(EXAMPLE);
         cluster.addons.kubespray = serde_yaml::from_str(addon).unwrap();
         let error = files(&cluster, &facts(&cluster, Path::new("/c"))).unwrap_err();
         assert!(matches!(error, Error::ManagedVariable { .. }), "{error}");
-        assert!(error.to_string().contains(instead), "{error}");
+        if !addon.starts_with("bin_dir") {
+            assert!(error.to_string().contains(instead), "{error}");
+        }
     }
+}
+
+/// What Kubespray demands of variables that nobody thinks of.
+#[test]
+fn conditions_of_addons_and_of_later_releases_are_met() {
+    let variables = |cluster: &Cluster| {
+        rendered(cluster)
+            .remove(Path::new("group_vars/all/cluster.yaml"))
+            .unwrap()
+    };
+    let old = variables(&cluster(EXAMPLE));
+    assert!(old.contains("\nkube_proxy_strict_arp: true\n"), "{old}");
+    // Later releases refuse the pools that v2.19 makes by itself.
+    assert!(old.contains("\ncalico_pool_blocksize: 26\n"), "{old}");
+    let new = variables(&cluster(&example(NEWEST)));
+    assert!(new.contains("\nkube_proxy_strict_arp: true\n"), "{new}");
+    assert!(!new.contains("calico_pool_blocksize"), "{new}");
+    // What the file says counts.
+    let own = with_addons("    kube_proxy_strict_arp: false\n    calico_pool_blocksize: 24\n");
+    let own = variables(&cluster(&own));
+    assert!(
+        !own.contains("strict_arp") && own.contains("\ncalico_pool_blocksize: 24\n"),
+        "{own}"
+    );
+    let other = variables(&cluster(&EXAMPLE.replace("calico", "flannel")));
+    assert!(!other.contains("blocksize"), "{other}");
+    // A living cluster has the size that it was made with.
+    let living = kubitect_kubespray::files_for(
+        &kubitect_kubespray::goal::Goal::Addons,
+        &cluster(EXAMPLE),
+        &facts(&cluster(EXAMPLE), Path::new("/c")),
+    )
+    .unwrap();
+    let living = &living[Path::new("group_vars/all/cluster.yaml")];
+    assert!(!living.contains("blocksize"), "{living}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The shape of the project: which crate knows which, and what every file begins with.
 
+mod assumptions;
 mod example;
 mod files;
 mod layers;

@@ -256,3 +256,24 @@ proptest! {
         }
     }
 }
+
+/// Kubespray's ways of installing cilium before v2.28.0 and from then on do not take over from one another.
+#[test]
+fn cilium_does_not_come_through_from_v2_27_to_v2_28() {
+    let old = hop("v1.31.9", "v2.27.1");
+    let new = hop("v1.32.8", "v2.28.1");
+    for (from, to) in [
+        (&old, &new),
+        (&old, &hop("v1.33.7", "v2.29.1")),
+        (&hop("v1.30.6", "v2.26.1"), &new),
+    ] {
+        assert!(path_with("calico", from, to).is_ok());
+        let refused = path_with("cilium", from, to).unwrap_err();
+        assert!(matches!(refused, PathError::Cilium { .. }), "{refused}");
+    }
+    let before = hop("v1.30.6", "v2.26.1");
+    assert!(path_with("cilium", &before, &old).is_ok());
+    let first = hop("v1.32.5", "v2.28.0");
+    assert!(path_with("cilium", &first, &new).is_ok());
+    assert!(path_with("cilium", &new, &hop("v1.33.7", "v2.29.1")).is_ok());
+}

@@ -1,0 +1,475 @@
+//! Conditions that are about variables alone: which values a release takes, and what one of them demands of another.
+
+use super::{Context, Variables};
+use crate::report::{Report, quote};
+use crate::value::Version;
+
+/// A release's place in time, as `(28, 1)` for v2.28.1.
+type Tag = (u64, u64);
+
+/// The releases from the first on and before the second.
+struct When(Tag, Tag);
+
+const ALWAYS: When = When((0, 0), (u64::MAX, 0));
+
+/// Values that a release's assertions take, of variables that count always.
+const VALUES: [(&str, When, &[&str]); 11] = [
+    (
+        "kube_proxy_mode",
+        When((0, 0), (28, 0)),
+        &["iptables", "ipvs"],
+    ),
+    (
+        "kube_proxy_mode",
+        When((28, 0), (u64::MAX, 0)),
+        &["iptables", "ipvs", "nftables"],
+    ),
+    (
+        "resolvconf_mode",
+        ALWAYS,
+        &["docker_dns", "host_resolvconf", "none"],
+    ),
+    ("cert_management", ALWAYS, &["script", "none"]),
+    (
+        "cloud_provider",
+        When((0, 0), (27, 0)),
+        &[
+            "gce",
+            "aws",
+            "azure",
+            "openstack",
+            "vsphere",
+            "oci",
+            "external",
+        ],
+    ),
+    (
+        "cloud_provider",
+        When((27, 0), (u64::MAX, 0)),
+        &["", "external"],
+    ),
+    (
+        "external_cloud_provider",
+        When((27, 0), (27, 1)),
+        &["", "hcloud", "huaweicloud", "oci", "openstack", "vsphere"],
+    ),
+    (
+        "external_cloud_provider",
+        When((27, 1), (u64::MAX, 0)),
+        &[
+            "",
+            "hcloud",
+            "huaweicloud",
+            "oci",
+            "openstack",
+            "vsphere",
+            "manual",
+        ],
+    ),
+    (
+        "registry_service_type",
+        ALWAYS,
+        &["ClusterIP", "LoadBalancer", "NodePort"],
+    ),
+    ("cilium_encryption_type", ALWAYS, &["ipsec", "wireguard"]),
+    (
+        "cilium_identity_allocation_mode",
+        ALWAYS,
+        &["crd", "kvstore"],
+    ),
+];
+
+/// Values of calico's variables; they count with calico only.
+const CALICO: [(&str, &[&str]); 4] = [
+    ("calico_network_backend", &["bird", "vxlan", "none"]),
+    ("calico_ipip_mode", &["Always", "CrossSubnet", "Never"]),
+    ("calico_vxlan_mode", &["Always", "CrossSubnet", "Never"]),
+    ("calico_datastore", &["kdd", "etcd"]),
+];
+
+/// Variables that a release refuses to find at all, whatever their value.
+const GONE: [(&str, When, &str); 6] = [
+    (
+        "containerd_config",
+        When((0, 0), (28, 0)),
+        "set containerd_registries_mirrors, containerd_extra_args and others that begin with containerd_",
+    ),
+    ("ipip", ALWAYS, "set calico_ipip_mode"),
+    ("ipip_mode", ALWAYS, "set calico_ipip_mode"),
+    (
+        "calcio_ipam_autoallocateblocks",
+        When((20, 0), (u64::MAX, 0)),
+        "set calico_ipam_autoallocateblocks",
+    ),
+    (
+        "etcd_kubeadm_enabled",
+        When((28, 0), (29, 0)),
+        "leave it out: etcd is set up on the hosts",
+    ),
+    (
+        "kubelet_static_pod_path",
+        When((31, 0), (32, 0)),
+        "leave it out: static pods come from /etc/kubernetes/manifests",
+    ),
+];
+
+/// The least version of what a user may choose.
+const LEAST: [(&str, When, &str); 3] = [
+    ("containerd_version", ALWAYS, "v1.3.7"),
+    ("cilium_version", When((20, 0), (28, 0)), "v1.10.0"),
+    ("cilium_version", When((28, 0), (u64::MAX, 0)), "v1.15.0"),
+];
+
+impl When {
+    fn holds(&self, context: &Context) -> bool {
+        let tag = &context.release.tag;
+        let tag = (tag.minor().1, tag.patch());
+        self.0 <= tag && tag < self.1
+    }
+}
+
+pub(super) fn rules(context: &Context, variables: &Variables, report: &mut Report) {
+    let is_calico = context.kubernetes.network_plugin == "calico";
+    for (name, when, values) in VALUES {
+        if when.holds(context) {
+            one_of(name, values, context, variables, report);
+        }
+    }
+    for (name, values) in CALICO.iter().filter(|_| is_calico) {
+        one_of(name, values, context, variables, report);
+    }
+    for (name, when, instead) in GONE {
+        if when.holds(context) && variables.all.contains_key(name) {
+            let message = format!("Kubespray {} refuses {}", context.release.tag, quote(name));
+            variables.error(name, message, instead, report);
+        }
+    }
+    for (name, when, least) in LEAST {
+        if when.holds(context) {
+            at_least(name, least, context, variables, report);
+        }
+    }
+    if is_calico {
+        calico(variables, report);
+    }
+    address_resolution(variables, report);
+    runtime(context, variables, report);
+    together(context, variables, report);
+    registry(variables, report);
+    older(context, variables, report);
+}
+
+fn one_of(
+    name: &str,
+    values: &[&str],
+    context: &Context,
+    variables: &Variables,
+    report: &mut Report,
+) {
+    let Some(value) = variables.text(name) else {
+        return;
+    };
+    if !values.contains(&value) {
+        let possible: Vec<_> = values
+            .iter()
+            .copied()
+            .filter(|one| !one.is_empty())
+            .collect();
+        variables.error(
+            name,
+            format!(
+                "Kubespray {} does not know {}",
+                context.release.tag,
+                quote(value)
+            ),
+            format!("use one of {}", possible.join(", ")),
+            report,
+        );
+    }
+}
+
+fn at_least(
+    name: &str,
+    least: &str,
+    context: &Context,
+    variables: &Variables,
+    report: &mut Report,
+) {
+    let parse = |text: &str| text.parse::<Version>().ok();
+    let (Some(version), Some(low)) = (variables.text(name).and_then(parse), parse(least)) else {
+        return;
+    };
+    if version < low {
+        variables.error(
+            name,
+            format!("Kubespray {} sets up {least} or later", context.release.tag),
+            "leave it out, and the release takes its own",
+            report,
+        );
+    }
+}
+
+fn calico(variables: &Variables, report: &mut Report) {
+    let mode = |name: &str, default: &'static str| match variables.get(name) {
+        Some(_) => variables.text(name),
+        None => Some(default),
+    };
+    let (ipip, vxlan) = (
+        mode("calico_ipip_mode", "Never"),
+        mode("calico_vxlan_mode", "Always"),
+    );
+    if let (Some(ipip @ ("Always" | "CrossSubnet")), Some(vxlan @ ("Always" | "CrossSubnet"))) =
+        (ipip, vxlan)
+    {
+        let name = match variables.get("calico_ipip_mode") {
+            Some(_) => "calico_ipip_mode",
+            None => "calico_vxlan_mode",
+        };
+        variables.error(
+            name,
+            format!("calico takes one of IP-in-IP ({ipip}) and VXLAN ({vxlan}), not both"),
+            "set the other mode to Never: `calico_vxlan_mode: Never` with IP-in-IP",
+            report,
+        );
+    }
+    if let Some(name) = variables.text("calico_pool_name") {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if !(2..=63).contains(&name.len()) || !name.chars().all(fits) {
+            variables.error(
+                "calico_pool_name",
+                format!("{} is not a name of a pool", quote(name)),
+                "use 2 to 63 letters, digits, `-`, `_` and `.`",
+                report,
+            );
+        }
+    }
+    for name in ["calico_apiserver_enabled", "typha_enabled"] {
+        if variables.is_on(name) && variables.text("calico_datastore") == Some("etcd") {
+            variables.error(
+                name,
+                "it needs `calico_datastore: kdd`",
+                "leave calico_datastore out, or this",
+                report,
+            );
+        }
+    }
+    if variables.is_on("peer_with_calico_rr") && variables.get("cluster_id").is_none() {
+        variables.error(
+            "peer_with_calico_rr",
+            "route reflectors need `cluster_id`, an IPv4 address",
+            "set cluster_id, or leave this out",
+            report,
+        );
+    }
+}
+
+/// MetalLB and kube-vip answer for addresses that kube-proxy would answer for, too. Kubitect sets `kube_proxy_strict_arp`
+/// unless the file does.
+fn address_resolution(variables: &Variables, report: &mut Report) {
+    let ipvs = match variables.get("kube_proxy_mode") {
+        None => true,
+        Some(_) => variables.text("kube_proxy_mode") == Some("ipvs"),
+    };
+    let needs = match (
+        variables.is_on("metallb_enabled"),
+        variables.is_on("kube_vip_enabled") && variables.is_on("kube_vip_arp_enabled"),
+    ) {
+        (true, _) => "metallb_enabled",
+        (_, true) => "kube_vip_arp_enabled",
+        _ => return,
+    };
+    if ipvs && variables.truth("kube_proxy_strict_arp") == Some(false) {
+        variables.error(
+            "kube_proxy_strict_arp",
+            format!("{} needs it to be true", quote(needs)),
+            "leave it out: Kubitect sets it to true",
+            report,
+        );
+    }
+}
+
+/// What fits the container runtime, which is kubernetes.manager.
+fn runtime(context: &Context, variables: &Variables, report: &mut Report) {
+    let manager = context.kubernetes.container_manager.as_str();
+    let version = &context.kubernetes.version;
+    if variables.is_on("kata_containers_enabled") && manager == "docker" {
+        let message = "Kata Containers do not run under Docker";
+        let help = "set kubernetes.manager to containerd or crio";
+        variables.error("kata_containers_enabled", message, help, report);
+    }
+    if variables.is_on("gvisor_enabled") && manager != "containerd" {
+        let message = format!("gVisor runs under containerd, and kubernetes.manager is {manager}");
+        variables.error(
+            "gvisor_enabled",
+            message,
+            "leave kubernetes.manager out",
+            report,
+        );
+    }
+    // From v2.20.0 on Kubespray always installs it.
+    let needs_shim =
+        manager == "docker" && version.minor() >= (1, 24) && !context.release.is_from(20);
+    if needs_shim && !variables.is_on("cri_dockerd_enabled") {
+        variables.error(
+            "cri_dockerd_enabled",
+            format!("Kubernetes {version} speaks to Docker through cri-dockerd only"),
+            "set `cri_dockerd_enabled: true` in addons.kubespray, or take containerd",
+            report,
+        );
+    }
+}
+
+/// What one variable demands of others.
+fn together(context: &Context, variables: &Variables, report: &mut Report) {
+    let kubernetes = context.kubernetes;
+    let release = context.release;
+    let mut unless = |broken: bool, name: &str, message: &str, help: &str| {
+        if broken {
+            variables.error(name, message, help, report);
+        }
+    };
+    unless(
+        variables.is_on("download_localhost") && !variables.is_on("download_run_once"),
+        "download_localhost",
+        "it needs `download_run_once: true`",
+        "set download_run_once, too",
+    );
+    unless(
+        variables.is_on("kube_external_ca_mode") && kubernetes.auto_renew_certificates,
+        "kube_external_ca_mode",
+        "certificates that are made elsewhere can't be renewed here",
+        "leave it out, or set kubernetes.other.autoRenewCertificates to false",
+    );
+    unless(
+        variables.is_on("dynamic_kubelet_configuration")
+            && !release.is_from(20)
+            && kubernetes.version.minor() >= (1, 22),
+        "dynamic_kubelet_configuration",
+        "Kubernetes has it up to v1.21 only",
+        "leave it out",
+    );
+    let cilium =
+        kubernetes.network_plugin == "cilium" || variables.is_on("cilium_deploy_additionally");
+    let encrypts = cilium && variables.is_on("cilium_encryption_enabled");
+    let tunnel = variables.get("cilium_tunnel_mode").is_none()
+        || variables.text("cilium_tunnel_mode") == Some("vxlan");
+    let by = variables.text("cilium_encryption_type").unwrap_or("ipsec");
+    unless(
+        encrypts && tunnel && by == "ipsec" && variables.get("cilium_ipsec_key").is_none(),
+        "cilium_encryption_enabled",
+        "encryption by IPsec needs a key",
+        "set cilium_ipsec_key, or `cilium_encryption_type: wireguard`",
+    );
+    unless(
+        cilium && variables.is_on("cilium_ipsec_enabled") && by != "ipsec",
+        "cilium_ipsec_enabled",
+        "it needs `cilium_encryption_type: ipsec`",
+        "leave it out",
+    );
+    let id = variables.number("cilium_cluster_id", 0);
+    unless(
+        cilium && id.is_some_and(|id| id > 255),
+        "cilium_cluster_id",
+        "it is a number from 0 to 255",
+        "use a lower number",
+    );
+    let capacity = variables.number("cilium_hubble_event_buffer_capacity", 4095);
+    unless(
+        cilium && capacity.is_some_and(|n| !(1..=65535).contains(&n) || !(n + 1).is_power_of_two()),
+        "cilium_hubble_event_buffer_capacity",
+        "it is one less than a power of two, at most 65535",
+        "use 4095",
+    );
+    let empty = |name: &str| match variables.get(name) {
+        None => true,
+        Some(value) => value.as_sequence().is_some_and(Vec::is_empty) || value.as_str() == Some(""),
+    };
+    unless(
+        kubernetes.network_plugin == "custom_cni"
+            && empty("custom_cni_manifests")
+            && empty("custom_cni_chart_release_name"),
+        "custom_cni_manifests",
+        "the network plugin custom_cni needs manifests or a chart",
+        "set custom_cni_manifests or custom_cni_chart_release_name in addons.kubespray",
+    );
+    unless(
+        variables.is_on("kube_vip_bgp_enabled")
+            && release.is_from(31)
+            && !empty("kube_vip_bgp_sourceip")
+            && !empty("kube_vip_bgp_sourceif"),
+        "kube_vip_bgp_sourceip",
+        "kube-vip takes a source address or a source interface, not both",
+        "leave out kube_vip_bgp_sourceip or kube_vip_bgp_sourceif",
+    );
+}
+
+/// What some older releases ask besides.
+fn older(context: &Context, variables: &Variables, report: &mut Report) {
+    let release = context.release;
+    let kubernetes = context.kubernetes;
+    let metallb = variables.is_on("metallb_enabled");
+    if metallb && release.is_from(20) && variables.all.contains_key("matallb_auto_assign") {
+        let message = format!("Kubespray {} refuses the misspelled name", release.tag);
+        let help = "set auto_assign of the pool in metallb_config";
+        variables.error("matallb_auto_assign", message, help, report);
+    }
+    let bgp = variables.text("metallb_protocol") == Some("bgp");
+    if metallb && bgp && !release.is_from(20) && variables.get("metallb_peers").is_none() {
+        let help = "set metallb_peers, or leave metallb_protocol out";
+        variables.error("metallb_protocol", "BGP needs peers", help, report);
+    }
+    let old = !release.is_from(20) && kubernetes.version < Version::new((1, 22), 0);
+    if old && variables.is_on("kata_containers_enabled") {
+        let message = format!(
+            "its Kata Containers need Kubernetes v1.22.0, and this is {}",
+            kubernetes.version
+        );
+        let help = "set kubernetes.version to v1.22.0 or later";
+        variables.error("kata_containers_enabled", message, help, report);
+    }
+    let azure = !release.is_from(27) && variables.text("cloud_provider") == Some("azure");
+    let encapsulates = |name: &str| variables.text(name).is_some_and(|mode| mode != "Never");
+    if azure && kubernetes.network_plugin == "calico" && encapsulates("calico_ipip_mode") {
+        let help = "leave calico_ipip_mode out: calico then takes VXLAN";
+        variables.error("calico_ipip_mode", "Azure takes no IP-in-IP", help, report);
+    }
+    let name = "kube_apiserver_enable_admission_plugins";
+    let first = variables
+        .get(name)
+        .and_then(|list| list.as_sequence()?.first()?.as_str());
+    if release.is_from(20) && !release.is_from(28) && first.is_some_and(|one| one.contains(',')) {
+        let message = "Kubespray takes a list, and refuses names with commas between them";
+        variables.error(
+            name,
+            message,
+            "write each name as an item of its own",
+            report,
+        );
+    }
+}
+
+/// A service's address and port fit its type.
+fn registry(variables: &Variables, report: &mut Report) {
+    let kind = match variables.get("registry_service_type") {
+        None => Some("ClusterIP"),
+        Some(_) => variables.text("registry_service_type"),
+    };
+    let of = [
+        ("registry_service_cluster_ip", "ClusterIP"),
+        ("registry_service_loadbalancer_ip", "LoadBalancer"),
+        ("registry_service_nodeport", "NodePort"),
+    ];
+    for (name, wanted) in of {
+        let set = variables
+            .get(name)
+            .is_some_and(|value| value.as_str() != Some(""));
+        if variables.is_on("registry_enabled") && set && kind.is_some_and(|kind| kind != wanted) {
+            variables.error(
+                name,
+                format!("it needs `registry_service_type: {wanted}`"),
+                "leave it out, or set registry_service_type",
+                report,
+            );
+        }
+    }
+}
