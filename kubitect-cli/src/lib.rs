@@ -13,6 +13,7 @@ mod hosts;
 mod job;
 mod keys;
 mod personal;
+mod phase;
 mod pipeline;
 mod plan;
 mod presets;

@@ -10,7 +10,7 @@ use kubitect_config::policy::{Policy, policy};
 use kubitect_config::value::Label;
 use kubitect_kubespray::joining;
 use kubitect_kubespray::living::{Note, Seen, Stage, Task, recall, tasks};
-use kubitect_provision::change::{self, Disruption, Part, Step};
+use kubitect_provision::change::{self, Disruption, Step};
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::observe::PowerState;
 use kubitect_provision::plan::Plan as Machines;
@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::phase::{Make, Parts, Phase, phases};
 use crate::services;
 
 /// All that a run will do.
@@ -25,10 +26,8 @@ use crate::services;
 pub struct Plan {
     /// Networks, disks, machines.
     pub machines: Machines,
-    /// Balancers whose files are to be rolled out, and whether they serve already.
-    pub balancers: Vec<(Label, bool)>,
-    /// What is done to Kubernetes.
-    pub tasks: Vec<Task>,
+    /// What is done, in this order.
+    pub phases: Vec<Phase>,
     /// All machines that are wanted or still there.
     pub seen: Vec<Seen>,
     /// Machines that are still there and not wanted any more.
@@ -46,8 +45,9 @@ struct Row {
     host: String,
     disruption: Disruption,
     details: String,
-    #[serde(skip)]
     destructive: bool,
+    /// The number of its phase, from 1.
+    phase: usize,
 }
 
 impl Plan {
@@ -109,10 +109,19 @@ impl Plan {
             refused.extend(reasons);
             Vec::new()
         });
-        let mut plan = Self {
-            balancers: services::outdated(cluster, files, noted),
-            machines,
+        let mut balancers = cluster.role(Role::LoadBalancer);
+        let phases = phases(Parts {
+            cluster,
+            machines: &machines,
             tasks,
+            seen: &seen,
+            leaving: &leaving,
+            one_stays: balancers.any(|node| noted(&node.name).is_some()),
+            balancers: services::outdated(cluster, files, noted),
+        });
+        let mut plan = Self {
+            machines,
+            phases,
             seen,
             leaving,
             refused,
@@ -125,7 +134,7 @@ impl Plan {
     /// The same, refused if one of the edits that it carries out can't be had.
     pub fn with(mut self, edits: &[Edit]) -> Self {
         let made: Vec<_> = self.machines.makes().collect();
-        let lives = self.tasks.iter().all(|task| task.stage != Stage::Create);
+        let lives = !self.creates();
         let brought_back = self.machines.brings_back().filter(|_| lives);
         let brought_back: Vec<_> = brought_back.collect();
         let refused = edits
@@ -159,37 +168,9 @@ impl Plan {
 
     /// Whether the cluster has yet to be made, or an interrupted run has yet to make it.
     pub fn creates(&self) -> bool {
-        self.tasks.iter().any(|task| task.stage == Stage::Create)
-    }
-
-    /// Whether a machine has to be waited for once the machines are made: all that is not known to be set up, or that is
-    /// started, or may have been restarted by a run that stopped. Whoever needs one of the others logs in on it then.
-    pub fn awaits(&self, node: &Node) -> bool {
-        let name = &node.name;
-        let touched = self.machines.changes.iter().any(|change| {
-            change.part == Part::Make
-                && change.kind == change::Kind::Domain
-                && change.name == name.as_str()
-        });
-        let settled = match node.role {
-            Role::LoadBalancer => !self.balancers.contains(&(name.clone(), false)),
-            _ => self
-                .seen
-                .iter()
-                .find(|seen| seen.node.name == *name)
-                .and_then(Seen::finished)
-                .is_some_and(|note| !note.busy),
-        };
-        touched || !settled
-    }
-
-    /// Whether a change is one of a machine on which Kubernetes has yet to be set up.
-    pub fn sets_up(&self, change: &change::Change) -> bool {
-        self.seen.iter().any(|seen| {
-            seen.node.name.as_str() == change.name
-                && seen.node.role != Role::LoadBalancer
-                && seen.finished().is_none()
-        })
+        self.phases
+            .iter()
+            .any(|phase| matches!(phase, Phase::Kubernetes(task) if task.stage == Stage::Create))
     }
 
     /// What can't be done, each with its reason; then nothing is.
@@ -199,47 +180,72 @@ impl Plan {
 
     /// For programs: one object.
     pub fn json(&self) -> serde_json::Value {
-        json!({"cluster": self.machines.cluster, "changes": self.rows})
+        let phases: Vec<_> = self.phases.iter().map(Phase::to_string).collect();
+        json!({
+            "formatVersion": 1,
+            "cluster": self.machines.cluster,
+            "phases": phases,
+            "changes": self.rows,
+            "refused": self.refused,
+        })
     }
 
-    /// All steps, in the order in which they are done.
+    /// The steps of all phases.
     fn rows(&self, cluster: &Cluster) -> Vec<Row> {
-        let part = |part: Part| {
-            let of = move |change: &&change::Change| change.part == part;
-            self.machines.changes.iter().filter(of).map(Row::from)
-        };
         let host = |name: &Label| {
             let node = self.seen.iter().find(|seen| seen.node.name == *name);
             node.map(|seen| seen.node.host.to_string())
                 .unwrap_or_default()
         };
-        let mut rows: Vec<_> = part(Part::Make).chain(part(Part::Use)).collect();
-        rows.extend(self.balancers.iter().map(|(name, serves)| Row {
-            action: if *serves { "update" } else { "create" }.to_owned(),
-            kind: "balancer".to_owned(),
-            name: name.to_string(),
-            host: host(name),
-            disruption: match serves {
-                true => Disruption::Reload,
-                false => Disruption::None,
-            },
-            details: match cluster.role(Role::Master).count() {
-                1 => "port 6443 to 1 master".to_owned(),
-                masters => format!("port 6443 to {masters} masters"),
-            },
-            destructive: false,
-        }));
-        let restarts = |first: bool| {
-            let all = self.machines.changes.iter();
-            all.filter(move |change| change.part == Part::Restart && self.sets_up(change) == first)
-        };
-        rows.extend(restarts(true).map(Row::from));
-        for task in &self.tasks {
-            rows.extend(task_rows(task, cluster, &host));
+        let rows = self.phases.iter().zip(1..).flat_map(|(phase, number)| {
+            let rows = phase_rows(phase, cluster, &host).into_iter();
+            rows.map(move |row| Row {
+                phase: number,
+                ..row
+            })
+        });
+        rows.collect()
+    }
+}
+
+/// What a phase does, a row for each thing.
+fn phase_rows(phase: &Phase, cluster: &Cluster, host: &dyn Fn(&Label) -> String) -> Vec<Row> {
+    match phase {
+        Phase::Make(Make { changes, .. }) | Phase::Remove(changes) => {
+            changes.iter().map(Row::from).collect()
         }
-        rows.extend(restarts(false).map(Row::from));
-        rows.extend(part(Part::Remove));
-        rows
+        Phase::Use { change, .. } | Phase::Restart { change, .. } => vec![Row::from(change)],
+        // Its row is the one of the machine that goes.
+        Phase::GiveUpAddress(_) => Vec::new(),
+        Phase::Balance { balancers, .. } => balancers
+            .iter()
+            .map(|(name, serves)| balancer_row(name, *serves, cluster, host))
+            .collect(),
+        Phase::Kubernetes(task) => task_rows(task, cluster, host),
+    }
+}
+
+fn balancer_row(
+    name: &Label,
+    serves: bool,
+    cluster: &Cluster,
+    host: &dyn Fn(&Label) -> String,
+) -> Row {
+    Row {
+        action: if serves { "update" } else { "create" }.to_owned(),
+        kind: "balancer".to_owned(),
+        name: name.to_string(),
+        host: host(name),
+        disruption: match serves {
+            true => Disruption::Reload,
+            false => Disruption::None,
+        },
+        details: match cluster.role(Role::Master).count() {
+            1 => "port 6443 to 1 master".to_owned(),
+            masters => format!("port 6443 to {masters} masters"),
+        },
+        destructive: false,
+        phase: 0,
     }
 }
 
@@ -270,6 +276,7 @@ fn task_rows(task: &Task, cluster: &Cluster, host: &dyn Fn(&Label) -> String) ->
         disruption: Disruption::None,
         details,
         destructive: false,
+        phase: 0,
     };
     let on_masters = |kind: &str, details: &str| {
         let first = cluster.role(Role::Master).next();
@@ -346,6 +353,7 @@ impl From<&change::Change> for Row {
             disruption: change.disruption,
             details: format!("{refused}{}", change.details),
             destructive: change.is_destructive(),
+            phase: 0,
         }
     }
 }

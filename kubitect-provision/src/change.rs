@@ -189,7 +189,7 @@ pub enum Step {
         path: PathBuf,
     },
     /// Gives a machine that runs more processors, as in this definition; where libvirt refuses that, it has them from its next
-    /// start on, which the next plan asks for.
+    /// start on, see [`Change::if_refused`].
     SetVcpus(Domain),
     /// Notes that a machine has taken into use what it was given; whoever applies the plan has seen to it.
     TakeInUse {
@@ -235,6 +235,20 @@ impl Change {
             "{} {} {} on {}",
             self.action, self.kind, self.name, self.host
         )
+    }
+
+    /// The restart that a machine needs which is given processors while it runs, if libvirt refuses that.
+    pub fn if_refused(&self) -> Option<Self> {
+        let Step::SetVcpus(domain) = &self.step else {
+            return None;
+        };
+        Some(Self {
+            disruption: Disruption::Reboot,
+            details: "only if libvirt refuses it processors while it runs".to_owned(),
+            part: Part::Restart,
+            step: Step::Redefine(domain.clone()),
+            ..self.clone()
+        })
     }
 
     /// Whether it destroys something.

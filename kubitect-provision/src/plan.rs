@@ -68,14 +68,6 @@ impl Plan {
         }
     }
 
-    /// The machines that are given processors while they run.
-    pub fn gives_processors(&self) -> impl Iterator<Item = &Label> {
-        self.changes.iter().filter_map(|change| match &change.step {
-            Step::SetVcpus(domain) => Some(&domain.name),
-            _ => None,
-        })
-    }
-
     /// The machines that are removed for good.
     pub fn removes(&self) -> impl Iterator<Item = &Label> {
         self.changes.iter().filter_map(|change| match &change.step {

@@ -3,7 +3,7 @@
 //! They are nothing in any build but that of the tests, which turns `fail`'s feature `failpoints` on.
 
 /// Each name, and where the program is then. Most are passed many times in a run.
-pub const POINTS: [(&str, &str); 34] = [
+pub const POINTS: [(&str, &str); 33] = [
     // The hosts.
     (
         "provision::begun",
@@ -48,7 +48,6 @@ pub const POINTS: [(&str, &str); 34] = [
     ),
     // The whole.
     ("cli::phase", "between two phases"),
-    ("cli::task", "before a task"),
     ("kubespray::note", "before a note on a domain"),
     ("kubespray::noted", "after it"),
     ("cli::noted", "what a balancer serves is noted"),

@@ -1,68 +1,47 @@
 //! The balancers' files: they lead to the masters that are wanted, as soon as one of these serves.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use kubitect_config::cluster::Role;
-use kubitect_config::{Cluster, Facts};
-use kubitect_lb::Rendered;
+use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Facts, chain};
+use kubitect_provision::gather::Leaving;
 use kubitect_provision::machine;
-use kubitect_provision::ssh::Keys;
 
-use super::machines::{connect, no_login};
+use super::machines::{COMMAND, Hands, connect, no_login};
 use crate::failure::Failure;
-use crate::job::Job;
-use crate::plan::Plan;
-use crate::report::Reporter;
 use crate::services;
 
-/// Brings the balancers' files up to date before masters come and go; false if that has to be done once more after it,
-/// by [`lead`].
-///
-/// Where none of the wanted masters has joined yet, balancers go on leading to those that leave, too: through them the
-/// others join. `let_go` is called before the virtual address is looked for.
+/// Rolls out the balancers' files, for the masters that are wanted and those `besides`; without these, it is noted. The balancers
+/// that `give_up` the virtual address do it before it is looked for.
 pub async fn set_up(
-    job: &Job,
-    plan: &Plan,
+    hands: Hands<'_>,
     facts: &Facts,
-    keys: &Keys,
-    reporter: &Arc<Reporter>,
-    let_go: impl AsyncFnOnce(),
-) -> Result<bool, Failure> {
-    if plan.balancers.is_empty() {
-        let_go().await;
-        return Ok(true);
-    }
-    let Some((cluster, facts)) = with_leaving(job, plan, facts) else {
-        lead(job, facts, keys, reporter, let_go).await?;
-        return Ok(true);
-    };
-    roll_out(job, &cluster, &facts, keys, reporter, let_go).await?;
-    Ok(false)
-}
-
-/// Whether a balancer that is wanted was set up before.
-pub fn one_stays(job: &Job) -> Result<bool, Failure> {
-    let noted = machine::notes(&job.cluster, &job.hosts)
-        .map_err(|e| Failure::because("read what is set up on the balancers", e))?;
-    let mut balancers = job.cluster.role(Role::LoadBalancer);
-    Ok(balancers.any(|node| noted.get(&node.name).is_some_and(Option::is_some)))
-}
-
-/// Has the balancers lead to the masters that are wanted, and notes it.
-pub async fn lead(
-    job: &Job,
-    facts: &Facts,
-    keys: &Keys,
-    reporter: &Arc<Reporter>,
-    let_go: impl AsyncFnOnce(),
+    leaving: &[Leaving],
+    besides: &[Label],
+    give_up: &[Label],
 ) -> Result<(), Failure> {
-    let rendered = roll_out(job, &job.cluster, facts, keys, reporter, let_go).await?;
+    let failed = |e| Failure::because("set up the balancers", e);
+    let (cluster, all) = with(&hands.job.cluster, facts, leaving, besides);
+    let rendered = kubitect_lb::render(&cluster, &all).map_err(failed)?;
+    let mut remotes = BTreeMap::new();
+    for node in cluster.role(Role::LoadBalancer) {
+        let session = connect(hands.job, facts, hands.keys, &node.name).await;
+        remotes.insert(node.name.clone(), session.map_err(no_login(&node.name))?);
+    }
+    let tell = |event| hands.reporter.line(event);
+    let then = async || give_up_address(hands, leaving, give_up).await;
+    kubitect_lb::roll_out_and(&rendered, &remotes, &tell, then)
+        .await
+        .map_err(failed)?;
+    if !besides.is_empty() {
+        return Ok(());
+    }
     fail::fail_point!("cli::rolled-out");
     let digests = services::wanted(&rendered)?;
-    for node in job.cluster.role(Role::LoadBalancer) {
+    for node in cluster.role(Role::LoadBalancer) {
         if let Some(digest) = digests.get(&node.name) {
-            machine::note(&job.hosts, node, digest).map_err(|e| {
+            machine::note(&hands.job.hosts, node, digest).map_err(|e| {
                 Failure::because(format!("note what is set up on {}", node.name), e)
             })?;
             fail::fail_point!("cli::noted");
@@ -71,49 +50,54 @@ pub async fn lead(
     Ok(())
 }
 
-/// The cluster with the masters that leave, if only these have joined.
-fn with_leaving(job: &Job, plan: &Plan, facts: &Facts) -> Option<(Cluster, Facts)> {
-    let joined = |wanted: bool| {
-        let masters = plan
-            .seen
-            .iter()
-            .filter(|seen| seen.node.role == Role::Master);
-        masters.filter(move |seen| seen.wanted == wanted && seen.finished().is_some())
-    };
-    if joined(true).next().is_some() {
-        return None;
-    }
-    let (mut cluster, mut facts) = (job.cluster.clone(), facts.clone());
-    for seen in joined(false) {
-        let mut leaving = plan.leaving.iter();
-        let own = leaving.find(|leaving| leaving.name == seen.node.name);
-        if let Some(known) = own.and_then(|leaving| leaving.facts(String::new())) {
-            cluster.nodes.push(seen.node.clone());
+/// The cluster with these masters that leave.
+fn with(
+    cluster: &Cluster,
+    facts: &Facts,
+    leaving: &[Leaving],
+    besides: &[Label],
+) -> (Cluster, Facts) {
+    let (mut cluster, mut facts) = (cluster.clone(), facts.clone());
+    for own in leaving.iter().filter(|own| besides.contains(&own.name)) {
+        if let Some(known) = own.facts(String::new()) {
+            cluster.nodes.push(own.node());
             facts.nodes.push(known);
         }
     }
-    (cluster.nodes.len() > job.cluster.nodes.len()).then_some((cluster, facts))
+    (cluster, facts)
 }
 
-/// Makes the balancers lead to the masters of `cluster`, and sees that they serve.
-async fn roll_out(
-    job: &Job,
-    cluster: &Cluster,
-    facts: &Facts,
-    keys: &Keys,
-    reporter: &Arc<Reporter>,
-    let_go: impl AsyncFnOnce(),
-) -> Result<Vec<Rendered>, Failure> {
-    let failed = |e| Failure::because("set up the balancers", e);
-    let rendered = kubitect_lb::render(cluster, facts).map_err(failed)?;
-    let mut remotes = BTreeMap::new();
-    for node in job.cluster.role(Role::LoadBalancer) {
-        let session = connect(job, facts, keys, &node.name).await;
-        remotes.insert(node.name.clone(), session.map_err(no_login(&node.name))?);
+/// Has these balancers, which leave, give the virtual address to another at once, where they can still be asked.
+pub async fn give_up_address(hands: Hands<'_>, leaving: &[Leaving], names: &[Label]) {
+    let Hands {
+        job,
+        keys,
+        reporter,
+        ..
+    } = hands;
+    for leaving in leaving.iter().filter(|own| names.contains(&own.name)) {
+        let key = keys.host_key_line(&leaving.name).unwrap_or_default();
+        let facts = Facts {
+            user: job.cluster.guest.user.clone(),
+            private_key: keys.private_key_path().to_owned(),
+            known_hosts: keys.known_hosts_path(),
+            nodes: leaving.facts(key).into_iter().collect(),
+        };
+        let stop = ["sudo", "-n", "systemctl", "stop", "keepalived"];
+        let stopped = match connect(job, &facts, keys, &leaving.name).await {
+            Ok(session) => session
+                .run_ok(&stop, COMMAND)
+                .await
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            Err(error) => Err(chain(&error)),
+        };
+        if let Err(why) = stopped {
+            reporter.line(format!(
+                "warning: {} could not be asked to give the virtual address to another ({why}); the others take it when it is \
+                 gone",
+                leaving.name
+            ));
+        }
     }
-    let tell = |event| reporter.line(event);
-    kubitect_lb::roll_out_and(&rendered, &remotes, &tell, let_go)
-        .await
-        .map_err(failed)?;
-    Ok(rendered)
 }

@@ -8,7 +8,8 @@ use kubitect_config::cluster::Node;
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Facts, Remote};
 use kubitect_provision::apply::Inputs;
-use kubitect_provision::change::Part;
+use kubitect_provision::change::Change;
+use kubitect_provision::gather::Leaving;
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::journal::Journal;
 use kubitect_provision::plan::Plan as Machines;
@@ -19,27 +20,63 @@ use super::hand_over::add_to_known_hosts;
 use crate::failure::Failure;
 use crate::home::write_whole;
 use crate::job::Job;
-use crate::plan::Plan;
+use crate::phase::Make;
 use crate::report::Reporter;
 
 /// For a command on a machine that answers.
 pub const COMMAND: Duration = Duration::from_secs(60);
 
-/// Makes and starts machines, all at once, and waits until all that are not yet at work are ready.
-pub async fn make(
-    job: &Job,
-    plan: &Plan,
-    keys: &Keys,
-    cancelled: &Arc<AtomicBool>,
-    reporter: &Reporter,
-) -> Result<Facts, Failure> {
+/// What a cluster is worked on with.
+#[derive(Clone, Copy)]
+pub struct Hands<'a> {
+    /// The cluster under work.
+    pub job: &'a Job,
+    /// The keys of its machines.
+    pub keys: &'a Keys,
+    /// Whether no further step is wanted.
+    pub cancelled: &'a Arc<AtomicBool>,
+    /// Who is told.
+    pub reporter: &'a Arc<Reporter>,
+}
+
+impl Hands<'_> {
+    /// Carries out changes on the hosts, with the image and the seeds that they need.
+    pub fn provision(&self, changes: &[Change]) -> Result<Result<(), Error>, Failure> {
+        let (plan, inputs) = self.brought(changes)?;
+        Ok(self.carry_out(&plan, inputs))
+    }
+
+    /// Changes, and what they are carried out with.
+    fn brought(&self, changes: &[Change]) -> Result<(Machines, Inputs), Failure> {
+        let plan = Machines {
+            cluster: self.job.cluster.name.clone(),
+            changes: changes.to_vec(),
+        };
+        let inputs = inputs(self.job, &plan, self.keys, self.cancelled, self.reporter)?;
+        Ok((plan, inputs))
+    }
+
+    fn carry_out(&self, plan: &Machines, inputs: Inputs) -> Result<(), Error> {
+        let hosts = &self.job.hosts;
+        tokio::task::block_in_place(|| {
+            provision(plan, hosts, inputs, self.cancelled, self.reporter)
+        })
+    }
+}
+
+/// Makes and starts machines, all at once, and waits for those that are awaited.
+pub async fn make(hands: Hands<'_>, make: &Make, leaving: &[Leaving]) -> Result<Facts, Failure> {
+    let Hands {
+        job,
+        keys,
+        cancelled,
+        reporter,
+    } = hands;
     let failed = |e| Failure::because(format!("make the machines of {}", job.cluster.name), e);
-    let part = plan.machines.part(Part::Make);
-    let inputs = inputs(job, &part, keys, cancelled, reporter)?;
+    let (plan, inputs) = hands.brought(&make.changes)?;
     // If it is known by now that Kubespray can't be had, nothing is made.
     tokio::task::yield_now().await;
-    tokio::task::block_in_place(|| provision(&part, &job.hosts, inputs, cancelled, reporter))
-        .map_err(failed)?;
+    hands.carry_out(&plan, inputs).map_err(failed)?;
     fail::fail_point!("cli::phase");
 
     let facts = gather::gather(&job.cluster, &job.hosts, keys, cancelled, &|event| {
@@ -49,7 +86,7 @@ pub async fn make(
     .map_err(failed)?;
     fail::fail_point!("cli::phase");
     machine::reserve(&job.cluster, &job.hosts, &facts).map_err(failed)?;
-    let leaving = plan.leaving.iter();
+    let leaving = leaving.iter();
     let leaving = leaving.filter_map(|leaving| Some((&leaving.name, Some(leaving.ip?))));
     let known = facts.nodes.iter().map(|node| (&node.name, Some(node.ip)));
     keys.write_known_hosts(known.chain(leaving))
@@ -58,8 +95,10 @@ pub async fn make(
         serde_yaml::to_string(&facts).map_err(|e| Failure::because("write what is known", e))?;
     write_whole(&job.dir.facts(), text.as_bytes(), 0o600)?;
 
-    let awaited = job.cluster.nodes.iter().filter(|node| plan.awaits(node));
-    let awaited: Vec<_> = awaited.collect();
+    let nodes = job.cluster.nodes.iter();
+    let awaited: Vec<_> = nodes
+        .filter(|node| make.awaited.contains(&node.name))
+        .collect();
     ready(job, &awaited, &facts, keys, reporter).await?;
     fail::fail_point!("cli::phase");
     add_to_known_hosts(job, &facts)?;

@@ -5,6 +5,7 @@ mod hand_over;
 mod keys;
 mod machines;
 mod restart;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,17 +15,14 @@ use std::time::Duration;
 
 use kubitect_config::Facts;
 use kubitect_config::value::Version;
-use kubitect_kubespray::living::{Context, Kubernetes, Stage, Task};
-use kubitect_kubespray::{Tools, Workdir};
+use kubitect_kubespray::Tools;
 use kubitect_provision::apply::Inputs;
-use kubitect_provision::change::Part;
 use kubitect_provision::gather;
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::ssh::Keys;
 
-use crate::adapters::Access;
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::personal;
@@ -32,8 +30,10 @@ use crate::plan::Plan;
 use crate::report::Reporter;
 use hand_over::hand_over;
 pub use hand_over::reach;
+use machines::Hands;
 pub use machines::connect;
 use machines::provision;
+use work::Work;
 
 /// Carries out a plan. With an empty one it only brings this machine's files up to date.
 pub fn apply(job: &Job, plan: &Plan, reporter: &Arc<Reporter>) -> Result<(), Failure> {
@@ -111,7 +111,7 @@ async fn raised(flag: &AtomicBool) {
     }
 }
 
-/// From what is there, be it nothing or what an interrupted run left, to what is wanted.
+/// From what is there, be it nothing or what an interrupted run left, to what is wanted: phase by phase, as the plan has it.
 async fn change(
     job: &Job,
     plan: &Plan,
@@ -121,76 +121,24 @@ async fn change(
     mergeable(job, plan)?;
     let keys = keys(job, plan, reporter)?;
     fail::fail_point!("cli::phase");
-    // Kubespray and its Python environment are prepared while machines are made and boot.
-    let (kubespray, facts) = tokio::try_join!(
-        biased;
-        prepare(job, plan, reporter),
-        machines::make(job, plan, &keys, cancelled, reporter),
-    )?;
-    let tools = restart::Tools {
-        job,
-        facts: &facts,
-        keys: &keys,
-        cancelled,
-        reporter,
-    };
-    fail::fail_point!("cli::phase");
-    restart::grown(plan, &tools).await?;
-    fail::fail_point!("cli::phase");
-    // A balancer that is set up takes the shared address as soon as it is let go; new ones have to be set up first.
-    let let_go = async || restart::let_address_go(job, plan, &keys, reporter).await;
-    let takes_over = balancers::one_stays(job)?;
-    if takes_over {
-        let_go().await;
-    }
-    let then = async || {
-        if !takes_over {
-            let_go().await;
-        }
-    };
-    let led = balancers::set_up(job, plan, &facts, &keys, reporter, then).await?;
-    let mut all = facts.clone();
-    for leaving in &plan.leaving {
-        let key = keys.host_key_line(&leaving.name);
-        all.nodes.extend(key.and_then(|key| leaving.facts(key)));
-    }
-    let access = Access {
-        job,
-        facts: all.clone(),
-        keys: &keys,
-    };
     let tell = |event| reporter.kubespray(event);
-    let context = Context {
-        cluster: &job.cluster,
-        access: &access,
-        tools: &kubespray,
-        workdir: Workdir::new(job.dir.config_dir(), job.dir.logs()),
-        backups: job.dir.backups(),
+    let mut work = Work {
+        hands: Hands {
+            job,
+            keys: &keys,
+            cancelled,
+            reporter,
+        },
+        plan,
         on_event: &tell,
+        made: None,
     };
-    let mut kubernetes = Kubernetes::new(context, all, &plan.seen);
-    // What is yet to be set up may need the size that it is to have.
-    for change in restart::due(job, plan)? {
-        if plan.sets_up(&change) {
-            fail::fail_point!("cli::task");
-            restart::restart(&tools, &change, &mut kubernetes).await?;
-        }
+    for (phase, number) in plan.phases.iter().zip(1..) {
+        reporter.line(format!("phase {number} of {}: {phase}", plan.phases.len()));
+        work.carry_out(phase).await?;
+        fail::fail_point!("cli::phase");
     }
-    for task in &plan.tasks {
-        fail::fail_point!("cli::task");
-        kubernetes.carry_out(task).await?;
-    }
-    if !led {
-        balancers::lead(job, &facts, &keys, reporter, async || {}).await?;
-    }
-    for change in restart::due(job, plan)? {
-        if !plan.sets_up(&change) {
-            fail::fail_point!("cli::task");
-            restart::restart(&tools, &change, &mut kubernetes).await?;
-        }
-    }
-    fail::fail_point!("cli::phase");
-    remove(job, plan, &facts, &keys, cancelled, reporter).await
+    Ok(())
 }
 
 /// The cluster's keys: those that its machines know, and new ones for machines that are yet to be made.
@@ -229,26 +177,14 @@ fn mergeable(job: &Job, plan: &Plan) -> Result<(), Failure> {
     personal::check(&personal::path()?, &job.cluster.name, server.as_deref())
 }
 
-/// The checkouts and environments of all Kubespray releases that the tasks need, by their tags.
+/// The checkouts and environments of these Kubespray releases, by their tags.
 async fn prepare(
     job: &Job,
-    plan: &Plan,
+    tags: &BTreeSet<Version>,
     reporter: &Arc<Reporter>,
 ) -> Result<BTreeMap<Version, Tools>, Failure> {
-    let plays = |task: &&Task| {
-        !matches!(
-            task.stage,
-            Stage::Snapshot | Stage::Describe(_) | Stage::Release(_)
-        )
-    };
-    let tags: BTreeSet<_> = plan
-        .tasks
-        .iter()
-        .filter(plays)
-        .map(|task| task.at.kubespray.clone())
-        .collect();
     let mut tools = BTreeMap::new();
-    for tag in tags {
+    for tag in tags.iter().cloned() {
         let (mut kubernetes, share) = (job.cluster.kubernetes.clone(), job.share.clone());
         kubernetes.kubespray.version = tag.clone();
         let (world, reporter) = (Arc::clone(&job.world), Arc::clone(reporter));
@@ -262,32 +198,10 @@ async fn prepare(
         let prepared = task
             .await
             .map_err(|e| Failure::because(format!("prepare Kubespray {tag}"), e))?;
-        tools.insert(tag.clone(), prepared.map_err(failed)?);
+        let prepared = prepared.map_err(failed)?;
+        tools.insert(tag, prepared);
     }
     Ok(tools)
-}
-
-/// Removes the machines and disks that are not wanted any more; nothing leads to them by now.
-async fn remove(
-    job: &Job,
-    plan: &Plan,
-    facts: &Facts,
-    keys: &Keys,
-    cancelled: &Arc<AtomicBool>,
-    reporter: &Arc<Reporter>,
-) -> Result<(), Failure> {
-    let part = plan.machines.part(Part::Remove);
-    if part.is_empty() {
-        return Ok(());
-    }
-    let stay = facts.nodes.iter().map(|node| (&node.name, Some(node.ip)));
-    keys.write_known_hosts(stay)
-        .map_err(|e| Failure::because("forget the host keys of what leaves", e))?;
-    let inputs = machines::inputs(job, &part, keys, cancelled, reporter)?;
-    tokio::task::block_in_place(|| {
-        machines::provision(&part, &job.hosts, inputs, cancelled, reporter)
-    })
-    .map_err(|e| Failure::because("remove what is not wanted any more", e))
 }
 
 #[cfg(test)]

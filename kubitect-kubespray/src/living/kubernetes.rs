@@ -33,9 +33,9 @@ pub struct Context<'a> {
     /// What is wanted.
     pub cluster: &'a Cluster,
     /// How its machines are reached.
-    pub access: &'a dyn Access,
+    pub access: Box<dyn Access + 'a>,
     /// Checkouts and environments, by Kubespray's tag.
-    pub tools: &'a BTreeMap<Version, Tools>,
+    pub tools: BTreeMap<Version, Tools>,
     /// Where the cluster's files lie.
     pub workdir: Workdir,
     /// Where snapshots of etcd go; made if need be.
@@ -47,9 +47,9 @@ pub struct Context<'a> {
 /// A living cluster under work.
 pub struct Kubernetes<'a> {
     pub(super) cluster: &'a Cluster,
-    pub(super) access: &'a dyn Access,
+    pub(super) access: Box<dyn Access + 'a>,
     /// By Kubespray's tag.
-    tools: &'a BTreeMap<Version, Tools>,
+    tools: BTreeMap<Version, Tools>,
     workdir: Workdir,
     pub(super) backups: PathBuf,
     on_event: OnEvent<'a>,

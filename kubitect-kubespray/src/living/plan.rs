@@ -1,6 +1,7 @@
 //! [`Stage`]s: what is to be done to Kubernetes, in order, from what is noted of each machine. Pure.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
@@ -44,6 +45,28 @@ pub enum Stage {
     Addons,
     /// A node that an interrupted run kept pods away from takes them again.
     Release(Label),
+}
+
+/// What is done, in a few words.
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |names: &[Label]| {
+            let names: Vec<_> = names.iter().map(Label::as_str).collect();
+            names.join(", ")
+        };
+        match self {
+            Self::Create => f.write_str("set up Kubernetes"),
+            Self::Leave { nodes, .. } => write!(f, "remove {} from Kubernetes", names(nodes)),
+            Self::JoinMaster(name) => write!(f, "join {name}"),
+            Self::Members => f.write_str("give every API server the members of etcd"),
+            Self::JoinWorkers(nodes) => write!(f, "join {}", names(nodes)),
+            Self::Describe(name) => write!(f, "change labels and taints of {name}"),
+            Self::Snapshot => f.write_str("save a snapshot of etcd"),
+            Self::Upgrade { node, to } => write!(f, "upgrade {node} to {to}"),
+            Self::Addons => f.write_str("install the addons"),
+            Self::Release(name) => write!(f, "have {name} take pods again"),
+        }
+    }
 }
 
 /// A stage, and the release that the inventory names while it is carried out.

@@ -54,7 +54,14 @@ fn json_is_one_object_of_what_others_rely_on() {
     let plan = said.code(4).json();
     assert_eq!(
         plan.as_object().unwrap().keys().collect::<Vec<_>>(),
-        ["cluster", "changes", "findings"]
+        [
+            "formatVersion",
+            "cluster",
+            "phases",
+            "changes",
+            "refused",
+            "findings"
+        ]
     );
     assert_eq!(plan["cluster"], "demo");
     // libvirt's test driver tells of 3 GiB.
@@ -70,16 +77,24 @@ fn json_is_one_object_of_what_others_rely_on() {
     for change in changes {
         assert_eq!(
             change.as_object().unwrap().keys().collect::<Vec<_>>(),
-            ["action", "kind", "name", "host", "disruption", "details"]
-        );
-        assert!(
-            change
-                .as_object()
-                .unwrap()
-                .values()
-                .all(|value| value.is_string())
+            [
+                "action",
+                "kind",
+                "name",
+                "host",
+                "disruption",
+                "details",
+                "destructive",
+                "phase"
+            ]
         );
     }
+    assert_eq!(
+        plan["phases"],
+        json!(["make machines", "set up balancers", "set up Kubernetes"])
+    );
+    assert_eq!(plan["refused"], json!([]));
+    assert_eq!(changes[15]["phase"], 3);
     assert_eq!(
         changes[10],
         json!({
@@ -89,6 +104,8 @@ fn json_is_one_object_of_what_others_rely_on() {
             "host": "box",
             "disruption": "none",
             "details": "1 CPU, 2 GiB, qemu, 10.77.0.100",
+            "destructive": false,
+            "phase": 1,
         })
     );
     assert_eq!(env.tree(), before);

@@ -217,7 +217,7 @@ fn case(
     kills: &[(usize, usize)],
 ) -> Result<(), TestCaseError> {
     let nothing = stage.picture();
-    let run = stage.apply(first, None);
+    let run = stage.apply_as_shown(first);
     prop_assert_eq!(run.code, Some(0), "{}", run.said);
     prop_assert_eq!(stage.plan(first), None);
     check(stage, first)?;
@@ -239,7 +239,7 @@ fn case(
         }
         prop_assert!(matches!(run.code, None | Some(0)), "{}", run.said);
     }
-    let run = stage.apply(second, None);
+    let run = stage.apply_as_shown(second);
     if run.code == Some(2) && kills.is_empty() {
         prop_assert_eq!(
             before.differences(&stage.picture()),

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kubitect_config::value::Mac;
+use serde_json::Value;
 
 use crate::ansible::{Fault, Noted};
 use crate::picture::{self, Picture};
@@ -143,6 +144,24 @@ impl Stage {
         self.run(&["apply", "--auto-approve", "--config", &file], kill)
     }
 
+    /// As [`Self::apply`], and sees that the phases that ran are those that `plan` had shown; of a run that stopped, the first
+    /// of them.
+    pub fn apply_as_shown(&self, shape: &Shape) -> Run {
+        let file = self.want(shape);
+        let plan = self.run(&["plan", "--output", "json", "--config", &file], None);
+        let run = self.apply(shape, None);
+        let Some(shown) = phases_shown(&plan) else {
+            assert_ne!(run.code, Some(0), "{} {}", plan.said, run.said);
+            return run;
+        };
+        let ran = phases_that_ran(&run);
+        match run.code {
+            Some(0) => assert_eq!(ran, shown, "{}", run.said),
+            _ => assert!(shown.starts_with(&ran), "{shown:?} {}", run.said),
+        }
+        run
+    }
+
     /// What is left to do; none: nothing.
     pub fn plan(&self, shape: &Shape) -> Option<String> {
         let file = self.want(shape);
@@ -189,6 +208,33 @@ impl Stage {
     pub fn end(self) {
         fs::remove_dir_all(&self.folder).unwrap();
     }
+}
+
+/// The phases in a plan for programs; none if there is no plan.
+fn phases_shown(plan: &Run) -> Option<Vec<String>> {
+    let mut values = serde_json::Deserializer::from_str(&plan.said).into_iter::<Value>();
+    let plan = values.next()?.ok()?;
+    let nothing = plan["changes"].as_array()?.is_empty();
+    let phases = plan["phases"].as_array()?.iter();
+    let phases = phases.map(|phase| phase.as_str().unwrap().to_owned());
+    Some(if nothing {
+        Vec::new()
+    } else {
+        phases.collect()
+    })
+}
+
+/// The phases of which a run said that they began, numbered from 1 without a gap.
+fn phases_that_ran(run: &Run) -> Vec<String> {
+    let begun = run.said.lines().filter_map(|line| {
+        let (number, rest) = line.split_once(" phase ")?.1.split_once(" of ")?;
+        let (_, title) = rest.split_once(": ")?;
+        Some((number.parse::<usize>().ok()?, title.to_owned()))
+    });
+    let begun: Vec<_> = begun.collect();
+    let numbers = begun.iter().map(|(number, _)| *number);
+    assert!(numbers.eq(1..=begun.len()), "{begun:?}");
+    begun.into_iter().map(|(_, title)| title).collect()
 }
 
 /// The header of an image of 2 GiB.
