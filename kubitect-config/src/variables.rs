@@ -18,6 +18,11 @@ pub(crate) const SERVICES: &str = "10.233.0.0/18";
 /// Kubespray's default of `kube_pods_subnet`.
 pub(crate) const PODS: &str = "10.233.64.0/18";
 
+/// Whether one of these variables is a secret: by its name, or as an address that holds one.
+pub fn hold_secret(variables: &crate::yaml::Mapping) -> bool {
+    crate::edit::hold_secret(variables)
+}
+
 /// Variables that follow from the rest of the configuration, and where there.
 const MANAGED: [(&str, &str); 18] = [
     ("kube_version", "set kubernetes.version"),

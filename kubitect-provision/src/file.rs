@@ -90,12 +90,18 @@ pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, Error
 
 /// Makes a folder for secrets, with its parents; an existing one is closed to others.
 pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
+    make_private(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))
+        .map_err(error("close to others", path))
+}
+
+/// Makes a folder, with its parents, for the owner only, whatever the umask; one that is there stays as it is.
+pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(0o700)))
         .map_err(error("create folder", path))
 }
 

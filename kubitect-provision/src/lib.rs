@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod again;
 pub mod apply;
 mod base;
 pub mod change;
@@ -41,6 +42,7 @@ pub mod resource;
 pub mod ssh;
 #[cfg(test)]
 mod testing;
+pub mod trust;
 
 pub use apply::{Inputs, LocalImage, apply};
 pub use error::Error;

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::presets::Preset;
 
-use super::print;
+use super::{print_exactly, print_json};
 
 /// Carries the command out.
 pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
@@ -26,7 +26,7 @@ pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
             } else {
                 kubitect_config::schema()
             };
-            print(format!("{schema:#}\n"))
+            print_json(schema)
         }
     }
 }
@@ -39,5 +39,6 @@ fn file(path: &Path, cluster: &kubitect_config::value::Label) -> Result<(), Fail
         )),
         _ => Failure::io("read", path, e),
     })?;
-    print(text)
+    // The file as it is: it may be written to another.
+    print_exactly(text)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::Node;
-use serde::Deserialize;
+use kubitect_config::yaml::{self, Limits, Value};
 
 use super::Keys;
 use super::keys::{ensure_key, line};
@@ -60,32 +60,44 @@ pub fn recover(
     Keys::existing(folder, cluster, user_key)
 }
 
-/// What is read of a seed's `user-data`.
-#[derive(Deserialize)]
-struct UserData {
-    ssh_keys: SshKeys,
-}
-
-#[derive(Deserialize)]
-struct SshKeys {
-    ed25519_private: String,
-}
-
 /// The private host key that a machine was given.
 fn host_key(cluster: &Cluster, node: &Node, hosts: &Hosts) -> Result<String, Error> {
     let volume = seed_volume(&node.name);
     let action = || format!("read the host key of {} from {volume}", node.name);
-    let mut bytes = Vec::new();
+    let mut bytes = Seed(Vec::new());
     let pool = cluster.main_pool_name();
     hosts
         .get(&node.host)?
         .download(&pool, &volume, 0, &mut bytes)
         .map_err(|failure| failure.on(&node.host))?;
-    let documents = seed::read(&bytes)
+    let documents = seed::read(&bytes.0)
         .map_err(|e| Failure::new(action(), e))
         .map_err(|failure| failure.on(&node.host))?;
-    let data: UserData = serde_yaml::from_str(&documents.user_data)
+    // The machine could write to its seed: nothing of it gets into a message.
+    let data = yaml::read(&documents.user_data, Limits::GUEST)
         .map_err(|e| Failure::new(action(), e))
         .map_err(|failure| failure.on(&node.host))?;
-    Ok(data.ssh_keys.ed25519_private)
+    let key = data
+        .get("ssh_keys")
+        .and_then(|keys| keys.get("ed25519_private"))
+        .and_then(Value::as_str);
+    key.map(str::to_owned)
+        .ok_or_else(|| Failure::new(action(), "its user-data hold no host key").on(&node.host))
+}
+
+/// The bytes of a seed, and no more than a seed has.
+struct Seed(Vec<u8>);
+
+impl std::io::Write for Seed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > seed::SIZE {
+            return Err(std::io::Error::other("it is longer than a seed"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
