@@ -292,6 +292,7 @@ impl ClusterDir {
         }
         // Whoever held it before may have been killed while it wrote.
         file::sweep(&self.0)
+            .and_then(|()| file::close(&self.0))
             .map_err(|e| Failure::because(format!("tidy {}", self.0.display()), e))?;
         Ok(Lock { path, _file: held })
     }

@@ -48,7 +48,7 @@ pub(super) fn connection(connection: &Connection) -> String {
             };
             format!("{user}@{address}:{port}{key}{verified}")
         }
-        Connection::Uri(uri) => uri.clone(),
+        Connection::Uri(uri) => address::shown(uri),
     }
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use crate::env::TestEnv;
+use crate::interrupt::silent_server;
 
 /// The commands that look into the program's folder.
 const COMMANDS: [&[&str]; 5] = [
@@ -209,6 +210,21 @@ fn destroy_needs_no_byte_on_the_disk() {
 }
 
 #[test]
+fn modes_that_are_too_wide_are_repaired_by_whoever_takes_the_cluster() {
+    let env = finished();
+    let config = env.kept("clusters/demo/config");
+    for (name, text) in [("admin.conf", "secret"), ("key.pub", "public")] {
+        fs::write(config.join(name), text).unwrap();
+        chmod(&config.join(name), 0o644);
+    }
+    chmod(&config, 0o755);
+    env.run(&["destroy", "--cluster", "demo"]).code(3);
+    assert_eq!(mode(&config), 0o700);
+    assert_eq!(mode(&config.join("admin.conf")), 0o600);
+    assert_eq!(mode(&config.join("key.pub")), 0o644);
+}
+
+#[test]
 fn nothing_stays_after_destroy() {
     let env = finished();
     env.run(&["destroy", "--cluster", "demo", "--auto-approve"])
@@ -350,5 +366,75 @@ fn what_becomes_root_over_an_open_connection_is_a_warning_each() {
             codes, wanted,
             "{source} {checksum:?} {repository}: {said:#?}"
         );
+    }
+}
+
+/// A server for one image by https, whose certificate an authority of its own has signed; ended when it is dropped.
+struct Tls(std::process::Child);
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn serve_by_tls(env: &TestEnv) -> (Tls, u16) {
+    let folder = env.path("tls");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    fs::write(folder.join("x.img"), "no image").unwrap();
+    let openssl = |arguments: &str| {
+        let mut command = std::process::Command::new("openssl");
+        command.current_dir(&folder).args(arguments.split(' '));
+        command
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    for arguments in [
+        format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=site"),
+        format!("req {key} -keyout own.key -out own.csr -subj /CN=images"),
+        "x509 -req -in own.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out own.pem".to_owned(),
+    ] {
+        let made = openssl(&arguments).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = port.local_addr().unwrap().port();
+    let server = format!("s_server -quiet -accept 127.0.0.1:{port} -cert own.pem -key own.key -WWW");
+    let mut server = openssl(&server);
+    server
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let server = Tls(server.spawn().unwrap());
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    (server, port)
+}
+
+#[test]
+fn the_certificates_of_the_system_count() {
+    let env = TestEnv::new();
+    let (_server, port) = serve_by_tls(&env);
+    let (git, _asked) = silent_server();
+    env.write_cluster(|text| {
+        let here = env.path("");
+        let here = here.to_str().unwrap().trim_end_matches('/');
+        text.replace(
+            &format!("{here}/image.qcow2"),
+            &format!("https://127.0.0.1:{port}/x.img"),
+        )
+        .replace(
+            &format!("{here}/kubespray"),
+            &format!("http://127.0.0.1:{git}/kubespray.git"),
+        )
+    });
+    // One that was fetched is held against its digest; of one whose server nobody vouches for nothing is taken.
+    for (authorities, why) in [("tls/ca.pem", "sha256"), ("node.xml", "certificate")] {
+        let mut command = env.command(&["apply", "-c", "cluster.yaml", "--auto-approve"]);
+        command.env("SSL_CERT_FILE", env.path(authorities));
+        let said = env.said(command.output().unwrap()).code(1);
+        assert!(said.stderr.to_lowercase().contains(why), "{said:#?}");
     }
 }
