@@ -65,11 +65,10 @@ pub(crate) fn render(cluster: &Cluster, facts: &Facts, goal: &Goal) -> Result<St
         .partition(|node| node.role == Role::LoadBalancer);
     let mut hosts = Mapping::new();
     for node in nodes.iter().chain(&balancers) {
-        let host =
-            yaml::to_value(&host(node, cluster, facts)?).map_err(|source| Error::Yaml {
-                what: format!("the inventory's entry of {}", node.name),
-                source,
-            })?;
+        let host = yaml::to_value(&host(node, cluster, facts)?).map_err(|source| Error::Yaml {
+            what: format!("the inventory's entry of {}", node.name),
+            source,
+        })?;
         hosts.insert(node.name.as_str().into(), host);
     }
 

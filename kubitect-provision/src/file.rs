@@ -66,7 +66,9 @@ pub fn close(folder: &Path) -> Result<(), Error> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(error("look at", folder))?,
     };
-    let is_public = folder.extension().is_some_and(|extension| extension == "pub");
+    let is_public = folder
+        .extension()
+        .is_some_and(|extension| extension == "pub");
     if there.permissions().mode() & 0o077 != 0 && !there.is_symlink() && !is_public {
         let mode = if there.is_dir() { 0o700 } else { 0o600 };
         std::fs::set_permissions(folder, Permissions::from_mode(mode))

@@ -18,6 +18,7 @@
 mod again;
 pub mod apply;
 mod base;
+mod bounded;
 pub mod change;
 mod claim;
 pub mod cloud_init;

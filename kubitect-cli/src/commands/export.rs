@@ -15,7 +15,7 @@ pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
         Export::Config(name) => file(&home.cluster(&name.cluster).applied(), &name.cluster),
         Export::Kubeconfig(name) => file(&home.cluster(&name.cluster).kubeconfig(), &name.cluster),
         Export::Preset { name } => match Preset::find(name) {
-            Some(preset) => print(preset.text()),
+            Some(preset) => print_exactly(preset.text()),
             None => Err(Failure::failed(format!(
                 "export preset `{name}`: there is none; `kubitect list presets` shows which there are"
             ))),

@@ -27,5 +27,5 @@ pub fn list(home: &Home, what: &List) -> Result<(), Failure> {
 
 fn presets() -> Result<(), Failure> {
     let line = |preset: &Preset| format!("{}\t{}\n", preset.name, preset.about());
-    print(PRESETS.iter().map(line).collect::<String>())
+    print_exactly(PRESETS.iter().map(line).collect::<String>())
 }

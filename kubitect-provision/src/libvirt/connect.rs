@@ -56,7 +56,7 @@ impl Libvirt {
                 Some(Self {
                     connect,
                     is_local: self.is_local,
-                    uri: address::shown(&self.uri),
+                    uri: self.uri.clone(),
                 })
             }
             Err(error) => {

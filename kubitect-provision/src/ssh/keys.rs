@@ -118,7 +118,7 @@ impl Keys {
         user_key: Option<&Path>,
     ) -> Result<Option<Self>, Error> {
         let found = |path: PathBuf| match path.try_exists() {
-            Ok(true) => read_ours(&path).map(Some),
+            Ok(true) => read(&path).map(Some),
             Ok(false) => Ok(None),
             Err(e) => Err(file::error("read", &path)(e)),
         };

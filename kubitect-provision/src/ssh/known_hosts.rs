@@ -107,7 +107,7 @@ fn rewritten(before: &[u8], cluster: &Label, entries: &[Entry]) -> Vec<u8> {
         .collect();
     let stood: BTreeSet<(String, String)> = before
         .split_inclusive(|b| *b == b'\n')
-        .filter(|line| ours(line))
+        .filter(|line| is_ours(line, &mark))
         .flat_map(hosts_and_key)
         .collect();
     let mut after = Vec::with_capacity(before.len());

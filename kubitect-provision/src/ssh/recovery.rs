@@ -8,6 +8,7 @@ use kubitect_config::yaml::{self, Limits, Value};
 
 use super::Keys;
 use super::keys::{ensure_key, line};
+use crate::bounded::Bounded;
 use crate::cloud_init::seed;
 use crate::desired::seed_volume;
 use crate::hypervisor::{Failure, Hosts};
@@ -64,13 +65,14 @@ pub fn recover(
 fn host_key(cluster: &Cluster, node: &Node, hosts: &Hosts) -> Result<String, Error> {
     let volume = seed_volume(&node.name);
     let action = || format!("read the host key of {} from {volume}", node.name);
-    let mut bytes = Seed(Vec::new());
+    // One byte more than a seed has tells what is none.
+    let mut volume_bytes = Bounded::new(seed::SIZE + 1);
     let pool = cluster.main_pool_name();
     hosts
         .get(&node.host)?
-        .download(&pool, &volume, 0, &mut bytes)
+        .download(&pool, &volume, 0, &mut volume_bytes)
         .map_err(|failure| failure.on(&node.host))?;
-    let documents = seed::read(&bytes.0)
+    let documents = seed::read(&volume_bytes.bytes)
         .map_err(|e| Failure::new(action(), e))
         .map_err(|failure| failure.on(&node.host))?;
     // The machine could write to its seed: nothing of it gets into a message.
@@ -83,21 +85,4 @@ fn host_key(cluster: &Cluster, node: &Node, hosts: &Hosts) -> Result<String, Err
         .and_then(Value::as_str);
     key.map(str::to_owned)
         .ok_or_else(|| Failure::new(action(), "its user-data hold no host key").on(&node.host))
-}
-
-/// The bytes of a seed, and no more than a seed has.
-struct Seed(Vec<u8>);
-
-impl std::io::Write for Seed {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.0.len() + bytes.len() > seed::SIZE {
-            return Err(std::io::Error::other("it is longer than a seed"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -400,7 +400,8 @@ fn serve_by_tls(env: &TestEnv) -> (Tls, u16) {
     }
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = port.local_addr().unwrap().port();
-    let server = format!("s_server -quiet -accept 127.0.0.1:{port} -cert own.pem -key own.key -WWW");
+    let server =
+        format!("s_server -quiet -accept 127.0.0.1:{port} -cert own.pem -key own.key -WWW");
     let mut server = openssl(&server);
     server
         .stdin(std::process::Stdio::null())

@@ -42,10 +42,26 @@ fn one_module_has_serde_yaml_and_neither_parses_nor_writes_text_with_it() {
         .iter()
         .filter(|(_, code)| code.contains("serde_yaml"))
         .collect();
-    assert_eq!(with.len(), 1, "{:?}", with.iter().map(|(name, _)| name).collect::<Vec<_>>());
+    assert_eq!(
+        with.len(),
+        1,
+        "{:?}",
+        with.iter().map(|(name, _)| name).collect::<Vec<_>>()
+    );
     let (name, code) = with[0];
     assert!(name.ends_with("kubitect-config/src/yaml.rs"), "{name}");
-    for function in ["from_str", "from_slice", "from_reader", "to_string", "to_writer", "Deserializer", "Serializer"] {
-        assert!(!code.contains(&format!("serde_yaml::{function}")), "{function}");
+    for function in [
+        "from_str",
+        "from_slice",
+        "from_reader",
+        "to_string",
+        "to_writer",
+        "Deserializer",
+        "Serializer",
+    ] {
+        assert!(
+            !code.contains(&format!("serde_yaml::{function}")),
+            "{function}"
+        );
     }
 }

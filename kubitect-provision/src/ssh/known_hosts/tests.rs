@@ -184,7 +184,7 @@ proptest::proptest! {
     ) {
         let before = before.join(&b'\n');
         let cluster: Label = "demo".parse().unwrap();
-        let entries = [Entry { address: "10.0.0.1".parse().unwrap(), key: "ssh-ed25519 AAAA".to_owned() }];
+        let entries = [Entry { address: "10.0.0.1".parse().unwrap(), key: "ssh-ed25519 AAAA".to_owned(), proven: true }];
         let with = rewritten(&before, &cluster, &entries);
         proptest::prop_assert_eq!(&rewritten(&with, &cluster, &entries), &with);
         let without = rewritten(&with, &cluster, &[]);
