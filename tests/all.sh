@@ -17,6 +17,17 @@ cargo clippy --workspace --all-targets --features tests/lab --locked -- -D warni
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run tests/lab/bin)
 shellcheck --external-sources --source-path=SCRIPTDIR "${scripts[@]}"
 
+step "Dependencies"
+# Advisories come from a repository of their own, which not every place can reach; licences and sources need nothing.
+if ! command -v cargo-deny >/dev/null; then
+  echo "NOT CHECKED: cargo-deny is not installed (cargo install --locked cargo-deny)"
+elif cargo deny fetch db >/dev/null 2>&1; then
+  cargo deny check
+else
+  echo "NOT CHECKED: advisories, whose database can't be had here"
+  cargo deny check bans licenses sources
+fi
+
 step "Tests"
 cargo test --workspace --locked
 

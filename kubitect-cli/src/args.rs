@@ -146,6 +146,9 @@ pub struct Destroy {
     /// The cluster's name
     #[arg(long, value_name = "NAME")]
     pub cluster: Label,
+    /// Remove the snapshots of etcd as well, which stay otherwise
+    #[arg(long)]
+    pub with_snapshots: bool,
     /// Don't ask
     #[arg(long)]
     pub auto_approve: bool,

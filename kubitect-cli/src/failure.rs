@@ -21,7 +21,7 @@ pub enum Failure {
     Refused(Vec<String>),
     /// The person said no (exit 3).
     Declined(String),
-    /// Ctrl-C or SIGTERM (exit 130).
+    /// Ctrl-C, SIGTERM or SIGHUP (exit 130).
     Interrupted,
 }
 
@@ -62,13 +62,27 @@ impl Failure {
         Self::because(format!("{verb} {}", path.display()), source)
     }
 
-    /// Whether somebody else answers in a machine's place.
-    pub fn is_wrong_host_key(&self) -> bool {
+    /// Whether a machine is not what it should be: it showed another host key than the one that it was given, or handed over a
+    /// kubeconfig that would do more than lead to its cluster.
+    pub fn is_alarm(&self) -> bool {
         let Self::Failed { source, .. } = self else {
             return false;
         };
-        let source = source.as_ref().and_then(|e| e.downcast_ref());
-        matches!(source, Some(kubitect_provision::Error::HostKey { .. }))
+        let mut cause = source.as_deref().map(|e| e as &dyn Error);
+        while let Some(error) = cause {
+            let other_key = error.downcast_ref::<kubitect_provision::Error>();
+            let other_conf = error.downcast_ref::<kubitect_kubespray::Error>();
+            if matches!(other_key, Some(kubitect_provision::Error::HostKey { .. }))
+                || matches!(
+                    other_conf,
+                    Some(kubitect_kubespray::Error::Kubeconfig { .. })
+                )
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// The exit code that scripts can rely on.

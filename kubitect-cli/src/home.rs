@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use kubitect_config::Site;
@@ -10,8 +10,12 @@ use kubitect_config::digest::sha256;
 use kubitect_config::file::{private_folder, replace};
 use kubitect_config::value::Label;
 use kubitect_provision::file;
+use kubitect_provision::trust::{self, Us};
 
 use crate::failure::Failure;
+
+/// How deep the folders of a cluster are at most.
+const DEPTH: u32 = 16;
 
 /// How the names of configurations begin whose runs did not end.
 const UNFINISHED: &str = "kubitect-unfinished-";
@@ -25,16 +29,22 @@ pub struct Home(
 );
 
 impl Home {
-    /// The folder in force: `./.kubitect` if `local`, else `home`, else `~/.kubitect`; absolute, not yet made.
+    /// The folder in force: `./.kubitect` if `local`, else `home`, else `~/.kubitect`; absolute, not yet made. One that is there
+    /// has to be ours alone, with all in it that says what is done; no link in it is followed.
     pub fn locate(local: bool, home: Option<PathBuf>) -> Result<Self, Failure> {
         let path = match home {
             _ if local => PathBuf::from(".kubitect"),
             Some(path) => path,
             None => user_home()?.join(".kubitect"),
         };
-        std::path::absolute(&path)
-            .map(|path| Self(path, local))
-            .map_err(|e| Failure::io("find", &path, e))
+        let path = std::path::absolute(&path).map_err(|e| Failure::io("find", &path, e))?;
+        let (us, failed) = (us(), |e| Failure::because("use Kubitect's folder", e));
+        trust::folder(&path, &us).map_err(failed)?;
+        trust::below(&path, 1, &us).map_err(failed)?;
+        // Checkouts and Python environments have links in them, by right.
+        trust::below(&path.join("share"), 2, &us).map_err(failed)?;
+        trust::below(&path.join("clusters"), DEPTH, &us).map_err(failed)?;
+        Ok(Self(path, local))
     }
 
     /// What clusters share: images, checkouts, Python environments.
@@ -100,6 +110,14 @@ fn site(path: &Path) -> Result<Site, Failure> {
         }
         other => other.map_err(Failure::config),
     }
+}
+
+/// Who may have written what we believe: this process's user, and who became root by sudo to start it.
+pub fn us() -> Us {
+    let behind_sudo = std::env::var("SUDO_UID")
+        .ok()
+        .and_then(|id| id.parse().ok());
+    Us::new(behind_sudo)
 }
 
 /// The person's home folder, from the environment.
@@ -236,41 +254,62 @@ impl ClusterDir {
         create_private_dir(parent)?;
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
         let path = parent.join(format!(".{name}.lock"));
-        let mut held = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|e| Failure::io("open", &path, e))?;
-        match held.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = std::fs::read_to_string(&path).unwrap_or_default();
-                return Err(Failure::failed(format!(
-                    "take the cluster `{name}`: another run is at work on it (process {}); wait for it to end",
-                    holder.trim()
-                )));
+        let mut held = loop {
+            let held = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(|e| Failure::io("open", &path, e))?;
+            match held.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let holder = std::fs::read_to_string(&path).unwrap_or_default();
+                    return Err(Failure::failed(format!(
+                        "take the cluster `{name}`: another run is at work on it (process {}); wait for it to end",
+                        holder.trim()
+                    )));
+                }
+                Err(TryLockError::Error(e)) => return Err(Failure::io("lock", &path, e)),
             }
-            Err(TryLockError::Error(e)) => return Err(Failure::io("lock", &path, e)),
-        }
-        // For the message above only: who holds it is decided by the lock.
+            // A run that removed the cluster removed its lock, too: who comes now needs one that the next one finds.
+            let same = |there: std::fs::Metadata| {
+                let ours = held.metadata();
+                ours.is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+            };
+            if path.metadata().is_ok_and(same) {
+                break held;
+            }
+        };
+        // For the message above only: who holds it is decided by the lock, also where the disk is full.
         let noted = held
             .set_len(0)
             .and_then(|()| writeln!(held, "{}", std::process::id()));
-        noted.map_err(|e| Failure::io("write", &path, e))?;
+        if let Err(error) = noted {
+            tracing::debug!(%error, path = %path.display(), "holder not noted");
+        }
         // Whoever held it before may have been killed while it wrote.
         file::sweep(&self.0)
+            .and_then(|()| file::close(&self.0))
             .map_err(|e| Failure::because(format!("tidy {}", self.0.display()), e))?;
-        Ok(Lock { _file: held })
+        Ok(Lock { path, _file: held })
     }
 }
 
 /// Holds a cluster for one run.
 #[derive(Debug)]
 pub struct Lock {
+    path: PathBuf,
     _file: File,
+}
+
+impl Lock {
+    /// Frees the cluster, of which nothing is left, and removes what it was held by.
+    pub fn remove(self) -> Result<(), Failure> {
+        std::fs::remove_file(&self.path).map_err(|e| Failure::io("remove", &self.path, e))
+    }
 }
 
 /// Makes a folder, and those above it, for the owner only. One that is there stays as it is.

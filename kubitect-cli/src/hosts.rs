@@ -1,7 +1,8 @@
 //! Which hosts carry a cluster, or did: what is on them has to go.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 
 use kubitect_config::cluster::{Connection, Host, VirtType};
 use kubitect_config::value::Name;
@@ -25,11 +26,10 @@ pub fn former_hosts(
         .into_iter()
         .chain(dir.unfinished()?)
     {
-        // What can't be read any more tells of no host; `destroy` says so.
-        let Ok(parsed) = kubitect_config::load(&file, site) else {
+        let Some(kept) = read_kept(&file, site)? else {
             continue;
         };
-        for host in parsed.cluster.used_hosts() {
+        for host in kept.used_hosts() {
             let mut host = cluster.host(&host.name).unwrap_or(host).clone();
             expand_keyfile(&mut host)?;
             let same = |other: &Host| {
@@ -48,8 +48,8 @@ pub fn former_hosts(
 pub fn hosts_of(world: &dyn World, dir: &ClusterDir, site: &Site) -> Result<Hosts, Failure> {
     let mut hosts: BTreeMap<Name, Host> = BTreeMap::new();
     for file in [dir.applied(), dir.wanted()] {
-        if let Ok(parsed) = kubitect_config::load(&file, site) {
-            for host in parsed.cluster.used_hosts() {
+        if let Some(kept) = read_kept(&file, site)? {
+            for host in kept.used_hosts() {
                 let mut host = host.clone();
                 expand_keyfile(&mut host)?;
                 if let Some(other) = hosts.insert(host.name.clone(), host.clone())
@@ -65,17 +65,11 @@ pub fn hosts_of(world: &dyn World, dir: &ClusterDir, site: &Site) -> Result<Host
                     )));
                 }
             }
-        } else if file.exists() {
-            return Err(Failure::failed(format!(
-                "tell which hosts carry the cluster: {} can't be read any more; mend it, or move it away if all is on \
-                 this machine",
-                file.display()
-            )));
         }
     }
     for file in dir.unfinished()? {
-        let parsed = kubitect_config::load(&file, site);
-        for host in parsed.iter().flat_map(|parsed| parsed.cluster.used_hosts()) {
+        let kept = read_kept(&file, site)?;
+        for host in kept.iter().flat_map(Cluster::used_hosts) {
             let mut host = host.clone();
             expand_keyfile(&mut host)?;
             // The connection of a host that the others name, too, may have been mended since.
@@ -99,6 +93,33 @@ pub fn hosts_of(world: &dyn World, dir: &ClusterDir, site: &Site) -> Result<Host
     world
         .hosts(&hosts)
         .map_err(|e| Failure::because("reach the hosts", e))
+}
+
+/// The cluster of a configuration that a run kept; none: there is no such file. One that can't be read, or that another release
+/// wrote, is an error: the hosts and the settings that it names would be forgotten.
+pub fn read_kept(file: &Path, site: &Site) -> Result<Option<Cluster>, Failure> {
+    let reason = match kubitect_config::load(file, site) {
+        Ok(parsed) => return Ok(Some(parsed.cluster)),
+        Err(kubitect_config::Error::Read { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            return Ok(None);
+        }
+        Err(error) => match error.problems().iter().find(|problem| problem.is_error()) {
+            Some(first) => format!("line {}: {}", first.line, first.message),
+            None => error
+                .source()
+                .map_or_else(|| error.to_string(), ToString::to_string),
+        },
+    };
+    Err(Failure::because(
+        format!(
+            "read {}, which says what the cluster has: if a newer Kubitect wrote it, use that one; else mend it, or move it away \
+             if nothing of the cluster is on another host than the ones in its other files",
+            file.display()
+        ),
+        reason,
+    ))
 }
 
 /// Whether two connections lead to the same libvirt, by whatever user and key.

@@ -19,8 +19,8 @@ use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::preflight::{self, Finding};
 
 use crate::failure::Failure;
-use crate::home::{ClusterDir, Home, expand};
-use crate::hosts::{expand_keyfile, former_hosts};
+use crate::home::{self, ClusterDir, Home, expand};
+use crate::hosts::{expand_keyfile, former_hosts, read_kept};
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::services;
@@ -59,6 +59,9 @@ impl Job {
     ) -> Result<Self, Failure> {
         settle(&mut cluster)?;
         let dir = home.cluster(&cluster.name);
+        // Before any machine is made: Ansible and SSH are given paths in it.
+        kubitect_kubespray::check_folder(dir.root())
+            .map_err(|e| Failure::because(format!("work on {}", cluster.name), e))?;
         let former = former_hosts(&dir, site, &cluster)?;
         let (kept, dropped): (Vec<_>, Vec<_>) = former
             .iter()
@@ -94,21 +97,13 @@ impl Job {
         })
     }
 
-    /// The configuration that was applied last; nothing where that is not known.
+    /// The configuration that was applied last; none, where none ever was.
     pub fn applied(&self, site: &Site) -> Result<Option<Cluster>, Failure> {
-        let path = self.dir.applied();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Failure::io("read", &path, e)),
-        };
-        // What an older release accepted, this one may not: then libvirt alone tells what there is.
-        let Ok(applied) = kubitect_config::parse(&text, &path.display().to_string(), site) else {
-            return Ok(None);
-        };
-        let mut applied = applied.cluster;
-        settle(&mut applied)?;
-        Ok(Some(applied))
+        let mut applied = read_kept(&self.dir.applied(), site)?;
+        if let Some(applied) = &mut applied {
+            settle(applied)?;
+        }
+        Ok(applied)
     }
 
     /// What differs from the configuration that was applied last.
@@ -172,7 +167,7 @@ impl Job {
 
     /// What stands in the way of the plan on the hosts, or may: errors first. Looks only.
     pub fn findings(&self, plan: &Plan) -> Result<Vec<Finding>, Failure> {
-        preflight::check(&self.cluster, &self.hosts, &plan.machines)
+        preflight::check_for(&self.cluster, &self.hosts, &plan.machines, &home::us())
             .map_err(|e| Failure::because("check the hosts", e))
     }
 

@@ -71,7 +71,7 @@ pub fn run_in(
                 report::problems(problems, text);
             }
             // Nowhere to tell that stderr is gone.
-            let failure_text = report::plain(&failure.to_string());
+            let failure_text = kubitect_config::text::lines(&failure.to_string());
             let _ = writeln!(std::io::stderr(), "kubitect: {failure_text}");
             failure.exit_code()
         }

@@ -1,7 +1,10 @@
 //! The person's own kubeconfig: the cluster's entries come and go, all else stays.
 
 use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use kubitect_config::value::Label;
 use kubitect_kubespray::kubeconfig;
@@ -18,35 +21,27 @@ pub fn path() -> Result<PathBuf, Failure> {
 /// An error if what is known of a cluster beforehand says that it could not be merged into the kubeconfig at `path`.
 /// `server` is where the cluster will be reached, if that is known.
 pub fn check(path: &Path, cluster: &Label, server: Option<&str>) -> Result<(), Failure> {
-    let known = match server {
-        Some(server) => serde_json::json!({"server": server}),
-        None => serde_json::json!({}),
-    };
-    let ours = serde_json::json!({"clusters": [{"name": cluster, "cluster": known}]});
-    // JSON is YAML.
-    merged(path, &ours.to_string()).map(drop)
+    let existing = read_if_there(path)?;
+    kubeconfig::check(existing.as_deref(), cluster, server).map_err(merging(path))
 }
 
-/// Puts the cluster whose own kubeconfig is `ours` into the one at `path`, without losing what is there.
-pub fn merge(path: &Path, ours: &str) -> Result<(), Failure> {
+/// Puts the cluster of this name, whose own kubeconfig is `ours`, into the one at `path`, without losing what is there.
+pub fn merge(path: &Path, cluster: &Label, ours: &str) -> Result<(), Failure> {
     let _lock = lock(path)?;
-    match merged(path, ours)? {
-        Some(text) => write_whole(path, text.as_bytes(), 0o600),
-        None => Ok(()),
+    let existing = read_if_there(path)?;
+    let merged = kubeconfig::merge(existing.as_deref(), cluster, ours).map_err(merging(path))?;
+    match existing.as_ref() == Some(&merged) {
+        true => Ok(()),
+        false => write_whole(path, merged.as_bytes(), 0o600),
     }
 }
 
-/// The kubeconfig at `path` with the cluster in it; nothing if it is in it already.
-fn merged(path: &Path, ours: &str) -> Result<Option<String>, Failure> {
-    let existing = read_if_there(path)?;
-    let merged = kubeconfig::merge(existing.as_deref(), ours).map_err(|e| {
-        Failure::because(format!("merge the kubeconfig into {}", path.display()), e)
-    })?;
-    Ok((existing.as_ref() != Some(&merged)).then_some(merged))
+fn merging(path: &Path) -> impl Fn(kubitect_kubespray::Error) -> Failure {
+    move |e| Failure::because(format!("merge the kubeconfig into {}", path.display()), e)
 }
 
-/// Takes the cluster, whose own kubeconfig is `ours`, out of the person's kubeconfig at `path`, if it is in it.
-pub fn unmerge(path: &Path, ours: &Path) -> Result<(), Failure> {
+/// Takes the cluster of this name, whose own kubeconfig is `ours`, out of the person's kubeconfig at `path`, if it is in it.
+pub fn unmerge(path: &Path, cluster: &Label, ours: &Path) -> Result<(), Failure> {
     if !path.exists() {
         return Ok(());
     }
@@ -54,7 +49,7 @@ pub fn unmerge(path: &Path, ours: &Path) -> Result<(), Failure> {
     let (Some(existing), Some(ours)) = (read_if_there(path)?, read_if_there(ours)?) else {
         return Ok(());
     };
-    let without = kubeconfig::remove(&existing, &ours)
+    let without = kubeconfig::remove(&existing, cluster, &ours)
         .map_err(|e| Failure::because(format!("take the cluster out of {}", path.display()), e))?;
     match without {
         Some(text) => write_whole(path, text.as_bytes(), 0o600),
@@ -62,12 +57,74 @@ pub fn unmerge(path: &Path, ours: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Keeps runs of other clusters out of the folder of this file, which is made if need be.
-fn lock(path: &Path) -> Result<File, Failure> {
+/// Whether the kubeconfig at `path` has the cluster whose own kubeconfig is `ours`.
+pub fn has(path: &Path, cluster: &Label, ours: &Path) -> bool {
+    let (Ok(Some(existing)), Ok(Some(ours))) = (read_if_there(path), read_if_there(ours)) else {
+        return false;
+    };
+    // One that can't be worked with is warned of when its turn comes.
+    !matches!(kubeconfig::remove(&existing, cluster, &ours), Ok(None))
+}
+
+/// How long kubectl may hold its lock.
+const KUBECTL: Duration = Duration::from_secs(10);
+/// What is in a lock of ours; kubectl's is empty.
+const MARK: &[u8] = b"kubitect\n";
+
+/// kubectl's own lock on a kubeconfig: a file beside it that is there while somebody changes it.
+struct KubectlLock(PathBuf);
+
+impl KubectlLock {
+    /// Takes it. Whoever asks holds the folder's lock: another lock of ours is what a killed run left.
+    fn take(path: &Path) -> Result<Self, Failure> {
+        let mut lock = path.as_os_str().to_owned();
+        lock.push(".lock");
+        let lock = PathBuf::from(lock);
+        let started = Instant::now();
+        loop {
+            let made = File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&lock);
+            match made.and_then(|mut file| file.write_all(MARK)) {
+                Ok(()) => return Ok(Self(lock)),
+                Err(e) if e.kind() != ErrorKind::AlreadyExists => {
+                    return Err(Failure::io("write", &lock, e));
+                }
+                Err(_) => {}
+            }
+            if std::fs::read(&lock).is_ok_and(|text| text == MARK) {
+                std::fs::remove_file(&lock).map_err(|e| Failure::io("remove", &lock, e))?;
+            } else if started.elapsed() >= KUBECTL {
+                return Err(Failure::failed(format!(
+                    "change {}: kubectl holds {}; if no kubectl runs, remove that file",
+                    path.display(),
+                    lock.display()
+                )));
+            } else {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+}
+
+impl Drop for KubectlLock {
+    fn drop(&mut self) {
+        // Nobody to tell; the next run of ours removes it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Keeps runs of other clusters, and kubectl, from changing this file, whose folder is made if need be.
+fn lock(path: &Path) -> Result<(KubectlLock, File), Failure> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let folder = real.parent().unwrap_or(Path::new("/"));
     home::create_private_dir(folder)?;
-    file::lock(folder).map_err(|e| Failure::because(format!("change {}", path.display()), e))
+    let folder = file::lock(folder)
+        .map_err(|e| Failure::because(format!("change {}", path.display()), e))?;
+    // Where kubectl puts it: beside the path that it was given, be that a link or not.
+    Ok((KubectlLock::take(path)?, folder))
 }
 
 /// A file's text; nothing if there is no file.
@@ -115,8 +172,8 @@ users: [{name: demo, user: {token: t}}]
             assert!(error.to_string().contains("delete-user demo"), "{error}");
         }
         let (_ours, cluster) = config(OURS);
-        assert!(merge(&path, OURS).is_err());
-        unmerge(&path, &cluster).unwrap();
+        assert!(merge(&path, &name, OURS).is_err());
+        unmerge(&path, &name, &cluster).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), theirs);
         for broken in ["[1]", "kind: Secret", "clusters: 5"] {
             std::fs::write(&path, broken).unwrap();
@@ -128,14 +185,39 @@ users: [{name: demo, user: {token: t}}]
     }
 
     #[test]
+    fn kubectls_lock_is_taken_and_what_a_killed_run_left_of_it_goes() {
+        let name: Label = "demo".parse().unwrap();
+        let (folder, path) = config("");
+        let lock = folder.path().join("config.lock");
+        std::fs::write(&lock, MARK).unwrap();
+        merge(&path, &name, OURS).unwrap();
+        assert!(!lock.exists());
+        // kubectl's own, which it removes after a while.
+        std::fs::write(&lock, "").unwrap();
+        let kubectl = std::thread::spawn({
+            let lock = lock.clone();
+            move || {
+                std::thread::sleep(Duration::from_millis(300));
+                std::fs::write(lock.with_file_name("seen"), "").unwrap();
+                std::fs::remove_file(lock).unwrap();
+            }
+        });
+        merge(&path, &name, &OURS.replace("token: t", "token: u")).unwrap();
+        assert!(folder.path().join("seen").exists(), "it was waited for");
+        kubectl.join().unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("token: u"));
+    }
+
+    #[test]
     fn merging_again_writes_nothing() {
         use std::os::unix::fs::MetadataExt;
+        let name = "demo".parse().unwrap();
         let (_folder, path) = config("");
-        merge(&path, OURS).unwrap();
+        merge(&path, &name, OURS).unwrap();
         let inode = path.metadata().unwrap().ino();
-        merge(&path, OURS).unwrap();
+        merge(&path, &name, OURS).unwrap();
         assert_eq!(path.metadata().unwrap().ino(), inode);
-        merge(&path, &OURS.replace("token: t", "token: u")).unwrap();
+        merge(&path, &name, &OURS.replace("token: t", "token: u")).unwrap();
         assert_ne!(path.metadata().unwrap().ino(), inode);
     }
 }

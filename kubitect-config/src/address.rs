@@ -1,4 +1,5 @@
-//! Addresses that hold a secret: what stands before the host (`https://TOKEN@host/`), other users and logs would see.
+//! Addresses that hold a secret: what stands before the host (`https://TOKEN@host/`) and in the query (`?sig=…`), other users
+//! and logs would see.
 
 use std::ops::Range;
 
@@ -8,10 +9,12 @@ pub(crate) const HIDDEN: &str = "(not shown)";
 /// Whether an address in `text` holds a secret: over HTTP anything before its host, as a token is a user's name there;
 /// over SSH a password, but no user's name (`ssh://git@host/`).
 pub fn holds_secret(text: &str) -> bool {
-    !secrets(text).is_empty()
+    secrets(text)
+        .iter()
+        .any(|secret| !text[..secret.start].ends_with('?'))
 }
 
-/// The text without the secrets of the addresses in it.
+/// The text without the secrets of the addresses in it: signed addresses have theirs in the query.
 pub fn shown(text: &str) -> String {
     let mut shown = String::new();
     let mut end = 0;
@@ -38,6 +41,15 @@ pub fn secrets(text: &str) -> Vec<Range<usize>> {
             && (user.contains(':') || !scheme.contains("ssh"))
         {
             secrets.push(start..start + user.len());
+        }
+        let end = |c: char| c.is_whitespace() || c.is_control() || "\"'`<>#".contains(c);
+        let address = &text[start..start + text[start..].find(end).unwrap_or(text.len() - start)];
+        if let Some(query) = address.find('?').map(|at| start + at + 1) {
+            let whole = query..start + address.len();
+            if !whole.is_empty() && secrets.last().is_none_or(|last| last.end <= query) {
+                secrets.push(whole.clone());
+            }
+            from = from.max(whole.end);
         }
     }
     secrets
@@ -83,6 +95,10 @@ mod tests {
                 "ssh://(not shown)@git.example/x",
             ),
             (
+                "https://me:s@h/x.img?sig=SECRET&b=https://t@u then",
+                "https://(not shown)@h/x.img?(not shown) then",
+            ),
+            (
                 "https://a@b@c/x https://h/y http://d@e",
                 "https://(not shown)@c/x https://h/y http://(not shown)@e",
             ),
@@ -109,11 +125,23 @@ mod tests {
             "/srv/a:b@c/kubespray",
             "https://git.example/a:b@c",
             "file:///srv/kubespray",
+            "https://git.example/x?",
             "://",
             "",
         ] {
             assert!(!holds_secret(url), "{url}");
             assert_eq!(shown(url), url);
+        }
+        // A query is no reason to refuse an address, and not shown.
+        for (url, without) in [
+            ("https://h/x?a=b#c", "https://h/x?(not shown)#c"),
+            (
+                "qemu+ssh://me@h/system?keyfile=/x",
+                "qemu+ssh://me@h/system?(not shown)",
+            ),
+            ("`https://h/x?a=b`, as", "`https://h/x?(not shown)`, as"),
+        ] {
+            assert_eq!(shown(url), without);
         }
     }
 }

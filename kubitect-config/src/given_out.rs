@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use crate::yaml::{Mapping, Value};
 use ipnet::Ipv4Net;
-use serde_yaml::{Mapping, Value};
 
 use crate::report::At;
 
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn every_release_has_its_form() {
         let ranges = |yaml: &str| -> Vec<String> {
-            let variables: Mapping = serde_yaml::from_str(yaml).unwrap();
+            let variables: Mapping = crate::yaml::read_as(yaml, crate::yaml::Limits::OWN).unwrap();
             given_out(&variables)
                 .iter()
                 .map(|range| format!("{}-{}", range.first, range.last))

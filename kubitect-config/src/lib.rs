@@ -59,11 +59,13 @@ mod report;
 mod schema;
 mod site;
 mod structure;
+pub mod text;
 mod tree;
 pub mod uri;
 mod validate;
 pub mod value;
 pub mod variables;
+pub mod yaml;
 
 pub use cluster::Cluster;
 pub use error::{Error, chain};

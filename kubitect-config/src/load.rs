@@ -10,7 +10,7 @@ use crate::problem::{Problem, Severity};
 use crate::report::Report;
 use crate::site::Site;
 use crate::tree::Tree;
-use crate::{older, raw, schema, structure, tree, validate};
+use crate::{older, raw, schema, structure, tree, validate, yaml};
 
 /// The largest file that is read, in bytes. A cluster of 10,000 nodes has a sixth of it.
 const MAX_BYTES: usize = 4 << 20;
@@ -100,7 +100,7 @@ impl Site {
     /// It has errors: all of them are in [`Error::problems`].
     pub fn parse(text: &str, file: &str) -> Result<Self, Error> {
         // A file of comments only is as good as none.
-        if let (None, faults) = tree::read(text)
+        if let (None, faults) = tree::read(text, true)
             && faults.is_empty()
         {
             return Ok(Self::default());
@@ -120,7 +120,7 @@ fn check<R: serde::de::DeserializeOwned, T>(
     if text.len() > MAX_BYTES {
         return Err(whole(file, "file-too-large", too_large(text.len() as u64)));
     }
-    let (mut tree, faults) = tree::read(text);
+    let (mut tree, faults) = tree::read(text, true);
     let older = tree.as_mut().map(rewrite).unwrap_or_default();
     let mut report = Report::new(file, text, tree.as_ref());
     for fault in faults {
@@ -133,7 +133,7 @@ fn check<R: serde::de::DeserializeOwned, T>(
     match &tree {
         Some(tree) => {
             let value = structure::check(tree, schema, &mut report);
-            match serde_yaml::from_value::<R>(value) {
+            match yaml::from_value::<R>(value) {
                 Ok(raw) => result = validate(&raw, &mut report),
                 Err(error) => report.structure_error(error.to_string()),
             }

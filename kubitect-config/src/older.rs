@@ -125,7 +125,7 @@ fn addons_text(root: &mut Tree, found: &mut Vec<Finding>) {
     let Some((key, value)) = entry_mut(addons, "kubespray") else {
         return;
     };
-    let (Some(mut inner), faults) = tree::read(value.text()) else {
+    let (Some(mut inner), faults) = tree::read(value.text(), true) else {
         return;
     };
     if !faults.is_empty() || !matches!(inner.kind, Kind::Map(_)) {

@@ -83,8 +83,11 @@ impl Release {
 
 // The table is part of the program and read by a test: it cannot fail on input.
 static RELEASES: LazyLock<Vec<Release>> = LazyLock::new(|| {
-    serde_yaml::from_str(include_str!("../data/kubespray-releases.yaml"))
-        .expect("the table of releases is well formed")
+    crate::yaml::read_as(
+        include_str!("../data/kubespray-releases.yaml"),
+        crate::yaml::Limits::OWN,
+    )
+    .expect("the table of releases is well formed")
 });
 
 /// All known releases, oldest first.
@@ -114,6 +117,15 @@ pub fn find_or_newest(tag: &Version) -> Option<&'static Release> {
     find(tag).or_else(|| all().last().filter(|newest| newest.tag < *tag))
 }
 
+/// The commit that a known release's tag stands for in the public repository, in hexadecimal digits.
+pub fn commit(tag: &Version) -> Option<&'static str> {
+    let tag = tag.to_string();
+    include_str!("../data/kubespray-commits.txt")
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .find_map(|(known, commit)| (known == tag).then_some(commit))
+}
+
 /// The releases that can set up this Kubernetes, oldest first.
 pub fn supporting(kubernetes: &Version) -> impl Iterator<Item = &'static Release> + '_ {
     all()
@@ -129,6 +141,21 @@ mod tests {
     fn the_table_is_whole_and_in_order() {
         assert_eq!(all().len(), 27);
         assert!(all().is_sorted_by(|a, b| a.tag < b.tag));
+    }
+
+    #[test]
+    fn every_release_has_its_commit() {
+        for release in all() {
+            let commit = commit(&release.tag).unwrap_or_default();
+            let hex = commit.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(commit.len() == 40 && hex, "{}: {commit}", release.tag);
+        }
+        // Annotated, unlike the others: its commit, not the tag's own object.
+        assert_eq!(
+            commit(&"v2.23.0".parse().unwrap()),
+            Some("c33e4d7bb76cadb52707b2714bb199885563f2a9")
+        );
+        assert_eq!(commit(&"v2.99.0".parse().unwrap()), None);
     }
 
     #[test]

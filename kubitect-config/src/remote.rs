@@ -60,6 +60,19 @@ impl<R: Remote + ?Sized> Remote for Arc<R> {
     }
 }
 
+/// How many lines of a machine's words are shown.
+const SAID: usize = 30;
+
+/// The last lines of a text that is not ours: enough for a person, and nothing that steers a terminal.
+fn last(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(SAID)..]
+        .iter()
+        .map(|line| crate::text::line(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
 /// What a command left.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Output {
@@ -82,12 +95,13 @@ impl Output {
         String::from_utf8_lossy(&self.stdout).trim().to_owned()
     }
 
-    /// What it said, for a person: complaints first.
+    /// What it said, for a person: complaints first, the last lines of each, clean.
     pub fn said(&self) -> String {
         let both = [&self.stderr, &self.stdout].map(|s| String::from_utf8_lossy(s));
         both.map(|s| s.trim().to_owned())
             .into_iter()
             .filter(|s| !s.is_empty())
+            .map(|s| last(&s))
             .collect::<Vec<_>>()
             .join("\n")
     }

@@ -70,4 +70,7 @@ pub struct SiteKubespray {
     pub python: Option<PathBuf>,
     /// How many machines Ansible works on at a time, if not 20.
     pub forks: Option<u16>,
+    /// Whether tags may stand for other commits than in the public repository, as in one with changes of your own. Left out,
+    /// they may where `url` here is a folder of this machine, and nowhere else.
+    pub any_commit: Option<bool>,
 }

@@ -3,8 +3,8 @@
 //! The schema is made from the raw types, so what passes here deserialises into them. What does not pass is reported
 //! and left out, and the rest goes on to validation.
 
+use crate::yaml::{Mapping, Value};
 use serde_json::Value as Schema;
-use serde_yaml::{Mapping, Value};
 
 use crate::problem::Severity;
 use crate::report::{At, Report, nearest, quote};

@@ -1,7 +1,7 @@
 //! [`Tree`]: a YAML document with the position of every value.
 
+use crate::yaml::{Mapping, Number, Value};
 use saphyr_parser::Marker;
-use serde_yaml::{Mapping, Number, Value};
 
 mod fault;
 mod reader;

@@ -1,7 +1,7 @@
 //! Kubespray's variables in `addons.kubespray`: which are Kubitect's own, which Kubitect relies on, which a cluster keeps
 //! for life, which were renamed or removed, and which the tasks of the addons carry out.
 
-use serde_yaml::Value;
+use crate::yaml::Value;
 
 /// Certificates' further names; the one variable that users and Kubitect both add to.
 pub const SANS: &str = "supplementary_addresses_in_ssl_keys";
@@ -19,6 +19,11 @@ pub(crate) const CLUSTER_NAME: &str = "cluster.local";
 pub(crate) const SERVICES: &str = "10.233.0.0/18";
 /// Kubespray's default of `kube_pods_subnet`.
 pub(crate) const PODS: &str = "10.233.64.0/18";
+
+/// Whether one of these variables is a secret: by its name, or as an address that holds one.
+pub fn hold_secret(variables: &crate::yaml::Mapping) -> bool {
+    crate::edit::hold_secret(variables)
+}
 
 /// Variables that follow from the rest of the configuration, or that say how a single run goes, and what to do instead.
 const MANAGED: [(&str, &str); 26] = [
@@ -439,7 +444,7 @@ mod tests {
 
     #[test]
     fn what_kubitect_relies_on_may_be_said_and_not_changed() {
-        let value = |text: &str| serde_yaml::from_str::<Value>(text).unwrap();
+        let value = |text: &str| crate::yaml::read(text, crate::yaml::Limits::OWN).unwrap();
         for (name, text) in [
             ("bin_dir", "/usr/local/bin"),
             ("bin_dir", "/usr/local/bin/"),

@@ -3,16 +3,17 @@
 use std::fs::File;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::Command;
 use tokio::time::Instant;
 
 use crate::goal::Run;
+use crate::lines::{self, Lines};
 use crate::output::Progress;
 use crate::program::{self, Running};
 use crate::workdir::{self, Workdir};
@@ -51,12 +52,18 @@ pub(crate) async fn play(
         log: log.clone(),
     });
     let mut command = command(run, tools, workdir, private.path());
-    let twin = log_file.try_clone().map_err(Error::file("open", &log))?;
-    command.stdout(log_file).stderr(Stdio::from(twin));
+    let output = into_log(&mut command, log_file).map_err(Error::file("write", &log))?;
     let mut running = Running::start(&mut command, workdir.config())?;
+    // Its copy of the pipe's end would keep the log from ending.
+    drop(command);
+    let output = tokio::spawn(output);
     let mut progress = Progress::default();
     let status = follow(&mut running, &listener, &mut progress, on_event).await;
     drop(running);
+    let stop = output.abort_handle();
+    if tokio::time::timeout(DRAIN, output).await.is_err() {
+        stop.abort();
+    }
 
     let playbook = run.playbook.clone();
     match status.map_err(Error::file("follow Ansible by", &socket))? {
@@ -78,6 +85,17 @@ pub(crate) async fn play(
     }
 }
 
+/// Sends what a program prints into its log, clean; to be waited for once it runs.
+fn into_log(
+    command: &mut Command,
+    log: File,
+) -> std::io::Result<impl Future<Output = std::io::Result<()>> + Send + 'static> {
+    let (reader, writer) = std::io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into())?;
+    Ok(lines::into_log(reader, log))
+}
+
 /// Hands on what the plugin tells until Ansible ends; `None` if for too long nothing was told.
 async fn follow(
     running: &mut Running,
@@ -91,7 +109,7 @@ async fn follow(
     let status = loop {
         tokio::select! {
             accepted = listener.accept(), if lines.is_none() => {
-                lines = Some(BufReader::new(accepted?.0).lines());
+                lines = Some(Lines::new(accepted?.0));
             }
             line = next_line(&mut lines), if lines.is_some() => match line? {
                 Some(line) => {
@@ -109,7 +127,7 @@ async fn follow(
     let status = status?;
     let rest = async {
         if lines.is_none() {
-            lines = Some(BufReader::new(listener.accept().await?.0).lines());
+            lines = Some(Lines::new(listener.accept().await?.0));
         }
         while let Some(line) = next_line(&mut lines).await? {
             take(&line);
@@ -132,7 +150,7 @@ async fn next_line(
     lines: &mut Option<Lines<BufReader<UnixStream>>>,
 ) -> std::io::Result<Option<String>> {
     match lines {
-        Some(lines) => lines.next_line().await,
+        Some(lines) => lines.next().await,
         None => Ok(None),
     }
 }

@@ -54,7 +54,7 @@ pub enum Error {
         /// Which document.
         what: String,
         /// Why not.
-        source: serde_yaml::Error,
+        source: kubitect_config::yaml::Fault,
     },
     /// A kubeconfig is not one.
     #[error("{what} is not a kubeconfig that can be worked with: {reason}")]
@@ -112,6 +112,22 @@ pub enum Error {
              while git runs; leave it out and let git find it (a credential helper, or an SSH address)"
     )]
     SourceSecret,
+    /// The repository's tag is not the one that is known.
+    #[error(
+        "the tag {tag} of `{url}` stands for the commit {found}, and in the public repository for {known}: somebody changed what \
+         would run as root on every machine; if it is a repository with changes of your own, say so in the site file \
+         (kubespray.anyCommit: true)"
+    )]
+    OtherCommit {
+        /// The tag.
+        tag: Version,
+        /// The repository.
+        url: String,
+        /// What it stands for there.
+        found: String,
+        /// What it stands for in the public repository.
+        known: String,
+    },
     /// The repository has no such tag.
     #[error("`{url}` has no tag {tag}; {}", near(.similar))]
     NoTag {

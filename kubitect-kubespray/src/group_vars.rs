@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use kubitect_config::cluster::{API_PORT, Addons, Kubernetes, Proxy, Role};
 use kubitect_config::release::Release;
 use kubitect_config::variables::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SANS, broken, managed};
+use kubitect_config::yaml::{Mapping, Value};
 use kubitect_config::{Cluster, Facts};
 use serde::Serialize;
-use serde_yaml::{Mapping, Value};
 
 use crate::Error;
 use crate::goal::Goal;
@@ -163,12 +163,9 @@ pub(crate) fn render(
     };
     let [all_file, addons_file] = FILES;
     let mut files = BTreeMap::new();
-    files.insert(all_file.into(), crate::yaml::write(all_file, &variables)?);
+    files.insert(all_file.into(), crate::write_yaml(all_file, &variables)?);
     if !addons.is_empty() {
-        files.insert(
-            addons_file.into(),
-            crate::yaml::write(addons_file, &addons)?,
-        );
+        files.insert(addons_file.into(), crate::write_yaml(addons_file, &addons)?);
     }
     Ok(files)
 }

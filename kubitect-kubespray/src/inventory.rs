@@ -6,9 +6,9 @@ use std::path::Path;
 
 use kubitect_config::cluster::{Node, Role, Taint};
 use kubitect_config::jump::{Jump, quoted};
+use kubitect_config::yaml::{self, Mapping, Value};
 use kubitect_config::{Cluster, Facts};
 use serde::Serialize;
-use serde_yaml::{Mapping, Value};
 
 use crate::Error;
 use crate::goal::{self, Goal};
@@ -65,11 +65,10 @@ pub(crate) fn render(cluster: &Cluster, facts: &Facts, goal: &Goal) -> Result<St
         .partition(|node| node.role == Role::LoadBalancer);
     let mut hosts = Mapping::new();
     for node in nodes.iter().chain(&balancers) {
-        let host =
-            serde_yaml::to_value(host(node, cluster, facts)?).map_err(|source| Error::Yaml {
-                what: format!("the inventory's entry of {}", node.name),
-                source,
-            })?;
+        let host = yaml::to_value(&host(node, cluster, facts)?).map_err(|source| Error::Yaml {
+            what: format!("the inventory's entry of {}", node.name),
+            source,
+        })?;
         hosts.insert(node.name.as_str().into(), host);
     }
 
@@ -87,7 +86,7 @@ pub(crate) fn render(cluster: &Cluster, facts: &Facts, goal: &Goal) -> Result<St
         groups.insert("haproxy".into(), group(&balancers));
     }
     let all = map([("hosts", hosts.into()), ("children", groups.into())]);
-    crate::yaml::write("the inventory", &map([("all", all)]))
+    crate::write_yaml("the inventory", &map([("all", all)]))
 }
 
 fn host<'a>(node: &'a Node, cluster: &Cluster, facts: &'a Facts) -> Result<Host<'a>, Error> {
@@ -131,6 +130,11 @@ fn ssh_common_args(known_hosts: &Path, jump: Option<&Jump>) -> Result<String, Er
         args.push_str(&format!(" -o {}", quoted(&option)));
     }
     Ok(args)
+}
+
+/// An error if paths in this folder could not be handed to SSH and Ansible: to be asked before any machine is made.
+pub fn check_folder(folder: &Path) -> Result<(), Error> {
+    literal(folder).map(drop)
 }
 
 /// A path that Ansible's templates and splitting and SSH's tokens leave as it is. Blanks are fine.

@@ -1,14 +1,20 @@
 //! Kubeconfigs: the cluster's own, named after it and pointed at its balancer, and the user's, which it is merged into.
 //!
-//! Both are edited as values: fields that are not known here stay, and so does the order of what was there.
+//! The user's is edited as values: fields that are not known here stay, and so does the order of what was there. The
+//! cluster's comes from a guest and is written from its parts alone.
+
+mod admin;
 
 use std::time::Duration;
 
 use kubitect_config::value::Label;
+use kubitect_config::yaml::{self, Limits, Mapping, Value};
 use kubitect_config::{Cluster, Facts, Remote};
-use serde_yaml::{Mapping, Value};
 
 use crate::Error;
+use admin::Admin;
+
+pub use admin::MAX_BYTES;
 
 /// The lists of a kubeconfig, and the field in an entry that holds its content.
 const LISTS: [(&str, &str); 3] = [
@@ -16,6 +22,12 @@ const LISTS: [(&str, &str); 3] = [
     ("contexts", "context"),
     ("users", "user"),
 ];
+
+/// The person's own, for messages.
+const YOURS: &str = "your kubeconfig";
+
+/// The cluster's, for messages.
+const OURS: &str = "the cluster's kubeconfig (config/admin.conf in its folder; removed, it comes back with the next apply)";
 
 /// How long a master may take to hand over its kubeconfig.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,72 +46,30 @@ pub async fn fetch(
     retarget(&conf, &cluster.name, &server)
 }
 
-/// The administrator's kubeconfig as kubeadm writes it → one whose cluster, user and context are named after the
-/// cluster and that leads to `server`, as `https://192.168.113.100:6443`.
+/// The administrator's kubeconfig as kubeadm writes it → a new one whose cluster, user and context are named after the
+/// cluster and that leads to `server`, as `https://192.168.113.100:6443`. Only the certificate authority, the client
+/// certificate with its key, and the token are taken from it; anything else is an error that names it.
 pub fn retarget(admin_conf: &str, cluster: &Label, server: &str) -> Result<String, Error> {
-    let what = "the kubeconfig on the first master";
-    let mut config = parse(admin_conf, what)?;
-    let broken = |reason: String| Error::Kubeconfig { what, reason };
-    let text = |value: Option<&Value>, name: &str| {
-        value
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .ok_or_else(|| broken(format!("it has no {name}")))
-    };
-
-    let current = text(config.get("current-context"), "current-context")?;
-    let mut context = entry(&config, "contexts", &current)
-        .ok_or_else(|| broken(format!("its current context `{current}` is not there")))?;
-    let inner = context
-        .get_mut("context")
-        .and_then(Value::as_mapping_mut)
-        .ok_or_else(|| broken("its context is empty".to_owned()))?;
-    let cluster_name = text(inner.get("cluster"), "cluster in its context")?;
-    let user_name = text(inner.get("user"), "user in its context")?;
-    let name = Value::from(cluster.as_str());
-    inner.insert("cluster".into(), name.clone());
-    inner.insert("user".into(), name.clone());
-
-    let mut cluster_entry = entry(&config, "clusters", &cluster_name)
-        .ok_or_else(|| broken(format!("its cluster `{cluster_name}` is not there")))?;
-    cluster_entry
-        .get_mut("cluster")
-        .and_then(Value::as_mapping_mut)
-        .ok_or_else(|| broken("its cluster is empty".to_owned()))?
-        .insert("server".into(), server.into());
-    let user_entry = entry(&config, "users", &user_name)
-        .ok_or_else(|| broken(format!("its user `{user_name}` is not there")))?;
-
-    for (list, mut only) in [
-        ("clusters", cluster_entry),
-        ("contexts", context),
-        ("users", user_entry),
-    ] {
-        only.insert("name".into(), name.clone());
-        config.insert(list.into(), Value::Sequence(vec![Value::Mapping(only)]));
-    }
-    config.insert("current-context".into(), name);
-    crate::yaml::write(what, &config)
+    Admin::read(admin_conf, "the kubeconfig on the first master")?.write(cluster, server)
 }
 
-/// The user's kubeconfig, if there is one, with the entries of `new` in it: in the place of those of the same cluster,
-/// else after the others. The current context stays as it is, where there is one.
-pub fn merge(existing: Option<&str>, new: &str) -> Result<String, Error> {
-    let what = "your kubeconfig";
-    let new = parse(new, "the cluster's kubeconfig")?;
+/// The user's kubeconfig, if there is one, with the cluster in it whose own kubeconfig is `ours`: in the place of the
+/// entries of the same cluster, else after the others. The current context stays as it is, where there is one.
+pub fn merge(existing: Option<&str>, cluster: &Label, ours: &str) -> Result<String, Error> {
+    // What lies in the cluster's folder may be an older release's: it goes through the same needle's eye.
+    let admin = Admin::read(ours, OURS)?;
+    let new = parse(&admin.write(cluster, admin.server())?, OURS)?;
     let mut config = match existing {
-        Some(text) if !text.trim().is_empty() => parse(text, what)?,
+        Some(text) if !text.trim().is_empty() => parse(text, YOURS)?,
         _ => Mapping::from_iter([
             ("apiVersion".into(), "v1".into()),
             ("kind".into(), "Config".into()),
         ]),
     };
-    if let Some(reason) = foreign(&config, &new) {
-        return Err(Error::Kubeconfig { what, reason });
-    }
+    refuse_foreign(&config, &new)?;
     for (list, _) in LISTS {
-        let additions = entries(&new, list, "the cluster's kubeconfig")?;
-        let mut all = entries(&config, list, what)?;
+        let additions = entries(&new, list, OURS)?;
+        let mut all = entries(&config, list, YOURS)?;
         for addition in additions {
             let name = addition.get("name");
             match all.iter_mut().find(|old| old.get("name") == name) {
@@ -115,25 +85,47 @@ pub fn merge(existing: Option<&str>, new: &str) -> Result<String, Error> {
     {
         config.insert("current-context".into(), context.clone());
     }
-    crate::yaml::write(what, &config)
+    crate::write_yaml(YOURS, &config)
 }
 
-/// The user's kubeconfig without the entries of `ours`, as far as they are of the same cluster; `None` if nothing of
-/// it is there.
-pub fn remove(existing: &str, ours: &str) -> Result<Option<String>, Error> {
-    let what = "your kubeconfig";
-    let ours = parse(ours, "the cluster's kubeconfig")?;
+/// An error if what is known of a cluster beforehand says that it could not be merged into the user's kubeconfig.
+/// `server` is where the cluster will be reached, if that is known.
+pub fn check(existing: Option<&str>, cluster: &Label, server: Option<&str>) -> Result<(), Error> {
+    let Some(text) = existing.filter(|text| !text.trim().is_empty()) else {
+        return Ok(());
+    };
+    let config = parse(text, YOURS)?;
+    for (list, _) in LISTS {
+        entries(&config, list, YOURS)?;
+    }
+    let known = server.map(|server| ("server".into(), server.into()));
+    let entry = Mapping::from_iter([
+        ("name".into(), cluster.as_str().into()),
+        ("cluster".into(), Value::Mapping(Mapping::from_iter(known))),
+    ]);
+    let clusters = Value::Sequence(vec![entry.into()]);
+    refuse_foreign(
+        &config,
+        &Mapping::from_iter([("clusters".into(), clusters)]),
+    )
+}
+
+/// The user's kubeconfig without the entries of the cluster whose own kubeconfig is `ours`, as far as they are of the same
+/// one; `None` if nothing of it is there.
+pub fn remove(existing: &str, cluster: &Label, ours: &str) -> Result<Option<String>, Error> {
+    let admin = Admin::read(ours, OURS)?;
+    let ours = parse(&admin.write(cluster, admin.server())?, OURS)?;
     if existing.trim().is_empty() {
         return Ok(None);
     }
-    let mut config = parse(existing, what)?;
+    let mut config = parse(existing, YOURS)?;
     if foreign(&config, &ours).is_some() {
         return Ok(None);
     }
     let mut removed = false;
     for (list, _) in LISTS {
-        let gone = entries(&ours, list, "the cluster's kubeconfig")?;
-        let mut all = entries(&config, list, what)?;
+        let gone = entries(&ours, list, OURS)?;
+        let mut all = entries(&config, list, YOURS)?;
         let before = all.len();
         all.retain(|old| !gone.iter().any(|gone| gone.get("name") == old.get("name")));
         if all.len() != before {
@@ -147,7 +139,17 @@ pub fn remove(existing: &str, ours: &str) -> Result<Option<String>, Error> {
     if config.get("current-context") == ours.get("current-context") {
         config.insert("current-context".into(), "".into());
     }
-    crate::yaml::write(what, &config).map(Some)
+    crate::write_yaml(YOURS, &config).map(Some)
+}
+
+fn refuse_foreign(config: &Mapping, ours: &Mapping) -> Result<(), Error> {
+    match foreign(config, ours) {
+        Some(reason) => Err(Error::Kubeconfig {
+            what: YOURS,
+            reason,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// What in `config` has the name of a cluster of `ours` and is not of it, and what to do about it.
@@ -206,13 +208,13 @@ fn stray(config: &Mapping, name: &str) -> Option<String> {
 
 fn parse(text: &str, what: &'static str) -> Result<Mapping, Error> {
     let broken = |reason| Error::Kubeconfig { what, reason };
-    match serde_yaml::from_str(text) {
+    match yaml::read(text, Limits::OWN) {
         Ok(Value::Mapping(config)) => match config.get("kind").and_then(Value::as_str) {
             Some("Config") | None => Ok(config),
-            Some(kind) => Err(broken(format!("its kind is `{kind}`"))),
+            Some(_) => Err(broken("its kind is not Config".to_owned())),
         },
         Ok(_) => Err(broken("it is not a map".to_owned())),
-        // serde_yaml's errors quote places, not contents: no key gets into a message.
+        // Its errors quote places and keys, no values: no secret gets into a message.
         Err(error) => Err(broken(error.to_string())),
     }
 }
@@ -244,19 +246,17 @@ fn entries(config: &Mapping, list: &str, what: &'static str) -> Result<Vec<Value
 mod tests {
     use super::*;
 
-    const ADMIN: &str = "\
+    pub(super) const ADMIN: &str = "\
 apiVersion: v1
 clusters:
 - cluster:
     certificate-authority-data: Q0E=
     server: https://127.0.0.1:6443
-    tls-server-name: kept
   name: cluster.local
 contexts:
 - context:
     cluster: cluster.local
     user: kubernetes-admin
-    namespace: kept
   name: kubernetes-admin@cluster.local
 current-context: kubernetes-admin@cluster.local
 kind: Config
@@ -281,30 +281,34 @@ users:
 - {name: me, user: {exec: {command: login, env: null}}}
 ";
 
+    fn name() -> Label {
+        "local-k8s-cluster".parse().unwrap()
+    }
+
     fn ours() -> String {
-        let name = "local-k8s-cluster".parse().unwrap();
-        retarget(ADMIN, &name, "https://192.168.113.100:6443").unwrap()
+        retarget(ADMIN, &name(), "https://192.168.113.100:6443").unwrap()
+    }
+
+    fn read(text: &str) -> Value {
+        yaml::read(text, Limits::OWN).unwrap()
     }
 
     #[test]
     fn the_clusters_own_is_renamed_and_pointed_at_the_balancer() {
         insta::assert_snapshot!(ours(), @r#"
         apiVersion: v1
+        kind: Config
         clusters:
-        - cluster:
+        - name: local-k8s-cluster
+          cluster:
             certificate-authority-data: "Q0E="
             server: "https://192.168.113.100:6443"
-            tls-server-name: kept
-          name: local-k8s-cluster
         contexts:
-        - context:
+        - name: local-k8s-cluster
+          context:
             cluster: local-k8s-cluster
             user: local-k8s-cluster
-            namespace: kept
-          name: local-k8s-cluster
         current-context: local-k8s-cluster
-        kind: Config
-        preferences: {}
         users:
         - name: local-k8s-cluster
           user:
@@ -315,9 +319,9 @@ users:
 
     #[test]
     fn merging_keeps_what_is_there_and_is_undone_by_removing() {
-        let merged = merge(Some(OWN), &ours()).unwrap();
-        let value: Value = serde_yaml::from_str(&merged).unwrap();
-        let own: Value = serde_yaml::from_str(OWN).unwrap();
+        let merged = merge(Some(OWN), &name(), &ours()).unwrap();
+        let value: Value = read(&merged);
+        let own: Value = read(OWN);
         assert_eq!(value["current-context"], "work");
         assert_eq!(value["extensions"], own["extensions"]);
         for (list, _) in LISTS {
@@ -325,14 +329,14 @@ users:
             assert_eq!(value[list][1]["name"], "local-k8s-cluster");
         }
         assert_eq!(
-            merge(Some(&merged), &ours()).unwrap(),
+            merge(Some(&merged), &name(), &ours()).unwrap(),
             merged,
             "twice is once"
         );
-        let removed = remove(&merged, &ours()).unwrap().unwrap();
-        let removed: Value = serde_yaml::from_str(&removed).unwrap();
+        let removed = remove(&merged, &name(), &ours()).unwrap().unwrap();
+        let removed: Value = read(&removed);
         assert_eq!(removed, own);
-        assert_eq!(remove(OWN, &ours()).unwrap(), None);
+        assert_eq!(remove(OWN, &name(), &ours()).unwrap(), None);
     }
 
     #[test]
@@ -342,7 +346,7 @@ users:
             Some(""),
             Some("clusters: null\nusers: null\ncontexts: null\n"),
         ] {
-            let merged: Value = serde_yaml::from_str(&merge(none, &ours()).unwrap()).unwrap();
+            let merged: Value = read(&merge(none, &name(), &ours()).unwrap());
             assert_eq!(merged["current-context"], "local-k8s-cluster");
             assert_eq!(merged["clusters"][0]["name"], "local-k8s-cluster");
         }
@@ -351,14 +355,16 @@ users:
     #[test]
     fn another_cluster_of_the_same_name_is_not_touched() {
         let foreign = "clusters: [{name: local-k8s-cluster, cluster: {server: 'https://else', certificate-authority-data: b3RoZXI=}}]";
-        let error = merge(Some(foreign), &ours()).unwrap_err().to_string();
+        let error = merge(Some(foreign), &name(), &ours())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("delete-cluster local-k8s-cluster"),
             "{error}"
         );
-        assert_eq!(remove(foreign, &ours()).unwrap(), None);
+        assert_eq!(remove(foreign, &name(), &ours()).unwrap(), None);
         let made_anew = "clusters: [{name: local-k8s-cluster, cluster: {server: 'https://192.168.113.100:6443', certificate-authority-data: b2xk}}]";
-        assert!(merge(Some(made_anew), &ours()).is_ok());
+        assert!(merge(Some(made_anew), &name(), &ours()).is_ok());
     }
 
     #[test]
@@ -380,19 +386,21 @@ users:
             ),
         ] {
             let theirs = format!("{prod}{}", lists.concat());
-            let error = merge(Some(&theirs), &ours()).unwrap_err().to_string();
+            let error = merge(Some(&theirs), &name(), &ours())
+                .unwrap_err()
+                .to_string();
             for part in [found, commands, "your kubeconfig"] {
                 assert!(error.contains(part), "{error}");
             }
             assert!(!error.contains("SECRET"), "{error}");
-            assert_eq!(remove(&theirs, &ours()).unwrap(), None);
+            assert_eq!(remove(&theirs, &name(), &ours()).unwrap(), None);
         }
     }
 
     #[test]
     fn what_is_no_kubeconfig_is_an_error_without_its_content() {
         for text in ["[1]", "kind: Secret", "a: [", "clusters: SECRET"] {
-            let error = merge(Some(text), &ours()).unwrap_err().to_string();
+            let error = merge(Some(text), &name(), &ours()).unwrap_err().to_string();
             assert!(error.contains("your kubeconfig"), "{error}");
             assert!(!error.contains("SECRET"), "{error}");
         }

@@ -30,6 +30,7 @@ mod group_vars;
 mod inventory;
 pub mod joining;
 pub mod kubeconfig;
+mod lines;
 pub mod living;
 mod lock;
 mod output;
@@ -38,11 +39,11 @@ mod python;
 pub mod quorum;
 mod source;
 mod workdir;
-mod yaml;
 
 pub use error::Error;
 pub use event::{Event, Outcome};
-pub use source::checkout;
+pub use inventory::check_folder;
+pub use source::{checkout, checkout_for};
 pub use workdir::Workdir;
 
 use std::collections::BTreeMap;
@@ -82,7 +83,7 @@ pub async fn prepare(
     let release = release(kubernetes)?;
     let kubespray = &kubernetes.kubespray;
     let share = std::path::absolute(share).map_err(Error::file("resolve", share))?;
-    let checkout = checkout(&kubespray.url, &kubespray.version, &share, on_event).await?;
+    let checkout = checkout_for(kubespray, &share, on_event).await?;
     let environment = python::environment(kubespray, release, &checkout, &share, on_event).await?;
     Ok(Tools {
         kubespray: checkout,
@@ -110,6 +111,14 @@ pub fn files_for(
         inventory::render(cluster, facts, goal)?,
     );
     Ok(files)
+}
+
+/// A document of this name as YAML.
+fn write_yaml(what: &str, value: &impl serde::Serialize) -> Result<String, Error> {
+    kubitect_config::yaml::write(value).map_err(|source| Error::Yaml {
+        what: what.to_owned(),
+        source,
+    })
 }
 
 /// Sets up Kubernetes on the machines, or carries on with it: playbooks do only what is left to do.

@@ -1,6 +1,7 @@
 //! One run at a time where runs share a folder. The lock is the operating system's: a crash frees it.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ pub(crate) async fn lock(path: &Path, what: &str, on_event: OnEvent<'_>) -> Resu
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(path)
         .map_err(Error::file("open", path))?;
     let started = Instant::now();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kubitect_config::text;
 use serde::Deserialize;
 
 use crate::event::{Event, Outcome};
@@ -34,6 +35,9 @@ struct HostStats {
     failed: usize,
 }
 
+/// How many failures are remembered: enough for every host of a large cluster to fail.
+const FAILURES: usize = 20_000;
+
 /// A result that a host did not get over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -57,13 +61,17 @@ impl Progress {
         let line = match serde_json::from_str(line) {
             Ok(line) => line,
             Err(error) => {
+                let line = text::line(line);
                 tracing::warn!(%error, line, "not a line of the callback plugin");
                 return None;
             }
         };
         match line {
-            Line::Play { name } => Some(Event::PlayStarted { play: name }),
+            Line::Play { name } => Some(Event::PlayStarted {
+                play: text::line(&name),
+            }),
             Line::Task { name } => {
+                let name = text::line(&name);
                 self.tasks += 1;
                 self.task.clone_from(&name);
                 Some(Event::TaskStarted {
@@ -77,7 +85,12 @@ impl Progress {
                 outcome,
                 message,
             } => {
-                if matches!(outcome, Outcome::Failed | Outcome::Unreachable) {
+                // What a task says is a guest's, and its name may hold what a guest said.
+                let (host, task) = (text::line(&host), text::line(&task));
+                let message = message.map(|message| text::line(&message));
+                if matches!(outcome, Outcome::Failed | Outcome::Unreachable)
+                    && self.failures.len() < FAILURES
+                {
                     self.failures.push(Failure {
                         host: host.clone(),
                         task: task.clone(),
@@ -145,6 +158,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn progress(lines: &[&str]) -> Progress {
         let mut progress = Progress::default();
@@ -172,6 +186,9 @@ mod tests {
         );
         assert_eq!(progress.task(), "Install");
         assert_eq!(progress.take("not json"), None);
+        let forged = progress.take(r#"{"kind":"host","host":"a","task":"T","outcome":"failed","message":"\u001b[2J\nok: b\u202e"}"#);
+        let forged = forged.unwrap().to_string();
+        assert!(forged.contains("\\u{1b}[2J\\nok: b\\u{202e}"), "{forged}");
         assert!(!progress.complete());
         progress.take(r#"{"kind":"stats","hosts":{"a":{"changed":2,"failed":0},"b":{"changed":1,"failed":0}}}"#);
         assert!(progress.complete());
@@ -199,5 +216,27 @@ mod tests {
         let progress = progress(&[&failed("a", "x"), &failed("b", "x"), &failed("c", "x")]);
         assert_eq!(progress.failure().unwrap().1, 2);
         assert!(Progress::default().failure().is_none());
+    }
+
+    proptest! {
+        /// Whatever comes as a line: no panic, and every event is one line that steers nothing.
+        #[test]
+        fn fuzz_ansibles_lines(text in any::<String>(), said in any::<String>(), cut in 0..200usize) {
+            let mut progress = Progress::default();
+            let whole = serde_json::json!({
+                "kind": "host", "host": said, "task": text, "outcome": "failed", "message": said,
+            })
+            .to_string();
+            let part: String = whole.chars().take(cut).collect();
+            let task = serde_json::json!({"kind": "task", "name": said}).to_string();
+            for line in [&text, &part, &whole, &task] {
+                if let Some(event) = progress.take(line) {
+                    let line = event.to_string();
+                    prop_assert!(!line.contains(|c: char| c.is_control()), "{:?}", line);
+                    prop_assert!(line.chars().count() < 2000);
+                }
+            }
+            let _ = (progress.failure(), progress.changed());
+        }
     }
 }

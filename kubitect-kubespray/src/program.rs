@@ -229,14 +229,14 @@ async fn keep_end(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     }
 }
 
-/// The last lines of a text that say something.
+/// The last lines of a text that say something, clean.
 pub(crate) fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<_> = text
         .lines()
         .map(str::trim_end)
         .filter(|line| !line.is_empty())
         .collect();
-    lines[lines.len().saturating_sub(count)..].join("\n")
+    kubitect_config::text::lines(&lines[lines.len().saturating_sub(count)..].join("\n"))
 }
 
 #[cfg(test)]

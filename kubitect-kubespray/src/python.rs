@@ -34,7 +34,7 @@ pub async fn environment(
     on_event: OnEvent<'_>,
 ) -> Result<PathBuf, Error> {
     let folder = share.join("venv");
-    std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
+    crate::workdir::make_private(&folder)?;
     // Interpreters are run from here, and an environment must not depend on where that is.
     let folder = std::path::absolute(&folder).map_err(Error::file("resolve", &folder))?;
     let python = choose(kubespray.python.as_deref(), release, &folder).await?;

@@ -3,20 +3,39 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kubitect_config::address;
+use kubitect_config::cluster::Kubespray;
 use kubitect_config::value::Version;
+use kubitect_config::{address, release, text};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use crate::program::{self, Output};
-use crate::{Error, Event, OnEvent, lock};
+use crate::{Error, Event, OnEvent, lock, workdir};
 
 /// The real repository is some 100 MB at depth 1.
 const FETCH_LIMIT: Duration = Duration::from_secs(15 * 60);
 const ASK_LIMIT: Duration = Duration::from_secs(2 * 60);
 const LOCAL_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// The checkout of `tag` of the repository at `url` (anything that git can fetch from, or a path), made if need be.
+/// The checkout of a cluster's Kubespray, made if need be. The tag of a known release has to stand for the commit that is known
+/// for it, unless the site file says otherwise: what is checked out runs on this machine, and as root on all others.
+pub async fn checkout_for(
+    kubespray: &Kubespray,
+    share: &Path,
+    on_event: OnEvent<'_>,
+) -> Result<PathBuf, Error> {
+    let Kubespray {
+        version,
+        url,
+        any_commit,
+        ..
+    } = kubespray;
+    let commit = release::commit(version).filter(|_| !any_commit);
+    make(url, version, commit, share, on_event).await
+}
+
+/// The checkout of `tag` of the repository at `url` (anything that git can fetch from, or a path), made if need be, whatever
+/// commit the tag stands for.
 ///
 /// It appears whole or not at all: it is made aside and renamed. A repository that is a folder of this machine is asked
 /// each time where its tag stands, because such tags move while somebody works on them.
@@ -26,12 +45,22 @@ pub async fn checkout(
     share: &Path,
     on_event: OnEvent<'_>,
 ) -> Result<PathBuf, Error> {
+    make(url, tag, None, share, on_event).await
+}
+
+async fn make(
+    url: &str,
+    tag: &Version,
+    commit: Option<&str>,
+    share: &Path,
+    on_event: OnEvent<'_>,
+) -> Result<PathBuf, Error> {
     if address::holds_secret(url) {
         return Err(Error::SourceSecret);
     }
     let folder = share.join("kubespray");
-    std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
-    let source = Source::new(url, tag, &folder).await?;
+    workdir::make_private(&folder)?;
+    let source = Source::new(url, tag, commit, &folder).await?;
     let path = folder.join(&source.key);
     let file = folder.join(format!("{}.lock", source.key));
     let _lock = lock::lock(&file, &format!("Kubespray {tag}"), on_event).await?;
@@ -39,7 +68,7 @@ pub async fn checkout(
     if fetched {
         on_event(Event::Fetching {
             tag: tag.to_string(),
-            url: url.to_owned(),
+            url: address::shown(url),
         });
         source.fetch(&path).await?;
     } else {
@@ -57,13 +86,20 @@ struct Source<'a> {
     /// What git is given: the address, or an absolute path.
     url: String,
     tag: &'a Version,
+    /// The commit that the tag has to stand for, if that is known.
+    commit: Option<&'a str>,
     folder: &'a Path,
     /// The checkout's name: the tag, and a digest of where it comes from.
     key: String,
 }
 
 impl<'a> Source<'a> {
-    async fn new(url: &str, tag: &'a Version, folder: &'a Path) -> Result<Self, Error> {
+    async fn new(
+        url: &str,
+        tag: &'a Version,
+        commit: Option<&'a str>,
+        folder: &'a Path,
+    ) -> Result<Self, Error> {
         let path = Path::new(url);
         let local = path.exists();
         let url = if local {
@@ -75,6 +111,7 @@ impl<'a> Source<'a> {
         let mut source = Self {
             url,
             tag,
+            commit,
             folder,
             key: String::new(),
         };
@@ -128,6 +165,8 @@ impl<'a> Source<'a> {
         }
         let mut checkout = git(here);
         checkout.args(["checkout", "--quiet", "--detach", &reference]);
+        self.check_commit(here, &format!("{reference}^{{commit}}"))
+            .await?;
         self.run(&mut checkout, path, LOCAL_LIMIT).await?;
         self.verify(here).await?;
 
@@ -135,7 +174,28 @@ impl<'a> Source<'a> {
         std::fs::rename(&aside, path).map_err(Error::file("rename to", path))
     }
 
-    /// Checks that `checkout` is what its tag says.
+    /// An error if what stands in `checkout` under this name is another commit than the one that is known for the tag.
+    async fn check_commit(&self, checkout: &Path, name: &str) -> Result<(), Error> {
+        let Some(known) = self.commit else {
+            return Ok(());
+        };
+        let mut commit = git(checkout);
+        commit
+            .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
+            .arg(name);
+        let found = self.run(&mut commit, checkout, LOCAL_LIMIT).await?.stdout;
+        match found.trim() == known {
+            true => Ok(()),
+            false => Err(Error::OtherCommit {
+                tag: self.tag.clone(),
+                url: address::shown(&self.url),
+                found: text::line(&found),
+                known: known.to_owned(),
+            }),
+        }
+    }
+
+    /// Checks that `checkout` is what its tag says, and nothing but it: what lies there beside it would run, too.
     async fn verify(&self, checkout: &Path) -> Result<(), Error> {
         let reference = format!("{}^{{commit}}", self.reference());
         let mut heads = git(checkout);
@@ -152,9 +212,31 @@ impl<'a> Source<'a> {
         if head != tag {
             return Err(changed(format!("it does not stand at {}", self.tag)));
         }
+        self.check_commit(checkout, "HEAD").await?;
+        // Neither what somebody told git to overlook nor what it would find unchanged by its times.
+        let mut index = git(checkout);
+        index.args(["ls-files", "-v"]);
+        let index = self.run(&mut index, checkout, LOCAL_LIMIT).await?.stdout;
+        if let Some(hidden) = index.lines().find(|line| !line.starts_with("H ")) {
+            let hidden = text::line(hidden.get(2..).unwrap_or_default());
+            return Err(changed(format!("git is told to overlook {hidden}")));
+        }
         let mut status = git(checkout);
-        status.args(["status", "--porcelain", "--untracked-files=no"]);
+        status.args([
+            "-c",
+            "core.excludesFile=/dev/null",
+            "-c",
+            "core.checkStat=default",
+        ]);
+        status.args(["-c", "core.trustctime=true", "-c", "core.fileMode=true"]);
+        status.args([
+            "status",
+            "--porcelain",
+            "--untracked-files=all",
+            "--ignored=matching",
+        ]);
         let status = self.run(&mut status, checkout, LOCAL_LIMIT).await?.stdout;
+        let status = text::lines(&status);
         match status.lines().next() {
             None => Ok(()),
             Some(first) => Err(changed(match status.lines().count() {
@@ -187,7 +269,7 @@ impl<'a> Source<'a> {
             .filter_map(|line| line.rsplit_once("refs/tags/")?.1.parse::<Version>().ok());
         Ok(Error::NoTag {
             tag: self.tag.clone(),
-            url: self.url.clone(),
+            url: address::shown(&self.url),
             similar: nearest(self.tag, tags),
         })
     }
@@ -198,7 +280,12 @@ impl<'a> Source<'a> {
         place: &Path,
         limit: Duration,
     ) -> Result<Output, Error> {
-        let what = format!("fetch Kubespray {} from `{}`", self.tag, self.url);
+        if self.url.starts_with("https://") {
+            // Wherever a server sends us on to: what was asked for by https does not come in the open.
+            command.env("GIT_ALLOW_PROTOCOL", "file:https:ssh");
+        }
+        let url = address::shown(&self.url);
+        let what = format!("fetch Kubespray {} from `{url}`", self.tag);
         let output = program::run(command, place, &what, limit).await?;
         if output.status.success() {
             Ok(output)

@@ -1,5 +1,6 @@
 //! What a balancer's HAProxy says of the servers behind it.
 
+use kubitect_config::text;
 use kubitect_config::value::Label;
 use serde::Serialize;
 
@@ -44,6 +45,9 @@ pub fn amiss(servers: &[ServerState]) -> impl Iterator<Item = &ServerState> {
     idle.filter(move |server| is_served(&server.backend))
 }
 
+/// How many servers are looked at: 100 forwarded ports of 1,000 nodes.
+const ROWS: usize = 100_000;
+
 /// The rows of `show stat` that are servers. The columns are found by their names, which are the same in all releases.
 fn parse(csv: &str) -> Vec<ServerState> {
     let mut lines = csv.lines();
@@ -59,7 +63,7 @@ fn parse(csv: &str) -> Vec<ServerState> {
     };
     let row = |line: &str| {
         let cells: Vec<_> = line.split(',').collect();
-        let cell = |at: usize| Some((*cells.get(at)?).to_owned());
+        let cell = |at: usize| Some(text::line(cells.get(at)?));
         let (backend, server, status) = (cell(backend)?, cell(server)?, cell(status)?);
         let is_server = server != "FRONTEND" && server != "BACKEND" && !server.is_empty();
         is_server.then(|| ServerState {
@@ -69,7 +73,7 @@ fn parse(csv: &str) -> Vec<ServerState> {
             status,
         })
     };
-    lines.filter_map(row).collect()
+    lines.filter_map(row).take(ROWS).collect()
 }
 
 #[cfg(test)]
@@ -94,6 +98,9 @@ mod tests {
             ]
         );
         assert!(parse("").is_empty());
+        let forged = parse("# pxname,svname,status\na,\u{1b}[2J,UP\u{9b}\u{202e}\n");
+        assert_eq!(forged[0].server, "\\u{1b}[2J");
+        assert_eq!(forged[0].status, "UP\\u{9b}\\u{202e}");
     }
 
     #[test]

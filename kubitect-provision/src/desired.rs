@@ -358,7 +358,8 @@ mod tests {
         let plain = network(&cluster, &host).unwrap();
         let variables = "{metallb_enabled: true, metallb_config: {address_pools: {a: {ip_range: \
                          [192.168.113.240-192.168.113.250, 192.168.113.2/31]}}}}";
-        cluster.addons.kubespray = serde_yaml::from_str(variables).unwrap();
+        cluster.addons.kubespray =
+            kubitect_config::yaml::read_as(variables, kubitect_config::yaml::Limits::OWN).unwrap();
         let pools = network(&cluster, &host).unwrap();
         assert_eq!(plain.mark(), pools.mark());
         let ip = |last: u8| Ipv4Addr::new(192, 168, 113, last);

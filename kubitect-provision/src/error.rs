@@ -216,6 +216,14 @@ pub enum Error {
         /// The machine.
         machine: String,
     },
+    /// A file or folder is not ours alone.
+    #[error("trust {}: {why}", path.display())]
+    Untrusted {
+        /// It.
+        path: std::path::PathBuf,
+        /// Why not, and what to do about it.
+        why: String,
+    },
     /// The person asked to stop.
     #[error("finish: cancelled between two steps; run the same command again to go on")]
     Cancelled,

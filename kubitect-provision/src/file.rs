@@ -59,6 +59,29 @@ pub fn sweep(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Closes a folder and all below it to others, public keys aside: a mode that is too wide, as a copy or an older release leaves
+/// it, is repaired.
+pub fn close(folder: &Path) -> Result<(), Error> {
+    let there = match folder.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(error("look at", folder))?,
+    };
+    let is_public = folder
+        .extension()
+        .is_some_and(|extension| extension == "pub");
+    if there.permissions().mode() & 0o077 != 0 && !there.is_symlink() && !is_public {
+        let mode = if there.is_dir() { 0o700 } else { 0o600 };
+        std::fs::set_permissions(folder, Permissions::from_mode(mode))
+            .map_err(error("close to others", folder))?;
+    }
+    if there.is_dir() {
+        for entry in std::fs::read_dir(folder).map_err(error("list", folder))? {
+            close(&entry.map_err(error("list", folder))?.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn remove_aside(entry: &std::fs::DirEntry) -> Result<(), Error> {
     let is_aside = entry.file_name().to_string_lossy().starts_with(ASIDE)
         && entry.file_type().is_ok_and(|kind| kind.is_file());
@@ -90,12 +113,18 @@ pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, Error
 
 /// Makes a folder for secrets, with its parents; an existing one is closed to others.
 pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
+    make_private(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))
+        .map_err(error("close to others", path))
+}
+
+/// Makes a folder, with its parents, for the owner only, whatever the umask; one that is there stays as it is.
+pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(0o700)))
         .map_err(error("create folder", path))
 }
 

@@ -12,6 +12,7 @@ use kubitect_config::Cluster;
 use kubitect_config::cluster::Host;
 use kubitect_config::value::{Label, Mac, Name};
 
+use crate::again::Patient;
 use crate::error::{Error, Source};
 use crate::libvirt::Libvirt;
 use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
@@ -182,12 +183,15 @@ impl Hosts {
             let libvirt = Libvirt::connect(&host.name, &host.connection)?;
             hypervisors.insert(host.name.clone(), Arc::new(libvirt));
         }
-        Ok(Self { hypervisors })
+        Ok(Self::from_hypervisors(hypervisors))
     }
 
-    /// These hypervisors; for tests and for programs that bring their own.
+    /// These hypervisors, each looked at again where it refuses; for tests and for programs that bring their own.
     pub fn from_hypervisors(hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>) -> Self {
-        Self { hypervisors }
+        let patient = |(name, host)| (name, Arc::new(Patient(host)) as Arc<dyn Hypervisor>);
+        Self {
+            hypervisors: hypervisors.into_iter().map(patient).collect(),
+        }
     }
 
     /// Adds other hosts.

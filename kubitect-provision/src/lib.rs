@@ -15,8 +15,10 @@
 //! # }
 //! ```
 
+mod again;
 pub mod apply;
 mod base;
+mod bounded;
 pub mod change;
 mod claim;
 pub mod cloud_init;
@@ -41,6 +43,7 @@ pub mod resource;
 pub mod ssh;
 #[cfg(test)]
 mod testing;
+pub mod trust;
 
 pub use apply::{Inputs, LocalImage, apply};
 pub use error::Error;

@@ -7,6 +7,7 @@ use kubitect_config::cluster::{NetworkMode, Node};
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Facts};
 
+use crate::bounded::Bounded;
 use crate::claim;
 use crate::desired::console_volume;
 use crate::error::Error;
@@ -141,12 +142,12 @@ pub(crate) fn console_lines(
         .iter()
         .find(|there| there.name == pool)
         .and_then(|there| there.volume(&name));
-    let mut bytes = Vec::new();
+    let mut tail = Bounded::new(2 * TAIL as usize);
     if let Some(log) = log {
         let length = log.physical.unwrap_or(log.capacity);
-        hypervisor.download(&pool, &name, length.saturating_sub(TAIL), &mut bytes)?;
+        hypervisor.download(&pool, &name, length.saturating_sub(TAIL), &mut tail)?;
     }
-    let text = String::from_utf8_lossy(&bytes);
+    let text = String::from_utf8_lossy(&tail.bytes);
     let all: Vec<_> = text
         .lines()
         .map(plain)

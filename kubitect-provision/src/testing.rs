@@ -70,6 +70,7 @@ pub fn cluster() -> Cluster {
             kubespray: Kubespray {
                 version: "v2.19.0".parse().unwrap(),
                 url: "https://example.org/kubespray".to_owned(),
+                any_commit: false,
                 python: None,
                 forks: 20,
                 pip: Pip::default(),

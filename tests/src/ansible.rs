@@ -64,6 +64,7 @@ pub fn environment(share: &Path) -> PathBuf {
     let parsed = parse(&example(RELEASE), "cluster.yaml", &Site::default());
     let mut kubernetes = parsed.unwrap().cluster.kubernetes;
     kubernetes.kubespray.url = repository.url().to_owned();
+    kubernetes.kubespray.any_commit = true;
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let tools = runtime
         .block_on(kubitect_kubespray::prepare(&kubernetes, share, &|_| ()))

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::presets::Preset;
 
-use super::print;
+use super::{print, print_exactly, print_json};
 
 /// Carries the command out.
 pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
@@ -15,7 +15,7 @@ pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
         Export::Config(name) => file(&home.cluster(&name.cluster).applied(), &name.cluster),
         Export::Kubeconfig(name) => file(&home.cluster(&name.cluster).kubeconfig(), &name.cluster),
         Export::Preset { name } => match Preset::find(name) {
-            Some(preset) => print(preset.text()),
+            Some(preset) => print_exactly(preset.text()),
             None => Err(Failure::failed(format!(
                 "export preset `{name}`: there is none; `kubitect list presets` shows which there are"
             ))),
@@ -26,7 +26,7 @@ pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
             } else {
                 kubitect_config::schema()
             };
-            print(format!("{schema:#}\n"))
+            print_json(schema)
         }
     }
 }
@@ -39,5 +39,6 @@ fn file(path: &Path, cluster: &kubitect_config::value::Label) -> Result<(), Fail
         )),
         _ => Failure::io("read", path, e),
     })?;
-    print(text)
+    // The file as it is: it may be written to another.
+    print_exactly(text)
 }

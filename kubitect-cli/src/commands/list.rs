@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::presets::{PRESETS, Preset};
 
-use super::print;
+use super::{print, print_exactly};
 
 /// Carries the command out.
 pub fn list(home: &Home, what: &List) -> Result<(), Failure> {
@@ -21,10 +21,11 @@ pub fn list(home: &Home, what: &List) -> Result<(), Failure> {
         };
         text += &format!("{name}\t{state}\n");
     }
-    print(text)
+    // Names are checked words; a tab stands between the columns.
+    print_exactly(text)
 }
 
 fn presets() -> Result<(), Failure> {
     let line = |preset: &Preset| format!("{}\t{}\n", preset.name, preset.about());
-    print(PRESETS.iter().map(line).collect::<String>())
+    print_exactly(PRESETS.iter().map(line).collect::<String>())
 }

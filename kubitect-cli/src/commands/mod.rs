@@ -24,13 +24,23 @@ use std::path::Path;
 
 use kubitect_config::edit::Edit;
 use kubitect_config::policy::{self, Disturbs, Policy};
-use kubitect_config::{KeyJudge, Parsed, Site};
+use kubitect_config::{KeyJudge, Parsed, Site, text};
 
 use crate::failure::Failure;
 use crate::report;
 
-/// Prints a result on stdout. A reader that has gone (`| head`) is no failure.
+/// Prints a result for a person on stdout, clean.
 fn print(result: impl Display) -> Result<(), Failure> {
+    print_exactly(text::lines(&result.to_string()))
+}
+
+/// Prints a JSON document on stdout.
+fn print_json(document: impl Display) -> Result<(), Failure> {
+    print_exactly(text::json(&format!("{document:#}\n")))
+}
+
+/// Prints on stdout as it is. A reader that has gone (`| head`) is no failure.
+fn print_exactly(result: impl Display) -> Result<(), Failure> {
     match write!(std::io::stdout().lock(), "{result}") {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::because("write to stdout", e))

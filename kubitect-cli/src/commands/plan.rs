@@ -11,7 +11,7 @@ use crate::plan::check;
 use crate::report::Reporter;
 use crate::world::World;
 
-use super::{later, load, print};
+use super::{later, load, print, print_json};
 
 /// Carries the command out; false when there is something to do.
 pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Failure> {
@@ -34,7 +34,7 @@ pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Fa
         Output::Json => {
             let mut object = plan.json();
             object["findings"] = serde_json::json!(findings);
-            print(format!("{object:#}\n"))?;
+            print_json(object)?;
         }
     }
     check(&plan)?;

@@ -11,7 +11,7 @@ use kubitect_provision::{cloud_init, desired};
 
 use crate::args::Render;
 use crate::failure::Failure;
-use crate::home::Home;
+use crate::home::{Home, create_private_dir, write_whole};
 use crate::keys;
 
 use super::load;
@@ -124,8 +124,8 @@ fn placeholders(cluster: &Cluster) -> Facts {
     }
 }
 
+/// For the owner only: variables may hold what a person keeps secret.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).map_err(|e| Failure::io("create", dir, e))?;
-    std::fs::write(path, text).map_err(|e| Failure::io("write", path, e))
+    create_private_dir(path.parent().unwrap_or(Path::new(".")))?;
+    write_whole(path, text.as_bytes(), 0o600)
 }

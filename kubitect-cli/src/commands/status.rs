@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::print;
+use super::{print, print_json};
 use crate::args::{Output, Status};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -32,7 +32,7 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
     let status = status::look(&job)?;
     match args.output {
         Output::Text => print(&status)?,
-        Output::Json => print(format!("{:#}\n", serde_json::json!(status)))?,
+        Output::Json => print_json(serde_json::json!(status))?,
     }
     if !status.reachable {
         return Err(Failure::failed(format!(

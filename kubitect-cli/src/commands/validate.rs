@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::{keys, report};
 
-use super::print;
+use super::{print, print_json};
 
 /// Carries the command out; false when a file has an error.
 pub fn validate(home: &Home, args: &Validate) -> Result<bool, Failure> {
@@ -30,9 +30,9 @@ pub fn validate(home: &Home, args: &Validate) -> Result<bool, Failure> {
         all.extend(problems);
     }
     if args.output == Output::Json {
-        let json = serde_json::to_string_pretty(&all)
+        let json = serde_json::to_value(&all)
             .map_err(|e| Failure::because("write the problems as JSON", e))?;
-        print(json + "\n")?;
+        print_json(json)?;
     }
     Ok(all.iter().all(|p| p.severity == Severity::Warning))
 }

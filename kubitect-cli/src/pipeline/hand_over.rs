@@ -50,7 +50,8 @@ pub async fn hand_over(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
             match fetch_kubeconfig(job, &facts, &keys).await {
                 Ok(true) => reporter.line(format!("{cluster}: brought the kubeconfig home")),
                 Ok(false) => {}
-                Err(error) if missing || error.is_wrong_host_key() => return Err(error),
+                // Somebody else answers for the machine, or holds it: that is not to be overlooked.
+                Err(error) if missing || error.is_alarm() => return Err(error),
                 Err(error) => reporter.line(format!(
                     "warning: the kubeconfig that is here was not compared with the cluster's: {error}"
                 )),
@@ -66,10 +67,13 @@ pub async fn hand_over(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
         )),
         None => {}
     }
+    // Those that left did so before: a new machine of such a name gets a key of its own.
+    ssh::forget_others(&job.dir.ssh(), &job.cluster)
+        .map_err(|e| Failure::because("forget the keys of machines that are gone", e))?;
     if job.cluster.kubernetes.merge_kubeconfig
         && let Some(ours) = personal::read_if_there(&conf)?
     {
-        personal::merge(&personal::path()?, &ours)?;
+        personal::merge(&personal::path()?, &job.cluster.name, &ours)?;
     }
     Ok(())
 }
@@ -147,6 +151,9 @@ mod tests {
     #[derive(Clone)]
     struct Masters(Arc<Mutex<Option<String>>>);
 
+    /// Instead of a kubeconfig: another machine answers.
+    const SOMEBODY_ELSE: &str = "somebody else";
+
     fn nothing<T>() -> Result<T, Error> {
         Err(Error::MissingInput {
             missing: "nobody answers".to_owned(),
@@ -183,11 +190,17 @@ mod tests {
         }
 
         fn connect(&self, _: Target, _: Duration) -> Doing<'_, Arc<dyn Remote>> {
-            let answers = self.0.lock().unwrap().is_some();
+            let conf = self.0.lock().unwrap().clone();
             Box::pin(async move {
-                match answers {
-                    true => Ok(Arc::new(self.clone()) as Arc<dyn Remote>),
-                    false => nothing(),
+                match conf.as_deref() {
+                    Some(SOMEBODY_ELSE) => Err(Error::HostKey {
+                        machine: "master".to_owned(),
+                        address: "10.77.0.11".to_owned(),
+                        wanted: "SHA256:a".to_owned(),
+                        found: "SHA256:b".to_owned(),
+                    }),
+                    Some(_) => Ok(Arc::new(self.clone()) as Arc<dyn Remote>),
+                    None => nothing(),
                 }
             })
         }
@@ -264,9 +277,35 @@ mod tests {
             assert_eq!(told().contains("brought the kubeconfig home"), line);
             assert!(kept().contains(certificate), "{}", kept());
         }
+        // A master that somebody else holds, or another machine in its place, fails also a run without changes.
+        let before = kept();
+        let with_program = admin("T05F").replace(
+            "client-key-data: S0VZ",
+            "client-key-data: S0VZ, exec: {command: sh}",
+        );
+        for (conf, why) in [
+            (with_program.as_str(), "users[0].user.exec"),
+            (SOMEBODY_ELSE, "SHA256:b"),
+        ] {
+            *masters.0.lock().unwrap() = Some(conf.to_owned());
+            let error = hand_over(&job, &reporter).await.unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+            assert_eq!(kept(), before);
+        }
+        // Keys of machines that left go, and those of the others stay.
+        let hosts = job.dir.ssh().join("hosts");
+        let stay = std::fs::read(hosts.join("demo-master-1")).unwrap();
+        for name in ["demo-worker-9", "demo-worker-9.pub"] {
+            std::fs::write(hosts.join(name), "gone").unwrap();
+        }
+        *masters.0.lock().unwrap() = Some(admin("VFdP"));
+        hand_over(&job, &reporter).await.unwrap();
+        assert!(!hosts.join("demo-worker-9").exists());
+        assert!(!hosts.join("demo-worker-9.pub").exists());
+        assert_eq!(std::fs::read(hosts.join("demo-master-1")).unwrap(), stay);
+        told();
         // No master answers now: what is here stays, and that is told.
         *masters.0.lock().unwrap() = None;
-        let before = kept();
         hand_over(&job, &reporter).await.unwrap();
         let told = told();
         assert!(

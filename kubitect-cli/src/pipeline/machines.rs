@@ -91,8 +91,8 @@ pub async fn make(hands: Hands<'_>, make: &Make, leaving: &[Leaving]) -> Result<
     let known = facts.nodes.iter().map(|node| (&node.name, Some(node.ip)));
     keys.write_known_hosts(known.chain(leaving))
         .map_err(failed)?;
-    let text =
-        serde_yaml::to_string(&facts).map_err(|e| Failure::because("write what is known", e))?;
+    let text = kubitect_config::yaml::write(&facts)
+        .map_err(|e| Failure::because("write what is known", e))?;
     write_whole(&job.dir.facts(), text.as_bytes(), 0o600)?;
 
     let nodes = job.cluster.nodes.iter();

@@ -64,7 +64,7 @@ pub fn destroy(plan: &Machines, hosts: &Hosts, reporter: &Reporter) -> Result<()
     interruptible(&cancelled, work)
 }
 
-/// Runs `work` until it ends or ctrl-C or SIGTERM comes. Blocking work is told to stop between two steps; what waits is
+/// Runs `work` until it ends or ctrl-C, SIGTERM or SIGHUP comes. Blocking work is told to stop between two steps; what waits is
 /// dropped.
 fn interruptible<T>(
     cancelled: &Arc<AtomicBool>,
@@ -93,15 +93,17 @@ fn interruptible<T>(
     }
 }
 
-/// Waits for ctrl-C or SIGTERM; false if neither can be waited for.
+/// Waits for ctrl-C, SIGTERM or SIGHUP (the terminal is gone); false if none can be waited for.
 async fn asked_to_stop() -> bool {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+    let kinds = [SignalKind::terminate(), SignalKind::hangup()].map(signal);
+    let [Ok(mut terminate), Ok(mut hangup)] = kinds else {
         return tokio::signal::ctrl_c().await.is_ok();
     };
     tokio::select! {
         interrupt = tokio::signal::ctrl_c() => interrupt.is_ok(),
         terminate = terminate.recv() => terminate.is_some(),
+        hangup = hangup.recv() => hangup.is_some(),
     }
 }
 

@@ -4,4 +4,4 @@ mod problems;
 mod reporter;
 
 pub use problems::{problems, set_color};
-pub use reporter::{Reporter, plain};
+pub use reporter::Reporter;

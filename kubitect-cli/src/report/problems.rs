@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use kubitect_config::{Problem, Severity, address};
+use kubitect_config::{Problem, Severity, address, text};
 
 static COLOR: AtomicBool = AtomicBool::new(true);
 
@@ -29,28 +29,29 @@ pub fn problems(problems: &[Problem], text: &str) {
     }
 }
 
-fn render(problem: &Problem, text: &str, renderer: &Renderer) -> String {
+fn render(problem: &Problem, content: &str, renderer: &Renderer) -> String {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let (source, first_line, span) = excerpt(text, &problem.span);
-    let source = without_secrets(source);
+    let (source, first_line, span) = excerpt(content, &problem.span);
+    let source = text::in_place(&without_secrets(source));
+    let (file, help) = (text::line(&problem.file), text::lines(&problem.help));
     let place = match problem.path.as_str() {
         "" => String::new(),
         path => format!("{path}: "),
     };
     renderer.render(&[
         level
-            .primary_title(format!("{place}{}", problem.message))
+            .primary_title(text::lines(&format!("{place}{}", problem.message)))
             .id(problem.code)
             .element(
                 Snippet::source(source)
-                    .path(problem.file.as_str())
+                    .path(file.as_str())
                     .line_start(first_line)
                     .annotation(AnnotationKind::Primary.span(span)),
             ),
-        Group::with_title(Level::HELP.secondary_title(problem.help.as_str())),
+        Group::with_title(Level::HELP.secondary_title(help.as_str())),
     ])
 }
 

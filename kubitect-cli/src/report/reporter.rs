@@ -6,6 +6,8 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use kubitect_config::text;
+
 /// Shows events on stderr and keeps them in a log. Shared by all stages of a run.
 #[derive(Debug)]
 pub struct Reporter {
@@ -106,53 +108,31 @@ impl Reporter {
         if self.terminal {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.transient = true;
-            let line = safe(&line.to_string());
+            let line = text::line(&safe(&line.to_string()));
             let mut stderr = std::io::stderr();
             let _ = write!(stderr, "\r\x1b[K       {line}").and_then(|()| stderr.flush());
         }
     }
 }
 
-/// Text that a terminal may see and a log may hold: as [`plain`], and without the secrets of addresses in it, as a proxy's.
+/// Text that a terminal may see and a log may hold: clean, and without the secrets of addresses in it, as a proxy's.
 fn safe(text: &str) -> String {
-    kubitect_config::address::shown(&plain(text))
-}
-
-/// Text without what would steer a terminal: colours and other control sequences, and all control characters but ends
-/// of lines. What machines and Ansible say is not ours.
-pub fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        if character == '\u{1b}' && characters.next_if_eq(&'[').is_some() {
-            // A control sequence ends with its first letter or the like.
-            characters.find(|c| ('@'..='~').contains(c));
-        } else if character == '\t' {
-            plain.push(' ');
-        } else if character == '\n' || !character.is_control() {
-            plain.push(character);
-        }
-    }
-    plain
+    text::lines(&kubitect_config::address::shown(text))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{plain, safe};
+    use super::safe;
 
     #[test]
-    fn no_password_of_an_address_is_told() {
+    fn no_password_of_an_address_is_told_and_nothing_steers_the_terminal() {
         assert_eq!(
             safe("could not reach http://me:hunter2@proxy.example:3128/x"),
             "could not reach http://(not shown)@proxy.example:3128/x"
         );
-    }
-
-    #[test]
-    fn nothing_steers_the_terminal() {
         assert_eq!(
-            plain("\u{1b}[0;31mfailed\u{1b}[0m: a\tb\r\nc\u{7}\u{9b}2J\u{1b}]0;title\u{7}"),
-            "failed: a b\nc2J]0;title"
+            safe("\u{1b}[0;31mfailed\u{1b}[0m: a\tb\r\nc\u{9b}2J"),
+            "failed: a b\nc\\u{9b}2J"
         );
     }
 }

@@ -32,6 +32,9 @@ pub struct Kubespray {
     pub version: Version,
     /// A git URL or a path.
     pub url: String,
+    /// Whether the tag may stand for another commit than [`crate::release::commit`] knows, as the site file says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub any_commit: bool,
     /// The interpreter to use, from the site file; none: chosen by the release's table.
     pub python: Option<PathBuf>,
     /// How many machines Ansible works on at a time.
@@ -54,7 +57,7 @@ pub struct Pip {
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Addons {
     /// Kubespray's addon variables, passed through as they are.
-    pub kubespray: serde_yaml::Mapping,
+    pub kubespray: crate::yaml::Mapping,
     /// Rook (Ceph), if enabled.
     pub rook: Option<Rook>,
 }

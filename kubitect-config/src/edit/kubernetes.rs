@@ -1,6 +1,6 @@
 //! Edits of `kubernetes` and `addons`.
 
-use serde_yaml::Value;
+use crate::yaml::Value;
 
 use super::{Change, Edits, text};
 use crate::cluster::{Addons, Kubernetes, Kubespray, Pip, Proxy};
@@ -44,6 +44,7 @@ pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edit
     let Kubespray {
         version,
         url,
+        any_commit,
         python,
         forks,
         pip,
@@ -55,6 +56,12 @@ pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edit
         url,
         &new.url,
         |url| Some(crate::address::shown(url)),
+        Change::KubespraySource,
+    );
+    edits.value(
+        "site: kubespray.anyCommit",
+        any_commit,
+        &new.any_commit,
         Change::KubespraySource,
     );
     edits.field(

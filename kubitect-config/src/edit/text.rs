@@ -1,7 +1,7 @@
 //! Values as the texts of an edit: what a person wrote, without secrets.
 
+use crate::yaml::{Mapping, Value};
 use serde::Serialize;
-use serde_yaml::Value;
 
 use crate::address::{self, HIDDEN};
 use crate::cluster::{Connection, DataDisk, DiskPool, ForwardPort, Node, Rook};
@@ -48,7 +48,7 @@ pub(super) fn connection(connection: &Connection) -> String {
             };
             format!("{user}@{address}:{port}{key}{verified}")
         }
-        Connection::Uri(uri) => uri.clone(),
+        Connection::Uri(uri) => address::shown(uri),
     }
 }
 
@@ -115,6 +115,12 @@ pub(super) fn variable(key: &str, value: &Value) -> String {
     }
 }
 
+/// Whether one of these variables is nobody's business, by its name or as an address.
+pub(crate) fn hold_secret(variables: &Mapping) -> bool {
+    let mut entries = variables.iter();
+    entries.any(|(key, value)| key.as_str().is_some_and(is_secret) || holds_secret(value))
+}
+
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRETS.iter().any(|word| name.contains(word))
@@ -122,9 +128,7 @@ fn is_secret(name: &str) -> bool {
 
 fn holds_secret(value: &Value) -> bool {
     match value {
-        Value::Mapping(entries) => entries
-            .iter()
-            .any(|(key, value)| key.as_str().is_some_and(is_secret) || holds_secret(value)),
+        Value::Mapping(entries) => hold_secret(entries),
         Value::Sequence(items) => items.iter().any(holds_secret),
         Value::Tagged(tagged) => holds_secret(&tagged.value),
         Value::String(text) => address::holds_secret(text),

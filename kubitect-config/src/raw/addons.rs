@@ -12,7 +12,7 @@ pub(crate) struct Addons {
     /// Kubespray's variables, for addons and else (any keys but those that follow from the rest of the file), passed
     /// through as they are.
     #[schemars(schema_with = "any_keys")]
-    pub kubespray: serde_yaml::Mapping,
+    pub kubespray: crate::yaml::Mapping,
     /// Rook, a storage operator (Ceph) on data disks.
     pub rook: Rook,
 }

@@ -67,6 +67,9 @@ pub(crate) struct SiteKubespray {
     /// fewer than a majority of the masters, whose etcd starts together. Default: 20.
     #[schemars(range(min = 1))]
     pub forks: Option<u16>,
+    /// Whether tags may stand for other commits than in the public repository, as in one with changes of your own. Default:
+    /// true where `url` here is a folder of this machine (and the cluster file has none), else false.
+    pub any_commit: Option<bool>,
 }
 
 /// Where Python packages come from.

@@ -14,9 +14,13 @@ const MAX_DEPTH: usize = 64;
 /// How many values a document may have once its aliases are written out. A cluster of 10,000 nodes has a quarter.
 const MAX_WEIGHT: usize = 250_000;
 
-/// Reads one YAML document. The tree is missing where the text cannot be read to its end, or is empty.
-pub(crate) fn read(text: &str) -> (Option<Tree>, Vec<Fault>) {
-    let mut reader = Reader::default();
+/// Reads one YAML document, with `aliases` or without. The tree is missing where the text cannot be read to its end, or is
+/// empty.
+pub(crate) fn read(text: &str, aliases: bool) -> (Option<Tree>, Vec<Fault>) {
+    let mut reader = Reader {
+        aliases,
+        ..Reader::default()
+    };
     if let Some(fault) = control_character(text) {
         return (None, vec![fault]);
     }
@@ -34,11 +38,13 @@ struct Open {
     tree: Tree,
     anchor: usize,
     key: Option<Tree>,
-    seen: HashSet<String>,
+    /// Its keys, and the lines on which they stand first.
+    seen: HashMap<String, usize>,
 }
 
 #[derive(Default)]
 struct Reader {
+    aliases: bool,
     open: Vec<Open>,
     anchors: HashMap<usize, (Tree, usize)>,
     root: Option<Tree>,
@@ -75,7 +81,7 @@ impl Reader {
                         },
                     );
                     self.weigh(tree.weight(), span)?;
-                    self.close(tree, anchor);
+                    self.close(tree, anchor, span)?;
                 }
                 Event::SequenceStart(anchor, tag) => {
                     self.tag(tag.as_deref(), span);
@@ -89,11 +95,19 @@ impl Reader {
                     if let Some(mut open) = self.open.pop() {
                         open.tree.end = span.end.into();
                         self.merge(&mut open.tree);
-                        self.close(open.tree, open.anchor);
+                        self.close(open.tree, open.anchor, span)?;
                     }
                 }
                 Event::Alias(anchor) => {
-                    let Some((mut tree, weight)) = self.anchors.get(&anchor).cloned() else {
+                    if !self.aliases {
+                        return Err(Fault::new(
+                            span,
+                            "yaml-alias",
+                            "an alias has no place here",
+                            "write the value out",
+                        ));
+                    }
+                    let Some(weight) = self.anchors.get(&anchor).map(|(_, weight)| *weight) else {
                         return Err(Fault::new(
                             span,
                             "yaml-alias",
@@ -102,9 +116,10 @@ impl Reader {
                         ));
                     };
                     self.weigh(weight, span)?;
+                    let mut tree = self.anchors[&anchor].0.clone();
                     tree.start = span.start.into();
                     tree.end = span.end.into();
-                    self.close(tree, 0);
+                    self.close(tree, 0, span)?;
                 }
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             }
@@ -154,20 +169,23 @@ impl Reader {
             tree: node(span, kind),
             anchor,
             key: None,
-            seen: HashSet::new(),
+            seen: HashMap::new(),
         });
         Ok(())
     }
 
     /// Puts a complete value into the one that is open.
-    fn close(&mut self, tree: Tree, anchor: usize) {
+    fn close(&mut self, tree: Tree, anchor: usize, span: Span) -> Result<(), Fault> {
         let faults = self.faults.len();
-        if anchor != 0 {
-            self.anchors.insert(anchor, (tree.clone(), tree.weight()));
+        if anchor != 0 && self.aliases {
+            let weight = tree.weight();
+            // What an alias may refer to lies in memory twice.
+            self.weigh(weight, span)?;
+            self.anchors.insert(anchor, (tree.clone(), weight));
         }
         let Some(open) = self.open.last_mut() else {
             self.root = Some(tree);
-            return;
+            return Ok(());
         };
         match &mut open.tree.kind {
             Kind::List(items) => items.push(tree),
@@ -182,20 +200,23 @@ impl Reader {
                     help: "write `key: value`; a template's braces must be filled in first"
                         .to_owned(),
                 }),
-                Some(key) if !open.seen.insert(key.text().to_owned()) => {
-                    let first = entries.iter().find(|(k, _)| k.text() == key.text());
+                Some(key) if open.seen.contains_key(key.text()) => {
                     self.faults.push(Fault {
                         path: key.text().to_owned(),
                         start: key.start,
                         end: key.end,
                         code: "yaml-duplicate-key",
                         message: format!("`{}` stands twice in this mapping", key.text()),
-                        help: first.map_or_else(String::new, |(k, _)| {
-                            format!("keep one of them; the first is on line {}", k.start.line)
-                        }),
+                        help: format!(
+                            "keep one of them; the first is on line {}",
+                            open.seen[key.text()]
+                        ),
                     });
                 }
-                Some(key) => entries.push((key, tree)),
+                Some(key) => {
+                    open.seen.insert(key.text().to_owned(), key.start.line);
+                    entries.push((key, tree));
+                }
             },
             Kind::Scalar { .. } => {}
         }
@@ -210,6 +231,7 @@ impl Reader {
                 fault.path = parent + &step(separator, &fault.path);
             }
         }
+        Ok(())
     }
 
     /// The path of the innermost value that is open.

@@ -35,7 +35,7 @@ fn both_parsers_agree_on_every_fixture() {
     for folder in ["tests/fixtures/valid", "tests/fixtures/invalid", "examples"] {
         for path in files(folder) {
             let text = std::fs::read_to_string(&path).unwrap();
-            let (tree, faults) = read(&text);
+            let (tree, faults) = read(&text, true);
             match (tree, other_parser(&text)) {
                 (Some(tree), Ok(other)) if faults.is_empty() => {
                     assert_eq!(tree.value(), other, "{}", path.display());
@@ -83,7 +83,7 @@ proptest! {
     #[test]
     fn both_parsers_agree_on_what_serde_yaml_writes(value in values()) {
         let text = serde_yaml::to_string(&value).unwrap();
-        let (tree, faults) = read(&text);
+        let (tree, faults) = read(&text, true);
         prop_assert!(faults.is_empty(), "{faults:?} in\n{text}");
         prop_assert_eq!(tree.map_or(Value::Null, |tree| tree.value()), other_parser(&text).unwrap());
     }
@@ -91,7 +91,7 @@ proptest! {
     #[test]
     fn plain_scalars_mean_the_same_to_both(text in "[0-9a-fA-FnNuUlLtTrRsSxob_.+~-]{1,8}") {
         if let Ok(other) = other_parser(&text) {
-            let (tree, _) = read(&text);
+            let (tree, _) = read(&text, true);
             prop_assert_eq!(tree.map(|tree| tree.value()), Some(other));
         }
     }
@@ -99,5 +99,28 @@ proptest! {
     #[test]
     fn no_text_panics(text in "[ -~\n\t\u{0}é&*\\[\\]{}:#]{0,80}") {
         let _ = crate::parse(&text, "any", &crate::Site::default());
+    }
+}
+
+proptest! {
+    /// A configuration that somebody cut into: no panic, and what is found stands in the file.
+    #[test]
+    fn fuzz_the_cluster_file(
+        at in any::<prop::sample::Index>(),
+        cut in 0..60usize,
+        text in prop_oneof![any::<String>(), "[-a-z0-9:{}\\[\\]&*!|>?%@\n\"'#,. ]{0,60}"],
+    ) {
+        let file = include_str!("../../../examples/multi-master.yaml");
+        let mut chars: Vec<char> = file.chars().collect();
+        let at = at.index(chars.len());
+        let end = (at + cut).min(chars.len());
+        chars.splice(at..end, text.chars());
+        let file: String = chars.into_iter().collect();
+        if let Err(error) = crate::parse(&file, "c.yaml", &crate::Site::default()) {
+            for problem in error.problems() {
+                prop_assert!(problem.line <= file.lines().count() + 1, "{:?}", problem);
+            }
+        }
+        let _ = crate::Site::parse(&file, "site.yaml");
     }
 }

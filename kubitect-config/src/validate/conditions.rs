@@ -3,8 +3,8 @@
 
 use std::fmt::Display;
 
+use crate::yaml::{Mapping, Value};
 use ipnet::{Ipv4Net, Ipv6Net};
-use serde_yaml::{Mapping, Value};
 
 use crate::cluster::{Addons, Image, Kubernetes, Network};
 use crate::images;

@@ -6,7 +6,7 @@ use crate::release::{self, Release};
 use crate::report::{At, Report, nearest, quote};
 use crate::site::Site;
 use crate::value::Version;
-use crate::{defaults, raw};
+use crate::{address, defaults, raw};
 
 pub(super) fn kubernetes(
     raw: &raw::Kubernetes,
@@ -73,6 +73,11 @@ pub(super) fn kubernetes(
         );
     }
     let url = raw.kubespray.url.as_ref().or(site.kubespray.url.as_ref());
+    let site_folder = || {
+        let own = site.kubespray.url.as_deref();
+        raw.kubespray.url.is_none() && own.is_some_and(words::is_folder)
+    };
+    insecure(url, site, &at_kubespray, report);
     let other = &raw.other;
     Some(Kubernetes {
         version: version?,
@@ -84,6 +89,7 @@ pub(super) fn kubernetes(
             url: url
                 .map_or(defaults::KUBESPRAY_URL, String::as_str)
                 .to_owned(),
+            any_commit: site.kubespray.any_commit.unwrap_or_else(site_folder),
             python: site.kubespray.python.clone(),
             forks: site.kubespray.forks.unwrap_or(defaults::FORKS),
             pip: site.pip.clone(),
@@ -94,6 +100,39 @@ pub(super) fn kubernetes(
             .or(other.copy_kubeconfig)
             .unwrap_or(false),
     })
+}
+
+/// A warning for each way on which somebody in between could bring what runs as root.
+fn insecure(url: Option<&String>, site: &Site, at: &At, report: &mut Report) {
+    if let Some(url) = url.filter(|url| words::is_open(url)) {
+        report.warning(
+            &at.key("url"),
+            "kubespray-open",
+            format!(
+                "Kubespray comes from {}, over a connection that anybody on the way can change",
+                quote(&address::shown(url))
+            ),
+            "use an address that begins with https:// or ssh://",
+        );
+    }
+    let pip = [
+        ("pip.indexUrl", &site.pip.index_url),
+        ("pip.findLinks", &site.pip.find_links),
+    ];
+    for (name, url) in pip {
+        if let Some(url) = url.as_ref().filter(|url| words::is_open(url)) {
+            report.warning(
+                at,
+                "pip-open",
+                format!(
+                    "Python packages come from {} ({name} of the site file), over a connection that anybody on the way can \
+                     change",
+                    quote(&address::shown(url))
+                ),
+                "use an address that begins with https://, or a folder",
+            );
+        }
+    }
 }
 
 fn version(raw: &raw::Kubernetes, at: &At, report: &mut Report) -> Option<Version> {

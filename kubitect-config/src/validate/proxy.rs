@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use serde_yaml::{Mapping, Value};
+use crate::yaml::{Mapping, Value};
 
 use super::words;
 use crate::cluster::{Network, Node, Proxy};

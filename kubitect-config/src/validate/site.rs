@@ -73,6 +73,7 @@ pub(crate) fn site(raw: &raw::Site, report: &mut Report) -> Option<Site> {
             url: raw.kubespray.url.clone(),
             python: raw.kubespray.python.as_ref().map(PathBuf::from),
             forks: raw.kubespray.forks,
+            any_commit: raw.kubespray.any_commit,
         },
         pip: Pip {
             index_url: raw.pip.index_url.clone(),

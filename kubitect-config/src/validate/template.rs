@@ -8,7 +8,7 @@ use crate::release::Release;
 use crate::report::{At, Report, nearest, quote};
 use crate::site::Site;
 use crate::value::{Checksum, Label};
-use crate::{defaults, images, raw};
+use crate::{address, defaults, images, raw};
 
 pub(super) fn guest(
     raw: &raw::NodeTemplate,
@@ -97,7 +97,38 @@ fn image(
             "add `checksum: sha256:<digits>` beside the source; `sha256sum` prints the digits",
         );
     }
+    insecure(&image, raw, at, report);
     Some(image)
+}
+
+/// A warning where somebody on the way could bring another image, its digest with it.
+fn insecure(image: &Image, raw: &raw::Os, at: &At, report: &mut Report) {
+    let own = if raw.source.is_some() {
+        "source"
+    } else {
+        "distro"
+    };
+    let (key, what, url) = match &image.checksum {
+        Some(Checksum::Published(url)) if words::is_open(url) => {
+            let key = if raw.checksum.is_some() {
+                "checksum"
+            } else {
+                own
+            };
+            (key, "the image's list of digests", url)
+        }
+        None if words::is_open(&image.source) => (own, "the image", &image.source),
+        _ => return,
+    };
+    report.warning(
+        &at.key(key),
+        "image-open",
+        format!(
+            "{what} comes from {}, over a connection that anybody on the way can change",
+            quote(&address::shown(url))
+        ),
+        "use an address that begins with https://, or pin the image by `checksum: sha256:<digits>`",
+    );
 }
 
 fn own_image(raw: &raw::Os, source: &str, at: &At, report: &mut Report) -> Option<Image> {

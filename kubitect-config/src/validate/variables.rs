@@ -1,7 +1,7 @@
 //! `addons.kubespray`, variable by variable: those that are Kubitect's own or that it relies on are errors; those that the
 //! release does not read, or reads as another type, are warnings.
 
-use serde_yaml::{Mapping, Value};
+use crate::yaml::{Mapping, Value};
 
 use crate::problem::Severity;
 use crate::release::Release;

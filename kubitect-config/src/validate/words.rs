@@ -179,6 +179,20 @@ fn repository(text: &str) -> Result<(), Invalid> {
     }
 }
 
+/// Whether what comes from this address can be changed by anybody on the way.
+pub(super) fn is_open(url: &str) -> bool {
+    let scheme = url.split("://").next().unwrap_or_default();
+    url.contains("://")
+        && ["http", "git", "ftp"]
+            .iter()
+            .any(|open| scheme.eq_ignore_ascii_case(open))
+}
+
+/// Whether a repository is a folder of this machine.
+pub(super) fn is_folder(repository: &str) -> bool {
+    repository.starts_with('/') || repository.starts_with("~/") || repository.starts_with("file://")
+}
+
 /// A repository that is fetched from with its address as it is; what git's arguments hold, other users see.
 pub(super) fn repository_without_secret(text: &str) -> Result<(), Invalid> {
     if address::holds_secret(text) {

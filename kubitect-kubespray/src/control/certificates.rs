@@ -1,13 +1,20 @@
 //! When the certificates on a master end, by openssl.
 
-use kubitect_config::Remote;
+use kubitect_config::{Remote, text};
 use serde::Serialize;
+use tokio::time::{Duration, timeout};
 
 use super::remote::{PATIENCE, succeed};
 use crate::Error;
 
 /// Where Kubespray keeps the certificates of Kubernetes and of etcd.
 const FOLDERS: [&str; 2] = ["/etc/kubernetes/ssl", "/etc/ssl/etcd/ssl"];
+
+/// How many certificates are looked at; a master has some 15, and each member of etcd three more.
+const FILES: usize = 100;
+
+/// How long looking at all of them may take.
+const TOTAL: Duration = Duration::from_secs(5 * 60);
 
 /// A certificate on a master.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,6 +31,16 @@ pub struct Certificate {
 /// All certificates of Kubernetes and etcd on this master, the first to end first.
 pub async fn certificates(remote: &impl Remote) -> Result<Vec<Certificate>, Error> {
     let what = "look for the certificates";
+    timeout(TOTAL, all(remote, what)).await.unwrap_or_else(|_| {
+        Err(Error::Slow {
+            what: what.to_owned(),
+            limit: TOTAL,
+            lines: String::new(),
+        })
+    })
+}
+
+async fn all(remote: &impl Remote, what: &str) -> Result<Vec<Certificate>, Error> {
     let arguments = [
         "-maxdepth",
         "1",
@@ -43,13 +60,20 @@ pub async fn certificates(remote: &impl Remote) -> Result<Vec<Certificate>, Erro
     let argv = [&["find"], &FOLDERS[..], &arguments].concat();
     let output = succeed(remote, what, &argv, PATIENCE).await?;
     let paths = String::from_utf8_lossy(&output.stdout);
+    if paths.lines().nth(FILES).is_some() {
+        return Err(Error::Program {
+            what: what.to_owned(),
+            lines: format!("there are more than {FILES}"),
+        });
+    }
     let mut found = Vec::new();
     for path in paths.lines() {
-        let what = format!("ask when {path} ends");
+        let shown = text::line(path);
+        let what = format!("ask when {shown} ends");
         let argv = ["openssl", "x509", "-noout", "-enddate", "-in", path];
         let output = succeed(remote, &what, &argv, PATIENCE).await?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let text = text.trim().trim_start_matches("notAfter=");
+        let text = text::line(String::from_utf8_lossy(&output.stdout).trim());
+        let text = text.trim_start_matches("notAfter=");
         let Some(ends) = seconds(text) else {
             return Err(Error::Program {
                 what,
@@ -57,7 +81,7 @@ pub async fn certificates(remote: &impl Remote) -> Result<Vec<Certificate>, Erro
             });
         };
         found.push(Certificate {
-            path: path.to_owned(),
+            path: shown,
             ends,
             ends_text: text.to_owned(),
         });
@@ -77,12 +101,10 @@ fn seconds(text: &str) -> Option<i64> {
         return None;
     };
     let month = MONTHS.iter().position(|name| *name == month)? as i64;
-    let (day, year): (i64, i64) = (day.parse().ok()?, year.parse().ok()?);
-    let time: Vec<i64> = time
-        .split(':')
-        .map_while(|part| part.parse().ok())
-        .collect();
-    let [hours, minutes, seconds] = time[..] else {
+    let number = |text: &str, to: i64| text.parse().ok().filter(|n| (0..=to).contains(n));
+    let (day, year) = (number(day, 31)?, number(year, 9999)?);
+    let time: Option<Vec<i64>> = time.split(':').map(|part| number(part, 60)).collect();
+    let [hours, minutes, seconds] = time?[..] else {
         return None;
     };
     // The year begins in March, so that the day that may be missing is its last.
@@ -108,5 +130,9 @@ mod tests {
         assert_eq!(seconds("Dec 31 23:59:59 2025 GMT"), Some(1_767_225_599));
         assert_eq!(seconds("Dec 31 23:59 2025 GMT"), None);
         assert_eq!(seconds("tomorrow"), None);
+        // A master may write what it likes.
+        assert_eq!(seconds("Dec 31 23:59:59:\u{1b}[2J 2025 GMT"), None);
+        assert_eq!(seconds("Dec 31 23:59:59 9223372036854775807 GMT"), None);
+        assert_eq!(seconds("Dec -9223372036854775808 23:59:59 2025 GMT"), None);
     }
 }

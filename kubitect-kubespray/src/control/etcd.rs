@@ -5,15 +5,22 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use kubitect_config::remote::{Output, Remote};
+use kubitect_config::text;
 use serde::{Deserialize, Serialize};
 
-use super::remote::{Health, PATIENCE, json, once, said, succeed};
+use super::remote::{Health, PATIENCE, bounded, json, once, said, succeed};
 use crate::Error;
 
 /// Where Kubespray writes how etcdctl reaches the member of this master.
 const ENVIRONMENT: &str = "/etc/etcd.env";
 
 const ETCDCTL: &str = "/usr/local/bin/etcdctl";
+
+/// The largest snapshot that is believed, in bytes: twice of what etcd suggests for its database at most (8 GiB).
+const SNAPSHOT_MAX: u64 = 16 << 30;
+
+/// The longest `/etc/etcd.env` that is read, in bytes; Kubespray's has 2 KiB.
+const ENVIRONMENT_MAX: usize = 64 << 10;
 
 /// A member of etcd.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,6 +64,7 @@ pub struct Snapshot {
 
 #[derive(Deserialize)]
 struct List {
+    #[serde(deserialize_with = "bounded")]
     members: Vec<Listed>,
 }
 
@@ -107,6 +115,12 @@ async fn etcdctl(remote: &impl Remote, endpoints: Option<&str>) -> Result<Vec<St
     let what = "read how etcdctl reaches etcd";
     let output = succeed(remote, what, &["cat", ENVIRONMENT], PATIENCE).await?;
     let mut argv = vec!["env".to_owned(), "ETCDCTL_API=3".to_owned()];
+    if output.stdout.len() > ENVIRONMENT_MAX {
+        return Err(Error::Program {
+            what: what.to_owned(),
+            lines: format!("{ENVIRONMENT} is longer than {} KiB", ENVIRONMENT_MAX >> 10),
+        });
+    }
     let text = String::from_utf8_lossy(&output.stdout);
     for name in ["ENDPOINTS", "CACERT", "CERT", "KEY"] {
         let begin = format!("ETCDCTL_{name}=");
@@ -179,7 +193,7 @@ fn with_health(member: Listed, endpoints: &[Endpoint]) -> EtcdMember {
         .find(|endpoint| member.client_urls.contains(&endpoint.endpoint));
     let health = match own {
         Some(endpoint) if endpoint.health => Health::Well,
-        Some(endpoint) => Health::Ill(endpoint.error.clone()),
+        Some(endpoint) => Health::ill(&endpoint.error),
         None => Health::Ill("it has not started yet".to_owned()),
     };
     let Listed {
@@ -188,11 +202,12 @@ fn with_health(member: Listed, endpoints: &[Endpoint]) -> EtcdMember {
         peer_urls,
         client_urls,
     } = member;
+    let clean = |urls: Vec<String>| urls.iter().map(|url| text::line(url)).collect();
     EtcdMember {
         id,
-        name,
-        peer_urls,
-        client_urls,
+        name: text::line(&name),
+        peer_urls: clean(peer_urls),
+        client_urls: clean(client_urls),
         health,
     }
 }
@@ -338,8 +353,17 @@ pub async fn save_snapshot(
     let output = succeed(remote, &what, &["sha256sum", "--", path], limit).await?;
     let text = String::from_utf8_lossy(&output.stdout);
     let sha256 = text.split_whitespace().next().unwrap_or_default();
+    let is_digest = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
     match bytes {
-        Ok(bytes) if bytes > 0 && sha256.len() == 64 => Ok(Snapshot {
+        Ok(bytes) if bytes > SNAPSHOT_MAX => Err(Error::Program {
+            what,
+            lines: format!(
+                "the master says that it has {} GiB; more than {} GiB are not fetched",
+                bytes >> 30,
+                SNAPSHOT_MAX >> 30
+            ),
+        }),
+        Ok(bytes) if bytes > 0 && is_digest => Ok(Snapshot {
             path: path.to_owned(),
             bytes,
             sha256: sha256.to_owned(),

@@ -1,7 +1,7 @@
 //! kubeadm's configuration as text: which etcd endpoints it names, and the same text with others.
 
+use kubitect_config::yaml::{self, Limits, Value};
 use serde::Deserialize;
-use serde_yaml::Value;
 
 /// The part of `ClusterConfiguration` that says how API servers reach etcd.
 #[derive(Deserialize)]
@@ -21,7 +21,8 @@ struct External {
 
 /// The etcd endpoints of a `ClusterConfiguration`, as `https://192.168.113.10:2379`; or why there are none.
 pub(super) fn endpoints(text: &str) -> Result<Vec<String>, String> {
-    let document: ClusterConfiguration = serde_yaml::from_str(text).map_err(|e| e.to_string())?;
+    let document: ClusterConfiguration =
+        yaml::read_as(text, Limits::GUEST).map_err(|e| e.to_string())?;
     Ok(document.etcd.external.endpoints)
 }
 
@@ -31,7 +32,7 @@ pub(super) fn with_endpoints(text: &str, wanted: &[String]) -> Result<String, St
     let mut result = String::new();
     let mut found = 0;
     for document in documents(text) {
-        match serde_yaml::from_str::<Value>(document) {
+        match read(document) {
             Ok(value) if value["kind"] == "ClusterConfiguration" => {
                 result.push_str(&replace(document, wanted)?);
                 found += 1;
@@ -46,6 +47,10 @@ pub(super) fn with_endpoints(text: &str, wanted: &[String]) -> Result<String, St
             "it has {found} documents of kind ClusterConfiguration"
         )),
     }
+}
+
+fn read(document: &str) -> Result<Value, String> {
+    yaml::read(document, Limits::GUEST).map_err(|e| e.to_string())
 }
 
 /// The documents of a YAML stream; the line `---` belongs to the one that follows it.
@@ -87,7 +92,6 @@ fn replace(document: &str, wanted: &[String]) -> Result<String, String> {
             result.push_str(&format!("{:indent$}- \"{endpoint}\"\n", ""));
         }
     }
-    let read = |text: &str| serde_yaml::from_str::<Value>(text).map_err(|e| e.to_string());
     let (mut before, after) = (read(document)?, read(&result)?);
     let external = before
         .get_mut("etcd")

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use kubitect_config::cluster::Taint;
 use kubitect_config::remote::{Output, Remote};
+use kubitect_config::text;
 use kubitect_config::value::{Label, Version};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::remote::{Health, PATIENCE, json, once, said, succeed};
+use super::remote::{Health, PATIENCE, bounded, json, once, said, succeed};
 use crate::Error;
 
 /// kubectl with the administrator's rights, at the API server of the master that it runs on.
@@ -48,7 +49,9 @@ pub struct NodeState {
 }
 
 #[derive(Deserialize)]
+#[serde(bound = "T: Deserialize<'de>")]
 struct List<T> {
+    #[serde(deserialize_with = "bounded")]
     items: Vec<T>,
 }
 
@@ -134,7 +137,7 @@ impl From<Item> for NodeState {
         let ready = status.conditions.iter().find(|c| c.kind == "Ready");
         let health = match ready {
             Some(condition) if condition.status == "True" => Health::Well,
-            Some(condition) => Health::Ill(condition.message.clone()),
+            Some(condition) => Health::ill(&condition.message),
             None => Health::Ill("its kubelet has not reported yet".to_owned()),
         };
         let taints = spec.taints.iter().map(|taint| match taint.value.as_str() {
@@ -142,15 +145,16 @@ impl From<Item> for NodeState {
             value => format!("{}={value}:{}", taint.key, taint.effect),
         });
         Self {
-            name: metadata.name,
+            // Names of ours are as they were; others' are shown.
+            name: text::line(&metadata.name),
             health,
             cordoned: spec.unschedulable,
-            version: status.node_info.kubelet_version,
+            version: text::line(&status.node_info.kubelet_version),
             boot: status.node_info.boot_id,
             labels: metadata.labels,
             taints: taints.collect(),
-            cpu: status.capacity.cpu,
-            memory: status.capacity.memory,
+            cpu: text::line(&status.capacity.cpu),
+            memory: text::line(&status.capacity.memory),
         }
     }
 }
@@ -187,7 +191,7 @@ pub async fn api_health(remote: &impl Remote) -> Result<Health, Error> {
     Ok(if output.status == 0 {
         Health::Well
     } else {
-        Health::Ill(said(&output))
+        Health::ill(&said(&output))
     })
 }
 
@@ -265,8 +269,10 @@ async fn stuck(remote: &impl Remote, node: &Label, said: &str) -> Result<Vec<Str
             .rfind(|line| line.contains(&format!("\"{name}\"")) && line.contains("): "))
             .and_then(|line| line.rsplit_once("): "));
         match reason {
-            Some((_, reason)) => format!("{}/{name}: {reason}", pod.metadata.namespace),
-            None => format!("{}/{name}", pod.metadata.namespace),
+            Some((_, reason)) => {
+                text::line(&format!("{}/{name}: {reason}", pod.metadata.namespace))
+            }
+            None => text::line(&format!("{}/{name}", pod.metadata.namespace)),
         }
     };
     Ok(list

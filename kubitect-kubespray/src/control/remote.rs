@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use kubitect_config::remote::{Output, Remote};
-use serde::Serialize;
+use kubitect_config::text;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::time::Instant;
 
 use crate::Error;
@@ -27,6 +29,42 @@ pub enum Health {
     Well,
     /// It does not.
     Ill(String),
+}
+
+impl Health {
+    /// It does not serve; what a machine says of it becomes one clean line.
+    pub(super) fn ill(why: &str) -> Self {
+        Self::Ill(text::line(why))
+    }
+}
+
+/// The most entries of a list that a cluster hands over: more than twice of what Kubernetes itself supports (5,000 nodes).
+const MANY: usize = 12_000;
+
+/// Reads a list that a cluster hands over, and no more of it than [`MANY`] entries.
+pub(super) fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct List<T>(std::marker::PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "a list of at most {MANY}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(entry) = entries.next_element()? {
+                if list.len() == MANY {
+                    return Err(serde::de::Error::invalid_length(MANY + 1, &self));
+                }
+                list.push(entry);
+            }
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_seq(List(std::marker::PhantomData))
 }
 
 /// How long anything that only asks may take.

@@ -4,13 +4,14 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
+use kubitect_config::yaml::{Mapping, Value};
 use kubitect_config::{Cluster, digest, variables};
 use serde::{Deserialize, Serialize};
-use serde_yaml::{Mapping, Value};
 
 use crate::Error;
 
@@ -99,7 +100,13 @@ pub fn addons(cluster: &Cluster) -> Result<String, Error> {
         .filter(|(name, _)| is_addons(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    digest(&(in_order(Value::Mapping(addons)), &cluster.addons.rook))
+    // Whoever may read libvirt sees the digest: where secrets are among the variables, trying them out takes long.
+    let secret = variables::hold_secret(&addons);
+    let plain = digest(&(in_order(Value::Mapping(addons)), &cluster.addons.rook))?;
+    Ok(match secret {
+        true => slow(&cluster.name, plain),
+        false => plain,
+    })
 }
 
 /// The same value, mappings in the order of their keys.
@@ -118,6 +125,26 @@ fn in_order(value: Value) -> Value {
     }
 }
 
+/// How often a digest with secrets in it is taken: some 50 ms.
+const ROUNDS: u32 = 100_000;
+
+/// A digest that is the cluster's own and takes long to make. Every node of a cluster has the same: the last one is remembered.
+fn slow(salt: &Label, plain: String) -> String {
+    static LAST: Mutex<Option<(Label, String, String)>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((of, from, made)) = &*last
+        && (of, from) == (salt, &plain)
+    {
+        return made.clone();
+    }
+    let mut made = digest::sha256(format!("{salt}\0{plain}").as_bytes());
+    for _ in 0..ROUNDS {
+        made = digest::sha256(format!("{salt}\0{made}").as_bytes());
+    }
+    *last = Some((salt.clone(), plain, made.clone()));
+    made
+}
+
 fn digest(value: &impl Serialize) -> Result<String, Error> {
     digest::of(value).map_err(|e| Error::because("take a digest of the settings", e))
 }
@@ -125,15 +152,10 @@ fn digest(value: &impl Serialize) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn addons_of(text: &str) -> String {
-        let text = format!(
-            "hosts: [{{name: h, connection: {{type: local}}}}]\ncluster:\n  name: c\n  network: {{mode: nat, cidr: \
-             192.168.113.0/24}}\n  nodes: {{master: {{instances: [{{id: 1}}]}}}}\nkubernetes: {{version: v1.32.8}}\n\
-             addons: {{kubespray: {{{text}}}}}\n"
-        );
-        let parsed = kubitect_config::parse(&text, "c.yaml", &kubitect_config::Site::default());
-        addons(&parsed.unwrap().cluster).unwrap()
+        addons(&cluster("c", &format!("{{{text}}}"))).unwrap()
     }
 
     #[test]
@@ -152,6 +174,80 @@ mod tests {
             "helm_enabled: true, metallb_config: {a: {x: 1, y: 3}, b: [1]}",
         ] {
             assert_ne!(addons_of(other), base, "{other}");
+        }
+    }
+
+    fn cluster(name: &str, addons: &str) -> Cluster {
+        let text = format!(
+            "hosts: [{{name: h, connection: {{type: local}}}}]\ncluster: {{name: {name}, network: {{mode: nat, cidr: \
+             192.168.113.0/24}}, nodes: {{master: {{instances: [{{id: 1}}]}}}}}}\nkubernetes: {{version: v1.23.7}}\naddons: \
+             {{kubespray: {addons}}}\n"
+        );
+        let parsed = kubitect_config::parse(&text, "c.yaml", &kubitect_config::Site::default());
+        parsed.unwrap().cluster
+    }
+
+    #[test]
+    fn a_secret_among_the_addons_is_not_tried_out_quickly() {
+        let open = cluster("c", "{helm_enabled: true}");
+        assert_eq!(
+            addons(&open).unwrap(),
+            addons(&cluster("d", "{helm_enabled: true}")).unwrap()
+        );
+        let secret = cluster(
+            "c",
+            "{helm_enabled: true, metallb_config: {password: s3cret}}",
+        );
+        let first = addons(&secret).unwrap();
+        assert_eq!(addons(&secret).unwrap(), first);
+        // Another cluster's tells nothing of it, and a change is noticed.
+        assert_ne!(
+            addons(&cluster(
+                "d",
+                "{helm_enabled: true, metallb_config: {password: s3cret}}"
+            ))
+            .unwrap(),
+            first
+        );
+        assert_ne!(
+            addons(&cluster(
+                "c",
+                "{helm_enabled: true, metallb_config: {password: other}}"
+            ))
+            .unwrap(),
+            first
+        );
+        assert_eq!(addons(&secret).unwrap(), first);
+    }
+
+    proptest! {
+        /// What is noted is read back; what is not a note is none, without a panic.
+        #[test]
+        fn fuzz_notes(
+            text in any::<String>(),
+            labels in prop::collection::btree_map(any::<String>(), any::<String>(), 0..4),
+            cut in 0..400usize,
+        ) {
+            let cluster = cluster("c", "{}");
+            let release = Hop {
+                kubernetes: cluster.kubernetes.version.clone(),
+                kubespray: cluster.kubernetes.kubespray.version.clone(),
+            };
+            let mut note = Note {
+                finished: true,
+                busy: false,
+                release,
+                settings: text.clone(),
+                addons: String::new(),
+                labels,
+                taints: BTreeSet::from([text.clone()]),
+                members: BTreeSet::from(["c-master-1".parse().unwrap()]),
+            };
+            note.busy = cut % 2 == 0;
+            let written = note.text().unwrap();
+            prop_assert_eq!(Note::read(&written), Some(note));
+            let part: String = written.chars().take(cut).collect();
+            let _ = (Note::read(&part), Note::read(&text));
         }
     }
 }

@@ -24,8 +24,39 @@ const SAVED: &str = "/var/lib/kubitect/etcd-snapshot.db";
 /// How much of it is fetched at a time, in MiB.
 const PIECE: u64 = 16;
 
-/// Brings a snapshot home, piece by piece: it may be larger than what a command may print.
+/// How long fetching all of it may take.
+const FETCH: Duration = Duration::from_secs(2 * 60 * 60);
+/// How much of the disk is left free, in bytes.
+const RESERVE: u64 = 256 << 20;
+
+/// Brings a snapshot home, piece by piece: it may be larger than what a command may print. How large it is, a master says.
 async fn fetch(master: &Arc<dyn Remote>, snapshot: &Snapshot, home: &Path) -> Result<(), Error> {
+    let folder = home.parent().unwrap_or(home);
+    let fs = rustix::fs::statvfs(folder).map_err(|e| Error::file("look at", folder)(e.into()))?;
+    if fs.f_bavail.saturating_mul(fs.f_frsize) < snapshot.bytes.saturating_add(RESERVE) {
+        return Err(Error::failed(format!(
+            "fetch the snapshot of etcd: its {} MiB leave less than {} MiB on the disk of {}; make room, and apply again",
+            snapshot.bytes >> 20,
+            RESERVE >> 20,
+            folder.display()
+        )));
+    }
+    tokio::time::timeout(FETCH, fetch_pieces(master, snapshot, home))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Error::Slow {
+                what: "fetch the snapshot of etcd".to_owned(),
+                limit: FETCH,
+                lines: String::new(),
+            })
+        })
+}
+
+async fn fetch_pieces(
+    master: &Arc<dyn Remote>,
+    snapshot: &Snapshot,
+    home: &Path,
+) -> Result<(), Error> {
     let mut aside = Aside::new(home).map_err(Error::file("write", home))?;
     let mut digest = Sha256::new();
     for piece in 0..snapshot.bytes.div_ceil(PIECE << 20) {
@@ -45,6 +76,11 @@ async fn fetch(master: &Arc<dyn Remote>, snapshot: &Snapshot, home: &Path) -> Re
             .run_ok(&argv, SNAPSHOT)
             .await
             .map_err(|e| Error::because("fetch the snapshot of etcd", e))?;
+        if bytes.len() as u64 > PIECE << 20 {
+            return Err(Error::failed(
+                "fetch the snapshot of etcd: the master sends more than it was asked for",
+            ));
+        }
         digest.update(&bytes);
         aside.write(&bytes).map_err(Error::file("write", home))?;
     }

@@ -7,6 +7,7 @@ mod pool;
 mod volume;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,7 +25,7 @@ use crate::resource::Format;
 use lanes::{Lane, Seen, side_by_side};
 
 /// What a plan is carried out with.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Inputs {
     /// The seed volume's bytes of each node that [`Plan::needs_seeds`] names.
     pub seeds: BTreeMap<Label, Vec<u8>>,
@@ -32,6 +33,22 @@ pub struct Inputs {
     pub image: Option<LocalImage>,
     /// Where intents are logged.
     pub journal: Option<Journal>,
+}
+
+/// Seeds hold the machines' private keys: none of their bytes is shown.
+impl fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seeds,
+            image,
+            journal,
+        } = self;
+        f.debug_struct("Inputs")
+            .field("seeds", &seeds.keys())
+            .field("image", image)
+            .field("journal", journal)
+            .finish()
+    }
 }
 
 /// A base image on this machine.
@@ -308,5 +325,22 @@ impl HostApply<'_> {
 
     fn on_host(&self) -> impl Fn(Failure) -> Error {
         |failure| failure.on(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_in_seeds_are_not_shown() {
+        let name: Label = "demo-master-1".parse().expect("it is a name");
+        let inputs = Inputs {
+            seeds: BTreeMap::from([(name, vec![231; 64])]),
+            ..Inputs::default()
+        };
+        let shown = format!("{inputs:?}");
+        assert!(shown.contains("demo-master-1"), "{shown}");
+        assert!(!shown.contains("231"), "{shown}");
     }
 }

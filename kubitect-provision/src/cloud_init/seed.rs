@@ -9,6 +9,9 @@ use crate::cloud_init::Documents;
 /// Its size in bytes. FAT12 can be smaller, but every reader takes this.
 pub const SIZE: usize = 1 << 20;
 
+/// The first sector says how the rest is laid out.
+const SECTOR: usize = 512;
+
 /// What cloud-init looks for; FAT pads labels with blanks.
 const LABEL: [u8; 11] = *b"cidata     ";
 
@@ -45,8 +48,16 @@ pub fn image(documents: &Documents) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The documents in a volume that [`image`] made.
+/// The documents in a volume that [`image`] made. The machine could write to it since: its geometry has to be ours.
 pub fn read(bytes: &[u8]) -> io::Result<Documents> {
+    let empty = image(&Documents {
+        user_data: String::new(),
+        network_config: String::new(),
+        meta_data: String::new(),
+    })?;
+    if bytes.len() != SIZE || bytes.get(..SECTOR) != empty.get(..SECTOR) {
+        return Err(io::Error::other("it is not a seed as Kubitect writes it"));
+    }
     let mut copy = bytes.to_vec();
     let volume = FileSystem::new(
         Cursor::new(&mut copy[..]),
@@ -55,7 +66,10 @@ pub fn read(bytes: &[u8]) -> io::Result<Documents> {
     let root = volume.root_dir();
     let text = |name| {
         let mut text = String::new();
-        root.open_file(name)?.read_to_string(&mut text)?;
+        // A chain of clusters that goes round in circles has no end.
+        root.open_file(name)?
+            .take(SIZE as u64)
+            .read_to_string(&mut text)?;
         io::Result::Ok(text)
     };
     Ok(Documents {

@@ -198,3 +198,27 @@ fn documents_that_do_not_fit_are_an_error() {
     documents.user_data = "x".repeat(2 << 20);
     assert!(seed::image(&documents).is_err());
 }
+
+proptest::proptest! {
+    /// A machine can write to its seed: whatever it makes of it, reading ends without a panic, and what was written is read.
+    #[test]
+    fn fuzz_seeds(
+        texts in proptest::array::uniform3("[ -~\n]{0,3000}"),
+        changes in proptest::collection::vec(
+            (proptest::prop_oneof![0..512usize, 512..8192usize, 0..seed::SIZE], proptest::prelude::any::<u8>()),
+            0..20,
+        ),
+        raw in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..2048),
+    ) {
+        let [user_data, network_config, meta_data] = texts;
+        let documents = super::Documents { user_data, network_config, meta_data };
+        let mut bytes = seed::image(&documents).unwrap();
+        proptest::prop_assert!(seed::read(&bytes).unwrap() == documents);
+        for (at, byte) in changes {
+            bytes[at] = byte;
+        }
+        let _ = seed::read(&bytes);
+        bytes[..raw.len()].copy_from_slice(&raw);
+        let _ = (seed::read(&bytes), seed::read(&raw));
+    }
+}

@@ -75,6 +75,7 @@ impl FakeHost {
     /// Changes something behind our back.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
+        state.land();
         let result = change(&mut state);
         self.keep(&state);
         result

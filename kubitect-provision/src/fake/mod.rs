@@ -27,6 +27,8 @@ pub enum When {
     Halfway,
     /// All of it has, but the caller never hears of it.
     After,
+    /// libvirt has accepted it, and goes on with it: it happens while the next process asks for its first change.
+    Late,
 }
 
 /// A host in memory.
@@ -74,6 +76,12 @@ struct State {
     writes: usize,
     #[serde(skip)]
     fail: Option<(usize, When)>,
+    /// What will be, once libvirt is through with what a killed process asked for, and what that was.
+    #[serde(skip)]
+    late: Option<(String, Box<State>)>,
+    /// Networks whose bridges a killed libvirtd left.
+    #[serde(default)]
+    left_bridges: BTreeSet<String>,
     /// Domains whose guests do not shut down.
     stubborn: BTreeSet<String>,
     /// Domains that can't be given processors while they run.
@@ -277,6 +285,11 @@ impl FakeHost {
         self.lock().rigid.insert(name.to_owned());
     }
 
+    /// Leaves the bridge of a network behind, as a libvirtd does that is killed while it starts it.
+    pub fn leave_bridge(&self, network: &str) {
+        self.change(|state| state.left_bridges.insert(network.to_owned()));
+    }
+
     /// Stops a domain, a network or a pool behind our back.
     pub fn stop(&self, name: &str) {
         self.change(|state| {
@@ -317,9 +330,20 @@ impl FakeHost {
         if state.dead {
             return Err(killed(&action));
         }
+        if let Some(accepted) = state.land()
+            && accepted == action
+            && REFUSED_TWICE.iter().any(|verb| action.starts_with(verb))
+        {
+            return Err(Failure::new(action, "it is so already"));
+        }
         let due = state.fail.filter(|(n, _)| *n == state.writes);
         state.writes += 1;
-        match due.map(|(_, when)| when) {
+        // Nobody goes on with an upload whose sender is gone.
+        let when = due.map(|(_, when)| match when {
+            When::Late if action.starts_with("fill ") => When::Halfway,
+            when => when,
+        });
+        match when {
             Some(When::Before) => {
                 state.dead = true;
                 return Err(killed(&action));
@@ -334,6 +358,15 @@ impl FakeHost {
                 whole(&mut state).map_err(|why| Failure::new(action.clone(), why))?;
                 return Err(killed(&action));
             }
+            Some(When::Late) => {
+                let mut later = state.clone();
+                // What libvirt refuses never happens.
+                if whole(&mut later).is_ok() {
+                    state.late = Some((action.clone(), Box::new(later)));
+                }
+                state.dead = true;
+                return Err(killed(&action));
+            }
             None => {}
         }
         let done = whole(&mut state).map_err(|why| Failure::new(action, why));
@@ -345,6 +378,19 @@ impl FakeHost {
 fn killed(action: &str) -> Failure {
     Failure::new(action, "killed")
 }
+
+/// What libvirt refuses where it is so already.
+const REFUSED_TWICE: [&str; 9] = [
+    "start ",
+    "make ",
+    "remove ",
+    "keep ",
+    "attach ",
+    "detach ",
+    "power off ",
+    "shut down ",
+    "give ",
+];
 
 impl State {
     /// A pool, with its volumes if it is active.
@@ -365,6 +411,14 @@ impl State {
             volumes: volumes.collect(),
             ..pool.clone()
         }
+    }
+
+    /// Lets what was accepted happen; what it was.
+    fn land(&mut self) -> Option<String> {
+        let (accepted, mut later) = self.late.take()?;
+        (later.writes, later.fail, later.dead) = (self.writes, self.fail, self.dead);
+        *self = *later;
+        Some(accepted)
     }
 
     fn folder(&mut self, pool: &str) -> Result<&mut BTreeMap<String, File>, String> {

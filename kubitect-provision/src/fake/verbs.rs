@@ -87,9 +87,17 @@ impl Hypervisor for FakeHost {
             format!("start network {name}"),
             |_| {},
             |state| {
+                let left = state.left_bridges.contains(name);
                 let mut networks = state.host.networks.iter_mut();
                 let found = networks.find(|there| there.name == name);
-                found.ok_or(format!("no network {name}"))?.active = true;
+                let found = found.ok_or(format!("no network {name}"))?;
+                if left {
+                    let bridge = found.bridge.get_or_insert("virbr7".to_owned());
+                    return Err(format!(
+                        "error creating bridge interface {bridge}: File exists"
+                    ));
+                }
+                found.active = true;
                 Ok(())
             },
         )

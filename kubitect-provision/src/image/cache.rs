@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ pub(super) struct Entry<'a> {
 impl Cache {
     pub fn open(share: &Path) -> Result<Self, Error> {
         let folder = share.join("images");
-        std::fs::create_dir_all(&folder).map_err(file::error("create folder", &folder))?;
+        file::make_private(&folder)?;
         Ok(Self { folder })
     }
 
@@ -60,6 +61,7 @@ impl Entry<'_> {
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(0o600)
             .open(&path)
             .map_err(file::error("open", &path))?;
         let started = Instant::now();
@@ -110,7 +112,7 @@ impl Entry<'_> {
             .and_then(|()| File::open(self.folder)?.sync_all())
             .map_err(file::error("write", &path))?;
         if self.sha256.is_none() {
-            file::replace(&self.reference(), format!("{sha256}\n").as_bytes(), 0o644)?;
+            file::replace(&self.reference(), format!("{sha256}\n").as_bytes(), 0o600)?;
         }
         Ok(path)
     }

@@ -189,4 +189,20 @@ mod tests {
         assert_eq!(file_name("https://example.org/a/x.img?token=1#y"), "x.img");
         assert_eq!(file_name("/images/what?.img"), "what?.img");
     }
+
+    proptest::proptest! {
+        /// Whatever is published as a list: no panic, and what is found are the digits of a line for this file.
+        #[test]
+        fn fuzz_lists_of_digests(
+            text in "([0-9a-fA-F]{60,68}|SHA256 \\(|\\) = |x\\.img|[ \t*./\n]|\\PC){0,40}",
+            raw in proptest::prelude::any::<String>(),
+        ) {
+            for list in [&text, &raw] {
+                if let Some(found) = in_list(list, "x.img") {
+                    proptest::prop_assert!([64, 128].contains(&found.digits().len()));
+                    proptest::prop_assert!(list.to_ascii_lowercase().contains(found.digits()));
+                }
+            }
+        }
+    }
 }

@@ -3,10 +3,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use ureq::http::{HeaderMap, Response, StatusCode, header};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::typestate::WithoutBody;
 use ureq::{Agent, RequestBuilder};
 
@@ -22,6 +24,21 @@ const SILENCE: Duration = Duration::from_secs(60);
 const TEXT_MAX: u64 = 4 << 20;
 /// Progress is told once in so many bytes.
 const STRIDE: u64 = 4 << 20;
+
+/// How much of an image is taken at most, and how much of the disk it lies on is left free, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub most: u64,
+    pub reserve: u64,
+}
+
+impl Room {
+    /// Cloud images have less than 2 GiB; what fills a disk to its last byte stops others as well.
+    pub const DEFAULT: Self = Self {
+        most: 64 << 30,
+        reserve: 1 << 30,
+    };
+}
 
 /// Why an attempt ended.
 enum Stop {
@@ -39,7 +56,7 @@ pub(super) fn text(url: &str, watch: Watch<'_>) -> Result<String, Error> {
             .to_owned(),
         source: Some(source),
     };
-    let request = agent().get(url);
+    let request = agent(url).get(url);
     watch.wait(move || small(request))?.map_err(failed)
 }
 
@@ -59,19 +76,22 @@ pub(super) fn to(
     url: &str,
     part: &Path,
     trust_part: bool,
+    room: Room,
     watch: Watch<'_>,
 ) -> Result<bool, Error> {
     let mut part_file = OpenOptions::new()
         .create(true)
         .truncate(!trust_part)
         .write(true)
+        .mode(0o600)
         .open(part)
         .map_err(file::error("open", part))?;
     let mut fetch = Fetch {
-        agent: agent(),
+        agent: agent(url),
         url,
         part,
         trust_part,
+        room,
         validator: None,
         resumed: false,
         watch,
@@ -99,8 +119,15 @@ pub(super) fn to(
     }
 }
 
-fn agent() -> Agent {
+/// Who fetches this address: what is asked for by https comes by https, wherever the server sends us on to, and from who shows
+/// a certificate that this machine's own authorities (those of a site among them) vouch for.
+pub(super) fn agent(url: &str) -> Agent {
+    let certificates = TlsConfig::builder()
+        .root_certs(RootCerts::PlatformVerifier)
+        .build();
     Agent::config_builder()
+        .https_only(url.starts_with("https://"))
+        .tls_config(certificates)
         .http_status_as_error(false)
         .timeout_resolve(Some(SILENCE))
         .timeout_connect(Some(SILENCE))
@@ -127,6 +154,7 @@ struct Fetch<'a> {
     part: &'a Path,
     /// Whether the digest will tell if parts of two images were joined.
     trust_part: bool,
+    room: Room,
     /// The entity tag of what the part is of, so that a server does not go on with something else.
     validator: Option<String>,
     resumed: bool,
@@ -214,6 +242,7 @@ impl Fetch<'_> {
     ) -> Result<(), Stop> {
         let mut buffer = vec![0; 128 << 10];
         let mut done = from;
+        self.fits(total.unwrap_or(0), total.unwrap_or(0).saturating_sub(from))?;
         loop {
             self.watch.check_cancelled().map_err(Stop::For)?;
             let waited = self.watch.wait(move || {
@@ -229,7 +258,8 @@ impl Fetch<'_> {
             part.write_all(bytes).map_err(|e| self.disk(e))?;
             let before = done / STRIDE;
             done += read as u64;
-            if done / STRIDE > before {
+            if done / STRIDE > before || done > self.room.most {
+                self.fits(done, 0)?;
                 self.watch.progress(done, total);
             }
         }
@@ -239,6 +269,35 @@ impl Fetch<'_> {
             )),
             _ => part.sync_all().map_err(|e| self.disk(e)),
         }
+    }
+
+    /// An error if the image, of which there are or will be so many bytes and so many are yet to be written, is too large or
+    /// leaves too little of the disk. What is there of it goes: a full disk is not left full.
+    fn fits(&self, bytes: u64, left: u64) -> Result<(), Stop> {
+        let Room { most, reserve } = self.room;
+        let folder = self.part.parent().unwrap_or(self.part);
+        let fs = rustix::fs::statvfs(folder).map_err(|e| self.disk(e.into()))?;
+        let free = fs.f_bavail.saturating_mul(fs.f_frsize);
+        let why = if bytes > most {
+            format!(
+                "it has more than {} GiB; download it by hand, and name the file",
+                most >> 30
+            )
+        } else if free < left.saturating_add(reserve) {
+            format!(
+                "{} would have less than {} MiB left with it; make room, or put KUBITECT_HOME elsewhere",
+                folder.display(),
+                reserve >> 20
+            )
+        } else {
+            return Ok(());
+        };
+        let _ = std::fs::remove_file(self.part);
+        Err(Stop::For(Error::Image {
+            image: shown(self.url),
+            why,
+            source: None,
+        }))
     }
 
     fn truncate(&self, part: &mut File) -> Result<(), Stop> {

@@ -206,4 +206,22 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        /// Whatever stands at the beginning of an image: no panic, and no size beyond what is allowed.
+        #[test]
+        fn fuzz_headers(
+            mut start in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..1024),
+            is_qcow2 in proptest::prelude::any::<bool>(),
+            length in proptest::prelude::any::<u64>(),
+        ) {
+            if is_qcow2 && start.len() > 8 {
+                start[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+            }
+            if let Ok(found) = header(&start, length) {
+                let most = if found.format == Format::Qcow2 { SIZE_MAX } else { length };
+                proptest::prop_assert!(found.virtual_size <= most);
+            }
+        }
+    }
 }

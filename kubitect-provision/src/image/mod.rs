@@ -16,12 +16,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use kubitect_config::address;
 use kubitect_config::cluster::Image;
 
 pub use crate::apply::LocalImage;
 use crate::error::headline;
 use crate::{Error, Event, Outcome, file};
 use checksum::{Expected, digest};
+use download::Room;
 
 /// What a caller is asked and told meanwhile.
 #[derive(Clone, Copy)]
@@ -133,12 +135,18 @@ fn remote(image: &Image, share: &Path, watch: Watch<'_>) -> Result<(LocalImage, 
         }
     }
     let part = entry.part();
-    let resumed = download::to(&image.source, &part, expected.is_some(), watch)?;
+    let resumed = download::to(
+        &image.source,
+        &part,
+        expected.is_some(),
+        Room::DEFAULT,
+        watch,
+    )?;
     let found = match checked(image, &part, expected.as_ref(), watch) {
         // What an earlier run had left may have been of another image.
         Err(Error::Checksum { .. }) if resumed => {
             entry.forget(&part)?;
-            download::to(&image.source, &part, false, watch)?;
+            download::to(&image.source, &part, false, Room::DEFAULT, watch)?;
             checked(image, &part, expected.as_ref(), watch)
         }
         found => found,
@@ -188,17 +196,9 @@ fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }
 
-/// The source without a user and password.
+/// The source without its secrets: what stands before the host, and the query.
 fn shown(source: &str) -> String {
-    match source.split_once("://") {
-        Some((scheme, rest)) => {
-            let end = rest.find('/').unwrap_or(rest.len());
-            let (authority, path) = rest.split_at(end);
-            let host = authority.rsplit('@').next().unwrap_or(authority);
-            format!("{scheme}://{host}{path}")
-        }
-        None => source.to_owned(),
-    }
+    address::shown(source).replacen("://(not shown)@", "://", 1)
 }
 
 fn unusable(source: &str, why: impl Into<String>) -> Error {

@@ -420,3 +420,66 @@ fn passwords_in_addresses_are_not_shown() {
     );
     assert_eq!(shown("/images/a@b"), "/images/a@b");
 }
+
+#[test]
+fn an_image_has_a_limit_and_leaves_a_reserve_on_the_disk() {
+    let bytes = qcow2(1 << 30);
+    let share = Share::new();
+    let part = share.0.path().join("x.part");
+    let (cancelled, on_event) = (AtomicBool::new(false), |_| ());
+    let watch = Watch {
+        what: "get it",
+        on_event: &on_event,
+        cancelled: &cancelled,
+    };
+    let small = Room {
+        most: 100_000,
+        reserve: 0,
+    };
+    let full = Room {
+        most: u64::MAX,
+        reserve: u64::MAX,
+    };
+    for (room, why) in [(small, "more than 0 GiB"), (full, "would have less than")] {
+        let server = serve(vec![whole(&bytes)]);
+        let error = download::to(&server.url, &part, false, room, watch).unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+        assert!(!part.exists(), "nothing is left on the disk");
+    }
+    let server = serve(vec![whole(&bytes)]);
+    let enough = Room {
+        most: bytes.len() as u64,
+        reserve: 0,
+    };
+    download::to(&server.url, &part, false, enough, watch).unwrap();
+}
+
+#[test]
+fn what_is_shared_is_for_its_owner_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let bytes = qcow2(1 << 30);
+    let server = serve(vec![whole(&bytes)]);
+    let folder = tempfile::tempdir().unwrap();
+    let share = folder.path().join("share");
+    let image = image(&server.url, None);
+    let fetched = fetch(&image, &share, &AtomicBool::new(false), &|_| ()).unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&share), 0o700);
+    assert_eq!(mode(&fetched.path), 0o600);
+    for entry in std::fs::read_dir(share.join("images")).unwrap() {
+        assert_eq!(mode(&entry.unwrap().path()), 0o600);
+    }
+}
+
+#[test]
+fn https_stays_https_and_secrets_are_not_shown() {
+    // It sends on to a place that answers in the open.
+    let bytes = qcow2(1 << 30);
+    let open = serve(vec![whole(&bytes)]);
+    let request = download::agent("https://images.example/x.img").get(&open.url);
+    let error = request.call().unwrap_err().to_string();
+    assert!(error.to_lowercase().contains("https"), "{error}");
+    assert!(open.requests().is_empty());
+    let source = "https://me:s3cret@h.invalid/x.img?sig=s3cret";
+    assert_eq!(shown(source), "https://h.invalid/x.img?(not shown)");
+}

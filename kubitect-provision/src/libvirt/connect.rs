@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use kubitect_config::address;
 use kubitect_config::cluster::Connection;
 use kubitect_config::value::Name;
 use virt::connect::Connect;
@@ -33,7 +34,7 @@ impl Libvirt {
         let connect = open(&uri).map_err(|message| Error::Connect {
             host: host.to_string(),
             help: help(connection, &message),
-            uri: uri.clone(),
+            uri: address::shown(&uri),
             source: message.into(),
         })?;
         notice_silence(&connect);

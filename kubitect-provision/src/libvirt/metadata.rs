@@ -95,3 +95,50 @@ pub(super) fn given(root: roxmltree::Node<'_, '_>) -> Vec<String> {
         .map(str::to_owned)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A domain's XML around this metadata, as libvirt gives it back.
+    fn domain(metadata: &str) -> String {
+        let metadata = metadata.replace("<?xml version=\"1.0\"?>", "");
+        format!("<domain><name>d</name>{metadata}</domain>")
+    }
+
+    proptest! {
+        /// What is noted is read back, whatever it is; and whatever somebody else put in its place does not end the program.
+        #[test]
+        fn fuzz_notes_and_marks(
+            note_text in "[\\PC\"'<>&]{0,80}",
+            words in prop::collection::vec("[!-~]{1,12}", 0..5),
+            digest in "[ -~]{0,40}",
+            at in any::<prop::sample::Index>(),
+            other in any::<String>(),
+        ) {
+            let own = Mark {
+                cluster: "demo".parse().unwrap(),
+                node: Some("demo-master-1".parse().unwrap()),
+                address: Some("10.0.0.1".parse().unwrap()),
+                digest,
+                version: "0.1.0".to_owned(),
+            };
+            let text = domain(&metadata(&own, Some(&note_text), &words).document());
+            let document = roxmltree::Document::parse(&text).unwrap();
+            let root = document.root_element();
+            prop_assert_eq!(mark(root), Some(own));
+            prop_assert_eq!(note(root), Some(note_text));
+            prop_assert_eq!(given(root), words);
+
+            let mut broken: Vec<char> = text.chars().collect();
+            let at = at.index(broken.len());
+            broken.splice(at..at + 1, other.chars());
+            let broken: String = broken.into_iter().collect();
+            if let Ok(document) = roxmltree::Document::parse(&broken) {
+                let root = document.root_element();
+                let _ = (mark(root), note(root), given(root));
+            }
+        }
+    }
+}

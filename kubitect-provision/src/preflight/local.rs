@@ -8,6 +8,7 @@ use kubitect_config::value::Name;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::Finding;
+use crate::trust::{self, Us};
 
 /// libvirt's own place for images, which its packages make at the latest with the first pool. Any other folder that a
 /// person names should be there: making it would hide that a disk is not mounted, and destroy would leave it behind.
@@ -26,6 +27,21 @@ pub(super) fn folders(host: &Name, folders: &[PathBuf]) -> Vec<Finding> {
         .iter()
         .filter_map(|folder| unfit(host, folder))
         .collect()
+}
+
+/// The folders in which somebody else could exchange disks, or base images that others' machines are made from.
+pub(super) fn strangers(host: &Name, folders: &[PathBuf], us: &Us) -> Vec<Finding> {
+    let stranger = |folder: &PathBuf| {
+        let why = trust::pool(folder, us)?;
+        Some(Finding {
+            severity: Severity::Error,
+            host: host.clone(),
+            message: format!("the pool path {} {why} (host {host})", folder.display()),
+            help: "name a folder of root's or of your own, or give it to root: chown, chmod go-w"
+                .to_owned(),
+        })
+    };
+    folders.iter().filter_map(stranger).collect()
 }
 
 fn unfit(host: &Name, folder: &Path) -> Option<Finding> {

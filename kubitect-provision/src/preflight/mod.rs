@@ -21,7 +21,8 @@ use crate::change::{Part, Step};
 use crate::hypervisor::Hosts;
 use crate::observe::PoolState;
 use crate::plan::Plan;
-use crate::resource::Domain;
+use crate::resource::{BASE_POOL, Domain, Pool};
+use crate::trust::Us;
 
 /// Something that a person should know before machines are made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,8 +52,19 @@ pub struct Demand {
     pub memory_free_mib: Option<u64>,
 }
 
-/// Looks at all hosts that the plan concerns, and tells all that it found, errors first.
+/// Looks at all hosts that the plan concerns, and tells all that it found, errors first. On this machine, only folders of this
+/// process's user and of root are fit to hold disks.
 pub fn check(cluster: &Cluster, hosts: &Hosts, plan: &Plan) -> Result<Vec<Finding>, Error> {
+    check_for(cluster, hosts, plan, &Us::new(None))
+}
+
+/// As [`check`], where folders of `us` are fit.
+pub fn check_for(
+    cluster: &Cluster,
+    hosts: &Hosts,
+    plan: &Plan,
+    us: &Us,
+) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     for host in cluster.used_hosts() {
         let steps: Vec<&Step> = plan
@@ -62,7 +74,7 @@ pub fn check(cluster: &Cluster, hosts: &Hosts, plan: &Plan) -> Result<Vec<Findin
             .map(|change| &change.step)
             .collect();
         if !steps.is_empty() {
-            findings.extend(check_host(cluster, host, hosts, &steps)?);
+            findings.extend(check_host(cluster, host, hosts, &steps, us)?);
         }
     }
     findings.extend(probe::taken(cluster, plan));
@@ -75,6 +87,7 @@ fn check_host(
     host: &Host,
     hosts: &Hosts,
     steps: &[&Step],
+    us: &Us,
 ) -> Result<Vec<Finding>, Error> {
     let hypervisor = hosts.get(&host.name)?;
     let on_host = |failure: crate::hypervisor::Failure| failure.on(&host.name);
@@ -122,6 +135,11 @@ fn check_host(
     let mut findings = Vec::new();
     if is_local(host) {
         findings.extend(local::folders(&host.name, &folders(cluster, host, &pools)));
+        findings.extend(local::strangers(
+            &host.name,
+            &used_folders(cluster, host, &pools),
+            us,
+        ));
         match cluster.network.mode {
             NetworkMode::Bridge => {
                 findings.extend(local::bridge(&host.name, cluster.network.bridge.as_deref()))
@@ -173,6 +191,28 @@ fn is_local(host: &Host) -> bool {
         // A URI that names no machine means this one.
         Connection::Uri(uri) => Uri::read(uri).is_ok_and(|uri| uri.host.is_none()),
     }
+}
+
+/// The folders of disks that are used: where pools lie or will lie, the pool of base images among them.
+fn used_folders(cluster: &Cluster, host: &Host, pools: &[PoolState]) -> Vec<PathBuf> {
+    let mut names = vec![
+        (cluster.main_pool_name(), &host.main_pool_path),
+        (BASE_POOL.to_owned(), &host.main_pool_path),
+    ];
+    for pool in &host.data_pools {
+        names.push((cluster.data_pool_name(&pool.name), &pool.path));
+    }
+    let mut folders = Vec::new();
+    for (name, path) in names {
+        let there = pools.iter().find(|pool| pool.name == name);
+        let own = there
+            .and_then(|pool| pool.path.clone())
+            .unwrap_or_else(|| Pool::under(path, &name).path);
+        folders.extend([path.clone(), own]);
+    }
+    folders.sort();
+    folders.dedup();
+    folders
 }
 
 /// The folders that pools will be made in, but those whose pools are there and started.

@@ -240,6 +240,24 @@ fn generate(comment: &str) -> Result<PrivateKey, Box<dyn std::error::Error + Sen
     Ok(PrivateKey::new(pair, comment)?)
 }
 
+/// Forgets the host keys of machines that `cluster` has no more: one that gets such a name later gets a key of its own.
+pub fn forget_others(folder: &Path, cluster: &Cluster) -> Result<(), Error> {
+    let folder = folder.join("hosts");
+    let entries = match std::fs::read_dir(&folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(file::error("list", &folder))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(file::error("list", &folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.strip_suffix(".pub").unwrap_or(&name);
+        if !cluster.nodes.iter().any(|node| node.name.as_str() == name) {
+            std::fs::remove_file(&path).map_err(file::error("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
 /// Reads a private key that we made.
 fn read(path: &Path) -> Result<PrivateKey, Error> {
     let text = std::fs::read_to_string(path).map_err(file::error("read key", path))?;

@@ -54,6 +54,12 @@ pub fn remove(path: &Path, cluster: &Label) -> Result<bool, Error> {
     rewrite(path, cluster, &[])
 }
 
+/// Whether lines of this cluster are in `path`.
+pub fn has(path: &Path, cluster: &Label) -> bool {
+    let mark = format!("kubitect:{cluster}");
+    std::fs::read(path).is_ok_and(|bytes| bytes.split(|b| *b == b'\n').any(|l| is_ours(l, &mark)))
+}
+
 struct Entry {
     address: Ipv4Addr,
     key: String,
@@ -91,13 +97,9 @@ fn rewrite(path: &Path, cluster: &Label, entries: &[Entry]) -> Result<bool, Erro
 /// The new content: our lines, then all lines that are not ours, as they are.
 fn rewritten(before: &[u8], cluster: &Label, entries: &[Entry]) -> Vec<u8> {
     let mark = format!("kubitect:{cluster}");
-    let ours = |line: &[u8]| {
-        !line.starts_with(b"#")
-            && line.trim_ascii().rsplit(|b| *b == b' ').next() == Some(mark.as_bytes())
-    };
     let foreign: Vec<&[u8]> = before
         .split_inclusive(|b| *b == b'\n')
-        .filter(|line| !ours(line))
+        .filter(|line| !is_ours(line, &mark))
         .collect();
     let known: BTreeSet<(String, String)> = foreign
         .iter()
@@ -105,7 +107,7 @@ fn rewritten(before: &[u8], cluster: &Label, entries: &[Entry]) -> Vec<u8> {
         .collect();
     let stood: BTreeSet<(String, String)> = before
         .split_inclusive(|b| *b == b'\n')
-        .filter(|line| ours(line))
+        .filter(|line| is_ours(line, &mark))
         .flat_map(hosts_and_key)
         .collect();
     let mut after = Vec::with_capacity(before.len());
@@ -125,6 +127,12 @@ fn rewritten(before: &[u8], cluster: &Label, entries: &[Entry]) -> Vec<u8> {
     }
     after.extend(foreign.concat());
     after
+}
+
+/// Whether a line ends with our mark.
+fn is_ours(line: &[u8], mark: &str) -> bool {
+    !line.starts_with(b"#")
+        && line.trim_ascii().rsplit(|b| *b == b' ').next() == Some(mark.as_bytes())
 }
 
 /// Each host of a line with the line's key. Hashed hosts can't be read, and marked lines (`@…`) are no plain entries.

@@ -18,7 +18,7 @@ pub mod wait;
 mod tests;
 
 pub use grown::take_in_use;
-pub use keys::{Keys, MachineKeys};
+pub use keys::{Keys, MachineKeys, forget_others};
 pub use recovery::recover;
 pub use session::{Session, Target};
 pub use sessions::Sessions;

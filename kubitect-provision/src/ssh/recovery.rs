@@ -4,10 +4,11 @@ use std::path::Path;
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::Node;
-use serde::Deserialize;
+use kubitect_config::yaml::{self, Limits, Value};
 
 use super::Keys;
 use super::keys::{ensure_key, line};
+use crate::bounded::Bounded;
 use crate::cloud_init::seed;
 use crate::desired::seed_volume;
 use crate::hypervisor::{Failure, Hosts};
@@ -60,32 +61,28 @@ pub fn recover(
     Keys::existing(folder, cluster, user_key)
 }
 
-/// What is read of a seed's `user-data`.
-#[derive(Deserialize)]
-struct UserData {
-    ssh_keys: SshKeys,
-}
-
-#[derive(Deserialize)]
-struct SshKeys {
-    ed25519_private: String,
-}
-
 /// The private host key that a machine was given.
 fn host_key(cluster: &Cluster, node: &Node, hosts: &Hosts) -> Result<String, Error> {
     let volume = seed_volume(&node.name);
     let action = || format!("read the host key of {} from {volume}", node.name);
-    let mut bytes = Vec::new();
+    // One byte more than a seed has tells what is none.
+    let mut volume_bytes = Bounded::new(seed::SIZE + 1);
     let pool = cluster.main_pool_name();
     hosts
         .get(&node.host)?
-        .download(&pool, &volume, 0, &mut bytes)
+        .download(&pool, &volume, 0, &mut volume_bytes)
         .map_err(|failure| failure.on(&node.host))?;
-    let documents = seed::read(&bytes)
+    let documents = seed::read(&volume_bytes.bytes)
         .map_err(|e| Failure::new(action(), e))
         .map_err(|failure| failure.on(&node.host))?;
-    let data: UserData = serde_yaml::from_str(&documents.user_data)
+    // The machine could write to its seed: nothing of it gets into a message.
+    let data = yaml::read(&documents.user_data, Limits::GUEST)
         .map_err(|e| Failure::new(action(), e))
         .map_err(|failure| failure.on(&node.host))?;
-    Ok(data.ssh_keys.ed25519_private)
+    let key = data
+        .get("ssh_keys")
+        .and_then(|keys| keys.get("ed25519_private"))
+        .and_then(Value::as_str);
+    key.map(str::to_owned)
+        .ok_or_else(|| Failure::new(action(), "its user-data hold no host key").on(&node.host))
 }

@@ -185,7 +185,7 @@ impl Remote for Session {
     }
 }
 
-/// The last lines of an output, as text.
+/// The last lines of an output, as clean text.
 pub(crate) fn last_lines(bytes: &[u8], count: usize) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<&str> = text
@@ -195,7 +195,7 @@ pub(crate) fn last_lines(bytes: &[u8], count: usize) -> Vec<String> {
         .collect();
     lines[lines.len().saturating_sub(count)..]
         .iter()
-        .map(|line| (*line).to_owned())
+        .map(|line| kubitect_config::text::line(line))
         .collect()
 }
 
@@ -288,7 +288,13 @@ async fn connect_unbounded(target: &Target) -> Result<Handle<Pinned>, Error> {
                         kind: russh::AlgorithmKind::Key,
                         theirs,
                         ..
-                    } => wrong_host_key(target, &format!("only of kind {}", theirs.join(", "))),
+                    } => wrong_host_key(
+                        target,
+                        &kubitect_config::text::line(&format!(
+                            "only of kind {}",
+                            theirs.join(", ")
+                        )),
+                    ),
                     error => failed("speak SSH with", error.into()),
                 },
             },

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use kubitect_config::cluster::Role;
 use kubitect_config::remote::Output;
+use kubitect_config::text;
 use serde_json::Value;
 
 use crate::error::{headline, told};
@@ -246,7 +247,8 @@ impl Wait<'_> {
         let missing = session.run_ok(&argv, self.patience.attempt).await?;
         Ok(String::from_utf8_lossy(&missing)
             .lines()
-            .map(str::to_owned)
+            .take(programs.len())
+            .map(text::line)
             .collect())
     }
 
@@ -293,9 +295,12 @@ impl Wait<'_> {
 fn labelled(label: &str, lines: Vec<String>) -> Vec<String> {
     lines
         .into_iter()
-        .map(|line| format!("{label}: {line}"))
+        .map(|line| format!("{label}: {}", text::line(&line)))
         .collect()
 }
+
+/// How many complaints of cloud-init are shown.
+const COMPLAINTS: usize = 20;
 
 /// The errors of cloud-init's `result.json` and the recoverable ones of `status.json`, which new versions keep apart.
 fn complaints(result: &[u8], status: &[u8]) -> Vec<String> {
@@ -306,8 +311,8 @@ fn complaints(result: &[u8], status: &[u8]) -> Vec<String> {
         for item in list.as_array().into_iter().flatten() {
             let text = item
                 .as_str()
-                .map_or_else(|| item.to_string(), str::to_owned);
-            if !complaints.contains(&text) {
+                .map_or_else(|| text::line(&item.to_string()), text::line);
+            if complaints.len() < COMPLAINTS && !complaints.contains(&text) {
                 complaints.push(text);
             }
         }
@@ -382,6 +387,11 @@ mod tests {
             "recoverable_errors": {"WARNING": ["no mirror", "no mirror"], "ERROR": ["no package"]}}}}"#;
         let found = complaints(br#"{"v1": {"errors": []}}"#, new);
         assert_eq!(found, ["no mirror", "no package"]);
+        let many: Vec<_> = (0..1000).map(|n| format!("\u{1b}[2J{n}\nforged")).collect();
+        let many = serde_json::json!({"v1": {"errors": many}}).to_string();
+        let found = complaints(many.as_bytes(), b"");
+        assert_eq!(found.len(), COMPLAINTS);
+        assert_eq!(found[0], "\\u{1b}[2J0\\nforged");
     }
 
     #[test]

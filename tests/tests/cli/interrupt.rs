@@ -1,4 +1,4 @@
-//! Ctrl-C, and SIGTERM, while everything waits for somebody else.
+//! Ctrl-C, SIGTERM and SIGHUP, while everything waits for somebody else.
 
 use std::fs;
 use std::io::Read;
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::env::TestEnv;
 
 /// A server that takes connections and never says anything.
-fn silent_server() -> (u16, mpsc::Receiver<TcpStream>) {
+pub fn silent_server() -> (u16, mpsc::Receiver<TcpStream>) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
     let (sender, receiver) = mpsc::channel();
@@ -64,7 +64,7 @@ fn ctrl_c_ends_all_that_waits_and_the_next_run_goes_on() {
         )
         .replace(&format!("{here}/kubespray"), &repository)
     });
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let mut command = env.command(&["apply", "-c", "cluster.yaml", "--auto-approve"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

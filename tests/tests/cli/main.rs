@@ -10,4 +10,5 @@ mod keys;
 mod plan;
 mod render;
 mod terminal;
+mod trust;
 mod validate;

@@ -16,6 +16,7 @@ fn with_requirements(requirements: &str) -> (Repository, Cluster) {
     let repository = Repository::with(&files, RELEASE[0]);
     let mut cluster = cluster(&example(RELEASE));
     cluster.kubernetes.kubespray.url = repository.url().to_owned();
+    cluster.kubernetes.kubespray.any_commit = true;
     (repository, cluster)
 }
 
@@ -136,6 +137,7 @@ async fn a_newer_release_is_treated_as_the_newest_known() {
     let repository = Repository::with(&files, newer[0]);
     let mut cluster = cluster(&example(newer));
     cluster.kubernetes.kubespray.url = repository.url().to_owned();
+    cluster.kubernetes.kubespray.any_commit = true;
     let share = tempfile::tempdir().unwrap();
     let tools = prepared(&cluster, share.path(), &Events::default())
         .await

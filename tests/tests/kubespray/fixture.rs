@@ -64,6 +64,7 @@ impl Stage {
         let repository = Repository::with(&files, RELEASE[0]);
         let mut cluster = cluster(&example(RELEASE));
         cluster.kubernetes.kubespray.url = repository.url().to_owned();
+        cluster.kubernetes.kubespray.any_commit = true;
         let share = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kubespray");
         let mut tools = prepare(&cluster.kubernetes, &share, &|_| ()).await.unwrap();
         if let Some(other) = std::env::var_os("KUBITECT_TEST_ANSIBLE") {

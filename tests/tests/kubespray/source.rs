@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kubitect_config::value::Version;
-use kubitect_kubespray::{Error, Event, checkout};
+use kubitect_kubespray::{Error, Event, checkout, checkout_for};
 
 use crate::fixture::{Events, Repository};
 
@@ -196,4 +196,117 @@ async fn what_a_killed_fetch_left_is_cleared_away() {
     );
     assert!(!half.exists(), "ours was left");
     assert!(other.exists(), "another tag's may be at work");
+}
+
+#[tokio::test]
+async fn what_lies_beside_a_release_would_run_and_is_not_overlooked() {
+    let files = [("cluster.yml", "[]"), (".gitignore", "*.retry\n")];
+    let repository = Repository::with(&files, "v2.19.0");
+    let share = tempfile::tempdir().unwrap();
+    let events = Events::default();
+    let path = fetch(repository.url(), share.path(), &events)
+        .await
+        .unwrap();
+    let refused = async || match fetch(repository.url(), share.path(), &events).await {
+        Err(Error::SourceChanged { changes, .. }) => changes,
+        other => panic!("{other:?}"),
+    };
+    for name in ["plugins/action/evil.py", "ignored.retry", "by-exclude"] {
+        let file = path.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "x").unwrap();
+        if name == "by-exclude" {
+            std::fs::create_dir_all(path.join(".git/info")).unwrap();
+            std::fs::write(path.join(".git/info/exclude"), "by-exclude\n").unwrap();
+        }
+        let changes = refused().await;
+        assert!(changes.contains(name), "{changes}");
+        std::fs::remove_file(&file).unwrap();
+    }
+    std::fs::remove_dir_all(path.join("plugins")).unwrap();
+    fetch(repository.url(), share.path(), &events)
+        .await
+        .unwrap();
+    // Neither is what git is told to take for unchanged.
+    for flag in ["--assume-unchanged", "--skip-worktree"] {
+        let git = |flag: &str| {
+            let git = std::process::Command::new("git")
+                .current_dir(&path)
+                .args(["update-index", flag, "cluster.yml"])
+                .status();
+            assert!(git.unwrap().success());
+        };
+        git(flag);
+        assert!(refused().await.contains("cluster.yml"), "{flag}");
+        git(&flag.replace("--", "--no-"));
+    }
+}
+
+#[tokio::test]
+async fn a_known_tag_stands_for_its_commit_unless_the_site_says_otherwise() {
+    let repository = Repository::with(&[("cluster.yml", "[]")], "v2.19.0");
+    repository.commit(&[("cluster.yml", "[]")], "v2.99.0");
+    let share = tempfile::tempdir().unwrap();
+    let kubespray = |site: &str, url: Option<&str>, tag: &str| {
+        let site = kubitect_config::Site::parse(site, "site.yaml").unwrap();
+        let kubernetes = match tag {
+            "v2.19.0" => "v1.23.7",
+            _ => "v1.35.1",
+        };
+        let mut text = crate::fixture::example([tag, kubernetes]);
+        if let Some(url) = url {
+            text = text.replace(
+                &format!("version: {tag}"),
+                &format!("version: {tag}\n    url: {url}"),
+            );
+        }
+        let parsed = kubitect_config::parse(&text, "c.yaml", &site).unwrap();
+        parsed.cluster.kubernetes.kubespray
+    };
+    let (folder, file) = (repository.url(), format!("file://{}", repository.url()));
+    let made = async |kubespray| checkout_for(&kubespray, share.path(), &|_| ()).await;
+    for url in [folder, &file] {
+        match made(kubespray("", Some(url), "v2.19.0")).await {
+            Err(error @ Error::OtherCommit { .. }) => {
+                let text = error.to_string();
+                let known = "1f65e6d3b5752f9a64d3038e45d705f272acae58";
+                for part in ["v2.19.0", url, known, "anyCommit"] {
+                    assert!(text.contains(part), "{text}");
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // Nothing of it is left to be used the next time.
+    let left = std::fs::read_dir(share.path().join("kubespray")).unwrap();
+    let left: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
+    assert!(
+        left.iter().all(|n| n.to_str().unwrap().ends_with(".lock")),
+        "{left:?}"
+    );
+
+    let of_site = |more: &str| format!("kubespray: {{url: '{folder}'{more}}}\n");
+    made(kubespray(&of_site(""), None, "v2.19.0"))
+        .await
+        .unwrap();
+    made(kubespray(
+        "kubespray: {anyCommit: true}\n",
+        Some(folder),
+        "v2.19.0",
+    ))
+    .await
+    .unwrap();
+    // Of a release that is not known yet, no commit is.
+    made(kubespray("", Some(folder), "v2.99.0")).await.unwrap();
+    for site in [
+        &of_site(", anyCommit: false"),
+        "kubespray: {url: 'https://mirror.example/k.git'}\n",
+    ] {
+        let kubespray = kubespray(site, None, "v2.19.0");
+        assert!(!kubespray.any_commit, "{site}");
+    }
+    assert!(matches!(
+        made(kubespray(&of_site(", anyCommit: false"), None, "v2.19.0")).await,
+        Err(Error::OtherCommit { .. })
+    ));
 }

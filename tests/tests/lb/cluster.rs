@@ -66,6 +66,7 @@ pub fn cluster(balancers: u8, masters: u8, workers: u8) -> (Cluster, Facts) {
             kubespray: Kubespray {
                 version: "v2.19.0".parse().unwrap(),
                 url: "https://github.com/kubernetes-sigs/kubespray".into(),
+                any_commit: false,
                 python: None,
                 forks: 20,
                 pip: Pip::default(),

@@ -144,7 +144,7 @@ fn a_machine_that_was_given_something_takes_it_into_use_though_the_run_was_kille
             .map(|change| format!("{}: {}", change.name, change.details))
             .collect()
     };
-    for when in [When::Before, When::Halfway, When::After] {
+    for when in [When::Before, When::Halfway, When::After, When::Late] {
         for killed_at in 0.. {
             let changed = made().with(&larger);
             let plan = changed.plan().unwrap();

@@ -80,7 +80,12 @@ fn check_wanted(world: &World) -> Result<(), TestCaseError> {
 }
 
 fn when() -> impl Strategy<Value = When> {
-    prop_oneof![Just(When::Before), Just(When::Halfway), Just(When::After)]
+    prop_oneof![
+        Just(When::Before),
+        Just(When::Halfway),
+        Just(When::After),
+        Just(When::Late)
+    ]
 }
 
 /// Lines in an order that does not depend on when things were made.
@@ -178,7 +183,7 @@ proptest! {
     }
 }
 
-/// Every single point of one cluster's creation and removal, in all three ways.
+/// Every single point of one cluster's creation and removal, in all four ways.
 #[test]
 fn every_point_of_failure_once() {
     let straight = World::new(crate::world::DEMO, &HostState::default());
@@ -192,7 +197,7 @@ fn every_point_of_failure_once() {
         creating > 30 && destroying > 20,
         "{creating} and {destroying} points"
     );
-    for when in [When::Before, When::Halfway, When::After] {
+    for when in [When::Before, When::Halfway, When::After, When::Late] {
         for n in 0..creating {
             let world = World::new(crate::world::DEMO, &HostState::default());
             world.fake().fail_at(n, when);
@@ -216,10 +221,10 @@ fn every_point_of_failure_once() {
             assert_eq!(world.inventory(), before, "after {n} {when:?}");
         }
     }
-    println!("{} points of failure", 3 * (creating + destroying));
+    println!("{} points of failure", 4 * (creating + destroying));
 }
 
-/// Every single point of one cluster's change, in all three ways.
+/// Every single point of one cluster's change, in all four ways.
 #[test]
 fn every_point_of_a_change_once() {
     let changed = crate::world::DEMO
@@ -254,7 +259,7 @@ fn every_point_of_a_change_once() {
     let points = straight.fake().writes() - begin;
     assert!(points > 20, "{points} points");
     let finished = inventory(&straight);
-    for when in [When::Before, When::Halfway, When::After] {
+    for when in [When::Before, When::Halfway, When::After, When::Late] {
         for n in 0..points {
             let world = made();
             world.fake().fail_at(n, when);
@@ -268,5 +273,5 @@ fn every_point_of_a_change_once() {
             assert_eq!(inventory(&world), finished, "after {n} {when:?}");
         }
     }
-    println!("{} points of failure in a change", 3 * points);
+    println!("{} points of failure in a change", 4 * points);
 }

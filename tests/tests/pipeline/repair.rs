@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use kubitect_provision::change::{Part, Step};
-use kubitect_provision::observe::PowerState;
+use kubitect_provision::fake::When;
+use kubitect_provision::observe::{HostState, PowerState};
 use kubitect_provision::{Error, Inputs, apply, machine};
 
 use crate::living::{DISKS, WORKER_1, capacity, demo, domain, made, refused, settled};
@@ -372,4 +373,28 @@ fn a_machine_that_is_off_starts_without_a_lost_disk_that_is_no_longer_wanted() {
     changed.apply().unwrap();
     settled(&changed);
     assert_eq!(domain(&world, "demo-worker-1").power, PowerState::Running);
+}
+
+#[test]
+fn a_domain_that_was_accepted_to_start_before_a_kill_is_not_started_twice() {
+    let world = made();
+    world.fake().stop("demo-worker-1");
+    world.fake().fail_at(0, When::Late);
+    assert!(world.apply().is_err());
+    world.revive();
+    assert_eq!(domain(&world, "demo-worker-1").power, PowerState::Off);
+    world.apply().unwrap();
+    settled(&world);
+    assert_eq!(domain(&world, "demo-worker-1").power, PowerState::Running);
+}
+
+#[test]
+fn a_bridge_that_a_killed_libvirtd_left_is_named_with_what_to_do() {
+    let world = World::new(DEMO, &HostState::default());
+    world.fake().leave_bridge("demo-network");
+    let error = world.apply().unwrap_err();
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    for part in ["File exists", "ip link delete virbr", "apply again"] {
+        assert!(why.contains(part), "{why}");
+    }
 }

@@ -170,3 +170,31 @@ fn runs_side_by_side_lose_nothing() {
     assert!(text.ends_with(FOREIGN));
     assert_eq!(text.matches("kubitect:c").count(), 8);
 }
+
+proptest::proptest! {
+    /// Whatever is in the file: every foreign byte stays, adding twice is adding once, and removing undoes it.
+    #[test]
+    fn fuzz_known_hosts(
+        before in proptest::collection::vec(proptest::prop_oneof![
+            proptest::prelude::any::<Vec<u8>>(),
+            proptest::prelude::Just(b"10.0.0.1 ssh-ed25519 AAAA kubitect:demo".to_vec()),
+            proptest::prelude::Just(b"10.0.0.1,h ssh-ed25519 AAAA".to_vec()),
+            proptest::prelude::Just(b"# 10.0.0.1 kubitect:demo".to_vec()),
+        ], 0..8),
+    ) {
+        let before = before.join(&b'\n');
+        let cluster: Label = "demo".parse().unwrap();
+        let entries = [Entry { address: "10.0.0.1".parse().unwrap(), key: "ssh-ed25519 AAAA".to_owned(), proven: true }];
+        let with = rewritten(&before, &cluster, &entries);
+        proptest::prop_assert_eq!(&rewritten(&with, &cluster, &entries), &with);
+        let without = rewritten(&with, &cluster, &[]);
+        proptest::prop_assert_eq!(&without, &rewritten(&before, &cluster, &[]));
+        let foreign: Vec<u8> = before
+            .split_inclusive(|b| *b == b'\n')
+            .filter(|line| !is_ours(line, "kubitect:demo"))
+            .flatten()
+            .copied()
+            .collect();
+        proptest::prop_assert_eq!(without, foreign);
+    }
+}

@@ -164,3 +164,46 @@ fn the_clusters_own_key_is_used_and_must_be_private_and_open() {
     std::fs::remove_file(&own).unwrap();
     assert!(ensure().unwrap_err().to_string().contains("read key"));
 }
+
+#[test]
+fn modes_that_are_too_wide_are_repaired_and_a_broken_key_says_what_to_do() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join(".ssh");
+    let cluster = cluster();
+    Keys::ensure(&folder, &cluster, None).unwrap();
+    let host = folder.join("hosts").join(cluster.nodes[0].name.as_str());
+    for path in [&host, &folder.join("id_ed25519")] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        Keys::ensure(&folder, &cluster, None).unwrap();
+        assert_eq!(mode(path), 0o600);
+    }
+    std::fs::write(&host, "no key").unwrap();
+    for result in [
+        Keys::existing(&folder, &cluster, None).map(drop),
+        Keys::ensure(&folder, &cluster, None).map(drop),
+    ] {
+        let error = result.unwrap_err().to_string();
+        assert!(
+            error.contains("remove it, and the next `apply` brings it back"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn keys_of_machines_that_are_gone_go_and_a_new_one_gets_another() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join(".ssh");
+    let mut cluster = cluster();
+    let keys = Keys::ensure(&folder, &cluster, None).unwrap();
+    let gone = cluster.nodes.pop().unwrap();
+    let before = keys.host_key_line(&gone.name);
+    crate::ssh::forget_others(&folder, &cluster).unwrap();
+    assert!(!folder.join("hosts").join(gone.name.as_str()).exists());
+    let other = Keys::ensure(&folder, &cluster, None).unwrap();
+    let first = &cluster.nodes[0].name;
+    assert_eq!(other.host_key_line(first), keys.host_key_line(first));
+    cluster.nodes.push(gone.clone());
+    let again = Keys::ensure(&folder, &cluster, None).unwrap();
+    assert_ne!(again.host_key_line(&gone.name), before);
+}

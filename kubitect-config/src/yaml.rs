@@ -1,19 +1,90 @@
-//! Values to YAML that older readers understand too: Ansible and kubectl speak YAML 1.1, where `yes`, `0644`, `1_000`
-//! and `2020-01-01` are no text unless they are quoted, and serde_yaml does not quote all of them.
+//! YAML as values: read by our own reader, within limits, and written so that older readers understand it too.
+//!
+//! This is the only place that values become YAML, and no text becomes values but through the reader of this crate: the
+//! parser of serde_yaml is not used on anything. Ansible and kubectl speak YAML 1.1, where `yes`, `0644`, `1_000` and
+//! `2020-01-01` are no text unless they are quoted.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use serde::Serialize;
-use serde_yaml::{Mapping, Number, Value};
+use serde::de::DeserializeOwned;
+pub use serde_yaml::{Mapping, Number, Value};
 
-use crate::Error;
+use crate::tree;
+
+/// How much is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest text, in bytes.
+    pub bytes: usize,
+    /// Whether a value may refer to another one (`*name`), which multiplies it.
+    pub aliases: bool,
+}
+
+impl Limits {
+    /// For files of this machine's own user.
+    pub const OWN: Self = Self {
+        bytes: 4 << 20,
+        aliases: true,
+    };
+    /// For what a guest hands over.
+    pub const GUEST: Self = Self {
+        bytes: 256 << 10,
+        aliases: false,
+    };
+}
+
+/// Why a text is not YAML that is read, or a value none that is written. Keys may stand in it, values never do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault(String);
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The value that a text of YAML means; nothing at all is null. Where a text can be read in two ways (keys twice, tags), it
+/// is refused.
+pub fn read(text: &str, limits: Limits) -> Result<Value, Fault> {
+    if text.len() > limits.bytes {
+        return Err(Fault(format!(
+            "it is longer than {} KiB",
+            limits.bytes >> 10
+        )));
+    }
+    let (tree, faults) = tree::read(text, limits.aliases);
+    match faults.first() {
+        Some(fault) => Err(Fault(format!(
+            "line {}, column {}: {}",
+            fault.start.line,
+            fault.start.column,
+            crate::text::line(&fault.message)
+        ))),
+        None => Ok(tree.map_or(Value::Null, |tree| tree.value())),
+    }
+}
+
+/// A text of YAML as typed data. Its errors may quote what was read: for texts without secrets.
+pub fn read_as<T: DeserializeOwned>(text: &str, limits: Limits) -> Result<T, Fault> {
+    from_value(read(text, limits)?)
+}
+
+/// A value as typed data. Its errors may quote the value.
+pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
+    serde_yaml::from_value(value).map_err(|e| Fault(e.to_string()))
+}
+
+/// Typed data as a value.
+pub fn to_value(value: &impl Serialize) -> Result<Value, Fault> {
+    serde_yaml::to_value(value).map_err(|e| Fault(e.to_string()))
+}
 
 /// `value` as a YAML document: maps in their order, text quoted wherever it might be taken for something else.
-pub(crate) fn write(what: &str, value: &impl Serialize) -> Result<String, Error> {
-    let value = serde_yaml::to_value(value).map_err(|source| Error::Yaml {
-        what: what.to_owned(),
-        source,
-    })?;
+pub fn write(value: &impl Serialize) -> Result<String, Fault> {
+    let value = to_value(value)?;
     let mut text = String::new();
     match &value {
         Value::Mapping(map) if !map.is_empty() => block_map(&mut text, map, 0),
@@ -182,9 +253,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_what_is_read(value in values()) {
-            let text = write("it", &value).unwrap();
-            let read: Value = serde_yaml::from_str(&text).unwrap();
-            prop_assert_eq!(read, value, "{}", text);
+            let text = write(&value).unwrap();
+            let other: Value = serde_yaml::from_str(&text).unwrap();
+            prop_assert_eq!(&other, &value, "{}", text);
+            prop_assert_eq!(read(&text, Limits::OWN).unwrap(), value, "{}", text);
         }
     }
 
@@ -202,9 +274,9 @@ mod tests {
             "1.5",
             "",
         ] {
-            assert_eq!(write("it", &value).unwrap(), format!("\"{value}\"\n"));
+            assert_eq!(write(&value).unwrap(), format!("\"{value}\"\n"));
         }
-        assert_eq!(write("it", &1e16).unwrap(), "1.0e+16\n");
-        assert_eq!(write("it", &"a/b-c.d").unwrap(), "a/b-c.d\n");
+        assert_eq!(write(&1e16).unwrap(), "1.0e+16\n");
+        assert_eq!(write(&"a/b-c.d").unwrap(), "a/b-c.d\n");
     }
 }

@@ -1,0 +1,138 @@
+//! Text that is not ours (a guest's, Ansible's, a file's), made fit for a terminal and a log.
+//!
+//! Control characters, C1 included, steer a terminal; characters that turn the direction of writing or have no width make
+//! a line look like another one. All of them are written as escapes (`\u{1b}`), so that what was there can still be seen.
+
+/// The most characters of one line of somebody else's that are shown.
+const LINE: usize = 500;
+
+/// Whether a character does something other than stand where it is written.
+fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            // Soft hyphen, the Arabic letter mark, no-width and direction marks.
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            // Ends of line and paragraph; embeddings, overrides and isolates of direction; invisible operators.
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            // The byte order mark, annotations, and tags that spell hidden text.
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// As one line of at most 500 characters: ends of lines are escapes, too, so that nobody forges a line of ours.
+pub fn line(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len().min(2 * LINE));
+    for (at, c) in uncoloured(text.trim_end()).enumerate() {
+        if at == LINE {
+            clean.push('…');
+            break;
+        }
+        push(&mut clean, c);
+    }
+    clean
+}
+
+/// As lines: their ends stay, tabs become blanks.
+pub fn lines(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = uncoloured(text).peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\n' => clean.push('\n'),
+            // Programs that write for Windows, and for terminals.
+            '\r' if rest.peek() == Some(&'\n') => {}
+            c => push(&mut clean, c),
+        }
+    }
+    clean
+}
+
+/// A JSON document in which what acts is escaped as JSON has it: outside of strings there is none.
+pub fn json(document: &str) -> String {
+    let mut clean = String::with_capacity(document.len());
+    for c in document.chars() {
+        match c {
+            c if acts(c) && (!c.is_ascii() || c == '\u{7f}') => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    clean.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+            c => clean.push(c),
+        }
+    }
+    clean
+}
+
+/// The same text with what acts replaced by as many bytes of `?`: for excerpts, in which places are counted.
+pub fn in_place(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match acts(c) && !matches!(c, '\n' | '\t') {
+            true => clean.extend(std::iter::repeat_n('?', c.len_utf8())),
+            false => clean.push(c),
+        }
+    }
+    clean
+}
+
+/// Without the sequences that only set colours (`ESC [ 0 ; 3 1 m`): many programs write them.
+fn uncoloured(text: &str) -> impl Iterator<Item = char> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        while let Some(sequence) = rest.strip_prefix("\u{1b}[") {
+            let after = sequence.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+            match after.strip_prefix('m') {
+                Some(after) => rest = after,
+                None => break,
+            }
+        }
+        let mut characters = rest.chars();
+        let c = characters.next();
+        rest = characters.as_str();
+        c
+    })
+}
+
+fn push(clean: &mut String, c: char) {
+    match c {
+        '\t' => clean.push(' '),
+        c if acts(c) => clean.extend(c.escape_default()),
+        c => clean.push(c),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn nothing_steers_a_terminal_or_forges_a_line() {
+        assert_eq!(
+            line(
+                "\u{1b}[0;31ma\u{1b}[m\u{1b}[2J\u{9b}2J\r\nnode b is Ready\tx\u{202e}\u{2066}\u{200b}é\n"
+            ),
+            "a\\u{1b}[2J\\u{9b}2J\\r\\nnode b is Ready x\\u{202e}\\u{2066}\\u{200b}é"
+        );
+        assert_eq!(lines("a\tb\r\nc\rd\u{7}\n"), "a b\nc\\rd\\u{7}\n");
+    }
+
+    #[test]
+    fn a_line_is_short() {
+        let long = line(&"é".repeat(1 << 20));
+        assert_eq!(long.chars().count(), LINE + 1);
+        assert!(long.ends_with('…'));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_acts(text in any::<String>()) {
+            prop_assert!(!line(&text).chars().any(acts));
+            prop_assert!(!lines(&text).chars().any(|c| c != '\n' && acts(c)));
+            prop_assert_eq!(lines(&lines(&text)), lines(&text));
+            prop_assert_eq!(in_place(&text).len(), text.len());
+            let document = json(&serde_json::to_string(&text).unwrap());
+            prop_assert!(!document.chars().any(acts));
+            prop_assert_eq!(serde_json::from_str::<String>(&document).unwrap(), text);
+        }
+    }
+}
