@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::presets::Preset;
 
-use super::{print, print_exactly, print_json};
+use super::{print_exactly, print_json};
 
 /// Carries the command out.
 pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {

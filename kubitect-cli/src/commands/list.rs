@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::presets::{PRESETS, Preset};
 
-use super::{print, print_exactly};
+use super::print_exactly;
 
 /// Carries the command out.
 pub fn list(home: &Home, what: &List) -> Result<(), Failure> {

@@ -242,6 +242,7 @@ mod tests {
                 labels,
                 taints: BTreeSet::from([text.clone()]),
                 members: BTreeSet::from(["c-master-1".parse().unwrap()]),
+                joined: 1,
             };
             note.busy = cut % 2 == 0;
             let written = note.text().unwrap();
