@@ -80,10 +80,11 @@ base() {
   target=$cache/base-$(echo "${BASE[*]} bookworm" | sha256sum | cut -c 1-16).tar
   if [ ! -e "$target" ]; then
     say "making the images' Debian"
+    rm -rf "$target.new"
     # The hook gets the new root as its $1.
     # shellcheck disable=SC2016
     setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private -- \
-      timeout --foreground 1500 mmdebstrap --quiet --mode=root --variant=minbase --include="$(IFS=, && echo "${BASE[*]}")" \
+      timeout --foreground 1500 mmdebstrap --quiet --mode=root --format=tar --variant=minbase --include="$(IFS=, && echo "${BASE[*]}")" \
       --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
       --dpkgopt='path-exclude=/usr/share/locale/*' --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
       bookworm "$target.new" ${KUBITECT_LAB_MIRROR:+"$KUBITECT_LAB_MIRROR"} </dev/null >&2 9>&-
