@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::edit::{Change, Edit};
 use kubitect_config::policy::{Policy, policy};
 use kubitect_config::value::Label;
+use kubitect_config::{Cluster, chain};
 use kubitect_kubespray::joining;
 use kubitect_kubespray::living::{Note, Seen, Stage, Task, recall, tasks};
 use kubitect_provision::change::{self, Disruption, Step};
@@ -67,12 +67,9 @@ impl Plan {
             true => None,
             false => noted.get(name).cloned().flatten(),
         };
-        let note = |name: &Label| noted(name).as_deref().and_then(Note::read);
+        let (notes, unreadable) = read_notes(cluster, &leaving, noted);
+        let note = |name: &Label| notes.get(name).cloned();
         let brought_back: Vec<_> = machines.brings_back().cloned().collect();
-        let nodes = cluster.nodes.iter().map(|node| &node.name);
-        let notes = nodes.chain(leaving.iter().map(|leaving| &leaving.name));
-        let notes = notes.filter_map(|name| Some((name.clone(), note(name)?)));
-        let notes: BTreeMap<_, _> = notes.collect();
         let recalled = recall(cluster, &brought_back, &notes);
         for (name, note) in &recalled {
             if let Ok(text) = note.text() {
@@ -105,7 +102,12 @@ impl Plan {
             let strange = cluster.nodes.iter().filter(is_strange);
             refused.extend(strange.map(|node| not_known(&node.name)));
         }
-        let tasks = tasks(cluster, &seen).unwrap_or_else(|reasons| {
+        // What is set up on a machine whose note can't be read is not known, so nothing follows from it.
+        let tasks = match unreadable.is_empty() {
+            true => tasks(cluster, &seen),
+            false => Err(unreadable),
+        };
+        let tasks = tasks.unwrap_or_else(|reasons| {
             refused.extend(reasons);
             Vec::new()
         });
@@ -247,6 +249,25 @@ fn balancer_row(
         destructive: false,
         phase: 0,
     }
+}
+
+/// What is noted of masters and workers, and a reason for each note that can't be read. A balancer's note is a digest alone.
+fn read_notes(
+    cluster: &Cluster,
+    leaving: &[Leaving],
+    noted: impl Fn(&Label) -> Option<String>,
+) -> (BTreeMap<Label, Note>, Vec<String>) {
+    let nodes = cluster.nodes.iter().map(|node| (&node.name, node.role));
+    let nodes = nodes.chain(leaving.iter().map(|own| (&own.name, own.role)));
+    let (mut notes, mut unreadable) = (BTreeMap::new(), Vec::new());
+    for (name, _) in nodes.filter(|(_, role)| *role != Role::LoadBalancer) {
+        match noted(name).as_deref().map(Note::read) {
+            Some(Ok(note)) => drop(notes.insert(name.clone(), note)),
+            Some(Err(error)) => unreadable.push(format!("{name}: failed to {}", chain(&error))),
+            None => {}
+        }
+    }
+    (notes, unreadable)
 }
 
 /// Why a machine is not brought back that had not joined Kubernetes when it was last seen.

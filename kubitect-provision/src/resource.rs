@@ -242,14 +242,47 @@ impl Network {
 
     /// The mark that tells this definition from any other.
     pub fn mark(&self) -> Mark {
-        Mark::new(&self.cluster, digest(self))
+        let Self {
+            name,
+            cluster,
+            forward,
+            bridge,
+            cidr,
+            gateway,
+            dynamic,
+            given_out: _,
+            reservations: _,
+        } = self;
+        let fields = NetworkFields {
+            name,
+            cluster,
+            forward: *forward,
+            bridge,
+            cidr,
+            gateway,
+            dynamic,
+        };
+        Mark::new(&self.cluster, digest(&fields))
     }
+}
+
+/// What the digest of a network is of: these names, in this order. It lies in living networks, and another one asks people to
+/// make theirs anew, so this stays as it is whatever becomes of [`Network`].
+#[derive(Serialize)]
+struct NetworkFields<'a> {
+    name: &'a str,
+    cluster: &'a Label,
+    forward: Forward,
+    bridge: &'a Option<String>,
+    cidr: &'a Ipv4Net,
+    gateway: &'a Ipv4Addr,
+    dynamic: &'a [(Ipv4Addr, Ipv4Addr)],
 }
 
 /// SHA-256 of a definition's JSON, in hexadecimal.
 fn digest(definition: &impl Serialize) -> String {
-    // Plain structs of strings and numbers always serialise.
-    let json = serde_json::to_vec(definition).unwrap_or_default();
+    // Strings and numbers always serialise; what did not would be like nothing else, not like an empty definition.
+    let json = serde_json::to_vec(definition).unwrap_or_else(|e| e.to_string().into_bytes());
     hex(&Sha256::digest(json))
 }
 
@@ -297,4 +330,60 @@ pub struct Disk {
     pub serial: String,
     /// Whether the guest only reads it.
     pub readonly: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sha256(text: &str) -> String {
+        hex(&Sha256::digest(text))
+    }
+
+    /// These digests lie in the marks of living networks and machines. Whoever changes one asks people to make theirs anew.
+    #[test]
+    fn golden_digests_of_marks() {
+        let network = Network {
+            name: "c-network".to_owned(),
+            cluster: "c".parse().unwrap(),
+            forward: Forward::Nat,
+            bridge: None,
+            cidr: "10.9.0.0/24".parse().unwrap(),
+            gateway: Ipv4Addr::new(10, 9, 0, 1),
+            dynamic: vec![(Ipv4Addr::new(10, 9, 0, 2), Ipv4Addr::new(10, 9, 0, 9))],
+            given_out: vec![(Ipv4Addr::new(10, 9, 0, 3), Ipv4Addr::new(10, 9, 0, 4))],
+            reservations: Vec::new(),
+        };
+        let text = r#"{"name":"c-network","cluster":"c","forward":"nat","bridge":null,"cidr":"10.9.0.0/24","gateway":"10.9.0.1","dynamic":[["10.9.0.2","10.9.0.9"]]}"#;
+        assert_eq!(network.mark().digest, sha256(text));
+
+        let domain = Domain {
+            name: "c-master-1".parse().unwrap(),
+            cluster: "c".parse().unwrap(),
+            asked: Asked {
+                virt: VirtType::Auto,
+                cpu: CpuMode::Custom,
+            },
+            virt: "kvm".to_owned(),
+            arch: "x86_64".to_owned(),
+            cpu: Cpu {
+                mode: CpuMode::Custom,
+                model: None,
+            },
+            vcpus: 2,
+            max_vcpus: 8,
+            memory_mib: 2048,
+            disks: Vec::new(),
+            mac: Mac::derived("c-master-1"),
+            link: Link::Network("c-network".to_owned()),
+            address: None,
+            console: "/pools/c-main-resource-pool/c-master-1-console.log".into(),
+            note: None,
+        };
+        let text = format!(
+            r#"[{{"virt":"auto","cpu":"custom"}},"{}",{{"network":"c-network"}},"/pools/c-main-resource-pool/c-master-1-console.log"]"#,
+            domain.mac
+        );
+        assert_eq!(domain.mark().digest, sha256(&text));
+    }
 }

@@ -243,15 +243,25 @@ mod tests {
         let files = noted
             .iter()
             .map(|(name, note)| (name.clone(), note.clone().unwrap()));
-        let plan = Plan::new(
-            &cluster,
-            machines,
-            Vec::new(),
-            Vec::new(),
-            &noted,
-            &files.collect(),
-        );
+        let digests: BTreeMap<_, _> = files.collect();
+        let plan = Plan::new(&cluster, machines, Vec::new(), Vec::new(), &noted, &digests);
         assert!(plan.is_empty());
+        // A note of a newer Kubitect, or a broken one, is never taken for a machine on which nothing is set up.
+        for (text, part) in [
+            ("{\"version\":2}", "version 2"),
+            ("?", "no note of Kubitect's"),
+        ] {
+            let mut noted = noted.clone();
+            noted.insert("demo-master-1".parse().unwrap(), Some(text.to_owned()));
+            let machines = plan.machines.clone();
+            let refused = Plan::new(&cluster, machines, Vec::new(), Vec::new(), &noted, &digests);
+            assert!(!refused.creates() && refused.refused().len() == 1);
+            let reason = &refused.refused()[0];
+            assert!(
+                reason.starts_with("demo-master-1: ") && reason.contains(part),
+                "{reason}"
+            );
+        }
         let job = Job {
             dir: home.cluster(&cluster.name),
             share: home.share(),

@@ -65,15 +65,54 @@ impl Note {
         })
     }
 
-    /// A note as it is kept; none if another program wrote it.
-    pub fn read(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+    /// Reads a note as it lies in libvirt. One that can't be read is an error and never "not set up": a plan that took it for
+    /// that would make a living cluster anew.
+    pub fn read(text: &str) -> Result<Self, Error> {
+        let unreadable =
+            |e| Error::because("read what is noted of it: it is no note of Kubitect's", e);
+        let form: Form = serde_json::from_str(text).map_err(unreadable)?;
+        if form.version != VERSION {
+            return Err(Error::failed(format!(
+                "read what is noted of it: the note has version {}, and this Kubitect reads version {VERSION}; use the \
+                 Kubitect that wrote it, or a newer one",
+                form.version
+            )));
+        }
+        serde_json::from_str(text).map_err(unreadable)
     }
 
-    /// The note as it is kept.
+    /// The note as it lies in libvirt.
     pub fn text(&self) -> Result<String, Error> {
-        serde_json::to_string(self).map_err(|e| Error::because("note what is set up", e))
+        let kept = Kept {
+            version: VERSION,
+            note: self,
+        };
+        serde_json::to_string(&kept).map_err(|e| Error::because("note what is set up", e))
     }
+}
+
+/// The version of the form in which notes lie in libvirt. A field that older programs may ignore needs no new one, but a default
+/// for the notes that lack it; a field that changes its meaning needs one, and a way to read the former.
+const VERSION: u32 = 1;
+
+/// What is read of a note first.
+#[derive(Deserialize)]
+struct Form {
+    /// The first notes had no version.
+    #[serde(default = "first")]
+    version: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// A note with the version of its form.
+#[derive(Serialize)]
+struct Kept<'a> {
+    version: u32,
+    #[serde(flatten)]
+    note: &'a Note,
 }
 
 /// Of the cluster's settings those that reach Kubernetes and that Kubespray can't change later. Neither paths of this
@@ -156,6 +195,61 @@ mod tests {
 
     fn addons_of(text: &str) -> String {
         addons(&cluster("c", &format!("{{{text}}}"))).unwrap()
+    }
+
+    /// These texts lie in the domains of living clusters. Whoever has to change one here changes what every one of them is
+    /// taken for: read the former text as well.
+    #[test]
+    fn golden_what_is_noted_in_the_field_is_read() {
+        let note = Note {
+            finished: true,
+            busy: false,
+            release: Hop {
+                kubernetes: "v1.23.7".parse().unwrap(),
+                kubespray: "v2.19.0".parse().unwrap(),
+            },
+            settings: "aa".to_owned(),
+            addons: "bb".to_owned(),
+            labels: [("tier".to_owned(), "db".to_owned())].into(),
+            taints: ["only=db:NoSchedule".to_owned()].into(),
+            members: ["c-master-1".parse().unwrap()].into(),
+            joined: 0,
+        };
+        let fields = r#""finished":true,"busy":false,"release":{"kubernetes":"v1.23.7","kubespray":"v2.19.0"},"settings":"aa","addons":"bb","labels":{"tier":"db"},"taints":["only=db:NoSchedule"],"members":["c-master-1"]"#;
+        let first = format!("{{{fields}}}");
+        assert_eq!(Note::read(&first).unwrap(), note);
+        let now = format!("{{\"version\":1,{fields},\"joined\":0}}");
+        assert_eq!(note.text().unwrap(), now);
+        assert_eq!(Note::read(&now).unwrap(), note);
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_read_is_an_error() {
+        for (text, part) in [
+            (r#"{"version":2,"done":true}"#, "version 2"),
+            (r#"{"finished":true}"#, "no note of Kubitect's"),
+            ("", "no note of Kubitect's"),
+        ] {
+            let error = Note::read(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    /// The digests of a cluster's settings and addons, which lie in its notes: another digest says that Kubernetes was set up
+    /// otherwise, and refuses every change.
+    #[test]
+    fn golden_digests_of_settings() {
+        let text = "hosts: [{name: h, connection: {type: local}}]\ncluster:\n  name: c\n  network: {mode: nat, cidr: \
+                    192.168.113.0/24}\n  nodes: {master: {instances: [{id: 1}]}}\nkubernetes: {version: v1.23.7, \
+                    networkPlugin: calico, dnsMode: coredns, kubespray: {version: v2.19.0}}\n";
+        let parsed = kubitect_config::parse(text, "c.yaml", &kubitect_config::Site::default());
+        let cluster = parsed.unwrap().cluster;
+        let of = [settings(&cluster).unwrap(), addons(&cluster).unwrap()];
+        let texts = [
+            r#"[["calico","coredns","containerd"],false,null]"#,
+            "[{},null]",
+        ];
+        assert_eq!(of, texts.map(|text| digest::sha256(text.as_bytes())));
     }
 
     #[test]
