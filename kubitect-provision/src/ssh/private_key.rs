@@ -24,6 +24,10 @@ const MAX_BYTES: u64 = 64 << 10;
 /// The shortest RSA key, in bits: current servers let no shorter one in.
 const RSA_MIN: usize = 2048;
 
+/// How a DSA key is called in PKCS#8 (RFC 3279, section 2.3.2).
+const DSA_IN_PKCS8: &str = "1.2.840.10040.4.1";
+const DSA: &str = "a DSA key, which no current server lets in";
+
 /// What makes a key useless.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -178,13 +182,16 @@ fn decoded(path: &Path, text: &str) -> Result<Own, Fault> {
         return Err(Fault::new("it is in PuTTY's form", help));
     }
     if has("BEGIN DSA PRIVATE KEY") {
-        return Err(unfit("a DSA key, which no current server lets in"));
+        return Err(unfit(DSA));
     }
     if has("BEGIN ENCRYPTED PRIVATE KEY") || has("Proc-Type: 4,ENCRYPTED") {
         return Err(encrypted(path));
     }
     let key = russh::keys::decode_secret_key(text, None).map_err(|error| match error {
         russh::keys::Error::KeyIsEncrypted => encrypted(path),
+        russh::keys::Error::UnknownAlgorithm(kind) if kind.to_string() == DSA_IN_PKCS8 => {
+            unfit(DSA)
+        }
         russh::keys::Error::UnknownAlgorithm(_) | russh::keys::Error::UnsupportedKeyType { .. } => {
             unfit("of a kind that SSH does not have")
         }
@@ -203,7 +210,7 @@ fn decoded(path: &Path, text: &str) -> Result<Own, Fault> {
             false
         }
         KeypairData::Encrypted(_) => return Err(encrypted(path)),
-        KeypairData::Dsa(_) => return Err(unfit("a DSA key, which no current server lets in")),
+        KeypairData::Dsa(_) => return Err(unfit(DSA)),
         KeypairData::SkEcdsaSha2NistP256(_) | KeypairData::SkEd25519(_) => {
             return Err(unfit(
                 "on a security key, which wants to be touched at each login",

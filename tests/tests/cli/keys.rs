@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use tests::checkers;
 use tests::sshd::{keygen, private};
 
 use crate::env::TestEnv;
@@ -82,6 +83,35 @@ fn a_key_that_opens_nothing_is_an_error_with_the_command_that_mends_it() {
     );
     make(&env, &["-t", "rsa", "-b", "1024", "-N", ""]);
     refused("an RSA key of 1024 bits", "ssh-keygen -t ed25519");
+    // In PKCS#8, only an identifier says that it is DSA.
+    let parameters = env.path("parameters");
+    let parameters = parameters.to_str().unwrap();
+    let (bits, q) = ("dsa_paramgen_bits:1024", "dsa_paramgen_q_bits:160");
+    for arguments in [
+        &[
+            "genpkey",
+            "-genparam",
+            "-algorithm",
+            "DSA",
+            "-pkeyopt",
+            bits,
+            "-pkeyopt",
+            q,
+            "-out",
+            parameters,
+        ][..],
+        &[
+            "genpkey",
+            "-paramfile",
+            parameters,
+            "-out",
+            key.to_str().unwrap(),
+        ],
+    ] {
+        let output = checkers::run("openssl", arguments);
+        assert!(output.status.success(), "{}", checkers::said(&output));
+    }
+    refused("it is a DSA key", "ssh-keygen -t ed25519");
     for (text, what) in [
         (
             "-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA PRIVATE KEY-----\n",

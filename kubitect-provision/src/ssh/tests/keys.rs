@@ -162,7 +162,12 @@ fn the_clusters_own_key_is_used_and_must_be_private_and_open() {
     keygen("secret words");
     assert!(ensure().unwrap_err().to_string().contains("passphrase"));
     std::fs::remove_file(&own).unwrap();
-    assert!(ensure().unwrap_err().to_string().contains("read key"));
+    assert!(
+        ensure()
+            .unwrap_err()
+            .to_string()
+            .contains("it can't be read")
+    );
 }
 
 #[test]
