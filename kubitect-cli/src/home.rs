@@ -84,11 +84,17 @@ impl Home {
         let path = self.0.join("site.yaml");
         let mut site = site(&path)?;
         if self.1 {
-            let own = user_home()?.join(".kubitect/site.yaml");
-            if !site.libvirt_uris.is_empty() || site.kubespray.python.is_some() {
+            let folder = user_home()?.join(".kubitect");
+            trust::folder(&folder, &us())
+                .and_then(|()| trust::below(&folder, 1, &us()))
+                .map_err(|e| Failure::because("use the site file of your own home", e))?;
+            let own = folder.join("site.yaml");
+            let kubespray = &site.kubespray;
+            let runs = kubespray.python.is_some() || kubespray.any_commit == Some(true);
+            if runs || !site.libvirt_uris.is_empty() {
                 return Err(Failure::Refused(vec![format!(
-                    "{}: `libvirtUris` and `kubespray.python` say what runs on this machine, and the folder may come from \
-                     elsewhere; write them into {}, which counts with --local, too",
+                    "{}: `libvirtUris`, `kubespray.python` and `kubespray.anyCommit` say what runs on this machine, and the \
+                     folder may come from elsewhere; write them into {}, which counts with --local, too",
                     path.display(),
                     own.display()
                 )]));
@@ -96,6 +102,7 @@ impl Home {
             let own = self::site(&own)?;
             site.libvirt_uris = own.libvirt_uris;
             site.kubespray.python = own.kubespray.python;
+            site.kubespray.any_commit = Some(own.kubespray.any_commit == Some(true));
         }
         Ok(site)
     }

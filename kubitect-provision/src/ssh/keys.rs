@@ -221,7 +221,6 @@ pub(super) fn ensure_key(path: &Path, comment: &str) -> Result<PrivateKey, Error
         // Whoever else made it in the meantime wins: it may be in use already.
         file::create(path, text.as_bytes(), 0o600)?;
     }
-    close(path)?;
     let key = read(path)?;
     let public = beside(path);
     let text = format!("{} {comment}\n", line(key.public_key()));
@@ -258,8 +257,9 @@ pub fn forget_others(folder: &Path, cluster: &Cluster) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads a private key that we made.
+/// Reads a private key that we made, and closes it to everybody else.
 fn read(path: &Path) -> Result<PrivateKey, Error> {
+    close(path)?;
     let text = std::fs::read_to_string(path).map_err(file::error("read key", path))?;
     russh::keys::decode_secret_key(&text, None).map_err(|source| {
         unusable(

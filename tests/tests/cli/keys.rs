@@ -235,7 +235,7 @@ fn a_uri_that_runs_a_program_is_refused_unless_the_persons_own_site_lists_it() {
     private(&foreign.join("site.yaml"), &allowed);
     let local = ["--local", "plan", "-c", "cluster.yaml"];
     env.run(&local).code(2).tells(&[
-        "`libvirtUris` and `kubespray.python`",
+        "`libvirtUris`, `kubespray.python` and `kubespray.anyCommit`",
         "[DIR]/home/.kubitect/site.yaml",
     ]);
     private(
@@ -244,7 +244,7 @@ fn a_uri_that_runs_a_program_is_refused_unless_the_persons_own_site_lists_it() {
     );
     env.run(&local)
         .code(2)
-        .tells(&["`libvirtUris` and `kubespray.python`"]);
+        .tells(&["`libvirtUris`, `kubespray.python` and `kubespray.anyCommit`"]);
     private(&foreign.join("site.yaml"), "virtType: qemu\n");
     env.run(&local).code(2).tells(&["may run a program"]);
     assert!(!ran.exists());
