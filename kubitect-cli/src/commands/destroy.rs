@@ -75,7 +75,8 @@ impl Here {
                 goes.push((path, files));
             }
         }
-        goes.sort();
+        // The configuration goes last: it says where the machines were.
+        goes.sort_by_key(|(path, _)| (*path == dir.config_dir(), path.clone()));
         let person = user_home().ok();
         let known_hosts = person
             .as_ref()
@@ -122,10 +123,12 @@ impl Here {
         if self.stays.is_none() {
             remove_all(self.dir.root())?;
         }
-        match early {
-            Ok(()) => Ok(()),
-            Err(_) => remove_lines(),
+        if early.is_err()
+            && let Err(e) = remove_lines()
+        {
+            reporter.line(format!("warning: {e}"));
         }
+        Ok(())
     }
 }
 
