@@ -141,7 +141,7 @@ impl Parts<'_> {
             _ => {
                 let own = self.seen.iter().find(|seen| seen.node.name == node.name);
                 let note = own.and_then(Seen::finished);
-                note.is_some_and(|note| !note.busy)
+                note.is_some_and(|note| !note.is_held())
             }
         }
     }

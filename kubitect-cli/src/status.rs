@@ -71,6 +71,8 @@ pub struct BalancerState {
 pub struct Api {
     name: String,
     health: Health,
+    /// As `v1.23.7`. Nodes tell of their kubelets only.
+    version: Option<String>,
 }
 
 /// The first certificate of a master to end.
@@ -226,9 +228,25 @@ impl Status {
                     problems.push(format!("the API of {name} does not serve: {why}"))
                 }
             }
+            let version = match &health {
+                Health::Well => control::api_version(&master).await,
+                Health::Ill(_) => Ok(String::new()),
+            };
+            let version = match version {
+                Ok(version) => Some(version).filter(|version| !version.is_empty()),
+                Err(error) => {
+                    problems.push(format!("{name}: {}", chain(&error)));
+                    None
+                }
+            };
+            let wanted = job.cluster.kubernetes.version.to_string();
+            if let Some(runs) = version.as_ref().filter(|runs| **runs != wanted) {
+                problems.push(format!("the API server of {name} is {runs}, not {wanted}"));
+            }
             self.api.push(Api {
                 name: name.clone(),
                 health,
+                version,
             });
             match control::certificates(&master).await {
                 Ok(certificates) => {
@@ -338,7 +356,10 @@ impl fmt::Display for Status {
             }
         }
         for api in &self.api {
-            writeln!(f, "  API         {:28} {}", api.name, say(&api.health))?;
+            let version = api.version.as_ref().map(|version| format!("{version} "));
+            let version = version.unwrap_or_default();
+            let health = say(&api.health);
+            writeln!(f, "  API         {:28} {version}{health}", api.name)?;
         }
         for member in &self.etcd {
             writeln!(

@@ -227,6 +227,27 @@ pub enum Error {
         /// What was still missing.
         missing: String,
     },
+    /// The API server of a master does not serve as it should.
+    #[error("wait for the API server of {node}: not within {}: {missing}", show(*.limit))]
+    ApiNotReady {
+        /// The master.
+        node: String,
+        /// How long it was given.
+        limit: Duration,
+        /// What was still missing.
+        missing: String,
+    },
+    /// What an earlier run began on a machine goes on there.
+    #[error("wait for what an earlier run may have left running on {machine} to end: {running}, not within {}; apply again when it \
+             has ended, or end it there", show(*.limit))]
+    Busy {
+        /// The machine.
+        machine: String,
+        /// How long it was given.
+        limit: Duration,
+        /// What runs.
+        running: String,
+    },
     /// A playbook failed on a host.
     #[error("{playbook} failed on {host} at \"{task}\": {message}{}; the whole log is {}", more(*.others), log.display())]
     Playbook {

@@ -35,9 +35,19 @@ pub enum Goal {
         /// Whether they answer, and so can be drained and cleaned. Those that don't go first: cleaning asks all hosts.
         reachable: bool,
     },
+    /// The network plugin is set up on masters that have joined. A creation that ended before it has to go on with it: from
+    /// v2.30 on Kubespray waits for masters to be Ready first, which they are not without it.
+    Network(Vec<Label>),
     /// One node gets the inventory's Kubernetes version. The masters go first, in the order of [`masters`]; from v2.30 on each
-    /// of them has to be Ready. A node that is cordoned is not drained, and stays cordoned.
-    Upgrade(Label),
+    /// of them has to be Ready.
+    Upgrade {
+        /// Its name.
+        node: Label,
+        /// Whether its pods stay on it. Else it is cordoned by now: such a node Kubespray does not drain, and leaves cordoned.
+        stays: bool,
+    },
+    /// Kubespray's own cluster DNS is put back, after the last master of an upgrade: see [`replaces_dns`].
+    Dns,
     /// Addons that the configuration switches on, or changes. Kubespray takes none away.
     Addons,
 }
@@ -65,6 +75,9 @@ const ADDONS: [&str; 4] = [
     "ingress-controller",
     "external-provisioner",
 ];
+
+/// The tags of the cluster's DNS.
+const DNS: [&str; 2] = ["coredns", "nodelocaldns"];
 
 /// How long to wait for pods of a machine that does not answer: they are never heard of again.
 const DEAD_DRAIN: &str = "60s";
@@ -151,10 +164,33 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
             }
             vec![run]
         }
-        Goal::Upgrade(node) => vec![
-            facts(),
-            Run::new("upgrade-cluster.yml").limited_to(std::slice::from_ref(node)),
-        ],
+        Goal::Network(joined) => {
+            let masters = masters(goal, cluster);
+            let all = masters.iter().all(|node| joined.contains(&node.name));
+            // Plays on masters that have not joined would wait for a network that can't come up there.
+            let mut run = match all {
+                true => Run::new("cluster.yml").limited_to(&CONTROL_PLANE[1..]),
+                false => Run::new("cluster.yml").limited_to(joined),
+            };
+            run.tags = vec!["network".to_owned()];
+            vec![facts(), run]
+        }
+        Goal::Upgrade { node, stays } => {
+            let run = Run::new("upgrade-cluster.yml").limited_to(std::slice::from_ref(node));
+            // Kubespray cordons it for its own work alone, and uncordons it before addons are rolled out.
+            let run = match stays {
+                true => run.with("drain_nodes", json!(false)),
+                false => run,
+            };
+            vec![facts(), run]
+        }
+        Goal::Dns => {
+            let first = masters(goal, cluster).into_iter().next();
+            let first = first.map(|node| &node.name);
+            let mut run = Run::new("cluster.yml").limited_to(first.as_slice());
+            run.tags = DNS.map(str::to_owned).to_vec();
+            vec![facts(), run]
+        }
         Goal::Addons => {
             let mut run = Run::new("cluster.yml").limited_to(&CONTROL_PLANE[1..]);
             run.tags = ADDONS.map(str::to_owned).to_vec();
@@ -175,6 +211,18 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
     runs
 }
 
+/// Whether upgrading a master other than the first leaves kubeadm's cluster DNS in the place of Kubespray's, with which a
+/// user's settings for it are gone. These releases put theirs back only in runs with the first master.
+pub fn replaces_dns(release: &Release) -> bool {
+    release.tag.minor() < (2, 27)
+}
+
+/// Whether a creation that goes on waits for masters to be Ready before their network plugin is set up: see
+/// [`Goal::Network`].
+pub fn waits_for_network(release: &Release) -> bool {
+    release.tag.minor() >= (2, 30)
+}
+
 /// The masters in the order in which they stand in the inventory, and in which they are upgraded.
 pub fn masters<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
     let mut masters: Vec<_> = cluster.role(Role::Master).collect();
@@ -185,7 +233,9 @@ pub fn masters<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
             Goal::Create
             | Goal::AddWorkers(_)
             | Goal::AfterMembers
-            | Goal::Upgrade(_)
+            | Goal::Network(_)
+            | Goal::Upgrade { .. }
+            | Goal::Dns
             | Goal::Addons => false,
         };
         (last, node.name.clone())
@@ -197,7 +247,7 @@ pub fn masters<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
 /// have joined, and by name when all of them begin together.
 pub fn etcd<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
     match goal {
-        Goal::Create => masters(goal, cluster),
+        Goal::Create | Goal::Network(_) => masters(goal, cluster),
         Goal::AddMaster(new) => {
             let (joins, there): (Vec<_>, Vec<_>) = cluster
                 .role(Role::Master)
@@ -208,9 +258,11 @@ pub fn etcd<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
             .role(Role::Master)
             .filter(|node| !nodes.contains(&node.name))
             .collect(),
-        Goal::AddWorkers(_) | Goal::AfterMembers | Goal::Upgrade(_) | Goal::Addons => {
-            cluster.role(Role::Master).collect()
-        }
+        Goal::AddWorkers(_)
+        | Goal::AfterMembers
+        | Goal::Upgrade { .. }
+        | Goal::Dns
+        | Goal::Addons => cluster.role(Role::Master).collect(),
     }
 }
 
@@ -286,6 +338,11 @@ mod tests {
 
     fn names(names: &[&str]) -> Vec<Label> {
         names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn upgrade(stays: bool) -> Goal {
+        let node = names(&["c-worker-1"]).remove(0);
+        Goal::Upgrade { node, stays }
     }
 
     fn remove(nodes: &[&str], reachable: bool) -> Goal {
@@ -442,15 +499,15 @@ mod tests {
     #[test]
     fn upgrades_are_limited_to_one_node_and_addons_to_their_tags() {
         assert_eq!(
-            lines(
-                Goal::Upgrade(names(&["c-worker-1"]).remove(0)),
-                3,
-                "v2.24.3"
-            ),
+            lines(upgrade(false), 3, "v2.24.3"),
             [
                 "playbooks/facts.yml",
                 "--limit=c-worker-1 upgrade-cluster.yml"
             ]
+        );
+        assert_eq!(
+            lines(upgrade(true), 3, "v2.24.3")[1],
+            r#"--limit=c-worker-1 --extra-vars={"drain_nodes":false} upgrade-cluster.yml"#
         );
         assert_eq!(
             lines(Goal::Addons, 3, "v2.19.0"),
@@ -470,6 +527,35 @@ mod tests {
             tags("v2.31.0"),
             ",gateway_api,prometheus_operator_crds cluster.yml"
         );
+    }
+
+    #[test]
+    fn what_a_creation_goes_on_with_and_what_an_upgrade_ends_with_is_limited_to_tags() {
+        assert_eq!(
+            lines(Goal::Network(names(&["c-master-1"])), 1, "v2.31.0"),
+            [
+                "playbooks/facts.yml",
+                "--limit=kube_control_plane --tags=network cluster.yml"
+            ]
+        );
+        // The others have yet to join, and would be waited for.
+        assert_eq!(
+            lines(Goal::Network(names(&["c-master-1"])), 3, "v2.31.0")[1],
+            "--limit=c-master-1 --tags=network cluster.yml"
+        );
+        assert_eq!(
+            lines(Goal::Dns, 3, "v2.19.0"),
+            [
+                "facts.yml",
+                "--limit=c-master-1 --tags=coredns,nodelocaldns cluster.yml"
+            ]
+        );
+        let release = |tag: &str| release::find(&tag.parse().unwrap()).unwrap();
+        let replaces = ["v2.19.0", "v2.26.1", "v2.27.0"].map(|tag| replaces_dns(release(tag)));
+        assert_eq!(replaces, [true, true, false]);
+        let waits = ["v2.19.0", "v2.29.1", "v2.30.0", "v2.31.0"];
+        let waits = waits.map(|tag| waits_for_network(release(tag)));
+        assert_eq!(waits, [false, false, true, true]);
     }
 
     #[test]
@@ -509,7 +595,10 @@ mod tests {
             Goal::AddMaster(name(4)),
             Goal::AfterMembers,
             Goal::Addons,
-            Goal::Upgrade(name(1)),
+            Goal::Upgrade {
+                node: name(1),
+                stays: false,
+            },
             Goal::AddWorkers(names(&["c-worker-1"])),
         ] {
             assert_eq!(ids(etcd(&goal, &cluster)), "2 3 1 4", "{goal:?}");

@@ -7,11 +7,14 @@ mod admin;
 
 use std::time::Duration;
 
+use kubitect_config::cluster::Role;
+use kubitect_config::remote::BoxError;
 use kubitect_config::value::Label;
 use kubitect_config::yaml::{self, Limits, Mapping, Value};
-use kubitect_config::{Cluster, Facts, Remote};
+use kubitect_config::{Cluster, Facts, Remote, chain};
 
 use crate::Error;
+use crate::control::{self, Health};
 use admin::Admin;
 
 pub use admin::MAX_BYTES;
@@ -32,12 +35,40 @@ const OURS: &str = "the cluster's kubeconfig (config/admin.conf in its folder; r
 /// How long a master may take to hand over its kubeconfig.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Reads the administrator's kubeconfig on a master, names it after the cluster and points it at the balancer.
-pub async fn fetch(
-    master: &impl Remote,
+/// Reads the administrator's kubeconfig on the first master that answers and whose API serves, names it after the cluster and
+/// points it at the balancer.
+pub async fn fetch<R: Remote>(
     cluster: &Cluster,
     facts: &Facts,
+    connect: impl AsyncFn(&Label) -> Result<R, BoxError>,
 ) -> Result<String, Error> {
+    let mut why = Vec::new();
+    for node in cluster.role(Role::Master) {
+        let name = &node.name;
+        let master = match connect(name).await {
+            Ok(master) => master,
+            Err(error) => {
+                why.push(format!("{name}: {}", chain(&*error)));
+                continue;
+            }
+        };
+        let read = match control::api_health(&master).await {
+            Ok(Health::Well) => read(&master, cluster, facts).await,
+            Ok(Health::Ill(text)) => Err(Error::failed(text)),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(text) => return Ok(text),
+            Err(error) => why.push(format!("{name}: {}", chain(&error))),
+        }
+    }
+    Err(Error::failed(format!(
+        "read the kubeconfig on a master whose API serves:\n  {}",
+        why.join("\n  ")
+    )))
+}
+
+async fn read(master: &impl Remote, cluster: &Cluster, facts: &Facts) -> Result<String, Error> {
     let argv = ["sudo", "-n", "cat", crate::ADMIN_CONF];
     let failed = |e| Error::because("read the kubeconfig", e);
     let conf = master.run_ok(&argv, PATIENCE).await.map_err(failed)?;

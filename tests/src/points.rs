@@ -3,7 +3,7 @@
 //! They are nothing in any build but that of the tests, which turns `fail`'s feature `failpoints` on.
 
 /// Each name, and where the program is then. Most are passed many times in a run.
-pub const POINTS: [(&str, &str); 33] = [
+pub const POINTS: [(&str, &str); 34] = [
     // The hosts.
     (
         "provision::begun",
@@ -79,6 +79,10 @@ pub const POINTS: [(&str, &str); 33] = [
     (
         "kubespray::left-etcd",
         "a master is no member of etcd any more",
+    ),
+    (
+        "kubespray::reset",
+        "kubeadm has cleared what it left half done, and not every file of it is gone",
     ),
     (
         "kubespray::node-deleted",

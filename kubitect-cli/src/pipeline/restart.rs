@@ -63,7 +63,7 @@ pub async fn restart(
     kubernetes
         .back_in_service(&node.name, None, Some(&boot))
         .await?;
-    Ok(kubernetes.change_note(&node.name, |note| note.busy = false)?)
+    Ok(kubernetes.note_released(&node.name)?)
 }
 
 /// By which name the kernel of a machine, and with it the kubelet, knows its present boot.

@@ -5,21 +5,27 @@
 
 mod apiserver;
 mod certificates;
+mod elsewhere;
 mod etcd;
+mod kubeadm;
 mod kubeadm_config;
 mod network;
 mod nodes;
 mod remote;
+mod work;
 
 pub use apiserver::{endpoint, listed_members, publish_members, use_members};
 pub use certificates::{Certificate, certificates};
+pub use elsewhere::{PodState, Toleration, nowhere};
 pub use etcd::{
     EtcdMember, Snapshot, discard_snapshot, has_leader, members, members_alone, remove_member,
     restart_etcd, save_snapshot, set_data_aside,
 };
+pub use kubeadm::{Remedy, Traces, is_initialised, mark, reset, traces};
 pub use network::calico_blocksize;
 pub use nodes::{
-    NodeState, api_health, cordon, delete_node, drain, label, nodes, restart_kubelet, taint,
-    uncordon, untaint, wait_ready,
+    NodeState, api_health, api_version, cordon, delete_node, drain, drain_lost, label, nodes, pods,
+    restart_kubelet, taint, uncordon, untaint, wait_api, wait_ready,
 };
 pub use remote::Health;
+pub use work::{running, uptime, wait_idle};

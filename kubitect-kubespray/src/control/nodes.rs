@@ -10,6 +10,7 @@ use kubitect_config::value::{Label, Version};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::elsewhere::{PodState, Toleration};
 use super::remote::{Health, PATIENCE, bounded, json, once, said, succeed};
 use crate::Error;
 
@@ -84,6 +85,7 @@ struct Owner {
 struct Spec {
     unschedulable: bool,
     taints: Vec<SpecTaint>,
+    tolerations: Vec<Toleration>,
 }
 
 #[derive(Deserialize)]
@@ -195,6 +197,48 @@ pub async fn api_health(remote: &impl Remote) -> Result<Health, Error> {
     })
 }
 
+/// The version of the API server of this master, as `v1.23.7`. Nodes tell of their kubelets only.
+pub async fn api_version(remote: &impl Remote) -> Result<String, Error> {
+    let what = "ask the API server for its version";
+    let output = kubectl(remote, what, &["get", "--raw=/version"]).await?;
+    let version: ApiVersion = json(what, &output.stdout)?;
+    Ok(version.git_version)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiVersion {
+    git_version: String,
+}
+
+/// Waits until the API server of the master at the other end serves, with this version.
+pub async fn wait_api(
+    remote: &impl Remote,
+    node: &Label,
+    version: &Version,
+    limit: Duration,
+) -> Result<(), Error> {
+    let end = Instant::now() + limit;
+    loop {
+        let missing = match api_version(remote).await {
+            Ok(runs) if runs != version.to_string() => format!("it runs {runs}, not {version}"),
+            Ok(_) => match api_health(remote).await? {
+                Health::Well => return Ok(()),
+                Health::Ill(why) => why,
+            },
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() + LOOK >= end {
+            return Err(Error::ApiNotReady {
+                node: node.to_string(),
+                limit,
+                missing,
+            });
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// Keeps new pods away from a node.
 pub async fn cordon(remote: &impl Remote, node: &Label) -> Result<(), Error> {
     let what = format!("cordon {node}");
@@ -211,6 +255,20 @@ pub async fn uncordon(remote: &impl Remote, node: &Label) -> Result<(), Error> {
 
 /// Cordons a node and moves its pods elsewhere, within `limit`; the error names those that would not go.
 pub async fn drain(remote: &impl Remote, node: &Label, limit: Duration) -> Result<(), Error> {
+    evict(remote, node, limit, &[]).await
+}
+
+/// As [`drain`], of a node whose kubelet does not answer: nobody says that its pods have ended, and it is not waited for.
+pub async fn drain_lost(remote: &impl Remote, node: &Label, limit: Duration) -> Result<(), Error> {
+    evict(remote, node, limit, &["--skip-wait-for-delete-timeout=1"]).await
+}
+
+async fn evict(
+    remote: &impl Remote,
+    node: &Label,
+    limit: Duration,
+    more: &[&str],
+) -> Result<(), Error> {
     let what = format!("drain {node}");
     let timeout = format!("--timeout={}s", limit.as_secs());
     let arguments = [
@@ -221,7 +279,7 @@ pub async fn drain(remote: &impl Remote, node: &Label, limit: Duration) -> Resul
         "--force",
         &timeout,
     ];
-    let argv = [&KUBECTL[..], &arguments].concat();
+    let argv = [&KUBECTL[..], &arguments, more].concat();
     let output = once(remote, &what, &argv, limit + PATIENCE).await?;
     if output.status == 0 {
         return Ok(());
@@ -236,8 +294,8 @@ pub async fn drain(remote: &impl Remote, node: &Label, limit: Duration) -> Resul
     })
 }
 
-/// The pods that draining a node would have moved and that are still there, each with what was said of it.
-async fn stuck(remote: &impl Remote, node: &Label, said: &str) -> Result<Vec<String>, Error> {
+/// The pods of a node that draining would move: not those of its daemons, its own, and those that are over.
+pub async fn pods(remote: &impl Remote, node: &Label) -> Result<Vec<PodState>, Error> {
     let what = format!("ask for the pods of {node}");
     let selector = format!("--field-selector=spec.nodeName={node}");
     let arguments = [
@@ -249,7 +307,7 @@ async fn stuck(remote: &impl Remote, node: &Label, said: &str) -> Result<Vec<Str
     ];
     let output = kubectl(remote, &what, &arguments).await?;
     let list: List<Item> = json(&what, &output.stdout)?;
-    let stays = |pod: &Item| {
+    let moves = |pod: &Item| {
         let daemon = pod
             .metadata
             .owner_references
@@ -262,25 +320,29 @@ async fn stuck(remote: &impl Remote, node: &Label, said: &str) -> Result<Vec<Str
         let over = ["Succeeded", "Failed"].contains(&pod.status.phase.as_str());
         !daemon && !mirror && !over
     };
-    let told = |pod: &Item| {
-        let name = &pod.metadata.name;
+    let pods = list.items.into_iter().filter(moves);
+    Ok(pods
+        .map(|pod| PodState {
+            name: format!("{}/{}", pod.metadata.namespace, pod.metadata.name),
+            tolerations: pod.spec.tolerations,
+        })
+        .collect())
+}
+
+/// The pods that draining a node would have moved and that are still there, each with what was said of it.
+async fn stuck(remote: &impl Remote, node: &Label, said: &str) -> Result<Vec<String>, Error> {
+    let told = |pod: &PodState| {
+        let (_, own) = pod.name.split_once('/').unwrap_or_default();
         let reason = said
             .lines()
-            .rfind(|line| line.contains(&format!("\"{name}\"")) && line.contains("): "))
+            .rfind(|line| line.contains(&format!("\"{own}\"")) && line.contains("): "))
             .and_then(|line| line.rsplit_once("): "));
         match reason {
-            Some((_, reason)) => {
-                text::line(&format!("{}/{name}: {reason}", pod.metadata.namespace))
-            }
-            None => text::line(&format!("{}/{name}", pod.metadata.namespace)),
+            Some((_, reason)) => text::line(&format!("{}: {reason}", pod.name)),
+            None => text::line(&pod.name),
         }
     };
-    Ok(list
-        .items
-        .iter()
-        .filter(|pod| stays(pod))
-        .map(told)
-        .collect())
+    Ok(pods(remote, node).await?.iter().map(told).collect())
 }
 
 /// Sets labels of a node, and takes those of `remove` away.

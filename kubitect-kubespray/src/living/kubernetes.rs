@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kubitect_config::cluster::{Node, Role, Taint};
-use kubitect_config::release::Hop;
+use kubitect_config::release::{self, Hop};
 use kubitect_config::value::{Label, Version};
 use kubitect_config::{Cluster, Facts, Remote, chain};
 
@@ -14,7 +14,7 @@ use super::Access;
 use super::note::{self, Note};
 use super::plan::{Seen, Stage, Task};
 use crate::control::{self, Health, NodeState};
-use crate::goal::Goal;
+use crate::goal::{self, Goal};
 use crate::group_vars::BLOCKSIZE;
 use crate::{Error, Event, OnEvent, Tools, Workdir, kubeconfig, workdir};
 
@@ -64,6 +64,8 @@ pub struct Kubernetes<'a> {
     gathered: Option<(Version, Vec<Label>)>,
     /// The size of calico's blocks, once it was asked.
     blocksize: Option<Option<u64>>,
+    /// The machines on which nothing of an earlier run goes on.
+    pub(super) settled: BTreeSet<Label>,
 }
 
 impl<'a> Kubernetes<'a> {
@@ -96,6 +98,7 @@ impl<'a> Kubernetes<'a> {
                 .collect(),
             gathered: None,
             blocksize: None,
+            settled: BTreeSet::new(),
         }
     }
 
@@ -124,8 +127,16 @@ impl<'a> Kubernetes<'a> {
             .collect();
         let masters = self.cluster.role(Role::Master);
         let members: BTreeSet<_> = masters.map(|node| node.name.clone()).collect();
+        let begun = all.iter().filter(|name| self.notes.contains_key(*name));
+        let begun: Vec<_> = begun.cloned().collect();
+        let joined = self.make_way_for_all(&begun).await?;
         for name in &all {
             self.note(name, &task.at, &members, false)?;
+        }
+        let waits =
+            release::find_or_newest(&task.at.kubespray).is_some_and(goal::waits_for_network);
+        if waits && !joined.is_empty() {
+            self.play(&Goal::Network(joined), task, &all).await?;
         }
         self.play(&Goal::Create, task, &all).await?;
         self.fetch_kubeconfig().await?;
@@ -138,11 +149,8 @@ impl<'a> Kubernetes<'a> {
 
     /// Brings the administrator's kubeconfig to this machine.
     async fn fetch_kubeconfig(&self) -> Result<(), Error> {
-        let first = self.cluster.role(Role::Master).next();
-        let first =
-            first.ok_or_else(|| Error::failed("fetch the kubeconfig: there is no master"))?;
-        let master = self.connect(&first.name).await?;
-        let text = kubeconfig::fetch(&master, self.cluster, &self.facts).await?;
+        let connect = async |name: &Label| self.access.connect(name).await;
+        let text = kubeconfig::fetch(self.cluster, &self.facts, connect).await?;
         workdir::write(&self.workdir.kubeconfig(), text.as_bytes(), 0o600)
     }
 
@@ -226,6 +234,7 @@ impl<'a> Kubernetes<'a> {
         task: &Task,
         nodes: &[Label],
     ) -> Result<(), Error> {
+        self.settle(nodes).await?;
         let failed = |e| {
             Error::because(
                 format!("{} by Kubespray {}", told(goal, task), task.at.kubespray),
@@ -254,7 +263,7 @@ impl<'a> Kubernetes<'a> {
         let gathered = (task.at.kubespray.clone(), nodes.to_vec());
         let known = self.gathered.take().as_ref() == Some(&gathered);
         let played = match goal {
-            Goal::Upgrade(_) if known => {
+            Goal::Upgrade { .. } | Goal::Dns if known => {
                 crate::carry_on(
                     goal,
                     &cluster,
@@ -278,7 +287,8 @@ impl<'a> Kubernetes<'a> {
             }
         };
         played.map_err(failed)?;
-        self.gathered = matches!(goal, Goal::Upgrade(_)).then_some(gathered);
+        let holds = matches!(goal, Goal::Upgrade { .. } | Goal::Dns);
+        self.gathered = holds.then_some(gathered);
         Ok(())
     }
 
@@ -403,7 +413,9 @@ impl<'a> Kubernetes<'a> {
         };
         let mut note = Note::of(self.cluster, &node, at, members, finished)?;
         // Pods that we keep away stay away until it is finished.
-        note.busy = !finished && self.notes.get(name).is_some_and(|note| note.busy);
+        if let Some(before) = self.notes.get(name).filter(|_| !finished) {
+            (note.busy, note.drained) = (before.busy, before.drained);
+        }
         note.joined = match self.notes.get(name) {
             Some(begun) if finished => begun.joined,
             _ => self.next_to_join(name),
@@ -481,7 +493,9 @@ fn told(goal: &Goal, task: &Task) -> String {
         Goal::AddMaster(node) => format!("join {node}"),
         Goal::AfterMembers => "give the network plugin etcd's members".to_owned(),
         Goal::Remove { nodes, .. } => format!("remove {}", names(nodes)),
-        Goal::Upgrade(node) => format!("upgrade {node} to {}", task.at.kubernetes),
+        Goal::Network(nodes) => format!("set up the network plugin on {}", names(nodes)),
+        Goal::Dns => "put Kubespray's cluster DNS back".to_owned(),
+        Goal::Upgrade { node, .. } => format!("upgrade {node} to {}", task.at.kubernetes),
         Goal::Addons => "install the addons".to_owned(),
     }
 }

@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kubitect_config::Remote;
 use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
+use kubitect_config::{Remote, chain};
 
 use super::kubernetes::{DRAIN, Kubernetes, READY, states};
 use super::plan::Task;
 use crate::Error;
-use crate::control::{self, Health};
+use crate::control::{self, Health, NodeState};
 use crate::goal::Goal;
+
+/// How long the pods of a node whose kubelet does not answer may take to be evicted: nobody says that they have ended.
+const LOST: Duration = Duration::from_secs(60);
 
 impl Kubernetes<'_> {
     pub(super) async fn leave(
@@ -23,18 +27,20 @@ impl Kubernetes<'_> {
     ) -> Result<(), Error> {
         self.keep_api_servers(names).await?;
         let master = self.master(names).await?;
-        let there = states(&master).await?;
-        let there = |name: &Label| there.iter().any(|state| state.name == name.as_str());
+        let nodes = states(&master).await?;
         let mut asked = Vec::new();
         for name in names {
-            let drained = there(name) && reachable && self.connect(name).await.is_ok();
-            if drained {
-                self.say(format!("{name}: its pods are moved elsewhere"));
-                self.hold(name).await?;
-                control::drain(&master, name, DRAIN)
-                    .await
-                    .map_err(|e| Error::because(format!("drain {name}"), e))?;
-                fail::fail_point!("kubespray::drained");
+            let node = nodes.iter().find(|state| state.name == name.as_str());
+            if let Some(node) = node {
+                // On a machine that is gone nothing can be noted, and nobody takes its node back.
+                if reachable {
+                    self.hold(name).await?;
+                }
+                self.move_pods(name, node, &master).await?;
+            }
+            // Only what cleans the machine itself needs it to answer.
+            let cleaned = node.is_some() && reachable && self.answers(name).await;
+            if cleaned {
                 asked.push(name.clone());
             }
             // From here on it has to join anew if it is wanted again before it is gone.
@@ -44,7 +50,7 @@ impl Kubernetes<'_> {
             if self.node(name).is_none_or(|node| node.role == Role::Master) {
                 self.leave_etcd(name, &master).await?;
             }
-            if !drained {
+            if !cleaned {
                 control::delete_node(&master, name)
                     .await
                     .map_err(|e| Error::because(format!("take {name} out of Kubernetes"), e))?;
@@ -63,6 +69,46 @@ impl Kubernetes<'_> {
             self.notes.remove(name);
             self.say(format!("{name}: left Kubernetes"));
         }
+        Ok(())
+    }
+
+    /// Whether a machine that leaves lets us in. If it does not, it is not cleaned, and that is said.
+    async fn answers(&self, name: &Label) -> bool {
+        match self.connect(name).await {
+            Ok(_) => true,
+            Err(error) => {
+                let why = chain(&error);
+                self.say(format!(
+                    "warning: {name}: {why}; it leaves Kubernetes without being cleaned"
+                ));
+                false
+            }
+        }
+    }
+
+    /// Moves the pods of a node that leaves elsewhere, through another master.
+    async fn move_pods(
+        &self,
+        name: &Label,
+        node: &NodeState,
+        master: &Arc<dyn Remote>,
+    ) -> Result<(), Error> {
+        self.say(format!("{name}: its pods are moved elsewhere"));
+        match &node.health {
+            Health::Well => control::drain(master, name, DRAIN)
+                .await
+                .map_err(|e| Error::because(format!("drain {name}"), e))?,
+            // What budgets keep starts elsewhere once the node is deleted: nobody else can end it there.
+            Health::Ill(_) => {
+                if let Err(error) = control::drain_lost(master, name, LOST).await {
+                    let why = chain(&error);
+                    self.say(format!(
+                        "warning: {name}: its kubelet does not answer: {why}"
+                    ));
+                }
+            }
+        }
+        fail::fail_point!("kubespray::drained");
         Ok(())
     }
 
@@ -119,8 +165,9 @@ impl Kubernetes<'_> {
         let ip = self.facts.node(name).map(|known| known.ip);
         let own = ip.and_then(|ip| listed.iter().find(|member| member.is_at(ip)));
         let serves = own.is_some_and(|member| member.health == Health::Well);
-        let ready = self.is_ready(&master, name).await?;
-        if !(serves && ready && self.notes.contains_key(name)) {
+        let nodes = states(&master).await?;
+        let node = nodes.iter().find(|state| state.name == name.as_str());
+        if !(serves && self.is_complete(name, node)) {
             self.can_join(name, &listed, task)?;
             // What a machine of this name was before it was made anew, or half-way joined, is in its way.
             if own.is_some() && !serves {
@@ -129,7 +176,7 @@ impl Kubernetes<'_> {
             if !serves {
                 self.set_data_aside(name).await?;
             }
-            self.forget_unready(name, &master).await?;
+            self.make_way(name, &master).await?;
             self.note(name, &task.at, &members, false)?;
             let present = self.present(std::slice::from_ref(name));
             let played = self
@@ -144,6 +191,7 @@ impl Kubernetes<'_> {
             control::wait_ready(&master, name, Some(&task.at.kubernetes), None, READY)
                 .await
                 .map_err(|e| Error::because(format!("wait for {name}"), e))?;
+            self.wait_api(name, &task.at.kubernetes).await?;
         }
         self.take_pods(name, &master).await?;
         self.note(name, &task.at, &members, true)?;
@@ -151,10 +199,25 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
+    /// Whether an earlier run has joined this master to the end, and could not note it: Ready alone comes earlier than the
+    /// mark of a master and the labels and taints, which come last.
+    fn is_complete(&self, name: &Label, node: Option<&NodeState>) -> bool {
+        let (Some(wanted), Some(node)) = (self.node(name), node) else {
+            return false;
+        };
+        let mut labels = wanted.labels.iter();
+        let mut taints = wanted.taints.iter();
+        self.notes.contains_key(name)
+            && node.health == Health::Well
+            && node.is_marked()
+            && labels.all(|(key, value)| node.labels.get(key) == Some(value))
+            && taints.all(|taint| node.taints.contains(&taint.to_string()))
+    }
+
     pub(super) async fn join_workers(&mut self, names: &[Label], task: &Task) -> Result<(), Error> {
         let master = self.master(&[]).await?;
         for name in names {
-            self.forget_unready(name, &master).await?;
+            self.make_way(name, &master).await?;
             self.note(name, &task.at, &BTreeSet::new(), false)?;
         }
         let present = self.present(names);
@@ -168,18 +231,6 @@ impl Kubernetes<'_> {
             self.note(name, &task.at, &BTreeSet::new(), true)?;
             self.say(format!("{name}: joined"));
         }
-        Ok(())
-    }
-
-    /// Takes a node object that is not Ready out of the way of the machine that is to join under its name.
-    async fn forget_unready(&self, name: &Label, master: &Arc<dyn Remote>) -> Result<(), Error> {
-        if self.is_ready(master, name).await? {
-            return Ok(());
-        }
-        control::delete_node(master, name)
-            .await
-            .map_err(|e| Error::because(format!("forget the former {name}"), e))?;
-        fail::fail_point!("kubespray::node-deleted");
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod etcd;
+mod half_done;
 mod kubernetes;
 mod membership;
 pub mod note;

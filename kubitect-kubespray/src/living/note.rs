@@ -22,6 +22,9 @@ pub struct Note {
     pub finished: bool,
     /// Whether pods are kept away from it while it is worked on: by us, and not by a person.
     pub busy: bool,
+    /// Whether the balancers keep new connections away from it while it is worked on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drained: bool,
     /// The Kubernetes that is set up, and the Kubespray that did it.
     pub release: Hop,
     /// A digest of the cluster's settings that can't be changed later.
@@ -41,6 +44,11 @@ pub struct Note {
 }
 
 impl Note {
+    /// Whether something is kept away from it for work that has not ended.
+    pub fn is_held(&self) -> bool {
+        self.busy || self.drained
+    }
+
     /// What is noted of a node when the cluster's file is carried out on it with this `release`.
     pub fn of(
         cluster: &Cluster,
@@ -52,6 +60,7 @@ impl Note {
         Ok(Self {
             finished,
             busy: false,
+            drained: false,
             release: release.clone(),
             settings: settings(cluster)?,
             addons: addons(cluster)?,
@@ -204,6 +213,7 @@ mod tests {
         let note = Note {
             finished: true,
             busy: false,
+            drained: false,
             release: Hop {
                 kubernetes: "v1.23.7".parse().unwrap(),
                 kubespray: "v2.19.0".parse().unwrap(),
@@ -330,6 +340,7 @@ mod tests {
             let mut note = Note {
                 finished: true,
                 busy: false,
+                drained: false,
                 release,
                 settings: text.clone(),
                 addons: String::new(),

@@ -43,7 +43,7 @@ pub enum Stage {
     },
     /// Addons are installed or changed.
     Addons,
-    /// A node that an interrupted run kept pods away from takes them again.
+    /// A node that an interrupted run kept pods or connections away from takes them again.
     Release(Label),
 }
 
@@ -144,7 +144,7 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
     };
     let released: Vec<_> = seen
         .iter()
-        .filter(|seen| seen.wanted && seen.finished().is_some_and(|note| note.busy))
+        .filter(|seen| seen.wanted && seen.finished().is_some_and(Note::is_held))
         .map(|seen| &seen.node.name)
         .filter(|name| !upgraded(name))
         .map(|name| Stage::Release(name.clone()))

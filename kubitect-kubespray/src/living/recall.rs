@@ -45,6 +45,7 @@ pub fn recall(
             let note = Note {
                 finished: true,
                 busy: false,
+                drained: false,
                 release: release.clone(),
                 settings: like.settings.clone(),
                 addons: like.addons.clone(),

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use kubitect_config::digest::hex;
 use kubitect_config::file::{self, Aside};
-use kubitect_config::release::Hop;
+use kubitect_config::release::{self, Hop};
 use kubitect_config::value::{Label, Version};
 use kubitect_config::{Remote, chain};
 use sha2::{Digest, Sha256};
 
-use super::kubernetes::{DRAIN, Kubernetes, READY, states};
+use super::kubernetes::{DRAIN, Kubernetes, READY, SERVES, states};
 use super::plan::Task;
 use crate::Error;
 use crate::control::{self, Health, Snapshot};
-use crate::goal::Goal;
+use crate::goal::{self, Goal};
 
 /// How long saving a snapshot may take, and fetching a piece of it.
 const SNAPSHOT: Duration = Duration::from_secs(10 * 60);
@@ -133,16 +133,7 @@ impl Kubernetes<'_> {
         if self.joined_masters().contains(name) {
             self.spare(name, "upgrade").await?;
         }
-        let present = self.present(&[]);
-        // Kubespray drains no node that is cordoned already, be it by an interrupted run.
-        let done = match self.out_of_service(name).await {
-            Ok(()) => {
-                self.play(&Goal::Upgrade(name.clone()), task, &present)
-                    .await
-            }
-            Err(error) => Err(error),
-        };
-        let done = match done {
+        let done = match self.upgrade_out_of_service(name, task).await {
             Ok(()) => self.back_in_service(name, Some(&to.kubernetes), None).await,
             Err(error) => {
                 self.mend(name).await;
@@ -158,17 +149,58 @@ impl Kubernetes<'_> {
         self.change_note(name, |note| {
             note.release = to.clone();
             note.busy = false;
+            note.drained = false;
         })
     }
 
-    /// Before planned work on a node: no new connections, and, but for its own, no pods.
-    pub async fn out_of_service(&mut self, name: &Label) -> Result<(), Error> {
-        self.hold(name).await?;
-        self.balance(name, true).await?;
-        fail::fail_point!("kubespray::out-of-service");
-        self.drain(name).await?;
-        fail::fail_point!("kubespray::drained");
+    async fn upgrade_out_of_service(&mut self, name: &Label, task: &Task) -> Result<(), Error> {
+        let moved = self.out_of_service(name).await?;
+        let present = self.present(&[]);
+        let goal = Goal::Upgrade {
+            node: name.clone(),
+            stays: !moved,
+        };
+        self.play(&goal, task, &present).await?;
+        let masters = self.joined_masters();
+        if !masters.contains(name) {
+            return Ok(());
+        }
+        // Kubespray upgrades the kubelet first: a node of the new version may have an API server of the old one.
+        self.wait_api(name, &task.at.kubernetes).await?;
+        let replaces_dns =
+            release::find_or_newest(&task.at.kubespray).is_some_and(goal::replaces_dns);
+        // The first master's own run puts it back itself.
+        if replaces_dns && masters.len() > 1 && masters.last() == Some(name) {
+            self.play(&Goal::Dns, task, &present).await?;
+        }
         Ok(())
+    }
+
+    /// Waits until the API server of a master serves with this version.
+    pub(super) async fn wait_api(&self, name: &Label, version: &Version) -> Result<(), Error> {
+        let machine = self.connect(name).await?;
+        control::wait_api(&machine, name, version, SERVES).await
+    }
+
+    /// Before planned work on a node: no new connections, and, but for its own, no pods, if there is another place for them.
+    /// Whether there was: else they stay, and the node is not cordoned.
+    pub async fn out_of_service(&mut self, name: &Label) -> Result<bool, Error> {
+        self.hold(name).await?;
+        if self.can_be_drained(name) {
+            self.change_note(name, |note| note.drained = true)?;
+            self.balance(name, true).await?;
+        }
+        fail::fail_point!("kubespray::out-of-service");
+        let moved = self.drain(name).await?;
+        fail::fail_point!("kubespray::drained");
+        Ok(moved)
+    }
+
+    /// Whether balancers may keep connections away from it: not from the only master. Nothing would reach the API, its own
+    /// kubelet included.
+    fn can_be_drained(&self, name: &Label) -> bool {
+        let masters = self.joined_masters();
+        masters.contains(name) && masters.len() > 1
     }
 
     /// Notes that a node is worked on, unless a person keeps pods away from it.
@@ -203,10 +235,18 @@ impl Kubernetes<'_> {
         self.balance(name, false).await
     }
 
+    /// Notes that nothing is kept away from a node any more.
+    pub fn note_released(&mut self, name: &Label) -> Result<(), Error> {
+        self.change_note(name, |note| {
+            note.busy = false;
+            note.drained = false;
+        })
+    }
+
     /// Takes pods again on a node that a run kept them away from.
     pub(super) async fn release(&mut self, name: &Label) -> Result<(), Error> {
         self.back_in_service(name, None, None).await?;
-        self.change_note(name, |note| note.busy = false)
+        self.note_released(name)
     }
 
     /// After failed work: what still works goes on working, and what does not is told. The failure itself is the caller's.
@@ -240,19 +280,20 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// Moves a node's pods elsewhere, unless there is nowhere else.
-    async fn drain(&self, name: &Label) -> Result<(), Error> {
+    /// Moves a node's pods elsewhere; false where there is nowhere else: then they stay.
+    async fn drain(&self, name: &Label) -> Result<bool, Error> {
         let failed = |e| Error::because(format!("drain {name}"), e);
         let master = self.master(&[]).await?;
-        let states = states(&master).await?;
-        let elsewhere = states.iter().any(|state| {
-            state.name != name.as_str() && !state.cordoned && state.health == Health::Well
-        });
-        if elsewhere {
-            control::drain(&master, name, DRAIN).await.map_err(failed)
-        } else {
-            control::cordon(&master, name).await.map_err(failed)
+        let nodes = states(&master).await?;
+        let pods = control::pods(&master, name).await.map_err(failed)?;
+        if let Some(why) = control::nowhere(name, &nodes, &pods) {
+            self.say(format!("{name}: its pods stay on it: {why}"));
+            // An interrupted run may have cordoned it, when there was another place.
+            self.take_pods(name, &master).await?;
+            return Ok(false);
         }
+        control::drain(&master, name, DRAIN).await.map_err(failed)?;
+        Ok(true)
     }
 
     /// An error unless etcd goes on taking changes while this master is away.
@@ -278,11 +319,9 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// Sets the state of a master behind all balancers. The only master is never drained: nothing would reach the API,
-    /// its own kubelet included.
+    /// Sets the state of a master behind all balancers.
     async fn balance(&self, name: &Label, drained: bool) -> Result<(), Error> {
-        let masters = self.joined_masters();
-        if !masters.contains(name) || (drained && masters.len() == 1) {
+        if !self.joined_masters().contains(name) {
             return Ok(());
         }
         let told = self.access.balance(name, drained).await;

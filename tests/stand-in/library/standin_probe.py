@@ -86,6 +86,7 @@ def main():
         "version": installed.get("version", ""),
         "etcd_servers": listed(),
         "published": published() if listed() else [],
+        "kubeadm_ran": os.path.exists("/var/lib/kubelet/config.yaml"),
         "tools": [name for name in ("kubectl", "etcdctl") if os.access(f"/usr/bin/{name}", os.X_OK)],
     }})
 

@@ -8,7 +8,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.standin import PROGRAMS, STATE, Trouble, hosts_block, put, read, run
 
 SERVICES = ["kubelet", "kube-apiserver", "etcd"]
-TOOLS = ["/usr/local/bin/kubeadm", "/usr/local/bin/kubectl", "/usr/local/bin/etcdctl"]
+TOOLS = ["/usr/local/bin/kubectl", "/usr/local/bin/etcdctl", "/usr/local/bin/kubeadm", "/var/lib/kubelet/config.yaml"]
 FOLDERS = ["/var/lib/etcd/member", "/etc/kubernetes", "/etc/ssl/etcd", PROGRAMS]
 
 

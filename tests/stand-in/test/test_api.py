@@ -240,7 +240,7 @@ class Agent(Case):
     def test_it_registers_once_and_marking_sets_only_its_own_labels_and_taints(self):
         process = self.agent("m1")
         harness.until("the node", 20, lambda: self.node("m1"))
-        self.assertIn("node-role.kubernetes.io/master", self.node("m1")["metadata"]["labels"])
+        self.assertNotIn("node-role.kubernetes.io/master", self.node("m1")["metadata"]["labels"], "kubeadm marks it, not the kubelet")
         self.admin.patch("/api/v1/nodes/m1", {"metadata": {"labels": {"other": "yes", "rook": "changed"}}, "spec": {"taints": [{"key": "o", "effect": "NoExecute"}]}})
         process.stop()
         process.start()
@@ -257,6 +257,22 @@ class Agent(Case):
         node = self.node("m1")
         again = agent.reapply(self.admin, config, "/api/v1/nodes/m1", node)
         self.assertEqual(again["metadata"]["resourceVersion"], node["metadata"]["resourceVersion"], "marked again without a need")
+
+    def test_it_is_ready_when_there_is_a_network(self):
+        process = self.agent("m3", network="kube-system/network")
+
+        def ready():
+            conditions = (self.node("m3") or {}).get("status", {}).get("conditions", [])
+            return [item["status"] for item in conditions if item["type"] == "Ready"]
+
+        harness.until("the node", 20, ready)
+        time.sleep(3)
+        self.assertEqual(ready(), ["False"])
+        maps = "/api/v1/namespaces/kube-system/configmaps"
+        self.admin.request("POST", maps, {"metadata": {"name": "network"}})
+        harness.until("a Ready node", 20, lambda: ready() == ["True"])
+        process.stop()
+        self.admin.request("DELETE", f"{maps}/network")
 
     def test_it_does_not_bring_back_a_deleted_node_until_it_starts_again(self):
         process = self.agent("m2")

@@ -6,6 +6,7 @@ import time
 import unittest
 
 import harness
+import kubeadm
 import lifecycle
 import objects
 import protobuf
@@ -110,6 +111,48 @@ class Guests(unittest.TestCase):
         for name in ("a\nb", "a$b", 'a"b', "a\\b"):
             with self.assertRaises(self.pki.Trouble):
                 self.pki.issue([{"name": "x", "ca": "kubernetes", "cn": name, "usage": "clientAuth", "cert": "/c", "key": "/k"}], {})
+
+
+class Kubeadm(unittest.TestCase):
+    """What stands for kubeadm, in a folder instead of /."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root, self.ran = folder.name, []
+
+    def there(self, *paths):
+        return [os.path.exists(self.root + path) for path in paths]
+
+    def reset(self, *arguments):
+        kubeadm.reset(arguments, self.root, lambda argv, check: self.ran.append(argv[-1]))
+
+    def test_init_that_fails_after_its_first_file_is_not_repeated_before_a_reset(self):
+        kubeadm.write(self.root + kubeadm.FAILS_ONCE, "")
+        with self.assertRaises(RuntimeError):
+            kubeadm.begin(True, self.root)
+        self.assertEqual(self.there(kubeadm.CONFIG, kubeadm.MANIFEST), [True, True])
+        self.assertFalse(kubeadm.begin(True, self.root), "what is there is taken for done")
+        self.reset("--skip-phases=remove-etcd-member")
+        self.assertEqual(self.there(kubeadm.CONFIG, kubeadm.MANIFEST), [False, False])
+        self.assertEqual(self.ran, ["kubelet", "kube-apiserver"])
+        self.assertTrue(kubeadm.begin(True, self.root))
+        self.assertFalse(kubeadm.begin(True, self.root))
+
+    def test_a_worker_is_let_in_again(self):
+        kubeadm.write(self.root + kubeadm.FAILS_ONCE, "")
+        with self.assertRaises(RuntimeError):
+            kubeadm.begin(False, self.root)
+        self.assertTrue(kubeadm.begin(False, self.root))
+        self.assertEqual(self.there(kubeadm.MANIFEST), [False])
+
+    def test_a_reset_empties_etcd_unless_it_is_told_not_to(self):
+        data = self.root + "/var/lib/etcd/member/wal"
+        kubeadm.write(data, "")
+        self.reset("--skip-phases=update-cluster-status,remove-etcd-member")
+        self.assertTrue(os.path.exists(data))
+        self.reset()
+        self.assertFalse(os.path.exists(data))
 
 
 if __name__ == "__main__":

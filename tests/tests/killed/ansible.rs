@@ -50,6 +50,7 @@ pub struct Fault {
     pub playbook: String,
     pub host: String,
     /// Where on that host; empty: as soon as it comes to it.
+    #[serde(default)]
     pub at: String,
 }
 
@@ -209,6 +210,10 @@ impl Play {
         let text = self.variables["kube_version"].as_str().unwrap();
         assert_eq!(text.starts_with('v'), self.release.v, "{text}");
         format!("v{}", text.trim_start_matches('v'))
+    }
+
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|own| own == tag)
     }
 
     pub fn is_set(&self, name: &str) -> bool {

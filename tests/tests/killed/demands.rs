@@ -2,6 +2,7 @@
 
 use crate::machine::{VIP, servers};
 use crate::plays::{Result, Stage, fail};
+use crate::state::CONFIG;
 
 impl Stage<'_> {
     /// What every playbook looks at first.
@@ -35,6 +36,9 @@ impl Stage<'_> {
             let left_alone = removed.split(',').any(|node| node == name) && !cleaned;
             if (play.hosts.contains(name) || play.playbook == "facts.yml") && !left_alone {
                 self.reach(name)?;
+                if let Some((program, _)) = self.state.guests[name].busy.first() {
+                    return fail(name, format!("`{program}` of an earlier run is in the way"));
+                }
             }
         }
         Ok(())
@@ -48,7 +52,7 @@ impl Stage<'_> {
                 format!("Failed to connect to the host via ssh: {why}"),
             )
         };
-        if !self.state.answers(self.host, name) {
+        if !self.state.answers(self.host, name) || self.state.guests[name].deaf {
             return unreachable("No route to host");
         }
         let ip = self.play.text(name, "ansible_host");
@@ -118,8 +122,10 @@ impl Stage<'_> {
         }
         let by_name = masters.iter().filter(joined).min();
         let asks_api = self.play.release.tag < "v2.28.0".parse().unwrap();
+        // Nobody asks for a key where all have joined.
+        let joins = masters.iter().any(|name| !self.has(name, CONFIG));
         match by_name {
-            Some(other) if asks_api && other != first => fail(
+            Some(other) if asks_api && joins && other != first => fail(
                 first,
                 format!("{other} would be asked for the key to join with"),
             ),

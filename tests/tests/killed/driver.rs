@@ -201,7 +201,7 @@ pub fn all(only: &str) -> bool {
 }
 
 /// Does work for all, twice as many at a time as there are processors (each waits for processes); the results are in the order of the work.
-fn side_by_side<T: Copy + Sync, R: Send>(all: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub fn side_by_side<T: Copy + Sync, R: Send>(all: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(4, |count| 2 * count.get());

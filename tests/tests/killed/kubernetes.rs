@@ -7,7 +7,7 @@ use kubitect_provision::fake::FakeHost;
 use serde_json::{Value, json};
 
 use crate::machine::{failed, ok};
-use crate::state::{Node, State, endpoint};
+use crate::state::{MANIFEST, Node, Pod, State, endpoint};
 
 /// What kubeadm is given on each master.
 pub const KUBEADM_CONFIG: &str = "/etc/kubernetes/kubeadm-config.yaml";
@@ -40,7 +40,10 @@ pub fn api_server(state: &mut State, host: &FakeHost, name: &str, argv: &[&str])
             "test",
             "-e",
             "/etc/kubernetes/manifests/kube-apiserver.yaml",
-        ] => failed(u32::from(listed(state).is_none()), ""),
+        ] => {
+            let there = listed(state).is_some() || state.guests[name].files.contains_key(MANIFEST);
+            failed(u32::from(!there), "")
+        }
         ["pgrep", "--list-full", "--full", "^kube-apiserver "] => match listed(state) {
             Some(list) => ok(format!("7 kube-apiserver {list} --v=2\n")),
             None => failed(1, ""),
@@ -83,6 +86,32 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
     };
     match argv {
         ["get", "--raw=/readyz"] => return ok("ok"),
+        ["get", "--raw=/version"] => {
+            let version = &state.guests[name].api_version;
+            return ok(json!({"major": "1", "gitVersion": version}).to_string());
+        }
+        [
+            "get",
+            "configmap",
+            map,
+            "--namespace",
+            _,
+            "--ignore-not-found",
+            "--output=name",
+        ] => {
+            let there = state.kube.initialised && ["kubeadm-config", "cluster-info"].contains(map);
+            return ok(if there {
+                format!("configmap/{map}\n")
+            } else {
+                String::new()
+            });
+        }
+        ["get", "pods", "--all-namespaces", selector, "--output=json"] => {
+            let node = selector.trim_start_matches("--field-selector=spec.nodeName=");
+            let own = state.kube.pods.iter().filter(|(_, pod)| pod.node == node);
+            let items: Vec<_> = own.map(|(name, pod)| pod_item(name, pod)).collect();
+            return ok(json!({"kind": "List", "items": items}).to_string());
+        }
         ["get", "nodes", "--output=json"] => {
             let items: Vec<_> = state
                 .kube
@@ -133,7 +162,11 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
         return unknown(node);
     };
     match argv {
-        ["cordon" | "drain", ..] => there.cordoned = true,
+        ["cordon", ..] => there.cordoned = true,
+        ["drain", ..] => {
+            there.cordoned = true;
+            return drain(state, host, node);
+        }
         ["uncordon", _] => there.cordoned = false,
         ["label", _, _, "--overwrite", changes @ ..] => {
             for change in changes {
@@ -157,6 +190,41 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
         _ => panic!("unexpected: kubectl {argv:?}"),
     }
     ok("")
+}
+
+/// Moves the pods of a node to others that take them, or to none.
+pub fn drain(state: &mut State, host: &FakeHost, node: &str) -> Output {
+    let own = state.kube.pods.iter().filter(|(_, pod)| pod.node == node);
+    let own: Vec<_> = own.map(|(name, _)| name.clone()).collect();
+    for name in own {
+        let pod = &state.kube.pods[&name];
+        if pod.kept {
+            return failed(
+                1,
+                &format!(
+                    "error when evicting pods/\"{name}\" -n \"default\" (will retry after 5s): Cannot evict pod as it would \
+                     violate the pod's disruption budget."
+                ),
+            );
+        }
+        let mut others = state.kube.nodes.keys().filter(|other| *other != node);
+        let to = others.find(|other| state.takes(host, other, &pod.bears));
+        let to = to.cloned().unwrap_or_default();
+        state.kube.pods.get_mut(&name).unwrap().node = to;
+    }
+    ok("")
+}
+
+fn pod_item(name: &str, pod: &Pod) -> Value {
+    let bears = pod.bears.iter();
+    let tolerations: Vec<_> = bears
+        .map(|key| json!({"key": key, "operator": "Exists"}))
+        .collect();
+    json!({
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"nodeName": pod.node, "tolerations": tolerations},
+        "status": {"phase": "Running"},
+    })
 }
 
 /// `key=value:Effect`, `key:Effect`, or `key:Effect-`; false if what is to go is not there.

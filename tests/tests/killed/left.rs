@@ -75,6 +75,8 @@ pub fn all() {
         ],
         &[
             "upgrade-cluster.yml master-3",
+            // Kubespray's cluster DNS is put back after the last master.
+            "cluster.yml master-1",
             "upgrade-cluster.yml worker-1",
             "upgrade-cluster.yml worker-2",
         ],

@@ -5,7 +5,7 @@ use kubitect_lb::{PROBE, SET_STATE};
 use kubitect_provision::fake::FakeHost;
 
 use crate::kubernetes::{api_server, etcdctl, kubectl};
-use crate::state::{Guest, State, file};
+use crate::state::{Guest, MARK, Node, SETTINGS, State, file};
 
 /// Runs a command on a machine that answers.
 pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Output {
@@ -36,6 +36,16 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
             return ok(text);
         }
         ["systemctl", "restart", "kubelet"] => return restart_kubelet(state, name),
+        ["/usr/local/bin/kubeadm", rest @ ..] => return kubeadm(state, host, name, rest),
+        ["ps", "-e", "-ww", "-o", "pid=,args="] => return processes(state, name),
+        // What `status` asks besides.
+        ["find", "/etc/kubernetes/ssl", ..] => return failed(1, "No such file or directory"),
+        ["python3", "-I", "-c", program, ..]
+            if program.starts_with("# Prints what the HAProxy") =>
+        {
+            return failed(1, "No such file or directory");
+        }
+        ["cat", "/proc/uptime"] => return ok("86400.00 0.00\n"),
         ["cat", "/proc/sys/kernel/random/boot_id"] => {
             return ok(format!("{}\n", state.boot_id(name)));
         }
@@ -100,8 +110,10 @@ fn files(guest: &mut Guest, argv: &[&str]) -> Option<Output> {
             None => missing(path),
         },
         ["test", "-e", path] => failed(u32::from(!there(path)), ""),
-        ["rm", "-f", "--", path] => {
-            files.remove(*path);
+        ["rm", "-f", "--", paths @ ..] => {
+            for path in paths {
+                files.remove(*path);
+            }
             ok("")
         }
         ["ln", "-T", "--", from, to] | ["cp", "-T", "--", from, to]
@@ -222,6 +234,56 @@ pub fn servers(guest: &Guest, backend: &str) -> Vec<String> {
         .filter_map(|line| line.trim().strip_prefix("server "))
         .filter_map(|rest| Some(rest.split_whitespace().next()?.to_owned()))
         .collect()
+}
+
+/// What kubeadm itself is asked for; `init` and `join` are the playbooks'.
+fn kubeadm(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Output {
+    match argv {
+        ["reset", "--force", rest @ ..] => {
+            let spares_etcd = rest.contains(&"--skip-phases=remove-etcd-member");
+            assert!(rest.contains(&"--cri-socket=unix:///run/containerd/containerd.sock"));
+            state
+                .guests
+                .get_mut(name)
+                .unwrap()
+                .reset_kubeadm(spares_etcd);
+            ok("")
+        }
+        ["init", "phase", "mark-control-plane", config] => {
+            assert_eq!(*config, format!("--config={SETTINGS}"));
+            let text = state.guests[name].files[SETTINGS].clone();
+            match state
+                .serves(host, name)
+                .then(|| state.kube.nodes.get_mut(name))
+            {
+                Some(Some(node)) => {
+                    mark(node, text.contains("NoSchedule"));
+                    ok("")
+                }
+                _ => failed(1, "could not find the node, or no API server answers"),
+            }
+        }
+        _ => panic!("unexpected: kubeadm {argv:?}"),
+    }
+}
+
+/// What kubeadm gives a master's node last of all.
+pub fn mark(node: &mut Node, tainted: bool) {
+    node.labels.insert(MARK.to_owned(), String::new());
+    if tainted {
+        node.taints.insert(format!("{MARK}:NoSchedule"));
+    }
+}
+
+fn processes(state: &mut State, name: &str) -> Output {
+    let guest = state.guests.get_mut(name).unwrap();
+    let mut text = "    1 /sbin/init\n".to_owned();
+    for (program, looks) in &mut guest.busy {
+        text.push_str(&format!("  800 {program}\n"));
+        *looks = looks.saturating_sub(1);
+    }
+    guest.busy.retain(|(_, looks)| *looks > 0);
+    ok(text)
 }
 
 fn restart_kubelet(state: &mut State, name: &str) -> Output {

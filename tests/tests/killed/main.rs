@@ -9,6 +9,8 @@
 mod ansible;
 mod demands;
 mod driver;
+mod halves;
+mod joins;
 mod kubernetes;
 mod left;
 mod living;
@@ -43,6 +45,22 @@ fn main() -> ExitCode {
     }
     if "masters_come_and_go".contains(test) {
         members::all();
+    }
+    let halves: [(&str, fn()); 6] = [
+        ("half_done_kubeadm_is_repeated", halves::kubeadm),
+        ("half_done_work_is_waited_for", halves::what_goes_on),
+        (
+            "half_done_upgrades_go_on",
+            halves::upgrades_that_stop_half_way,
+        ),
+        ("who_leaves_unheard_is_drained", halves::who_leaves_unheard),
+        ("connections_come_back", halves::connections),
+        ("pods_without_another_place_stay", halves::nowhere_to_go),
+    ];
+    for (name, run) in halves {
+        if name.contains(test) {
+            run();
+        }
     }
     if "random_clusters_become_others".contains(test) {
         good &= living::all(part.parse().ok());

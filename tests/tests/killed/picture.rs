@@ -8,8 +8,7 @@ use std::path::Path;
 use kubitect_lb::{HAPROXY_FILE, KEEPALIVED_FILE};
 use kubitect_provision::hypervisor::Hypervisor;
 
-use crate::kubernetes::KUBEADM_CONFIG;
-use crate::state::{Place, file};
+use crate::state::{CONFIG, KUBELET_CONF, MANIFEST, Place, SETTINGS, file};
 
 /// What a world is like.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -116,13 +115,16 @@ fn machines(place: &Place, picture: &mut Picture) {
             let kubelet = guest.kubelet.as_ref().map(|(version, id)| (version, *id == state.kube.id));
             let running: Vec<_> = guest.running.keys().collect();
             lines.push(format!(
-                "machine {name} on {} cpus {} ram {} kubelet {kubelet:?} api {:?} member {} runs {running:?} enabled {:?} drained {:?}",
-                state.answers(host, name), guest.cpus, guest.ram, guest.api, guest.member.is_some_and(|id| state.kube.members.iter().any(|m| m.id == id)), guest.enabled, guest.drained
+                "machine {name} on {} cpus {} ram {} kubelet {kubelet:?} api {:?} {} member {} runs {running:?} enabled {:?} drained {:?}",
+                state.answers(host, name), guest.cpus, guest.ram, guest.api, guest.api_version, guest.member.is_some_and(|id| state.kube.members.iter().any(|m| m.id == id)), guest.enabled, guest.drained
             ));
             lines.push(format!("machine {name} file systems {systems:?}"));
             for (path, text) in &guest.files {
                 lines.push(format!("machine {name} {path} {text:?}"));
-                let known = [HAPROXY_FILE, KEEPALIVED_FILE, "/etc/etcd.env", KUBEADM_CONFIG, kubitect_kubespray::ADMIN_CONF];
+                let known = [
+                    HAPROXY_FILE, KEEPALIVED_FILE, "/etc/etcd.env", kubitect_kubespray::ADMIN_CONF, CONFIG, KUBELET_CONF, MANIFEST,
+                    SETTINGS,
+                ];
                 if !known.contains(&path.as_str()) {
                     picture.leftovers.push(format!("{path} on {name}"));
                 }
@@ -140,6 +142,7 @@ fn machines(place: &Place, picture: &mut Picture) {
         }
         lines.push(format!("masters join with {:?}", state.kube.published));
         lines.push(format!("addons {:?}, address held {}", state.kube.addons, state.holder.is_some()));
+        lines.push(format!("initialised {}, network {}, DNS of {:?}", state.kube.initialised, state.kube.network, state.kube.dns));
     });
 }
 

@@ -1,13 +1,14 @@
 //! What Kubespray's playbooks make of a world in memory; what they demand of it is in `demands`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use kubitect_config::value::Version;
 use kubitect_provision::fake::FakeHost;
 
 use crate::ansible::{Failed, Fault, Play};
-use crate::kubernetes::KUBEADM_CONFIG;
-use crate::state::{Kube, Member, Node, State, endpoint};
+use crate::joins::admin_conf;
+use crate::kubernetes::{KUBEADM_CONFIG, drain};
+use crate::state::{CONFIG, Kube, MARK, Member, Node, State, endpoint};
 
 pub type Result<T> = std::result::Result<T, Failed>;
 
@@ -63,17 +64,30 @@ impl Stage<'_> {
         self.breaks_at(name, "")
     }
 
-    fn breaks_at(&self, name: &str, at: &str) -> bool {
+    /// Whether a test asks for a failure in this step on this host.
+    pub(super) fn breaks_at(&self, name: &str, at: &str) -> bool {
         self.fault
             .is_some_and(|fault| fault.host == name && fault.at == at)
     }
 
     fn cluster(&mut self) -> Result<()> {
         self.prepared()?;
+        let masters = self.play.group("kube_control_plane");
+        if self.play.has_tag("network") {
+            return self.network();
+        }
+        if self.play.has_tag("coredns") {
+            if self.play.hosts != masters[..1] {
+                return fail(&self.play.hosts[0], "it is not the first control plane");
+            }
+            self.state.kube.dns = "Kubespray".to_owned();
+            return Ok(());
+        }
         if self.play.tags.is_empty() {
             self.first()?;
             self.etcd()?;
-            let masters = self.play.group("kube_control_plane");
+            let waits = self.play.release.tag >= "v2.30.0".parse().unwrap()
+                && self.has(&masters[0], CONFIG);
             for name in self.play.hosts.clone() {
                 if self.breaks(&name) {
                     if self.play.limited {
@@ -81,15 +95,71 @@ impl Stage<'_> {
                     }
                     return fail(&name, "as the test asks");
                 }
-                self.node(&name, masters.contains(&name))?;
+                match masters.contains(&name) {
+                    true => self.master(&name, &masters)?,
+                    false => self.worker(&name)?,
+                }
             }
+            let is_ready = |name: &String| {
+                let node = self.state.kube.nodes.get(name);
+                node.is_some_and(|node| node.labels.contains_key(MARK))
+                    && self.state.is_ready(self.host, name)
+            };
+            if waits && !masters.iter().all(is_ready) {
+                return fail(&masters[0], "new control plane nodes do not become Ready");
+            }
+            if self.breaks_at(&masters[0], "network") {
+                return fail(&masters[0], "as the test asks");
+            }
+            self.network()?;
+            for name in self.play.hosts.clone() {
+                self.describe(&name)?;
+            }
+            self.state.kube.dns = "Kubespray".to_owned();
         }
-        let masters = self.play.group("kube_control_plane");
         if let Some(name) = masters
             .iter()
             .find(|name| !self.state.serves(self.host, name))
         {
             return fail(name, "its API server does not serve");
+        }
+        self.addons()
+    }
+
+    pub(super) fn has(&self, name: &str, path: &str) -> bool {
+        let guest = self.state.guests.get(name);
+        guest.is_some_and(|guest| guest.files.contains_key(path))
+    }
+
+    pub(super) fn put(&mut self, name: &str, path: &str, text: impl Into<String>) {
+        let guest = self.state.guests.get_mut(name).unwrap();
+        guest.files.insert(path.to_owned(), text.into());
+    }
+
+    /// The network plugin: daemons, which come to nodes that join later by themselves.
+    fn network(&mut self) -> Result<()> {
+        let nodes = &self.state.kube.nodes;
+        match self
+            .play
+            .hosts
+            .iter()
+            .find(|name| !nodes.contains_key(*name))
+        {
+            Some(name) => fail(name, "its network does not come up: it has not joined"),
+            None => {
+                self.state.kube.network = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Addons are rolled out, and awaited.
+    fn addons(&mut self) -> Result<()> {
+        let bears = BTreeSet::from([MARK.to_owned()]);
+        let takes = |name: &String| self.state.takes(self.host, name, &bears);
+        let are_new = self.play.addons.is_some();
+        if are_new && !self.state.kube.nodes.keys().any(takes) {
+            return fail(&self.play.hosts[0], "no node takes the addon's pod");
         }
         self.state.kube.addons.clone_from(&self.play.addons);
         Ok(())
@@ -172,68 +242,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Brings up the services of a node, which joins, if it has not.
-    fn node(&mut self, name: &str, is_master: bool) -> Result<()> {
-        let (version, id) = (self.play.version(), self.state.kube.id);
-        let guest = &self.state.guests[name];
-        match (&guest.kubelet, self.state.kube.nodes.contains_key(name)) {
-            (Some((_, own)), _) if *own != id => {
-                return fail(name, "it is a node of another cluster");
-            }
-            (Some((runs, _)), _) if *runs != version => {
-                return fail(
-                    name,
-                    format!("it runs {runs}, asked for is {version}: run upgrade-cluster.yml"),
-                );
-            }
-            (None, true) => {
-                return fail(
-                    name,
-                    format!("a Node with name \"{name}\" already exists in the cluster"),
-                );
-            }
-            _ => {}
-        }
-        let members = self.endpoints();
-        let published = self.state.kube.published.clone();
-        let guest = self.state.guests.get_mut(name).unwrap();
-        guest.kubelet = Some((version.clone(), id));
-        if is_master {
-            // Up to v2.23.3 every run writes the inventory's members into all manifests; later one that joins copies the list
-            // that was published last, and those that run are left alone.
-            let old = self.play.release.tag < "v2.24.0".parse().unwrap();
-            if old || published.is_empty() {
-                guest.api = Some(members.clone());
-            } else if guest.api.is_none() {
-                guest.api = Some(published.clone());
-            }
-            if published.is_empty() {
-                self.state.kube.published = members;
-            }
-            guest.files.insert(
-                kubitect_kubespray::ADMIN_CONF.to_owned(),
-                admin_conf(id, &version),
-            );
-        }
-        let (cpus, ram) = (guest.cpus, guest.ram);
-        let node = self.state.kube.nodes.entry(name.to_owned());
-        let node = node.or_insert(Node {
-            version,
-            cpus,
-            ram,
-            ..Node::default()
-        });
-        let labels = self.play.of(name, "node_labels");
-        let labels: Option<BTreeMap<String, String>> = serde_yaml::from_value(labels).unwrap();
-        node.labels.extend(labels.into_iter().flatten());
-        let taints: Option<Vec<String>> =
-            serde_yaml::from_value(self.play.of(name, "node_taints")).unwrap();
-        node.taints.extend(taints.into_iter().flatten());
-        Ok(())
-    }
-
     /// The inventory's etcd endpoints.
-    fn endpoints(&self) -> BTreeSet<String> {
+    pub(super) fn endpoints(&self) -> BTreeSet<String> {
         let hosts = self.play.group("etcd").into_iter();
         hosts
             .map(|name| endpoint(&self.play.text(&name, "ip")))
@@ -249,8 +259,10 @@ impl Stage<'_> {
             .fold(String::new(), |text, host| {
                 format!("{text}      - {}\n", endpoint(&self.play.text(host, "ip")))
             });
+        let tainted = !self.play.group("kube_node").iter().any(|node| node == name);
+        let taints = if tainted { "[NoSchedule]" } else { "[]" };
         let text = format!(
-            "kind: InitConfiguration\n---\nkind: ClusterConfiguration\netcd:\n  external:\n      endpoints:\n{items}      caFile: /ca.pem\n"
+            "kind: InitConfiguration\nnodeRegistration:\n  criSocket: unix:///run/containerd/containerd.sock\n  taints: {taints}\n---\nkind: ClusterConfiguration\netcd:\n  external:\n      endpoints:\n{items}      caFile: /ca.pem\n"
         );
         let guest = self.state.guests.get_mut(name).unwrap();
         guest.files.insert(KUBEADM_CONFIG.to_owned(), text);
@@ -276,7 +288,8 @@ impl Stage<'_> {
                 self.half_joined(&name);
                 return fail(&name, "as the test asks");
             }
-            self.node(&name, false)?;
+            self.worker(&name)?;
+            self.describe(&name)?;
         }
         Ok(())
     }
@@ -329,26 +342,55 @@ impl Stage<'_> {
             if is_master {
                 self.configure(&name);
             }
-            if is_master && !stale {
-                self.state.kube.published.clone_from(&members);
+            self.upgrade_kubelet(&name, &version)?;
+            // A node that is cordoned is not drained, and neither is one whose pods are to stay.
+            if self.play.extra["drain_nodes"] != false && !self.state.kube.nodes[&name].cordoned {
+                drain(self.state, self.host, &name);
             }
-            let guest = self.state.guests.get_mut(&name).unwrap();
-            guest.kubelet = Some((version.clone(), self.state.kube.id));
+            self.ends(&name, "kubelet")?;
             if is_master {
-                guest.api = Some(self.state.kube.published.clone());
-                let conf = admin_conf(self.state.kube.id, &version);
-                guest
-                    .files
-                    .insert(kubitect_kubespray::ADMIN_CONF.to_owned(), conf);
+                self.upgrade_master(&name, &version, &members, stale);
             }
-            let (cpus, ram) = (guest.cpus, guest.ram);
-            let Some(node) = self.state.kube.nodes.get_mut(&name) else {
-                return fail(&name, "Kubernetes does not know it");
-            };
-            (node.cpus, node.ram) = (cpus, ram);
-            node.version.clone_from(&version);
         }
+        match self.play.hosts.iter().any(|name| masters.contains(name)) {
+            true => self.addons(),
+            false => Ok(()),
+        }
+    }
+
+    /// The kubelet comes before the control plane.
+    fn upgrade_kubelet(&mut self, name: &str, version: &str) -> Result<()> {
+        let guest = self.state.guests.get_mut(name).unwrap();
+        guest.kubelet = Some((version.to_owned(), self.state.kube.id));
+        let Some(node) = self.state.kube.nodes.get_mut(name) else {
+            return fail(name, "Kubernetes does not know it");
+        };
+        (node.cpus, node.ram) = (guest.cpus, guest.ram);
+        version.clone_into(&mut node.version);
         Ok(())
+    }
+
+    /// `kubeadm upgrade`, which puts its own DNS in the place of Kubespray's.
+    fn upgrade_master(
+        &mut self,
+        name: &str,
+        version: &str,
+        members: &BTreeSet<String>,
+        stale: bool,
+    ) {
+        if !stale {
+            self.state.kube.published.clone_from(members);
+        }
+        let published = self.state.kube.published.clone();
+        let guest = self.state.guests.get_mut(name).unwrap();
+        guest.api = Some(published);
+        version.clone_into(&mut guest.api_version);
+        let conf = admin_conf(self.state.kube.id, version);
+        self.put(name, kubitect_kubespray::ADMIN_CONF, conf);
+        let is_first = self.play.group("kube_control_plane")[0] == name;
+        let puts_back = is_first || self.play.release.tag >= "v2.27.0".parse().unwrap();
+        let dns = if puts_back { "Kubespray" } else { "kubeadm" };
+        dns.clone_into(&mut self.state.kube.dns);
     }
 
     fn remove(&mut self) -> Result<()> {
@@ -394,14 +436,4 @@ impl Stage<'_> {
         }
         Ok(())
     }
-}
-
-/// The administrator's kubeconfig, as kubeadm writes it; an upgrade renews its certificate.
-fn admin_conf(cluster: u64, version: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: kubernetes-admin@cluster.local\nclusters:\n- name: cluster.local\n  \
-         cluster: {{server: 'https://127.0.0.1:6443', certificate-authority-data: authority-{cluster}}}\ncontexts:\n\
-         - name: kubernetes-admin@cluster.local\n  context: {{cluster: cluster.local, user: kubernetes-admin}}\nusers:\n\
-         - name: kubernetes-admin\n  user: {{client-certificate-data: of-{version}, client-key-data: key-{cluster}}}\n"
-    )
 }

@@ -96,7 +96,8 @@ impl InMemory {
         let ip = target.address.ip().to_string();
         let place = Arc::clone(&self.0);
         place.with(|state, host| {
-            if !state.answers(host, name) || state.address(host, name) != Some(ip) {
+            let deaf = state.guests.get(name).is_some_and(|guest| guest.deaf);
+            if deaf || !state.answers(host, name) || state.address(host, name) != Some(ip) {
                 return Err(unreachable(name, "no route to host"));
             }
             let keys = &state.guests[name].keys;

@@ -56,6 +56,15 @@ pub struct Guest {
     pub kubelet: Option<(String, u64)>,
     /// The etcd endpoints that its API server lists.
     pub api: Option<BTreeSet<String>>,
+    /// The version of its API server.
+    #[serde(default)]
+    pub api_version: String,
+    /// Whether its SSH server is gone; the rest of it works.
+    #[serde(default)]
+    pub deaf: bool,
+    /// Programs that an earlier run left running, with how often they are still seen.
+    #[serde(default)]
+    pub busy: Vec<(String, u32)>,
     /// The etcd member whose data it has; it runs where etcd lists it.
     pub member: Option<u64>,
 }
@@ -71,6 +80,29 @@ pub struct Kube {
     /// The etcd endpoints in the ConfigMap `kubeadm-config`, from which masters join.
     pub published: BTreeSet<String>,
     pub next_member: u64,
+    /// Whether `kubeadm init` has come to its end: others can join.
+    #[serde(default)]
+    pub initialised: bool,
+    /// Whether the network plugin is set up, without which no node is Ready.
+    #[serde(default)]
+    pub network: bool,
+    /// Whose cluster DNS is in place.
+    #[serde(default)]
+    pub dns: String,
+    /// Pods, by name.
+    #[serde(default)]
+    pub pods: BTreeMap<String, Pod>,
+}
+
+/// A pod that no daemon set made.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub struct Pod {
+    /// Where it runs; empty: it has nowhere to go.
+    pub node: String,
+    /// The keys of taints that it bears.
+    pub bears: BTreeSet<String>,
+    /// Whether a budget keeps it where it is.
+    pub kept: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -281,7 +313,7 @@ impl State {
         api.is_some_and(lists) && self.answers(host, name) && self.has_quorum(host)
     }
 
-    /// Whether a node of Kubernetes is Ready: its machine is on and its kubelet has joined.
+    /// Whether a node of Kubernetes is Ready: its machine is on, its kubelet has joined, and there is a network.
     pub fn is_ready(&self, host: &FakeHost, name: &str) -> bool {
         let joined = |guest: &Guest| {
             guest
@@ -289,9 +321,33 @@ impl State {
                 .as_ref()
                 .is_some_and(|(_, id)| *id == self.kube.id)
         };
-        self.guests.get(name).is_some_and(joined) && self.answers(host, name)
+        self.guests.get(name).is_some_and(joined) && self.answers(host, name) && self.kube.network
+    }
+
+    /// Whether a node takes a pod that bears these taints.
+    pub fn takes(&self, host: &FakeHost, name: &str, bears: &BTreeSet<String>) -> bool {
+        let Some(node) = self.kube.nodes.get(name) else {
+            return false;
+        };
+        let key = |taint: &String| taint.split(['=', ':']).next().unwrap().to_owned();
+        let keeps = |taint: &&String| !taint.ends_with(":PreferNoSchedule");
+        let mut taints = node.taints.iter().filter(keeps);
+        !node.cordoned
+            && self.is_ready(host, name)
+            && taints.all(|taint| bears.contains(&key(taint)))
     }
 }
+
+/// One of the first files of kubeadm: Kubespray takes a master that has it for set up.
+pub const CONFIG: &str = "/var/lib/kubelet/config.yaml";
+/// What a kubelet that was let in logs in with: Kubespray takes a worker that has it for joined.
+pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+/// The API server's manifest.
+pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+/// What kubeadm is given on masters.
+pub const SETTINGS: &str = "/etc/kubernetes/kubeadm-config.yaml";
+/// The label that kubeadm gives a master last of all.
+pub const MARK: &str = "node-role.kubernetes.io/control-plane";
 
 impl Guest {
     /// A machine as cloud-init leaves it: it knows the keys of its seed, and HAProxy runs with its package's file.
@@ -314,6 +370,23 @@ impl Guest {
             guest.enabled.insert("haproxy".to_owned());
         }
         guest
+    }
+
+    /// `kubeadm reset`. Where it is not told to leave etcd alone, the member's data are gone.
+    pub fn reset_kubeadm(&mut self, spares_etcd: bool) {
+        self.kubelet = None;
+        self.api = None;
+        for path in [
+            CONFIG,
+            KUBELET_CONF,
+            MANIFEST,
+            kubitect_kubespray::ADMIN_CONF,
+        ] {
+            self.files.remove(path);
+        }
+        if !spares_etcd {
+            self.member = None;
+        }
     }
 
     /// Takes Kubernetes from the machine.

@@ -17,7 +17,8 @@ const SOON: Duration = Duration::from_secs(60);
 const OBJECTS: &str = r#"{"apiVersion": "v1", "kind": "List", "items": [
   {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "c-worker-1", "labels": {"a": "1"}}, "status": STATUS},
   {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "c-worker-2"}},
-  {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "goes", "namespace": "default"}, "spec": {"nodeName": "c-worker-1", "containers": []}},
+  {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "goes", "namespace": "default"}, "spec": {"nodeName": "c-worker-1", "containers": [],
+    "tolerations": [{"key": "gpu", "operator": "Exists"}]}},
   {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "daemon", "namespace": "default", "ownerReferences": [
     {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": true}]}, "spec": {"nodeName": "c-worker-1", "containers": []}},
   {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "d", "namespace": "default"}},
@@ -68,6 +69,7 @@ async fn nodes_are_asked_and_told() {
     assert_eq!(control::api_health(&world).await.unwrap(), Health::Well);
 
     let version = "v1.23.7".parse().unwrap();
+    assert_eq!(control::api_version(&world).await.unwrap(), "v1.23.7");
     control::wait_ready(&world, &worker, Some(&version), Some("first"), SOON)
         .await
         .unwrap();
@@ -111,6 +113,11 @@ async fn nodes_are_asked_and_told() {
     let state = node(&world, "c-worker-1").await;
     assert!(!state.labels.contains_key("a") && state.labels.contains_key("b"));
     assert_eq!(state.taints, ["only:NoExecute"]);
+
+    let pods = control::pods(&world, &worker).await.unwrap();
+    let names: Vec<_> = pods.iter().map(|pod| &*pod.name).collect();
+    assert_eq!(names, ["default/goes", "default/stays"]);
+    assert_eq!(pods[0].tolerations[0].key, "gpu");
 
     // The budget keeps one pod, which is named with the reason; without it all go but the daemon's.
     match control::drain(&world, &worker, Duration::from_secs(3)).await {

@@ -96,7 +96,8 @@ async fn each_goal_runs_on_the_hosts_that_it_concerns() {
         run(&stage, &goal).await,
         [all, "scale.yml: worker-2 worker-3", etcd]
     );
-    let goal = Goal::Upgrade(name("master-2"));
+    let (node, stays) = (name("master-2"), false);
+    let goal = Goal::Upgrade { node, stays };
     assert_eq!(
         run(&stage, &goal).await,
         [all, "upgrade-cluster.yml: master-2", etcd]

@@ -10,6 +10,7 @@ mod fixture;
 mod goals;
 mod host_key;
 mod jump;
+mod kubeadm;
 mod playbook;
 mod render;
 mod source;

@@ -397,6 +397,10 @@ fn labels_taints_and_a_forgotten_cordon_are_looked_after() {
         lines(&cluster, &seen),
         ["release worker-2", "describe worker-1"]
     );
+    // One that a person has cordoned: only connections were kept away from it by us.
+    let mut seen = finished(&cluster);
+    find(&mut seen, "c-master-2").note.as_mut().unwrap().drained = true;
+    assert_eq!(lines(&cluster, &seen), ["release master-2"]);
 }
 
 #[test]

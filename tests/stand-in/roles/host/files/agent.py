@@ -1,5 +1,6 @@
 # The stand-in's node agent: registers its node through the control plane's address and keeps its lease alive.
-"""Usage: agent.py CONFIG.json with the keys kubeconfig, node, address, version, labels, taints, control_plane."""
+"""Usage: agent.py CONFIG.json with the keys kubeconfig, node, address, version, labels, taints, control_plane, network (namespace/name of the
+config map without which the node is not Ready; empty: none is needed)."""
 import json
 import os
 import platform
@@ -64,16 +65,35 @@ def boot_id():
         return file.read().strip()
 
 
-def status(config, old):
-    """The node's status; the transition time stays while Ready stays True."""
+def has_network(client, config):
+    """Whether the network plugin's daemons have come here: they come wherever it is set up."""
+    if config.get("network"):
+        namespace, _, name = config["network"].partition("/")
+        try:
+            client.request("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        except Failed as error:
+            if error.code != 404:
+                raise
+            return False
+    return True
+
+
+def ready_condition(old, network):
+    """The condition Ready; its transition time stays while it stays what it is."""
+    have = next((item for item in old.get("conditions") or [] if item.get("type") == "Ready"), {})
+    value, reason, message = ("True", "KubeletReady", "kubelet is posting ready status") if network else (
+        "False", "KubeletNotReady", "container runtime network not ready: cni plugin not initialized")
+    since = have.get("lastTransitionTime") if have.get("status") == value else stamp()
+    return {"type": "Ready", "status": value, "reason": reason, "message": message, "lastTransitionTime": since, "lastHeartbeatTime": since}
+
+
+def status(config, old, network):
+    """The node's status."""
     resources = {"cpu": CPUS, "memory": MEMORY, "pods": "110"}
-    ready = next((item for item in old.get("conditions") or [] if item.get("type") == "Ready"), {})
-    since = ready.get("lastTransitionTime") if ready.get("status") == "True" else stamp()
     return {
         "capacity": resources, "allocatable": resources,
         "addresses": [{"type": "InternalIP", "address": config["address"]}, {"type": "Hostname", "address": config["node"]}],
-        "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status",
-                        "lastTransitionTime": since, "lastHeartbeatTime": since}],
+        "conditions": [ready_condition(old, network)],
         "nodeInfo": {"kubeletVersion": config["version"], "kubeProxyVersion": config["version"], "osImage": os_image(),
                      "kernelVersion": platform.release(), "containerRuntimeVersion": "stand-in://1", "architecture": "amd64",
                      "operatingSystem": "linux", "bootID": boot_id()},
@@ -95,7 +115,7 @@ def reapply(client, config, path, node):
     return client.patch(path, change)
 
 
-def register(client, config, starting):
+def register(client, config, starting, network=True):
     """Have the node's status right. At the start the node is made if need be, with its labels and taints; later they are others'
     business. Like the kubelet, this brings back no node that is deleted while we run."""
     path = f"/api/v1/nodes/{config['node']}"
@@ -105,11 +125,13 @@ def register(client, config, starting):
     except Failed as error:
         if error.code != 404 or not starting:
             raise
-        node = {"kind": "Node", "apiVersion": "v1", "metadata": {"name": config["node"], "labels": labels(config)},
-                "spec": {"taints": [taint(text) for text in config["taints"]]}, "status": status(config, {})}
+        # A control plane is marked as one by kubeadm, or the playbooks, later.
+        own = {name: value for name, value in labels(config).items() if not name.startswith("node-role.kubernetes.io/")}
+        node = {"kind": "Node", "apiVersion": "v1", "metadata": {"name": config["node"], "labels": own},
+                "spec": {"taints": [taint(text) for text in config["taints"]]}, "status": status(config, {}, network)}
         client.request("POST", "/api/v1/nodes", node)
         return
-    wanted = status(config, node.get("status") or {})
+    wanted = status(config, node.get("status") or {}, network)
     if wanted != node.get("status"):
         client.patch(path + "/status", {"status": wanted})
 
@@ -131,12 +153,13 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with open(sys.argv[1], encoding="utf-8") as file:
         config = json.load(file)
-    client, starting, trouble = Client(config["kubeconfig"]), True, ""
+    client, starting, network, trouble = Client(config["kubeconfig"]), True, False, ""
     while True:
         try:
-            register(client, config, starting)
+            network = network or has_network(client, config)
+            register(client, config, starting, network)
             renew(client, config)
-            starting, pause = False, PERIOD
+            starting, pause = False, PERIOD if network else 1
             if trouble:
                 print("the control plane answers again", flush=True)
             trouble = ""

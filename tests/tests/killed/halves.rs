@@ -1,0 +1,245 @@
+//! What is left half done on machines and nodes: the next apply clears it, waits for it, or goes on with it.
+
+use crate::driver::side_by_side;
+use crate::shape::{Shape, Worker};
+use crate::stage::{Stage, scratch};
+use crate::state::{MARK, Pod};
+
+/// A run that ends in a step of kubeadm, or of what follows on it, and the next one.
+fn half_done(before: Option<&Shape>, shape: &Shape, playbook: &str, host: &str, step: &str) {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let done = |shape: &Shape| {
+        let run = stage.apply(shape, None);
+        assert_eq!(run.code, Some(0), "{host}, {step}: {}", run.said);
+        assert_eq!(stage.plan(shape), None, "{host}, {step}");
+    };
+    if let Some(before) = before {
+        done(before);
+    }
+    let members = || stage.place().with(|state, _| state.kube.id);
+    stage.break_in(playbook, host, step);
+    let run = stage.apply(shape, None);
+    assert_eq!(run.code, Some(1), "{host}, {step}: {}", run.said);
+    let etcd = members();
+    done(shape);
+    assert_eq!(members(), etcd, "etcd is what it was");
+    stage.place().with(|state, host| {
+        for member in &state.kube.members {
+            assert!(state.is_well(host, member), "{member:?}");
+        }
+        for name in state.kube.nodes.keys() {
+            assert!(state.is_ready(host, name), "{name}");
+            let marked = state.kube.nodes[name].labels.contains_key(MARK);
+            assert_eq!(marked, name.contains("-master-"), "{name}");
+        }
+    });
+    println!("{playbook} fails on {host} after its step {step}, and is gone on with");
+    stage.end();
+}
+
+/// kubeadm fails, or is killed, after each of the things that it leaves.
+pub fn kubeadm() {
+    let base = Shape::base();
+    let newest = ["v1.34.4", "v2.31.0"];
+    let at = |shape: &Shape, release| Shape {
+        release,
+        ..shape.clone()
+    };
+    let init = [
+        "manifest",
+        "config",
+        "api",
+        "registered",
+        "initialised",
+        "network",
+    ];
+    let join = ["manifest", "config", "registered"];
+    let mut cases = Vec::new();
+    for release in [base.release, newest] {
+        let shape = at(&base, release);
+        let (mut higher, mut wider) = (shape.clone(), shape.clone());
+        higher.masters.extend([4, 5]);
+        wider.workers.push(Worker::new(4));
+        let mut case = |before: bool, wanted: &Shape, playbook, host, step| {
+            let before = before.then(|| shape.clone());
+            cases.push((before, wanted.clone(), playbook, host, step));
+        };
+        for step in init {
+            case(false, &shape, "cluster.yml", "demo-master-1", step);
+        }
+        for step in join {
+            case(false, &shape, "cluster.yml", "demo-master-2", step);
+            case(true, &higher, "cluster.yml", "demo-master-4", step);
+        }
+        case(false, &shape, "cluster.yml", "demo-worker-1", "registered");
+        for step in ["config", "registered"] {
+            case(true, &wider, "scale.yml", "demo-worker-4", step);
+        }
+    }
+    side_by_side((0..cases.len()).collect(), |at| {
+        let (before, shape, playbook, host, step) = &cases[at];
+        half_done(before.as_ref(), shape, playbook, host, step);
+    });
+}
+
+/// What an interrupted run left running on a machine is waited for, and named.
+pub fn what_goes_on() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let mut shape = Shape::base();
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    shape.workers.push(Worker::new(4));
+    stage.place().with(|state, _| {
+        let guest = state.guests.get_mut("demo-master-2").unwrap();
+        guest.busy = vec![("apt-get -y install conntrack".to_owned(), 1)];
+    });
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    let waited = "demo-master-2: apt-get (process 800) goes on there, as an earlier run may have left it, and is waited for";
+    assert!(run.said.contains(waited), "{}", run.said);
+    stage.end();
+}
+
+/// Pods that no other node takes stay where they are, and addons find a node that takes theirs.
+pub fn nowhere_to_go() {
+    let scratch = scratch();
+    let one = Shape {
+        masters: vec![1],
+        workers: Vec::new(),
+        balancers: 1,
+        addon: true,
+        ..Shape::base()
+    };
+    let mut with_worker = one.clone();
+    with_worker.workers = vec![Worker::new(1)];
+    let upgraded = |shape: &Shape| Shape {
+        release: ["v1.24.6", "v2.20.0"],
+        ..shape.clone()
+    };
+    let mut resized = with_worker.clone();
+    resized.workers[0].ram = 3;
+    let cases = [
+        (&one, upgraded(&one), "demo-master-1"),
+        (&with_worker, upgraded(&with_worker), "demo-worker-1"),
+        // A budget would keep the pod for five minutes, at each try.
+        (&with_worker, resized, "demo-worker-1"),
+    ];
+    for (before, after, node) in cases {
+        let stage = Stage::new(scratch.path());
+        let run = stage.apply(before, None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        stage.place().with(|state, _| {
+            let pod = Pod {
+                node: node.to_owned(),
+                kept: true,
+                ..Pod::default()
+            };
+            state.kube.pods.insert("db".to_owned(), pod);
+        });
+        let run = stage.apply(&after, None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        let said = format!("{node}: its pods stay on it: no other node takes");
+        assert!(run.said.contains(&said), "{}", run.said);
+        stage.place().with(|state, _| {
+            assert_eq!(state.kube.pods["db"].node, node);
+            assert!(state.kube.nodes.values().all(|node| !node.cordoned));
+        });
+        assert_eq!(stage.plan(&after), None);
+        stage.end();
+    }
+}
+
+/// A node whose kubelet is upgraded and whose API server is not is not upgraded.
+pub fn upgrades_that_stop_half_way() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let mut shape = Shape::base();
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    shape.release = ["v1.24.6", "v2.20.0"];
+    stage.break_in("upgrade-cluster.yml", "demo-master-1", "kubelet");
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    let status = stage.run(&["status", "--cluster", "demo"], None);
+    // Kubespray has upgraded the kubelet, and not the API server.
+    for said in [
+        "API         demo-master-1                v1.23.7 serves",
+        "node        demo-master-1                v1.24.6 Ready",
+    ] {
+        assert!(status.said.contains(said), "{}", status.said);
+    }
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    let dns = stage.place().with(|state, _| state.kube.dns.clone());
+    assert_eq!(dns, "Kubespray");
+    stage.end();
+}
+
+/// A node that leaves and does not let us in is drained all the same; only its machine is not cleaned.
+pub fn who_leaves_unheard() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let mut shape = Shape::base();
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    stage.playbooks();
+    stage.place().with(|state, _| {
+        let pod = |kept| Pod {
+            node: "demo-worker-1".to_owned(),
+            kept,
+            ..Pod::default()
+        };
+        state.kube.pods.insert("web".to_owned(), pod(false));
+        state.guests.get_mut("demo-worker-1").unwrap().deaf = true;
+    });
+    shape.workers.remove(0);
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    for said in [
+        "demo-worker-1: its pods are moved elsewhere",
+        "without being cleaned",
+    ] {
+        assert!(run.said.contains(said), "{}", run.said);
+    }
+    stage.place().with(|state, _| {
+        assert_eq!(state.kube.pods["web"].node, "demo-worker-2");
+        assert!(!state.kube.nodes.contains_key("demo-worker-1"));
+    });
+    assert_eq!(stage.playbooks(), []);
+    assert_eq!(stage.plan(&shape), None);
+    stage.end();
+}
+
+/// A master that a person has cordoned, and whose restart was killed, gets its connections back, and stays cordoned.
+pub fn connections() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let mut shape = Shape::base();
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    stage.place().with(|state, _| {
+        state.kube.nodes.get_mut("demo-master-3").unwrap().cordoned = true;
+    });
+    shape.master_ram = 3;
+    let drained = || {
+        stage.place().with(|state, _| {
+            let guests = state.guests.values();
+            guests.map(|guest| guest.drained.len()).sum::<usize>()
+        })
+    };
+    // The last of three restarts.
+    let run = stage.apply(&shape, Some(("cli::restarted", 2)));
+    assert_eq!(run.code, None, "{}", run.said);
+    assert!(drained() > 0);
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    assert_eq!(drained(), 0, "{}", run.said);
+    let cordoned = stage
+        .place()
+        .with(|state, _| state.kube.nodes["demo-master-3"].cordoned);
+    assert!(cordoned, "a person did it");
+    assert_eq!(stage.plan(&shape), None);
+    stage.end();
+}

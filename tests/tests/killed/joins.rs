@@ -1,0 +1,163 @@
+//! How machines become nodes: what kubeadm and kubelets do in the playbooks, step by step, and what they leave when they fail.
+
+use std::collections::BTreeMap;
+
+use crate::machine::mark;
+use crate::plays::{Result, Stage, fail};
+use crate::state::{CONFIG, KUBELET_CONF, MANIFEST, Node};
+
+impl Stage<'_> {
+    /// `kubeadm init` on the first control plane, `kubeadm join` on another: neither where the kubelet's configuration is.
+    pub(super) fn master(&mut self, name: &str, masters: &[String]) -> Result<()> {
+        self.fits(name)?;
+        let is_first = name == masters[0];
+        let tainted = !self.play.group("kube_node").iter().any(|node| node == name);
+        let has_run = self.has(name, CONFIG);
+        let members = self.endpoints();
+        // Up to v2.23.3 every run writes the inventory's members into all manifests; later one that joins copies the list that
+        // was published last, and those that run are left alone.
+        let old = self.play.release.tag < "v2.24.0".parse().unwrap();
+        let published = self.state.kube.published.clone();
+        let listed = match old || published.is_empty() {
+            true => members.clone(),
+            false => published,
+        };
+        if !is_first {
+            if !self.state.serves(self.host, &masters[0]) || !self.state.kube.initialised {
+                return fail(
+                    name,
+                    format!("{} creates no token to join with", masters[0]),
+                );
+            }
+            // The release's own reset, which does not know that etcd is not kubeadm's.
+            if !has_run && self.has(name, MANIFEST) {
+                self.state
+                    .guests
+                    .get_mut(name)
+                    .unwrap()
+                    .reset_kubeadm(false);
+            }
+        }
+        if !has_run {
+            self.put(name, MANIFEST, "");
+            if is_first {
+                // Others get it when they are let in.
+                self.put(name, KUBELET_CONF, "");
+            }
+            let id = self.state.kube.id;
+            self.put(
+                name,
+                kubitect_kubespray::ADMIN_CONF,
+                admin_conf(id, &self.play.version()),
+            );
+            self.ends(name, "manifest")?;
+            self.put(name, CONFIG, "");
+            self.ends(name, "config")?;
+            let guest = self.state.guests.get_mut(name).unwrap();
+            guest.api = Some(listed);
+            guest.api_version = self.play.version();
+            self.ends(name, "api")?;
+            self.registers(name)?;
+            self.ends(name, "registered")?;
+            self.state.kube.initialised = true;
+            if self.state.kube.published.is_empty() {
+                self.state.kube.published.clone_from(&members);
+            }
+            self.ends(name, "initialised")?;
+            mark(self.state.kube.nodes.get_mut(name).unwrap(), tainted);
+        }
+        if is_first && !(self.state.serves(self.host, name) && self.state.kube.initialised) {
+            return fail(name, "kubeadm token create: there is no API server");
+        }
+        let guest = self.state.guests.get_mut(name).unwrap();
+        if old && guest.api.is_some() {
+            guest.api = Some(members);
+        }
+        let conf = admin_conf(self.state.kube.id, &self.play.version());
+        self.put(name, kubitect_kubespray::ADMIN_CONF, conf);
+        Ok(())
+    }
+
+    /// `kubeadm join` of a worker, unless its kubelet was let in before.
+    pub(super) fn worker(&mut self, name: &str) -> Result<()> {
+        self.fits(name)?;
+        if self.has(name, KUBELET_CONF) {
+            return Ok(());
+        }
+        if !self.state.kube.initialised {
+            return fail(name, "there is no cluster to join");
+        }
+        self.put(name, CONFIG, "");
+        self.ends(name, "config")?;
+        self.registers(name)?;
+        self.ends(name, "registered")
+    }
+
+    /// Fails in this step of kubeadm, if a test asks for it.
+    pub(super) fn ends(&self, name: &str, step: &str) -> Result<()> {
+        match self.breaks_at(name, step) {
+            true => fail(name, "as the test asks"),
+            false => Ok(()),
+        }
+    }
+
+    /// The kubelet of a node is let in, and registers it: once, at its start.
+    fn registers(&mut self, name: &str) -> Result<()> {
+        if self.state.kube.nodes.contains_key(name) && self.state.kube.initialised {
+            return fail(
+                name,
+                format!("a Node with name \"{name}\" already exists in the cluster"),
+            );
+        }
+        let (version, id) = (self.play.version(), self.state.kube.id);
+        self.put(name, KUBELET_CONF, "");
+        let guest = self.state.guests.get_mut(name).unwrap();
+        guest.kubelet = Some((version.clone(), id));
+        let node = Node {
+            version,
+            cpus: guest.cpus,
+            ram: guest.ram,
+            ..Node::default()
+        };
+        let nodes = &mut self.state.kube.nodes;
+        nodes.entry(name.to_owned()).or_insert(node);
+        Ok(())
+    }
+
+    /// Whether what runs on a machine is of this cluster, and of the wanted version.
+    fn fits(&self, name: &str) -> Result<()> {
+        let (version, id) = (self.play.version(), self.state.kube.id);
+        match &self.state.guests[name].kubelet {
+            Some((_, own)) if *own != id => fail(name, "it is a node of another cluster"),
+            Some((runs, _)) if *runs != version => fail(
+                name,
+                format!("it runs {runs}, asked for is {version}: run upgrade-cluster.yml"),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// The labels and taints of the inventory.
+    pub(super) fn describe(&mut self, name: &str) -> Result<()> {
+        let labels = self.play.of(name, "node_labels");
+        let labels: Option<BTreeMap<String, String>> = serde_yaml::from_value(labels).unwrap();
+        let taints: Option<Vec<String>> =
+            serde_yaml::from_value(self.play.of(name, "node_taints")).unwrap();
+        let Some(node) = self.state.kube.nodes.get_mut(name) else {
+            return fail(name, format!("nodes \"{name}\" not found"));
+        };
+        node.labels.extend(labels.into_iter().flatten());
+        node.taints.extend(taints.into_iter().flatten());
+        Ok(())
+    }
+}
+
+/// The administrator's kubeconfig, as kubeadm writes it; an upgrade renews its certificate.
+pub fn admin_conf(cluster: u64, version: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: kubernetes-admin@cluster.local\nclusters:\n- name: cluster.local\n  \
+         cluster: {{server: 'https://127.0.0.1:6443', certificate-authority-data: authority-{cluster}}}\ncontexts:\n\
+         - name: kubernetes-admin@cluster.local\n  context: {{cluster: cluster.local, user: kubernetes-admin}}\nusers:\n\
+         - name: kubernetes-admin\n  user: {{client-certificate-data: of-{version}, client-key-data: key-{cluster}}}\n"
+    )
+}
