@@ -36,19 +36,22 @@ const OURS: &str = "the cluster's kubeconfig (config/admin.conf in its folder; r
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads the administrator's kubeconfig on the first master that answers and whose API serves, names it after the cluster and
-/// points it at the balancer.
+/// points it at the balancer. A master that hands over more than a kubeconfig may hold is an error, and no other is asked: somebody
+/// may have it in hand. The source of the error, where none answers, is why the first does not.
 pub async fn fetch<R: Remote>(
     cluster: &Cluster,
     facts: &Facts,
     connect: impl AsyncFn(&Label) -> Result<R, BoxError>,
 ) -> Result<String, Error> {
     let mut why = Vec::new();
+    let mut first: Option<BoxError> = None;
     for node in cluster.role(Role::Master) {
         let name = &node.name;
         let master = match connect(name).await {
             Ok(master) => master,
             Err(error) => {
                 why.push(format!("{name}: {}", chain(&*error)));
+                first.get_or_insert(error);
                 continue;
             }
         };
@@ -59,13 +62,21 @@ pub async fn fetch<R: Remote>(
         };
         match read {
             Ok(text) => return Ok(text),
-            Err(error) => why.push(format!("{name}: {}", chain(&error))),
+            Err(error @ Error::Kubeconfig { .. }) => return Err(error),
+            Err(error) => {
+                why.push(format!("{name}: {}", chain(&error)));
+                first.get_or_insert(error.into());
+            }
         }
     }
-    Err(Error::failed(format!(
+    let what = format!(
         "read the kubeconfig on a master whose API serves:\n  {}",
         why.join("\n  ")
-    )))
+    );
+    Err(match first {
+        Some(first) => Error::because(what, first),
+        None => Error::failed(what),
+    })
 }
 
 async fn read(master: &impl Remote, cluster: &Cluster, facts: &Facts) -> Result<String, Error> {
@@ -81,7 +92,7 @@ async fn read(master: &impl Remote, cluster: &Cluster, facts: &Facts) -> Result<
 /// cluster and that leads to `server`, as `https://192.168.113.100:6443`. Only the certificate authority, the client
 /// certificate with its key, and the token are taken from it; anything else is an error that names it.
 pub fn retarget(admin_conf: &str, cluster: &Label, server: &str) -> Result<String, Error> {
-    Admin::read(admin_conf, "the kubeconfig on the first master")?.write(cluster, server)
+    Admin::read(admin_conf, "the kubeconfig on a master")?.write(cluster, server)
 }
 
 /// The user's kubeconfig, if there is one, with the cluster in it whose own kubeconfig is `ours`: in the place of the

@@ -74,14 +74,14 @@ pub(crate) const CASES: &[Case] = &[
     (|c| c.name = label("other"), "cluster.name: demo -> other"),
 
     (|c| { let mut new = c.hosts[1].clone(); new.name = label("three"); c.hosts.push(new); },
-     "hosts[name=three]: (nothing) -> admin@10.0.0.2:22, key not verified"),
-    (|c| { c.hosts.pop(); }, "hosts[name=two]: admin@10.0.0.2:22, key not verified -> (nothing)"),
+     "hosts[name=three]: (nothing) -> admin@10.0.0.2:22, key verified"),
+    (|c| { c.hosts.pop(); }, "hosts[name=two]: admin@10.0.0.2:22, key verified -> (nothing)"),
     (|c| { c.hosts.remove(0); }, "hosts[name=one]: local -> (nothing)"),
     (|c| c.hosts[0].connection = Connection::Uri("qemu:///system".to_owned()),
      "hosts[name=one].connection: local -> qemu:///system"),
     (|c| c.hosts[1].connection = Connection::Remote {
         user: "admin".to_owned(), address: "10.0.0.2".to_owned(), port: 22, keyfile: Some("/key".into()), verify: true },
-     "hosts[name=two].connection: admin@10.0.0.2:22, key not verified -> admin@10.0.0.2:22 with /key, key verified"),
+     "hosts[name=two].connection: admin@10.0.0.2:22, key verified -> admin@10.0.0.2:22 with /key, key verified"),
     (|c| c.hosts[0].virt_type = VirtType::Qemu, "hosts[name=one].virtType: auto -> qemu"),
     (|c| c.hosts[1].virt_type = VirtType::Kvm, "hosts[name=two].virtType: auto -> kvm"),
     (|c| c.hosts[0].main_pool_path = "/other".into(),

@@ -194,18 +194,12 @@ fn a_host_that_is_not_verified_is_a_warning_of_validate_and_of_plan() {
     env.run(&["validate", "-c", "cluster.yaml"])
         .code(0)
         .tells(&warning);
-    let said = env
-        .run(&["plan", "-c", "cluster.yaml"])
+    env.run(&["plan", "-c", "cluster.yaml"])
         .code(1)
         .tells(&warning);
-    assert!(said.stderr.contains("no_verify=1"), "{}", said.stderr);
     on(&env, &remote.replace(", verify: VERIFY", ""));
     let said = env.run(&["plan", "-c", "cluster.yaml"]).code(1);
-    assert!(
-        said.stderr.contains("no_verify=0") && !said.stderr.contains("unverified"),
-        "{}",
-        said.stderr
-    );
+    assert!(!said.stderr.contains("unverified"), "{}", said.stderr);
 }
 
 #[test]

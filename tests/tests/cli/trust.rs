@@ -193,8 +193,8 @@ fn destroy_needs_no_byte_on_the_disk() {
     let env = finished();
     let known_hosts = env.path("home/.ssh/known_hosts");
     fs::create_dir_all(known_hosts.parent().unwrap()).unwrap();
-    let ours = "10.77.0.11 ssh-ed25519 AAAA kubitect:demo\n";
-    fs::write(&known_hosts, ours).unwrap();
+    let lines = "10.77.0.11 ssh-ed25519 AAAA kubitect:demo\n10.77.0.12 ssh-ed25519 AAAA mine\n";
+    fs::write(&known_hosts, lines).unwrap();
     // No file can be made longer than nothing, as on a full disk.
     let mut shell = std::process::Command::new("/bin/sh");
     shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]);
