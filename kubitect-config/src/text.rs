@@ -3,8 +3,8 @@
 //! Control characters, C1 included, steer a terminal; characters that turn the direction of writing or have no width make
 //! a line look like another one. All of them are written as escapes (`\u{1b}`), so that what was there can still be seen.
 
-/// The most characters of one line of somebody else's that are shown.
-const LINE: usize = 500;
+/// The most characters of one line of somebody else's that are shown: a failed task tells its cause at the end of some thousand.
+const LINE: usize = 4000;
 
 /// Whether a character does something other than stand where it is written.
 fn acts(c: char) -> bool {
@@ -18,7 +18,7 @@ fn acts(c: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// As one line of at most 500 characters: ends of lines are escapes, too, so that nobody forges a line of ours.
+/// As one line of at most 4,000 characters: ends of lines are escapes, too, so that nobody forges a line of ours.
 pub fn line(text: &str) -> String {
     let mut clean = String::with_capacity(text.len().min(2 * LINE));
     for (at, c) in uncoloured(text.trim_end()).enumerate() {

@@ -99,8 +99,8 @@ async fn what_goes_on_is_waited_for_and_named_if_it_does_not_end() {
 }
 
 /// As kubeadm writes it.
-const ADMIN: &str = "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: k, cluster: {server: 'https://127.0.0.1:6443'}}]\n\
-                     contexts: [{name: a, context: {cluster: k, user: a}}]\nusers: [{name: a, user: {client-certificate-data: T05F}}]\n";
+const ADMIN: &str = "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: k, cluster: {server: 'https://127.0.0.1:6443', certificate-authority-data: Q0E=}}]\n\
+                     contexts: [{name: a, context: {cluster: k, user: a}}]\nusers: [{name: a, user: {client-certificate-data: T05F, client-key-data: S0VZ}}]\n";
 
 #[tokio::test]
 async fn any_master_that_serves_hands_over_the_kubeconfig() {

@@ -245,7 +245,7 @@ async fn what_lies_beside_a_release_would_run_and_is_not_overlooked() {
 #[tokio::test]
 async fn a_known_tag_stands_for_its_commit_unless_the_site_says_otherwise() {
     let repository = Repository::with(&[("cluster.yml", "[]")], "v2.19.0");
-    repository.commit(&[("cluster.yml", "[]")], "v2.99.0");
+    repository.commit(&[("cluster.yml", "[]\n")], "v2.99.0");
     let share = tempfile::tempdir().unwrap();
     let kubespray = |site: &str, url: Option<&str>, tag: &str| {
         let site = kubitect_config::Site::parse(site, "site.yaml").unwrap();
