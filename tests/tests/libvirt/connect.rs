@@ -10,7 +10,7 @@ fn help(uri: &str) -> String {
         Err(Error::Connect {
             help, uri: tried, ..
         }) => {
-            assert_eq!(tried, uri);
+            assert_eq!(tried, kubitect_config::address::shown(uri));
             help
         }
         other => panic!("{other:?}"),

@@ -23,7 +23,7 @@ fn cluster(hosts: usize, each: usize) -> String {
             "        - {{id: {n}, host: h{host}, ip: 10.66.{high}.{low}}}"
         );
     }
-    text + "kubernetes: {version: v1.23.7, networkPlugin: calico, kubespray: {version: v2.19.0}}\n"
+    text + "kubernetes: {version: v1.23.7, networkPlugin: calico, kubespray: {version: v2.19.0}}\naddons: {kubespray: {kube_pods_subnet: 10.128.0.0/14}}\n"
 }
 
 /// The calls that making, looking at and removing the cluster take.
