@@ -66,6 +66,26 @@ pub fn has(path: &Path, cluster: &Label, ours: &Path) -> bool {
     !matches!(kubeconfig::remove(&existing, cluster, &ours), Ok(None))
 }
 
+/// Removes the lock that a killed run left beside the kubeconfig at `path`, if there is one: nothing else may be left to change
+/// in it.
+pub fn forget_lock(path: &Path) -> Result<(), Failure> {
+    match is_ours(&lock_of(path)) {
+        true => lock(path).map(drop),
+        false => Ok(()),
+    }
+}
+
+/// Where kubectl's lock of the kubeconfig at `path` is.
+fn lock_of(path: &Path) -> PathBuf {
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    lock.into()
+}
+
+fn is_ours(lock: &Path) -> bool {
+    std::fs::read(lock).is_ok_and(|text| text == MARK)
+}
+
 /// How long kubectl may hold its lock.
 const KUBECTL: Duration = Duration::from_secs(10);
 /// What is in a lock of ours; kubectl's is empty.
@@ -77,9 +97,7 @@ struct KubectlLock(PathBuf);
 impl KubectlLock {
     /// Takes it. Whoever asks holds the folder's lock: another lock of ours is what a killed run left.
     fn take(path: &Path) -> Result<Self, Failure> {
-        let mut lock = path.as_os_str().to_owned();
-        lock.push(".lock");
-        let lock = PathBuf::from(lock);
+        let lock = lock_of(path);
         let started = Instant::now();
         loop {
             let made = File::options()
@@ -94,7 +112,7 @@ impl KubectlLock {
                 }
                 Err(_) => {}
             }
-            if std::fs::read(&lock).is_ok_and(|text| text == MARK) {
+            if is_ours(&lock) {
                 std::fs::remove_file(&lock).map_err(|e| Failure::io("remove", &lock, e))?;
             } else if started.elapsed() >= KUBECTL {
                 return Err(Failure::failed(format!(
@@ -192,6 +210,12 @@ users: [{name: demo, user: {token: t}}]
         std::fs::write(&lock, MARK).unwrap();
         merge(&path, &name, OURS).unwrap();
         assert!(!lock.exists());
+        for (text, stays) in [(MARK, false), (b"".as_slice(), true)] {
+            std::fs::write(&lock, text).unwrap();
+            forget_lock(&path).unwrap();
+            assert_eq!(lock.exists(), stays);
+        }
+        std::fs::remove_file(&lock).unwrap();
         // kubectl's own, which it removes after a while.
         std::fs::write(&lock, "").unwrap();
         let kubectl = std::thread::spawn({

@@ -110,11 +110,13 @@ impl Here {
         // cluster's folder is gone.
         let early = remove_lines();
         fail::fail_point!("cli::destroy");
-        if let Some(path) = &self.kubeconfig {
-            // A kubeconfig that can't be worked with is the person's to mend, and no reason to keep the rest.
-            if let Err(e) = personal::unmerge(path, cluster, &self.dir.kubeconfig()) {
-                reporter.line(format!("warning: {e}"));
-            }
+        // A kubeconfig that can't be worked with is the person's to mend, and no reason to keep the rest.
+        let unmerged = match &self.kubeconfig {
+            Some(path) => personal::unmerge(path, cluster, &self.dir.kubeconfig()),
+            None => personal::path().map_or(Ok(()), |path| personal::forget_lock(&path)),
+        };
+        if let Err(e) = unmerged {
+            reporter.line(format!("warning: {e}"));
         }
         fail::fail_point!("cli::destroy");
         for (path, _) in &self.goes {
