@@ -73,7 +73,8 @@ pub(crate) const BLOCKSIZE: &str = "calico_pool_blocksize";
 /// Where the release would make blocks of another size than its successors ask for: theirs.
 fn calico_blocksize(goal: &Goal, cluster: &Cluster, release: &Release) -> Option<Value> {
     let concerned = cluster.kubernetes.network_plugin == "calico" && !release.is_from(20);
-    (concerned && *goal == Goal::Create).then_some(Value::from(26))
+    let created = matches!(goal, Goal::Create | Goal::Network(_));
+    (concerned && created).then_some(Value::from(26))
 }
 
 /// The files by name; the addons' only where there are any.

@@ -244,7 +244,8 @@ impl<'a> Kubernetes<'a> {
         let mut cluster = self.cluster.clone();
         cluster.kubernetes.version = task.at.kubernetes.clone();
         cluster.kubernetes.kubespray.version = task.at.kubespray.clone();
-        if *goal != Goal::Create {
+        // What is yet to be made has the pool that the release makes, and may have no API to ask.
+        if !matches!(goal, Goal::Create | Goal::Network(_)) {
             self.keep_blocksize(&mut cluster).await?;
         }
         let is_in = |node: &&Node| {
@@ -329,6 +330,11 @@ impl<'a> Kubernetes<'a> {
                 Ok(master) => return Ok(master),
                 Err(why) => why,
             };
+            if why.is_empty() {
+                return Err(Error::failed(
+                    "find a master whose API serves: none has joined",
+                ));
+            }
             if Instant::now() >= end {
                 return Err(Error::failed(format!(
                     "find a master whose API serves, for {} s:\n  {}",
