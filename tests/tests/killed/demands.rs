@@ -1,8 +1,18 @@
 //! What Kubespray's playbooks demand before they do anything: as the releases assert it, or as they would fail without it.
 
+use kubitect_config::release::Release;
+
 use crate::machine::{VIP, servers};
 use crate::plays::{Result, Stage, fail};
 use crate::state::CONFIG;
+
+/// The size of calico's blocks that a release makes where no variable says otherwise.
+pub fn blocks(release: &Release) -> u64 {
+    match release.is_from(20) {
+        true => 26,
+        false => 24,
+    }
+}
 
 impl Stage<'_> {
     /// What every playbook looks at first.
@@ -20,13 +30,16 @@ impl Stage<'_> {
                 format!("{} does not set up {version}", play.release.tag),
             );
         }
-        // From v2.20.0 on the pool is held against the variables; earlier releases take their own default for it.
-        let creates = play.playbook == "cluster.yml" && !play.limited;
+        // From v2.20.0 on the pool is held against the variables, earlier releases take their own default for it.
+        let wanted = play.variables["calico_pool_blocksize"].as_u64();
+        let wanted = wanted.unwrap_or(blocks(play.release));
         let calico = play.variables["kube_network_plugin"] == "calico";
-        if calico && !creates && play.variables["calico_pool_blocksize"] != 24 {
+        let there = self.state.kube.blocks;
+        let creates = play.playbook == "cluster.yml" && !play.limited;
+        if calico && self.state.kube.network && !creates && wanted != there {
             return fail(
                 first,
-                "calico's pool has blocks of /24, and the inventory none",
+                format!("calico's pool has blocks of /{there}, and the inventory /{wanted}"),
             );
         }
         let removed = play.extra["node"].as_str().unwrap_or_default();

@@ -139,12 +139,13 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
             );
             return ok(json!({"data": {"ClusterConfiguration": text}}).to_string());
         }
-        // As Kubespray v2.19 makes it.
         [
             "get",
             "--raw=/apis/crd.projectcalico.org/v1/ippools/default-pool",
         ] => {
-            return ok(json!({"kind": "IPPool", "spec": {"blockSize": 24}}).to_string());
+            return ok(
+                json!({"kind": "IPPool", "spec": {"blockSize": state.kube.blocks}}).to_string(),
+            );
         }
         ["delete", "node", node, "--ignore-not-found", "--wait=false"] => {
             state.kube.nodes.remove(*node);

@@ -6,6 +6,7 @@ use kubitect_config::value::Version;
 use kubitect_provision::fake::FakeHost;
 
 use crate::ansible::{Failed, Fault, Play};
+use crate::demands::blocks;
 use crate::joins::admin_conf;
 use crate::kubernetes::{KUBEADM_CONFIG, drain};
 use crate::state::{CONFIG, Kube, MARK, Member, Node, State, endpoint};
@@ -147,7 +148,12 @@ impl Stage<'_> {
         {
             Some(name) => fail(name, "its network does not come up: it has not joined"),
             None => {
-                self.state.kube.network = true;
+                let kube = &mut self.state.kube;
+                if !kube.network {
+                    // As the release makes them of itself.
+                    kube.blocks = blocks(self.play.release);
+                }
+                kube.network = true;
                 Ok(())
             }
         }

@@ -86,6 +86,9 @@ pub struct Kube {
     /// Whether the network plugin is set up, without which no node is Ready.
     #[serde(default)]
     pub network: bool,
+    /// The size of the blocks of calico's pool, as the length of their prefix.
+    #[serde(default)]
+    pub blocks: u64,
     /// Whose cluster DNS is in place.
     #[serde(default)]
     pub dns: String,
