@@ -36,7 +36,11 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
             return ok(text);
         }
         ["systemctl", "restart", "kubelet"] => return restart_kubelet(state, name),
-        ["/usr/local/bin/kubeadm", rest @ ..] => return kubeadm(state, host, name, rest),
+        ["/usr/local/bin/kubeadm", rest @ ..]
+            if rest[0] == "reset" || rest.contains(&"mark-control-plane") =>
+        {
+            return kubeadm(state, host, name, rest);
+        }
         ["ps", "-e", "-ww", "-o", "pid=,args="] => return processes(state, name),
         // What `status` asks besides.
         ["find", "/etc/kubernetes/ssl", ..] => return failed(1, "No such file or directory"),
