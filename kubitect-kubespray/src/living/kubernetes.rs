@@ -244,7 +244,8 @@ impl<'a> Kubernetes<'a> {
         let mut cluster = self.cluster.clone();
         cluster.kubernetes.version = task.at.kubernetes.clone();
         cluster.kubernetes.kubespray.version = task.at.kubespray.clone();
-        if *goal != Goal::Create {
+        // A creation has no finished master to ask.
+        if !matches!(goal, Goal::Create | Goal::Network(_)) {
             self.keep_blocksize(&mut cluster).await?;
         }
         let is_in = |node: &&Node| {

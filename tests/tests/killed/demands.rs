@@ -23,7 +23,9 @@ impl Stage<'_> {
         // From v2.20.0 on the pool is held against the variables; earlier releases take their own default for it.
         let creates = play.playbook == "cluster.yml" && !play.limited;
         let calico = play.variables["kube_network_plugin"] == "calico";
-        if calico && !creates && play.variables["calico_pool_blocksize"] != 24 {
+        // There is a pool once the network plugin is set up.
+        let asked = calico && !creates && self.state.kube.network;
+        if asked && play.variables["calico_pool_blocksize"] != 24 {
             return fail(
                 first,
                 "calico's pool has blocks of /24, and the inventory none",
