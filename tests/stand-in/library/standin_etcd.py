@@ -61,8 +61,8 @@ def join(want, host):
     members = listed(client)
     for member in members:
         same = peer(want["ip"]) in member["peerURLs"]
-        if same and not member.get("name"):
-            break  # added by an earlier run that was interrupted before the start
+        if same and not member.get("clientURLs"):
+            break  # it has never run: an earlier run was interrupted before its start
         if same or member.get("name") == want["name"]:
             raise Trouble(f"the member {member.get('name')} of {want['ip']} is in etcd, but this host has lost its data: it must be removed first")
     else:

@@ -52,9 +52,10 @@ def until(what, seconds, probe):
 class Process:
     """A child that is ended for certain: at the end of a test, or with this process."""
 
-    def __init__(self, argv, log):
+    def __init__(self, argv, log, begun=True):
         self.argv, self.log, self.child = argv, log, None
-        self.start()
+        if begun:
+            self.start()
 
     def start(self):
         """Start it, or start it again."""
@@ -63,7 +64,7 @@ class Process:
 
     def stop(self, how=signal.SIGTERM):
         """End it and wait."""
-        if self.child.poll() is None:
+        if self.child and self.child.poll() is None:
             self.child.send_signal(how)
             try:
                 self.child.wait(10)
@@ -75,13 +76,13 @@ class Process:
 class Etcds:
     """A cluster of etcd members on loopback, each at an address of its own, in a folder of its own."""
 
-    def __init__(self, count, secure=False):
+    def __init__(self, count, secure=False, running=None):
         self.folder = tempfile.mkdtemp(prefix="stand-in-test-")
         self.tls = self.certify(count) if secure else None
         ports = free_ports(2 * count)
         self.clients, self.peers = ports[:count], ports[count:]
         cluster = ",".join(f"m{i}={self.peer(i)}" for i in range(count))
-        self.members = [Process(self.argv(i, cluster), f"{self.folder}/m{i}.log") for i in range(count)]
+        self.members = [Process(self.argv(i, cluster), f"{self.folder}/m{i}.log", running is None or i < running) for i in range(count)]
 
     def argv(self, index, cluster):
         """What a member is started with."""

@@ -8,6 +8,7 @@ import urllib.request
 
 import harness
 import apiserver
+import etcd
 import kubeadm
 from kube import Client, Failed
 
@@ -120,6 +121,29 @@ class Quorum(unittest.TestCase):
                 kubeadm.main(["init", "phase", "upload-config", "kubeadm", "--config", config])
         kept = self.clients[0].request("GET", f"{kubeadm.MAP}/kubeadm-config")["data"]["ClusterConfiguration"]
         self.assertEqual(kubeadm.endpoints(kept), urls[1:])
+
+
+class Begun(unittest.TestCase):
+    """A cluster of three whose creation was interrupted before the third began."""
+
+    def test_a_member_that_never_ran_is_known_by_that_and_joins(self):
+        etcds = harness.Etcds(3, running=2)
+        self.addCleanup(etcds.end)
+        client = etcd.Etcd(etcds.url(0))
+
+        def ran():
+            return {member["name"]: bool(member.get("clientURLs")) for member in client.call("/v3/cluster/member/list", {}, 5)["members"]}
+
+        def is_so(want):
+            try:
+                return ran() == want
+            except etcd.NoStore:
+                return False
+
+        harness.until("two are a cluster", 30, lambda: is_so({"m0": True, "m1": True, "m2": False}))
+        etcds.members[2].argv += ["--initial-cluster-state", "existing"]
+        etcds.members[2].start()
+        harness.until("the third is one of them", 30, lambda: is_so({"m0": True, "m1": True, "m2": True}))
 
 
 if __name__ == "__main__":
