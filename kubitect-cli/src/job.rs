@@ -1,7 +1,8 @@
 //! [`Job`]: a cluster under work, with all that commands need to look at it and to change it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,6 @@ use kubitect_config::release::Hop;
 use kubitect_config::value::{Label, Name};
 use kubitect_config::{Cluster, Site};
 use kubitect_kubespray::living::{Note, Seen};
-use kubitect_lb::Rendered;
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::preflight::{self, Finding};
@@ -120,7 +120,7 @@ impl Job {
             kubitect_provision::machine::notes(&self.cluster, &self.hosts).map_err(failed)?;
         let leaving =
             kubitect_provision::gather::leaving(&self.cluster, &self.hosts).map_err(failed)?;
-        let files = services::wanted(&self.balancers()?)?;
+        let files = self.balancer_files()?;
         let vanished = match applied {
             Some(applied) => self.vanished(applied, &leaving)?,
             None => Vec::new(),
@@ -154,15 +154,29 @@ impl Job {
         .collect()
     }
 
-    /// The balancers' files, as far as all addresses are known already.
-    fn balancers(&self) -> Result<Vec<Rendered>, Failure> {
-        let known = kubitect_provision::gather::known(&self.cluster, &self.hosts)
+    /// The digests of the balancers' files that are wanted; none of a file that depends on an address which is not known yet.
+    fn balancer_files(&self) -> Result<BTreeMap<Label, String>, Failure> {
+        let known = kubitect_provision::gather::so_far(&self.cluster, &self.hosts)
             .map_err(|e| Failure::because("look up the machines' addresses", e))?;
-        match known {
-            None => Ok(Vec::new()),
-            Some(facts) => kubitect_lb::render(&self.cluster, &facts)
-                .map_err(|e| Failure::because("describe the balancers", e)),
-        }
+        // What depends on an unknown address differs between two addresses that no machine has.
+        let digests = |other: u8| {
+            let mut facts = known.clone();
+            for (node, number) in self.cluster.nodes.iter().zip(1_u16..) {
+                if known.node(&node.name).is_none() {
+                    let [high, low] = number.to_be_bytes();
+                    let ip = Ipv4Addr::new(0, other, high, low);
+                    facts
+                        .nodes
+                        .push(kubitect_provision::gather::supposed(node, ip));
+                }
+            }
+            let rendered = kubitect_lb::render(&self.cluster, &facts)
+                .map_err(|e| Failure::because("describe the balancers", e))?;
+            services::wanted(&rendered)
+        };
+        let (mut files, others) = (digests(1)?, digests(2)?);
+        files.retain(|name, digest| others.get(name) == Some(digest));
+        Ok(files)
     }
 
     /// What stands in the way of the plan on the hosts, or may: errors first. Looks only.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use kubitect_config::cluster::{Node, Role};
+use kubitect_config::cluster::{Effect, Node, Role};
 use kubitect_config::edit::{Change, Edit};
-use kubitect_config::policy::{Policy, policy};
+use kubitect_config::policy::{Disturbs, Policy, policy};
+use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, chain};
 use kubitect_kubespray::joining;
@@ -33,6 +34,7 @@ pub struct Plan {
     /// Machines that are still there and not wanted any more.
     pub leaving: Vec<Leaving>,
     refused: Vec<String>,
+    notes: Vec<String>,
     rows: Vec<Row>,
 }
 
@@ -127,9 +129,13 @@ impl Plan {
             seen,
             leaving,
             refused,
+            notes: Vec::new(),
             rows: Vec::new(),
         };
         plan.rows = plan.rows(cluster);
+        if plan.drains(cluster) {
+            plan.notes.push(DRAINING.to_owned());
+        }
         plan
     }
 
@@ -160,7 +166,23 @@ impl Plan {
             })
             .collect::<Vec<_>>();
         self.refused.splice(0..0, refused);
+        self.notes.splice(0..0, edits.iter().filter_map(remark));
         self
+    }
+
+    /// Whether pods are moved away from a node.
+    fn drains(&self, cluster: &Cluster) -> bool {
+        self.phases.iter().any(|phase| match phase {
+            Phase::Restart {
+                drained, change, ..
+            } => *drained && pods_move(cluster, &change.name),
+            Phase::Kubernetes(task) => match &task.stage {
+                Stage::Upgrade { node, .. } => pods_move(cluster, node.as_str()),
+                Stage::Leave { .. } => true,
+                _ => false,
+            },
+            _ => false,
+        })
     }
 
     /// Whether there is nothing to do.
@@ -180,6 +202,11 @@ impl Plan {
         &self.refused
     }
 
+    /// What a person should know besides, a sentence each: what no step shows, and what all of a kind have in common.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// For programs: one object.
     pub fn json(&self) -> serde_json::Value {
         let phases: Vec<_> = self.phases.iter().map(Phase::to_string).collect();
@@ -189,6 +216,7 @@ impl Plan {
             "phases": phases,
             "changes": self.rows,
             "refused": self.refused,
+            "notes": self.notes,
         })
     }
 
@@ -216,7 +244,10 @@ fn phase_rows(phase: &Phase, cluster: &Cluster, host: &dyn Fn(&Label) -> String)
         Phase::Make(Make { changes, .. }) | Phase::Remove(changes) => {
             changes.iter().map(Row::from).collect()
         }
-        Phase::Use { change, .. } | Phase::Restart { change, .. } => vec![Row::from(change)],
+        Phase::Use { change, .. } => vec![Row::from(change)],
+        Phase::Restart {
+            change, drained, ..
+        } => vec![restart_row(change, *drained, cluster)],
         // Its row is the one of the machine that goes.
         Phase::GiveUpAddress(_) => Vec::new(),
         Phase::Balance { balancers, .. } => balancers
@@ -278,13 +309,107 @@ fn not_known(name: &Label) -> String {
     )
 }
 
-/// What else is true of an upgrade of the only master.
-fn only_master(cluster: &Cluster, node: &Label) -> &'static str {
-    let masters: Vec<_> = cluster.role(Role::Master).map(|node| &node.name).collect();
-    match masters == [node] {
-        true => "; etcd and the API restart, and don't answer meanwhile",
-        false => "",
+/// What is true of every drain.
+const DRAINING: &str = "draining a node deletes pods that no controller makes again, and what is in the emptyDir volumes of all its \
+     pods; a pod that a disruption budget keeps is waited for, and stops the run after 5 minutes";
+
+/// What a person should know of an edit that no step of the plan shows.
+fn remark(edit: &Edit) -> Option<String> {
+    let why = match (policy(edit), &edit.change) {
+        (Policy::Refused { .. }, _) => return None,
+        (
+            Policy::InPlace(
+                disturbs
+                @ (Disturbs::NewMachinesOnly | Disturbs::NextUpgrade | Disturbs::Leftovers),
+            ),
+            _,
+        ) => disturbs.to_string(),
+        (_, Change::KubespraySource) => "counts for Kubespray's next run".to_owned(),
+        (
+            _,
+            Change::HostAdded { .. }
+            | Change::HostRemoved { .. }
+            | Change::HostConnection { .. }
+            | Change::MainPoolPath { .. }
+            | Change::DataPoolAdded { .. }
+            | Change::DataPoolRemoved { .. }
+            | Change::DataPoolPath { .. },
+        ) => "nothing that exists is changed by it".to_owned(),
+        _ => return None,
+    };
+    Some(format!("{edit}: {why}"))
+}
+
+/// Whether another node takes pods of this one, as far as roles and taints say: pods stay on the only one. Masters take pods
+/// only where there are no workers.
+fn pods_move(cluster: &Cluster, name: &str) -> bool {
+    let role = match cluster.role(Role::Worker).next() {
+        Some(_) => Role::Worker,
+        None => Role::Master,
+    };
+    let keeps_out = |node: &Node| {
+        node.taints
+            .iter()
+            .any(|t| t.effect != Effect::PreferNoSchedule)
+    };
+    let mut others = cluster
+        .role(role)
+        .filter(|node| node.name.as_str() != name && !keeps_out(node));
+    others.next().is_some()
+}
+
+/// What stops serving while this node is away, because there is no second one; none: nothing.
+fn outage(cluster: &Cluster, name: &str) -> Option<&'static str> {
+    let is_only = |role| {
+        let names: Vec<_> = cluster.role(role).map(|node| node.name.as_str()).collect();
+        names == [name]
+    };
+    if is_only(Role::Master) {
+        Some("etcd and the API restart, and don't answer meanwhile")
+    } else if is_only(Role::LoadBalancer) {
+        Some("nothing leads to the API meanwhile")
+    } else {
+        None
     }
+}
+
+/// A row with what work on a node disturbs: its pods, and what it alone serves.
+fn disturbing(mut row: Row, drained: bool, cluster: &Cluster, drain: Disruption) -> Row {
+    let mut details = Vec::new();
+    if drained {
+        match pods_move(cluster, &row.name) {
+            true => row.disruption = row.disruption.max(drain),
+            false => details.push("its pods stay on it, no other node takes them"),
+        }
+    }
+    if let Some(outage) = outage(cluster, &row.name) {
+        row.disruption = row.disruption.max(Disruption::Outage);
+        details.push(outage);
+    }
+    for detail in details {
+        let semicolon = if row.details.is_empty() { "" } else { "; " };
+        row.details.push_str(&format!("{semicolon}{detail}"));
+    }
+    row
+}
+
+fn restart_row(change: &change::Change, drained: bool, cluster: &Cluster) -> Row {
+    let mut row = Row::from(change);
+    if drained && pods_move(cluster, &row.name) {
+        let semicolon = if row.details.is_empty() { "" } else { "; " };
+        row.details.push_str(&format!("{semicolon}drained before"));
+    }
+    disturbing(row, drained, cluster, Disruption::Reboot)
+}
+
+fn upgrade_row(row: Row, to: &Hop, cluster: &Cluster) -> Row {
+    let drained = if pods_move(cluster, &row.name) {
+        "drained, then "
+    } else {
+        ""
+    };
+    let details = format!("{drained}{to}");
+    disturbing(Row { details, ..row }, true, cluster, Disruption::Drain)
 }
 
 /// What a task does, a row for each node.
@@ -322,6 +447,7 @@ fn task_rows(task: &Task, cluster: &Cluster, host: &dyn Fn(&Label) -> String) ->
             .iter()
             .map(|name| Row {
                 destructive: true,
+                disruption: Disruption::Drain,
                 ..row(
                     "delete",
                     name,
@@ -341,22 +467,25 @@ fn task_rows(task: &Task, cluster: &Cluster, host: &dyn Fn(&Label) -> String) ->
             .iter()
             .map(|name| row("create", name, format!("joins: {}", task.at)))
             .collect(),
-        Stage::Members => on_masters(
-            "etcd",
-            "the API servers use the members that stay, one after another",
-        ),
+        Stage::Members => {
+            let mut rows = on_masters(
+                "etcd",
+                "the API servers use the members that stay, one after another",
+            );
+            let disruption = match cluster.role(Role::Master).count() {
+                1 => Disruption::Outage,
+                _ => Disruption::Reload,
+            };
+            rows.iter_mut().for_each(|row| row.disruption = disruption);
+            rows
+        }
         Stage::Snapshot => on_masters("etcd", "a snapshot is brought home"),
         Stage::Addons => on_masters("addons", "installed or changed"),
         Stage::Describe(name) => vec![row("update", name, "labels and taints".to_owned())],
         Stage::Release(name) => vec![row("update", name, "takes pods again".to_owned())],
-        Stage::Upgrade { node, to } => vec![Row {
-            disruption: Disruption::Reload,
-            ..row(
-                "update",
-                node,
-                format!("drained, then {to}{}", only_master(cluster, node)),
-            )
-        }],
+        Stage::Upgrade { node, to } => {
+            vec![upgrade_row(row("update", node, String::new()), to, cluster)]
+        }
     }
 }
 
@@ -384,7 +513,8 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cluster = &self.machines.cluster;
         if self.is_empty() {
-            return writeln!(f, "{cluster}: no change");
+            writeln!(f, "{cluster}: no change")?;
+            return self.write_notes(f);
         }
         let widest = |text: fn(&Row) -> &String| self.rows.iter().map(|row| text(row).len()).max();
         let (kind, name, host) = (
@@ -419,9 +549,17 @@ impl fmt::Display for Plan {
                 .contains(&row.kind.as_str())),
         )?;
         match of(|row| row.destructive) {
-            0 => writeln!(f),
-            marked => writeln!(f, "; {marked} marked ! remove something"),
+            0 => writeln!(f)?,
+            marked => writeln!(f, "; {marked} marked ! remove something")?,
         }
+        self.write_notes(f)
+    }
+}
+
+impl Plan {
+    fn write_notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut notes = self.notes.iter();
+        notes.try_for_each(|note| writeln!(f, "note: {note}"))
     }
 }
 
@@ -430,5 +568,64 @@ pub fn check(plan: &Plan) -> Result<(), Failure> {
     match plan.refused() {
         [] => Ok(()),
         reasons => Err(Failure::Refused(reasons.to_vec())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kubitect_config::Site;
+    use kubitect_config::edit::edits;
+
+    use super::*;
+
+    fn cluster(change: impl Fn(String) -> String) -> Cluster {
+        let text = include_str!("../../tests/tests/cli/cluster.yaml").replace("[DIR]", "/x");
+        let parsed = kubitect_config::parse(&change(text), "x", &Site::default());
+        parsed.unwrap().cluster
+    }
+
+    #[test]
+    fn edits_that_no_step_shows_are_named_with_when_they_count() {
+        let addons =
+            |addons: &str| cluster(|text| format!("{text}addons:\n  kubespray: {addons}\n"));
+        let wanted = addons("{helm_enabled: true, kubelet_max_pods: 50}");
+        let edits_of = edits(&addons("{}"), &wanted);
+        assert_eq!(edits_of.len(), 2, "{edits_of:?}");
+        let remarks: Vec<_> = edits_of.iter().filter_map(remark).collect();
+        assert_eq!(
+            remarks,
+            [
+                "addons.kubespray.kubelet_max_pods: (nothing) -> 50: counts for a node from its next upgrade on, and for nodes \
+                 that are made from now on"
+            ]
+        );
+        let off: Vec<_> = edits(&wanted, &addons("{kubelet_max_pods: 50}"))
+            .iter()
+            .filter_map(remark)
+            .collect();
+        assert!(
+            off[0].contains("stays until it is removed by hand"),
+            "{off:?}"
+        );
+
+        let applied = cluster(|text| text);
+        let wanted = cluster(|text| {
+            text.replace(
+                "    os:",
+                "    dns: [9.9.9.9]\n    updateOnBoot: false\n    os:",
+            )
+        });
+        let remarks: Vec<_> = edits(&applied, &wanted).iter().filter_map(remark).collect();
+        for (at, remark) in ["dns", "updateOnBoot"].into_iter().zip(&remarks) {
+            assert!(
+                remark.starts_with(&format!("cluster.nodeTemplate.{at}: ")),
+                "{remark}"
+            );
+            assert!(
+                remark.contains("machines that are made from now on"),
+                "{remark}"
+            );
+        }
+        assert_eq!(remarks.len(), 2, "{remarks:?}");
     }
 }

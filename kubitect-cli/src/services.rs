@@ -23,7 +23,7 @@ pub fn wanted(rendered: &[Rendered]) -> Result<BTreeMap<Label, String>, Failure>
 
 /// The balancers whose files differ from what is `noted` of them, and whether each serves already.
 ///
-/// Where not all addresses are known yet, nothing is wanted for certain, and all are looked at.
+/// Of a file that depends on an address which is not known yet, nothing is `wanted` for certain, and it is rolled out.
 pub fn outdated(
     cluster: &Cluster,
     wanted: &BTreeMap<Label, String>,

@@ -84,10 +84,14 @@ pub enum Kind {
 pub enum Disruption {
     /// Nothing.
     None,
-    /// A service reads its configuration again.
+    /// A service reads its configuration again, and goes on serving.
     Reload,
-    /// A machine is restarted.
+    /// A node takes no new pods and its pods are evicted, as `kubectl drain` does it.
+    Drain,
+    /// A machine is restarted; one with Kubernetes is drained before.
     Reboot,
+    /// Something that has no second one stops serving for a while: the API, or the way to it.
+    Outage,
     /// Data is lost.
     DataLoss,
 }
@@ -287,6 +291,8 @@ impl fmt::Display for Disruption {
         f.pad(match self {
             Self::None => "none",
             Self::Reload => "reload",
+            Self::Drain => "drain",
+            Self::Outage => "outage",
             Self::Reboot => "reboot",
             Self::DataLoss => "data-loss",
         })

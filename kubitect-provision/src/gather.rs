@@ -79,25 +79,31 @@ pub async fn gather_within(
     }
 }
 
-/// What is known of the machines without waiting and without keys (whose fields are empty): enough to describe the
-/// balancers. Nothing unless the address of every machine is known. Reads libvirt only.
+/// What is known of the machines without waiting and without keys (whose fields are empty). Nothing unless the address of
+/// every machine is known. Reads libvirt only.
 pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
+    let known = so_far(cluster, hosts)?;
+    let complete = known.nodes.len() == cluster.nodes.len();
+    Ok(complete.then_some(known))
+}
+
+/// As [`known`], of the machines whose addresses are known: the others are not in it.
+pub fn so_far(cluster: &Cluster, hosts: &Hosts) -> Result<Facts, Error> {
     let mut nodes = Vec::new();
     for node in &cluster.nodes {
-        let Some(ip) = kept(cluster, hosts, node)? else {
-            return Ok(None);
-        };
-        nodes.push(facts(node, ip, String::new()));
+        if let Some(ip) = kept(cluster, hosts, node)? {
+            nodes.push(facts(node, ip, String::new()));
+        }
     }
     if let Some(error) = taken(&nodes) {
         return Err(error);
     }
-    Ok(Some(Facts {
+    Ok(Facts {
         user: cluster.guest.user.clone(),
         private_key: PathBuf::new(),
         known_hosts: PathBuf::new(),
         nodes,
-    }))
+    })
 }
 
 /// The error of two machines that have the same address.
@@ -116,6 +122,11 @@ fn taken(nodes: &[NodeFacts]) -> Option<Error> {
 /// What is known, without its key, of a machine that may not exist yet: only if its address is configured.
 pub fn fixed(node: &Node) -> Option<NodeFacts> {
     Some(facts(node, node.ip?, String::new()))
+}
+
+/// A machine as if it had this address, without its key.
+pub fn supposed(node: &Node, ip: Ipv4Addr) -> NodeFacts {
+    facts(node, ip, String::new())
 }
 
 /// A machine of the cluster that is there and no longer in its configuration.

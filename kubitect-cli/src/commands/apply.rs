@@ -16,7 +16,7 @@ use crate::plan::check;
 use crate::report::Reporter;
 use crate::world::World;
 
-use super::{later, load};
+use super::load;
 
 /// Carries the command out.
 pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Failure> {
@@ -37,12 +37,12 @@ pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Fa
     check(&plan)?;
     if plan.is_empty() {
         reporter.line(format!("{}: nothing to do", job.cluster.name));
+        for note in plan.notes() {
+            reporter.line(format!("note: {note}"));
+        }
     } else {
         job.preflight(&plan, &reporter)?;
         reporter.text(&plan);
-        if let Some(applied) = &applied {
-            reporter.text(later(&job.edits(applied)));
-        }
         if !args.auto_approve {
             approve::ask("Shall this be done?")?;
         }

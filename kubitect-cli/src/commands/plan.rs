@@ -11,7 +11,7 @@ use crate::plan::check;
 use crate::report::Reporter;
 use crate::world::World;
 
-use super::{later, load, print, print_json};
+use super::{load, print, print_json};
 
 /// Carries the command out; false when there is something to do.
 pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Failure> {
@@ -39,8 +39,5 @@ pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Fa
     }
     check(&plan)?;
     fit(findings, &reporter)?;
-    if let Some(applied) = &applied {
-        reporter.text(later(&job.edits(applied)));
-    }
     Ok(plan.is_empty())
 }

@@ -57,6 +57,7 @@ fn json_is_one_object_of_what_others_rely_on() {
             "phases",
             "changes",
             "refused",
+            "notes",
             "findings"
         ]
     );

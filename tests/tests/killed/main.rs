@@ -22,6 +22,7 @@ mod program;
 mod shape;
 mod stage;
 mod state;
+mod truth;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     if "masters_come_and_go".contains(test) {
         members::all();
     }
-    let halves: [(&str, fn()); 6] = [
+    let halves: [(&str, fn()); 9] = [
         ("half_done_kubeadm_is_repeated", halves::kubeadm),
         ("half_done_work_is_waited_for", halves::what_goes_on),
         (
@@ -56,6 +57,9 @@ fn main() -> ExitCode {
         ("who_leaves_unheard_is_drained", halves::who_leaves_unheard),
         ("connections_come_back", halves::connections),
         ("pods_without_another_place_stay", halves::nowhere_to_go),
+        ("a_plan_reloads_what_is_reloaded", truth::balancers),
+        ("a_plan_says_what_is_disturbed", truth::disruptions),
+        ("a_plan_names_what_nothing_follows", truth::notes),
     ];
     for (name, run) in halves {
         if name.contains(test) {
