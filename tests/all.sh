@@ -39,7 +39,7 @@ python3 -B -m unittest discover --start-directory tests/real/test
 
 step "The journey on real machines"
 # All that living clusters go through has a command of its own (tests/living.sh), since it takes long; a small one is here.
-tests/lab/test.sh ci --locked -p tests --features lab --test e2e --test hypervisor -- \
+tests/lab/test.sh ci --locked --workspace --features tests/lab --test e2e --test hypervisor -- \
   --nocapture --test-threads=1 --skip change::balancers_come_and_go --skip change::the_example_lives \
   --skip kill::killed_while_it_changes
 

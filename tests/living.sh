@@ -7,5 +7,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tests/lab/deps.sh
-tests/lab/test.sh living --locked -p tests --features lab --test e2e -- --nocapture --test-threads=1 change:: \
+tests/lab/test.sh living --locked --workspace --features tests/lab --test e2e -- --nocapture --test-threads=1 change:: \
   kill::killed_while_it_changes
