@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The demo: sets everything up and makes the multi-master example on real virtual machines in the lab, then asks the
-# cluster for its nodes through the balancer. `tests/demo.sh down` takes all of it away again.
+# cluster for its nodes through the balancer. `tests/demo.sh down` takes the machines, the lab and its home away again; packages
+# and the guests' image stay.
 # Can be run again; needs root (or sudo) and a Rust toolchain, installs the rest (tests/lab/deps.sh says what).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +10,8 @@ name=demo
 home=/var/tmp/kubitect-demo
 cluster=local-k8s-cluster
 lab() { tests/lab/lab.sh --name "$name" "$@"; }
-inside() { lab exec -- env KUBITECT_HOME="$home" "$@"; }
+# A home of its own: the known_hosts and the kubeconfig of whoever runs this stay as they are.
+inside() { lab exec -- env HOME="$home" KUBITECT_HOME="$home" "$@"; }
 say() { printf '\n=== %s\n' "$*"; }
 
 case "${1:-up}" in
@@ -50,7 +52,7 @@ The cluster is up. Look around:
 
   tests/lab/lab.sh --name $name exec -- env KUBITECT_HOME=$home kubectl --kubeconfig $kubeconfig get nodes -o wide
   tests/lab/lab.sh --name $name exec -- virsh list
-  tests/demo.sh down                     takes everything away again
+  tests/demo.sh down                     takes the machines, the lab and the demo's home away again
 
 These machines are real, the network and libvirt around them are the lab's own, and Kubernetes is the lab's stand-in,
 because the lab works without internet. On a machine with libvirt and internet the same file makes the same cluster

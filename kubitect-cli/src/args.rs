@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use clap_complete::engine::ArgValueCandidates;
 use kubitect_config::value::Label;
 
+use crate::names;
 use crate::presets::PRESETS;
 
 /// Kubernetes clusters on libvirt hosts, from one YAML file.
@@ -21,20 +23,20 @@ pub struct Cli {
     /// What happens inside, on stderr
     #[arg(long, global = true)]
     pub debug: bool,
+    /// Errors, warnings and the end only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Every step, and every task of Ansible
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
     /// No colours (so does the environment variable NO_COLOR)
     #[arg(long, global = true)]
     pub no_color: bool,
     /// Keep clusters in ./.kubitect instead of KUBITECT_HOME
     #[arg(short, long, global = true)]
     pub local: bool,
-    /// Where clusters are kept
-    #[arg(
-        long,
-        global = true,
-        env = "KUBITECT_HOME",
-        value_name = "DIR",
-        hide = true
-    )]
+    /// Where clusters are kept, instead of KUBITECT_HOME or ~/.kubitect
+    #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
@@ -67,10 +69,13 @@ pub enum Command {
     },
 }
 
+/// The file where none is named.
+pub const DEFAULT_FILE: &str = "kubitect.yaml";
+
 #[derive(Debug, Args)]
 pub struct Apply {
     /// The cluster's file; - for stdin
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub config: PathBuf,
     /// Refuse changes that this action does not cover
     #[arg(short, long, value_enum)]
@@ -78,6 +83,9 @@ pub struct Apply {
     /// Don't ask
     #[arg(long)]
     pub auto_approve: bool,
+    /// For people, or for programs: the events of the run on stdout, one a line
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// What an apply may do.
@@ -103,9 +111,8 @@ impl From<Action> for kubitect_config::policy::Action {
 
 #[derive(Debug, Args)]
 pub struct Status {
-    /// The cluster's name
-    #[arg(long, value_name = "NAME")]
-    pub cluster: Label,
+    #[command(flatten)]
+    pub cluster: ClusterName,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -114,7 +121,7 @@ pub struct Status {
 #[derive(Debug, Args)]
 pub struct Plan {
     /// The cluster's file; - for stdin
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub config: PathBuf,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
@@ -124,7 +131,7 @@ pub struct Plan {
 #[derive(Debug, Args)]
 pub struct Validate {
     /// The files; - for stdin
-    #[arg(short, long, value_name = "FILE", required = true, num_args = 1..)]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE, num_args = 1..)]
     pub config: Vec<PathBuf>,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
@@ -134,7 +141,7 @@ pub struct Validate {
 #[derive(Debug, Args)]
 pub struct Render {
     /// The cluster's file; - for stdin
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub config: PathBuf,
     /// The folder to write into
     #[arg(long, value_name = "DIR")]
@@ -143,15 +150,17 @@ pub struct Render {
 
 #[derive(Debug, Args)]
 pub struct Destroy {
-    /// The cluster's name
-    #[arg(long, value_name = "NAME")]
-    pub cluster: Label,
+    #[command(flatten)]
+    pub cluster: ClusterName,
     /// Remove the snapshots of etcd as well, which stay otherwise
     #[arg(long)]
     pub with_snapshots: bool,
     /// Don't ask
     #[arg(long)]
     pub auto_approve: bool,
+    /// For people, or for programs: the events of the run on stdout, one a line
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -166,8 +175,8 @@ pub enum List {
 pub enum Export {
     /// The configuration that was applied last
     Config(ClusterName),
-    /// The kubeconfig
-    Kubeconfig(ClusterName),
+    /// The kubeconfig, which is an administrator's key
+    Kubeconfig(Kubeconfig),
     /// A cluster file to begin with
     Preset {
         /// The preset's name, as `list presets` shows it
@@ -182,16 +191,32 @@ pub enum Export {
     },
 }
 
+#[derive(Debug, Args)]
+pub struct Kubeconfig {
+    #[command(flatten)]
+    pub cluster: ClusterName,
+    /// Write it to this file, which only its owner can read, instead of printing it
+    #[arg(long, value_name = "FILE", conflicts_with = "merge")]
+    pub out: Option<PathBuf>,
+    /// Put it into ~/.kube/config, beside what is there, instead of printing it
+    #[arg(long)]
+    pub merge: bool,
+}
+
 /// The names of the presets, and no other.
 fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(PRESETS.iter().map(|preset| preset.name))
 }
 
+/// The cluster that is meant.
 #[derive(Debug, Args)]
 pub struct ClusterName {
-    /// The cluster's name
-    #[arg(long, value_name = "NAME")]
-    pub cluster: Label,
+    /// The cluster's name; else KUBITECT_CLUSTER says it, or it is the only cluster that there is
+    #[arg(value_name = "CLUSTER", add = ArgValueCandidates::new(names::candidates))]
+    pub name: Option<Label>,
+    /// The same, as an option
+    #[arg(long, value_name = "NAME", conflicts_with = "name", add = ArgValueCandidates::new(names::candidates))]
+    pub cluster: Option<Label>,
 }
 
 /// The form of a result.

@@ -19,6 +19,8 @@ pub enum Failure {
     Invalid(kubitect_config::Error),
     /// The file asks for what can't be done (exit 2): each line a change and the reason.
     Refused(Vec<String>),
+    /// The command line leaves open what is meant (exit 2).
+    Usage(&'static str),
     /// The person said no (exit 3).
     Declined(String),
     /// Ctrl-C, SIGTERM or SIGHUP (exit 130).
@@ -42,6 +44,14 @@ impl Failure {
         Self::Failed {
             what: what.into(),
             source: Some(source.into()),
+        }
+    }
+
+    /// The same, with another failure as its cause.
+    pub fn below(self, cause: Self) -> Self {
+        match self {
+            Self::Failed { what, .. } => Self::because(what, cause.to_string()),
+            other => other,
         }
     }
 
@@ -87,12 +97,17 @@ impl Failure {
 
     /// The exit code that scripts can rely on.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.code())
+    }
+
+    /// The same as a number.
+    pub fn code(&self) -> u8 {
+        match self {
             Self::Failed { .. } => 1,
-            Self::Invalid(_) | Self::Refused(_) => 2,
+            Self::Invalid(_) | Self::Refused(_) | Self::Usage(_) => 2,
             Self::Declined(_) => 3,
             Self::Interrupted => 130,
-        })
+        }
     }
 }
 
@@ -129,6 +144,7 @@ impl fmt::Display for Failure {
                     .iter()
                     .try_for_each(|reason| write!(f, "\n  {reason}"))
             }
+            Self::Usage(why) => f.write_str(why),
             Self::Declined(why) => f.write_str(why),
             Self::Interrupted => f.write_str(
                 "interrupted; what was done is kept, and the same command goes on from there",

@@ -29,6 +29,12 @@ pub struct Home(
 );
 
 impl Home {
+    /// As [`Home::locate`], where `KUBITECT_HOME` counts, too, unless it is empty.
+    pub fn from_environment(local: bool, home: Option<PathBuf>) -> Result<Self, Failure> {
+        let variable = std::env::var_os("KUBITECT_HOME").filter(|home| !home.is_empty());
+        Self::locate(local, home.or(variable.map(PathBuf::from)))
+    }
+
     /// The folder in force: `./.kubitect` if `local`, else `home`, else `~/.kubitect`; absolute, not yet made. One that is there
     /// has to be ours alone, with all in it that says what is done; no link in it is followed.
     pub fn locate(local: bool, home: Option<PathBuf>) -> Result<Self, Failure> {
@@ -253,6 +259,16 @@ impl ClusterDir {
         Ok(())
     }
 
+    /// Whether a run has begun with the cluster and left anything on this machine.
+    pub fn is_known(&self) -> bool {
+        self.0.exists() || self.lock_path().exists()
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
+        self.0.with_file_name(format!(".{name}.lock"))
+    }
+
     /// Takes the cluster for this run; freed when the lock is dropped or the process dies.
     ///
     /// The file lies beside the cluster's folder, so that it can be held while the folder is removed.
@@ -260,7 +276,7 @@ impl ClusterDir {
         let parent = self.0.parent().unwrap_or(&self.0);
         create_private_dir(parent)?;
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
-        let path = parent.join(format!(".{name}.lock"));
+        let path = self.lock_path();
         let mut held = loop {
             let held = OpenOptions::new()
                 .create(true)

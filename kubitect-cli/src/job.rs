@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -22,9 +23,12 @@ use crate::failure::Failure;
 use crate::home::{self, ClusterDir, Home, expand};
 use crate::hosts::{expand_keyfile, former_hosts, read_kept};
 use crate::plan::Plan;
-use crate::report::Reporter;
+use crate::report::{Reporter, time};
 use crate::services;
 use crate::world::World;
+
+/// Where the numbers of tasks stand, for what a run shows.
+const TASKS: &str = "tasks.json";
 
 /// A cluster under work.
 pub struct Job {
@@ -222,18 +226,44 @@ impl Job {
             .transpose()
     }
 
-    /// A new log of `command` in the cluster's folder, which is made if need be.
-    pub fn log(&self, command: &str) -> Result<File, Failure> {
+    /// A new log of `command` in the cluster's folder, which is made if need be, with its path.
+    pub fn log(&self, command: &str) -> Result<(File, PathBuf), Failure> {
         self.dir.create()?;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let seconds = now.unwrap_or_default().as_secs();
-        let path = self.dir.logs().join(format!("{seconds}-{command}.log"));
-        OpenOptions::new()
+        let name = format!("{}-{command}.log", time("%Y%m%dT%H%M%SZ"));
+        let path = self.dir.logs().join(name);
+        let failed = |e| Failure::io("open", &path, e);
+        let mut log = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(&path)
-            .map_err(|e| Failure::io("open", &path, e))
+            .map_err(failed)?;
+        let arguments: Vec<_> = std::env::args().skip(1).collect();
+        let line = kubitect_config::text::line(&arguments.join(" "));
+        writeln!(
+            log,
+            "kubitect {}, {}\n$ kubitect {line}",
+            env!("CARGO_PKG_VERSION"),
+            time("%Y-%m-%dT%H:%M:%SZ")
+        )
+        .map_err(failed)?;
+        Ok((log, path))
+    }
+
+    /// How many tasks each playbook had when it last ran on this cluster; nothing where that is not known.
+    pub fn tasks(&self) -> BTreeMap<String, usize> {
+        let text = std::fs::read(self.dir.logs().join(TASKS)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// Remembers it for the next run.
+    pub fn remember(&self, tasks: &BTreeMap<String, usize>) {
+        let text = serde_json::json!(tasks).to_string();
+        // Without it, the next run shows no total.
+        if let Err(error) = home::write_whole(&self.dir.logs().join(TASKS), text.as_bytes(), 0o600)
+        {
+            tracing::debug!(%error, "totals of tasks not remembered");
+        }
     }
 }
 

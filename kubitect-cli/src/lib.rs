@@ -12,6 +12,7 @@ mod home;
 mod hosts;
 mod job;
 mod keys;
+mod names;
 mod personal;
 mod phase;
 mod pipeline;
@@ -28,10 +29,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Output};
 use failure::Failure;
 use home::Home;
+use report::View;
 use world::World;
 
 /// Exit code of `plan` when there is something to do.
@@ -41,6 +44,8 @@ const DEGRADED: u8 = 5;
 
 /// Does what the process's arguments say, and tells the process's exit code.
 pub fn run() -> ExitCode {
+    // What shells ask while somebody types; ends the process if this is such a question.
+    CompleteEnv::with_factory(Cli::command).complete();
     run_in(
         &(Arc::new(world::Real::default()) as Arc<dyn World>),
         std::env::args_os(),
@@ -52,9 +57,28 @@ pub fn run_in(
     world: &Arc<dyn World>,
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> ExitCode {
-    let cli = Cli::parse_from(arguments);
-    let no_color = cli.no_color || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
+        || arguments
+            .iter()
+            .take_while(|argument| *argument != "--")
+            .any(|argument| argument == "--no-color");
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, no_color),
+    };
     let color = report::set_color(!no_color);
+    let json = match &cli.command {
+        Command::Apply(args) => args.output == Output::Json,
+        Command::Destroy(args) => args.output == Output::Json,
+        _ => false,
+    };
+    View {
+        quiet: cli.quiet,
+        verbose: cli.verbose,
+        json,
+    }
+    .set();
     if cli.debug {
         tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
@@ -70,25 +94,28 @@ pub fn run_in(
             {
                 report::problems(problems, text);
             }
-            // Nowhere to tell that stderr is gone.
-            let failure_text = kubitect_config::text::lines(&failure.to_string());
-            let _ = writeln!(std::io::stderr(), "kubitect: {failure_text}");
+            report::failure(&failure);
             failure.exit_code()
         }
     }
 }
 
+/// Shows help, the version or a mistake on the command line, with colours only where they are wanted.
+fn usage(error: &clap::Error, no_color: bool) -> ExitCode {
+    // Nowhere to tell that stdout or stderr is gone.
+    let _ = match (no_color, error.use_stderr()) {
+        (false, _) => error.print(),
+        (true, true) => write!(std::io::stderr(), "{}", error.render()),
+        (true, false) => write!(std::io::stdout(), "{}", error.render()),
+    };
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
     if let Command::Completion { shell } = cli.command {
-        clap_complete::generate(
-            shell,
-            &mut Cli::command(),
-            "kubitect",
-            &mut std::io::stdout(),
-        );
-        return Ok(ExitCode::SUCCESS);
+        return commands::completion(shell).map(|()| ExitCode::SUCCESS);
     }
-    let home = Home::locate(cli.local, cli.home)?;
+    let home = Home::from_environment(cli.local, cli.home)?;
     let done = |()| ExitCode::SUCCESS;
     let good = |good: bool, otherwise: u8| {
         if good {
@@ -102,7 +129,7 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         Command::Plan(args) => {
             commands::plan(world, &home, &args).map(|nothing| good(nothing, CHANGES))
         }
-        Command::Validate(args) => commands::validate(&home, &args).map(|valid| good(valid, 2)),
+        Command::Validate(args) => commands::validate(&home, &args).map(ExitCode::from),
         Command::Render(args) => commands::render(&home, &args).map(done),
         Command::Destroy(args) => commands::destroy(world, &home, &args).map(done),
         Command::Status(args) => {

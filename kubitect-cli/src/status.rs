@@ -1,6 +1,7 @@
 //! [`Status`]: how a cluster is, seen from libvirt, from its balancers, and from its masters.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use kubitect_provision::ssh::Keys;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::home::ClusterDir;
 use crate::job::Job;
 use crate::pipeline::{connect, reach};
 
@@ -26,6 +28,8 @@ const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 pub struct Status {
     /// The cluster.
     pub cluster: String,
+    /// Whether it has yet to be made, or a run that was to change it has not ended.
+    pub unfinished: bool,
     /// Whether the API of at least one master serves.
     pub reachable: bool,
     /// All that is not as it should be, a sentence each.
@@ -89,6 +93,7 @@ pub fn look(job: &Job) -> Result<Status, Failure> {
     let plan = job.plan(None)?;
     let mut status = Status {
         cluster: job.cluster.name.to_string(),
+        unfinished: false,
         reachable: false,
         problems: Vec::new(),
         machines: machines(job)?,
@@ -158,6 +163,21 @@ fn machines(job: &Job) -> Result<Vec<Machine>, Failure> {
 }
 
 impl Status {
+    /// Says first whether a run has not ended: what was applied, which is what is looked at by, is not what is wanted.
+    pub fn compare(&mut self, dir: &ClusterDir, by: &Path) {
+        let (wanted, applied) = (dir.wanted(), dir.applied());
+        self.unfinished = by == wanted
+            || (wanted.exists() && std::fs::read(wanted).ok() != std::fs::read(&applied).ok());
+        if self.unfinished {
+            let what = match by == applied {
+                true => "the run that was to change it",
+                false => "its creation",
+            };
+            let line = format!("{what} has not ended; `kubitect apply` with its file goes on");
+            self.problems.insert(0, line);
+        }
+    }
+
     /// Asks the balancers and the masters.
     async fn ask(&mut self, job: &Job, facts: &Facts, keys: &Keys) {
         let running = |name: &str| {
@@ -333,15 +353,17 @@ impl fmt::Display for Status {
             Health::Ill(why) => format!("does not serve: {why}"),
         };
         let verdict = match (self.reachable, self.problems.is_empty()) {
+            (false, _) if self.unfinished => "unfinished",
             (false, _) => "unreachable",
             (true, true) => "healthy",
             (true, false) => "degraded",
         };
         writeln!(f, "{}: {verdict}", self.cluster)?;
+        let wide = self.widest_name();
         for machine in &self.machines {
             let address = machine.address.map(|ip| ip.to_string()).unwrap_or_default();
             let line = format!(
-                "  machine     {:28} {:8} {address} on {}",
+                "  machine     {:wide$} {:8} {address} on {}",
                 machine.name, machine.state, machine.host
             );
             writeln!(f, "{line}")?;
@@ -350,7 +372,7 @@ impl fmt::Display for Status {
             for server in &balancer.servers {
                 writeln!(
                     f,
-                    "  balancer    {:28} {:8} {} of {}",
+                    "  balancer    {:wide$} {:8} {} of {}",
                     balancer.name, server.status, server.server, server.backend
                 )?;
             }
@@ -359,12 +381,12 @@ impl fmt::Display for Status {
             let version = api.version.as_ref().map(|version| format!("{version} "));
             let version = version.unwrap_or_default();
             let health = say(&api.health);
-            writeln!(f, "  API         {:28} {version}{health}", api.name)?;
+            writeln!(f, "  API         {:wide$} {version}{health}", api.name)?;
         }
         for member in &self.etcd {
             writeln!(
                 f,
-                "  etcd        {:28} {}",
+                "  etcd        {:wide$} {}",
                 member.name,
                 say(&member.health)
             )?;
@@ -377,14 +399,14 @@ impl fmt::Display for Status {
             let cordoned = if node.cordoned { ", cordoned" } else { "" };
             writeln!(
                 f,
-                "  node        {:28} {} {health}{cordoned}",
+                "  node        {:wide$} {} {health}{cordoned}",
                 node.name, node.version
             )?;
         }
         for MasterCertificate { name, certificate } in &self.certificates {
             writeln!(
                 f,
-                "  certificate {name:28} first ends on {}",
+                "  certificate {name:wide$} first ends on {}",
                 certificate.ends_text
             )?;
         }
@@ -395,6 +417,16 @@ impl fmt::Display for Status {
             writeln!(f, "  | {line}")?;
         }
         Ok(())
+    }
+}
+
+impl Status {
+    /// How wide the column of names is.
+    fn widest_name(&self) -> usize {
+        let machines = self.machines.iter().map(|machine| machine.name.len());
+        let members = self.etcd.iter().map(|member| member.name.len());
+        let nodes = self.nodes.iter().map(|node| node.name.len());
+        machines.chain(members).chain(nodes).max().unwrap_or(0)
     }
 }
 

@@ -325,6 +325,8 @@ impl<'a> Report<'a> {
     }
 }
 
+pub(crate) use crate::text::nearest;
+
 /// A text of the user in a message: in backquotes, control characters made visible, of bounded length.
 pub(crate) fn quote(text: &str) -> String {
     const MAX: usize = 80;
@@ -337,17 +339,4 @@ pub(crate) fn quote(text: &str) -> String {
         shown.push('…');
     }
     format!("`{}`", shown.replace("\\'", "'").replace("\\\"", "\""))
-}
-
-/// What was probably meant, of those that are possible.
-pub(crate) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let lower = word.to_lowercase();
-    known
-        .map(|candidate| {
-            let distance = strsim::osa_distance(&lower, &candidate.to_lowercase());
-            (distance, candidate)
-        })
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count() / 4)
-        .min()
-        .map(|(_, candidate)| candidate)
 }

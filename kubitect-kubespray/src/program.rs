@@ -73,6 +73,11 @@ impl Running {
         let mut mark = place.as_os_str().to_owned();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         mark.push(format!("#{}-{count}", std::process::id()));
+        let line = command.as_std();
+        let words = std::iter::once(line.get_program()).chain(line.get_args());
+        let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
+        let line = kubitect_config::address::shown(&words.join(" "));
+        tracing::debug!(command = line, "started");
         let child = command
             .env(MARK, &mark)
             .process_group(0)

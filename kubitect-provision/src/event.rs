@@ -27,6 +27,13 @@ pub enum Event {
         /// Of how much, where that is known.
         total: Option<u64>,
     },
+    /// A step waits.
+    Waiting {
+        /// The step, as in [`Event::Started`].
+        what: String,
+        /// For what, or why.
+        why: String,
+    },
     /// A step ended well.
     Finished {
         /// The step, as in [`Event::Started`].
@@ -58,6 +65,7 @@ pub enum Outcome {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Planned { total: 1 } => f.write_str("1 step"),
             Self::Planned { total } => write!(f, "{total} steps"),
             Self::Started { what } => write!(f, "{what} …"),
             Self::Progress {
@@ -66,6 +74,7 @@ impl fmt::Display for Event {
                 total: Some(total),
             } if *total > 0 => write!(f, "{what}: {} %", done.saturating_mul(100) / total),
             Self::Progress { what, done, .. } => write!(f, "{what}: {done}"),
+            Self::Waiting { what, why } => write!(f, "{what}: {why}"),
             Self::Finished { what, outcome } => match outcome {
                 Outcome::Done => write!(f, "{what}: done"),
                 Outcome::Skipped(why) => write!(f, "{what}: nothing to do, {why}"),

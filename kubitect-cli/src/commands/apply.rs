@@ -1,9 +1,11 @@
 //! `apply`: shows the plan, asks, and carries it out.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use kubitect_config::edit::Edit;
 use kubitect_config::policy;
+use serde_json::json;
 
 use crate::approve;
 use crate::args::Apply;
@@ -47,9 +49,43 @@ pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Fa
             approve::ask("Shall this be done?")?;
         }
         // Only now: what is not approved leaves nothing behind.
-        reporter.keep(job.log("apply")?);
+        let (log, path) = job.log("apply")?;
+        reporter.keep(log);
+        reporter.note(match args.auto_approve {
+            true => "approved by --auto-approve",
+            false => "approved on the terminal",
+        });
+        reporter.emit(&json!({"type": "plan", "plan": plan.json()}));
+        reporter.begin(job.tasks());
+        let result = pipeline::apply(&job, &plan, &reporter);
+        job.remember(&reporter.tasks());
+        end(&job, &result, &path, &reporter);
+        return result;
     }
-    pipeline::apply(&job, &plan, &reporter)
+    pipeline::apply(&job, &plan, &reporter)?;
+    reporter.emit(&json!({"type": "end", "ok": true, "phases": []}));
+    Ok(())
+}
+
+/// What there is now and what comes next, or what a run that stopped leaves.
+fn end(job: &Job, result: &Result<(), Failure>, log: &Path, reporter: &Reporter) {
+    let (cluster, log) = (&job.cluster.name, format!("log: {}", log.display()));
+    match result {
+        Ok(()) => {
+            let conf = job.dir.kubeconfig();
+            let conf = conf.display();
+            reporter.done(&[
+                format!("kubeconfig: {conf}"),
+                format!("next: kubectl --kubeconfig {conf} get nodes"),
+                format!("      kubitect status {cluster}"),
+                log,
+            ]);
+        }
+        Err(failure) => {
+            let again = "the same command goes on from here".to_owned();
+            reporter.failed(&failure.to_string(), failure.code(), &[again, log]);
+        }
+    }
 }
 
 /// Refuses what the action does not cover. A cluster that was never finished has no edits: it is yet to be made.

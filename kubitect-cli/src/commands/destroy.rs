@@ -12,6 +12,7 @@ use crate::args::Destroy;
 use crate::failure::Failure;
 use crate::home::{ClusterDir, Home, user_home};
 use crate::hosts::hosts_of;
+use crate::names;
 use crate::personal;
 use crate::pipeline;
 use crate::report::Reporter;
@@ -19,16 +20,34 @@ use crate::world::World;
 
 /// Carries the command out.
 pub fn destroy(world: &Arc<dyn World>, home: &Home, args: &Destroy) -> Result<(), Failure> {
-    let dir = home.cluster(&args.cluster);
+    let Some(cluster) = names::named(&args.cluster) else {
+        return Err(Failure::Usage(
+            "what is to be removed for good has to be named: `kubitect destroy CLUSTER`",
+        ));
+    };
+    let (dir, site) = (home.cluster(&cluster), home.site()?);
+    let look = || -> Result<_, Failure> {
+        let hosts = hosts_of(world.as_ref(), &dir, &site)?;
+        let plan = kubitect_provision::plan::plan_destroy(&cluster, &hosts)
+            .map_err(|e| Failure::because(format!("plan the removal of {cluster}"), e))?;
+        let here = Here::look(&cluster, dir.clone(), args.with_snapshots)?;
+        Ok((hosts, plan, here))
+    };
+    // Of a name that is mistyped nothing is left behind, not even its lock.
+    if !dir.is_known() {
+        let unknown = names::unknown(&cluster, &home.clusters()?);
+        match look() {
+            Ok((_, plan, here)) if plan.is_empty() && here.is_empty() => return Err(unknown),
+            Ok(_) => {}
+            Err(error) => return Err(unknown.below(error)),
+        }
+    }
     let lock = dir.lock()?;
-    let hosts = hosts_of(world.as_ref(), &dir, &home.site()?)?;
-    let plan = kubitect_provision::plan::plan_destroy(&args.cluster, &hosts)
-        .map_err(|e| Failure::because(format!("plan the removal of {}", args.cluster), e))?;
-    let here = Here::look(&args.cluster, dir, args.with_snapshots)?;
+    let (hosts, plan, here) = look()?;
     let reporter = Reporter::new();
     if plan.is_empty() && here.is_empty() {
         lock.remove()?;
-        reporter.line(format!("{}: there is no such cluster", args.cluster));
+        reporter.line(format!("{cluster}: nothing of it is left"));
         return Ok(());
     }
     reporter.text(&plan);
@@ -36,11 +55,22 @@ pub fn destroy(world: &Arc<dyn World>, home: &Home, args: &Destroy) -> Result<()
     if !args.auto_approve {
         approve::ask("Shall all of this be removed for good?")?;
     }
-    pipeline::destroy(&plan, &hosts, &reporter)?;
-    fail::fail_point!("cli::destroy");
-    here.remove(&args.cluster, &reporter)?;
-    lock.remove()?;
-    reporter.line(format!("{}: removed", args.cluster));
+    reporter.begin([]);
+    let work = || {
+        pipeline::destroy(&plan, &hosts, &reporter)?;
+        fail::fail_point!("cli::destroy");
+        here.remove(&cluster, &reporter)?;
+        lock.remove()
+    };
+    match work() {
+        Ok(()) => reporter.line(format!("{cluster}: removed")),
+        Err(failure) => {
+            let again = "the same command goes on from here".to_owned();
+            reporter.failed(&failure.to_string(), failure.code(), &[again]);
+            return Err(failure);
+        }
+    }
+    reporter.done(&[]);
     Ok(())
 }
 

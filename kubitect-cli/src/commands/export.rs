@@ -1,10 +1,14 @@
-//! `export`: a cluster's configuration or kubeconfig, a preset, or a JSON Schema, on stdout.
+//! `export`: a cluster's configuration or kubeconfig, a preset, or a JSON Schema, on stdout; a kubeconfig also into a file.
 
 use std::path::Path;
 
-use crate::args::Export;
+use kubitect_config::value::Label;
+
+use crate::args::{Export, Kubeconfig};
 use crate::failure::Failure;
-use crate::home::Home;
+use crate::home::{Home, write_whole};
+use crate::names;
+use crate::personal;
 use crate::presets::Preset;
 
 use super::{print_exactly, print_json};
@@ -12,8 +16,11 @@ use super::{print_exactly, print_json};
 /// Carries the command out.
 pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
     match what {
-        Export::Config(name) => file(&home.cluster(&name.cluster).applied(), &name.cluster),
-        Export::Kubeconfig(name) => file(&home.cluster(&name.cluster).kubeconfig(), &name.cluster),
+        Export::Config(name) => {
+            let cluster = names::meant(home, name)?;
+            print_exactly(file(&home.cluster(&cluster).applied(), &cluster)?)
+        }
+        Export::Kubeconfig(args) => kubeconfig(home, args),
         Export::Preset { name } => match Preset::find(name) {
             Some(preset) => print_exactly(preset.text()),
             None => Err(Failure::failed(format!(
@@ -31,14 +38,25 @@ pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
     }
 }
 
-fn file(path: &Path, cluster: &kubitect_config::value::Label) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+/// The kubeconfig, printed, written or merged.
+fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
+    let cluster = names::meant(home, &args.cluster)?;
+    let text = file(&home.cluster(&cluster).kubeconfig(), &cluster)?;
+    match &args.out {
+        // One that is there is replaced, so that nobody who could read it can read this.
+        Some(out) => write_whole(out, text.as_bytes(), 0o600),
+        None if args.merge => personal::merge(&personal::path()?, &cluster, &text),
+        None => print_exactly(text),
+    }
+}
+
+/// A file of the cluster as it is: it may be written to another.
+fn file(path: &Path, cluster: &Label) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => Failure::failed(format!(
             "export from cluster `{cluster}`: there is no {}; `kubitect apply` makes it",
             path.display()
         )),
         _ => Failure::io("read", path, e),
-    })?;
-    // The file as it is: it may be written to another.
-    print_exactly(text)
+    })
 }

@@ -1,6 +1,7 @@
 //! One command each.
 
 mod apply;
+mod completion;
 mod destroy;
 mod export;
 mod list;
@@ -10,6 +11,7 @@ mod status;
 mod validate;
 
 pub use apply::apply;
+pub use completion::completion;
 pub use destroy::destroy;
 pub use export::export;
 pub use list::list;
@@ -24,6 +26,7 @@ use std::path::Path;
 
 use kubitect_config::{KeyJudge, Parsed, Site, text};
 
+use crate::args::DEFAULT_FILE;
 use crate::failure::Failure;
 use crate::report;
 
@@ -49,9 +52,23 @@ fn print_exactly(result: impl Display) -> Result<(), Failure> {
 
 /// Reads a configuration (`-`: stdin) and shows its warnings on stderr.
 fn load(file: &Path, site: &Site, judge: KeyJudge) -> Result<(Parsed, String), Failure> {
-    let (name, text) = kubitect_config::read(file).map_err(Failure::config)?;
+    let (name, text) = kubitect_config::read(file).map_err(unread(file))?;
     let parsed =
         kubitect_config::parse_with_keys(&text, &name, site, judge).map_err(Failure::config)?;
     report::problems(&parsed.warnings, &text);
     Ok((parsed, text))
+}
+
+/// The failure to read a file; where nobody named one, what to do.
+fn unread(file: &Path) -> impl Fn(kubitect_config::Error) -> Failure {
+    let default = file == Path::new(DEFAULT_FILE);
+    move |error| match (Failure::config(error), default) {
+        (Failure::Failed { what, source }, true) => Failure::Failed {
+            what: format!(
+                "{what} (-c FILE names another; `kubitect init` writes one to begin with)"
+            ),
+            source,
+        },
+        (other, _) => other,
+    }
 }

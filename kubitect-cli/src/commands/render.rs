@@ -1,8 +1,10 @@
 //! `render`: every file that apply would produce, without doing anything.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Facts, NodeFacts};
 use kubitect_provision::libvirt::{domain, network, pool, volume};
 use kubitect_provision::observe::Capability;
@@ -14,16 +16,44 @@ use crate::failure::Failure;
 use crate::home::{Home, create_private_dir, write_whole};
 use crate::keys;
 
-use super::load;
+use super::{load, print};
+
+/// The file that says whose files a folder holds.
+const MARK: &str = "cluster";
+
+/// What is written into it.
+const FOLDERS: [&str; 5] = ["libvirt", "cloud-init", "haproxy", "keepalived", "ansible"];
 
 /// Carries the command out.
 pub fn render(home: &Home, args: &Render) -> Result<(), Failure> {
     let (parsed, _) = load(&args.config, &home.site()?, &keys::there)?;
     let files = files(&parsed.cluster)?;
+    claim(&args.out, &parsed.cluster.name)?;
     for (path, text) in &files {
         write(&args.out.join(path), text)?;
     }
-    Ok(())
+    let count = files.len();
+    print(format!("{count} files written to {}\n", args.out.display()))
+}
+
+/// Takes the folder for this cluster's files, which another's there would mix with.
+fn claim(out: &Path, cluster: &Label) -> Result<(), Failure> {
+    let mark = out.join(MARK);
+    let other = match std::fs::read_to_string(&mark) {
+        Ok(name) if name.trim() == cluster.as_str() => return Ok(()),
+        Ok(name) => format!("the files of the cluster `{}`", name.trim()),
+        Err(e) if e.kind() != ErrorKind::NotFound && e.kind() != ErrorKind::NotADirectory => {
+            return Err(Failure::io("read", &mark, e));
+        }
+        Err(_) if FOLDERS.iter().any(|folder| out.join(folder).exists()) => {
+            "files that may be another cluster's".to_owned()
+        }
+        Err(_) => return write(&mark, &format!("{cluster}\n")),
+    };
+    Err(Failure::failed(format!(
+        "write the files of `{cluster}` into {}: it holds {other}; name another folder with --out, or remove this one",
+        out.display()
+    )))
 }
 
 /// Everything by its path in the tree. The same cluster gives the same text.

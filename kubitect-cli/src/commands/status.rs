@@ -7,12 +7,14 @@ use crate::args::{Output, Status};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::job::Job;
+use crate::names;
 use crate::status;
 use crate::world::World;
 
 /// Carries the command out; false when something is amiss.
 pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool, Failure> {
-    let dir = home.cluster(&args.cluster);
+    let cluster = names::meant(home, &args.cluster)?;
+    let dir = home.cluster(&cluster);
     let site = home.site()?;
     // What was applied last; or, of a cluster that was never finished, what was to be.
     let path = match dir.applied() {
@@ -22,22 +24,26 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
     if !path.exists() {
         return Err(Failure::failed(format!(
             "look at {}: there is no {}; `kubitect plan` with the cluster's own file tells what libvirt has of it",
-            args.cluster,
+            cluster,
             path.display()
         )));
     }
     let (name, text) = kubitect_config::read(&path).map_err(Failure::config)?;
     let parsed = kubitect_config::parse(&text, &name, &site).map_err(Failure::config)?;
     let job = Job::new(world, home, &site, parsed.cluster, text)?;
-    let status = status::look(&job)?;
+    let mut status = status::look(&job)?;
+    status.compare(&dir, &path);
     match args.output {
         Output::Text => print(&status)?,
         Output::Json => print_json(serde_json::json!(status))?,
     }
     if !status.reachable {
+        let why = match status.unfinished {
+            true => "its creation has not ended; `kubitect apply` with its file goes on",
+            false => "no master answers",
+        };
         return Err(Failure::failed(format!(
-            "reach the API of {}: no master answers",
-            args.cluster
+            "reach the API of {cluster}: {why}"
         )));
     }
     Ok(status.problems.is_empty())

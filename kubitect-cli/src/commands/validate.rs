@@ -2,39 +2,58 @@
 
 use std::path::Path;
 
-use kubitect_config::{Error, Problem, Severity, Site};
+use kubitect_config::{Error, Problem, Site};
+use serde_json::json;
 
 use crate::args::{Output, Validate};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::{keys, report};
 
-use super::{print, print_json};
+use super::{print, print_json, unread};
 
-/// Carries the command out; false when a file has an error.
-pub fn validate(home: &Home, args: &Validate) -> Result<bool, Failure> {
+/// Carries the command out. Gives the exit code: 0, 2 where a file has an error, else 1 where one can't be read.
+pub fn validate(home: &Home, args: &Validate) -> Result<u8, Failure> {
     let site = home.site()?;
-    let mut all = Vec::new();
+    let (mut all, mut unreadable) = (Vec::new(), Vec::new());
     for file in &args.config {
-        let (problems, text) = check(file, &site)?;
+        let (problems, text) = match check(file, &site) {
+            Ok(checked) => checked,
+            // The others are judged all the same.
+            Err(failure) => {
+                if args.output == Output::Text {
+                    report::failure(&failure);
+                }
+                unreadable.push(json!({"file": shown(file), "message": failure.to_string()}));
+                continue;
+            }
+        };
         if args.output == Output::Text {
             report::problems(&problems, &text);
-            let errors = problems
-                .iter()
-                .filter(|p| p.severity == Severity::Error)
-                .count();
-            if errors == 0 {
-                print(format!("{}: valid\n", file.display()))?;
+            if !problems.iter().any(Problem::is_error) {
+                print(format!("{}: valid\n", shown(file)))?;
             }
         }
         all.extend(problems);
     }
+    let invalid = all.iter().any(Problem::is_error);
+    let code = match (invalid, unreadable.is_empty()) {
+        (true, _) => 2,
+        (false, false) => 1,
+        (false, true) => 0,
+    };
     if args.output == Output::Json {
-        let json = serde_json::to_value(&all)
-            .map_err(|e| Failure::because("write the problems as JSON", e))?;
-        print_json(json)?;
+        print_json(json!({"formatVersion": 1, "problems": all, "unreadable": unreadable}))?;
     }
-    Ok(all.iter().all(|p| p.severity == Severity::Warning))
+    Ok(code)
+}
+
+/// How a file is called in what people read.
+fn shown(file: &Path) -> String {
+    match file == Path::new("-") {
+        true => "<stdin>".to_owned(),
+        false => file.display().to_string(),
+    }
 }
 
 /// A file's problems and its text. That it can't be read at all is a failure of the command.
@@ -45,6 +64,6 @@ fn check(file: &Path, site: &Site) -> Result<(Vec<Problem>, String), Failure> {
     });
     match checked {
         Err(Error::Invalid { problems, text, .. }) => Ok((problems, text)),
-        other => other.map_err(Failure::config),
+        other => other.map_err(unread(file)),
     }
 }

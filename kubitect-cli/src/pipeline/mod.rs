@@ -135,8 +135,9 @@ async fn change(
         on_event: &tell,
         made: None,
     };
+    let titles: Vec<_> = plan.phases.iter().map(ToString::to_string).collect();
     for (phase, number) in plan.phases.iter().zip(1..) {
-        reporter.line(format!("phase {number} of {}: {phase}", plan.phases.len()));
+        reporter.phase(number, &titles);
         work.carry_out(phase).await?;
         fail::fail_point!("cli::phase");
     }

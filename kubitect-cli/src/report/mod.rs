@@ -1,7 +1,11 @@
 //! What a person reads while and after a command works.
 
+mod block;
 mod problems;
 mod reporter;
+mod view;
+mod watch;
 
-pub use problems::{problems, set_color};
-pub use reporter::Reporter;
+pub use problems::{failure, problems, set_color};
+pub use reporter::{Reporter, time};
+pub use view::View;

@@ -29,6 +29,13 @@ pub fn problems(problems: &[Problem], text: &str) {
     }
 }
 
+/// Says what ended a command early, or a part of it.
+pub fn failure(failure: &impl std::fmt::Display) {
+    let failure = text::lines(&failure.to_string());
+    // Nowhere to tell that stderr is gone.
+    let _ = writeln!(std::io::stderr(), "kubitect: {failure}");
+}
+
 fn render(problem: &Problem, content: &str, renderer: &Renderer) -> String {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,

@@ -1,28 +1,41 @@
-//! [`Reporter`]: events as lines on stderr, and all of them in the run's log.
+//! [`Reporter`]: events of a run on a terminal, as lines, or as JSON, and all of them in the run's log.
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use kubitect_config::text;
+use serde_json::{Value, json};
 
-/// Shows events on stderr and keeps them in a log. Shared by all stages of a run.
+use super::block::Block;
+use super::view::View;
+use super::watch::{Watch, clock};
+
+/// How often the block is brought up to date.
+const TICK: Duration = Duration::from_millis(250);
+/// How long nothing is said at most where nothing is drawn again.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Shows events and keeps them in a log. Shared by all stages of a run.
 #[derive(Debug)]
 pub struct Reporter {
-    start: Instant,
-    terminal: bool,
-    state: Mutex<State>,
+    view: View,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug)]
 struct State {
+    start: Instant,
     log: Option<File>,
     /// What was told before there was a log.
     early: String,
-    /// A line that may be overwritten stands at the cursor.
-    transient: bool,
+    watch: Watch,
+    /// On a terminal only.
+    block: Option<Block>,
+    /// When something was last shown.
+    shown: Instant,
 }
 
 impl State {
@@ -33,86 +46,271 @@ impl State {
             None => self.early.push_str(text),
         }
     }
+
+    /// Shows text that stays.
+    fn show(&mut self, text: &str) {
+        self.shown = Instant::now();
+        match &self.block {
+            Some(block) => block.print(text),
+            // Nowhere to tell that stderr is gone; the work itself matters more.
+            None => drop(std::io::stderr().write_all(text.as_bytes())),
+        }
+    }
+
+    /// A line with the time since the start.
+    fn timed(&self, line: &str) -> String {
+        let elapsed = self.start.elapsed().as_secs();
+        format!("{:>3}:{:02} {line}\n", elapsed / 60, elapsed % 60)
+    }
+
+    /// Draws the block again, or says what is waited for if nothing has been said for long.
+    fn tick(&mut self, quiet: bool) {
+        let lines: Vec<_> = self.watch.lines().iter().map(|line| safe(line)).collect();
+        if let Some(block) = &mut self.block {
+            block.show(&lines);
+        } else if !quiet
+            && self.shown.elapsed() >= SILENCE
+            && let Some(waited) = self.watch.waited()
+        {
+            let line = self.timed(&format!("… {}", safe(&waited)));
+            self.show(&line);
+        }
+    }
 }
 
 impl Reporter {
-    /// A reporter without a log.
+    /// A reporter without a log, which shows what the command line asks for.
     pub fn new() -> Self {
+        let now = Instant::now();
         Self {
-            start: Instant::now(),
-            terminal: std::io::stderr().is_terminal(),
-            state: Mutex::new(State {
+            view: View::current(),
+            state: Arc::new(Mutex::new(State {
+                start: now,
                 log: None,
                 early: String::new(),
-                transient: false,
-            }),
+                watch: Watch::default(),
+                block: None,
+                shown: now,
+            })),
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run begins: time counts from now, and what goes on is shown until this is dropped.
+    pub fn begin(&self, tasks: impl IntoIterator<Item = (String, usize)>) {
+        let mut state = self.state();
+        state.start = Instant::now();
+        state.watch.tasks.extend(tasks);
+        state.block = self.view.redraws().then(Block::new);
+        let (weak, quiet) = (
+            Arc::downgrade(&self.state),
+            self.view.quiet || self.view.json,
+        );
+        drop(state);
+        std::thread::spawn(move || {
+            loop {
+                std::thread::sleep(TICK);
+                let Some(state) = weak.upgrade() else { return };
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.tick(quiet);
+            }
+        });
     }
 
     /// From now on all is also written into `log`; so is what was told before.
     pub fn keep(&self, mut log: File) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         // Nowhere to tell that the log is gone; the work itself matters more.
         let _ = log.write_all(std::mem::take(&mut state.early).as_bytes());
         state.log = Some(log);
     }
 
+    /// A line in the log alone.
+    pub fn note(&self, line: impl Display) {
+        self.said(&line.to_string(), false, &Value::Null);
+    }
+
     /// A line that stays.
     pub fn line(&self, line: impl Display) {
-        let elapsed = self.start.elapsed().as_secs();
-        let line = safe(&line.to_string());
-        let line = format!("{:>3}:{:02} {line}\n", elapsed / 60, elapsed % 60);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let erase = if state.transient { "\r\x1b[K" } else { "" };
-        state.transient = false;
-        // Nowhere to tell that stderr is gone; the work itself matters more.
-        let _ = write!(std::io::stderr(), "{erase}{line}");
+        let line = line.to_string();
+        let shown = !self.view.quiet || line.starts_with("warning: ");
+        self.said(&line, shown, &json!({"type": "line", "text": line}));
+    }
+
+    /// A line of the log, which is shown too if `shown`, and an event for programs.
+    fn said(&self, line: &str, shown: bool, event: &Value) {
+        let mut state = self.state();
+        let line = state.timed(&safe(line));
         state.note(&line);
+        if self.view.json {
+            self.emit(event);
+        } else if shown {
+            state.show(&line);
+        }
+    }
+
+    /// An event for programs, if it is they who watch.
+    pub fn emit(&self, event: &Value) {
+        if !self.view.json || event.is_null() {
+            return;
+        }
+        let mut all = json!({"formatVersion": 1, "time": time("%Y-%m-%dT%H:%M:%SZ")});
+        if let (Some(all), Some(event)) = (all.as_object_mut(), event.as_object()) {
+            all.extend(event.clone());
+        }
+        let line = text::json(&format!(
+            "{}\n",
+            kubitect_config::address::shown(&all.to_string())
+        ));
+        // Nowhere to tell that stdout is gone; the work itself matters more.
+        let _ = std::io::stdout().write_all(line.as_bytes());
     }
 
     /// Several lines that stay, without the time.
     pub fn text(&self, text: impl Display) {
         let text = safe(&text.to_string());
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nowhere to tell that stderr is gone; the work itself matters more.
-        let _ = write!(std::io::stderr(), "{text}");
+        let mut state = self.state();
         state.note(&text);
+        if !self.view.json {
+            state.show(&text);
+        }
+    }
+
+    /// The phase of this number begins; titles of all are in `titles`.
+    pub fn phase(&self, number: usize, titles: &[String]) {
+        let Some(title) = titles.get(number.saturating_sub(1)) else {
+            return;
+        };
+        let place = format!("phase {number} of {}", titles.len());
+        let event = json!({"type": "phase", "number": number, "of": titles.len(), "title": title});
+        let begun = format!("{place}: {title}");
+        let next = titles.get(number).cloned();
+        let mut state = self.state();
+        let ended = state.watch.phase(place, title.clone(), next);
+        let redraws = state.block.is_some();
+        drop(state);
+        if let Some(ended) = ended {
+            self.said(&ended, redraws && !self.view.quiet, &Value::Null);
+        }
+        self.said(&begun, !redraws && !self.view.quiet, &event);
     }
 
     /// What happens to machines.
     pub fn provision(&self, event: kubitect_provision::Event) {
-        match event {
-            kubitect_provision::Event::Progress { .. } => self.progress(event),
-            _ => self.line(event),
-        }
+        use kubitect_provision::{Event, Outcome};
+        let value = json!({"type": "machines", "event": event});
+        let plain = event.to_string();
+        let mut state = self.state();
+        let redraws = state.block.is_some();
+        let (line, shown) = match event {
+            Event::Started { what } => {
+                state.watch.begin(&what);
+                (plain, self.view.verbose)
+            }
+            Event::Progress { what, .. } => {
+                let detail = plain.strip_prefix(&format!("{what}: ")).unwrap_or(&plain);
+                state.watch.detail(&what, detail.to_owned());
+                drop(state);
+                return self.emit(&value);
+            }
+            Event::Waiting { what, .. } => {
+                let detail = plain.strip_prefix(&format!("{what}: ")).unwrap_or(&plain);
+                state.watch.detail(&what, detail.to_owned());
+                (plain, self.view.verbose)
+            }
+            Event::Finished { what, outcome } => {
+                let took = state.watch.end(&what);
+                let took = match took.as_secs() {
+                    0 => String::new(),
+                    _ => format!(" ({})", clock(took)),
+                };
+                let warned = matches!(outcome, Outcome::Warned(_));
+                let shown = warned || self.view.verbose || !redraws;
+                (format!("{plain}{took}"), shown)
+            }
+            Event::Failed { what, .. } => {
+                state.watch.end(&what);
+                (plain, true)
+            }
+            Event::Planned { .. } => (plain, self.view.verbose || !redraws),
+        };
+        drop(state);
+        self.said(&line, shown && !self.view.quiet, &value);
     }
 
     /// What happens to Kubernetes. Tasks come in hundreds and hosts' results in thousands: only what a person should
     /// see stays; all is in Ansible's log.
     pub fn kubespray(&self, event: kubitect_kubespray::Event) {
         use kubitect_kubespray::{Event, Outcome};
-        match &event {
-            Event::HostDone {
-                outcome: Outcome::Failed | Outcome::Unreachable | Outcome::Retried,
-                ..
-            } => {
-                self.line(event);
-            }
-            Event::HostDone { .. } => self.progress(event),
-            _ => self.line(event),
-        }
+        self.state().watch.kubespray(&event);
+        let value = json!({"type": "kubernetes", "event": event});
+        let shown = match &event {
+            Event::HostDone { outcome, .. } => match outcome {
+                Outcome::Failed | Outcome::Unreachable => true,
+                Outcome::Retried => self.view.verbose,
+                _ => return self.emit(&value),
+            },
+            Event::PlayStarted { .. } | Event::TaskStarted { .. } => self.view.verbose,
+            _ => true,
+        };
+        self.said(&event.to_string(), shown && !self.view.quiet, &value);
     }
 
-    /// A line that the next one replaces, on a terminal only.
-    pub fn progress(&self, line: impl Display) {
-        if self.terminal {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.transient = true;
-            let line = text::line(&safe(&line.to_string()));
-            let mut stderr = std::io::stderr();
-            let _ = write!(stderr, "\r\x1b[K       {line}").and_then(|()| stderr.flush());
+    /// The run has ended well: what there is now, and what comes next, a line each; each phase with its time before.
+    pub fn done(&self, lines: &[String]) {
+        let ended = self.stop();
+        let mut text = String::new();
+        for (title, took) in &ended {
+            text += &format!("  {:>6}  {title}\n", clock(*took));
         }
+        lines.iter().for_each(|line| text += &format!("  {line}\n"));
+        self.text(&text);
+        let phases: Vec<_> = ended
+            .iter()
+            .map(|(title, took)| json!({"title": title, "seconds": took.as_secs()}))
+            .collect();
+        self.emit(&json!({"type": "end", "ok": true, "phases": phases}));
     }
+
+    /// The run has ended early, for this reason: where, that it can go on, and with what exit code, in the log too.
+    pub fn failed(&self, failure: &str, code: u8, lines: &[String]) {
+        let place = self.state().watch.place();
+        self.stop();
+        if let Some(place) = &place {
+            self.text(format!("  stopped in {place}\n"));
+        }
+        lines
+            .iter()
+            .for_each(|line| self.text(format!("  {line}\n")));
+        self.note(format!("kubitect: {failure}"));
+        self.note(format!("exit code {code}"));
+        self.emit(&json!({"type": "end", "ok": false, "phase": place, "error": failure, "exitCode": code}));
+    }
+
+    /// Nothing goes on any more. The phases that ended.
+    fn stop(&self) -> Vec<(String, Duration)> {
+        let mut state = self.state();
+        state.watch.end_phase();
+        if let Some(mut block) = state.block.take() {
+            block.show(&[]);
+        }
+        std::mem::take(&mut state.watch.ended)
+    }
+
+    /// How many tasks each playbook had.
+    pub fn tasks(&self) -> std::collections::BTreeMap<String, usize> {
+        self.state().watch.tasks.clone()
+    }
+}
+
+/// The time now, in UTC.
+pub fn time(form: &str) -> String {
+    chrono::DateTime::<chrono::Utc>::from(SystemTime::now())
+        .format(form)
+        .to_string()
 }
 
 /// Text that a terminal may see and a log may hold: clean, and without the secrets of addresses in it, as a proxy's.

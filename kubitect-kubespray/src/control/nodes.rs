@@ -192,6 +192,9 @@ pub async fn api_health(remote: &impl Remote) -> Result<Health, Error> {
     .await?;
     Ok(if output.status == 0 {
         Health::Well
+    } else if said(&output).contains("command not found") {
+        // What sudo says where there is no kubectl.
+        Health::ill("Kubernetes is not set up on it yet")
     } else {
         Health::ill(&said(&output))
     })

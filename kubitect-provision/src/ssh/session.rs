@@ -104,6 +104,11 @@ impl Session {
                 .map_err(|e| failed(e.into()))?;
             exchange(channel, &command, input).await.map_err(failed)
         };
+        tracing::debug!(
+            machine = self.target.machine,
+            command = argv.join(" "),
+            "SSH"
+        );
         tokio::time::timeout(deadline, work)
             .await
             .unwrap_or_else(|_| {

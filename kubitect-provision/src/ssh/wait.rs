@@ -97,7 +97,13 @@ pub async fn all_ready(
     let waits = machines.into_iter().map(|machine| async move {
         let what = format!("wait for {}", machine.target.machine);
         on_event(Event::Started { what: what.clone() });
-        let result = ready(machine, patience).await;
+        let waits = |why: &str| {
+            on_event(Event::Waiting {
+                what: what.clone(),
+                why: why.to_owned(),
+            });
+        };
+        let result = ready_telling(machine, patience, &waits).await;
         on_event(match &result {
             Ok(ready) => Event::Finished {
                 what,
@@ -133,8 +139,18 @@ pub async fn all_ready(
 
 /// Waits for one machine.
 pub async fn ready(machine: Machine<'_>, patience: Patience) -> Result<Ready, Error> {
+    ready_telling(machine, patience, &|_| {}).await
+}
+
+/// The same, telling what is waited for whenever that changes.
+async fn ready_telling(
+    machine: Machine<'_>,
+    patience: Patience,
+    waits: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Ready, Error> {
     let wait = Wait {
         patience,
+        waits,
         started: Instant::now(),
         console: machine.console,
     };
@@ -146,6 +162,7 @@ pub async fn ready(machine: Machine<'_>, patience: Patience) -> Result<Ready, Er
 
 struct Wait<'a> {
     patience: Patience,
+    waits: &'a (dyn Fn(&str) + Send + Sync),
     started: Instant,
     console: &'a (dyn Fn() -> Vec<String> + Send + Sync),
 }
@@ -156,6 +173,8 @@ impl Wait<'_> {
     }
 
     async fn login(&self, target: &Target) -> Result<Session, Error> {
+        let minutes = self.patience.total.as_secs() / 60;
+        (self.waits)(&format!("SSH does not answer yet (at most {minutes} min)"));
         loop {
             let attempt = self.patience.attempt.min(self.left());
             let error = match Session::connect(target.clone(), attempt).await {
@@ -176,6 +195,7 @@ impl Wait<'_> {
     }
 
     async fn cloud_init(&self, session: &Session) -> Result<(), Error> {
+        (self.waits)("SSH answers, cloud-init is at work");
         loop {
             let seconds = self.left().min(Duration::from_secs(20)).as_secs().max(1);
             let deadline = Duration::from_secs(seconds) + self.patience.attempt;

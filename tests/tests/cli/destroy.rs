@@ -64,3 +64,28 @@ fn a_name_that_is_none_is_refused_before_anything_is_looked_at() {
     }
     assert_eq!(env.kept_tree().len(), 4);
 }
+
+#[test]
+fn a_name_that_is_mistyped_is_an_error_and_leaves_nothing() {
+    let env = with_folder();
+    let before = env.kept_tree();
+    for name in [&["--cluster", "dmeo"][..], &["dmeo"]] {
+        env.run(&[&["destroy", "--auto-approve"], name].concat())
+            .code(1)
+            .tells(&[
+                "there is none of that name",
+                "did you mean `demo`?",
+                "there are: demo",
+            ]);
+        assert_eq!(env.kept_tree(), before);
+    }
+    // What is removed is named on the command line, even if there is no other.
+    let mut command = env.command(&["destroy", "--auto-approve"]);
+    command.env("KUBITECT_CLUSTER", "demo");
+    env.said(command.output().unwrap())
+        .code(2)
+        .tells(&["`kubitect destroy CLUSTER`"]);
+    assert_eq!(env.kept_tree(), before);
+    env.run(&["destroy", "demo", "--auto-approve"]).code(0);
+    assert!(!env.kept("clusters/demo").exists());
+}

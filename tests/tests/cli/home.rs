@@ -44,10 +44,10 @@ fn what_is_kept_is_printed_as_it_is() {
             .prints("text: é\n");
         env.run(&["export", what, "--cluster", "other"])
             .code(1)
-            .tells(&["export from cluster `other`"]);
-        env.run(&["export", what])
-            .code(2)
-            .tells(&["--cluster <NAME>"]);
+            .tells(&["find the cluster `other`", "there are: demo"]);
+        for args in [&["export", what, "demo"][..], &["export", what]] {
+            env.run(args).code(0).prints("text: é\n");
+        }
     }
 }
 
@@ -98,4 +98,67 @@ fn a_home_that_nobody_named() {
     env.said(command.output().unwrap())
         .code(0)
         .prints("mine\tunfinished\n");
+}
+
+#[test]
+fn an_empty_variable_is_one_that_is_not_set() {
+    let env = TestEnv::new();
+    fs::create_dir_all(env.path("home/.kubitect/clusters/mine/config")).unwrap();
+    let mut command = env.command(&["list", "clusters"]);
+    command.env("KUBITECT_HOME", "");
+    env.said(command.output().unwrap())
+        .code(0)
+        .prints("mine\tunfinished\n");
+}
+
+#[test]
+fn which_cluster_is_meant() {
+    let env = TestEnv::new();
+    let export = |variable: &str| {
+        let mut command = env.command(&["export", "kubeconfig"]);
+        command.env("KUBITECT_CLUSTER", variable);
+        env.said(command.output().unwrap())
+    };
+    export("").code(1).tells(&["there is none yet"]);
+    for name in ["a", "b"] {
+        let config = env.kept(&format!("clusters/{name}/config"));
+        fs::create_dir_all(&config).unwrap();
+        fs::write(config.join("admin.conf"), name).unwrap();
+        export("").code(if name == "a" { 0 } else { 1 });
+    }
+    export("").tells(&["there are a, b", "KUBITECT_CLUSTER"]);
+    export("b").code(0).prints("b");
+    export("c").code(1).tells(&["find the cluster `c`"]);
+    export("C!")
+        .code(1)
+        .tells(&["use KUBITECT_CLUSTER as a cluster's name"]);
+}
+
+#[test]
+fn a_kubeconfig_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let env = TestEnv::new();
+    let config = env.kept("clusters/demo/config");
+    fs::create_dir_all(&config).unwrap();
+    let text = "current-context: demo\n\
+clusters: [{name: demo, cluster: {server: 'https://10.7.0.1:6443', certificate-authority-data: Q0E=}}]\n\
+contexts: [{name: demo, context: {cluster: demo, user: demo}}]\n\
+users: [{name: demo, user: {token: t}}]\n";
+    fs::write(config.join("admin.conf"), text).unwrap();
+    env.write("kubeconfig", "for all to read");
+    env.run(&["export", "kubeconfig", "demo", "--out", "kubeconfig"])
+        .code(0)
+        .prints("");
+    let out = env.path("work/kubeconfig");
+    assert_eq!(fs::read_to_string(&out).unwrap(), text);
+    assert_eq!(out.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    env.run(&["export", "kubeconfig", "--merge"])
+        .code(0)
+        .prints("");
+    let merged = env.path("home/.kube/config");
+    assert!(fs::read_to_string(&merged).unwrap().contains("10.7.0.1"));
+    assert_eq!(
+        merged.metadata().unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }

@@ -12,3 +12,4 @@ mod render;
 mod terminal;
 mod trust;
 mod validate;
+mod watch;

@@ -21,7 +21,8 @@ fn render(env: &TestEnv, text: &str, out: &str) -> PathBuf {
         "--out",
         out.to_str().unwrap(),
     ]);
-    said.code(0).prints("").tells(&[]);
+    let said = said.code(0);
+    assert!(said.stdout.contains(" files written to [DIR]/"), "{said:?}");
     assert_eq!(env.kept_tree(), [""; 0]);
     out
 }
@@ -45,6 +46,7 @@ fn the_documented_tree() {
     let mut expected = vec![
         "ansible/group_vars/all/cluster.yaml".to_owned(),
         "ansible/nodes.yaml".to_owned(),
+        "cluster".to_owned(),
         "haproxy/local-k8s-cluster-lb-1.cfg".to_owned(),
         "libvirt/local-k8s-cluster-main-resource-pool.xml".to_owned(),
         "libvirt/local-k8s-cluster-network.xml".to_owned(),
@@ -244,4 +246,24 @@ fn the_stand_ins_assertions_accept_its_inventories() {
     check("v2.31.0", &inventory).code(0);
     // It would complain: a release refuses the other's variables.
     check("v2.19.0", &inventory).code(2);
+}
+
+#[test]
+fn a_folder_holds_the_files_of_one_cluster() {
+    let env = TestEnv::new();
+    let out = render(&env, EXAMPLE, "out");
+    render(&env, EXAMPLE, "out");
+    let before = tree(&out);
+    let args = ["render", "-c", "other.yaml", "--out"];
+    env.write("other.yaml", env.cluster());
+    env.run(&[&args[..], &[out.to_str().unwrap()]].concat())
+        .code(1)
+        .prints("")
+        .tells(&["it holds the files of the cluster `local-k8s-cluster`"]);
+    assert_eq!(tree(&out), before);
+    // Nor one that says nothing of itself.
+    fs::remove_file(out.join("cluster")).unwrap();
+    env.run(&[&args[..], &[out.to_str().unwrap()]].concat())
+        .code(1)
+        .tells(&["may be another cluster's"]);
 }

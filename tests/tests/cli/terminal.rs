@@ -47,6 +47,16 @@ fn colours_only_where_they_are_wanted() {
     assert!(!colours(validate, &[("NO_COLOR", "1")]));
     assert!(!colours("--no-color validate -c wrong.yaml", &[]));
     assert!(!colours("validate -c wrong.yaml --no-color", &[]));
+    // Mistakes on the command line, too.
+    let mistake = |args: &str| {
+        at_terminal(&env, args, &[], "")
+            .code(2)
+            .stdout
+            .contains('\x1b')
+    };
+    assert!(mistake("aply"));
+    assert!(!mistake("--no-color aply"));
+    assert!(!mistake("aply --no-color"));
     assert!(
         !env.run(&["validate", "-c", "wrong.yaml"])
             .stderr

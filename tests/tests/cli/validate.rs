@@ -66,7 +66,7 @@ fn of_several_files_each_is_judged() {
 }
 
 #[test]
-fn json_is_one_array_of_what_others_rely_on() {
+fn json_is_one_object_of_what_others_rely_on() {
     let said = env()
         .run(&[
             "validate",
@@ -79,7 +79,9 @@ fn json_is_one_array_of_what_others_rely_on() {
         .code(2);
     assert_eq!(said.stderr, "");
     let all = said.json();
-    let all = all.as_array().unwrap();
+    assert_eq!(all["formatVersion"], 1);
+    assert_eq!(all["unreadable"], json!([]));
+    let all = all["problems"].as_array().unwrap();
     assert_eq!(
         all[0],
         json!({
@@ -113,9 +115,17 @@ fn json_is_one_array_of_what_others_rely_on() {
 fn json_of_files_without_errors() {
     let env = env();
     let said = env.run(&["validate", "-o", "json", "-c", "doubtful.yaml"]);
-    assert!(!said.code(0).json().as_array().unwrap().is_empty());
+    assert!(
+        !said.code(0).json()["problems"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
     let said = env.run(&["validate", "-o", "json", "-c", "right.yaml"]);
-    said.code(0).prints("[]\n");
+    assert_eq!(
+        said.code(0).json(),
+        json!({"formatVersion": 1, "problems": [], "unreadable": []})
+    );
 }
 
 #[test]
@@ -126,7 +136,10 @@ fn a_file_may_come_from_stdin() {
         .code(2)
         .tells(&["<stdin>:9:11"]);
     let said = env.run_with(WRONG, &["validate", "-o", "json", "-c", "-"]);
-    assert_eq!(said.code(2).json()[0]["file"], "<stdin>");
+    assert_eq!(said.code(2).json()["problems"][0]["file"], "<stdin>");
+    env.run_with(RIGHT, &["validate", "-c", "-"])
+        .code(0)
+        .prints("<stdin>: valid\n");
 }
 
 #[test]
@@ -139,6 +152,16 @@ fn a_file_that_can_t_be_read_is_a_failure_and_no_problem_of_the_file() {
     env.run(&["validate", "-c", "."])
         .code(1)
         .tells(&["failed to read .", "Is a directory"]);
+    // Those after it are judged all the same.
+    let files = ["-c", "right.yaml", "missing.yaml", "wrong.yaml"];
+    env.run(&[&["validate"][..], &files].concat())
+        .code(2)
+        .prints("right.yaml: valid\n")
+        .tells(&["failed to read missing.yaml", "wrong.yaml:9:11"]);
+    let said = env.run(&[&["validate", "-o", "json"][..], &files].concat());
+    let json = said.code(2).json();
+    assert_eq!(json["unreadable"][0]["file"], "missing.yaml");
+    assert_eq!(json["problems"][0]["code"], "cidr");
 }
 
 #[test]
@@ -154,7 +177,7 @@ fn what_is_no_configuration_at_all() {
         let said = env
             .run(&["validate", "-o", "json", "-c", "odd.yaml"])
             .code(2);
-        assert_eq!(said.json()[0]["code"], code, "{said:?}");
+        assert_eq!(said.json()["problems"][0]["code"], code, "{said:?}");
         env.run(&["validate", "-c", "odd.yaml"]).code(2).tells(&[
             &format!("error[{code}]"),
             "odd.yaml",
@@ -175,4 +198,18 @@ fn the_site_file_is_checked_too() {
     env.run(&["validate", "-c", "right.yaml"])
         .code(2)
         .tells(&["site.yaml:1:1", "did you mean `virtType`?"]);
+}
+
+#[test]
+fn without_a_name_it_is_the_file_in_this_folder() {
+    let env = env();
+    for command in [&["validate"][..], &["plan"], &["render", "--out", "out"]] {
+        env.run(command)
+            .code(1)
+            .tells(&["failed to read kubitect.yaml", "`kubitect init` writes one"]);
+    }
+    env.write("kubitect.yaml", RIGHT);
+    env.run(&["validate"])
+        .code(0)
+        .prints("kubitect.yaml: valid\n");
 }

@@ -1,0 +1,22 @@
+//! `completion`: the script with which a shell asks this program what can follow.
+
+use clap_complete::Shell;
+use clap_complete::env::Shells;
+
+use crate::failure::Failure;
+
+use super::print_exactly;
+
+/// Carries the command out.
+pub fn completion(shell: Shell) -> Result<(), Failure> {
+    let name = shell.to_string();
+    let mut script = Vec::new();
+    let written = match Shells::builtins().completer(&name) {
+        Some(shell) => {
+            shell.write_registration("COMPLETE", "kubitect", "kubitect", "kubitect", &mut script)
+        }
+        None => Err(std::io::Error::other("it is not known")),
+    };
+    written.map_err(|e| Failure::because(format!("write the script for {name}"), e))?;
+    print_exactly(String::from_utf8_lossy(&script))
+}

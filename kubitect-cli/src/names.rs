@@ -1,0 +1,78 @@
+//! Clusters by their names: which one a command means, and which there are.
+
+use clap_complete::CompletionCandidate;
+use kubitect_config::text;
+use kubitect_config::value::Label;
+
+use crate::args::ClusterName;
+use crate::failure::Failure;
+use crate::home::Home;
+
+/// The cluster that a command is about: the one named on the command line, by `KUBITECT_CLUSTER`, or the only one. It has a
+/// folder.
+pub fn meant(home: &Home, args: &ClusterName) -> Result<Label, Failure> {
+    let (name, known) = (named(args), home.clusters()?);
+    let name = match (name, variable()?) {
+        (Some(name), _) | (None, Some(name)) => name,
+        (None, None) => match &known[..] {
+            [only] => only.clone(),
+            [] => return Err(Failure::failed("find a cluster: there is none yet")),
+            several => {
+                return Err(Failure::failed(format!(
+                    "choose a cluster: there are {}; name one of them, or set KUBITECT_CLUSTER",
+                    list(several)
+                )));
+            }
+        },
+    };
+    match known.contains(&name) {
+        true => Ok(name),
+        false => Err(unknown(&name, &known)),
+    }
+}
+
+/// The cluster that the command line itself names: what removes one is about no other.
+pub fn named(args: &ClusterName) -> Option<Label> {
+    args.cluster.clone().or_else(|| args.name.clone())
+}
+
+/// The one that the environment names.
+fn variable() -> Result<Option<Label>, Failure> {
+    let value = std::env::var("KUBITECT_CLUSTER").unwrap_or_default();
+    match value.as_str() {
+        "" => Ok(None),
+        name => name
+            .parse()
+            .map(Some)
+            .map_err(|e| Failure::because("use KUBITECT_CLUSTER as a cluster's name", e)),
+    }
+}
+
+/// There is no cluster of this name; these there are.
+pub fn unknown(name: &Label, known: &[Label]) -> Failure {
+    let nearest = text::nearest(name.as_str(), known.iter().map(Label::as_str));
+    let guess = nearest.map(|guess| format!("; did you mean `{guess}`?"));
+    let known = match known {
+        [] => "there is none at all yet".to_owned(),
+        known => format!("there are: {}", list(known)),
+    };
+    Failure::failed(format!(
+        "find the cluster `{name}`: there is none of that name ({known}){}",
+        guess.unwrap_or_default()
+    ))
+}
+
+fn list(names: &[Label]) -> String {
+    let names: Vec<_> = names.iter().map(Label::as_str).collect();
+    names.join(", ")
+}
+
+/// The clusters that there are, for a shell that completes.
+pub fn candidates() -> Vec<CompletionCandidate> {
+    let home = Home::from_environment(false, None);
+    let known = home.and_then(|home| home.clusters()).unwrap_or_default();
+    known
+        .iter()
+        .map(|name| CompletionCandidate::new(name.as_str()))
+        .collect()
+}

@@ -1,0 +1,239 @@
+//! A run as people and programs watch it: on terminals, through a pipe, as events, and in its log.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::env::{KUBITECT, Said, TestEnv};
+use crate::interrupt::silent_server;
+
+const APPLY: [&str; 4] = ["apply", "-c", "cluster.yaml", "--auto-approve"];
+
+/// A cluster whose image is not there, so that a run ends in its first phase.
+fn env() -> TestEnv {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text);
+    env
+}
+
+fn apply(env: &TestEnv, more: &[&str]) -> Said {
+    env.run(&[&APPLY, more].concat()).code(1)
+}
+
+#[test]
+fn a_failure_says_where_it_was_and_what_comes_next() {
+    let said = apply(&env(), &[]).tells(&[
+        " phase 1 of 4: make machines",
+        "stopped in phase 1 of 4: make machines",
+        "the same command goes on from here",
+        "log: [DIR]/kubitect/clusters/demo/logs/",
+        "kubitect: failed to fetch the image",
+    ]);
+    assert!(!said.stderr.contains('\x1b'), "{said:?}");
+}
+
+#[test]
+fn quiet_is_errors_and_the_end() {
+    let said = apply(&env(), &["-q"]).tells(&["stopped in phase 1", "failed to fetch the image"]);
+    assert!(
+        !said.stderr.contains(" phase 1 of 4: make machines\n0"),
+        "{said:?}"
+    );
+    assert!(!said.stderr.contains("get image"), "{said:?}");
+    env().run(&["-q", "-v", "list", "clusters"]).code(2);
+}
+
+#[test]
+fn verbose_tells_of_steps_that_begin() {
+    let quiet = apply(&env(), &[]);
+    assert!(!quiet.stderr.contains("get image …"), "{quiet:?}");
+}
+
+#[test]
+fn the_log_is_complete() {
+    let env = env();
+    apply(&env, &["-q"]);
+    let logs: Vec<_> = env
+        .kept_tree()
+        .into_iter()
+        .filter(|name| name.ends_with("-apply.log"))
+        .collect();
+    let [log] = &logs[..] else {
+        panic!("{logs:?}");
+    };
+    let stamp = log
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .trim_end_matches("-apply.log");
+    let digits = stamp.chars().filter(char::is_ascii_digit).count();
+    assert!(stamp.len() == 16 && digits == 14, "{stamp}");
+    let log = fs::read_to_string(env.kept(log)).unwrap();
+    for part in [
+        concat!("kubitect ", env!("CARGO_PKG_VERSION"), ", 20"),
+        "Z\n$ kubitect apply -c cluster.yaml --auto-approve -q\n",
+        "create  domain   demo-master-1",
+        "approved by --auto-approve",
+        " phase 1 of 4: make machines",
+        "stopped in phase 1 of 4",
+        "kubitect: failed to fetch the image",
+        "exit code 1",
+    ] {
+        assert!(log.contains(part), "no `{part}` in {log}");
+    }
+}
+
+#[test]
+fn programs_get_events_one_a_line() {
+    let said = apply(&env(), &["--output", "json"]);
+    let events: Vec<serde_json::Value> = said
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    for event in &events {
+        assert_eq!(event["formatVersion"], 1);
+        let time = event["time"].as_str().unwrap();
+        assert!(time.len() == 20 && time.ends_with('Z'), "{time}");
+    }
+    let types: Vec<_> = events
+        .iter()
+        .map(|event| event["type"].as_str().unwrap())
+        .collect();
+    assert!(types.contains(&"phase"), "{types:?}");
+    let plan = events.iter().find(|event| event["type"] == "plan").unwrap();
+    assert_eq!(plan["plan"]["cluster"], "demo");
+    let end = events.last().unwrap();
+    assert_eq!(end["type"], "end", "{types:?}");
+    assert_eq!(end["ok"], false);
+    assert_eq!(end["exitCode"], 1);
+    assert_eq!(end["phase"], "phase 1 of 4: make machines");
+    // The reason is for people, too; nothing else is.
+    assert!(
+        said.stderr
+            .starts_with("kubitect: failed to fetch the image"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_nothing() {
+    let env = env();
+    let mut command = env.command(&[&APPLY[..], &["-o", "json"]].concat());
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.unwrap();
+    drop(child.stdout.take());
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+/// What a terminal of this width gets from a run that waits for its image for three seconds.
+fn at_terminal(columns: usize, term: &str) -> String {
+    let env = TestEnv::new();
+    let (port, _requests) = silent_server();
+    env.write_cluster(|text| {
+        let file = format!("{}/image.qcow2", env.path("").display()).replace("//", "/");
+        text.replace(&file, &format!("http://127.0.0.1:{port}/image-of-a-very-long-name-that-no-narrow-terminal-has-room-for.qcow2"))
+    });
+    let mut command = Command::new("script");
+    let line = format!(
+        "stty cols {columns} rows 24; '{KUBITECT}' {} & sleep 3; kill -INT $!; wait $!",
+        APPLY.join(" ")
+    );
+    // A job in the background ignores the signal unless there is job control.
+    let line = format!("set -m; {line}");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    env.dress(&mut command);
+    command.env("TERM", term).env("SHELL", "/bin/bash");
+    let said = env.said(command.stdin(Stdio::null()).output().unwrap());
+    assert!(said.stdout.contains("interrupted"), "{said:?}");
+    said.stdout
+}
+
+/// The lines that were drawn, without what moves the cursor.
+fn drawn(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\x1b' => {
+                // CSI: until its final letter.
+                let _ = chars.by_ref().skip(1).find(char::is_ascii_alphabetic);
+                lines.push(String::new());
+            }
+            '\r' | '\n' => lines.push(String::new()),
+            c => lines.last_mut().unwrap().push(c),
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_terminal_has_a_block_that_is_never_wider_than_it() {
+    for columns in [40, 60, 80] {
+        let text = at_terminal(columns, "xterm-256color");
+        let lines = drawn(&text);
+        let block: Vec<_> = lines
+            .iter()
+            .filter(|line| {
+                line.starts_with("phase 1 of 4: make") || line.starts_with("  get image")
+            })
+            .collect();
+        assert!(block.len() > 4, "{text:?}");
+        for line in block {
+            assert!(line.chars().count() <= columns, "{columns}: {line:?}");
+        }
+        // At most ten a second: it ran for three, and both lines are drawn each time.
+        let draws = lines
+            .iter()
+            .filter(|line| line.starts_with("phase 1 of 4: make"))
+            .count();
+        assert!(draws <= 60, "{draws} in {text:?}");
+    }
+}
+
+#[test]
+fn a_terminal_that_can_t_draw_again_gets_lines() {
+    let text = at_terminal(80, "dumb");
+    assert!(!text.contains('\x1b'), "{text:?}");
+    assert!(text.contains(" phase 1 of 4: make machines"), "{text:?}");
+}
+
+#[test]
+fn after_half_a_minute_a_pipe_hears_what_is_waited_for() {
+    let env = TestEnv::new();
+    let (port, _requests) = silent_server();
+    env.write_cluster(|text| {
+        let file = format!("{}/image.qcow2", env.path("").display()).replace("//", "/");
+        text.replace(&file, &format!("http://127.0.0.1:{port}/image.qcow2"))
+    });
+    let mut child = env
+        .command(&APPLY)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let (lines, seen) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            let _ = lines.send(line);
+        }
+    });
+    let mut all = Vec::new();
+    let heard = loop {
+        match seen.recv_timeout(Duration::from_secs(120)) {
+            Ok(line) if line.contains(" … ") && line.contains("image") => break true,
+            Ok(line) => all.push(line),
+            Err(_) => break false,
+        }
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(heard, "{all:?}");
+}
