@@ -118,7 +118,7 @@ class Cluster:
     def apply_killed(self, mark, seconds):
         """Applies, and kills the program with SIGKILL so many seconds after a line with the mark."""
         say(f"$ kubitect apply  # killed {seconds} s after `{mark}`")
-        command = self.command("apply", "--config", self.written(), "--auto-approve")
+        command = self.command("apply", "--config", self.written(), "--auto-approve", "--verbose")
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         # Ends a run that never comes to the mark.
         timer = threading.Timer(APPLY_SECONDS, run.kill)

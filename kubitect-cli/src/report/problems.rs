@@ -12,7 +12,8 @@ static COLOR: AtomicBool = AtomicBool::new(true);
 /// Whether colours are used: where they are allowed and stderr is a terminal.
 pub fn set_color(allowed: bool) -> bool {
     use std::io::IsTerminal;
-    let used = allowed && std::io::stderr().is_terminal();
+    let able = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let used = allowed && able && std::io::stderr().is_terminal();
     COLOR.store(used, Ordering::Relaxed);
     used
 }
