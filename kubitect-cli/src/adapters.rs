@@ -6,6 +6,7 @@ use kubitect_config::Facts;
 use kubitect_config::cluster::Node;
 use kubitect_config::remote::{BoxError, Doing, Remote};
 use kubitect_config::value::Label;
+use kubitect_config::waiting::side_by_side;
 use kubitect_kubespray::living;
 use kubitect_lb::State;
 use kubitect_provision::machine;
@@ -36,9 +37,12 @@ impl living::Access for Access<'_> {
     fn balance<'a>(&'a self, master: &'a Label, drained: bool) -> Doing<'a, ()> {
         let state = if drained { State::Drain } else { State::Ready };
         Box::pin(async move {
-            for balancer in kubitect_lb::balancers(&self.job.cluster, &self.facts)? {
-                let session = self.connect(&balancer.node).await?;
-                kubitect_lb::set_state(&balancer, &session, master, state).await?;
+            let balancers = kubitect_lb::balancers(&self.job.cluster, &self.facts)?;
+            let logins = balancers
+                .iter()
+                .map(|balancer| self.connect(&balancer.node));
+            for (balancer, session) in balancers.iter().zip(side_by_side(logins).await) {
+                kubitect_lb::set_state(balancer, &session?, master, state).await?;
             }
             Ok(())
         })

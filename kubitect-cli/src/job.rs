@@ -13,6 +13,7 @@ use kubitect_config::edit::Edit;
 use kubitect_config::jump::Jump;
 use kubitect_config::release::Hop;
 use kubitect_config::value::{Label, Name};
+use kubitect_config::waiting::{AT_ONCE, in_threads};
 use kubitect_config::{Cluster, Site};
 use kubitect_kubespray::living::{Note, Seen};
 use kubitect_provision::gather::Leaving;
@@ -78,8 +79,9 @@ impl Job {
             Failure::because(format!("{what} {}", cluster.name), e)
         })?);
         let mut lost = Vec::new();
-        for host in dropped {
-            match world.hosts(&[host]) {
+        let reached = in_threads(AT_ONCE, &dropped, |host| world.hosts(&[host]));
+        for (host, reached) in dropped.iter().zip(reached) {
+            match reached {
                 Ok(reached) => hosts.extend(reached),
                 Err(error) => lost.push(format!(
                     "host {} carried machines of {} and is not in its file any more; it can't be reached ({error}), so what \

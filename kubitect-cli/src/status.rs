@@ -1,23 +1,22 @@
 //! [`Status`]: how a cluster is, seen from libvirt, from its balancers, and from its masters.
 
+mod ask;
+
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use kubitect_config::cluster::{Node, Role};
-use kubitect_config::{Facts, Remote, chain};
-use kubitect_kubespray::control::{self, Certificate, EtcdMember, Health, NodeState};
+use kubitect_config::cluster::Role;
+use kubitect_kubespray::control::{Certificate, EtcdMember, Health, NodeState};
 use kubitect_lb::ServerState;
-use kubitect_provision::machine;
+use kubitect_provision::gather;
 use kubitect_provision::observe::PowerState;
-use kubitect_provision::ssh::Keys;
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::home::ClusterDir;
 use crate::job::Job;
-use crate::pipeline::{connect, reach};
+use crate::pipeline::reach;
 
 /// Certificates that end sooner than this are told of.
 const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -135,21 +134,16 @@ pub fn look(job: &Job) -> Result<Status, Failure> {
     Ok(status)
 }
 
+/// The machines that are wanted, each host looked at once.
 fn machines(job: &Job) -> Result<Vec<Machine>, Failure> {
     let failed = |e| Failure::because(format!("look at the machines of {}", job.cluster.name), e);
-    let mut machines = Vec::new();
-    for node in &job.cluster.nodes {
-        let power = machine::power_state(&job.hosts, node).map_err(failed)?;
-        machines.push(Machine {
+    let seen = gather::seen(&job.cluster, &job.hosts).map_err(failed)?;
+    let machines = job.cluster.nodes.iter().map(|node| {
+        let (power, ip) = seen.get(&node.name).copied().unwrap_or((None, node.ip));
+        Machine {
             name: node.name.to_string(),
             host: node.host.to_string(),
-            // Where there is no lease, there is no address to tell.
-            address: match power {
-                Some(PowerState::Running) => {
-                    machine::address(&job.cluster, &job.hosts, node).map_err(failed)?
-                }
-                _ => node.ip,
-            },
+            address: ip,
             state: match power {
                 Some(PowerState::Running) => "running",
                 Some(PowerState::Off) => "off",
@@ -157,9 +151,9 @@ fn machines(job: &Job) -> Result<Vec<Machine>, Failure> {
                 Some(PowerState::Crashed) => "crashed",
                 None => "missing",
             },
-        });
-    }
-    Ok(machines)
+        }
+    });
+    Ok(machines.collect())
 }
 
 impl Status {
@@ -176,116 +170,6 @@ impl Status {
             let line = format!("{what} has not ended; `kubitect apply` with its file goes on");
             self.problems.insert(0, line);
         }
-    }
-
-    /// Asks the balancers and the masters.
-    async fn ask(&mut self, job: &Job, facts: &Facts, keys: &Keys) {
-        let running = |name: &str| {
-            self.machines
-                .iter()
-                .any(|machine| machine.name == name && machine.state == "running")
-        };
-        let mut problems = Vec::new();
-        for node in job
-            .cluster
-            .role(Role::LoadBalancer)
-            .filter(|node| running(node.name.as_str()))
-        {
-            let servers = match connect(job, facts, keys, &node.name).await {
-                Ok(session) => kubitect_lb::servers(&node.name, &session)
-                    .await
-                    .map_err(|e| chain(&e)),
-                Err(error) => Err(chain(&error)),
-            };
-            match servers {
-                Ok(servers) => {
-                    for server in kubitect_lb::amiss(&servers) {
-                        problems.push(format!(
-                            "{}: {} is {} in {}",
-                            node.name, server.server, server.status, server.backend
-                        ));
-                    }
-                    self.balancers.push(BalancerState {
-                        name: node.name.to_string(),
-                        servers,
-                    });
-                }
-                Err(why) => problems.push(format!("{}: {why}", node.name)),
-            }
-        }
-        let mut logged_in = Vec::new();
-        for node in job
-            .cluster
-            .role(Role::Master)
-            .filter(|node| running(node.name.as_str()))
-        {
-            let name = node.name.to_string();
-            let master = match connect(job, facts, keys, &node.name).await {
-                Ok(session) => session,
-                Err(error) => {
-                    problems.push(format!("{name}: {}", chain(&error)));
-                    continue;
-                }
-            };
-            let health = match control::api_health(&master).await {
-                Ok(health) => health,
-                Err(error) => Health::Ill(chain(&error)),
-            };
-            match &health {
-                Health::Well if !self.reachable => {
-                    self.reachable = true;
-                    match control::members(&master).await {
-                        Ok(members) => self.etcd = members,
-                        Err(error) => problems.push(format!("{name}: {}", chain(&error))),
-                    }
-                    match control::nodes(&master).await {
-                        Ok(nodes) => self.nodes = nodes,
-                        Err(error) => problems.push(format!("{name}: {}", chain(&error))),
-                    }
-                }
-                Health::Well => {}
-                Health::Ill(why) => {
-                    problems.push(format!("the API of {name} does not serve: {why}"))
-                }
-            }
-            let version = match &health {
-                Health::Well => control::api_version(&master).await,
-                Health::Ill(_) => Ok(String::new()),
-            };
-            let version = match version {
-                Ok(version) => Some(version).filter(|version| !version.is_empty()),
-                Err(error) => {
-                    problems.push(format!("{name}: {}", chain(&error)));
-                    None
-                }
-            };
-            let wanted = job.cluster.kubernetes.version.to_string();
-            if let Some(runs) = version.as_ref().filter(|runs| **runs != wanted) {
-                problems.push(format!("the API server of {name} is {runs}, not {wanted}"));
-            }
-            self.api.push(Api {
-                name: name.clone(),
-                health,
-                version,
-            });
-            match control::certificates(&master).await {
-                Ok(certificates) => {
-                    self.certificates.extend(
-                        certificates
-                            .into_iter()
-                            .next()
-                            .map(|certificate| MasterCertificate { name, certificate }),
-                    );
-                }
-                Err(error) => problems.push(format!("{name}: {}", chain(&error))),
-            }
-            logged_in.push(master);
-        }
-        if self.etcd.is_empty() {
-            self.etcd = members_alone(job, facts, &logged_in).await;
-        }
-        problems.extend(self.of_kubernetes(job));
-        self.problems.extend(problems);
     }
 
     /// What is amiss in what Kubernetes and etcd have said.
@@ -428,25 +312,4 @@ impl Status {
         let nodes = self.nodes.iter().map(|node| node.name.len());
         machines.chain(members).chain(nodes).max().unwrap_or(0)
     }
-}
-
-/// etcd's members when no majority of them is there to list them: each master's address is asked, through the first master
-/// that can.
-async fn members_alone(job: &Job, facts: &Facts, masters: &[Arc<dyn Remote>]) -> Vec<EtcdMember> {
-    let nodes: Vec<_> = job.cluster.role(Role::Master).collect();
-    let address = |node: &&Node| facts.node(&node.name).map(|known| known.ip);
-    let addresses: Vec<_> = nodes.iter().filter_map(address).collect();
-    for master in masters {
-        let Ok(mut members) = control::members_alone(master, &addresses).await else {
-            continue;
-        };
-        for member in &mut members {
-            let is_at = |node: &&&Node| address(node).is_some_and(|ip| member.is_at(ip));
-            if let Some(node) = nodes.iter().find(is_at) {
-                member.name = format!("etcd-{}", node.id);
-            }
-        }
-        return members;
-    }
-    Vec::new()
 }

@@ -18,6 +18,15 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     aside.publish(mode)
 }
 
+/// As [`replace`], but not flushed to the disk: for what can be made again from what is. After a loss of power the file may be
+/// empty.
+pub fn replace_unflushed(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut aside = Aside::new(path)?;
+    aside.write(content)?;
+    aside.settle(mode)?;
+    std::fs::rename(&aside.path, &aside.real)
+}
+
 /// Makes a folder, and those above it, for the owner only (0700). One that exists stays as it is.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
@@ -61,13 +70,7 @@ impl Aside {
 
     /// Puts it into the file's place.
     pub fn publish(self, mode: u32) -> io::Result<()> {
-        if let Ok(existing) = self.real.metadata() {
-            let ours = self.file.metadata()?;
-            if (existing.uid(), existing.gid()) != (ours.uid(), ours.gid()) {
-                fchown(&self.file, Some(existing.uid()), Some(existing.gid()))?;
-            }
-        }
-        self.file.set_permissions(Permissions::from_mode(mode))?;
+        self.settle(mode)?;
         self.file.sync_all()?;
         fail::fail_point!("config::file-aside");
         std::fs::rename(&self.path, &self.real)?;
@@ -75,6 +78,17 @@ impl Aside {
         File::open(folder(&self.real))?.sync_all()?;
         fail::fail_point!("config::file-written");
         Ok(())
+    }
+
+    /// Gives it its mode, and the owner of the file that it replaces.
+    fn settle(&self, mode: u32) -> io::Result<()> {
+        if let Ok(existing) = self.real.metadata() {
+            let ours = self.file.metadata()?;
+            if (existing.uid(), existing.gid()) != (ours.uid(), ours.gid()) {
+                fchown(&self.file, Some(existing.uid()), Some(existing.gid()))?;
+            }
+        }
+        self.file.set_permissions(Permissions::from_mode(mode))
     }
 }
 
@@ -114,6 +128,10 @@ mod tests {
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
         let folder = path.parent().unwrap();
         assert_eq!(folder.metadata().unwrap().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
+        replace_unflushed(&path, b"three", 0o640).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"three");
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o640);
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
     }
 

@@ -65,6 +65,7 @@ pub mod uri;
 mod validate;
 pub mod value;
 pub mod variables;
+pub mod waiting;
 pub mod yaml;
 
 pub use cluster::Cluster;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kubitect_config::value::Label;
+use kubitect_config::waiting::side_by_side;
 use serde::Serialize;
 
 use crate::rollout::machine;
@@ -30,8 +31,8 @@ pub async fn plan<R: Remote>(
     rendered: &[Rendered],
     remotes: &BTreeMap<Label, R>,
 ) -> Result<Vec<Change>, Error> {
-    let mut changes = Vec::new();
-    for balancer in rendered {
+    let plans = rendered.iter().map(|balancer| async move {
+        let mut changes = Vec::new();
         let machine = machine(balancer, remotes)?;
         for service in [Service::Haproxy, Service::Keepalived] {
             let Some(wanted) = service.text(balancer) else {
@@ -51,8 +52,13 @@ pub async fn plan<R: Remote>(
                 added: lines_only_in(wanted, &current),
             });
         }
+        Ok(changes)
+    });
+    let mut all = Vec::new();
+    for changes in side_by_side(plans).await {
+        all.extend(changes?);
     }
-    Ok(changes)
+    Ok(all)
 }
 
 /// The lines of one text that the other lacks, in order. The digest follows from the others and is left out.

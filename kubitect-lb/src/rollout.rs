@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use kubitect_config::value::Label;
+use kubitect_config::waiting::side_by_side;
 
 use crate::machine::Machine;
 use crate::service::{Deployment, Failure, Service};
@@ -134,20 +135,24 @@ async fn order<'a, R: Remote>(
     rendered: &'a [Rendered],
     remotes: &BTreeMap<Label, R>,
 ) -> Result<Vec<(&'a Rendered, Service)>, Error> {
-    let mut ranked = Vec::new();
-    for balancer in rendered {
+    let ranks = rendered.iter().map(|balancer| async move {
         let machine = machine(balancer, remotes)?;
         let Some(vrrp) = &balancer.vrrp else {
-            ranked.push(((Service::Haproxy, false, false, 0), balancer));
-            continue;
+            return Ok(vec![((Service::Haproxy, false, false, 0), balancer)]);
         };
         let holds = machine.holds(vrrp.vip).await?;
         let new = !machine
             .ask(&["systemctl", "--quiet", "is-active", "keepalived"])
             .await?;
         let preference = if new { -i32::from(vrrp.priority) } else { 0 };
-        ranked.push(((Service::Haproxy, false, holds, 0), balancer));
-        ranked.push(((Service::Keepalived, new, holds, preference), balancer));
+        Ok(vec![
+            ((Service::Haproxy, false, holds, 0), balancer),
+            ((Service::Keepalived, new, holds, preference), balancer),
+        ])
+    });
+    let mut ranked = Vec::new();
+    for ranks in side_by_side(ranks).await {
+        ranked.extend(ranks?);
     }
     ranked.sort_by_key(|(rank, _)| *rank); // stable: else in the order of the file
     Ok(ranked
@@ -188,12 +193,15 @@ async fn holder<R: Remote>(
     remotes: &BTreeMap<Label, R>,
     vip: Ipv4Addr,
 ) -> Result<Option<Label>, Error> {
-    for balancer in rendered {
-        if machine(balancer, remotes)?.holds(vip).await? {
-            return Ok(Some(balancer.node.clone()));
-        }
+    let looks = rendered.iter().map(|balancer| async move {
+        let holds = machine(balancer, remotes)?.holds(vip).await?;
+        Ok(holds.then(|| balancer.node.clone()))
+    });
+    let mut holder = None;
+    for node in side_by_side(looks).await {
+        holder = holder.or(node?);
     }
-    Ok(None)
+    Ok(holder)
 }
 
 pub(crate) fn machine<'a, R>(

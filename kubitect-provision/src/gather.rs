@@ -1,6 +1,6 @@
 //! Machines to [`Facts`]: fixed addresses as they are configured, the others as they are leased.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,17 +8,20 @@ use std::time::{Duration, Instant};
 
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::value::{GiB, Label, Mac, Name};
+use kubitect_config::waiting::{at_most, in_threads};
 use kubitect_config::{Cluster, Facts, NodeFacts};
 
 use crate::error::{headline, told};
-use crate::hypervisor::{Failure, Hosts};
-use crate::observe::PowerState;
+use crate::hypervisor::{Failure, Hosts, Hypervisor};
+use crate::observe::{DomainState, NetworkState, PowerState};
 use crate::ssh::Keys;
-use crate::ssh::wait::side_by_side;
 use crate::{Error, Event, Outcome, claim, machine};
 
 /// How long a machine may take until it has asked for a lease. Several may boot, emulated, on one processor.
 const LEASE_WAIT: Duration = Duration::from_secs(15 * 60);
+/// How many machines of a host are asked for at the same time: libvirt carries out only a few calls of one connection side by
+/// side, and an agent may take its time.
+const PER_HOST: usize = 4;
 /// How often libvirt is asked.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -52,7 +55,7 @@ pub async fn gather_within(
     });
     let mut nodes = Vec::new();
     let mut errors = Vec::new();
-    for (node, result) in side_by_side(waits).await {
+    for (node, result) in at_most(usize::MAX, waits).await {
         match result {
             Ok(ip) => {
                 let host_key =
@@ -89,9 +92,27 @@ pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
 
 /// As [`known`], of the machines whose addresses are known: the others are not in it.
 pub fn so_far(cluster: &Cluster, hosts: &Hosts) -> Result<Facts, Error> {
+    let open: Vec<_> = cluster.nodes.iter().filter(|n| n.ip.is_none()).collect();
+    for node in &open {
+        hosts.get(&node.host)?;
+    }
+    let found = hosts.ask(|name, host| {
+        let own: Vec<_> = open.iter().filter(|node| node.host == *name).collect();
+        if own.is_empty() {
+            return Ok(Vec::new());
+        }
+        let networks = host.networks()?;
+        let looks = in_threads(PER_HOST, &own, |node| {
+            kept_on(cluster, host, &networks, node, None)
+        });
+        let named = own.iter().zip(looks);
+        named.map(|(node, ip)| Ok((&node.name, ip?))).collect()
+    })?;
+    let found: BTreeMap<&Label, Option<Ipv4Addr>> =
+        found.into_iter().flat_map(|(_, own)| own).collect();
     let mut nodes = Vec::new();
     for node in &cluster.nodes {
-        if let Some(ip) = kept(cluster, hosts, node)? {
+        if let Some(ip) = node.ip.or_else(|| *found.get(&node.name)?) {
             nodes.push(facts(node, ip, String::new()));
         }
     }
@@ -104,6 +125,40 @@ pub fn so_far(cluster: &Cluster, hosts: &Hosts) -> Result<Facts, Error> {
         known_hosts: PathBuf::new(),
         nodes,
     })
+}
+
+/// Whether a machine runs (none: it is not there), and its address: a fixed one, or while it runs the one that it has.
+pub type Seen = (Option<PowerState>, Option<Ipv4Addr>);
+
+/// How each machine is, and where: each host is looked at once, all of them side by side. Reads libvirt only.
+pub fn seen(cluster: &Cluster, hosts: &Hosts) -> Result<BTreeMap<Label, Seen>, Error> {
+    for node in &cluster.nodes {
+        hosts.get(&node.host)?;
+    }
+    let looks = hosts.ask(|name, host| {
+        let nodes = cluster.nodes.iter();
+        let own: Vec<_> = nodes.filter(|node| node.host == *name).collect();
+        if own.is_empty() {
+            return Ok(Vec::new());
+        }
+        let domains = host.domains()?;
+        let networks = match own.iter().all(|node| node.ip.is_some()) {
+            true => Vec::new(),
+            false => host.networks()?,
+        };
+        let by_name: BTreeMap<&str, &DomainState> =
+            domains.iter().map(|own| (own.name.as_str(), own)).collect();
+        let looks = in_threads(PER_HOST, &own, |node| {
+            let power = by_name.get(node.name.as_str()).map(|own| own.power);
+            let ip = match power {
+                Some(PowerState::Running) => kept_on(cluster, host, &networks, node, power)?,
+                _ => node.ip,
+            };
+            Ok((node.name.clone(), (power, ip)))
+        });
+        looks.into_iter().collect::<Result<Vec<_>, Failure>>()
+    })?;
+    Ok(looks.into_iter().flat_map(|(_, own)| own).collect())
 }
 
 /// The error of two machines that have the same address.
@@ -181,53 +236,60 @@ impl Leaving {
 /// The machines of the cluster that libvirt has and the configuration has not, in the order of their names. Reads libvirt
 /// only, and waits for nothing.
 pub fn leaving(cluster: &Cluster, hosts: &Hosts) -> Result<Vec<Leaving>, Error> {
-    let network = cluster.network_name();
-    let mut leaving = Vec::new();
-    for (host, hypervisor) in hosts.iter() {
-        let on_host = |failure: Failure| failure.on(host);
-        let networks = hypervisor.networks().map_err(on_host)?;
-        let kept = || {
-            let ours = networks.iter().filter(|there| there.name == network);
-            ours.flat_map(|there| &there.reservations)
-        };
-        for domain in hypervisor.domains().map_err(on_host)? {
-            let Some(mark) = domain.mark.filter(|mark| mark.cluster == cluster.name) else {
-                continue;
-            };
-            let wanted = |node: &Node| node.name.as_str() == domain.name;
-            let (Some((role, id)), Ok(name)) = (
-                parts(&cluster.name, &domain.name),
-                domain.name.parse::<Label>(),
-            ) else {
-                continue;
-            };
-            if cluster.nodes.iter().any(wanted) {
-                continue;
-            }
-            // Where its interface is gone, the address that was derived for it.
-            let mac = domain
-                .nic
-                .map_or_else(|| Mac::derived(&domain.name), |nic| nic.mac);
-            let reserved = || kept().find(|r| r.mac == mac).map(|r| r.ip);
-            let mut ip = mark.address.or_else(reserved);
-            if ip.is_none() && domain.power == PowerState::Running {
-                let told = hypervisor.addresses(&name).map_err(on_host)?;
-                ip = claim::first(cluster, &name, mac, &told);
-            }
-            leaving.push(Leaving {
-                name,
-                role,
-                id,
-                host: host.clone(),
-                mac,
-                ip,
-                cpu: domain.vcpus,
-                ram: GiB(u32::try_from(domain.memory_mib.div_ceil(1024)).unwrap_or(u32::MAX)),
-                power: domain.power,
-            });
-        }
-    }
+    let wanted: BTreeSet<&str> = cluster
+        .nodes
+        .iter()
+        .map(|node| node.name.as_str())
+        .collect();
+    let found = hosts.ask(|name, host| leaving_on(cluster, &wanted, name, host))?;
+    let mut leaving: Vec<_> = found.into_iter().flat_map(|(_, own)| own).collect();
     leaving.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(leaving)
+}
+
+/// The machines of the cluster on this host that are none of those wanted.
+fn leaving_on(
+    cluster: &Cluster,
+    wanted: &BTreeSet<&str>,
+    host: &Name,
+    hypervisor: &dyn Hypervisor,
+) -> Result<Vec<Leaving>, Failure> {
+    let networks = hypervisor.networks()?;
+    let mut leaving = Vec::new();
+    for domain in hypervisor.domains()? {
+        let Some(mark) = domain.mark.filter(|mark| mark.cluster == cluster.name) else {
+            continue;
+        };
+        let (Some((role, id)), Ok(name)) = (
+            parts(&cluster.name, &domain.name),
+            domain.name.parse::<Label>(),
+        ) else {
+            continue;
+        };
+        if wanted.contains(domain.name.as_str()) {
+            continue;
+        }
+        // Where its interface is gone, the address that was derived for it.
+        let mac = domain
+            .nic
+            .map_or_else(|| Mac::derived(&domain.name), |nic| nic.mac);
+        let mut ip = mark.address.or_else(|| reserved(cluster, &networks, mac));
+        if ip.is_none() && domain.power == PowerState::Running {
+            let told = hypervisor.addresses(&name)?;
+            ip = claim::first(cluster, &name, mac, &told);
+        }
+        leaving.push(Leaving {
+            name,
+            role,
+            id,
+            host: host.clone(),
+            mac,
+            ip,
+            cpu: domain.vcpus,
+            ram: GiB(u32::try_from(domain.memory_mib.div_ceil(1024)).unwrap_or(u32::MAX)),
+            power: domain.power,
+        });
+    }
     Ok(leaving)
 }
 
@@ -259,23 +321,39 @@ fn kept(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr
     if node.ip.is_some() {
         return Ok(node.ip);
     }
-    let name = cluster.network_name();
-    let networks = hosts
-        .get(&node.host)?
-        .networks()
-        .map_err(|failure| failure.on(&node.host))?;
-    let reserved = networks
-        .iter()
-        .filter(|network| network.name == name)
-        .flat_map(|network| &network.reservations)
-        .find(|reservation| reservation.mac == node.mac);
-    if let Some(reservation) = reserved {
-        return Ok(Some(reservation.ip));
+    let host = hosts.get(&node.host)?.as_ref();
+    let look = || kept_on(cluster, host, &host.networks()?, node, None);
+    look().map_err(|failure| failure.on(&node.host))
+}
+
+/// The same of a machine on this host with these networks; `power` where it was seen already.
+fn kept_on(
+    cluster: &Cluster,
+    host: &dyn Hypervisor,
+    networks: &[NetworkState],
+    node: &Node,
+    power: Option<PowerState>,
+) -> Result<Option<Ipv4Addr>, Failure> {
+    let certain = node.ip.or_else(|| reserved(cluster, networks, node.mac));
+    if certain.is_some() {
+        return Ok(certain);
     }
-    match machine::power_state(hosts, node)? {
-        Some(PowerState::Running) => machine::address(cluster, hosts, node),
+    let power = match power {
+        Some(power) => Some(power),
+        None => host.domain_state(&node.name)?.map(|domain| domain.power),
+    };
+    match power {
+        Some(PowerState::Running) => machine::leased(cluster, host, node),
         _ => Ok(None),
     }
+}
+
+/// The address that the cluster's network has reserved for this Ethernet address.
+fn reserved(cluster: &Cluster, networks: &[NetworkState], mac: Mac) -> Option<Ipv4Addr> {
+    let name = cluster.network_name();
+    let own = networks.iter().filter(|network| network.name == name);
+    let mut reservations = own.flat_map(|network| &network.reservations);
+    Some(reservations.find(|own| own.mac == mac)?.ip)
 }
 
 /// The address of one machine, waited for.

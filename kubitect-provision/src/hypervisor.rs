@@ -11,6 +11,7 @@ use std::sync::Arc;
 use kubitect_config::Cluster;
 use kubitect_config::cluster::Host;
 use kubitect_config::value::{Label, Mac, Name};
+use kubitect_config::waiting::{AT_ONCE, in_threads};
 
 use crate::again::Patient;
 use crate::error::{Error, Source};
@@ -176,12 +177,15 @@ impl Hosts {
         Self::connect_to(cluster.used_hosts())
     }
 
-    /// Connects to these hosts.
+    /// Connects to these hosts, side by side.
     pub fn connect_to<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Result<Self, Error> {
+        let hosts: Vec<_> = hosts.into_iter().collect();
+        let connected = in_threads(AT_ONCE, &hosts, |host| {
+            Libvirt::connect(&host.name, &host.connection)
+        });
         let mut hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>> = BTreeMap::new();
-        for host in hosts {
-            let libvirt = Libvirt::connect(&host.name, &host.connection)?;
-            hypervisors.insert(host.name.clone(), Arc::new(libvirt));
+        for (host, libvirt) in hosts.iter().zip(connected) {
+            hypervisors.insert(host.name.clone(), Arc::new(libvirt?));
         }
         Ok(Self::from_hypervisors(hypervisors))
     }
@@ -213,13 +217,24 @@ impl Hosts {
         self.hypervisors.iter()
     }
 
+    /// Asks all hosts side by side. The answers are in the order of the hosts' names; so is the failure, if there are several.
+    pub fn ask<T: Send>(
+        &self,
+        ask: impl Fn(&Name, &dyn Hypervisor) -> Result<T, Failure> + Sync,
+    ) -> Result<Vec<(&Name, T)>, Error> {
+        let hosts: Vec<_> = self.iter().collect();
+        let answers = in_threads(AT_ONCE, &hosts, |(name, host)| ask(name, host.as_ref()));
+        let answers = hosts.into_iter().zip(answers);
+        answers
+            .map(|((name, _), answer)| Ok((name, answer.map_err(|failure| failure.on(name))?)))
+            .collect()
+    }
+
     /// Whether a machine runs; none: it is not there.
     pub fn power_state(&self, host: &Name, node: &Label) -> Result<Option<PowerState>, Error> {
-        let domains = self.get(host)?.domains().map_err(|f| f.on(host))?;
-        Ok(domains
-            .into_iter()
-            .find(|domain| domain.name == node.as_str())
-            .map(|domain| domain.power))
+        let domain = self.get(host)?.domain_state(node);
+        let domain = domain.map_err(|failure| failure.on(host))?;
+        Ok(domain.map(|domain| domain.power))
     }
 }
 

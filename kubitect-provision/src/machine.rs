@@ -59,8 +59,7 @@ pub fn note(hosts: &Hosts, node: &Node, note: &str) -> Result<(), Error> {
 /// What was noted of each of the cluster's machines that exist.
 pub fn notes(cluster: &Cluster, hosts: &Hosts) -> Result<BTreeMap<Label, Option<String>>, Error> {
     let mut notes = BTreeMap::new();
-    for (host, hypervisor) in hosts.iter() {
-        let domains = hypervisor.domains().map_err(|failure| failure.on(host))?;
+    for (_, domains) in hosts.ask(|_, host| host.domains())? {
         for domain in domains {
             if let Some(node) = domain
                 .mark
@@ -80,10 +79,16 @@ pub fn address(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<I
     if node.ip.is_some() {
         return Ok(node.ip);
     }
-    let addresses = hosts
-        .get(&node.host)?
-        .addresses(&node.name)
-        .map_err(|failure| failure.on(&node.host))?;
+    leased(cluster, hosts.get(&node.host)?.as_ref(), node).map_err(|failure| failure.on(&node.host))
+}
+
+/// The address leased to a machine on this host that runs, or else that its agent claims and may.
+pub(crate) fn leased(
+    cluster: &Cluster,
+    host: &dyn Hypervisor,
+    node: &Node,
+) -> Result<Option<Ipv4Addr>, Failure> {
+    let addresses = host.addresses(&node.name)?;
     Ok(claim::first(cluster, &node.name, node.mac, &addresses))
 }
 

@@ -260,23 +260,11 @@ impl PoolState {
 
 /// Looks at all hosts, side by side. Pools that concern the cluster are read anew from their folders.
 pub fn observe(cluster: &Label, hosts: &Hosts) -> Result<Observed, Error> {
-    let looks: Vec<_> = std::thread::scope(|scope| {
-        let looks: Vec<_> = hosts
-            .iter()
-            .map(|(name, host)| (name, scope.spawn(move || look(cluster, host.as_ref()))))
-            .collect();
-        looks
-            .into_iter()
-            .map(|(name, look)| (name, look.join()))
-            .collect()
-    });
-    let mut observed = Observed::default();
-    for (name, look) in looks {
-        let state = look.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let state = state.map_err(|failure| failure.on(name))?;
-        observed.hosts.insert(name.clone(), state);
-    }
-    Ok(observed)
+    let looks = hosts.ask(|_, host| look(cluster, host))?;
+    let named = looks.into_iter().map(|(name, state)| (name.clone(), state));
+    Ok(Observed {
+        hosts: named.collect(),
+    })
 }
 
 /// Looks at one host.

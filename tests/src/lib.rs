@@ -1,8 +1,9 @@
-//! What several rings share: the example in its variants, the programs that judge what is rendered, Ansible, OpenSSH's server, and the
+//! What several rings share: the example in its variants, clusters of many machines, the programs that judge what is rendered, Ansible, OpenSSH's server, and the
 //! points at which the program is killed.
 
 pub mod ansible;
 pub mod checkers;
 pub mod example;
+pub mod many;
 pub mod points;
 pub mod sshd;

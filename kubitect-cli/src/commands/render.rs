@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::value::Label;
-use kubitect_config::{Cluster, Facts, NodeFacts};
+use kubitect_config::{Cluster, Facts, NodeFacts, file};
 use kubitect_provision::libvirt::{domain, network, pool, volume};
 use kubitect_provision::observe::Capability;
 use kubitect_provision::ssh::MachineKeys;
@@ -13,7 +13,7 @@ use kubitect_provision::{cloud_init, desired};
 
 use crate::args::Render;
 use crate::failure::Failure;
-use crate::home::{Home, create_private_dir, write_whole};
+use crate::home::{Home, create_private_dir};
 use crate::keys;
 
 use super::{load, print};
@@ -154,8 +154,8 @@ fn placeholders(cluster: &Cluster) -> Facts {
     }
 }
 
-/// For the owner only: variables may hold what a person keeps secret.
+/// For the owner only: variables may hold what a person keeps secret. Nothing is flushed: it can be rendered again.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     create_private_dir(path.parent().unwrap_or(Path::new(".")))?;
-    write_whole(path, text.as_bytes(), 0o600)
+    file::replace_unflushed(path, text.as_bytes(), 0o600).map_err(|e| Failure::io("write", path, e))
 }

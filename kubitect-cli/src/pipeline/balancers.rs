@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
+use kubitect_config::waiting::side_by_side;
 use kubitect_config::{Cluster, Facts, chain};
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::machine;
@@ -25,9 +26,15 @@ pub async fn set_up(
     let (cluster, all) = with(&hands.job.cluster, facts, leaving, besides);
     let rendered = kubitect_lb::render(&cluster, &all).map_err(failed)?;
     let mut remotes = BTreeMap::new();
-    for node in cluster.role(Role::LoadBalancer) {
-        let session = connect(hands.job, facts, hands.keys, &node.name).await;
-        remotes.insert(node.name.clone(), session.map_err(no_login(&node.name))?);
+    let names: Vec<_> = cluster
+        .role(Role::LoadBalancer)
+        .map(|node| &node.name)
+        .collect();
+    let logins = names
+        .iter()
+        .map(|name| connect(hands.job, facts, hands.keys, name));
+    for (name, session) in names.iter().zip(side_by_side(logins).await) {
+        remotes.insert(Label::clone(name), session.map_err(no_login(name))?);
     }
     let tell = |event| hands.reporter.line(event);
     let then = async || give_up_address(hands, leaving, give_up).await;

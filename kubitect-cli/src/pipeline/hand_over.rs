@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use kubitect_config::Facts;
 use kubitect_config::value::Label;
+use kubitect_config::waiting::side_by_side;
 use kubitect_kubespray::kubeconfig;
 use kubitect_provision::Error;
 use kubitect_provision::ssh::Keys;
@@ -96,8 +97,10 @@ async fn prove(job: &Job, facts: &Facts, keys: &Keys, reporter: &Reporter) -> Re
     let path = known_hosts()?;
     let missing = ssh::known_hosts::missing(&path, facts)
         .map_err(|e| Failure::because("read your known_hosts", e))?;
-    for name in missing.iter().filter(|name| !job.is_proven(name)) {
-        match connect(job, facts, keys, name).await {
+    let unproven: Vec<_> = missing.iter().filter(|name| !job.is_proven(name)).collect();
+    let logins = unproven.iter().map(|name| connect(job, facts, keys, name));
+    for (name, login) in unproven.iter().zip(side_by_side(logins).await) {
+        match login {
             Ok(_) => {}
             Err(error @ Error::HostKey { .. }) => return Err(no_login(name)(error)),
             Err(error) => {

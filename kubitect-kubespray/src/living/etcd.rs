@@ -10,6 +10,7 @@ use kubitect_config::Remote;
 use kubitect_config::cluster::Role;
 use kubitect_config::release;
 use kubitect_config::value::Label;
+use kubitect_config::waiting::side_by_side;
 
 use super::kubernetes::{Kubernetes, LOOK, SERVES};
 use super::membership::address_of;
@@ -64,20 +65,26 @@ impl Kubernetes<'_> {
         if !leaving.iter().any(is_master) {
             return Ok(());
         }
-        let mut machines = Vec::new();
-        let mut answering = Vec::new();
-        for name in self.staying(leaving) {
-            let machine = self.connect(&name).await?;
-            if control::has_leader(&machine).await.unwrap_or(false) {
-                answering.extend(self.facts.node(&name).map(|known| known.ip));
-            }
-            machines.push((name, machine));
-        }
-        let mut changed = false;
-        for (name, machine) in &machines {
-            let listed = control::listed_members(machine)
+        let staying = self.staying(leaving);
+        let looks = staying.iter().map(|name| async move {
+            let machine = self.connect(name).await?;
+            let answers = control::has_leader(&machine).await.unwrap_or(false);
+            let listed = control::listed_members(&machine)
                 .await
                 .map_err(|e| Error::because(format!("look at the API server of {name}"), e))?;
+            Ok((answers, listed))
+        });
+        let mut machines = Vec::new();
+        let mut answering = Vec::new();
+        for (name, look) in staying.iter().zip(side_by_side(looks).await) {
+            let (answers, listed) = look?;
+            if answers {
+                answering.extend(self.facts.node(name).map(|known| known.ip));
+            }
+            machines.push((name, listed));
+        }
+        let mut changed = false;
+        for (name, listed) in machines {
             let known = |ip: &Ipv4Addr| listed.contains(&control::endpoint(*ip));
             if answering.is_empty() || answering.iter().any(known) {
                 continue;

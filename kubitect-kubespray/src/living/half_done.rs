@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
+use kubitect_config::waiting::{first_success, side_by_side};
 use kubitect_config::{Remote, chain};
 
 use super::kubernetes::{Kubernetes, LOOK, SERVES, states};
@@ -28,18 +29,21 @@ impl Kubernetes<'_> {
     /// Waits until nothing of an earlier run goes on on these machines, as far as one has been there. Machines are asked
     /// once: what this run begins has ended when its playbooks have.
     pub(super) async fn settle(&mut self, names: &[Label]) -> Result<(), Error> {
-        for name in names {
-            if !self.settled.insert(name.clone()) || !self.notes.contains_key(name) {
-                continue;
-            }
-            let machine = self.connect(name).await?;
+        let concerned =
+            |name: &&Label| self.notes.contains_key(*name) && !self.settled.contains(*name);
+        let this = &*self;
+        let waits = names.iter().filter(concerned).map(|name| async move {
+            let machine = this.connect(name).await?;
             control::wait_idle(&machine, name.as_str(), ENDS, |what| {
-                self.say(format!(
+                this.say(format!(
                     "{name}: {what} goes on there, as an earlier run may have left it, and is waited for"
                 ));
             })
-            .await?;
-        }
+            .await
+        });
+        let waited: Result<Vec<()>, Error> = side_by_side(waits).await.into_iter().collect();
+        waited?;
+        self.settled.extend(names.iter().cloned());
         Ok(())
     }
 
@@ -64,8 +68,9 @@ impl Kubernetes<'_> {
     pub(super) async fn make_way_for_all(&mut self, names: &[Label]) -> Result<Vec<Label>, Error> {
         self.settle(names).await?;
         let mut all = BTreeMap::new();
-        for name in names {
-            all.insert(name.clone(), self.begun(name).await?);
+        let begun = side_by_side(names.iter().map(|name| self.begun(name))).await;
+        for (name, begun) in names.iter().zip(begun) {
+            all.insert(name.clone(), begun?);
         }
         if !all.values().any(|begun| begun.traces.any()) {
             return Ok(Vec::new());
@@ -115,22 +120,26 @@ impl Kubernetes<'_> {
             masters.filter(|(_, begun)| begun.traces.manifest)
         };
         let mut waits = AWAY;
-        for (_, begun) in masters() {
-            waits = waits.max(SERVES.saturating_sub(control::uptime(&begun.machine).await?));
+        let uptimes = masters().map(|(_, begun)| control::uptime(&begun.machine));
+        for uptime in side_by_side(uptimes).await {
+            waits = waits.max(SERVES.saturating_sub(uptime?));
         }
         let end = Instant::now() + waits;
         loop {
-            let mut why = Vec::new();
-            for (name, Begun { machine, .. }) in masters() {
+            let looks = masters().map(|(name, Begun { machine, .. })| async move {
                 match control::api_health(machine).await {
-                    Ok(Health::Well) => {
-                        let is_it = control::is_initialised(machine).await?;
-                        return Ok(is_it.then(|| Arc::clone(machine)));
-                    }
-                    Ok(Health::Ill(text)) => why.push(format!("{name}: {text}")),
-                    Err(error) => why.push(format!("{name}: {}", chain(&error))),
+                    Ok(Health::Well) => Ok(machine),
+                    Ok(Health::Ill(text)) => Err(format!("{name}: {text}")),
+                    Err(error) => Err(format!("{name}: {}", chain(&error))),
                 }
-            }
+            });
+            let why = match first_success(looks).await {
+                Ok(machine) => {
+                    let is_it = control::is_initialised(machine).await?;
+                    return Ok(is_it.then(|| Arc::clone(machine)));
+                }
+                Err(why) => why,
+            };
             if masters().next().is_none() {
                 return Ok(None);
             }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use kubitect_config::cluster::{Node, Role, Taint};
 use kubitect_config::release::{self, Hop};
 use kubitect_config::value::{Label, Version};
+use kubitect_config::waiting::first_success;
 use kubitect_config::{Cluster, Facts, Remote, chain};
 
 use super::Access;
@@ -346,25 +347,20 @@ impl<'a> Kubernetes<'a> {
         }
     }
 
-    /// The first master that serves, none of these; or why each does not.
+    /// The master that first says that it serves, none of these; or why each does not. One that is down is waited for only if all
+    /// are.
     async fn serving(&self, but: &[Label]) -> Result<Arc<dyn Remote>, Vec<String>> {
-        let mut why = Vec::new();
         let masters = self.joined_masters();
-        for name in masters.iter().filter(|name| !but.contains(name)) {
-            let session = match self.connect(name).await {
-                Ok(session) => session,
-                Err(error) => {
-                    why.push(chain(&error));
-                    continue;
-                }
-            };
+        let asked = masters.iter().filter(|name| !but.contains(name));
+        first_success(asked.map(|name| async move {
+            let session = self.connect(name).await.map_err(|e| chain(&e))?;
             match control::api_health(&session).await {
-                Ok(Health::Well) => return Ok(session),
-                Ok(Health::Ill(text)) => why.push(format!("{name}: {text}")),
-                Err(error) => why.push(format!("{name}: {}", chain(&error))),
+                Ok(Health::Well) => Ok(session),
+                Ok(Health::Ill(text)) => Err(format!("{name}: {text}")),
+                Err(error) => Err(format!("{name}: {}", chain(&error))),
             }
-        }
-        Err(why)
+        }))
+        .await
     }
 
     pub(super) fn node(&self, name: &Label) -> Option<&Node> {

@@ -216,6 +216,7 @@ impl Kubernetes<'_> {
 
     pub(super) async fn join_workers(&mut self, names: &[Label], task: &Task) -> Result<(), Error> {
         let master = self.master(&[]).await?;
+        self.settle(names).await?;
         for name in names {
             self.make_way(name, &master).await?;
             self.note(name, &task.at, &BTreeSet::new(), false)?;

@@ -38,6 +38,7 @@ impl FakeHost {
             state: Mutex::new(state),
             kept: Some(folder.to_owned()),
             calls: super::Calls::default(),
+            meeting: std::sync::Mutex::default(),
         }
     }
 

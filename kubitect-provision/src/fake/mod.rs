@@ -2,6 +2,7 @@
 
 mod domain;
 mod kept;
+mod meeting;
 mod verbs;
 mod volume;
 
@@ -9,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kubitect_config::value::Mac;
+pub use meeting::Meeting;
 use serde::{Deserialize, Serialize};
 
 use crate::hypervisor::Failure;
@@ -38,6 +40,7 @@ pub struct FakeHost {
     /// The folder in which it outlives the process, if it does.
     kept: Option<PathBuf>,
     calls: Calls,
+    meeting: Mutex<Option<Arc<Meeting>>>,
 }
 
 /// What its verbs would cost on a real libvirt, where a list is read with several calls for each of its elements.
@@ -139,6 +142,7 @@ impl FakeHost {
             state: Mutex::new(state),
             kept: None,
             calls: Calls::default(),
+            meeting: Mutex::default(),
         }
     }
 
@@ -168,6 +172,12 @@ impl FakeHost {
     pub fn take(&self, each: Duration) {
         let micros = u64::try_from(each.as_micros()).unwrap_or(u64::MAX);
         self.calls.micros.store(micros, Ordering::Relaxed);
+    }
+
+    /// Lets whoever looks at this host wait for the others of a meeting.
+    pub fn meet(&self, meeting: &Arc<Meeting>) {
+        let mut own = self.meeting.lock().unwrap_or_else(PoisonError::into_inner);
+        *own = Some(Arc::clone(meeting));
     }
 
     /// How many writing verbs there were.
@@ -310,6 +320,9 @@ impl FakeHost {
     /// Reads, unless the process is dead.
     fn read<T>(&self, action: &str, read: impl FnOnce(&State) -> T) -> Result<T, Failure> {
         self.calls.made(1);
+        let meeting = self.meeting.lock().unwrap_or_else(PoisonError::into_inner);
+        let meeting = meeting.clone();
+        meeting.iter().for_each(|meeting| meeting.join());
         let state = self.lock();
         if state.dead {
             return Err(killed(action));

@@ -7,12 +7,13 @@ mod capacity;
 mod local;
 mod probe;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use kubitect_config::cluster::{Connection, Host, NetworkMode, Role, VirtType};
+use kubitect_config::cluster::{Connection, Host, NetworkMode, VirtType};
 use kubitect_config::uri::Uri;
 use kubitect_config::value::{Label, Name};
+use kubitect_config::waiting::{AT_ONCE, in_threads};
 use kubitect_config::{Cluster, Severity};
 use serde::Serialize;
 
@@ -65,17 +66,22 @@ pub fn check_for(
     plan: &Plan,
     us: &Us,
 ) -> Result<Vec<Finding>, Error> {
-    let mut findings = Vec::new();
-    for host in cluster.used_hosts() {
+    let used: Vec<_> = cluster.used_hosts().collect();
+    let checks = in_threads(AT_ONCE, &used, |host| {
         let steps: Vec<&Step> = plan
             .changes
             .iter()
             .filter(|change| change.host == host.name)
             .map(|change| &change.step)
             .collect();
-        if !steps.is_empty() {
-            findings.extend(check_host(cluster, host, hosts, &steps, us)?);
+        match steps.is_empty() {
+            true => Ok(Vec::new()),
+            false => check_host(cluster, host, hosts, &steps, us),
         }
+    });
+    let mut findings = Vec::new();
+    for own in checks {
+        findings.extend(own?);
     }
     findings.extend(probe::taken(cluster, plan));
     findings.sort_by_key(|finding| finding.severity);
@@ -278,25 +284,25 @@ fn disks(
     folders
 }
 
-/// Whether the plan makes every balancer, so that none of ours answers for the shared address yet.
-fn makes_all_balancers(cluster: &Cluster, plan: &Plan) -> bool {
-    cluster
-        .role(Role::LoadBalancer)
-        .all(|node| makes(plan, &node.name))
-}
-
-/// Whether the plan makes this machine, or brings it back, so that it does not answer yet: one that is replaced may still do so.
-fn makes(plan: &Plan, node: &Label) -> bool {
-    let makes = |step: &Step| match step {
-        Step::CreateDomain(domain) | Step::BringBack(domain) => domain.name == *node,
-        _ => false,
-    };
-    let replaced = plan.part(Part::Make).changes;
-    let replaced = replaced.iter().map(|change| &change.step);
-    plan.changes.iter().any(|change| makes(&change.step))
-        && !replaced
-            .into_iter()
-            .any(|step| *step == Step::RemoveDomain(node.clone()))
+/// The machines that the plan makes, or brings back, so that they do not answer yet: one that is replaced may still do so. If all
+/// balancers are among them, none of ours answers for the shared address.
+fn made(plan: &Plan) -> BTreeSet<&Label> {
+    let steps = plan
+        .changes
+        .iter()
+        .map(|change| (change.part, &change.step));
+    let replaced: BTreeSet<_> = steps
+        .clone()
+        .filter_map(|(part, step)| match (part, step) {
+            (Part::Make, Step::RemoveDomain(name)) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let makes = steps.filter_map(|(_, step)| match step {
+        Step::CreateDomain(domain) | Step::BringBack(domain) => Some(&domain.name),
+        _ => None,
+    });
+    makes.filter(|name| !replaced.contains(name)).collect()
 }
 
 #[cfg(test)]
@@ -331,9 +337,9 @@ mod tests {
             cluster: "c".parse().unwrap(),
             changes: vec![create],
         };
-        assert!(makes(&plan, &node));
+        assert!(made(&plan).contains(&node));
         plan.changes
             .insert(0, change(Part::Make, Step::RemoveDomain(node.clone())));
-        assert!(!makes(&plan, &node));
+        assert!(!made(&plan).contains(&node));
     }
 }

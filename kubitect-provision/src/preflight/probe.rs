@@ -7,31 +7,35 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use kubitect_config::cluster::{API_PORT, NetworkMode};
+use kubitect_config::cluster::{API_PORT, NetworkMode, Role};
+use kubitect_config::waiting::in_threads;
 use kubitect_config::{Cluster, Severity};
 
-use super::{Finding, makes, makes_all_balancers};
+use super::{Finding, made};
 use crate::plan::Plan;
 
 /// How long an answer from the same network may take.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// At how many addresses an answer is waited for at the same time: nearly all of them keep silent.
+const WAITS: usize = 256;
 
 /// The addresses of machines that the plan makes, and the shared one, at which somebody answers.
 pub(super) fn taken(cluster: &Cluster, plan: &Plan) -> Vec<Finding> {
     if cluster.network.mode != NetworkMode::Bridge {
         return Vec::new();
     }
+    let made = made(plan);
     let mut asked: Vec<(String, Ipv4Addr)> = cluster
         .nodes
         .iter()
-        .filter(|node| makes(plan, &node.name))
+        .filter(|node| made.contains(&node.name))
         .filter_map(|node| Some((node.name.to_string(), node.ip?)))
         .collect();
-    if let Some(vip) = cluster
-        .balancing
-        .vip
-        .filter(|_| makes_all_balancers(cluster, plan))
-    {
+    if let Some(vip) = cluster.balancing.vip.filter(|_| {
+        cluster
+            .role(Role::LoadBalancer)
+            .all(|n| made.contains(&n.name))
+    }) {
         asked.push(("the load balancers' shared address".to_owned(), vip));
     }
     let Some(host) = cluster.used_hosts().next() else {
@@ -51,19 +55,13 @@ pub(super) fn taken(cluster: &Cluster, plan: &Plan) -> Vec<Finding> {
 
 /// Those addresses at which somebody answers on any of the ports, asked side by side.
 fn answering(addresses: Vec<(String, Ipv4Addr)>, ports: &[u16]) -> Vec<(String, Ipv4Addr)> {
-    std::thread::scope(|scope| {
-        let asked: Vec<_> = addresses
-            .into_iter()
-            .map(|(who, ip)| {
-                let any = scope.spawn(move || ports.iter().any(|port| answers((ip, *port).into())));
-                (who, ip, any)
-            })
-            .collect();
-        asked
-            .into_iter()
-            .filter_map(|(who, ip, any)| any.join().unwrap_or(false).then_some((who, ip)))
-            .collect()
-    })
+    let answer = in_threads(WAITS, &addresses, |(_, ip)| {
+        ports.iter().any(|port| answers((*ip, *port).into()))
+    });
+    let asked = addresses.into_iter().zip(answer);
+    asked
+        .filter_map(|(own, answers)| answers.then_some(own))
+        .collect()
 }
 
 /// A refusal is an answer too.

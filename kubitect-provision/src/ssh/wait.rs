@@ -4,14 +4,14 @@
 //! mirror harms nobody. Its files are read rather than its command, whose exit codes and options differ between
 //! versions, and which takes seconds on a slow machine.
 
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use kubitect_config::cluster::Role;
 use kubitect_config::remote::Output;
 use kubitect_config::text;
+use kubitect_config::waiting::{AT_ONCE, at_most};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::error::{headline, told};
 use crate::ssh::session::{Session, Target, last_lines};
@@ -88,12 +88,14 @@ for program in "$@"; do
 done
 "#;
 
-/// Waits for all machines side by side, telling of each; fails when all have been waited for.
+/// Waits for all machines side by side, telling of each; fails when all have been waited for. None waits for another one to
+/// boot; only so many are logged in on at the same time.
 pub async fn all_ready(
     machines: Vec<Machine<'_>>,
     patience: Patience,
     on_event: &(dyn Fn(Event) + Send + Sync),
 ) -> Result<Vec<Ready>, Error> {
+    let logins = &Semaphore::new(AT_ONCE);
     let waits = machines.into_iter().map(|machine| async move {
         let what = format!("wait for {}", machine.target.machine);
         on_event(Event::Started { what: what.clone() });
@@ -103,7 +105,7 @@ pub async fn all_ready(
                 why: why.to_owned(),
             });
         };
-        let result = ready_telling(machine, patience, &waits).await;
+        let result = ready_among(machine, patience, logins, &waits).await;
         on_event(match &result {
             Ok(ready) => Event::Finished {
                 what,
@@ -121,7 +123,7 @@ pub async fn all_ready(
     });
     let mut ready = Vec::new();
     let mut errors = Vec::new();
-    for result in side_by_side(waits).await {
+    for result in at_most(usize::MAX, waits).await {
         match result {
             Ok(machine) => ready.push(machine),
             Err(error) => errors.push(error),
@@ -139,16 +141,18 @@ pub async fn all_ready(
 
 /// Waits for one machine.
 pub async fn ready(machine: Machine<'_>, patience: Patience) -> Result<Ready, Error> {
-    ready_telling(machine, patience, &|_| {}).await
+    ready_among(machine, patience, &Semaphore::new(1), &|_| {}).await
 }
 
-/// The same, telling what is waited for whenever that changes.
-async fn ready_telling(
+/// The same among others, telling what is waited for whenever that changes.
+async fn ready_among(
     machine: Machine<'_>,
     patience: Patience,
+    logins: &Semaphore,
     waits: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Ready, Error> {
     let wait = Wait {
+        logins,
         patience,
         waits,
         started: Instant::now(),
@@ -161,6 +165,8 @@ async fn ready_telling(
 }
 
 struct Wait<'a> {
+    /// How many may be logged in on at the same time.
+    logins: &'a Semaphore,
     patience: Patience,
     waits: &'a (dyn Fn(&str) + Send + Sync),
     started: Instant,
@@ -176,8 +182,11 @@ impl Wait<'_> {
         let minutes = self.patience.total.as_secs() / 60;
         (self.waits)(&format!("SSH does not answer yet (at most {minutes} min)"));
         loop {
+            let turn = self.logins.acquire().await;
             let attempt = self.patience.attempt.min(self.left());
-            let error = match Session::connect(target.clone(), attempt).await {
+            let connected = Session::connect(target.clone(), attempt).await;
+            drop(turn);
+            let error = match connected {
                 Ok(session) => return Ok(session),
                 // Time does not mend this.
                 Err(error @ (Error::HostKey { .. } | Error::Jump { .. })) => return Err(error),
@@ -358,40 +367,6 @@ fn complaints(result: &[u8], status: &[u8]) -> Vec<String> {
     complaints
 }
 
-/// A future, and its output once there is one.
-type Running<F> = (Pin<Box<F>>, Option<<F as Future>::Output>);
-
-/// Runs futures side by side in this task, and gives their outputs in order.
-pub(crate) async fn side_by_side<F: Future>(
-    futures: impl IntoIterator<Item = F>,
-) -> Vec<F::Output> {
-    let mut running: Vec<Running<F>> = futures
-        .into_iter()
-        .map(|future| (Box::pin(future), None))
-        .collect();
-    std::future::poll_fn(|context| {
-        let mut pending = false;
-        for (future, output) in &mut running {
-            if output.is_none() {
-                match future.as_mut().poll(context) {
-                    Poll::Ready(value) => *output = Some(value),
-                    Poll::Pending => pending = true,
-                }
-            }
-        }
-        if pending {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
-        }
-    })
-    .await;
-    running
-        .into_iter()
-        .filter_map(|(_, output)| output)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -418,17 +393,5 @@ mod tests {
     fn a_clean_end_has_no_complaints_and_nonsense_is_one() {
         assert!(complaints(br#"{"v1": {"errors": []}}"#, b"").is_empty());
         assert_eq!(complaints(b"", b""), ["its result.json is not understood"]);
-    }
-
-    #[tokio::test]
-    async fn what_waits_for_each_other_goes_on_side_by_side_and_keeps_its_order() {
-        let all = &tokio::sync::Barrier::new(3);
-        let outputs = side_by_side([300, 100, 200].map(|millis| async move {
-            all.wait().await;
-            tokio::time::sleep(Duration::from_millis(millis)).await;
-            millis
-        }));
-        let outputs = tokio::time::timeout(Duration::from_secs(60), outputs).await;
-        assert_eq!(outputs, Ok(vec![300, 100, 200]));
     }
 }

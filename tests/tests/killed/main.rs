@@ -23,6 +23,7 @@ mod shape;
 mod stage;
 mod state;
 mod truth;
+mod waiting;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,7 +48,8 @@ fn main() -> ExitCode {
     if "masters_come_and_go".contains(test) {
         members::all();
     }
-    let halves: [(&str, fn()); 9] = [
+    let halves: [(&str, fn()); 10] = [
+        ("machines_are_asked_side_by_side", waiting::side_by_side),
         ("half_done_kubeadm_is_repeated", halves::kubeadm),
         ("half_done_work_is_waited_for", halves::what_goes_on),
         (

@@ -1,7 +1,7 @@
 //! The program itself, as a process of its own in a world in memory; it counts the points that it passes, and ends at one of
 //! them as by SIGKILL.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use kubitect_provision::hypervisor::{Hosts, Hypervisor};
 use kubitect_provision::ssh::{Target, wait};
 use kubitect_provision::{Error, Event};
 use rustix::process::{Signal, getpid, kill_process};
+use serde::{Deserialize, Serialize};
 use tests::points::POINTS;
 
 use crate::machine::run;
@@ -27,12 +28,19 @@ use crate::state::Place;
 pub const WORLD: &str = "KUBITECT_TEST_WORLD";
 /// The variable that names the point at which the program is killed, and how often it is passed before.
 pub const KILL: &str = "KUBITECT_TEST_KILL";
+/// The variable that says for how many milliseconds machines think of each answer.
+pub const ANSWER: &str = "KUBITECT_TEST_ANSWER";
 /// The variable that says that this is Ansible.
 pub const ANSIBLE: &str = "KUBITECT_TEST_ANSIBLE";
 
 /// The points that a run passes, in order.
 pub fn passed(folder: &Path) -> PathBuf {
     folder.join("points.json")
+}
+
+/// What a run asked machines: [`Asked`].
+pub fn asked(folder: &Path) -> PathBuf {
+    folder.join("asked.json")
 }
 
 /// What this process is in the world of this folder.
@@ -62,18 +70,85 @@ pub fn main(folder: &Path) -> ExitCode {
         })
         .unwrap();
     }
-    let world: Arc<dyn World> = Arc::new(InMemory(Arc::new(place)));
+    let answer = std::env::var(ANSWER).ok();
+    let questions = Questions {
+        answer: answer.map(|millis| Duration::from_millis(millis.parse().unwrap())),
+        ..Questions::default()
+    };
+    let in_memory = InMemory(Arc::new(place), Arc::new(questions));
+    let questions = Arc::clone(&in_memory.1);
+    let world: Arc<dyn World> = Arc::new(in_memory);
     let code = kubitect_cli::run_in(&world, std::env::args_os());
+    questions.write(folder);
     let counts = serde_json::to_vec(&*counts.lock().unwrap()).unwrap();
     std::fs::write(passed(folder), counts).unwrap();
     code
 }
 
-struct InMemory(Arc<Place>);
+struct InMemory(Arc<Place>, Arc<Questions>);
 
 struct Machine {
     place: Arc<Place>,
+    questions: Arc<Questions>,
     name: String,
+}
+
+/// What machines are asked.
+#[derive(Default)]
+struct Questions {
+    /// The machines that are being asked something now, and what has been asked so far.
+    state: Mutex<(BTreeMap<String, BTreeSet<String>>, Asked)>,
+    /// How long an answer takes; none: no time.
+    answer: Option<Duration>,
+}
+
+/// What machines were asked.
+#[derive(Default, Clone, Serialize, Deserialize)]
+pub struct Asked {
+    /// Of how many machines at the same time, at most, by the question.
+    pub most: BTreeMap<String, usize>,
+    /// How often, by the machine.
+    pub times: BTreeMap<String, usize>,
+}
+
+/// The question that is a login.
+pub const LOGIN: &str = "login";
+
+impl Questions {
+    /// Asks a machine; whoever is asked side by side is asked before the first one answers.
+    async fn ask(&self, machine: &str, question: &str) {
+        {
+            let (now, asked) = &mut *self.state.lock().unwrap();
+            let now = now.entry(question.to_owned()).or_default();
+            now.insert(machine.to_owned());
+            let most = asked.most.entry(question.to_owned()).or_default();
+            *most = now.len().max(*most);
+            *asked.times.entry(machine.to_owned()).or_default() += 1;
+        }
+        match self.answer {
+            Some(answer) => tokio::time::sleep(answer).await,
+            None => {
+                for _ in 0..3 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        let (now, _) = &mut *self.state.lock().unwrap();
+        now.get_mut(question).unwrap().remove(machine);
+    }
+
+    fn write(&self, folder: &Path) {
+        let (_, asked_of) = &*self.state.lock().unwrap();
+        std::fs::write(asked(folder), serde_json::to_vec(asked_of).unwrap()).unwrap();
+    }
+}
+
+/// The first words of a command, without those that make it root's.
+fn question(argv: &[&str]) -> String {
+    let own = argv.strip_prefix(&["sudo", "-n"]).unwrap_or(argv);
+    let line = own.join(" ");
+    let first = line.lines().next().unwrap_or_default();
+    first.chars().take(60).collect()
 }
 
 fn unreachable(machine: &str, why: &str) -> Error {
@@ -116,6 +191,7 @@ impl InMemory {
         })?;
         Ok(Machine {
             place,
+            questions: Arc::clone(&self.1),
             name: name.clone(),
         })
     }
@@ -132,6 +208,7 @@ impl World for InMemory {
 
     fn connect(&self, target: Target, _: Duration) -> Doing<'_, Arc<dyn Remote>> {
         Box::pin(async move {
+            self.1.ask(&target.machine, LOGIN).await;
             let machine = self.login(&target)?;
             Ok(Arc::new(machine) as Arc<dyn Remote>)
         })
@@ -190,9 +267,10 @@ impl Machine {
 
 impl Remote for Machine {
     fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> remote::Doing<'a, Output> {
-        Box::pin(
-            async move { Ok(self.with(|state| run(state, &self.place.host, &self.name, argv))?) },
-        )
+        Box::pin(async move {
+            self.questions.ask(&self.name, &question(argv)).await;
+            Ok(self.with(|state| run(state, &self.place.host, &self.name, argv))?)
+        })
     }
 
     fn put<'a>(

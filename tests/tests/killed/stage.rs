@@ -6,13 +6,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use kubitect_config::value::Mac;
 use serde_json::Value;
 
 use crate::ansible::{Fault, Noted};
 use crate::picture::{self, Picture};
-use crate::program::{KILL, WORLD};
+use crate::program::{ANSWER, Asked, KILL, WORLD, asked};
 use crate::shape::{Shape, lease};
 use crate::state::Place;
 
@@ -35,6 +36,8 @@ pub struct Stage {
     pub folder: PathBuf,
     /// The folders that it was copied from: paths in files may still lead there.
     aliases: Vec<PathBuf>,
+    /// How long machines take for each answer; none: no time.
+    pub answers: Option<Duration>,
 }
 
 /// What became of a run.
@@ -72,6 +75,7 @@ impl Stage {
         let stage = Self {
             folder,
             aliases: Vec::new(),
+            answers: None,
         };
         let place = stage.place();
         for id in 0..10 {
@@ -93,7 +97,11 @@ impl Stage {
         assert!(status.unwrap().success());
         let mut aliases = self.aliases.clone();
         aliases.push(self.folder.clone());
-        Self { folder, aliases }
+        Self {
+            folder,
+            aliases,
+            answers: self.answers,
+        }
     }
 
     pub fn place(&self) -> Place {
@@ -112,6 +120,9 @@ impl Stage {
             .env("KUBITECT_HOME", self.folder.join("home"))
             .env(WORLD, &self.folder)
             .stdin(Stdio::null());
+        if let Some(answers) = self.answers {
+            command.env(ANSWER, answers.as_millis().to_string());
+        }
         if let Some((name, times)) = kill {
             command.env(KILL, format!("{name} {times}"));
         }
@@ -160,6 +171,12 @@ impl Stage {
             _ => assert!(shown.starts_with(&ran), "{shown:?} {}", run.said),
         }
         run
+    }
+
+    /// What the last run asked machines.
+    pub fn asked(&self) -> Asked {
+        let text = fs::read_to_string(asked(&self.folder)).unwrap();
+        serde_json::from_str(&text).unwrap()
     }
 
     /// What is left to do; none: nothing.

@@ -2,8 +2,9 @@
 
 use std::sync::Mutex;
 
-use kubitect_provision::Error;
+use kubitect_provision::change::Step;
 use kubitect_provision::observe::{DomainState, HostState, PoolState, PowerState, VolumeState};
+use kubitect_provision::{Error, plan_destroy};
 
 use crate::world::{DEMO, TINY, World};
 
@@ -13,6 +14,31 @@ fn destroy_leaves_what_was_there_before() {
     let before = world.inventory();
     world.apply().unwrap();
     assert_ne!(world.inventory(), before);
+    world.destroy().unwrap();
+    assert_eq!(world.inventory(), before);
+}
+
+/// A guest that never shuts down by itself is no hindrance: who is about to be deleted is not asked to, but switched off.
+#[test]
+fn machines_that_are_deleted_are_not_shut_down_first() {
+    let world = World::new(DEMO, &HostState::default());
+    let before = world.inventory();
+    world.apply().unwrap();
+    for node in &world.cluster.nodes {
+        world.fake().be_stubborn(node.name.as_str());
+    }
+    // One that leaves, and then all.
+    let fewer = DEMO.replace("        - id: 2\nkubernetes", "kubernetes");
+    let fewer = world.with(&fewer);
+    let scaled = fewer.plan().unwrap();
+    let destroyed = plan_destroy(&world.cluster.name, &world.hosts()).unwrap();
+    for plan in [&scaled, &destroyed] {
+        let steps = plan.changes.iter().map(|change| &change.step);
+        let asked = steps.filter(|step| matches!(step, Step::ShutDownDomain(_)));
+        assert_eq!(asked.count(), 0, "{plan}");
+    }
+    fewer.carry_out(&scaled).unwrap();
+    assert!(!world.inventory().contains("demo-worker-2"));
     world.destroy().unwrap();
     assert_eq!(world.inventory(), before);
 }

@@ -1,50 +1,79 @@
 //! Many machines: libvirt is asked in proportion to them, and hosts are worked on side by side.
 
-use std::fmt::Write;
+use std::sync::Arc;
 
+use kubitect_provision::fake::Meeting;
 use kubitect_provision::observe::HostState;
+use kubitect_provision::{Error, Hosts, gather, machine, plan, plan_destroy, preflight};
+use tests::many::{cluster, hosts};
 
 use crate::world::World;
 
-/// So many hosts with so many workers each.
-fn cluster(hosts: usize, each: usize) -> String {
-    let mut text = "hosts:\n".to_owned();
-    for host in 0..hosts {
-        let _ = writeln!(
-            text,
-            "  - {{name: h{host}, connection: {{type: local}}, mainResourcePoolPath: /pools}}"
-        );
-    }
-    text += "cluster:\n  name: large\n  network: {mode: bridge, bridge: br0, cidr: 10.64.0.0/12, gateway: 10.64.0.1}\n  nodes:\n    master: {instances: [{id: 1, host: h0, ip: 10.65.0.1}]}\n    worker:\n      instances:\n";
-    for n in 0..hosts * each - 1 {
-        let (host, high, low) = (n % hosts, n / 200, n % 200 + 1);
-        let _ = writeln!(
-            text,
-            "        - {{id: {n}, host: h{host}, ip: 10.66.{high}.{low}}}"
-        );
-    }
-    text + "kubernetes: {version: v1.23.7, networkPlugin: calico, kubespray: {version: v2.19.0}}\naddons: {kubespray: {kube_pods_subnet: 10.128.0.0/14}}\n"
+/// A cluster on so many hosts.
+fn many(count: usize, text: &str) -> World {
+    let names = hosts(count);
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    World::new_on(&names, text, &HostState::default())
 }
 
-/// The calls that making, looking at and removing the cluster take.
-fn calls(hosts: usize, each: usize) -> [u64; 3] {
-    let names: Vec<_> = (0..hosts).map(|host| format!("h{host}")).collect();
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let world = World::new_on(&names, &cluster(hosts, each), &HostState::default());
+/// Fails unless all hosts are asked at the same time.
+fn together(world: &World, what: &str, ask: impl FnOnce(&Hosts) -> Result<(), Error>) {
+    let meeting = Arc::new(Meeting::of(world.fakes.len()));
+    for fake in world.fakes.values() {
+        fake.meet(&meeting);
+    }
+    ask(&world.hosts()).unwrap();
+    assert_eq!(meeting.most(), world.fakes.len(), "{what}");
+}
+
+#[test]
+fn all_hosts_are_asked_at_the_same_time() {
+    let world = many(5, &cluster(5, 2));
+    world.apply().unwrap();
+    let own = &world.cluster;
+    let removal = plan_destroy(&own.name, &world.hosts()).unwrap();
+    let mut open = own.clone();
+    open.nodes.iter_mut().for_each(|node| node.ip = None);
+    together(&world, "plan", |hosts| plan(own, hosts).map(drop));
+    together(&world, "notes", |hosts| {
+        machine::notes(own, hosts).map(drop)
+    });
+    together(&world, "leaving", |hosts| {
+        gather::leaving(own, hosts).map(drop)
+    });
+    together(&world, "seen", |hosts| gather::seen(own, hosts).map(drop));
+    // It asks only where an address is not fixed.
+    together(&world, "known", |hosts| {
+        gather::known(&open, hosts).map(drop)
+    });
+    together(&world, "preflight", |hosts| {
+        preflight::check(own, hosts, &removal).map(drop)
+    });
+}
+
+/// The calls that making, planning, looking at and removing the cluster take.
+fn calls(count: usize, each: usize) -> [u64; 4] {
+    let world = many(count, &cluster(count, each));
     let so_far = || world.fakes.values().map(|fake| fake.calls()).sum::<u64>();
     world.apply().unwrap();
     let made = so_far();
     assert!(world.plan().unwrap().is_empty());
     let planned = so_far();
+    // As `status` looks at the machines.
+    let seen = gather::seen(&world.cluster, &world.hosts()).unwrap();
+    assert_eq!(seen.len(), count * each);
+    let looked = so_far();
     world.destroy().unwrap();
-    [made, planned - made, so_far() - planned]
+    [made, planned - made, looked - planned, so_far() - looked]
 }
 
 #[test]
 fn calls_grow_with_the_machines_and_not_with_their_square() {
     let few = calls(2, 10);
     let many = calls(2, 100);
-    println!("calls to make, plan and remove 20 machines: {few:?}; 200 machines: {many:?}");
+    println!(
+        "calls to make, plan, look at and remove 20 machines: {few:?}; 200 machines: {many:?}"
+    );
     for (few, many) in few.iter().zip(many) {
         assert!(many <= 11 * few, "{few} calls became {many}");
     }
