@@ -52,13 +52,38 @@ pub enum Command {
     Validate(Validate),
     /// Write every file that apply would produce, without doing anything
     Render(Render),
+    /// Write a cluster file to begin with, and its schema for the editor
+    Init(Init),
+    /// Open a shell on a machine, or run a command there
+    Ssh(Ssh),
+    /// List the logs of a cluster's runs, or show one
+    Logs(Logs),
+    /// List the Kubernetes and Kubespray releases, and where a cluster can go
+    Versions(Versions),
+    /// Print the versions of this program and of what it sets up
+    Version {
+        /// For people or for programs
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Say what this machine lacks to carry clusters, and how to mend it; exit 5: something
+    Doctor {
+        /// For people or for programs
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Remove a cluster's machines, disks, pools and network, and its folder
     Destroy(Destroy),
     /// Show how a cluster is; exit 0: healthy, 5: degraded, 1: it can't be reached
     Status(Status),
     /// List what there is
-    #[command(subcommand)]
-    List(List),
+    List {
+        #[command(subcommand)]
+        what: List,
+        /// For people or for programs
+        #[arg(short, long, value_enum, default_value_t, global = true)]
+        output: Output,
+    },
     /// Print a file of a cluster, or the schema
     #[command(subcommand)]
     Export(Export),
@@ -169,6 +194,8 @@ pub enum List {
     Clusters,
     /// Cluster files to begin with, for `export preset`
     Presets,
+    /// The machines of a cluster, as libvirt has them
+    Nodes(ClusterName),
 }
 
 #[derive(Debug, Subcommand)]
@@ -188,6 +215,9 @@ pub enum Export {
         /// That of the site file instead
         #[arg(long)]
         site: bool,
+        /// In draft 07, for editors that know no newer one
+        #[arg(long, conflicts_with = "site")]
+        draft_07: bool,
     },
 }
 
@@ -217,6 +247,63 @@ pub struct ClusterName {
     /// The same, as an option
     #[arg(long, value_name = "NAME", conflicts_with = "name", add = ArgValueCandidates::new(names::candidates))]
     pub cluster: Option<Label>,
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The file
+    #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub file: PathBuf,
+    /// The preset to begin with, as `list presets` shows it [default: getting-started]
+    #[arg(long, value_name = "PRESET")]
+    pub preset: Option<String>,
+    /// The cluster's name, instead of the preset's
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<Label>,
+}
+
+#[derive(Debug, Args)]
+pub struct Ssh {
+    /// The machine, as `demo-master-1`, or without the cluster's name
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// The cluster's name, where the machine's does not say it
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(names::candidates))]
+    pub cluster: Option<Label>,
+    /// What to run instead of a shell
+    #[arg(value_name = "COMMAND", last = true)]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Logs {
+    #[command(flatten)]
+    pub cluster: ClusterName,
+    /// Show the last run's
+    #[arg(long)]
+    pub last: bool,
+    /// Show it while it is written, until the run ends
+    #[arg(long)]
+    pub follow: bool,
+    /// For people or for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Versions {
+    #[command(flatten)]
+    pub cluster: ClusterName,
+    /// For people or for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+impl Versions {
+    /// The cluster, if one is named.
+    pub fn named(&self) -> Option<&ClusterName> {
+        names::named(&self.cluster).map(|_| &self.cluster)
+    }
 }
 
 /// The form of a result.

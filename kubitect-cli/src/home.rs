@@ -264,6 +264,12 @@ impl ClusterDir {
         self.0.exists() || self.lock_path().exists()
     }
 
+    /// Whether a run is at work on it.
+    pub fn is_busy(&self) -> bool {
+        let lock = File::open(self.lock_path());
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     fn lock_path(&self) -> PathBuf {
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
         self.0.with_file_name(format!(".{name}.lock"))

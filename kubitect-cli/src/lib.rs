@@ -135,7 +135,13 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         Command::Status(args) => {
             commands::status(world, &home, &args).map(|healthy| good(healthy, DEGRADED))
         }
-        Command::List(what) => commands::list(&home, &what).map(done),
+        Command::List { what, output } => commands::list(world, &home, &what, output).map(done),
+        Command::Init(args) => commands::init(&args).map(done),
+        Command::Ssh(args) => commands::ssh(&home, &args).map(done),
+        Command::Logs(args) => commands::logs(&home, &args).map(done),
+        Command::Versions(args) => commands::versions(&home, &args).map(done),
+        Command::Version { output } => commands::version(output).map(done),
+        Command::Doctor { output } => commands::doctor(output).map(|well| good(well, DEGRADED)),
         Command::Export(what) => commands::export(&home, &what).map(done),
         Command::Completion { .. } => Ok(ExitCode::SUCCESS),
     }

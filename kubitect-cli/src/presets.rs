@@ -1,7 +1,7 @@
 //! [`PRESETS`]: cluster files to begin with, of the newest Kubernetes that the newest known Kubespray sets up.
 
 use kubitect_config::release;
-use kubitect_config::value::Version;
+use kubitect_config::value::{Label, Version};
 
 /// A cluster file to begin with.
 #[derive(Debug)]
@@ -38,6 +38,24 @@ impl Preset {
     pub fn about(&self) -> &'static str {
         let first = self.text.lines().next().unwrap_or_default();
         first.trim_start_matches("# ")
+    }
+
+    /// The name of its cluster.
+    pub fn cluster(&self) -> String {
+        let mut lines = self.text.lines();
+        let name = lines.find_map(|line| line.strip_prefix("  name: "));
+        name.unwrap_or_default().to_owned()
+    }
+
+    /// The file, of a cluster of this name if one is given.
+    pub fn named(&self, name: Option<&Label>) -> String {
+        let line = |name: &str| format!("\n  name: {name}\n");
+        match name {
+            Some(name) => self
+                .text()
+                .replacen(&line(&self.cluster()), &line(name.as_str()), 1),
+            None => self.text(),
+        }
     }
 
     /// The file.

@@ -135,7 +135,7 @@ pub fn look(job: &Job) -> Result<Status, Failure> {
 }
 
 /// The machines that are wanted, each host looked at once.
-fn machines(job: &Job) -> Result<Vec<Machine>, Failure> {
+pub fn machines(job: &Job) -> Result<Vec<Machine>, Failure> {
     let failed = |e| Failure::because(format!("look at the machines of {}", job.cluster.name), e);
     let seen = gather::seen(&job.cluster, &job.hosts).map_err(failed)?;
     let machines = job.cluster.nodes.iter().map(|node| {

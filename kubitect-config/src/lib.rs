@@ -74,5 +74,5 @@ pub use facts::{Facts, NodeFacts};
 pub use load::{KeyFinding, KeyJudge, KeyUse, Parsed, load, parse, parse_with_keys, read};
 pub use problem::{Problem, Severity};
 pub use remote::Remote;
-pub use schema::{schema, site_schema};
+pub use schema::{schema, schema_draft_07, site_schema};
 pub use site::Site;

@@ -102,7 +102,10 @@ fn processor(place: &Place) -> Check {
     let able = info
         .lines()
         .filter(|line| line.starts_with("flags"))
-        .any(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"));
+        .any(|line| {
+            line.split_whitespace()
+                .any(|flag| flag == "vmx" || flag == "svm")
+        });
     check(
         "processor",
         able || cfg!(target_arch = "aarch64"),
@@ -118,21 +121,31 @@ fn kvm(place: &Place) -> Check {
     let device = place.at("/dev/kvm");
     let (good, found, cure) = match fs::OpenOptions::new().read(true).write(true).open(&device) {
         Ok(_) => (true, "/dev/kvm can be used", ""),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            (false, "there is no /dev/kvm", "sudo modprobe kvm_intel || sudo modprobe kvm_amd")
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => (
+            false,
+            "there is no /dev/kvm",
+            "sudo modprobe kvm_intel || sudo modprobe kvm_amd",
+        ),
         Err(_) => (
             false,
             "/dev/kvm may not be used by you",
             "sudo usermod --append --groups kvm \"$USER\", and log in again",
         ),
     };
-    check("KVM", good, (found.to_owned(), found.to_owned()), cure.to_owned())
+    check(
+        "KVM",
+        good,
+        (found.to_owned(), found.to_owned()),
+        cure.to_owned(),
+    )
 }
 
 fn libvirt(place: &Place) -> Check {
     let sockets = ["/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"];
-    let there = sockets.iter().map(|socket| place.at(socket)).find(|socket| socket.exists());
+    let there = sockets
+        .iter()
+        .map(|socket| place.at(socket))
+        .find(|socket| socket.exists());
     let (good, found, cure) = match there.map(|socket| connect(&socket)) {
         Some(Ok(())) => (true, "its socket answers", ""),
         Some(Err(e)) if e.kind() == std::io::ErrorKind::PermissionDenied => (
@@ -151,7 +164,12 @@ fn libvirt(place: &Place) -> Check {
             "sudo apt install libvirt-daemon-system qemu-system && sudo systemctl enable --now libvirtd",
         ),
     };
-    check("libvirt", good, (found.to_owned(), found.to_owned()), cure.to_owned())
+    check(
+        "libvirt",
+        good,
+        (found.to_owned(), found.to_owned()),
+        cure.to_owned(),
+    )
 }
 
 fn connect(socket: &Path) -> std::io::Result<()> {
@@ -160,14 +178,19 @@ fn connect(socket: &Path) -> std::io::Result<()> {
 
 fn memory(place: &Place) -> Check {
     let info = place.read("/proc/meminfo");
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     let free = kib.unwrap_or_default() >> 20;
     let found = format!("{free} GiB are free");
     check(
         "memory",
         free >= MEMORY,
-        (found.clone(), format!("{found}; a small cluster takes {MEMORY}")),
+        (
+            found.clone(),
+            format!("{found}; a small cluster takes {MEMORY}"),
+        ),
         "end what takes memory (`ps aux --sort=-rss | head` shows it)".to_owned(),
     )
 }
@@ -181,7 +204,10 @@ fn space(place: &Place) -> Check {
     check(
         "space",
         free >= SPACE,
-        (found.clone(), format!("{found}; a small cluster takes {SPACE}")),
+        (
+            found.clone(),
+            format!("{found}; a small cluster takes {SPACE}"),
+        ),
         "make room there, or name another folder in the host's `mainResourcePoolPath`".to_owned(),
     )
 }
@@ -213,7 +239,10 @@ mod tests {
             fs::write(path, text).unwrap();
         };
         write("proc/cpuinfo", "flags\t\t: fpu vmx sse\n");
-        write("proc/meminfo", "MemTotal: 9 kB\nMemAvailable:   16777216 kB\n");
+        write(
+            "proc/meminfo",
+            "MemTotal: 9 kB\nMemAvailable:   16777216 kB\n",
+        );
         write("proc/sys/net/ipv4/ip_forward", "1\n");
         write("dev/kvm", "");
         for program in ["qemu-img", "git", "python3", "ssh"] {
@@ -234,27 +263,67 @@ mod tests {
         // How much space this machine has is nobody's fault.
         let wrong = |place: &Place| {
             let all = look(place).into_iter();
-            all.filter(|check| !check.good && check.what != "space").collect::<Vec<_>>()
+            all.filter(|check| !check.good && check.what != "space")
+                .collect::<Vec<_>>()
         };
         let (_folder, place, _socket) = good();
         assert_eq!(wrong(&place), []);
         let faults: [(&str, &dyn Fn(&Path), &str); 9] = [
-            ("processor", &|root| fs::write(root.join("proc/cpuinfo"), "flags : fpu\n").unwrap(), "firmware"),
-            ("KVM", &|root| fs::remove_file(root.join("dev/kvm")).unwrap(), "modprobe"),
-            ("libvirt", &|root| fs::remove_file(root.join("run/libvirt/libvirt-sock")).unwrap(), "apt install"),
-            ("memory", &|root| fs::write(root.join("proc/meminfo"), "MemAvailable: 9 kB").unwrap(), "memory"),
-            ("forwarding", &|root| fs::write(root.join("proc/sys/net/ipv4/ip_forward"), "0").unwrap(), "sysctl"),
-            ("QEMU", &|root| fs::remove_file(root.join("bin/qemu-img")).unwrap(), "qemu-utils"),
-            ("git", &|root| fs::remove_file(root.join("bin/git")).unwrap(), "install git"),
-            ("Python", &|root| fs::remove_file(root.join("bin/python3")).unwrap(), "python3-venv"),
-            ("SSH", &|root| fs::remove_file(root.join("bin/ssh")).unwrap(), "openssh-client"),
+            (
+                "processor",
+                &|root| fs::write(root.join("proc/cpuinfo"), "flags : fpu\n").unwrap(),
+                "firmware",
+            ),
+            (
+                "KVM",
+                &|root| fs::remove_file(root.join("dev/kvm")).unwrap(),
+                "modprobe",
+            ),
+            (
+                "libvirt",
+                &|root| fs::remove_file(root.join("run/libvirt/libvirt-sock")).unwrap(),
+                "apt install",
+            ),
+            (
+                "memory",
+                &|root| fs::write(root.join("proc/meminfo"), "MemAvailable: 9 kB").unwrap(),
+                "memory",
+            ),
+            (
+                "forwarding",
+                &|root| fs::write(root.join("proc/sys/net/ipv4/ip_forward"), "0").unwrap(),
+                "sysctl",
+            ),
+            (
+                "QEMU",
+                &|root| fs::remove_file(root.join("bin/qemu-img")).unwrap(),
+                "qemu-utils",
+            ),
+            (
+                "git",
+                &|root| fs::remove_file(root.join("bin/git")).unwrap(),
+                "install git",
+            ),
+            (
+                "Python",
+                &|root| fs::remove_file(root.join("bin/python3")).unwrap(),
+                "python3-venv",
+            ),
+            (
+                "SSH",
+                &|root| fs::remove_file(root.join("bin/ssh")).unwrap(),
+                "openssh-client",
+            ),
         ];
         for (what, plant, cure) in faults {
             let (_folder, place, _socket) = good();
             plant(&place.root);
             let found = wrong(&place);
             assert_eq!(found.len(), 1, "{what}: {found:?}");
-            assert!(found[0].what == what && found[0].cure.contains(cure), "{found:?}");
+            assert!(
+                found[0].what == what && found[0].cure.contains(cure),
+                "{found:?}"
+            );
         }
         // A socket at which nobody listens any more.
         let (_folder, place, socket) = good();
@@ -269,6 +338,9 @@ mod tests {
         place.disks = PathBuf::from("/not/there");
         let all = look(&place);
         let space = all.iter().find(|check| check.what == "space").unwrap();
-        assert!(space.found.contains(" GiB are free in /not/there"), "{space:?}");
+        assert!(
+            space.found.contains(" GiB are free in /not/there"),
+            "{space:?}"
+        );
     }
 }

@@ -24,6 +24,7 @@ mod claim;
 pub mod cloud_init;
 pub mod desired;
 mod diff;
+pub mod doctor;
 mod error;
 mod event;
 #[cfg(feature = "fake")]

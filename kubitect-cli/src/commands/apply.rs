@@ -59,10 +59,12 @@ pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Fa
         reporter.begin(job.tasks());
         let result = pipeline::apply(&job, &plan, &reporter);
         job.remember(&reporter.tasks());
+        super::ssh::refresh(&job.dir, &site);
         end(&job, &result, &path, &reporter);
         return result;
     }
     pipeline::apply(&job, &plan, &reporter)?;
+    super::ssh::refresh(&job.dir, &site);
     reporter.emit(&json!({"type": "end", "ok": true, "phases": []}));
     Ok(())
 }

@@ -27,14 +27,11 @@ pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
                 "export preset `{name}`: there is none; `kubitect list presets` shows which there are"
             ))),
         },
-        Export::Schema { site } => {
-            let schema = if *site {
-                kubitect_config::site_schema()
-            } else {
-                kubitect_config::schema()
-            };
-            print_json(schema)
-        }
+        Export::Schema { site, draft_07 } => print_json(match (site, draft_07) {
+            (true, _) => kubitect_config::site_schema(),
+            (false, true) => kubitect_config::schema_draft_07(),
+            (false, false) => kubitect_config::schema(),
+        }),
     }
 }
 

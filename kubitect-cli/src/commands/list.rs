@@ -1,31 +1,65 @@
-//! `list`: the clusters that have a folder, and whether they were ever finished; the presets, and what each is for.
+//! `list`: the clusters that have a folder, and whether they were ever finished; the presets, and what each is for; the machines
+//! of a cluster, as libvirt has them.
 
-use crate::args::List;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::args::{ClusterName, List, Output};
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::names;
 use crate::presets::{PRESETS, Preset};
+use crate::world::World;
 
-use super::print_exactly;
+use super::{print_exactly, print_json, status};
 
 /// Carries the command out.
-pub fn list(home: &Home, what: &List) -> Result<(), Failure> {
-    let List::Clusters = what else {
-        return presets();
+pub fn list(
+    world: &Arc<dyn World>,
+    home: &Home,
+    what: &List,
+    output: Output,
+) -> Result<(), Failure> {
+    let (name, rows) = match what {
+        List::Clusters => ("clusters", clusters(home)?),
+        List::Presets => ("presets", PRESETS.iter().map(preset).collect()),
+        List::Nodes(cluster) => ("nodes", nodes(world, home, cluster)?),
     };
-    let mut text = String::new();
-    for name in home.clusters()? {
-        let state = if home.cluster(&name).applied().exists() {
-            "applied"
-        } else {
-            "unfinished"
-        };
-        text += &format!("{name}\t{state}\n");
+    if output == Output::Json {
+        return print_json(json!({"formatVersion": 1, name: rows}));
     }
     // Names are checked words; a tab stands between the columns.
+    let mut text = String::new();
+    for row in &rows {
+        let columns = row.as_object().into_iter().flat_map(|row| row.values());
+        let columns: Vec<_> = columns.map(|value| value.as_str().unwrap_or("-")).collect();
+        text += &format!("{}\n", columns.join("\t"));
+    }
     print_exactly(text)
 }
 
-fn presets() -> Result<(), Failure> {
-    let line = |preset: &Preset| format!("{}\t{}\n", preset.name, preset.about());
-    print_exactly(PRESETS.iter().map(line).collect::<String>())
+fn clusters(home: &Home) -> Result<Vec<Value>, Failure> {
+    let state = |name| match home.cluster(name).applied().exists() {
+        true => "applied",
+        false => "unfinished",
+    };
+    let clusters = home.clusters()?;
+    let row = |name| json!({"name": name, "state": state(name)});
+    Ok(clusters.iter().map(row).collect())
+}
+
+fn preset(preset: &Preset) -> Value {
+    json!({"name": preset.name, "about": preset.about()})
+}
+
+fn nodes(
+    world: &Arc<dyn World>,
+    home: &Home,
+    cluster: &ClusterName,
+) -> Result<Vec<Value>, Failure> {
+    let cluster = names::meant(home, cluster)?;
+    let (job, _) = status::open(world, home, &cluster)?;
+    let machines = crate::status::machines(&job)?;
+    Ok(machines.iter().map(|machine| json!(machine)).collect())
 }

@@ -3,22 +3,32 @@
 mod apply;
 mod completion;
 mod destroy;
+mod doctor;
 mod export;
+mod init;
 mod list;
+mod logs;
 mod plan;
 mod render;
+mod ssh;
 mod status;
 mod validate;
+mod versions;
 
 pub use apply::apply;
 pub use completion::completion;
 pub use destroy::destroy;
+pub use doctor::doctor;
 pub use export::export;
+pub use init::init;
 pub use list::list;
+pub use logs::logs;
 pub use plan::plan;
 pub use render::render;
+pub use ssh::ssh;
 pub use status::status;
 pub use validate::validate;
+pub use versions::{version, versions};
 
 use std::fmt::Display;
 use std::io::Write;

@@ -1,6 +1,9 @@
 //! `status`: how a cluster is. Changes nothing.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use kubitect_config::value::Label;
 
 use super::{print, print_json};
 use crate::args::{Output, Status};
@@ -11,31 +14,42 @@ use crate::names;
 use crate::status;
 use crate::world::World;
 
-/// Carries the command out; false when something is amiss.
-pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool, Failure> {
-    let cluster = names::meant(home, &args.cluster)?;
-    let dir = home.cluster(&cluster);
+/// A cluster to look at, by what was applied last; or, of one that was never finished, by what was to be. With the file that says so.
+pub(super) fn open(
+    world: &Arc<dyn World>,
+    home: &Home,
+    cluster: &Label,
+) -> Result<(Job, PathBuf), Failure> {
+    let dir = home.cluster(cluster);
     let site = home.site()?;
-    // What was applied last; or, of a cluster that was never finished, what was to be.
     let path = match dir.applied() {
         path if path.exists() => path,
         _ => dir.wanted(),
     };
     if !path.exists() {
         return Err(Failure::failed(format!(
-            "look at {}: there is no {}; `kubitect plan` with the cluster's own file tells what libvirt has of it",
-            cluster,
+            "look at {cluster}: there is no {}; `kubitect plan` with the cluster's own file tells what libvirt has of it",
             path.display()
         )));
     }
     let (name, text) = kubitect_config::read(&path).map_err(Failure::config)?;
     let parsed = kubitect_config::parse(&text, &name, &site).map_err(Failure::config)?;
-    let job = Job::new(world, home, &site, parsed.cluster, text)?;
+    Ok((Job::new(world, home, &site, parsed.cluster, text)?, path))
+}
+
+/// Carries the command out; false when something is amiss.
+pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool, Failure> {
+    let cluster = names::meant(home, &args.cluster)?;
+    let (job, path) = open(world, home, &cluster)?;
     let mut status = status::look(&job)?;
-    status.compare(&dir, &path);
+    status.compare(&job.dir, &path);
     match args.output {
         Output::Text => print(&status)?,
-        Output::Json => print_json(serde_json::json!(status))?,
+        Output::Json => {
+            let mut object = serde_json::json!(status);
+            object["formatVersion"] = serde_json::json!(1);
+            print_json(object)?;
+        }
     }
     if !status.reachable {
         let why = match status.unfinished {

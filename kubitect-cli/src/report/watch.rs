@@ -79,7 +79,7 @@ impl Watch {
     /// The phase that goes on.
     pub fn place(&self) -> Option<String> {
         let phase = self.phase.as_ref()?;
-        Some(format!("{}: {}", phase.place, phase.title))
+        Some(format!("{} ({})", phase.title, phase.place))
     }
 
     /// A step begins.
@@ -259,7 +259,7 @@ mod tests {
         let ended = phase(&mut watch, 2, "remove", None).unwrap();
         assert_eq!(ended, "phase 1 of 2: make machines: done in 0:00");
         assert_eq!(watch.lines(), ["phase 2 of 2: remove · 0:00"]);
-        assert_eq!(watch.waited().unwrap(), "phase 2 of 2: remove");
+        assert_eq!(watch.waited().unwrap(), "remove (phase 2 of 2)");
     }
 
     #[test]

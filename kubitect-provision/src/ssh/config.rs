@@ -15,7 +15,10 @@ pub fn client_config(cluster: &Cluster, facts: &Facts) -> Option<String> {
         plain.then(|| format!("\"{}\"", text.replace('%', "%%")))
     };
     let (key, known) = (quoted(&facts.private_key)?, quoted(&facts.known_hosts)?);
-    let mut text = format!("# Made by Kubitect: ssh -F THIS-FILE NODE logs in on the machines of {}.\n", cluster.name);
+    let mut text = format!(
+        "# Made by Kubitect: ssh -F THIS-FILE NODE logs in on the machines of {}.\n",
+        cluster.name
+    );
     let prefix = format!("{}-", cluster.name);
     for node in &facts.nodes {
         let name = node.name.as_str();

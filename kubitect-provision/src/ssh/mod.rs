@@ -3,6 +3,7 @@
 //! Each machine's host key is made here ([`Keys`]), handed over by cloud-init and pinned by every [`Session`]: there
 //! is no trust on first use. [`ready`] waits until a machine can be worked with.
 
+mod config;
 mod grown;
 mod jump;
 pub mod keys;
@@ -17,6 +18,7 @@ pub mod wait;
 #[cfg(test)]
 mod tests;
 
+pub use config::client_config;
 pub use grown::take_in_use;
 pub use keys::{Keys, MachineKeys, forget_others};
 pub use recovery::recover;

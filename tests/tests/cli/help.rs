@@ -4,7 +4,13 @@ use tests::checkers::said;
 
 use crate::env::TestEnv;
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 15] = [
+    "init",
+    "ssh",
+    "logs",
+    "versions",
+    "version",
+    "doctor",
     "apply",
     "plan",
     "validate",

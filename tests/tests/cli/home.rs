@@ -84,6 +84,8 @@ fn schemas_are_those_that_are_checked_in() {
     env.run(&["export", "schema"])
         .code(0)
         .prints(include_str!("../../../docs/schema.json"));
+    let older = env.run(&["export", "schema", "--draft-07"]).code(0).json();
+    assert_eq!(older["$schema"], "http://json-schema.org/draft-07/schema#");
     env.run(&["export", "schema", "--site"])
         .code(0)
         .prints(include_str!("../../../docs/site-schema.json"));

@@ -3,6 +3,7 @@
 mod apply;
 mod destroy;
 mod env;
+mod everyday;
 mod help;
 mod home;
 mod interrupt;

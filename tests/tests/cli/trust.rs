@@ -355,7 +355,7 @@ fn what_becomes_root_over_an_open_connection_is_a_warning_each() {
             .run(&["validate", "-o", "json", "-c", "cluster.yaml"])
             .code(0);
         let problems = said.json();
-        let codes: Vec<_> = problems
+        let codes: Vec<_> = problems["problems"]
             .as_array()
             .unwrap()
             .iter()

@@ -28,7 +28,7 @@ fn apply(env: &TestEnv, more: &[&str]) -> Said {
 fn a_failure_says_where_it_was_and_what_comes_next() {
     let said = apply(&env(), &[]).tells(&[
         " phase 1 of 3: make machines",
-        "stopped in phase 1 of 3: make machines",
+        "stopped in make machines (phase 1 of 3)",
         "the same command goes on from here",
         "log: [DIR]/kubitect/clusters/demo/logs/",
         "kubitect: failed to fetch the image",
@@ -38,8 +38,10 @@ fn a_failure_says_where_it_was_and_what_comes_next() {
 
 #[test]
 fn quiet_is_errors_and_the_end() {
-    let said =
-        apply(&env(), &["-q"]).tells(&["stopped in phase 1 of 3", "failed to fetch the image"]);
+    let said = apply(&env(), &["-q"]).tells(&[
+        "stopped in make machines (phase 1 of 3)",
+        "failed to fetch the image",
+    ]);
     assert_eq!(said.stderr.matches("phase 1 of 3").count(), 1, "{said:?}");
     assert!(!said.stderr.contains("get image"), "{said:?}");
     env().run(&["-q", "-v", "list", "clusters"]).code(2);
@@ -79,7 +81,7 @@ fn the_log_is_complete() {
         "create  domain   demo-master-1",
         "approved by --auto-approve",
         " phase 1 of 3: make machines",
-        "stopped in phase 1 of 3",
+        "stopped in make machines (phase 1 of 3)",
         "kubitect: failed to fetch the image",
         "exit code 1",
     ] {
@@ -111,14 +113,14 @@ fn programs_get_events_one_a_line() {
     assert_eq!(end["type"], "end", "{types:?}");
     assert_eq!(end["ok"], false);
     assert_eq!(end["exitCode"], 1);
-    assert_eq!(end["phase"], "phase 1 of 3: make machines");
+    assert_eq!(end["phase"], "make machines (phase 1 of 3)");
     // The reason is for people, too; the run is not.
     assert!(
         said.stderr.contains("kubitect: failed to fetch the image"),
         "{said:?}"
     );
     assert!(
-        !said.stderr.contains("phase 1") && !said.stderr.contains("demo-master-1"),
+        !said.stderr.contains("phase 1 of 3:") && !said.stderr.contains("demo-master-1"),
         "{said:?}"
     );
 }

@@ -25,19 +25,50 @@ fn json(text: &str) -> Option<Value> {
 }
 
 #[test]
-fn every_valid_fixture_passes_the_schema() {
-    let schema = jsonschema::validator_for(&kubitect_config::schema()).unwrap();
-    for folder in ["tests/fixtures/valid", "examples"] {
-        for path in yaml_files(folder) {
-            let text = std::fs::read_to_string(&path).unwrap();
-            let value = json(&text).expect("YAML");
-            let errors: Vec<String> = schema
-                .iter_errors(&value)
-                .map(|error| format!("{}: {error}", error.instance_path))
-                .collect();
-            assert_eq!(errors, [""; 0], "{}", path.display());
+fn every_valid_fixture_passes_the_schema_and_its_older_twin() {
+    let twins = [
+        kubitect_config::schema(),
+        kubitect_config::schema_draft_07(),
+    ];
+    for twin in twins {
+        let schema = jsonschema::validator_for(&twin).unwrap();
+        for folder in ["tests/fixtures/valid", "examples"] {
+            for path in yaml_files(folder) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let value = json(&text).expect("YAML");
+                let errors: Vec<String> = schema
+                    .iter_errors(&value)
+                    .map(|error| format!("{}: {error}", error.instance_path))
+                    .collect();
+                assert_eq!(errors, [""; 0], "{}", path.display());
+            }
         }
     }
+}
+
+#[test]
+fn each_schema_has_an_address_of_its_own_and_the_twin_uses_no_newer_words() {
+    let newer = kubitect_config::schema();
+    let older = kubitect_config::schema_draft_07();
+    let site = kubitect_config::site_schema();
+    let ids: std::collections::BTreeSet<_> = [&newer, &older, &site]
+        .map(|s| s["$id"].as_str().unwrap())
+        .into();
+    assert_eq!(ids.len(), 3);
+    assert_eq!(older["$schema"], "http://json-schema.org/draft-07/schema#");
+    let text = older.to_string();
+    for word in [
+        "$defs",
+        "prefixItems",
+        "dependentRequired",
+        "unevaluatedProperties",
+    ] {
+        assert!(!text.contains(&format!("\"{word}\"")), "{word}");
+    }
+    assert_eq!(
+        older["definitions"].as_object().unwrap().len(),
+        newer["$defs"].as_object().unwrap().len()
+    );
 }
 
 /// Fixtures whose fault a schema can see.

@@ -1,0 +1,27 @@
+//! `doctor`: what this machine lacks to carry clusters, and the command that mends it.
+
+use kubitect_provision::doctor::{Place, look};
+use serde_json::json;
+
+use crate::args::Output;
+use crate::failure::Failure;
+
+use super::{print, print_json};
+
+/// Carries the command out; false when something is wrong.
+pub fn doctor(output: Output) -> Result<bool, Failure> {
+    let checks = look(&Place::here());
+    match output {
+        Output::Json => print_json(json!({"formatVersion": 1, "checks": checks}))?,
+        Output::Text => {
+            for check in &checks {
+                let mark = if check.good { ' ' } else { '!' };
+                print(format!("{mark} {:10} {}\n", check.what, check.found))?;
+                if !check.good {
+                    print(format!("  {:10} mend it: {}\n", "", check.cure))?;
+                }
+            }
+        }
+    }
+    Ok(checks.iter().all(|check| check.good))
+}

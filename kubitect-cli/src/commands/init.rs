@@ -1,0 +1,108 @@
+//! `init`: a cluster file to begin with, and its schema for the editor beside it. Never over a file that is there.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
+use std::path::Path;
+
+use kubitect_config::value::Label;
+use kubitect_config::{Site, text};
+
+use crate::args::Init;
+use crate::failure::Failure;
+use crate::presets::{PRESETS, Preset};
+
+use super::print;
+
+/// The schema's name beside the file.
+const SCHEMA: &str = "kubitect.schema.json";
+
+/// Carries the command out.
+pub fn init(args: &Init) -> Result<(), Failure> {
+    if args.file.exists() {
+        return Err(there(&args.file));
+    }
+    let ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let preset = match &args.preset {
+        Some(name) => name.clone(),
+        None if ask => {
+            let about: String = PRESETS
+                .iter()
+                .map(|preset| format!("  {:22} {}\n", preset.name, preset.about()))
+                .collect();
+            answer(&format!("{about}Which one to begin with?"), DEFAULT)?
+        }
+        None => DEFAULT.to_owned(),
+    };
+    let preset = Preset::find(&preset).ok_or_else(|| {
+        let guess = text::nearest(&preset, PRESETS.iter().map(|preset| preset.name));
+        let guess = guess.map(|guess| format!("; did you mean `{guess}`?"));
+        Failure::failed(format!(
+            "find the preset `{preset}`{}; `kubitect list presets` shows them",
+            guess.unwrap_or_default()
+        ))
+    })?;
+    let name = match &args.name {
+        Some(name) => Some(name.clone()),
+        None if ask => {
+            let name = answer("The cluster's name?", &preset.cluster())?;
+            let name = name.parse::<Label>();
+            Some(name.map_err(|e| Failure::because("use this as a cluster's name", e))?)
+        }
+        None => None,
+    };
+    let text = format!(
+        "# yaml-language-server: $schema=./{SCHEMA}\n{}",
+        preset.named(name.as_ref())
+    );
+    // What comes with this program is valid; a name may be too long for its machines.
+    kubitect_config::parse(&text, &args.file.display().to_string(), &Site::default())
+        .map_err(Failure::config)?;
+    write_new(&args.file, &text)?;
+    let schema = args.file.with_file_name(SCHEMA);
+    match write_new(&schema, &format!("{:#}\n", kubitect_config::schema())) {
+        Err(_) if schema.exists() => {}
+        other => other?,
+    }
+    let file = args.file.display();
+    let option = match args.file == Path::new(crate::args::DEFAULT_FILE) {
+        true => String::new(),
+        false => format!(" -c {file}"),
+    };
+    print(format!(
+        "{file}: written\nnext: edit it, then `kubitect validate{option}`, `kubitect plan{option}`, `kubitect apply{option}`\n"
+    ))
+}
+
+/// The preset where none is named.
+const DEFAULT: &str = "getting-started";
+
+fn there(file: &Path) -> Failure {
+    Failure::failed(format!(
+        "write {}: it is there already, and stays as it is; name another file",
+        file.display()
+    ))
+}
+
+/// Writes a file that is not there yet.
+fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path);
+    let mut file = file.map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => there(path),
+        _ => Failure::io("write", path, e),
+    })?;
+    let written = file.write_all(text.as_bytes());
+    written.map_err(|e| Failure::io("write", path, e))
+}
+
+/// What the person at the terminal says; nothing: the default.
+fn answer(question: &str, default: &str) -> Result<String, Failure> {
+    let (mut stderr, mut answer) = (std::io::stderr(), String::new());
+    write!(stderr, "{question} [{default}] ")
+        .and_then(|()| stderr.flush())
+        .and_then(|()| std::io::stdin().lock().read_line(&mut answer))
+        .map_err(|e| Failure::because("ask on the terminal", e))?;
+    match answer.trim() {
+        "" => Ok(default.to_owned()),
+        answer => Ok(answer.to_owned()),
+    }
+}
