@@ -182,13 +182,10 @@ fn what_is_listed_is_to_be_had_as_json() {
         json!({"formatVersion": 1, "clusters": [{"name": "demo", "state": "applied"}]})
     );
     let nodes = env.run(&["list", "nodes", "-o", "json"]).code(0).json();
-    assert_eq!(nodes["nodes"][0]["name"], "demo-master-1");
+    assert_eq!(nodes["nodes"][0]["name"], "demo-lb-1");
     assert_eq!(nodes["nodes"][0]["state"], "missing");
     let said = env.run(&["list", "nodes", "demo"]).code(0);
-    assert!(
-        said.stdout.starts_with("demo-master-1\tlocalhost\t"),
-        "{said:?}"
-    );
+    assert!(said.stdout.starts_with("demo-lb-1\tbox\t"), "{said:?}");
 }
 
 #[test]

@@ -184,39 +184,41 @@ fn at_terminal(columns: usize, term: &str) -> String {
     said.stdout
 }
 
-/// The lines that were drawn, without what moves the cursor.
-fn drawn(text: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
+/// The rows that a terminal of this width has shown, without what moves the cursor. It goes on in the next row where one is full.
+fn rows(text: &str, columns: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
             '\x1b' => {
                 // CSI: until its final letter.
                 let _ = chars.by_ref().skip(1).find(char::is_ascii_alphabetic);
-                lines.push(String::new());
+                rows.push(String::new());
             }
-            '\r' | '\n' => lines.push(String::new()),
-            c => lines.last_mut().unwrap().push(c),
+            '\r' | '\n' => rows.push(String::new()),
+            c => {
+                if rows.last().unwrap().chars().count() == columns {
+                    rows.push(String::new());
+                }
+                rows.last_mut().unwrap().push(c);
+            }
         }
     }
-    lines
+    rows
 }
 
 #[test]
 fn a_terminal_has_a_block_that_is_never_wider_than_it() {
-    for columns in [40, 60, 80] {
+    for columns in [40, 50, 80] {
         let text = at_terminal(columns, "xterm-256color");
-        let lines = drawn(&text);
-        let block: Vec<_> = lines
-            .iter()
-            .filter(|line| {
-                line.starts_with("phase 1 of 3: make") || line.starts_with("  get image")
-            })
-            .collect();
-        assert!(block.len() > 4, "{text:?}");
-        for line in block {
-            assert!(line.chars().count() <= columns, "{columns}: {line:?}");
-        }
+        let rows = rows(&text, columns);
+        let begins = |row: &&String| row.starts_with("phase 1 of 3: make machines · ");
+        assert!(rows.iter().filter(begins).count() > 2, "{text:?}");
+        let image = |row: &&String| row.starts_with("  get image http://");
+        assert!(rows.iter().filter(image).count() > 2, "{text:?}");
+        // What is too long is cut and never goes on in the next row.
+        let rest = |row: &&String| row.contains("set up bal") && !begins(row);
+        assert_eq!(rows.iter().find(rest), None, "{columns}: {text:?}");
     }
 }
 
