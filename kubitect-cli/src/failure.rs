@@ -28,6 +28,9 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The exit code of an interrupted run.
+    pub const INTERRUPTED: u8 = 130;
+
     /// A failure without a cause below it; `what` reads after "failed to".
     pub fn failed(what: impl Into<String>) -> Self {
         Self::Failed {
@@ -106,7 +109,7 @@ impl Failure {
             Self::Failed { .. } => 1,
             Self::Invalid(_) | Self::Refused(_) | Self::Usage(_) => 2,
             Self::Declined(_) => 3,
-            Self::Interrupted => 130,
+            Self::Interrupted => Self::INTERRUPTED,
         }
     }
 }

@@ -33,7 +33,7 @@ pub fn former_hosts(
             let mut host = cluster.host(&host.name).unwrap_or(host).clone();
             expand_keyfile(&mut host)?;
             let same = |other: &Host| {
-                other.name == host.name || same_place(&other.connection, &host.connection)
+                other.name == host.name || other.connection.same_place(&host.connection)
             };
             if !cluster.used_hosts().chain(&former).any(same) {
                 former.push(host);
@@ -53,7 +53,7 @@ pub fn hosts_of(world: &dyn World, dir: &ClusterDir, site: &Site) -> Result<Host
                 let mut host = host.clone();
                 expand_keyfile(&mut host)?;
                 if let Some(other) = hosts.insert(host.name.clone(), host.clone())
-                    && !same_place(&other.connection, &host.connection)
+                    && !other.connection.same_place(&host.connection)
                 {
                     return Err(Failure::failed(format!(
                         "tell where host {} of the cluster is: {} and {} lead to different ones; if only one of them \
@@ -120,15 +120,6 @@ pub fn read_kept(file: &Path, site: &Site) -> Result<Option<Cluster>, Failure> {
         ),
         reason,
     ))
-}
-
-/// Whether two connections lead to the same libvirt, by whatever user and key.
-fn same_place(one: &Connection, other: &Connection) -> bool {
-    let remote = |connection: &Connection| match connection {
-        Connection::Remote { address, port, .. } => Some((address.clone(), *port)),
-        _ => None,
-    };
-    one == other || remote(one).is_some_and(|place| Some(place) == remote(other))
 }
 
 /// Resolves the path of a host's key file to one from which `ssh` reads the key: written from a person's home, or in a form
@@ -270,19 +261,5 @@ mod tests {
         // What was applied is not kept a second time.
         dir.begin(&only("another")).unwrap();
         assert!(dir.unfinished().unwrap().is_empty());
-    }
-
-    #[test]
-    fn another_key_is_no_other_place() {
-        let remote = |address: &str, keyfile: Option<&str>| Connection::Remote {
-            user: "me".to_owned(),
-            address: address.to_owned(),
-            port: 22,
-            keyfile: keyfile.map(PathBuf::from),
-            verify: true,
-        };
-        assert!(same_place(&remote("a", None), &remote("a", Some("/k"))));
-        assert!(!same_place(&remote("a", None), &remote("b", None)));
-        assert!(!same_place(&remote("a", None), &Connection::Local));
     }
 }

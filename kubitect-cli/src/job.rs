@@ -23,6 +23,7 @@ use kubitect_provision::preflight::{self, Finding};
 use crate::failure::Failure;
 use crate::home::{self, ClusterDir, Home, expand};
 use crate::hosts::{expand_keyfile, former_hosts, read_kept};
+use crate::pipeline;
 use crate::plan::Plan;
 use crate::report::{Reporter, time};
 use crate::services;
@@ -131,9 +132,13 @@ impl Job {
             Some(applied) => self.vanished(applied, &leaving)?,
             None => Vec::new(),
         };
-        let plan = Plan::new(&self.cluster, machines, leaving, vanished, &noted, &files);
+        let cluster = &self.cluster;
+        let plan = Plan::new(
+            cluster, machines, leaving, vanished, &noted, &files, applied,
+        )?;
         let edits = applied.map(|applied| self.edits(applied));
-        Ok(plan.with(&edits.unwrap_or_default()))
+        let plan = plan.with(&edits.unwrap_or_default());
+        Ok(plan.and_for(pipeline::personal(self, applied)?))
     }
 
     /// Workers that were applied last and that neither the configuration nor libvirt has any more: only Kubernetes may

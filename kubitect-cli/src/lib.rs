@@ -20,6 +20,7 @@ mod plan;
 mod presets;
 mod report;
 mod services;
+mod signals;
 mod status;
 pub mod world;
 

@@ -36,6 +36,16 @@ pub fn merge(path: &Path, cluster: &Label, ours: &str) -> Result<(), Failure> {
     }
 }
 
+/// Whether [`merge`] would change the kubeconfig at `path`.
+pub fn merge_changes(path: &Path, cluster: &Label, ours: &str) -> bool {
+    let merged = read_if_there(path).map(|existing| {
+        let merged = kubeconfig::merge(existing.as_deref(), cluster, ours);
+        (existing, merged)
+    });
+    // What can't be merged is a failure when its turn comes.
+    matches!(merged, Ok((existing, Ok(merged))) if existing.as_ref() != Some(&merged))
+}
+
 fn merging(path: &Path) -> impl Fn(kubitect_kubespray::Error) -> Failure {
     move |e| Failure::because(format!("merge the kubeconfig into {}", path.display()), e)
 }

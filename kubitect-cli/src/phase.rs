@@ -46,10 +46,22 @@ pub enum Phase {
         /// Whether Kubernetes runs on it: then its pods and connections go elsewhere first.
         drained: bool,
     },
+    /// Balancers are switched off and on again, one after another: the one that holds the virtual address last, and each only
+    /// when the one before serves. Who holds it is known only then.
+    RestartBalancers(Vec<RestartBalancer>),
     /// Something is done to Kubernetes.
     Kubernetes(Task),
     /// Machines and disks that are no longer wanted go.
     Remove(Vec<Change>),
+}
+
+/// A balancer that is switched off and on again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RestartBalancer {
+    /// Why, and with which definition.
+    pub change: Change,
+    /// Only if libvirt refused to give it processors while it runs.
+    pub if_refused: bool,
 }
 
 /// How machines come to be.
@@ -110,6 +122,7 @@ pub fn phases(parts: Parts<'_>) -> Vec<Phase> {
     phases.extend(first);
     phases.extend(parts.tasks.iter().cloned().map(Phase::Kubernetes));
     phases.extend(again);
+    phases.extend(parts.restart_balancers());
     phases.extend(last);
     let removed: Vec<_> = part(Part::Remove).collect();
     if !removed.is_empty() {
@@ -203,19 +216,38 @@ impl Parts<'_> {
         names.filter(has_address).collect()
     }
 
-    /// The restarts, and those of machines that libvirt may refuse to give processors while they run.
+    /// The restarts of masters and workers.
     fn restarts(&self) -> impl Iterator<Item = Phase> {
-        self.machines.changes.iter().filter_map(|change| {
-            let restart = |change: Change, if_refused| Phase::Restart {
-                drained: self.has_kubelet(&change.name),
-                change,
-                if_refused,
-            };
-            match &change.step {
-                _ if change.part == Part::Restart => Some(restart(change.clone(), false)),
-                Step::SetVcpus(_) => change.if_refused().map(|change| restart(change, true)),
-                _ => None,
-            }
+        let nodes = self.all_restarts();
+        let nodes = nodes.filter(|(change, _)| !self.is_balancer(change));
+        nodes.map(|(change, if_refused)| Phase::Restart {
+            drained: self.has_kubelet(&change.name),
+            change,
+            if_refused,
+        })
+    }
+
+    fn restart_balancers(&self) -> Option<Phase> {
+        let balancers = self.all_restarts();
+        let balancers = balancers.filter(|(change, _)| self.is_balancer(change));
+        let balancers: Vec<_> = balancers
+            .map(|(change, if_refused)| RestartBalancer { change, if_refused })
+            .collect();
+        (!balancers.is_empty()).then_some(Phase::RestartBalancers(balancers))
+    }
+
+    fn is_balancer(&self, change: &Change) -> bool {
+        let mut balancers = self.cluster.role(Role::LoadBalancer);
+        balancers.any(|node| node.name.as_str() == change.name)
+    }
+
+    /// The restarts, and those of machines that libvirt may refuse to give processors while they run (true).
+    fn all_restarts(&self) -> impl Iterator<Item = (Change, bool)> {
+        let changes = self.machines.changes.iter();
+        changes.filter_map(|change| match &change.step {
+            _ if change.part == Part::Restart => Some((change.clone(), false)),
+            Step::SetVcpus(_) => Some((change.if_refused()?, true)),
+            _ => None,
         })
     }
 }
@@ -244,6 +276,15 @@ impl fmt::Display for Phase {
             }
             Self::Balance { .. } => f.write_str("set up balancers"),
             Self::Restart { change, .. } => write!(f, "restart {}", change.name),
+            Self::RestartBalancers(balancers) => {
+                let names = balancers.iter().map(|own| own.change.name.as_str());
+                let names: Vec<_> = names.collect();
+                write!(f, "restart {}", names.join(", "))?;
+                match names.len() {
+                    1 => Ok(()),
+                    _ => f.write_str(", one after another"),
+                }
+            }
             Self::Kubernetes(task) => task.stage.fmt(f),
             Self::Remove(_) => f.write_str("remove what is not wanted"),
         }

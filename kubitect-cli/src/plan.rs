@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use kubitect_config::cluster::{Effect, Node, Role};
 use kubitect_config::edit::{Change, Edit};
@@ -10,7 +11,8 @@ use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, chain};
 use kubitect_kubespray::joining;
-use kubitect_kubespray::living::{Note, Seen, Stage, Task, recall, tasks};
+use kubitect_kubespray::living::plan::settings_differ;
+use kubitect_kubespray::living::{Note, Seen, Stage, Task, recall, recall_applied, tasks};
 use kubitect_provision::change::{self, Disruption, Step};
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::observe::PowerState;
@@ -33,9 +35,53 @@ pub struct Plan {
     pub seen: Vec<Seen>,
     /// Machines that are still there and not wanted any more.
     pub leaving: Vec<Leaving>,
+    /// What becomes of the person's own files.
+    pub personal: Personal,
     refused: Vec<String>,
+    /// How it is said that the settings differ from what is set up.
+    settings_differ: String,
     notes: Vec<String>,
     rows: Vec<Row>,
+}
+
+/// What becomes of the person's own files.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Personal {
+    /// The kubeconfig that gets the cluster's context, or another form of it.
+    pub merges: Option<PathBuf>,
+    /// The kubeconfig that loses it, because `mergeKubeconfig` was switched off.
+    pub unmerges: Option<PathBuf>,
+    /// The known hosts that get keys of machines.
+    pub adds: Option<PathBuf>,
+    /// Those that lose them, because `addToKnownHosts` was switched off.
+    pub forgets: Option<PathBuf>,
+}
+
+impl Personal {
+    fn notes(&self, cluster: &Label) -> Vec<String> {
+        let lines = [
+            (
+                &self.merges,
+                format!("gets the cluster, context and user {cluster}"),
+            ),
+            (
+                &self.unmerges,
+                format!("loses the cluster, context and user {cluster}"),
+            ),
+            (
+                &self.adds,
+                format!("gets the keys of machines of {cluster}"),
+            ),
+            (
+                &self.forgets,
+                format!("loses the keys of the machines of {cluster}"),
+            ),
+        ];
+        let lines = lines.into_iter();
+        let lines =
+            lines.filter_map(|(path, what)| Some(format!("{} {what}", path.as_ref()?.display())));
+        lines.collect()
+    }
 }
 
 /// A step in the form that programs get, and people read.
@@ -55,7 +101,8 @@ struct Row {
 impl Plan {
     /// What leads from the machines and the notes that were found to what the cluster wants.
     ///
-    /// `files` are the digests of the balancers' files, as far as they are known.
+    /// `files` are the digests of the balancers' files, as far as they are known; `applied` is the configuration that was applied
+    /// last.
     pub fn new(
         cluster: &Cluster,
         mut machines: Machines,
@@ -63,7 +110,8 @@ impl Plan {
         vanished: Vec<Seen>,
         noted: &BTreeMap<Label, Option<String>>,
         files: &BTreeMap<Label, String>,
-    ) -> Self {
+        applied: Option<&Cluster>,
+    ) -> Result<Self, Failure> {
         let made: Vec<_> = machines.makes().cloned().collect();
         let noted = |name: &Label| match made.contains(name) {
             true => None,
@@ -72,11 +120,15 @@ impl Plan {
         let (notes, unreadable) = read_notes(cluster, &leaving, noted);
         let note = |name: &Label| notes.get(name).cloned();
         let brought_back: Vec<_> = machines.brings_back().cloned().collect();
-        let recalled = recall(cluster, &brought_back, &notes);
-        for (name, note) in &recalled {
-            if let Ok(text) = note.text() {
-                machines.remember(name, &text);
+        let recalled = match applied {
+            // Where no machine is left that tells, what was applied does.
+            Some(applied) if !notes.values().any(|note| note.finished) => {
+                recall_applied(applied, &brought_back)?
             }
+            _ => recall(cluster, &brought_back, &notes),
+        };
+        for (name, note) in &recalled {
+            machines.remember(name, &note.text()?);
         }
         let wanted = cluster.nodes.iter().map(|node| Seen {
             node: node.clone(),
@@ -91,16 +143,20 @@ impl Plan {
             answers: leaving.power == PowerState::Running && leaving.ip.is_some(),
         });
         let seen: Vec<_> = wanted.chain(gone).chain(vanished).collect();
-        let mut refused: Vec<_> = machines
-            .refused()
-            .map(|change| format!("{}: {}", change.title(), change.details))
-            .collect();
+        let mut refused: Vec<_> = machines.refused().map(refusal).collect();
         let is_strange = |node: &&Node| {
             node.role != Role::LoadBalancer
                 && brought_back.contains(&node.name)
                 && !recalled.contains_key(&node.name)
         };
-        if notes.values().any(|note| note.finished) {
+        let mut nodes = cluster
+            .nodes
+            .iter()
+            .filter(|node| node.role != Role::LoadBalancer);
+        // Nothing is set up over disks of which nothing tells what is on them.
+        if notes.values().any(|note| note.finished)
+            || nodes.all(|node| brought_back.contains(&node.name))
+        {
             let strange = cluster.nodes.iter().filter(is_strange);
             refused.extend(strange.map(|node| not_known(&node.name)));
         }
@@ -128,7 +184,9 @@ impl Plan {
             phases,
             seen,
             leaving,
+            personal: Personal::default(),
             refused,
+            settings_differ: settings_differ(cluster),
             notes: Vec::new(),
             rows: Vec::new(),
         };
@@ -136,7 +194,7 @@ impl Plan {
         if plan.drains(cluster) {
             plan.notes.push(DRAINING.to_owned());
         }
-        plan
+        Ok(plan)
     }
 
     /// The same, refused if one of the edits that it carries out can't be had.
@@ -148,26 +206,55 @@ impl Plan {
         let refused = edits
             .iter()
             .filter_map(|edit| match (policy(edit), &edit.change) {
-                (Policy::Refused { why, instead }, _) => Some(format!("{edit}: {why}; {instead}")),
+                (Policy::Refused { why, instead }, _) => {
+                    Some((edit, format!("{why}; {instead}")))
+                }
                 (Policy::InPlace(_), Change::HostConnection { carries, .. })
                     if !carries.is_empty() && carries.iter().all(|name| made.contains(&name)) =>
                 {
-                    Some(format!(
-                        "{edit}: none of the machines that this host carries is behind the new connection, where they would \
-                         be made a second time; check the connection, or bring them back"
+                    Some((
+                        edit,
+                        "none of the machines that this host carries is behind the new connection, where they would be made a \
+                         second time; check the connection, or bring them back"
+                            .to_owned(),
                     ))
                 }
                 (Policy::InPlace(_), Change::NodeAdded { role, node })
                     if *role != Role::LoadBalancer && brought_back.contains(&node) =>
                 {
-                    Some(not_known(node))
+                    Some((edit, not_known(node)))
                 }
                 (Policy::InPlace(_), _) => None,
             })
             .collect::<Vec<_>>();
-        self.refused.splice(0..0, refused);
+        let others = self
+            .refused
+            .iter()
+            .filter(|reason| !self.follows(edits, reason));
+        self.refused = alike(refused).into_iter().chain(others.cloned()).collect();
         self.notes.splice(0..0, edits.iter().filter_map(remark));
         self
+    }
+
+    /// Whether a refusal only says again what the refusal of an edit says.
+    fn follows(&self, edits: &[Edit], reason: &str) -> bool {
+        let mut refused = edits
+            .iter()
+            .filter(|edit| matches!(policy(edit), Policy::Refused { .. }));
+        refused.any(|edit| match &edit.change {
+            Change::NetworkPlugin
+            | Change::DnsMode
+            | Change::ContainerManager
+            | Change::CertificateRenewal
+            | Change::Vip
+            | Change::Endpoint => reason == self.settings_differ,
+            Change::MainDisk { node, .. }
+            | Change::DataDisk { node, .. }
+            | Change::DataDiskPool { node, .. } => self.machines.refused().any(|change| {
+                change.name.starts_with(&format!("{node}-")) && reason == refusal(change)
+            }),
+            _ => false,
+        })
     }
 
     /// Whether pods are moved away from a node.
@@ -200,6 +287,16 @@ impl Plan {
     /// What can't be done, each with its reason; then nothing is.
     pub fn refused(&self) -> &[String] {
         &self.refused
+    }
+
+    /// The same, with what becomes of the person's own files of a cluster that is set up; one that is yet to be is not in them.
+    pub fn and_for(mut self, personal: Personal) -> Self {
+        if !self.creates() {
+            self.notes
+                .splice(0..0, personal.notes(&self.machines.cluster));
+            self.personal = personal;
+        }
+        self
     }
 
     /// What a person should know besides, a sentence each: what no step shows, and what all of a kind have in common.
@@ -248,6 +345,10 @@ fn phase_rows(phase: &Phase, cluster: &Cluster, host: &dyn Fn(&Label) -> String)
         Phase::Restart {
             change, drained, ..
         } => vec![restart_row(change, *drained, cluster)],
+        Phase::RestartBalancers(balancers) => balancers
+            .iter()
+            .map(|own| restart_row(&own.change, false, cluster))
+            .collect(),
         // Its row is the one of the machine that goes.
         Phase::GiveUpAddress(_) => Vec::new(),
         Phase::Balance { balancers, .. } => balancers
@@ -307,6 +408,33 @@ fn not_known(name: &Label) -> String {
         "{name}: its definition is gone, its disk is there, and nothing tells that it had joined Kubernetes; remove the disk \
          {name}-main-disk (virsh vol-delete), and the machine is made anew"
     )
+}
+
+/// Why a change of machines can't be made.
+fn refusal(change: &change::Change) -> String {
+    format!("{}: {}", change.title(), change.details)
+}
+
+/// Refused edits, with one line for all that are refused for the same reason: what follows from one key of a file, as the kubespray
+/// that goes with a Kubernetes, or a default for many machines, is one cause.
+fn alike(refused: Vec<(&Edit, String)>) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let mut groups: Vec<(&Edit, String, Vec<&str>)> = Vec::new();
+    for (edit, why) in refused {
+        match groups.iter_mut().find(|(_, other, _)| *other == why) {
+            Some((.., paths)) => paths.push(&edit.path),
+            None => groups.push((edit, why, Vec::new())),
+        }
+    }
+    let line = |(edit, why, others): (&Edit, String, Vec<&str>)| {
+        let shown: Vec<_> = others.iter().take(SHOWN).copied().collect();
+        match others.len().saturating_sub(SHOWN) {
+            _ if others.is_empty() => format!("{edit}: {why}"),
+            0 => format!("{edit} (and {}): {why}", shown.join(", ")),
+            more => format!("{edit} (and {} and {more} more): {why}", shown.join(", ")),
+        }
+    };
+    groups.into_iter().map(line).collect()
 }
 
 /// What is true of every drain.
@@ -627,5 +755,65 @@ mod tests {
             );
         }
         assert_eq!(remarks.len(), 2, "{remarks:?}");
+    }
+
+    #[test]
+    fn one_cause_is_refused_once() {
+        let applied = cluster(|text| text);
+        let refusals = |wanted: &Cluster| {
+            let edits = edits(&applied, wanted);
+            let machines = Machines {
+                cluster: wanted.name.clone(),
+                changes: Vec::new(),
+            };
+            let hop = Hop {
+                kubernetes: applied.kubernetes.version.clone(),
+                kubespray: applied.kubernetes.kubespray.version.clone(),
+            };
+            let masters = applied.role(Role::Master).map(|node| node.name.clone());
+            let members = masters.collect();
+            let noted = applied.nodes.iter().map(|node| {
+                let note = Note::of(&applied, node, &hop, &members, true).unwrap();
+                (node.name.clone(), Some(note.text().unwrap()))
+            });
+            let (noted, files) = (noted.collect(), BTreeMap::new());
+            let plan = Plan::new(
+                wanted,
+                machines,
+                Vec::new(),
+                Vec::new(),
+                &noted,
+                &files,
+                Some(&applied),
+            );
+            plan.unwrap().with(&edits).refused().to_vec()
+        };
+        // The edit, and what is set up on the machines.
+        let plugin = refusals(&cluster(|text| {
+            text.replace("kubernetes:\n", "kubernetes:\n  networkPlugin: flannel\n")
+        }));
+        assert_eq!(plugin.len(), 1, "{plugin:?}");
+        assert!(
+            plugin[0].starts_with("kubernetes.networkPlugin: "),
+            "{plugin:?}"
+        );
+        // The range, and the gateway that follows from it.
+        let mut network = applied.clone();
+        network.network.cidr = "10.77.0.0/25".parse().unwrap();
+        network.network.gateway = "10.77.0.2".parse().unwrap();
+        let network = refusals(&network);
+        assert_eq!(network.len(), 1, "{network:?}");
+        assert!(
+            network[0].contains(" (and cluster.network.gateway): "),
+            "{network:?}"
+        );
+        // A default of many machines.
+        let mut smaller = applied.clone();
+        smaller
+            .nodes
+            .iter_mut()
+            .for_each(|node| node.main_disk.0 -= 1);
+        let smaller = refusals(&smaller);
+        assert_eq!(smaller.len(), 1, "{smaller:?}");
     }
 }

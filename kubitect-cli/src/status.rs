@@ -3,10 +3,10 @@
 mod ask;
 
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use kubitect_config::cluster::Role;
+use kubitect_config::{Cluster, text};
 use kubitect_kubespray::control::{Certificate, EtcdMember, Health, NodeState};
 use kubitect_lb::ServerState;
 use kubitect_provision::gather;
@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::home::ClusterDir;
 use crate::job::Job;
 use crate::pipeline::reach;
+use crate::signals;
 
 /// Certificates that end sooner than this are told of.
 const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -87,9 +88,9 @@ pub struct MasterCertificate {
     certificate: Certificate,
 }
 
-/// Looks at a cluster. What can't be asked is a problem, and the rest is asked all the same.
-pub fn look(job: &Job) -> Result<Status, Failure> {
-    let plan = job.plan(None)?;
+/// Looks at a cluster, where this was `applied` last. What can't be asked is a problem, and the rest is asked all the same.
+pub fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failure> {
+    let plan = job.plan(applied)?;
     let mut status = Status {
         cluster: job.cluster.name.to_string(),
         unfinished: false,
@@ -118,14 +119,10 @@ pub fn look(job: &Job) -> Result<Status, Failure> {
     if !status.drift.is_empty() {
         status
             .problems
-            .push("it differs from what was applied; see what apply would do".to_owned());
+            .push("it differs from what is wanted; see what apply would do".to_owned());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::because("start", e))?;
     match reach(job)? {
-        Some((keys, facts)) => runtime.block_on(status.ask(job, &facts, &keys)),
+        Some((keys, facts)) => signals::on_runtime_alone(status.ask(job, &facts, &keys))?,
         None => status.problems.push(format!(
             "the machines' keys in {} or their addresses are not known, so that no machine can be asked",
             job.dir.ssh().display()
@@ -157,13 +154,13 @@ pub fn machines(job: &Job) -> Result<Vec<Machine>, Failure> {
 }
 
 impl Status {
-    /// Says first whether a run has not ended: what was applied, which is what is looked at by, is not what is wanted.
-    pub fn compare(&mut self, dir: &ClusterDir, by: &Path) {
+    /// Says first whether a run has not ended: what is wanted, which is what is looked at by, was not applied.
+    pub fn compare(&mut self, dir: &ClusterDir) {
         let (wanted, applied) = (dir.wanted(), dir.applied());
-        self.unfinished = by == wanted
-            || (wanted.exists() && std::fs::read(wanted).ok() != std::fs::read(&applied).ok());
+        self.unfinished =
+            wanted.exists() && std::fs::read(wanted).ok() != std::fs::read(&applied).ok();
         if self.unfinished {
-            let what = match by == applied {
+            let what = match applied.exists() {
                 true => "the run that was to change it",
                 false => "its creation",
             };
@@ -228,6 +225,12 @@ impl Status {
         }
         problems
     }
+}
+
+/// A problem as one line, whatever lines its causes have.
+fn sentence(problem: &str) -> String {
+    let lines: Vec<_> = problem.lines().map(str::trim).collect();
+    text::line(&lines.join(" "))
 }
 
 impl fmt::Display for Status {

@@ -59,6 +59,6 @@ pub use haproxy::{FILE as HAPROXY_FILE, PRIVATE_PORT, SOCKET};
 pub use keepalived::FILE as KEEPALIVED_FILE;
 pub use plan::{Change, plan};
 pub use render::{Rendered, render};
-pub use rollout::{Report, roll_out, roll_out_and};
+pub use rollout::{Report, holds, roll_out, roll_out_and, wait_serving};
 pub use service::{PROBE, Service};
 pub use state::{ServerState, amiss, servers};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
+use tokio::time::Instant;
 
 use crate::machine::Machine;
 use crate::service::{Deployment, Failure, Service};
@@ -23,8 +24,9 @@ pub struct Report {
     pub holder: Option<Label>,
 }
 
-/// How often, and with which pause, the virtual address is looked for: keepalived takes it within 4 s.
-const LOOKS: u32 = 30;
+/// How long the virtual address is looked for: keepalived takes it within 4 s.
+const ADDRESS: Duration = Duration::from_secs(30);
+/// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Makes every balancer run with its files, and sees that it serves.
@@ -170,10 +172,8 @@ async fn settle_address<R: Remote>(
     let Some(vip) = rendered.iter().find_map(|r| r.vrrp.as_ref()).map(|v| v.vip) else {
         return Ok(None);
     };
-    for look in 0..LOOKS {
-        if look > 0 {
-            tokio::time::sleep(PAUSE).await;
-        }
+    let end = Instant::now() + ADDRESS;
+    loop {
         if let Some(node) = holder(rendered, remotes, vip).await? {
             on_event(Event::Holds {
                 node: node.clone(),
@@ -181,11 +181,57 @@ async fn settle_address<R: Remote>(
             });
             return Ok(Some(node));
         }
+        if Instant::now() >= end {
+            return Err(Error::AddressUnheld {
+                vip,
+                seconds: ADDRESS.as_secs(),
+            });
+        }
+        tokio::time::sleep(PAUSE).await;
     }
-    Err(Error::AddressUnheld {
-        vip,
-        seconds: u64::from(LOOKS) * PAUSE.as_secs_f32().ceil() as u64,
-    })
+}
+
+/// Whether a balancer holds the virtual address; false where there is none.
+pub async fn holds<R: Remote>(rendered: &Rendered, remote: &R) -> Result<bool, Error> {
+    let node = &rendered.node;
+    match &rendered.vrrp {
+        Some(vrrp) => Machine { node, remote }.holds(vrrp.vip).await,
+        None => Ok(false),
+    }
+}
+
+/// Waits no longer than this until a balancer, as one whose machine was restarted, serves with its files.
+pub async fn wait_serving<R: Remote>(
+    rendered: &Rendered,
+    remote: &R,
+    within: Duration,
+) -> Result<(), Error> {
+    let end = Instant::now() + within;
+    loop {
+        let Err(error) = serves(rendered, remote).await else {
+            return Ok(());
+        };
+        if Instant::now() + PAUSE >= end {
+            return Err(error);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn serves<R: Remote>(rendered: &Rendered, remote: &R) -> Result<(), Error> {
+    for service in [Service::Haproxy, Service::Keepalived] {
+        if let Some(text) = service.text(rendered) {
+            let node = &rendered.node;
+            let deployment = Deployment {
+                machine: Machine { node, remote },
+                service,
+                text,
+                ports: &rendered.ports,
+            };
+            deployment.prove("0").await?;
+        }
+    }
+    Ok(())
 }
 
 async fn holder<R: Remote>(

@@ -228,7 +228,8 @@ impl<R: Remote> Deployment<'_, R> {
         Ok(())
     }
 
-    async fn prove(&self, patience: &str) -> Result<(), Error> {
+    /// An error unless the service runs with its file, and serves within so many seconds.
+    pub async fn prove(&self, patience: &str) -> Result<(), Error> {
         if !self.is_active().await? {
             return Err(self.not_serving("its unit is not active"));
         }

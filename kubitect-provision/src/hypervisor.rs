@@ -14,6 +14,7 @@ use kubitect_config::value::{Label, Mac, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 
 use crate::again::Patient;
+use crate::deadline::Bounded;
 use crate::error::{Error, Source};
 use crate::libvirt::Libvirt;
 use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
@@ -190,9 +191,13 @@ impl Hosts {
         Ok(Self::from_hypervisors(hypervisors))
     }
 
-    /// These hypervisors, each looked at again where it refuses; for tests and for programs that bring their own.
+    /// These hypervisors, each with a deadline for its calls and looked at again where it refuses; for tests and for programs
+    /// that bring their own.
     pub fn from_hypervisors(hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>) -> Self {
-        let patient = |(name, host)| (name, Arc::new(Patient(host)) as Arc<dyn Hypervisor>);
+        let patient = |(name, host)| {
+            let bounded = Arc::new(Bounded(host));
+            (name, Arc::new(Patient(bounded)) as Arc<dyn Hypervisor>)
+        };
         Self {
             hypervisors: hypervisors.into_iter().map(patient).collect(),
         }

@@ -22,6 +22,7 @@ mod bounded;
 pub mod change;
 mod claim;
 pub mod cloud_init;
+mod deadline;
 pub mod desired;
 mod diff;
 pub mod doctor;

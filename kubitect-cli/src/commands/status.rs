@@ -14,7 +14,7 @@ use crate::names;
 use crate::status;
 use crate::world::World;
 
-/// A cluster to look at, by what was applied last; or, of one that was never finished, by what was to be. With the file that says so.
+/// A cluster to look at, by what an apply was to make last. With the file that says so.
 pub(super) fn open(
     world: &Arc<dyn World>,
     home: &Home,
@@ -22,9 +22,10 @@ pub(super) fn open(
 ) -> Result<(Job, PathBuf), Failure> {
     let dir = home.cluster(cluster);
     let site = home.site()?;
-    let path = match dir.applied() {
+    // What a run was to make last: it may have stopped half-way, and the next apply goes on with it.
+    let path = match dir.wanted() {
         path if path.exists() => path,
-        _ => dir.wanted(),
+        _ => dir.applied(),
     };
     if !path.exists() {
         return Err(Failure::failed(format!(
@@ -40,9 +41,10 @@ pub(super) fn open(
 /// Carries the command out; false when something is amiss.
 pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool, Failure> {
     let cluster = names::meant(home, &args.cluster)?;
-    let (job, path) = open(world, home, &cluster)?;
-    let mut status = status::look(&job)?;
-    status.compare(&job.dir, &path);
+    let (job, _) = open(world, home, &cluster)?;
+    let applied = job.applied(&home.site()?)?;
+    let mut status = status::look(&job, applied.as_ref())?;
+    status.compare(&job.dir);
     match args.output {
         Output::Text => print(&status)?,
         Output::Json => {

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use kubitect_config::Facts;
 use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
+use kubitect_config::{Cluster, Facts};
 use kubitect_kubespray::kubeconfig;
 use kubitect_provision::Error;
 use kubitect_provision::ssh::Keys;
@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::home::{self, write_whole};
 use crate::job::Job;
 use crate::personal;
+use crate::plan::{Personal, Plan};
 use crate::report::Reporter;
 
 /// Fetches the administrator's kubeconfig from any master that serves, names it after the cluster and points it at the balancer. Says whether
@@ -36,7 +37,7 @@ pub async fn fetch_kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<b
 
 /// Brings what a finished cluster leaves on this machine up to date. That a master can't be asked is a failure only if the
 /// kubeconfig is not here.
-pub async fn hand_over(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
+pub async fn hand_over(job: &Job, plan: &Plan, reporter: &Reporter) -> Result<(), Failure> {
     let conf = job.dir.kubeconfig();
     let missing = !conf.exists();
     let lost = keys::bring_back(job, &job.cluster, reporter).err();
@@ -71,7 +72,43 @@ pub async fn hand_over(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
     {
         personal::merge(&personal::path()?, &job.cluster.name, &ours)?;
     }
+    if let Some(path) = &plan.personal.unmerges {
+        personal::unmerge(path, &job.cluster.name, &conf)?;
+    }
+    if let Some(path) = &plan.personal.forgets {
+        ssh::known_hosts::remove(path, &job.cluster.name)
+            .map_err(|e| Failure::because("remove the machines from your known_hosts", e))?;
+    }
     Ok(())
+}
+
+/// What becomes of the person's own files, where this was `applied` last. Looks only.
+pub fn personal(job: &Job, applied: Option<&Cluster>) -> Result<Personal, Failure> {
+    let (cluster, conf) = (&job.cluster, job.dir.kubeconfig());
+    let name = &cluster.name;
+    let mut found = Personal::default();
+    let was = |switch: fn(&Cluster) -> bool| applied.is_some_and(switch);
+    let kubeconfig = personal::path();
+    if cluster.kubernetes.merge_kubeconfig {
+        let ours = personal::read_if_there(&conf)?.zip(kubeconfig.ok());
+        let changes = ours.filter(|(ours, path)| personal::merge_changes(path, name, ours));
+        found.merges = changes.map(|(_, path)| path);
+    } else if was(|applied| applied.kubernetes.merge_kubeconfig) {
+        found.unmerges = kubeconfig
+            .ok()
+            .filter(|path| personal::has(path, name, &conf));
+    }
+    let known = known_hosts();
+    if cluster.guest.add_to_known_hosts {
+        if let (Ok(path), Some((_, facts))) = (known, reach(job)?) {
+            let missing = ssh::known_hosts::missing(&path, &facts)
+                .map_err(|e| Failure::because("read your known_hosts", e))?;
+            found.adds = (!missing.is_empty()).then_some(path);
+        }
+    } else if was(|applied| applied.guest.add_to_known_hosts) {
+        found.forgets = known.ok().filter(|path| ssh::known_hosts::has(path, name));
+    }
+    Ok(found)
 }
 
 /// What machines that are set up are reached with; nothing if that is lost. No key is made: they would not know it.
@@ -262,6 +299,22 @@ mod tests {
         };
         job.dir.create().unwrap();
         Keys::ensure(&job.dir.ssh(), &job.cluster, None).unwrap();
+        let machines = kubitect_provision::plan::Plan {
+            cluster: job.cluster.name.clone(),
+            changes: Vec::new(),
+        };
+        let none = std::collections::BTreeMap::new();
+        let files = std::collections::BTreeMap::new();
+        let plan = Plan::new(
+            &job.cluster,
+            machines,
+            Vec::new(),
+            Vec::new(),
+            &none,
+            &files,
+            None,
+        );
+        let plan = plan.unwrap();
         let log = folder.path().join("log");
         let reporter = Reporter::new();
         reporter.keep(std::fs::File::create(&log).unwrap());
@@ -272,11 +325,11 @@ mod tests {
         };
         let kept = || std::fs::read_to_string(job.dir.kubeconfig()).unwrap();
 
-        let error = hand_over(&job, &reporter).await.unwrap_err();
+        let error = hand_over(&job, &plan, &reporter).await.unwrap_err();
         assert!(error.to_string().contains("nobody answers"), "{error}");
         for (certificate, line) in [("T05F", true), ("T05F", false), ("VFdP", true)] {
             *masters.0.lock().unwrap() = Some(admin(certificate));
-            hand_over(&job, &reporter).await.unwrap();
+            hand_over(&job, &plan, &reporter).await.unwrap();
             assert_eq!(told().contains("brought the kubeconfig home"), line);
             assert!(kept().contains(certificate), "{}", kept());
         }
@@ -291,7 +344,7 @@ mod tests {
             (SOMEBODY_ELSE, "SHA256:b"),
         ] {
             *masters.0.lock().unwrap() = Some(conf.to_owned());
-            let error = hand_over(&job, &reporter).await.unwrap_err();
+            let error = hand_over(&job, &plan, &reporter).await.unwrap_err();
             assert!(error.to_string().contains(why), "{error}");
             assert_eq!(kept(), before);
         }
@@ -302,14 +355,14 @@ mod tests {
             std::fs::write(hosts.join(name), "gone").unwrap();
         }
         *masters.0.lock().unwrap() = Some(admin("VFdP"));
-        hand_over(&job, &reporter).await.unwrap();
+        hand_over(&job, &plan, &reporter).await.unwrap();
         assert!(!hosts.join("demo-worker-9").exists());
         assert!(!hosts.join("demo-worker-9.pub").exists());
         assert_eq!(std::fs::read(hosts.join("demo-master-1")).unwrap(), stay);
         told();
         // No master answers now: what is here stays, and that is told.
         *masters.0.lock().unwrap() = None;
-        hand_over(&job, &reporter).await.unwrap();
+        hand_over(&job, &plan, &reporter).await.unwrap();
         let told = told();
         assert!(
             told.contains("warning: the kubeconfig that is here was not compared"),

@@ -25,11 +25,12 @@ use kubitect_provision::ssh::Keys;
 
 use crate::failure::Failure;
 use crate::job::Job;
-use crate::personal;
+use crate::personal as kubeconfig;
 use crate::plan::Plan;
 use crate::report::Reporter;
+use crate::signals;
 use hand_over::hand_over;
-pub use hand_over::reach;
+pub use hand_over::{personal, reach};
 use machines::Hands;
 pub use machines::connect;
 use machines::provision;
@@ -44,7 +45,7 @@ pub fn apply(job: &Job, plan: &Plan, reporter: &Arc<Reporter>) -> Result<(), Fai
             change(job, plan, &cancelled, reporter).await?;
             fail::fail_point!("cli::phase");
         }
-        hand_over(job, reporter).await
+        hand_over(job, plan, reporter).await
     };
     interruptible(&cancelled, work)?;
     job.dir.end(&job.text)?;
@@ -65,45 +66,22 @@ pub fn destroy(plan: &Machines, hosts: &Hosts, reporter: &Reporter) -> Result<()
 }
 
 /// Runs `work` until it ends or ctrl-C, SIGTERM or SIGHUP comes. Blocking work is told to stop between two steps; what waits is
-/// dropped.
+/// dropped. The second signal ends the process.
 fn interruptible<T>(
     cancelled: &Arc<AtomicBool>,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::because("start", e))?;
     let flag = Arc::clone(cancelled);
-    // On a thread of its own, so that it comes through while libvirt is waited for.
-    runtime.spawn(async move {
-        if asked_to_stop().await {
-            flag.store(true, Ordering::Relaxed);
-        }
-    });
-    let result = runtime.block_on(async {
+    let stop = move || flag.store(true, Ordering::Relaxed);
+    let result = signals::on_runtime(stop, async {
         tokio::select! {
             result = work => result,
             () = raised(cancelled) => Err(Failure::Interrupted),
         }
-    });
+    })?;
     match result {
         Err(_) if cancelled.load(Ordering::Relaxed) => Err(Failure::Interrupted),
         other => other,
-    }
-}
-
-/// Waits for ctrl-C, SIGTERM or SIGHUP (the terminal is gone); false if none can be waited for.
-async fn asked_to_stop() -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-    let kinds = [SignalKind::terminate(), SignalKind::hangup()].map(signal);
-    let [Ok(mut terminate), Ok(mut hangup)] = kinds else {
-        return tokio::signal::ctrl_c().await.is_ok();
-    };
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt.is_ok(),
-        terminate = terminate.recv() => terminate.is_some(),
-        hangup = hangup.recv() => hangup.is_some(),
     }
 }
 
@@ -177,7 +155,7 @@ fn mergeable(job: &Job, plan: &Plan) -> Result<(), Failure> {
         fixed.nodes.extend(gather::fixed(node));
     }
     let server = kubitect_kubespray::api_server(&job.cluster, &fixed).ok();
-    personal::check(&personal::path()?, &job.cluster.name, server.as_deref())
+    kubeconfig::check(&kubeconfig::path()?, &job.cluster.name, server.as_deref())
 }
 
 /// The checkouts and environments of these Kubespray releases, by their tags.
@@ -245,7 +223,19 @@ mod tests {
             .iter()
             .map(|(name, note)| (name.clone(), note.clone().unwrap()));
         let digests: BTreeMap<_, _> = files.collect();
-        let plan = Plan::new(&cluster, machines, Vec::new(), Vec::new(), &noted, &digests);
+        let of = |machines, noted: &BTreeMap<_, _>| {
+            Plan::new(
+                &cluster,
+                machines,
+                Vec::new(),
+                Vec::new(),
+                noted,
+                &digests,
+                None,
+            )
+            .unwrap()
+        };
+        let plan = of(machines, &noted);
         assert!(plan.is_empty());
         // A note of a newer Kubitect, or a broken one, is never taken for a machine on which nothing is set up.
         for (text, part) in [
@@ -255,7 +245,7 @@ mod tests {
             let mut noted = noted.clone();
             noted.insert("demo-master-1".parse().unwrap(), Some(text.to_owned()));
             let machines = plan.machines.clone();
-            let refused = Plan::new(&cluster, machines, Vec::new(), Vec::new(), &noted, &digests);
+            let refused = of(machines, &noted);
             assert!(!refused.creates() && refused.refused().len() == 1);
             let reason = &refused.refused()[0];
             assert!(

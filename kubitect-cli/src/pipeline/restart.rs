@@ -1,22 +1,97 @@
 //! Machines that work: restarted, and told of what they were given.
 
+use std::time::Duration;
+
 use kubitect_config::Facts;
 use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
 use kubitect_kubespray::control;
 use kubitect_kubespray::living::Kubernetes;
+use kubitect_lb::Rendered;
 use kubitect_provision::change::{Change, Part, Step};
 use kubitect_provision::ssh;
 
 use super::machines::{COMMAND, Hands, connect, no_login, ready};
 use crate::failure::Failure;
+use crate::phase::RestartBalancer;
 
-/// Whether libvirt refused what a machine should have been given while it runs.
+/// Whether libvirt refused what a machine should have been given while it runs; that it has it, is said.
 pub fn is_refused(hands: Hands<'_>, change: &Change) -> Result<bool, Failure> {
     let now = kubitect_provision::plan::plan(&hands.job.cluster, &hands.job.hosts)
         .map_err(|e| Failure::because("look at the machines again", e))?;
     let restarts = now.part(Part::Restart).changes;
-    Ok(restarts.iter().any(|again| again.name == change.name))
+    let refused = restarts.iter().any(|again| again.name == change.name);
+    if !refused {
+        let name = &change.name;
+        hands
+            .reporter
+            .line(format!("{name}: has its processors, and is not restarted"));
+    }
+    Ok(refused)
+}
+
+/// Restarts balancers one after another: who holds the virtual address last, so that it moves once, and each only when the one
+/// before is proven to serve.
+pub async fn restart_balancers(
+    hands: Hands<'_>,
+    facts: &Facts,
+    balancers: &[RestartBalancer],
+) -> Result<(), Failure> {
+    let failed = |e| Failure::because("restart the balancers", e);
+    let rendered = kubitect_lb::render(&hands.job.cluster, facts).map_err(failed)?;
+    let mut last = Vec::new();
+    let mut ordered = Vec::new();
+    for own in balancers {
+        let files = rendered
+            .iter()
+            .find(|files| files.node.as_str() == own.change.name);
+        let files = files.ok_or_else(|| {
+            Failure::failed(format!(
+                "{}: it is not in the configuration",
+                own.change.title()
+            ))
+        })?;
+        // One that does not let us in holds nothing that anybody could reach.
+        let holds = match connect(hands.job, facts, hands.keys, &files.node).await {
+            Ok(session) => kubitect_lb::holds(files, &session).await.unwrap_or(false),
+            Err(_) => false,
+        };
+        match holds {
+            true => last.push((own, files)),
+            false => ordered.push((own, files)),
+        }
+    }
+    ordered.extend(last);
+    // Those that stay on, one that a run which was killed has restarted among them, have to serve meanwhile.
+    let restarted = |files: &&Rendered| ordered.iter().any(|(_, other)| other.node == files.node);
+    for files in rendered.iter().filter(|files| !restarted(files)) {
+        serves(hands, facts, files).await?;
+    }
+    for (own, files) in ordered {
+        if own.if_refused && !is_refused(hands, &own.change)? {
+            continue;
+        }
+        restart(hands, facts, &own.change, None).await?;
+        serves(hands, facts, files).await?;
+        hands.reporter.line(format!("{}: serves again", files.node));
+    }
+    Ok(())
+}
+
+/// How long a balancer that was restarted may take until it serves, once its machine lets us in.
+const SERVES: Duration = Duration::from_secs(120);
+
+/// Waits until a balancer serves: before that, no other is restarted.
+async fn serves(hands: Hands<'_>, facts: &Facts, files: &Rendered) -> Result<(), Failure> {
+    let node = &files.node;
+    let session = connect(hands.job, facts, hands.keys, node).await;
+    let session = session.map_err(no_login(node))?;
+    kubitect_lb::wait_serving(files, &session, SERVES)
+        .await
+        .map_err(|e| {
+            let what = format!("wait for {node} to serve: no other balancer is restarted before");
+            Failure::because(what, e)
+        })
 }
 
 /// Restarts one machine with its new definition. Where Kubernetes runs on it, its pods and connections go elsewhere first, and

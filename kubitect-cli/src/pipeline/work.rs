@@ -62,14 +62,13 @@ impl<'a> Work<'a> {
                 drained,
             } => {
                 if *if_refused && !restart::is_refused(hands, change)? {
-                    let name = &change.name;
-                    hands
-                        .reporter
-                        .line(format!("{name}: has its processors, and is not restarted"));
                     return Ok(());
                 }
                 let kubernetes = drained.then_some(kubernetes);
                 restart::restart(hands, facts, change, kubernetes).await
+            }
+            Phase::RestartBalancers(balancers) => {
+                restart::restart_balancers(hands, facts, balancers).await
             }
             Phase::Kubernetes(task) => Ok(kubernetes.carry_out(task).await?),
             Phase::Remove(changes) => self.remove(changes).await,

@@ -9,7 +9,7 @@ use kubitect_kubespray::control::{self, Certificate, EtcdMember, Health, NodeSta
 use kubitect_lb::ServerState;
 use kubitect_provision::ssh::Keys;
 
-use super::{Api, BalancerState, MasterCertificate, Status};
+use super::{Api, BalancerState, MasterCertificate, Status, sentence};
 use crate::job::Job;
 use crate::pipeline::connect;
 
@@ -79,7 +79,9 @@ impl Status {
             self.etcd = members_alone(job, facts, &logged_in).await;
         }
         problems.extend(self.of_kubernetes(job));
-        self.problems.extend(problems);
+        // Causes may have several lines.
+        self.problems
+            .extend(problems.iter().map(|problem| sentence(problem)));
     }
 
     /// What a balancer says, and the problems in it.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::uri::Uri;
 use crate::value::Name;
 
 /// A libvirt host.
@@ -44,6 +45,48 @@ pub enum Connection {
     Uri(String),
 }
 
+impl Connection {
+    /// Whether its libvirt runs on this machine, so that the host's files, routes and memory are this machine's: `local`, or a
+    /// URI that names no other one.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Local => true,
+            Self::Remote { .. } => false,
+            Self::Uri(uri) => Uri::read(uri).is_ok_and(|uri| {
+                uri.host.is_none() && matches!(uri.transport.as_deref(), None | Some("unix"))
+            }),
+        }
+    }
+
+    /// Whether two connections lead to the same libvirt, by whichever user, key and way.
+    pub fn same_place(&self, other: &Self) -> bool {
+        self == other
+            || self
+                .place()
+                .is_some_and(|place| Some(place) == other.place())
+    }
+
+    /// The driver, machine, port and path of its libvirt. The driver for tests has a host of its own for each connection.
+    fn place(&self) -> Option<(String, Option<String>, u16, String)> {
+        const SSH: u16 = 22;
+        let qemu = |host, port| ("qemu".to_owned(), host, port, "/system".to_owned());
+        match self {
+            Self::Local => Some(qemu(None, 0)),
+            Self::Remote { address, port, .. } => Some(qemu(Some(address.clone()), *port)),
+            Self::Uri(uri) => {
+                let uri = Uri::read(uri).ok().filter(|uri| uri.driver != "test")?;
+                let port = match &uri.host {
+                    Some(_) if uri.is_ssh() => uri.port.unwrap_or(SSH),
+                    // A program leads somewhere, and only it knows where.
+                    None if !self.is_local() => return None,
+                    _ => uri.port.unwrap_or(0),
+                };
+                Some((uri.driver, uri.host, port, uri.path))
+            }
+        }
+    }
+}
+
 /// What QEMU runs guests with.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
@@ -66,4 +109,47 @@ pub struct DataPool {
     pub name: Name,
     /// Folder (absolute, on the host) in which the pool's own folder is made.
     pub path: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(address: &str, keyfile: Option<&str>) -> Connection {
+        Connection::Remote {
+            user: "me".to_owned(),
+            address: address.to_owned(),
+            port: 22,
+            keyfile: keyfile.map(PathBuf::from),
+            verify: true,
+        }
+    }
+
+    #[test]
+    fn this_machine_is_this_machine_however_it_is_written() {
+        let uri = |text: &str| Connection::Uri(text.to_owned());
+        for local in [
+            Connection::Local,
+            uri("qemu:///system"),
+            uri("qemu+unix:///system"),
+        ] {
+            assert!(local.is_local(), "{local:?}");
+            assert!(local.same_place(&Connection::Local), "{local:?}");
+            assert!(!local.same_place(&uri("qemu:///session")), "{local:?}");
+        }
+        let elsewhere = [
+            "qemu+ssh://a/system",
+            "qemu+tcp://a/system",
+            "qemu+ext:///system?command=x",
+        ];
+        for other in elsewhere.map(uri).into_iter().chain([remote("a", None)]) {
+            assert!(!other.is_local(), "{other:?}");
+            assert!(!other.same_place(&Connection::Local), "{other:?}");
+        }
+        assert!(remote("a", None).same_place(&remote("a", Some("/k"))));
+        assert!(remote("a", None).same_place(&uri("qemu+ssh://you@a/system?keyfile=/k")));
+        assert!(!remote("a", None).same_place(&remote("b", None)));
+        assert!(!remote("a", None).same_place(&uri("qemu+ssh://a:2222/system")));
+        assert!(!uri("test:///a").same_place(&uri("test:///b")));
+    }
 }

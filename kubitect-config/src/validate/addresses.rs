@@ -169,7 +169,7 @@ impl Addresses<'_> {
         let cidr = self.network.cidr;
         let mut hosts = self.hosts.iter();
         let is_used = |host: &&Host| self.nodes.iter().any(|node| node.host == host.name);
-        let Some(host) = hosts.find(|host| is_used(host) && is_remote(host)) else {
+        let Some(host) = hosts.find(|host| is_used(host) && !host.connection.is_local()) else {
             return;
         };
         let name = &host.name;
@@ -191,15 +191,6 @@ impl Addresses<'_> {
             ),
             NetworkMode::Bridge => {}
         }
-    }
-}
-
-/// Whether a host's libvirt is not this machine's.
-fn is_remote(host: &Host) -> bool {
-    match &host.connection {
-        Connection::Local => false,
-        Connection::Remote { .. } => true,
-        Connection::Uri(uri) => !uri.contains(":///"),
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use kubitect_config::cluster::Taint;
 use kubitect_config::remote::{Output, Remote};
-use kubitect_config::text;
 use kubitect_config::value::{Label, Version};
+use kubitect_config::{chain, text};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -229,7 +229,7 @@ pub async fn wait_api(
                 Health::Well => return Ok(()),
                 Health::Ill(why) => why,
             },
-            Err(error) => error.to_string(),
+            Err(error) => chain(&error),
         };
         if Instant::now() + LOOK >= end {
             return Err(Error::ApiNotReady {
@@ -436,7 +436,7 @@ pub async fn wait_ready(
                     _ => return Ok(()),
                 },
             },
-            Err(error) => error.to_string(),
+            Err(error) => chain(&error),
         };
         if Instant::now() + LOOK >= end {
             return Err(Error::NotReady {

@@ -224,14 +224,31 @@ impl Kubernetes<'_> {
         let present = self.present(names);
         self.play(&Goal::AddWorkers(names.to_vec()), task, &present)
             .await?;
+        // Each that has joined is noted, whatever becomes of the others.
+        let mut first = Ok(());
         for name in names {
-            control::wait_ready(&master, name, Some(&task.at.kubernetes), None, READY)
-                .await
-                .map_err(|e| Error::because(format!("wait for {name}"), e))?;
-            self.take_pods(name, &master).await?;
-            self.note(name, &task.at, &BTreeSet::new(), true)?;
-            self.say(format!("{name}: joined"));
+            let joined = self.worker_joined(name, task, &master).await;
+            if let (Err(also), Err(_)) = (&joined, &first) {
+                self.say(format!("warning: {}", chain(also)));
+            }
+            first = first.and(joined);
         }
+        first
+    }
+
+    /// Waits for a worker that Kubespray has set up, and notes that it has joined.
+    async fn worker_joined(
+        &mut self,
+        name: &Label,
+        task: &Task,
+        master: &Arc<dyn Remote>,
+    ) -> Result<(), Error> {
+        control::wait_ready(master, name, Some(&task.at.kubernetes), None, READY)
+            .await
+            .map_err(|e| Error::because(format!("wait for {name}"), e))?;
+        self.take_pods(name, master).await?;
+        self.note(name, &task.at, &BTreeSet::new(), true)?;
+        self.say(format!("{name}: joined"));
         Ok(())
     }
 }

@@ -18,4 +18,4 @@ pub use access::Access;
 pub use kubernetes::{Context, Kubernetes};
 pub use note::Note;
 pub use plan::{Seen, Stage, Task, tasks};
-pub use recall::recall;
+pub use recall::{recall, recall_applied};

@@ -269,12 +269,17 @@ fn check_settings(cluster: &Cluster, seen: &[Seen]) -> Result<(), Vec<String>> {
     if finished.all(|note| note.settings == settings) {
         return Ok(());
     }
-    Err(vec![format!(
+    Err(vec![settings_differ(cluster)])
+}
+
+/// Why nothing is done to a cluster whose settings differ from what is set up.
+pub fn settings_differ(cluster: &Cluster) -> String {
+    format!(
         "{}: the network plugin, the DNS mode, the container manager, the renewal of certificates or the virtual address \
          differ from what is set up; Kubespray can't change them on a living cluster. Put back what was there, or make a \
          new cluster",
         cluster.name
-    )])
+    )
 }
 
 /// Masters that leave and join.

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::Role;
+use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
 
 use super::note::Note;
+use crate::Error;
 
 /// The notes of those of the machines `brought_back` that were set up, from the `notes` of the others; nothing, where none of
 /// these is set up either.
@@ -63,10 +65,32 @@ pub fn recall(
         .collect()
 }
 
+/// The notes of those of the machines `brought_back` that the configuration which was `applied` last had, where no machine is
+/// left that tells: a configuration counts as applied when all in it is set up.
+pub fn recall_applied(
+    applied: &Cluster,
+    brought_back: &[Label],
+) -> Result<BTreeMap<Label, Note>, Error> {
+    let release = Hop {
+        kubernetes: applied.kubernetes.version.clone(),
+        kubespray: applied.kubernetes.kubespray.version.clone(),
+    };
+    let masters = applied.role(Role::Master).map(|node| node.name.clone());
+    let members = masters.collect();
+    let nodes = applied
+        .nodes
+        .iter()
+        .filter(|node| node.role != Role::LoadBalancer && brought_back.contains(&node.name));
+    nodes
+        .map(|node| {
+            let note = Note::of(applied, node, &release, &members, true)?;
+            Ok((node.name.clone(), note))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use kubitect_config::release::Hop;
-
     use super::*;
 
     fn cluster() -> Cluster {
@@ -114,6 +138,10 @@ mod tests {
             let was = all.iter().filter(|(name, _)| lost.contains(name));
             assert!(recalled.iter().eq(was), "{recalled:?}");
         }
+        // Where no machine is left that tells, the configuration does that was applied last.
+        let lost: Vec<_> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
+        assert_eq!(recall(&cluster, &lost, &BTreeMap::new()), BTreeMap::new());
+        assert_eq!(recall_applied(&cluster, &lost).unwrap(), all);
         // Who had not joined yet is told of by nobody.
         let lost = names(&["master-3"]);
         let mut others = without(&cluster, &lost);

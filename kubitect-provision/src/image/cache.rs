@@ -51,6 +51,27 @@ impl Cache {
             sha256,
         }
     }
+
+    /// The image that a published list gave for this address when it was fetched, by its SHA-256.
+    pub fn listed(&self, source: &str, list: &str) -> Result<Option<String>, Error> {
+        let path = self.list(source, list);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(file::error("read", &path)(e)),
+        }
+    }
+
+    /// Remembers what [`Self::listed`] gives.
+    pub fn remember(&self, source: &str, list: &str, sha256: &str) -> Result<(), Error> {
+        let path = self.list(source, list);
+        file::replace(&path, format!("{sha256}\n").as_bytes(), 0o600)
+    }
+
+    fn list(&self, source: &str, list: &str) -> PathBuf {
+        let key = hex(&Sha256::digest(format!("{source}\n{list}")));
+        self.folder.join(format!("list-{key}.is"))
+    }
 }
 
 impl Entry<'_> {

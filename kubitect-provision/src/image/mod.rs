@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use kubitect_config::address;
 use kubitect_config::cluster::Image;
+use kubitect_config::value::Checksum;
 
 pub use crate::apply::LocalImage;
 use crate::error::headline;
@@ -122,8 +123,43 @@ fn local(image: &Image, watch: Watch<'_>) -> Result<(LocalImage, Outcome), Error
 }
 
 fn remote(image: &Image, share: &Path, watch: Watch<'_>) -> Result<(LocalImage, Outcome), Error> {
-    let expected = Expected::of(image, watch)?;
     let cache = cache::Cache::open(share)?;
+    let list = match &image.checksum {
+        Some(Checksum::Published(list)) => Some(list.as_str()),
+        _ => None,
+    };
+    // A list that was believed once is not asked again while its image is here and is what it was.
+    if let Some(list) = list
+        && let Some(sha256) = cache.listed(&image.source, list)?
+    {
+        let expected = Expected::Sha256(sha256);
+        let entry = cache.entry(&image.source, Some(&expected));
+        let _lock = entry.lock(watch)?;
+        if let Some(path) = entry.published()? {
+            match checked(image, &path, Some(&expected), watch) {
+                Ok(found) => {
+                    return Ok((found, Outcome::Skipped("it was fetched before".to_owned())));
+                }
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Err(_) => entry.forget(&path)?,
+            }
+        }
+    }
+    let expected = Expected::of(image, watch)?;
+    let (found, outcome) = by_digest(image, &cache, expected, watch)?;
+    if let Some(list) = list {
+        cache.remember(&image.source, list, &found.sha256)?;
+    }
+    Ok((found, outcome))
+}
+
+/// The image that hashes to this, from the cache or from its address.
+fn by_digest(
+    image: &Image,
+    cache: &cache::Cache,
+    expected: Option<Expected>,
+    watch: Watch<'_>,
+) -> Result<(LocalImage, Outcome), Error> {
     let entry = cache.entry(&image.source, expected.as_ref());
     let _lock = entry.lock(watch)?;
     if let Some(path) = entry.published()? {

@@ -290,6 +290,9 @@ fn other_kinds_of_checksum_are_taken_too() {
     let published = image(&server.url, Some(Checksum::Published(list.url.clone())));
     assert_eq!(share.fetch(&published).unwrap(), first);
     assert_eq!(server.requests().len(), 1);
+    // The list is not asked again: its server is gone.
+    assert_eq!(share.fetch(&published).unwrap(), first);
+    assert_eq!(list.requests().len(), 1);
 
     let empty = serve(vec![whole(b"\n")]);
     let unlisted = image(&server.url, Some(Checksum::Published(empty.url.clone())));

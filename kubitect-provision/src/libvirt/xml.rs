@@ -1,7 +1,6 @@
 //! A tree of XML elements, written by a writer that escapes.
 
-use quick_xml::Writer;
-use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
+use quick_xml::escape::escape;
 
 /// An element with its attributes and what lies in it.
 #[derive(Debug, Clone)]
@@ -48,32 +47,36 @@ impl Element {
         self
     }
 
-    /// The document of which this is the root.
+    /// The document of which this is the root. Nothing in here can fail, so that no document is ever empty.
     pub(super) fn document(&self) -> String {
-        let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-        // Writing to memory cannot fail, and the bytes came from strings.
-        self.write(&mut writer).unwrap_or_default();
-        let mut text = String::from_utf8(writer.into_inner()).unwrap_or_default();
-        text.push('\n');
+        let mut text = String::new();
+        self.write(&mut text, 0);
         text
     }
 
-    fn write(&self, writer: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
-        let mut start = BytesStart::new(self.name);
+    /// Adds this element's lines, indented for this depth. Names are our own; all else is escaped.
+    fn write(&self, text: &mut String, depth: usize) {
+        let indent = "  ".repeat(depth);
+        text.extend([indent.as_str(), "<", self.name]);
         for (name, value) in &self.attributes {
-            start.push_attribute((*name, value.as_str()));
+            // As they are, line ends and tabs of an attribute are read as blanks.
+            let value = escape(value.as_str())
+                .replace('\n', "&#10;")
+                .replace('\t', "&#9;");
+            text.extend([" ", *name, "=\"", &value, "\""]);
         }
-        if self.children.is_empty() && self.text.is_none() {
-            return writer.write_event(Event::Empty(start));
+        match &self.text {
+            None if self.children.is_empty() => return text.push_str("/>\n"),
+            None => text.push_str(">\n"),
+            Some(own) => text.extend([">", &*escape(own.as_str())]),
         }
-        writer.write_event(Event::Start(start))?;
         for child in &self.children {
-            child.write(writer)?;
+            child.write(text, depth + 1);
         }
-        if let Some(text) = &self.text {
-            writer.write_event(Event::Text(BytesText::new(text)))?;
+        if self.text.is_none() {
+            text.push_str(&indent);
         }
-        writer.write_event(Event::End(BytesEnd::new(self.name)))
+        text.extend(["</", self.name, ">\n"]);
     }
 }
 

@@ -10,8 +10,7 @@ mod probe;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use kubitect_config::cluster::{Connection, Host, NetworkMode, VirtType};
-use kubitect_config::uri::Uri;
+use kubitect_config::cluster::{Host, NetworkMode, VirtType};
 use kubitect_config::value::{Label, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 use kubitect_config::{Cluster, Severity};
@@ -102,10 +101,10 @@ fn check_host(
     let domains = hypervisor.domains().map_err(on_host)?;
 
     let mut machines = Vec::new();
-    // What a machine has already is given back before it is given more.
+    // What a machine has already, be it paused, is given back before it is given more, or goes on being its own.
     let mut given_back = 0;
     for step in steps {
-        if let Step::Redefine(Domain { name, .. }) = step {
+        if let Step::Redefine(Domain { name, .. }) | Step::StartDomain(name) = step {
             let there = domains.iter().find(|d| d.name == name.as_str());
             let live = there.and_then(|there| there.live.as_ref());
             given_back += live.map_or(0, |live| live.memory_mib);
@@ -139,7 +138,7 @@ fn check_host(
         }
     }
     let mut findings = Vec::new();
-    if is_local(host) {
+    if host.connection.is_local() {
         findings.extend(local::folders(&host.name, &folders(cluster, host, &pools)));
         findings.extend(local::strangers(
             &host.name,
@@ -186,16 +185,6 @@ fn no_kvm(host: &Host) -> Finding {
         host: host.name.clone(),
         message: message.to_owned(),
         help: "enable virtualisation in the firmware and load kvm_intel or kvm_amd, or say virtType: qemu".to_owned(),
-    }
-}
-
-/// Whether the host's files are this machine's.
-fn is_local(host: &Host) -> bool {
-    match &host.connection {
-        Connection::Local => true,
-        Connection::Remote { .. } => false,
-        // A URI that names no machine means this one.
-        Connection::Uri(uri) => Uri::read(uri).is_ok_and(|uri| uri.host.is_none()),
     }
 }
 
@@ -274,7 +263,7 @@ fn disks(
                 .find(|pool| pool.name == *pool_name && pool.active);
             let free = match there {
                 Some(pool) => Some(pool.available),
-                None if is_local(host) => local::free(folder),
+                None if host.connection.is_local() => local::free(folder),
                 None => None,
             };
             (Vec::new(), free)

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     if "masters_come_and_go".contains(test) {
         members::all();
     }
-    let halves: [(&str, fn()); 10] = [
+    let halves: &[(&str, fn())] = &[
         ("machines_are_asked_side_by_side", waiting::side_by_side),
         ("half_done_kubeadm_is_repeated", halves::kubeadm),
         ("half_done_work_is_waited_for", halves::what_goes_on),
@@ -62,6 +62,20 @@ fn main() -> ExitCode {
         ("a_plan_reloads_what_is_reloaded", truth::balancers),
         ("a_plan_says_what_is_disturbed", truth::disruptions),
         ("a_plan_names_what_nothing_follows", truth::notes),
+        ("a_plan_restarts_the_holder_last", truth::holder_last),
+        (
+            "a_plan_brings_back_what_lost_all_definitions",
+            truth::definitions_gone,
+        ),
+        (
+            "a_plan_that_stopped_is_what_status_shows",
+            truth::stopped_half_way,
+        ),
+        ("a_plan_says_what_becomes_of_own_files", truth::own_files),
+        (
+            "a_plan_that_hangs_is_interrupted_twice",
+            truth::interrupted_twice,
+        ),
     ];
     for (name, run) in halves {
         if name.contains(test) {

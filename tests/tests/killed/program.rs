@@ -30,6 +30,8 @@ pub const WORLD: &str = "KUBITECT_TEST_WORLD";
 pub const KILL: &str = "KUBITECT_TEST_KILL";
 /// The variable that says for how many milliseconds machines think of each answer.
 pub const ANSWER: &str = "KUBITECT_TEST_ANSWER";
+/// The variable that names the point at which the program hangs.
+pub const HANG: &str = "KUBITECT_TEST_HANG";
 /// The variable that says that this is Ansible.
 pub const ANSIBLE: &str = "KUBITECT_TEST_ANSIBLE";
 
@@ -43,6 +45,11 @@ pub fn asked(folder: &Path) -> PathBuf {
     folder.join("asked.json")
 }
 
+/// What is there once the program hangs.
+pub fn hangs(folder: &Path) -> PathBuf {
+    folder.join("hangs")
+}
+
 /// What this process is in the world of this folder.
 pub fn main(folder: &Path) -> ExitCode {
     let place = Place::open(folder);
@@ -52,13 +59,19 @@ pub fn main(folder: &Path) -> ExitCode {
     let kill = std::env::var(KILL).ok();
     let kill = kill.as_deref().and_then(|text| text.split_once(' '));
     let kill = kill.map(|(name, times)| (name.to_owned(), times.parse::<usize>().unwrap()));
+    let hang = std::env::var(HANG).ok();
     let counts = Arc::new(Mutex::new(BTreeMap::new()));
     for (name, _) in POINTS {
         let (kill, counts) = (kill.clone(), Arc::clone(&counts));
+        let hang = (hang.as_deref() == Some(name)).then(|| hangs(folder));
         let count = AtomicUsize::new(0);
         fail::cfg_callback(name, move || {
             let before = count.fetch_add(1, Ordering::SeqCst);
             counts.lock().unwrap().insert(name, before + 1);
+            if let Some(mark) = &hang {
+                std::fs::write(mark, "").unwrap();
+                std::thread::sleep(Duration::from_secs(600));
+            }
             if kill
                 .as_ref()
                 .is_some_and(|(at, times)| at == name && *times == before)

@@ -108,8 +108,8 @@ impl Stage {
         Place::open(&self.folder)
     }
 
-    /// Runs the program; it is killed at a point that it has passed so many times, if one is given.
-    pub fn run(&self, arguments: &[&str], kill: Option<(&str, usize)>) -> Run {
+    /// The program in this world.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(arguments)
@@ -123,6 +123,12 @@ impl Stage {
         if let Some(answers) = self.answers {
             command.env(ANSWER, answers.as_millis().to_string());
         }
+        command
+    }
+
+    /// Runs the program; it is killed at a point that it has passed so many times, if one is given.
+    pub fn run(&self, arguments: &[&str], kill: Option<(&str, usize)>) -> Run {
+        let mut command = self.command(arguments);
         if let Some((name, times)) = kill {
             command.env(KILL, format!("{name} {times}"));
         }

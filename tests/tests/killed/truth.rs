@@ -1,9 +1,14 @@
 //! What a plan says is what a run does: no step that does not happen, no change without a word.
 
 use std::fs;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
+use kubitect_provision::hypervisor::Hypervisor;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::program::{HANG, hangs};
 use crate::shape::{Shape, Worker};
 use crate::stage::{Run, Stage, scratch};
 
@@ -162,5 +167,195 @@ pub fn notes() {
             .any(|note| note.as_str().unwrap().contains("9.9.9.9 -> (nothing)")),
         "{notes:?}"
     );
+    stage.end();
+}
+
+/// Balancers are restarted one after another, each when the one before serves, and who holds the virtual address last.
+pub fn holder_last() {
+    let shape = Shape::base();
+    for (holder, other) in [("demo-lb-1", "demo-lb-2"), ("demo-lb-2", "demo-lb-1")] {
+        let (_scratch, stage) = finished(&shape);
+        stage
+            .place()
+            .with(|state, _| state.holder = Some(holder.to_owned()));
+        let file = stage.want(&shape);
+        let text = fs::read_to_string(&file).unwrap();
+        let edited = text.replace("ram: 1, mainDiskSize: 8", "ram: 2, mainDiskSize: 8");
+        assert_ne!(text, edited);
+        fs::write(&file, &edited).unwrap();
+        let plan = stage.run(&["plan", "--config", &file, "--output", "json"], None);
+        let phase = "restart demo-lb-1, demo-lb-2, one after another";
+        assert!(plan.said.contains(phase), "{}", plan.said);
+        let run = stage.run(&["apply", "--auto-approve", "--config", &file], None);
+        done(&run);
+        assert!(run.said.contains(phase), "{}", run.said);
+        let at = |name: &str| run.said.find(&format!("{name}: serves again")).unwrap();
+        assert!(at(other) < at(holder), "{}", run.said);
+        let plan = stage.run(&["plan", "--config", &file], None);
+        assert_eq!(plan.code, Some(0), "{}", plan.said);
+        stage.end();
+    }
+}
+
+/// All definitions are gone and all disks are there: the machines come back as what they were, where the cluster's folder tells;
+/// where nothing does, nothing is set up over them.
+pub fn definitions_gone() {
+    let shape = Shape::base();
+    for with_folder in [true, false] {
+        let (_scratch, stage) = finished(&shape);
+        let known = |stage: &Stage| {
+            stage
+                .place()
+                .with(|state, _| (state.kube.id, state.kube.nodes.len()))
+        };
+        let before = known(&stage);
+        stage.place().with(|_, host| {
+            for domain in host.domains().unwrap() {
+                if domain.name.starts_with("demo-") {
+                    host.remove_domain(&domain.name.parse().unwrap()).unwrap();
+                }
+            }
+        });
+        if !with_folder {
+            fs::remove_dir_all(stage.folder.join("home/clusters/demo")).unwrap();
+        }
+        stage.playbooks();
+        let run = stage.apply(&shape, None);
+        match with_folder {
+            true => {
+                done(&run);
+                assert_eq!(stage.playbooks(), []);
+                assert_eq!(stage.plan(&shape), None);
+            }
+            false => {
+                assert_eq!(run.code, Some(2), "{}", run.said);
+                assert!(
+                    run.said.contains("nothing tells that it had joined"),
+                    "{}",
+                    run.said
+                );
+            }
+        }
+        assert_eq!(known(&stage), before);
+        stage.end();
+    }
+}
+
+/// After a run that stopped while a worker was joining, status says what the next apply does, and the run's log why it stopped.
+pub fn stopped_half_way() {
+    let shape = Shape::base();
+    let (_scratch, stage) = finished(&shape);
+    let mut wider = shape.clone();
+    wider.workers.push(Worker::new(4));
+    stage.break_at("scale.yml", "demo-worker-4");
+    let run = stage.apply(&wider, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    let status = stage.run(&["status", "--cluster", "demo", "--output", "json"], None);
+    let mut values = serde_json::Deserializer::from_str(&status.said).into_iter::<Value>();
+    let status = values.next().unwrap().unwrap();
+    let lines = |key: &str| {
+        let lines = status[key].as_array().unwrap().iter();
+        lines
+            .map(|line| line.as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let drift = lines("drift").join("\n");
+    assert!(
+        drift.contains("create  node") && !drift.contains("delete"),
+        "{drift}"
+    );
+    for problem in lines("problems") {
+        assert!(!problem.contains('\n'), "{problem}");
+    }
+    let logs = stage.folder.join("home/clusters/demo/logs");
+    let logs = fs::read_dir(logs)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let logs = logs.filter(|path| path.to_string_lossy().ends_with("-apply.log"));
+    let last = logs
+        .max_by_key(|path| path.metadata().unwrap().modified().unwrap())
+        .unwrap();
+    let log = fs::read_to_string(last).unwrap();
+    assert!(
+        log.contains("failed to ") && log.contains("because: "),
+        "{log}"
+    );
+    done(&stage.apply(&wider, None));
+    assert_eq!(stage.plan(&wider), None);
+    stage.end();
+}
+
+/// The first ctrl-C of a run that hangs can do nothing; the second ends it.
+pub fn interrupted_twice() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let file = stage.want(&Shape::base());
+    let mut command = stage.command(&["apply", "--auto-approve", "--config", &file]);
+    command
+        .env(HANG, "cli::phase")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(120);
+    while !hangs(&stage.folder).exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let interrupt = |child: &Child| kill_process(Pid::from_child(child), Signal::INT).unwrap();
+    interrupt(&child);
+    std::thread::sleep(Duration::from_millis(500));
+    let after_one = child.try_wait().unwrap();
+    // A signal that comes before the other was seen counts as one.
+    let mut after_two = None;
+    while after_two.is_none() && Instant::now() < end {
+        interrupt(&child);
+        std::thread::sleep(Duration::from_millis(200));
+        after_two = child.try_wait().unwrap();
+    }
+    if after_two.is_none() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(hangs(&stage.folder).exists());
+    assert_eq!(after_one, None, "it hangs");
+    assert_eq!(after_two.and_then(|status| status.code()), Some(130));
+    done(&stage.apply(&Shape::base(), None));
+    stage.end();
+}
+
+/// What a run does to the person's own files stands in the plan, and is undone where it is switched off.
+pub fn own_files() {
+    let shape = Shape::base();
+    let (_scratch, stage) = finished(&shape);
+    let file = stage.want(&shape);
+    let on = fs::read_to_string(&file).unwrap();
+    let off = on
+        .replace("mergeKubeconfig: true", "mergeKubeconfig: false")
+        .replace("addToKnownHosts: true", "addToKnownHosts: false");
+    let own = |path: &str| fs::read_to_string(stage.folder.join("person").join(path)).unwrap();
+    let files = [".kube/config", ".ssh/known_hosts"];
+    let with = files.map(own);
+    for (text, word, there) in [(&off, "loses", false), (&on, "gets", true)] {
+        fs::write(&file, text).unwrap();
+        let plan = stage.run(&["plan", "--config", &file], None);
+        assert_eq!(plan.code, Some(0), "{}", plan.said);
+        for path in files {
+            let note = plan
+                .said
+                .lines()
+                .find(|line| line.starts_with("note: ") && line.contains(path));
+            assert!(
+                note.is_some_and(|note| note.contains(word)),
+                "{}",
+                plan.said
+            );
+        }
+        done(&stage.run(&["apply", "--auto-approve", "--config", &file], None));
+        for path in files {
+            assert_eq!(own(path).contains("demo"), there, "{path}: {}", own(path));
+        }
+        let plan = stage.run(&["plan", "--config", &file], None);
+        assert!(!plan.said.contains("note: "), "{}", plan.said);
+    }
+    assert_eq!(files.map(own), with);
     stage.end();
 }

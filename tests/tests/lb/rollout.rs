@@ -1,11 +1,12 @@
 //! Rolling out over balancers in memory: what is done in which order, what fails, and what a killed run leaves.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use kubitect_config::cluster::{ForwardPort, Target};
 use kubitect_lb::{
-    Error, Event, HAPROXY_FILE, KEEPALIVED_FILE, Rendered, Report, Service, plan, render, roll_out,
-    roll_out_and,
+    Error, Event, HAPROXY_FILE, KEEPALIVED_FILE, Rendered, Report, Service, holds, plan, render,
+    roll_out, roll_out_and, wait_serving,
 };
 
 use crate::cluster::{cluster, label};
@@ -385,4 +386,39 @@ impl World {
     fn state_of(&mut self, id: u8) -> &mut State {
         self.machines.get_mut(&lb(id)).unwrap()
     }
+}
+
+/// A balancer that was restarted counts only once it serves with its files, and both of its services run.
+#[tokio::test]
+async fn a_restarted_balancer_is_waited_for_until_it_serves() {
+    let within = Duration::from_millis(50);
+    let wanted = files(2, None);
+    let (world, remotes) = world(&wanted);
+    quietly(&wanted, &remotes).await.unwrap();
+    let (own, remote) = (&wanted[0], &remotes[&wanted[0].node]);
+    wait_serving(own, remote, within).await.unwrap();
+    let mut held = 0;
+    for files in &wanted {
+        held += u32::from(holds(files, &remotes[&files.node]).await.unwrap());
+    }
+    assert_eq!(held, 1);
+    let running = world.lock().unwrap().machines[&own.node].running.clone();
+    let without = |service: Option<Service>| {
+        let mut world = world.lock().unwrap();
+        let state = world.machines.get_mut(&own.node).unwrap();
+        state.running = running.clone();
+        if let Some(service) = service {
+            state.running.remove(&service);
+        }
+    };
+    for service in [Service::Haproxy, Service::Keepalived] {
+        without(Some(service));
+        let error = wait_serving(own, remote, within).await.unwrap_err();
+        assert!(error.to_string().contains(service.name()), "{error}");
+    }
+    without(None);
+    wait_serving(own, remote, within).await.unwrap();
+    // It serves, but not with its files.
+    let others = files(2, Some("web"));
+    wait_serving(&others[0], remote, within).await.unwrap_err();
 }
