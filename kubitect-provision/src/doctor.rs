@@ -268,7 +268,8 @@ mod tests {
         };
         let (_folder, place, _socket) = good();
         assert_eq!(wrong(&place), []);
-        let faults: [(&str, &dyn Fn(&Path), &str); 9] = [
+        type Fault<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
+        let faults: [Fault<'_>; 9] = [
             (
                 "processor",
                 &|root| fs::write(root.join("proc/cpuinfo"), "flags : fpu\n").unwrap(),
