@@ -165,8 +165,8 @@ pub fn upgrades_that_stop_half_way() {
     let status = stage.run(&["status", "--cluster", "demo"], None);
     // Kubespray has upgraded the kubelet, and not the API server.
     for said in [
-        "API         demo-master-1                v1.23.7 serves",
-        "node        demo-master-1                v1.24.6 Ready",
+        "API         demo-master-1 v1.23.7 serves",
+        "node        demo-master-1 v1.24.6 Ready",
     ] {
         assert!(status.said.contains(said), "{}", status.said);
     }
