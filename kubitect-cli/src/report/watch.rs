@@ -232,10 +232,20 @@ mod tests {
     use super::*;
     use kubitect_kubespray::Outcome;
 
+    /// The lines without how long each thing goes on.
+    fn timeless(watch: &Watch) -> Vec<String> {
+        let is_time = |part: &str| part.chars().all(|c| c.is_ascii_digit() || c == ':');
+        let line = |line: &String| {
+            let parts: Vec<_> = line.split(" · ").filter(|part| !is_time(part)).collect();
+            parts.join(" · ")
+        };
+        watch.lines().iter().map(line).collect()
+    }
+
     #[test]
     fn a_phase_shows_what_goes_on_in_it_and_what_comes_next() {
         let mut watch = Watch::default();
-        assert_eq!(watch.lines(), [""; 0]);
+        assert_eq!(timeless(&watch), [""; 0]);
         assert_eq!(watch.waited(), None);
         let phase = |watch: &mut Watch, number: usize, title: &str, next: Option<&str>| {
             let place = format!("phase {number} of 2");
@@ -247,18 +257,15 @@ mod tests {
         }
         watch.detail("wait for m1", "SSH does not answer".to_owned());
         watch.end("wait for m3");
-        let lines = watch.lines();
-        assert_eq!(
-            lines[0],
-            "phase 1 of 2: make machines · 0:00 · next: remove"
-        );
-        assert_eq!(lines[1], "  wait for m1 · SSH does not answer · 0:00");
-        assert_eq!(lines[3], "  wait for m4 · 0:00");
+        let lines = timeless(&watch);
+        assert_eq!(lines[0], "phase 1 of 2: make machines · next: remove");
+        assert_eq!(lines[1], "  wait for m1 · SSH does not answer");
+        assert_eq!(lines[3], "  wait for m4");
         assert_eq!(lines.last().unwrap(), "  … and 1 more");
         assert!(watch.waited().unwrap().starts_with("wait for m1 · SSH"));
         let ended = phase(&mut watch, 2, "remove", None).unwrap();
-        assert_eq!(ended, "phase 1 of 2: make machines: done in 0:00");
-        assert_eq!(watch.lines(), ["phase 2 of 2: remove · 0:00"]);
+        assert!(ended.starts_with("phase 1 of 2: make machines: done in "));
+        assert_eq!(timeless(&watch), ["phase 2 of 2: remove"]);
         assert_eq!(watch.waited().unwrap(), "remove (phase 2 of 2)");
     }
 
@@ -296,9 +303,9 @@ mod tests {
             watch.kubespray(&event);
         }
         assert_eq!(
-            watch.lines(),
+            timeless(&watch),
             [
-                "  cluster.yml · play etcd · task 12 of about 40 · etcd: configure · waiting for m2 and 1 more · 0:00"
+                "  cluster.yml · play etcd · task 12 of about 40 · etcd: configure · waiting for m2 and 1 more"
             ]
         );
         watch.kubespray(&Event::PlaybookFinished {
@@ -306,7 +313,7 @@ mod tests {
             tasks: 39,
             changed: 0,
         });
-        assert_eq!(watch.lines(), [""; 0]);
+        assert_eq!(timeless(&watch), [""; 0]);
         assert_eq!(watch.tasks["cluster.yml"], 39);
     }
 }
