@@ -1,17 +1,32 @@
-//! What Kubitect would do to this machine's libvirt, asked by a program of one's own.
+//! Clusters made, changed and removed by a program of one's own.
 //!
 //! ```console
-//! $ cargo run -p tests --example embed -- examples/multi-master.yaml
+//! $ cargo run -p tests --example embed -- create cluster.yaml
+//! $ cargo run -p tests --example embed -- destroy demo
 //! ```
+
+mod verbs;
 
 use std::error::Error;
 use std::path::Path;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let file = std::env::args().nth(1).ok_or("usage: embed FILE")?;
-    let parsed = kubitect_config::load(Path::new(&file), &kubitect_config::Site::default())?;
-    let hosts = kubitect_provision::Hosts::connect(&parsed.cluster)?;
-    let plan = kubitect_provision::plan(&parsed.cluster, &hosts)?;
-    println!("{plan}");
+use kubitect_cli::{Events, Home, Options};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args().collect();
+    let [_, verb, what] = &arguments[..] else {
+        return Err("usage: embed create|change|upgrade FILE, embed status|destroy NAME".into());
+    };
+    // Where this program has its clusters, and the person into whose kubeconfig and known hosts they come.
+    let home = Home::open(Path::new("clusters"), std::env::home_dir())?;
+    let options = Options::new(home, Events::new(|event| println!("{}", event.json())))?;
+    let cancel = options.cancel.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            cancel.cancel();
+        }
+    });
+    println!("{}", verbs::carry_out(verb, what, options).await?);
     Ok(())
 }

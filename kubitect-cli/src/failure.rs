@@ -1,12 +1,14 @@
-//! What ends a command early: which exit code, which words.
+//! [`Failure`]: what ends work early, in words.
 
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
-use std::process::ExitCode;
 
-/// Why a command did not do what was asked.
+use kubitect_provision::preflight::Finding;
+
+/// Why something was not done that was asked for. Its text has the whole chain of causes.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Failure {
     /// Something went wrong (exit 1). Reads after "failed to".
     Failed {
@@ -21,9 +23,18 @@ pub enum Failure {
     Refused(Vec<String>),
     /// The command line leaves open what is meant (exit 2).
     Usage(&'static str),
+    /// Something on the hosts stands in the way (exit 1).
+    Unfit(Vec<Finding>),
+    /// Another run is at work on the cluster (exit 1).
+    Busy {
+        /// The cluster.
+        cluster: String,
+        /// The number of the run's process.
+        holder: String,
+    },
     /// The person said no (exit 3).
     Declined(String),
-    /// Ctrl-C, SIGTERM or SIGHUP (exit 130).
+    /// The run was asked to stop: in the program by Ctrl-C, SIGTERM or SIGHUP (exit 130).
     Interrupted,
 }
 
@@ -98,15 +109,10 @@ impl Failure {
         false
     }
 
-    /// The exit code that scripts can rely on.
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.code())
-    }
-
-    /// The same as a number.
+    /// The exit code that scripts can rely on, where this ends the command.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Failed { .. } => 1,
+            Self::Failed { .. } | Self::Unfit(_) | Self::Busy { .. } => 1,
             Self::Invalid(_) | Self::Refused(_) | Self::Usage(_) => 2,
             Self::Declined(_) => 3,
             Self::Interrupted => Self::INTERRUPTED,
@@ -122,6 +128,8 @@ impl From<kubitect_kubespray::Error> for Failure {
         }
     }
 }
+
+impl Error for Failure {}
 
 /// The words for a person, with the whole chain of causes; problems of a file are shown by `report::problems`.
 impl fmt::Display for Failure {
@@ -140,6 +148,16 @@ impl fmt::Display for Failure {
                 }
                 Ok(())
             }
+            Self::Unfit(findings) => {
+                f.write_str("failed to find the hosts fit:")?;
+                findings
+                    .iter()
+                    .try_for_each(|e| write!(f, "\n  {}; {}", e.message, e.help))
+            }
+            Self::Busy { cluster, holder } => write!(
+                f,
+                "failed to take the cluster `{cluster}`: another run is at work on it (process {holder}); wait for it to end"
+            ),
             Self::Invalid(error) => write!(f, "failed to {error}"),
             Self::Refused(reasons) => {
                 f.write_str("the file asks for changes that can't be made")?;

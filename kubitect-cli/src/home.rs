@@ -20,52 +20,90 @@ const DEPTH: u32 = 16;
 /// How the names of configurations begin whose runs did not end.
 const UNFINISHED: &str = "kubitect-unfinished-";
 
-/// The folder that holds all clusters (`$KUBITECT_HOME`).
+/// The folder that holds all clusters, and the person whose own files belong to them.
 #[derive(Debug, Clone)]
-pub struct Home(
-    PathBuf,
-    /// Whether it is `./.kubitect`, which may have come with a folder from elsewhere.
-    bool,
-);
+pub struct Home {
+    root: PathBuf,
+    person: Option<PathBuf>,
+    us: Us,
+    /// Whether it may have come with a folder from elsewhere.
+    is_local: bool,
+}
 
 impl Home {
-    /// As [`Home::locate`], where `KUBITECT_HOME` counts, too, unless it is empty.
-    pub fn from_environment(local: bool, home: Option<PathBuf>) -> Result<Self, Failure> {
-        let variable = std::env::var_os("KUBITECT_HOME").filter(|home| !home.is_empty());
-        Self::locate(local, home.or(variable.map(PathBuf::from)))
+    /// The folder at `path`, which need not be there yet. One that is there has to be ours alone, with all in it that says what
+    /// is done; no link in it is followed.
+    ///
+    /// `person` is the home folder from which `~/` counts, and whose `.kube/config` and `.ssh/known_hosts` a cluster comes into
+    /// if its file asks for that. Without one, a file that needs it is an error.
+    pub fn open(path: &Path, person: Option<PathBuf>) -> Result<Self, Failure> {
+        Self::open_for(path, person, Us::new(None))
     }
 
-    /// The folder in force: `./.kubitect` if `local`, else `home`, else `~/.kubitect`; absolute, not yet made. One that is there
-    /// has to be ours alone, with all in it that says what is done; no link in it is followed.
-    pub fn locate(local: bool, home: Option<PathBuf>) -> Result<Self, Failure> {
-        let path = match home {
-            _ if local => PathBuf::from(".kubitect"),
-            Some(path) => path,
-            None => user_home()?.join(".kubitect"),
-        };
-        let path = std::path::absolute(&path).map_err(|e| Failure::io("find", &path, e))?;
-        let (us, failed) = (us(), |e| Failure::because("use Kubitect's folder", e));
+    /// As [`Home::open`], where these may have written what is in it.
+    pub fn open_for(path: &Path, person: Option<PathBuf>, us: Us) -> Result<Self, Failure> {
+        let path = std::path::absolute(path).map_err(|e| Failure::io("find", path, e))?;
+        let failed = |e| Failure::because("use Kubitect's folder", e);
         trust::folder(&path, &us).map_err(failed)?;
         trust::below(&path, 1, &us).map_err(failed)?;
         // Checkouts and Python environments have links in them, by right.
         trust::below(&path.join("share"), 2, &us).map_err(failed)?;
         trust::below(&path.join("clusters"), DEPTH, &us).map_err(failed)?;
-        Ok(Self(path, local))
+        Ok(Self {
+            root: path,
+            person,
+            us,
+            is_local: false,
+        })
+    }
+
+    /// The same, if it may have come with a folder from elsewhere: what runs programs is taken from the person's own home only.
+    pub fn local(mut self) -> Self {
+        self.is_local = true;
+        self
+    }
+
+    /// Who may have written what is believed.
+    pub fn us(&self) -> &Us {
+        &self.us
+    }
+
+    /// The person's home folder.
+    pub fn person(&self) -> Result<&Path, Failure> {
+        self.person.as_deref().ok_or_else(no_home)
+    }
+
+    /// `path` with a leading `~/` resolved.
+    pub fn expand(&self, path: &Path) -> Result<PathBuf, Failure> {
+        match path.strip_prefix("~") {
+            Ok(rest) => Ok(self.person()?.join(rest)),
+            Err(_) => Ok(path.to_owned()),
+        }
+    }
+
+    /// Where the person's kubeconfig is.
+    pub fn kubeconfig(&self) -> Result<PathBuf, Failure> {
+        Ok(self.person()?.join(".kube/config"))
+    }
+
+    /// Where the person's known hosts are.
+    pub fn known_hosts(&self) -> Result<PathBuf, Failure> {
+        Ok(self.person()?.join(".ssh/known_hosts"))
     }
 
     /// What clusters share: images, checkouts, Python environments.
     pub fn share(&self) -> PathBuf {
-        self.0.join("share")
+        self.root.join("share")
     }
 
     /// The folder of one cluster.
     pub fn cluster(&self, name: &Label) -> ClusterDir {
-        ClusterDir(self.0.join("clusters").join(name.as_str()))
+        ClusterDir(self.root.join("clusters").join(name.as_str()))
     }
 
     /// The names of all clusters that have a folder, in order.
     pub fn clusters(&self) -> Result<Vec<Label>, Failure> {
-        let dir = self.0.join("clusters");
+        let dir = self.root.join("clusters");
         let entries = match std::fs::read_dir(&dir) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(|e| Failure::io("list", &dir, e))?,
@@ -87,12 +125,12 @@ impl Home {
     /// The site file, or its defaults where there is none. What runs programs on this machine is taken from the person's own
     /// home only, never from `./.kubitect`.
     pub fn site(&self) -> Result<Site, Failure> {
-        let path = self.0.join("site.yaml");
+        let path = self.root.join("site.yaml");
         let mut site = site(&path)?;
-        if self.1 {
-            let folder = user_home()?.join(".kubitect");
-            trust::folder(&folder, &us())
-                .and_then(|()| trust::below(&folder, 1, &us()))
+        if self.is_local {
+            let folder = self.person()?.join(".kubitect");
+            trust::folder(&folder, &self.us)
+                .and_then(|()| trust::below(&folder, 1, &self.us))
                 .map_err(|e| Failure::because("use the site file of your own home", e))?;
             let own = folder.join("site.yaml");
             let kubespray = &site.kubespray;
@@ -125,29 +163,9 @@ fn site(path: &Path) -> Result<Site, Failure> {
     }
 }
 
-/// Who may have written what we believe: this process's user, and who became root by sudo to start it.
-pub fn us() -> Us {
-    let behind_sudo = std::env::var("SUDO_UID")
-        .ok()
-        .and_then(|id| id.parse().ok());
-    Us::new(behind_sudo)
-}
-
-/// The person's home folder, from the environment.
-pub fn user_home() -> Result<PathBuf, Failure> {
-    std::env::home_dir()
-        .filter(|home| home.is_absolute())
-        .ok_or_else(|| {
-            Failure::failed("find your home folder: set HOME, or KUBITECT_HOME, or use --local")
-        })
-}
-
-/// `path` with a leading `~/` resolved.
-pub fn expand(path: &Path) -> Result<PathBuf, Failure> {
-    match path.strip_prefix("~") {
-        Ok(rest) => Ok(user_home()?.join(rest)),
-        Err(_) => Ok(path.to_owned()),
-    }
+/// The failure of what needs a person's home folder where there is none.
+pub(crate) fn no_home() -> Failure {
+    Failure::failed("find your home folder: set HOME, or KUBITECT_HOME, or use --local")
 }
 
 /// The folder of one cluster.
@@ -296,10 +314,10 @@ impl ClusterDir {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     let holder = std::fs::read_to_string(&path).unwrap_or_default();
-                    return Err(Failure::failed(format!(
-                        "take the cluster `{name}`: another run is at work on it (process {}); wait for it to end",
-                        holder.trim()
-                    )));
+                    return Err(Failure::Busy {
+                        cluster: name.into_owned(),
+                        holder: holder.trim().to_owned(),
+                    });
                 }
                 Err(TryLockError::Error(e)) => return Err(Failure::io("lock", &path, e)),
             }

@@ -11,12 +11,13 @@ use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::ssh::private_key;
 
 use crate::failure::Failure;
-use crate::home::{ClusterDir, expand};
+use crate::home::{ClusterDir, Home};
 use crate::world::World;
 
 /// The hosts that carried a cluster by the configuration that was applied last, or by one that was to be, and that carry none of it by
 /// the present one: with the present one's connection, where it has them.
 pub fn former_hosts(
+    home: &Home,
     dir: &ClusterDir,
     site: &Site,
     cluster: &Cluster,
@@ -31,7 +32,7 @@ pub fn former_hosts(
         };
         for host in kept.used_hosts() {
             let mut host = cluster.host(&host.name).unwrap_or(host).clone();
-            expand_keyfile(&mut host)?;
+            expand_keyfile(home, &mut host)?;
             let same = |other: &Host| {
                 other.name == host.name || other.connection.same_place(&host.connection)
             };
@@ -45,13 +46,18 @@ pub fn former_hosts(
 
 /// The hosts that carry a cluster, for its removal: those of the configuration that was applied, or was to be;
 /// where that is lost, this machine.
-pub fn hosts_of(world: &dyn World, dir: &ClusterDir, site: &Site) -> Result<Hosts, Failure> {
+pub fn hosts_of(
+    world: &dyn World,
+    home: &Home,
+    dir: &ClusterDir,
+    site: &Site,
+) -> Result<Hosts, Failure> {
     let mut hosts: BTreeMap<Name, Host> = BTreeMap::new();
     for file in [dir.applied(), dir.wanted()] {
         if let Some(kept) = read_kept(&file, site)? {
             for host in kept.used_hosts() {
                 let mut host = host.clone();
-                expand_keyfile(&mut host)?;
+                expand_keyfile(home, &mut host)?;
                 if let Some(other) = hosts.insert(host.name.clone(), host.clone())
                     && !other.connection.same_place(&host.connection)
                 {
@@ -71,7 +77,7 @@ pub fn hosts_of(world: &dyn World, dir: &ClusterDir, site: &Site) -> Result<Host
         let kept = read_kept(&file, site)?;
         for host in kept.iter().flat_map(Cluster::used_hosts) {
             let mut host = host.clone();
-            expand_keyfile(&mut host)?;
+            expand_keyfile(home, &mut host)?;
             // The connection of a host that the others name, too, may have been mended since.
             hosts.entry(host.name.clone()).or_insert(host);
         }
@@ -124,13 +130,13 @@ pub fn read_kept(file: &Path, site: &Site) -> Result<Option<Cluster>, Failure> {
 
 /// Resolves the path of a host's key file to one from which `ssh` reads the key: written from a person's home, or in a form
 /// that `ssh` does not read.
-pub fn expand_keyfile(host: &mut Host) -> Result<(), Failure> {
+pub fn expand_keyfile(home: &Home, host: &mut Host) -> Result<(), Failure> {
     if let Connection::Remote {
         keyfile: Some(keyfile),
         ..
     } = &mut host.connection
     {
-        let path = expand(keyfile)?;
+        let path = home.expand(keyfile)?;
         *keyfile = private_key::for_ssh(&path)
             .map_err(|e| Failure::because(format!("use the key of host {}", host.name), e))?;
     }
@@ -142,8 +148,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::event::Events;
     use crate::home::Home;
-    use crate::job::Job;
+    use crate::job::{Job, Options};
 
     /// A cluster whose only used host is `box`; nobody answers at the other one.
     fn config(uri: &str) -> String {
@@ -160,10 +167,17 @@ mod tests {
     #[test]
     fn destroy_asks_used_hosts_only_and_refuses_two_places_of_one_host() {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
+        let home = Home::open(folder.path(), None).unwrap();
         let dir = home.cluster(&"demo".parse().unwrap());
         dir.create().unwrap();
-        let hosts = || hosts_of(&crate::world::Real::default(), &dir, &Site::default());
+        let hosts = || {
+            hosts_of(
+                &crate::world::Real::default(),
+                &home,
+                &dir,
+                &Site::default(),
+            )
+        };
         std::fs::write(dir.applied(), config("test:///one")).unwrap();
         std::fs::write(dir.wanted(), config("test:///two")).unwrap();
         let error = hosts().unwrap_err().to_string();
@@ -188,7 +202,7 @@ mod tests {
     fn hosts_that_carried_the_cluster_are_reached_and_only_those_that_are_out_of_the_file_may_be_lost()
      {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
+        let home = Home::open(folder.path(), None).unwrap();
         let dir = home.cluster(&"demo".parse().unwrap());
         dir.create().unwrap();
         let site = Site::default();
@@ -206,7 +220,9 @@ mod tests {
         std::fs::write(dir.applied(), text(&there, both)).unwrap();
         let job = |text: String| {
             let cluster = kubitect_config::parse(&text, "x", &site).unwrap().cluster;
-            Job::new(&world, &home, &site, cluster, text)
+            let mut options = Options::new(home.clone(), Events::ignored()).unwrap();
+            options.world = Arc::clone(&world);
+            Job::new(options, cluster, text)
         };
         let names = |job: &Job| -> Vec<String> {
             job.hosts.iter().map(|(name, _)| name.to_string()).collect()
@@ -234,7 +250,7 @@ mod tests {
     #[test]
     fn a_host_that_only_a_run_cut_short_named_is_remembered_until_one_ends() {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
+        let home = Home::open(folder.path(), None).unwrap();
         let dir = home.cluster(&"demo".parse().unwrap());
         dir.create().unwrap();
         let site = Site::default();
@@ -243,7 +259,7 @@ mod tests {
         let last = only("last");
         let cluster = kubitect_config::parse(&last, "x", &site).unwrap().cluster;
         let former = || -> Vec<String> {
-            let former = former_hosts(&dir, &site, &cluster).unwrap();
+            let former = former_hosts(&home, &dir, &site, &cluster).unwrap();
             former.iter().map(|host| host.name.to_string()).collect()
         };
         for (text, uri) in [("first", "test:///one"), ("second", "test:///two")] {

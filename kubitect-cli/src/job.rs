@@ -1,10 +1,7 @@
 //! [`Job`]: a cluster under work, with all that commands need to look at it and to change it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,23 +11,50 @@ use kubitect_config::jump::Jump;
 use kubitect_config::release::Hop;
 use kubitect_config::value::{Label, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
-use kubitect_config::{Cluster, Site};
+use kubitect_config::{Cluster, Severity, Site};
 use kubitect_kubespray::living::{Note, Seen};
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::preflight::{self, Finding};
 
+use crate::cancel::Cancel;
+use crate::event::Events;
 use crate::failure::Failure;
-use crate::home::{self, ClusterDir, Home, expand};
+use crate::home::{ClusterDir, Home};
 use crate::hosts::{expand_keyfile, former_hosts, read_kept};
 use crate::pipeline;
 use crate::plan::Plan;
-use crate::report::{Reporter, time};
 use crate::services;
-use crate::world::World;
+use crate::world::{Real, World};
 
-/// Where the numbers of tasks stand, for what a run shows.
-const TASKS: &str = "tasks.json";
+/// Where clusters are worked on, and how.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// The folder of all clusters.
+    pub home: Home,
+    /// What counts for all clusters.
+    pub site: Site,
+    /// By which way hosts, machines and Kubespray are reached.
+    pub world: Arc<dyn World>,
+    /// Where events go.
+    pub events: Events,
+    /// Asks the work to stop.
+    pub cancel: Cancel,
+}
+
+impl Options {
+    /// In this folder and with its site file; the world is the real one.
+    pub fn new(home: Home, events: Events) -> Result<Self, Failure> {
+        Ok(Self {
+            site: home.site()?,
+            home,
+            world: Arc::new(Real::default()),
+            events,
+            cancel: Cancel::default(),
+        })
+    }
+}
 
 /// A cluster under work.
 pub struct Job {
@@ -40,10 +64,8 @@ pub struct Job {
     pub text: String,
     /// The cluster's folder.
     pub dir: ClusterDir,
-    /// What clusters share.
-    pub share: PathBuf,
-    /// Where all this is.
-    pub world: Arc<dyn World>,
+    /// Where all this is, and how it is worked on.
+    pub options: Options,
     /// The connected hosts: those that carry the cluster, and those that did.
     pub hosts: Hosts,
     /// The hosts that did, and carry none of it by its file.
@@ -56,19 +78,16 @@ pub struct Job {
 
 impl Job {
     /// Connects to the hosts of a cluster, and to those that carried it before: what is on them has to go.
-    pub fn new(
-        world: &Arc<dyn World>,
-        home: &Home,
-        site: &Site,
-        mut cluster: Cluster,
-        text: String,
-    ) -> Result<Self, Failure> {
-        settle(&mut cluster)?;
+    pub fn new(options: Options, mut cluster: Cluster, text: String) -> Result<Self, Failure> {
+        let Options {
+            home, site, world, ..
+        } = &options;
+        settle(home, &mut cluster)?;
         let dir = home.cluster(&cluster.name);
         // Before any machine is made: Ansible and SSH are given paths in it.
         kubitect_kubespray::check_folder(dir.root())
             .map_err(|e| Failure::because(format!("work on {}", cluster.name), e))?;
-        let former = former_hosts(&dir, site, &cluster)?;
+        let former = former_hosts(home, &dir, site, &cluster)?;
         let (kept, dropped): (Vec<_>, Vec<_>) = former
             .iter()
             .partition(|host| cluster.host(&host.name).is_some());
@@ -94,21 +113,20 @@ impl Job {
         Ok(Self {
             lost,
             dir,
-            share: home.share(),
             cluster,
             text,
-            world: Arc::clone(world),
             hosts,
             former,
             proven: Mutex::default(),
+            options,
         })
     }
 
     /// The configuration that was applied last; none, where none ever was.
-    pub fn applied(&self, site: &Site) -> Result<Option<Cluster>, Failure> {
-        let mut applied = read_kept(&self.dir.applied(), site)?;
+    pub fn applied(&self) -> Result<Option<Cluster>, Failure> {
+        let mut applied = read_kept(&self.dir.applied(), &self.options.site)?;
         if let Some(applied) = &mut applied {
-            settle(applied)?;
+            settle(&self.options.home, applied)?;
         }
         Ok(applied)
     }
@@ -192,13 +210,9 @@ impl Job {
 
     /// What stands in the way of the plan on the hosts, or may: errors first. Looks only.
     pub fn findings(&self, plan: &Plan) -> Result<Vec<Finding>, Failure> {
-        preflight::check_for(&self.cluster, &self.hosts, &plan.machines, &home::us())
+        let us = self.options.home.us();
+        preflight::check_for(&self.cluster, &self.hosts, &plan.machines, us)
             .map_err(|e| Failure::because("check the hosts", e))
-    }
-
-    /// Checks the hosts before anything is made.
-    pub fn preflight(&self, plan: &Plan, reporter: &Reporter) -> Result<(), Failure> {
-        fit(self.findings(plan)?, reporter)
     }
 
     /// Remembers that a machine has been logged in on.
@@ -229,85 +243,44 @@ impl Job {
             .guest
             .private_key
             .as_deref()
-            .map(expand)
+            .map(|path| self.options.home.expand(path))
             .transpose()
-    }
-
-    /// A new log of `command` in the cluster's folder, which is made if need be, with its path.
-    pub fn log(&self, command: &str) -> Result<(File, PathBuf), Failure> {
-        self.dir.create()?;
-        let name = format!("{}-{command}.log", time("%Y%m%dT%H%M%SZ"));
-        let path = self.dir.logs().join(name);
-        let failed = |e| Failure::io("open", &path, e);
-        let mut log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        let arguments: Vec<_> = std::env::args().skip(1).collect();
-        let line = kubitect_config::text::line(&arguments.join(" "));
-        writeln!(
-            log,
-            "kubitect {}, {}\n$ kubitect {line}",
-            env!("CARGO_PKG_VERSION"),
-            time("%Y-%m-%dT%H:%M:%SZ")
-        )
-        .map_err(failed)?;
-        Ok((log, path))
-    }
-
-    /// How many tasks each playbook had when it last ran on this cluster; nothing where that is not known.
-    pub fn tasks(&self) -> BTreeMap<String, usize> {
-        let text = std::fs::read(self.dir.logs().join(TASKS)).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
-    }
-
-    /// Remembers it for the next run.
-    pub fn remember(&self, tasks: &BTreeMap<String, usize>) {
-        let text = serde_json::json!(tasks).to_string();
-        // Without it, the next run shows no total.
-        if let Err(error) = home::write_whole(&self.dir.logs().join(TASKS), text.as_bytes(), 0o600)
-        {
-            tracing::debug!(%error, "totals of tasks not remembered");
-        }
     }
 }
 
-/// Tells what was found on the hosts; a failure if anything stands in the way.
-pub fn fit(findings: Vec<Finding>, reporter: &Reporter) -> Result<(), Failure> {
-    let (errors, warnings): (Vec<_>, Vec<_>) = findings
-        .into_iter()
-        .partition(|finding| finding.severity == kubitect_config::Severity::Error);
-    for warning in warnings {
-        reporter.line(format!("warning: {} ({})", warning.message, warning.help));
+/// Tells what is doubtful on the hosts; a failure if anything stands in the way.
+pub fn fit(findings: &[Finding], events: &Events) -> Result<(), Failure> {
+    let is_warning = |finding: &&Finding| finding.severity == Severity::Warning;
+    for warning in findings.iter().filter(is_warning) {
+        events.warn(format!("{} ({})", warning.message, warning.help));
     }
-    if errors.is_empty() {
-        return Ok(());
+    unfit(findings)
+}
+
+/// The failure of what stands in the way on the hosts.
+pub fn unfit(findings: &[Finding]) -> Result<(), Failure> {
+    let is_error = |finding: &&Finding| finding.severity == Severity::Error;
+    let errors: Vec<_> = findings.iter().filter(is_error).cloned().collect();
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Unfit(errors)),
     }
-    let all: Vec<_> = errors
-        .iter()
-        .map(|e| format!("{}; {}", e.message, e.help))
-        .collect();
-    Err(Failure::failed(format!(
-        "find the hosts fit:\n  {}",
-        all.join("\n  ")
-    )))
 }
 
 /// Resolves the paths of a configuration that are written from a person's home.
-fn settle(cluster: &mut Cluster) -> Result<(), Failure> {
+fn settle(home: &Home, cluster: &mut Cluster) -> Result<(), Failure> {
     for host in &mut cluster.hosts {
-        expand_keyfile(host)?;
+        expand_keyfile(home, host)?;
     }
-    expand_source(&mut cluster.guest.image.source)?;
-    expand_source(&mut cluster.kubernetes.kubespray.url)
+    expand_source(home, &mut cluster.guest.image.source)?;
+    expand_source(home, &mut cluster.kubernetes.kubespray.url)
 }
 
 /// A path or an address: a leading `~/` is resolved.
-fn expand_source(source: &mut String) -> Result<(), Failure> {
+fn expand_source(home: &Home, source: &mut String) -> Result<(), Failure> {
     if source.starts_with("~/") {
-        *source = expand(Path::new(source.as_str()))?.display().to_string();
+        let path = home.expand(Path::new(source.as_str()))?;
+        *source = path.display().to_string();
     }
     Ok(())
 }

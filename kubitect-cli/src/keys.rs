@@ -5,7 +5,7 @@ use std::path::Path;
 use kubitect_config::{KeyFinding, KeyUse, Severity};
 use kubitect_provision::ssh::private_key;
 
-use crate::home::expand;
+use crate::environment::expand;
 
 /// What is wrong with a key on the machine that makes the cluster: there it has to be.
 pub fn needed(kind: KeyUse, path: &str) -> Option<KeyFinding> {

@@ -1,149 +1,74 @@
-//! The `kubitect` command line: composes the Kubitect crates and speaks to the person.
+//! Kubitect as a whole: composes the Kubitect crates. Its library half is for programs that make clusters; the other half is the
+//! `kubitect` command, which is one of them (feature `program`, on unless switched off).
 //!
-//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or invalid configuration,
-//! 3 refused by the person, 4 `plan` has changes, 5 `status` finds something amiss, 130 interrupted.
+//! ```no_run
+//! use std::path::Path;
+//! use kubitect_cli::{Events, Failure, Home, Options, Run, Wanted};
+//!
+//! # async fn example() -> Result<(), Failure> {
+//! let home = Home::open(Path::new("/srv/clusters"), None)?;
+//! let options = Options::new(home, Events::new(|event| println!("{event}")))?;
+//! let wanted = Wanted::read(Path::new("cluster.yaml"), &options.site)?;
+//! let run = Run::connect(wanted, options)?; // hosts, and the cluster's lock
+//! let plan = run.plan()?; // reads only
+//! println!("{plan}");
+//! run.apply(&plan).await?; // exactly the list that was shown
+//! println!("{}", run.status().await?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The library half prints nothing, asks nobody, ends no process, reads no environment and has no state beside the values that it
+//! gives. Of the program: results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or invalid
+//! configuration, 3 refused by the person, 4 `plan` has changes, 5 `status` finds something amiss, 130 interrupted.
 
 mod adapters;
-mod approve;
-mod args;
-mod commands;
+mod cancel;
+mod event;
 mod failure;
 mod home;
 mod hosts;
 mod job;
-mod keys;
-mod names;
 mod personal;
 mod phase;
 mod pipeline;
 mod plan;
-mod presets;
-mod report;
+mod removal;
+mod run;
 mod services;
-mod signals;
 mod status;
 pub mod world;
 
-use std::ffi::OsString;
-use std::io::Write;
-use std::process::ExitCode;
-use std::sync::Arc;
+#[cfg(feature = "program")]
+mod approve;
+#[cfg(feature = "program")]
+mod args;
+#[cfg(feature = "program")]
+mod commands;
+#[cfg(feature = "program")]
+mod environment;
+#[cfg(feature = "program")]
+mod keys;
+#[cfg(feature = "program")]
+mod names;
+#[cfg(feature = "program")]
+mod presets;
+#[cfg(feature = "program")]
+mod program;
+#[cfg(feature = "program")]
+mod report;
+#[cfg(feature = "program")]
+mod signals;
 
-use clap::{CommandFactory, Parser};
-use clap_complete::CompleteEnv;
-
-use args::{Cli, Command, Output};
-use failure::Failure;
-use home::Home;
-use report::View;
-use world::World;
-
-/// Exit code of `plan` when there is something to do.
-const CHANGES: u8 = 4;
-/// Exit code of `status` when something is not as it should be.
-const DEGRADED: u8 = 5;
-
-/// Does what the process's arguments say, and tells the process's exit code.
-pub fn run() -> ExitCode {
-    // What shells ask while somebody types; ends the process if this is such a question.
-    CompleteEnv::with_factory(Cli::command).complete();
-    run_in(
-        &(Arc::new(world::Real::default()) as Arc<dyn World>),
-        std::env::args_os(),
-    )
-}
-
-/// As [`run`], in any world and with any arguments, of which the first is the program's name.
-pub fn run_in(
-    world: &Arc<dyn World>,
-    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
-        || arguments
-            .iter()
-            .take_while(|argument| *argument != "--")
-            .any(|argument| argument == "--no-color");
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error, no_color),
-    };
-    let color = report::set_color(!no_color);
-    let json = match &cli.command {
-        Command::Apply(args) => args.output == Output::Json,
-        Command::Destroy(args) => args.output == Output::Json,
-        _ => false,
-    };
-    View {
-        quiet: cli.quiet,
-        verbose: cli.verbose,
-        json,
-    }
-    .set();
-    if cli.debug {
-        tracing_subscriber::fmt()
-            .with_writer(std::io::stderr)
-            .with_ansi(color)
-            .with_max_level(tracing::Level::DEBUG)
-            .init();
-    }
-    match dispatch(world, cli) {
-        Ok(code) => code,
-        Err(failure) => {
-            if let Failure::Invalid(kubitect_config::Error::Invalid { problems, text, .. }) =
-                &failure
-            {
-                report::problems(problems, text);
-            }
-            report::failure(&failure);
-            failure.exit_code()
-        }
-    }
-}
-
-/// Shows help, the version or a mistake on the command line, with colours only where they are wanted.
-fn usage(error: &clap::Error, no_color: bool) -> ExitCode {
-    // Nowhere to tell that stdout or stderr is gone.
-    let _ = match (no_color, error.use_stderr()) {
-        (false, _) => error.print(),
-        (true, true) => write!(std::io::stderr(), "{}", error.render()),
-        (true, false) => write!(std::io::stdout(), "{}", error.render()),
-    };
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-}
-
-fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
-    if let Command::Completion { shell } = cli.command {
-        return commands::completion(shell).map(|()| ExitCode::SUCCESS);
-    }
-    let home = Home::from_environment(cli.local, cli.home)?;
-    let done = |()| ExitCode::SUCCESS;
-    let good = |good: bool, otherwise: u8| {
-        if good {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(otherwise)
-        }
-    };
-    match cli.command {
-        Command::Apply(args) => commands::apply(world, &home, &args).map(done),
-        Command::Plan(args) => {
-            commands::plan(world, &home, &args).map(|nothing| good(nothing, CHANGES))
-        }
-        Command::Validate(args) => commands::validate(&home, &args).map(ExitCode::from),
-        Command::Render(args) => commands::render(&home, &args).map(done),
-        Command::Destroy(args) => commands::destroy(world, &home, &args).map(done),
-        Command::Status(args) => {
-            commands::status(world, &home, &args).map(|healthy| good(healthy, DEGRADED))
-        }
-        Command::List { what, output } => commands::list(world, &home, &what, output).map(done),
-        Command::Init(args) => commands::init(&args).map(done),
-        Command::Ssh(args) => commands::ssh(&home, &args).map(done),
-        Command::Logs(args) => commands::logs(&home, &args).map(done),
-        Command::Versions(args) => commands::versions(&home, &args).map(done),
-        Command::Version { output } => commands::version(output).map(done),
-        Command::Doctor { output } => commands::doctor(output).map(|well| good(well, DEGRADED)),
-        Command::Export(what) => commands::export(&home, &what).map(done),
-        Command::Completion { .. } => Ok(ExitCode::SUCCESS),
-    }
-}
+pub use cancel::Cancel;
+pub use event::{Ending, Event, Events, VERSION as EVENT_VERSION};
+pub use failure::Failure;
+pub use home::{ClusterDir, Home, Lock};
+pub use job::Options;
+pub use phase::{Make, Phase};
+pub use plan::Plan;
+#[cfg(feature = "program")]
+pub use program::{run, run_in};
+pub use removal::Removal;
+pub use run::{Run, View, Wanted};
+pub use status::{Machine, Status};

@@ -5,6 +5,7 @@ use kubitect_config::text;
 use kubitect_config::value::Label;
 
 use crate::args::ClusterName;
+use crate::environment;
 use crate::failure::Failure;
 use crate::home::Home;
 
@@ -69,7 +70,7 @@ fn list(names: &[Label]) -> String {
 
 /// The clusters that there are, for a shell that completes.
 pub fn candidates() -> Vec<CompletionCandidate> {
-    let home = Home::from_environment(false, None);
+    let home = environment::home(false, None);
     let known = home.and_then(|home| home.clusters()).unwrap_or_default();
     known
         .iter()

@@ -13,11 +13,6 @@ use kubitect_provision::file;
 use crate::failure::Failure;
 use crate::home::{self, write_whole};
 
-/// Where the person's kubeconfig lies.
-pub fn path() -> Result<PathBuf, Failure> {
-    Ok(home::user_home()?.join(".kube/config"))
-}
-
 /// An error if what is known of a cluster beforehand says that it could not be merged into the kubeconfig at `path`.
 /// `server` is where the cluster will be reached, if that is known.
 pub fn check(path: &Path, cluster: &Label, server: Option<&str>) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use kubitect_config::cluster::{Effect, Node, Role};
 use kubitect_config::edit::{Change, Edit};
@@ -17,6 +18,7 @@ use kubitect_provision::change::{self, Disruption, Step};
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::observe::PowerState;
 use kubitect_provision::plan::Plan as Machines;
+use kubitect_provision::preflight::Finding;
 use serde::Serialize;
 use serde_json::json;
 
@@ -37,6 +39,10 @@ pub struct Plan {
     pub leaving: Vec<Leaving>,
     /// What becomes of the person's own files.
     pub personal: Personal,
+    /// What is doubtful on the hosts, or stands in the way: errors first.
+    pub findings: Vec<Finding>,
+    /// Who made it.
+    pub(crate) made_by: Option<Arc<()>>,
     refused: Vec<String>,
     /// How it is said that the settings differ from what is set up.
     settings_differ: String,
@@ -185,6 +191,8 @@ impl Plan {
             seen,
             leaving,
             personal: Personal::default(),
+            findings: Vec::new(),
+            made_by: None,
             refused,
             settings_differ: settings_differ(cluster),
             notes: Vec::new(),
@@ -314,6 +322,7 @@ impl Plan {
             "changes": self.rows,
             "refused": self.refused,
             "notes": self.notes,
+            "findings": self.findings,
         })
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cancel::Cancel;
 use crate::failure::Failure;
 
 /// How long work that blocks may take to end by itself, once nobody waits for it.
@@ -14,7 +15,7 @@ const EXIT: Duration = Duration::from_secs(1);
 
 /// Does work on a runtime of its own. `stop` is called, on another thread, at the first ctrl-C, SIGTERM or SIGHUP (the terminal is
 /// gone); the second one ends the process at once. It may be killed anywhere: the next run goes on from there.
-pub fn on_runtime<T>(
+fn on_runtime<T>(
     stop: impl FnOnce() + Send + 'static,
     work: impl Future<Output = T>,
 ) -> Result<T, Failure> {
@@ -22,6 +23,15 @@ pub fn on_runtime<T>(
     // On a thread of its own, so that it comes through while libvirt is waited for.
     runtime.spawn(watch(stop));
     Ok(end(runtime, work))
+}
+
+/// The same, of work that ends when it is cancelled.
+pub fn until_interrupted<T>(
+    cancel: &Cancel,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let cancel = cancel.clone();
+    on_runtime(move || cancel.cancel(), work)?
 }
 
 /// The same, of work that signals may end at any time.

@@ -17,7 +17,6 @@ use crate::failure::Failure;
 use crate::home::ClusterDir;
 use crate::job::Job;
 use crate::pipeline::reach;
-use crate::signals;
 
 /// Certificates that end sooner than this are told of.
 const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -89,7 +88,7 @@ pub struct MasterCertificate {
 }
 
 /// Looks at a cluster, where this was `applied` last. What can't be asked is a problem, and the rest is asked all the same.
-pub fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failure> {
+pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failure> {
     let plan = job.plan(applied)?;
     let mut status = Status {
         cluster: job.cluster.name.to_string(),
@@ -122,7 +121,7 @@ pub fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failure> {
             .push("it differs from what is wanted; see what apply would do".to_owned());
     }
     match reach(job)? {
-        Some((keys, facts)) => signals::on_runtime_alone(status.ask(job, &facts, &keys))?,
+        Some((keys, facts)) => status.ask(job, &facts, &keys).await,
         None => status.problems.push(format!(
             "the machines' keys in {} or their addresses are not known, so that no machine can be asked",
             job.dir.ssh().display()

@@ -28,6 +28,8 @@ mod shape;
 mod stage;
 #[path = "../tests/killed/state.rs"]
 mod state;
+#[path = "../../examples/embed/verbs.rs"]
+mod verbs;
 #[path = "../tests/pipeline/world.rs"]
 mod world;
 

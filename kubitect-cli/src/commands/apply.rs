@@ -11,70 +11,63 @@ use crate::approve;
 use crate::args::Apply;
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::job::Job;
-use crate::keys;
-use crate::pipeline;
 use crate::plan::check;
-use crate::report::Reporter;
+use crate::report::{Reporter, log};
+use crate::run::Run;
+use crate::signals::until_interrupted;
 use crate::world::World;
 
-use super::load;
+use super::{options, wanted};
 
 /// Carries the command out.
 pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Failure> {
-    let site = home.site()?;
-    let (parsed, text) = load(&args.config, &site, &keys::needed)?;
-    let job = Job::new(world, home, &site, parsed.cluster, text)?;
-    let _lock = job.dir.lock()?;
-    let applied = job.applied(&site)?;
-    if let Some(action) = args.action {
-        let edits = applied.as_ref().map(|applied| job.edits(applied));
-        covered(action.into(), edits.as_deref())?;
-    }
-    let plan = job.plan(applied.as_ref())?;
     let reporter = Arc::new(Reporter::new());
-    job.lost
-        .iter()
-        .for_each(|lost| reporter.line(format!("warning: {lost}")));
+    let options = options(world, home, &reporter)?;
+    let (cancel, site) = (options.cancel.clone(), options.site.clone());
+    let run = Run::connect(wanted(&args.config, &options)?, options)?;
+    if let Some(action) = args.action {
+        covered(action.into(), run.edits()?.as_deref())?;
+    }
+    let plan = run.plan()?;
     check(&plan)?;
     if plan.is_empty() {
-        reporter.line(format!("{}: nothing to do", job.cluster.name));
+        reporter.line(format!("{}: nothing to do", run.cluster().name));
         for note in plan.notes() {
             reporter.line(format!("note: {note}"));
         }
     } else {
-        job.preflight(&plan, &reporter)?;
+        run.fit(&plan)?;
         reporter.text(&plan);
         if !args.auto_approve {
             approve::ask("Shall this be done?")?;
         }
         // Only now: what is not approved leaves nothing behind.
-        let (log, path) = job.log("apply")?;
+        let (log, path) = log::open(run.folder(), "apply")?;
         reporter.keep(log);
         reporter.note(match args.auto_approve {
             true => "approved by --auto-approve",
             false => "approved on the terminal",
         });
         reporter.emit(&json!({"type": "plan", "plan": plan.json()}));
-        reporter.begin(job.tasks());
-        let result = pipeline::apply(&job, &plan, &reporter);
-        job.remember(&reporter.tasks());
-        super::ssh::refresh(&job.dir, &site);
-        end(&job, &result, &path, &reporter);
+        reporter.begin(log::tasks(run.folder()));
+        let result = until_interrupted(&cancel, run.apply(&plan));
+        log::remember(run.folder(), &reporter.tasks());
+        super::ssh::refresh(run.folder(), &site);
+        end(&run, &result, &path, &reporter);
         return result;
     }
-    pipeline::apply(&job, &plan, &reporter)?;
-    super::ssh::refresh(&job.dir, &site);
+    until_interrupted(&cancel, run.apply(&plan))?;
+    super::ssh::refresh(run.folder(), &site);
     reporter.emit(&json!({"type": "end", "ok": true, "phases": []}));
     Ok(())
 }
 
 /// What there is now and what comes next, or what a run that stopped leaves.
-fn end(job: &Job, result: &Result<(), Failure>, log: &Path, reporter: &Reporter) {
-    let (cluster, log) = (&job.cluster.name, format!("log: {}", log.display()));
+fn end(run: &Run, result: &Result<(), Failure>, log: &Path, reporter: &Reporter) {
+    let (cluster, log) = (&run.cluster().name, format!("log: {}", log.display()));
     match result {
         Ok(()) => {
-            let conf = job.dir.kubeconfig();
+            let conf = run.folder().kubeconfig();
             let conf = conf.display();
             reporter.done(&[
                 format!("kubeconfig: {conf}"),

@@ -42,7 +42,7 @@ fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
     match &args.out {
         // One that is there is replaced, so that nobody who could read it can read this.
         Some(out) => write_whole(out, text.as_bytes(), 0o600),
-        None if args.merge => personal::merge(&personal::path()?, &cluster, &text),
+        None if args.merge => personal::merge(&home.kubeconfig()?, &cluster, &text),
         None => print_exactly(text),
     }
 }

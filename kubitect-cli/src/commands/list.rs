@@ -10,9 +10,11 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::names;
 use crate::presets::{PRESETS, Preset};
+use crate::report::Reporter;
+use crate::run::{View, Wanted};
 use crate::world::World;
 
-use super::{print_exactly, print_json, status};
+use super::{options, print_exactly, print_json};
 
 /// Carries the command out.
 pub fn list(
@@ -59,7 +61,7 @@ fn nodes(
     cluster: &ClusterName,
 ) -> Result<Vec<Value>, Failure> {
     let cluster = names::meant(home, cluster)?;
-    let (job, _) = status::open(world, home, &cluster)?;
-    let machines = crate::status::machines(&job)?;
+    let options = options(world, home, &Arc::new(Reporter::new()))?;
+    let machines = View::connect(Wanted::kept(&cluster, &options)?, options)?.machines()?;
     Ok(machines.iter().map(|machine| json!(machine)).collect())
 }

@@ -33,12 +33,19 @@ pub use versions::{version, versions};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use kubitect_config::{KeyJudge, Parsed, Site, text};
 
 use crate::args::DEFAULT_FILE;
+use crate::event::Events;
 use crate::failure::Failure;
-use crate::report;
+use crate::home::Home;
+use crate::job::Options;
+use crate::keys;
+use crate::report::{self, Reporter};
+use crate::run::Wanted;
+use crate::world::World;
 
 /// Prints a result for a person on stdout, clean.
 fn print(result: impl Display) -> Result<(), Failure> {
@@ -60,6 +67,27 @@ fn print_exactly(result: impl Display) -> Result<(), Failure> {
     }
 }
 
+/// How commands work on clusters: what happens goes to `reporter`.
+fn options(
+    world: &Arc<dyn World>,
+    home: &Home,
+    reporter: &Arc<Reporter>,
+) -> Result<Options, Failure> {
+    let reporter = Arc::clone(reporter);
+    let events = Events::new(move |event| reporter.event(&event));
+    let mut options = Options::new(home.clone(), events)?;
+    options.world = Arc::clone(world);
+    Ok(options)
+}
+
+/// Reads what is wanted (`-`: stdin), with its keys looked at, and shows its warnings on stderr.
+fn wanted(file: &Path, options: &Options) -> Result<Wanted, Failure> {
+    let wanted = Wanted::read_with_keys(file, &options.site, &keys::needed);
+    let wanted = wanted.map_err(|failure| named(failure, file))?;
+    report::problems(wanted.warnings(), wanted.text());
+    Ok(wanted)
+}
+
 /// Reads a configuration (`-`: stdin) and shows its warnings on stderr.
 fn load(file: &Path, site: &Site, judge: KeyJudge) -> Result<(Parsed, String), Failure> {
     let (name, text) = kubitect_config::read(file).map_err(unread(file))?;
@@ -70,9 +98,12 @@ fn load(file: &Path, site: &Site, judge: KeyJudge) -> Result<(Parsed, String), F
 }
 
 /// The failure to read a file; where nobody named one, what to do.
-fn unread(file: &Path) -> impl Fn(kubitect_config::Error) -> Failure {
-    let default = file == Path::new(DEFAULT_FILE);
-    move |error| match (Failure::config(error), default) {
+fn unread(file: &Path) -> impl Fn(kubitect_config::Error) -> Failure + '_ {
+    move |error| named(Failure::config(error), file)
+}
+
+fn named(failure: Failure, file: &Path) -> Failure {
+    match (failure, file == Path::new(DEFAULT_FILE)) {
         (Failure::Failed { what, source }, true) => Failure::Failed {
             what: format!(
                 "{what} (-c FILE names another; `kubitect init` writes one to begin with)"

@@ -36,7 +36,7 @@ pub async fn set_up(
     for (name, session) in names.iter().zip(side_by_side(logins).await) {
         remotes.insert(Label::clone(name), session.map_err(no_login(name))?);
     }
-    let tell = |event| hands.reporter.line(event);
+    let tell = |event| hands.job.options.events.balancers(event);
     let then = async || give_up_address(hands, leaving, give_up).await;
     kubitect_lb::roll_out_and(&rendered, &remotes, &tell, then)
         .await
@@ -76,12 +76,7 @@ fn with(
 
 /// Has these balancers, which leave, give the virtual address to another at once, where they can still be asked.
 pub async fn give_up_address(hands: Hands<'_>, leaving: &[Leaving], names: &[Label]) {
-    let Hands {
-        job,
-        keys,
-        reporter,
-        ..
-    } = hands;
+    let Hands { job, keys } = hands;
     for leaving in leaving.iter().filter(|own| names.contains(&own.name)) {
         let key = keys.host_key_line(&leaving.name).unwrap_or_default();
         let facts = Facts {
@@ -100,8 +95,8 @@ pub async fn give_up_address(hands: Hands<'_>, leaving: &[Leaving], names: &[Lab
             Err(error) => Err(chain(&error)),
         };
         if let Err(why) = stopped {
-            reporter.line(format!(
-                "warning: {} could not be asked to give the virtual address to another ({why}); the others take it when it is \
+            job.options.events.warn(format!(
+                "{} could not be asked to give the virtual address to another ({why}); the others take it when it is \
                  gone",
                 leaving.name
             ));

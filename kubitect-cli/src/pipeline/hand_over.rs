@@ -1,7 +1,5 @@
 //! What a finished cluster leaves on this machine: the kubeconfig, and the person's own files.
 
-use std::path::PathBuf;
-
 use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
 use kubitect_config::{Cluster, Facts};
@@ -13,11 +11,10 @@ use kubitect_provision::{gather, ssh};
 use super::keys;
 use super::machines::{connect, no_login};
 use crate::failure::Failure;
-use crate::home::{self, write_whole};
-use crate::job::Job;
+use crate::home::write_whole;
+use crate::job::{Job, Options};
 use crate::personal;
 use crate::plan::{Personal, Plan};
-use crate::report::Reporter;
 
 /// Fetches the administrator's kubeconfig from any master that serves, names it after the cluster and points it at the balancer. Says whether
 /// it is another one than was here: upgrades, and Kubernetes itself once a year, make the certificate in it anew.
@@ -37,27 +34,28 @@ pub async fn fetch_kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<b
 
 /// Brings what a finished cluster leaves on this machine up to date. That a master can't be asked is a failure only if the
 /// kubeconfig is not here.
-pub async fn hand_over(job: &Job, plan: &Plan, reporter: &Reporter) -> Result<(), Failure> {
+pub async fn hand_over(job: &Job, plan: &Plan) -> Result<(), Failure> {
+    let Options { home, events, .. } = &job.options;
     let conf = job.dir.kubeconfig();
     let missing = !conf.exists();
-    let lost = keys::bring_back(job, &job.cluster, reporter).err();
+    let lost = keys::bring_back(job, &job.cluster).err();
     match reach(job)? {
         Some((keys, facts)) => {
             let cluster = &job.cluster.name;
             match fetch_kubeconfig(job, &facts, &keys).await {
-                Ok(true) => reporter.line(format!("{cluster}: brought the kubeconfig home")),
+                Ok(true) => events.note(format!("{cluster}: brought the kubeconfig home")),
                 Ok(false) => {}
                 // Somebody else answers for the machine, or holds it: that is not to be overlooked.
                 Err(error) if missing || error.is_alarm() => return Err(error),
-                Err(error) => reporter.line(format!(
-                    "warning: the kubeconfig that is here was not compared with the cluster's: {error}"
+                Err(error) => events.warn(format!(
+                    "the kubeconfig that is here was not compared with the cluster's: {error}"
                 )),
             }
-            prove(job, &facts, &keys, reporter).await?;
+            prove(job, &facts, &keys).await?;
             add_to_known_hosts(job, &facts)?;
         }
-        None if missing || job.cluster.guest.add_to_known_hosts => reporter.line(format!(
-            "warning: the machines' keys in {} or their addresses are not known any more, so neither the kubeconfig \
+        None if missing || job.cluster.guest.add_to_known_hosts => events.warn(format!(
+            "the machines' keys in {} or their addresses are not known any more, so neither the kubeconfig \
              can be fetched nor your known_hosts brought up to date{}",
             job.dir.ssh().display(),
             lost.map(|why| format!(" ({why})")).unwrap_or_default()
@@ -70,7 +68,7 @@ pub async fn hand_over(job: &Job, plan: &Plan, reporter: &Reporter) -> Result<()
     if job.cluster.kubernetes.merge_kubeconfig
         && let Some(ours) = personal::read_if_there(&conf)?
     {
-        personal::merge(&personal::path()?, &job.cluster.name, &ours)?;
+        personal::merge(&home.kubeconfig()?, &job.cluster.name, &ours)?;
     }
     if let Some(path) = &plan.personal.unmerges {
         personal::unmerge(path, &job.cluster.name, &conf)?;
@@ -88,7 +86,8 @@ pub fn personal(job: &Job, applied: Option<&Cluster>) -> Result<Personal, Failur
     let name = &cluster.name;
     let mut found = Personal::default();
     let was = |switch: fn(&Cluster) -> bool| applied.is_some_and(switch);
-    let kubeconfig = personal::path();
+    let home = &job.options.home;
+    let kubeconfig = home.kubeconfig();
     if cluster.kubernetes.merge_kubeconfig {
         let ours = personal::read_if_there(&conf)?.zip(kubeconfig.ok());
         let changes = ours.filter(|(ours, path)| personal::merge_changes(path, name, ours));
@@ -98,7 +97,7 @@ pub fn personal(job: &Job, applied: Option<&Cluster>) -> Result<Personal, Failur
             .ok()
             .filter(|path| personal::has(path, name, &conf));
     }
-    let known = known_hosts();
+    let known = home.known_hosts();
     if cluster.guest.add_to_known_hosts {
         if let (Ok(path), Some((_, facts))) = (known, reach(job)?) {
             let missing = ssh::known_hosts::missing(&path, &facts)
@@ -127,11 +126,11 @@ pub fn reach(job: &Job) -> Result<Option<(Keys, Facts)>, Failure> {
 }
 
 /// Logs in on the machines whose keys the person's known hosts lack: only then are they added.
-async fn prove(job: &Job, facts: &Facts, keys: &Keys, reporter: &Reporter) -> Result<(), Failure> {
+async fn prove(job: &Job, facts: &Facts, keys: &Keys) -> Result<(), Failure> {
     if !job.cluster.guest.add_to_known_hosts {
         return Ok(());
     }
-    let path = known_hosts()?;
+    let path = job.options.home.known_hosts()?;
     let missing = ssh::known_hosts::missing(&path, facts)
         .map_err(|e| Failure::because("read your known_hosts", e))?;
     let unproven: Vec<_> = missing.iter().filter(|name| !job.is_proven(name)).collect();
@@ -141,25 +140,26 @@ async fn prove(job: &Job, facts: &Facts, keys: &Keys, reporter: &Reporter) -> Re
             Ok(_) => {}
             Err(error @ Error::HostKey { .. }) => return Err(no_login(name)(error)),
             Err(error) => {
-                reporter.line(format!(
-                    "warning: {name} is not added to your known_hosts: {error}"
-                ));
+                job.options
+                    .events
+                    .warn(format!("{name} is not added to your known_hosts: {error}"));
             }
         }
     }
     Ok(())
 }
 
-fn known_hosts() -> Result<PathBuf, Failure> {
-    Ok(home::user_home()?.join(".ssh/known_hosts"))
-}
-
 /// Adds the keys of machines that this run has logged in on to the person's known hosts, if the file says so.
 pub fn add_to_known_hosts(job: &Job, facts: &Facts) -> Result<(), Failure> {
     if job.cluster.guest.add_to_known_hosts {
         let proven = |name: &Label| job.is_proven(name);
-        ssh::known_hosts::add(&known_hosts()?, &job.cluster.name, facts, &proven)
-            .map_err(|e| Failure::because("add the machines to your known_hosts", e))?;
+        ssh::known_hosts::add(
+            &job.options.home.known_hosts()?,
+            &job.cluster.name,
+            facts,
+            &proven,
+        )
+        .map_err(|e| Failure::because("add the machines to your known_hosts", e))?;
     }
     Ok(())
 }
@@ -179,6 +179,7 @@ mod tests {
     use kubitect_provision::{Error, Event};
 
     use super::*;
+    use crate::event::Events;
     use crate::home::Home;
     use crate::world::{Doing, Preparing, World};
 
@@ -276,7 +277,7 @@ mod tests {
     #[tokio::test]
     async fn the_kubeconfig_follows_the_clusters_own() {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
+        let home = Home::open(folder.path(), None).unwrap();
         let text = include_str!("../../../tests/tests/cli/cluster.yaml")
             .replace("[DIR]", "/x")
             .replace("{id: 1}", "{id: 1, ip: 10.77.0.21}");
@@ -286,10 +287,16 @@ mod tests {
         cluster.guest.add_to_known_hosts = false;
         cluster.kubernetes.merge_kubeconfig = false;
         let masters = Masters(Arc::new(Mutex::new(None)));
+        let told = Arc::new(Mutex::new(String::new()));
+        let events = Events::new({
+            let told = Arc::clone(&told);
+            move |event| *told.lock().unwrap() += &format!("{event}\n")
+        });
+        let mut options = Options::new(home.clone(), events).unwrap();
+        options.world = Arc::new(masters.clone());
         let job = Job {
             dir: home.cluster(&cluster.name),
-            share: home.share(),
-            world: Arc::new(masters.clone()),
+            options,
             hosts: Hosts::from_hypervisors(std::collections::BTreeMap::new()),
             lost: Vec::new(),
             former: Vec::new(),
@@ -315,21 +322,14 @@ mod tests {
             None,
         );
         let plan = plan.unwrap();
-        let log = folder.path().join("log");
-        let reporter = Reporter::new();
-        reporter.keep(std::fs::File::create(&log).unwrap());
-        let told = || {
-            let told = std::fs::read_to_string(&log).unwrap();
-            std::fs::write(&log, "").unwrap();
-            told.trim_start_matches('\0').to_owned()
-        };
+        let told = || std::mem::take(&mut *told.lock().unwrap());
         let kept = || std::fs::read_to_string(job.dir.kubeconfig()).unwrap();
 
-        let error = hand_over(&job, &plan, &reporter).await.unwrap_err();
+        let error = hand_over(&job, &plan).await.unwrap_err();
         assert!(error.to_string().contains("nobody answers"), "{error}");
         for (certificate, line) in [("T05F", true), ("T05F", false), ("VFdP", true)] {
             *masters.0.lock().unwrap() = Some(admin(certificate));
-            hand_over(&job, &plan, &reporter).await.unwrap();
+            hand_over(&job, &plan).await.unwrap();
             assert_eq!(told().contains("brought the kubeconfig home"), line);
             assert!(kept().contains(certificate), "{}", kept());
         }
@@ -344,7 +344,7 @@ mod tests {
             (SOMEBODY_ELSE, "SHA256:b"),
         ] {
             *masters.0.lock().unwrap() = Some(conf.to_owned());
-            let error = hand_over(&job, &plan, &reporter).await.unwrap_err();
+            let error = hand_over(&job, &plan).await.unwrap_err();
             assert!(error.to_string().contains(why), "{error}");
             assert_eq!(kept(), before);
         }
@@ -355,14 +355,14 @@ mod tests {
             std::fs::write(hosts.join(name), "gone").unwrap();
         }
         *masters.0.lock().unwrap() = Some(admin("VFdP"));
-        hand_over(&job, &plan, &reporter).await.unwrap();
+        hand_over(&job, &plan).await.unwrap();
         assert!(!hosts.join("demo-worker-9").exists());
         assert!(!hosts.join("demo-worker-9.pub").exists());
         assert_eq!(std::fs::read(hosts.join("demo-master-1")).unwrap(), stay);
         told();
         // No master answers now: what is here stays, and that is told.
         *masters.0.lock().unwrap() = None;
-        hand_over(&job, &plan, &reporter).await.unwrap();
+        hand_over(&job, &plan).await.unwrap();
         let told = told();
         assert!(
             told.contains("warning: the kubeconfig that is here was not compared"),

@@ -5,10 +5,9 @@ use kubitect_provision::ssh::{self, Keys};
 
 use crate::failure::Failure;
 use crate::job::Job;
-use crate::report::Reporter;
 
 /// Brings back what is lost of the keys of these machines, which exist; all of them have to run for that.
-pub fn bring_back(job: &Job, machines: &Cluster, reporter: &Reporter) -> Result<(), Failure> {
+pub fn bring_back(job: &Job, machines: &Cluster) -> Result<(), Failure> {
     let folder = job.dir.ssh();
     let own = job.private_key()?;
     let failed = |e| {
@@ -27,7 +26,7 @@ pub fn bring_back(job: &Job, machines: &Cluster, reporter: &Reporter) -> Result<
         return Ok(());
     }
     ssh::recover(&folder, machines, own.as_deref(), &job.hosts).map_err(failed)?;
-    reporter.line(format!(
+    job.options.events.note(format!(
         "{}: brought back keys that were lost, from the machines' seeds and by their agents",
         job.cluster.name
     ));

@@ -1,7 +1,6 @@
 //! Machines: made, waited for, logged in on.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use kubitect_config::cluster::Node;
@@ -19,9 +18,8 @@ use kubitect_provision::{Error, cloud_init, gather, image, machine, ssh};
 use super::hand_over::add_to_known_hosts;
 use crate::failure::Failure;
 use crate::home::write_whole;
-use crate::job::Job;
+use crate::job::{Job, Options};
 use crate::phase::Make;
-use crate::report::Reporter;
 
 /// For a command on a machine that answers.
 pub const COMMAND: Duration = Duration::from_secs(60);
@@ -33,10 +31,6 @@ pub struct Hands<'a> {
     pub job: &'a Job,
     /// The keys of its machines.
     pub keys: &'a Keys,
-    /// Whether no further step is wanted.
-    pub cancelled: &'a Arc<AtomicBool>,
-    /// Who is told.
-    pub reporter: &'a Arc<Reporter>,
 }
 
 impl Hands<'_> {
@@ -52,26 +46,20 @@ impl Hands<'_> {
             cluster: self.job.cluster.name.clone(),
             changes: changes.to_vec(),
         };
-        let inputs = inputs(self.job, &plan, self.keys, self.cancelled, self.reporter)?;
+        let inputs = inputs(self.job, &plan, self.keys)?;
         Ok((plan, inputs))
     }
 
     fn carry_out(&self, plan: &Machines, inputs: Inputs) -> Result<(), Error> {
-        let hosts = &self.job.hosts;
-        tokio::task::block_in_place(|| {
-            provision(plan, hosts, inputs, self.cancelled, self.reporter)
-        })
+        let Job { hosts, options, .. } = self.job;
+        tokio::task::block_in_place(|| provision(plan, hosts, inputs, options))
     }
 }
 
 /// Makes and starts machines, all at once, and waits for those that are awaited.
 pub async fn make(hands: Hands<'_>, make: &Make, leaving: &[Leaving]) -> Result<Facts, Failure> {
-    let Hands {
-        job,
-        keys,
-        cancelled,
-        reporter,
-    } = hands;
+    let Hands { job, keys } = hands;
+    let Options { cancel, events, .. } = &job.options;
     let failed = |e| Failure::because(format!("make the machines of {}", job.cluster.name), e);
     let (plan, inputs) = hands.brought(&make.changes)?;
     // If it is known by now that Kubespray can't be had, nothing is made.
@@ -79,8 +67,8 @@ pub async fn make(hands: Hands<'_>, make: &Make, leaving: &[Leaving]) -> Result<
     hands.carry_out(&plan, inputs).map_err(failed)?;
     fail::fail_point!("cli::phase");
 
-    let facts = gather::gather(&job.cluster, &job.hosts, keys, cancelled, &|event| {
-        reporter.provision(event)
+    let facts = gather::gather(&job.cluster, &job.hosts, keys, cancel.flag(), &|event| {
+        events.machines(event)
     })
     .await
     .map_err(failed)?;
@@ -99,20 +87,20 @@ pub async fn make(hands: Hands<'_>, make: &Make, leaving: &[Leaving]) -> Result<
     let awaited: Vec<_> = nodes
         .filter(|node| make.awaited.contains(&node.name))
         .collect();
-    ready(job, &awaited, &facts, keys, reporter).await?;
+    ready(job, &awaited, &facts, keys).await?;
     fail::fail_point!("cli::phase");
     add_to_known_hosts(job, &facts)?;
     Ok(facts)
 }
 
 /// What changes are carried out with: the base image and the seeds.
-pub fn inputs(
-    job: &Job,
-    plan: &Machines,
-    keys: &Keys,
-    cancelled: &AtomicBool,
-    reporter: &Reporter,
-) -> Result<Inputs, Failure> {
+pub fn inputs(job: &Job, plan: &Machines, keys: &Keys) -> Result<Inputs, Failure> {
+    let Options {
+        home,
+        cancel,
+        events,
+        ..
+    } = &job.options;
     let mut inputs = Inputs {
         journal: Some(
             Journal::open(&job.dir.logs().join("journal.jsonl"))
@@ -122,8 +110,9 @@ pub fn inputs(
     };
     if plan.needs_image() {
         let image = tokio::task::block_in_place(|| {
-            let tell = |event| reporter.provision(event);
-            image::fetch(&job.cluster.guest.image, &job.share, cancelled, &tell)
+            let tell = |event| events.machines(event);
+            let image = &job.cluster.guest.image;
+            image::fetch(image, &home.share(), cancel.flag(), &tell)
         });
         inputs.image = Some(image.map_err(|e| Failure::because("fetch the image", e))?);
     }
@@ -149,22 +138,14 @@ pub fn provision(
     plan: &Machines,
     hosts: &Hosts,
     inputs: Inputs,
-    cancelled: &AtomicBool,
-    reporter: &Reporter,
+    options: &Options,
 ) -> Result<(), Error> {
-    kubitect_provision::apply::apply(plan, hosts, &inputs, cancelled, &|event| {
-        reporter.provision(event)
-    })
+    let tell = |event| options.events.machines(event);
+    kubitect_provision::apply::apply(plan, hosts, &inputs, options.cancel.flag(), &tell)
 }
 
 /// Waits until these machines can be worked with.
-pub async fn ready(
-    job: &Job,
-    nodes: &[&Node],
-    facts: &Facts,
-    keys: &Keys,
-    reporter: &Reporter,
-) -> Result<(), Failure> {
+pub async fn ready(job: &Job, nodes: &[&Node], facts: &Facts, keys: &Keys) -> Result<(), Failure> {
     let virtual_address = job.cluster.balancing.vip.is_some();
     let consoles: Vec<_> = nodes
         .iter()
@@ -180,8 +161,9 @@ pub async fn ready(
             console,
         });
     }
-    job.world
-        .wait(waits, &|event| reporter.provision(event))
+    let Options { world, events, .. } = &job.options;
+    world
+        .wait(waits, &|event| events.machines(event))
         .await
         .map_err(|e| {
             Failure::because(format!("wait for the machines of {}", job.cluster.name), e)
@@ -213,7 +195,7 @@ pub async fn connect(
     name: &Label,
 ) -> Result<Arc<dyn Remote>, Error> {
     let target = target(job, facts, keys, name)?;
-    let session = job.world.connect(target, COMMAND).await?;
+    let session = job.options.world.connect(target, COMMAND).await?;
     job.prove(name);
     Ok(session)
 }

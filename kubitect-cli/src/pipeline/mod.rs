@@ -9,9 +9,6 @@ mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use kubitect_config::Facts;
 use kubitect_config::value::Version;
@@ -23,12 +20,12 @@ use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::ssh::Keys;
 
+use crate::cancel::Cancel;
+use crate::event::Event;
 use crate::failure::Failure;
-use crate::job::Job;
+use crate::job::{Job, Options};
 use crate::personal as kubeconfig;
 use crate::plan::Plan;
-use crate::report::Reporter;
-use crate::signals;
 use hand_over::hand_over;
 pub use hand_over::{personal, reach};
 use machines::Hands;
@@ -37,85 +34,65 @@ use machines::provision;
 use work::Work;
 
 /// Carries out a plan. With an empty one it only brings this machine's files up to date.
-pub fn apply(job: &Job, plan: &Plan, reporter: &Arc<Reporter>) -> Result<(), Failure> {
+pub async fn apply(job: &Job, plan: &Plan) -> Result<(), Failure> {
+    let Options { cancel, .. } = &job.options;
+    job.dir.create()?;
     job.dir.begin(&job.text)?;
-    let cancelled = Arc::new(AtomicBool::new(false));
     let work = async {
         if !plan.is_empty() {
-            change(job, plan, &cancelled, reporter).await?;
+            change(job, plan).await?;
             fail::fail_point!("cli::phase");
         }
-        hand_over(job, plan, reporter).await
+        hand_over(job, plan).await
     };
-    interruptible(&cancelled, work)?;
-    job.dir.end(&job.text)?;
-    if !plan.is_empty() {
-        reporter.line(format!("{}: done", job.cluster.name));
-    }
-    Ok(())
+    until_cancelled(cancel, work).await?;
+    job.dir.end(&job.text)
 }
 
 /// Carries out a plan of removal.
-pub fn destroy(plan: &Machines, hosts: &Hosts, reporter: &Reporter) -> Result<(), Failure> {
-    let cancelled = Arc::new(AtomicBool::new(false));
+pub async fn destroy(plan: &Machines, hosts: &Hosts, options: &Options) -> Result<(), Failure> {
     let work = async {
-        provision(plan, hosts, Inputs::default(), &cancelled, reporter)
+        tokio::task::block_in_place(|| provision(plan, hosts, Inputs::default(), options))
             .map_err(|e| Failure::because(format!("remove {}", plan.cluster), e))
     };
-    interruptible(&cancelled, work)
+    until_cancelled(&options.cancel, work).await
 }
 
-/// Runs `work` until it ends or ctrl-C, SIGTERM or SIGHUP comes. Blocking work is told to stop between two steps; what waits is
-/// dropped. The second signal ends the process.
-fn interruptible<T>(
-    cancelled: &Arc<AtomicBool>,
+/// Runs `work` until it ends or is to stop. Blocking work ends between two steps; what waits is dropped.
+async fn until_cancelled<T>(
+    cancel: &Cancel,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let flag = Arc::clone(cancelled);
-    let stop = move || flag.store(true, Ordering::Relaxed);
-    let result = signals::on_runtime(stop, async {
-        tokio::select! {
-            result = work => result,
-            () = raised(cancelled) => Err(Failure::Interrupted),
-        }
-    })?;
+    let result = tokio::select! {
+        result = work => result,
+        () = cancel.cancelled() => Err(Failure::Interrupted),
+    };
     match result {
-        Err(_) if cancelled.load(Ordering::Relaxed) => Err(Failure::Interrupted),
+        Err(_) if cancel.is_cancelled() => Err(Failure::Interrupted),
         other => other,
     }
 }
 
-async fn raised(flag: &AtomicBool) {
-    while !flag.load(Ordering::Relaxed) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
 /// From what is there, be it nothing or what an interrupted run left, to what is wanted: phase by phase, as the plan has it.
-async fn change(
-    job: &Job,
-    plan: &Plan,
-    cancelled: &Arc<AtomicBool>,
-    reporter: &Arc<Reporter>,
-) -> Result<(), Failure> {
+async fn change(job: &Job, plan: &Plan) -> Result<(), Failure> {
     mergeable(job, plan)?;
-    let keys = keys(job, plan, reporter)?;
+    let keys = keys(job, plan)?;
     fail::fail_point!("cli::phase");
-    let tell = |event| reporter.kubespray(event);
+    let events = &job.options.events;
+    let tell = |event| events.kubernetes(event);
     let mut work = Work {
-        hands: Hands {
-            job,
-            keys: &keys,
-            cancelled,
-            reporter,
-        },
+        hands: Hands { job, keys: &keys },
         plan,
         on_event: &tell,
         made: None,
     };
-    let titles: Vec<_> = plan.phases.iter().map(ToString::to_string).collect();
     for (phase, number) in plan.phases.iter().zip(1..) {
-        reporter.phase(number, &titles);
+        events.send(Event::Phase {
+            number,
+            total: plan.phases.len(),
+            title: phase.to_string(),
+            next: plan.phases.get(number).map(ToString::to_string),
+        });
         work.carry_out(phase).await?;
         fail::fail_point!("cli::phase");
     }
@@ -123,7 +100,7 @@ async fn change(
 }
 
 /// The cluster's keys: those that its machines know, and new ones for machines that are yet to be made.
-fn keys(job: &Job, plan: &Plan, reporter: &Reporter) -> Result<Keys, Failure> {
+fn keys(job: &Job, plan: &Plan) -> Result<Keys, Failure> {
     let mut whole = job.cluster.clone();
     whole.nodes.extend(plan.leaving.iter().map(Leaving::node));
     let mut living = whole.clone();
@@ -133,7 +110,7 @@ fn keys(job: &Job, plan: &Plan, reporter: &Reporter) -> Result<Keys, Failure> {
         seen.is_none_or(|seen| seen.wanted || seen.answers)
             && plan.machines.needs_seeds().all(|new| *new != node.name)
     });
-    keys::bring_back(job, &living, reporter)
+    keys::bring_back(job, &living)
         .map_err(|e| Failure::because("bring back lost keys", e.to_string()))?;
     Keys::ensure(&job.dir.ssh(), &whole, job.private_key()?.as_deref())
         .map_err(|e| Failure::because("make the cluster's keys", e))
@@ -155,24 +132,28 @@ fn mergeable(job: &Job, plan: &Plan) -> Result<(), Failure> {
         fixed.nodes.extend(gather::fixed(node));
     }
     let server = kubitect_kubespray::api_server(&job.cluster, &fixed).ok();
-    kubeconfig::check(&kubeconfig::path()?, &job.cluster.name, server.as_deref())
+    let path = job.options.home.kubeconfig()?;
+    kubeconfig::check(&path, &job.cluster.name, server.as_deref())
 }
 
 /// The checkouts and environments of these Kubespray releases, by their tags.
-async fn prepare(
-    job: &Job,
-    tags: &BTreeSet<Version>,
-    reporter: &Arc<Reporter>,
-) -> Result<BTreeMap<Version, Tools>, Failure> {
+async fn prepare(job: &Job, tags: &BTreeSet<Version>) -> Result<BTreeMap<Version, Tools>, Failure> {
     let mut tools = BTreeMap::new();
     for tag in tags.iter().cloned() {
-        let (mut kubernetes, share) = (job.cluster.kubernetes.clone(), job.share.clone());
+        let mut kubernetes = job.cluster.kubernetes.clone();
         kubernetes.kubespray.version = tag.clone();
-        let (world, reporter) = (Arc::clone(&job.world), Arc::clone(reporter));
+        let Options {
+            world,
+            events,
+            home,
+            ..
+        } = job.options.clone();
         // A task of its own goes on while libvirt, which blocks, is worked with.
         let task = tokio::spawn(async move {
             world
-                .prepare(&kubernetes, &share, &|event| reporter.kubespray(event))
+                .prepare(&kubernetes, &home.share(), &|event| {
+                    events.kubernetes(event)
+                })
                 .await
         });
         let failed = |e| Failure::because(format!("prepare Kubespray {tag}"), e);
@@ -187,16 +168,20 @@ async fn prepare(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::event::Events;
     use crate::home::Home;
     use kubitect_config::cluster::Role;
     use kubitect_config::release::Hop;
     use kubitect_kubespray::living::Note;
 
-    #[test]
-    fn a_finished_cluster_without_keys_is_told_of_and_one_with_its_kubeconfig_left_in_peace() {
+    #[tokio::test]
+    async fn a_finished_cluster_without_keys_is_told_of_and_one_with_its_kubeconfig_left_in_peace()
+    {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::locate(false, Some(folder.path().to_owned())).unwrap();
+        let home = Home::open(folder.path(), None).unwrap();
         let text = include_str!("../../../tests/tests/cli/cluster.yaml")
             .replace("[DIR]", "/x")
             .replace("{id: 1}", "{id: 1, ip: 10.77.0.21}");
@@ -253,10 +238,14 @@ mod tests {
                 "{reason}"
             );
         }
+        let told = Arc::new(Mutex::new(String::new()));
+        let events = Events::new({
+            let told = Arc::clone(&told);
+            move |event| *told.lock().unwrap() += &format!("{event}\n")
+        });
         let job = Job {
             dir: home.cluster(&cluster.name),
-            share: home.share(),
-            world: Arc::new(crate::world::Real::default()),
+            options: Options::new(home.clone(), events).unwrap(),
             hosts: Hosts::from_hypervisors(BTreeMap::new()),
             lost: Vec::new(),
             former: Vec::new(),
@@ -265,12 +254,9 @@ mod tests {
             text,
         };
         job.dir.create().unwrap();
-        let log = folder.path().join("log");
-        let reporter = Arc::new(Reporter::new());
-        reporter.keep(std::fs::File::create(&log).unwrap());
-        let told = || std::fs::read_to_string(&log).unwrap();
+        let told = || told.lock().unwrap().clone();
 
-        apply(&job, &plan, &reporter).unwrap();
+        apply(&job, &plan).await.unwrap();
         assert!(
             told().contains("warning: the machines' keys in "),
             "{}",
@@ -281,7 +267,7 @@ mod tests {
 
         std::fs::write(job.dir.kubeconfig(), "kind: Config").unwrap();
         let before = told();
-        apply(&job, &plan, &reporter).unwrap();
+        apply(&job, &plan).await.unwrap();
         assert_eq!(told(), before);
     }
 }

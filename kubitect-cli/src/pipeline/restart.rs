@@ -23,9 +23,8 @@ pub fn is_refused(hands: Hands<'_>, change: &Change) -> Result<bool, Failure> {
     let refused = restarts.iter().any(|again| again.name == change.name);
     if !refused {
         let name = &change.name;
-        hands
-            .reporter
-            .line(format!("{name}: has its processors, and is not restarted"));
+        let events = &hands.job.options.events;
+        events.note(format!("{name}: has its processors, and is not restarted"));
     }
     Ok(refused)
 }
@@ -73,7 +72,8 @@ pub async fn restart_balancers(
         }
         restart(hands, facts, &own.change, None).await?;
         serves(hands, facts, files).await?;
-        hands.reporter.line(format!("{}: serves again", files.node));
+        let events = &hands.job.options.events;
+        events.note(format!("{}: serves again", files.node));
     }
     Ok(())
 }
@@ -117,7 +117,7 @@ pub async fn restart(
         fail::fail_point!("cli::restarted");
         Ok::<_, Failure>(())
     };
-    let wait = async || ready(hands.job, &[node], facts, hands.keys, hands.reporter).await;
+    let wait = async || ready(hands.job, &[node], facts, hands.keys).await;
     let Some(kubernetes) = kubernetes else {
         again().await?;
         return wait().await;

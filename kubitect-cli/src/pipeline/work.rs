@@ -77,15 +77,10 @@ impl<'a> Work<'a> {
 
     /// Makes machines, and prepares Kubespray while they boot.
     async fn make(&self, make: &Make) -> Result<Made<'a>, Failure> {
-        let Hands {
-            job,
-            keys,
-            reporter,
-            ..
-        } = self.hands;
+        let Hands { job, keys } = self.hands;
         let (tools, facts) = tokio::try_join!(
             biased;
-            prepare(job, &make.releases, reporter),
+            prepare(job, &make.releases),
             machines::make(self.hands, make, &self.plan.leaving),
         )?;
         let mut all = facts.clone();

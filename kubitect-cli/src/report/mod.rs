@@ -1,6 +1,7 @@
 //! What a person reads while and after a command works.
 
 mod block;
+pub mod log;
 mod problems;
 mod reporter;
 mod view;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::block::Block;
 use super::view::View;
 use super::watch::{Watch, clock};
+use crate::event::{Ending, Event};
 
 /// How often the block is brought up to date.
 const TICK: Duration = Duration::from_millis(250);
@@ -179,17 +180,13 @@ impl Reporter {
         }
     }
 
-    /// The phase of this number begins; titles of all are in `titles`.
-    pub fn phase(&self, number: usize, titles: &[String]) {
-        let Some(title) = titles.get(number.saturating_sub(1)) else {
-            return;
-        };
-        let place = format!("phase {number} of {}", titles.len());
-        let event = json!({"type": "phase", "number": number, "of": titles.len(), "title": title});
+    /// A phase begins.
+    fn phase(&self, number: usize, total: usize, title: &str, next: Option<String>) {
+        let place = format!("phase {number} of {total}");
+        let event = json!({"type": "phase", "number": number, "of": total, "title": title});
         let begun = format!("{place}: {title}");
-        let next = titles.get(number).cloned();
         let mut state = self.state();
-        let ended = state.watch.phase(place, title.clone(), next);
+        let ended = state.watch.phase(place, title.to_owned(), next);
         let redraws = state.block.is_some();
         drop(state);
         if let Some(ended) = ended {
@@ -198,8 +195,29 @@ impl Reporter {
         self.said(&begun, !redraws && !self.view.quiet, &event);
     }
 
+    /// What happens in a run. Why it failed is told when the command ends.
+    pub fn event(&self, event: &Event) {
+        match event {
+            Event::Phase {
+                number,
+                total,
+                title,
+                next,
+            } => self.phase(*number, *total, title, next.clone()),
+            Event::Machines { event } => self.machines(event),
+            Event::Kubernetes { event } => self.kubespray(event),
+            Event::Done {
+                ending: Ending::Unchanged,
+                ..
+            }
+            | Event::Failed { .. }
+            | Event::Cancelled => {}
+            _ => self.line(event),
+        }
+    }
+
     /// What happens to machines.
-    pub fn provision(&self, event: kubitect_provision::Event) {
+    fn machines(&self, event: &kubitect_provision::Event) {
         use kubitect_provision::{Event, Outcome};
         let value = json!({"type": "machines", "event": event});
         let plain = event.to_string();
@@ -207,22 +225,22 @@ impl Reporter {
         let redraws = state.block.is_some();
         let (line, shown) = match event {
             Event::Started { what } => {
-                state.watch.begin(&what);
+                state.watch.begin(what);
                 (plain, self.view.verbose)
             }
             Event::Progress { what, .. } => {
                 let detail = plain.strip_prefix(&format!("{what}: ")).unwrap_or(&plain);
-                state.watch.detail(&what, detail.to_owned());
+                state.watch.detail(what, detail.to_owned());
                 drop(state);
                 return self.emit(&value);
             }
             Event::Waiting { what, .. } => {
                 let detail = plain.strip_prefix(&format!("{what}: ")).unwrap_or(&plain);
-                state.watch.detail(&what, detail.to_owned());
+                state.watch.detail(what, detail.to_owned());
                 (plain, self.view.verbose)
             }
             Event::Finished { what, outcome } => {
-                let took = state.watch.end(&what);
+                let took = state.watch.end(what);
                 let took = match took.as_secs() {
                     0 => String::new(),
                     _ => format!(" ({})", clock(took)),
@@ -232,7 +250,7 @@ impl Reporter {
                 (format!("{plain}{took}"), shown)
             }
             Event::Failed { what, .. } => {
-                state.watch.end(&what);
+                state.watch.end(what);
                 (plain, true)
             }
             Event::Planned { .. } => (plain, self.view.verbose || !redraws),
@@ -243,11 +261,11 @@ impl Reporter {
 
     /// What happens to Kubernetes. Tasks come in hundreds and hosts' results in thousands: only what a person should
     /// see stays; all is in Ansible's log.
-    pub fn kubespray(&self, event: kubitect_kubespray::Event) {
+    fn kubespray(&self, event: &kubitect_kubespray::Event) {
         use kubitect_kubespray::{Event, Outcome};
-        self.state().watch.kubespray(&event);
+        self.state().watch.kubespray(event);
         let value = json!({"type": "kubernetes", "event": event});
-        let shown = match &event {
+        let shown = match event {
             Event::HostDone { outcome, .. } => match outcome {
                 Outcome::Failed | Outcome::Unreachable => true,
                 Outcome::Retried => self.view.verbose,

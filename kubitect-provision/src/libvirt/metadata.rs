@@ -101,6 +101,40 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// What lies in the domains of living clusters.
+    const GOLDEN: &str = r#"<metadata>
+  <kubitect:mark xmlns:kubitect="https://kubitect.io/xmlns/libvirt/1" cluster="demo" node="demo-master-1" address="10.0.0.1" digest="d1" version="0.1.0"/>
+  <kubitect-note:note xmlns:kubitect-note="https://kubitect.io/xmlns/libvirt/note/1" text="{&quot;version&quot;:1}"/>
+  <kubitect-given:given xmlns:kubitect-given="https://kubitect.io/xmlns/libvirt/given/1" what="cpus memory"/>
+</metadata>
+"#;
+
+    /// Whoever changes what is written or read here must still read this text: it lies on people's machines.
+    #[test]
+    fn golden_marks_notes_and_what_was_given() {
+        let own = Mark {
+            cluster: "demo".parse().unwrap(),
+            node: Some("demo-master-1".parse().unwrap()),
+            address: Some("10.0.0.1".parse().unwrap()),
+            digest: "d1".to_owned(),
+            version: "0.1.0".to_owned(),
+        };
+        let given_words = ["cpus".to_owned(), "memory".to_owned()];
+        let note_text = "{\"version\":1}";
+        let written = metadata(&own, Some(note_text), &given_words).document();
+        assert_eq!(written, GOLDEN);
+        let text = domain(GOLDEN);
+        let document = roxmltree::Document::parse(&text).unwrap();
+        let root = document.root_element();
+        assert_eq!(mark(root), Some(own));
+        assert_eq!(note(root).as_deref(), Some(note_text));
+        assert_eq!(given(root), given_words);
+        // One of another form is none of ours.
+        let text = domain(&GOLDEN.replace("libvirt/1\"", "libvirt/2\""));
+        let document = roxmltree::Document::parse(&text).unwrap();
+        assert_eq!(mark(document.root_element()), None);
+    }
+
     /// A domain's XML around this metadata, as libvirt gives it back.
     fn domain(metadata: &str) -> String {
         let metadata = metadata.replace("<?xml version=\"1.0\"?>", "");

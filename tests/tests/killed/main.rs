@@ -9,6 +9,7 @@
 mod ansible;
 mod demands;
 mod driver;
+mod embedded;
 mod halves;
 mod joins;
 mod kubernetes;
@@ -23,6 +24,8 @@ mod shape;
 mod stage;
 mod state;
 mod truth;
+#[path = "../../../examples/embed/verbs.rs"]
+mod verbs;
 mod waiting;
 
 use std::path::PathBuf;
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     }
     let halves: &[(&str, fn())] = &[
         ("machines_are_asked_side_by_side", waiting::side_by_side),
+        ("a_program_of_ones_own", embedded::all),
         ("half_done_kubeadm_is_repeated", halves::kubeadm),
         ("half_done_work_is_waited_for", halves::what_goes_on),
         (

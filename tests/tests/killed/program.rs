@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kubitect_cli::world::{Doing, Preparing, World};
+use kubitect_cli::{Events, Home, Options};
 use kubitect_config::cluster::{Host, Kubernetes};
 use kubitect_config::remote::{self, Output, Remote};
 use kubitect_kubespray::{OnEvent, Tools};
@@ -32,6 +33,8 @@ pub const KILL: &str = "KUBITECT_TEST_KILL";
 pub const ANSWER: &str = "KUBITECT_TEST_ANSWER";
 /// The variable that names the point at which the program hangs.
 pub const HANG: &str = "KUBITECT_TEST_HANG";
+/// The variable that says that this is the program of `examples/embed`.
+pub const EMBEDDED: &str = "KUBITECT_TEST_EMBEDDED";
 /// The variable that says that this is Ansible.
 pub const ANSIBLE: &str = "KUBITECT_TEST_ANSIBLE";
 
@@ -91,11 +94,33 @@ pub fn main(folder: &Path) -> ExitCode {
     let in_memory = InMemory(Arc::new(place), Arc::new(questions));
     let questions = Arc::clone(&in_memory.1);
     let world: Arc<dyn World> = Arc::new(in_memory);
+    if std::env::var_os(EMBEDDED).is_some() {
+        return embedded(world);
+    }
     let code = kubitect_cli::run_in(&world, std::env::args_os());
     questions.write(folder);
     let counts = serde_json::to_vec(&*counts.lock().unwrap()).unwrap();
     std::fs::write(passed(folder), counts).unwrap();
     code
+}
+
+/// What the example does with the process's arguments. Its events go to stdout, a line of JSON each.
+fn embedded(world: Arc<dyn World>) -> ExitCode {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    let home = Home::open(&variable("KUBITECT_HOME").unwrap(), variable("HOME")).unwrap();
+    let mut options =
+        Options::new(home, Events::new(|event| println!("{}", event.json()))).unwrap();
+    options.world = world;
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let done = crate::verbs::carry_out(&arguments[0], &arguments[1], options);
+    match runtime.block_on(done) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 struct InMemory(Arc<Place>, Arc<Questions>);

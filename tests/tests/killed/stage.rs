@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::ansible::{Fault, Noted};
 use crate::picture::{self, Picture};
-use crate::program::{ANSWER, Asked, KILL, WORLD, asked};
+use crate::program::{ANSWER, Asked, EMBEDDED, KILL, WORLD, asked};
 use crate::shape::{Shape, lease};
 use crate::state::Place;
 
@@ -144,6 +144,15 @@ impl Stage {
         Run {
             code: output.status.code(),
             said: String::from_utf8_lossy(&said).into_owned(),
+        }
+    }
+
+    /// Runs the program of `examples/embed`.
+    pub fn embedded(&self, arguments: &[&str]) -> Run {
+        let output = self.command(arguments).env(EMBEDDED, "1").output().unwrap();
+        Run {
+            code: output.status.code(),
+            said: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
         }
     }
 

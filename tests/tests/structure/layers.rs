@@ -7,6 +7,11 @@ use crate::repository;
 
 /// The names of all crates that a program with this one links.
 fn linked(package: &str) -> BTreeSet<String> {
+    linked_with(package, &[])
+}
+
+/// The same, with these features.
+fn linked_with(package: &str, features: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .current_dir(repository())
         .args([
@@ -18,6 +23,7 @@ fn linked(package: &str) -> BTreeSet<String> {
             "normal",
         ])
         .args(["--prefix", "none", "--format", "{p}"])
+        .args(features)
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -47,6 +53,22 @@ fn only_provision_knows_libvirt() {
         );
     }
     assert!(linked("kubitect-provision").contains("virt"));
+}
+
+#[test]
+fn who_embeds_the_whole_gets_no_command_line() {
+    let of_the_program = [
+        "clap",
+        "clap_complete",
+        "annotate-snippets",
+        "tracing-subscriber",
+    ];
+    let whole = linked("kubitect-cli");
+    let library = linked_with("kubitect-cli", &["--no-default-features"]);
+    for name in of_the_program {
+        assert!(whole.contains(name), "{name}: {whole:?}");
+        assert!(!library.contains(name), "{name}: {library:?}");
+    }
 }
 
 #[test]

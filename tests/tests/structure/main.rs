@@ -6,6 +6,7 @@ mod files;
 mod layers;
 mod points;
 mod real;
+mod sizes;
 mod yaml;
 
 use std::path::PathBuf;

@@ -1,0 +1,202 @@
+//! [`Event`]: what happens in a run, as one stream of values, and [`Events`], through which the parts of a run send them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// The version of what [`Event`] is as JSON. It changes when a field goes or means something else, not when one comes.
+pub const VERSION: u32 = 1;
+
+/// One thing that happened in a run. `Display` is one line for people, [`Event::json`] the same for programs.
+///
+/// A change that is carried out ends with exactly one of `Done`, `Failed` and `Cancelled`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Event {
+    /// A phase of the plan begins.
+    Phase {
+        /// Which, from 1.
+        number: usize,
+        /// Of how many.
+        total: usize,
+        /// What it does, as the plan shows it.
+        title: String,
+        /// What the phase after it does, if there is one.
+        next: Option<String>,
+    },
+    /// Something happens to machines.
+    Machines {
+        /// What.
+        event: kubitect_provision::Event,
+    },
+    /// Something happens to balancers.
+    Balancers {
+        /// What.
+        event: kubitect_lb::Event,
+    },
+    /// Something happens to Kubernetes.
+    Kubernetes {
+        /// What.
+        event: kubitect_kubespray::Event,
+    },
+    /// Something was done that is no step of the plan.
+    Note {
+        /// What, in a sentence.
+        text: String,
+    },
+    /// The run goes on, but a person should know this.
+    Warning {
+        /// What, in a sentence.
+        text: String,
+    },
+    /// All is done. The last event.
+    Done {
+        /// The cluster.
+        cluster: String,
+        /// What became of it.
+        ending: Ending,
+    },
+    /// The run failed. The last event.
+    Failed {
+        /// Why, with all causes.
+        why: String,
+    },
+    /// The run was cancelled; the same change goes on from there. The last event.
+    Cancelled,
+}
+
+/// What became of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Ending {
+    /// Nothing was to be done.
+    Unchanged,
+    /// It is as it is wanted.
+    Applied,
+    /// It is gone.
+    Removed,
+}
+
+impl Event {
+    /// For programs: one object.
+    pub fn json(&self) -> serde_json::Value {
+        let mut object = serde_json::json!({ "formatVersion": VERSION });
+        if let (Some(object), Ok(serde_json::Value::Object(own))) =
+            (object.as_object_mut(), serde_json::to_value(self))
+        {
+            object.extend(own);
+        }
+        object
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Phase {
+                number,
+                total,
+                title,
+                ..
+            } => write!(f, "phase {number} of {total}: {title}"),
+            Self::Machines { event } => event.fmt(f),
+            Self::Balancers { event } => event.fmt(f),
+            Self::Kubernetes { event } => event.fmt(f),
+            Self::Note { text } => f.write_str(text),
+            Self::Warning { text } => write!(f, "warning: {text}"),
+            Self::Done {
+                cluster,
+                ending: Ending::Applied,
+            } => write!(f, "{cluster}: done"),
+            Self::Done {
+                cluster,
+                ending: Ending::Removed,
+            } => write!(f, "{cluster}: removed"),
+            Self::Done {
+                cluster,
+                ending: Ending::Unchanged,
+            } => write!(f, "{cluster}: nothing to do"),
+            Self::Failed { why } => f.write_str(why),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+/// Where the events of a run go. Called from several threads.
+#[derive(Clone)]
+pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+impl Events {
+    /// Each event goes to `listener`, which should return soon: the run waits for it.
+    pub fn new(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(listener))
+    }
+
+    /// Nobody hears of anything.
+    pub fn ignored() -> Self {
+        Self::new(drop)
+    }
+
+    pub(crate) fn send(&self, event: Event) {
+        (self.0)(event);
+    }
+
+    pub(crate) fn machines(&self, event: kubitect_provision::Event) {
+        self.send(Event::Machines { event });
+    }
+
+    pub(crate) fn balancers(&self, event: kubitect_lb::Event) {
+        self.send(Event::Balancers { event });
+    }
+
+    pub(crate) fn kubernetes(&self, event: kubitect_kubespray::Event) {
+        self.send(Event::Kubernetes { event });
+    }
+
+    pub(crate) fn note(&self, text: impl Into<String>) {
+        self.send(Event::Note { text: text.into() });
+    }
+
+    pub(crate) fn warn(&self, text: impl Into<String>) {
+        self.send(Event::Warning { text: text.into() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_events_as_programs_read_them() {
+        let phase = Event::Phase {
+            number: 1,
+            total: 2,
+            title: "make machines".to_owned(),
+            next: None,
+        };
+        let of_machines = kubitect_provision::Event::Planned { total: 3 };
+        let json = |event: &Event| event.json().to_string();
+        assert_eq!(
+            json(&phase),
+            r#"{"formatVersion":1,"kind":"phase","number":1,"total":2,"title":"make machines","next":null}"#
+        );
+        assert_eq!(
+            json(&Event::Machines { event: of_machines }),
+            r#"{"formatVersion":1,"kind":"machines","event":{"event":"planned","total":3}}"#
+        );
+        assert_eq!(
+            json(&Event::Cancelled),
+            r#"{"formatVersion":1,"kind":"cancelled"}"#
+        );
+        assert_eq!(phase.to_string(), "phase 1 of 2: make machines");
+    }
+}

@@ -1,0 +1,239 @@
+//! [`View`] and [`Run`]: a cluster looked at, and one that is made what is wanted. The page that programs begin with.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+use kubitect_config::edit::Edit;
+use kubitect_config::value::Label;
+use kubitect_config::{Cluster, KeyJudge, Parsed, Problem, Site};
+
+use crate::event::{Ending, Event};
+use crate::failure::Failure;
+use crate::home::{ClusterDir, Lock};
+use crate::job::{Job, Options, fit, unfit};
+use crate::pipeline;
+use crate::plan::{Plan, check};
+use crate::status::{self, Machine, Status};
+
+/// A cluster that is wanted, with the text that says so.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    cluster: Cluster,
+    text: String,
+    warnings: Vec<Problem>,
+    /// Whether it is from the cluster's folder.
+    is_kept: bool,
+}
+
+impl Wanted {
+    /// Reads a configuration; `-` is standard input.
+    pub fn read(file: &Path, site: &Site) -> Result<Self, Failure> {
+        Self::read_with_keys(file, site, &|_, _| None)
+    }
+
+    /// Reads a configuration, and has the key files looked at that it names.
+    pub fn read_with_keys(file: &Path, site: &Site, judge: KeyJudge) -> Result<Self, Failure> {
+        let (name, text) = kubitect_config::read(file).map_err(Failure::config)?;
+        let Parsed { cluster, warnings } =
+            kubitect_config::parse_with_keys(&text, &name, site, judge).map_err(Failure::config)?;
+        Ok(Self {
+            cluster,
+            text,
+            warnings,
+            is_kept: false,
+        })
+    }
+
+    /// What a run was to make last of the cluster of this name: it may have stopped half-way, and the next one goes on with it.
+    pub fn kept(name: &Label, options: &Options) -> Result<Self, Failure> {
+        let dir = options.home.cluster(name);
+        let path = match dir.wanted() {
+            path if path.exists() => path,
+            _ => dir.applied(),
+        };
+        match path.exists() {
+            true => Ok(Self {
+                is_kept: true,
+                ..Self::read(&path, &options.site)?
+            }),
+            false => Err(Failure::failed(format!(
+                "look at {name}: there is no {}; `kubitect plan` with the cluster's own file tells what libvirt has of it",
+                path.display()
+            ))),
+        }
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What is doubtful in the text.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+}
+
+/// A cluster that is looked at. Nothing is changed by it.
+///
+/// Where a function is not `async`, libvirt is asked, which blocks.
+pub struct View {
+    job: Job,
+    is_kept: bool,
+    /// Tells its plans from those of others.
+    id: Arc<()>,
+}
+
+impl View {
+    /// Connects to the hosts of a cluster, and to those that carried it before.
+    pub fn connect(wanted: Wanted, options: Options) -> Result<Self, Failure> {
+        Ok(Self {
+            job: Job::new(options, wanted.cluster, wanted.text)?,
+            is_kept: wanted.is_kept,
+            id: Arc::default(),
+        })
+    }
+
+    /// The cluster that is wanted.
+    pub fn cluster(&self) -> &Cluster {
+        &self.job.cluster
+    }
+
+    /// The cluster's folder.
+    pub fn folder(&self) -> &ClusterDir {
+        &self.job.dir
+    }
+
+    /// What differs from the configuration that was applied last; none, where none ever was.
+    pub fn edits(&self) -> Result<Option<Vec<Edit>>, Failure> {
+        let applied = self.job.applied()?;
+        Ok(applied.map(|applied| self.job.edits(&applied)))
+    }
+
+    /// What is to be done, and what stands in its way on the hosts.
+    pub fn plan(&self) -> Result<Plan, Failure> {
+        let Job { lost, options, .. } = &self.job;
+        lost.iter().for_each(|lost| options.events.warn(lost));
+        let applied = self.job.applied()?;
+        let mut plan = self.job.plan(applied.as_ref())?;
+        // Of a plan that is refused, nothing would be carried out.
+        if plan.refused().is_empty() && !plan.is_empty() {
+            plan.findings = self.job.findings(&plan)?;
+        }
+        plan.made_by = Some(Arc::clone(&self.id));
+        Ok(plan)
+    }
+
+    /// How the cluster is. What can't be asked is a problem in it, and the rest is asked all the same.
+    pub async fn status(&self) -> Result<Status, Failure> {
+        let applied = self.job.applied()?;
+        let mut status = status::look(&self.job, applied.as_ref()).await?;
+        if self.is_kept {
+            status.compare(&self.job.dir);
+        }
+        Ok(status)
+    }
+
+    /// The machines that are wanted, as libvirt has them.
+    pub fn machines(&self) -> Result<Vec<Machine>, Failure> {
+        status::machines(&self.job)
+    }
+
+    /// A failure if the hosts do not fit the plan; what is doubtful is told as warnings.
+    pub fn fit(&self, plan: &Plan) -> Result<(), Failure> {
+        fit(&plan.findings, &self.job.options.events)
+    }
+}
+
+/// A cluster that is worked on: while this is held, no other run is.
+pub struct Run {
+    view: View,
+    _lock: Lock,
+}
+
+impl Deref for Run {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        &self.view
+    }
+}
+
+impl Run {
+    /// Connects to the hosts of a cluster, and takes the cluster for this run.
+    pub fn connect(wanted: Wanted, options: Options) -> Result<Self, Failure> {
+        let view = View::connect(wanted, options)?;
+        let _lock = view.job.dir.lock()?;
+        Ok(Self { view, _lock })
+    }
+
+    /// Carries out a plan that this run has made: exactly the list that it shows. An empty one brings the files of this machine up
+    /// to date.
+    ///
+    /// Needs a runtime of several threads: libvirt blocks. Nothing is undone on a failure; the next run goes on from there.
+    pub async fn apply(&self, plan: &Plan) -> Result<(), Failure> {
+        let job = &self.view.job;
+        let made_here = plan
+            .made_by
+            .as_ref()
+            .is_some_and(|by| Arc::ptr_eq(by, &self.view.id));
+        if !made_here {
+            return Err(Failure::failed(format!(
+                "apply the plan to {}: it is of another run; plan with the one that applies",
+                job.cluster.name
+            )));
+        }
+        let done = match plan.is_empty() {
+            true => Ending::Unchanged,
+            false => Ending::Applied,
+        };
+        job.options
+            .end(&job.cluster.name, done, async {
+                check(plan)?;
+                unfit(&plan.findings)?;
+                several_threads()?;
+                pipeline::apply(job, plan).await
+            })
+            .await
+    }
+}
+
+/// An error on a runtime of one thread, on which work that blocks would end the program.
+pub(crate) fn several_threads() -> Result<(), Failure> {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => Err(Failure::failed(
+            "begin: this tokio runtime has one thread; use one of several, as `#[tokio::main]` makes it",
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl Options {
+    /// Does work, and tells how it ended.
+    pub(crate) async fn end(
+        &self,
+        cluster: &Label,
+        ending: Ending,
+        work: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let result = work.await;
+        self.events.send(match &result {
+            Ok(()) => Event::Done {
+                cluster: cluster.to_string(),
+                ending,
+            },
+            Err(Failure::Interrupted) => Event::Cancelled,
+            Err(failure) => Event::Failed {
+                why: failure.to_string(),
+            },
+        });
+        result
+    }
+}
