@@ -281,11 +281,14 @@ fn look(cluster: &Label, hypervisor: &dyn Hypervisor) -> Result<HostState, Failu
     if refreshed {
         pools = hypervisor.pools()?;
     }
+    let mut domains = hypervisor.domains()?;
+    // libvirt lists them in no order, and machines are made side by side: a plan of the same things reads the same.
+    domains.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(HostState {
         capability: hypervisor.capability()?,
         networks: hypervisor.networks()?,
         pools,
-        domains: hypervisor.domains()?,
+        domains,
     })
 }
 
