@@ -154,18 +154,17 @@ impl<'a> HostDiff<'a> {
         let pool = self.there.pool(&machine.seed_pool);
         let there = pool.is_some_and(|pool| pool.volume(&machine.seed).is_some());
         let seen = pool.is_some_and(|pool| pool.active);
-        let has_run = domain.is_some_and(|domain| !self.never_ran(machine, domain));
-        if domain.is_some() && (!seen || (there && has_run)) {
+        if domain.is_some() && (there || !seen) {
             return;
         }
         // The machine was started with it, and it may hold the only copy of its key.
         if there && self.is_left(machine) {
             return;
         }
-        let (action, details) = match (there, domain) {
-            (false, _) => (Action::Create, ""),
-            (true, None) => (Action::Update, "written anew for the new machine"),
-            (true, Some(_)) => (Action::Update, "written anew: the machine has never run"),
+        let (action, details) = if there {
+            (Action::Update, "written anew for the new machine")
+        } else {
+            (Action::Create, "")
         };
         let step = Step::WriteSeed {
             node: machine.domain.name.clone(),
@@ -173,13 +172,6 @@ impl<'a> HostDiff<'a> {
             volume: machine.seed.clone(),
         };
         self.push(action, Kind::Volume, &machine.seed, details, step);
-    }
-
-    /// Whether a machine was defined and has not booted. Its seed may be half written: a run that was killed while it wrote it may
-    /// not have seen the definition, if libvirt had accepted that from an earlier one and was late.
-    fn never_ran(&self, machine: &Machine, domain: &DomainState) -> bool {
-        let main = self.volume(&machine.main);
-        domain.power == PowerState::Off && main.is_some_and(|main| !is_written(main))
     }
 
     /// Whether the machine's definition is gone, while its main disk is there with all that was on it.
