@@ -114,7 +114,10 @@ fn nothing_is_left_to_do() {
         0,
     );
     let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).expect("the plan is JSON");
-    assert_eq!(plan, serde_json::json!({"cluster": CLUSTER, "changes": []}));
+    assert_eq!(plan["cluster"], CLUSTER);
+    for of in ["phases", "changes", "refused"] {
+        assert_eq!(plan[of], serde_json::json!([]), "{of}");
+    }
     let before = state();
     expect(
         kubitect(&["apply", "--config", CONFIG, "--auto-approve"]),
