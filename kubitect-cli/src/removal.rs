@@ -58,6 +58,7 @@ impl Removal {
 
     /// Removes it all for good. Needs a runtime of several threads.
     pub async fn carry_out(self) -> Result<(), Failure> {
+        let nothing = self.is_empty();
         let Self {
             cluster,
             options,
@@ -66,7 +67,7 @@ impl Removal {
             here,
             lock,
         } = self;
-        if machines.is_empty() && here.is_empty() {
+        if nothing {
             let removed = async { lock.remove() };
             return options.end(&cluster, Ending::Unchanged, removed).await;
         }

@@ -1,0 +1,242 @@
+//! What edits of a file mean for a plan: those that can't be had refuse it, those that no step shows are named.
+
+use kubitect_config::cluster::Role;
+use kubitect_config::edit::{Change, Edit};
+use kubitect_config::policy::{Disturbs, Policy, policy};
+
+use super::{Plan, not_known, refusal};
+
+impl Plan {
+    /// The same, refused if one of the edits that it carries out can't be had.
+    pub fn with(mut self, edits: &[Edit]) -> Self {
+        let made: Vec<_> = self.machines.makes().collect();
+        let lives = !self.creates();
+        let brought_back = self.machines.brings_back().filter(|_| lives);
+        let brought_back: Vec<_> = brought_back.collect();
+        let refused = edits
+            .iter()
+            .filter_map(|edit| match (policy(edit), &edit.change) {
+                (Policy::Refused { why, instead }, _) => {
+                    Some((edit, format!("{why}; {instead}")))
+                }
+                (Policy::InPlace(_), Change::HostConnection { carries, .. })
+                    if !carries.is_empty() && carries.iter().all(|name| made.contains(&name)) =>
+                {
+                    Some((
+                        edit,
+                        "none of the machines that this host carries is behind the new connection, where they would be made a \
+                         second time; check the connection, or bring them back"
+                            .to_owned(),
+                    ))
+                }
+                (Policy::InPlace(_), Change::NodeAdded { role, node })
+                    if *role != Role::LoadBalancer && brought_back.contains(&node) =>
+                {
+                    Some((edit, not_known(node)))
+                }
+                (Policy::InPlace(_), _) => None,
+            })
+            .collect::<Vec<_>>();
+        let others = self
+            .refused
+            .iter()
+            .filter(|reason| !self.follows(edits, reason));
+        self.refused = alike(refused).into_iter().chain(others.cloned()).collect();
+        self.notes.splice(0..0, edits.iter().filter_map(remark));
+        self
+    }
+
+    /// Whether a refusal only says again what the refusal of an edit says.
+    fn follows(&self, edits: &[Edit], reason: &str) -> bool {
+        let mut refused = edits
+            .iter()
+            .filter(|edit| matches!(policy(edit), Policy::Refused { .. }));
+        refused.any(|edit| match &edit.change {
+            Change::NetworkPlugin
+            | Change::DnsMode
+            | Change::ContainerManager
+            | Change::CertificateRenewal
+            | Change::Vip
+            | Change::Endpoint => reason == self.settings_differ,
+            Change::MainDisk { node, .. }
+            | Change::DataDisk { node, .. }
+            | Change::DataDiskPool { node, .. } => self.machines.refused().any(|change| {
+                change.name.starts_with(&format!("{node}-")) && reason == refusal(change)
+            }),
+            _ => false,
+        })
+    }
+}
+
+/// Refused edits, with one line for all that are refused for the same reason: what follows from one key of a file, as the kubespray
+/// that goes with a Kubernetes, or a default for many machines, is one cause.
+fn alike(refused: Vec<(&Edit, String)>) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let mut groups: Vec<(&Edit, String, Vec<&str>)> = Vec::new();
+    for (edit, why) in refused {
+        match groups.iter_mut().find(|(_, other, _)| *other == why) {
+            Some((.., paths)) => paths.push(&edit.path),
+            None => groups.push((edit, why, Vec::new())),
+        }
+    }
+    let line = |(edit, why, others): (&Edit, String, Vec<&str>)| {
+        let shown: Vec<_> = others.iter().take(SHOWN).copied().collect();
+        match others.len().saturating_sub(SHOWN) {
+            _ if others.is_empty() => format!("{edit}: {why}"),
+            0 => format!("{edit} (and {}): {why}", shown.join(", ")),
+            more => format!("{edit} (and {} and {more} more): {why}", shown.join(", ")),
+        }
+    };
+    groups.into_iter().map(line).collect()
+}
+
+/// What a person should know of an edit that no step of the plan shows.
+fn remark(edit: &Edit) -> Option<String> {
+    let why = match (policy(edit), &edit.change) {
+        (Policy::Refused { .. }, _) => return None,
+        (
+            Policy::InPlace(
+                disturbs
+                @ (Disturbs::NewMachinesOnly | Disturbs::NextUpgrade | Disturbs::Leftovers),
+            ),
+            _,
+        ) => disturbs.to_string(),
+        (_, Change::KubespraySource) => "counts for Kubespray's next run".to_owned(),
+        (
+            _,
+            Change::HostAdded { .. }
+            | Change::HostRemoved { .. }
+            | Change::HostConnection { .. }
+            | Change::MainPoolPath { .. }
+            | Change::DataPoolAdded { .. }
+            | Change::DataPoolRemoved { .. }
+            | Change::DataPoolPath { .. },
+        ) => "nothing that exists is changed by it".to_owned(),
+        _ => return None,
+    };
+    Some(format!("{edit}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use kubitect_config::edit::edits;
+    use kubitect_config::release::Hop;
+    use kubitect_config::{Cluster, Site};
+    use kubitect_kubespray::living::Note;
+    use kubitect_provision::plan::Plan as Machines;
+
+    use super::*;
+
+    fn cluster(change: impl Fn(String) -> String) -> Cluster {
+        let text = include_str!("../../../tests/tests/cli/cluster.yaml").replace("[DIR]", "/x");
+        let parsed = kubitect_config::parse(&change(text), "x", &Site::default());
+        parsed.unwrap().cluster
+    }
+
+    #[test]
+    fn edits_that_no_step_shows_are_named_with_when_they_count() {
+        let addons =
+            |addons: &str| cluster(|text| format!("{text}addons:\n  kubespray: {addons}\n"));
+        let wanted = addons("{helm_enabled: true, kubelet_max_pods: 50}");
+        let edits_of = edits(&addons("{}"), &wanted);
+        assert_eq!(edits_of.len(), 2, "{edits_of:?}");
+        let remarks: Vec<_> = edits_of.iter().filter_map(remark).collect();
+        assert_eq!(
+            remarks,
+            [
+                "addons.kubespray.kubelet_max_pods: (nothing) -> 50: counts for a node from its next upgrade on, and for nodes \
+                 that are made from now on"
+            ]
+        );
+        let off: Vec<_> = edits(&wanted, &addons("{kubelet_max_pods: 50}"))
+            .iter()
+            .filter_map(remark)
+            .collect();
+        assert!(
+            off[0].contains("stays until it is removed by hand"),
+            "{off:?}"
+        );
+
+        let applied = cluster(|text| text);
+        let wanted = cluster(|text| {
+            text.replace(
+                "    os:",
+                "    dns: [9.9.9.9]\n    updateOnBoot: false\n    os:",
+            )
+        });
+        let remarks: Vec<_> = edits(&applied, &wanted).iter().filter_map(remark).collect();
+        for (at, remark) in ["dns", "updateOnBoot"].into_iter().zip(&remarks) {
+            assert!(
+                remark.starts_with(&format!("cluster.nodeTemplate.{at}: ")),
+                "{remark}"
+            );
+            assert!(
+                remark.contains("machines that are made from now on"),
+                "{remark}"
+            );
+        }
+        assert_eq!(remarks.len(), 2, "{remarks:?}");
+    }
+
+    #[test]
+    fn one_cause_is_refused_once() {
+        let applied = cluster(|text| text);
+        let refusals = |wanted: &Cluster| {
+            let edits = edits(&applied, wanted);
+            let machines = Machines {
+                cluster: wanted.name.clone(),
+                changes: Vec::new(),
+            };
+            let hop = Hop {
+                kubernetes: applied.kubernetes.version.clone(),
+                kubespray: applied.kubernetes.kubespray.version.clone(),
+            };
+            let masters = applied.role(Role::Master).map(|node| node.name.clone());
+            let members = masters.collect();
+            let noted = applied.nodes.iter().map(|node| {
+                let note = Note::of(&applied, node, &hop, &members, true).unwrap();
+                (node.name.clone(), Some(note.text().unwrap()))
+            });
+            let (noted, files) = (noted.collect(), BTreeMap::new());
+            let plan = Plan::new(
+                wanted,
+                machines,
+                Vec::new(),
+                Vec::new(),
+                &noted,
+                &files,
+                Some(&applied),
+            );
+            plan.unwrap().with(&edits).refused().to_vec()
+        };
+        // The edit, and what is set up on the machines.
+        let plugin = refusals(&cluster(|text| {
+            text.replace("kubernetes:\n", "kubernetes:\n  networkPlugin: flannel\n")
+        }));
+        assert_eq!(plugin.len(), 1, "{plugin:?}");
+        assert!(
+            plugin[0].starts_with("kubernetes.networkPlugin: "),
+            "{plugin:?}"
+        );
+        // The range, and the gateway that follows from it.
+        let mut network = applied.clone();
+        network.network.cidr = "10.77.0.0/25".parse().unwrap();
+        network.network.gateway = "10.77.0.2".parse().unwrap();
+        let network = refusals(&network);
+        assert_eq!(network.len(), 1, "{network:?}");
+        assert!(
+            network[0].contains(" (and cluster.network.gateway): "),
+            "{network:?}"
+        );
+        // A default of many machines.
+        let mut smaller = applied.clone();
+        smaller
+            .nodes
+            .iter_mut()
+            .for_each(|node| node.main_disk.0 -= 1);
+        let smaller = refusals(&smaller);
+        assert_eq!(smaller.len(), 1, "{smaller:?}");
+    }
+}
