@@ -25,4 +25,5 @@ deny:
 # Writes the schemas anew.
 schema:
     cargo run -q -p kubitect-cli -- export schema > docs/schema.json
+    cargo run -q -p kubitect-cli -- export schema --draft-07 > docs/schema-draft-07.json
     cargo run -q -p kubitect-cli -- export schema --site > docs/site-schema.json

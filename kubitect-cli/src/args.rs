@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use clap_complete::engine::ArgValueCandidates;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use kubitect_config::value::Label;
 
 use crate::names;
@@ -72,6 +72,8 @@ pub enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Say what a problem that validate gives means, and how to mend it
+    Explain(Explain),
     /// Remove a cluster's machines, disks, pools and network, and its folder
     Destroy(Destroy),
     /// Show how a cluster is; exit 0: healthy, 5: degraded, 1: it can't be reached
@@ -288,6 +290,22 @@ pub struct Logs {
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The problem's code, as it stands in brackets: address-duplicate; without one, all are listed
+    #[arg(value_name = "CODE", add = ArgValueCandidates::new(codes))]
+    pub code: Option<String>,
+    /// For people or for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// The codes of all problems, for shells.
+fn codes() -> Vec<CompletionCandidate> {
+    let all = kubitect_config::explain::all().keys();
+    all.map(CompletionCandidate::new).collect()
 }
 
 #[derive(Debug, Args)]

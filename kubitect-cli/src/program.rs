@@ -119,6 +119,7 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         Command::Versions(args) => commands::versions(&home, &args).map(done),
         Command::Version { output } => commands::version(output).map(done),
         Command::Doctor { output } => commands::doctor(output).map(|well| good(well, DEGRADED)),
+        Command::Explain(args) => commands::explain(&args).map(done),
         Command::Export(what) => commands::export(&home, &what).map(done),
         Command::Completion { .. } => Ok(ExitCode::SUCCESS),
     }

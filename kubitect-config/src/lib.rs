@@ -43,6 +43,7 @@ mod defaults;
 pub mod digest;
 pub mod edit;
 mod error;
+pub mod explain;
 mod facts;
 pub mod file;
 pub mod given_out;

@@ -40,8 +40,14 @@ pub(crate) fn rewrite(root: &mut Tree) -> Vec<Finding> {
     found
 }
 
+/// The key of a file of addons, which is not read.
+pub(crate) const ADDONS_FILE: &str = "kubernetes.kubespray.addons";
+
+/// The key of the label of all workers.
+pub(crate) const ROLE_LABEL: &str = "cluster.nodes.worker.default.label";
+
 /// Keys that stand elsewhere now. A mapping is merged into the one that is there; what is there counts.
-const MOVED: [(&str, &str); 7] = [
+pub(crate) const MOVED: [(&str, &str); 7] = [
     ("cluster.nodeTemplate.image", "cluster.nodeTemplate.os"),
     // So it is called in the documentation of 2.0.
     ("cluster.nodeTemplate.images", "cluster.nodeTemplate.os"),
@@ -89,7 +95,7 @@ fn any_distro(root: &mut Tree) {
 
 /// 2.0 read the addons' variables from a file of its own.
 fn addons_file(root: &mut Tree, found: &mut Vec<Finding>) {
-    const PATH: &str = "kubernetes.kubespray.addons";
+    const PATH: &str = ADDONS_FILE;
     let Some((key, value)) = take(root, PATH) else {
         return;
     };
@@ -144,7 +150,7 @@ fn addons_text(root: &mut Tree, found: &mut Vec<Finding>) {
 
 /// 2.0 gave all workers the label of one role.
 fn role_label(root: &mut Tree, found: &mut Vec<Finding>) {
-    const PATH: &str = "cluster.nodes.worker.default.label";
+    const PATH: &str = ROLE_LABEL;
     let Some((key, value)) = take(root, PATH) else {
         return;
     };

@@ -35,6 +35,10 @@ DRIVER_PACKAGES=(
 # These come in one version, from one place: see qemu_release.
 QEMU_PACKAGES=(qemu-utils qemu-system-x86)
 
+# The language server that editors check YAML with, in the versions that tests/editor pins.
+EDITOR=$LAB_DIR/../editor
+EDITOR_DIR=$KUBITECT_LAB_CACHE/editor-$(sha256sum "$EDITOR/package-lock.json" | cut -c 1-12)
+
 # The unpacked checker: only its `schema` command is reachable.
 CLOUD_INIT_DIR=$KUBITECT_LAB_CACHE/cloud-init
 
@@ -175,11 +179,35 @@ install_kubectl() {
   say "this release has no kubectl package: inside the lab, the copy that image.sh takes from the image is used"
 }
 
+# Node and its packages' client; what has a newer one than the distribution keeps it.
+node_packages() {
+  command -v node >/dev/null || echo nodejs
+  command -v npm >/dev/null || echo npm
+}
+
+# Puts the language server into the cache: none of its packages runs a script, and nothing of it is installed.
+fetch_language_server() {
+  local work
+  [ -e "$EDITOR_DIR" ] && return
+  say "fetching the YAML language server into $EDITOR_DIR"
+  mkdir -p "$KUBITECT_LAB_CACHE"
+  work=$(mktemp -d "$KUBITECT_LAB_CACHE/editor.XXXXXX")
+  cp "$EDITOR"/package.json "$EDITOR"/package-lock.json "$work"
+  if (cd "$work" && npm ci --ignore-scripts --no-audit --no-fund >&2); then
+    chmod 0755 "$work"
+    mv -T "$work" "$EDITOR_DIR"
+  else
+    rm -rf "$work"
+    say "warning: the YAML language server can't be had here; the test of what editors show will fail"
+  fi
+}
+
 wanted() {
   local drivers
   mapfile -t drivers < <(drivers)
   missing "${PACKAGES[@]}" "${drivers[@]}" "${QEMU_PACKAGES[@]}"
   [ -x "$CLOUD_INIT_DIR/bin/cloud-init" ] || echo "cloud-init (unpacked, not installed)"
+  [ -e "$EDITOR_DIR" ] || echo "yaml-language-server (in the cache, not installed)"
 }
 
 case ${1:-} in
@@ -216,7 +244,7 @@ fi
 say "reading the package lists"
 apt update >&2
 mapfile -t drivers < <(drivers)
-mapfile -t packages < <(missing "${PACKAGES[@]}" "${drivers[@]}")
+mapfile -t packages < <(missing "${PACKAGES[@]}" "${drivers[@]}"; node_packages)
 if ((${#packages[@]})); then
   say "installing: ${packages[*]}"
   install "${packages[@]}"
@@ -228,4 +256,5 @@ if ((${#packages[@]})); then
 fi
 install_kubectl
 unpack_cloud_init
+fetch_language_server
 say "done"

@@ -82,17 +82,20 @@ pub fn cloud_init(file: &Path) -> Output {
 
 /// The lab's copy of cloud-init, else the installed one.
 fn cloud_init_program() -> PathBuf {
-    let cache = std::env::var_os("KUBITECT_LAB_CACHE")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let home = std::env::var_os("HOME").map(PathBuf::from)?;
-            let cache = std::env::var_os("XDG_CACHE_HOME")
-                .map_or_else(|| home.join(".cache"), PathBuf::from);
-            Some(cache.join("kubitect-lab"))
-        });
-    let labs = cache.map(|cache| cache.join("cloud-init/bin/cloud-init"));
+    let labs = cache().map(|cache| cache.join("cloud-init/bin/cloud-init"));
     labs.filter(|path| path.exists())
         .unwrap_or_else(|| PathBuf::from("cloud-init"))
+}
+
+/// Where the lab's scripts put what is no package of the system.
+pub fn cache() -> Option<PathBuf> {
+    if let Some(cache) = std::env::var_os("KUBITECT_LAB_CACHE") {
+        return Some(PathBuf::from(cache));
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from)?;
+    let cache =
+        std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
+    Some(cache.join("kubitect-lab"))
 }
 
 fn text(path: &Path) -> &str {

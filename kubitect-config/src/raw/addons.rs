@@ -36,6 +36,5 @@ fn any_keys(_: &mut schemars::SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "additionalProperties": true,
-        "examples": [{ "helm_enabled": true }],
     })
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{IPV4, LABEL, Nodes};
+use super::{INTERFACE, IPV4, LABEL, LOGIN, Nodes};
 use crate::cluster::{CpuMode, NetworkMode};
 use crate::defaults;
 
@@ -48,7 +48,7 @@ pub(crate) struct Network {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct NodeTemplate {
     /// Account that is made on each machine, with sudo; not root.
-    #[schemars(regex(pattern = "^[a-z_][-a-z0-9_]{0,31}$"), extend("default" = defaults::USER))]
+    #[schemars(regex(pattern = LOGIN), extend("default" = defaults::USER))]
     pub user: Option<String>,
     /// Operating system of the machines.
     pub os: Os,
@@ -80,7 +80,7 @@ pub(crate) struct Os {
     /// Default: the distro's own list; an image of `source` is not checked without it.
     pub checksum: Option<String>,
     /// Name of the machines' network interface, at most 15 characters.
-    #[schemars(regex(pattern = "^[a-zA-Z0-9][-a-zA-Z0-9_.]{0,14}$"), extend("default" = defaults::INTERFACE))]
+    #[schemars(regex(pattern = INTERFACE), extend("default" = defaults::INTERFACE))]
     pub network_interface: Option<String>,
 }
 

@@ -86,3 +86,9 @@ pub(crate) const IPV4: &str = r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.)
 pub(crate) const MAC: &str = "^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$";
 /// The pattern of release numbers.
 pub(crate) const VERSION: &str = r"^v?[0-9]+\.[0-9]+\.[0-9]+$";
+/// The pattern of taints.
+pub(crate) const TAINT: &str = "^[^=:]+(=[^=:]*)?:(NoSchedule|PreferNoSchedule|NoExecute)$";
+/// The pattern of accounts that are made on machines.
+pub(crate) const LOGIN: &str = "^[a-z_][-a-z0-9_]{0,31}$";
+/// The pattern of names of network interfaces and bridges.
+pub(crate) const INTERFACE: &str = "^[a-zA-Z0-9][-a-zA-Z0-9_.]{0,14}$";

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{IPV4, LoadBalancer, MAC, NAME, Texts};
+use super::{IPV4, LoadBalancer, MAC, NAME, TAINT, Texts};
 use crate::defaults;
 
 /// The machines.
@@ -111,6 +111,3 @@ pub(crate) struct Size {
     pub ram: Option<u32>,
     pub main_disk_size: Option<u32>,
 }
-
-/// The pattern of taints.
-const TAINT: &str = "^[^=:]+(=[^=:]*)?:(NoSchedule|PreferNoSchedule|NoExecute)$";

@@ -4,7 +4,8 @@ use tests::checkers::said;
 
 use crate::env::TestEnv;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
+    "explain",
     "init",
     "ssh",
     "logs",

@@ -4,6 +4,7 @@ mod apply;
 mod destroy;
 mod env;
 mod everyday;
+mod explain;
 mod help;
 mod home;
 mod interrupt;

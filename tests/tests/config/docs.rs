@@ -9,6 +9,13 @@ use crate::{assert_fresh, repository};
 /// One key a row: name, type, default, meaning.
 fn rows(root: &Value, object: &Value, prefix: &str, out: &mut String) {
     for (key, property) in object["properties"].as_object().into_iter().flatten() {
+        // Keys of older files have a section of their own.
+        if property["title"]
+            .as_str()
+            .is_some_and(|t| t.ends_with("(older key)"))
+        {
+            continue;
+        }
         let target = resolve(root, property);
         let path = if prefix.is_empty() {
             key.clone()

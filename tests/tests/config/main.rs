@@ -1,6 +1,8 @@
-//! The configuration: fixtures, schema and documentation.
+//! The configuration: fixtures, schema, what editors make of it, and documentation.
 
 mod docs;
+mod editor;
+mod explain;
 mod fixtures;
 mod load;
 mod schema;

@@ -12,16 +12,34 @@ fn pretty(schema: &Value) -> String {
 fn the_schemas_that_are_checked_in_are_fresh() {
     assert_fresh("docs/schema.json", &pretty(&kubitect_config::schema()));
     assert_fresh(
+        "docs/schema-draft-07.json",
+        &pretty(&kubitect_config::schema_draft_07()),
+    );
+    assert_fresh(
         "docs/site-schema.json",
         &pretty(&kubitect_config::site_schema()),
     );
 }
 
-/// As an editor sees the file.
+/// As an editor sees the file, without the keys that have no value: `validate` takes them as left out, and an editor marks them.
 fn json(text: &str) -> Option<Value> {
     let mut value: serde_yaml::Value = serde_yaml::from_str(text).ok()?;
     value.apply_merge().ok()?;
-    serde_json::to_value(value).ok()
+    let mut value = serde_json::to_value(value).ok()?;
+    without_empty(&mut value);
+    Some(value)
+}
+
+fn without_empty(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_empty),
+        Value::Object(keys) => {
+            // The name of a label alone is the whole label.
+            keys.retain(|key, value| !value.is_null() || key.contains('/'));
+            keys.values_mut().for_each(without_empty);
+        }
+        _ => {}
+    }
 }
 
 #[test]
@@ -65,10 +83,13 @@ fn each_schema_has_an_address_of_its_own_and_the_twin_uses_no_newer_words() {
     ] {
         assert!(!text.contains(&format!("\"{word}\"")), "{word}");
     }
-    assert_eq!(
-        older["definitions"].as_object().unwrap().len(),
-        newer["$defs"].as_object().unwrap().len()
-    );
+    // But for their names they are the same.
+    let own = |schema: &Value| {
+        let mut keys = schema.as_object().unwrap().clone();
+        keys.retain(|key, _| !["$schema", "$id"].contains(&key.as_str()));
+        keys
+    };
+    assert_eq!(own(&older), own(&newer));
 }
 
 /// Fixtures whose fault a schema can see.
@@ -125,29 +146,111 @@ fn the_site_schema_knows_its_keys() {
     assert!(!schema.is_valid(&json("{images: {ubuntu: {}}}").unwrap()));
 }
 
-/// Every key says what it means, so that editors can.
+/// All that an editor shows of a key is there, and nothing that it trips over.
 #[test]
-fn every_property_is_described() {
+fn every_key_has_its_title_its_words_its_default_and_examples() {
     for schema in [kubitect_config::schema(), kubitect_config::site_schema()] {
-        let definitions = schema["$defs"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(_, definition)| definition);
-        for object in definitions.chain([&schema]) {
-            for (key, property) in object["properties"].as_object().into_iter().flatten() {
-                assert!(
-                    property["description"].is_string(),
-                    "{key} has no description"
-                );
-            }
-            if object["properties"].is_object() {
-                assert_eq!(
-                    object["additionalProperties"], false,
-                    "{}",
-                    object["description"]
-                );
-            }
+        let text = schema.to_string();
+        for word in ["$ref", "anyOf", "oneOf", "format"] {
+            assert!(!text.contains(&format!("\"{word}\":")), "{word}");
         }
+        let mut seen = 0;
+        keys(&schema, "", &mut |path, key| {
+            seen += 1;
+            whole(path, key);
+        });
+        assert!(seen > 15, "{seen}");
+    }
+}
+
+/// Calls for each key of a schema, with its path.
+fn keys(schema: &Value, path: &str, each: &mut impl FnMut(&str, &Value)) {
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{key}");
+        each(&path, property);
+        keys(property, &path, each);
+    }
+    for part in ["items", "additionalProperties"] {
+        if schema[part]["properties"].is_object() {
+            assert!(schema[part]["title"].is_string(), "an item of {path}");
+            keys(&schema[part], &format!("{path}[]"), each);
+        }
+    }
+}
+
+fn whole(path: &str, key: &Value) {
+    assert!(
+        key["title"].as_str().is_some_and(|t| !t.is_empty()),
+        "{path} has no title"
+    );
+    let shown = key["markdownDescription"].as_str().unwrap_or_default();
+    let described = key["description"].as_str().unwrap_or_default();
+    assert!(
+        !described.is_empty() && shown.contains(described),
+        "{path} is not described"
+    );
+    if key["deprecated"] == true {
+        assert!(
+            key["deprecationMessage"].is_string() && key["doNotSuggest"] == true,
+            "{path}"
+        );
+        return;
+    }
+    assert!(
+        shown.contains("Type: "),
+        "{path} has no type in its description"
+    );
+    if let Some(default) = key.get("default") {
+        let default = default.as_str().map_or(default.to_string(), str::to_owned);
+        assert!(
+            shown.contains(&format!("Default: `{default}`")),
+            "{path} does not show its default"
+        );
+    }
+    assert!(
+        key["type"].is_string() || key["type"].is_array(),
+        "{path} has no type"
+    );
+    if let Some(words) = key["enum"].as_array() {
+        assert_eq!(
+            words.len(),
+            key["markdownEnumDescriptions"].as_array().unwrap().len(),
+            "{path}"
+        );
+    } else if key["type"] != "boolean" {
+        let examples = key["examples"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty());
+        assert!(
+            examples || shown.contains("```yaml"),
+            "{path} has no example"
+        );
+    }
+    for pattern in [key, &key["items"]] {
+        let both = pattern["pattern"].is_string() == pattern["patternErrorMessage"].is_string();
+        assert!(both, "{path}: a pattern is not said in words");
+    }
+    if key["properties"].is_object() {
+        assert_eq!(key["additionalProperties"], false, "{path}");
+    }
+}
+
+/// What is offered is possible.
+#[test]
+fn every_default_and_example_fits_its_key() {
+    for schema in [kubitect_config::schema(), kubitect_config::site_schema()] {
+        keys(&schema, "", &mut |path, key| {
+            let judge = jsonschema::validator_for(key).unwrap();
+            let examples = key["examples"].as_array().into_iter().flatten();
+            for value in examples.chain(key.get("default")) {
+                assert!(judge.is_valid(value), "{path}: {value}");
+            }
+            let shown = key["markdownDescription"].as_str().unwrap_or_default();
+            if let Some((_, example)) = shown.split_once("```yaml\n") {
+                let value = json(example.trim_end_matches('`')).expect(path);
+                let errors: Vec<_> = judge.iter_errors(&value).map(|e| e.to_string()).collect();
+                assert_eq!(errors, [""; 0], "{path}");
+            }
+        });
     }
 }

@@ -1,0 +1,42 @@
+//! `explain`: what a problem that `validate` gives means, an example, and how it is mended.
+
+use kubitect_config::{explain, text};
+use serde_json::json;
+
+use crate::args::{Explain, Output};
+use crate::failure::Failure;
+
+use super::{print, print_json};
+
+/// Carries the command out.
+pub fn explain(args: &Explain) -> Result<(), Failure> {
+    let all = explain::all();
+    let Some(code) = &args.code else {
+        return match args.output {
+            Output::Json => print_json(json!({"formatVersion": 1, "problems": all})),
+            Output::Text => {
+                let rows = all
+                    .iter()
+                    .map(|(code, one)| format!("{code:23} {}\n", one.means));
+                print(rows.collect::<String>())
+            }
+        };
+    };
+    let Some(one) = all.get(code) else {
+        let guess = text::nearest(code, all.keys().map(String::as_str));
+        let guess = guess.map(|guess| format!("; did you mean `{guess}`?"));
+        return Err(Failure::failed(format!(
+            "explain `{code}`: no problem has this code{}; `kubitect explain` lists all",
+            guess.unwrap_or_default()
+        )));
+    };
+    match args.output {
+        Output::Json => {
+            let mut object = json!(one);
+            object["formatVersion"] = json!(1);
+            object["code"] = json!(code);
+            print_json(object)
+        }
+        Output::Text => print(format!("{code}\n\n{one}\n")),
+    }
+}
