@@ -24,7 +24,6 @@ use crate::home::{ClusterDir, Home};
 use crate::hosts::{expand_keyfile, former_hosts, read_kept};
 use crate::pipeline;
 use crate::plan::Plan;
-use crate::services;
 use crate::world::{Real, World};
 
 /// Where clusters are worked on, and how.
@@ -201,7 +200,7 @@ impl Job {
             }
             let rendered = kubitect_lb::render(&self.cluster, &facts)
                 .map_err(|e| Failure::because("describe the balancers", e))?;
-            services::wanted(&rendered)
+            kubitect_lb::notes(&rendered).map_err(|e| Failure::because("describe the balancers", e))
         };
         let (mut files, others) = (digests(1)?, digests(2)?);
         files.retain(|name, digest| others.get(name) == Some(digest));

@@ -22,7 +22,6 @@
 //! gives. Of the program: results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or invalid
 //! configuration, 3 refused by the person, 4 `plan` has changes, 5 `status` finds something amiss, 130 interrupted.
 
-mod adapters;
 mod cancel;
 mod event;
 mod failure;
@@ -35,7 +34,6 @@ mod pipeline;
 mod plan;
 mod removal;
 mod run;
-mod services;
 mod status;
 pub mod world;
 

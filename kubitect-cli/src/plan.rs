@@ -19,7 +19,6 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::phase::{Parts, Phase, phases};
-use crate::services;
 
 mod edits;
 mod rows;
@@ -169,7 +168,7 @@ impl Plan {
             seen: &seen,
             leaving: &leaving,
             one_stays: balancers.any(|node| noted(&node.name).is_some()),
-            balancers: services::outdated(cluster, files, noted),
+            balancers: kubitect_lb::outdated(cluster, files, noted),
         });
         let mut plan = Self {
             machines,

@@ -39,6 +39,12 @@ pub enum Error {
         /// Why.
         source: minijinja::Error,
     },
+    /// No digest of the files could be taken: our own mistake.
+    #[error("take a digest of the balancers' files")]
+    Digest {
+        /// Why.
+        source: BoxError,
+    },
     /// No connection to a balancer was given.
     #[error("roll out to {node}: there is no connection to it")]
     NoRemote {

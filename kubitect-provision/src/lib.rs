@@ -41,6 +41,7 @@ pub mod observe;
 pub mod plan;
 pub mod preflight;
 mod removal;
+pub mod render;
 pub mod resource;
 pub mod ssh;
 #[cfg(test)]

@@ -11,7 +11,6 @@ use kubitect_provision::machine;
 
 use super::machines::{COMMAND, Hands, connect, no_login};
 use crate::failure::Failure;
-use crate::services;
 
 /// Rolls out the balancers' files, for the masters that are wanted and those `besides`; without these, it is noted. The balancers
 /// that `give_up` the virtual address do it before it is looked for.
@@ -45,7 +44,7 @@ pub async fn set_up(
         return Ok(());
     }
     fail::fail_point!("cli::rolled-out");
-    let digests = services::wanted(&rendered)?;
+    let digests = kubitect_lb::notes(&rendered).map_err(failed)?;
     for node in cluster.role(Role::LoadBalancer) {
         if let Some(digest) = digests.get(&node.name) {
             machine::note(&hands.job.hosts, node, digest).map_err(|e| {

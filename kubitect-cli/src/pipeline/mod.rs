@@ -1,5 +1,6 @@
 //! The phases of `apply` and `destroy` in order: the page to read first.
 
+mod adapters;
 mod balancers;
 mod hand_over;
 mod keys;

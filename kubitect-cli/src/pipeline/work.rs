@@ -5,9 +5,9 @@ use kubitect_kubespray::living::{Context, Kubernetes};
 use kubitect_kubespray::{OnEvent, Workdir};
 use kubitect_provision::change::Change;
 
+use super::adapters::Access;
 use super::machines::{self, Hands};
 use super::{balancers, prepare, restart};
-use crate::adapters::Access;
 use crate::failure::Failure;
 use crate::phase::{Make, Phase};
 use crate::plan::Plan;

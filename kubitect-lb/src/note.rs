@@ -1,21 +1,20 @@
-//! What is to be set up on balancers, from what is noted of it on their domains.
+//! What is noted of balancers that serve, and which of them differ from it.
 
 use std::collections::BTreeMap;
 
 use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, digest};
-use kubitect_lb::Rendered;
 
-use crate::failure::Failure;
+use crate::{Error, Rendered};
 
-/// Digests of the files that are wanted of each balancer: what is noted once they are rolled out.
-pub fn wanted(rendered: &[Rendered]) -> Result<BTreeMap<Label, String>, Failure> {
+/// What is noted of each balancer once these files are rolled out: their digest.
+pub fn notes(rendered: &[Rendered]) -> Result<BTreeMap<Label, String>, Error> {
     rendered
         .iter()
         .map(|balancer| {
             let digest = digest::of(&(&balancer.haproxy, &balancer.keepalived))
-                .map_err(|e| Failure::because("take a digest of the balancers' files", e))?;
+                .map_err(|e| Error::Digest { source: e.into() })?;
             Ok((balancer.node.clone(), digest))
         })
         .collect()
@@ -52,7 +51,7 @@ mod tests {
             keepalived: keepalived.map(str::to_owned),
         };
         for (keepalived, text) in [(Some("k"), r#"["h\n","k"]"#), (None, r#"["h\n",null]"#)] {
-            let notes = wanted(&[rendered(keepalived)]).unwrap();
+            let notes = notes(&[rendered(keepalived)]).unwrap();
             assert_eq!(
                 notes.into_values().collect::<Vec<_>>(),
                 [digest::sha256(text.as_bytes())]

@@ -12,8 +12,8 @@ use kubitect_lb::State;
 use kubitect_provision::machine;
 use kubitect_provision::ssh::Keys;
 
+use super::connect;
 use crate::job::Job;
-use crate::pipeline::connect;
 
 /// The machines and balancers of a cluster under work.
 pub struct Access<'a> {
