@@ -368,3 +368,77 @@ pub fn create_private_dir(dir: &Path) -> Result<(), Failure> {
 pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     replace(path, content, mode).map_err(|e| Failure::io("write", path, e))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kubitect_config::{Facts, NodeFacts, cluster::Role};
+
+    /// Whoever changes a name here loses what lies on people's machines: keys, and on which hosts their clusters are.
+    #[test]
+    fn golden_files_of_a_cluster() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path(), None).unwrap();
+        let dir = home.cluster(&"demo".parse().unwrap());
+        let names = [
+            (dir.wanted(), "config/kubitect.yaml"),
+            (dir.applied(), "config/kubitect-applied.yaml"),
+            (dir.facts(), "config/infrastructure.yaml"),
+            (dir.kubeconfig(), "config/admin.conf"),
+            (dir.ssh(), "config/.ssh"),
+            (dir.logs(), "logs"),
+            (dir.backups(), "backups"),
+        ];
+        let root = folder.path().join("clusters/demo");
+        for (path, name) in names {
+            assert_eq!(path, root.join(name));
+        }
+        assert_eq!(home.share(), folder.path().join("share"));
+        dir.create().unwrap();
+        dir.begin("a").unwrap();
+        dir.begin("b").unwrap();
+        let unfinished = root.join("config/kubitect-unfinished-ca978112.yaml");
+        assert_eq!(dir.unfinished().unwrap(), [unfinished]);
+        let lock = dir.lock().unwrap();
+        let holder = std::fs::read_to_string(folder.path().join("clusters/.demo.lock")).unwrap();
+        assert_eq!(holder, format!("{}\n", std::process::id()));
+        drop(lock);
+    }
+
+    /// Programs read this file.
+    #[test]
+    fn golden_facts_of_machines() {
+        let node = NodeFacts {
+            name: "demo-master-1".parse().unwrap(),
+            role: Role::Master,
+            id: "1".parse().unwrap(),
+            host: "box".parse().unwrap(),
+            ip: "10.0.0.1".parse().unwrap(),
+            mac: "52:54:00:00:00:01".parse().unwrap(),
+            host_key: "ssh-ed25519 AAAA".to_owned(),
+        };
+        let facts = Facts {
+            user: "k8s".to_owned(),
+            private_key: "/k/id_ed25519".into(),
+            known_hosts: "/k/known_hosts".into(),
+            nodes: vec![node],
+        };
+        let text = kubitect_config::yaml::write(&facts).unwrap();
+        assert_eq!(
+            text,
+            "\
+user: k8s
+privateKey: /k/id_ed25519
+knownHosts: /k/known_hosts
+nodes:
+- name: demo-master-1
+  role: master
+  id: \"1\"
+  host: box
+  ip: \"10.0.0.1\"
+  mac: \"52:54:00:00:00:01\"
+  hostKey: \"ssh-ed25519 AAAA\"
+"
+        );
+    }
+}
