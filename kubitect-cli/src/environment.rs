@@ -35,7 +35,7 @@ fn us() -> Us {
 fn person() -> Result<PathBuf, Failure> {
     std::env::home_dir()
         .filter(|home| home.is_absolute())
-        .ok_or_else(no_home)
+        .ok_or_else(|| no_home().into())
 }
 
 /// `path` with a leading `~/` resolved.

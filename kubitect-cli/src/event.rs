@@ -12,7 +12,7 @@ pub const VERSION: u32 = 1;
 ///
 /// A change that is carried out ends with exactly one of `Done`, `Failed` and `Cancelled`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "camelCase")]
+#[serde(tag = "type", rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Event {
     /// A phase of the plan begins.
@@ -20,6 +20,7 @@ pub enum Event {
         /// Which, from 1.
         number: usize,
         /// Of how many.
+        #[serde(rename = "of")]
         total: usize,
         /// What it does, as the plan shows it.
         title: String,
@@ -187,15 +188,15 @@ mod tests {
         let json = |event: &Event| event.json().to_string();
         assert_eq!(
             json(&phase),
-            r#"{"formatVersion":1,"kind":"phase","number":1,"total":2,"title":"make machines","next":null}"#
+            r#"{"formatVersion":1,"type":"phase","number":1,"of":2,"title":"make machines","next":null}"#
         );
         assert_eq!(
             json(&Event::Machines { event: of_machines }),
-            r#"{"formatVersion":1,"kind":"machines","event":{"event":"planned","total":3}}"#
+            r#"{"formatVersion":1,"type":"machines","event":{"event":"planned","total":3}}"#
         );
         assert_eq!(
             json(&Event::Cancelled),
-            r#"{"formatVersion":1,"kind":"cancelled"}"#
+            r#"{"formatVersion":1,"type":"cancelled"}"#
         );
         assert_eq!(phase.to_string(), "phase 1 of 2: make machines");
     }

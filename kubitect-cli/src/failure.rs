@@ -124,7 +124,39 @@ impl From<kubitect_kubespray::Error> for Failure {
     fn from(error: kubitect_kubespray::Error) -> Self {
         match error {
             kubitect_kubespray::Error::Step { what, source } => Self::Failed { what, source },
+            kubitect_kubespray::Error::File {
+                action,
+                path,
+                source,
+            } => Self::io(action, &path, source),
             other => Self::because("work on Kubernetes", other),
+        }
+    }
+}
+
+impl From<kubitect_provision::Error> for Failure {
+    fn from(error: kubitect_provision::Error) -> Self {
+        use kubitect_provision::Error;
+        match error {
+            Error::Step { what, source } => Self::Failed { what, source },
+            Error::File {
+                action,
+                path,
+                source,
+            } => Self::io(action, &path, source),
+            Error::Busy { cluster, holder } => Self::Busy { cluster, holder },
+            Error::Config(error) => Self::config(error),
+            Error::Site(why) => Self::Refused(vec![why]),
+            other => Self::because("work on machines", other),
+        }
+    }
+}
+
+impl From<kubitect_lb::Error> for Failure {
+    fn from(error: kubitect_lb::Error) -> Self {
+        match error {
+            kubitect_lb::Error::Step { what, source } => Self::because(what, source),
+            other => Self::because("work on the balancers", other),
         }
     }
 }

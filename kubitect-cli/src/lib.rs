@@ -22,13 +22,9 @@
 //! gives. Of the program: results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or invalid
 //! configuration, 3 refused by the person, 4 `plan` has changes, 5 `status` finds something amiss, 130 interrupted.
 
-mod cancel;
 mod event;
 mod failure;
-mod home;
-mod hosts;
 mod job;
-mod personal;
 mod phase;
 mod pipeline;
 mod plan;
@@ -58,11 +54,14 @@ mod report;
 #[cfg(feature = "program")]
 mod signals;
 
-pub use cancel::Cancel;
+use kubitect_kubespray::kubeconfig::file as personal;
+use kubitect_provision::{home, hosts};
+
 pub use event::{Ending, Event, Events, VERSION as EVENT_VERSION};
 pub use failure::Failure;
-pub use home::{ClusterDir, Home, Lock};
 pub use job::Options;
+pub use kubitect_provision::Cancel;
+pub use kubitect_provision::home::{ClusterDir, Home, Lock};
 pub use phase::{Make, Phase};
 pub use plan::Plan;
 #[cfg(feature = "program")]

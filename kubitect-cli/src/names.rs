@@ -71,7 +71,9 @@ fn list(names: &[Label]) -> String {
 /// The clusters that there are, for a shell that completes.
 pub fn candidates() -> Vec<CompletionCandidate> {
     let home = environment::home(false, None);
-    let known = home.and_then(|home| home.clusters()).unwrap_or_default();
+    let known = home
+        .and_then(|home| Ok(home.clusters()?))
+        .unwrap_or_default();
     known
         .iter()
         .map(|name| CompletionCandidate::new(name.as_str()))

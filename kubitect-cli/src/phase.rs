@@ -44,7 +44,7 @@ pub enum Phase {
         /// Only if libvirt refused to give it processors while it runs.
         if_refused: bool,
         /// Whether Kubernetes runs on it: then its pods and connections go elsewhere first.
-        drained: bool,
+        has_kubelet: bool,
     },
     /// Balancers are switched off and on again, one after another: the one that holds the virtual address last, and each only
     /// when the one before serves. Who holds it is known only then.
@@ -153,8 +153,7 @@ impl Parts<'_> {
             Role::LoadBalancer => !self.balancers.contains(&(node.name.clone(), false)),
             _ => {
                 let own = self.seen.iter().find(|seen| seen.node.name == node.name);
-                let note = own.and_then(Seen::finished);
-                note.is_some_and(|note| !note.is_held())
+                own.is_some_and(Seen::is_settled)
             }
         }
     }
@@ -221,7 +220,7 @@ impl Parts<'_> {
         let nodes = self.all_restarts();
         let nodes = nodes.filter(|(change, _)| !self.is_balancer(change));
         nodes.map(|(change, if_refused)| Phase::Restart {
-            drained: self.has_kubelet(&change.name),
+            has_kubelet: self.has_kubelet(&change.name),
             change,
             if_refused,
         })

@@ -5,14 +5,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kubitect_config::cluster::{Node, Role};
+use kubitect_config::Cluster;
+use kubitect_config::cluster::Role;
+use kubitect_config::row::{Row, Table};
 use kubitect_config::value::Label;
-use kubitect_config::{Cluster, chain};
 use kubitect_kubespray::living::plan::settings_differ;
-use kubitect_kubespray::living::{Note, Seen, Stage, recall, recall_applied, tasks};
-use kubitect_provision::change::{self, Disruption};
+use kubitect_kubespray::living::{Found, Nodes, Seen, Stage, rows};
+use kubitect_provision::change;
 use kubitect_provision::gather::Leaving;
-use kubitect_provision::observe::PowerState;
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::preflight::Finding;
 use serde_json::json;
@@ -21,9 +21,10 @@ use crate::failure::Failure;
 use crate::phase::{Parts, Phase, phases};
 
 mod edits;
-mod rows;
+mod look;
+mod phase_rows;
 
-use rows::{Row, phase_rows, pods_move};
+use phase_rows::phase_rows;
 
 /// All that a run will do.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,111 +99,67 @@ impl Plan {
         cluster: &Cluster,
         mut machines: Machines,
         leaving: Vec<Leaving>,
-        vanished: Vec<Seen>,
         noted: &BTreeMap<Label, Option<String>>,
         files: &BTreeMap<Label, String>,
         applied: Option<&Cluster>,
     ) -> Result<Self, Failure> {
         let made: Vec<_> = machines.makes().cloned().collect();
+        let gone = leaving.iter().map(|own| (own.node(), own.answers()));
+        let nodes = Nodes::look(&Found {
+            cluster,
+            applied,
+            noted,
+            made: &made,
+            brought_back: &machines.brings_back().cloned().collect::<Vec<_>>(),
+            leaving: &gone.collect::<Vec<_>>(),
+        })?;
+        for (name, note) in &nodes.recalled {
+            machines.remember(name, note);
+        }
         let noted = |name: &Label| match made.contains(name) {
             true => None,
             false => noted.get(name).cloned().flatten(),
         };
-        let (notes, unreadable) = read_notes(cluster, &leaving, noted);
-        let note = |name: &Label| notes.get(name).cloned();
-        let brought_back: Vec<_> = machines.brings_back().cloned().collect();
-        let recalled = match applied {
-            // Where no machine is left that tells, what was applied does.
-            Some(applied) if !notes.values().any(|note| note.finished) => {
-                recall_applied(applied, &brought_back)?
-            }
-            _ => recall(cluster, &brought_back, &notes),
-        };
-        for (name, note) in &recalled {
-            machines.remember(name, &note.text()?);
-        }
-        let wanted = cluster.nodes.iter().map(|node| Seen {
-            node: node.clone(),
-            wanted: true,
-            note: note(&node.name).or_else(|| recalled.get(&node.name).cloned()),
-            answers: !made.contains(&node.name),
-        });
-        let gone = leaving.iter().map(|leaving| Seen {
-            node: leaving.node(),
-            wanted: false,
-            note: note(&leaving.name),
-            answers: leaving.power == PowerState::Running && leaving.ip.is_some(),
-        });
-        let seen: Vec<_> = wanted.chain(gone).chain(vanished).collect();
-        let mut refused: Vec<_> = machines.refused().map(refusal).collect();
-        let is_strange = |node: &&Node| {
-            node.role != Role::LoadBalancer
-                && brought_back.contains(&node.name)
-                && !recalled.contains_key(&node.name)
-        };
-        let mut nodes = cluster
-            .nodes
-            .iter()
-            .filter(|node| node.role != Role::LoadBalancer);
-        // Nothing is set up over disks of which nothing tells what is on them.
-        if notes.values().any(|note| note.finished)
-            || nodes.all(|node| brought_back.contains(&node.name))
-        {
-            let strange = cluster.nodes.iter().filter(is_strange);
-            refused.extend(strange.map(|node| not_known(&node.name)));
-        }
-        // What is set up on a machine whose note can't be read is not known, so nothing follows from it.
-        let tasks = match unreadable.is_empty() {
-            true => tasks(cluster, &seen),
-            false => Err(unreadable),
-        };
-        let tasks = tasks.unwrap_or_else(|reasons| {
-            refused.extend(reasons);
-            Vec::new()
-        });
         let mut balancers = cluster.role(Role::LoadBalancer);
         let phases = phases(Parts {
             cluster,
             machines: &machines,
-            tasks,
-            seen: &seen,
+            tasks: nodes.tasks,
+            seen: &nodes.seen,
             leaving: &leaving,
             one_stays: balancers.any(|node| noted(&node.name).is_some()),
             balancers: kubitect_lb::outdated(cluster, files, noted),
         });
+        let refused = machines.refused().map(refusal);
         let mut plan = Self {
+            refused: refused.chain(nodes.refused).collect(),
             machines,
             phases,
-            seen,
+            seen: nodes.seen,
             leaving,
             personal: Personal::default(),
             findings: Vec::new(),
             made_by: None,
-            refused,
             settings_differ: settings_differ(cluster),
             notes: Vec::new(),
             rows: Vec::new(),
         };
         plan.rows = plan.rows(cluster);
-        if plan.drains(cluster) {
-            plan.notes.push(DRAINING.to_owned());
-        }
-        Ok(plan)
-    }
-
-    /// Whether pods are moved away from a node.
-    fn drains(&self, cluster: &Cluster) -> bool {
-        self.phases.iter().any(|phase| match phase {
+        let tasks = plan.phases.iter().filter_map(|phase| match phase {
+            Phase::Kubernetes(task) => Some(task),
+            _ => None,
+        });
+        let restarts = plan.phases.iter().filter_map(|phase| match phase {
             Phase::Restart {
-                drained, change, ..
-            } => *drained && pods_move(cluster, &change.name),
-            Phase::Kubernetes(task) => match &task.stage {
-                Stage::Upgrade { node, .. } => pods_move(cluster, node.as_str()),
-                Stage::Leave { .. } => true,
-                _ => false,
-            },
-            _ => false,
-        })
+                change,
+                has_kubelet: true,
+                ..
+            } => Some(change.name.as_str()),
+            _ => None,
+        });
+        let remark = rows::remark(cluster, tasks, restarts);
+        plan.notes.extend(remark.map(str::to_owned));
+        Ok(plan)
     }
 
     /// Whether there is nothing to do.
@@ -269,41 +226,10 @@ impl Plan {
     }
 }
 
-/// What is noted of masters and workers, and a reason for each note that can't be read. A balancer's note is a digest alone.
-fn read_notes(
-    cluster: &Cluster,
-    leaving: &[Leaving],
-    noted: impl Fn(&Label) -> Option<String>,
-) -> (BTreeMap<Label, Note>, Vec<String>) {
-    let nodes = cluster.nodes.iter().map(|node| (&node.name, node.role));
-    let nodes = nodes.chain(leaving.iter().map(|own| (&own.name, own.role)));
-    let (mut notes, mut unreadable) = (BTreeMap::new(), Vec::new());
-    for (name, _) in nodes.filter(|(_, role)| *role != Role::LoadBalancer) {
-        match noted(name).as_deref().map(Note::read) {
-            Some(Ok(note)) => drop(notes.insert(name.clone(), note)),
-            Some(Err(error)) => unreadable.push(format!("{name}: failed to {}", chain(&error))),
-            None => {}
-        }
-    }
-    (notes, unreadable)
-}
-
-/// Why a machine is not brought back that had not joined Kubernetes when it was last seen.
-fn not_known(name: &Label) -> String {
-    format!(
-        "{name}: its definition is gone, its disk is there, and nothing tells that it had joined Kubernetes; remove the disk \
-         {name}-main-disk (virsh vol-delete), and the machine is made anew"
-    )
-}
-
 /// Why a change of machines can't be made.
 fn refusal(change: &change::Change) -> String {
     format!("{}: {}", change.title(), change.details)
 }
-
-/// What is true of every drain.
-const DRAINING: &str = "draining a node deletes pods that no controller makes again, and what is in the emptyDir volumes of all its \
-     pods; a pod that a disruption budget keeps is waited for, and stops the run after 5 minutes";
 
 /// What a person approves.
 impl fmt::Display for Plan {
@@ -313,28 +239,7 @@ impl fmt::Display for Plan {
             writeln!(f, "{cluster}: no change")?;
             return self.write_notes(f);
         }
-        let widest = |text: fn(&Row) -> &String| self.rows.iter().map(|row| text(row).len()).max();
-        let (kind, name, host) = (
-            widest(|row| &row.kind).unwrap_or(0),
-            widest(|row| &row.name).unwrap_or(0),
-            widest(|row| &row.host).unwrap_or(0),
-        );
-        for row in &self.rows {
-            let remark = match row.disruption {
-                Disruption::None => String::new(),
-                disruption => format!("[{disruption}] "),
-            };
-            let line = format!(
-                "{} {:7} {:kind$} {:name$}  on {:host$}  {remark}{}",
-                if row.destructive { '!' } else { ' ' },
-                row.action,
-                row.kind,
-                row.name,
-                row.host,
-                row.details
-            );
-            writeln!(f, "{}", line.trim_end())?;
-        }
+        write!(f, "{}", Table(&self.rows))?;
         let of = |test: fn(&Row) -> bool| self.rows.iter().filter(|row| test(row)).count();
         let all = self.rows.len();
         write!(

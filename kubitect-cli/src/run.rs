@@ -118,13 +118,13 @@ impl View {
 
     /// What is to be done, and what stands in its way on the hosts.
     pub fn plan(&self) -> Result<Plan, Failure> {
-        let Job { lost, options, .. } = &self.job;
-        lost.iter().for_each(|lost| options.events.warn(lost));
+        let events = &self.job.options.events;
+        self.job.lost.iter().for_each(|lost| events.warn(lost));
         let applied = self.job.applied()?;
-        let mut plan = self.job.plan(applied.as_ref())?;
+        let mut plan = Plan::look(&self.job, applied.as_ref())?;
         // Of a plan that is refused, nothing would be carried out.
         if plan.refused().is_empty() && !plan.is_empty() {
-            plan.findings = self.job.findings(&plan)?;
+            plan.findings = plan.check_hosts(&self.job)?;
         }
         plan.made_by = Some(Arc::clone(&self.id));
         Ok(plan)

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cancel::Cancel;
 use crate::failure::Failure;
+use kubitect_provision::Cancel;
 
 /// How long work that blocks may take to end by itself, once nobody waits for it.
 const END: Duration = Duration::from_secs(2);

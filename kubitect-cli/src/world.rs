@@ -2,38 +2,18 @@
 
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
 
-use kubitect_config::Remote;
-use kubitect_config::cluster::{Host, Kubernetes};
+use kubitect_config::cluster::Kubernetes;
 use kubitect_kubespray::{OnEvent, Tools};
-use kubitect_provision::hypervisor::Hosts;
-use kubitect_provision::ssh::{Patience, Sessions, Target, wait};
-use kubitect_provision::{Error, Event};
+
+pub use kubitect_provision::reach::{Doing, Reach, Real};
 
 /// What takes its time, of Kubespray.
 pub type Preparing<'a> =
     Pin<Box<dyn Future<Output = Result<Tools, kubitect_kubespray::Error>> + Send + 'a>>;
 
-/// What takes its time, of machines.
-pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
-
 /// The hosts, the machines on them and Kubespray, by whatever way they are had.
-pub trait World: Send + Sync {
-    /// Connects to libvirt on these hosts.
-    fn hosts(&self, hosts: &[&Host]) -> Result<Hosts, Error>;
-
-    /// Logs in on a machine, within `deadline`.
-    fn connect(&self, target: Target, deadline: Duration) -> Doing<'_, Arc<dyn Remote>>;
-
-    /// Waits until machines can be worked with, telling of each.
-    fn wait<'a>(
-        &'a self,
-        machines: Vec<wait::Machine<'a>>,
-        on_event: &'a (dyn Fn(Event) + Send + Sync),
-    ) -> Doing<'a, ()>;
-
+pub trait World: Reach {
     /// Brings a release of Kubespray and its Ansible to this machine, under `share`.
     fn prepare<'a>(
         &'a self,
@@ -43,36 +23,8 @@ pub trait World: Send + Sync {
     ) -> Preparing<'a>;
 }
 
-/// The world as it is. One connection a machine is held while this is.
-#[derive(Default)]
-pub struct Real(Sessions);
-
+/// The world as it is.
 impl World for Real {
-    fn hosts(&self, hosts: &[&Host]) -> Result<Hosts, Error> {
-        Hosts::connect_to(hosts.iter().copied())
-    }
-
-    fn connect(&self, target: Target, deadline: Duration) -> Doing<'_, Arc<dyn Remote>> {
-        Box::pin(async move {
-            let session = self.0.get(target, deadline).await?;
-            Ok(session as Arc<dyn Remote>)
-        })
-    }
-
-    fn wait<'a>(
-        &'a self,
-        machines: Vec<wait::Machine<'a>>,
-        on_event: &'a (dyn Fn(Event) + Send + Sync),
-    ) -> Doing<'a, ()> {
-        Box::pin(async move {
-            let ready = wait::all_ready(machines, Patience::default(), on_event);
-            for ready in ready.await? {
-                self.0.hold(ready.session);
-            }
-            Ok(())
-        })
-    }
-
     fn prepare<'a>(
         &'a self,
         kubernetes: &'a Kubernetes,

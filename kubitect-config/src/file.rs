@@ -1,10 +1,11 @@
 //! [`Aside`]: a file replaced whole or not at all: written aside, flushed, renamed.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, DirEntry, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// How the names of files begin that are written aside, in the folder of what they are to replace. Whoever is alone in that
 /// folder removes what killed runs left.
@@ -30,6 +31,43 @@ pub fn replace_unflushed(path: &Path, content: &[u8], mode: u32) -> io::Result<(
 /// Makes a folder, and those above it, for the owner only (0700). One that exists stays as it is.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// How long another run may hold a folder.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// Keeps other runs from changing files in a folder of the person's own, until it is dropped, and removes what killed ones
+/// left there. The folder itself is locked, so no lock file stays behind.
+pub fn lock_folder(folder: &Path) -> io::Result<File> {
+    let file = File::open(folder)?;
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let why = format!("another run has held it for {} s", LOCK_WAIT.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+    }
+    for entry in std::fs::read_dir(folder)? {
+        remove_aside(&entry?)?;
+    }
+    Ok(file)
+}
+
+/// Removes this file if it is one that was written aside. Whoever asks is alone in its folder.
+pub fn remove_aside(entry: &DirEntry) -> io::Result<()> {
+    let is_aside = entry.file_name().to_string_lossy().starts_with(ASIDE)
+        && entry.file_type().is_ok_and(|kind| kind.is_file());
+    match is_aside {
+        true => std::fs::remove_file(entry.path()),
+        false => Ok(()),
+    }
 }
 
 /// What is to replace a file whole, written piece by piece. Dropped before it is published, it leaves nothing.

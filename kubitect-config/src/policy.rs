@@ -10,10 +10,12 @@ use serde::Serialize;
 
 use crate::edit::{Change, Edit};
 
+mod remark;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use remark::{refusals, remark};
 pub use table::policy;
 
 /// What becomes of an edit.

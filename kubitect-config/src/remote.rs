@@ -1,9 +1,12 @@
-//! [`Remote`]: a machine on which commands run. Whoever has a connection to one implements this; the crates that work on
-//! machines ask for it.
+//! [`Remote`]: a machine on which commands run, and [`Machines`]: those of a cluster. Whoever has connections to them implements
+//! this; the crates that work on machines ask for it.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::cluster::Node;
+use crate::value::Label;
 
 /// What a connection failed with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -58,6 +61,15 @@ impl<R: Remote + ?Sized> Remote for Arc<R> {
     ) -> Doing<'a, ()> {
         (**self).put(path, bytes, mode, deadline)
     }
+}
+
+/// The machines of a cluster, for whoever works on what runs on them. Whoever has the machines implements this.
+pub trait Machines: Send + Sync {
+    /// Logs in on a machine that answers.
+    fn connect<'a>(&'a self, name: &'a Label) -> Doing<'a, Arc<dyn Remote>>;
+
+    /// Keeps this text with a node's machine, in place of an earlier one; it is lost with the machine.
+    fn note(&self, node: &Node, text: &str) -> Result<(), BoxError>;
 }
 
 /// How many lines of a machine's words are shown.

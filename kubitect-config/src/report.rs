@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use crate::address;
 use crate::problem::{Problem, Severity};
+use crate::text::step;
 use crate::tree::{Fault, Kind, Position, Tree};
 use crate::value::Invalid;
 
@@ -58,16 +59,6 @@ impl fmt::Display for At<'_> {
             At::Key(parent, key) => write!(f, "{parent}{}", step(".", key)),
             At::Index(parent, index) => write!(f, "{parent}[{index}]"),
         }
-    }
-}
-
-/// A key in a path. One with dots or worse stays one step: `labels["example.com/x"]`.
-pub(crate) fn step(separator: &str, key: &str) -> String {
-    let word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-    if !key.is_empty() && key.chars().all(word) {
-        format!("{separator}{key}")
-    } else {
-        format!("[{key:?}]")
     }
 }
 

@@ -113,6 +113,16 @@ pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&
         .map(|(_, candidate)| candidate)
 }
 
+/// A key in a path. One with dots or worse stays one step: `labels["example.com/x"]`.
+pub(crate) fn step(separator: &str, key: &str) -> String {
+    let word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    if !key.is_empty() && key.chars().all(word) {
+        format!("{separator}{key}")
+    } else {
+        format!("[{key:?}]")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,10 +20,7 @@ pub(crate) const SERVICES: &str = "10.233.0.0/18";
 /// Kubespray's default of `kube_pods_subnet`.
 pub(crate) const PODS: &str = "10.233.64.0/18";
 
-/// Whether one of these variables is a secret: by its name, or as an address that holds one.
-pub fn hold_secret(variables: &crate::yaml::Mapping) -> bool {
-    crate::edit::hold_secret(variables)
-}
+pub use crate::secret::hold_secret;
 
 /// Variables that follow from the rest of the configuration, or that say how a single run goes, and what to do instead.
 const MANAGED: [(&str, &str); 26] = [

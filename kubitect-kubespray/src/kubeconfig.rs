@@ -4,6 +4,7 @@
 //! cluster's comes from a guest and is written from its parts alone.
 
 mod admin;
+pub mod file;
 
 use std::time::Duration;
 

@@ -38,12 +38,14 @@ mod program;
 mod python;
 pub mod quorum;
 mod source;
+mod status;
 mod workdir;
 
 pub use error::Error;
 pub use event::{Event, Outcome};
 pub use inventory::check_folder;
 pub use source::{checkout, checkout_for};
+pub use status::{Api, MasterCertificate, Status, status};
 pub use workdir::Workdir;
 
 use std::collections::BTreeMap;

@@ -137,6 +137,14 @@ pub enum Error {
         /// Why it could not be.
         source: Box<Error>,
     },
+    /// One step of the work failed.
+    #[error("{what}")]
+    Step {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: BoxError,
+    },
     /// No balancer took the virtual address.
     #[error(
         "see {vip} on any balancer: keepalived runs on all of them, and none took it within {seconds} s; see `journalctl -u keepalived` there"

@@ -52,6 +52,11 @@ pub enum Event {
         /// The address.
         vip: Ipv4Addr,
     },
+    /// What a person should know, in a line.
+    Said {
+        /// The line.
+        line: String,
+    },
     /// All balancers serve.
     Finished {
         /// How many services were reloaded.
@@ -84,6 +89,7 @@ impl fmt::Display for Event {
                 )
             }
             Self::Holds { node, vip } => write!(f, "{node}: holds {vip}"),
+            Self::Said { line } => f.write_str(line),
             Self::Finished { reloaded: 0 } => write!(f, "balancers: nothing to do"),
             Self::Finished { reloaded } => write!(f, "balancers: {reloaded} reloaded"),
             Self::Failed { why } => write!(f, "balancers: failed to {why}"),

@@ -1,12 +1,14 @@
 //! What is noted of balancers that serve, and which of them differ from it.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use kubitect_config::cluster::Role;
+use kubitect_config::row::{Disruption, Row};
 use kubitect_config::value::Label;
-use kubitect_config::{Cluster, digest};
+use kubitect_config::{Cluster, Facts, NodeFacts, digest};
 
-use crate::{Error, Rendered};
+use crate::{Error, Rendered, render};
 
 /// What is noted of each balancer once these files are rolled out: their digest.
 pub fn notes(rendered: &[Rendered]) -> Result<BTreeMap<Label, String>, Error> {
@@ -18,6 +20,33 @@ pub fn notes(rendered: &[Rendered]) -> Result<BTreeMap<Label, String>, Error> {
             Ok((balancer.node.clone(), digest))
         })
         .collect()
+}
+
+/// As [`notes`], of what is `known` of the machines so far: none of a balancer whose files depend on an address that is not
+/// known yet.
+pub fn notes_so_far(cluster: &Cluster, known: &Facts) -> Result<BTreeMap<Label, String>, Error> {
+    // What depends on an unknown address differs between two addresses that no machine has.
+    let digests = |other: u8| {
+        let mut facts = known.clone();
+        for (node, number) in cluster.nodes.iter().zip(1_u16..) {
+            if known.node(&node.name).is_none() {
+                let [high, low] = number.to_be_bytes();
+                facts.nodes.push(NodeFacts {
+                    name: node.name.clone(),
+                    role: node.role,
+                    id: node.id.clone(),
+                    host: node.host.clone(),
+                    ip: Ipv4Addr::new(0, other, high, low),
+                    mac: node.mac,
+                    host_key: String::new(),
+                });
+            }
+        }
+        notes(&render(cluster, &facts)?)
+    };
+    let (mut files, others) = (digests(1)?, digests(2)?);
+    files.retain(|name, digest| others.get(name) == Some(digest));
+    Ok(files)
 }
 
 /// The balancers whose files differ from what is `noted` of them, and whether each serves already.
@@ -34,6 +63,20 @@ pub fn outdated(
         .filter(|(name, have)| have.is_none() || wanted.get(name) != have.as_ref())
         .map(|(name, have)| (name.clone(), have.is_some()))
         .collect()
+}
+
+/// The row of a balancer whose file is rolled out, which `serves` already or not.
+pub fn row(cluster: &Cluster, name: &Label, serves: bool, host: String) -> Row {
+    let (action, disruption) = match serves {
+        true => ("update", Disruption::Reload),
+        false => ("create", Disruption::None),
+    };
+    let to = match cluster.role(Role::Master).count() {
+        1 => "port 6443 to 1 master".to_owned(),
+        masters => format!("port 6443 to {masters} masters"),
+    };
+    let row = Row::new(action, "balancer", name.as_str(), host);
+    row.with(&to).disturbing(disruption)
 }
 
 #[cfg(test)]

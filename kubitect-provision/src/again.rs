@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use kubitect_config::value::{Label, Mac};
 
 use crate::hypervisor::{Failure, Hypervisor};
-use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
+use crate::state::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
 
 /// How long libvirt may be at work on what a killed run asked of it.
 const BUSY: Duration = Duration::from_secs(60);

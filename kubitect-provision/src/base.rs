@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use kubitect_config::value::{Label, Name};
 use sha2::{Digest, Sha256};
 
-use crate::apply::LocalImage;
 use crate::change::ImageSpec;
 use crate::error::Error;
 use crate::hypervisor::{Failure, Hypervisor};
+use crate::image::LocalImage;
 use crate::observe::{DomainState, PoolState};
 use crate::resource::{BASE_POOL, Backing, Format, Volume, hex};
 

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use kubitect_config::row::Row;
 use kubitect_config::value::{Label, Name};
 use serde::Serialize;
+
+pub use kubitect_config::row::Disruption;
 
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
@@ -76,24 +79,6 @@ pub enum Kind {
     Volume,
     /// A machine.
     Domain,
-}
-
-/// What a change disturbs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Disruption {
-    /// Nothing.
-    None,
-    /// A service reads its configuration again, and goes on serving.
-    Reload,
-    /// A node takes no new pods and its pods are evicted, as `kubectl drain` does it.
-    Drain,
-    /// A machine is restarted; one with Kubernetes is drained before.
-    Reboot,
-    /// Something that has no second one stops serving for a while: the API, or the way to it.
-    Outage,
-    /// Data is lost.
-    DataLoss,
 }
 
 /// How a change is carried out.
@@ -286,15 +271,18 @@ impl fmt::Display for Kind {
     }
 }
 
-impl fmt::Display for Disruption {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::None => "none",
-            Self::Reload => "reload",
-            Self::Drain => "drain",
-            Self::Outage => "outage",
-            Self::Reboot => "reboot",
-            Self::DataLoss => "data-loss",
-        })
+impl From<&Change> for Row {
+    fn from(change: &Change) -> Self {
+        let refused = match change.step {
+            Step::Refused => "NOT POSSIBLE ",
+            _ => "",
+        };
+        let (action, kind) = (change.action.to_string(), change.kind.to_string());
+        Self {
+            disruption: change.disruption,
+            details: format!("{refused}{}", change.details),
+            destructive: change.is_destructive(),
+            ..Self::new(&action, &kind, &change.name, change.host.to_string())
+        }
     }
 }

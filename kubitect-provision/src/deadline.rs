@@ -15,8 +15,8 @@ use std::time::Duration;
 use kubitect_config::value::{Label, Mac};
 
 use crate::hypervisor::{Failure, Hypervisor};
-use crate::observe::{Capability, DomainState, NetworkState, PoolState, VolumeState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
+use crate::state::{Capability, DomainState, NetworkState, PoolState, VolumeState};
 
 /// How long any call may take: removing a large disk, or starting a machine on a busy host.
 const CALL: Duration = Duration::from_secs(10 * 60);

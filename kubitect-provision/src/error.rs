@@ -1,6 +1,6 @@
 //! [`Error`]: what can go wrong between a cluster's description and its running machines.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Anything behind an [`Error`] that carries its own words.
@@ -224,9 +224,60 @@ pub enum Error {
         /// Why not, and what to do about it.
         why: String,
     },
+    /// Another run is at work on the cluster.
+    #[error(
+        "take the cluster `{cluster}`: another run is at work on it (process {holder}); wait for it to end"
+    )]
+    Busy {
+        /// The cluster.
+        cluster: String,
+        /// The number of the run's process.
+        holder: String,
+    },
+    /// A configuration or site file can't be used.
+    #[error(transparent)]
+    Config(kubitect_config::Error),
+    /// The site file says what only another one may say; it reads for itself.
+    #[error("{0}")]
+    Site(String),
+    /// One step of the work failed.
+    #[error("{what}")]
+    Step {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: Option<Source>,
+    },
     /// The person asked to stop.
     #[error("finish: cancelled between two steps; run the same command again to go on")]
     Cancelled,
+}
+
+impl Error {
+    /// A failure without a cause below it.
+    pub(crate) fn failed(what: impl Into<String>) -> Self {
+        Self::Step {
+            what: what.into(),
+            source: None,
+        }
+    }
+
+    /// A failure of `what`, for the reason `source`.
+    pub(crate) fn because(what: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::Step {
+            what: what.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// What was tried on which file.
+    pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
 }
 
 /// Evidence below an error, a line each.

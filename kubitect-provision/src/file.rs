@@ -1,45 +1,20 @@
 //! Files replaced whole or not at all: written aside, flushed, renamed.
 
-use std::fs::{File, Permissions, TryLockError};
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
 use crate::Error;
 
 pub use kubitect_config::file::ASIDE;
+use kubitect_config::file::remove_aside;
 
-/// How long another run may hold a folder.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-
-/// Keeps other runs from changing files in a folder of the person's own, until it is dropped, and removes what killed ones
-/// left there. The folder itself is locked, so no lock file stays behind.
+/// Keeps other runs from changing files in a folder, see [`kubitect_config::file::lock_folder`].
 pub fn lock(folder: &Path) -> Result<File, Error> {
-    let file = File::open(folder).map_err(error("open", folder))?;
-    let started = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Timeout {
-                    what: format!("another run leave {} alone", folder.display()),
-                    after: LOCK_WAIT,
-                    evidence: Vec::new(),
-                });
-            }
-            Err(TryLockError::Error(e)) => return Err(error("lock", folder)(e)),
-        }
-    }
-    for entry in std::fs::read_dir(folder).map_err(error("list", folder))? {
-        remove_aside(&entry.map_err(error("list", folder))?)?;
-    }
-    Ok(file)
+    kubitect_config::file::lock_folder(folder).map_err(error("lock", folder))
 }
 
 /// Removes what killed runs left half-written in a folder and all below it. Whoever asks is alone there.
@@ -53,7 +28,7 @@ pub fn sweep(folder: &Path) -> Result<(), Error> {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             sweep(&entry.path())?;
         } else {
-            remove_aside(&entry)?;
+            remove_aside(&entry).map_err(error("remove", &entry.path()))?;
         }
     }
     Ok(())
@@ -78,15 +53,6 @@ pub fn close(folder: &Path) -> Result<(), Error> {
         for entry in std::fs::read_dir(folder).map_err(error("list", folder))? {
             close(&entry.map_err(error("list", folder))?.path())?;
         }
-    }
-    Ok(())
-}
-
-fn remove_aside(entry: &std::fs::DirEntry) -> Result<(), Error> {
-    let is_aside = entry.file_name().to_string_lossy().starts_with(ASIDE)
-        && entry.file_type().is_ok_and(|kind| kind.is_file());
-    if is_aside {
-        std::fs::remove_file(entry.path()).map_err(error("remove", &entry.path()))?;
     }
     Ok(())
 }

@@ -8,17 +8,12 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
-use kubitect_config::Cluster;
-use kubitect_config::cluster::Host;
 use kubitect_config::value::{Label, Mac, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 
-use crate::again::Patient;
-use crate::deadline::Bounded;
 use crate::error::{Error, Source};
-use crate::libvirt::Libvirt;
-use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
+use crate::state::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
 
 /// A verb that failed: what was tried on what, and why it did not work.
 #[derive(Debug, thiserror::Error)]
@@ -171,36 +166,9 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Connects to all hosts that carry nodes of the cluster.
-    ///
-    /// `~/` in a configured key file must be resolved by the caller: libraries do not read the environment.
-    pub fn connect(cluster: &Cluster) -> Result<Self, Error> {
-        Self::connect_to(cluster.used_hosts())
-    }
-
-    /// Connects to these hosts, side by side.
-    pub fn connect_to<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Result<Self, Error> {
-        let hosts: Vec<_> = hosts.into_iter().collect();
-        let connected = in_threads(AT_ONCE, &hosts, |host| {
-            Libvirt::connect(&host.name, &host.connection)
-        });
-        let mut hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>> = BTreeMap::new();
-        for (host, libvirt) in hosts.iter().zip(connected) {
-            hypervisors.insert(host.name.clone(), Arc::new(libvirt?));
-        }
-        Ok(Self::from_hypervisors(hypervisors))
-    }
-
-    /// These hypervisors, each with a deadline for its calls and looked at again where it refuses; for tests and for programs
-    /// that bring their own.
-    pub fn from_hypervisors(hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>) -> Self {
-        let patient = |(name, host)| {
-            let bounded = Arc::new(Bounded(host));
-            (name, Arc::new(Patient(bounded)) as Arc<dyn Hypervisor>)
-        };
-        Self {
-            hypervisors: hypervisors.into_iter().map(patient).collect(),
-        }
+    /// These hypervisors, as they are.
+    pub(crate) fn of(hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>) -> Self {
+        Self { hypervisors }
     }
 
     /// Adds other hosts.

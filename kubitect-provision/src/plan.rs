@@ -1,18 +1,11 @@
 //! [`Plan`]: what is to be done, in order; its `Display` is what a person approves.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use kubitect_config::Cluster;
 use kubitect_config::value::Label;
 use serde::Serialize;
 
 use crate::change::{Change, Disruption, Kind, Part, Step};
-use crate::desired::desired;
-use crate::error::Error;
-use crate::hypervisor::Hosts;
-use crate::observe::observe;
-use crate::{diff, removal};
 
 /// What is to be done: on each host in this order, hosts side by side.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -104,23 +97,6 @@ impl Plan {
             _ => None,
         })
     }
-}
-
-/// What must be done on the hosts to give the cluster what it wants. Changes nothing.
-pub fn plan(cluster: &Cluster, hosts: &Hosts) -> Result<Plan, Error> {
-    let observed = observe(&cluster.name, hosts)?;
-    let capabilities: BTreeMap<_, _> = observed
-        .hosts
-        .iter()
-        .map(|(name, host)| (name.clone(), host.capability.clone()))
-        .collect();
-    diff::diff(&cluster.name, &desired(cluster, &capabilities), &observed)
-}
-
-/// What must be done on the hosts to remove all of a cluster, told from libvirt alone. Changes nothing.
-pub fn plan_destroy(cluster: &Label, hosts: &Hosts) -> Result<Plan, Error> {
-    let observed = observe(cluster, hosts)?;
-    removal::removal(cluster, &observed)
 }
 
 impl fmt::Display for Plan {

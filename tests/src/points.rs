@@ -3,7 +3,7 @@
 //! They are nothing in any build but that of the tests, which turns `fail`'s feature `failpoints` on.
 
 /// Each name, and where the program is then. Most are passed many times in a run.
-pub const POINTS: [(&str, &str); 34] = [
+pub const POINTS: [(&str, &str); 35] = [
     // The hosts.
     (
         "provision::begun",
@@ -48,15 +48,19 @@ pub const POINTS: [(&str, &str); 34] = [
     ),
     // The whole.
     ("cli::phase", "between two phases"),
+    (
+        "provision::phase",
+        "between two steps of bringing machines up",
+    ),
     ("kubespray::note", "before a note on a domain"),
     ("kubespray::noted", "after it"),
-    ("cli::noted", "what a balancer serves is noted"),
+    ("lb::noted", "what a balancer serves is noted"),
     (
-        "cli::rolled-out",
+        "lb::rolled-out",
         "all balancers serve, which is not noted yet",
     ),
     (
-        "cli::taken-in-use",
+        "provision::taken-in-use",
         "a guest uses what it was given, and its kubelet has not been told",
     ),
     (
@@ -89,7 +93,7 @@ pub const POINTS: [(&str, &str); 34] = [
         "a node's object is gone from Kubernetes",
     ),
     (
-        "cli::restarted",
+        "provision::restarted",
         "a machine was started with its new definition",
     ),
     (

@@ -41,8 +41,8 @@ fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
     let text = file(&home.cluster(&cluster).kubeconfig(), &cluster)?;
     match &args.out {
         // One that is there is replaced, so that nobody who could read it can read this.
-        Some(out) => write_whole(out, text.as_bytes(), 0o600),
-        None if args.merge => personal::merge(&home.kubeconfig()?, &cluster, &text),
+        Some(out) => Ok(write_whole(out, text.as_bytes(), 0o600)?),
+        None if args.merge => Ok(personal::merge(&home.kubeconfig()?, &cluster, &text)?),
         None => print_exactly(text),
     }
 }

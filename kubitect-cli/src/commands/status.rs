@@ -28,7 +28,7 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
             print_json(object)?;
         }
     }
-    if !status.reachable {
+    if !status.kubernetes.reachable {
         let why = match status.unfinished {
             true => "its creation has not ended; `kubitect apply` with its file goes on",
             false => "no master answers",

@@ -1,26 +1,21 @@
 //! What a finished cluster leaves on this machine: the kubeconfig, and the person's own files.
 
+use kubitect_config::Facts;
 use kubitect_config::value::Label;
-use kubitect_config::waiting::side_by_side;
-use kubitect_config::{Cluster, Facts};
 use kubitect_kubespray::kubeconfig;
-use kubitect_provision::Error;
-use kubitect_provision::ssh::Keys;
-use kubitect_provision::{gather, ssh};
+use kubitect_provision::ssh::{self, Keys};
 
-use super::keys;
-use super::machines::{connect, no_login};
 use crate::failure::Failure;
 use crate::home::write_whole;
 use crate::job::{Job, Options};
 use crate::personal;
-use crate::plan::{Personal, Plan};
+use crate::plan::Plan;
 
 /// Fetches the administrator's kubeconfig from any master that serves, names it after the cluster and points it at the balancer. Says whether
 /// it is another one than was here: upgrades, and Kubernetes itself once a year, make the certificate in it anew.
 pub async fn fetch_kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<bool, Failure> {
     let failed = |e| Failure::because("bring the kubeconfig home", e);
-    let connect = async |name: &Label| Ok(connect(job, facts, keys, name).await?);
+    let connect = async |name: &Label| Ok(job.login(facts, keys, name).await?);
     let ours = kubeconfig::fetch(&job.cluster, facts, connect)
         .await
         .map_err(failed)?;
@@ -38,8 +33,15 @@ pub async fn hand_over(job: &Job, plan: &Plan) -> Result<(), Failure> {
     let Options { home, events, .. } = &job.options;
     let conf = job.dir.kubeconfig();
     let missing = !conf.exists();
-    let lost = keys::bring_back(job, &job.cluster).err();
-    match reach(job)? {
+    let lost = match job.recover_keys(&job.cluster) {
+        Ok(true) => {
+            note_recovered(job);
+            None
+        }
+        Ok(false) => None,
+        Err(why) => Some(Failure::from(why)),
+    };
+    match job.reach()? {
         Some((keys, facts)) => {
             let cluster = &job.cluster.name;
             match fetch_kubeconfig(job, &facts, &keys).await {
@@ -51,8 +53,8 @@ pub async fn hand_over(job: &Job, plan: &Plan) -> Result<(), Failure> {
                     "the kubeconfig that is here was not compared with the cluster's: {error}"
                 )),
             }
-            prove(job, &facts, &keys).await?;
-            add_to_known_hosts(job, &facts)?;
+            let not_added = job.update_known_hosts(&facts, &keys).await?;
+            not_added.iter().for_each(|why| events.warn(why));
         }
         None if missing || job.cluster.guest.add_to_known_hosts => events.warn(format!(
             "the machines' keys in {} or their addresses are not known any more, so neither the kubeconfig \
@@ -62,9 +64,7 @@ pub async fn hand_over(job: &Job, plan: &Plan) -> Result<(), Failure> {
         )),
         None => {}
     }
-    // Those that left did so before: a new machine of such a name gets a key of its own.
-    ssh::forget_others(&job.dir.ssh(), &job.cluster)
-        .map_err(|e| Failure::because("forget the keys of machines that are gone", e))?;
+    job.forget_keys()?;
     if job.cluster.kubernetes.merge_kubeconfig
         && let Some(ours) = personal::read_if_there(&conf)?
     {
@@ -80,88 +80,12 @@ pub async fn hand_over(job: &Job, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What becomes of the person's own files, where this was `applied` last. Looks only.
-pub fn personal(job: &Job, applied: Option<&Cluster>) -> Result<Personal, Failure> {
-    let (cluster, conf) = (&job.cluster, job.dir.kubeconfig());
-    let name = &cluster.name;
-    let mut found = Personal::default();
-    let was = |switch: fn(&Cluster) -> bool| applied.is_some_and(switch);
-    let home = &job.options.home;
-    let kubeconfig = home.kubeconfig();
-    if cluster.kubernetes.merge_kubeconfig {
-        let ours = personal::read_if_there(&conf)?.zip(kubeconfig.ok());
-        let changes = ours.filter(|(ours, path)| personal::merge_changes(path, name, ours));
-        found.merges = changes.map(|(_, path)| path);
-    } else if was(|applied| applied.kubernetes.merge_kubeconfig) {
-        found.unmerges = kubeconfig
-            .ok()
-            .filter(|path| personal::has(path, name, &conf));
-    }
-    let known = home.known_hosts();
-    if cluster.guest.add_to_known_hosts {
-        if let (Ok(path), Some((_, facts))) = (known, reach(job)?) {
-            let missing = ssh::known_hosts::missing(&path, &facts)
-                .map_err(|e| Failure::because("read your known_hosts", e))?;
-            found.adds = (!missing.is_empty()).then_some(path);
-        }
-    } else if was(|applied| applied.guest.add_to_known_hosts) {
-        found.forgets = known.ok().filter(|path| ssh::known_hosts::has(path, name));
-    }
-    Ok(found)
-}
-
-/// What machines that are set up are reached with; nothing if that is lost. No key is made: they would not know it.
-pub fn reach(job: &Job) -> Result<Option<(Keys, Facts)>, Failure> {
-    let failed = |e| Failure::because(format!("reach the machines of {}", job.cluster.name), e);
-    let own = job.private_key()?;
-    let keys = Keys::existing(&job.dir.ssh(), &job.cluster, own.as_deref()).map_err(failed)?;
-    let facts = gather::known(&job.cluster, &job.hosts).map_err(failed)?;
-    let Some((keys, mut facts)) = keys.zip(facts) else {
-        return Ok(None);
-    };
-    for node in &mut facts.nodes {
-        node.host_key = keys.host_key_line(&node.name).unwrap_or_default();
-    }
-    Ok(Some((keys, facts)))
-}
-
-/// Logs in on the machines whose keys the person's known hosts lack: only then are they added.
-async fn prove(job: &Job, facts: &Facts, keys: &Keys) -> Result<(), Failure> {
-    if !job.cluster.guest.add_to_known_hosts {
-        return Ok(());
-    }
-    let path = job.options.home.known_hosts()?;
-    let missing = ssh::known_hosts::missing(&path, facts)
-        .map_err(|e| Failure::because("read your known_hosts", e))?;
-    let unproven: Vec<_> = missing.iter().filter(|name| !job.is_proven(name)).collect();
-    let logins = unproven.iter().map(|name| connect(job, facts, keys, name));
-    for (name, login) in unproven.iter().zip(side_by_side(logins).await) {
-        match login {
-            Ok(_) => {}
-            Err(error @ Error::HostKey { .. }) => return Err(no_login(name)(error)),
-            Err(error) => {
-                job.options
-                    .events
-                    .warn(format!("{name} is not added to your known_hosts: {error}"));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Adds the keys of machines that this run has logged in on to the person's known hosts, if the file says so.
-pub fn add_to_known_hosts(job: &Job, facts: &Facts) -> Result<(), Failure> {
-    if job.cluster.guest.add_to_known_hosts {
-        let proven = |name: &Label| job.is_proven(name);
-        ssh::known_hosts::add(
-            &job.options.home.known_hosts()?,
-            &job.cluster.name,
-            facts,
-            &proven,
-        )
-        .map_err(|e| Failure::because("add the machines to your known_hosts", e))?;
-    }
-    Ok(())
+/// Says that lost keys were recovered.
+pub fn note_recovered(job: &Job) {
+    job.options.events.note(format!(
+        "{}: brought back keys that were lost, from the machines' seeds and by their agents",
+        job.cluster.name
+    ));
 }
 
 #[cfg(test)]
@@ -181,7 +105,7 @@ mod tests {
     use super::*;
     use crate::event::Events;
     use crate::home::Home;
-    use crate::world::{Doing, Preparing, World};
+    use crate::world::{Doing, Preparing, Reach, World};
 
     /// A cluster of which only the administrator's kubeconfig is asked; none: no machine answers.
     #[derive(Clone)]
@@ -225,7 +149,7 @@ mod tests {
         }
     }
 
-    impl World for Masters {
+    impl Reach for Masters {
         fn hosts(&self, _: &[&Host]) -> Result<Hosts, Error> {
             nothing()
         }
@@ -253,7 +177,9 @@ mod tests {
         ) -> Doing<'a, ()> {
             Box::pin(async { nothing() })
         }
+    }
 
+    impl World for Masters {
         fn prepare<'a>(
             &'a self,
             kubernetes: &'a Kubernetes,
@@ -294,16 +220,7 @@ mod tests {
         });
         let mut options = Options::new(home.clone(), events).unwrap();
         options.world = Arc::new(masters.clone());
-        let job = Job {
-            dir: home.cluster(&cluster.name),
-            options,
-            hosts: Hosts::from_hypervisors(std::collections::BTreeMap::new()),
-            lost: Vec::new(),
-            former: Vec::new(),
-            proven: Default::default(),
-            cluster,
-            text,
-        };
+        let job = Job::without_hosts(options, cluster, text);
         job.dir.create().unwrap();
         Keys::ensure(&job.dir.ssh(), &job.cluster, None).unwrap();
         let machines = kubitect_provision::plan::Plan {
@@ -312,15 +229,7 @@ mod tests {
         };
         let none = std::collections::BTreeMap::new();
         let files = std::collections::BTreeMap::new();
-        let plan = Plan::new(
-            &job.cluster,
-            machines,
-            Vec::new(),
-            Vec::new(),
-            &none,
-            &files,
-            None,
-        );
+        let plan = Plan::new(&job.cluster, machines, Vec::new(), &none, &files, None);
         let plan = plan.unwrap();
         let told = || std::mem::take(&mut *told.lock().unwrap());
         let kept = || std::fs::read_to_string(job.dir.kubeconfig()).unwrap();

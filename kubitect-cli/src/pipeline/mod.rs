@@ -1,11 +1,6 @@
 //! The phases of `apply` and `destroy` in order: the page to read first.
 
-mod adapters;
-mod balancers;
 mod hand_over;
-mod keys;
-mod machines;
-mod restart;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,24 +9,17 @@ use std::path::PathBuf;
 use kubitect_config::Facts;
 use kubitect_config::value::Version;
 use kubitect_kubespray::Tools;
-use kubitect_provision::apply::Inputs;
-use kubitect_provision::gather;
-use kubitect_provision::gather::Leaving;
+use kubitect_provision::apply::{Inputs, apply as provision};
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
-use kubitect_provision::ssh::Keys;
+use kubitect_provision::{Cancel, gather};
 
-use crate::cancel::Cancel;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::job::{Job, Options};
 use crate::personal as kubeconfig;
 use crate::plan::Plan;
-use hand_over::hand_over;
-pub use hand_over::{personal, reach};
-use machines::Hands;
-pub use machines::connect;
-use machines::provision;
+use hand_over::{hand_over, note_recovered};
 use work::Work;
 
 /// Carries out a plan. With an empty one it only brings this machine's files up to date.
@@ -47,14 +35,18 @@ pub async fn apply(job: &Job, plan: &Plan) -> Result<(), Failure> {
         hand_over(job, plan).await
     };
     until_cancelled(cancel, work).await?;
-    job.dir.end(&job.text)
+    Ok(job.dir.end(&job.text)?)
 }
 
 /// Carries out a plan of removal.
 pub async fn destroy(plan: &Machines, hosts: &Hosts, options: &Options) -> Result<(), Failure> {
     let work = async {
-        tokio::task::block_in_place(|| provision(plan, hosts, Inputs::default(), options))
-            .map_err(|e| Failure::because(format!("remove {}", plan.cluster), e))
+        let tell = |event| options.events.machines(event);
+        let inputs = Inputs::default();
+        tokio::task::block_in_place(|| {
+            provision(plan, hosts, &inputs, options.cancel.flag(), &tell)
+        })
+        .map_err(|e| Failure::because(format!("remove {}", plan.cluster), e))
     };
     until_cancelled(&options.cancel, work).await
 }
@@ -77,14 +69,20 @@ async fn until_cancelled<T>(
 /// From what is there, be it nothing or what an interrupted run left, to what is wanted: phase by phase, as the plan has it.
 async fn change(job: &Job, plan: &Plan) -> Result<(), Failure> {
     mergeable(job, plan)?;
-    let keys = keys(job, plan)?;
+    let (keys, recovered) = job.keys(&plan.machines, &plan.leaving)?;
+    if recovered {
+        note_recovered(job);
+    }
     fail::fail_point!("cli::phase");
     let events = &job.options.events;
-    let tell = |event| events.kubernetes(event);
+    let of_balancers = |event| events.balancers(event);
+    let of_kubernetes = |event| events.kubernetes(event);
     let mut work = Work {
-        hands: Hands { job, keys: &keys },
+        job,
+        keys: &keys,
         plan,
-        on_event: &tell,
+        of_balancers: &of_balancers,
+        of_kubernetes: &of_kubernetes,
         made: None,
     };
     for (phase, number) in plan.phases.iter().zip(1..) {
@@ -98,23 +96,6 @@ async fn change(job: &Job, plan: &Plan) -> Result<(), Failure> {
         fail::fail_point!("cli::phase");
     }
     Ok(())
-}
-
-/// The cluster's keys: those that its machines know, and new ones for machines that are yet to be made.
-fn keys(job: &Job, plan: &Plan) -> Result<Keys, Failure> {
-    let mut whole = job.cluster.clone();
-    whole.nodes.extend(plan.leaving.iter().map(Leaving::node));
-    let mut living = whole.clone();
-    // Who has yet to get a seed gets a key with it; who leaves and does not answer is not asked.
-    living.nodes.retain(|node| {
-        let seen = plan.seen.iter().find(|seen| seen.node.name == node.name);
-        seen.is_none_or(|seen| seen.wanted || seen.answers)
-            && plan.machines.needs_seeds().all(|new| *new != node.name)
-    });
-    keys::bring_back(job, &living)
-        .map_err(|e| Failure::because("bring back lost keys", e.to_string()))?;
-    Keys::ensure(&job.dir.ssh(), &whole, job.private_key()?.as_deref())
-        .map_err(|e| Failure::because("make the cluster's keys", e))
 }
 
 /// An error if it is clear by now that the cluster's kubeconfig, which comes last, can't be merged into the person's.
@@ -134,7 +115,11 @@ fn mergeable(job: &Job, plan: &Plan) -> Result<(), Failure> {
     }
     let server = kubitect_kubespray::api_server(&job.cluster, &fixed).ok();
     let path = job.options.home.kubeconfig()?;
-    kubeconfig::check(&path, &job.cluster.name, server.as_deref())
+    Ok(kubeconfig::check(
+        &path,
+        &job.cluster.name,
+        server.as_deref(),
+    )?)
 }
 
 /// The checkouts and environments of these Kubespray releases, by their tags.
@@ -210,16 +195,7 @@ mod tests {
             .map(|(name, note)| (name.clone(), note.clone().unwrap()));
         let digests: BTreeMap<_, _> = files.collect();
         let of = |machines, noted: &BTreeMap<_, _>| {
-            Plan::new(
-                &cluster,
-                machines,
-                Vec::new(),
-                Vec::new(),
-                noted,
-                &digests,
-                None,
-            )
-            .unwrap()
+            Plan::new(&cluster, machines, Vec::new(), noted, &digests, None).unwrap()
         };
         let plan = of(machines, &noted);
         assert!(plan.is_empty());
@@ -244,16 +220,8 @@ mod tests {
             let told = Arc::clone(&told);
             move |event| *told.lock().unwrap() += &format!("{event}\n")
         });
-        let job = Job {
-            dir: home.cluster(&cluster.name),
-            options: Options::new(home.clone(), events).unwrap(),
-            hosts: Hosts::from_hypervisors(BTreeMap::new()),
-            lost: Vec::new(),
-            former: Vec::new(),
-            proven: Default::default(),
-            cluster,
-            text,
-        };
+        let options = Options::new(home.clone(), events).unwrap();
+        let job = Job::without_hosts(options, cluster, text);
         job.dir.create().unwrap();
         let told = || told.lock().unwrap().clone();
 

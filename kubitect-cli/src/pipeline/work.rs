@@ -1,25 +1,38 @@
 //! [`Work`]: carries out the phases of a plan, one by one. What is done is decided there; here it is done.
 
-use kubitect_config::Facts;
-use kubitect_kubespray::living::{Context, Kubernetes};
-use kubitect_kubespray::{OnEvent, Workdir};
-use kubitect_provision::change::Change;
+use std::sync::Arc;
 
-use super::adapters::Access;
-use super::machines::{self, Hands};
-use super::{balancers, prepare, restart};
+use kubitect_config::remote::{Doing, Machines, Remote};
+use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Facts};
+use kubitect_kubespray::living::{self, Context, Kubernetes};
+use kubitect_kubespray::{OnEvent, Workdir, control};
+use kubitect_lb::Balancers;
+use kubitect_provision::change::Change;
+use kubitect_provision::fleet::Logins;
+use kubitect_provision::ssh::Keys;
+
+use super::prepare;
 use crate::failure::Failure;
-use crate::phase::{Make, Phase};
+use crate::job::Job;
+use crate::phase::{Make, Phase, RestartBalancer};
 use crate::plan::Plan;
+
+/// Who hears of balancers.
+type OfBalancers<'a> = &'a (dyn Fn(kubitect_lb::Event) + Send + Sync);
 
 /// A plan that is carried out.
 pub struct Work<'a> {
-    /// What it is done with.
-    pub hands: Hands<'a>,
+    /// The cluster under work.
+    pub job: &'a Job,
+    /// The keys of its machines.
+    pub keys: &'a Keys,
     /// What is done.
     pub plan: &'a Plan,
+    /// Who hears of balancers.
+    pub of_balancers: OfBalancers<'a>,
     /// Who hears of Kubernetes.
-    pub on_event: OnEvent<'a>,
+    pub of_kubernetes: OnEvent<'a>,
     /// The machines, once they run.
     pub made: Option<Made<'a>>,
 }
@@ -27,96 +40,177 @@ pub struct Work<'a> {
 /// Machines that run, and the Kubernetes on them.
 pub struct Made<'a> {
     facts: Facts,
+    access: Arc<Access<'a>>,
     kubernetes: Kubernetes<'a>,
+}
+
+/// The machines and balancers of a cluster under work, for Kubernetes, which knows of neither.
+struct Access<'a> {
+    cluster: &'a Cluster,
+    logins: Logins<'a>,
+    on_event: OfBalancers<'a>,
+}
+
+impl Access<'_> {
+    fn balancers(&self) -> Balancers<'_> {
+        Balancers {
+            cluster: self.cluster,
+            facts: &self.logins.facts,
+            machines: &self.logins,
+            on_event: self.on_event,
+        }
+    }
+}
+
+impl living::Access for Access<'_> {
+    fn machines(&self) -> &dyn Machines {
+        &self.logins
+    }
+
+    fn balance<'a>(&'a self, master: &'a Label, away: bool) -> Doing<'a, ()> {
+        Box::pin(async move { Ok(self.balancers().keep_away(master, away).await?) })
+    }
 }
 
 impl<'a> Work<'a> {
     /// Carries out one phase.
     pub async fn carry_out(&mut self, phase: &Phase) -> Result<(), Failure> {
-        let hands = self.hands;
+        let (job, keys) = (self.job, self.keys);
         if let Phase::Make(make) = phase {
             self.made = Some(self.make(make).await?);
             return Ok(());
         }
-        let Some(Made { facts, kubernetes }) = &mut self.made else {
+        let Some(made) = &mut self.made else {
             return Err(Failure::failed(format!("{phase}: no machine runs yet")));
         };
+        let Made {
+            facts,
+            access,
+            kubernetes,
+        } = made;
         match phase {
             Phase::Make(_) => Ok(()),
             Phase::Use { change, kubelet } => {
-                restart::take_in_use(hands, facts, change, *kubelet).await
+                let then = async |node: &Label, session: Arc<dyn Remote>| match kubelet {
+                    true => control::restart_kubelet(&session)
+                        .await
+                        .map_err(|e| Failure::because(format!("tell the kubelet of {node}"), e)),
+                    false => Ok(()),
+                };
+                job.take_in_use(change, facts, keys, then).await
             }
             Phase::GiveUpAddress(names) => {
-                balancers::give_up_address(hands, &self.plan.leaving, names).await;
+                access.balancers().give_up_address(names).await;
                 Ok(())
             }
             Phase::Balance {
                 besides, give_up, ..
             } => {
-                let leaving = &self.plan.leaving;
-                balancers::set_up(hands, facts, leaving, besides, give_up).await
+                let leaving = self.plan.leaving.iter();
+                let besides = leaving.filter(|own| besides.contains(&own.name));
+                let besides: Vec<_> = besides
+                    .filter_map(|own| Some((own.node(), own.facts(String::new())?)))
+                    .collect();
+                Ok(access.balancers().set_up(&besides, give_up).await?)
             }
             Phase::Restart {
                 change,
                 if_refused,
-                drained,
+                has_kubelet,
             } => {
-                if *if_refused && !restart::is_refused(hands, change)? {
+                if *if_refused && !is_refused(job, change)? {
                     return Ok(());
                 }
-                let kubernetes = drained.then_some(kubernetes);
-                restart::restart(hands, facts, change, kubernetes).await
+                let node = job.node_of(change)?;
+                let again = async || Ok(job.restart(change, keys)?);
+                if !has_kubelet {
+                    again().await?;
+                    return Ok(job.ready(&[node], facts, keys).await?);
+                }
+                let boot = async || Ok::<_, Failure>(job.boot(node, facts, keys).await?);
+                kubernetes.restart(node, again, boot).await
             }
             Phase::RestartBalancers(balancers) => {
-                restart::restart_balancers(hands, facts, balancers).await
+                restart_balancers(job, keys, access, balancers).await
             }
             Phase::Kubernetes(task) => Ok(kubernetes.carry_out(task).await?),
-            Phase::Remove(changes) => self.remove(changes).await,
+            Phase::Remove(changes) => Ok(job.remove(changes, facts, keys)?),
         }
     }
 
     /// Makes machines, and prepares Kubespray while they boot.
     async fn make(&self, make: &Make) -> Result<Made<'a>, Failure> {
-        let Hands { job, keys } = self.hands;
-        let (tools, facts) = tokio::try_join!(
-            biased;
-            prepare(job, &make.releases),
-            machines::make(self.hands, make, &self.plan.leaving),
-        )?;
-        let mut all = facts.clone();
-        for leaving in &self.plan.leaving {
-            let key = keys.host_key_line(&leaving.name);
-            all.nodes.extend(key.and_then(|key| leaving.facts(key)));
-        }
-        let access = Access {
-            job,
-            facts: all.clone(),
-            keys,
+        let (job, keys, leaving) = (self.job, self.keys, &self.plan.leaving);
+        let machines = async {
+            let made = job.make(&make.changes, &make.awaited, leaving, keys).await;
+            Ok::<_, Failure>(made?)
         };
+        let (tools, facts) = tokio::try_join!(biased; prepare(job, &make.releases), machines)?;
+        let mut all = facts.clone();
+        for own in leaving {
+            let key = keys.host_key_line(&own.name);
+            all.nodes.extend(key.and_then(|key| own.facts(key)));
+        }
+        let access = Arc::new(Access {
+            cluster: &job.cluster,
+            logins: Logins {
+                fleet: &job.fleet,
+                facts: all.clone(),
+                keys,
+            },
+            on_event: self.of_balancers,
+        });
         let context = Context {
             cluster: &job.cluster,
-            access: Box::new(access),
+            access: access.clone(),
             tools,
             workdir: Workdir::new(job.dir.config_dir(), job.dir.logs()),
             backups: job.dir.backups(),
-            on_event: self.on_event,
+            on_event: self.of_kubernetes,
         };
         Ok(Made {
             facts,
+            access,
             kubernetes: Kubernetes::new(context, all, &self.plan.seen),
         })
     }
+}
 
-    /// Removes the machines and disks that are not wanted; nothing leads to them by now.
-    async fn remove(&self, changes: &[Change]) -> Result<(), Failure> {
-        let facts = self.made.iter().flat_map(|made| &made.facts.nodes);
-        let stay = facts.map(|node| (&node.name, Some(node.ip)));
-        self.hands
-            .keys
-            .write_known_hosts(stay)
-            .map_err(|e| Failure::because("forget the host keys of what leaves", e))?;
-        self.hands
-            .provision(changes)?
-            .map_err(|e| Failure::because("remove what is not wanted any more", e))
+/// Whether libvirt refused what a machine should have been given while it runs; that it has it, is said.
+fn is_refused(job: &Job, change: &Change) -> Result<bool, Failure> {
+    let refused = job.fleet.is_refused(change)?;
+    if !refused {
+        let name = &change.name;
+        let events = &job.options.events;
+        events.note(format!("{name}: has its processors, and is not restarted"));
     }
+    Ok(refused)
+}
+
+async fn restart_balancers(
+    job: &Job,
+    keys: &Keys,
+    access: &Access<'_>,
+    balancers: &[RestartBalancer],
+) -> Result<(), Failure> {
+    let mut names = Vec::new();
+    for own in balancers {
+        names.push(job.node_of(&own.change)?.name.clone());
+    }
+    let again = async |name: &Label| {
+        let own = balancers
+            .iter()
+            .find(|own| own.change.name == name.as_str());
+        let Some(RestartBalancer { change, if_refused }) = own else {
+            return Ok(false);
+        };
+        if *if_refused && !is_refused(job, change)? {
+            return Ok(false);
+        }
+        job.restart(change, keys)?;
+        let node = job.node_of(change)?;
+        job.ready(&[node], &access.logins.facts, keys).await?;
+        Ok::<_, Failure>(true)
+    };
+    access.balancers().restart(&names, again).await
 }

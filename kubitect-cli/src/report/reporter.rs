@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::block::Block;
 use super::view::View;
 use super::watch::{Watch, clock};
-use crate::event::{Ending, Event};
+use crate::event::{Ending, Event, VERSION};
 
 /// How often the block is brought up to date.
 const TICK: Duration = Duration::from_millis(250);
@@ -131,34 +131,38 @@ impl Reporter {
 
     /// A line in the log alone.
     pub fn note(&self, line: impl Display) {
-        self.said(&line.to_string(), false, &Value::Null);
+        self.said(&line.to_string(), false);
+    }
+
+    /// A line that stays, and is no event of a run.
+    pub fn line(&self, line: impl Display) {
+        let line = line.to_string();
+        self.stays(&line);
+        self.emit(&json!({"type": "line", "text": line}));
     }
 
     /// A line that stays.
-    pub fn line(&self, line: impl Display) {
-        let line = line.to_string();
-        let shown = !self.view.quiet || line.starts_with("warning: ");
-        self.said(&line, shown, &json!({"type": "line", "text": line}));
+    fn stays(&self, line: &str) {
+        self.said(line, !self.view.quiet || line.starts_with("warning: "));
     }
 
-    /// A line of the log, which is shown too if `shown`, and an event for programs.
-    fn said(&self, line: &str, shown: bool, event: &Value) {
+    /// A line of the log, which people see too if `shown`.
+    fn said(&self, line: &str, shown: bool) {
         let mut state = self.state();
         let line = state.timed(&safe(line));
         state.note(&line);
-        if self.view.json {
-            self.emit(event);
-        } else if shown {
+        if shown && !self.view.json {
             state.show(&line);
         }
     }
 
     /// An event for programs, if it is they who watch.
     pub fn emit(&self, event: &Value) {
-        if !self.view.json || event.is_null() {
+        if !self.view.json {
             return;
         }
-        let mut all = json!({"formatVersion": 1, "time": time("%Y-%m-%dT%H:%M:%SZ")});
+        let time = time("%Y-%m-%dT%H:%M:%SZ");
+        let mut all = json!({"formatVersion": VERSION, "time": time});
         if let (Some(all), Some(event)) = (all.as_object_mut(), event.as_object()) {
             all.extend(event.clone());
         }
@@ -183,20 +187,22 @@ impl Reporter {
     /// A phase begins.
     fn phase(&self, number: usize, total: usize, title: &str, next: Option<String>) {
         let place = format!("phase {number} of {total}");
-        let event = json!({"type": "phase", "number": number, "of": total, "title": title});
         let begun = format!("{place}: {title}");
         let mut state = self.state();
         let ended = state.watch.phase(place, title.to_owned(), next);
         let redraws = state.block.is_some();
         drop(state);
         if let Some(ended) = ended {
-            self.said(&ended, redraws && !self.view.quiet, &Value::Null);
+            self.said(&ended, redraws && !self.view.quiet);
         }
-        self.said(&begun, !redraws && !self.view.quiet, &event);
+        self.said(&begun, !redraws && !self.view.quiet);
     }
 
     /// What happens in a run. Why it failed is told when the command ends.
     pub fn event(&self, event: &Event) {
+        if self.view.json {
+            self.emit(&event.json());
+        }
         match event {
             Event::Phase {
                 number,
@@ -212,14 +218,13 @@ impl Reporter {
             }
             | Event::Failed { .. }
             | Event::Cancelled => {}
-            _ => self.line(event),
+            _ => self.stays(&event.to_string()),
         }
     }
 
     /// What happens to machines.
     fn machines(&self, event: &kubitect_provision::Event) {
         use kubitect_provision::{Event, Outcome};
-        let value = json!({"type": "machines", "event": event});
         let plain = event.to_string();
         let mut state = self.state();
         let redraws = state.block.is_some();
@@ -231,8 +236,7 @@ impl Reporter {
             Event::Progress { what, .. } => {
                 let detail = plain.strip_prefix(&format!("{what}: ")).unwrap_or(&plain);
                 state.watch.detail(what, detail.to_owned());
-                drop(state);
-                return self.emit(&value);
+                return;
             }
             Event::Waiting { what, .. } => {
                 let detail = plain.strip_prefix(&format!("{what}: ")).unwrap_or(&plain);
@@ -256,7 +260,7 @@ impl Reporter {
             Event::Planned { .. } => (plain, self.view.verbose || !redraws),
         };
         drop(state);
-        self.said(&line, shown && !self.view.quiet, &value);
+        self.said(&line, shown && !self.view.quiet);
     }
 
     /// What happens to Kubernetes. Tasks come in hundreds and hosts' results in thousands: only what a person should
@@ -264,17 +268,16 @@ impl Reporter {
     fn kubespray(&self, event: &kubitect_kubespray::Event) {
         use kubitect_kubespray::{Event, Outcome};
         self.state().watch.kubespray(event);
-        let value = json!({"type": "kubernetes", "event": event});
         let shown = match event {
             Event::HostDone { outcome, .. } => match outcome {
                 Outcome::Failed | Outcome::Unreachable => true,
                 Outcome::Retried => self.view.verbose,
-                _ => return self.emit(&value),
+                _ => return,
             },
             Event::PlayStarted { .. } | Event::TaskStarted { .. } => self.view.verbose,
             _ => true,
         };
-        self.said(&event.to_string(), shown && !self.view.quiet, &value);
+        self.said(&event.to_string(), shown && !self.view.quiet);
     }
 
     /// The run has ended well: what there is now, and what comes next, a line each; each phase with its time before.

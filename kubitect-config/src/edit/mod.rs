@@ -15,7 +15,6 @@ pub(crate) mod tests;
 mod text;
 
 pub use change::Change;
-pub(crate) use text::hold_secret;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

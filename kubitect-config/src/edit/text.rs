@@ -1,21 +1,11 @@
 //! Values as the texts of an edit: what a person wrote, without secrets.
 
-use crate::yaml::{Mapping, Value};
+use crate::yaml::Value;
 use serde::Serialize;
 
 use crate::address::{self, HIDDEN};
 use crate::cluster::{Connection, DataDisk, DiskPool, ForwardPort, Node, Rook};
-
-/// Words in names of variables whose values are nobody's business.
-const SECRETS: [&str; 7] = [
-    "private",
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "credential",
-    "auth",
-];
+use crate::secret::{holds_secret, is_secret};
 
 /// The word that a value is written as in the configuration.
 pub(super) fn word(value: &impl Serialize) -> String {
@@ -112,26 +102,5 @@ pub(super) fn variable(key: &str, value: &Value) -> String {
         Value::String(text) => text.clone(),
         // JSON is YAML on one line; what has no JSON (a mapping with odd keys) is shown as Rust sees it.
         other => serde_json::to_string(other).unwrap_or_else(|_| format!("{other:?}")),
-    }
-}
-
-/// Whether one of these variables is nobody's business, by its name or as an address.
-pub(crate) fn hold_secret(variables: &Mapping) -> bool {
-    let mut entries = variables.iter();
-    entries.any(|(key, value)| key.as_str().is_some_and(is_secret) || holds_secret(value))
-}
-
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRETS.iter().any(|word| name.contains(word))
-}
-
-fn holds_secret(value: &Value) -> bool {
-    match value {
-        Value::Mapping(entries) => hold_secret(entries),
-        Value::Sequence(items) => items.iter().any(holds_secret),
-        Value::Tagged(tagged) => holds_secret(&tagged.value),
-        Value::String(text) => address::holds_secret(text),
-        _ => false,
     }
 }

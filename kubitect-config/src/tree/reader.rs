@@ -6,7 +6,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::fault::{Fault, control_character, scan_fault};
 use super::{Kind, Tree};
-use crate::report::step;
+use crate::text::step;
 
 /// How deep values may nest; a configuration needs about ten levels.
 const MAX_DEPTH: usize = 64;

@@ -5,7 +5,7 @@ use super::{
     words,
 };
 use crate::cluster::{Cluster, Network, NetworkMode, Proxy, Role};
-use crate::load::{KeyJudge, KeyUse};
+use crate::keys::{KeyJudge, KeyUse};
 use crate::problem::Severity;
 use crate::raw;
 use crate::release;

@@ -14,7 +14,7 @@ use kubitect_config::waiting::side_by_side;
 
 use super::kubernetes::{Kubernetes, LOOK, SERVES};
 use super::membership::address_of;
-use super::plan::Task;
+use super::stage::Task;
 use crate::control::{self, EtcdMember};
 use crate::goal::{Goal, network_in_etcd};
 use crate::{Error, joining};

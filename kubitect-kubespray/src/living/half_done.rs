@@ -10,7 +10,8 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::{first_success, side_by_side};
 use kubitect_config::{Remote, chain};
 
-use super::kubernetes::{Kubernetes, LOOK, SERVES, states};
+use super::kubernetes::{Kubernetes, LOOK, SERVES};
+use super::nodes::states;
 use crate::Error;
 use crate::control::{self, Health, NodeState, Remedy, Traces};
 

@@ -9,8 +9,9 @@ use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
 use kubitect_config::{Remote, chain};
 
-use super::kubernetes::{DRAIN, Kubernetes, READY, states};
-use super::plan::Task;
+use super::kubernetes::{DRAIN, Kubernetes, READY};
+use super::nodes::states;
+use super::stage::Task;
 use crate::Error;
 use crate::control::{self, Health, NodeState};
 use crate::goal::Goal;

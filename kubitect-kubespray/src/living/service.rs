@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kubitect_config::cluster::{Node, Role};
 use kubitect_config::digest::hex;
 use kubitect_config::file::{self, Aside};
 use kubitect_config::release::{self, Hop};
@@ -11,8 +12,9 @@ use kubitect_config::value::{Label, Version};
 use kubitect_config::{Remote, chain};
 use sha2::{Digest, Sha256};
 
-use super::kubernetes::{DRAIN, Kubernetes, READY, SERVES, states};
-use super::plan::Task;
+use super::kubernetes::{DRAIN, Kubernetes, READY, SERVES};
+use super::nodes::states;
+use super::stage::Task;
 use crate::Error;
 use crate::control::{self, Health, Snapshot};
 use crate::goal::{self, Goal};
@@ -184,7 +186,7 @@ impl Kubernetes<'_> {
 
     /// Before planned work on a node: no new connections, and, but for its own, no pods, if there is another place for them.
     /// Whether there was: else they stay, and the node is not cordoned.
-    pub async fn out_of_service(&mut self, name: &Label) -> Result<bool, Error> {
+    async fn out_of_service(&mut self, name: &Label) -> Result<bool, Error> {
         self.hold(name).await?;
         if self.can_be_drained(name) {
             self.change_note(name, |note| note.drained = true)?;
@@ -219,9 +221,34 @@ impl Kubernetes<'_> {
         self.change_note(name, |note| note.busy = true)
     }
 
+    /// Restarts a node's machine (`again`): out of service before, back after. `boot` waits for the machine, and gives the name
+    /// by which the kubelet knows its present boot.
+    pub async fn restart<E: From<Error>>(
+        &mut self,
+        node: &Node,
+        again: impl AsyncFnOnce() -> Result<(), E>,
+        boot: impl AsyncFnOnce() -> Result<String, E>,
+    ) -> Result<(), E> {
+        let name = &node.name;
+        if node.role == Role::Master {
+            self.spare(name, "restart").await?;
+        }
+        let restarted = match self.out_of_service(name).await {
+            Ok(_) => again().await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = restarted {
+            self.mend(name).await;
+            return Err(error);
+        }
+        let boot = boot().await?;
+        self.back_in_service(name, None, Some(&boot)).await?;
+        Ok(self.note_released(name)?)
+    }
+
     /// After work on a node: it is Ready, with this version and since this boot of its machine, as far as they are given;
     /// it takes pods and connections again.
-    pub async fn back_in_service(
+    async fn back_in_service(
         &mut self,
         name: &Label,
         version: Option<&Version>,
@@ -236,7 +263,7 @@ impl Kubernetes<'_> {
     }
 
     /// Notes that nothing is kept away from a node any more.
-    pub fn note_released(&mut self, name: &Label) -> Result<(), Error> {
+    fn note_released(&mut self, name: &Label) -> Result<(), Error> {
         self.change_note(name, |note| {
             note.busy = false;
             note.drained = false;
@@ -250,7 +277,7 @@ impl Kubernetes<'_> {
     }
 
     /// After failed work: what still works goes on working, and what does not is told. The failure itself is the caller's.
-    pub async fn mend(&mut self, name: &Label) {
+    async fn mend(&mut self, name: &Label) {
         if let Err(also) = self.give_back(name).await {
             self.say(format!("warning: {name}: {}", chain(&also)));
         }
@@ -297,7 +324,7 @@ impl Kubernetes<'_> {
     }
 
     /// An error unless etcd goes on taking changes while this master is away.
-    pub async fn spare(&self, name: &Label, work: &str) -> Result<(), Error> {
+    async fn spare(&self, name: &Label, work: &str) -> Result<(), Error> {
         let master = self.master(&[]).await?;
         let members = control::members(&master)
             .await

@@ -8,7 +8,6 @@ mod volume;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,9 +18,9 @@ use crate::change::{Change, Step};
 use crate::error::Error;
 use crate::event::{Event, Outcome};
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
+use crate::image::LocalImage;
 use crate::journal::{Entry, Journal};
 use crate::plan::Plan;
-use crate::resource::Format;
 use lanes::{Lane, Seen, side_by_side};
 
 /// What a plan is carried out with.
@@ -49,19 +48,6 @@ impl fmt::Debug for Inputs {
             .field("journal", journal)
             .finish()
     }
-}
-
-/// A base image on this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalImage {
-    /// The file.
-    pub path: PathBuf,
-    /// Its SHA-256, 64 lower-case hexadecimal digits; checked again while it is brought to a host.
-    pub sha256: String,
-    /// What a guest sees of it, in bytes.
-    pub virtual_size: u64,
-    /// How its bytes are kept.
-    pub format: Format,
 }
 
 /// How long a machine's guest may take to shut down: services with a grace period of their own, emulated, on a busy host.

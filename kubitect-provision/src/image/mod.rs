@@ -11,7 +11,7 @@ mod header;
 mod tests;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -20,11 +20,24 @@ use kubitect_config::address;
 use kubitect_config::cluster::Image;
 use kubitect_config::value::Checksum;
 
-pub use crate::apply::LocalImage;
 use crate::error::headline;
+use crate::resource::Format;
 use crate::{Error, Event, Outcome, file};
 use checksum::{Expected, digest};
 use download::Room;
+
+/// A base image on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalImage {
+    /// The file.
+    pub path: PathBuf,
+    /// Its SHA-256, 64 lower-case hexadecimal digits; checked again while it is brought to a host.
+    pub sha256: String,
+    /// What a guest sees of it, in bytes.
+    pub virtual_size: u64,
+    /// How its bytes are kept.
+    pub format: Format,
+}
 
 /// What a caller is asked and told meanwhile.
 #[derive(Clone, Copy)]

@@ -211,7 +211,7 @@ pub(crate) fn line(key: &PublicKey) -> String {
 }
 
 /// The key in `path`; made if there is none.
-pub(super) fn ensure_key(path: &Path, comment: &str) -> Result<PrivateKey, Error> {
+pub(crate) fn ensure_key(path: &Path, comment: &str) -> Result<PrivateKey, Error> {
     if !path.try_exists().map_err(file::error("read", path))? {
         let key =
             generate(comment).map_err(|source| unusable(path, "it could not be made", source))?;

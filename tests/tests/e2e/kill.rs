@@ -19,7 +19,7 @@ const DESTROY: [&str; 4] = ["destroy", "--cluster", CLUSTER, "--auto-approve"];
 type Point = (&'static str, usize);
 
 /// All machines run, and none has booted yet.
-const RUNNING: Point = ("cli::phase", 1);
+const RUNNING: Point = ("provision::phase", 0);
 
 const CREATE: [Point; 6] = [
     // The third of the keys.
@@ -51,7 +51,7 @@ const REMOVE: [Point; 6] = [
 const RESIZE: [Point; 4] = [
     // A disk has grown, and its guest has not noticed.
     ("provision::made", 0),
-    ("cli::taken-in-use", 0),
+    ("provision::taken-in-use", 0),
     ("lb::swapped", 0),
     ("kubespray::labelled", 0),
 ];

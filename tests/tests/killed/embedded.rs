@@ -16,15 +16,15 @@ fn events(run: &Run) -> Vec<Value> {
     let events: Vec<Value> = events.collect();
     assert!(events.iter().all(|event| event["formatVersion"] == 1));
     let is_last =
-        |event: &Value| ["done", "failed", "cancelled"].contains(&event["kind"].as_str().unwrap());
+        |event: &Value| ["done", "failed", "cancelled"].contains(&event["type"].as_str().unwrap());
     assert_eq!(events.iter().filter(|event| is_last(event)).count(), 1);
-    assert_eq!(events.last().unwrap()["kind"], "done");
+    assert_eq!(events.last().unwrap()["type"], "done");
     events
 }
 
 /// The phases that began.
 fn phases(events: &[Value]) -> Vec<&str> {
-    let phases = events.iter().filter(|event| event["kind"] == "phase");
+    let phases = events.iter().filter(|event| event["type"] == "phase");
     phases
         .map(|event| event["title"].as_str().unwrap())
         .collect()

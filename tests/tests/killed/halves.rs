@@ -230,7 +230,7 @@ pub fn connections() {
         })
     };
     // The last of three restarts.
-    let run = stage.apply(&shape, Some(("cli::restarted", 2)));
+    let run = stage.apply(&shape, Some(("provision::restarted", 2)));
     assert_eq!(run.code, None, "{}", run.said);
     assert!(drained() > 0);
     let run = stage.apply(&shape, None);

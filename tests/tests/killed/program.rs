@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kubitect_cli::world::{Doing, Preparing, World};
+use kubitect_cli::world::{Doing, Preparing, Reach, World};
 use kubitect_cli::{Events, Home, Options};
 use kubitect_config::cluster::{Host, Kubernetes};
 use kubitect_config::remote::{self, Output, Remote};
@@ -235,7 +235,7 @@ impl InMemory {
     }
 }
 
-impl World for InMemory {
+impl Reach for InMemory {
     fn hosts(&self, hosts: &[&Host]) -> Result<Hosts, Error> {
         let hypervisors = hosts.iter().map(|host| {
             let hypervisor: Arc<dyn Hypervisor> = self.0.host.clone();
@@ -263,7 +263,9 @@ impl World for InMemory {
             logins.try_for_each(|login| login.map(drop))
         })
     }
+}
 
+impl World for InMemory {
     fn prepare<'a>(
         &'a self,
         kubernetes: &'a Kubernetes,

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use kubitect_provision::fake::When;
 use kubitect_provision::observe::HostState;
-use kubitect_provision::ssh::{Keys, recover};
-use kubitect_provision::{Inputs, apply, cloud_init};
+use kubitect_provision::ssh::Keys;
+use kubitect_provision::{Inputs, apply, cloud_init, recover};
 
 use crate::world::{DEMO, World};
 

@@ -31,7 +31,7 @@ impl Cancel {
     }
 
     /// What work that blocks looks at between two steps.
-    pub(crate) fn flag(&self) -> &AtomicBool {
+    pub fn flag(&self) -> &AtomicBool {
         &self.0
     }
 }

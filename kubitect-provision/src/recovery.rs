@@ -6,12 +6,12 @@ use kubitect_config::Cluster;
 use kubitect_config::cluster::Node;
 use kubitect_config::yaml::{self, Limits, Value};
 
-use super::Keys;
-use super::keys::{ensure_key, line};
 use crate::bounded::Bounded;
 use crate::cloud_init::seed;
 use crate::desired::seed_volume;
 use crate::hypervisor::{Failure, Hosts};
+use crate::ssh::Keys;
+use crate::ssh::keys::{ensure_key, line};
 use crate::{Error, file};
 
 /// Brings back what is missing of the keys in `folder` for machines that exist, all of which have to run.

@@ -1,4 +1,4 @@
-//! The person's own kubeconfig: the cluster's entries come and go, all else stays.
+//! A person's own kubeconfig as a file: the cluster's entries come and go, all else stays.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -6,28 +6,26 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use kubitect_config::file;
 use kubitect_config::value::Label;
-use kubitect_kubespray::kubeconfig;
-use kubitect_provision::file;
 
-use crate::failure::Failure;
-use crate::home::{self, write_whole};
+use crate::{Error, kubeconfig, workdir};
 
 /// An error if what is known of a cluster beforehand says that it could not be merged into the kubeconfig at `path`.
 /// `server` is where the cluster will be reached, if that is known.
-pub fn check(path: &Path, cluster: &Label, server: Option<&str>) -> Result<(), Failure> {
+pub fn check(path: &Path, cluster: &Label, server: Option<&str>) -> Result<(), Error> {
     let existing = read_if_there(path)?;
     kubeconfig::check(existing.as_deref(), cluster, server).map_err(merging(path))
 }
 
 /// Puts the cluster of this name, whose own kubeconfig is `ours`, into the one at `path`, without losing what is there.
-pub fn merge(path: &Path, cluster: &Label, ours: &str) -> Result<(), Failure> {
+pub fn merge(path: &Path, cluster: &Label, ours: &str) -> Result<(), Error> {
     let _lock = lock(path)?;
     let existing = read_if_there(path)?;
     let merged = kubeconfig::merge(existing.as_deref(), cluster, ours).map_err(merging(path))?;
     match existing.as_ref() == Some(&merged) {
         true => Ok(()),
-        false => write_whole(path, merged.as_bytes(), 0o600),
+        false => workdir::write(path, merged.as_bytes(), 0o600),
     }
 }
 
@@ -41,12 +39,12 @@ pub fn merge_changes(path: &Path, cluster: &Label, ours: &str) -> bool {
     matches!(merged, Ok((existing, Ok(merged))) if existing.as_ref() != Some(&merged))
 }
 
-fn merging(path: &Path) -> impl Fn(kubitect_kubespray::Error) -> Failure {
-    move |e| Failure::because(format!("merge the kubeconfig into {}", path.display()), e)
+fn merging(path: &Path) -> impl Fn(Error) -> Error {
+    move |e| Error::because(format!("merge the kubeconfig into {}", path.display()), e)
 }
 
 /// Takes the cluster of this name, whose own kubeconfig is `ours`, out of the person's kubeconfig at `path`, if it is in it.
-pub fn unmerge(path: &Path, cluster: &Label, ours: &Path) -> Result<(), Failure> {
+pub fn unmerge(path: &Path, cluster: &Label, ours: &Path) -> Result<(), Error> {
     if !path.exists() {
         return Ok(());
     }
@@ -55,9 +53,9 @@ pub fn unmerge(path: &Path, cluster: &Label, ours: &Path) -> Result<(), Failure>
         return Ok(());
     };
     let without = kubeconfig::remove(&existing, cluster, &ours)
-        .map_err(|e| Failure::because(format!("take the cluster out of {}", path.display()), e))?;
+        .map_err(|e| Error::because(format!("take the cluster out of {}", path.display()), e))?;
     match without {
-        Some(text) => write_whole(path, text.as_bytes(), 0o600),
+        Some(text) => workdir::write(path, text.as_bytes(), 0o600),
         None => Ok(()),
     }
 }
@@ -73,7 +71,7 @@ pub fn has(path: &Path, cluster: &Label, ours: &Path) -> bool {
 
 /// Removes the lock that a killed run left beside the kubeconfig at `path`, if there is one: nothing else may be left to change
 /// in it.
-pub fn forget_lock(path: &Path) -> Result<(), Failure> {
+pub fn forget_lock(path: &Path) -> Result<(), Error> {
     match is_ours(&lock_of(path)) {
         true => lock(path).map(drop),
         false => Ok(()),
@@ -101,7 +99,7 @@ struct KubectlLock(PathBuf);
 
 impl KubectlLock {
     /// Takes it. Whoever asks holds the folder's lock: another lock of ours is what a killed run left.
-    fn take(path: &Path) -> Result<Self, Failure> {
+    fn take(path: &Path) -> Result<Self, Error> {
         let lock = lock_of(path);
         let started = Instant::now();
         loop {
@@ -113,14 +111,14 @@ impl KubectlLock {
             match made.and_then(|mut file| file.write_all(MARK)) {
                 Ok(()) => return Ok(Self(lock)),
                 Err(e) if e.kind() != ErrorKind::AlreadyExists => {
-                    return Err(Failure::io("write", &lock, e));
+                    return Err(Error::file("write", &lock)(e));
                 }
                 Err(_) => {}
             }
             if is_ours(&lock) {
-                std::fs::remove_file(&lock).map_err(|e| Failure::io("remove", &lock, e))?;
+                std::fs::remove_file(&lock).map_err(Error::file("remove", &lock))?;
             } else if started.elapsed() >= KUBECTL {
-                return Err(Failure::failed(format!(
+                return Err(Error::failed(format!(
                     "change {}: kubectl holds {}; if no kubectl runs, remove that file",
                     path.display(),
                     lock.display()
@@ -140,27 +138,28 @@ impl Drop for KubectlLock {
 }
 
 /// Keeps runs of other clusters, and kubectl, from changing this file, whose folder is made if need be.
-fn lock(path: &Path) -> Result<(KubectlLock, File), Failure> {
+fn lock(path: &Path) -> Result<(KubectlLock, File), Error> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let folder = real.parent().unwrap_or(Path::new("/"));
-    home::create_private_dir(folder)?;
-    let folder = file::lock(folder)
-        .map_err(|e| Failure::because(format!("change {}", path.display()), e))?;
+    file::private_folder(folder).map_err(Error::file("create", folder))?;
+    let locked = file::lock_folder(folder).map_err(Error::file("lock", folder));
+    let folder = locked.map_err(|e| Error::because(format!("change {}", path.display()), e))?;
     // Where kubectl puts it: beside the path that it was given, be that a link or not.
     Ok((KubectlLock::take(path)?, folder))
 }
 
 /// A file's text; nothing if there is no file.
-pub fn read_if_there(path: &Path) -> Result<Option<String>, Failure> {
+pub fn read_if_there(path: &Path) -> Result<Option<String>, Error> {
     match std::fs::read_to_string(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some).map_err(|e| Failure::io("read", path, e)),
+        other => other.map(Some).map_err(Error::file("read", path)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kubitect_config::chain;
 
     const OURS: &str = "\
 current-context: demo
@@ -183,7 +182,7 @@ users: [{name: demo, user: {token: t}}]
         let (_folder, path) = config(OURS);
         check(&path, &name, server).unwrap();
         let error = check(&path, &name, Some("https://10.7.0.2:6443")).unwrap_err();
-        assert!(error.to_string().contains("delete-cluster demo"), "{error}");
+        assert!(chain(&error).contains("delete-cluster demo"), "{error}");
         // An address that is yet to be leased can't be compared.
         check(&path, &name, None).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), OURS);
@@ -192,7 +191,7 @@ users: [{name: demo, user: {token: t}}]
         std::fs::write(&path, &theirs).unwrap();
         for server in [None, server] {
             let error = check(&path, &name, server).unwrap_err();
-            assert!(error.to_string().contains("delete-user demo"), "{error}");
+            assert!(chain(&error).contains("delete-user demo"), "{error}");
         }
         let (_ours, cluster) = config(OURS);
         assert!(merge(&path, &name, OURS).is_err());

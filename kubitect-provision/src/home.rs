@@ -1,4 +1,4 @@
-//! Where things lie on this machine: the folders of design section 5, and one run per cluster at a time.
+//! [`Home`]: the folder of all clusters, each cluster's own in it, and its lock: one run per cluster at a time.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -9,10 +9,13 @@ use kubitect_config::Site;
 use kubitect_config::digest::sha256;
 use kubitect_config::file::{private_folder, replace};
 use kubitect_config::value::Label;
-use kubitect_provision::file;
-use kubitect_provision::trust::{self, Us};
 
-use crate::failure::Failure;
+use crate::trust::{self, Us};
+use crate::{Error, file};
+
+mod contents;
+
+pub use contents::Contents;
 
 /// How deep the folders of a cluster are at most.
 const DEPTH: u32 = 16;
@@ -36,14 +39,14 @@ impl Home {
     ///
     /// `person` is the home folder from which `~/` counts, and whose `.kube/config` and `.ssh/known_hosts` a cluster comes into
     /// if its file asks for that. Without one, a file that needs it is an error.
-    pub fn open(path: &Path, person: Option<PathBuf>) -> Result<Self, Failure> {
+    pub fn open(path: &Path, person: Option<PathBuf>) -> Result<Self, Error> {
         Self::open_for(path, person, Us::new(None))
     }
 
     /// As [`Home::open`], where these may have written what is in it.
-    pub fn open_for(path: &Path, person: Option<PathBuf>, us: Us) -> Result<Self, Failure> {
-        let path = std::path::absolute(path).map_err(|e| Failure::io("find", path, e))?;
-        let failed = |e| Failure::because("use Kubitect's folder", e);
+    pub fn open_for(path: &Path, person: Option<PathBuf>, us: Us) -> Result<Self, Error> {
+        let path = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+        let failed = |e| Error::because("use Kubitect's folder", e);
         trust::folder(&path, &us).map_err(failed)?;
         trust::below(&path, 1, &us).map_err(failed)?;
         // Checkouts and Python environments have links in them, by right.
@@ -69,12 +72,12 @@ impl Home {
     }
 
     /// The person's home folder.
-    pub fn person(&self) -> Result<&Path, Failure> {
+    pub fn person(&self) -> Result<&Path, Error> {
         self.person.as_deref().ok_or_else(no_home)
     }
 
     /// `path` with a leading `~/` resolved.
-    pub fn expand(&self, path: &Path) -> Result<PathBuf, Failure> {
+    pub fn expand(&self, path: &Path) -> Result<PathBuf, Error> {
         match path.strip_prefix("~") {
             Ok(rest) => Ok(self.person()?.join(rest)),
             Err(_) => Ok(path.to_owned()),
@@ -82,12 +85,12 @@ impl Home {
     }
 
     /// Where the person's kubeconfig is.
-    pub fn kubeconfig(&self) -> Result<PathBuf, Failure> {
+    pub fn kubeconfig(&self) -> Result<PathBuf, Error> {
         Ok(self.person()?.join(".kube/config"))
     }
 
     /// Where the person's known hosts are.
-    pub fn known_hosts(&self) -> Result<PathBuf, Failure> {
+    pub fn known_hosts(&self) -> Result<PathBuf, Error> {
         Ok(self.person()?.join(".ssh/known_hosts"))
     }
 
@@ -102,15 +105,15 @@ impl Home {
     }
 
     /// The names of all clusters that have a folder, in order.
-    pub fn clusters(&self) -> Result<Vec<Label>, Failure> {
+    pub fn clusters(&self) -> Result<Vec<Label>, Error> {
         let dir = self.root.join("clusters");
         let entries = match std::fs::read_dir(&dir) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(|e| Failure::io("list", &dir, e))?,
+            other => other.map_err(|e| Error::io("list", &dir, e))?,
         };
         let mut names = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(|e| Failure::io("list", &dir, e))?;
+            let entry = entry.map_err(|e| Error::io("list", &dir, e))?;
             // Anything that is not a cluster's name was not made by us.
             if let Some(name) = entry.file_name().to_str().and_then(|n| n.parse().ok())
                 && self.cluster(&name).config_dir().is_dir()
@@ -124,24 +127,24 @@ impl Home {
 
     /// The site file, or its defaults where there is none. What runs programs on this machine is taken from the person's own
     /// home only, never from `./.kubitect`.
-    pub fn site(&self) -> Result<Site, Failure> {
+    pub fn site(&self) -> Result<Site, Error> {
         let path = self.root.join("site.yaml");
         let mut site = site(&path)?;
         if self.is_local {
             let folder = self.person()?.join(".kubitect");
             trust::folder(&folder, &self.us)
                 .and_then(|()| trust::below(&folder, 1, &self.us))
-                .map_err(|e| Failure::because("use the site file of your own home", e))?;
+                .map_err(|e| Error::because("use the site file of your own home", e))?;
             let own = folder.join("site.yaml");
             let kubespray = &site.kubespray;
             let runs = kubespray.python.is_some() || kubespray.any_commit == Some(true);
             if runs || !site.libvirt_uris.is_empty() {
-                return Err(Failure::Refused(vec![format!(
+                return Err(Error::Site(format!(
                     "{}: `libvirtUris`, `kubespray.python` and `kubespray.anyCommit` say what runs on this machine, and the \
                      folder may come from elsewhere; write them into {}, which counts with --local, too",
                     path.display(),
                     own.display()
-                )]));
+                )));
             }
             let own = self::site(&own)?;
             site.libvirt_uris = own.libvirt_uris;
@@ -152,20 +155,20 @@ impl Home {
     }
 }
 
-fn site(path: &Path) -> Result<Site, Failure> {
+fn site(path: &Path) -> Result<Site, Error> {
     match Site::load(path) {
         Err(kubitect_config::Error::Read { source, .. })
             if source.kind() == ErrorKind::NotFound =>
         {
             Ok(Site::default())
         }
-        other => other.map_err(Failure::config),
+        other => other.map_err(Error::Config),
     }
 }
 
 /// The failure of what needs a person's home folder where there is none.
-pub(crate) fn no_home() -> Failure {
-    Failure::failed("find your home folder: set HOME, or KUBITECT_HOME, or use --local")
+pub fn no_home() -> Error {
+    Error::failed("find your home folder: set HOME, or KUBITECT_HOME, or use --local")
 }
 
 /// The folder of one cluster.
@@ -210,9 +213,9 @@ impl ClusterDir {
 
     /// Configurations whose runs did not end and that were given up for another since: their machines may be on hosts
     /// that no other file names.
-    pub fn unfinished(&self) -> Result<Vec<PathBuf>, Failure> {
+    pub fn unfinished(&self) -> Result<Vec<PathBuf>, Error> {
         let dir = self.config_dir();
-        let failed = |e| Failure::io("list", &dir, e);
+        let failed = |e| Error::io("list", &dir, e);
         let entries = match std::fs::read_dir(&dir) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(failed)?,
@@ -233,11 +236,11 @@ impl ClusterDir {
     }
 
     /// Writes the configuration that is wanted from now on; one whose run did not end is kept.
-    pub fn begin(&self, text: &str) -> Result<(), Failure> {
+    pub fn begin(&self, text: &str) -> Result<(), Error> {
         let kept = |path: PathBuf| match std::fs::read(&path) {
             Ok(text) => Ok(Some(text)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Failure::io("read", &path, e)),
+            Err(e) => Err(Error::io("read", &path, e)),
         };
         let applied = kept(self.applied())?;
         if let Some(former) = kept(self.wanted())?
@@ -251,10 +254,10 @@ impl ClusterDir {
     }
 
     /// Writes the configuration that was applied: what others had begun is undone.
-    pub fn end(&self, text: &str) -> Result<(), Failure> {
+    pub fn end(&self, text: &str) -> Result<(), Error> {
         write_whole(&self.applied(), text.as_bytes(), 0o600)?;
         for file in self.unfinished()? {
-            std::fs::remove_file(&file).map_err(|e| Failure::io("remove", &file, e))?;
+            std::fs::remove_file(&file).map_err(|e| Error::io("remove", &file, e))?;
         }
         Ok(())
     }
@@ -270,7 +273,7 @@ impl ClusterDir {
     }
 
     /// Makes the folders (0700).
-    pub fn create(&self) -> Result<(), Failure> {
+    pub fn create(&self) -> Result<(), Error> {
         for dir in [self.config_dir(), self.logs()] {
             create_private_dir(&dir)?;
         }
@@ -296,7 +299,7 @@ impl ClusterDir {
     /// Takes the cluster for this run; freed when the lock is dropped or the process dies.
     ///
     /// The file lies beside the cluster's folder, so that it can be held while the folder is removed.
-    pub fn lock(&self) -> Result<Lock, Failure> {
+    pub fn lock(&self) -> Result<Lock, Error> {
         let parent = self.0.parent().unwrap_or(&self.0);
         create_private_dir(parent)?;
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
@@ -309,17 +312,17 @@ impl ClusterDir {
                 .write(true)
                 .mode(0o600)
                 .open(&path)
-                .map_err(|e| Failure::io("open", &path, e))?;
+                .map_err(|e| Error::io("open", &path, e))?;
             match held.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     let holder = std::fs::read_to_string(&path).unwrap_or_default();
-                    return Err(Failure::Busy {
+                    return Err(Error::Busy {
                         cluster: name.into_owned(),
                         holder: holder.trim().to_owned(),
                     });
                 }
-                Err(TryLockError::Error(e)) => return Err(Failure::io("lock", &path, e)),
+                Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path, e)),
             }
             // A run that removed the cluster removed its lock, too: who comes now needs one that the next one finds.
             let same = |there: std::fs::Metadata| {
@@ -340,7 +343,7 @@ impl ClusterDir {
         // Whoever held it before may have been killed while it wrote.
         file::sweep(&self.0)
             .and_then(|()| file::close(&self.0))
-            .map_err(|e| Failure::because(format!("tidy {}", self.0.display()), e))?;
+            .map_err(|e| Error::because(format!("tidy {}", self.0.display()), e))?;
         Ok(Lock { path, _file: held })
     }
 }
@@ -354,19 +357,19 @@ pub struct Lock {
 
 impl Lock {
     /// Frees the cluster, of which nothing is left, and removes what it was held by.
-    pub fn remove(self) -> Result<(), Failure> {
-        std::fs::remove_file(&self.path).map_err(|e| Failure::io("remove", &self.path, e))
+    pub fn remove(self) -> Result<(), Error> {
+        std::fs::remove_file(&self.path).map_err(|e| Error::io("remove", &self.path, e))
     }
 }
 
 /// Makes a folder, and those above it, for the owner only. One that is there stays as it is.
-pub fn create_private_dir(dir: &Path) -> Result<(), Failure> {
-    private_folder(dir).map_err(|e| Failure::io("create", dir, e))
+pub fn create_private_dir(dir: &Path) -> Result<(), Error> {
+    private_folder(dir).map_err(|e| Error::io("create", dir, e))
 }
 
 /// Replaces a file whole.
-pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
-    replace(path, content, mode).map_err(|e| Failure::io("write", path, e))
+pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+    replace(path, content, mode).map_err(|e| Error::io("write", path, e))
 }
 
 #[cfg(test)]

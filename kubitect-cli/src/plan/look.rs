@@ -1,0 +1,64 @@
+//! What a plan is made from is looked up: the hosts, and the person's own files. Changes nothing.
+
+use kubitect_config::Cluster;
+use kubitect_provision::preflight::{self, Finding};
+use kubitect_provision::ssh;
+
+use super::{Personal, Plan};
+use crate::failure::Failure;
+use crate::job::Job;
+use crate::personal;
+
+impl Plan {
+    /// What is to be done, where this was applied last. Reads libvirt only.
+    pub fn look(job: &Job, applied: Option<&Cluster>) -> Result<Self, Failure> {
+        let failed = |e| Failure::because(format!("plan {}", job.cluster.name), e);
+        let machines = kubitect_provision::plan(&job.cluster, &job.hosts).map_err(failed)?;
+        let noted = kubitect_provision::machine::notes(&job.cluster, &job.hosts).map_err(failed)?;
+        let leaving =
+            kubitect_provision::gather::leaving(&job.cluster, &job.hosts).map_err(failed)?;
+        let known = kubitect_provision::gather::so_far(&job.cluster, &job.hosts)
+            .map_err(|e| Failure::because("look up the machines' addresses", e))?;
+        let files = kubitect_lb::notes_so_far(&job.cluster, &known)
+            .map_err(|e| Failure::because("describe the balancers", e))?;
+        let plan = Self::new(&job.cluster, machines, leaving, &noted, &files, applied)?;
+        let edits = applied.map(|applied| job.edits(applied));
+        let plan = plan.with(&edits.unwrap_or_default());
+        Ok(plan.and_for(personal(job, applied)?))
+    }
+
+    /// What stands in the way of the plan on the hosts, or may: errors first. Looks only.
+    pub fn check_hosts(&self, job: &Job) -> Result<Vec<Finding>, Failure> {
+        let us = job.options.home.us();
+        preflight::check_for(&job.cluster, &job.hosts, &self.machines, us)
+            .map_err(|e| Failure::because("check the hosts", e))
+    }
+}
+
+/// What becomes of the person's own files, where this was `applied` last. Looks only.
+fn personal(job: &Job, applied: Option<&Cluster>) -> Result<Personal, Failure> {
+    let (cluster, conf) = (&job.cluster, job.dir.kubeconfig());
+    let name = &cluster.name;
+    let mut found = Personal::default();
+    let was = |switch: fn(&Cluster) -> bool| applied.is_some_and(switch);
+    let home = &job.options.home;
+    let kubeconfig = home.kubeconfig();
+    if cluster.kubernetes.merge_kubeconfig {
+        let ours = personal::read_if_there(&conf)?.zip(kubeconfig.ok());
+        let changes = ours.filter(|(ours, path)| personal::merge_changes(path, name, ours));
+        found.merges = changes.map(|(_, path)| path);
+    } else if was(|applied| applied.kubernetes.merge_kubeconfig) {
+        found.unmerges = kubeconfig
+            .ok()
+            .filter(|path| personal::has(path, name, &conf));
+    }
+    let known = home.known_hosts();
+    if cluster.guest.add_to_known_hosts {
+        if let Some((_, facts)) = job.reach()? {
+            found.adds = job.lacking_known_hosts(&facts)?;
+        }
+    } else if was(|applied| applied.guest.add_to_known_hosts) {
+        found.forgets = known.ok().filter(|path| ssh::known_hosts::has(path, name));
+    }
+    Ok(found)
+}

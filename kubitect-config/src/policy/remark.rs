@@ -1,0 +1,112 @@
+//! What is said of edits: one line for all that are refused for one reason, and when those count that no step of a plan shows.
+
+use super::{Disturbs, Policy, policy};
+use crate::edit::{Change, Edit};
+
+/// Refused edits, with one line for all that are refused for the same reason: what follows from one key of a file, as the kubespray
+/// that goes with a Kubernetes, or a default for many machines, is one cause.
+pub fn refusals(refused: Vec<(&Edit, String)>) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let mut groups: Vec<(&Edit, String, Vec<&str>)> = Vec::new();
+    for (edit, why) in refused {
+        match groups.iter_mut().find(|(_, other, _)| *other == why) {
+            Some((.., paths)) => paths.push(&edit.path),
+            None => groups.push((edit, why, Vec::new())),
+        }
+    }
+    let line = |(edit, why, others): (&Edit, String, Vec<&str>)| {
+        let shown: Vec<_> = others.iter().take(SHOWN).copied().collect();
+        match others.len().saturating_sub(SHOWN) {
+            _ if others.is_empty() => format!("{edit}: {why}"),
+            0 => format!("{edit} (and {}): {why}", shown.join(", ")),
+            more => format!("{edit} (and {} and {more} more): {why}", shown.join(", ")),
+        }
+    };
+    groups.into_iter().map(line).collect()
+}
+
+/// What a person should know of an edit that no step of a plan shows.
+pub fn remark(edit: &Edit) -> Option<String> {
+    let why = match (policy(edit), &edit.change) {
+        (Policy::Refused { .. }, _) => return None,
+        (
+            Policy::InPlace(
+                disturbs
+                @ (Disturbs::NewMachinesOnly | Disturbs::NextUpgrade | Disturbs::Leftovers),
+            ),
+            _,
+        ) => disturbs.to_string(),
+        (_, Change::KubespraySource) => "counts for Kubespray's next run".to_owned(),
+        (
+            _,
+            Change::HostAdded { .. }
+            | Change::HostRemoved { .. }
+            | Change::HostConnection { .. }
+            | Change::MainPoolPath { .. }
+            | Change::DataPoolAdded { .. }
+            | Change::DataPoolRemoved { .. }
+            | Change::DataPoolPath { .. },
+        ) => "nothing that exists is changed by it".to_owned(),
+        _ => return None,
+    };
+    Some(format!("{edit}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::edits;
+    use crate::{Cluster, Site};
+
+    fn cluster(change: impl Fn(String) -> String) -> Cluster {
+        let text = include_str!("../../../tests/tests/cli/cluster.yaml").replace("[DIR]", "/x");
+        crate::parse(&change(text), "x", &Site::default())
+            .unwrap()
+            .cluster
+    }
+
+    #[test]
+    fn edits_that_no_step_shows_are_named_with_when_they_count() {
+        let addons =
+            |addons: &str| cluster(|text| format!("{text}addons:\n  kubespray: {addons}\n"));
+        let wanted = addons("{helm_enabled: true, kubelet_max_pods: 50}");
+        let edits_of = edits(&addons("{}"), &wanted);
+        assert_eq!(edits_of.len(), 2, "{edits_of:?}");
+        let remarks: Vec<_> = edits_of.iter().filter_map(remark).collect();
+        assert_eq!(
+            remarks,
+            [
+                "addons.kubespray.kubelet_max_pods: (nothing) -> 50: counts for a node from its next upgrade on, and for nodes \
+                 that are made from now on"
+            ]
+        );
+        let off: Vec<_> = edits(&wanted, &addons("{kubelet_max_pods: 50}"))
+            .iter()
+            .filter_map(remark)
+            .collect();
+        assert!(
+            off[0].contains("stays until it is removed by hand"),
+            "{off:?}"
+        );
+
+        let applied = cluster(|text| text);
+        let wanted = cluster(|text| {
+            text.replace(
+                "    os:",
+                "    dns: [9.9.9.9]\n    updateOnBoot: false\n    os:",
+            )
+        });
+        let remarks: Vec<_> = edits(&applied, &wanted).iter().filter_map(remark).collect();
+        for (at, remark) in ["dns", "updateOnBoot"].into_iter().zip(&remarks) {
+            assert!(
+                remark.starts_with(&format!("cluster.nodeTemplate.{at}: ")),
+                "{remark}"
+            );
+            assert!(
+                remark.contains("machines that are made from now on"),
+                "{remark}"
+            );
+        }
+        assert_eq!(remarks.len(), 2, "{remarks:?}");
+    }
+}

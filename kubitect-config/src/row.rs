@@ -1,0 +1,121 @@
+//! [`Row`]: one step of a plan in the form that programs get and people read, whichever part of the work it belongs to.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What a step disturbs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disruption {
+    /// Nothing.
+    None,
+    /// A service reads its configuration again, and goes on serving.
+    Reload,
+    /// A node takes no new pods and its pods are evicted, as `kubectl drain` does it.
+    Drain,
+    /// A machine is restarted; one with Kubernetes is drained before.
+    Reboot,
+    /// Something that has no second one stops serving for a while: the API, or the way to it.
+    Outage,
+    /// Data is lost.
+    DataLoss,
+}
+
+impl fmt::Display for Disruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::None => "none",
+            Self::Reload => "reload",
+            Self::Drain => "drain",
+            Self::Outage => "outage",
+            Self::Reboot => "reboot",
+            Self::DataLoss => "data-loss",
+        })
+    }
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// What is done, as `create`.
+    pub action: String,
+    /// To what kind of thing, as `domain`.
+    pub kind: String,
+    /// To which.
+    pub name: String,
+    /// On which host.
+    pub host: String,
+    /// What it disturbs.
+    pub disruption: Disruption,
+    /// What else a person should know; may be empty.
+    pub details: String,
+    /// Whether it removes something.
+    pub destructive: bool,
+    /// The number of its phase, from 1.
+    pub phase: usize,
+}
+
+impl Row {
+    /// A step that disturbs nothing.
+    pub fn new(action: &str, kind: &str, name: &str, host: String) -> Self {
+        Self {
+            action: action.to_owned(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            host,
+            disruption: Disruption::None,
+            details: String::new(),
+            destructive: false,
+            phase: 0,
+        }
+    }
+
+    /// The same, which disturbs at least this.
+    pub fn disturbing(mut self, disruption: Disruption) -> Self {
+        self.disruption = self.disruption.max(disruption);
+        self
+    }
+
+    /// The same, with one more thing that a person should know.
+    pub fn with(mut self, detail: &str) -> Self {
+        if !self.details.is_empty() {
+            self.details.push_str("; ");
+        }
+        self.details.push_str(detail);
+        self
+    }
+}
+
+/// Rows below one another, a line each.
+#[derive(Debug)]
+pub struct Table<'a>(pub &'a [Row]);
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widest = |text: fn(&Row) -> &String| {
+            let widths = self.0.iter().map(|row| text(row).len());
+            widths.max().unwrap_or(0)
+        };
+        let kind = widest(|row| &row.kind);
+        let name = widest(|row| &row.name);
+        let host = widest(|row| &row.host);
+        for row in self.0 {
+            let remark = match row.disruption {
+                Disruption::None => String::new(),
+                disruption => format!("[{disruption}] "),
+            };
+            let line = format!(
+                "{} {:7} {:kind$} {:name$}  on {:host$}  {remark}{}",
+                if row.destructive { '!' } else { ' ' },
+                row.action,
+                row.kind,
+                row.name,
+                row.host,
+                row.details
+            );
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}

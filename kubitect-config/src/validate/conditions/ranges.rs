@@ -1,0 +1,241 @@
+//! The ranges of pods and services: apart from one another and from the machines, and large enough.
+
+use ipnet::{Ipv4Net, Ipv6Net};
+
+use super::{Context, Variables};
+use crate::report::{At, Report, quote};
+use crate::variables::{PODS, SERVICES};
+
+/// Kubespray's own, as its ranges, in all known releases.
+const NODE_PREFIX: u64 = 24;
+const MAX_PODS: u64 = 110;
+
+pub(super) fn of_ipv4(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
+    if variables.truth("ipv4_stack") == Some(false) {
+        return;
+    }
+    let services = range("kube_service_addresses", SERVICES, variables, report);
+    let pods = range("kube_pods_subnet", PODS, variables, report);
+    if let (Some(services), Some(pods)) = (services, pods)
+        && overlap(services, pods)
+    {
+        let name = match variables.get("kube_pods_subnet") {
+            Some(_) => "kube_pods_subnet",
+            None => "kube_service_addresses",
+        };
+        variables.error(
+            name,
+            format!("the range of pods, {pods}, overlaps with that of services, {services}"),
+            "set kube_pods_subnet and kube_service_addresses to ranges apart from one another",
+            report,
+        );
+    }
+    if let Some(network) = context.network {
+        let at_cluster = at.key("cluster");
+        let at_network = at_cluster.key("network");
+        machines_apart(
+            network.cidr,
+            services,
+            pods,
+            &at_network.key("cidr"),
+            report,
+        );
+    }
+    if let Some(pods) = pods {
+        enough(context, pods, variables, report);
+        inside("calico_pool_cidr", pods, variables, report);
+    }
+}
+
+/// The same for IPv6, where it is switched on.
+pub(super) fn of_ipv6(context: &Context, variables: &Variables, report: &mut Report) {
+    let on = ["ipv6_stack", "enable_dual_stack_networks"];
+    if !on.iter().any(|name| variables.is_on(name)) {
+        return;
+    }
+    let mut range = |name: &'static str| {
+        let text = variables.text(name)?;
+        let range = text.parse::<Ipv6Net>().ok();
+        let range = range.filter(|range| range.addr() == range.network());
+        if range.is_none() {
+            let message = format!("{} is not a range of IPv6 addresses", quote(text));
+            variables.error(
+                name,
+                message,
+                "write it as fd85:ee78:d8a6:8607::1:0/112",
+                report,
+            );
+        }
+        range
+    };
+    let services = range("kube_service_addresses_ipv6");
+    let pods = range("kube_pods_subnet_ipv6");
+    if let (Some(services), Some(pods)) = (services, pods)
+        && (services.contains(&pods.network()) || pods.contains(&services.network()))
+    {
+        let message =
+            format!("the range of pods, {pods}, overlaps with that of services, {services}");
+        let help = "set it to a range apart from kube_service_addresses_ipv6";
+        variables.error("kube_pods_subnet_ipv6", message, help, report);
+    }
+    let prefix = variables.number("kube_network_node_prefix_ipv6", 120);
+    if let (Some(pods), Some(prefix)) = (pods, prefix)
+        && context.kubernetes.network_plugin != "calico"
+    {
+        let bits = prefix.checked_sub(u64::from(pods.prefix_len()));
+        let parts = bits.map_or(0, |bits| {
+            1_u128.checked_shl(bits as u32).unwrap_or(u128::MAX)
+        });
+        if parts < context.nodes as u128 {
+            let message = format!(
+                "{pods} holds {parts} parts of /{prefix}, one for each node, and there are {}",
+                context.nodes
+            );
+            let help = "set kube_pods_subnet_ipv6 to a larger range";
+            variables.error("kube_pods_subnet_ipv6", message, help, report);
+        }
+    }
+    if variables
+        .text("calico_ipip_mode_ipv6")
+        .is_some_and(|mode| mode != "Never")
+    {
+        let help = "leave it out";
+        variables.error(
+            "calico_ipip_mode_ipv6",
+            "calico has no IP-in-IP for IPv6",
+            help,
+            report,
+        );
+    }
+}
+
+/// A variable's range; none where it is an expression or wrong, which is reported.
+fn range(name: &str, default: &str, variables: &Variables, report: &mut Report) -> Option<Ipv4Net> {
+    if variables.is_expression(name) {
+        return None;
+    }
+    let text = match variables.get(name) {
+        None => default,
+        Some(value) => value.as_str().unwrap_or_default(),
+    };
+    let range = text.parse::<Ipv4Net>().ok();
+    let range = range.filter(|range| range.addr() == range.network());
+    if range.is_none() {
+        variables.error(
+            name,
+            format!("{} is not a range of IPv4 addresses", quote(text)),
+            format!("write it as {default}"),
+            report,
+        );
+    }
+    range
+}
+
+fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
+    a.contains(&b.network()) || b.contains(&a.network())
+}
+
+/// A pod reaches no machine whose address is a pod's or a service's.
+fn machines_apart(
+    cidr: Ipv4Net,
+    services: Option<Ipv4Net>,
+    pods: Option<Ipv4Net>,
+    at: &At,
+    report: &mut Report,
+) {
+    let of = [
+        (services, "services", "kube_service_addresses"),
+        (pods, "pods", "kube_pods_subnet"),
+    ];
+    let hit: Vec<_> = of
+        .iter()
+        .filter_map(|(range, what, name)| Some(((*range)?, what, name)))
+        .filter(|(range, ..)| overlap(cidr, *range))
+        .collect();
+    let Some((range, what, name)) = hit.first() else {
+        return;
+    };
+    let more = match hit.get(1) {
+        Some((range, what, name)) => format!(" and with {range}, the range of {what} ({name})"),
+        None => String::new(),
+    };
+    let shown = |range: Option<Ipv4Net>| range.map_or("set".to_owned(), |range| range.to_string());
+    report.error(
+        at,
+        "range-overlap",
+        format!(
+            "{cidr} overlaps with {range}, the range of {what} ({name}){more}: pods would not reach machines there"
+        ),
+        format!(
+            "use another `cidr`, or set other ranges in addons.kubespray: kube_service_addresses (now {}) and \
+             kube_pods_subnet (now {})",
+            shown(services),
+            shown(pods)
+        ),
+    );
+}
+
+/// Each node gets a part of the pods' range. calico takes smaller blocks, as many as it needs; before v2.21.0 Kubespray
+/// counts all the same.
+fn enough(context: &Context, pods: Ipv4Net, variables: &Variables, report: &mut Report) {
+    let plugin = &context.kubernetes.network_plugin;
+    let is_calico = plugin == "calico";
+    let (Some(prefix), Some(max_pods)) = (
+        variables.number("kube_network_node_prefix", NODE_PREFIX),
+        variables.number("kubelet_max_pods", MAX_PODS),
+    ) else {
+        return;
+    };
+    let length = u64::from(pods.prefix_len());
+    let parts = match prefix.checked_sub(length) {
+        Some(bits) if prefix <= 32 => 1_u64 << bits,
+        _ => 0,
+    };
+    let nodes = context.nodes as u64;
+    if parts < nodes && (!is_calico || !context.release.is_from(21)) {
+        variables.error(
+            "kube_pods_subnet",
+            format!(
+                "{pods}, the range of pods, holds {parts} parts of /{prefix}, one for each node, and there are {nodes} \
+                 masters and workers"
+            ),
+            "set kube_pods_subnet to a larger range, or kube_network_node_prefix to a longer prefix, in addons.kubespray",
+            report,
+        );
+    }
+    let none = plugin == "none" && context.release.is_from(27);
+    let counts = !(is_calico || none);
+    let addresses = match prefix {
+        0..=30 => (1_u64 << (32 - prefix)) - 2,
+        _ => 0,
+    };
+    if counts && max_pods > addresses {
+        let name = match variables.get("kubelet_max_pods") {
+            Some(_) => "kubelet_max_pods",
+            None => "kube_network_node_prefix",
+        };
+        variables.error(
+            name,
+            format!("a node may have {max_pods} pods, and its part of the range, a /{prefix}, has {addresses} addresses"),
+            "set kube_network_node_prefix to a shorter prefix, or kubelet_max_pods to a lower number",
+            report,
+        );
+    }
+}
+
+fn inside(name: &str, pods: Ipv4Net, variables: &Variables, report: &mut Report) {
+    if variables.get(name).is_none() {
+        return;
+    }
+    let Some(pool) = range(name, PODS, variables, report) else {
+        return;
+    };
+    if !pods.contains(&pool) {
+        variables.error(
+            name,
+            format!("{pool} does not lie inside of {pods}, the range of pods"),
+            "use a part of kube_pods_subnet",
+            report,
+        );
+    }
+}

@@ -1,0 +1,293 @@
+//! [`Status`]: how the Kubernetes of a cluster is: what its masters, its etcd and its nodes say.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use kubitect_config::cluster::{Node, Role};
+use kubitect_config::remote::{BoxError, Machines};
+use kubitect_config::waiting::side_by_side;
+use kubitect_config::{Cluster, Facts, Remote, chain};
+use serde::Serialize;
+
+use crate::control::{self, Certificate, EtcdMember, Health, NodeState};
+
+/// Certificates that end sooner than this are a problem.
+const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How Kubernetes is.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Status {
+    /// Whether the API of at least one master serves.
+    pub reachable: bool,
+    /// The API of each master.
+    pub api: Vec<Api>,
+    /// The members of etcd.
+    pub etcd: Vec<EtcdMember>,
+    /// What Kubernetes says of its nodes.
+    pub nodes: Vec<NodeState>,
+    /// The certificate of each master that ends first.
+    pub certificates: Vec<MasterCertificate>,
+    /// All that is not as it should be, one for each; causes may have several lines.
+    #[serde(skip)]
+    pub problems: Vec<String>,
+}
+
+/// A master's API server.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Api {
+    name: String,
+    health: Health,
+    /// As `v1.23.7`. Nodes tell of their kubelets only.
+    version: Option<String>,
+}
+
+/// The first certificate of a master to end.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MasterCertificate {
+    name: String,
+    #[serde(flatten)]
+    certificate: Certificate,
+}
+
+/// What a master has said.
+struct Answers {
+    machine: Arc<dyn Remote>,
+    health: Health,
+    version: Result<Option<String>, String>,
+    certificates: Result<Vec<Certificate>, String>,
+}
+
+/// Asks these masters, which run: all at the same time, each over one connection. What can't be asked is a problem.
+pub async fn status(
+    cluster: &Cluster,
+    facts: &Facts,
+    masters: &[&Node],
+    machines: &dyn Machines,
+) -> Status {
+    let mut status = Status::default();
+    let asked = masters
+        .iter()
+        .map(|node| async move { master(machines.connect(&node.name).await).await });
+    let (mut logged_in, mut serving) = (Vec::new(), None);
+    for (node, answers) in masters.iter().zip(side_by_side(asked).await) {
+        match answers {
+            Ok(answers) => {
+                let machine = Arc::clone(&answers.machine);
+                if serving.is_none() && answers.health == Health::Well {
+                    serving = Some((node, Arc::clone(&machine)));
+                }
+                logged_in.push(machine);
+                status.take(cluster, node, answers);
+            }
+            Err(why) => status.problems.push(format!("{}: {why}", node.name)),
+        }
+    }
+    if let Some((node, machine)) = serving {
+        status.reachable = true;
+        status.ask_cluster(node, &machine).await;
+    }
+    if status.etcd.is_empty() {
+        status.etcd = members_alone(cluster, facts, &logged_in).await;
+    }
+    let problems = status.of_etcd_and_nodes(cluster);
+    status.problems.extend(problems);
+    status
+}
+
+/// What a master says of itself.
+async fn master(login: Result<Arc<dyn Remote>, BoxError>) -> Result<Answers, String> {
+    let machine = login.map_err(|e| chain(e.as_ref()))?;
+    let api = async {
+        let health = control::api_health(&machine).await;
+        let health = health.unwrap_or_else(|e| Health::Ill(chain(&e)));
+        let version = match &health {
+            Health::Well => control::api_version(&machine).await,
+            Health::Ill(_) => Ok(String::new()),
+        };
+        let version = version.map(|version| Some(version).filter(|version| !version.is_empty()));
+        (health, version.map_err(|e| chain(&e)))
+    };
+    let ((health, version), certificates) = tokio::join!(api, control::certificates(&machine));
+    Ok(Answers {
+        health,
+        version,
+        certificates: certificates.map_err(|e| chain(&e)),
+        machine,
+    })
+}
+
+/// etcd's members when no majority of them is there to list them: each master's address is asked, through the first master
+/// that can.
+async fn members_alone(
+    cluster: &Cluster,
+    facts: &Facts,
+    masters: &[Arc<dyn Remote>],
+) -> Vec<EtcdMember> {
+    let nodes: Vec<_> = cluster.role(Role::Master).collect();
+    let address = |node: &&Node| facts.node(&node.name).map(|known| known.ip);
+    let addresses: Vec<_> = nodes.iter().filter_map(address).collect();
+    for master in masters {
+        let Ok(mut members) = control::members_alone(master, &addresses).await else {
+            continue;
+        };
+        for member in &mut members {
+            let is_at = |node: &&&Node| address(node).is_some_and(|ip| member.is_at(ip));
+            if let Some(node) = nodes.iter().find(is_at) {
+                member.name = format!("etcd-{}", node.id);
+            }
+        }
+        return members;
+    }
+    Vec::new()
+}
+
+impl Status {
+    /// What a master says, and the problems in it.
+    fn take(&mut self, cluster: &Cluster, node: &Node, answers: Answers) {
+        let Answers {
+            machine: _,
+            health,
+            version,
+            certificates,
+        } = answers;
+        let name = node.name.to_string();
+        let problems = &mut self.problems;
+        if let Health::Ill(why) = &health {
+            problems.push(format!("the API of {name} does not serve: {why}"));
+        }
+        let version = version.unwrap_or_else(|why| {
+            problems.push(format!("{name}: {why}"));
+            None
+        });
+        let wanted = cluster.kubernetes.version.to_string();
+        if let Some(runs) = version.as_ref().filter(|runs| **runs != wanted) {
+            problems.push(format!("the API server of {name} is {runs}, not {wanted}"));
+        }
+        self.api.push(Api {
+            name: name.clone(),
+            health,
+            version,
+        });
+        match certificates {
+            Ok(certificates) => {
+                let first = certificates.into_iter().next();
+                let of_master = |certificate| MasterCertificate { name, certificate };
+                self.certificates.extend(first.map(of_master));
+            }
+            Err(why) => problems.push(format!("{name}: {why}")),
+        }
+    }
+
+    /// What a master that serves says of etcd and of the nodes.
+    async fn ask_cluster(&mut self, node: &Node, machine: &Arc<dyn Remote>) {
+        let (members, nodes) = tokio::join!(control::members(machine), control::nodes(machine));
+        for why in [members.as_ref().err(), nodes.as_ref().err()] {
+            let problem = why.map(|why| format!("{}: {}", node.name, chain(why)));
+            self.problems.extend(problem);
+        }
+        self.etcd = members.unwrap_or_default();
+        self.nodes = nodes.unwrap_or_default();
+    }
+
+    /// What is not as it should be in what Kubernetes and etcd have said.
+    fn of_etcd_and_nodes(&self, cluster: &Cluster) -> Vec<String> {
+        let mut problems = Vec::new();
+        for member in &self.etcd {
+            if let Health::Ill(why) = &member.health {
+                let name = &member.name;
+                problems.push(format!("the etcd member {name} does not serve: {why}"));
+            }
+        }
+        for node in &self.nodes {
+            problems.extend(of_node(node, cluster));
+        }
+        if self.reachable {
+            let wanted = cluster.nodes.iter();
+            let wanted = wanted.filter(|node| node.role != Role::LoadBalancer);
+            let has_joined =
+                |node: &&Node| self.nodes.iter().any(|own| own.name == node.name.as_str());
+            let missing = wanted.filter(|node| !has_joined(node));
+            problems.extend(missing.map(|node| format!("node {} has not joined", node.name)));
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let soon = now.unwrap_or_default() + SOON;
+        for MasterCertificate { name, certificate } in &self.certificates {
+            if certificate.ends < i64::try_from(soon.as_secs()).unwrap_or(i64::MAX) {
+                problems.push(format!(
+                    "{name}: the certificate {} ends on {}",
+                    certificate.path, certificate.ends_text
+                ));
+            }
+        }
+        problems
+    }
+
+    /// The names in the lines of its text.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let members = self.etcd.iter().map(|member| member.name.as_str());
+        members.chain(self.nodes.iter().map(|node| node.name.as_str()))
+    }
+}
+
+fn of_node(node: &NodeState, cluster: &Cluster) -> Vec<String> {
+    let mut problems = Vec::new();
+    let name = &node.name;
+    match &node.health {
+        Health::Ill(why) => problems.push(format!("node {name} is not Ready: {why}")),
+        Health::Well if node.cordoned => {
+            problems.push(format!("node {name} takes no new pods (cordoned)"));
+        }
+        Health::Well => {}
+    }
+    let wanted = &cluster.kubernetes.version;
+    if node.version != wanted.to_string() {
+        problems.push(format!("node {name} runs {}, not {wanted}", node.version));
+    }
+    problems
+}
+
+/// A line for each thing; the width is that of the column of names.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wide = f.width().unwrap_or(0);
+        let say = |health: &Health| match health {
+            Health::Well => "serves".to_owned(),
+            Health::Ill(why) => format!("does not serve: {why}"),
+        };
+        for api in &self.api {
+            let version = api.version.as_ref().map(|version| format!("{version} "));
+            let version = version.unwrap_or_default();
+            let health = say(&api.health);
+            writeln!(f, "  API         {:wide$} {version}{health}", api.name)?;
+        }
+        for member in &self.etcd {
+            let health = say(&member.health);
+            writeln!(f, "  etcd        {:wide$} {health}", member.name)?;
+        }
+        for node in &self.nodes {
+            let health = match &node.health {
+                Health::Well => "Ready".to_owned(),
+                Health::Ill(why) => format!("not Ready: {why}"),
+            };
+            let cordoned = if node.cordoned { ", cordoned" } else { "" };
+            writeln!(
+                f,
+                "  node        {:wide$} {} {health}{cordoned}",
+                node.name, node.version
+            )?;
+        }
+        for MasterCertificate { name, certificate } in &self.certificates {
+            writeln!(
+                f,
+                "  certificate {name:wide$} first ends on {}",
+                certificate.ends_text
+            )?;
+        }
+        Ok(())
+    }
+}

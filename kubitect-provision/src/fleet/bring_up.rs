@@ -1,0 +1,145 @@
+//! Machines are brought up: what they are made with is fetched, they are made, looked up, and waited for.
+
+use std::collections::BTreeSet;
+
+use kubitect_config::Facts;
+use kubitect_config::cluster::Node;
+use kubitect_config::value::Label;
+
+use super::{Context, Fleet, no_login};
+use crate::apply::{Inputs, apply};
+use crate::change::Change;
+use crate::gather::{self, Leaving};
+use crate::home::write_whole;
+use crate::journal::Journal;
+use crate::plan::Plan;
+use crate::ssh::{Keys, wait};
+use crate::{Error, cloud_init, image, machine};
+
+impl Fleet {
+    /// Carries out changes on the hosts, with the image and the seeds that they need. What can't be had of these fails outside.
+    pub fn carry_out(&self, changes: &[Change], keys: &Keys) -> Result<Result<(), Error>, Error> {
+        let (plan, inputs) = self.brought(changes, keys)?;
+        Ok(self.apply(&plan, &inputs))
+    }
+
+    fn apply(&self, plan: &Plan, inputs: &Inputs) -> Result<(), Error> {
+        let Context {
+            cancel, on_event, ..
+        } = &self.context;
+        tokio::task::block_in_place(|| {
+            apply(plan, &self.hosts, inputs, cancel.flag(), on_event.as_ref())
+        })
+    }
+
+    /// Changes, and what they are carried out with: the base image, the seeds and the journal.
+    fn brought(&self, changes: &[Change], keys: &Keys) -> Result<(Plan, Inputs), Error> {
+        let plan = Plan {
+            cluster: self.cluster.name.clone(),
+            changes: changes.to_vec(),
+        };
+        let journal = Journal::open(&self.dir.logs().join("journal.jsonl"));
+        let mut inputs = Inputs {
+            journal: Some(journal.map_err(|e| Error::because("open the journal", e))?),
+            ..Inputs::default()
+        };
+        if plan.needs_image() {
+            let Context {
+                home,
+                cancel,
+                on_event,
+                ..
+            } = &self.context;
+            let image = tokio::task::block_in_place(|| {
+                let image = &self.cluster.guest.image;
+                image::fetch(image, &home.share(), cancel.flag(), on_event.as_ref())
+            });
+            inputs.image = Some(image.map_err(|e| Error::because("fetch the image", e))?);
+        }
+        for name in plan.needs_seeds() {
+            let seed = self
+                .seed(name, keys)
+                .ok_or_else(|| Error::failed(format!("make the seed of {name}: it has no key")))?;
+            let seed = seed.map_err(|e| Error::because(format!("make the seed of {name}"), e))?;
+            inputs.seeds.insert(name.clone(), seed);
+        }
+        Ok((plan, inputs))
+    }
+
+    fn seed(&self, name: &Label, keys: &Keys) -> Option<std::io::Result<Vec<u8>>> {
+        let node = self.cluster.nodes.iter().find(|node| node.name == *name)?;
+        let documents = cloud_init::documents(&self.cluster, node, &keys.machine(name)?);
+        Some(cloud_init::seed::image(&documents))
+    }
+
+    /// Makes and starts machines, all at once, and waits for those that are awaited.
+    pub async fn make(
+        &self,
+        changes: &[Change],
+        awaited: &BTreeSet<Label>,
+        leaving: &[Leaving],
+        keys: &Keys,
+    ) -> Result<Facts, Error> {
+        let failed = |e| Error::because(format!("make the machines of {}", self.cluster.name), e);
+        let (plan, inputs) = self.brought(changes, keys)?;
+        // What goes on beside this may have failed by now: then nothing is made.
+        tokio::task::yield_now().await;
+        self.apply(&plan, &inputs).map_err(failed)?;
+        fail::fail_point!("provision::phase");
+        let Context {
+            cancel, on_event, ..
+        } = &self.context;
+        let facts = gather::gather(
+            &self.cluster,
+            &self.hosts,
+            keys,
+            cancel.flag(),
+            on_event.as_ref(),
+        );
+        let facts = facts.await.map_err(failed)?;
+        fail::fail_point!("provision::phase");
+        machine::reserve(&self.cluster, &self.hosts, &facts).map_err(failed)?;
+        let leaving = leaving.iter();
+        let leaving = leaving.filter_map(|leaving| Some((&leaving.name, Some(leaving.ip?))));
+        let known = facts.nodes.iter().map(|node| (&node.name, Some(node.ip)));
+        keys.write_known_hosts(known.chain(leaving))
+            .map_err(failed)?;
+        let text = kubitect_config::yaml::write(&facts)
+            .map_err(|e| Error::because("write what is known", e))?;
+        write_whole(&self.dir.facts(), text.as_bytes(), 0o600)?;
+        let nodes = self.cluster.nodes.iter();
+        let awaited: Vec<_> = nodes.filter(|node| awaited.contains(&node.name)).collect();
+        self.ready(&awaited, &facts, keys).await?;
+        fail::fail_point!("provision::phase");
+        self.add_known_hosts(&facts)?;
+        Ok(facts)
+    }
+
+    /// Waits until these machines can be worked with.
+    pub async fn ready(&self, nodes: &[&Node], facts: &Facts, keys: &Keys) -> Result<(), Error> {
+        let virtual_address = self.cluster.balancing.vip.is_some();
+        let tail = |node| machine::console_tail(&self.hosts, &self.cluster, node, 20);
+        let consoles = nodes.iter();
+        let consoles: Vec<_> = consoles
+            .map(|node| move || tail(node).unwrap_or_default())
+            .collect();
+        let mut waits = Vec::new();
+        for (node, console) in nodes.iter().zip(&consoles) {
+            let target = self.target(facts, keys, &node.name);
+            waits.push(wait::Machine {
+                target: target.map_err(no_login(&node.name))?,
+                programs: wait::programs(node.role, virtual_address),
+                console,
+            });
+        }
+        let Context {
+            reach, on_event, ..
+        } = &self.context;
+        reach.wait(waits, on_event.as_ref()).await.map_err(|e| {
+            let what = format!("wait for the machines of {}", self.cluster.name);
+            Error::because(what, e)
+        })?;
+        nodes.iter().for_each(|node| self.prove(&node.name));
+        Ok(())
+    }
+}

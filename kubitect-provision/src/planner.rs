@@ -1,0 +1,30 @@
+//! The planner: what is on the hosts, and what is wanted, become a [`Plan`]. Changes nothing.
+
+use std::collections::BTreeMap;
+
+use kubitect_config::Cluster;
+use kubitect_config::value::Label;
+
+use crate::desired::desired;
+use crate::error::Error;
+use crate::hypervisor::Hosts;
+use crate::observe::observe;
+use crate::plan::Plan;
+use crate::{diff, removal};
+
+/// What must be done on the hosts to give the cluster what it wants. Changes nothing.
+pub fn plan(cluster: &Cluster, hosts: &Hosts) -> Result<Plan, Error> {
+    let observed = observe(&cluster.name, hosts)?;
+    let capabilities: BTreeMap<_, _> = observed
+        .hosts
+        .iter()
+        .map(|(name, host)| (name.clone(), host.capability.clone()))
+        .collect();
+    diff::diff(&cluster.name, &desired(cluster, &capabilities), &observed)
+}
+
+/// What must be done on the hosts to remove all of a cluster, told from libvirt alone. Changes nothing.
+pub fn plan_destroy(cluster: &Label, hosts: &Hosts) -> Result<Plan, Error> {
+    let observed = observe(cluster, hosts)?;
+    removal::removal(cluster, &observed)
+}

@@ -1,0 +1,100 @@
+//! [`Reach`]: by which way hosts and machines are reached. [`Real`] is the way of every run; tests have their own.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kubitect_config::cluster::Host;
+use kubitect_config::value::Name;
+use kubitect_config::waiting::{AT_ONCE, in_threads};
+use kubitect_config::{Cluster, Remote};
+
+use crate::again::Patient;
+use crate::deadline::Bounded;
+use crate::hypervisor::{Hosts, Hypervisor};
+use crate::libvirt::Libvirt;
+use crate::ssh::{Patience, Sessions, Target, wait};
+use crate::{Error, Event};
+
+/// What takes its time.
+pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// The hosts, and the machines on them, by whatever way they are reached.
+pub trait Reach: Send + Sync {
+    /// Connects to libvirt on these hosts.
+    fn hosts(&self, hosts: &[&Host]) -> Result<Hosts, Error>;
+
+    /// Logs in on a machine, within `deadline`.
+    fn connect(&self, target: Target, deadline: Duration) -> Doing<'_, Arc<dyn Remote>>;
+
+    /// Waits until machines can be worked with, with events of each.
+    fn wait<'a>(
+        &'a self,
+        machines: Vec<wait::Machine<'a>>,
+        on_event: &'a (dyn Fn(Event) + Send + Sync),
+    ) -> Doing<'a, ()>;
+}
+
+impl Hosts {
+    /// Connects to all hosts that carry nodes of the cluster.
+    ///
+    /// `~/` in a configured key file must be resolved by the caller: libraries do not read the environment.
+    pub fn connect(cluster: &Cluster) -> Result<Self, Error> {
+        Self::connect_to(cluster.used_hosts())
+    }
+
+    /// Connects to these hosts, side by side.
+    pub fn connect_to<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Result<Self, Error> {
+        let hosts: Vec<_> = hosts.into_iter().collect();
+        let connected = in_threads(AT_ONCE, &hosts, |host| {
+            Libvirt::connect(&host.name, &host.connection)
+        });
+        let mut hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>> = BTreeMap::new();
+        for (host, libvirt) in hosts.iter().zip(connected) {
+            hypervisors.insert(host.name.clone(), Arc::new(libvirt?));
+        }
+        Ok(Self::from_hypervisors(hypervisors))
+    }
+
+    /// These hypervisors, each with a deadline for its calls and looked at again where it refuses; for tests and for programs
+    /// that bring their own.
+    pub fn from_hypervisors(hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>) -> Self {
+        let patient = |(name, host)| {
+            let bounded = Arc::new(Bounded(host));
+            (name, Arc::new(Patient(bounded)) as Arc<dyn Hypervisor>)
+        };
+        Self::of(hypervisors.into_iter().map(patient).collect())
+    }
+}
+
+/// libvirt's own connections, and SSH: one connection a machine is held while this is.
+#[derive(Default)]
+pub struct Real(Sessions);
+
+impl Reach for Real {
+    fn hosts(&self, hosts: &[&Host]) -> Result<Hosts, Error> {
+        Hosts::connect_to(hosts.iter().copied())
+    }
+
+    fn connect(&self, target: Target, deadline: Duration) -> Doing<'_, Arc<dyn Remote>> {
+        Box::pin(async move {
+            let session = self.0.get(target, deadline).await?;
+            Ok(session as Arc<dyn Remote>)
+        })
+    }
+
+    fn wait<'a>(
+        &'a self,
+        machines: Vec<wait::Machine<'a>>,
+        on_event: &'a (dyn Fn(Event) + Send + Sync),
+    ) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let ready = wait::all_ready(machines, Patience::default(), on_event);
+            for ready in ready.await? {
+                self.0.hold(ready.session);
+            }
+            Ok(())
+        })
+    }
+}

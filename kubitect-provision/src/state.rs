@@ -1,0 +1,264 @@
+//! [`Observed`]: what is on the hosts, and which of it is ours. Plain data.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use ipnet::Ipv4Net;
+use kubitect_config::value::{Label, Mac, Name};
+use serde::{Deserialize, Serialize};
+
+use crate::resource::{BASE_POOL, Link, Mark, Reservation};
+
+/// What is on all hosts.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Observed {
+    /// By the host's name.
+    pub hosts: BTreeMap<Name, HostState>,
+}
+
+/// What is on one host.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct HostState {
+    /// What it can do.
+    pub capability: Capability,
+    /// Its networks.
+    pub networks: Vec<NetworkState>,
+    /// Its pools.
+    pub pools: Vec<PoolState>,
+    /// Its domains.
+    pub domains: Vec<DomainState>,
+}
+
+impl HostState {
+    /// The network of this name.
+    pub fn network(&self, name: &str) -> Option<&NetworkState> {
+        self.networks.iter().find(|network| network.name == name)
+    }
+
+    /// The pool of this name.
+    pub fn pool(&self, name: &str) -> Option<&PoolState> {
+        self.pools.iter().find(|pool| pool.name == name)
+    }
+
+    /// The volume of this name in that pool.
+    pub fn volume(&self, pool: &str, name: &str) -> Option<&VolumeState> {
+        self.pool(pool)?.volume(name)
+    }
+
+    /// The domain of this name.
+    pub fn domain(&self, name: &str) -> Option<&DomainState> {
+        self.domains.iter().find(|domain| domain.name == name)
+    }
+}
+
+/// What a host can do and has to give.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Capability {
+    /// The architecture of its processors.
+    pub arch: String,
+    /// libvirt's domain types on it: `kvm`, `qemu`.
+    pub virt: Vec<String>,
+    /// Processor models that KVM can give to guests.
+    pub cpu_models: Vec<String>,
+    /// How many processors a guest can have, whichever of `virt` runs it, where libvirt tells.
+    pub max_vcpus: Option<u32>,
+    /// Its processors.
+    pub cpus: u32,
+    /// Its memory, in MiB.
+    pub memory_mib: u64,
+    /// Its memory that nobody needs, in MiB, where it can be told.
+    pub memory_free_mib: Option<u64>,
+    /// Address ranges that it routes already, with the interface, where they can be seen.
+    pub routes: Vec<(Ipv4Net, String)>,
+}
+
+/// A network that is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NetworkState {
+    /// Its name.
+    pub name: String,
+    /// Whether it is started.
+    pub active: bool,
+    /// Our mark, if it is ours.
+    pub mark: Option<Mark>,
+    /// Its bridge.
+    pub bridge: Option<String>,
+    /// Its range.
+    pub cidr: Option<Ipv4Net>,
+    /// Addresses that it keeps for one machine each.
+    pub reservations: Vec<Reservation>,
+}
+
+/// A pool that is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolState {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a plain folder.
+    pub is_folder: bool,
+    /// Its folder.
+    pub path: Option<PathBuf>,
+    /// Whether it is started.
+    pub active: bool,
+    /// What is free in it, in bytes; 0 unless started.
+    pub available: u64,
+    /// Its volumes; none unless started.
+    pub volumes: Vec<VolumeState>,
+}
+
+impl PoolState {
+    /// The volume of this name.
+    pub fn volume(&self, name: &str) -> Option<&VolumeState> {
+        self.volumes.iter().find(|volume| volume.name == name)
+    }
+
+    /// The paths in its folder that machines of this cluster have as disks.
+    pub(crate) fn disks_of<'a>(
+        &'a self,
+        cluster: &'a Label,
+        domains: &'a [DomainState],
+    ) -> BTreeSet<&'a Path> {
+        let ours = domains.iter().filter(|domain| domain.is_of(cluster));
+        ours.flat_map(DomainState::all_disks)
+            .map(PathBuf::as_path)
+            .filter(|disk| disk.parent().is_some() && disk.parent() == self.path.as_deref())
+            .collect()
+    }
+
+    /// How many disks of this cluster's machines should lie in it, if it is started and not one of them does: then its file
+    /// system is rather not mounted than each of them lost. Else 0.
+    pub(crate) fn missing(&self, cluster: &Label, domains: &[DomainState]) -> usize {
+        let disks = self.disks_of(cluster, domains);
+        let has = |disk: &&Path| self.volumes.iter().any(|volume| volume.path == **disk);
+        match self.active && !disks.iter().any(has) {
+            true => disks.len(),
+            false => 0,
+        }
+    }
+}
+
+/// A volume that is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VolumeState {
+    /// Its name.
+    pub name: String,
+    /// Its path.
+    pub path: PathBuf,
+    /// libvirt's name of its format.
+    pub format: String,
+    /// What a guest sees, in bytes.
+    pub capacity: u64,
+    /// What it takes on the host's disk, in bytes.
+    pub allocation: u64,
+    /// How long its file is, in bytes, where libvirt tells.
+    pub physical: Option<u64>,
+    /// The image under it.
+    pub backing: Option<PathBuf>,
+}
+
+/// A domain that is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DomainState {
+    /// Its name.
+    pub name: String,
+    /// Whether it runs.
+    pub power: PowerState,
+    /// Whether its definition is gone while it runs, so that it goes with its power.
+    #[serde(default)]
+    pub transient: bool,
+    /// Our mark, if it is ours.
+    pub mark: Option<Mark>,
+    /// What was noted of it with [`crate::machine::note`].
+    pub note: Option<String>,
+    /// What it was given and its system may not use yet: `cpus`, `main` (the main disk), serial numbers of data disks.
+    pub given: Vec<String>,
+    /// Its first network interface.
+    pub nic: Option<Nic>,
+    /// Its virtual processors.
+    pub vcpus: u32,
+    /// Up to how many it can be given while it runs.
+    pub max_vcpus: u32,
+    /// Its memory, in MiB.
+    pub memory_mib: u64,
+    /// The paths of its disks; `<pool>/<volume>` where a disk is named that way, as other programs do.
+    pub disks: Vec<PathBuf>,
+    /// What it has while it is on; the fields above are what it has when it is switched on the next time.
+    pub live: Option<Live>,
+}
+
+/// A network interface of a domain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Nic {
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// What it is plugged into, if that is of a kind that we make.
+    pub link: Option<Link>,
+}
+
+/// What a domain has while it is on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// Its virtual processors.
+    pub vcpus: u32,
+    /// Its memory, in MiB.
+    pub memory_mib: u64,
+    /// The paths of its disks.
+    pub disks: Vec<PathBuf>,
+    /// Its first network interface.
+    pub nic: Option<Nic>,
+}
+
+impl DomainState {
+    /// Whether this volume of that pool is one of its disks, now or from its next start on.
+    pub(crate) fn uses(&self, pool: &str, volume: &VolumeState) -> bool {
+        let named = Path::new(pool).join(&volume.name);
+        self.all_disks()
+            .any(|disk| *disk == volume.path || *disk == named)
+    }
+
+    /// The paths of its disks, now and from its next start on; most of them twice.
+    pub(crate) fn all_disks(&self) -> impl Iterator<Item = &PathBuf> {
+        let live = self.live.iter().flat_map(|live| &live.disks);
+        self.disks.iter().chain(live)
+    }
+
+    /// Whether it is of this cluster.
+    pub(crate) fn is_of(&self, cluster: &Label) -> bool {
+        self.mark
+            .as_ref()
+            .is_some_and(|mark| mark.cluster == *cluster)
+    }
+}
+
+/// Whether a domain runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PowerState {
+    /// It does.
+    Running,
+    /// It is paused, by a person or by libvirt after an error.
+    Paused,
+    /// It is off, or on its way there.
+    Off,
+    /// It is off because its guest or QEMU broke down.
+    Crashed,
+}
+
+impl PoolState {
+    /// Whether this is the pool of base images or one with the name prefix of a cluster.
+    pub(crate) fn concerns(&self, cluster: &Label) -> bool {
+        self.name == BASE_POOL
+            || self
+                .name
+                .strip_prefix(cluster.as_str())
+                .is_some_and(|rest| rest.starts_with('-') && rest.ends_with("-resource-pool"))
+    }
+}
+
+/// The whole range that an address with this netmask lies in.
+pub(crate) fn range(address: Ipv4Addr, netmask: Ipv4Addr) -> Option<Ipv4Net> {
+    Ipv4Net::with_netmask(address, netmask)
+        .ok()
+        .map(|net| net.trunc())
+}
