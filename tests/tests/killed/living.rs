@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use tests::points::POINTS;
 
+use crate::driver::is_short;
 use crate::machine::servers;
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
@@ -263,15 +264,16 @@ fn case(
     Ok(())
 }
 
-/// So many cases, other ones each time, or always the same 24; false if one fails.
-pub fn all(cases: Option<u32>) -> bool {
+/// So many cases, other ones each time, or always the same 24 (8 in the short form); false if one fails.
+pub fn all(asked: Option<u32>) -> bool {
+    let cases = asked.unwrap_or(if is_short() { 8 } else { 24 });
     let scratch = scratch();
     let blow = prop_oneof![Just(Blow::Stop), Just(Blow::LoseDisk), Just(Blow::Vanish)];
     let blows = proptest::collection::vec((0_usize..6, blow), 0..2);
     let kills = proptest::collection::vec((0..POINTS.len(), 0_usize..8), 0..4);
     let mut runner = TestRunner::new(Config {
-        cases: cases.unwrap_or(24),
-        rng_seed: cases.map_or(RngSeed::Fixed(24), |_| RngSeed::Random),
+        cases,
+        rng_seed: asked.map_or(RngSeed::Fixed(24), |_| RngSeed::Random),
         max_shrink_iters: 40,
         failure_persistence: None,
         ..Config::default()
@@ -323,7 +325,7 @@ pub fn all(cases: Option<u32>) -> bool {
     match result {
         Ok(()) => println!(
             "{} random clusters became others; {} changes besides were refused, and nothing touched",
-            cases.unwrap_or(24),
+            cases,
             refused.get()
         ),
         Err(ref error) => println!("{error}"),

@@ -24,7 +24,7 @@ pub struct Place {
 }
 
 /// All machines, and what they carry together.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
     pub guests: BTreeMap<String, Guest>,
     pub kube: Kube,
@@ -33,7 +33,7 @@ pub struct State {
 }
 
 /// A machine's system.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Guest {
     /// How often its main disk had been made.
     pub disk: u64,
@@ -70,7 +70,7 @@ pub struct Guest {
 }
 
 /// What etcd holds, and its members.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kube {
     /// Tells it from those before it.
     pub id: u64,
@@ -98,7 +98,7 @@ pub struct Kube {
 }
 
 /// A pod that no daemon set made.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pod {
     /// Where it runs; empty: it has nowhere to go.
     pub node: String,
@@ -108,7 +108,7 @@ pub struct Pod {
     pub kept: bool,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     pub id: u64,
     pub name: String,
@@ -134,7 +134,7 @@ impl Place {
         }
     }
 
-    /// Reads what is, has it changed, and writes it down; one process at a time.
+    /// Reads what is, has it changed, and writes it down if it is another then (most calls only look); one process at a time.
     pub fn with<T>(&self, change: impl FnOnce(&mut State, &FakeHost) -> T) -> T {
         let lock = File::create(self.folder.join("lock")).unwrap();
         lock.lock().unwrap();
@@ -143,8 +143,12 @@ impl Place {
             Ok(text) => serde_json::from_slice(&text).unwrap(),
             Err(_) => State::default(),
         };
+        let before = state.clone();
         state.settle(&self.host);
         let result = change(&mut state, &self.host);
+        if state == before && path.exists() {
+            return result;
+        }
         let aside = self.folder.join("state.json.new");
         std::fs::write(&aside, serde_json::to_vec(&state).unwrap()).unwrap();
         std::fs::rename(&aside, &path).unwrap();
