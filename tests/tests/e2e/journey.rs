@@ -126,10 +126,15 @@ fn nothing_is_left_to_do() {
     assert_eq!(state(), before, "the second apply changed nothing");
 }
 
-/// Reads and writes go on through the balancer with any one master off; with two off writes are refused.
+/// Reads and writes go on through the balancer with any one master off; with two off writes are refused. In the short form
+/// (`KUBITECT_TEST_SHORT`, as in CI) only the first master is lost, and another with it.
 fn any_master_may_be_lost() {
     let masters = ["master-1", "master-2", "master-3"].map(|m| format!("{CLUSTER}-{m}"));
-    for (round, master) in masters.iter().enumerate() {
+    let rounds = match std::env::var_os("KUBITECT_TEST_SHORT") {
+        Some(_) => 1,
+        None => masters.len(),
+    };
+    for (round, master) in masters.iter().take(rounds).enumerate() {
         println!("--- {master} is powered off");
         let client = Client::start(CLUSTER, format!("healthy-{round}"));
         std::thread::sleep(Duration::from_secs(10));
@@ -147,9 +152,9 @@ fn any_master_may_be_lost() {
             gap < Duration::from_secs(10) + 2 * healthy,
             "with {master} off, {gap:?} without an answer"
         );
-        if round == 1 {
-            two_are_off(&masters[2]);
-            stdout("virsh", &["start", &masters[2]]);
+        if round == 0 {
+            two_are_off(&masters[1]);
+            stdout("virsh", &["start", &masters[1]]);
         }
         stdout("virsh", &["start", master]);
         six_nodes_are_ready();
