@@ -130,7 +130,7 @@ fn a_small_cluster_lives() {
 }
 
 /// The file of a cluster of small machines: a balancer with a virtual address, a master, and a worker.
-fn small(cluster: &str, net: &str) -> String {
+pub fn small(cluster: &str, net: &str) -> String {
     format!(
         "hosts:\n  - name: localhost\n    connection: {{type: local}}\ncluster:\n  name: {cluster}\n  \
          network: {{mode: nat, cidr: 192.168.{net}.0/24}}\n  nodeTemplate: {{os: {{distro: ubuntu}}}}\n  nodes:\n    \
