@@ -74,6 +74,10 @@ pub enum Command {
     },
     /// Say what a problem that validate gives means, and how to mend it
     Explain(Explain),
+    /// Draw a cluster: hosts, network, balancers, machines, ports
+    Graph(Graph),
+    /// Gather what is needed to find a fault into one archive, without keys, tokens and passwords
+    Support(Support),
     /// Remove a cluster's machines, disks, pools and network, and its folder
     Destroy(Destroy),
     /// Show how a cluster is; exit 0: healthy, 5: degraded, 1: it can't be reached
@@ -173,6 +177,9 @@ pub struct Render {
     /// The folder to write into
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// For people or for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +218,15 @@ pub enum Export {
         /// The preset's name, as `list presets` shows it
         #[arg(long, value_name = "NAME", value_parser = names())]
         name: String,
+    },
+    /// The man pages of all commands, and the shells' completion scripts, for packages
+    Man {
+        /// The folder to write into
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// For people or for programs
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
     },
     /// The JSON Schema of the configuration file
     Schema {
@@ -262,6 +278,9 @@ pub struct Init {
     /// The cluster's name, instead of the preset's
     #[arg(long, value_name = "NAME")]
     pub name: Option<Label>,
+    /// For people or for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -290,6 +309,43 @@ pub struct Logs {
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Graph {
+    #[command(flatten)]
+    pub cluster: ClusterName,
+    /// The file of a cluster, instead of a living one; - for stdin [default: kubitect.yaml]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["name", "cluster"])]
+    pub config: Option<PathBuf>,
+    /// The form of the picture
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Form,
+}
+
+/// The form of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Form {
+    /// Lines for a terminal
+    #[default]
+    Text,
+    /// A drawing
+    Svg,
+    /// A flow chart in Mermaid
+    Mermaid,
+    /// A graph in DOT, for Graphviz
+    Dot,
+    /// What is drawn, for programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Support {
+    #[command(flatten)]
+    pub cluster: ClusterName,
+    /// The archive; none that is there is replaced [default: kubitect-support-CLUSTER-TIME.tar.gz]
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -114,6 +114,8 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::List { what, output } => commands::list(world, &home, &what, output).map(done),
         Command::Init(args) => commands::init(&args).map(done),
+        Command::Graph(args) => commands::graph(world, &home, &args).map(done),
+        Command::Support(args) => commands::support(world, &home, &args).map(done),
         Command::Ssh(args) => commands::ssh(&home, &args).map(done),
         Command::Logs(args) => commands::logs(&home, &args).map(done),
         Command::Versions(args) => commands::versions(&home, &args).map(done),

@@ -1,5 +1,7 @@
 //! [`View`] and [`Run`]: a cluster looked at, and one that is made what is wanted. The page that programs begin with.
 
+mod report;
+
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;

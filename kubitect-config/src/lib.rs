@@ -61,6 +61,7 @@ mod report;
 pub mod row;
 mod schema;
 mod secret;
+pub mod secrets;
 mod site;
 mod structure;
 pub mod text;

@@ -17,6 +17,7 @@
 
 mod again;
 pub mod apply;
+pub mod archive;
 mod base;
 mod bounded;
 pub mod cancel;
@@ -42,6 +43,7 @@ pub mod journal;
 pub mod libvirt;
 pub mod machine;
 pub mod observe;
+pub mod picture;
 pub mod plan;
 mod planner;
 pub mod preflight;

@@ -9,14 +9,18 @@ use super::print_exactly;
 
 /// Carries the command out.
 pub fn completion(shell: Shell) -> Result<(), Failure> {
-    let name = shell.to_string();
+    print_exactly(script(&shell.to_string())?)
+}
+
+/// The script of a shell.
+pub fn script(name: &str) -> Result<String, Failure> {
     let mut script = Vec::new();
-    let written = match Shells::builtins().completer(&name) {
+    let written = match Shells::builtins().completer(name) {
         Some(shell) => {
             shell.write_registration("COMPLETE", "kubitect", "kubitect", "kubitect", &mut script)
         }
         None => Err(std::io::Error::other("it is not known")),
     };
     written.map_err(|e| Failure::because(format!("write the script for {name}"), e))?;
-    print_exactly(String::from_utf8_lossy(&script))
+    Ok(String::from_utf8_lossy(&script).into_owned())
 }

@@ -1,4 +1,4 @@
-//! `export`: a cluster's configuration or kubeconfig, a preset, or a JSON Schema, on stdout; a kubeconfig also into a file.
+//! `export`: a cluster's configuration or kubeconfig, a preset, or a JSON Schema, on stdout; a kubeconfig and man pages into files.
 
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use crate::names;
 use crate::personal;
 use crate::presets::Preset;
 
+use super::man::man;
 use super::{print_exactly, print_json};
 
 /// Carries the command out.
@@ -27,6 +28,7 @@ pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
                 "export preset `{name}`: there is none; `kubitect list presets` shows which there are"
             ))),
         },
+        Export::Man { out, output } => man(out, *output),
         Export::Schema { site, draft_07 } => print_json(match (site, draft_07) {
             (true, _) => kubitect_config::site_schema(),
             (false, true) => kubitect_config::schema_draft_07(),

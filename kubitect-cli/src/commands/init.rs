@@ -6,12 +6,13 @@ use std::path::Path;
 
 use kubitect_config::value::Label;
 use kubitect_config::{Site, text};
+use serde_json::json;
 
-use crate::args::Init;
+use crate::args::{Init, Output};
 use crate::failure::Failure;
 use crate::presets::{PRESETS, Preset};
 
-use super::print;
+use super::{print, print_json};
 
 /// The schema's name beside the file.
 const SCHEMA: &str = "kubitect.schema.json";
@@ -62,6 +63,9 @@ pub fn init(args: &Init) -> Result<(), Failure> {
     match write_new(&schema, &format!("{:#}\n", kubitect_config::schema())) {
         Err(_) if schema.exists() => {}
         other => other?,
+    }
+    if args.output == Output::Json {
+        return print_json(json!({"formatVersion": 1, "file": args.file, "schema": schema}));
     }
     let file = args.file.display();
     let option = match args.file == Path::new(crate::args::DEFAULT_FILE) {

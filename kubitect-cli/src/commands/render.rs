@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, file};
 use kubitect_provision::render;
+use serde_json::json;
 
-use crate::args::Render;
+use crate::args::{Output, Render};
 use crate::failure::Failure;
 use crate::home::{Home, create_private_dir};
 use crate::keys;
 
-use super::{load, print};
+use super::{load, print, print_json};
 
 /// The file that says whose files a folder holds.
 const MARK: &str = "cluster";
@@ -28,6 +29,10 @@ pub fn render(home: &Home, args: &Render) -> Result<(), Failure> {
     claim(&args.out, &parsed.cluster.name)?;
     for (path, text) in &files {
         write(&args.out.join(path), text)?;
+    }
+    if args.output == Output::Json {
+        let names: Vec<_> = files.keys().collect();
+        return print_json(json!({"formatVersion": 1, "folder": args.out, "files": names}));
     }
     let count = files.len();
     print(format!("{count} files written to {}\n", args.out.display()))

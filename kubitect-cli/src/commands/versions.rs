@@ -24,13 +24,21 @@ pub fn version(output: Output) -> Result<(), Failure> {
     let (program, kubernetes) = (env!("CARGO_PKG_VERSION"), release::default_kubernetes());
     let kubespray = &release::newest().tag;
     match output {
-        Output::Json => print_json(json!({
-            "formatVersion": 1, "kubitect": program, "kubernetes": kubernetes, "kubespray": kubespray,
-        })),
+        Output::Json => print_json(version_json()),
         Output::Text => print(format!(
             "kubitect {program}\nKubernetes {kubernetes} with Kubespray {kubespray}, where a file names none\n"
         )),
     }
+}
+
+/// Which program this is, for programs.
+pub fn version_json() -> serde_json::Value {
+    json!({
+        "formatVersion": 1,
+        "kubitect": env!("CARGO_PKG_VERSION"),
+        "kubernetes": release::default_kubernetes(),
+        "kubespray": release::newest().tag,
+    })
 }
 
 /// Carries `versions` out.

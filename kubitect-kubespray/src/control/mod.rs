@@ -12,6 +12,7 @@ mod kubeadm_config;
 mod network;
 mod nodes;
 mod remote;
+mod words;
 mod work;
 
 pub use apiserver::{endpoint, listed_members, publish_members, use_members};
@@ -28,4 +29,5 @@ pub use nodes::{
     restart_kubelet, taint, uncordon, untaint, wait_api, wait_ready,
 };
 pub use remote::Health;
+pub use words::words;
 pub use work::{running, uptime, wait_idle};

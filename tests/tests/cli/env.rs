@@ -87,7 +87,9 @@ impl TestEnv {
     }
 
     pub fn run(&self, args: &[&str]) -> Said {
-        self.said(self.command(args).output().unwrap())
+        let said = self.said(self.command(args).output().unwrap());
+        crate::outputs::judge(args, &said.stdout);
+        said
     }
 
     /// Runs the program with this text as its standard input.

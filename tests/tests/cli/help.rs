@@ -4,7 +4,9 @@ use tests::checkers::said;
 
 use crate::env::TestEnv;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 18] = [
+    "graph",
+    "support",
     "explain",
     "init",
     "ssh",

@@ -1,0 +1,76 @@
+//! `graph`: a picture of a cluster, from its file or, with its health, from the living one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kubitect_provision::picture::{Picture, Seen, dot, mermaid, svg, words};
+use serde_json::{Value, json};
+
+use super::{load, options, print, print_exactly, print_json};
+use crate::args::{DEFAULT_FILE, Form, Graph};
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::report::Reporter;
+use crate::run::{View, Wanted};
+use crate::signals::on_runtime_alone;
+use crate::world::World;
+use crate::{keys, names};
+
+/// Carries the command out.
+pub fn graph(world: &Arc<dyn World>, home: &Home, args: &Graph) -> Result<(), Failure> {
+    let picture = match (&args.config, &args.cluster.name, &args.cluster.cluster) {
+        (None, None, None) => of_file(home, Path::new(DEFAULT_FILE))?,
+        (Some(file), ..) => of_file(home, file)?,
+        (None, ..) => of_living(world, home, args)?,
+    };
+    match args.format {
+        Form::Text => print(words(&picture)),
+        Form::Svg => print_exactly(svg(&picture)),
+        Form::Mermaid => print_exactly(mermaid(&picture)),
+        Form::Dot => print_exactly(dot(&picture)),
+        Form::Json => {
+            let mut object = json!(picture);
+            object["formatVersion"] = json!(1);
+            print_json(object)
+        }
+    }
+}
+
+fn of_file(home: &Home, file: &Path) -> Result<Picture, Failure> {
+    let (parsed, _) = load(file, &home.site()?, &keys::there)?;
+    Ok(Picture::of(&parsed.cluster))
+}
+
+/// What was wanted last, with what libvirt and Kubernetes say of each machine.
+fn of_living(world: &Arc<dyn World>, home: &Home, args: &Graph) -> Result<Picture, Failure> {
+    let cluster = names::meant(home, &args.cluster)?;
+    let options = options(world, home, &Arc::new(Reporter::new()))?;
+    let view = View::connect(Wanted::kept(&cluster, &options)?, options)?;
+    let mut picture = Picture::of(view.cluster());
+    let status = json!(on_runtime_alone(view.status())??);
+    let nodes: Vec<_> = status["nodes"].as_array().into_iter().flatten().collect();
+    for machine in status["machines"].as_array().into_iter().flatten() {
+        let name = machine["name"].as_str().unwrap_or_default();
+        let node = nodes.iter().find(|node| node["name"] == name);
+        picture.see(
+            name,
+            machine["address"].as_str(),
+            seen(machine, node.copied()),
+        );
+    }
+    Ok(picture)
+}
+
+/// How a machine is, and the node that it is.
+fn seen(machine: &Value, node: Option<&Value>) -> Seen {
+    let state = machine["state"].as_str().unwrap_or_default();
+    let ready = node.map(|node| node["health"] == "well");
+    let cordoned = node.is_some_and(|node| node["cordoned"] == true);
+    let mut words = vec![state];
+    words.extend(ready.map(|ready| if ready { "Ready" } else { "not Ready" }));
+    words.extend(cordoned.then_some("cordoned"));
+    Seen {
+        good: state == "running" && ready != Some(false) && !cordoned,
+        words: words.join(", "),
+    }
+}

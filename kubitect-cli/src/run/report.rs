@@ -1,0 +1,53 @@
+//! What a report of a fault holds of the machines themselves: their consoles, and what Kubernetes says.
+
+use std::time::Duration;
+
+use kubitect_config::chain;
+use kubitect_config::cluster::Role;
+use kubitect_kubespray::control;
+use kubitect_provision::machine;
+
+use super::View;
+use crate::failure::Failure;
+
+/// How long a master is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl View {
+    /// The last lines of each machine's console, or why there are none.
+    pub fn consoles(&self, lines: usize) -> Vec<(String, Result<Vec<String>, String>)> {
+        let job = &self.job;
+        let nodes = job.cluster.nodes.iter().map(|node| {
+            let tail = machine::console_tail(&job.hosts, &job.cluster, node, lines);
+            (node.name.to_string(), tail.map_err(|e| chain(&e)))
+        });
+        nodes.collect()
+    }
+
+    /// What Kubernetes says of itself, by the first master that answers: each answer by its name, or why there is none.
+    pub async fn words(&self) -> Result<Vec<(&'static str, Result<String, String>)>, Failure> {
+        let job = &self.job;
+        let Some((keys, facts)) = job.reach()? else {
+            return Err(Failure::failed(
+                "ask Kubernetes: the machines' keys or addresses are not known",
+            ));
+        };
+        let mut why = "there is no master".to_owned();
+        for node in job.cluster.role(Role::Master) {
+            let answers = async {
+                let machine = job.login(&facts, &keys, &node.name).await;
+                let machine = machine.map_err(|e| chain(&e))?;
+                Ok::<_, String>(control::words(&machine).await)
+            };
+            match tokio::time::timeout(PATIENCE, answers).await {
+                Ok(Ok(words)) => return Ok(words),
+                Ok(Err(error)) => why = format!("{}: {error}", node.name),
+                Err(_) => {
+                    let seconds = PATIENCE.as_secs();
+                    why = format!("{} did not answer within {seconds} s", node.name);
+                }
+            }
+        }
+        Err(Failure::because("ask Kubernetes", why))
+    }
+}

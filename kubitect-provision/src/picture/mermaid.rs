@@ -1,0 +1,108 @@
+//! The picture in Mermaid, which many pages draw by themselves.
+
+use std::fmt::Write;
+
+use kubitect_config::cluster::Role;
+
+use super::Picture;
+use super::model::{ROLES, several};
+
+/// A flow chart: clients, balancers, and the nodes of each role on each host.
+pub fn mermaid(picture: &Picture) -> String {
+    let mut text = String::from("flowchart TB\n");
+    let mut line = |line: String| writeln!(text, "  {line}").unwrap_or_default();
+    line(format!("clients([\"{}\"])", label(&["clients".to_owned()])));
+    let entry = [picture.entry.clone(), picture.entry_kind.clone()];
+    line(format!("entry{{{{\"{}\"}}}}", label(&entry)));
+    line("clients --> entry".to_owned());
+    line(format!("subgraph network[\"{}\"]", label(&picture.network)));
+    for (at, host) in picture.hosts.iter().enumerate() {
+        let name = [format!("host {}", host.name), host.place.clone()];
+        line(format!("subgraph h{at}[\"{}\"]", label(&name)));
+        for role in ROLES {
+            let own = host
+                .machines
+                .iter()
+                .enumerate()
+                .filter(|(_, own)| own.role == role);
+            let own: Vec<_> = own.collect();
+            if own.is_empty() {
+                continue;
+            }
+            line(format!("subgraph h{at}{role:?}[\"{}\"]", several(role)));
+            for (index, machine) in own {
+                let mut words = vec![
+                    machine.short.clone(),
+                    machine.address.clone(),
+                    machine.size.clone(),
+                ];
+                words.extend(machine.disks.iter().cloned());
+                words.extend(machine.seen.iter().map(|seen| seen.words.clone()));
+                line(format!("h{at}m{index}[\"{}\"]", label(&words)));
+            }
+            line("end".to_owned());
+        }
+        line("end".to_owned());
+    }
+    line("end".to_owned());
+    for edge in edges(picture) {
+        line(edge);
+    }
+    text
+}
+
+/// From the entry to the balancers, and from them, or else from the entry, to the nodes that a port leads to.
+fn edges(picture: &Picture) -> Vec<String> {
+    let groups = |role: Role| {
+        let hosts = picture.hosts.iter().enumerate();
+        let with = hosts.filter(move |(_, host)| host.machines.iter().any(|m| m.role == role));
+        with.map(move |(at, _)| format!("h{at}{role:?}"))
+            .collect::<Vec<_>>()
+    };
+    let balancers = groups(Role::LoadBalancer);
+    let mut edges: Vec<_> = balancers
+        .iter()
+        .map(|to| format!("entry --> {to}"))
+        .collect();
+    let from = match balancers.is_empty() {
+        true => vec!["entry".to_owned()],
+        false => balancers,
+    };
+    for role in [Role::Master, Role::Worker] {
+        let ways = picture.ways.iter().filter(|way| way.to.contains(&role));
+        let ports: Vec<_> = ways
+            .map(|way| format!("{} {}", way.port, way.name))
+            .collect();
+        if ports.is_empty() {
+            continue;
+        }
+        for from in &from {
+            for to in groups(role) {
+                edges.push(format!("{from} -->|\"{}\"| {to}", label(&ports)));
+            }
+        }
+    }
+    edges
+}
+
+/// Lines of a label, in which nothing ends the quotation or is markup.
+fn label(lines: &[String]) -> String {
+    let escape = |line: &String| {
+        let mut text = String::new();
+        for c in line.chars() {
+            match c {
+                '"' => text += "#quot;",
+                '#' => text += "#35;",
+                '<' => text += "#lt;",
+                '>' => text += "#gt;",
+                '&' => text += "#amp;",
+                '`' => text += "#96;",
+                c if c.is_control() => text.push(' '),
+                c => text.push(c),
+            }
+        }
+        text
+    };
+    let lines: Vec<_> = lines.iter().map(escape).collect();
+    lines.join("<br/>")
+}

@@ -1,0 +1,106 @@
+//! `graph` and `export man`: pictures of clusters, and what packages take along.
+
+use std::fs;
+
+use crate::env::TestEnv;
+
+#[test]
+fn a_picture_of_a_file_in_each_form() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text);
+    let graph = |form: &str| {
+        let said = env
+            .run(&["graph", "-c", "cluster.yaml", "--format", form])
+            .code(0);
+        said.stdout
+    };
+    assert!(graph("text").starts_with(
+        "demo · Kubernetes v1.23.7 · calico\nnetwork demo-network: nat · 10.77.0.0/24"
+    ));
+    assert!(graph("svg").starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""));
+    assert!(graph("mermaid").starts_with("flowchart TB\n"));
+    assert!(graph("dot").starts_with("digraph \"demo\" {\n"));
+    // The usual file, where none is named.
+    env.run(&["graph"])
+        .code(1)
+        .tells(&["kubitect.yaml", "kubitect init"]);
+    fs::rename(
+        env.path("work/cluster.yaml"),
+        env.path("work/kubitect.yaml"),
+    )
+    .unwrap();
+    env.run(&["graph"]).code(0).prints(&{
+        let said = env.run(&["graph", "-c", "kubitect.yaml", "--format", "text"]);
+        said.stdout
+    });
+}
+
+#[test]
+fn a_picture_of_a_living_cluster_says_how_its_machines_are() {
+    let env = TestEnv::new();
+    let config = env.kept("clusters/demo/config");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("kubitect-applied.yaml"), env.cluster()).unwrap();
+    // libvirt has none of them.
+    let said = env.run(&["graph", "demo"]).code(0);
+    assert!(
+        said.stdout.contains("  ! demo-master-1  10.77.0.11"),
+        "{said:?}"
+    );
+    assert!(said.stdout.contains("missing"), "{said:?}");
+    let said = env.run(&["graph", "demo", "--format", "svg"]).code(0);
+    assert!(said.stdout.contains("▲ missing"), "{said:?}");
+    env.run(&["graph", "other"])
+        .code(1)
+        .tells(&["find the cluster `other`"]);
+    env.run(&["graph", "demo", "-c", "x"]).code(2);
+}
+
+#[test]
+fn packages_take_man_pages_and_completion_scripts_along() {
+    let env = TestEnv::new();
+    let said = env.run(&["export", "man", "--out", "files"]).code(0);
+    assert!(
+        said.stdout.ends_with("files written to files\n"),
+        "{said:?}"
+    );
+    let files = crate::env::tree(&env.path("work/files"));
+    for name in [
+        "man1/kubitect.1",
+        "man1/kubitect-apply.1",
+        "man1/kubitect-export-man.1",
+        "man1/kubitect-list-nodes.1",
+        "completions/kubitect.bash",
+        "completions/kubitect.fish",
+        "completions/_kubitect",
+    ] {
+        assert!(
+            files.iter().any(|file| file == name),
+            "no {name} in {files:?}"
+        );
+    }
+    let page = fs::read_to_string(env.path("work/files/man1/kubitect-apply.1")).unwrap();
+    for part in [
+        ".TH kubitect-apply 1",
+        "auto\\-approve",
+        "show the plan, ask, carry it out",
+    ] {
+        assert!(page.contains(part), "no `{part}` in {page}");
+    }
+    // Each command is on the first page, and has one of its own.
+    let first = fs::read_to_string(env.path("work/files/man1/kubitect.1")).unwrap();
+    assert!(first.contains("kubitect\\-destroy(1)"), "{first}");
+    // The scripts are those that the program prints, and shells take them.
+    let bash = fs::read_to_string(env.path("work/files/completions/kubitect.bash")).unwrap();
+    env.run(&["completion", "bash"]).code(0).prints(&bash);
+    let path = env.path("work/files/completions/kubitect.bash");
+    let checked = tests::checkers::run("bash", &["-n", path.to_str().unwrap()]);
+    assert!(
+        checked.status.success(),
+        "{}",
+        tests::checkers::said(&checked)
+    );
+    // Again is no error, and gives the same.
+    env.run(&["export", "man", "--out", "files"]).code(0);
+    assert_eq!(crate::env::tree(&env.path("work/files")), files);
+}

@@ -1,0 +1,155 @@
+//! Every JSON output, against its schema in `docs/output`: of each command that a test of this ring runs, and of each in turn here.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::env::TestEnv;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/output")
+}
+
+/// The schema of what these arguments ask for, if they ask for JSON.
+fn schema(args: &[&str]) -> Option<String> {
+    let json = args.contains(&"json");
+    let name = match (args.first().copied()?, args.get(1).copied()) {
+        ("apply" | "destroy", _) => "events".to_owned(),
+        (first @ ("list" | "export"), Some(second)) => format!("{first}-{second}"),
+        (first, _) => first.to_owned(),
+    };
+    (json && folder().join(format!("{name}.json")).exists()).then_some(name)
+}
+
+/// A schema, with nothing allowed that it does not describe: a new field needs its words.
+fn strict(name: &str) -> Value {
+    fn tighten(schema: &mut Value) {
+        match schema {
+            Value::Object(keys) => {
+                if keys.contains_key("properties") && !keys.contains_key("additionalProperties") {
+                    keys.insert("additionalProperties".to_owned(), false.into());
+                }
+                keys.values_mut().for_each(tighten);
+            }
+            Value::Array(items) => items.iter_mut().for_each(tighten),
+            _ => {}
+        }
+    }
+    let text = std::fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
+    let mut schema = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+    tighten(&mut schema);
+    schema
+}
+
+/// Fails unless what a command printed, if it was asked for JSON, is as its schema says.
+#[track_caller]
+pub fn judge(args: &[&str], stdout: &str) {
+    let Some(name) = schema(args) else { return };
+    let judge = jsonschema::validator_for(&strict(&name)).unwrap();
+    let documents: Vec<&str> = match name.as_str() {
+        "events" => stdout.lines().collect(),
+        _ => Some(stdout)
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect(),
+    };
+    for text in documents {
+        let value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{args:?}: {e}: {text}"));
+        let errors: Vec<_> = judge
+            .iter_errors(&value)
+            .map(|error| format!("{}: {error}", error.instance_path))
+            .collect();
+        assert_eq!(errors, [""; 0], "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn every_command_that_prints_has_json_with_a_schema() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text);
+    env.write("bad.yaml", "hosts: []\nclustr: {}\n");
+    let config = env.kept("clusters/demo/config");
+    std::fs::create_dir_all(&config).unwrap();
+    std::fs::create_dir_all(env.kept("clusters/demo/logs")).unwrap();
+    std::fs::write(config.join("kubitect-applied.yaml"), env.cluster()).unwrap();
+    std::fs::write(
+        env.kept("clusters/demo/logs/20260102T030405Z-apply.log"),
+        "x\n",
+    )
+    .unwrap();
+    let commands: [&[&str]; 20] = [
+        &["version", "-o", "json"],
+        &["versions", "-o", "json"],
+        &["versions", "demo", "-o", "json"],
+        &["doctor", "-o", "json"],
+        &["explain", "-o", "json"],
+        &["explain", "missing", "-o", "json"],
+        &["list", "clusters", "-o", "json"],
+        &["list", "presets", "-o", "json"],
+        &["list", "nodes", "demo", "-o", "json"],
+        &["logs", "demo", "-o", "json"],
+        &["init", "new.yaml", "-o", "json"],
+        &["validate", "-c", "new.yaml", "-o", "json"],
+        &["validate", "-c", "bad.yaml", "nope.yaml", "-o", "json"],
+        &[
+            "render",
+            "-c",
+            "cluster.yaml",
+            "--out",
+            "files",
+            "-o",
+            "json",
+        ],
+        &["export", "man", "--out", "man", "-o", "json"],
+        &["graph", "-c", "cluster.yaml", "--format", "json"],
+        &["graph", "demo", "--format", "json"],
+        &["plan", "-c", "cluster.yaml", "-o", "json"],
+        &["status", "demo", "-o", "json"],
+        &[
+            "apply",
+            "-c",
+            "cluster.yaml",
+            "--auto-approve",
+            "-o",
+            "json",
+        ],
+    ];
+    let mut seen = std::collections::BTreeSet::new();
+    for args in commands {
+        // It is judged as each output is.
+        let said = env.run(args);
+        assert!(!said.stdout.is_empty(), "{args:?}: {said:?}");
+        let first: Value = serde_json::from_str(said.stdout.lines().next().unwrap())
+            .or_else(|_| serde_json::from_str(&said.stdout))
+            .unwrap_or_else(|e| panic!("{args:?}: {e}: {said:?}"));
+        assert_eq!(first["formatVersion"], 1, "{args:?}");
+        seen.insert(schema(args).unwrap_or_else(|| panic!("{args:?} has no schema")));
+    }
+    let schemas = std::fs::read_dir(folder()).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        path.file_stem().unwrap().to_str().unwrap().to_owned()
+    });
+    assert_eq!(seen, schemas.collect());
+}
+
+#[test]
+fn what_a_schema_does_not_describe_is_noticed() {
+    let caught = |args: &[&str], text: &str| {
+        let (args, text) = (args.to_vec(), text.to_owned());
+        std::panic::catch_unwind(|| judge(&args, &text)).is_err()
+    };
+    let version = r#"{"formatVersion":1,"kubitect":"0","kubernetes":"v1","kubespray":"v2"}"#;
+    assert!(!caught(&["version", "-o", "json"], version));
+    assert!(caught(
+        &["version", "-o", "json"],
+        &version.replace("kubitect", "kubitec")
+    ));
+    assert!(caught(
+        &["version", "-o", "json"],
+        &version.replace(":1,", ":2,")
+    ));
+    assert!(caught(
+        &["apply", "-o", "json"],
+        r#"{"formatVersion":1,"type":"line"}"#
+    ));
+}
