@@ -35,6 +35,21 @@ fn a_picture_of_a_file_in_each_form() {
     });
 }
 
+/// The picture on the first page is that of the example.
+#[test]
+fn the_picture_of_the_example_is_fresh() {
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let example = repository.join("examples/multi-master.yaml");
+    let args = ["graph", "--format", "svg", "-c", example.to_str().unwrap()];
+    let drawn = TestEnv::new().run(&args).code(0).stdout;
+    let page = repository.join("docs/multi-master.svg");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&page, &drawn).unwrap();
+    }
+    let kept = fs::read_to_string(&page).unwrap_or_default();
+    assert!(kept == drawn, "run this test with UPDATE_DOCS=1");
+}
+
 #[test]
 fn a_picture_of_a_living_cluster_says_how_its_machines_are() {
     let env = TestEnv::new();
