@@ -1,15 +1,20 @@
 //! The command line, as clap types and nothing else.
 
+mod everyday;
+
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use kubitect_config::timeouts::Timeout;
 use kubitect_config::value::Label;
 
 use crate::names;
-use crate::presets::PRESETS;
+use crate::presets::{self, PRESETS};
+
+pub use everyday::{Console, Logs, Snapshot, Ssh, Start, Stop, Store, Timeouts};
 
 /// Kubernetes clusters on libvirt hosts, from one YAML file.
 #[derive(Debug, Parser)]
@@ -80,6 +85,15 @@ pub enum Command {
     Support(Support),
     /// Remove a cluster's machines, disks, pools and network, and its folder
     Destroy(Destroy),
+    /// Shut a cluster's machines down in order; nothing of it is deleted
+    Stop(Stop),
+    /// Start a cluster's machines again, and wait until it serves
+    Start(Start),
+    /// Open a machine's serial console; without a terminal, print its log
+    Console(Console),
+    /// Save what a cluster's etcd holds
+    #[command(name = "etcd", subcommand)]
+    Store(Store),
     /// Show how a cluster is; exit 0: healthy, 5: degraded, 1: it can't be reached
     Status(Status),
     /// List what there is
@@ -114,6 +128,8 @@ pub struct Apply {
     /// Don't ask
     #[arg(long)]
     pub auto_approve: bool,
+    #[command(flatten)]
+    pub timeouts: Timeouts,
     /// For people, or for programs: the events of the run on stdout, one a line
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -144,6 +160,9 @@ impl From<Action> for kubitect_config::policy::Action {
 pub struct Status {
     #[command(flatten)]
     pub cluster: ClusterName,
+    /// Look again until it is healthy, so long at most, as 90s, 20m or 1h (20m where nothing is said)
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "20m")]
+    pub wait: Option<Timeout>,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -273,39 +292,11 @@ pub struct Init {
     #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
     pub file: PathBuf,
     /// The preset to begin with, as `list presets` shows it [default: getting-started]
-    #[arg(long, value_name = "PRESET")]
+    #[arg(long, value_name = "PRESET", add = ArgValueCandidates::new(presets::candidates))]
     pub preset: Option<String>,
     /// The cluster's name, instead of the preset's
     #[arg(long, value_name = "NAME")]
     pub name: Option<Label>,
-    /// For people or for programs
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct Ssh {
-    /// The machine, as `demo-master-1`, or without the cluster's name
-    #[arg(value_name = "NODE")]
-    pub node: String,
-    /// The cluster's name, where the machine's does not say it
-    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(names::candidates))]
-    pub cluster: Option<Label>,
-    /// What to run instead of a shell
-    #[arg(value_name = "COMMAND", last = true)]
-    pub command: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct Logs {
-    #[command(flatten)]
-    pub cluster: ClusterName,
-    /// Show the last run's
-    #[arg(long)]
-    pub last: bool,
-    /// Show it while it is written, until the run ends
-    #[arg(long)]
-    pub follow: bool,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,

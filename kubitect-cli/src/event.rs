@@ -79,6 +79,10 @@ pub enum Ending {
     Applied,
     /// It is gone.
     Removed,
+    /// All its machines are off.
+    Stopped,
+    /// All its machines are on, and its nodes Ready.
+    Started,
 }
 
 impl Event {
@@ -116,6 +120,14 @@ impl fmt::Display for Event {
                 cluster,
                 ending: Ending::Removed,
             } => write!(f, "{cluster}: removed"),
+            Self::Done {
+                cluster,
+                ending: Ending::Stopped,
+            } => write!(f, "{cluster}: stopped"),
+            Self::Done {
+                cluster,
+                ending: Ending::Started,
+            } => write!(f, "{cluster}: runs"),
             Self::Done {
                 cluster,
                 ending: Ending::Unchanged,

@@ -28,8 +28,10 @@ mod job;
 mod phase;
 mod pipeline;
 mod plan;
+mod power;
 mod removal;
 mod run;
+mod snapshot;
 mod status;
 pub mod world;
 
@@ -45,6 +47,8 @@ mod environment;
 mod keys;
 #[cfg(feature = "program")]
 mod names;
+#[cfg(feature = "program")]
+mod nodes;
 #[cfg(feature = "program")]
 mod presets;
 #[cfg(feature = "program")]
@@ -64,8 +68,10 @@ pub use kubitect_provision::Cancel;
 pub use kubitect_provision::home::{ClusterDir, Home, Lock};
 pub use phase::{Make, Phase};
 pub use plan::Plan;
+pub use power::{Power, SHUT_DOWN, Switch};
 #[cfg(feature = "program")]
 pub use program::{run, run_in};
 pub use removal::Removal;
 pub use run::{Run, View, Wanted};
+pub use snapshot::Snapshot;
 pub use status::{Machine, Status};

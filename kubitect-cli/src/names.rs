@@ -68,12 +68,19 @@ fn list(names: &[Label]) -> String {
     names.join(", ")
 }
 
+/// The folder that a command line names which a shell completes: the words before the one that is typed stand after `--`.
+pub fn home_of_line() -> Result<Home, Failure> {
+    let words: Vec<_> = std::env::args_os().skip(2).collect();
+    let local = words.iter().any(|word| word == "--local" || word == "-l");
+    let named = words.windows(2).find(|pair| pair[0] == "--home");
+    environment::home(local, named.map(|pair| pair[1].clone().into()))
+}
+
 /// The clusters that there are, for a shell that completes.
 pub fn candidates() -> Vec<CompletionCandidate> {
-    let home = environment::home(false, None);
-    let known = home
-        .and_then(|home| Ok(home.clusters()?))
-        .unwrap_or_default();
+    let home = home_of_line();
+    let known = home.and_then(|home| Ok(home.clusters()?));
+    let known = known.unwrap_or_default();
     known
         .iter()
         .map(|name| CompletionCandidate::new(name.as_str()))

@@ -167,6 +167,13 @@ impl Plan {
         self.rows.is_empty() && self.refused.is_empty()
     }
 
+    /// Whether it only starts machines that are off.
+    pub fn only_starts(&self) -> bool {
+        let starts = |change: &change::Change| matches!(change.step, change::Step::StartDomain(_));
+        let one = self.phases.len() <= 1 && self.refused.is_empty();
+        one && self.machines.changes.iter().all(starts)
+    }
+
     /// Whether the cluster has yet to be made, or an interrupted run has yet to make it.
     pub fn creates(&self) -> bool {
         self.phases

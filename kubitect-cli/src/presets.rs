@@ -1,5 +1,6 @@
 //! [`PRESETS`]: cluster files to begin with, of the newest Kubernetes that the newest known Kubespray sets up.
 
+use clap_complete::CompletionCandidate;
 use kubitect_config::release;
 use kubitect_config::value::{Label, Version};
 
@@ -27,6 +28,15 @@ pub const PRESETS: [Preset; 6] = presets! {
 
 /// Where the file's Kubernetes version goes.
 const VERSION: &str = "NEWEST";
+
+/// All of them, for a shell that completes.
+pub fn candidates() -> Vec<CompletionCandidate> {
+    let candidate = |preset: &Preset| {
+        let about = Some(preset.about().into());
+        CompletionCandidate::new(preset.name).help(about)
+    };
+    PRESETS.iter().map(candidate).collect()
+}
 
 impl Preset {
     /// The one of this name.

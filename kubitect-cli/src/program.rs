@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
 
-use crate::args::{Cli, Command, Output};
+use crate::args::{Cli, Command, Output, Store};
 use crate::failure::Failure;
 use crate::report::View;
 use crate::world::{self, World};
@@ -48,6 +48,8 @@ pub fn run_in(
     let json = match &cli.command {
         Command::Apply(args) => args.output == Output::Json,
         Command::Destroy(args) => args.output == Output::Json,
+        Command::Stop(args) => args.output == Output::Json,
+        Command::Start(args) => args.output == Output::Json,
         _ => false,
     };
     View {
@@ -109,6 +111,10 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         Command::Validate(args) => commands::validate(&home, &args).map(ExitCode::from),
         Command::Render(args) => commands::render(&home, &args).map(done),
         Command::Destroy(args) => commands::destroy(world, &home, &args).map(done),
+        Command::Stop(args) => commands::stop(world, &home, &args).map(done),
+        Command::Start(args) => commands::start(world, &home, &args).map(done),
+        Command::Console(args) => commands::console(world, &home, &args).map(done),
+        Command::Store(Store::Snapshot(args)) => commands::snapshot(world, &home, &args).map(done),
         Command::Status(args) => {
             commands::status(world, &home, &args).map(|healthy| good(healthy, DEGRADED))
         }

@@ -86,7 +86,7 @@ impl Wanted {
 ///
 /// Where a function is not `async`, libvirt is asked, which blocks.
 pub struct View {
-    job: Job,
+    pub(crate) job: Job,
     is_kept: bool,
     /// Tells its plans from those of others.
     id: Arc<()>,
@@ -155,7 +155,7 @@ impl View {
 
 /// A cluster that is worked on: while this is held, no other run is.
 pub struct Run {
-    view: View,
+    pub(crate) view: View,
     _lock: Lock,
 }
 

@@ -23,6 +23,8 @@ pub struct Status {
     pub cluster: String,
     /// Whether it has yet to be made, or a run that was to change it has not ended.
     pub unfinished: bool,
+    /// Whether all its machines are there and off.
+    pub stopped: bool,
     /// All that is not as it should be, a sentence each.
     pub problems: Vec<String>,
     /// The machines that are wanted.
@@ -45,6 +47,7 @@ pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failur
     let mut status = Status {
         cluster: job.cluster.name.to_string(),
         unfinished: false,
+        stopped: false,
         problems: off.collect(),
         machines,
         balancers: kubitect_lb::Status::default(),
@@ -54,6 +57,10 @@ pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failur
             false => plan.to_string().lines().map(str::to_owned).collect(),
         },
     };
+    status.stopped = status.machines.iter().all(|own| own.state == "off");
+    if status.stopped {
+        return Ok(status.off(plan.only_starts()));
+    }
     if !status.drift.is_empty() {
         status
             .problems
@@ -115,6 +122,16 @@ impl Status {
             self.problems.insert(0, line);
         }
     }
+
+    /// It is off: what its machines would be asked is not asked, and what follows from it is no problem of its own.
+    fn off(mut self, as_wanted: bool) -> Self {
+        let start = format!("it is stopped; `kubitect start {}` starts it", self.cluster);
+        self.problems = vec![start];
+        if as_wanted {
+            self.drift.clear();
+        }
+        self
+    }
 }
 
 /// A problem as one line, whatever lines its causes have.
@@ -126,6 +143,7 @@ fn sentence(problem: &str) -> String {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match (self.kubernetes.reachable, self.problems.is_empty()) {
+            (false, _) if self.stopped => "stopped",
             (false, _) if self.unfinished => "unfinished",
             (false, _) => "unreachable",
             (true, true) => "healthy",

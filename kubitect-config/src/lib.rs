@@ -65,6 +65,7 @@ pub mod secrets;
 mod site;
 mod structure;
 pub mod text;
+pub mod timeouts;
 mod tree;
 pub mod uri;
 mod validate;

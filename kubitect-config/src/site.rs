@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Pip, VirtType};
+use crate::timeouts::Timeouts;
 use crate::value::Checksum;
 
 /// The site file. All of it may be left out.
@@ -25,6 +26,8 @@ pub struct Site {
     pub libvirt_uris: Vec<String>,
     /// The HTTP proxy of machines.
     pub proxy: SiteProxy,
+    /// How long is waited for machines and nodes.
+    pub timeouts: Timeouts,
 }
 
 /// The site's HTTP proxy. Its addresses may hold a password, which `Debug` does not show.

@@ -320,7 +320,7 @@ impl Error {
 
 fn show(duration: Duration) -> String {
     match duration.as_secs() {
-        seconds if seconds >= 120 => format!("{} minutes", seconds / 60),
+        seconds if seconds >= 120 && seconds % 60 == 0 => format!("{} minutes", seconds / 60),
         seconds => format!("{seconds} s"),
     }
 }

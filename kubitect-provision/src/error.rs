@@ -200,6 +200,9 @@ pub enum Error {
     /// More than one machine failed.
     #[error("bring up {} machines: {}", .0.len(), .0.iter().map(told).collect::<Vec<_>>().join("\n"))]
     Machines(Vec<Error>),
+    /// More than one machine does not go off.
+    #[error("shut down {} machines: {}", .0.len(), .0.iter().map(told).collect::<Vec<_>>().join("\n"))]
+    StillOn(Vec<Error>),
     /// An image can't be had or can't be a machine's disk.
     #[error("use image {image}: {why}")]
     Image {
@@ -302,7 +305,7 @@ pub(crate) fn told(error: &Error) -> String {
 }
 
 /// A duration in words: `90 s`, `5 min`.
-fn humane(duration: Duration) -> String {
+pub(crate) fn humane(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds >= 120 && seconds % 60 == 0 => format!("{} min", seconds / 60),
         seconds => format!("{seconds} s"),

@@ -26,6 +26,7 @@ use crate::{Error, Event, machine, recovery};
 
 mod bring_up;
 mod known_hosts;
+mod power;
 mod restart;
 
 /// For a command on a machine that answers.

@@ -46,6 +46,7 @@ pub mod observe;
 pub mod picture;
 pub mod plan;
 mod planner;
+pub mod power;
 pub mod preflight;
 pub mod reach;
 mod recovery;

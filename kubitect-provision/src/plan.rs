@@ -61,6 +61,16 @@ impl Plan {
         }
     }
 
+    /// What of it machines that are there need before they can be started: their networks, and the pools with their disks.
+    pub fn ground(&self) -> Self {
+        let starts = |step: &Step| matches!(step, Step::StartNetwork(_) | Step::StartPool(_));
+        let changes = self.changes.iter().filter(|change| starts(&change.step));
+        Self {
+            cluster: self.cluster.clone(),
+            changes: changes.cloned().collect(),
+        }
+    }
+
     /// The machines that are removed for good.
     pub fn removes(&self) -> impl Iterator<Item = &Label> {
         self.changes.iter().filter_map(|change| match &change.step {

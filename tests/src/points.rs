@@ -3,7 +3,7 @@
 //! They are nothing in any build but that of the tests, which turns `fail`'s feature `failpoints` on.
 
 /// Each name, and where the program is then. Most are passed many times in a run.
-pub const POINTS: [(&str, &str); 35] = [
+pub const POINTS: [(&str, &str); 37] = [
     // The hosts.
     (
         "provision::begun",
@@ -14,6 +14,7 @@ pub const POINTS: [(&str, &str); 35] = [
         "provision::made",
         "a change is made, and not yet noted as done",
     ),
+    ("provision::switched", "one more machine is off, or on"),
     ("provision::reserved", "one more leased address is kept"),
     (
         "provision::file-aside",
@@ -107,6 +108,10 @@ pub const POINTS: [(&str, &str); 35] = [
     (
         "kubespray::snapshot-saved",
         "a snapshot of etcd lies on a master, and not yet here",
+    ),
+    (
+        "cli::powered",
+        "all machines of one kind are off, or on and serve",
     ),
     ("cli::destroy", "between two phases of a removal"),
 ];

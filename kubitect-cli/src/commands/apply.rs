@@ -22,7 +22,8 @@ use super::{options, wanted};
 /// Carries the command out.
 pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Failure> {
     let reporter = Arc::new(Reporter::new());
-    let options = options(world, home, &reporter)?;
+    let mut options = options(world, home, &reporter)?;
+    options.site.timeouts = options.site.timeouts.or(args.timeouts.given());
     let (cancel, site) = (options.cancel.clone(), options.site.clone());
     let run = Run::connect(wanted(&args.config, &options)?, options)?;
     if let Some(action) = args.action {

@@ -12,6 +12,9 @@ use crate::names;
 
 use super::{print, print_json};
 
+/// The commands that leave a log.
+const COMMANDS: [&str; 3] = ["apply", "stop", "start"];
+
 /// Carries the command out.
 pub fn logs(home: &Home, args: &Logs) -> Result<(), Failure> {
     let cluster = names::meant(home, &args.cluster)?;
@@ -62,7 +65,11 @@ fn all(dir: &ClusterDir) -> Result<Vec<PathBuf>, Failure> {
     for entry in entries {
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with("-apply.log") {
+        // Ansible's own logs lie there, too.
+        if COMMANDS
+            .iter()
+            .any(|command| name.ends_with(&format!("-{command}.log")))
+        {
             all.push(path);
         }
     }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod completion;
+mod console;
 mod destroy;
 mod doctor;
 mod explain;
@@ -12,7 +13,9 @@ mod list;
 mod logs;
 mod man;
 mod plan;
+mod power;
 mod render;
+mod snapshot;
 mod ssh;
 mod status;
 mod support;
@@ -21,6 +24,7 @@ mod versions;
 
 pub use apply::apply;
 pub use completion::completion;
+pub use console::console;
 pub use destroy::destroy;
 pub use doctor::doctor;
 pub use explain::explain;
@@ -30,7 +34,9 @@ pub use init::init;
 pub use list::list;
 pub use logs::logs;
 pub use plan::plan;
+pub use power::{start, stop};
 pub use render::render;
+pub use snapshot::snapshot;
 pub use ssh::ssh;
 pub use status::status;
 pub use support::support;

@@ -52,7 +52,7 @@ pub async fn destroy(plan: &Machines, hosts: &Hosts, options: &Options) -> Resul
 }
 
 /// Runs `work` until it ends or is to stop. Blocking work ends between two steps; what waits is dropped.
-async fn until_cancelled<T>(
+pub async fn until_cancelled<T>(
     cancel: &Cancel,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {

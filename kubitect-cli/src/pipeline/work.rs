@@ -166,6 +166,7 @@ impl<'a> Work<'a> {
             tools,
             workdir: Workdir::new(job.dir.config_dir(), job.dir.logs()),
             backups: job.dir.backups(),
+            timeouts: job.options.site.timeouts,
             on_event: self.of_kubernetes,
         };
         Ok(Made {

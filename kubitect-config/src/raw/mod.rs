@@ -17,7 +17,7 @@ pub(crate) use cluster::{Cluster, Network, NodeTemplate, Os};
 pub(crate) use host::{Connection, ConnectionType, DataResourcePool, Host};
 pub(crate) use kubernetes::Kubernetes;
 pub(crate) use node::{DataDisk, NodeDefault, Nodes, Size};
-pub(crate) use site::{Site, SiteImage};
+pub(crate) use site::{Site, SiteImage, SiteTimeouts};
 
 use std::collections::BTreeMap;
 

@@ -28,6 +28,23 @@ pub(crate) struct Site {
     /// The HTTP proxy by which machines reach the outside: for their packages, their container runtime and Kubespray.
     /// Kubespray's variables `http_proxy`, `https_proxy` and `no_proxy` of a cluster file win.
     pub proxy: SiteProxy,
+    /// How long is waited, each as `90s`, `20m` or `2h`, of 1 s to 24 h. Options of `apply` win.
+    pub timeouts: SiteTimeouts,
+}
+
+/// How long is waited.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct SiteTimeouts {
+    /// For a machine that starts: for its address, and then until cloud-init is done.
+    #[schemars(extend("default" = "20m"))]
+    pub boot: Option<String>,
+    /// For pods to leave a node.
+    #[schemars(extend("default" = "5m"))]
+    pub drain: Option<String>,
+    /// For a node to be Ready, and for the API of a master to serve.
+    #[schemars(extend("default" = "10m"))]
+    pub ready: Option<String>,
 }
 
 /// The HTTP proxy by which machines reach the outside.

@@ -6,6 +6,7 @@ use super::{template, words};
 use crate::cluster::Pip;
 use crate::report::{At, Report};
 use crate::site::{Site, SiteImage, SiteKubespray, SiteProxy};
+use crate::timeouts::{Timeout, Timeouts};
 use crate::{images, raw};
 
 /// The site that the file describes, if it has no error.
@@ -84,7 +85,24 @@ pub(crate) fn site(raw: &raw::Site, report: &mut Report) -> Option<Site> {
             https: raw.proxy.https.clone(),
             no: raw.proxy.no.clone(),
         },
+        timeouts: timeouts(&raw.timeouts, &at.key("timeouts"), report),
     })
+}
+
+fn timeouts(raw: &raw::SiteTimeouts, at: &At, report: &mut Report) -> Timeouts {
+    let raw::SiteTimeouts { boot, drain, ready } = raw;
+    let mut timeout = |key, text: &Option<String>| {
+        let text = text.as_deref()?;
+        let rule = |text: &str| text.parse::<Timeout>().map(drop);
+        report.checked(&at.key(key), "timeout", text, rule)?;
+        text.parse().ok()
+    };
+    let (boot, drain, ready) = (
+        timeout("boot", boot),
+        timeout("drain", drain),
+        timeout("ready", ready),
+    );
+    Timeouts::default().or([boot, drain, ready])
 }
 
 fn site_image(raw: &raw::SiteImage, at: &At, report: &mut Report) -> Option<SiteImage> {

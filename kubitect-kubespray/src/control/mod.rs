@@ -4,6 +4,7 @@
 //! member, so that no balancer has to answer. All of it may be done again; what is done already is no error.
 
 mod apiserver;
+mod awake;
 mod certificates;
 mod elsewhere;
 mod etcd;
@@ -16,6 +17,7 @@ mod words;
 mod work;
 
 pub use apiserver::{endpoint, listed_members, publish_members, use_members};
+pub use awake::{boot, wait_nodes, wait_serving};
 pub use certificates::{Certificate, certificates};
 pub use elsewhere::{PodState, Toleration, nowhere};
 pub use etcd::{

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kubitect_config::cluster::{Node, Role, Taint};
 use kubitect_config::release;
+use kubitect_config::timeouts::Timeouts;
 use kubitect_config::value::{Label, Version};
 use kubitect_config::{Cluster, Facts};
 
@@ -18,12 +19,8 @@ use crate::goal::{self, Goal};
 use crate::group_vars::BLOCKSIZE;
 use crate::{Error, Event, OnEvent, Tools, Workdir, kubeconfig, workdir};
 
-/// How long pods may take to leave a node.
-pub(super) const DRAIN: Duration = Duration::from_secs(5 * 60);
-/// How long a node may take to be Ready again.
-pub(super) const READY: Duration = Duration::from_secs(10 * 60);
-
-/// How long a master's API may take to serve, once its machine is ready.
+/// How long what Kubitect itself has restarted on a master may take to serve, and how old a machine is before something on it
+/// counts as broken.
 pub(super) const SERVES: Duration = Duration::from_secs(5 * 60);
 /// Between two looks at what is waited for.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
@@ -40,6 +37,8 @@ pub struct Context<'a> {
     pub workdir: Workdir,
     /// Where snapshots of etcd go; made if need be.
     pub backups: PathBuf,
+    /// How long is waited for nodes.
+    pub timeouts: Timeouts,
     /// Who is told.
     pub on_event: OnEvent<'a>,
 }
@@ -52,6 +51,7 @@ pub struct Kubernetes<'a> {
     tools: BTreeMap<Version, Tools>,
     workdir: Workdir,
     pub(super) backups: PathBuf,
+    timeouts: Timeouts,
     on_event: OnEvent<'a>,
     /// All machines that are there, those that leave among them.
     pub(super) nodes: Vec<Node>,
@@ -77,6 +77,7 @@ impl<'a> Kubernetes<'a> {
             tools,
             workdir,
             backups,
+            timeouts,
             on_event,
         } = context;
         // Those that are wanted were started and waited for.
@@ -88,6 +89,7 @@ impl<'a> Kubernetes<'a> {
             tools,
             workdir,
             backups,
+            timeouts,
             on_event,
             nodes: seen.iter().map(|seen| seen.node.clone()).collect(),
             facts,
@@ -100,6 +102,16 @@ impl<'a> Kubernetes<'a> {
             blocksize: None,
             settled: BTreeSet::new(),
         }
+    }
+
+    /// How long pods may take to leave a node.
+    pub(super) fn drain_within(&self) -> Duration {
+        self.timeouts.drain.into()
+    }
+
+    /// How long a node may take to be Ready, and the API of a master to serve.
+    pub(super) fn ready_within(&self) -> Duration {
+        self.timeouts.ready.into()
     }
 
     /// Carries out one task.

@@ -9,7 +9,7 @@ use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
 use kubitect_config::{Remote, chain};
 
-use super::kubernetes::{DRAIN, Kubernetes, READY};
+use super::kubernetes::Kubernetes;
 use super::nodes::states;
 use super::stage::Task;
 use crate::Error;
@@ -96,7 +96,7 @@ impl Kubernetes<'_> {
     ) -> Result<(), Error> {
         self.say(format!("{name}: its pods are moved elsewhere"));
         match &node.health {
-            Health::Well => control::drain(master, name, DRAIN)
+            Health::Well => control::drain(master, name, self.drain_within())
                 .await
                 .map_err(|e| Error::because(format!("drain {name}"), e))?,
             // What budgets keep starts elsewhere once the node is deleted: nobody else can end it there.
@@ -189,9 +189,15 @@ impl Kubernetes<'_> {
                 }
                 return Err(error);
             }
-            control::wait_ready(&master, name, Some(&task.at.kubernetes), None, READY)
-                .await
-                .map_err(|e| Error::because(format!("wait for {name}"), e))?;
+            control::wait_ready(
+                &master,
+                name,
+                Some(&task.at.kubernetes),
+                None,
+                self.ready_within(),
+            )
+            .await
+            .map_err(|e| Error::because(format!("wait for {name}"), e))?;
             self.wait_api(name, &task.at.kubernetes).await?;
         }
         self.take_pods(name, &master).await?;
@@ -244,9 +250,15 @@ impl Kubernetes<'_> {
         task: &Task,
         master: &Arc<dyn Remote>,
     ) -> Result<(), Error> {
-        control::wait_ready(master, name, Some(&task.at.kubernetes), None, READY)
-            .await
-            .map_err(|e| Error::because(format!("wait for {name}"), e))?;
+        control::wait_ready(
+            master,
+            name,
+            Some(&task.at.kubernetes),
+            None,
+            self.ready_within(),
+        )
+        .await
+        .map_err(|e| Error::because(format!("wait for {name}"), e))?;
         self.take_pods(name, master).await?;
         self.note(name, &task.at, &BTreeSet::new(), true)?;
         self.say(format!("{name}: joined"));

@@ -16,6 +16,7 @@ pub mod plan;
 mod recall;
 pub mod rows;
 mod service;
+pub mod snapshot;
 mod stage;
 
 pub use access::Access;

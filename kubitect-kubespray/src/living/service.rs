@@ -1,122 +1,30 @@
 //! Nodes are taken out of service for planned work, upgraded, and given back.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use kubitect_config::cluster::{Node, Role};
-use kubitect_config::digest::hex;
-use kubitect_config::file::{self, Aside};
 use kubitect_config::release::{self, Hop};
 use kubitect_config::value::{Label, Version};
 use kubitect_config::{Remote, chain};
-use sha2::{Digest, Sha256};
 
-use super::kubernetes::{DRAIN, Kubernetes, READY, SERVES};
+use super::kubernetes::Kubernetes;
 use super::nodes::states;
+use super::snapshot;
 use super::stage::Task;
 use crate::Error;
-use crate::control::{self, Health, Snapshot};
+use crate::control::{self, Health};
 use crate::goal::{self, Goal};
 
-/// How long saving a snapshot may take, and fetching a piece of it.
-const SNAPSHOT: Duration = Duration::from_secs(10 * 60);
-/// Where it lies on the master meanwhile. Always the same, so that what a killed run left there goes with the next.
-const SAVED: &str = "/var/lib/kubitect/etcd-snapshot.db";
-/// How much of it is fetched at a time, in MiB.
-const PIECE: u64 = 16;
-
-/// How long fetching all of it may take.
-const FETCH: Duration = Duration::from_secs(2 * 60 * 60);
-/// How much of the disk is left free, in bytes.
-const RESERVE: u64 = 256 << 20;
-
-/// Brings a snapshot home, piece by piece: it may be larger than what a command may print. How large it is, a master says.
-async fn fetch(master: &Arc<dyn Remote>, snapshot: &Snapshot, home: &Path) -> Result<(), Error> {
-    let folder = home.parent().unwrap_or(home);
-    let fs = rustix::fs::statvfs(folder).map_err(|e| Error::file("look at", folder)(e.into()))?;
-    if fs.f_bavail.saturating_mul(fs.f_frsize) < snapshot.bytes.saturating_add(RESERVE) {
-        return Err(Error::failed(format!(
-            "fetch the snapshot of etcd: its {} MiB leave less than {} MiB on the disk of {}; make room, and apply again",
-            snapshot.bytes >> 20,
-            RESERVE >> 20,
-            folder.display()
-        )));
-    }
-    tokio::time::timeout(FETCH, fetch_pieces(master, snapshot, home))
-        .await
-        .unwrap_or_else(|_| {
-            Err(Error::Slow {
-                what: "fetch the snapshot of etcd".to_owned(),
-                limit: FETCH,
-                lines: String::new(),
-            })
-        })
-}
-
-async fn fetch_pieces(
-    master: &Arc<dyn Remote>,
-    snapshot: &Snapshot,
-    home: &Path,
-) -> Result<(), Error> {
-    let mut aside = Aside::new(home).map_err(Error::file("write", home))?;
-    let mut digest = Sha256::new();
-    for piece in 0..snapshot.bytes.div_ceil(PIECE << 20) {
-        let (from, block) = (format!("if={}", snapshot.path), format!("bs={PIECE}M"));
-        let skip = format!("skip={piece}");
-        let argv = [
-            "sudo",
-            "-n",
-            "dd",
-            &from,
-            &block,
-            &skip,
-            "count=1",
-            "status=none",
-        ];
-        let bytes = master
-            .run_ok(&argv, SNAPSHOT)
-            .await
-            .map_err(|e| Error::because("fetch the snapshot of etcd", e))?;
-        if bytes.len() as u64 > PIECE << 20 {
-            return Err(Error::failed(
-                "fetch the snapshot of etcd: the master sends more than it was asked for",
-            ));
-        }
-        digest.update(&bytes);
-        aside.write(&bytes).map_err(Error::file("write", home))?;
-    }
-    if hex(&digest.finalize()) != snapshot.sha256 {
-        return Err(Error::failed(
-            "fetch the snapshot of etcd: what arrived is not what was saved; apply again",
-        ));
-    }
-    aside.publish(0o600).map_err(Error::file("write", home))
-}
-
 impl Kubernetes<'_> {
-    /// Saves what etcd holds and brings it home: without it, nothing brings back a cluster whose upgrade goes wrong.
+    /// Saves what etcd holds: without it, nothing brings back a cluster whose upgrade goes wrong.
     pub(super) async fn snapshot(&self) -> Result<(), Error> {
-        let failed = |e| Error::because("save a snapshot of etcd", e);
         let master = self.master(&[]).await?;
-        let snapshot = control::save_snapshot(&master, SAVED, SNAPSHOT)
-            .await
-            .map_err(failed)?;
-        fail::fail_point!("kubespray::snapshot-saved");
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let file = format!("etcd-{}.db", now.unwrap_or_default().as_secs());
-        file::private_folder(&self.backups).map_err(Error::file("create", &self.backups))?;
-        let home = self.backups.join(file);
-        let fetched = fetch(&master, &snapshot, &home).await;
-        // Every secret of the cluster is in it: it does not stay, whether it arrived or not.
-        control::discard_snapshot(&master, SAVED)
-            .await
-            .map_err(failed)?;
-        fetched?;
+        let file = snapshot::file_in(&self.backups)?;
+        let saved = snapshot::take(&master, &file).await?;
         self.say(format!(
             "a snapshot of etcd is in {} ({} KiB)",
-            home.display(),
-            snapshot.bytes / 1024
+            file.display(),
+            saved.bytes / 1024
         ));
         Ok(())
     }
@@ -181,7 +89,7 @@ impl Kubernetes<'_> {
     /// Waits until the API server of a master serves with this version.
     pub(super) async fn wait_api(&self, name: &Label, version: &Version) -> Result<(), Error> {
         let machine = self.connect(name).await?;
-        control::wait_api(&machine, name, version, SERVES).await
+        control::wait_api(&machine, name, version, self.ready_within()).await
     }
 
     /// Before planned work on a node: no new connections, and, but for its own, no pods, if there is another place for them.
@@ -255,7 +163,7 @@ impl Kubernetes<'_> {
         boot: Option<&str>,
     ) -> Result<(), Error> {
         let master = self.master(&[]).await?;
-        control::wait_ready(&master, name, version, boot, READY)
+        control::wait_ready(&master, name, version, boot, self.ready_within())
             .await
             .map_err(|e| Error::because(format!("wait for {name}"), e))?;
         self.take_pods(name, &master).await?;
@@ -319,7 +227,9 @@ impl Kubernetes<'_> {
             self.take_pods(name, &master).await?;
             return Ok(false);
         }
-        control::drain(&master, name, DRAIN).await.map_err(failed)?;
+        control::drain(&master, name, self.drain_within())
+            .await
+            .map_err(failed)?;
         Ok(true)
     }
 

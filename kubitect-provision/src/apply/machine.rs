@@ -1,21 +1,13 @@
 //! Machines that are switched off and on again.
 
-use std::time::{Duration, Instant};
-
 use kubitect_config::value::Label;
 
 use super::HostApply;
 use crate::error::Error;
 use crate::event::Outcome;
 use crate::hypervisor::Failure;
-use crate::machine::console_lines;
-use crate::observe::PowerState;
+use crate::power::Off;
 use crate::resource::Domain;
-
-/// How often a guest that does not go off is asked again: one that was still booting did not hear the first time.
-const ASK_AGAIN: Duration = Duration::from_secs(20);
-/// How often is looked whether it is off, at most.
-const PAUSE: Duration = Duration::from_secs(2);
 
 impl HostApply<'_> {
     /// Gives a machine another definition, which it has from its next start on: so it is off in between.
@@ -45,46 +37,16 @@ impl HostApply<'_> {
         )))
     }
 
-    /// Has a machine shut down by its own guest, and waits until it has. Its power is never cut: what the guest has not
-    /// written yet would be lost.
+    /// Has a machine shut down by its own guest, and waits until it has.
     pub(super) fn switch_off(&self, name: &Label) -> Result<(), Error> {
-        let verbs = self.hypervisor;
-        let started = Instant::now();
-        let mut asked: Option<Instant> = None;
-        let mut answer = "it was asked to shut down and did not go off".to_owned();
-        loop {
-            let there = self.hypervisor.domain_state(name).map_err(self.on_host())?;
-            let Some(there) = there.filter(|there| there.live.is_some()) else {
-                return Ok(());
-            };
-            if started.elapsed() >= self.off_within {
-                let console = console_lines(verbs.as_ref(), self.cluster, name, 20);
-                let console = console.unwrap_or_else(|failure| vec![failure.source.to_string()]);
-                let lines = console.into_iter().map(|line| format!("console: {line}"));
-                return Err(Error::Timeout {
-                    what: format!("{name} off"),
-                    after: self.off_within,
-                    evidence: std::iter::once(answer).chain(lines).collect(),
-                });
-            }
-            if (self.stopped)() {
-                return Err(Error::Cancelled);
-            }
-            if asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN) {
-                asked = Some(Instant::now());
-                if there.power == PowerState::Paused {
-                    verbs.start_domain(name).map_err(self.on_host())?;
-                }
-                // It may have gone off just now; then asking fails, and the next look tells.
-                if let Err(failure) = verbs.shut_down_domain(name) {
-                    answer = format!("last answer: {}", failure.source);
-                }
-                continue;
-            }
-            // Often at first, so that what goes off at once is not waited for.
-            let pause = started.elapsed() / 4 + Duration::from_millis(10);
-            std::thread::sleep(pause.min(PAUSE));
-        }
+        let off = Off {
+            host: self.name,
+            hypervisor: self.hypervisor.as_ref(),
+            cluster: self.cluster,
+            within: self.off_within,
+            stopped: &|| (self.stopped)(),
+        };
+        off.switch(name)
     }
 
     /// Notes what a machine is about to be given; one that is yet to be made has it from its first start on.

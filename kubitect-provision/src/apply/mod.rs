@@ -21,6 +21,7 @@ use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::image::LocalImage;
 use crate::journal::{Entry, Journal};
 use crate::plan::Plan;
+use crate::power::OFF_WAIT;
 use lanes::{Lane, Seen, side_by_side};
 
 /// What a plan is carried out with.
@@ -49,9 +50,6 @@ impl fmt::Debug for Inputs {
             .finish()
     }
 }
-
-/// How long a machine's guest may take to shut down: services with a grace period of their own, emulated, on a busy host.
-const OFF_WAIT: Duration = Duration::from_secs(5 * 60);
 
 /// Makes the plan's changes. Whatever interrupts it, a new plan goes on from there.
 pub fn apply(

@@ -287,7 +287,7 @@ impl FakeHost {
 
     /// Lets a domain's guest ignore that it is to shut down.
     pub fn be_stubborn(&self, name: &str) {
-        self.lock().stubborn.insert(name.to_owned());
+        self.change(|state| state.stubborn.insert(name.to_owned()));
     }
 
     /// Lets a domain be given no processors while it runs.

@@ -89,10 +89,11 @@ impl Fleet {
         let Context {
             cancel, on_event, ..
         } = &self.context;
-        let facts = gather::gather(
+        let facts = gather::gather_within(
             &self.cluster,
             &self.hosts,
             keys,
+            self.context.site.timeouts.boot.into(),
             cancel.flag(),
             on_event.as_ref(),
         );
@@ -129,6 +130,7 @@ impl Fleet {
             waits.push(wait::Machine {
                 target: target.map_err(no_login(&node.name))?,
                 programs: wait::programs(node.role, virtual_address),
+                within: Some(self.context.site.timeouts.boot.into()),
                 console,
             });
         }

@@ -15,4 +15,4 @@ mod verbs;
 pub mod volume;
 mod xml;
 
-pub use connect::Libvirt;
+pub use connect::{Libvirt, uri};

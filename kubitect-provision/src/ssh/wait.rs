@@ -13,7 +13,7 @@ use kubitect_config::waiting::{AT_ONCE, at_most};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::error::{headline, told};
+use crate::error::{headline, humane, told};
 use crate::ssh::session::{Session, Target, last_lines};
 use crate::{Error, Event, Outcome};
 
@@ -53,6 +53,8 @@ pub struct Machine<'a> {
     pub target: Target,
     /// Programs that it must have; see [`programs`].
     pub programs: Vec<&'static str>,
+    /// How long it may take, if not as long as others.
+    pub within: Option<Duration>,
     /// The last lines of its console, asked for when waiting was in vain.
     pub console: &'a (dyn Fn() -> Vec<String> + Send + Sync),
 }
@@ -151,9 +153,10 @@ async fn ready_among(
     logins: &Semaphore,
     waits: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Ready, Error> {
+    let total = machine.within.unwrap_or(patience.total);
     let wait = Wait {
         logins,
-        patience,
+        patience: Patience { total, ..patience },
         waits,
         started: Instant::now(),
         console: machine.console,
@@ -179,8 +182,8 @@ impl Wait<'_> {
     }
 
     async fn login(&self, target: &Target) -> Result<Session, Error> {
-        let minutes = self.patience.total.as_secs() / 60;
-        (self.waits)(&format!("SSH does not answer yet (at most {minutes} min)"));
+        let most = humane(self.patience.total);
+        (self.waits)(&format!("SSH does not answer yet (at most {most})"));
         loop {
             let turn = self.logins.acquire().await;
             let attempt = self.patience.attempt.min(self.left());

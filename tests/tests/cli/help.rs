@@ -4,10 +4,14 @@ use tests::checkers::said;
 
 use crate::env::TestEnv;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 22] = [
     "graph",
     "support",
     "explain",
+    "stop",
+    "start",
+    "console",
+    "etcd",
     "init",
     "ssh",
     "logs",
@@ -72,6 +76,21 @@ fn help_names_every_command_and_every_option() {
         &["-c, --config <FILE>...", "-o, --output <OUTPUT>"],
     );
     help(&["render"], &["-c, --config <FILE>", "--out <DIR>"]);
+    let timeouts = [
+        "--boot-timeout <TIME>",
+        "--drain-timeout <TIME>",
+        "--ready-timeout <TIME>",
+    ];
+    help(&["apply"], &timeouts);
+    help(
+        &["stop"],
+        &["[CLUSTER]", "--timeout <TIME>", "--auto-approve"],
+    );
+    help(&["start"], &["[CLUSTER]", "-o, --output <OUTPUT>"]);
+    help(&["console"], &["<NODE>", "--cluster <NAME>", "--log"]);
+    help(&["etcd"], &["snapshot"]);
+    help(&["etcd", "snapshot"], &["[CLUSTER]", "--out <FILE>"]);
+    help(&["status"], &["--wait[=<TIME>]"]);
     help(&["destroy"], &["--cluster <NAME>", "--auto-approve"]);
     help(&["status"], &["--cluster <NAME>", "-o, --output <OUTPUT>"]);
     help(&["list"], &["clusters", "presets"]);
@@ -146,6 +165,35 @@ fn shells_complete_commands_options_and_clusters() {
             ["demo", "other"]
         );
         assert_eq!(complete(&["kubitect", "destroy", "d"]), ["demo"]);
+        assert_eq!(complete(&["kubitect", "stop", "o"]), ["other"]);
+        let presets = complete(&["kubitect", "init", "--preset", "mi"]);
+        assert_eq!(presets, ["minimal"], "{shell}");
+    }
+}
+
+#[test]
+fn shells_complete_machines_and_the_folder_that_the_line_names() {
+    let env = TestEnv::new();
+    let config = env.kept("clusters/demo/config");
+    std::fs::create_dir_all(&config).unwrap();
+    std::fs::write(config.join("kubitect.yaml"), env.cluster()).unwrap();
+    let elsewhere = env.path("elsewhere");
+    std::fs::create_dir_all(elsewhere.join("clusters/third/config")).unwrap();
+    let elsewhere = elsewhere.to_str().unwrap();
+    let all = ["demo-lb-1", "demo-master-1", "demo-worker-1"];
+    for shell in ["bash", "zsh", "fish"] {
+        let complete = |words: &[&str]| completed(&env, shell, words);
+        for command in ["ssh", "console"] {
+            let mut offered = complete(&["kubitect", command, ""]);
+            offered.retain(|word| !word.starts_with('-'));
+            assert_eq!(offered, all, "{shell}");
+            assert_eq!(
+                complete(&["kubitect", command, "demo-m"]),
+                ["demo-master-1"]
+            );
+        }
+        let words = ["kubitect", "--home", elsewhere, "status", "--cluster", ""];
+        assert_eq!(complete(&words), ["third"], "{shell}");
     }
 }
 

@@ -13,6 +13,7 @@ mod keys;
 mod outputs;
 mod plan;
 mod render;
+mod running;
 mod support;
 mod terminal;
 mod trust;

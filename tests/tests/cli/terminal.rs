@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::env::{KUBITECT, Said, TestEnv};
 
 /// Runs the program at a terminal, made by util-linux' `script`, where the person types `typed`. All comes on stdout.
-fn at_terminal(env: &TestEnv, args: &str, variables: &[(&str, &str)], typed: &str) -> Said {
+pub fn at_terminal(env: &TestEnv, args: &str, variables: &[(&str, &str)], typed: &str) -> Said {
     let mut command = Command::new("script");
     let line = format!("exec '{KUBITECT}' {args}");
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);

@@ -178,6 +178,23 @@ pip: { indexUrl: 'ftp://x', findLinks: wheels }
 }
 
 #[test]
+fn the_site_says_how_long_is_waited() {
+    let site = Site::parse("timeouts: {boot: 90s, ready: 2h}", "site.yaml").unwrap();
+    let timeouts = site.timeouts;
+    let shown = [timeouts.boot, timeouts.drain, timeouts.ready].map(|one| one.to_string());
+    assert_eq!(shown, ["90s", "5m", "2h"]);
+    for wrong in ["'5'", "0s", "25h", "'-1m'", "5min"] {
+        let text = format!("timeouts: {{drain: {wrong}}}");
+        let Err(error) = Site::parse(&text, "site.yaml") else {
+            panic!("{wrong} is taken")
+        };
+        let problem = &error.problems()[0];
+        assert_eq!(problem.path, "timeouts.drain", "{wrong}");
+        assert!(problem.help.contains("with its unit"), "{}", problem.help);
+    }
+}
+
+#[test]
 fn empty_sections_are_as_good_as_none() {
     let text = std::fs::read_to_string(repository().join("examples/multi-master.yaml")).unwrap();
     let more = text.replace(

@@ -19,6 +19,7 @@ mod machine;
 mod members;
 mod picture;
 mod plays;
+mod power;
 mod program;
 mod shape;
 mod stage;
@@ -76,6 +77,15 @@ fn main() -> ExitCode {
             truth::stopped_half_way,
         ),
         ("a_plan_says_what_becomes_of_own_files", truth::own_files),
+        ("power_is_switched_in_order", power::in_order),
+        ("power_that_is_killed_goes_on", power::killed),
+        ("snapshots_are_taken_at_any_time", power::snapshots),
+        ("consoles_are_read", power::consoles),
+        (
+            "timeouts_are_the_sites_or_the_command_lines",
+            power::timeouts,
+        ),
+        ("status_waits_until_all_is_well", power::waited_for),
         (
             "a_plan_that_hangs_is_interrupted_twice",
             truth::interrupted_twice,

@@ -9,6 +9,7 @@ mod destroy;
 mod keys;
 mod living;
 mod plans;
+mod power;
 mod properties;
 mod random;
 mod repair;

@@ -27,6 +27,7 @@ fn machine(target: Target) -> Machine<'static> {
     Machine {
         target,
         programs: vec!["sudo", "python3"],
+        within: None,
         console: &console,
     }
 }
@@ -173,6 +174,19 @@ async fn a_machine_that_never_answers_is_told_with_its_console() {
         "{evidence:?}"
     );
     assert_eq!(evidence[1], "console: Kernel panic - not syncing");
+}
+
+#[tokio::test]
+async fn a_machine_may_have_a_time_of_its_own() {
+    let server = booted("").await;
+    let short = Machine {
+        within: Some(Duration::from_secs(1)),
+        ..machine(target(server.address))
+    };
+    match ready(short, PATIENCE).await {
+        Err(Error::Timeout { after, .. }) => assert_eq!(after, Duration::from_secs(1)),
+        _ => panic!("its own time does not count"),
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,54 @@
+//! `console`: a machine's serial console through its host's libvirt, or the log of what it wrote there.
+
+use std::io::IsTerminal;
+use std::os::unix::process::CommandExt;
+use std::sync::Arc;
+
+use kubitect_config::cluster::Host;
+use kubitect_provision::{libvirt, machine};
+
+use super::print;
+use crate::args::Console;
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::hosts::settle;
+use crate::nodes;
+use crate::world::World;
+
+/// Carries the command out: at a terminal this process becomes `virsh`, so that only a failure comes back.
+pub fn console(world: &Arc<dyn World>, home: &Home, args: &Console) -> Result<(), Failure> {
+    let site = home.site()?;
+    let (mut cluster, node) = nodes::meant(home, &site, args.cluster.as_ref(), &args.node)?;
+    settle(home, &mut cluster)?;
+    let host = cluster.host(&node.host).cloned();
+    let host = host
+        .ok_or_else(|| Failure::failed(format!("find the host {} of {}", node.host, node.name)))?;
+    let person = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if person && !args.log {
+        return Err(open(&host, node.name.as_str()));
+    }
+    let failed = |e| Failure::because(format!("read the console of {}", node.name), e);
+    let hosts = world.hosts(&[&host]).map_err(failed)?;
+    let lines = machine::console_tail(&hosts, &cluster, &node, usize::MAX).map_err(failed)?;
+    match lines.is_empty() {
+        true => Err(Failure::failed(format!(
+            "read the console of {}: nothing has been written to it on host {}",
+            node.name, host.name
+        ))),
+        false => print(lines.join("\n") + "\n"),
+    }
+}
+
+/// Becomes `virsh` on the console of this machine; why not.
+fn open(host: &Host, name: &str) -> Failure {
+    let mut virsh = std::process::Command::new("virsh");
+    virsh.arg("--connect").arg(libvirt::uri(&host.connection));
+    virsh.args(["console", name]);
+    Failure::because(
+        format!(
+            "start virsh (Debian and Ubuntu have it in libvirt-clients, others in libvirt-client; `kubitect console --log {name}` \
+             does without)"
+        ),
+        virsh.exec(),
+    )
+}

@@ -1,0 +1,37 @@
+//! `etcd snapshot`: all that a cluster's etcd holds, in a file.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{options, print, print_json};
+use crate::args::{Output, Snapshot};
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::names;
+use crate::report::Reporter;
+use crate::run::{Run, Wanted};
+use crate::signals::until_interrupted;
+use crate::world::World;
+
+/// Carries the command out.
+pub fn snapshot(world: &Arc<dyn World>, home: &Home, args: &Snapshot) -> Result<(), Failure> {
+    let cluster = names::meant(home, &args.cluster)?;
+    let options = options(world, home, &Arc::new(Reporter::new()))?;
+    let cancel = options.cancel.clone();
+    let run = Run::connect(Wanted::kept(&cluster, &options)?, options)?;
+    let saved = until_interrupted(&cancel, run.snapshot(args.out.as_deref()))?;
+    match args.output {
+        Output::Json => {
+            let mut object = json!(saved);
+            object["formatVersion"] = json!(1);
+            print_json(object)
+        }
+        Output::Text => print(format!(
+            "{} ({} KiB, SHA-256 {})\nEvery secret of the cluster is in it: keep it as you keep a key.\n",
+            saved.file.display(),
+            saved.bytes.div_ceil(1024),
+            saved.sha256
+        )),
+    }
+}

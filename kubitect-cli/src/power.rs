@@ -1,0 +1,355 @@
+//! [`Switch`]: all machines of a cluster switched off, or on again, in an order in which nothing is lost: workers, masters, balancers,
+//! and back.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kubitect_config::cluster::{Node, Role};
+use kubitect_config::value::Label;
+use kubitect_config::waiting::side_by_side;
+use kubitect_config::{Facts, Remote, chain};
+use kubitect_kubespray::control;
+use kubitect_provision::gather::{self, Leaving};
+use kubitect_provision::observe::PowerState;
+use kubitect_provision::plan::Plan as Machines;
+use kubitect_provision::ssh::Keys;
+use kubitect_provision::{Outcome, power};
+
+use crate::event::{Ending, Event, Events};
+use crate::failure::Failure;
+use crate::job::Job;
+use crate::pipeline::until_cancelled;
+use crate::plan::Plan;
+use crate::run::{Run, several_threads};
+
+/// What all machines of a cluster are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Off; a machine whose guest has not shut down within this time is a failure.
+    Off(Duration),
+    /// On, and Kubernetes with its nodes Ready.
+    On,
+}
+
+/// How long a machine may take to shut down, where nobody says otherwise.
+pub const SHUT_DOWN: Duration = power::OFF_WAIT;
+
+/// A cluster's machines that are switched off or on: in which order, `Display` shows. While this is held, no other run works on
+/// the cluster.
+pub struct Switch {
+    run: Run,
+    to: Power,
+    /// All machines of one kind at a time: so a majority of etcd's members comes back together.
+    stages: Vec<Stage>,
+    /// Machines that are wanted and not there.
+    missing: Vec<Label>,
+    /// The machines on which Kubernetes is set up.
+    joined: Vec<Label>,
+    ground: Machines,
+}
+
+/// All machines of one kind.
+struct Stage {
+    role: Role,
+    nodes: Vec<Node>,
+    /// Those that leave the cluster: nobody waits for what is on them.
+    leaving: Vec<Label>,
+}
+
+impl Switch {
+    /// Looks at the machines, those that leave among them.
+    pub fn plan(run: Run, to: Power) -> Result<Self, Failure> {
+        let job = &run.view.job;
+        let failed =
+            |e| Failure::because(format!("look at the machines of {}", job.cluster.name), e);
+        let seen = gather::seen(&job.cluster, &job.hosts).map_err(failed)?;
+        let leaving = gather::leaving(&job.cluster, &job.hosts).map_err(failed)?;
+        let plan = Plan::look(job, job.applied()?.as_ref())?;
+        let power = |name: &Label| seen.get(name).and_then(|(power, _)| *power);
+        let own = job.cluster.nodes.iter();
+        let there = own.filter_map(|node| Some((node.clone(), power(&node.name)?)));
+        let all = there.chain(leaving.iter().map(|own| (own.node(), own.power)));
+        let meant = all.filter(|(_, power)| to == Power::On || is_on(*power));
+        let meant: Vec<_> = meant.map(|(node, _)| node).collect();
+        let missing = job.cluster.nodes.iter();
+        let missing = missing.filter(|node| power(&node.name).is_none());
+        let joined = plan.seen.iter().filter(|seen| seen.finished().is_some());
+        Ok(Self {
+            to,
+            stages: stages(to, &meant, &leaving),
+            missing: missing.map(|node| node.name.clone()).collect(),
+            joined: joined.map(|seen| seen.node.name.clone()).collect(),
+            ground: plan.machines.ground(),
+            run,
+        })
+    }
+
+    /// Whether no machine is concerned.
+    pub fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// The run that holds the cluster.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Does it, one kind of machines after another. Needs a runtime of several threads. Killed or failed, the same goes on from
+    /// there.
+    pub async fn carry_out(&self) -> Result<(), Failure> {
+        let job = &self.run.view.job;
+        let ending = match self.to {
+            _ if self.is_empty() => Ending::Unchanged,
+            Power::Off(_) => Ending::Stopped,
+            Power::On => Ending::Started,
+        };
+        let work = async {
+            several_threads()?;
+            match self.to {
+                _ if self.is_empty() => Ok(()),
+                Power::Off(within) => self.stop(within).await,
+                Power::On => self.start().await,
+            }
+        };
+        let work = until_cancelled(&job.options.cancel, work);
+        job.options.end(&job.cluster.name, ending, work).await
+    }
+
+    async fn stop(&self, within: Duration) -> Result<(), Failure> {
+        let job = &self.run.view.job;
+        let name = &job.cluster.name;
+        for stage in self.begun() {
+            let off = job.fleet.shut_down(&stage.nodes, within);
+            off.map_err(|e| {
+                Failure::because(
+                    format!(
+                        "stop {name}: what is off stays off, and the same command goes on with the others. `kubitect console NODE` \
+                         shows what a machine waits for; `virsh destroy NODE` on its host cuts its power, and what its guest has \
+                         not written is lost"
+                    ),
+                    e,
+                )
+            })?;
+            fail::fail_point!("cli::powered");
+        }
+        Ok(())
+    }
+
+    async fn start(&self) -> Result<(), Failure> {
+        let job = &self.run.view.job;
+        for name in &self.missing {
+            let events = &job.options.events;
+            events.warn(format!("{name} is not there; `kubitect apply` makes it"));
+        }
+        let keys = self.keys()?;
+        let mut facts: Option<Facts> = None;
+        for stage in self.begun() {
+            let come = self.switch_on(stage, &keys).await?;
+            match &mut facts {
+                Some(facts) => facts.nodes.extend(come.nodes),
+                None => facts = Some(come),
+            }
+            if let Some(facts) = &facts {
+                self.serve(stage, facts, &keys).await?;
+            }
+            fail::fail_point!("cli::powered");
+        }
+        Ok(())
+    }
+
+    /// Each stage, as it begins.
+    fn begun(&self) -> impl Iterator<Item = &Stage> {
+        let title = |stage: &Stage| match self.to {
+            Power::Off(_) => format!("shut down {}", stage.title()),
+            Power::On => format!("start {}", stage.title()),
+        };
+        let total = self.stages.len();
+        self.stages.iter().zip(1..).map(move |(stage, number)| {
+            self.run.view.job.options.events.send(Event::Phase {
+                number,
+                total,
+                title: title(stage),
+                next: self.stages.get(number).map(title),
+            });
+            stage
+        })
+    }
+
+    /// The keys that the machines have. None is made.
+    fn keys(&self) -> Result<Keys, Failure> {
+        let job = &self.run.view.job;
+        job.present_keys()?.ok_or_else(|| {
+            Failure::failed(format!(
+                "start {}: the keys of its machines are not in {}, so that none could be asked whether it serves; \
+                 `kubitect apply` with its file starts them and brings the keys back",
+                job.cluster.name,
+                job.dir.ssh().display()
+            ))
+        })
+    }
+
+    /// Starts the machines of a stage, and waits until they can be worked with; where they are.
+    async fn switch_on(&self, stage: &Stage, keys: &Keys) -> Result<Facts, Failure> {
+        let job = &self.run.view.job;
+        let failed = |e| Failure::because(format!("start {}", stage.title()), e);
+        job.fleet
+            .start(&self.ground, &stage.nodes)
+            .map_err(failed)?;
+        let awaited = |name: &Label| stage.awaits(name);
+        job.come_up(awaited, keys).await.map_err(failed)
+    }
+
+    /// Waits until Kubernetes serves on the machines of a stage, where it is set up.
+    async fn serve(&self, stage: &Stage, facts: &Facts, keys: &Keys) -> Result<(), Failure> {
+        let job = &self.run.view.job;
+        let joined = |name: &&Label| self.joined.contains(name) && stage.awaits(name);
+        let own = stage.nodes.iter().map(|node| &node.name);
+        let own: Vec<_> = own.filter(joined).collect();
+        if stage.role == Role::LoadBalancer || own.is_empty() {
+            return Ok(());
+        }
+        let events = &job.options.events;
+        let limit = job.options.site.timeouts.ready.into();
+        let logins = own.iter().map(|name| async move {
+            let session = login(job, facts, keys, name).await?;
+            if stage.role == Role::Master {
+                let what = format!("wait for the API of {name}");
+                told(events, what, async |waits| {
+                    control::wait_serving(&session, name, limit, waits).await
+                })
+                .await?;
+            }
+            let boot = control::boot(&session).await?;
+            Ok::<_, Failure>(((*name).clone(), boot))
+        });
+        let boots = side_by_side(logins).await.into_iter();
+        let boots = boots.collect::<Result<BTreeMap<_, _>, _>>()?;
+        let master = self.master(facts, keys).await?;
+        let what = format!("wait until {} are Ready", stage.title());
+        told(events, what, async |waits| {
+            control::wait_nodes(&master, &boots, limit, waits).await
+        })
+        .await
+    }
+
+    /// A master that Kubernetes can be asked through.
+    async fn master(&self, facts: &Facts, keys: &Keys) -> Result<Arc<dyn Remote>, Failure> {
+        let job = &self.run.view.job;
+        let mut masters = job.cluster.role(Role::Master);
+        let known = masters
+            .find(|node| self.joined.contains(&node.name) && facts.node(&node.name).is_some());
+        let Some(node) = known else {
+            return Err(Failure::failed(format!(
+                "ask the Kubernetes of {}: none of its masters is set up",
+                job.cluster.name
+            )));
+        };
+        login(job, facts, keys, &node.name).await
+    }
+}
+
+async fn login(
+    job: &Job,
+    facts: &Facts,
+    keys: &Keys,
+    name: &Label,
+) -> Result<Arc<dyn Remote>, Failure> {
+    let session = job.login(facts, keys, name).await;
+    session.map_err(|e| Failure::because(format!("log in on {name}"), e))
+}
+
+/// Waits for something, and says so.
+async fn told(
+    events: &Events,
+    what: String,
+    wait: impl AsyncFnOnce(&(dyn Fn(&str) + Send + Sync)) -> Result<(), kubitect_kubespray::Error>,
+) -> Result<(), Failure> {
+    use kubitect_provision::Event;
+    events.machines(Event::Started { what: what.clone() });
+    let waits = |why: &str| {
+        events.machines(Event::Waiting {
+            what: what.clone(),
+            why: why.to_owned(),
+        });
+    };
+    let result = wait(&waits).await;
+    let what = what.clone();
+    events.machines(match &result {
+        Ok(()) => Event::Finished {
+            what,
+            outcome: Outcome::Done,
+        },
+        Err(error) => Event::Failed {
+            what,
+            error: chain(error),
+        },
+    });
+    Ok(result?)
+}
+
+fn is_on(power: PowerState) -> bool {
+    matches!(power, PowerState::Running | PowerState::Paused)
+}
+
+/// These machines in the order in which they are switched.
+fn stages(to: Power, nodes: &[Node], leaving: &[Leaving]) -> Vec<Stage> {
+    let mut roles = [Role::LoadBalancer, Role::Master, Role::Worker];
+    if to != Power::On {
+        roles.reverse();
+    }
+    let stage = |role| Stage {
+        role,
+        nodes: nodes
+            .iter()
+            .filter(|node| node.role == role)
+            .cloned()
+            .collect(),
+        leaving: leaving.iter().map(|own| own.name.clone()).collect(),
+    };
+    let stages = roles.into_iter().map(stage);
+    stages.filter(|stage| !stage.nodes.is_empty()).collect()
+}
+
+impl Stage {
+    fn title(&self) -> &'static str {
+        match self.role {
+            Role::LoadBalancer => "balancers",
+            Role::Master => "masters",
+            Role::Worker => "workers",
+        }
+    }
+
+    fn awaits(&self, name: &Label) -> bool {
+        self.nodes.iter().any(|node| node.name == *name) && !self.leaving.contains(name)
+    }
+}
+
+impl fmt::Display for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.run.view.job.cluster.name;
+        let verb = match self.to {
+            Power::Off(_) => "shut down",
+            Power::On => "started",
+        };
+        writeln!(
+            f,
+            "{name}: these machines are {verb}, one kind after another:"
+        )?;
+        for (stage, number) in self.stages.iter().zip(1..) {
+            let names = stage.nodes.iter().map(|node| node.name.as_str());
+            let names: Vec<_> = names.collect();
+            writeln!(f, "  {number}. {:9}  {}", stage.title(), names.join(", "))?;
+        }
+        match self.to {
+            Power::Off(within) => writeln!(
+                f,
+                "Nothing is deleted. What runs on the cluster, and its API, do not answer until `kubitect start {name}`.\nEach guest \
+                 shuts itself down, within {} s; none has its power cut.",
+                within.as_secs()
+            ),
+            Power::On => Ok(()),
+        }
+    }
+}

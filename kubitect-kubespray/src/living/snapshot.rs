@@ -1,0 +1,112 @@
+//! Snapshots of etcd: saved on a master, fetched piece by piece, and compared with what was saved.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use kubitect_config::Remote;
+use kubitect_config::digest::hex;
+use kubitect_config::file::{self, Aside};
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+use crate::control::{self, Snapshot};
+
+/// How long saving a snapshot may take, and fetching a piece of it.
+const SNAPSHOT: Duration = Duration::from_secs(10 * 60);
+/// Where it lies on the master meanwhile. Always the same, so that what a killed run left there goes with the next.
+const SAVED: &str = "/var/lib/kubitect/etcd-snapshot.db";
+/// How much of it is fetched at a time, in MiB.
+const PIECE: u64 = 16;
+
+/// How long fetching all of it may take.
+const FETCH: Duration = Duration::from_secs(2 * 60 * 60);
+/// How much of the disk is left free, in bytes.
+const RESERVE: u64 = 256 << 20;
+
+/// A file for a snapshot that is taken now, in this folder, which is made if need be.
+pub fn file_in(folder: &Path) -> Result<PathBuf, Error> {
+    file::private_folder(folder).map_err(Error::file("create", folder))?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Ok(folder.join(format!("etcd-{}.db", now.unwrap_or_default().as_secs())))
+}
+
+/// Saves what etcd holds through a master that serves, and brings it to this file, which its owner alone can read. Nothing of it
+/// stays on the master.
+pub async fn take(master: &Arc<dyn Remote>, home: &Path) -> Result<Snapshot, Error> {
+    let failed = |e| Error::because("save a snapshot of etcd", e);
+    let snapshot = control::save_snapshot(master, SAVED, SNAPSHOT)
+        .await
+        .map_err(failed)?;
+    fail::fail_point!("kubespray::snapshot-saved");
+    let fetched = fetch(master, &snapshot, home).await;
+    // Every secret of the cluster is in it: it does not stay, whether it arrived or not.
+    control::discard_snapshot(master, SAVED)
+        .await
+        .map_err(failed)?;
+    fetched?;
+    Ok(snapshot)
+}
+
+/// Brings a snapshot home, piece by piece: it may be larger than what a command may print. How large it is, a master says.
+async fn fetch(master: &Arc<dyn Remote>, snapshot: &Snapshot, home: &Path) -> Result<(), Error> {
+    let folder = home.parent().unwrap_or(home);
+    let fs = rustix::fs::statvfs(folder).map_err(|e| Error::file("look at", folder)(e.into()))?;
+    if fs.f_bavail.saturating_mul(fs.f_frsize) < snapshot.bytes.saturating_add(RESERVE) {
+        return Err(Error::failed(format!(
+            "fetch the snapshot of etcd: its {} MiB leave less than {} MiB on the disk of {}; make room, and try again",
+            snapshot.bytes >> 20,
+            RESERVE >> 20,
+            folder.display()
+        )));
+    }
+    tokio::time::timeout(FETCH, fetch_pieces(master, snapshot, home))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Error::Slow {
+                what: "fetch the snapshot of etcd".to_owned(),
+                limit: FETCH,
+                lines: String::new(),
+            })
+        })
+}
+
+async fn fetch_pieces(
+    master: &Arc<dyn Remote>,
+    snapshot: &Snapshot,
+    home: &Path,
+) -> Result<(), Error> {
+    let mut aside = Aside::new(home).map_err(Error::file("write", home))?;
+    let mut digest = Sha256::new();
+    for piece in 0..snapshot.bytes.div_ceil(PIECE << 20) {
+        let (from, block) = (format!("if={}", snapshot.path), format!("bs={PIECE}M"));
+        let skip = format!("skip={piece}");
+        let argv = [
+            "sudo",
+            "-n",
+            "dd",
+            &from,
+            &block,
+            &skip,
+            "count=1",
+            "status=none",
+        ];
+        let bytes = master
+            .run_ok(&argv, SNAPSHOT)
+            .await
+            .map_err(|e| Error::because("fetch the snapshot of etcd", e))?;
+        if bytes.len() as u64 > PIECE << 20 {
+            return Err(Error::failed(
+                "fetch the snapshot of etcd: the master sends more than it was asked for",
+            ));
+        }
+        digest.update(&bytes);
+        aside.write(&bytes).map_err(Error::file("write", home))?;
+    }
+    if hex(&digest.finalize()) != snapshot.sha256 {
+        return Err(Error::failed(
+            "fetch the snapshot of etcd: what arrived is not what was saved; try again",
+        ));
+    }
+    aside.publish(0o600).map_err(Error::file("write", home))
+}

@@ -1,0 +1,179 @@
+//! Machines switched off by their own guests, and on again: several at the same time, and nothing of them changed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use kubitect_config::cluster::Node;
+use kubitect_config::value::{Label, Name};
+use kubitect_config::waiting::{AT_ONCE, in_threads};
+
+use crate::error::{Error, headline, humane};
+use crate::event::{Event, Outcome};
+use crate::hypervisor::{Failure, Hosts, Hypervisor};
+use crate::machine::console_lines;
+use crate::observe::PowerState;
+
+/// How long a machine's guest may take to shut down: services with a grace period of their own, emulated, on a busy host.
+pub const OFF_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// How often a guest that does not go off is asked again: one that was still booting did not hear the first time.
+const ASK_AGAIN: Duration = Duration::from_secs(20);
+/// How often is looked whether it is off, at most.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A machine that is switched off.
+pub(crate) struct Off<'a> {
+    /// Its host.
+    pub host: &'a Name,
+    /// The host's libvirt.
+    pub hypervisor: &'a dyn Hypervisor,
+    /// Whose machine it is.
+    pub cluster: &'a Label,
+    /// How long it may take.
+    pub within: Duration,
+    /// Whether it is no longer wanted.
+    pub stopped: &'a dyn Fn() -> bool,
+}
+
+impl Off<'_> {
+    /// Has a machine shut down by its own guest, and waits until it has. Its power is never cut: what the guest has not
+    /// written yet would be lost.
+    pub(crate) fn switch(&self, name: &Label) -> Result<(), Error> {
+        let verbs = self.hypervisor;
+        let on_host = |failure: Failure| failure.on(self.host);
+        let started = Instant::now();
+        let mut asked: Option<Instant> = None;
+        let mut answer = "it was asked to shut down and did not go off".to_owned();
+        loop {
+            let there = verbs.domain_state(name).map_err(on_host)?;
+            let Some(there) = there.filter(|there| there.live.is_some()) else {
+                return Ok(());
+            };
+            if started.elapsed() >= self.within {
+                return Err(self.still_on(name, answer));
+            }
+            if (self.stopped)() {
+                return Err(Error::Cancelled);
+            }
+            if asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN) {
+                asked = Some(Instant::now());
+                if there.power == PowerState::Paused {
+                    verbs.start_domain(name).map_err(on_host)?;
+                }
+                // It may have gone off just now; then asking fails, and the next look tells.
+                if let Err(failure) = verbs.shut_down_domain(name) {
+                    answer = format!("last answer: {}", failure.source);
+                }
+                continue;
+            }
+            // Often at first, so that what goes off at once is not waited for.
+            let pause = started.elapsed() / 4 + Duration::from_millis(10);
+            std::thread::sleep(pause.min(PAUSE));
+        }
+    }
+
+    fn still_on(&self, name: &Label, answer: String) -> Error {
+        let console = console_lines(self.hypervisor, self.cluster, name, 20);
+        let console = console.unwrap_or_else(|failure| vec![failure.source.to_string()]);
+        let lines = console.into_iter().map(|line| format!("console: {line}"));
+        Error::Timeout {
+            what: format!("{name} off"),
+            after: self.within,
+            evidence: std::iter::once(answer).chain(lines).collect(),
+        }
+    }
+}
+
+/// Has machines shut down by their own guests, all at the same time, and waits for each no longer than `within`. All are waited
+/// for before one that did not go off is an error. What is off already is no error.
+pub fn shut_down(
+    cluster: &Label,
+    nodes: &[Node],
+    hosts: &Hosts,
+    within: Duration,
+    cancelled: &AtomicBool,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+) -> Result<(), Error> {
+    let stopped = || cancelled.load(Ordering::Relaxed);
+    let waits = format!("its guest has been asked (at most {})", humane(within));
+    let switched = in_threads(AT_ONCE, nodes, |node| {
+        let what = format!("shut down {}", node.name);
+        on_event(Event::Started { what: what.clone() });
+        let why = waits.clone();
+        on_event(Event::Waiting {
+            what: what.clone(),
+            why,
+        });
+        let off = hosts.get(&node.host).and_then(|hypervisor| {
+            let off = Off {
+                host: &node.host,
+                hypervisor: hypervisor.as_ref(),
+                cluster,
+                within,
+                stopped: &stopped,
+            };
+            off.switch(&node.name)
+        });
+        fail::fail_point!("provision::switched");
+        ended(what, off, on_event)
+    });
+    all(switched, Error::StillOn)
+}
+
+/// Starts machines that are off, and resumes those that are paused.
+pub fn start(
+    nodes: &[Node],
+    hosts: &Hosts,
+    cancelled: &AtomicBool,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+) -> Result<(), Error> {
+    let switched = in_threads(AT_ONCE, nodes, |node| {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        let what = format!("start {}", node.name);
+        on_event(Event::Started { what: what.clone() });
+        let on = hosts.get(&node.host).and_then(|hypervisor| {
+            let started = hypervisor.start_domain(&node.name);
+            started.map_err(|failure| failure.on(&node.host))
+        });
+        fail::fail_point!("provision::switched");
+        ended(what, on, on_event)
+    });
+    all(switched, Error::Machines)
+}
+
+/// Says how something ended.
+fn ended(
+    what: String,
+    result: Result<(), Error>,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+) -> Result<(), Error> {
+    on_event(match &result {
+        Ok(()) => Event::Finished {
+            what,
+            outcome: Outcome::Done,
+        },
+        Err(error) => Event::Failed {
+            what,
+            error: headline(error),
+        },
+    });
+    result
+}
+
+/// One error, or several as one.
+fn all(results: Vec<Result<(), Error>>, several: fn(Vec<Error>) -> Error) -> Result<(), Error> {
+    let mut errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    if errors.iter().any(|error| matches!(error, Error::Cancelled)) {
+        return Err(Error::Cancelled);
+    }
+    match errors.pop() {
+        None => Ok(()),
+        Some(only) if errors.is_empty() => Err(only),
+        Some(last) => {
+            errors.push(last);
+            Err(several(errors))
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Machines switched off and on together.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use kubitect_provision::hypervisor::Hypervisor;
+use kubitect_provision::observe::{HostState, PowerState};
+use kubitect_provision::{Error, Event, power};
+
+use crate::world::{DEMO, World};
+
+const SOON: Duration = Duration::from_millis(50);
+
+fn made() -> World {
+    let world = World::new(DEMO, &HostState::default());
+    world.apply().unwrap();
+    world
+}
+
+/// Shuts all machines down; the lines that were said.
+fn shut_down(world: &World, cancelled: bool) -> (Result<(), Error>, Vec<String>) {
+    let said = Mutex::new(Vec::new());
+    let say = |event: Event| said.lock().unwrap().push(event.to_string());
+    let (cluster, cancelled) = (&world.cluster, AtomicBool::new(cancelled));
+    let (name, hosts) = (&cluster.name, world.hosts());
+    let result = power::shut_down(name, &cluster.nodes, &hosts, SOON, &cancelled, &say);
+    (result, said.into_inner().unwrap())
+}
+
+fn power(world: &World, name: &str) -> PowerState {
+    let domains = world.fake().domains().unwrap();
+    let own = domains.iter().find(|domain| domain.name == name);
+    own.unwrap().power
+}
+
+#[test]
+fn all_go_off_and_come_back_as_they_were() {
+    let world = made();
+    let before = world.fake().domains().unwrap();
+    world
+        .fake()
+        .meddle("demo-worker-1", |domain| domain.power = PowerState::Paused);
+    for _ in 0..2 {
+        let (result, said) = shut_down(&world, false);
+        result.unwrap();
+        for node in &world.cluster.nodes {
+            assert_eq!(power(&world, node.name.as_str()), PowerState::Off);
+            let done = format!("shut down {}: done", node.name);
+            assert!(said.contains(&done), "{said:?}");
+        }
+    }
+    let nodes = &world.cluster.nodes;
+    let never = AtomicBool::new(false);
+    for _ in 0..2 {
+        power::start(nodes, &world.hosts(), &never, &|_| {}).unwrap();
+        assert_eq!(world.fake().domains().unwrap(), before);
+    }
+}
+
+#[test]
+fn all_are_waited_for_and_each_that_stays_on_is_named() {
+    let world = made();
+    for name in ["demo-worker-1", "demo-master-1"] {
+        world.fake().be_stubborn(name);
+    }
+    let (result, said) = shut_down(&world, false);
+    let error = result.unwrap_err().to_string();
+    assert!(error.starts_with("shut down 2 machines: "), "{error}");
+    for node in &world.cluster.nodes {
+        let name = node.name.as_str();
+        let stays = ["demo-worker-1", "demo-master-1"].contains(&name);
+        assert_eq!(error.contains(&format!("see {name} off")), stays, "{error}");
+        let on = power(&world, name) == PowerState::Running;
+        assert_eq!(on, stays, "{name}");
+    }
+    let failed = said.iter().filter(|line| line.contains(": failed: "));
+    assert_eq!(failed.count(), 2, "{said:?}");
+}
+
+#[test]
+fn a_cancelled_run_asks_no_machine() {
+    let world = made();
+    let before = world.fake().domains().unwrap();
+    let (result, _) = shut_down(&world, true);
+    assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+    assert_eq!(world.fake().domains().unwrap(), before);
+}
