@@ -1,7 +1,7 @@
 //! [`Event`]: what happens in a run, as one stream of values, and [`Events`], through which the parts of a run send them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
 
@@ -139,8 +139,15 @@ impl fmt::Display for Event {
 }
 
 /// Where the events of a run go. Called from several threads.
+///
+/// What goes on beside a change that failed, such as a download, may send on for a moment: nobody hears of it, so that the last
+/// event stays the last one.
 #[derive(Clone)]
-pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
+pub struct Events {
+    listener: Arc<dyn Fn(Event) + Send + Sync>,
+    /// Whether a change has sent its last event, and no other one has begun.
+    ended: Arc<RwLock<bool>>,
+}
 
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,7 +158,10 @@ impl fmt::Debug for Events {
 impl Events {
     /// Each event goes to `listener`, which should return soon: the run waits for it.
     pub fn new(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(listener))
+        Self {
+            listener: Arc::new(listener),
+            ended: Arc::default(),
+        }
     }
 
     /// Nobody hears of anything.
@@ -160,19 +170,39 @@ impl Events {
     }
 
     pub(crate) fn send(&self, event: Event) {
-        (self.0)(event);
+        (self.listener)(event);
+    }
+
+    /// A change begins.
+    pub(crate) fn begin(&self) {
+        *self.ended.write().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
+    /// A change has come to its end: this is its last event.
+    pub(crate) fn end(&self, last: Event) {
+        let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
+        *ended = true;
+        self.send(last);
+    }
+
+    /// A part of a change.
+    fn part(&self, event: Event) {
+        let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
+        if !*ended {
+            self.send(event);
+        }
     }
 
     pub(crate) fn machines(&self, event: kubitect_provision::Event) {
-        self.send(Event::Machines { event });
+        self.part(Event::Machines { event });
     }
 
     pub(crate) fn balancers(&self, event: kubitect_lb::Event) {
-        self.send(Event::Balancers { event });
+        self.part(Event::Balancers { event });
     }
 
     pub(crate) fn kubernetes(&self, event: kubitect_kubespray::Event) {
-        self.send(Event::Kubernetes { event });
+        self.part(Event::Kubernetes { event });
     }
 
     pub(crate) fn note(&self, text: impl Into<String>) {
@@ -186,7 +216,25 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    #[test]
+    fn nothing_follows_the_last_event_of_a_change() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let listener = Arc::clone(&heard);
+        let events = Events::new(move |event| listener.lock().unwrap().push(event.to_string()));
+        let planned = || kubitect_provision::Event::Planned { total: 3 };
+        events.begin();
+        events.clone().end(Event::Cancelled);
+        events.machines(planned());
+        assert_eq!(*heard.lock().unwrap(), ["cancelled"]);
+        // The next change is heard of again.
+        events.begin();
+        events.machines(planned());
+        assert_eq!(heard.lock().unwrap().len(), 2);
+    }
 
     #[test]
     fn golden_events_as_programs_read_them() {

@@ -225,8 +225,9 @@ impl Options {
         ending: Ending,
         work: impl Future<Output = Result<(), Failure>>,
     ) -> Result<(), Failure> {
+        self.events.begin();
         let result = work.await;
-        self.events.send(match &result {
+        self.events.end(match &result {
             Ok(()) => Event::Done {
                 cluster: cluster.to_string(),
                 ending,
