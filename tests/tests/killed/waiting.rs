@@ -40,7 +40,7 @@ pub fn side_by_side() {
     expect("create", &stage, &run, &created);
 
     let run = stage.run(&["status", "--cluster", "demo"], None);
-    assert_eq!(run.code, Some(5), "{}", run.said);
+    assert_eq!(run.code, Some(0), "{}", run.said);
     let looked = [
         (LOGIN, 5),
         ("/usr/local/bin/kubectl", 3),
