@@ -12,6 +12,7 @@ pub mod private_key;
 pub mod quote;
 pub mod session;
 mod sessions;
+mod short;
 pub mod wait;
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use russh::keys::{PrivateKey, PublicKey};
 
 use crate::error::Error;
 use crate::file;
-use crate::ssh::quote;
+use crate::ssh::{quote, short};
 
 /// The largest file that is read for a key, in bytes; an RSA key of 16,384 bits has a fifth of it.
 const MAX_BYTES: u64 = 64 << 10;
@@ -187,7 +187,12 @@ fn decoded(path: &Path, text: &str) -> Result<Own, Fault> {
     if has("BEGIN ENCRYPTED PRIVATE KEY") || has("Proc-Type: 4,ENCRYPTED") {
         return Err(encrypted(path));
     }
-    let key = russh::keys::decode_secret_key(text, None).map_err(|error| match error {
+    let key =
+        russh::keys::decode_secret_key(text, None).or_else(|error| match short::padded(text) {
+            Some(whole) => russh::keys::decode_secret_key(&whole, None),
+            None => Err(error),
+        });
+    let key = key.map_err(|error| match error {
         russh::keys::Error::KeyIsEncrypted => encrypted(path),
         russh::keys::Error::UnknownAlgorithm(kind) if kind.to_string() == DSA_IN_PKCS8 => {
             unfit(DSA)
