@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::error::{Error, headline};
+
 /// One thing that happened. Steps are never lost; progress may be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -60,6 +62,22 @@ pub enum Outcome {
     Skipped(String),
     /// It is usable, but a person should know this.
     Warned(String),
+}
+
+impl Event {
+    /// How something ended.
+    pub(crate) fn ended<T>(what: String, result: &Result<T, Error>) -> Self {
+        match result {
+            Ok(_) => Self::Finished {
+                what,
+                outcome: Outcome::Done,
+            },
+            Err(error) => Self::Failed {
+                what,
+                error: headline(error),
+            },
+        }
+    }
 }
 
 impl fmt::Display for Event {

@@ -11,11 +11,11 @@ use kubitect_config::value::{Label, Mac};
 use kubitect_config::waiting::{at_most, in_threads};
 use kubitect_config::{Cluster, Facts, NodeFacts};
 
-use crate::error::{headline, told};
+use crate::error::told;
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::observe::{DomainState, NetworkState, PowerState};
 use crate::ssh::Keys;
-use crate::{Error, Event, Outcome, machine};
+use crate::{Error, Event, machine};
 
 mod leaving;
 
@@ -250,16 +250,7 @@ async fn address(
     let what = format!("wait for an address of {}", node.name);
     on_event(Event::Started { what: what.clone() });
     let result = leased(cluster, hosts, node, within, cancelled).await;
-    on_event(match &result {
-        Ok(_) => Event::Finished {
-            what,
-            outcome: Outcome::Done,
-        },
-        Err(error) => Event::Failed {
-            what,
-            error: headline(error),
-        },
-    });
+    on_event(Event::ended(what, &result));
     result
 }
 

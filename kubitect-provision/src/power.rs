@@ -7,8 +7,8 @@ use kubitect_config::cluster::Node;
 use kubitect_config::value::{Label, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 
-use crate::error::{Error, headline, humane};
-use crate::event::{Event, Outcome};
+use crate::error::{Error, humane};
+use crate::event::Event;
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::machine::console_lines;
 use crate::observe::PowerState;
@@ -115,7 +115,8 @@ pub fn shut_down(
             off.switch(&node.name)
         });
         fail::fail_point!("provision::switched");
-        ended(what, off, on_event)
+        on_event(Event::ended(what, &off));
+        off
     });
     all(switched, Error::StillOn)
 }
@@ -138,28 +139,10 @@ pub fn start(
             started.map_err(|failure| failure.on(&node.host))
         });
         fail::fail_point!("provision::switched");
-        ended(what, on, on_event)
+        on_event(Event::ended(what, &on));
+        on
     });
     all(switched, Error::Machines)
-}
-
-/// Says how something ended.
-fn ended(
-    what: String,
-    result: Result<(), Error>,
-    on_event: &(dyn Fn(Event) + Send + Sync),
-) -> Result<(), Error> {
-    on_event(match &result {
-        Ok(()) => Event::Finished {
-            what,
-            outcome: Outcome::Done,
-        },
-        Err(error) => Event::Failed {
-            what,
-            error: headline(error),
-        },
-    });
-    result
 }
 
 /// One error, or several as one.

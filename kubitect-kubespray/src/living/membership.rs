@@ -189,15 +189,8 @@ impl Kubernetes<'_> {
                 }
                 return Err(error);
             }
-            control::wait_ready(
-                &master,
-                name,
-                Some(&task.at.kubernetes),
-                None,
-                self.ready_within(),
-            )
-            .await
-            .map_err(|e| Error::because(format!("wait for {name}"), e))?;
+            self.wait_ready(&master, name, Some(&task.at.kubernetes), None)
+                .await?;
             self.wait_api(name, &task.at.kubernetes).await?;
         }
         self.take_pods(name, &master).await?;
@@ -250,15 +243,8 @@ impl Kubernetes<'_> {
         task: &Task,
         master: &Arc<dyn Remote>,
     ) -> Result<(), Error> {
-        control::wait_ready(
-            master,
-            name,
-            Some(&task.at.kubernetes),
-            None,
-            self.ready_within(),
-        )
-        .await
-        .map_err(|e| Error::because(format!("wait for {name}"), e))?;
+        self.wait_ready(master, name, Some(&task.at.kubernetes), None)
+            .await?;
         self.take_pods(name, master).await?;
         self.note(name, &task.at, &BTreeSet::new(), true)?;
         self.say(format!("{name}: joined"));

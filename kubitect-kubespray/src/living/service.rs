@@ -154,6 +154,19 @@ impl Kubernetes<'_> {
         Ok(self.note_released(name)?)
     }
 
+    /// Waits until a node is Ready, with this version and since this boot of its machine, as far as they are given.
+    pub(super) async fn wait_ready(
+        &self,
+        master: &Arc<dyn Remote>,
+        name: &Label,
+        version: Option<&Version>,
+        boot: Option<&str>,
+    ) -> Result<(), Error> {
+        control::wait_ready(master, name, version, boot, self.ready_within())
+            .await
+            .map_err(|e| Error::because(format!("wait for {name}"), e))
+    }
+
     /// After work on a node: it is Ready, with this version and since this boot of its machine, as far as they are given;
     /// it takes pods and connections again.
     async fn back_in_service(
@@ -163,9 +176,7 @@ impl Kubernetes<'_> {
         boot: Option<&str>,
     ) -> Result<(), Error> {
         let master = self.master(&[]).await?;
-        control::wait_ready(&master, name, version, boot, self.ready_within())
-            .await
-            .map_err(|e| Error::because(format!("wait for {name}"), e))?;
+        self.wait_ready(&master, name, version, boot).await?;
         self.take_pods(name, &master).await?;
         self.balance(name, false).await
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use kubitect_config::cluster::Role;
 
 use super::Picture;
-use super::model::{ROLES, several};
+use super::model::several;
 
 /// A graph with a cluster a host, and in it one a role.
 pub fn dot(picture: &Picture) -> String {
@@ -34,29 +34,16 @@ pub fn dot(picture: &Picture) -> String {
             "subgraph cluster_h{at} {{ label={};",
             quoted(&name)
         ));
-        for role in ROLES {
-            let own = host
-                .machines
-                .iter()
-                .enumerate()
-                .filter(|(_, own)| own.role == role);
-            let own: Vec<_> = own.collect();
-            if own.is_empty() {
-                continue;
-            }
+        for (role, own) in host.by_role() {
             line(format!(
                 "subgraph cluster_h{at}{role:?} {{ label={};",
                 quoted(&[several(role).to_owned()])
             ));
             for (index, machine) in own {
-                let mut words = vec![
-                    machine.short.clone(),
-                    machine.address.clone(),
-                    machine.size.clone(),
-                ];
-                words.extend(machine.disks.iter().cloned());
-                words.extend(machine.seen.iter().map(|seen| seen.words.clone()));
-                line(format!("h{at}m{index} [label={}];", quoted(&words)));
+                line(format!(
+                    "h{at}m{index} [label={}];",
+                    quoted(&machine.lines())
+                ));
             }
             line("}".to_owned());
         }

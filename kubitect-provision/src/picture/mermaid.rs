@@ -5,7 +5,7 @@ use std::fmt::Write;
 use kubitect_config::cluster::Role;
 
 use super::Picture;
-use super::model::{ROLES, several};
+use super::model::several;
 
 /// A flow chart: clients, balancers, and the nodes of each role on each host.
 pub fn mermaid(picture: &Picture) -> String {
@@ -19,26 +19,10 @@ pub fn mermaid(picture: &Picture) -> String {
     for (at, host) in picture.hosts.iter().enumerate() {
         let name = [format!("host {}", host.name), host.place.clone()];
         line(format!("subgraph h{at}[\"{}\"]", label(&name)));
-        for role in ROLES {
-            let own = host
-                .machines
-                .iter()
-                .enumerate()
-                .filter(|(_, own)| own.role == role);
-            let own: Vec<_> = own.collect();
-            if own.is_empty() {
-                continue;
-            }
+        for (role, own) in host.by_role() {
             line(format!("subgraph h{at}{role:?}[\"{}\"]", several(role)));
             for (index, machine) in own {
-                let mut words = vec![
-                    machine.short.clone(),
-                    machine.address.clone(),
-                    machine.size.clone(),
-                ];
-                words.extend(machine.disks.iter().cloned());
-                words.extend(machine.seen.iter().map(|seen| seen.words.clone()));
-                line(format!("h{at}m{index}[\"{}\"]", label(&words)));
+                line(format!("h{at}m{index}[\"{}\"]", label(&machine.lines())));
             }
             line("end".to_owned());
         }

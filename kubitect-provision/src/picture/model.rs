@@ -83,6 +83,30 @@ pub struct Seen {
     pub words: String,
 }
 
+impl HostBox {
+    /// The roles that it has machines of, with these machines, each with its place among the host's.
+    pub(super) fn by_role(&self) -> Vec<(Role, Vec<(usize, &MachineBox)>)> {
+        let of = |role| {
+            let all = self.machines.iter().enumerate();
+            (role, all.filter(|(_, own)| own.role == role).collect())
+        };
+        let roles = ROLES.into_iter().map(of);
+        roles
+            .filter(|(_, own): &(_, Vec<_>)| !own.is_empty())
+            .collect()
+    }
+}
+
+impl MachineBox {
+    /// What is said of it, a line each.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.short.clone(), self.address.clone(), self.size.clone()];
+        lines.extend(self.disks.iter().cloned());
+        lines.extend(self.seen.iter().map(|seen| seen.words.clone()));
+        lines
+    }
+}
+
 impl Picture {
     /// The picture of what a file asks for.
     pub fn of(cluster: &Cluster) -> Self {
@@ -137,7 +161,7 @@ pub(super) fn several(role: Role) -> &'static str {
 }
 
 /// All roles, in the order of the picture.
-pub(super) const ROLES: [Role; 3] = [Role::LoadBalancer, Role::Master, Role::Worker];
+const ROLES: [Role; 3] = [Role::LoadBalancer, Role::Master, Role::Worker];
 
 impl Way {
     /// As `443 https → workers:30443`.

@@ -6,7 +6,7 @@ use kubitect_config::cluster::Role;
 use quick_xml::escape::escape;
 
 use super::layout::{Block, GAP, LINE, PAD, Placed, frameless, place, width};
-use super::model::{ROLES, several};
+use super::model::several;
 use super::{HostBox, MachineBox, Picture};
 
 /// Around the whole picture; lines to further rows of hosts run in it.
@@ -77,15 +77,11 @@ fn blocks(picture: &Picture) -> Block {
 }
 
 fn host(host: &HostBox) -> Block {
-    let roles = ROLES.iter().filter_map(|role| {
-        let own = host.machines.iter().filter(|machine| machine.role == *role);
-        let own: Vec<_> = own.map(machine).collect();
-        (!own.is_empty()).then(|| Block {
-            kind: "role",
-            lines: vec![several(*role).to_owned()],
-            inside: own,
-            in_rows: true,
-        })
+    let roles = host.by_role().into_iter().map(|(role, own)| Block {
+        kind: "role",
+        lines: vec![several(role).to_owned()],
+        inside: own.into_iter().map(|(_, own)| machine(own)).collect(),
+        in_rows: true,
     });
     Block {
         kind: "host",
