@@ -43,6 +43,7 @@ step "The journey on real machines"
 # A small cluster. The example with its seven machines and what living clusters go through have a command of their own
 # (tests/living.sh), since they take long.
 tests/lab/test.sh ci --locked --workspace --features tests/lab --test e2e --test hypervisor -- \
-  --nocapture --test-threads=1 --skip change:: --skip journey::the_main_job --skip kill::killed_while_it_changes
+  --nocapture --test-threads=1 --skip change:: --skip journey::the_main_job --skip kill::killed_while_it_changes \
+  --skip speed::
 
 step "All tests passed."

@@ -203,7 +203,9 @@ impl Plan {
 
     /// For programs: one object.
     pub fn json(&self) -> serde_json::Value {
-        let phases: Vec<_> = self.phases.iter().map(Phase::to_string).collect();
+        // Without a change none is carried out.
+        let phases = self.phases.iter().filter(|_| !self.is_empty());
+        let phases: Vec<_> = phases.map(Phase::to_string).collect();
         json!({
             "formatVersion": 1,
             "cluster": self.machines.cluster,

@@ -11,8 +11,8 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
 use kubitect_config::{Facts, Remote, chain};
 use kubitect_kubespray::control;
-use kubitect_provision::gather::{self, Leaving};
-use kubitect_provision::observe::PowerState;
+use kubitect_provision::gather::Leaving;
+use kubitect_provision::observe::{self, PowerState};
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::ssh::Keys;
 use kubitect_provision::{Outcome, power};
@@ -64,21 +64,24 @@ impl Switch {
         let job = &run.view.job;
         let failed =
             |e| Failure::because(format!("look at the machines of {}", job.cluster.name), e);
-        let seen = gather::seen(&job.cluster, &job.hosts).map_err(failed)?;
-        let leaving = gather::leaving(&job.cluster, &job.hosts).map_err(failed)?;
-        let plan = Plan::look(job, job.applied()?.as_ref())?;
-        let power = |name: &Label| seen.get(name).and_then(|(power, _)| *power);
+        let observed = observe::look(&job.cluster, &job.hosts).map_err(failed)?;
+        let plan = Plan::of(job, job.applied()?.as_ref(), &observed)?;
+        let leaving = &plan.leaving;
+        let power = |node: &Node| {
+            let host = observed.hosts.get(&node.host)?;
+            Some(host.domain(node.name.as_str())?.power)
+        };
         let own = job.cluster.nodes.iter();
-        let there = own.filter_map(|node| Some((node.clone(), power(&node.name)?)));
+        let there = own.filter_map(|node| Some((node.clone(), power(node)?)));
         let all = there.chain(leaving.iter().map(|own| (own.node(), own.power)));
         let meant = all.filter(|(_, power)| to == Power::On || is_on(*power));
         let meant: Vec<_> = meant.map(|(node, _)| node).collect();
         let missing = job.cluster.nodes.iter();
-        let missing = missing.filter(|node| power(&node.name).is_none());
+        let missing = missing.filter(|node| power(node).is_none());
         let joined = plan.seen.iter().filter(|seen| seen.finished().is_some());
         Ok(Self {
             to,
-            stages: stages(to, &meant, &leaving),
+            stages: stages(to, &meant, leaving),
             missing: missing.map(|node| node.name.clone()).collect(),
             joined: joined.map(|seen| seen.node.name.clone()).collect(),
             ground: plan.machines.ground(),

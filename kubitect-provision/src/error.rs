@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kubitect_config::value::Name;
+
 /// Anything behind an [`Error`] that carries its own words.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -270,6 +272,13 @@ impl Error {
         Self::Step {
             what: what.into(),
             source: Some(source.into()),
+        }
+    }
+
+    /// Nobody is connected to this host.
+    pub(crate) fn not_connected(host: &Name) -> Self {
+        Self::MissingInput {
+            missing: format!("there is no connection to host {host}"),
         }
     }
 

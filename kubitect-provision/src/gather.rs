@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kubitect_config::cluster::Node;
-use kubitect_config::value::{Label, Mac};
-use kubitect_config::waiting::{at_most, in_threads};
+use kubitect_config::value::Label;
+use kubitect_config::waiting::at_most;
 use kubitect_config::{Cluster, Facts, NodeFacts};
 
 use crate::error::told;
-use crate::hypervisor::{Failure, Hosts, Hypervisor};
-use crate::observe::{DomainState, NetworkState, PowerState};
+use crate::hypervisor::{Failure, Hosts};
+use crate::observe::{HostState, Observed, PowerState, look_at_machines};
 use crate::ssh::Keys;
+use crate::state::reserved;
 use crate::{Error, Event, machine};
 
 mod leaving;
@@ -23,9 +24,6 @@ pub use leaving::{Leaving, leaving};
 
 /// How long a machine may take until it has asked for a lease. Several may boot, emulated, on one processor.
 const LEASE_WAIT: Duration = Duration::from_secs(15 * 60);
-/// How many machines of a host are asked for at the same time: libvirt carries out only a few calls of one connection side by
-/// side, and an agent may take its time.
-const PER_HOST: usize = 4;
 /// How often libvirt is asked.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -89,34 +87,16 @@ pub async fn gather_within(
 /// What is known of the machines without waiting and without keys (whose fields are empty). Nothing unless the address of
 /// every machine is known. Reads libvirt only.
 pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
-    let known = so_far(cluster, hosts)?;
+    let known = so_far(cluster, &look_at_machines(cluster, hosts)?)?;
     let complete = known.nodes.len() == cluster.nodes.len();
     Ok(complete.then_some(known))
 }
 
-/// As [`known`], of the machines whose addresses are known: the others are not in it.
-pub fn so_far(cluster: &Cluster, hosts: &Hosts) -> Result<Facts, Error> {
-    let open: Vec<_> = cluster.nodes.iter().filter(|n| n.ip.is_none()).collect();
-    for node in &open {
-        hosts.get(&node.host)?;
-    }
-    let found = hosts.ask(|name, host| {
-        let own: Vec<_> = open.iter().filter(|node| node.host == *name).collect();
-        if own.is_empty() {
-            return Ok(Vec::new());
-        }
-        let networks = host.networks()?;
-        let looks = in_threads(PER_HOST, &own, |node| {
-            kept_on(cluster, host, &networks, node, None)
-        });
-        let named = own.iter().zip(looks);
-        named.map(|(node, ip)| Ok((&node.name, ip?))).collect()
-    })?;
-    let found: BTreeMap<&Label, Option<Ipv4Addr>> =
-        found.into_iter().flat_map(|(_, own)| own).collect();
+/// As [`known`], of the machines whose addresses are known by what was seen: the others are not in it.
+pub fn so_far(cluster: &Cluster, observed: &Observed) -> Result<Facts, Error> {
     let mut nodes = Vec::new();
     for node in &cluster.nodes {
-        if let Some(ip) = node.ip.or_else(|| *found.get(&node.name)?) {
+        if let Some(ip) = at(cluster, host_of(observed, node)?, node) {
             nodes.push(facts(node, ip, String::new()));
         }
     }
@@ -136,33 +116,30 @@ pub type Seen = (Option<PowerState>, Option<Ipv4Addr>);
 
 /// How each machine is, and where: each host is looked at once, all of them side by side. Reads libvirt only.
 pub fn seen(cluster: &Cluster, hosts: &Hosts) -> Result<BTreeMap<Label, Seen>, Error> {
-    for node in &cluster.nodes {
-        hosts.get(&node.host)?;
-    }
-    let looks = hosts.ask(|name, host| {
-        let nodes = cluster.nodes.iter();
-        let own: Vec<_> = nodes.filter(|node| node.host == *name).collect();
-        if own.is_empty() {
-            return Ok(Vec::new());
-        }
-        let domains = host.domains()?;
-        let networks = match own.iter().all(|node| node.ip.is_some()) {
-            true => Vec::new(),
-            false => host.networks()?,
+    let observed = look_at_machines(cluster, hosts)?;
+    let seen = cluster.nodes.iter().map(|node| {
+        let host = host_of(&observed, node)?;
+        let power = host.domain(node.name.as_str()).map(|own| own.power);
+        let ip = match power {
+            Some(PowerState::Running) => at(cluster, host, node),
+            _ => node.ip,
         };
-        let by_name: BTreeMap<&str, &DomainState> =
-            domains.iter().map(|own| (own.name.as_str(), own)).collect();
-        let looks = in_threads(PER_HOST, &own, |node| {
-            let power = by_name.get(node.name.as_str()).map(|own| own.power);
-            let ip = match power {
-                Some(PowerState::Running) => kept_on(cluster, host, &networks, node, power)?,
-                _ => node.ip,
-            };
-            Ok((node.name.clone(), (power, ip)))
-        });
-        looks.into_iter().collect::<Result<Vec<_>, Failure>>()
-    })?;
-    Ok(looks.into_iter().flat_map(|(_, own)| own).collect())
+        Ok((node.name.clone(), (power, ip)))
+    });
+    seen.collect()
+}
+
+/// The host that a machine is on, as it was seen.
+fn host_of<'a>(observed: &'a Observed, node: &Node) -> Result<&'a HostState, Error> {
+    let host = observed.hosts.get(&node.host);
+    host.ok_or_else(|| Error::not_connected(&node.host))
+}
+
+/// The address of a machine as far as it is certain: configured, reserved, or leased to it while it runs.
+fn at(cluster: &Cluster, host: &HostState, node: &Node) -> Option<Ipv4Addr> {
+    node.ip
+        .or_else(|| host.reserved(cluster, node.mac))
+        .or_else(|| host.leased(cluster, &node.name, node.mac))
 }
 
 /// The error of two machines that have the same address.
@@ -201,38 +178,16 @@ fn kept(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr
         return Ok(node.ip);
     }
     let host = hosts.get(&node.host)?.as_ref();
-    let look = || kept_on(cluster, host, &host.networks()?, node, None);
-    look().map_err(|failure| failure.on(&node.host))
-}
-
-/// The same of a machine on this host with these networks; `power` where it was seen already.
-fn kept_on(
-    cluster: &Cluster,
-    host: &dyn Hypervisor,
-    networks: &[NetworkState],
-    node: &Node,
-    power: Option<PowerState>,
-) -> Result<Option<Ipv4Addr>, Failure> {
-    let certain = node.ip.or_else(|| reserved(cluster, networks, node.mac));
-    if certain.is_some() {
-        return Ok(certain);
-    }
-    let power = match power {
-        Some(power) => Some(power),
-        None => host.domain_state(&node.name)?.map(|domain| domain.power),
+    let look = || {
+        if let Some(ip) = reserved(cluster, &host.networks()?, node.mac) {
+            return Ok(Some(ip));
+        }
+        match host.domain_state(&node.name)?.map(|domain| domain.power) {
+            Some(PowerState::Running) => machine::leased(cluster, host, node),
+            _ => Ok(None),
+        }
     };
-    match power {
-        Some(PowerState::Running) => machine::leased(cluster, host, node),
-        _ => Ok(None),
-    }
-}
-
-/// The address that the cluster's network has reserved for this Ethernet address.
-fn reserved(cluster: &Cluster, networks: &[NetworkState], mac: Mac) -> Option<Ipv4Addr> {
-    let name = cluster.network_name();
-    let own = networks.iter().filter(|network| network.name == name);
-    let mut reservations = own.flat_map(|network| &network.reservations);
-    Some(reservations.find(|own| own.mac == mac)?.ip)
+    look().map_err(|failure: Failure| failure.on(&node.host))
 }
 
 /// The address of one machine, waited for.

@@ -53,6 +53,11 @@ pub trait Hypervisor: Send + Sync {
     fn networks(&self) -> Result<Vec<NetworkState>, Failure>;
     /// All pools, ours and others', with the volumes of those that are active.
     fn pools(&self) -> Result<Vec<PoolState>, Failure>;
+    /// The names of the pools that are started, ours and others'.
+    fn started_pools(&self) -> Result<Vec<String>, Failure> {
+        let pools = self.pools()?.into_iter().filter(|pool| pool.active);
+        Ok(pools.map(|pool| pool.name).collect())
+    }
     /// All domains, ours and others'.
     fn domains(&self) -> Result<Vec<DomainState>, Failure>;
 
@@ -180,9 +185,7 @@ impl Hosts {
     pub fn get(&self, name: &Name) -> Result<&Arc<dyn Hypervisor>, Error> {
         self.hypervisors
             .get(name)
-            .ok_or_else(|| Error::MissingInput {
-                missing: format!("there is no connection to host {name}"),
-            })
+            .ok_or_else(|| Error::not_connected(name))
     }
 
     /// All hosts, in the order of their names.

@@ -1,6 +1,5 @@
 //! One machine at a time: power, addresses, console.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use kubitect_config::cluster::{NetworkMode, Node};
@@ -54,23 +53,6 @@ pub fn note(hosts: &Hosts, node: &Node, note: &str) -> Result<(), Error> {
     hypervisor
         .note_domain(&node.name, note)
         .map_err(|failure| failure.on(&node.host))
-}
-
-/// What was noted of each of the cluster's machines that exist.
-pub fn notes(cluster: &Cluster, hosts: &Hosts) -> Result<BTreeMap<Label, Option<String>>, Error> {
-    let mut notes = BTreeMap::new();
-    for (_, domains) in hosts.ask(|_, host| host.domains())? {
-        for domain in domains {
-            if let Some(node) = domain
-                .mark
-                .filter(|mark| mark.cluster == cluster.name)
-                .and_then(|mark| mark.node)
-            {
-                notes.insert(node, domain.note);
-            }
-        }
-    }
-    Ok(notes)
 }
 
 /// The address that a machine answers at: its fixed one, else the one leased to it, once there is one. What its own agent

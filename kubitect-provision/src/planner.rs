@@ -8,19 +8,23 @@ use kubitect_config::value::Label;
 use crate::desired::desired;
 use crate::error::Error;
 use crate::hypervisor::Hosts;
-use crate::observe::observe;
+use crate::observe::{Observed, observe};
 use crate::plan::Plan;
 use crate::{diff, removal};
 
 /// What must be done on the hosts to give the cluster what it wants. Changes nothing.
 pub fn plan(cluster: &Cluster, hosts: &Hosts) -> Result<Plan, Error> {
-    let observed = observe(&cluster.name, hosts)?;
+    plan_of(cluster, &observe(&cluster.name, hosts)?)
+}
+
+/// The same, by what was seen.
+pub fn plan_of(cluster: &Cluster, observed: &Observed) -> Result<Plan, Error> {
     let capabilities: BTreeMap<_, _> = observed
         .hosts
         .iter()
         .map(|(name, host)| (name.clone(), host.capability.clone()))
         .collect();
-    diff::diff(&cluster.name, &desired(cluster, &capabilities), &observed)
+    diff::diff(&cluster.name, &desired(cluster, &capabilities), observed)
 }
 
 /// What must be done on the hosts to remove all of a cluster, told from libvirt alone. Changes nothing.

@@ -5,9 +5,11 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
+use kubitect_config::Cluster;
 use kubitect_config::value::{Label, Mac, Name};
 use serde::{Deserialize, Serialize};
 
+use crate::claim;
 use crate::resource::{BASE_POOL, Link, Mark, Reservation};
 
 /// What is on all hosts.
@@ -28,6 +30,23 @@ pub struct HostState {
     pub pools: Vec<PoolState>,
     /// Its domains.
     pub domains: Vec<DomainState>,
+    /// Addresses that are leased to running domains of the cluster, or that their agents claim: only of those whose address is
+    /// neither fixed nor reserved, and only after [`look`](crate::observe::look).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<String, Vec<(Mac, Ipv4Addr)>>,
+}
+
+impl Observed {
+    /// What was noted of each of the cluster's machines that exist.
+    pub fn notes(&self, cluster: &Label) -> BTreeMap<Label, Option<String>> {
+        let domains = self.hosts.values().flat_map(|host| &host.domains);
+        let ours = domains.filter_map(|domain| {
+            let mark = domain.mark.as_ref()?;
+            let node = mark.node.as_ref().filter(|_| mark.cluster == *cluster)?;
+            Some((node.clone(), domain.note.clone()))
+        });
+        ours.collect()
+    }
 }
 
 impl HostState {
@@ -49,6 +68,17 @@ impl HostState {
     /// The domain of this name.
     pub fn domain(&self, name: &str) -> Option<&DomainState> {
         self.domains.iter().find(|domain| domain.name == name)
+    }
+
+    /// The address that the cluster's network has reserved for this Ethernet address.
+    pub(crate) fn reserved(&self, cluster: &Cluster, mac: Mac) -> Option<Ipv4Addr> {
+        reserved(cluster, &self.networks, mac)
+    }
+
+    /// The address of a machine that is neither fixed nor reserved: leased to it, or claimed by its agent, if it may have that.
+    pub(crate) fn leased(&self, cluster: &Cluster, name: &Label, mac: Mac) -> Option<Ipv4Addr> {
+        let answers = self.addresses.get(name.as_str())?;
+        claim::first(cluster, name, mac, answers)
     }
 }
 
@@ -210,6 +240,12 @@ pub struct Live {
 }
 
 impl DomainState {
+    /// Its Ethernet address; where its interface is gone, the one that was derived for it.
+    pub(crate) fn mac(&self) -> Mac {
+        let nic = self.nic.as_ref();
+        nic.map_or_else(|| Mac::derived(&self.name), |nic| nic.mac)
+    }
+
     /// Whether this volume of that pool is one of its disks, now or from its next start on.
     pub(crate) fn uses(&self, pool: &str, volume: &VolumeState) -> bool {
         let named = Path::new(pool).join(&volume.name);
@@ -245,15 +281,19 @@ pub enum PowerState {
     Crashed,
 }
 
-impl PoolState {
-    /// Whether this is the pool of base images or one with the name prefix of a cluster.
-    pub(crate) fn concerns(&self, cluster: &Label) -> bool {
-        self.name == BASE_POOL
-            || self
-                .name
-                .strip_prefix(cluster.as_str())
-                .is_some_and(|rest| rest.starts_with('-') && rest.ends_with("-resource-pool"))
-    }
+/// Whether the pool of this name is that of base images or has the name prefix of a cluster.
+pub(crate) fn concerns(pool: &str, cluster: &Label) -> bool {
+    let rest = pool.strip_prefix(cluster.as_str());
+    pool == BASE_POOL
+        || rest.is_some_and(|rest| rest.starts_with('-') && rest.ends_with("-resource-pool"))
+}
+
+/// The address that the cluster's network has reserved for this Ethernet address.
+pub(crate) fn reserved(cluster: &Cluster, networks: &[NetworkState], mac: Mac) -> Option<Ipv4Addr> {
+    let name = cluster.network_name();
+    let own = networks.iter().filter(|network| network.name == name);
+    let mut reservations = own.flat_map(|network| &network.reservations);
+    Some(reservations.find(|own| own.mac == mac)?.ip)
 }
 
 /// The whole range that an address with this netmask lies in.

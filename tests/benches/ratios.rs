@@ -37,8 +37,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use kubitect_provision::observe::HostState;
-use kubitect_provision::{gather, machine as machines};
+use kubitect_provision::observe::{self, HostState};
+use kubitect_provision::{gather, plan_of};
 use tests::many;
 
 use shape::Shape;
@@ -112,10 +112,8 @@ fn calls(hosts: usize, each: usize) -> [(u64, Duration); 3] {
     let apply = measured(&|| world.apply().unwrap());
     let (own, connected) = (&world.cluster, world.hosts());
     let plan = measured(&|| {
-        assert!(world.plan().unwrap().is_empty());
-        machines::notes(own, &connected).unwrap();
-        gather::leaving(own, &connected).unwrap();
-        gather::known(own, &connected).unwrap();
+        let observed = observe::look(own, &connected).unwrap();
+        assert!(plan_of(own, &observed).unwrap().is_empty());
     });
     let look = measured(&|| drop(gather::seen(own, &connected).unwrap()));
     [plan, (plan.0 + look.0, plan.1 + look.1), apply]

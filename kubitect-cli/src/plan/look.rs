@@ -1,8 +1,9 @@
 //! What a plan is made from is looked up: the hosts, and the person's own files. Changes nothing.
 
 use kubitect_config::Cluster;
+use kubitect_provision::observe::{self, Observed};
 use kubitect_provision::preflight::{self, Finding};
-use kubitect_provision::ssh;
+use kubitect_provision::{gather, ssh};
 
 use super::{Personal, Plan};
 use crate::failure::Failure;
@@ -12,16 +13,28 @@ use crate::personal;
 impl Plan {
     /// What is to be done, where this was applied last. Reads libvirt only.
     pub fn look(job: &Job, applied: Option<&Cluster>) -> Result<Self, Failure> {
-        let failed = |e| Failure::because(format!("plan {}", job.cluster.name), e);
-        let machines = kubitect_provision::plan(&job.cluster, &job.hosts).map_err(failed)?;
-        let noted = kubitect_provision::machine::notes(&job.cluster, &job.hosts).map_err(failed)?;
-        let leaving =
-            kubitect_provision::gather::leaving(&job.cluster, &job.hosts).map_err(failed)?;
-        let known = kubitect_provision::gather::so_far(&job.cluster, &job.hosts)
+        Self::of(
+            job,
+            applied,
+            &observe::look(&job.cluster, &job.hosts).map_err(failed(job))?,
+        )
+    }
+
+    /// The same, by what was seen of the hosts.
+    pub(crate) fn of(
+        job: &Job,
+        applied: Option<&Cluster>,
+        observed: &Observed,
+    ) -> Result<Self, Failure> {
+        let cluster = &job.cluster;
+        let machines = kubitect_provision::plan_of(cluster, observed).map_err(failed(job))?;
+        let noted = observed.notes(&cluster.name);
+        let leaving = gather::leaving(cluster, observed);
+        let known = gather::so_far(cluster, observed)
             .map_err(|e| Failure::because("look up the machines' addresses", e))?;
-        let files = kubitect_lb::notes_so_far(&job.cluster, &known)
+        let files = kubitect_lb::notes_so_far(cluster, &known)
             .map_err(|e| Failure::because("describe the balancers", e))?;
-        let plan = Self::new(&job.cluster, machines, leaving, &noted, &files, applied)?;
+        let plan = Self::new(cluster, machines, leaving, &noted, &files, applied)?;
         let edits = applied.map(|applied| job.edits(applied));
         let plan = plan.with(&edits.unwrap_or_default());
         Ok(plan.and_for(personal(job, applied)?))
@@ -33,6 +46,10 @@ impl Plan {
         preflight::check_for(&job.cluster, &job.hosts, &self.machines, us)
             .map_err(|e| Failure::because("check the hosts", e))
     }
+}
+
+fn failed(job: &Job) -> impl FnOnce(kubitect_provision::Error) -> Failure {
+    move |e| Failure::because(format!("plan {}", job.cluster.name), e)
 }
 
 /// What becomes of the person's own files, where this was `applied` last. Looks only.

@@ -30,6 +30,13 @@ impl Hypervisor for FakeHost {
         Ok(pools)
     }
 
+    fn started_pools(&self) -> Result<Vec<String>, Failure> {
+        self.read("list started pools", |state| {
+            let pools = state.host.pools.iter().filter(|pool| pool.active);
+            pools.map(|pool| pool.name.clone()).collect()
+        })
+    }
+
     fn domains(&self) -> Result<Vec<DomainState>, Failure> {
         let domains = self.read("list domains", |state| state.host.domains.clone())?;
         self.calls.made(5 * domains.len());

@@ -7,10 +7,8 @@ use kubitect_config::cluster::{Node, Role};
 use kubitect_config::value::{GiB, Label, Mac, Name};
 use kubitect_config::{Cluster, NodeFacts};
 
-use super::{facts, reserved};
-use crate::hypervisor::{Failure, Hosts, Hypervisor};
-use crate::observe::PowerState;
-use crate::{Error, claim};
+use super::facts;
+use crate::observe::{DomainState, HostState, Observed, PowerState};
 
 /// A machine of the cluster that is there and no longer in its configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,64 +64,41 @@ impl Leaving {
     }
 }
 
-/// The machines of the cluster that libvirt has and the configuration has not, in the order of their names. Reads libvirt
-/// only, and waits for nothing.
-pub fn leaving(cluster: &Cluster, hosts: &Hosts) -> Result<Vec<Leaving>, Error> {
-    let wanted: BTreeSet<&str> = cluster
-        .nodes
-        .iter()
-        .map(|node| node.name.as_str())
-        .collect();
-    let found = hosts.ask(|name, host| leaving_on(cluster, &wanted, name, host))?;
-    let mut leaving: Vec<_> = found.into_iter().flat_map(|(_, own)| own).collect();
+/// The machines of the cluster that libvirt has and the configuration has not, in the order of their names.
+pub fn leaving(cluster: &Cluster, observed: &Observed) -> Vec<Leaving> {
+    let names = cluster.nodes.iter().map(|node| node.name.as_str());
+    let wanted: BTreeSet<&str> = names.collect();
+    let hosts = observed.hosts.iter();
+    let domains =
+        hosts.flat_map(|(name, host)| host.domains.iter().map(move |own| (name, host, own)));
+    let others = domains.filter(|(_, _, own)| !wanted.contains(own.name.as_str()));
+    let leaving = others.filter_map(|(name, host, own)| leaves(cluster, name, host, own));
+    let mut leaving: Vec<_> = leaving.collect();
     leaving.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(leaving)
+    leaving
 }
 
-/// The machines of the cluster on this host that are none of those wanted.
-fn leaving_on(
-    cluster: &Cluster,
-    wanted: &BTreeSet<&str>,
-    host: &Name,
-    hypervisor: &dyn Hypervisor,
-) -> Result<Vec<Leaving>, Failure> {
-    let networks = hypervisor.networks()?;
-    let mut leaving = Vec::new();
-    for domain in hypervisor.domains()? {
-        let Some(mark) = domain.mark.filter(|mark| mark.cluster == cluster.name) else {
-            continue;
-        };
-        let (Some((role, id)), Ok(name)) = (
-            parts(&cluster.name, &domain.name),
-            domain.name.parse::<Label>(),
-        ) else {
-            continue;
-        };
-        if wanted.contains(domain.name.as_str()) {
-            continue;
-        }
-        // Where its interface is gone, the address that was derived for it.
-        let mac = domain
-            .nic
-            .map_or_else(|| Mac::derived(&domain.name), |nic| nic.mac);
-        let mut ip = mark.address.or_else(|| reserved(cluster, &networks, mac));
-        if ip.is_none() && domain.power == PowerState::Running {
-            let told = hypervisor.addresses(&name)?;
-            ip = claim::first(cluster, &name, mac, &told);
-        }
-        leaving.push(Leaving {
-            name,
-            role,
-            id,
-            host: host.clone(),
-            mac,
-            ip,
-            cpu: domain.vcpus,
-            ram: GiB(u32::try_from(domain.memory_mib.div_ceil(1024)).unwrap_or(u32::MAX)),
-            power: domain.power,
-        });
-    }
-    Ok(leaving)
+/// A domain that is not wanted, if it is a machine of the cluster.
+fn leaves(cluster: &Cluster, on: &Name, host: &HostState, domain: &DomainState) -> Option<Leaving> {
+    let mark = domain
+        .mark
+        .as_ref()
+        .filter(|_| domain.is_of(&cluster.name))?;
+    let (role, id) = parts(&cluster.name, &domain.name)?;
+    let name: Label = domain.name.parse().ok()?;
+    let mac = domain.mac();
+    let certain = mark.address.or_else(|| host.reserved(cluster, mac));
+    Some(Leaving {
+        role,
+        id,
+        host: on.clone(),
+        mac,
+        ip: certain.or_else(|| host.leased(cluster, &name, mac)),
+        name,
+        cpu: domain.vcpus,
+        ram: GiB(u32::try_from(domain.memory_mib.div_ceil(1024)).unwrap_or(u32::MAX)),
+        power: domain.power,
+    })
 }
 
 /// The role and id that a machine's name tells.

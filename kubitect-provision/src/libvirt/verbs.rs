@@ -47,6 +47,15 @@ impl Hypervisor for Libvirt {
             .collect()
     }
 
+    fn started_pools(&self) -> Result<Vec<String>, Failure> {
+        let only = sys::VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE;
+        let list = || -> Result<Vec<_>, VirtError> {
+            let pools = self.connect.list_all_storage_pools(only)?;
+            pools.iter().map(|pool| pool.name()).collect()
+        };
+        list().map_err(failed("list started pools"))
+    }
+
     fn domains(&self) -> Result<Vec<DomainState>, Failure> {
         let action = "list domains";
         let domains = self.connect.list_all_domains(0).map_err(failed(action))?;

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-use kubitect_config::cluster::{Connection, VirtType};
-use kubitect_config::value::{Label, Name};
+use kubitect_config::cluster::{Connection, Node, Role, VirtType};
+use kubitect_config::value::{GiB, Label, Mac, Name};
 use kubitect_config::{Cluster, Site};
 use kubitect_provision::hypervisor::Hypervisor;
 use kubitect_provision::libvirt::Libvirt;
@@ -113,6 +113,46 @@ kubernetes:
         kubitect_config::parse(&yaml, "test.yaml", &site)
             .expect("the test's configuration is valid")
             .cluster
+    }
+
+    /// A cluster of two balancers, three masters and two workers.
+    pub fn seven(&self, name: &str, net: u8) -> Cluster {
+        let one = self.cluster(name, net, 1);
+        let mut cluster = one.clone();
+        cluster.nodes.clear();
+        let like = |node: &Node, role: Role, id: u8| {
+            let label: Label = format!("{name}-{}-{id}", role.infix()).parse().unwrap();
+            Node {
+                role,
+                id: id.to_string().parse().unwrap(),
+                mac: Mac::derived(label.as_str()),
+                name: label,
+                ip: Some(
+                    format!("10.66.{net}.{}", 10 * (role as u8 + 1) + id)
+                        .parse()
+                        .unwrap(),
+                ),
+                ram: GiB(1),
+                data_disks: Vec::new(),
+                ..node.clone()
+            }
+        };
+        for (role, count) in [
+            (Role::LoadBalancer, 2),
+            (Role::Master, 3),
+            (Role::Worker, 2),
+        ] {
+            let nodes = (1..=count).map(|id| like(&one.nodes[0], role, id));
+            cluster.nodes.extend(nodes);
+        }
+        cluster
+    }
+
+    /// Removes the folders of pools that are no more.
+    pub fn sweep(&self) {
+        for entry in std::fs::read_dir(self.folder.path().join("pools")).unwrap() {
+            std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+        }
     }
 
     pub fn hosts(&self) -> Hosts {

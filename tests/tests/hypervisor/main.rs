@@ -12,3 +12,4 @@ mod failing;
 mod lab;
 mod living;
 mod road;
+mod speed;

@@ -13,7 +13,7 @@ use kubitect_provision::change::Part;
 use kubitect_provision::hypervisor::{Failure, Hypervisor};
 use kubitect_provision::libvirt::Libvirt;
 use kubitect_provision::observe::{
-    Capability, DomainState, NetworkState, PoolState, PowerState, observe,
+    Capability, DomainState, NetworkState, PoolState, PowerState, look, observe,
 };
 use kubitect_provision::resource::{Disk, Domain, Format, Network, Pool, Reservation, Volume};
 use kubitect_provision::{Hosts, Inputs, LocalImage, Plan, apply, plan, plan_destroy};
@@ -129,7 +129,8 @@ fn from_nothing_to_machines_and_back() {
     // A note is kept beside the mark, not instead of it.
     let node = &cluster.nodes[0];
     kubitect_provision::machine::note(&hosts, node, "ready & <well>").unwrap();
-    let notes = kubitect_provision::machine::notes(&cluster, &hosts).unwrap();
+    let observed = observe(&cluster.name, &hosts).unwrap();
+    let notes = observed.notes(&cluster.name);
     assert_eq!(notes[&node.name].as_deref(), Some("ready & <well>"));
     assert!(plan(&cluster, &hosts).unwrap().is_empty());
 
@@ -233,12 +234,14 @@ fn a_living_cluster_changes() {
     assert_eq!(there.given, given);
     let used = run(&wanted, &hosts, &image);
     assert_eq!(used.part(Part::Use), used, "{used}");
-    let notes = kubitect_provision::machine::notes(&wanted, &hosts).unwrap();
+    let observed = look(&wanted, &hosts).unwrap();
+    let notes = observed.notes(&wanted.name);
     assert_eq!(notes[&node.name].as_deref(), Some("ready & <well>"));
 
     // The worker leaves, and another one comes.
     wanted.nodes.pop();
-    let leaving = kubitect_provision::gather::leaving(&wanted, &hosts).unwrap();
+    let observed = look(&wanted, &hosts).unwrap();
+    let leaving = kubitect_provision::gather::leaving(&wanted, &observed);
     assert_eq!(leaving.len(), 1);
     assert_eq!((&leaving[0].name, leaving[0].mac), (&node.name, node.mac));
     run(&wanted, &hosts, &image);

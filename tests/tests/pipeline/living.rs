@@ -2,9 +2,9 @@
 
 use kubitect_provision::change::Part;
 use kubitect_provision::fake::When;
-use kubitect_provision::gather::leaving;
-use kubitect_provision::observe::{DomainState, HostState, PowerState};
-use kubitect_provision::{Error, Plan, machine};
+use kubitect_provision::gather::Leaving;
+use kubitect_provision::observe::{self, DomainState, HostState, PowerState};
+use kubitect_provision::{Error, Plan, gather, machine};
 
 use crate::world::{DEMO, World};
 
@@ -46,6 +46,11 @@ pub fn capacity(world: &World, name: &str) -> Option<u64> {
     let pools = world.hosts().iter().next().unwrap().1.pools().unwrap();
     let mut volumes = pools.into_iter().flat_map(|pool| pool.volumes);
     volumes.find(|v| v.name == name).map(|v| v.capacity)
+}
+
+fn leaving(world: &World) -> Vec<Leaving> {
+    let observed = observe::look(&world.cluster, &world.hosts()).unwrap();
+    gather::leaving(&world.cluster, &observed)
 }
 
 pub fn settled(world: &World) {
@@ -284,7 +289,7 @@ fn nodes_come_and_go() {
         ["demo-worker-2"]
     );
 
-    let leave = leaving(&changed.cluster, &changed.hosts()).unwrap();
+    let leave = leaving(&changed);
     assert_eq!(leave.len(), 1);
     let facts = leave[0].facts("ssh-ed25519 AAAA".into()).unwrap();
     assert_eq!((facts.ip, facts.mac, facts.role), (ip, node.mac, node.role));
@@ -298,11 +303,7 @@ fn nodes_come_and_go() {
         !world.inventory().contains("demo-worker-2"),
         "nothing of it is left"
     );
-    assert!(
-        leaving(&changed.cluster, &changed.hosts())
-            .unwrap()
-            .is_empty()
-    );
+    assert!(leaving(&changed).is_empty());
 
     // The reservation of a fixed address goes as well, and then somebody else may have it.
     let text = demo(&[(WORKER_1, "        - id: 4\n          ip: 192.168.113.20\n")]);
@@ -466,10 +467,7 @@ fn a_host_that_carries_no_node_any_more_is_left_as_it_was() {
     let mut fewer = TWO_HOSTS.to_owned();
     fewer.replace_range(worker, "");
     let fewer = world.with(&fewer);
-    assert_eq!(
-        leaving(&fewer.cluster, &fewer.hosts()).unwrap()[0].host,
-        two
-    );
+    assert_eq!(leaving(&fewer)[0].host, two);
     let plan: Plan = fewer.plan().unwrap();
     assert_eq!(plan.part(Part::Remove), plan);
     fewer.apply().unwrap();

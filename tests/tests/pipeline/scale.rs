@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kubitect_provision::fake::Meeting;
-use kubitect_provision::observe::HostState;
-use kubitect_provision::{Error, Hosts, gather, machine, plan, plan_destroy, preflight};
+use kubitect_provision::observe::{self, HostState};
+use kubitect_provision::{Error, Hosts, gather, plan_destroy, preflight};
 use tests::many::{cluster, hosts};
 
 use crate::world::World;
@@ -34,15 +34,8 @@ fn all_hosts_are_asked_at_the_same_time() {
     let removal = plan_destroy(&own.name, &world.hosts()).unwrap();
     let mut open = own.clone();
     open.nodes.iter_mut().for_each(|node| node.ip = None);
-    together(&world, "plan", |hosts| plan(own, hosts).map(drop));
-    together(&world, "notes", |hosts| {
-        machine::notes(own, hosts).map(drop)
-    });
-    together(&world, "leaving", |hosts| {
-        gather::leaving(own, hosts).map(drop)
-    });
+    together(&world, "look", |hosts| observe::look(own, hosts).map(drop));
     together(&world, "seen", |hosts| gather::seen(own, hosts).map(drop));
-    // It asks only where an address is not fixed.
     together(&world, "known", |hosts| {
         gather::known(&open, hosts).map(drop)
     });
