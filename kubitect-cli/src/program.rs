@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use crate::args::{Cli, Command, Output, Store};
 use crate::failure::Failure;
@@ -21,6 +23,9 @@ const DEGRADED: u8 = 5;
 
 /// Does what the process's arguments say, and tells the process's exit code.
 pub fn run() -> ExitCode {
+    // What is made here, or by programs that are started, others can never write to: what they can, is not trusted later.
+    let others_write = Mode::WGRP | Mode::WOTH;
+    umask(umask(others_write) | others_write);
     // What shells ask while somebody types; ends the process if this is such a question.
     CompleteEnv::with_factory(Cli::command).complete();
     run_in(

@@ -64,6 +64,8 @@ pub async fn environment(
         if path.exists() {
             std::fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;
         }
+        // What Python makes in it follows the umask.
+        crate::workdir::make_private(&path)?;
         make(&python, &path, release).await?;
         requirements
             .install(&path, checkout, &kubespray.pip, release)

@@ -244,9 +244,10 @@ impl Needed {
     /// Why this image is needed; none: it is not.
     pub(crate) fn why(&self, path: &std::path::Path) -> Option<String> {
         match self {
+            // By its name, which tells what is in it: hosts that share a folder may have it at other paths.
             Self::Only(paths) => paths
                 .iter()
-                .any(|needed| needed == path)
+                .any(|needed| needed.file_name() == path.file_name())
                 .then(|| "a disk lies over it".to_owned()),
             Self::Unknown(why) => Some(why.clone()),
         }

@@ -1,5 +1,6 @@
 //! [`Change`]: one step of a plan, as a person sees it and as it is carried out.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -104,6 +105,8 @@ pub enum Step {
         pool: String,
         /// Whether the cluster's disks that may lie in it are removed too, since they could not be seen.
         with_disks: bool,
+        /// The names of volumes that machines on other hosts have: they stay.
+        spare: BTreeSet<String>,
     },
     /// Removes the pool of base images if nothing is left in it that anybody needs.
     RemoveBasePool,

@@ -56,6 +56,16 @@ pub struct Machine {
     pub domain: Domain,
 }
 
+impl Machine {
+    /// The names of its volumes.
+    pub(crate) fn volumes(&self) -> impl Iterator<Item = &str> {
+        let disks = self.data.iter().chain([&self.main]);
+        disks
+            .map(|disk| disk.name.as_str())
+            .chain([self.seed.as_str()])
+    }
+}
+
 /// The name of the volume that hands a node its cloud-init documents.
 pub fn seed_volume(node: &Label) -> String {
     format!("{node}-seed")

@@ -1,6 +1,7 @@
 //! Observed → the [`Plan`] that removes a cluster. Pure, and from libvirt alone: marks on domains and networks, names and
 //! places of pools and volumes.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use kubitect_config::value::{Label, Name};
@@ -8,7 +9,7 @@ use kubitect_config::value::{Label, Name};
 use crate::base;
 use crate::change::{Action, Change, Disruption, Kind, Part, Step};
 use crate::error::Error;
-use crate::observe::{HostState, Observed, PoolState};
+use crate::observe::{HostState, Observed, PoolState, VolumeState};
 use crate::plan::Plan;
 use crate::resource::{BASE_POOL, Pool};
 
@@ -17,31 +18,43 @@ use crate::resource::{BASE_POOL, Pool};
 pub fn removal(cluster: &Label, observed: &Observed) -> Result<Plan, Error> {
     let mut changes = Vec::new();
     for (host, there) in &observed.hosts {
-        // Another program's cluster of this name, as the Kubitect written in Go makes them: pools and volumes have the
-        // very same names, so nothing of it is touched.
-        let foreign = there.domains.iter().find(|domain| {
-            domain.mark.is_none() && of_node(cluster.as_str(), &domain.name).is_some()
-        });
-        if let Some(domain) = foreign {
-            return Err(Error::Foreign {
-                host: host.to_string(),
-                kind: "domain",
-                name: domain.name.clone(),
-                why: "it has no mark of Kubitect, so another program made it".to_owned(),
-            });
-        }
-        HostRemoval {
-            cluster,
-            host,
-            there,
-            changes: &mut changes,
-        }
-        .run();
+        let elsewhere = observed.disks_elsewhere(cluster, host);
+        changes.extend(removal_of(cluster, host, there, &elsewhere)?);
     }
     Ok(Plan {
         cluster: cluster.clone(),
         changes,
     })
+}
+
+/// What removes the cluster from one host, but for the volumes of these names, which machines on other hosts have or are to have.
+pub(crate) fn removal_of(
+    cluster: &Label,
+    host: &Name,
+    there: &HostState,
+    elsewhere: &BTreeSet<String>,
+) -> Result<Vec<Change>, Error> {
+    // Another program's cluster of this name, as the Kubitect written in Go makes them: pools and volumes have the very same
+    // names, so nothing of it is touched.
+    let mut domains = there.domains.iter();
+    if let Some(domain) = domains.find(|domain| domain.is_namesake(cluster)) {
+        return Err(Error::Foreign {
+            host: host.to_string(),
+            kind: "domain",
+            name: domain.name.clone(),
+            why: "it has no mark of Kubitect, so another program made it".to_owned(),
+        });
+    }
+    let mut changes = Vec::new();
+    let removal = HostRemoval {
+        cluster,
+        host,
+        there,
+        elsewhere,
+        changes: &mut changes,
+    };
+    removal.run();
+    Ok(changes)
 }
 
 /// The name after the cluster's, if it begins like that of a node.
@@ -83,40 +96,70 @@ pub(crate) fn log_of(name: &str) -> Option<&str> {
 /// The pools of the cluster: those for data first, the main one last, so that it tells of them as long as they are.
 pub(crate) fn own_pools(cluster: &Label, there: &HostState) -> Vec<PoolState> {
     let main = format!("{cluster}-main-resource-pool");
-    let (mains, datas): (Vec<_>, Vec<_>) = there
-        .pools
-        .iter()
-        .filter(|pool| {
-            pool.is_folder && (pool.name == main || is_data_pool(cluster, there, &pool.name))
-        })
-        .filter(|pool| {
-            pool.path
-                .as_ref()
-                .is_some_and(|path| path.ends_with(&pool.name))
-        })
-        .cloned()
-        .partition(|pool| pool.name == main);
+    let is_own = |pool: &&PoolState| pool.name == main || is_data_pool(cluster, there, pool);
+    let lies_right = |pool: &&PoolState| {
+        let path = pool.path.as_ref();
+        pool.is_folder && path.is_some_and(|path| path.ends_with(&pool.name))
+    };
+    let pools = there.pools.iter().filter(lies_right).filter(is_own);
+    let (mains, datas): (Vec<_>, Vec<_>) = pools.cloned().partition(|pool| pool.name == main);
     datas.into_iter().chain(mains).collect()
 }
 
-/// Whether this is the name of a data pool of the cluster: pool `b-c` of cluster `a` and pool `c` of cluster `a-b` have
-/// the same, and the latter's main pool tells them apart.
-fn is_data_pool(cluster: &Label, there: &HostState, name: &str) -> bool {
-    let pool = name
-        .strip_prefix(cluster.as_str())
-        .and_then(|rest| rest.strip_prefix('-'))
-        .and_then(|rest| rest.strip_suffix("-data-resource-pool"));
-    pool.is_some_and(|pool| {
-        let longer = |split: usize| format!("{cluster}-{}", &pool[..split]);
-        let mut splits = pool.match_indices('-').map(|(index, _)| longer(index));
-        !splits.any(|rival| there.pool(&format!("{rival}-main-resource-pool")).is_some())
-    })
+/// Whether this is a data pool of the cluster. Pool `b-c` of cluster `a` and pool `c` of cluster `a-b` have the same name: it is
+/// theirs whose disks lie in it; an empty one is theirs whose name is longest of those that have a main pool.
+fn is_data_pool(cluster: &Label, there: &HostState, pool: &PoolState) -> bool {
+    let owners = owners(pool);
+    let users = users(pool, there);
+    if !users.is_empty() {
+        return users.contains(cluster.as_str());
+    }
+    let has_main = |owner: &&&str| there.pool(&format!("{owner}-main-resource-pool")).is_some();
+    let last = owners.iter().rev().find(has_main);
+    owners.contains(&cluster.as_str()) && last.is_none_or(|owner| *owner == cluster.as_str())
+}
+
+/// The clusters that a pool of this name may be a data pool of, the shortest name first.
+fn owners(pool: &PoolState) -> Vec<&str> {
+    let name = pool.name.strip_suffix("-data-resource-pool");
+    let name = name.unwrap_or_default();
+    name.match_indices('-')
+        .map(|(split, _)| &name[..split])
+        .collect()
+}
+
+/// Those of them whose disks lie in it, by their machines and by the names of what is seen in it.
+fn users<'p>(pool: &'p PoolState, there: &HostState) -> BTreeSet<&'p str> {
+    let owners = owners(pool);
+    let has_machines = |owner: &&&str| {
+        let label = owner.parse::<Label>();
+        label.is_ok_and(|label| !pool.disks_of(&label, &there.domains).is_empty())
+    };
+    let by_machines = owners.iter().filter(has_machines);
+    // `a-worker-lb-1-…` would be a machine of `a`, too.
+    let longest = |volume: &VolumeState| {
+        let mut owners = owners.iter().rev();
+        owners.find(|owner| is_own_volume(owner, &volume.name))
+    };
+    let by_names = pool.volumes.iter().filter_map(longest);
+    by_machines.chain(by_names).copied().collect()
+}
+
+/// Another cluster whose disks lie in a data pool, beside this one's or alone.
+pub(crate) fn rival<'p>(
+    cluster: &Label,
+    pool: &'p PoolState,
+    there: &HostState,
+) -> Option<&'p str> {
+    let users = users(pool, there);
+    users.into_iter().find(|user| *user != cluster.as_str())
 }
 
 struct HostRemoval<'a> {
     cluster: &'a Label,
     host: &'a Name,
     there: &'a HostState,
+    elsewhere: &'a BTreeSet<String>,
     changes: &'a mut Vec<Change>,
 }
 
@@ -183,12 +226,8 @@ impl HostRemoval<'_> {
 
     fn domains(&mut self) {
         for domain in &self.there.domains {
-            let ours = domain
-                .mark
-                .as_ref()
-                .is_some_and(|mark| mark.cluster == *self.cluster);
             // Only checked names are made by us; any other is not.
-            if let (true, Ok(name)) = (ours, domain.name.parse::<Label>()) {
+            if let (true, Ok(name)) = (domain.is_of(self.cluster), domain.name.parse::<Label>()) {
                 self.push(
                     Kind::Domain,
                     &domain.name,
@@ -205,14 +244,12 @@ impl HostRemoval<'_> {
             if !is_own_volume(self.cluster.as_str(), &volume.name) || is_log(&volume.name) {
                 continue;
             }
-            let used_by_other = self.there.domains.iter().any(|domain| {
-                domain
-                    .mark
-                    .as_ref()
-                    .is_none_or(|mark| mark.cluster != *self.cluster)
-                    && domain.uses(&pool.name, volume)
-            });
-            if used_by_other {
+            let used_by_other = self
+                .there
+                .domains
+                .iter()
+                .any(|domain| !domain.is_of(self.cluster) && domain.uses(&pool.name, volume));
+            if used_by_other || self.elsewhere.contains(&volume.name) {
                 continue;
             }
             going.push(volume.path.clone());
@@ -230,6 +267,9 @@ impl HostRemoval<'_> {
     }
 
     fn pool(&mut self, pool: &PoolState) {
+        if rival(self.cluster, pool, self.there).is_some() {
+            return;
+        }
         let foreign = pool
             .volumes
             .iter()
@@ -250,6 +290,7 @@ impl HostRemoval<'_> {
         let step = Step::RemovePool {
             pool: pool.name.clone(),
             with_disks: !pool.active,
+            spare: self.elsewhere.clone(),
         };
         self.push(Kind::Pool, &pool.name, loss, &details, step);
     }

@@ -10,6 +10,7 @@ use kubitect_config::value::{Label, Mac, Name};
 use serde::{Deserialize, Serialize};
 
 use crate::claim;
+use crate::removal::of_node;
 use crate::resource::{BASE_POOL, Link, Mark, Reservation};
 
 /// What is on all hosts.
@@ -37,6 +38,16 @@ pub struct HostState {
 }
 
 impl Observed {
+    /// The names of the volumes that the cluster's machines on other hosts than this one have. Hosts may share a folder.
+    pub(crate) fn disks_elsewhere(&self, cluster: &Label, host: &Name) -> BTreeSet<String> {
+        let others = self.hosts.iter().filter(|(other, _)| *other != host);
+        let domains = others.flat_map(|(_, there)| &there.domains);
+        let ours = domains.filter(|domain| domain.is_of(cluster));
+        let disks = ours.flat_map(DomainState::all_disks);
+        let names = disks.filter_map(|disk| disk.file_name()?.to_str());
+        names.map(str::to_owned).collect()
+    }
+
     /// What was noted of each of the cluster's machines that exist.
     pub fn notes(&self, cluster: &Label) -> BTreeMap<Label, Option<String>> {
         let domains = self.hosts.values().flat_map(|host| &host.domains);
@@ -199,6 +210,10 @@ pub struct DomainState {
     pub transient: bool,
     /// Our mark, if it is ours.
     pub mark: Option<Mark>,
+    /// The machine whose mark it bears though it has another name: a copy of that one, as `virt-clone` makes it, or that one
+    /// renamed. It is none of ours.
+    #[serde(default)]
+    pub copy_of: Option<Label>,
     /// What was noted of it with [`crate::machine::note`].
     pub note: Option<String>,
     /// What it was given and its system may not use yet: `cpus`, `main` (the main disk), serial numbers of data disks.
@@ -257,6 +272,12 @@ impl DomainState {
     pub(crate) fn all_disks(&self) -> impl Iterator<Item = &PathBuf> {
         let live = self.live.iter().flat_map(|live| &live.disks);
         self.disks.iter().chain(live)
+    }
+
+    /// Whether another program made it and gave it a name like those of the cluster's machines.
+    pub(crate) fn is_namesake(&self, cluster: &Label) -> bool {
+        let is_foreign = self.mark.is_none() && self.copy_of.is_none();
+        is_foreign && of_node(cluster.as_str(), &self.name).is_some()
     }
 
     /// Whether it is of this cluster.

@@ -1,13 +1,13 @@
 //! `dataDisks`: those of a role, and those of each machine.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::host;
 use crate::cluster::{DataDisk, DiskPool};
 use crate::defaults;
 use crate::raw;
 use crate::report::{At, Report, quote};
-use crate::value::GiB;
+use crate::value::{GiB, Label};
 
 const UNIQUE: &str =
     "give each data disk of a machine a name of its own; the role's default disks count";
@@ -89,6 +89,38 @@ pub(super) fn disks(
         disks.push(disk);
     }
     disks
+}
+
+/// The volumes of data disks: host, pool and name, and whose it is.
+#[derive(Default)]
+pub(super) struct Volumes(HashMap<(String, DiskPool, String), String>);
+
+impl Volumes {
+    /// Claims a machine's volumes, which are named after it and the disk: disk `a-b` of worker `1` and disk `b` of worker `1-a`
+    /// would be one.
+    pub(super) fn claim(
+        &mut self,
+        node: &Label,
+        host: &raw::Host,
+        disks: &[DataDisk],
+        at: &At,
+        report: &mut Report,
+    ) {
+        let host = host.name.clone().unwrap_or_default();
+        for disk in disks {
+            let volume = format!("{node}-{}", disk.name);
+            let place = (host.clone(), disk.pool.clone(), volume.clone());
+            let owner = self.0.entry(place).or_insert_with(|| node.to_string());
+            if *owner != *node.as_str() {
+                let message = format!(
+                    "the data disk `{}` of {node} would be the volume `{volume}-data-disk`, which is one of {owner} already",
+                    disk.name
+                );
+                let help = "give one of the two disks another name";
+                report.error(&at.key("id"), "disk-duplicate", message, help);
+            }
+        }
+    }
 }
 
 /// A disk's own values; whether its pool exists depends on the host.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use super::conditions::Least;
-use super::disk::{DefaultDisks, disks};
+use super::disk::{self, DefaultDisks, disks};
 use super::root::key;
 use super::{label, network};
 use crate::cluster::{Network, Node, Role, Taint};
@@ -58,6 +58,7 @@ struct Claims {
     ids: HashMap<(Role, String), usize>,
     ips: HashMap<Ipv4Addr, (Role, usize)>,
     macs: HashMap<Mac, (Role, usize)>,
+    volumes: disk::Volumes,
 }
 
 /// All machines that are valid in themselves: balancers, masters, workers.
@@ -191,6 +192,9 @@ fn node(
     let mac = mac(machine.mac, name.as_ref(), role, index, at, claims, report);
     let ram = ram(machine, group, context, at, report);
     let data_disks = disks(&mut group.disks, machine.data_disks, host, at, report);
+    if let (Some(name), Some(host)) = (&name, host) {
+        claims.volumes.claim(name, host, &data_disks, at, report);
+    }
     label::check_labels(machine.labels, &at.key("labels"), report);
     let own_taints = label::taints(machine.taints, &at.key("taints"), report);
     let cpu = cpu(machine, group, context, at, report);

@@ -254,8 +254,13 @@ impl HostApply<'_> {
             Step::RemoveNetwork(name) => verbs.remove_network(name),
             Step::EnsurePool(pool) => verbs.ensure_pool(pool),
             Step::StartPool(pool) => return self.start_pool(pool),
-            Step::RemovePool { pool, with_disks } => {
-                return self.remove_pool(pool, *with_disks).map_err(self.on_host());
+            Step::RemovePool {
+                pool,
+                with_disks,
+                spare,
+            } => {
+                let removed = self.remove_pool(pool, *with_disks, spare);
+                return removed.map_err(self.on_host());
             }
             Step::RemoveBasePool => return self.remove_base_pool(),
             Step::CreateImage(spec) => return self.create_image(change, spec),

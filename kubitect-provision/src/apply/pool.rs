@@ -1,12 +1,14 @@
 //! Pools and images that nobody needs any more.
 
+use std::collections::BTreeSet;
+
 use super::HostApply;
 use crate::base;
 use crate::error::Error;
 use crate::event::Outcome;
 use crate::hypervisor::Failure;
 use crate::observe::{PoolState, VolumeState};
-use crate::removal::{is_log, is_own_volume};
+use crate::removal::{is_log, is_own_volume, log_of};
 use crate::resource::{BASE_POOL, Pool};
 
 impl HostApply<'_> {
@@ -40,7 +42,12 @@ impl HostApply<'_> {
         Err(Failure::new(format!("start pool {}", pool.name), why).on(self.name))
     }
 
-    pub(super) fn remove_pool(&self, name: &str, with_disks: bool) -> Result<Outcome, Failure> {
+    pub(super) fn remove_pool(
+        &self,
+        name: &str,
+        with_disks: bool,
+        spare: &BTreeSet<String>,
+    ) -> Result<Outcome, Failure> {
         let verbs = self.hypervisor;
         let find = || -> Result<Option<PoolState>, Failure> {
             Ok(verbs.pools()?.into_iter().find(|pool| pool.name == name))
@@ -69,10 +76,17 @@ impl HostApply<'_> {
         } else {
             Vec::new()
         };
-        let free = |volume: &VolumeState| !domains.iter().any(|domain| domain.uses(name, volume));
+        let free = |volume: &VolumeState| {
+            !spare.contains(&volume.name) && !domains.iter().any(|domain| domain.uses(name, volume))
+        };
+        // A log goes unless its machine is on another host.
+        let is_over = |volume: &VolumeState| {
+            let node = log_of(&volume.name);
+            node.is_some_and(|node| !spare.contains(&format!("{node}-seed")))
+        };
         let ours = pool.volumes.iter().filter(|volume| {
             is_own_volume(self.cluster.as_str(), &volume.name)
-                && (is_log(&volume.name) || (with_disks && free(volume)))
+                && (is_over(volume) || (with_disks && !is_log(&volume.name) && free(volume)))
         });
         for volume in ours {
             verbs.remove_volume(name, &volume.name)?;

@@ -10,9 +10,10 @@ use crate::diff::disk::is_written;
 use crate::error::Error;
 use crate::event::{Event, Outcome};
 use crate::hypervisor::Failure;
+use crate::observe::VolumeState;
 use crate::removal::log_of;
 use crate::resource::{Backing, Format, Volume};
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Name};
 
 impl HostApply<'_> {
     fn local_image(&self) -> Result<&LocalImage, Error> {
@@ -69,9 +70,12 @@ impl HostApply<'_> {
         if replace {
             remove().map_err(self.on_host())?;
             fail::fail_point!("provision::halfway");
-        } else if self.has_volume(&volume.pool, &volume.name)? {
-            // The pool was stopped while the plan was made. Whatever is in the disk is kept.
-            return Ok(Outcome::Skipped("it is there".to_owned()));
+        } else if let Some(there) = self.volume_state(&volume.pool, &volume.name)? {
+            // The plan did not see it: its pool was stopped, or not defined.
+            return match is_written(&there) {
+                true => Err(turned_up(self.name, &volume.name)),
+                false => Ok(Outcome::Skipped("it is there".to_owned())),
+            };
         }
         let Some(spec) = overlay else {
             verbs.create_volume(volume).map_err(self.on_host())?;
@@ -101,9 +105,9 @@ impl HostApply<'_> {
         }
     }
 
-    fn has_volume(&self, pool: &str, volume: &str) -> Result<bool, Error> {
+    fn volume_state(&self, pool: &str, volume: &str) -> Result<Option<VolumeState>, Error> {
         let there = self.hypervisor.volume_state(pool, volume);
-        Ok(there.map_err(self.on_host())?.is_some())
+        there.map_err(self.on_host())
     }
 
     pub(super) fn write_seed(
@@ -127,12 +131,14 @@ impl HostApply<'_> {
             backing: None,
         };
         let verbs = self.hypervisor;
-        let main = verbs
-            .volume_state(pool, &format!("{node}-main-disk"))
-            .map_err(self.on_host())?;
-        if main.as_ref().is_some_and(is_written) && self.has_volume(pool, name)? {
-            // The pool was stopped while the plan was made. The machine was started with this seed.
-            return Ok(Outcome::Skipped("it is there".to_owned()));
+        let main = format!("{node}-main-disk");
+        let has_run = self
+            .volume_state(pool, &main)?
+            .as_ref()
+            .is_some_and(is_written);
+        if has_run && self.volume_state(pool, name)?.is_some() {
+            // The machine was started with this seed, and the plan did not see it.
+            return Err(turned_up(self.name, &main));
         }
         let written = verbs.remove_volume(pool, name).and_then(|()| {
             fail::fail_point!("provision::halfway");
@@ -179,6 +185,18 @@ impl HostApply<'_> {
             fail::fail_point!("provision::halfway");
         }
         Ok(Outcome::Done)
+    }
+}
+
+/// The error of a disk with something in it that the plan did not see. What was planned is wrong then: a machine is brought back,
+/// and what is set up on it is not set up anew.
+fn turned_up(host: &Name, volume: &str) -> Error {
+    Error::Hypervisor {
+        host: host.to_string(),
+        action: format!("make {volume}"),
+        source: "it is there, with something in it, and its pool hid it from the plan; nothing of it was touched. Plan again: \
+                 the next plan sees it"
+            .into(),
     }
 }
 

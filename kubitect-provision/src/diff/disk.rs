@@ -20,6 +20,15 @@ impl<'a> HostDiff<'a> {
     pub(super) fn disks(&mut self, machine: &Machine, wanted: &DesiredHost) -> Result<(), Error> {
         let node = &machine.domain.name;
         let domain = self.kept(machine);
+        if let Some(user) = self.user_of_disks(machine) {
+            let details = format!(
+                "its disks are those of machine {user}, which is not Kubitect's; if that is this one by another name, `virsh \
+                 domrename {user} {node}` on the host, else give {user} other disks"
+            );
+            let cost = Disruption::DataLoss;
+            self.refuse(Action::Create, Kind::Domain, node.as_str(), cost, details);
+            return Ok(());
+        }
         if domain.is_none() && self.there.domain(node.as_str()).is_some() {
             let details = format!(
                 "its main disk {} is gone with all that was on it: the machine is made anew{}, and joins again",
@@ -76,6 +85,19 @@ impl<'a> HostDiff<'a> {
             self.data(machine, volume, disk, domain)?;
         }
         Ok(())
+    }
+
+    /// The other machine that has the disks of this one, which does not exist.
+    fn user_of_disks(&self, machine: &Machine) -> Option<&'a str> {
+        if self.there.domain(machine.domain.name.as_str()).is_some() {
+            return None;
+        }
+        let has = |there: &&DomainState| {
+            let mut disks = machine.domain.disks.iter();
+            disks.any(|disk| there.all_disks().any(|own| *own == disk.path))
+        };
+        let mut domains = self.there.domains.iter();
+        Some(domains.find(has)?.name.as_str())
     }
 
     /// Why the machine's disks can't be brought in order: something else took the place of one.

@@ -10,6 +10,12 @@ impl HostDiff<'_> {
     pub(super) fn domain(&mut self, machine: &Machine) {
         let wanted = &machine.domain;
         let name = wanted.name.as_str();
+        let is_refused = |change: &crate::change::Change| {
+            change.step == Step::Refused && change.kind == Kind::Domain && change.name == name
+        };
+        if self.changes.iter().any(is_refused) {
+            return;
+        }
         let Some(there) = self.kept(machine) else {
             let (step, details) = match self.is_left(machine) {
                 true => (
@@ -21,12 +27,6 @@ impl HostDiff<'_> {
             self.push(Action::Create, Kind::Domain, name, details, step);
             return;
         };
-        let is_refused = |change: &crate::change::Change| {
-            change.step == Step::Refused && change.kind == Kind::Domain && change.name == name
-        };
-        if self.changes.iter().any(is_refused) {
-            return;
-        }
         if let Some(why) = self.uprooted(wanted, there) {
             let details =
                 format!("{why}; put it back, or add a node of another id, then remove this one");

@@ -22,11 +22,19 @@ pub fn diff(cluster: &Label, desired: &Desired, observed: &Observed) -> Result<P
     let nothing = HostState::default();
     let machines = || desired.hosts.values().flat_map(|host| &host.machines);
     let wanted: BTreeSet<&str> = machines().map(|m| m.domain.name.as_str()).collect();
+    let elsewhere = |name: &Name| {
+        let others = desired.hosts.iter().filter(|(other, _)| *other != name);
+        let machines = others.flat_map(|(_, host)| &host.machines);
+        let mut names = observed.disks_elsewhere(cluster, name);
+        names.extend(machines.flat_map(Machine::volumes).map(str::to_owned));
+        names
+    };
     let mut changes = Vec::new();
     for (name, host) in &desired.hosts {
         let mut there = observed.hosts.get(name).unwrap_or(&nothing).clone();
         let cut_off = cut_off(cluster, host, &mut there);
-        let mut diff = HostDiff::new(cluster, name, &there, &wanted);
+        let elsewhere = elsewhere(name);
+        let mut diff = HostDiff::new(cluster, name, &there, &wanted, &elsewhere);
         diff.switch_off(cut_off);
         let others = observed.hosts.iter().filter(|(other, _)| *other != name);
         diff.run(host, &others.collect::<Vec<_>>())?;
@@ -34,7 +42,8 @@ pub fn diff(cluster: &Label, desired: &Desired, observed: &Observed) -> Result<P
     }
     for (name, there) in &observed.hosts {
         if !desired.hosts.contains_key(name) {
-            let mut diff = HostDiff::new(cluster, name, there, &wanted);
+            let elsewhere = elsewhere(name);
+            let mut diff = HostDiff::new(cluster, name, there, &wanted, &elsewhere);
             diff.abandoned()?;
             changes.append(&mut diff.changes);
         }
@@ -53,6 +62,9 @@ struct HostDiff<'a> {
     there: &'a HostState,
     /// The names of all machines that are wanted, on whichever host.
     wanted: &'a BTreeSet<&'a str>,
+    /// The names of the volumes that machines on other hosts have or are to have: in a folder that hosts share, this host has
+    /// them, too.
+    elsewhere: &'a BTreeSet<String>,
     changes: Vec<Change>,
 }
 
@@ -83,12 +95,14 @@ impl<'a> HostDiff<'a> {
         host: &'a Name,
         there: &'a HostState,
         wanted: &'a BTreeSet<&'a str>,
+        elsewhere: &'a BTreeSet<String>,
     ) -> Self {
         Self {
             cluster,
             host,
             there,
             wanted,
+            elsewhere,
             changes: Vec::new(),
         }
     }

@@ -8,8 +8,8 @@ use crate::base;
 use crate::change::{Action, Disruption, Kind, Step};
 use crate::desired::{DesiredHost, Machine};
 use crate::error::Error;
-use crate::observe::{DomainState, PoolState, VolumeState};
-use crate::removal::is_own_volume;
+use crate::observe::{DomainState, PoolState};
+use crate::removal::rival;
 use crate::resource::{BASE_POOL, Pool};
 
 impl HostDiff<'_> {
@@ -56,7 +56,7 @@ impl HostDiff<'_> {
             );
             return Ok(());
         }
-        if let Some(rival) = self.rival(there) {
+        if let Some(rival) = rival(self.cluster, there, self.there) {
             let why = format!(
                 "it holds disks of cluster {rival}, whose name and data pool make the same name; give the data pool \
                  another one"
@@ -117,23 +117,6 @@ impl HostDiff<'_> {
     /// Whether a machine of ours has a disk in this pool.
     pub(super) fn holds_our_disks(&self, pool: &PoolState) -> bool {
         !pool.disks_of(self.cluster, &self.there.domains).is_empty()
-    }
-
-    /// The other cluster whose disks lie in a data pool: pool `b-c` of cluster `a` and pool `c` of cluster `a-b` have the
-    /// same name.
-    fn rival<'p>(&self, pool: &'p PoolState) -> Option<&'p str> {
-        let cluster = self.cluster.as_str();
-        let name = pool.name.strip_suffix("-data-resource-pool")?;
-        let mut others = name
-            .match_indices('-')
-            .map(|(split, _)| &name[..split])
-            .filter(|other| *other != cluster);
-        others.find(|other| {
-            let owned = |volume: &VolumeState| {
-                is_own_volume(other, &volume.name) && !is_own_volume(cluster, &volume.name)
-            };
-            pool.volumes.iter().any(owned)
-        })
     }
 
     /// The base image, if a main disk has yet to be made.

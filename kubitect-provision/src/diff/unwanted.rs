@@ -10,7 +10,7 @@ use crate::change::{Action, Disruption, Kind, Part, Step};
 use crate::desired::{DesiredHost, console_volume};
 use crate::error::Error;
 use crate::observe::{DomainState, PoolState, VolumeState};
-use crate::removal::{is_log, is_own_volume, log_of, of_node, own_pools, removal};
+use crate::removal::{is_log, is_own_volume, log_of, own_pools, removal_of, rival};
 use crate::resource::{BASE_POOL, Pool};
 
 impl<'a> HostDiff<'a> {
@@ -78,7 +78,8 @@ impl<'a> HostDiff<'a> {
     }
 
     fn unwanted_pool(&mut self, pool: &PoolState) {
-        if !pool.active && self.has_namesakes() {
+        let is_shared = rival(self.cluster, pool, self.there).is_some();
+        if is_shared || (!pool.active && self.has_namesakes()) {
             return;
         }
         if let (false, true, Some(path)) = (pool.active, self.holds_our_disks(pool), &pool.path) {
@@ -99,6 +100,7 @@ impl<'a> HostDiff<'a> {
         let step = Step::RemovePool {
             pool: pool.name.clone(),
             with_disks: !pool.active,
+            spare: self.elsewhere.clone(),
         };
         self.delete(Kind::Pool, &pool.name, loss, details, step);
     }
@@ -122,11 +124,7 @@ impl<'a> HostDiff<'a> {
         if moved || self.has_namesakes() || !has_ours {
             return Ok(());
         }
-        let host = (self.host.clone(), self.there.clone());
-        let observed = crate::observe::Observed {
-            hosts: [host].into(),
-        };
-        self.changes = removal(self.cluster, &observed)?.changes;
+        self.changes = removal_of(self.cluster, self.host, self.there, self.elsewhere)?;
         Ok(())
     }
 
@@ -141,10 +139,8 @@ impl<'a> HostDiff<'a> {
 
     /// Whether another program has machines with the names of our nodes: then a disk without a machine may be its.
     fn has_namesakes(&self) -> bool {
-        self.there
-            .domains
-            .iter()
-            .any(|d| d.mark.is_none() && of_node(self.cluster.as_str(), &d.name).is_some())
+        let mut domains = self.there.domains.iter();
+        domains.any(|domain| domain.is_namesake(self.cluster))
     }
 
     fn volumes(
@@ -174,7 +170,9 @@ impl<'a> HostDiff<'a> {
             let log_of_leaving = leaving
                 .iter()
                 .any(|d| log_of(&name) == Some(d.name.as_str()));
-            if users.iter().any(|user| !goes(user))
+            // Hosts may share the folder.
+            if self.elsewhere.contains(&name)
+                || users.iter().any(|user| !goes(user))
                 || (namesakes && users.is_empty() && !log_of_leaving)
             {
                 continue;

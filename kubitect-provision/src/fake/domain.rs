@@ -14,6 +14,7 @@ impl State {
             power: PowerState::Off,
             transient: false,
             mark: Some(domain.mark()),
+            copy_of: None,
             note: None,
             given: Vec::new(),
             nic: Some(Nic {

@@ -10,7 +10,7 @@ use super::lookup::Told;
 use super::metadata;
 use super::xml::{Element, all, find, text};
 use crate::observe::{DomainState, Live, Nic};
-use crate::resource::{Disk, Domain, Format, Link};
+use crate::resource::{Disk, Domain, Format, Link, Mark};
 
 /// How many disks can be given to a machine while it runs: so many of q35's ports stay free for them.
 const SPARE_PORTS: usize = 8;
@@ -245,11 +245,20 @@ pub(super) fn from_xml(told: &Told) -> Result<DomainState, roxmltree::Error> {
         }
         None => None,
     };
+    let name = text(root, &["name"]).unwrap_or_default().to_owned();
+    let mark = metadata::mark(root);
+    // Whoever copies a machine copies its mark.
+    let is_own = |mark: &Mark| mark.node.as_ref().is_none_or(|node| node.as_str() == name);
+    let (own, others) = match mark.as_ref().is_none_or(is_own) {
+        true => (mark, None),
+        false => (None, mark),
+    };
     Ok(DomainState {
-        name: text(root, &["name"]).unwrap_or_default().to_owned(),
+        name,
         power: told.power,
         transient: told.transient,
-        mark: metadata::mark(root),
+        mark: own,
+        copy_of: others.and_then(|mark| mark.node),
         note: metadata::note(root),
         given: metadata::given(root),
         nic: find(root, &["devices", "interface"]).and_then(nic),

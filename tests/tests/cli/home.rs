@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::env::TestEnv;
+use crate::env::{KUBITECT, TestEnv};
 
 #[test]
 fn clusters_are_those_that_have_a_folder() {
@@ -163,4 +163,18 @@ users: [{name: demo, user: {token: t}}]\n";
         merged.metadata().unwrap().permissions().mode() & 0o777,
         0o600
     );
+}
+
+#[test]
+fn others_can_not_write_to_what_is_made_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let env = TestEnv::new();
+    let script = "umask 002; exec \"$@\"";
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", script, "sh", KUBITECT, "init", "cluster.yaml"]);
+    env.dress(&mut shell);
+    assert!(shell.output().unwrap().status.success());
+    let made = env.path("work").join("cluster.yaml");
+    let mode = made.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o022, 0, "{mode:o}");
 }

@@ -190,6 +190,7 @@ fn others() -> HostState {
             power: PowerState::Running,
             transient: false,
             mark: None,
+            copy_of: None,
             note: Some("another's".into()),
             given: Vec::new(),
             nic: None,

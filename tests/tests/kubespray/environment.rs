@@ -42,8 +42,12 @@ async fn two_at_once_make_one_environment() {
         prepared(&cluster, share.path(), &events),
         prepared(&cluster, share.path(), &events)
     );
-    assert_eq!(a.unwrap(), b.unwrap());
+    let tools = a.unwrap();
+    assert_eq!(tools, b.unwrap());
     assert_eq!(made(&events), 1);
+    // Whatever the umask: what others can write to is not trusted by the next run.
+    let mode = tools.environment.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }
 
 #[tokio::test(flavor = "multi_thread")]

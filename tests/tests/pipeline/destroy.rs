@@ -111,6 +111,7 @@ fn unmarked(name: &str, disk: &str) -> DomainState {
         power: PowerState::Running,
         transient: false,
         mark: None,
+        copy_of: None,
         note: None,
         given: Vec::new(),
         nic: None,

@@ -8,6 +8,7 @@
 mod destroy;
 mod keys;
 mod living;
+mod ownership;
 mod plans;
 mod power;
 mod properties;

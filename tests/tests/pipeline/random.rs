@@ -248,6 +248,7 @@ pub fn others() -> impl Strategy<Value = HostState> {
                 },
                 transient: false,
                 mark: None,
+                copy_of: None,
                 note: None,
                 given: Vec::new(),
                 nic: None,
