@@ -87,7 +87,12 @@ pub async fn gather_within(
 /// What is known of the machines without waiting and without keys (whose fields are empty). Nothing unless the address of
 /// every machine is known. Reads libvirt only.
 pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
-    let known = so_far(cluster, &look_at_machines(cluster, hosts)?)?;
+    let all_fixed = cluster.nodes.iter().all(|node| node.ip.is_some());
+    let observed = match all_fixed {
+        true => Observed::default(),
+        false => look_at_machines(cluster, hosts)?,
+    };
+    let known = so_far(cluster, &observed)?;
     let complete = known.nodes.len() == cluster.nodes.len();
     Ok(complete.then_some(known))
 }
@@ -96,9 +101,11 @@ pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
 pub fn so_far(cluster: &Cluster, observed: &Observed) -> Result<Facts, Error> {
     let mut nodes = Vec::new();
     for node in &cluster.nodes {
-        if let Some(ip) = at(cluster, host_of(observed, node)?, node) {
-            nodes.push(facts(node, ip, String::new()));
-        }
+        let ip = match node.ip {
+            Some(ip) => Some(ip),
+            None => at(cluster, host_of(observed, node)?, node),
+        };
+        nodes.extend(ip.map(|ip| facts(node, ip, String::new())));
     }
     if let Some(error) = taken(&nodes) {
         return Err(error);

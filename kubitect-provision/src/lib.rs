@@ -42,6 +42,7 @@ pub mod image;
 pub mod journal;
 pub mod libvirt;
 pub mod machine;
+mod names;
 pub mod observe;
 pub mod picture;
 pub mod plan;

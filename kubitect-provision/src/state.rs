@@ -10,7 +10,7 @@ use kubitect_config::value::{Label, Mac, Name};
 use serde::{Deserialize, Serialize};
 
 use crate::claim;
-use crate::removal::of_node;
+use crate::names::of_node;
 use crate::resource::{BASE_POOL, Link, Mark, Reservation};
 
 /// What is on all hosts.

@@ -7,8 +7,8 @@ use crate::base;
 use crate::error::Error;
 use crate::event::Outcome;
 use crate::hypervisor::Failure;
+use crate::names::{is_log, is_own_volume, log_of};
 use crate::observe::{PoolState, VolumeState};
-use crate::removal::{is_log, is_own_volume, log_of};
 use crate::resource::{BASE_POOL, Pool};
 
 impl HostApply<'_> {

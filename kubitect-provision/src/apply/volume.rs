@@ -10,8 +10,8 @@ use crate::diff::disk::is_written;
 use crate::error::Error;
 use crate::event::{Event, Outcome};
 use crate::hypervisor::Failure;
+use crate::names::log_of;
 use crate::observe::VolumeState;
-use crate::removal::log_of;
 use crate::resource::{Backing, Format, Volume};
 use kubitect_config::value::{Label, Name};
 

@@ -4,6 +4,7 @@ pub(crate) mod disk;
 mod domain;
 mod network;
 mod pool;
+mod strange;
 mod unwanted;
 
 use std::collections::BTreeSet;

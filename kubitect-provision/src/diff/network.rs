@@ -6,8 +6,8 @@ use super::HostDiff;
 use crate::change::{Action, Disruption, Kind, Step};
 use crate::desired::Machine;
 use crate::error::Error;
+use crate::names::of_node;
 use crate::observe::NetworkState;
-use crate::removal::of_node;
 use crate::resource::{Forward, Network, Reservation};
 
 impl HostDiff<'_> {

@@ -9,8 +9,9 @@ use crate::base;
 use crate::change::{Action, Disruption, Kind, Part, Step};
 use crate::desired::{DesiredHost, console_volume};
 use crate::error::Error;
+use crate::names::{is_log, is_own_volume, log_of};
 use crate::observe::{DomainState, PoolState, VolumeState};
-use crate::removal::{is_log, is_own_volume, log_of, own_pools, removal_of, rival};
+use crate::removal::{own_pools, removal_of, rival};
 use crate::resource::{BASE_POOL, Pool};
 
 impl<'a> HostDiff<'a> {
