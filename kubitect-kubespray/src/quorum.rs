@@ -5,6 +5,10 @@
 //! included. So dead members are taken out first, which moves the majority down to those that answer; then new ones come
 //! one by one; healthy ones leave last. A plan that cannot keep to this is refused as a whole, before anything is done.
 //!
+//! A new member starts only with a list of exactly the members that etcd has, and Kubespray's list has only masters that have
+//! joined. So masters with which a run had begun and not finished come before those that are new: they leave first of all, or
+//! join to the end.
+//!
 //! An API server reaches etcd through the members that its manifest lists, and a joining master copies the list of those
 //! before it. If all listed members leave, that API server is lost although etcd is well. So between the last that joins
 //! and the first that leaves, every API server that stays gets the list of exactly the members that stay: by then all of
@@ -22,6 +26,8 @@ pub struct Member {
     pub name: Label,
     /// Whether it answers, or will as soon as its machine, which is only switched off, is started.
     pub healthy: bool,
+    /// Whether it has joined to the end, and has not begun to leave.
+    pub joined: bool,
 }
 
 /// One change of the membership. Each is complete before the next begins.
@@ -29,6 +35,8 @@ pub struct Member {
 pub enum Step {
     /// A member that does not answer is taken out, without asking its machine.
     RemoveDead(Label),
+    /// A master that had begun to join, or to leave, joins to the end.
+    Finish(Label),
     /// A master joins.
     Add(Label),
     /// Every API server that stays lists exactly the members that stay.
@@ -72,11 +80,12 @@ pub enum Refusal {
     Even(usize),
 }
 
-/// The steps from the members that are there to the masters that are wanted: dead members leave, masters join, the API
-/// servers get the list of members, healthy members leave. None where nothing changes.
+/// The steps from the members that are there to the masters that are wanted: dead members leave, those that are half-way
+/// leave or join to the end, masters join, the API servers get the list of members, healthy members leave. None where nothing
+/// changes.
 ///
 /// `replaced` are masters whose machines are made anew: they lose their data, so that they count as dead from the start
-/// and join again if they are wanted.
+/// and join again if they are wanted. Of those that answer at least one has joined.
 pub fn plan(
     members: &[Member],
     wanted: &[Label],
@@ -109,13 +118,18 @@ pub fn plan(
     let comes = wanted
         .iter()
         .filter(|name| gone(name) || members.iter().all(|member| member.name != **name));
+    let (leaves, stays): (Vec<_>, Vec<_>) = living.into_iter().partition(|member| goes(member));
+    let (joined, begun): (Vec<_>, Vec<_>) = leaves.into_iter().partition(|member| member.joined);
+    let finishes: Vec<_> = stays.into_iter().filter(|member| !member.joined).collect();
     let mut steps: Vec<_> = names(&out).into_iter().map(Step::RemoveDead).collect();
+    steps.extend(names(&begun).into_iter().map(Step::RemoveHealthy));
+    // Of several that had begun to leave, in this order, the others have left but for their machines.
+    steps.extend(names(&finishes).into_iter().rev().map(Step::Finish));
     steps.extend(comes.cloned().map(Step::Add));
-    if !steps.is_empty() || living.iter().any(|member| goes(member)) {
+    if !steps.is_empty() || !joined.is_empty() {
         steps.push(Step::ApiServers);
     }
-    let leaves = living.into_iter().filter(|member| goes(member));
-    steps.extend(leaves.map(|member| Step::RemoveHealthy(member.name.clone())));
+    steps.extend(names(&joined).into_iter().map(Step::RemoveHealthy));
     if steps.is_empty() || stuck.is_empty() {
         Ok(steps)
     } else {
@@ -162,14 +176,16 @@ mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    /// What may be true of one member: (healthy, wanted, replaced).
-    const FATES: [(bool, bool, bool); 6] = [
-        (true, true, false),
-        (false, true, false),
-        (true, false, false),
-        (false, false, false),
-        (true, true, true),
-        (false, true, true),
+    /// What may be true of one member: (healthy, wanted, replaced, joined).
+    const FATES: [(bool, bool, bool, bool); 8] = [
+        (true, true, false, true),
+        (false, true, false, true),
+        (true, false, false, true),
+        (false, false, false, true),
+        (true, true, true, true),
+        (false, true, true, true),
+        (true, true, false, false),
+        (true, false, false, false),
     ];
 
     fn label(kind: &str, number: usize) -> Label {
@@ -179,20 +195,36 @@ mod tests {
     /// Members, wanted masters, masters to be made anew.
     type Request = (Vec<Member>, Vec<Label>, Vec<Label>);
 
-    /// Every state of `count` members, with every set of them wanted, made anew or leaving, and up to four new ones.
+    /// What may be true of the member at this place: of many only one is half-way.
+    fn fates(count: usize, at: usize) -> &'static [(bool, bool, bool, bool)] {
+        match count > 3 && at > 0 {
+            true => &FATES[..6],
+            false => &FATES,
+        }
+    }
+
+    /// Every state of `count` members, with every set of them wanted, made anew, half-way or leaving, and up to four new ones.
     fn requests(count: usize) -> impl Iterator<Item = Request> {
-        (0..FATES.len().pow(count as u32)).flat_map(move |code| {
+        let all: usize = (0..count).map(|at| fates(count, at).len()).product();
+        (0..all).flat_map(move |code| {
+            let mut code = code;
             let fates: Vec<_> = (0..count)
-                .map(|i| FATES[code / FATES.len().pow(i as u32) % FATES.len()])
+                .map(|at| {
+                    let fates = fates(count, at);
+                    let fate = fates[code % fates.len()];
+                    code /= fates.len();
+                    fate
+                })
                 .collect();
             (0..=4).map(move |new| {
-                let named = |test: fn(&(bool, bool, bool)) -> bool| {
+                let named = |test: fn(&(bool, bool, bool, bool)) -> bool| {
                     let chosen = fates.iter().enumerate().filter(move |(_, fate)| test(fate));
                     chosen.map(|(i, _)| label("old", i)).collect::<Vec<_>>()
                 };
                 let members = fates.iter().enumerate().map(|(i, fate)| Member {
                     name: label("old", i),
                     healthy: fate.0,
+                    joined: fate.3,
                 });
                 let mut wanted = named(|fate| fate.1);
                 wanted.extend((0..new).map(|i| label("new", i)));
@@ -205,6 +237,8 @@ mod tests {
     struct Etcd {
         members: BTreeSet<Label>,
         answers: BTreeSet<Label>,
+        /// Those that are half-way: Kubespray's list has none of them.
+        begun: BTreeSet<Label>,
         /// The members that each master's API server lists.
         lists: BTreeMap<Label, BTreeSet<Label>>,
         /// The list that a master gets when it joins: the one that was written last, at creation or by a step.
@@ -217,6 +251,8 @@ mod tests {
             let lives = |member: &&Member| member.healthy && !replaced.contains(&member.name);
             let answers = members.iter().filter(lives).map(|member| &member.name);
             let answers: BTreeSet<_> = answers.cloned().collect();
+            let begun = members.iter().filter(|member| !member.joined);
+            let begun = begun.map(|member| member.name.clone()).collect();
             let members: BTreeSet<_> = members.iter().map(|member| member.name.clone()).collect();
             Self {
                 lists: answers
@@ -226,6 +262,7 @@ mod tests {
                 copied: members.clone(),
                 members,
                 answers,
+                begun,
             }
         }
 
@@ -244,7 +281,11 @@ mod tests {
                 "{step:?} would not be taken without a quorum"
             );
             match step {
+                Step::Finish(name) => {
+                    assert!(self.begun.remove(name), "{name} is not half-way");
+                }
                 Step::Add(name) => {
+                    assert!(self.begun.is_empty(), "{name} would not start");
                     let alone = self.members.len() == 1;
                     assert!(
                         self.members.insert(name.clone()),
@@ -267,6 +308,7 @@ mod tests {
                     assert!(self.members.remove(name), "{name} is no member");
                 }
                 Step::RemoveHealthy(name) => {
+                    self.begun.remove(name);
                     assert!(self.answers.remove(name), "{name} does not answer");
                     assert!(self.members.remove(name), "{name} is no member");
                     self.lists.remove(name);
@@ -283,6 +325,12 @@ mod tests {
     fn tally(count: usize) -> [usize; 4] {
         let mut tally = [0; 4];
         for (members, wanted, replaced) in requests(count) {
+            let lives = |member: &&Member| member.healthy && !replaced.contains(&member.name);
+            let mut living = members.iter().filter(lives).peekable();
+            // Then there is no cluster yet.
+            if living.peek().is_some() && !living.any(|member| member.joined) {
+                continue;
+            }
             let mut etcd = Etcd::of(&members, &replaced);
             let dead_stays = members.iter().any(|member| {
                 !member.healthy && wanted.contains(&member.name) && !replaced.contains(&member.name)
@@ -306,6 +354,7 @@ mod tests {
                     let wanted = wanted.into_iter().collect();
                     steps.iter().for_each(|step| etcd.take(step, &wanted));
                     assert_eq!(etcd.members, wanted, "{told}");
+                    assert!(etcd.begun.is_empty(), "{told}");
                     assert_eq!(etcd.members == etcd.answers, !dead_stays, "{told}");
                     let listed =
                         steps.is_empty() || etcd.lists.values().all(|list| *list == wanted);
@@ -319,18 +368,20 @@ mod tests {
 
     #[test]
     fn over_all_states_of_one_three_and_five_members_no_step_loses_the_quorum() {
-        // Of the 6, 6^3 and 6^5 sets of fates with 0 to 4 new masters each: those with an odd number wanted.
+        // Of the 8, 8^3 and 8·6^4 sets of fates with 0 to 4 new masters each: those with an odd number wanted.
         assert_eq!(tally(1), [4, 1, 11, 0]);
-        assert_eq!(tally(3), [109, 4, 404, 27]);
-        assert_eq!(tally(5), [2479, 16, 15376, 1585]);
+        assert_eq!(tally(3), [409, 4, 404, 87]);
+        assert_eq!(tally(5), [4119, 16, 17936, 2585]);
     }
 
     fn shown(members: &[(&str, bool)], wanted: &[&str], replaced: &[&str]) -> String {
+        // One that is half-way is written so.
         let members: Vec<_> = members
             .iter()
             .map(|(name, healthy)| Member {
-                name: name.parse().unwrap(),
+                name: name.trim_end_matches('~').parse().unwrap(),
                 healthy: *healthy,
+                joined: !name.ends_with('~'),
             })
             .collect();
         let labels = |names: &[&str]| names.iter().map(|n| n.parse().unwrap()).collect::<Vec<_>>();
@@ -339,6 +390,7 @@ mod tests {
                 .iter()
                 .map(|step| match step {
                     Step::RemoveDead(name) => format!("remove dead {name}"),
+                    Step::Finish(name) => format!("finish {name}"),
                     Step::Add(name) => format!("add {name}"),
                     Step::ApiServers => "API servers".to_owned(),
                     Step::RemoveHealthy(name) => format!("remove {name}"),
@@ -372,6 +424,30 @@ mod tests {
         assert_eq!(
             shown(&three, &["m1", "m2", "m3"], &["m1"]),
             "remove dead m1, add m1, API servers"
+        );
+    }
+
+    #[test]
+    fn those_that_are_half_way_come_before_those_that_are_new() {
+        let half = [("m1", true), ("m2~", true)];
+        assert_eq!(
+            shown(&half, &["m1", "m3", "m4"], &[]),
+            "remove m2, add m3, add m4, API servers"
+        );
+        assert_eq!(shown(&half, &["m1"], &[]), "remove m2, API servers");
+        assert_eq!(
+            shown(&half, &["m1", "m2", "m3"], &[]),
+            "finish m2, add m3, API servers"
+        );
+        let left = [("m1", true), ("m2~", true), ("m3~", true)];
+        assert_eq!(
+            shown(&left, &["m1", "m2", "m3"], &[]),
+            "finish m3, finish m2, API servers"
+        );
+        let dead = [("m1", true), ("m2~", true), ("m3", false)];
+        assert_eq!(
+            shown(&dead, &["m4"], &[]),
+            "remove dead m3, remove m2, add m4, API servers, remove m1"
         );
     }
 

@@ -6,11 +6,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubitect_config::Remote;
 use kubitect_config::cluster::Role;
 use kubitect_config::release;
 use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
+use kubitect_config::{Remote, chain};
 
 use super::kubernetes::{Kubernetes, LOOK, SERVES};
 use super::membership::address_of;
@@ -65,6 +65,7 @@ impl Kubernetes<'_> {
         if !leaving.iter().any(is_master) {
             return Ok(());
         }
+        self.start_second().await?;
         let staying = self.staying(leaving);
         let looks = staying.iter().map(|name| async move {
             let machine = self.connect(name).await?;
@@ -164,6 +165,28 @@ impl Kubernetes<'_> {
         }
     }
 
+    /// An error if etcd lists a member that Kubespray would not: with it, no further one starts, and the second of a cluster of
+    /// one would take its majority.
+    pub(super) fn knows_all(
+        &self,
+        name: &Label,
+        listed: &[EtcdMember],
+        present: &[Label],
+    ) -> Result<(), Error> {
+        let addresses = self.addresses(present);
+        let known = |member: &&EtcdMember| addresses.iter().any(|ip| member.is_at(*ip));
+        match listed.iter().find(|member| !known(member)) {
+            None => Ok(()),
+            Some(member) => Err(Error::failed(format!(
+                "join {name}: etcd lists a member at {} that is no master of this cluster that has joined, and beside it no new \
+                 one starts. If it is a master, take it out of the configuration and apply; else take it out of etcd \
+                 (`etcdctl member remove {:x}` on a master). Then apply again",
+                member.peer_urls.join(", "),
+                member.id
+            ))),
+        }
+    }
+
     /// Sets aside what an etcd has left on the machine of a master that etcd does not list: with it, the new member would
     /// never start.
     pub(super) async fn set_data_aside(&self, name: &Label) -> Result<(), Error> {
@@ -184,13 +207,18 @@ impl Kubernetes<'_> {
     }
 
     /// Starts the second member of a cluster of one, if it was announced and has not started: until it does, etcd takes no
-    /// change and can't even list its members. All that was ever taken is with the first, so that the second may begin empty.
-    pub(super) async fn start_second(&self, name: &Label) -> Result<(), Error> {
-        let others: Vec<_> = self.joined_masters().into_iter().collect();
-        let [first] = &others[..] else {
+    /// change and can't even list its members. Whether the master is to join or to leave now does not matter.
+    pub(super) async fn start_second(&self) -> Result<(), Error> {
+        let joined: Vec<_> = self.joined_masters().into_iter().collect();
+        let [first] = &joined[..] else {
             return Ok(());
         };
-        if first == name || !self.notes.contains_key(name) {
+        let begun = self
+            .notes
+            .keys()
+            .filter(|name| *name != first && self.is_master(name) && !self.silent.contains(*name));
+        let mut begun = begun.peekable();
+        if begun.peek().is_none() {
             return Ok(());
         }
         let first = self.connect(first).await?;
@@ -198,24 +226,40 @@ impl Kubernetes<'_> {
         if self.is_led(&first, ELECTED).await {
             return Ok(());
         }
+        let mut failed = Vec::new();
+        for name in begun {
+            match self.start_member(name, &first).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => failed.push(name.to_string()),
+                Err(error) => failed.push(format!("{name} ({})", chain(&error))),
+            }
+        }
+        Err(Error::failed(format!(
+            "start etcd's second member: it was announced and does not serve, so that etcd takes no change; tried were {}; \
+             `journalctl -u etcd` there says why. Once it runs, apply again",
+            failed.join(", ")
+        )))
+    }
+
+    /// Starts etcd on a master that may be the second member; whether etcd has a majority then.
+    async fn start_member(&self, name: &Label, first: &Arc<dyn Remote>) -> Result<bool, Error> {
         self.say(format!(
             "{name}: etcd waits for it as its second member, and it does not serve; it is started"
         ));
         let failed = |e| Error::because(format!("start etcd on {name}"), e);
         let second = self.connect(name).await?;
         control::restart_etcd(&second).await.map_err(failed)?;
-        if self.is_led(&first, STARTED).await {
-            return Ok(());
+        if self.is_led(first, STARTED).await {
+            return Ok(true);
+        }
+        // Kubernetes joins after etcd: where kubeadm has not been, the member has never served, and all that was ever taken is
+        // with the first. Else its data are etcd's own.
+        if control::traces(&second).await.map_err(failed)?.any() {
+            return Ok(false);
         }
         self.set_data_aside(name).await?;
         control::restart_etcd(&second).await.map_err(failed)?;
-        match self.is_led(&first, STARTED).await {
-            true => Ok(()),
-            false => Err(Error::failed(format!(
-                "start etcd on {name}: it was announced as the second member and does not serve, so that etcd takes no change; \
-                 `journalctl -u etcd` on {name} says why. Once it runs there, apply again"
-            ))),
-        }
+        Ok(self.is_led(first, STARTED).await)
     }
 
     /// Whether the etcd member of this master has a leader within this time.

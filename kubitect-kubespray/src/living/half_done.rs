@@ -190,7 +190,7 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    fn is_master(&self, name: &Label) -> bool {
+    pub(super) fn is_master(&self, name: &Label) -> bool {
         self.node(name)
             .is_some_and(|node| node.role == Role::Master)
     }

@@ -157,7 +157,6 @@ impl Kubernetes<'_> {
     }
 
     pub(super) async fn join_master(&mut self, name: &Label, task: &Task) -> Result<(), Error> {
-        self.start_second(name).await?;
         let master = self.master(std::slice::from_ref(name)).await?;
         let mut members = self.joined_masters();
         members.insert(name.clone());
@@ -170,6 +169,8 @@ impl Kubernetes<'_> {
         let node = nodes.iter().find(|state| state.name == name.as_str());
         if !(serves && self.is_complete(name, node)) {
             self.can_join(name, &listed, task)?;
+            let present = self.present(std::slice::from_ref(name));
+            self.knows_all(name, &listed, &present)?;
             // What a machine of this name was before it was made anew, or half-way joined, is in its way.
             if own.is_some() && !serves {
                 self.leave_etcd(name, &master).await?;
@@ -179,12 +180,11 @@ impl Kubernetes<'_> {
             }
             self.make_way(name, &master).await?;
             self.note(name, &task.at, &members, false)?;
-            let present = self.present(std::slice::from_ref(name));
             let played = self
                 .play(&Goal::AddMaster(name.clone()), task, &present)
                 .await;
             if let Err(error) = played {
-                if let Err(also) = self.start_second(name).await {
+                if let Err(also) = self.start_second().await {
                     self.say(format!("warning: {also}"));
                 }
                 return Err(error);

@@ -37,9 +37,11 @@ impl Kubernetes<'_> {
         Ok(own.is_some_and(|state| state.health == Health::Well))
     }
 
-    /// A connection to a master that serves, none of these. One that was just started is waited for.
+    /// A connection to a master that serves, none of these. One that was just started is waited for, and what keeps all of them
+    /// from serving is put right.
     pub(super) async fn master(&self, but: &[Label]) -> Result<Arc<dyn Remote>, Error> {
-        let end = Instant::now() + SERVES;
+        let mut end = Instant::now() + SERVES;
+        let mut looked = false;
         loop {
             let why = match self.serving(but).await {
                 Ok(master) => return Ok(master),
@@ -49,6 +51,12 @@ impl Kubernetes<'_> {
                 return Err(Error::failed(
                     "find a master whose API serves: none has joined",
                 ));
+            }
+            if !looked {
+                looked = true;
+                self.start_second().await?;
+                end = Instant::now() + SERVES;
+                continue;
             }
             if Instant::now() >= end {
                 return Err(Error::failed(format!(

@@ -31,11 +31,15 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
         .max();
     let now = newest.unwrap_or(&wanted).clone();
     let mut stages = Tasks::default();
-    // Dead members first: Kubespray does nothing to a master while etcd lists one that does not answer.
-    let (dead, membership): (Vec<_>, Vec<_>) = membership(seen)?
-        .into_iter()
-        .partition(|stage| matches!(stage, Stage::Leave { reachable, .. } if !reachable));
-    stages.add(&now, dead);
+    // Members that are dead or half-way first: Kubespray does nothing to a master while etcd lists one that does not answer,
+    // and takes a master that is not in its inventory for one that is missing there.
+    let mut leave_first = membership(seen)?;
+    let others = |stage: &Stage| !matches!(stage, Stage::Leave { .. });
+    let membership = match leave_first.iter().position(others) {
+        Some(at) => leave_first.split_off(at),
+        None => Vec::new(),
+    };
+    stages.add(&now, leave_first);
     let behind =
         |seen: &&Seen| seen.wanted && seen.finished().is_some_and(|note| note.release < now);
     stages.upgrades(seen.iter().filter(behind), &now);
@@ -228,6 +232,7 @@ fn membership(seen: &[Seen]) -> Result<Vec<Stage>, Vec<String>> {
         .map(|name| Member {
             name: name.clone(),
             healthy: healthy(name),
+            joined: find(name).is_some_and(|seen| seen.is_finished()),
         })
         .collect();
     let wanted: Vec<_> = masters
@@ -243,7 +248,7 @@ fn membership(seen: &[Seen]) -> Result<Vec<Stage>, Vec<String>> {
                 nodes: vec![node.clone()],
                 reachable: false,
             },
-            Step::Add(node) => Stage::JoinMaster(node.clone()),
+            Step::Finish(node) | Step::Add(node) => Stage::JoinMaster(node.clone()),
             Step::ApiServers => Stage::Members,
             Step::RemoveHealthy(node) => Stage::Leave {
                 nodes: vec![node.clone()],
@@ -251,35 +256,14 @@ fn membership(seen: &[Seen]) -> Result<Vec<Stage>, Vec<String>> {
             },
         })
         .collect();
-    // One that has begun to join is a member already, for what is known.
-    let begun = masters
-        .iter()
-        .filter(|seen| seen.wanted && seen.note.as_ref().is_some_and(|note| !note.finished));
-    for seen in begun {
-        let stage = Stage::JoinMaster(seen.node.name.clone());
-        if !stages.contains(&stage) {
-            stages.insert(0, stage);
-        }
-    }
-    // Before the first that answers leaves: an API server that lists only members that leave would be lost.
+    // A run may have ended before all API servers had the members that stay.
     let told = masters
         .iter()
         .filter(|seen| seen.wanted)
         .filter_map(|seen| seen.finished());
     let all: BTreeSet<_> = wanted.into_iter().collect();
-    let changes = !stages.is_empty() || told.into_iter().any(|note| note.members != all);
-    if changes && !stages.contains(&Stage::Members) {
-        let leaves = |stage: &Stage| {
-            matches!(
-                stage,
-                Stage::Leave {
-                    reachable: true,
-                    ..
-                }
-            )
-        };
-        let at = stages.iter().position(leaves).unwrap_or(stages.len());
-        stages.insert(at, Stage::Members);
+    if stages.is_empty() && told.into_iter().any(|note| note.members != all) {
+        stages.push(Stage::Members);
     }
     Ok(stages)
 }

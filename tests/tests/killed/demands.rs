@@ -4,7 +4,7 @@ use kubitect_config::release::Release;
 
 use crate::machine::{VIP, servers};
 use crate::plays::{Result, Stage, fail};
-use crate::state::CONFIG;
+use crate::state::{CONFIG, MARK};
 
 /// The size of calico's blocks that a release makes where no variable says otherwise.
 pub fn blocks(release: &Release) -> u64 {
@@ -132,6 +132,14 @@ impl Stage<'_> {
         let first = &masters[0];
         if masters.iter().any(|name| joined(&name)) && !joined(&first) {
             return fail(first, "it is new and stands first in kube_control_plane");
+        }
+        // Up to v2.29 the API is asked for the first, and may name one that the inventory does not have.
+        let nodes = self.state.kube.nodes.iter();
+        let mut marked = nodes.filter(|(_, node)| node.labels.contains_key(MARK));
+        if self.play.release.tag < "v2.30.0".parse().unwrap()
+            && let Some((stranger, _)) = marked.next().filter(|(name, _)| !masters.contains(name))
+        {
+            return fail(first, format!("{stranger} is no host of the inventory"));
         }
         let by_name = masters.iter().filter(joined).min();
         let asks_api = self.play.release.tag < "v2.28.0".parse().unwrap();

@@ -65,6 +65,7 @@ impl Stage<'_> {
             }
             self.ends(name, "initialised")?;
             mark(self.state.kube.nodes.get_mut(name).unwrap(), tainted);
+            self.ends(name, "marked")?;
         }
         if is_first && !(self.state.serves(self.host, name) && self.state.kube.initialised) {
             return fail(name, "kubeadm token create: there is no API server");

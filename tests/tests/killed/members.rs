@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::driver::side_by_side;
 use crate::living::check;
 use crate::shape::Shape;
 use crate::stage::{Stage, scratch};
-use crate::state::endpoint;
+use crate::state::{Member, endpoint};
 
 /// Releases before and after their changes: all API servers at each run, at upgrades, at no run of an upgrade, and at upgrades again.
 const RELEASES: [[&str; 2]; 5] = [
@@ -63,6 +64,9 @@ pub fn all() {
     api_servers_that_know_the_first_master_alone(path);
     half_left(path);
     announced_and_not_started(path);
+    begun_and_not_wanted(path);
+    begun_to_leave_while_others_join(path);
+    a_member_that_is_nobodys(path);
     health_refused_for_a_moment(path);
 }
 
@@ -143,6 +147,86 @@ fn announced_and_not_started(path: &std::path::Path) {
         said.contains("etcd waits for it as its second member"),
         "{said}"
     );
+    stage.end();
+}
+
+/// A master that had begun to join is not in the next file: it leaves etcd before anything else is done, also where etcd waits for
+/// its start.
+fn begun_and_not_wanted(path: &std::path::Path) {
+    let steps = [
+        ("announced", &RELEASES[4..]),
+        ("api", &RELEASES[..1]),
+        ("registered", &RELEASES[2..3]),
+        ("marked", &RELEASES[2..3]),
+        ("marked", &RELEASES[4..]),
+    ];
+    let files = [&[1][..], &[3], &[1, 3, 4]];
+    let cases = steps.into_iter().flat_map(|(step, releases)| {
+        let cases = files.iter().map(move |after| (step, *after));
+        cases.flat_map(move |(step, after)| releases.iter().map(move |at| (step, after, *at)))
+    });
+    let done = side_by_side(cases.collect(), |(step, after, release)| {
+        let stage = made(path, &shape(&[1], release));
+        stage.break_in("cluster.yml", "demo-master-2", step);
+        let run = stage.apply(&shape(&[1, 2, 3], release), None);
+        assert_eq!(run.code, Some(1), "{step}: {}", run.said);
+        if step == "announced" {
+            // As a kill in the playbook would have left it.
+            stage.place().with(|state, host| {
+                state.guests.get_mut("demo-master-2").unwrap().member = None;
+                assert!(!state.has_quorum(host));
+            });
+        }
+        becomes(&stage, &shape(after, release));
+        stage.end();
+    });
+    println!("{} times a master that had begun to join left", done.len());
+}
+
+/// A master that had begun to leave, and may be a member still, leaves before others join.
+fn begun_to_leave_while_others_join(path: &std::path::Path) {
+    let points = [
+        ("kubespray::noted", 2),
+        ("kubespray::left-etcd", 0),
+        ("kubespray::noted", 4),
+        ("kubespray::left-etcd", 1),
+    ];
+    for (release, (point, times)) in RELEASES.into_iter().zip(points.into_iter().cycle()) {
+        let stage = made(path, &shape(&[1, 2, 3], release));
+        let run = stage.apply(&shape(&[1], release), Some((point, times)));
+        assert_eq!(run.code, None, "{}", run.said);
+        becomes(&stage, &shape(&[1, 4, 5], release));
+        stage.end();
+    }
+}
+
+/// Beside a member of etcd that is none of the cluster's masters, no master is announced: it would not start.
+fn a_member_that_is_nobodys(path: &std::path::Path) {
+    let (three, five) = (
+        shape(&[1, 2, 3], RELEASES[4]),
+        shape(&[1, 2, 3, 4, 5], RELEASES[4]),
+    );
+    let stage = made(path, &three);
+    stage.place().with(|state, _| {
+        state.kube.members.push(Member {
+            id: 7,
+            name: "other".to_owned(),
+            ip: "10.9.0.77".to_owned(),
+        });
+    });
+    let run = stage.apply(&five, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    let said = "etcd lists a member at https://10.9.0.77:2380";
+    assert!(
+        run.said.contains(said) && run.said.contains("etcdctl member remove 7"),
+        "{}",
+        run.said
+    );
+    stage.place().with(|state, _| {
+        let other = state.kube.members.pop().unwrap();
+        assert_eq!((state.kube.members.len(), &*other.name), (3, "other"));
+    });
+    becomes(&stage, &five);
     stage.end();
 }
 

@@ -106,7 +106,10 @@ impl Stage<'_> {
                 node.is_some_and(|node| node.labels.contains_key(MARK))
                     && self.state.is_ready(self.host, name)
             };
-            if waits && !masters.iter().all(is_ready) {
+            // It counts them: one that the inventory does not have is one too many.
+            let marked = self.state.kube.nodes.values();
+            let marked = marked.filter(|node| node.labels.contains_key(MARK)).count();
+            if waits && (!masters.iter().all(is_ready) || marked != masters.len()) {
                 return fail(&masters[0], "new control plane nodes do not become Ready");
             }
             if self.breaks_at(&masters[0], "network") {
@@ -230,6 +233,18 @@ impl Stage<'_> {
             let stops = self
                 .fault
                 .is_some_and(|fault| fault.host == name && fault.at == "announced");
+            // A new member is given the group as its list, and refuses one that is not etcd's own.
+            let group = self.endpoints();
+            let mut listed = self.state.kube.members.iter();
+            if let Some(stranger) = listed.find(|member| !group.contains(&endpoint(&member.ip))) {
+                return fail(
+                    &name,
+                    format!(
+                        "etcd does not start: member count is unequal, {} is missing",
+                        stranger.name
+                    ),
+                );
+            }
             let guest = self.state.guests.get_mut(&name).unwrap();
             if guest.member.is_some() {
                 return fail(

@@ -183,6 +183,28 @@ fn a_dead_member_leaves_before_anything_is_done_to_other_masters() {
 }
 
 #[test]
+fn a_master_that_had_begun_and_is_not_wanted_leaves_before_anything_else_is_done() {
+    let from = old();
+    let to = cluster("v1.24.6", "v2.20.0");
+    let mut seen = finished(&from);
+    join(&mut seen, &["4"]);
+    let third = find(&mut seen, "c-master-3");
+    third.wanted = false;
+    third.note.as_mut().unwrap().finished = false;
+    assert_eq!(
+        lines(&from, &seen),
+        ["leave master-3", "master master-4", "members"]
+    );
+    // An upgrade looks at all masters that there are, too.
+    seen.retain(|seen| seen.node.name.as_str() != "c-master-4");
+    find(&mut seen, "c-master-2").wanted = false;
+    assert_eq!(
+        lines(&to, &seen)[..4],
+        ["leave master-3", "members", "leave master-2", "snapshot"]
+    );
+}
+
+#[test]
 fn a_cluster_that_is_not_finished_loses_no_master_that_may_be_a_member() {
     let cluster = old();
     let mut seen = finished(&cluster);
