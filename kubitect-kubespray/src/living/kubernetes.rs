@@ -125,7 +125,7 @@ impl<'a> Kubernetes<'a> {
             Stage::Describe(name) => self.describe(name).await,
             Stage::Release(name) => self.release(name).await,
             Stage::Snapshot => self.snapshot().await,
-            Stage::Upgrade { node, to } => self.upgrade(node, to, task).await,
+            Stage::Upgrade { node, to, pauses } => self.upgrade(node, to, *pauses, task).await,
             Stage::Addons => self.addons(task).await,
         }
     }

@@ -42,13 +42,15 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
     stages.add(&now, leave_first);
     let behind =
         |seen: &&Seen| seen.wanted && seen.finished().is_some_and(|note| note.release < now);
-    stages.upgrades(seen.iter().filter(behind), &now);
+    // Where one of three was lost meanwhile, the next can only join once these have its release.
+    let members = masters().filter(|seen| seen.answers && seen.is_finished());
+    stages.upgrades(seen.iter().filter(behind), &now, members.count() == 2);
     stages.add(&now, membership);
     stages.add(&now, workers(seen));
     // Those that join have the release that the others have.
     let plugin = &cluster.kubernetes.network_plugin;
     for hop in release::path_with(plugin, &now, &wanted).map_err(|e| vec![e.to_string()])? {
-        stages.upgrades(seen.iter().filter(|seen| seen.wanted), &hop);
+        stages.upgrades(seen.iter().filter(|seen| seen.wanted), &hop, false);
     }
     let upgraded = |name: &Label| {
         stages
@@ -151,8 +153,9 @@ impl Tasks {
             .extend(stages.into_iter().map(|stage| Task { stage, at: at() }));
     }
 
-    /// Nodes get a release one by one, masters first. What etcd holds is saved before the first.
-    fn upgrades<'a>(&mut self, seen: impl Iterator<Item = &'a Seen>, to: &Hop) {
+    /// Nodes get a release one by one, masters first. What etcd holds is saved before the first. `two`: etcd has two members, and
+    /// needs both.
+    fn upgrades<'a>(&mut self, seen: impl Iterator<Item = &'a Seen>, to: &Hop, two: bool) {
         let (mut masters, workers): (Vec<_>, Vec<_>) = seen
             .filter(|seen| seen.node.role != Role::LoadBalancer)
             .partition(|seen| seen.node.role == Role::Master);
@@ -162,6 +165,7 @@ impl Tasks {
             .map(|seen| Stage::Upgrade {
                 node: seen.node.name.clone(),
                 to: to.clone(),
+                pauses: two && seen.node.role == Role::Master,
             })
             .collect();
         let saved = self.0.iter().any(|task| task.stage == Stage::Snapshot);

@@ -30,6 +30,9 @@ fn pods_move(cluster: &Cluster, name: &str) -> bool {
     others.next().is_some()
 }
 
+/// What becomes of the API while the only member of etcd restarts, or one of two.
+const PAUSES: &str = "etcd and the API restart, and don't answer meanwhile";
+
 /// What stops serving while this node is away, because there is no second one; none: nothing.
 fn outage(cluster: &Cluster, name: &str) -> Option<&'static str> {
     let is_only = |role| {
@@ -37,7 +40,7 @@ fn outage(cluster: &Cluster, name: &str) -> Option<&'static str> {
         names == [name]
     };
     if is_only(Role::Master) {
-        Some("etcd and the API restart, and don't answer meanwhile")
+        Some(PAUSES)
     } else if is_only(Role::LoadBalancer) {
         Some("nothing leads to the API meanwhile")
     } else {
@@ -68,13 +71,17 @@ pub fn restart(row: Row, is_drained: bool, cluster: &Cluster) -> Row {
     disturbing(row, is_drained, cluster, Disruption::Reboot)
 }
 
-fn upgrade(row: Row, to: &Hop, cluster: &Cluster) -> Row {
+fn upgrade(row: Row, to: &Hop, pauses: bool, cluster: &Cluster) -> Row {
     let drained = match pods_move(cluster, &row.name) {
         true => "drained, then ",
         false => "",
     };
     let row = row.with(&format!("{drained}{to}"));
-    disturbing(row, true, cluster, Disruption::Drain)
+    let row = disturbing(row, true, cluster, Disruption::Drain);
+    match pauses && outage(cluster, &row.name).is_none() {
+        true => row.disturbing(Disruption::Outage).with(PAUSES),
+        false => row,
+    }
 }
 
 /// What a person should know of a plan with these tasks and these restarts of nodes, which no row shows; none: nothing.
@@ -152,7 +159,9 @@ impl Task {
             Stage::Addons => on_masters("addons", "installed or changed"),
             Stage::Describe(name) => vec![row("update", name, "labels and taints")],
             Stage::Release(name) => vec![row("update", name, "takes pods again")],
-            Stage::Upgrade { node, to } => vec![upgrade(row("update", node, ""), to, cluster)],
+            Stage::Upgrade { node, to, pauses } => {
+                vec![upgrade(row("update", node, ""), to, *pauses, cluster)]
+            }
         }
     }
 }

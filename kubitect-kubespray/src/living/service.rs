@@ -33,6 +33,7 @@ impl Kubernetes<'_> {
         &mut self,
         name: &Label,
         to: &Hop,
+        pauses: bool,
         task: &Task,
     ) -> Result<(), Error> {
         if self.notes.get(name).is_some_and(|note| note.release >= *to) {
@@ -41,7 +42,7 @@ impl Kubernetes<'_> {
         self.say(format!("{name}: gets {to}"));
         // Kubespray stops a master's etcd first, and looks at the others later.
         if self.joined_masters().contains(name) {
-            self.spare(name, "upgrade").await?;
+            self.spare(name, "upgrade", pauses).await?;
         }
         let done = match self.upgrade_out_of_service(name, task).await {
             Ok(()) => self.back_in_service(name, Some(&to.kubernetes), None).await,
@@ -139,7 +140,7 @@ impl Kubernetes<'_> {
     ) -> Result<(), E> {
         let name = &node.name;
         if node.role == Role::Master {
-            self.spare(name, "restart").await?;
+            self.spare(name, "restart", false).await?;
         }
         let restarted = match self.out_of_service(name).await {
             Ok(_) => again().await,
@@ -244,8 +245,9 @@ impl Kubernetes<'_> {
         Ok(true)
     }
 
-    /// An error unless etcd goes on taking changes while this master is away.
-    async fn spare(&self, name: &Label, work: &str) -> Result<(), Error> {
+    /// An error unless etcd goes on taking changes while this master is away, or, where the plan says that it `pauses`, will do so
+    /// after that.
+    async fn spare(&self, name: &Label, work: &str, pauses: bool) -> Result<(), Error> {
         let master = self.master(&[]).await?;
         let members = control::members(&master)
             .await
@@ -257,6 +259,10 @@ impl Kubernetes<'_> {
             .iter()
             .filter(|member| !member.is_at(ip) && member.health == Health::Well)
             .count();
+        // One of two members has no spare either, and nobody else can join before it is upgraded.
+        if pauses && members.len() == 2 && members.iter().all(|m| m.health == Health::Well) {
+            return Ok(());
+        }
         // A single master has no spare: its API pauses, as the plan says.
         if members.len() > 1 && well < members.len() / 2 + 1 {
             return Err(Error::failed(format!(

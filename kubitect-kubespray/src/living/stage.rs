@@ -36,6 +36,8 @@ pub enum Stage {
         node: Label,
         /// Its release.
         to: Hop,
+        /// Whether etcd takes no changes while it restarts on this node: there are two members, and both are needed.
+        pauses: bool,
     },
     /// Addons are installed or changed.
     Addons,
@@ -58,7 +60,7 @@ impl fmt::Display for Stage {
             Self::JoinWorkers(nodes) => write!(f, "join {}", names(nodes)),
             Self::Describe(name) => write!(f, "change labels and taints of {name}"),
             Self::Snapshot => f.write_str("save a snapshot of etcd"),
-            Self::Upgrade { node, to } => write!(f, "upgrade {node} to {to}"),
+            Self::Upgrade { node, to, .. } => write!(f, "upgrade {node} to {to}"),
             Self::Addons => f.write_str("install the addons"),
             Self::Release(name) => write!(f, "have {name} take pods again"),
         }

@@ -1,6 +1,7 @@
 //! What is left half done on machines and nodes: the next apply clears it, waits for it, or goes on with it.
 
 use crate::driver::side_by_side;
+use crate::living::check;
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
 use crate::state::{MARK, Pod};
@@ -175,6 +176,33 @@ pub fn upgrades_that_stop_half_way() {
     let dns = stage.place().with(|state, _| state.kube.dns.clone());
     assert_eq!(dns, "Kubespray");
     stage.end();
+}
+
+/// An upgrade stops between masters, and then one is lost: of two members of etcd the other is upgraded, with an outage that the
+/// plan shows, before a new one joins.
+pub fn upgrades_that_lose_a_master() {
+    let scratch = scratch();
+    for step in ["", "kubelet"] {
+        let stage = Stage::new(scratch.path());
+        let mut shape = Shape::base();
+        let run = stage.apply(&shape, None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        shape.release = ["v1.24.6", "v2.20.0"];
+        stage.break_in("upgrade-cluster.yml", "demo-master-3", step);
+        let run = stage.apply(&shape, None);
+        assert_eq!(run.code, Some(1), "{}", run.said);
+        let host = stage.place().host;
+        host.lose_file("/pools/demo-main-resource-pool", "demo-master-2-main-disk");
+        let plan = stage.plan(&shape).unwrap();
+        let row = |line: &&str| line.contains("demo-master-3 ");
+        let row = plan.lines().find(row).unwrap_or_default();
+        assert!(row.contains("outage]"), "{plan}");
+        let run = stage.apply_as_shown(&shape);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        assert_eq!(stage.plan(&shape), None);
+        check(&stage, &shape).unwrap();
+        stage.end();
+    }
 }
 
 /// A node that leaves and does not let us in is drained all the same; only its machine is not cleaned.

@@ -61,6 +61,10 @@ fn main() -> ExitCode {
             "half_done_upgrades_go_on",
             halves::upgrades_that_stop_half_way,
         ),
+        (
+            "an_upgrade_that_loses_a_master_goes_on",
+            halves::upgrades_that_lose_a_master,
+        ),
         ("who_leaves_unheard_is_drained", halves::who_leaves_unheard),
         ("connections_come_back", halves::connections),
         ("pods_without_another_place_stay", halves::nowhere_to_go),

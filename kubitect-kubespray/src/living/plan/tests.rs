@@ -64,7 +64,10 @@ fn line(stage: &Stage) -> String {
         Stage::JoinWorkers(names) => format!("workers {}", all(names)),
         Stage::Describe(name) => format!("describe {}", short(name)),
         Stage::Release(name) => format!("release {}", short(name)),
-        Stage::Upgrade { node, to } => format!("upgrade {} {}", short(node), to.kubernetes),
+        Stage::Upgrade { node, to, pauses } => {
+            let pauses = if *pauses { ", pauses" } else { "" };
+            format!("upgrade {} {}{pauses}", short(node), to.kubernetes)
+        }
         other => format!("{other:?}").to_lowercase(),
     }
 }
@@ -158,7 +161,7 @@ fn a_dead_member_leaves_before_anything_is_done_to_other_masters() {
     let expected = [
         "lose master-2",
         "snapshot",
-        "upgrade master-3 v1.24.6",
+        "upgrade master-3 v1.24.6, pauses",
         "master master-2",
         "members",
     ];
