@@ -27,6 +27,9 @@ pub struct Change {
     pub disruption: Disruption,
     /// What else a person should know; may be empty.
     pub details: String,
+    /// Whether it takes something away besides what its action says; the details say what.
+    #[serde(skip)]
+    pub loses: bool,
     /// Which part of the run it belongs to.
     #[serde(skip)]
     pub part: Part,
@@ -245,7 +248,8 @@ impl Change {
 
     /// Whether it destroys something.
     pub fn is_destructive(&self) -> bool {
-        matches!(self.action, Action::Delete | Action::Replace)
+        self.loses
+            || matches!(self.action, Action::Delete | Action::Replace)
             || self.disruption == Disruption::DataLoss
     }
 }

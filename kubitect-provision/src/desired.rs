@@ -244,6 +244,7 @@ fn machine(
             address: node.ip,
             console: main_pool.volume(&console_volume(&node.name)),
             note: None,
+            gone: Vec::new(),
         },
         main,
         data,

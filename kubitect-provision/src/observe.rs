@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 
 pub use crate::state::{
-    Capability, DomainState, HostState, Live, NetworkState, Nic, Observed, PoolState, PowerState,
-    VolumeState,
+    Added, Capability, DomainState, HostState, Live, NetworkState, Nic, Observed, PoolState,
+    PowerState, VolumeState,
 };
 pub(crate) use crate::state::{concerns, range};
 

@@ -166,6 +166,7 @@ impl HostRemoval<'_> {
             host: self.host.clone(),
             disruption,
             details: details.to_owned(),
+            loses: false,
             part: Part::Remove,
             step,
         });

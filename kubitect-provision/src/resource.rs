@@ -195,9 +195,20 @@ pub struct Domain {
     /// What is noted of it as it is defined, unless it is there and has a note.
     #[serde(skip)]
     pub note: Option<String>,
+    /// The paths of disks of ours that it no longer has, where it is there with them.
+    #[serde(skip)]
+    pub gone: Vec<PathBuf>,
 }
 
 impl Domain {
+    /// Up to how many processors one that is there, with so much room, can be given while it runs once it is defined so.
+    pub(crate) fn room(&self, there: u32) -> u32 {
+        match there >= self.vcpus {
+            true => there,
+            false => self.max_vcpus.max(self.vcpus),
+        }
+    }
+
     /// The mark that makes it ours.
     ///
     /// Processors, memory, disks and network interface are seen on the domain itself and compared with what is wanted, so
@@ -379,6 +390,7 @@ mod tests {
             address: None,
             console: "/pools/c-main-resource-pool/c-master-1-console.log".into(),
             note: None,
+            gone: Vec::new(),
         };
         let text = format!(
             r#"[{{"virt":"auto","cpu":"custom"}},"{}",{{"network":"c-network"}},"/pools/c-main-resource-pool/c-master-1-console.log"]"#,

@@ -199,7 +199,7 @@ pub struct VolumeState {
 }
 
 /// A domain that is there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DomainState {
     /// Its name.
     pub name: String,
@@ -218,7 +218,7 @@ pub struct DomainState {
     pub note: Option<String>,
     /// What it was given and its system may not use yet: `cpus`, `main` (the main disk), serial numbers of data disks.
     pub given: Vec<String>,
-    /// Its first network interface.
+    /// The network interface that was made for it: the one with the Ethernet address that is derived from its name, else its first.
     pub nic: Option<Nic>,
     /// Its virtual processors.
     pub vcpus: u32,
@@ -226,8 +226,11 @@ pub struct DomainState {
     pub max_vcpus: u32,
     /// Its memory, in MiB.
     pub memory_mib: u64,
-    /// The paths of its disks; `<pool>/<volume>` where a disk is named that way, as other programs do.
+    /// The paths of its disks; `<pool>/<volume>` or `<protocol>:<name>` where a disk is named that way, as other programs do.
     pub disks: Vec<PathBuf>,
+    /// What else it has.
+    #[serde(default)]
+    pub added: Added,
     /// What it has while it is on; the fields above are what it has when it is switched on the next time.
     pub live: Option<Live>,
 }
@@ -241,8 +244,23 @@ pub struct Nic {
     pub link: Option<Link>,
 }
 
+/// What Kubitect would not have given to a domain: it was added by a person or another program, and stays.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Added {
+    /// Further network interfaces.
+    pub nics: Vec<Nic>,
+    /// Other devices, in words.
+    pub devices: Vec<String>,
+    /// Other parts of its definition, in words.
+    pub settings: Vec<String>,
+    /// Whether its memory is laid out in NUMA cells.
+    pub cells: bool,
+    /// The number of processors that their topology is laid out for, if it is.
+    pub topology: Option<u32>,
+}
+
 /// What a domain has while it is on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Live {
     /// Its virtual processors.
     pub vcpus: u32,
@@ -250,8 +268,19 @@ pub struct Live {
     pub memory_mib: u64,
     /// The paths of its disks.
     pub disks: Vec<PathBuf>,
-    /// Its first network interface.
+    /// The network interface that was made for it, as [`DomainState::nic`].
     pub nic: Option<Nic>,
+    /// What else it has.
+    #[serde(default)]
+    pub added: Added,
+}
+
+impl Live {
+    /// Its network interface with this Ethernet address.
+    pub(crate) fn nic_of(&self, mac: Mac) -> Option<&Nic> {
+        let mut nics = self.nic.iter().chain(&self.added.nics);
+        nics.find(|nic| nic.mac == mac)
+    }
 }
 
 impl DomainState {
@@ -259,6 +288,12 @@ impl DomainState {
     pub(crate) fn mac(&self) -> Mac {
         let nic = self.nic.as_ref();
         nic.map_or_else(|| Mac::derived(&self.name), |nic| nic.mac)
+    }
+
+    /// Its network interface with this Ethernet address.
+    pub(crate) fn nic_of(&self, mac: Mac) -> Option<&Nic> {
+        let mut nics = self.nic.iter().chain(&self.added.nics);
+        nics.find(|nic| nic.mac == mac)
     }
 
     /// Whether this volume of that pool is one of its disks, now or from its next start on.
@@ -289,7 +324,7 @@ impl DomainState {
 }
 
 /// Whether a domain runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PowerState {
     /// It does.
@@ -297,6 +332,7 @@ pub enum PowerState {
     /// It is paused, by a person or by libvirt after an error.
     Paused,
     /// It is off, or on its way there.
+    #[default]
     Off,
     /// It is off because its guest or QEMU broke down.
     Crashed,

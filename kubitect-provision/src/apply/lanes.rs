@@ -134,6 +134,7 @@ mod tests {
             host: "h".parse().unwrap(),
             disruption: Disruption::None,
             details: String::new(),
+            loses: false,
             part: Part::Make,
             step,
         }

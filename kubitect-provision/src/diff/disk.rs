@@ -30,13 +30,14 @@ impl<'a> HostDiff<'a> {
         }
         if domain.is_none() && self.there.domain(node.as_str()).is_some() {
             let details = format!(
-                "its main disk {} is gone with all that was on it: the machine is made anew{}, and joins again",
+                "its main disk {} is gone with all that was on it: the machine is made anew{}, and joins again{}",
                 machine.main.name,
                 if machine.data.is_empty() {
                     ""
                 } else {
                     " with the data disks that are there"
-                }
+                },
+                self.left_out(machine),
             );
             let step = Step::RemoveDomain(node.clone());
             self.push(Action::Replace, Kind::Domain, node.as_str(), details, step)

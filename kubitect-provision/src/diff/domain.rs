@@ -1,6 +1,7 @@
 //! A machine's definition and its power.
 
 use super::HostDiff;
+use super::added::{laid_out, only_live, say_lost};
 use crate::change::{Action, Disruption, Kind, Part, Step};
 use crate::desired::Machine;
 use crate::observe::{DomainState, Live, PowerState};
@@ -27,9 +28,10 @@ impl HostDiff<'_> {
             self.push(Action::Create, Kind::Domain, name, details, step);
             return;
         };
-        if let Some(why) = self.uprooted(wanted, there) {
-            let details =
-                format!("{why}; put it back, or add a node of another id, then remove this one");
+        let uprooted = self.uprooted(wanted, there).map(|why| {
+            format!("{why}; put it back, or add a node of another id, then remove this one")
+        });
+        if let Some(details) = uprooted.or_else(|| laid_out(wanted, there)) {
             self.refuse(
                 Action::Update,
                 Kind::Domain,
@@ -39,6 +41,11 @@ impl HostDiff<'_> {
             );
             return;
         }
+        let wanted = &Domain {
+            gone: self.extra(machine, there),
+            ..wanted.clone()
+        };
+        let lost = only_live(wanted, there);
         let mut reasons = self.reasons(machine, there);
         match (&there.live, processors(there, wanted)) {
             (_, None) => {}
@@ -55,7 +62,8 @@ impl HostDiff<'_> {
                     "CPUs {fewest} -> {}, while it runs (by a restart where libvirt refuses)",
                     wanted.vcpus
                 );
-                self.push(Action::Update, Kind::Domain, name, details, step);
+                let change = self.push(Action::Update, Kind::Domain, name, details, step);
+                say_lost(change, &lost);
                 return;
             }
             (_, Some(reason)) => reasons.insert(0, reason),
@@ -80,6 +88,7 @@ impl HostDiff<'_> {
         if is_on {
             change.part = Part::Restart;
             change.disruption = Disruption::Reboot;
+            say_lost(change, &lost);
         }
     }
 
@@ -127,7 +136,7 @@ impl HostDiff<'_> {
     /// it was made for.
     pub(super) fn uprooted(&self, wanted: &Domain, there: &DomainState) -> Option<String> {
         let mark = there.mark.as_ref()?;
-        let nic = there.nic.as_ref();
+        let nic = there.nic_of(wanted.mac).or(there.nic.as_ref());
         let of_us = mark.digest == wanted.mark().digest;
         // Made by us like this: then it is another's doing that it differs, and is undone.
         let (mac, link) = match nic {
@@ -178,10 +187,9 @@ impl HostDiff<'_> {
             ));
         }
         let nic_differs = there
-            .nic
-            .as_ref()
-            .is_none_or(|nic| nic.mac != wanted.mac || nic.link.as_ref() != Some(&wanted.link));
-        let unplugged = |live: &Live| live.nic.as_ref().is_none_or(|nic| nic.mac != wanted.mac);
+            .nic_of(wanted.mac)
+            .is_none_or(|nic| nic.link.as_ref() != Some(&wanted.link));
+        let unplugged = |live: &Live| live.nic_of(wanted.mac).is_none();
         if nic_differs {
             reasons.push("its network interface was changed".to_owned());
         } else if live.is_some_and(unplugged) {
@@ -198,12 +206,6 @@ impl HostDiff<'_> {
             if !is_data && !has {
                 reasons.push(format!("its disk {} was taken away", disk.path.display()));
             }
-        }
-        for path in self.strangers(machine, there) {
-            reasons.push(format!(
-                "it has a disk that is not in the configuration and stays as a file: {}",
-                path.display()
-            ));
         }
         let digest = there.mark.as_ref().map(|mark| &mark.digest);
         if digest != Some(&wanted.mark().digest) {

@@ -1,5 +1,6 @@
 //! (Desired, Observed) → [`Plan`]. Pure.
 
+mod added;
 pub(crate) mod disk;
 mod domain;
 mod network;
@@ -71,7 +72,13 @@ struct HostDiff<'a> {
 
 /// The machines that run and are plugged into a network which is down. libvirt does not plug them in again when it starts
 /// the network: that takes a new start of theirs, so that all else sees them as if they were off already.
-fn cut_off(cluster: &Label, wanted: &DesiredHost, there: &mut HostState) -> Vec<Label> {
+///
+/// With each stands what it has only while it runs.
+fn cut_off(
+    cluster: &Label,
+    wanted: &DesiredHost,
+    there: &mut HostState,
+) -> Vec<(Label, Vec<String>)> {
     let down = |network: &Network| there.network(&network.name).is_none_or(|n| !n.active);
     if !wanted.network.as_ref().is_some_and(down) {
         return Vec::new();
@@ -82,9 +89,10 @@ fn cut_off(cluster: &Label, wanted: &DesiredHost, there: &mut HostState) -> Vec<
         let mut domains = there.domains.iter_mut();
         let found = domains.find(|d| d.name == name.as_str() && d.is_of(cluster));
         if let Some(domain) = found.filter(|domain| domain.live.is_some()) {
+            let lost = added::only_live(&machine.domain, domain);
             domain.live = None;
             domain.power = PowerState::Off;
-            names.push(name.clone());
+            names.push((name.clone(), lost));
         }
     }
     names
@@ -108,13 +116,14 @@ impl<'a> HostDiff<'a> {
         }
     }
 
-    fn switch_off(&mut self, names: Vec<Label>) {
-        for name in names {
+    fn switch_off(&mut self, names: Vec<(Label, Vec<String>)>) {
+        for (name, lost) in names {
             let text = name.to_string();
             let details = "its network is down, and only a new start plugs it in again";
             let step = Step::ShutDownDomain(name);
-            self.push(Action::Update, Kind::Domain, &text, details, step)
-                .disruption = Disruption::Reboot;
+            let change = self.push(Action::Update, Kind::Domain, &text, details, step);
+            change.disruption = Disruption::Reboot;
+            added::say_lost(change, &lost);
         }
     }
 
@@ -166,6 +175,7 @@ impl<'a> HostDiff<'a> {
             host: self.host.clone(),
             disruption: Disruption::None,
             details: details.into(),
+            loses: false,
             part: Part::Make,
             step,
         });

@@ -42,14 +42,13 @@ impl<'a> HostDiff<'a> {
         let missing = machine.domain.disks.iter();
         let mut missing = missing.filter(|disk| !there.disks.contains(&disk.path));
         let (missing, stranger) = missing.find_map(|disk| {
-            let of_data = machine
-                .data
-                .iter()
-                .find(|volume| disk.path.ends_with(&volume.name));
-            // A data disk may be taken away, and something else attached, by itself.
+            let is_main = disk.path.ends_with(&machine.main.name);
+            let own = disk.path.file_name().unwrap_or_default();
+            // Any other disk may be taken away, and something else attached, by itself.
             let replaces = |path: &&PathBuf| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                of_data.is_none_or(|volume| name.starts_with(&volume.name))
+                is_main
+                    || name.starts_with(&*own.to_string_lossy())
                     || path.parent() == disk.path.parent()
             };
             Some((disk, strangers.iter().find(replaces)?))

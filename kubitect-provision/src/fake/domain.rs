@@ -7,39 +7,28 @@ use crate::observe::{DomainState, Live, Nic, PowerState};
 use crate::resource::{Disk, Domain};
 
 impl State {
-    /// Defines a domain; of one that is there, all but its power, its notes and what it has while it is on is replaced.
-    pub(super) fn define(&mut self, domain: &Domain) {
-        let mut defined = DomainState {
+    /// Defines a domain; one that is there stays what it is but for what differs.
+    pub(super) fn define(&mut self, domain: &Domain) -> Result<(), String> {
+        if let Ok(there) = self.domain_mut(domain.name.as_str()) {
+            let mark = there.mark.as_ref();
+            if mark.is_none_or(|mark| mark.cluster != domain.cluster) {
+                return Err("the domain of this name is not this cluster's".to_owned());
+            }
+            redefine(there, domain);
+            return Ok(());
+        }
+        self.host.domains.push(DomainState {
             name: domain.name.to_string(),
-            power: PowerState::Off,
-            transient: false,
             mark: Some(domain.mark()),
-            copy_of: None,
-            note: None,
-            given: Vec::new(),
-            nic: Some(Nic {
-                mac: domain.mac,
-                link: Some(domain.link.clone()),
-            }),
+            note: domain.note.clone(),
+            nic: Some(interface(domain)),
             vcpus: domain.vcpus,
             max_vcpus: domain.max_vcpus,
             memory_mib: domain.memory_mib,
             disks: domain.disks.iter().map(|disk| disk.path.clone()).collect(),
-            live: None,
-        };
-        match self.domain_mut(domain.name.as_str()) {
-            Ok(there) => {
-                defined.power = there.power;
-                defined.note = there.note.take();
-                defined.given = std::mem::take(&mut there.given);
-                defined.live = there.live.take();
-                *there = defined;
-            }
-            Err(_) => {
-                defined.note = domain.note.clone();
-                self.host.domains.push(defined);
-            }
-        }
+            ..DomainState::default()
+        });
+        Ok(())
     }
 
     /// Starts or resumes a domain whose disks are all there.
@@ -63,6 +52,7 @@ impl State {
             memory_mib: there.memory_mib,
             disks: there.disks.clone(),
             nic: there.nic.clone(),
+            added: there.added.clone(),
         });
         there.power = PowerState::Running;
         Ok(())
@@ -139,5 +129,36 @@ impl State {
             live.vcpus = vcpus;
         }
         Ok(())
+    }
+}
+
+/// What a domain that is there becomes; what it has while it is on stays.
+fn redefine(there: &mut DomainState, domain: &Domain) {
+    there.transient = false;
+    there.mark = Some(domain.mark());
+    if there.vcpus != domain.vcpus {
+        there.vcpus = domain.vcpus;
+        there.max_vcpus = domain.room(there.max_vcpus);
+    }
+    there.memory_mib = domain.memory_mib;
+    there.disks.retain(|disk| !domain.gone.contains(disk));
+    for disk in &domain.disks {
+        if !there.disks.contains(&disk.path) {
+            there.disks.push(disk.path.clone());
+        }
+    }
+    let mut nics = there.nic.iter_mut().chain(&mut there.added.nics);
+    if let Some(own) = nics.find(|nic| nic.mac == domain.mac) {
+        own.link = Some(domain.link.clone());
+        return;
+    }
+    let others = there.nic.replace(interface(domain));
+    there.added.nics.extend(others);
+}
+
+fn interface(domain: &Domain) -> Nic {
+    Nic {
+        mac: domain.mac,
+        link: Some(domain.link.clone()),
     }
 }

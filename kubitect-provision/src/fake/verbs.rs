@@ -349,10 +349,7 @@ impl Hypervisor for FakeHost {
         self.write(
             format!("define domain {}", domain.name),
             |_| {},
-            |state| {
-                state.define(domain);
-                Ok(())
-            },
+            |state| state.define(domain),
         )
     }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use kubitect_config::cluster::CpuMode;
 
 use super::lookup::Told;
-use super::metadata;
 use super::xml::{Element, all, find, text};
+use super::{added, metadata};
 use crate::observe::{DomainState, Live, Nic};
 use crate::resource::{Disk, Domain, Format, Link, Mark};
 
@@ -17,35 +17,16 @@ const SPARE_PORTS: usize = 8;
 /// Devices besides the disks that take a port: network interface, serial channel, random numbers, balloon, USB.
 const OTHER_PORTS: usize = 5;
 
-/// What of a domain that is there stays, when it is defined anew.
-#[derive(Debug, Default)]
-pub(super) struct Identity {
-    pub(super) uuid: Option<String>,
-    pub(super) note: Option<String>,
-    pub(super) given: Vec<String>,
-}
-
-/// The XML that defines a domain.
+/// The XML that defines a domain which is not there yet.
 pub fn to_xml(domain: &Domain) -> String {
-    to_xml_of(domain, &Identity::default())
-}
-
-/// The XML that defines a domain, as the one with this identity.
-pub(super) fn to_xml_of(domain: &Domain, identity: &Identity) -> String {
     let mut vcpu = Element::text("vcpu", domain.max_vcpus.max(domain.vcpus));
     if domain.max_vcpus > domain.vcpus {
         vcpu = vcpu.attr("current", domain.vcpus);
     }
-    let uuid = identity.uuid.as_ref();
     Element::new("domain")
         .attr("type", &domain.virt)
         .child(Element::text("name", &domain.name))
-        .children(uuid.map(|uuid| Element::text("uuid", uuid)))
-        .child(metadata::metadata(
-            &domain.mark(),
-            identity.note.as_deref(),
-            &identity.given,
-        ))
+        .child(metadata::metadata(&domain.mark(), domain.note.as_deref()))
         .child(Element::text("memory", domain.memory_mib).attr("unit", "MiB"))
         .child(vcpu)
         .child(os(domain))
@@ -73,22 +54,32 @@ fn os(domain: &Domain) -> Element {
         .child(Element::new("boot").attr("dev", "hd"))
 }
 
-fn cpu(domain: &Domain) -> Element {
-    let mode = match domain.cpu.mode {
+pub(super) fn cpu(domain: &Domain) -> Element {
+    let element = Element::new("cpu").attr("mode", cpu_mode(domain));
+    match cpu_model(domain) {
+        Some(model) => MODEL
+            .into_iter()
+            .fold(element, |element, (name, value)| element.attr(name, value))
+            .child(model),
+        None => element,
+    }
+}
+
+/// What goes with a model. Emulation lacks a few features of its own models; the guest does without them.
+pub(super) const MODEL: [(&str, &str); 2] = [("match", "exact"), ("check", "none")];
+
+pub(super) fn cpu_mode(domain: &Domain) -> &'static str {
+    match domain.cpu.mode {
         CpuMode::Custom => "custom",
         CpuMode::HostModel => "host-model",
         CpuMode::HostPassthrough => "host-passthrough",
         CpuMode::Maximum => "maximum",
-    };
-    let element = Element::new("cpu").attr("mode", mode);
-    match &domain.cpu.model {
-        Some(model) => element
-            .attr("match", "exact")
-            // Emulation lacks a few features of its own models; the guest does without them.
-            .attr("check", "none")
-            .child(Element::text("model", model).attr("fallback", "forbid")),
-        None => element,
     }
+}
+
+pub(super) fn cpu_model(domain: &Domain) -> Option<Element> {
+    let model = domain.cpu.model.as_ref()?;
+    Some(Element::text("model", model).attr("fallback", "forbid"))
 }
 
 fn devices(domain: &Domain) -> Element {
@@ -111,11 +102,9 @@ fn devices(domain: &Domain) -> Element {
         .children(ports(domain))
         .child(interface(domain))
         .child(
-            Element::new("serial").attr("type", "pty").child(
-                Element::new("log")
-                    .attr("file", domain.console.display())
-                    .attr("append", "on"),
-            ),
+            Element::new("serial")
+                .attr("type", "pty")
+                .child(console_log(domain)),
         )
         .child(
             Element::new("console").attr("type", "pty").child(
@@ -127,6 +116,13 @@ fn devices(domain: &Domain) -> Element {
         .child(agent)
         .child(rng)
         .child(Element::new("memballoon").attr("model", "virtio"))
+}
+
+/// Where libvirt writes the serial console.
+pub(super) fn console_log(domain: &Domain) -> Element {
+    Element::new("log")
+        .attr("file", domain.console.display())
+        .attr("append", "on")
 }
 
 /// The ports that devices are plugged into, with some to spare. Other machines than q35 have what libvirt provides.
@@ -144,13 +140,15 @@ fn ports(domain: &Domain) -> Vec<Element> {
 /// The XML that attaches a disk to a domain with these targets.
 pub(super) fn disk_xml(xml: &str, wanted: &Disk) -> Result<String, roxmltree::Error> {
     let document = roxmltree::Document::parse(xml)?;
-    let taken: Vec<_> = disks(document.root_element())
-        .filter_map(|disk| find(disk, &["target"])?.attribute("dev"))
-        .collect();
-    let free = (0..=taken.len())
-        .map(target)
-        .find(|name| !taken.contains(&name.as_str()));
+    let free = free_targets(document.root_element()).next();
     Ok(disk(&free.unwrap_or_default(), wanted).document())
+}
+
+/// The names for virtio disks that no disk of a domain has.
+pub(super) fn free_targets(root: roxmltree::Node<'_, '_>) -> impl Iterator<Item = String> {
+    let named = |disk| Some(find(disk, &["target"])?.attribute("dev")?.to_owned());
+    let taken: Vec<String> = disks(root).filter_map(named).collect();
+    (0..).map(target).filter(move |name| !taken.contains(name))
 }
 
 /// The XML of the disk of this path, as the domain has it.
@@ -161,18 +159,7 @@ pub(super) fn disk_of(xml: &str, path: &Path) -> Result<Option<String>, roxmltre
     Ok(found.and_then(|disk| xml.get(disk.range()).map(str::to_owned)))
 }
 
-/// A domain's UUID and notes.
-pub(super) fn identity(xml: &str) -> Result<Identity, roxmltree::Error> {
-    let document = roxmltree::Document::parse(xml)?;
-    let root = document.root_element();
-    Ok(Identity {
-        uuid: text(root, &["uuid"]).map(str::to_owned),
-        note: metadata::note(root),
-        given: metadata::given(root),
-    })
-}
-
-fn disk(target: &str, disk: &Disk) -> Element {
+pub(super) fn disk(target: &str, disk: &Disk) -> Element {
     let mut driver = Element::new("driver")
         .attr("name", "qemu")
         .attr("type", disk.format.as_str());
@@ -213,16 +200,24 @@ fn target(mut index: usize) -> String {
     letters.iter().rev().collect()
 }
 
-fn interface(domain: &Domain) -> Element {
-    let (kind, source) = match &domain.link {
-        Link::Network(name) => ("network", Element::new("source").attr("network", name)),
-        Link::Bridge(name) => ("bridge", Element::new("source").attr("bridge", name)),
-    };
+pub(super) fn interface(domain: &Domain) -> Element {
     Element::new("interface")
-        .attr("type", kind)
+        .attr("type", interface_type(&domain.link))
         .child(Element::new("mac").attr("address", domain.mac))
-        .child(source)
+        .child(interface_source(&domain.link))
         .child(Element::new("model").attr("type", "virtio"))
+}
+
+pub(super) fn interface_type(link: &Link) -> &'static str {
+    match link {
+        Link::Network(_) => "network",
+        Link::Bridge(_) => "bridge",
+    }
+}
+
+pub(super) fn interface_source(link: &Link) -> Element {
+    let (Link::Network(name) | Link::Bridge(name)) = link;
+    Element::new("source").attr(interface_type(link), name)
 }
 
 /// What a domain's XML tells: that of its next start, and that of now, if it is on.
@@ -235,13 +230,7 @@ pub(super) fn from_xml(told: &Told) -> Result<DomainState, roxmltree::Error> {
             let document = roxmltree::Document::parse(xml)?;
             let root = document.root_element();
             max_vcpus = max_vcpus.min(most_vcpus(root));
-            Some(Live {
-                vcpus: vcpus(root),
-                // What its balloon has taken meanwhile is between guest and host.
-                memory_mib: memory(root),
-                disks: disks(root).filter_map(source).collect(),
-                nic: find(root, &["devices", "interface"]).and_then(nic),
-            })
+            Some(live(root))
         }
         None => None,
     };
@@ -253,6 +242,7 @@ pub(super) fn from_xml(told: &Told) -> Result<DomainState, roxmltree::Error> {
         true => (mark, None),
         false => (None, mark),
     };
+    let (nic, added) = added::read(root);
     Ok(DomainState {
         name,
         power: told.power,
@@ -261,32 +251,51 @@ pub(super) fn from_xml(told: &Told) -> Result<DomainState, roxmltree::Error> {
         copy_of: others.and_then(|mark| mark.node),
         note: metadata::note(root),
         given: metadata::given(root),
-        nic: find(root, &["devices", "interface"]).and_then(nic),
+        nic,
         vcpus: vcpus(root),
         max_vcpus,
-        memory_mib: memory(root).min(balloon(root).unwrap_or(u64::MAX)),
+        memory_mib: memory(root),
         disks: disks(root).filter_map(source).collect(),
+        added,
         live,
     })
 }
 
-fn disks<'a, 'input>(
+fn live(root: roxmltree::Node<'_, '_>) -> Live {
+    let (nic, added) = added::read(root);
+    Live {
+        vcpus: vcpus(root),
+        // What its balloon has taken meanwhile is between guest and host.
+        memory_mib: most_memory(root),
+        disks: disks(root).filter_map(source).collect(),
+        nic,
+        added,
+    }
+}
+
+pub(super) fn disks<'a, 'input>(
     root: roxmltree::Node<'a, 'input>,
 ) -> impl Iterator<Item = roxmltree::Node<'a, 'input>> {
     let devices = find(root, &["devices"]).into_iter();
     devices.flat_map(|devices| all(devices, "disk"))
 }
 
-/// What a disk is: its path, or its pool and volume.
-fn source(disk: roxmltree::Node<'_, '_>) -> Option<PathBuf> {
+/// What a disk is: its path, its pool and volume, or its place in a storage of the network.
+pub(super) fn source(disk: roxmltree::Node<'_, '_>) -> Option<PathBuf> {
     let source = find(disk, &["source"])?;
-    match source.attribute("file") {
-        Some(file) => Some(PathBuf::from(file)),
-        None => Some(Path::new(source.attribute("pool")?).join(source.attribute("volume")?)),
+    let path = ["file", "dev", "dir"]
+        .iter()
+        .find_map(|name| source.attribute(*name));
+    if let Some(path) = path {
+        return Some(PathBuf::from(path));
     }
+    if let (Some(protocol), Some(name)) = (source.attribute("protocol"), source.attribute("name")) {
+        return Some(PathBuf::from(format!("{protocol}:{name}")));
+    }
+    Some(Path::new(source.attribute("pool")?).join(source.attribute("volume")?))
 }
 
-fn nic(interface: roxmltree::Node<'_, '_>) -> Option<Nic> {
+pub(super) fn nic(interface: roxmltree::Node<'_, '_>) -> Option<Nic> {
     let source = find(interface, &["source"]);
     let named = |name| source.and_then(|source| Some(source.attribute(name)?.to_owned()));
     Some(Nic {
@@ -303,25 +312,26 @@ fn nic(interface: roxmltree::Node<'_, '_>) -> Option<Nic> {
 }
 
 /// How many processors it can have, of which all or `current` are there.
-fn most_vcpus(root: roxmltree::Node<'_, '_>) -> u32 {
+pub(super) fn most_vcpus(root: roxmltree::Node<'_, '_>) -> u32 {
     text(root, &["vcpu"])
         .and_then(|count| count.parse().ok())
         .unwrap_or_default()
 }
 
-fn vcpus(root: roxmltree::Node<'_, '_>) -> u32 {
+pub(super) fn vcpus(root: roxmltree::Node<'_, '_>) -> u32 {
     find(root, &["vcpu"])
         .and_then(|vcpu| vcpu.attribute("current")?.parse().ok())
         .unwrap_or_else(|| most_vcpus(root))
 }
 
-fn memory(root: roxmltree::Node<'_, '_>) -> u64 {
-    find(root, &["memory"]).and_then(mib).unwrap_or_default()
+/// How much memory it gets when it is started: what its balloon leaves of all.
+pub(super) fn memory(root: roxmltree::Node<'_, '_>) -> u64 {
+    let balloon = find(root, &["currentMemory"]).and_then(mib);
+    most_memory(root).min(balloon.unwrap_or(u64::MAX))
 }
 
-/// How much of its memory it gets when it is started.
-fn balloon(root: roxmltree::Node<'_, '_>) -> Option<u64> {
-    find(root, &["currentMemory"]).and_then(mib)
+fn most_memory(root: roxmltree::Node<'_, '_>) -> u64 {
+    find(root, &["memory"]).and_then(mib).unwrap_or_default()
 }
 
 /// An amount of memory in MiB; libvirt tells it in KiB.

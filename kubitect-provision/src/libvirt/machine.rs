@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use kubitect_config::value::Label;
 use virt::domain::Domain as VirtDomain;
+use virt::error::{Error as VirtError, ErrorNumber};
 use virt::sys;
 
-use super::{Libvirt, domain};
+use super::lookup::found;
+use super::{Libvirt, domain, redefine};
 use crate::error::Source;
 use crate::resource::{Disk, Domain};
 
@@ -16,18 +18,15 @@ use crate::resource::{Disk, Domain};
 const LET_GO: Duration = Duration::from_secs(60);
 
 impl Libvirt {
-    /// Defines a domain; one of this name keeps its identity.
+    /// Defines a domain; one of this name stays what it is but for what differs.
     pub(super) fn define(&self, wanted: &Domain) -> Result<(), Source> {
-        let identity = match self.find_domain(&wanted.name)? {
-            Some(there) => domain::identity(&there.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?)?,
-            None => domain::Identity {
-                note: wanted.note.clone(),
-                ..domain::Identity::default()
-            },
+        // With its secrets, as the password of a display: without them they would be lost.
+        let whole = sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE;
+        let xml = match self.find_domain(&wanted.name)? {
+            Some(there) => redefine::changed(&there.xml_desc(whole)?, wanted)?,
+            None => domain::to_xml(wanted),
         };
-        let defined = self
-            .connect
-            .define_domain_xml(&domain::to_xml_of(wanted, &identity))?;
+        let defined = self.connect.define_domain_xml(&xml)?;
         Ok(defined.set_autostart(true)?)
     }
 
@@ -60,7 +59,7 @@ impl Libvirt {
         element: Option<&str>,
         prefix: &str,
         namespace: &str,
-    ) -> Result<(), virt::error::Error> {
+    ) -> Result<(), VirtError> {
         let there = self.connect.lookup_domain_by_name(name.as_str())?;
         let mut flags = sys::VIR_DOMAIN_AFFECT_CONFIG;
         if there.is_active()? {
@@ -97,6 +96,29 @@ impl Libvirt {
             there.detach_device_flags(&disk, sys::VIR_DOMAIN_AFFECT_CONFIG)?;
         }
         Ok(())
+    }
+
+    /// Switches a domain off and removes it with what libvirt keeps for it alone: a saved state, what it knows of snapshots and
+    /// checkpoints, the variables of its firmware. With one of these it refuses to remove it otherwise.
+    pub(super) fn remove(&self, name: &Label) -> Result<(), VirtError> {
+        let Some(there) = self.find_domain(name)? else {
+            return Ok(());
+        };
+        if there.is_active()? {
+            there.destroy()?;
+        }
+        let kept =
+            sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+        let checkpoints = sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+        let nvram = sys::VIR_DOMAIN_UNDEFINE_NVRAM;
+        for also in [checkpoints | nvram, nvram, checkpoints] {
+            match there.undefine_flags(kept | also) {
+                // Drivers without checkpoints or firmware do not know their flags.
+                Err(error) if error.code().is(ErrorNumber::InvalidArg) => {}
+                other => return found(other).map(drop),
+            }
+        }
+        found(there.undefine_flags(kept)).map(drop)
     }
 
     pub(super) fn give_vcpus(&self, name: &Label, vcpus: u32) -> Result<(), Source> {

@@ -26,7 +26,7 @@ pub fn to_xml(network: &Network) -> String {
         .children(network.reservations.iter().map(host));
     Element::new("network")
         .child(Element::text("name", &network.name))
-        .child(metadata::metadata(&network.mark(), None, &[]))
+        .child(metadata::metadata(&network.mark(), None))
         .child(Element::new("forward").attr("mode", mode))
         .child(bridge.attr("stp", "on").attr("delay", "0"))
         .child(

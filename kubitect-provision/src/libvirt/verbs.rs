@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kubitect_config::value::{Label, Mac};
 use virt::domain::DomainState as VirtState;
-use virt::error::{Error as VirtError, ErrorNumber};
+use virt::error::Error as VirtError;
 use virt::storage_vol::StorageVol;
 use virt::stream::Stream;
 use virt::sys;
@@ -373,26 +373,8 @@ impl Hypervisor for Libvirt {
     }
 
     fn remove_domain(&self, name: &Label) -> Result<(), Failure> {
-        let remove = || -> Result<(), VirtError> {
-            let Some(domain) = self.find_domain(name)? else {
-                return Ok(());
-            };
-            if domain.is_active()? {
-                domain.destroy()?;
-            }
-            let kept =
-                sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
-            let all = kept | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
-            let undefined = match domain.undefine_flags(all) {
-                // Drivers without checkpoints do not know the flag.
-                Err(error) if error.code().is(ErrorNumber::InvalidArg) => {
-                    domain.undefine_flags(kept)
-                }
-                other => other,
-            };
-            found(undefined).map(drop)
-        };
-        remove().map_err(failed(format!("remove domain {name}")))
+        self.remove(name)
+            .map_err(failed(format!("remove domain {name}")))
     }
 
     fn note_domain(&self, name: &Label, note: &str) -> Result<(), Failure> {

@@ -59,11 +59,7 @@ impl Element {
         let indent = "  ".repeat(depth);
         text.extend([indent.as_str(), "<", self.name]);
         for (name, value) in &self.attributes {
-            // As they are, line ends and tabs of an attribute are read as blanks.
-            let value = escape(value.as_str())
-                .replace('\n', "&#10;")
-                .replace('\t', "&#9;");
-            text.extend([" ", *name, "=\"", &value, "\""]);
+            text.push_str(&attribute(name, value));
         }
         match &self.text {
             None if self.children.is_empty() => return text.push_str("/>\n"),
@@ -78,6 +74,13 @@ impl Element {
         }
         text.extend(["</", self.name, ">\n"]);
     }
+}
+
+/// An attribute as it is written, with a blank before it.
+pub(super) fn attribute(name: &str, value: &str) -> String {
+    // As they are, line ends and tabs of an attribute are read as blanks.
+    let value = escape(value).replace('\n', "&#10;").replace('\t', "&#9;");
+    format!(" {name}=\"{value}\"")
 }
 
 /// The text of the element that `path` leads to from `node`.

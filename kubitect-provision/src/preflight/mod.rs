@@ -309,6 +309,7 @@ mod tests {
             host: "h".parse().unwrap(),
             disruption: Disruption::None,
             details: String::new(),
+            loses: false,
             part,
             step,
         };

@@ -188,12 +188,7 @@ fn others() -> HostState {
         domains: vec![DomainState {
             name: "others".into(),
             power: PowerState::Running,
-            transient: false,
-            mark: None,
-            copy_of: None,
             note: Some("another's".into()),
-            given: Vec::new(),
-            nic: None,
             vcpus: 2,
             max_vcpus: 2,
             memory_mib: 1024,
@@ -202,8 +197,9 @@ fn others() -> HostState {
                 vcpus: 2,
                 memory_mib: 1024,
                 disks: vec![disk],
-                nic: None,
+                ..Live::default()
             }),
+            ..DomainState::default()
         }],
         ..HostState::default()
     }

@@ -5,6 +5,7 @@
     reason = "in helpers, too, what can't be done fails the test"
 )]
 
+mod added;
 mod connect;
 mod road;
 mod schema;

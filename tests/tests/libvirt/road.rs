@@ -75,9 +75,14 @@ impl Hypervisor for TestDriver {
 
 /// A private libvirt with nothing in it.
 fn hosts() -> (tempfile::TempDir, Hosts) {
+    hosts_with("")
+}
+
+/// A private libvirt with these things in it.
+pub fn hosts_with(there: &str) -> (tempfile::TempDir, Hosts) {
     let folder = tempfile::tempdir().unwrap();
     let node = folder.path().join("node.xml");
-    std::fs::write(&node, "<node/>").unwrap();
+    std::fs::write(&node, format!("<node>{there}</node>")).unwrap();
     let name: Name = "box".parse().unwrap();
     let uri = format!("test://{}", node.display());
     let libvirt = Libvirt::connect(&name, &Connection::Uri(uri)).unwrap();

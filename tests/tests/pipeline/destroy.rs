@@ -109,17 +109,12 @@ fn unmarked(name: &str, disk: &str) -> DomainState {
     DomainState {
         name: name.into(),
         power: PowerState::Running,
-        transient: false,
-        mark: None,
-        copy_of: None,
         note: None,
-        given: Vec::new(),
-        nic: None,
         vcpus: 2,
         max_vcpus: 2,
         memory_mib: 4096,
         disks: vec![disk.into()],
-        live: None,
+        ..DomainState::default()
     }
 }
 

@@ -5,6 +5,7 @@
     reason = "in helpers, too, what can't be done fails the test"
 )]
 
+mod added;
 mod destroy;
 mod keys;
 mod living;

@@ -246,17 +246,12 @@ pub fn others() -> impl Strategy<Value = HostState> {
                 } else {
                     PowerState::Off
                 },
-                transient: false,
-                mark: None,
-                copy_of: None,
                 note: None,
-                given: Vec::new(),
-                nic: None,
                 vcpus: 1,
                 max_vcpus: 1,
                 memory_mib: 512,
                 disks: vec!["/var/lib/libvirt/images/demo-master-1-main-disk".into()],
-                live: None,
+                ..DomainState::default()
             });
         }
         there

@@ -1,0 +1,368 @@
+//! The definition of a domain that is there, changed only as far as it is not what is wanted: whatever else a person or
+//! another program gave it stays.
+
+use roxmltree::{Document, Node};
+
+use super::domain::{
+    MODEL, console_log, cpu, cpu_mode, cpu_model, disk, disks, free_targets, interface,
+    interface_source, interface_type, memory, most_vcpus, nic, source, vcpus,
+};
+use super::edit::Edits;
+use super::metadata;
+use super::xml::{Element, all, find};
+use crate::error::Source;
+use crate::resource::{Domain, Mark};
+
+/// The definition, changed.
+pub(super) fn changed(xml: &str, wanted: &Domain) -> Result<String, Source> {
+    let document = Document::parse(xml)?;
+    let root = document.root_element();
+    let is_own =
+        |mark: &Mark| mark.cluster == wanted.cluster && mark.node.as_ref() == Some(&wanted.name);
+    let mark = metadata::mark(root).filter(is_own);
+    let (Some(mark), Some(node)) = (mark, metadata::mark_node(root)) else {
+        return Err("the domain of this name is not this cluster's".into());
+    };
+    let devices = find(root, &["devices"]).ok_or("its definition has no devices")?;
+    let mut edits = Edits::of(xml);
+    let new = wanted.mark();
+    edits.replace(node, &metadata::mark_element(&new));
+    sizes(&mut edits, root, wanted);
+    if mark.digest != new.digest {
+        emulation(&mut edits, root, wanted);
+        console(&mut edits, devices, wanted);
+    }
+    let mut added = lacking(&mut edits, root, wanted);
+    added.extend(plug(&mut edits, devices, wanted));
+    edits.append(devices, &added);
+    Ok(edits.done())
+}
+
+/// Memory and processors.
+fn sizes(edits: &mut Edits<'_>, root: Node<'_, '_>, wanted: &Domain) {
+    if memory(root) != wanted.memory_mib {
+        for name in ["memory", "currentMemory"] {
+            if let Some(node) = find(root, &[name]) {
+                edits.set(node, "unit", "MiB");
+                edits.number(node, wanted.memory_mib);
+            }
+        }
+    }
+    if vcpus(root) == wanted.vcpus {
+        return;
+    }
+    if let Some(node) = find(root, &["vcpu"]) {
+        let room = wanted.room(most_vcpus(root));
+        edits.number(node, room);
+        match room > wanted.vcpus {
+            true => edits.set(node, "current", wanted.vcpus),
+            false => edits.unset(node, "current"),
+        }
+    }
+    // libvirt's own list of which of them are there.
+    if let Some(list) = find(root, &["vcpus"]) {
+        edits.remove(list);
+    }
+}
+
+/// What runs the machine, and which processor its guest sees: mode and model. Topology, features and cells stay.
+fn emulation(edits: &mut Edits<'_>, root: Node<'_, '_>, wanted: &Domain) {
+    edits.set(root, "type", &wanted.virt);
+    let Some(there) = find(root, &["cpu"]) else {
+        return edits.append(root, &[cpu(wanted)]);
+    };
+    edits.set(there, "mode", cpu_mode(wanted));
+    // libvirt writes it itself, and takes it only with the mode that it stood beside.
+    edits.unset(there, "migratable");
+    for part in ["model", "vendor"] {
+        if let Some(old) = find(there, &[part]) {
+            edits.remove(old);
+        }
+    }
+    let model = cpu_model(wanted);
+    for (name, value) in MODEL {
+        match model {
+            Some(_) => edits.set(there, name, value),
+            None => edits.unset(there, name),
+        }
+    }
+    if let Some(model) = model {
+        edits.append(there, &[model]);
+    }
+}
+
+/// Where the serial console is written.
+fn console(edits: &mut Edits<'_>, devices: Node<'_, '_>, wanted: &Domain) {
+    let Some(serial) = all(devices, "serial").next() else {
+        return;
+    };
+    match find(serial, &["log"]) {
+        Some(log) => edits.replace(log, &console_log(wanted)),
+        None => edits.append(serial, &[console_log(wanted)]),
+    }
+}
+
+/// The disks that are wanted and not there. Those of ours that are no longer wanted go.
+fn lacking(edits: &mut Edits<'_>, root: Node<'_, '_>, wanted: &Domain) -> Vec<Element> {
+    let mut there = Vec::new();
+    for node in disks(root) {
+        match source(node) {
+            Some(path) if wanted.gone.contains(&path) => edits.remove(node),
+            path => there.extend(path),
+        }
+    }
+    let lacking = wanted.disks.iter();
+    let lacking = lacking.filter(|disk| !there.contains(&disk.path));
+    let named = lacking.zip(free_targets(root));
+    named.map(|(wanted, name)| disk(&name, wanted)).collect()
+}
+
+/// Plugs the network interface in; it is returned if it is not there.
+fn plug(edits: &mut Edits<'_>, devices: Node<'_, '_>, wanted: &Domain) -> Option<Element> {
+    let mut interfaces = all(devices, "interface").filter_map(|node| Some((node, nic(node)?)));
+    let Some((node, there)) = interfaces.find(|(_, nic)| nic.mac == wanted.mac) else {
+        return Some(interface(wanted));
+    };
+    if there.link.as_ref() != Some(&wanted.link) {
+        edits.set(node, "type", interface_type(&wanted.link));
+        let plug = interface_source(&wanted.link);
+        match find(node, &["source"]) {
+            Some(source) => edits.replace(source, &plug),
+            None => edits.append(node, &[plug]),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use kubitect_config::cluster::CpuMode;
+
+    use super::*;
+    use crate::desired::desired;
+    use crate::resource::Link;
+    use crate::testing::cluster;
+
+    /// A machine with something of each kind that people add, as libvirt writes it.
+    const THERE: &str = r#"<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>demo-master-1</name>
+  <uuid>5a41a4ee-809f-467e-9c47-b4fffabfaed1</uuid>
+  <metadata>
+    MARK
+    <kubitect-note:note xmlns:kubitect-note="https://kubitect.io/xmlns/libvirt/note/1" text="set up"/>
+    <backup:plan xmlns:backup="urn:backup">nightly</backup:plan>
+  </metadata>
+  <memory unit='KiB'>2097152</memory>
+  <currentMemory unit='KiB'>2097152</currentMemory>
+  <memoryBacking>
+    <hugepages/>
+  </memoryBacking>
+  <vcpu placement='static' cpuset='2-5' current='2'>8</vcpu>
+  <cputune>
+    <vcpupin vcpu='0' cpuset='2'/>
+  </cputune>
+  <os firmware='efi'>
+    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
+    <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader>
+    <nvram>/var/lib/libvirt/qemu/nvram/demo-master-1_VARS.fd</nvram>
+    <boot dev='hd'/>
+  </os>
+  <cpu mode='host-passthrough' check='none' migratable='on'>
+    <topology sockets='1' dies='1' cores='8' threads='1'/>
+    <feature policy='require' name='vmx'/>
+  </cpu>
+  <devices>
+    <emulator>/usr/local/bin/qemu</emulator>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='none'/>
+      <source file='/var/lib/libvirt/images/demo-main-resource-pool/demo-master-1-main-disk'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <disk type='file' device='disk'>
+      <source file='/var/lib/libvirt/images/demo-main-resource-pool/demo-master-1-old-data-disk'/>
+      <target dev='vdb' bus='virtio'/>
+    </disk>
+    <disk type='block' device='disk'>
+      <source dev='/dev/vg0/ceph-osd-1'/>
+      <target dev='vdc' bus='virtio'/>
+    </disk>
+    <disk type='network' device='disk'>
+      <source protocol='rbd' name='pool/image'/>
+      <target dev='sda' bus='scsi'/>
+    </disk>
+    <disk type='file' device='cdrom'>
+      <target dev='sdb' bus='sata'/>
+    </disk>
+    <filesystem type='mount'>
+      <source dir='/srv'/>
+      <target dir='share'/>
+    </filesystem>
+    <interface type='bridge'>
+      <mac address='52:54:00:aa:bb:cc'/>
+      <source bridge='br-storage'/>
+    </interface>
+    <interface type='bridge'>
+      <mac address='MAC'/>
+      <source bridge='br-own'/>
+      <vlan><tag id='7'/></vlan>
+    </interface>
+    <serial type='pty'/>
+    <graphics type='vnc' passwd='a&lt;b'/>
+    <hostdev mode='subsystem' type='pci' managed='yes'>
+      <source>
+        <address domain='0x0000' bus='0x03' slot='0x00' function='0x0'/>
+      </source>
+    </hostdev>
+  </devices>
+  <qemu:commandline>
+    <qemu:arg value='-foo'/>
+  </qemu:commandline>
+</domain>
+"#;
+
+    fn wanted() -> Domain {
+        let cluster = cluster();
+        let mut machines = desired(&cluster, &BTreeMap::new());
+        let host = machines.hosts.values_mut().next().unwrap();
+        let mut own = host.machines.iter_mut();
+        let own = own.find(|m| m.domain.name.as_str() == "demo-master-1");
+        let mut domain = own.unwrap().domain.clone();
+        domain.memory_mib = 2048;
+        domain.vcpus = 2;
+        domain.link = Link::Bridge("br-own".to_owned());
+        domain.disks.truncate(1);
+        domain
+    }
+
+    fn there(mark: &Mark) -> String {
+        THERE
+            .replace("MARK", metadata::mark_element(mark).document().trim_end())
+            .replace("MAC", &wanted().mac.to_string())
+    }
+
+    /// What a definition has no more, and what it has instead.
+    fn differences(before: &str, after: &str) -> (Vec<String>, Vec<String>) {
+        let lines = |text: &str| -> Vec<String> {
+            let text = text.replace("><", ">\n<");
+            let lines = text.lines().map(str::trim);
+            lines
+                .filter(|line| !line.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        let (before, after) = (lines(before), lines(after));
+        let without = |these: &[String], those: &[String]| {
+            let those: BTreeSet<_> = those.iter().collect();
+            let left = these.iter().filter(|line| !those.contains(line));
+            left.cloned().collect()
+        };
+        (without(&before, &after), without(&after, &before))
+    }
+
+    #[test]
+    fn a_machine_that_is_what_is_wanted_stays_to_the_letter() {
+        let wanted = wanted();
+        let there = there(&wanted.mark());
+        assert_eq!(changed(&there, &wanted).unwrap(), there);
+    }
+
+    #[test]
+    fn only_what_differs_is_changed() {
+        let mut wanted = wanted();
+        let there = there(&wanted.mark());
+        wanted.memory_mib = 3072;
+        wanted.vcpus = 12;
+        wanted.max_vcpus = 24;
+        wanted.gone = vec![
+            "/var/lib/libvirt/images/demo-main-resource-pool/demo-master-1-old-data-disk".into(),
+        ];
+        let mut new = wanted.disks[0].clone();
+        new.path = "/pools/new & more".into();
+        wanted.disks.push(new);
+        let (gone, come) = differences(&there, &changed(&there, &wanted).unwrap());
+        assert_eq!(
+            gone,
+            [
+                "<memory unit='KiB'>2097152</memory>",
+                "<currentMemory unit='KiB'>2097152</currentMemory>",
+                "<vcpu placement='static' cpuset='2-5' current='2'>8</vcpu>",
+                "<source file='/var/lib/libvirt/images/demo-main-resource-pool/demo-master-1-old-data-disk'/>",
+                "<target dev='vdb' bus='virtio'/>",
+            ]
+        );
+        assert_eq!(
+            come,
+            [
+                "<memory unit=\"MiB\">3072</memory>",
+                "<currentMemory unit=\"MiB\">3072</currentMemory>",
+                "<vcpu placement='static' cpuset='2-5' current=\"12\">24</vcpu>",
+                "<disk type=\"file\" device=\"disk\">",
+                "<driver name=\"qemu\" type=\"qcow2\" discard=\"unmap\"/>",
+                "<source file=\"/pools/new &amp; more\"/>",
+                "<target dev=\"vdd\" bus=\"virtio\"/>",
+                "<serial>kubitect-main</serial>",
+            ]
+        );
+    }
+
+    #[test]
+    fn another_emulation_keeps_what_the_processor_was_given_by_hand() {
+        let mut wanted = wanted();
+        let mut mark = wanted.mark();
+        mark.digest = "another".to_owned();
+        wanted.virt = "qemu".to_owned();
+        wanted.cpu.mode = CpuMode::Custom;
+        wanted.cpu.model = Some("qemu64".to_owned());
+        let there = there(&mark);
+        let after = changed(&there, &wanted).unwrap();
+        let document = Document::parse(&after).unwrap();
+        let root = document.root_element();
+        assert_eq!(root.attribute("type"), Some("qemu"));
+        let cpu = find(root, &["cpu"]).unwrap();
+        let cpu = after[cpu.range()].split_whitespace().collect::<Vec<_>>();
+        assert_eq!(
+            cpu.join(" "),
+            "<cpu match=\"exact\" mode=\"custom\" check=\"none\" > <topology sockets='1' dies='1' cores='8' threads='1'/> \
+             <feature policy='require' name='vmx'/> <model fallback=\"forbid\">qemu64</model></cpu>"
+        );
+        let log = find(root, &["devices", "serial", "log"]).unwrap();
+        assert_eq!(log.attribute("file"), wanted.console.to_str());
+        assert_eq!(metadata::mark(root), Some(wanted.mark()));
+        assert!(after.contains("<kubitect-note:note xmlns:kubitect-note="));
+    }
+
+    #[test]
+    fn an_interface_is_plugged_in_again_and_one_that_is_gone_comes_back() {
+        let mut wanted = wanted();
+        wanted.link = Link::Network("demo-network".to_owned());
+        let text = there(&wanted.mark());
+        let (gone, come) = differences(&text, &changed(&text, &wanted).unwrap());
+        assert_eq!(gone, ["<source bridge='br-own'/>"]);
+        assert_eq!(
+            come,
+            [
+                "<interface type=\"network\">",
+                "<source network=\"demo-network\"/>"
+            ]
+        );
+        wanted.mac = "52:54:00:00:00:99".parse().unwrap();
+        let text = there(&wanted.mark());
+        let (gone, come) = differences(&text, &changed(&text, &wanted).unwrap());
+        assert_eq!(gone, [""; 0]);
+        assert!(come.contains(&"<mac address=\"52:54:00:00:00:99\"/>".to_owned()));
+    }
+
+    #[test]
+    fn what_is_none_of_the_clusters_is_not_changed() {
+        let wanted = wanted();
+        let mut mark = wanted.mark();
+        mark.cluster = "other".parse().unwrap();
+        assert!(changed(&there(&mark), &wanted).is_err());
+        let none = THERE
+            .replace("MARK", "")
+            .replace("MAC", "52:54:00:00:00:01");
+        assert!(changed(&none, &wanted).is_err());
+    }
+}
