@@ -3,6 +3,7 @@
 
     tests/kubespray-release.py row REPOSITORY TAG        the row of kubitect-config/data/kubespray-releases.yaml
     tests/kubespray-release.py names REPOSITORY          kubitect-config/data/kubespray-variables.txt, of all tags of that table
+    tests/kubespray-release.py samples REPOSITORY        tests/fixtures/kubespray-samples.txt, of all tags of that table
     tests/kubespray-release.py conditions REPOSITORY TAG what the release asserts, for the table in docs/kubespray.md
 
 REPOSITORY is a git repository with the tags, bare or not; it is only read. Needs git, Python 3.9 and PyYAML. The page
@@ -10,6 +11,7 @@ docs/new-release.md says what to do with the output.
 """
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -21,6 +23,7 @@ import yaml
 DATA = Path(__file__).resolve().parent.parent / "kubitect-config" / "data"
 RELEASES = DATA / "kubespray-releases.yaml"
 VARIABLES = DATA / "kubespray-variables.txt"
+SAMPLES = DATA.parent.parent / "tests" / "fixtures" / "kubespray-samples.txt"
 
 # Names that users may have in the files of an inventory and that no playbook reads.
 NAME = r"[a-z_][a-zA-Z0-9_]*"
@@ -28,6 +31,9 @@ NAME = r"[a-z_][a-zA-Z0-9_]*"
 READ = re.compile(
     rf"(?<![.\w])({NAME})(?:\s+is\s+(?:not\s+)?(?:un)?defined|\s*\|\s*(?:default|d)\s*\()|{{{{-?\s*({NAME})(?![\w(.\[])"
 )
+WORD = re.compile(r"\w+")
+# A variable whose name is put together: `lookup('vars', scope + '_reserved')`.
+LOOKUP = re.compile(r"lookup\(\s*['\"](?:ansible\.builtin\.)?vars['\"],\s*((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
 SET_BY_TASKS = {"register", "loop_var", "index_var"}
 
 
@@ -57,7 +63,7 @@ def tree(repository, tag):
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
             wanted = re.match(
-                r"(roles|playbooks|inventory/sample|[^/]+\.(yml|txt|md)$)", member.name
+                r"(roles|playbooks|inventory/sample|docs/.*\.md$|[^/]+\.(yml|txt|md)$)", member.name
             )
             if member.isfile() and wanted and "/molecule/" not in member.name:
                 files[member.name] = tar.extractfile(member).read().decode(errors="replace")
@@ -73,7 +79,10 @@ def git_dir(repository):
 
 
 def kind(value):
-    """A default's type in one letter; `?` where the default does not show it."""
+    """A default's type in one letter; `?` where the default does not show it, as an empty list or mapping: some releases
+    take the other one there."""
+    if value in ([], {}):
+        return "?"
     if isinstance(value, bool):
         return "b"
     if isinstance(value, int):
@@ -92,15 +101,17 @@ def kind(value):
 
 
 def names(files):
-    """The variables that a release reads and that an inventory can set: name to type."""
+    """The variables that a release reads and that an inventory can set: name to type. Defaults and samples that nothing
+    reads are left out."""
     found = {}
+    is_read = reads(files)
 
     def add(name, value_kind):
         if re.fullmatch(NAME, name) and found.get(name, "?") == "?":
             found[name] = value_kind
 
     for path, text in files.items():
-        if re.match(r"roles/.*/defaults/.*\.ya?ml$|roles/.*/defaults/main$", path):
+        if is_defaults(path):
             for document in load(text):
                 for name, value in (document or {}).items():
                     add(str(name), kind(value))
@@ -115,18 +126,57 @@ def names(files):
                 name = match[1] or match[2]
                 if name not in taken:
                     add(name, "?")
-    return {name: value for name, value in found.items() if not name.startswith("ansible_")}
+    return {name: value for name, value in found.items() if not name.startswith("ansible_") and is_read(name)}
+
+
+def reads(files):
+    """What tells whether anything in a release reads a variable: a task, a template, a playbook, or the default of a
+    variable that is read."""
+    read, of_defaults, built = set(), {}, []
+    for path, text in files.items():
+        if not re.match(r"(roles|playbooks)/|[^/]+\.yml$", path):
+            continue
+        built += [name_pattern(match) for match in LOOKUP.findall(text)]
+        documents = load(text) if is_defaults(path) else []
+        if documents and all(isinstance(document or {}, dict) for document in documents):
+            for document in documents:
+                for name, value in (document or {}).items():
+                    of_defaults.setdefault(str(name), set()).update(WORD.findall(str(value)))
+            continue
+        # A comment reads nothing; in a template it may.
+        is_yaml = path.endswith((".yml", ".yaml"))
+        read.update(WORD.findall(re.sub(r"(?m)^\s*#.*$", "", text) if is_yaml else text))
+    is_built = re.compile("|".join(built) or "(?!)").fullmatch
+    ahead = [name for name in of_defaults if name in read or is_built(name)]
+    while ahead:
+        new = of_defaults.get(ahead.pop(), set()) - read
+        read |= new
+        ahead += new & of_defaults.keys()
+    return lambda name: name in read or is_built(name) is not None
+
+
+def name_pattern(expression):
+    """The names that an expression can be: its texts, and anything for the rest of it."""
+    while (shorter := re.sub(r"\([^()]*\)", "x", expression)) != expression:
+        expression = shorter
+    parts = re.split(r"\s*[+~]\s*", expression.strip())
+    return "".join(re.escape(part[1:-1]) if part[:1] in "'\"" else r"\w+" for part in parts)
+
+
+def is_defaults(path):
+    return re.match(r"roles/.*/defaults/.*\.ya?ml$|roles/.*/defaults/main$", path) is not None
 
 
 def sample(text):
-    """The variables of a sample file, also those that are commented out."""
+    """The variables of a sample file, also those that are commented out, of which a list or a mapping is often none."""
     for line in text.splitlines():
-        match = re.match(rf"#?\s?({NAME}):(?:\s+(.*))?$", line)
+        match = re.match(rf"(#?)\s?({NAME}):(?:\s+(.*))?$", line)
         if not match:
             continue
-        value = (match[2] or "").strip()
+        value = (match[3] or "").strip()
         documents = load(value) if value else []
-        yield match[1], documents[0] if documents else None
+        value = documents[0] if documents else None
+        yield match[2], None if match[1] and isinstance(value, (list, dict)) else value
 
 
 def set_by_tasks(files):
@@ -157,9 +207,13 @@ def set_by_tasks(files):
     return taken
 
 
+def known_tags():
+    return [row["tag"] for row in yaml.safe_load(RELEASES.read_text())]
+
+
 def table(repository):
     """All tags' variables: one line for each set of releases and type, so that a new release changes few lines."""
-    tags = [row["tag"] for row in yaml.safe_load(RELEASES.read_text())]
+    tags = known_tags()
     seen = {}
     for index, tag in enumerate(tags):
         for name, value_kind in names(tree(repository, tag)).items():
@@ -186,6 +240,34 @@ def ranges(kinds):
         yield first, last, kinds[first]
         first = last = index
     yield first, last, kinds[first]
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+
+def samples(repository):
+    """What Kubespray itself gives its variables: the values of its sample inventory that are not commented out, and those of
+    its pages. `validate` has nothing to say of their types."""
+    tags = known_tags()
+    seen = {}
+    for index, tag in enumerate(tags):
+        files = tree(repository, tag)
+        read = names(files)
+        for path, text in files.items():
+            if path.startswith("inventory/sample/group_vars/"):
+                blocks = [text]
+            elif path.startswith("docs/"):
+                blocks = re.findall(r"(?ms)^```ya?ml *\n(.*?)^```", text)
+            else:
+                continue
+            for document in [one for block in blocks for one in load(block) if isinstance(one, dict)]:
+                for name, value in document.items():
+                    if name in read and value is not None:
+                        seen.setdefault((name, json.dumps(value, sort_keys=True)), {})[index] = None
+    yield "# What Kubespray's sample inventories and pages give variables, made by `tests/kubespray-release.py samples`; no line is made by hand."
+    for (name, value), indices in sorted(seen.items()):
+        for first, last, _ in ranges(indices):
+            yield f"{tags[first]}..{tags[last]} {name} {value}"
 
 
 # --- the row ---------------------------------------------------------------------------------------------------------
@@ -304,6 +386,9 @@ def main():
         case ["names", repository]:
             VARIABLES.write_text("\n".join(table(repository)) + "\n")
             print(f"{VARIABLES}: {VARIABLES.stat().st_size} bytes")
+        case ["samples", repository]:
+            SAMPLES.write_text("\n".join(samples(repository)) + "\n")
+            print(f"{SAMPLES}: {SAMPLES.stat().st_size} bytes")
         case ["conditions", repository, tag]:
             print("\n".join(conditions(tree(repository, tag))))
         case _:

@@ -160,6 +160,20 @@ mod tests {
             assert!(names_of("v2.31.0").contains_key(name), "{name}");
         }
         assert!(!names_of("v2.31.0").contains_key("metrics_server_enable"));
+        // Read by a name that is put together.
+        assert!(names_of("v2.31.0").contains_key("kube_memory_reserved"));
+        // In the sample inventory, and among the defaults, but read by nothing.
+        for name in [
+            "metallb_protocol",
+            "deploy_netchecker",
+            "files_repo",
+            "etcd_node_cert_hosts",
+        ] {
+            assert!(!names_of("v2.31.0").contains_key(name), "{name}");
+        }
+        // An empty default, which some releases take a mapping for.
+        let registries = names_of("v2.21.0").get("containerd_insecure_registries");
+        assert_eq!(registries, Some(&Kind::Unknown));
         let last = last_with("metallb_ip_range").unwrap();
         assert_eq!(last.tag.to_string(), "v2.21.0");
         let first = first_with("metallb_config").unwrap();

@@ -12,8 +12,15 @@ use crate::value::Version;
 use crate::variables::truth;
 
 mod distros;
+mod metallb;
 mod ranges;
 mod rules;
+mod stack;
+
+pub(super) use rules::fits as version_fits;
+
+/// What most conditions are reported as.
+const CODE: &str = "kubespray-refuses";
 
 /// What the conditions are about.
 pub(super) struct Context<'a> {
@@ -34,11 +41,13 @@ pub(super) fn conditions(context: &Context, at: &At, report: &mut Report) {
         all: &context.addons.kubespray,
         at: at_addons.key("kubespray"),
     };
+    stack::stack(context, &variables, report);
     ranges::of_ipv4(context, &variables, at, report);
     ranges::of_ipv6(context, &variables, report);
     plugin(context, at, report);
     distros::distro(context, &variables, at, report);
     rules::rules(context, &variables, report);
+    metallb::metallb(context, &variables, report);
 }
 
 /// The user's variables, as conditions ask for them.
@@ -54,12 +63,12 @@ impl<'a> Variables<'a> {
 
     /// Its text; none where it is an expression, whose value only Ansible knows.
     fn text(&self, name: &str) -> Option<&'a str> {
-        let text = self.get(name)?.as_str()?;
-        (!text.contains("{{") && !text.contains("{%")).then_some(text)
+        let value = self.get(name)?;
+        value.as_str().filter(|_| !is_expression(value))
     }
 
     fn is_expression(&self, name: &str) -> bool {
-        self.get(name).is_some_and(Value::is_string) && self.text(name).is_none()
+        self.get(name).is_some_and(is_expression)
     }
 
     /// Its truth value; none where it is not set or an expression.
@@ -87,13 +96,15 @@ impl<'a> Variables<'a> {
 
     fn error(&self, name: &str, message: impl Display, help: impl Display, report: &mut Report) {
         let at = self.at.key(name);
-        report.error(
-            &at,
-            "kubespray-refuses",
-            message.to_string(),
-            help.to_string(),
-        );
+        report.error(&at, CODE, message.to_string(), help.to_string());
     }
+}
+
+/// Whether only Ansible knows the value.
+fn is_expression(value: &Value) -> bool {
+    value
+        .as_str()
+        .is_some_and(|text| text.contains("{{") || text.contains("{%"))
 }
 
 /// What a machine needs at least of what a file says of it.

@@ -3,6 +3,7 @@
 
 use crate::yaml::{Mapping, Value};
 
+use super::conditions;
 use crate::problem::Severity;
 use crate::release::Release;
 use crate::release::names::{self, Kind, Names};
@@ -175,6 +176,10 @@ fn mismatch(
 
 /// From v2.28.0 on versions are written without `v`; before, most had one.
 fn version(name: &str, text: &str, kind: Kind, release: &Release, at: &At, report: &mut Report) {
+    // Another spelling would not help.
+    if !conditions::version_fits(name, text, release) {
+        return;
+    }
     let digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
     let prefixed = text.strip_prefix('v').is_some_and(digit);
     let bare = release.is_from(28) && kind == Kind::Unknown && name.ends_with("_version");

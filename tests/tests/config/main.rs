@@ -5,6 +5,7 @@ mod editor;
 mod explain;
 mod fixtures;
 mod load;
+mod samples;
 mod schema;
 mod upgrading;
 

@@ -11,9 +11,6 @@ const NODE_PREFIX: u64 = 24;
 const MAX_PODS: u64 = 110;
 
 pub(super) fn of_ipv4(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
-    if variables.truth("ipv4_stack") == Some(false) {
-        return;
-    }
     let services = range("kube_service_addresses", SERVICES, variables, report);
     let pods = range("kube_pods_subnet", PODS, variables, report);
     if let (Some(services), Some(pods)) = (services, pods)

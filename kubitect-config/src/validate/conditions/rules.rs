@@ -1,6 +1,7 @@
 //! Conditions that are about variables alone: which values a release takes, and what one of them demands of another.
 
 use super::{Context, Variables};
+use crate::release::Release;
 use crate::report::{Report, quote};
 use crate::value::Version;
 
@@ -113,16 +114,38 @@ const GONE: [(&str, When, &str); 6] = [
     ),
 ];
 
-/// The least version of what a user may choose.
-const LEAST: [(&str, When, &str); 3] = [
-    ("containerd_version", ALWAYS, "v1.3.7"),
-    ("cilium_version", When((20, 0), (28, 0)), "v1.10.0"),
-    ("cilium_version", When((28, 0), (u64::MAX, 0)), "v1.15.0"),
+/// A bound of the versions that a user may choose.
+enum Bound {
+    From(&'static str),
+    Before(&'static str),
+}
+
+const VERSIONS: [(&str, When, Bound); 5] = [
+    ("containerd_version", ALWAYS, Bound::From("v1.3.7")),
+    (
+        "cilium_version",
+        When((20, 0), (28, 0)),
+        Bound::From("v1.10.0"),
+    ),
+    (
+        "cilium_version",
+        When((28, 0), (u64::MAX, 0)),
+        Bound::From("v1.15.0"),
+    ),
+    // Set up by a ConfigMap up to 0.12, and by resources of its own since.
+    (METALLB, When((0, 0), (22, 0)), Bound::Before("v0.13.0")),
+    (
+        METALLB,
+        When((22, 0), (u64::MAX, 0)),
+        Bound::From("v0.13.0"),
+    ),
 ];
 
+const METALLB: &str = "metallb_version";
+
 impl When {
-    fn holds(&self, context: &Context) -> bool {
-        let tag = &context.release.tag;
+    fn holds(&self, release: &Release) -> bool {
+        let tag = &release.tag;
         let tag = (tag.minor().1, tag.patch());
         self.0 <= tag && tag < self.1
     }
@@ -131,7 +154,7 @@ impl When {
 pub(super) fn rules(context: &Context, variables: &Variables, report: &mut Report) {
     let is_calico = context.kubernetes.network_plugin == "calico";
     for (name, when, values) in VALUES {
-        if when.holds(context) {
+        if when.holds(context.release) {
             one_of(name, values, context, variables, report);
         }
     }
@@ -139,15 +162,16 @@ pub(super) fn rules(context: &Context, variables: &Variables, report: &mut Repor
         one_of(name, values, context, variables, report);
     }
     for (name, when, instead) in GONE {
-        if when.holds(context) && variables.all.contains_key(name) {
+        if when.holds(context.release) && variables.all.contains_key(name) {
             let message = format!("Kubespray {} refuses {}", context.release.tag, quote(name));
             variables.error(name, message, instead, report);
         }
     }
-    for (name, when, least) in LEAST {
-        if when.holds(context) {
-            at_least(name, least, context, variables, report);
-        }
+    for name in ["containerd_version", "cilium_version"] {
+        version(name, context, variables, report);
+    }
+    if variables.is_on("metallb_enabled") {
+        version(METALLB, context, variables, report);
     }
     if is_calico {
         calico(variables, report);
@@ -188,21 +212,32 @@ fn one_of(
     }
 }
 
-fn at_least(
-    name: &str,
-    least: &str,
-    context: &Context,
-    variables: &Variables,
-    report: &mut Report,
-) {
-    let parse = |text: &str| text.parse::<Version>().ok();
-    let (Some(version), Some(low)) = (variables.text(name).and_then(parse), parse(least)) else {
-        return;
-    };
-    if version < low {
+/// The versions of a component that the release can set up, where this text is none of them.
+fn misfit(name: &str, text: &str, release: &Release) -> Option<String> {
+    let version = text.parse::<Version>().ok()?;
+    let mut of_release = VERSIONS
+        .iter()
+        .filter(|(one, when, _)| *one == name && when.holds(release));
+    let (_, _, bound) = of_release.next()?;
+    let is_below = |end: &str| end.parse().is_ok_and(|end| version < end);
+    match bound {
+        Bound::From(first) => is_below(first).then(|| format!("{first} or later")),
+        Bound::Before(end) => (!is_below(end)).then(|| format!("versions before {end}")),
+    }
+}
+
+/// Whether the release can set up this version of the component, however it is written.
+pub(in crate::validate) fn fits(name: &str, text: &str, release: &Release) -> bool {
+    misfit(name, text, release).is_none()
+}
+
+fn version(name: &str, context: &Context, variables: &Variables, report: &mut Report) {
+    let release = context.release;
+    let text = variables.text(name);
+    if let Some(possible) = text.and_then(|text| misfit(name, text, release)) {
         variables.error(
             name,
-            format!("Kubespray {} sets up {least} or later", context.release.tag),
+            format!("Kubespray {} sets up {possible}", release.tag),
             "leave it out, and the release takes its own",
             report,
         );
@@ -407,17 +442,6 @@ fn together(context: &Context, variables: &Variables, report: &mut Report) {
 fn older(context: &Context, variables: &Variables, report: &mut Report) {
     let release = context.release;
     let kubernetes = context.kubernetes;
-    let metallb = variables.is_on("metallb_enabled");
-    if metallb && release.is_from(20) && variables.all.contains_key("matallb_auto_assign") {
-        let message = format!("Kubespray {} refuses the misspelled name", release.tag);
-        let help = "set auto_assign of the pool in metallb_config";
-        variables.error("matallb_auto_assign", message, help, report);
-    }
-    let bgp = variables.text("metallb_protocol") == Some("bgp");
-    if metallb && bgp && !release.is_from(20) && variables.get("metallb_peers").is_none() {
-        let help = "set metallb_peers, or leave metallb_protocol out";
-        variables.error("metallb_protocol", "BGP needs peers", help, report);
-    }
     let old = !release.is_from(20) && kubernetes.version < Version::new((1, 22), 0);
     if old && variables.is_on("kata_containers_enabled") {
         let message = format!(
