@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kubitect_config::cluster::Role;
+use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
 use kubitect_config::waiting::{first_success, side_by_side};
 use kubitect_config::{Remote, chain};
@@ -65,8 +66,13 @@ impl Kubernetes<'_> {
     }
 
     /// Makes machines ready on which an earlier run has begun to set up a whole cluster. Returns the masters that have joined,
-    /// if there are any.
-    pub(super) async fn make_way_for_all(&mut self, names: &[Label]) -> Result<Vec<Label>, Error> {
+    /// if there are any. An error where a Kubernetes of another version than that of `at` is there, which is upgraded only once
+    /// the cluster is finished.
+    pub(super) async fn make_way_for_all(
+        &mut self,
+        names: &[Label],
+        at: &Hop,
+    ) -> Result<Vec<Label>, Error> {
         self.settle(names).await?;
         let mut all = BTreeMap::new();
         let begun = side_by_side(names.iter().map(|name| self.begun(name))).await;
@@ -83,15 +89,26 @@ impl Kubernetes<'_> {
             Some(master) => states(master).await?,
             None => Vec::new(),
         };
-        let mut joined = Vec::new();
-        for (name, begun) in &all {
-            let node = find(&nodes, name);
-            let mut remedy = begun.traces.remedy(self.is_master(name), node);
+        let remedy = |(name, begun): (&Label, &Begun)| {
+            let remedy = begun
+                .traces
+                .remedy(self.is_master(name), find(&nodes, name));
             // The authority that the others trust is there: it is never cleared once they can join.
             let keeps = master.is_some() && Some(name) == first.as_ref() && begun.traces.any();
-            if keeps && remedy == Remedy::Reset {
-                remedy = Remedy::RestartKubelet;
+            match keeps && remedy == Remedy::Reset {
+                true => Remedy::RestartKubelet,
+                false => remedy,
             }
+        };
+        let remedies: Vec<_> = all.iter().map(remedy).collect();
+        for ((name, begun), remedy) in all.iter().zip(&remedies) {
+            if begun.traces.any() && *remedy != Remedy::Reset {
+                self.is_of(name, at)?;
+            }
+        }
+        let mut joined = Vec::new();
+        for ((name, begun), remedy) in all.iter().zip(remedies) {
+            let node = find(&nodes, name);
             self.apply_remedy(name, &begun.machine, master.as_ref(), remedy)
                 .await?;
             if self.is_master(name) && node.is_some() && begun.traces.kubelet_conf {
@@ -99,6 +116,17 @@ impl Kubernetes<'_> {
             }
         }
         Ok(joined)
+    }
+
+    /// An error if a run had begun with another Kubernetes on this machine.
+    fn is_of(&self, name: &Label, at: &Hop) -> Result<(), Error> {
+        match self.notes.get(name).map(|note| &note.release) {
+            Some(was) if was.kubernetes != at.kubernetes => Err(Error::failed(format!(
+                "set up {name}: a run that was not finished has begun to set up {was} there, which {at} would not upgrade. Put back what \
+                 was there until the cluster is finished, or destroy the cluster and make it anew"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     async fn begun(&self, name: &Label) -> Result<Begun, Error> {

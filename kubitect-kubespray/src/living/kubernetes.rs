@@ -141,7 +141,7 @@ impl<'a> Kubernetes<'a> {
         let members: BTreeSet<_> = masters.map(|node| node.name.clone()).collect();
         let begun = all.iter().filter(|name| self.notes.contains_key(*name));
         let begun: Vec<_> = begun.cloned().collect();
-        let joined = self.make_way_for_all(&begun).await?;
+        let joined = self.make_way_for_all(&begun, &task.at).await?;
         for name in &all {
             self.note(name, &task.at, &members, false)?;
         }

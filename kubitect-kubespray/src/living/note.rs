@@ -27,6 +27,9 @@ pub struct Note {
     pub drained: bool,
     /// The Kubernetes that is set up, and the Kubespray that did it.
     pub release: Hop,
+    /// What it is being upgraded to, from before the playbook that does it until all of that is done: it may have parts of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub getting: Option<Hop>,
     /// A digest of the cluster's settings that can't be changed later.
     pub settings: String,
     /// A digest of the addons.
@@ -62,6 +65,7 @@ impl Note {
             busy: false,
             drained: false,
             release: release.clone(),
+            getting: None,
             settings: settings(cluster)?,
             addons: addons(cluster)?,
             labels: node.labels.clone(),
@@ -218,6 +222,7 @@ mod tests {
                 kubernetes: "v1.23.7".parse().unwrap(),
                 kubespray: "v2.19.0".parse().unwrap(),
             },
+            getting: None,
             settings: "aa".to_owned(),
             addons: "bb".to_owned(),
             labels: [("tier".to_owned(), "db".to_owned())].into(),
@@ -231,6 +236,21 @@ mod tests {
         let now = format!("{{\"version\":1,{fields},\"joined\":0}}");
         assert_eq!(note.text().unwrap(), now);
         assert_eq!(Note::read(&now).unwrap(), note);
+        // What a node is being upgraded to stands there only while it is.
+        let fields = fields.replace(
+            r#""settings""#,
+            r#""getting":{"kubernetes":"v1.24.6","kubespray":"v2.20.0"},"settings""#,
+        );
+        let getting = Note {
+            getting: Some(Hop {
+                kubernetes: "v1.24.6".parse().unwrap(),
+                kubespray: "v2.20.0".parse().unwrap(),
+            }),
+            ..note
+        };
+        let now = format!("{{\"version\":1,{fields},\"joined\":0}}");
+        assert_eq!(getting.text().unwrap(), now);
+        assert_eq!(Note::read(&now).unwrap(), getting);
     }
 
     #[test]
@@ -341,6 +361,7 @@ mod tests {
                 finished: true,
                 busy: false,
                 drained: false,
+                getting: (cut % 3 == 0).then(|| release.clone()),
                 release,
                 settings: text.clone(),
                 addons: String::new(),

@@ -25,11 +25,7 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
     check_settings(cluster, seen)?;
 
     // An upgrade that was interrupted has nodes of two releases: all reach the newer one before anything else is done.
-    let newest = seen
-        .iter()
-        .filter_map(|seen| Some(&seen.finished()?.release))
-        .max();
-    let now = newest.unwrap_or(&wanted).clone();
+    let (now, path) = releases(cluster, seen, &wanted)?;
     let mut stages = Tasks::default();
     // Members that are dead or half-way first: Kubespray does nothing to a master while etcd lists one that does not answer,
     // and takes a master that is not in its inventory for one that is missing there.
@@ -48,8 +44,7 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
     stages.add(&now, membership);
     stages.add(&now, workers(seen));
     // Those that join have the release that the others have.
-    let plugin = &cluster.kubernetes.network_plugin;
-    for hop in release::path_with(plugin, &now, &wanted).map_err(|e| vec![e.to_string()])? {
+    for hop in path {
         stages.upgrades(seen.iter().filter(|seen| seen.wanted), &hop, false);
     }
     let upgraded = |name: &Label| {
@@ -85,6 +80,39 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
     match impossible.is_empty() {
         true => Ok(stages.0),
         false => Err(impossible),
+    }
+}
+
+/// The release that all nodes have, or get before anything else, and the hops from there to what is wanted. A node that a run
+/// had begun to upgrade may have parts of the newer release, and nothing older than that is run on it.
+fn releases(
+    cluster: &Cluster,
+    seen: &[Seen],
+    wanted: &Hop,
+) -> Result<(Hop, Vec<Hop>), Vec<String>> {
+    let finished = || {
+        seen.iter()
+            .filter_map(|seen| Some((&seen.node.name, seen.finished()?)))
+    };
+    let newest = finished().map(|(_, note)| &note.release).max();
+    let newest = newest.unwrap_or(wanted);
+    let path = |from: &Hop| release::path_with(&cluster.kubernetes.network_plugin, from, wanted);
+    let begun = finished().filter_map(|(name, note)| Some((note.getting.as_ref()?, name)));
+    let Some((begun, name)) = begun.max().filter(|(begun, _)| *begun > newest) else {
+        let path = path(newest).map_err(|e| vec![e.to_string()])?;
+        return Ok((newest.clone(), path));
+    };
+    let rest = path(begun).map_err(|e| {
+        vec![format!(
+            "{name}: a run that was not finished has begun to upgrade it to {begun}, and may have put parts of that in place; {e}. \
+             Put these versions back into the file, or newer ones, and apply"
+        )]
+    })?;
+    // A patch that the file names now may take the place of the one that had begun.
+    let covers = |hop: &Hop| hop.kubernetes >= begun.kubernetes && hop.kubespray >= begun.kubespray;
+    match path(newest).ok().as_deref() {
+        Some([first, others @ ..]) if covers(first) => Ok((first.clone(), others.to_vec())),
+        _ => Ok((begun.clone(), rest)),
     }
 }
 
@@ -134,12 +162,41 @@ fn create(cluster: &Cluster, seen: &[Seen], at: Hop) -> Result<Vec<Task>, Vec<St
     if !forsaken.is_empty() {
         return Err(forsaken);
     }
+    let begun = nodes().filter_map(|seen| Some((&seen.node.name, seen.note.as_ref()?)));
+    check_begun(cluster, begun, &at)?;
     let mut stages = Tasks::default();
     if nodes().next().is_some() {
         stages.add(&at, vec![Stage::Create]);
         stages.add(&at, leaving_workers(seen, true));
     }
     Ok(stages.0)
+}
+
+/// An error if a creation that was not finished had begun with what Kubespray does not change later, or with newer programs.
+fn check_begun<'a>(
+    cluster: &Cluster,
+    begun: impl Iterator<Item = (&'a Label, &'a Note)>,
+    at: &Hop,
+) -> Result<(), Vec<String>> {
+    let settings = note::settings(cluster).map_err(|e| vec![e.to_string()])?;
+    let escape = "Put back what was there until the cluster is finished, or destroy the cluster and make it anew";
+    for (name, note) in begun {
+        let was = &note.release;
+        if note.settings != settings {
+            return Err(vec![format!(
+                "{}: the network plugin, the DNS mode, the container manager, the renewal of certificates or the virtual address \
+                 differ from those with which a run that was not finished has begun. {escape}",
+                cluster.name
+            )]);
+        }
+        if was.kubernetes > at.kubernetes || was.kubespray > at.kubespray {
+            return Err(vec![format!(
+                "{name}: a run that was not finished has begun to set up {was} there, and {at} may put older programs in the place \
+                 of newer ones. {escape}"
+            )]);
+        }
+    }
+    Ok(())
 }
 
 /// Tasks as they are put together.

@@ -49,6 +49,7 @@ pub fn recall(
                 busy: false,
                 drained: false,
                 release: release.clone(),
+                getting: None,
                 settings: like.settings.clone(),
                 addons: like.addons.clone(),
                 // Not known: then they are set.

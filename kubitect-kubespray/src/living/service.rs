@@ -59,6 +59,7 @@ impl Kubernetes<'_> {
         })?;
         self.change_note(name, |note| {
             note.release = to.clone();
+            note.getting = None;
             note.busy = false;
             note.drained = false;
         })
@@ -66,6 +67,8 @@ impl Kubernetes<'_> {
 
     async fn upgrade_out_of_service(&mut self, name: &Label, task: &Task) -> Result<(), Error> {
         let moved = self.out_of_service(name).await?;
+        // Whatever becomes of it, nothing older is set up there any more.
+        self.change_note(name, |note| note.getting = Some(task.at.clone()))?;
         let present = self.present(&[]);
         let goal = Goal::Upgrade {
             node: name.clone(),

@@ -178,6 +178,81 @@ pub fn upgrades_that_stop_half_way() {
     stage.end();
 }
 
+/// Nothing older runs on a node whose upgrade has begun, whatever the file says by then.
+pub fn upgrades_do_not_go_back() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let base = Shape::base();
+    let run = stage.apply(&base, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    let mut upgraded = base.clone();
+    upgraded.release = ["v1.24.6", "v2.20.0"];
+    stage.break_in("upgrade-cluster.yml", "demo-master-1", "kubelet");
+    let run = stage.apply(&upgraded, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    stage.playbooks();
+    // The file as it was, with one more worker and an addon.
+    let mut wider = base.clone();
+    wider.workers.push(Worker::new(4));
+    wider.addon = true;
+    for shape in [&base, &wider] {
+        let run = stage.apply(shape, None);
+        assert_eq!(run.code, Some(2), "{}", run.said);
+        let said = "demo-master-1: a run that was not finished has begun to upgrade it to Kubernetes v1.24.6 with Kubespray v2.20.0";
+        assert!(run.said.contains(said), "{}", run.said);
+    }
+    assert_eq!(stage.playbooks(), []);
+    // A worker that is new comes when all are upgraded.
+    wider.release = upgraded.release;
+    let run = stage.apply_as_shown(&wider);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    assert_eq!(stage.plan(&wider), None);
+    check(&stage, &wider).unwrap();
+    stage.end();
+}
+
+/// A creation that has begun goes on with the release and the settings that it had begun with, or with newer programs where no
+/// Kubernetes is there yet.
+pub fn creations_do_not_go_back() {
+    let scratch = scratch();
+    let newer = Shape {
+        release: ["v1.24.6", "v2.20.0"],
+        ..Shape::base()
+    };
+    let older = Shape::base();
+    for (first, step, second, code) in [
+        (&newer, "config", &older, 2),
+        (&newer, "initialised", &older, 2),
+        (&older, "initialised", &newer, 1),
+    ] {
+        let stage = Stage::new(scratch.path());
+        stage.break_in("cluster.yml", "demo-master-1", step);
+        let run = stage.apply(first, None);
+        assert_eq!(run.code, Some(1), "{}", run.said);
+        stage.playbooks();
+        let run = stage.apply(second, None);
+        assert_eq!(run.code, Some(code), "{}", run.said);
+        let said = format!(
+            "demo-master-1: a run that was not finished has begun to set up Kubernetes {} with Kubespray {} there",
+            first.release[0], first.release[1]
+        );
+        assert!(run.said.contains(&said), "{}", run.said);
+        assert_eq!(stage.playbooks(), []);
+        let run = stage.apply(first, None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        stage.end();
+    }
+    // What kubeadm had not finished is cleared: then another release may follow.
+    let stage = Stage::new(scratch.path());
+    stage.break_in("cluster.yml", "demo-master-1", "config");
+    let run = stage.apply(&older, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    let run = stage.apply(&newer, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    check(&stage, &newer).unwrap();
+    stage.end();
+}
+
 /// An upgrade stops between masters, and then one is lost: of two members of etcd the other is upgraded, with an outage that the
 /// plan shows, before a new one joins.
 pub fn upgrades_that_lose_a_master() {

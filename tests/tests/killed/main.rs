@@ -62,6 +62,14 @@ fn main() -> ExitCode {
             halves::upgrades_that_stop_half_way,
         ),
         (
+            "half_done_upgrades_do_not_go_back",
+            halves::upgrades_do_not_go_back,
+        ),
+        (
+            "half_done_creations_do_not_go_back",
+            halves::creations_do_not_go_back,
+        ),
+        (
             "an_upgrade_that_loses_a_master_goes_on",
             halves::upgrades_that_lose_a_master,
         ),
