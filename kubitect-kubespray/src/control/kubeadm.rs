@@ -11,7 +11,7 @@ use super::nodes::{KUBECTL, NodeState};
 use super::remote::{PATIENCE, once, said, succeed};
 use crate::Error;
 
-const KUBEADM: &str = "/usr/local/bin/kubeadm";
+pub(super) const KUBEADM: &str = "/usr/local/bin/kubeadm";
 
 /// One of the first files of `kubeadm init` and `join`: Kubespray takes a master that has it for set up.
 const CONFIG: &str = "/var/lib/kubelet/config.yaml";
@@ -20,7 +20,7 @@ const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 /// What has a kubelet start the API server.
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 /// What Kubespray has given kubeadm on a first and on a further master, and on a worker.
-const SETTINGS: [&str; 3] = [
+pub(super) const SETTINGS: [&str; 3] = [
     "/etc/kubernetes/kubeadm-config.yaml",
     "/etc/kubernetes/kubeadm-controlplane.yaml",
     "/etc/kubernetes/kubeadm-client.conf",
@@ -100,7 +100,7 @@ pub async fn traces(remote: &impl Remote) -> Result<Traces, Error> {
     })
 }
 
-async fn exists(remote: &impl Remote, path: &str) -> Result<bool, Error> {
+pub(super) async fn exists(remote: &impl Remote, path: &str) -> Result<bool, Error> {
     let what = format!("look for {path}");
     let output = once(remote, &what, &["test", "-e", path], PATIENCE).await?;
     match output.status {

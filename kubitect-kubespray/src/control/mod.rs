@@ -13,6 +13,7 @@ mod kubeadm_config;
 mod network;
 mod nodes;
 mod remote;
+mod revive;
 mod words;
 mod work;
 
@@ -31,5 +32,6 @@ pub use nodes::{
     restart_kubelet, taint, uncordon, untaint, wait_api, wait_ready,
 };
 pub use remote::Health;
+pub use revive::{put_certificate_back, start_stopped};
 pub use words::words;
 pub use work::{running, uptime, wait_idle};

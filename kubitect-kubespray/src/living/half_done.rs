@@ -28,12 +28,13 @@ struct Begun {
 }
 
 impl Kubernetes<'_> {
-    /// Waits until nothing of an earlier run goes on on these machines, as far as one has been there. Machines are asked
-    /// once: what this run begins has ended when its playbooks have.
+    /// Waits until nothing of an earlier run goes on on these machines, as far as one has been there, and gives masters back what
+    /// it has left without. Machines are asked once: what this run begins has ended when its playbooks have.
     pub(super) async fn settle(&mut self, names: &[Label]) -> Result<(), Error> {
         let concerned =
             |name: &&Label| self.notes.contains_key(*name) && !self.settled.contains(*name);
         let this = &*self;
+        let masters = &self.joined_masters();
         let waits = names.iter().filter(concerned).map(|name| async move {
             let machine = this.connect(name).await?;
             control::wait_idle(&machine, name.as_str(), ENDS, |what| {
@@ -41,7 +42,11 @@ impl Kubernetes<'_> {
                     "{name}: {what} goes on there, as an earlier run may have left it, and is waited for"
                 ));
             })
-            .await
+            .await?;
+            if masters.contains(name) {
+                this.put_certificate_back(name, &machine).await?;
+            }
+            Ok(())
         });
         let waited: Result<Vec<()>, Error> = side_by_side(waits).await.into_iter().collect();
         waited?;

@@ -14,6 +14,7 @@ mod nodes;
 pub mod note;
 pub mod plan;
 mod recall;
+mod revive;
 pub mod rows;
 mod service;
 pub mod snapshot;

@@ -52,6 +52,7 @@ impl Kubernetes<'_> {
                     "find a master whose API serves: none has joined",
                 ));
             }
+            let failed = self.revive().await;
             if !looked {
                 looked = true;
                 self.start_second().await?;
@@ -62,7 +63,7 @@ impl Kubernetes<'_> {
                 return Err(Error::failed(format!(
                     "find a master whose API serves, for {} s:\n  {}",
                     SERVES.as_secs(),
-                    why.join("\n  ")
+                    [why, failed].concat().join("\n  ")
                 )));
             }
             tokio::time::sleep(LOOK).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::machine::mark;
 use crate::plays::{Result, Stage, fail};
-use crate::state::{CONFIG, KUBELET_CONF, MANIFEST, Node};
+use crate::state::{AUTHORITY, CERTIFICATE, CONFIG, KUBELET_CONF, MANIFEST, Node};
 
 impl Stage<'_> {
     /// `kubeadm init` on the first control plane, `kubeadm join` on another: neither where the kubelet's configuration is.
@@ -36,6 +36,14 @@ impl Stage<'_> {
                     .get_mut(name)
                     .unwrap()
                     .reset_kubeadm(false);
+            }
+        }
+        match has_run {
+            true => self.renews_certificate(name)?,
+            false => {
+                for path in CERTIFICATE.iter().chain([&AUTHORITY]) {
+                    self.put(name, path, "");
+                }
             }
         }
         if !has_run {
@@ -76,6 +84,28 @@ impl Stage<'_> {
         }
         let conf = admin_conf(self.state.kube.id, &self.play.version());
         self.put(name, kubitect_kubespray::ADMIN_CONF, conf);
+        Ok(())
+    }
+
+    /// The API server's certificate is removed and made anew where another master joins. From v2.22 on one that is gone already
+    /// fails the run.
+    fn renews_certificate(&mut self, name: &str) -> Result<()> {
+        let old = self.play.release.tag < "v2.22.0".parse().unwrap();
+        if !old && !CERTIFICATE.iter().all(|path| self.has(name, path)) {
+            return fail(
+                name,
+                "openssl x509: can't open the API server's certificate",
+            );
+        }
+        for (path, step) in CERTIFICATE.iter().zip(["certificate", "key"]) {
+            if self.breaks_at(name, step) {
+                self.state.guests.get_mut(name).unwrap().files.remove(*path);
+                return fail(name, "as the test asks");
+            }
+        }
+        for path in CERTIFICATE {
+            self.put(name, path, "");
+        }
         Ok(())
     }
 

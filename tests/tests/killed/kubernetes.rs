@@ -7,7 +7,7 @@ use kubitect_provision::fake::FakeHost;
 use serde_json::{Value, json};
 
 use crate::machine::{failed, ok};
-use crate::state::{MANIFEST, Node, Pod, State, endpoint};
+use crate::state::{CERTIFICATE, MANIFEST, Node, Pod, State, endpoint};
 
 /// What kubeadm is given on each master.
 pub const KUBEADM_CONFIG: &str = "/etc/kubernetes/kubeadm-config.yaml";
@@ -60,6 +60,11 @@ pub fn api_server(state: &mut State, host: &FakeHost, name: &str, argv: &[&str])
             match rest {
                 ["control-plane", "apiserver"] => {
                     state.guests.get_mut(name).unwrap().api = Some(members);
+                }
+                ["certs", "apiserver"] => {
+                    let files = &mut state.guests.get_mut(name).unwrap().files;
+                    assert!(!CERTIFICATE.iter().any(|path| files.contains_key(*path)));
+                    files.extend(CERTIFICATE.map(|path| (path.to_owned(), String::new())));
                 }
                 ["upload-config", "kubeadm"] if !state.serves(host, name) => {
                     return Some(failed(1, "error: the API server does not serve"));
@@ -282,7 +287,7 @@ pub fn etcdctl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
         .members
         .iter()
         .any(|member| Some(member.id) == own);
-    if !is_member {
+    if !is_member || state.guests[name].stopped.contains("etcd") {
         return failed(1, "Error: context deadline exceeded");
     }
     let has_quorum = state.has_quorum(host);

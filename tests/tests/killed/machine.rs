@@ -36,6 +36,21 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
             return ok(text);
         }
         ["systemctl", "restart", "kubelet"] => return restart_kubelet(state, name),
+        [
+            "systemctl",
+            "show",
+            "--property=ActiveState,UnitFileState",
+            unit,
+        ] => {
+            let stopped = state.guests[name].stopped.contains(*unit);
+            let active = if stopped { "inactive" } else { "active" };
+            return ok(format!("ActiveState={active}\nUnitFileState=enabled\n"));
+        }
+        ["systemctl", "start", "--no-block", unit] => {
+            let stopped = state.guests.get_mut(name).unwrap().stopped.remove(*unit);
+            assert!(stopped, "{unit} runs on {name}");
+            return ok("");
+        }
         ["/usr/local/bin/kubeadm", rest @ ..]
             if rest.starts_with(&["reset"]) || rest.contains(&"mark-control-plane") =>
         {

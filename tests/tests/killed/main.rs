@@ -62,6 +62,10 @@ fn main() -> ExitCode {
             halves::upgrades_that_stop_half_way,
         ),
         (
+            "what_a_killed_run_took_from_masters_comes_back",
+            members::taken_away,
+        ),
+        (
             "half_done_upgrades_do_not_go_back",
             halves::upgrades_do_not_go_back,
         ),

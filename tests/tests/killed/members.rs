@@ -230,6 +230,50 @@ fn a_member_that_is_nobodys(path: &std::path::Path) {
     stage.end();
 }
 
+/// What a killed playbook has taken away or stopped on masters is put back.
+pub fn taken_away() {
+    let scratch = scratch();
+    certificates_that_are_gone(scratch.path());
+    services_that_stand_still(scratch.path());
+}
+
+/// A run was killed between two tasks of which the first removes the certificate of a master's API server, or its key: it is made
+/// anew, also where it was the only master's.
+fn certificates_that_are_gone(path: &std::path::Path) {
+    let said = "the certificate of its API server was gone";
+    let cases = [
+        (&[1, 2, 3][..], &[1, 2, 3, 4, 5][..], "demo-master-2"),
+        (&[1], &[1, 2, 3], "demo-master-1"),
+    ];
+    for (before, after, host) in cases {
+        for (step, release) in [("certificate", RELEASES[1]), ("key", RELEASES[4])] {
+            let stage = made(path, &shape(before, release));
+            let wanted = shape(after, release);
+            stage.break_in("cluster.yml", host, step);
+            let run = stage.apply(&wanted, None);
+            assert_eq!(run.code, Some(1), "{}", run.said);
+            let run = becomes(&stage, &wanted);
+            assert!(run.contains(&format!("{host}: {said}")), "{run}");
+            stage.end();
+        }
+    }
+}
+
+/// A run was killed while a playbook had stopped etcd or the kubelet on the only master: it is started.
+fn services_that_stand_still(path: &std::path::Path) {
+    for unit in ["etcd", "kubelet"] {
+        let stage = made(path, &shape(&[1], RELEASES[4]));
+        stage.place().with(|state, _| {
+            let guest = state.guests.get_mut("demo-master-1").unwrap();
+            guest.stopped.insert(unit.to_owned());
+        });
+        let said = becomes(&stage, &shape(&[1, 2, 3], RELEASES[4]));
+        let started = format!("demo-master-1: {unit} stood still, and is started");
+        assert!(said.contains(&started), "{said}");
+        stage.end();
+    }
+}
+
 /// etcd was not well for the moment in which Kubespray looked: the joining machine's etcd began a cluster of its own.
 fn health_refused_for_a_moment(path: &std::path::Path) {
     for (before, after, host) in [

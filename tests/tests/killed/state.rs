@@ -67,6 +67,9 @@ pub struct Guest {
     pub busy: Vec<(String, u32)>,
     /// The etcd member whose data it has; it runs where etcd lists it.
     pub member: Option<u64>,
+    /// Services of Kubernetes that are enabled, and stand still.
+    #[serde(default)]
+    pub stopped: BTreeSet<String>,
 }
 
 /// What etcd holds, and its members.
@@ -296,7 +299,8 @@ impl State {
     /// Whether an etcd member serves: a machine that is on has its data.
     pub fn is_well(&self, host: &FakeHost, member: &Member) -> bool {
         let has = |(name, guest): (&String, &Guest)| {
-            guest.member == Some(member.id) && self.answers(host, name)
+            let runs = guest.member == Some(member.id) && !guest.stopped.contains("etcd");
+            runs && self.answers(host, name)
         };
         self.guests.iter().any(has)
     }
@@ -314,7 +318,13 @@ impl State {
             let mut members = self.kube.members.iter();
             members.any(|member| api.contains(&endpoint(&member.ip)) && self.is_well(host, member))
         };
-        api.is_some_and(lists) && self.answers(host, name) && self.has_quorum(host)
+        // Without its certificate it does not start.
+        let has = |path: &&str| self.guests[name].files.contains_key(*path);
+        api.is_some_and(lists)
+            && CERTIFICATE.iter().all(|path| has(path))
+            && !self.guests[name].stopped.contains("kubelet")
+            && self.answers(host, name)
+            && self.has_quorum(host)
     }
 
     /// Whether a node of Kubernetes is Ready: its machine is on, its kubelet has joined, and there is a network.
@@ -346,6 +356,13 @@ impl State {
 pub const CONFIG: &str = "/var/lib/kubelet/config.yaml";
 /// What a kubelet that was let in logs in with: Kubespray takes a worker that has it for joined.
 pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+/// The API server's certificate, and its key.
+pub const CERTIFICATE: [&str; 2] = [
+    "/etc/kubernetes/ssl/apiserver.crt",
+    "/etc/kubernetes/ssl/apiserver.key",
+];
+/// The key of the authority that signs it.
+pub const AUTHORITY: &str = "/etc/kubernetes/ssl/ca.key";
 /// The API server's manifest.
 pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 /// What kubeadm is given on masters.
