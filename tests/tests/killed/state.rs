@@ -321,7 +321,7 @@ impl State {
         // Without its certificate it does not start.
         let has = |path: &&str| self.guests[name].files.contains_key(*path);
         api.is_some_and(lists)
-            && CERTIFICATE.iter().all(|path| has(path))
+            && CERTIFICATE.iter().all(has)
             && !self.guests[name].stopped.contains("kubelet")
             && self.answers(host, name)
             && self.has_quorum(host)
