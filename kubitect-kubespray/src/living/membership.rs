@@ -19,6 +19,12 @@ use crate::goal::Goal;
 /// How long the pods of a node whose kubelet does not answer may take to be evicted: nobody says that they have ended.
 const LOST: Duration = Duration::from_secs(60);
 
+/// With what kubeadm keeps pods away from masters, up to Kubernetes 1.24 also by the former name.
+const MASTER_TAINTS: [&str; 2] = [
+    "node-role.kubernetes.io/control-plane:NoSchedule",
+    "node-role.kubernetes.io/master:NoSchedule",
+];
+
 impl Kubernetes<'_> {
     pub(super) async fn leave(
         &mut self,
@@ -28,6 +34,7 @@ impl Kubernetes<'_> {
     ) -> Result<(), Error> {
         self.keep_api_servers(names).await?;
         let master = self.master(names).await?;
+        self.open_masters(names, &master).await?;
         let nodes = states(&master).await?;
         let mut asked = Vec::new();
         for name in names {
@@ -69,6 +76,30 @@ impl Kubernetes<'_> {
         for name in names {
             self.notes.remove(name);
             self.say(format!("{name}: left Kubernetes"));
+        }
+        Ok(())
+    }
+
+    /// Where the last workers leave, the masters take pods from now on: kubeadm's taint goes, which Kubespray would take away only
+    /// in its next run on masters.
+    async fn open_masters(&self, leaving: &[Label], master: &Arc<dyn Remote>) -> Result<(), Error> {
+        let workers_stay = self.cluster.role(Role::Worker).next().is_some();
+        if workers_stay || leaving.iter().all(|name| self.is_master(name)) {
+            return Ok(());
+        }
+        for node in self.cluster.role(Role::Master) {
+            let name = &node.name;
+            if !self.has_joined(name) {
+                continue;
+            }
+            let taints = MASTER_TAINTS.iter().filter_map(|text| text.parse().ok());
+            // One that the file asks for stays.
+            let taints: Vec<_> = taints
+                .filter(|taint| !node.taints.contains(taint))
+                .collect();
+            control::untaint(master, name, &taints)
+                .await
+                .map_err(|e| Error::because(format!("let pods come to {name}"), e))?;
         }
         Ok(())
     }

@@ -129,9 +129,21 @@ impl Task {
                     true => "drained, then it leaves Kubernetes",
                     false => "it does not answer, and leaves Kubernetes without being asked",
                 };
-                let leave = |name| Row {
-                    destructive: true,
-                    ..row("delete", name, how).disturbing(Disruption::Drain)
+                let worker = format!("{}-worker-", cluster.name);
+                let is_last = |name: &Label| {
+                    name.as_str().starts_with(&worker)
+                        && cluster.role(Role::Worker).next().is_none()
+                };
+                let leave = |name| {
+                    let row = row("delete", name, how).disturbing(Disruption::Drain);
+                    let row = match is_last(name) {
+                        true => row.with("no worker stays, and the masters take pods from now on"),
+                        false => row,
+                    };
+                    Row {
+                        destructive: true,
+                        ..row
+                    }
                 };
                 nodes.iter().map(leave).collect()
             }

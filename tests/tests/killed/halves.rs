@@ -152,6 +152,42 @@ pub fn nowhere_to_go() {
     }
 }
 
+/// The last workers leave: their pods find a place on the masters, which the plan says.
+pub fn last_workers() {
+    let scratch = scratch();
+    let mut shape = Shape::base();
+    for release in [shape.release, ["v1.34.4", "v2.31.0"]] {
+        let stage = Stage::new(scratch.path());
+        shape.release = release;
+        shape.workers = Shape::base().workers;
+        let run = stage.apply(&shape, None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        stage.place().with(|state, _| {
+            for id in [1, 2] {
+                let pod = Pod {
+                    node: format!("demo-worker-{id}"),
+                    ..Pod::default()
+                };
+                state.kube.pods.insert(format!("web-{id}"), pod);
+            }
+        });
+        shape.workers.clear();
+        let plan = stage.plan(&shape).unwrap();
+        let said = "no worker stays, and the masters take pods from now on";
+        assert_eq!(plan.matches(said).count(), 2, "{plan}");
+        let run = stage.apply_as_shown(&shape);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        stage.place().with(|state, _| {
+            for (name, pod) in &state.kube.pods {
+                assert!(pod.node.starts_with("demo-master-"), "{name}: {}", pod.node);
+            }
+        });
+        assert_eq!(stage.plan(&shape), None);
+        check(&stage, &shape).unwrap();
+        stage.end();
+    }
+}
+
 /// A node whose kubelet is upgraded and whose API server is not is not upgraded.
 pub fn upgrades_that_stop_half_way() {
     let scratch = scratch();

@@ -80,6 +80,7 @@ fn main() -> ExitCode {
         ("who_leaves_unheard_is_drained", halves::who_leaves_unheard),
         ("connections_come_back", halves::connections),
         ("pods_without_another_place_stay", halves::nowhere_to_go),
+        ("the_last_workers_leave_to_masters", halves::last_workers),
         ("a_plan_reloads_what_is_reloaded", truth::balancers),
         ("a_plan_says_what_is_disturbed", truth::disruptions),
         ("a_plan_names_what_nothing_follows", truth::notes),
