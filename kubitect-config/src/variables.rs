@@ -1,7 +1,8 @@
 //! Kubespray's variables in `addons.kubespray`: which are Kubitect's own, which Kubitect relies on, which a cluster keeps
 //! for life, which were renamed or removed, and which the tasks of the addons carry out.
 
-use crate::yaml::Value;
+use crate::value::Version;
+use crate::yaml::{Mapping, Value};
 
 /// Certificates' further names; the one variable that users and Kubitect both add to.
 pub const SANS: &str = "supplementary_addresses_in_ssl_keys";
@@ -388,6 +389,17 @@ pub(crate) fn moved(name: &str) -> Option<&'static str> {
 /// Whether a cluster keeps the value of this variable that it was first set up with.
 pub(crate) fn is_fixed(name: &str) -> bool {
     FIXED.contains(&name)
+}
+
+/// Whether kubelets of this Kubernetes start only where the system has cgroups of version 2: from v1.35 on, unless
+/// `kubelet_fail_cgroup_v1` is false.
+pub fn needs_cgroup2(kubernetes: &Version, kubespray: &Mapping) -> bool {
+    let told = match kubespray.get("kubelet_fail_cgroup_v1") {
+        Some(Value::Bool(is)) => Some(*is),
+        Some(Value::String(text)) => truth(text),
+        _ => None,
+    };
+    kubernetes.minor() >= (1, 35) && told != Some(false)
 }
 
 /// Whether the tasks of the addons carry this variable out: it is named after an addon. All others come to a node when

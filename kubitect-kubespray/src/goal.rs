@@ -38,6 +38,8 @@ pub enum Goal {
     /// The network plugin is set up on masters that have joined. A creation that ended before it has to go on with it: from
     /// v2.30 on Kubespray waits for masters to be Ready first, which they are not without it.
     Network(Vec<Label>),
+    /// The network plugin is set up on a master that joins and is registered already: see [`network_from_hosts`].
+    JoiningNetwork(Label),
     /// One node gets the inventory's Kubernetes version. The masters go first, in the order of [`masters`]; from v2.30 on each
     /// of them has to be Ready.
     Upgrade {
@@ -78,6 +80,14 @@ const ADDONS: [&str; 4] = [
 
 /// The tags of the cluster's DNS.
 const DNS: [&str; 2] = ["coredns", "nodelocaldns"];
+
+/// The names in the certificate of an API server: its own, the load balancer's and the user's. Kubespray's list has those of all
+/// masters, and each one's full name, which changes when `/etc/hosts` is written; see [`stops_at_names`].
+const NAMES: &str = "{{ (['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', \
+     'kubernetes.default.svc.' ~ dns_domain, kube_apiserver_ip, 'localhost', '127.0.0.1', inventory_hostname, ip, \
+     (loadbalancer_apiserver | default({})).address | default(ip), apiserver_loadbalancer_domain_name | default(ip), \
+     kube_vip_address | default(ip, true)] + supplementary_addresses_in_ssl_keys | default([])) \
+     | unique | difference(kubitect_names_left_out | default([])) }}";
 
 /// How long to wait for pods of a machine that does not answer: they are never heard of again.
 const DEAD_DRAIN: &str = "60s";
@@ -175,6 +185,11 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
             run.tags = vec!["network".to_owned()];
             vec![facts(), run]
         }
+        Goal::JoiningNetwork(new) => {
+            let mut run = Run::new("cluster.yml").limited_to(std::slice::from_ref(new));
+            run.tags = vec!["network".to_owned()];
+            vec![facts(), run]
+        }
         Goal::Upgrade { node, stays } => {
             let run = Run::new("upgrade-cluster.yml").limited_to(std::slice::from_ref(node));
             // Kubespray cordons it for its own work alone, and uncordons it before addons are rolled out.
@@ -201,6 +216,13 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
             vec![facts(), run]
         }
     };
+    if stops_at_names(release) && sets_up_masters(goal, cluster) {
+        let facts = &release.facts_playbook;
+        for run in runs.iter_mut().filter(|run| run.playbook != *facts) {
+            run.variables
+                .insert("apiserver_sans".to_owned(), json!(NAMES));
+        }
+    }
     // Members come and go one at a time, so that there is an even number of them in between.
     if etcd(goal, cluster).len().is_multiple_of(2) {
         for run in &mut runs {
@@ -211,10 +233,35 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
     runs
 }
 
+/// Whether API servers are set up, or gone over, on the way to a goal.
+pub(crate) fn sets_up_masters(goal: &Goal, cluster: &Cluster) -> bool {
+    match goal {
+        Goal::Create | Goal::AddMaster(_) | Goal::AfterMembers => true,
+        Goal::Upgrade { node, .. } => {
+            let mut masters = cluster.role(Role::Master);
+            masters.any(|master| master.name == *node)
+        }
+        Goal::AddWorkers(_)
+        | Goal::Remove { .. }
+        | Goal::Network(_)
+        | Goal::JoiningNetwork(_)
+        | Goal::Dns
+        | Goal::Addons => false,
+    }
+}
+
+/// Whether a run on masters stops where the certificate of an API server lacks a name of the release's list and openssl says so
+/// by its exit status, too, as it does from 3.2 on (Kubespray's PR 11277). So these are given a list of names that no certificate
+/// lacks: without those of other masters, which nobody asks it for.
+pub fn stops_at_names(release: &Release) -> bool {
+    release.is_from(22) && !release.is_from(27)
+}
+
 /// Whether upgrading a master other than the first leaves kubeadm's cluster DNS in the place of Kubespray's, with which a
-/// user's settings for it are gone. These releases put theirs back only in runs with the first master.
+/// user's settings for it are gone. All releases put theirs back only in runs with the first master; from v2.29 on kubeadm is told
+/// to leave it alone.
 pub fn replaces_dns(release: &Release) -> bool {
-    release.tag.minor() < (2, 27)
+    !release.is_from(29)
 }
 
 /// Whether a creation that goes on waits for masters to be Ready before their network plugin is set up: see
@@ -223,12 +270,19 @@ pub fn waits_for_network(release: &Release) -> bool {
     release.tag.minor() >= (2, 30)
 }
 
+/// Whether a master that joins can't be Ready within the run in which it joins: the release waits for that before its network
+/// plugin has its turn, and what makes a node Ready is not brought by a pod of the plugin, but by tasks on the host.
+pub fn network_from_hosts(cluster: &Cluster, release: &Release) -> bool {
+    let plugin = &*cluster.kubernetes.network_plugin;
+    waits_for_network(release) && ["kube-router", "macvlan"].contains(&plugin)
+}
+
 /// The masters in the order in which they stand in the inventory, and in which they are upgraded.
 pub fn masters<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
     let mut masters: Vec<_> = cluster.role(Role::Master).collect();
     masters.sort_by_key(|node| {
         let last = match goal {
-            Goal::AddMaster(new) => node.name == *new,
+            Goal::AddMaster(new) | Goal::JoiningNetwork(new) => node.name == *new,
             Goal::Remove { nodes, .. } => nodes.contains(&node.name),
             Goal::Create
             | Goal::AddWorkers(_)
@@ -248,7 +302,7 @@ pub fn masters<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
 pub fn etcd<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
     match goal {
         Goal::Create | Goal::Network(_) => masters(goal, cluster),
-        Goal::AddMaster(new) => {
+        Goal::AddMaster(new) | Goal::JoiningNetwork(new) => {
             let (joins, there): (Vec<_>, Vec<_>) = cluster
                 .role(Role::Master)
                 .partition(|node| node.name == *new);

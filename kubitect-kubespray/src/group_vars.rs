@@ -43,6 +43,9 @@ struct Variables<'a> {
     balancing: Option<Balancing>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     supplementary_addresses_in_ssl_keys: Vec<Value>,
+    /// See [`NAMES_LEFT_OUT`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubitect_names_left_out: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_proxy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +72,10 @@ struct Endpoint {
 /// The size of calico's blocks, as the length of their prefix. Whoever works on a living cluster adds what its pool says to
 /// the variables.
 pub(crate) const BLOCKSIZE: &str = "calico_pool_blocksize";
+
+/// Names that a run leaves out of the certificates of API servers, because the release would stop at them. Whoever works on a
+/// living cluster adds it to the variables; it is no variable of Kubespray's.
+pub(crate) const NAMES_LEFT_OUT: &str = "kubitect_names_left_out";
 
 /// Where the release would make blocks of another size than its successors ask for: theirs.
 fn calico_blocksize(goal: &Goal, cluster: &Cluster, release: &Release) -> Option<Value> {
@@ -111,6 +118,7 @@ pub(crate) fn render(
     let calico_pool_blocksize = addons
         .remove(BLOCKSIZE)
         .or_else(|| calico_blocksize(goal, cluster, release));
+    let kubitect_names_left_out = addons.remove(NAMES_LEFT_OUT);
 
     let mut balancers = Vec::new();
     for node in cluster.role(Role::LoadBalancer) {
@@ -158,6 +166,7 @@ pub(crate) fn render(
         calico_pool_blocksize,
         balancing,
         supplementary_addresses_in_ssl_keys: names,
+        kubitect_names_left_out,
         http_proxy: proxy.and_then(|proxy| proxy.http.as_deref()),
         https_proxy: proxy.and_then(|proxy| proxy.https.as_deref()),
         no_proxy: proxy.map(|proxy| no_proxy(proxy, facts)),

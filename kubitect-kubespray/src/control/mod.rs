@@ -10,10 +10,12 @@ mod elsewhere;
 mod etcd;
 mod kubeadm;
 mod kubeadm_config;
+mod names;
 mod network;
 mod nodes;
 mod remote;
 mod revive;
+mod system;
 mod words;
 mod work;
 
@@ -26,6 +28,7 @@ pub use etcd::{
     restart_etcd, save_snapshot, set_data_aside,
 };
 pub use kubeadm::{Remedy, Traces, is_initialised, mark, reset, traces};
+pub use names::stopping_names;
 pub use network::calico_blocksize;
 pub use nodes::{
     NodeState, api_health, api_version, cordon, delete_node, drain, drain_lost, label, nodes, pods,
@@ -33,5 +36,6 @@ pub use nodes::{
 };
 pub use remote::Health;
 pub use revive::{put_certificate_back, start_stopped};
+pub use system::has_cgroup2;
 pub use words::words;
 pub use work::{running, uptime, wait_idle};

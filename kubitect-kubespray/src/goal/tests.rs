@@ -241,6 +241,18 @@ fn what_a_creation_goes_on_with_and_what_an_upgrade_ends_with_is_limited_to_tags
             "--limit=kube_control_plane --tags=network cluster.yml"
         ]
     );
+    // One joins: it stands last, and there is an even number of members.
+    assert_eq!(
+        lines(
+            Goal::JoiningNetwork(names(&["c-master-2"]).remove(0)),
+            2,
+            "v2.31.0"
+        ),
+        [
+            r#"--extra-vars={"ignore_assert_errors":true} playbooks/facts.yml"#,
+            r#"--limit=c-master-2 --tags=network --extra-vars={"ignore_assert_errors":true} cluster.yml"#,
+        ]
+    );
     // The others have yet to join, and would be waited for.
     assert_eq!(
         lines(Goal::Network(names(&["c-master-1"])), 3, "v2.31.0")[1],
@@ -254,11 +266,58 @@ fn what_a_creation_goes_on_with_and_what_an_upgrade_ends_with_is_limited_to_tags
         ]
     );
     let release = |tag: &str| release::find(&tag.parse().unwrap()).unwrap();
-    let replaces = ["v2.19.0", "v2.26.1", "v2.27.0"].map(|tag| replaces_dns(release(tag)));
-    assert_eq!(replaces, [true, true, false]);
+    let replaces = ["v2.19.0", "v2.27.0", "v2.28.1", "v2.29.0"];
+    let replaces = replaces.map(|tag| replaces_dns(release(tag)));
+    assert_eq!(replaces, [true, true, true, false]);
     let waits = ["v2.19.0", "v2.29.1", "v2.30.0", "v2.31.0"];
     let waits = waits.map(|tag| waits_for_network(release(tag)));
     assert_eq!(waits, [false, false, true, true]);
+}
+
+#[test]
+fn releases_that_stop_at_names_get_a_list_that_no_certificate_lacks() {
+    let master = || names(&["c-master-1"]).remove(0);
+    let upgrade = || Goal::Upgrade {
+        node: master(),
+        stays: false,
+    };
+    for (tag, is_given) in [
+        ("v2.21.0", false),
+        ("v2.22.0", true),
+        ("v2.26.1", true),
+        ("v2.27.0", false),
+    ] {
+        for goal in [Goal::Create, Goal::AddMaster(master()), upgrade()] {
+            let last = lines(goal, 3, tag).pop().unwrap();
+            let given = last.contains(r#""apiserver_sans":"{{ (['kubernetes', "#);
+            assert_eq!(given, is_given, "{tag}: {last}");
+        }
+        for goal in [
+            Goal::Dns,
+            Goal::Addons,
+            Goal::AddWorkers(names(&["c-worker-1"])),
+        ] {
+            let last = lines(goal, 3, tag).pop().unwrap();
+            assert!(!last.contains("apiserver_sans"), "{tag}: {last}");
+        }
+    }
+    // Nobody asks a master by another's name.
+    assert!(!NAMES.contains("groups") && NAMES.contains("inventory_hostname"));
+}
+
+#[test]
+fn a_master_whose_network_comes_from_its_host_is_helped_to_it_where_the_release_waits() {
+    for (plugin, tag, is_helped) in [
+        ("kube-router", "v2.31.0", true),
+        ("macvlan", "v2.30.0", true),
+        ("kube-router", "v2.29.1", false),
+        ("calico", "v2.31.0", false),
+        ("cilium", "v2.31.0", false),
+    ] {
+        let release = release::find(&tag.parse().unwrap()).unwrap();
+        let is_it = network_from_hosts(&with_plugin(plugin, &[]), release);
+        assert_eq!(is_it, is_helped, "{plugin} {tag}");
+    }
 }
 
 #[test]
@@ -279,6 +338,9 @@ fn masters_stand_by_name_a_new_one_and_leaving_ones_last() {
     assert_eq!(order(masters(&Goal::Create, &cluster)), "1 2 3 4");
     assert_eq!(order(masters(&new, &cluster)), "2 3 4 1");
     assert_eq!(order(masters(&leaving, &cluster)), "2 3 4 1");
+    let network = Goal::JoiningNetwork(names(&["c-master-1"]).remove(0));
+    assert_eq!(order(masters(&network, &cluster)), "2 3 4 1");
+    assert_eq!(order(etcd(&network, &cluster)), "4 3 2 1");
 }
 
 #[test]

@@ -16,7 +16,6 @@ use super::note::{self, Note};
 use super::stage::{Seen, Stage, Task};
 use crate::control;
 use crate::goal::{self, Goal};
-use crate::group_vars::BLOCKSIZE;
 use crate::{Error, Event, OnEvent, Tools, Workdir, kubeconfig, workdir};
 
 /// How long what Kubitect itself has restarted on a master may take to serve, and how old a machine is before something on it
@@ -63,9 +62,11 @@ pub struct Kubernetes<'a> {
     /// The Kubespray and the machines of the upgrade that was just done: Ansible knows them.
     gathered: Option<(Version, Vec<Label>)>,
     /// The size of calico's blocks, once it was asked.
-    blocksize: Option<Option<u64>>,
+    pub(super) blocksize: Option<Option<u64>>,
     /// The machines on which nothing of an earlier run goes on.
     pub(super) settled: BTreeSet<Label>,
+    /// The machines on whose systems kubelets of the wanted Kubernetes start.
+    pub(super) fitting: BTreeSet<Label>,
 }
 
 impl<'a> Kubernetes<'a> {
@@ -101,6 +102,7 @@ impl<'a> Kubernetes<'a> {
             gathered: None,
             blocksize: None,
             settled: BTreeSet::new(),
+            fitting: BTreeSet::new(),
         }
     }
 
@@ -116,6 +118,7 @@ impl<'a> Kubernetes<'a> {
 
     /// Carries out one task.
     pub async fn carry_out(&mut self, task: &Task) -> Result<(), Error> {
+        self.check_systems(&task.stage).await?;
         match &task.stage {
             Stage::Create => self.create(task).await,
             Stage::Leave { nodes, reachable } => self.leave(nodes, *reachable, task).await,
@@ -235,10 +238,7 @@ impl<'a> Kubernetes<'a> {
         let mut cluster = self.cluster.clone();
         cluster.kubernetes.version = task.at.kubernetes.clone();
         cluster.kubernetes.kubespray.version = task.at.kubespray.clone();
-        // What is yet to be made has the pool that the release makes, and may have no API to ask.
-        if !matches!(goal, Goal::Create | Goal::Network(_)) {
-            self.keep_blocksize(&mut cluster).await?;
-        }
+        self.keep_settings(goal, nodes, &mut cluster).await?;
         let is_in = |node: &&Node| {
             nodes.contains(&node.name)
                 || (node.role == Role::LoadBalancer && self.is_wanted(&node.name))
@@ -284,35 +284,6 @@ impl<'a> Kubernetes<'a> {
         Ok(())
     }
 
-    /// calico's blocks stay as they were made, whatever a release would make by itself: each refuses a pool that is not as
-    /// its variables say.
-    async fn keep_blocksize(&mut self, cluster: &mut Cluster) -> Result<(), Error> {
-        let variables = &mut cluster.addons.kubespray;
-        let text = |name: &str| variables.get(name).and_then(|value| value.as_str());
-        let concerned = cluster.kubernetes.network_plugin == "calico"
-            && text("calico_datastore") != Some("etcd")
-            && !variables.contains_key(BLOCKSIZE);
-        if !concerned {
-            return Ok(());
-        }
-        let size = match self.blocksize {
-            Some(size) => size,
-            None => {
-                let pool = text("calico_pool_name")
-                    .unwrap_or("default-pool")
-                    .to_owned();
-                let master = self.master(&[]).await?;
-                let size = control::calico_blocksize(&master, &pool).await?;
-                self.blocksize = Some(size);
-                size
-            }
-        };
-        if let Some(size) = size {
-            variables.insert(BLOCKSIZE.into(), size.into());
-        }
-        Ok(())
-    }
-
     pub(super) fn say(&self, line: String) {
         (self.on_event)(Event::Said { line });
     }
@@ -331,6 +302,7 @@ fn told(goal: &Goal, task: &Task) -> String {
         Goal::AfterMembers => "give the network plugin etcd's members".to_owned(),
         Goal::Remove { nodes, .. } => format!("remove {}", names(nodes)),
         Goal::Network(nodes) => format!("set up the network plugin on {}", names(nodes)),
+        Goal::JoiningNetwork(node) => format!("set up the network plugin on {node}"),
         Goal::Dns => "put Kubespray's cluster DNS back".to_owned(),
         Goal::Upgrade { node, .. } => format!("upgrade {node} to {}", task.at.kubernetes),
         Goal::Addons => "install the addons".to_owned(),

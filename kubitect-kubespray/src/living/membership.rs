@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kubitect_config::cluster::Role;
+use kubitect_config::release;
 use kubitect_config::value::Label;
 use kubitect_config::{Remote, chain};
 
@@ -14,7 +15,7 @@ use super::nodes::states;
 use super::stage::Task;
 use crate::Error;
 use crate::control::{self, Health, NodeState};
-use crate::goal::Goal;
+use crate::goal::{Goal, network_from_hosts};
 
 /// How long the pods of a node whose kubelet does not answer may take to be evicted: nobody says that they have ended.
 const LOST: Duration = Duration::from_secs(60);
@@ -211,10 +212,7 @@ impl Kubernetes<'_> {
             }
             self.make_way(name, &master).await?;
             self.note(name, &task.at, &members, false)?;
-            let played = self
-                .play(&Goal::AddMaster(name.clone()), task, &present)
-                .await;
-            if let Err(error) = played {
+            if let Err(error) = self.add_master(name, task, &master).await {
                 if let Err(also) = self.start_second().await {
                     self.say(format!("warning: {also}"));
                 }
@@ -228,6 +226,54 @@ impl Kubernetes<'_> {
         self.note(name, &task.at, &members, true)?;
         self.say(format!("{name}: joined"));
         Ok(())
+    }
+
+    /// Has Kubespray join a master. Where it waits for a node that only a later part of the run makes Ready, that part is run by
+    /// itself, and then the whole once more.
+    async fn add_master(
+        &mut self,
+        name: &Label,
+        task: &Task,
+        master: &Arc<dyn Remote>,
+    ) -> Result<(), Error> {
+        let present = self.present(std::slice::from_ref(name));
+        let join = Goal::AddMaster(name.clone());
+        let network = Goal::JoiningNetwork(name.clone());
+        // An earlier run may have ended there.
+        if self.lacks_network(name, task, master).await? {
+            self.play(&network, task, &present).await?;
+        }
+        let Err(error) = self.play(&join, task, &present).await else {
+            return Ok(());
+        };
+        if !self
+            .lacks_network(name, task, master)
+            .await
+            .unwrap_or(false)
+        {
+            return Err(error);
+        }
+        self.say(format!(
+            "{name}: it has joined, and Kubespray waits for its network without setting it up; that is done, and the run repeated"
+        ));
+        self.play(&network, task, &present).await?;
+        self.play(&join, task, &present).await
+    }
+
+    /// Whether a master that joins has only its network yet to come.
+    async fn lacks_network(
+        &self,
+        name: &Label,
+        task: &Task,
+        master: &Arc<dyn Remote>,
+    ) -> Result<bool, Error> {
+        let release = release::find_or_newest(&task.at.kubespray);
+        if !release.is_some_and(|release| network_from_hosts(self.cluster, release)) {
+            return Ok(false);
+        }
+        let nodes = states(master).await?;
+        let node = nodes.iter().find(|state| state.name == name.as_str());
+        Ok(node.is_some_and(|node| node.is_marked() && node.health != Health::Well))
     }
 
     /// Whether an earlier run has joined this master to the end, and could not note it: Ready alone comes earlier than the

@@ -17,8 +17,10 @@ mod recall;
 mod revive;
 pub mod rows;
 mod service;
+mod settings;
 pub mod snapshot;
 mod stage;
+mod system;
 
 pub use access::Access;
 pub use kubernetes::{Context, Kubernetes};

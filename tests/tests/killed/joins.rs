@@ -1,6 +1,6 @@
 //! How machines become nodes: what kubeadm and kubelets do in the playbooks, step by step, and what they leave when they fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::machine::mark;
 use crate::plays::{Result, Stage, fail};
@@ -38,14 +38,7 @@ impl Stage<'_> {
                     .reset_kubeadm(false);
             }
         }
-        match has_run {
-            true => self.renews_certificate(name)?,
-            false => {
-                for path in CERTIFICATE.iter().chain([&AUTHORITY]) {
-                    self.put(name, path, "");
-                }
-            }
-        }
+        self.certificate(name, masters, has_run)?;
         if !has_run {
             self.put(name, MANIFEST, "");
             if is_first {
@@ -87,26 +80,70 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The API server's certificate is removed and made anew where another master joins. From v2.22 on one that is gone already
-    /// fails the run.
-    fn renews_certificate(&mut self, name: &str) -> Result<()> {
-        let old = self.play.release.tag < "v2.22.0".parse().unwrap();
-        if !old && !CERTIFICATE.iter().all(|path| self.has(name, path)) {
-            return fail(
-                name,
-                "openssl x509: can't open the API server's certificate",
-            );
-        }
-        for (path, step) in CERTIFICATE.iter().zip(["certificate", "key"]) {
-            if self.breaks_at(name, step) {
-                self.state.guests.get_mut(name).unwrap().files.remove(*path);
-                return fail(name, "as the test asks");
+    /// The API server's certificate: made with kubeadm, and looked at in each later run, whose list may have other names. Then it
+    /// is removed and made anew. From v2.22 on one that is gone already fails the run.
+    pub(super) fn certificate(
+        &mut self,
+        name: &str,
+        masters: &[String],
+        has_run: bool,
+    ) -> Result<()> {
+        let release = self.play.release;
+        let wanted = self.names(name, masters);
+        let missing = wanted.difference(&self.state.guests[name].names).next();
+        if has_run {
+            let there = CERTIFICATE.iter().all(|path| self.has(name, path));
+            if release.is_from(22) && !there {
+                return fail(
+                    name,
+                    "openssl x509: can't open the API server's certificate",
+                );
+            }
+            let stops = release.is_from(22) && !release.is_from(27) && self.state.strict_openssl;
+            match missing {
+                None if there => return Ok(()),
+                Some(missing) if stops => {
+                    let check = format!("openssl x509 -checkhost {missing}");
+                    return fail(name, format!("{check}: non-zero return code"));
+                }
+                _ => {}
+            }
+            for (path, step) in CERTIFICATE.iter().zip(["certificate", "key"]) {
+                if self.breaks_at(name, step) {
+                    self.state.guests.get_mut(name).unwrap().files.remove(*path);
+                    return fail(name, "as the test asks");
+                }
             }
         }
-        for path in CERTIFICATE {
+        for path in CERTIFICATE.iter().chain([&AUTHORITY]) {
             self.put(name, path, "");
         }
+        self.state.guests.get_mut(name).unwrap().names = wanted;
         Ok(())
+    }
+
+    /// The names that a certificate is to have, by the release's own list or by ours.
+    fn names(&self, name: &str, masters: &[String]) -> BTreeSet<String> {
+        let of = |master: &String| [master.clone(), self.play.text(master, "ip")];
+        let listed = |variable: &str| {
+            let list = self.play.variables[variable].as_sequence();
+            let list = list.into_iter().flatten();
+            let list = list.map(|name| name.as_str().unwrap().to_owned());
+            list.collect::<Vec<_>>()
+        };
+        let own_names = "supplementary_addresses_in_ssl_keys";
+        let Some(list) = self.play.extra["apiserver_sans"].as_str() else {
+            // With full names, from a later run on: `/etc/hosts` is written in the first.
+            let full = |master: &&String| self.has(master, CONFIG);
+            let full = masters.iter().filter(full);
+            let full = full.map(|master| format!("{master}.cluster.local"));
+            let all = masters.iter().flat_map(of).chain(full);
+            return all.chain(listed(own_names)).collect();
+        };
+        assert!(list.contains("inventory_hostname"), "{list}");
+        let left_out = listed("kubitect_names_left_out");
+        let names = of(&name.to_owned()).into_iter().chain(listed(own_names));
+        names.filter(|name| !left_out.contains(name)).collect()
     }
 
     /// `kubeadm join` of a worker, unless its kubelet was let in before.

@@ -57,6 +57,7 @@ fn shapes() -> impl Strategy<Value = (Shape, Shape)> {
                 master_cpu,
                 master_ram,
                 release: ["v1.23.7", "v2.19.0"],
+                plugin: "calico",
                 forwards,
                 addon,
             }

@@ -5,7 +5,7 @@ use kubitect_lb::{PROBE, SET_STATE};
 use kubitect_provision::fake::FakeHost;
 
 use crate::kubernetes::{api_server, etcdctl, kubectl};
-use crate::state::{Guest, MARK, Node, SETTINGS, State, file};
+use crate::state::{CERTIFICATE, Guest, MARK, Node, SETTINGS, State, file};
 
 /// Runs a command on a machine that answers.
 pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Output {
@@ -55,6 +55,22 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
             if rest.starts_with(&["reset"]) || rest.contains(&"mark-control-plane") =>
         {
             return kubeadm(state, host, name, rest);
+        }
+        ["openssl", "x509", "-noout", "-in", path, _, asked] => {
+            assert_eq!(*path, CERTIFICATE[0]);
+            let has = state.guests[name].names.contains(*asked);
+            let word = if has { "does" } else { "does NOT" };
+            let mut output = ok(format!("Hostname {asked} {word} match certificate\n"));
+            output.status = u32::from(!has && state.strict_openssl);
+            return output;
+        }
+        ["stat", "--file-system", "--format=%T", "/sys/fs/cgroup"] => {
+            let kind = if state.cgroup_v1 {
+                "tmpfs"
+            } else {
+                "cgroup2fs"
+            };
+            return ok(format!("{kind}\n"));
         }
         ["ps", "-e", "-ww", "-o", "pid=,args="] => return processes(state, name),
         // What `status` asks besides.

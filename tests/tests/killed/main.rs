@@ -21,6 +21,7 @@ mod picture;
 mod plays;
 mod power;
 mod program;
+mod releases;
 mod shape;
 mod stage;
 mod state;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
             halves::upgrades_that_lose_a_master,
         ),
         ("who_leaves_unheard_is_drained", halves::who_leaves_unheard),
+        ("releases_get_what_they_need", releases::all),
         ("connections_come_back", halves::connections),
         ("pods_without_another_place_stay", halves::nowhere_to_go),
         ("the_last_workers_leave_to_masters", halves::last_workers),

@@ -9,7 +9,7 @@ use crate::ansible::{Failed, Fault, Play};
 use crate::demands::blocks;
 use crate::joins::admin_conf;
 use crate::kubernetes::{KUBEADM_CONFIG, drain};
-use crate::state::{CONFIG, Kube, MARK, Member, Node, State, endpoint};
+use crate::state::{CNI, CONFIG, Kube, MARK, Member, Node, State, endpoint};
 
 pub type Result<T> = std::result::Result<T, Failed>;
 
@@ -157,8 +157,20 @@ impl Stage<'_> {
                     kube.blocks = blocks(self.play.release);
                 }
                 kube.network = true;
+                let plugin = self.play.variables["kube_network_plugin"].as_str();
+                kube.from_hosts = ["kube-router", "macvlan"].contains(&plugin.unwrap());
+                for name in self.play.hosts.clone() {
+                    self.on_host(&name);
+                }
                 Ok(())
             }
+        }
+    }
+
+    /// The tasks of a network plugin on a host.
+    fn on_host(&mut self, name: &str) {
+        if self.state.kube.from_hosts {
+            self.put(name, CNI, "");
         }
     }
 
@@ -310,6 +322,7 @@ impl Stage<'_> {
                 return fail(&name, "as the test asks");
             }
             self.worker(&name)?;
+            self.on_host(&name);
             self.describe(&name)?;
         }
         Ok(())
@@ -362,6 +375,7 @@ impl Stage<'_> {
             }
             if is_master {
                 self.configure(&name);
+                self.certificate(&name, &masters, true)?;
             }
             self.upgrade_kubelet(&name, &version)?;
             // A node that is cordoned is not drained, and neither is one whose pods are to stay.
@@ -409,7 +423,8 @@ impl Stage<'_> {
         let conf = admin_conf(self.state.kube.id, version);
         self.put(name, kubitect_kubespray::ADMIN_CONF, conf);
         let is_first = self.play.group("kube_control_plane")[0] == name;
-        let puts_back = is_first || self.play.release.tag >= "v2.27.0".parse().unwrap();
+        // kubeadm is told to leave the DNS alone from v2.29 on.
+        let puts_back = is_first || self.play.release.is_from(29);
         let dns = if puts_back { "Kubespray" } else { "kubeadm" };
         dns.clone_into(&mut self.state.kube.dns);
     }

@@ -10,6 +10,7 @@ pub struct Shape {
     pub master_ram: u32,
     /// Kubernetes and Kubespray.
     pub release: [&'static str; 2],
+    pub plugin: &'static str,
     pub forwards: bool,
     pub addon: bool,
 }
@@ -60,6 +61,7 @@ impl Shape {
             master_cpu: 2,
             master_ram: 2,
             release: ["v1.23.7", "v2.19.0"],
+            plugin: "calico",
             forwards: false,
             addon: false,
         }
@@ -67,7 +69,7 @@ impl Shape {
 
     /// The configuration; its image lies in `image`.
     pub fn yaml(&self, image: &str) -> String {
-        let [kubernetes, kubespray] = self.release;
+        let ([kubernetes, kubespray], plugin) = (self.release, self.plugin);
         let mut text = format!(
             "hosts:\n  - name: box\n    connection: {{type: remote, user: me, ip: 10.255.255.1}}\n    \
              mainResourcePoolPath: /pools\n    dataResourcePools: [{{name: fast, path: /fast}}]\ncluster:\n  name: demo\n  \
@@ -123,7 +125,7 @@ impl Shape {
             }
         }
         text += &format!(
-            "kubernetes:\n  version: {kubernetes}\n  networkPlugin: calico\n  kubespray: {{version: {kubespray}}}\n  \
+            "kubernetes:\n  version: {kubernetes}\n  networkPlugin: {plugin}\n  kubespray: {{version: {kubespray}}}\n  \
              other: {{mergeKubeconfig: true}}\n"
         );
         if self.addon {

@@ -30,6 +30,12 @@ pub struct State {
     pub kube: Kube,
     /// The balancer that has the virtual address.
     pub holder: Option<String>,
+    /// Whether the machines' openssl says by its exit status, too, that a certificate lacks a name.
+    #[serde(default)]
+    pub strict_openssl: bool,
+    /// Whether the machines' systems have cgroups of version 1.
+    #[serde(default)]
+    pub cgroup_v1: bool,
 }
 
 /// A machine's system.
@@ -59,6 +65,9 @@ pub struct Guest {
     /// The version of its API server.
     #[serde(default)]
     pub api_version: String,
+    /// The names in the certificate of its API server.
+    #[serde(default)]
+    pub names: BTreeSet<String>,
     /// Whether its SSH server is gone; the rest of it works.
     #[serde(default)]
     pub deaf: bool,
@@ -89,6 +98,9 @@ pub struct Kube {
     /// Whether the network plugin is set up, without which no node is Ready.
     #[serde(default)]
     pub network: bool,
+    /// Whether it is set up on each host, and not by a pod that comes to it.
+    #[serde(default)]
+    pub from_hosts: bool,
     /// The size of the blocks of calico's pool, as the length of their prefix.
     #[serde(default)]
     pub blocks: u64,
@@ -335,7 +347,11 @@ impl State {
                 .as_ref()
                 .is_some_and(|(_, id)| *id == self.kube.id)
         };
-        self.guests.get(name).is_some_and(joined) && self.answers(host, name) && self.kube.network
+        let has_network = |guest: &Guest| {
+            self.kube.network && (!self.kube.from_hosts || guest.files.contains_key(CNI))
+        };
+        let ready = |guest: &Guest| joined(guest) && has_network(guest);
+        self.guests.get(name).is_some_and(ready) && self.answers(host, name)
     }
 
     /// Whether a node takes a pod that bears these taints.
@@ -367,6 +383,8 @@ pub const AUTHORITY: &str = "/etc/kubernetes/ssl/ca.key";
 pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 /// What kubeadm is given on masters.
 pub const SETTINGS: &str = "/etc/kubernetes/kubeadm-config.yaml";
+/// By which a kubelet knows that its machine has a network, where a task of the plugin writes it.
+pub const CNI: &str = "/etc/cni/net.d/10-plugin.conflist";
 /// The label that kubeadm gives a master last of all.
 pub const MARK: &str = "node-role.kubernetes.io/control-plane";
 

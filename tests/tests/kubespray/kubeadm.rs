@@ -45,6 +45,35 @@ async fn a_reset_leaves_etcd_alone_and_names_the_runtime() {
 }
 
 #[tokio::test]
+async fn a_name_stops_a_playbook_only_where_openssl_fails_for_it() {
+    let lacks = "IP 10.0.0.9 does NOT match certificate\n";
+    let asked = ["10.0.0.9".to_owned(), "api.example.org".to_owned()];
+    // Up to 3.1 openssl ends well whatever it finds.
+    let master = Recorded::new(&[(0, "", ""), (0, lacks, ""), (0, "", "")]);
+    let stopping = control::stopping_names(&master, &asked).await.unwrap();
+    assert_eq!(stopping, [""; 0]);
+    let master = Recorded::new(&[(0, "", ""), (1, lacks, ""), (0, "", "")]);
+    let stopping = control::stopping_names(&master, &asked).await.unwrap();
+    assert_eq!(stopping, asked[..1]);
+    assert_eq!(
+        master.asked.into_inner().unwrap()[1..],
+        [
+            "sudo -n openssl x509 -noout -in /etc/kubernetes/ssl/apiserver.crt -checkip 10.0.0.9",
+            "sudo -n openssl x509 -noout -in /etc/kubernetes/ssl/apiserver.crt -checkhost api.example.org",
+        ]
+    );
+    // A machine without a certificate, and a certificate that can't be read.
+    let new = Recorded::new(&[(1, "", "")]);
+    assert_eq!(
+        control::stopping_names(&new, &asked).await.unwrap(),
+        [""; 0]
+    );
+    let broken = Recorded::new(&[(0, "", ""), (1, "", "Unable to load certificate")]);
+    let error = control::stopping_names(&broken, &asked).await.unwrap_err();
+    assert!(error.to_string().contains("Unable to load"), "{error}");
+}
+
+#[tokio::test]
 async fn init_is_complete_when_others_can_join() {
     let there = "configmap/x\n";
     for (answers, complete) in [

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use kubitect_config::variables::SANS;
 use kubitect_kubespray::{Error, Event, Outcome};
 
 use crate::fixture::{Events, Stage};
@@ -210,6 +211,77 @@ async fn cancelled_it_leaves_nothing_running_and_the_next_run_goes_on() {
     assert_eq!(running(&inventory), [""; 0]);
 
     stage.create(&events).await.unwrap();
+}
+
+/// Two of the example's masters, with what the release knows of names by itself, and a list that no certificate here has.
+const NAMES: &str = r#"
+- name: On this machine
+  hosts: local-k8s-cluster-master-1,local-k8s-cluster-master-2
+  gather_facts: false
+  vars:
+    ansible_connection: local
+    ansible_become: false
+    ansible_python_interpreter: "{{ ansible_playbook_python }}"
+    dns_domain: cluster.local
+    kube_apiserver_ip: 10.233.0.1
+  tasks:
+    - name: The release's own list
+      set_fact:
+        apiserver_sans: "{{ groups['kube_control_plane'] }}"
+    - name: What it goes by
+      copy:
+        content: "{{ apiserver_sans | to_json }}"
+        dest: "FOLDER/{{ inventory_hostname }}.json"
+        mode: "0600"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_that_stop_at_names_go_by_a_list_of_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let play = NAMES.replace("FOLDER", folder.path().to_str().unwrap());
+    let mut stage = Stage::new(&play).await;
+    // Its Ansible is another's: what is under test are the arguments.
+    stage.cluster.kubernetes.kubespray.version = "v2.24.3".parse().unwrap();
+    stage.cluster.kubernetes.version = "v1.28.14".parse().unwrap();
+    let variables = &mut stage.cluster.addons.kubespray;
+    let left_out = vec!["late.example.org".to_owned()];
+    let names = ["early.example.org".to_owned(), left_out[0].clone()];
+    variables.insert(SANS.into(), names.to_vec().into());
+    variables.insert("kubitect_names_left_out".into(), left_out.into());
+    stage.create(&Events::default()).await.unwrap();
+    let list = |id: u32| -> Vec<String> {
+        let path = folder
+            .path()
+            .join(format!("local-k8s-cluster-master-{id}.json"));
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let (first, second) = (list(1), list(2));
+    let address = |node: &str| {
+        let mut nodes = stage.facts.nodes.iter();
+        nodes.find(|known| known.name.as_str() == node).unwrap().ip
+    };
+    let own = |id: u32| {
+        let name = format!("local-k8s-cluster-master-{id}");
+        [address(&name).to_string(), name]
+    };
+    let api = kubitect_kubespray::api_address(&stage.cluster, &stage.facts);
+    let api = api.unwrap().to_string();
+    let all = [
+        "kubernetes.default.svc.cluster.local",
+        "10.233.0.1",
+        "localhost",
+        "127.0.0.1",
+        "early.example.org",
+        &api,
+    ];
+    for name in all {
+        assert!(first.iter().any(|one| one == name), "{name}: {first:?}");
+    }
+    for (list, own, others) in [(&first, own(1), own(2)), (&second, own(2), own(1))] {
+        assert!(own.iter().all(|name| list.contains(name)), "{list:?}");
+        assert!(!others.iter().any(|name| list.contains(name)), "{list:?}");
+        assert!(!list.contains(&names[1]), "{list:?}");
+    }
 }
 
 /// Not a test of its own: what the next test starts as a process and kills.

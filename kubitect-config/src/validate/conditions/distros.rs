@@ -5,9 +5,13 @@ use crate::images;
 use crate::release::{self, Release};
 use crate::report::{At, Report};
 use crate::value::Version;
+use crate::variables::needs_cgroup2;
 
 /// Distros whose own support has ended, and when.
 const ENDED: [(&str, &str); 2] = [("ubuntu20", "in May 2025"), ("debian11", "in August 2026")];
+
+/// Distros whose systems have cgroups of version 1 unless their kernels are told otherwise.
+const CGROUP_V1: [&str; 1] = ["ubuntu20"];
 
 /// The first two numbers of the kernel that a distro's image has.
 fn kernel(distro: &str) -> Option<(u32, u32)> {
@@ -71,6 +75,35 @@ pub(super) fn distro(context: &Context, variables: &Variables, at: &At, report: 
         );
     }
     kernels(distro, context, variables, &at, report);
+    cgroups(distro, own_source, context, &living, &at, report);
+}
+
+/// Kubelets that do not start on the distro. An image of a person's own may be set up otherwise.
+fn cgroups(
+    distro: &str,
+    own_source: bool,
+    context: &Context,
+    others: &[String],
+    at: &At,
+    report: &mut Report,
+) {
+    let kubernetes = &context.kubernetes.version;
+    let needs = needs_cgroup2(kubernetes, &context.addons.kubespray);
+    if !needs || !CGROUP_V1.contains(&distro) {
+        return;
+    }
+    const CODE: &str = "distro-cgroup";
+    let message = format!(
+        "kubelets of Kubernetes {kubernetes} do not start on {distro}, whose system has cgroups of version 1"
+    );
+    let help = format!(
+        "use one of {}, or set addons.kubespray.kubelet_fail_cgroup_v1: false, as long as Kubernetes heeds it",
+        names(others)
+    );
+    match own_source {
+        true => report.warning(at, CODE, message, help),
+        false => report.error(at, CODE, message, help),
+    }
 }
 
 /// The distros for the release, and the releases for the distro.

@@ -1,0 +1,63 @@
+//! What kubelets of the wanted Kubernetes need of their machines' systems: asked before anything is begun.
+
+use kubitect_config::cluster::Role;
+use kubitect_config::value::Label;
+use kubitect_config::variables;
+use kubitect_config::waiting::side_by_side;
+
+use super::kubernetes::Kubernetes;
+use super::stage::Stage;
+use crate::Error;
+use crate::control;
+
+impl Kubernetes<'_> {
+    /// An error if a kubelet of the wanted Kubernetes would not start on a machine that stays or comes: before the first of an
+    /// upgrade is touched, all are asked, so that none ends without a kubelet in its midst. Each is asked once.
+    pub(super) async fn check_systems(&mut self, stage: &Stage) -> Result<(), Error> {
+        let wanted = &self.cluster.kubernetes.version;
+        if !variables::needs_cgroup2(wanted, &self.cluster.addons.kubespray) {
+            return Ok(());
+        }
+        let names: Vec<Label> = match stage {
+            Stage::Create => {
+                let nodes = self.cluster.nodes.iter();
+                let nodes = nodes.filter(|node| node.role != Role::LoadBalancer);
+                nodes.map(|node| node.name.clone()).collect()
+            }
+            Stage::JoinMaster(name) => vec![name.clone()],
+            Stage::JoinWorkers(names) => names.clone(),
+            Stage::Snapshot | Stage::Upgrade { .. } => {
+                let present = self.present(&[]).into_iter();
+                present.filter(|name| self.is_wanted(name)).collect()
+            }
+            Stage::Leave { .. }
+            | Stage::Members
+            | Stage::Describe(_)
+            | Stage::Addons
+            | Stage::Release(_) => Vec::new(),
+        };
+        let this = &*self;
+        let asked = names.iter().filter(|name| !this.fitting.contains(*name));
+        let looks = asked.map(|name| async move {
+            let machine = this.connect(name).await?;
+            let fits = control::has_cgroup2(&machine)
+                .await
+                .map_err(|e| Error::because(format!("look at the system of {name}"), e))?;
+            Ok::<_, Error>((!fits).then(|| name.as_str()))
+        });
+        let mut unfit = Vec::new();
+        for look in side_by_side(looks).await {
+            unfit.extend(look?);
+        }
+        if !unfit.is_empty() {
+            return Err(Error::failed(format!(
+                "go on with Kubernetes {wanted}: its kubelets do not start on {}, whose systems have cgroups of version 1. Make these \
+                 machines anew with a newer distro, one at a time (docs/repairing.md), or set \
+                 addons.kubespray.kubelet_fail_cgroup_v1: false; nothing was changed",
+                unfit.join(", ")
+            )));
+        }
+        self.fitting.extend(names);
+        Ok(())
+    }
+}

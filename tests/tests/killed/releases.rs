@@ -1,0 +1,130 @@
+//! What releases of Kubespray do each in its own way, and what keeps clusters whole all the same.
+
+use std::path::Path;
+
+use crate::living::check;
+use crate::shape::{Shape, Worker};
+use crate::stage::{Stage, scratch};
+
+pub fn all() {
+    let scratch = scratch();
+    let path = scratch.path();
+    names_in_certificates(path);
+    cluster_dns(path);
+    systems_without_cgroup_v2(path);
+    networks_from_hosts(path);
+}
+
+fn shape(masters: &[u32], release: [&'static str; 2]) -> Shape {
+    Shape {
+        masters: masters.to_vec(),
+        balancers: 1,
+        release,
+        ..Shape::base()
+    }
+}
+
+/// Applied without a fault, and then nothing is left to do.
+fn becomes(stage: &Stage, shape: &Shape) -> String {
+    let run = stage.apply(shape, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    assert_eq!(stage.plan(shape), None);
+    check(stage, shape).unwrap();
+    run.said
+}
+
+/// Kubespray v2.22 to v2.26 stop at names that a certificate lacks where openssl says so by its exit status: masters join and are
+/// upgraded all the same, and names that came later are left out, and named.
+fn names_in_certificates(path: &Path) {
+    let releases = [["v1.28.6", "v2.24.1"], ["v1.29.10", "v2.25.1"]];
+    for strict in [true, false] {
+        let stage = Stage::new(path);
+        stage.place().with(|state, _| state.strict_openssl = strict);
+        becomes(&stage, &shape(&[1], releases[0]));
+        let said = becomes(&stage, &shape(&[1, 2, 3], releases[0]));
+        assert!(!said.contains("certificates"), "{said}");
+        let mut wanted = shape(&[1, 2, 3], releases[1]);
+        wanted.balancers = 2;
+        let said = becomes(&stage, &wanted);
+        let left_out =
+            "the API servers' certificates do not get 10.9.0.102 yet: Kubespray v2.25.1 stops";
+        assert_eq!(said.contains(left_out), strict, "{said}");
+        stage.place().with(|state, _| {
+            for id in 1..=3 {
+                let names = &state.guests[&format!("demo-master-{id}")].names;
+                assert_eq!(names.contains("10.9.0.102"), !strict, "{names:?}");
+                assert!(names.contains("10.9.0.99"), "{names:?}");
+            }
+        });
+        stage.end();
+    }
+}
+
+/// Up to v2.28 kubeadm's DNS comes with the upgrade of each master, and Kubespray's back only with the first.
+fn cluster_dns(path: &Path) {
+    let releases = [
+        ["v1.30.4", "v2.27.0"],
+        ["v1.31.9", "v2.28.1"],
+        ["v1.32.10", "v2.29.1"],
+    ];
+    let stage = Stage::new(path);
+    for release in releases {
+        becomes(&stage, &shape(&[1, 2, 3], release));
+        let dns = stage.place().with(|state, _| state.kube.dns.clone());
+        assert_eq!(dns, "Kubespray", "{}", release[1]);
+    }
+    stage.end();
+}
+
+/// Kubelets of v1.35 do not start on cgroups of version 1: all machines are asked before the first is touched.
+fn systems_without_cgroup_v2(path: &Path) {
+    let releases = [["v1.34.7", "v2.31.0"], ["v1.35.4", "v2.31.0"]];
+    let stage = Stage::new(path);
+    let cgroup_v1 = |is| stage.place().with(|state, _| state.cgroup_v1 = is);
+    cgroup_v1(true);
+    becomes(&stage, &shape(&[1, 2, 3], releases[0]));
+    stage.playbooks();
+    let mut wanted = shape(&[1, 2, 3], releases[1]);
+    let run = stage.apply(&wanted, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    let all = "demo-master-1, demo-master-2, demo-master-3, demo-worker-1, demo-worker-2";
+    let why =
+        format!("its kubelets do not start on {all}, whose systems have cgroups of version 1");
+    assert!(run.said.contains(&why), "{}", run.said);
+    assert_eq!(stage.playbooks(), []);
+    check(&stage, &shape(&[1, 2, 3], releases[0])).unwrap();
+    cgroup_v1(false);
+    becomes(&stage, &wanted);
+    // A worker that joins, later.
+    cgroup_v1(true);
+    stage.playbooks();
+    wanted.workers.push(Worker::new(4));
+    let run = stage.apply(&wanted, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    let why = "do not start on demo-worker-4, whose";
+    assert!(run.said.contains(why), "{}", run.said);
+    assert_eq!(stage.playbooks(), []);
+    stage.end();
+}
+
+/// From v2.30 on Kubespray waits for a master that joins to be Ready before its network plugin has its turn.
+fn networks_from_hosts(path: &Path) {
+    for plugin in ["kube-router", "macvlan"] {
+        for release in [["v1.33.7", "v2.29.1"], ["v1.34.4", "v2.31.0"]] {
+            let with = |masters: &[u32]| Shape {
+                plugin,
+                ..shape(masters, release)
+            };
+            let stage = Stage::new(path);
+            becomes(&stage, &with(&[1]));
+            becomes(&stage, &with(&[1, 2, 3]));
+            // A run that ends when its node is registered, and the next.
+            let wanted = with(&[1, 2, 3, 4, 5]);
+            stage.break_in("cluster.yml", "demo-master-4", "registered");
+            let run = stage.apply(&wanted, None);
+            assert_eq!(run.code, Some(1), "{}", run.said);
+            becomes(&stage, &wanted);
+            stage.end();
+        }
+    }
+}
