@@ -1,25 +1,23 @@
 //! [`Switch`]: all machines of a cluster switched off, or on again, in an order in which nothing is lost: workers, masters, balancers,
 //! and back.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::value::Label;
-use kubitect_config::waiting::side_by_side;
 use kubitect_config::{Facts, Remote, chain};
-use kubitect_kubespray::control;
+use kubitect_kubespray::living::{Back, Step};
+use kubitect_provision::fleet::Logins;
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::observe::{self, PowerState};
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::ssh::Keys;
 use kubitect_provision::{Outcome, power};
 
-use crate::event::{Ending, Event, Events};
+use crate::event::{Ending, Event};
 use crate::failure::Failure;
-use crate::job::Job;
 use crate::pipeline::until_cancelled;
 use crate::plan::Plan;
 use crate::run::{Run, several_threads};
@@ -146,20 +144,30 @@ impl Switch {
             let events = &job.options.events;
             events.warn(format!("{name} is not there; `kubitect apply` makes it"));
         }
-        let keys = self.keys()?;
-        let mut facts: Option<Facts> = None;
-        for stage in self.begun() {
-            let come = self.switch_on(stage, &keys).await?;
-            match &mut facts {
-                Some(facts) => facts.nodes.extend(come.nodes),
-                None => facts = Some(come),
-            }
-            if let Some(facts) = &facts {
-                self.serve(stage, facts, &keys).await?;
+        let mut back = Returned::new(self.keys()?);
+        let ground = job.fleet.start_ground(&self.ground);
+        back.late.extend(ground.err().map(|e| chain(&e)));
+        for (stage, number) in self.begun().zip(1..) {
+            let serves = self.bring_back(stage, &mut back).await?;
+            if let Some(next) = self.stages.get(number).filter(|_| !serves) {
+                let (these, others) = (stage.title(), next.title());
+                back.late.push(format!(
+                    "none of the {these} serves, so that the {others} were not started"
+                ));
+                break;
             }
             fail::fail_point!("cli::powered");
         }
-        Ok(())
+        match back.late.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::because(
+                format!(
+                    "start all of {}: what is on stays on, and the same command goes on with what is missing",
+                    job.cluster.name
+                ),
+                back.late.join("\n"),
+            )),
+        }
     }
 
     /// Each stage, as it begins.
@@ -180,116 +188,143 @@ impl Switch {
         })
     }
 
-    /// The keys that the machines have. None is made.
+    /// The keys that the machines have, as far as they are here. None is made.
     fn keys(&self) -> Result<Keys, Failure> {
         let job = &self.run.view.job;
         job.present_keys()?.ok_or_else(|| {
             Failure::failed(format!(
-                "start {}: the keys of its machines are not in {}, so that none could be asked whether it serves; \
-                 `kubitect apply` with its file starts them and brings the keys back",
+                "start {}: the key that opens its machines is not in {}, so that none could be asked whether it serves; \
+                 `kubitect apply` with its file starts them and brings the key back",
                 job.cluster.name,
                 job.dir.ssh().display()
             ))
         })
     }
 
-    /// Starts the machines of a stage, and waits until they can be worked with; where they are.
-    async fn switch_on(&self, stage: &Stage, keys: &Keys) -> Result<Facts, Failure> {
+    /// Starts the machines of a stage, and waits until they can be worked with and Kubernetes serves on them, where it is set
+    /// up. One that does not come back keeps no other off: whether any of those that count serves.
+    async fn bring_back(&self, stage: &Stage, back: &mut Returned) -> Result<bool, Failure> {
         let job = &self.run.view.job;
-        let failed = |e| Failure::because(format!("start {}", stage.title()), e);
-        job.fleet
-            .start(&self.ground, &stage.nodes)
-            .map_err(failed)?;
-        let awaited = |name: &Label| stage.awaits(name);
-        job.come_up(awaited, keys).await.map_err(failed)
-    }
-
-    /// Waits until Kubernetes serves on the machines of a stage, where it is set up.
-    async fn serve(&self, stage: &Stage, facts: &Facts, keys: &Keys) -> Result<(), Failure> {
-        let job = &self.run.view.job;
-        let joined = |name: &&Label| self.joined.contains(name) && stage.awaits(name);
-        let own = stage.nodes.iter().map(|node| &node.name);
-        let own: Vec<_> = own.filter(joined).collect();
-        if stage.role == Role::LoadBalancer || own.is_empty() {
-            return Ok(());
-        }
-        let events = &job.options.events;
-        let limit = job.options.site.timeouts.ready.into();
-        let logins = own.iter().map(|name| async move {
-            let session = login(job, facts, keys, name).await?;
-            if stage.role == Role::Master {
-                let what = format!("wait for the API of {name}");
-                told(events, what, async |waits| {
-                    control::wait_serving(&session, name, limit, waits).await
-                })
-                .await?;
+        let mut on = Vec::new();
+        let started = stage.nodes.iter().zip(job.fleet.start(&stage.nodes));
+        for (node, started) in started {
+            match started {
+                Ok(()) => on.push(&node.name),
+                Err(error) => back.late.push(chain(&error)),
             }
-            let boot = control::boot(&session).await?;
-            Ok::<_, Failure>(((*name).clone(), boot))
-        });
-        let boots = side_by_side(logins).await.into_iter();
-        let boots = boots.collect::<Result<BTreeMap<_, _>, _>>()?;
-        let master = self.master(facts, keys).await?;
-        let what = format!("wait until {} are Ready", stage.title());
-        told(events, what, async |waits| {
-            control::wait_nodes(&master, &boots, limit, waits).await
-        })
-        .await
+        }
+        let awaited = |name: &Label| on.contains(&name) && stage.awaits(name);
+        let (come, late) = job.come_up(awaited, &back.keys).await?;
+        back.late.extend(late.iter().map(|e| chain(e)));
+        let serving: Vec<_> = come.nodes.iter().map(|node| node.name.clone()).collect();
+        back.add(come);
+        let counts = |name: &Label| {
+            stage.awaits(name) && (stage.role == Role::LoadBalancer || self.joined.contains(name))
+        };
+        let mut serving: Vec<_> = serving.iter().filter(|name| counts(name)).collect();
+        if stage.role != Role::LoadBalancer {
+            self.serve(stage, &mut serving, back).await?;
+        }
+        let mut own = stage.nodes.iter();
+        Ok(!serving.is_empty() || !own.any(|node| counts(&node.name)))
     }
 
-    /// A master that Kubernetes can be asked through.
-    async fn master(&self, facts: &Facts, keys: &Keys) -> Result<Arc<dyn Remote>, Failure> {
+    /// Waits until Kubernetes serves on these machines of a stage; of masters those stay in the list that do.
+    async fn serve(
+        &self,
+        stage: &Stage,
+        names: &mut Vec<&Label>,
+        back: &mut Returned,
+    ) -> Result<(), Failure> {
         let job = &self.run.view.job;
-        let mut masters = job.cluster.role(Role::Master);
-        let known = masters
-            .find(|node| self.joined.contains(&node.name) && facts.node(&node.name).is_some());
-        let Some(node) = known else {
-            return Err(Failure::failed(format!(
+        let Some(facts) = back.facts.clone().filter(|_| !names.is_empty()) else {
+            return Ok(());
+        };
+        let logins = Logins {
+            fleet: &job.fleet,
+            facts,
+            keys: &back.keys,
+        };
+        let kubernetes = Back {
+            machines: &logins,
+            limit: job.options.site.timeouts.ready.into(),
+            on_step: &|what, step| job.options.events.machines(event(what, step)),
+        };
+        if stage.role == Role::Master {
+            let masters = kubernetes.masters(names).await;
+            let mut serves = masters.iter().map(Result::is_ok);
+            names.retain(|_| serves.next() == Some(true));
+            for master in masters {
+                match master {
+                    Ok(master) => drop(back.master.get_or_insert(master)),
+                    Err(error) => back.late.push(chain(&error)),
+                }
+            }
+        }
+        match &back.master {
+            Some(master) => {
+                let what = format!("wait until {} are Ready", stage.title());
+                let late = kubernetes.nodes(names, master, &what).await;
+                back.late.extend(late.iter().map(|e| chain(e)));
+            }
+            None if stage.role == Role::Master => {}
+            None => back.late.push(format!(
                 "ask the Kubernetes of {}: none of its masters is set up",
                 job.cluster.name
-            )));
-        };
-        login(job, facts, keys, &node.name).await
+            )),
+        }
+        Ok(())
     }
 }
 
-async fn login(
-    job: &Job,
-    facts: &Facts,
-    keys: &Keys,
-    name: &Label,
-) -> Result<Arc<dyn Remote>, Failure> {
-    let session = job.login(facts, keys, name).await;
-    session.map_err(|e| Failure::because(format!("log in on {name}"), e))
+/// What has come back of a cluster.
+struct Returned {
+    keys: Keys,
+    /// Where its machines are.
+    facts: Option<Facts>,
+    /// A master that serves.
+    master: Option<Arc<dyn Remote>>,
+    /// Why others have not come back, each.
+    late: Vec<String>,
 }
 
-/// Waits for something, and says so.
-async fn told(
-    events: &Events,
-    what: String,
-    wait: impl AsyncFnOnce(&(dyn Fn(&str) + Send + Sync)) -> Result<(), kubitect_kubespray::Error>,
-) -> Result<(), Failure> {
+impl Returned {
+    fn new(keys: Keys) -> Self {
+        Self {
+            keys,
+            facts: None,
+            master: None,
+            late: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, come: Facts) {
+        match &mut self.facts {
+            Some(facts) => facts.nodes.extend(come.nodes),
+            None => self.facts = Some(come),
+        }
+    }
+}
+
+/// A step of a wait, as other steps are told.
+fn event(what: &str, step: Step<'_>) -> kubitect_provision::Event {
     use kubitect_provision::Event;
-    events.machines(Event::Started { what: what.clone() });
-    let waits = |why: &str| {
-        events.machines(Event::Waiting {
-            what: what.clone(),
+    let what = what.to_owned();
+    match step {
+        Step::Begun => Event::Started { what },
+        Step::Waits(why) => Event::Waiting {
+            what,
             why: why.to_owned(),
-        });
-    };
-    let result = wait(&waits).await;
-    let what = what.clone();
-    events.machines(match &result {
-        Ok(()) => Event::Finished {
+        },
+        Step::Ended(Ok(())) => Event::Finished {
             what,
             outcome: Outcome::Done,
         },
-        Err(error) => Event::Failed {
+        Step::Ended(Err(error)) => Event::Failed {
             what,
             error: chain(error),
         },
-    });
-    Ok(result?)
+    }
 }
 
 fn is_on(power: PowerState) -> bool {

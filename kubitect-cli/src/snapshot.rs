@@ -37,8 +37,9 @@ impl Run {
         let named = file.map(new_file).transpose()?;
         let Some((keys, facts)) = job.reach()? else {
             return Err(Failure::failed(format!(
-                "save a snapshot of the etcd of {name}: the keys or addresses of its machines are not known; `kubitect apply` \
-                 with its file brings them back"
+                "save a snapshot of the etcd of {name}: the key that opens its machines is not in {}; `kubitect apply` with its \
+                 file brings it back",
+                job.dir.ssh().display()
             )));
         };
         let file = match named {

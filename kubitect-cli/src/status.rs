@@ -23,6 +23,9 @@ pub struct Status {
     pub cluster: String,
     /// Whether it has yet to be made, or a run that was to change it has not ended.
     pub unfinished: bool,
+    /// Whether it was ever applied to the end.
+    #[serde(skip)]
+    pub applied: bool,
     /// Whether all its machines are there and off.
     pub stopped: bool,
     /// All that is not as it should be, a sentence each.
@@ -47,6 +50,7 @@ pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failur
     let mut status = Status {
         cluster: job.cluster.name.to_string(),
         unfinished: false,
+        applied: applied.is_some(),
         stopped: false,
         problems: off.collect(),
         machines,
@@ -69,7 +73,8 @@ pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failur
     match job.reach()? {
         Some((keys, facts)) => status.ask(job, facts, &keys).await,
         None => status.problems.push(format!(
-            "the machines' keys in {} or their addresses are not known, so that no machine can be asked",
+            "the key that opens the machines is not in {}, so that none can be asked; `kubitect apply` with the cluster's file \
+             brings it back",
             job.dir.ssh().display()
         )),
     }
@@ -114,7 +119,7 @@ impl Status {
         self.unfinished =
             wanted.exists() && std::fs::read(wanted).ok() != std::fs::read(&applied).ok();
         if self.unfinished {
-            let what = match applied.exists() {
+            let what = match self.applied {
                 true => "the run that was to change it",
                 false => "its creation",
             };
@@ -144,7 +149,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match (self.kubernetes.reachable, self.problems.is_empty()) {
             (false, _) if self.stopped => "stopped",
-            (false, _) if self.unfinished => "unfinished",
+            (false, _) if self.unfinished && !self.applied => "unfinished",
             (false, _) => "unreachable",
             (true, true) => "healthy",
             (true, false) => "degraded",

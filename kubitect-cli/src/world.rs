@@ -6,7 +6,7 @@ use std::pin::Pin;
 use kubitect_config::cluster::Kubernetes;
 use kubitect_kubespray::{OnEvent, Tools};
 
-pub use kubitect_provision::reach::{Doing, Reach, Real};
+pub use kubitect_provision::reach::{Doing, Reach, Real, Waiting};
 
 /// What takes its time, of Kubespray.
 pub type Preparing<'a> =

@@ -215,9 +215,17 @@ pub enum Error {
         /// What the network said, if that was it.
         source: Option<Source>,
     },
-    /// A machine's address or host key is not known.
+    /// A machine's address is not known.
     #[error("reach {machine}: its address is not known")]
     NoAddress {
+        /// The machine.
+        machine: String,
+    },
+    /// A machine's host key is not known.
+    #[error(
+        "reach {machine}: its host key is not in the cluster's folder; `kubitect apply` with the cluster's file brings it back"
+    )]
+    NoHostKey {
         /// The machine.
         machine: String,
     },
@@ -279,6 +287,18 @@ impl Error {
     pub(crate) fn not_connected(host: &Name) -> Self {
         Self::MissingInput {
             missing: format!("there is no connection to host {host}"),
+        }
+    }
+
+    /// One failure of a machine, or several as one; none is none.
+    pub(crate) fn of_machines(mut errors: Vec<Self>) -> Result<(), Self> {
+        match (errors.len(), errors.pop()) {
+            (_, None) => Ok(()),
+            (1, Some(only)) => Err(only),
+            (_, Some(last)) => {
+                errors.push(last);
+                Err(Self::Machines(errors))
+            }
         }
     }
 

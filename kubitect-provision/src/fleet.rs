@@ -115,17 +115,18 @@ impl Fleet {
         Keys::existing(&self.dir.ssh(), machines, own.as_deref())
     }
 
-    /// What machines that are set up are reached with; nothing if that is lost. No key is made: they would not accept it.
+    /// What machines that are set up are reached with, of those whose keys and addresses are known; nothing if the key that
+    /// opens them is lost. No key is made: they would not accept it.
     pub fn reach(&self) -> Result<Option<(Keys, Facts)>, Error> {
         let failed = |e| Error::because(format!("reach the machines of {}", self.cluster.name), e);
-        let keys = self.existing_keys(&self.cluster).map_err(failed)?;
-        let facts = gather::known(&self.cluster, &self.hosts).map_err(failed)?;
-        let Some((keys, mut facts)) = keys.zip(facts) else {
+        let Some(keys) = self.present_keys().map_err(failed)? else {
             return Ok(None);
         };
-        for node in &mut facts.nodes {
+        let mut facts = gather::now(&self.cluster, &self.hosts).map_err(failed)?;
+        facts.nodes.retain_mut(|node| {
             node.host_key = keys.host_key_line(&node.name).unwrap_or_default();
-        }
+            !node.host_key.is_empty()
+        });
         Ok(Some((keys, facts)))
     }
 
@@ -173,12 +174,13 @@ impl Fleet {
     }
 
     fn target(&self, facts: &Facts, keys: &Keys, name: &Label) -> Result<Target, Error> {
-        let known = facts.node(name).zip(keys.host_key(name));
-        let (known, host_key) = known.ok_or_else(|| Error::NoAddress {
-            machine: name.to_string(),
-        })?;
+        let machine = || name.to_string();
+        let host_key = keys.host_key(name);
+        let host_key = host_key.ok_or_else(|| Error::NoHostKey { machine: machine() })?;
+        let known = facts.node(name);
+        let known = known.ok_or_else(|| Error::NoAddress { machine: machine() })?;
         Ok(Target {
-            machine: name.to_string(),
+            machine: machine(),
             address: (known.ip, 22).into(),
             user: facts.user.clone(),
             private_key: keys.private_key(),

@@ -49,6 +49,20 @@ pub async fn gather_within(
     cancelled: &AtomicBool,
     on_event: &(dyn Fn(Event) + Send + Sync),
 ) -> Result<Facts, Error> {
+    let each = gather_each(cluster, hosts, keys, within, cancelled, on_event);
+    let (facts, errors) = each.await?;
+    Error::of_machines(errors).map(|()| facts)
+}
+
+/// As [`gather_within`], of the machines that have an address and a host key in the end, and why others have not.
+pub(crate) async fn gather_each(
+    cluster: &Cluster,
+    hosts: &Hosts,
+    keys: &Keys,
+    within: Duration,
+    cancelled: &AtomicBool,
+    on_event: &(dyn Fn(Event) + Send + Sync),
+) -> Result<(Facts, Vec<Error>), Error> {
     let waits = cluster.nodes.iter().map(|node| async move {
         (
             node,
@@ -58,46 +72,47 @@ pub async fn gather_within(
     let mut nodes = Vec::new();
     let mut errors = Vec::new();
     for (node, result) in at_most(usize::MAX, waits).await {
-        match result {
-            Ok(ip) => {
-                let host_key =
-                    keys.host_key_line(&node.name)
-                        .ok_or_else(|| Error::MissingInput {
-                            missing: format!("there is no host key for {}", node.name),
-                        })?;
-                nodes.push(facts(node, ip, host_key));
-            }
+        match result.map(|ip| (ip, keys.host_key_line(&node.name))) {
+            Ok((ip, Some(host_key))) => nodes.push(facts(node, ip, host_key)),
+            Ok((_, None)) => errors.push(Error::NoHostKey {
+                machine: node.name.to_string(),
+            }),
             Err(Error::Cancelled) => return Err(Error::Cancelled),
             Err(error) => errors.push(error),
         }
     }
-    errors.extend(taken(&nodes));
-    match errors.len() {
-        0 => Ok(Facts {
-            user: cluster.guest.user.clone(),
-            private_key: keys.private_key_path().to_owned(),
-            known_hosts: keys.known_hosts_path(),
-            nodes,
-        }),
-        1 => Err(errors.remove(0)),
-        _ => Err(Error::Machines(errors)),
+    while let Some((ip, error)) = taken(&nodes) {
+        nodes.retain(|node| node.ip != ip);
+        errors.push(error);
     }
+    let facts = Facts {
+        user: cluster.guest.user.clone(),
+        private_key: keys.private_key_path().to_owned(),
+        known_hosts: keys.known_hosts_path(),
+        nodes,
+    };
+    Ok((facts, errors))
 }
 
 /// What is known of the machines without waiting and without keys (whose fields are empty). Nothing unless the address of
 /// every machine is known. Reads libvirt only.
 pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
+    let known = now(cluster, hosts)?;
+    let complete = known.nodes.len() == cluster.nodes.len();
+    Ok(complete.then_some(known))
+}
+
+/// As [`known`], of the machines whose addresses are known now: the others are not in it.
+pub fn now(cluster: &Cluster, hosts: &Hosts) -> Result<Facts, Error> {
     let all_fixed = cluster.nodes.iter().all(|node| node.ip.is_some());
     let observed = match all_fixed {
         true => Observed::default(),
         false => look_at_machines(cluster, hosts)?,
     };
-    let known = so_far(cluster, &observed)?;
-    let complete = known.nodes.len() == cluster.nodes.len();
-    Ok(complete.then_some(known))
+    so_far(cluster, &observed)
 }
 
-/// As [`known`], of the machines whose addresses are known by what was seen: the others are not in it.
+/// As [`now`], by what was seen.
 pub fn so_far(cluster: &Cluster, observed: &Observed) -> Result<Facts, Error> {
     let mut nodes = Vec::new();
     for node in &cluster.nodes {
@@ -107,7 +122,7 @@ pub fn so_far(cluster: &Cluster, observed: &Observed) -> Result<Facts, Error> {
         };
         nodes.extend(ip.map(|ip| facts(node, ip, String::new())));
     }
-    if let Some(error) = taken(&nodes) {
+    if let Some((_, error)) = taken(&nodes) {
         return Err(error);
     }
     Ok(Facts {
@@ -149,16 +164,17 @@ fn at(cluster: &Cluster, host: &HostState, node: &Node) -> Option<Ipv4Addr> {
         .or_else(|| host.leased(cluster, &node.name, node.mac))
 }
 
-/// The error of two machines that have the same address.
-fn taken(nodes: &[NodeFacts]) -> Option<Error> {
+/// An address that two machines have, and the error of that.
+fn taken(nodes: &[NodeFacts]) -> Option<(Ipv4Addr, Error)> {
     let mut by_address = BTreeMap::new();
     nodes.iter().find_map(|node| {
         let first = by_address.insert(node.ip, &node.name)?;
-        Some(Error::AddressTaken {
+        let error = Error::AddressTaken {
             ip: node.ip,
             first: first.to_string(),
             second: node.name.to_string(),
-        })
+        };
+        Some((node.ip, error))
     })
 }
 

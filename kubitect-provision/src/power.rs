@@ -118,17 +118,17 @@ pub fn shut_down(
         on_event(Event::ended(what, &off));
         off
     });
-    all(switched, Error::StillOn)
+    all(switched)
 }
 
-/// Starts machines that are off, and resumes those that are paused.
+/// Starts machines that are off, and resumes those that are paused; what became of each, in their order.
 pub fn start(
     nodes: &[Node],
     hosts: &Hosts,
     cancelled: &AtomicBool,
     on_event: &(dyn Fn(Event) + Send + Sync),
-) -> Result<(), Error> {
-    let switched = in_threads(AT_ONCE, nodes, |node| {
+) -> Vec<Result<(), Error>> {
+    in_threads(AT_ONCE, nodes, |node| {
         if cancelled.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
@@ -141,12 +141,11 @@ pub fn start(
         fail::fail_point!("provision::switched");
         on_event(Event::ended(what, &on));
         on
-    });
-    all(switched, Error::Machines)
+    })
 }
 
-/// One error, or several as one.
-fn all(results: Vec<Result<(), Error>>, several: fn(Vec<Error>) -> Error) -> Result<(), Error> {
+/// One error of a machine that stays on, or several as one.
+fn all(results: Vec<Result<(), Error>>) -> Result<(), Error> {
     let mut errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
     if errors.iter().any(|error| matches!(error, Error::Cancelled)) {
         return Err(Error::Cancelled);
@@ -156,7 +155,7 @@ fn all(results: Vec<Result<(), Error>>, several: fn(Vec<Error>) -> Error) -> Res
         Some(only) if errors.is_empty() => Err(only),
         Some(last) => {
             errors.push(last);
-            Err(several(errors))
+            Err(Error::StillOn(errors))
         }
     }
 }

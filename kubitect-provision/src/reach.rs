@@ -20,6 +20,9 @@ use crate::{Error, Event};
 /// What takes its time.
 pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
+/// What becomes of each of several machines that are waited for, in their order.
+pub type Waiting<'a> = Pin<Box<dyn Future<Output = Vec<Result<(), Error>>> + Send + 'a>>;
+
 /// The hosts, and the machines on them, by whatever way they are reached.
 pub trait Reach: Send + Sync {
     /// Connects to libvirt on these hosts.
@@ -33,7 +36,7 @@ pub trait Reach: Send + Sync {
         &'a self,
         machines: Vec<wait::Machine<'a>>,
         on_event: &'a (dyn Fn(Event) + Send + Sync),
-    ) -> Doing<'a, ()>;
+    ) -> Waiting<'a>;
 }
 
 impl Hosts {
@@ -88,13 +91,12 @@ impl Reach for Real {
         &'a self,
         machines: Vec<wait::Machine<'a>>,
         on_event: &'a (dyn Fn(Event) + Send + Sync),
-    ) -> Doing<'a, ()> {
+    ) -> Waiting<'a> {
         Box::pin(async move {
             let ready = wait::all_ready(machines, Patience::default(), on_event);
-            for ready in ready.await? {
-                self.0.hold(ready.session);
-            }
-            Ok(())
+            let held = |ready: wait::Ready| drop(self.0.hold(ready.session));
+            let ready = ready.await.into_iter();
+            ready.map(|ready| ready.map(held)).collect()
         })
     }
 }

@@ -36,7 +36,7 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
         }
     }
     if !status.kubernetes.reachable {
-        let why = match (status.stopped, status.unfinished) {
+        let why = match (status.stopped, status.unfinished && !status.applied) {
             (true, _) => "it is stopped; `kubitect start` starts it",
             (_, true) => "its creation has not ended; `kubitect apply` with its file goes on",
             (_, false) => "no master answers",

@@ -41,28 +41,33 @@ pub async fn hand_over(job: &Job, plan: &Plan) -> Result<(), Failure> {
         Ok(false) => None,
         Err(why) => Some(Failure::from(why)),
     };
-    match job.reach()? {
-        Some((keys, facts)) => {
-            let cluster = &job.cluster.name;
-            match fetch_kubeconfig(job, &facts, &keys).await {
-                Ok(true) => events.note(format!("{cluster}: brought the kubeconfig home")),
-                Ok(false) => {}
-                // Somebody else answers for the machine, or holds it: that is not to be overlooked.
-                Err(error) if missing || error.is_alarm() => return Err(error),
-                Err(error) => events.warn(format!(
-                    "the kubeconfig that is here was not compared with the cluster's: {error}"
-                )),
-            }
-            let not_added = job.update_known_hosts(&facts, &keys).await?;
-            not_added.iter().for_each(|why| events.warn(why));
-        }
-        None if missing || job.cluster.guest.add_to_known_hosts => events.warn(format!(
-            "the machines' keys in {} or their addresses are not known any more, so neither the kubeconfig \
-             can be fetched nor your known_hosts brought up to date{}",
+    let reached = job.reach()?;
+    let known = reached.as_ref();
+    let all_known = known.is_some_and(|(_, facts)| job.are_all(facts));
+    if !all_known && (missing || job.cluster.guest.add_to_known_hosts) {
+        events.warn(format!(
+            "the machines' keys in {} or their addresses are not all known any more, so that the kubeconfig may not be fetched, \
+             and your known_hosts are not brought up to date{}",
             job.dir.ssh().display(),
             lost.map(|why| format!(" ({why})")).unwrap_or_default()
-        )),
-        None => {}
+        ));
+    }
+    if let Some((keys, facts)) = reached {
+        let cluster = &job.cluster.name;
+        match fetch_kubeconfig(job, &facts, &keys).await {
+            Ok(true) => events.note(format!("{cluster}: brought the kubeconfig home")),
+            Ok(false) => {}
+            // Somebody else answers for the machine, or holds it: that is not to be overlooked.
+            Err(error) if error.is_alarm() || (missing && all_known) => return Err(error),
+            Err(error) if missing => {
+                events.warn(format!("the kubeconfig was not fetched: {error}"));
+            }
+            Err(error) => events.warn(format!(
+                "the kubeconfig that is here was not compared with the cluster's: {error}"
+            )),
+        }
+        let not_added = job.update_known_hosts(&facts, &keys).await?;
+        not_added.iter().for_each(|why| events.warn(why));
     }
     job.forget_keys()?;
     if job.cluster.kubernetes.merge_kubeconfig
@@ -105,7 +110,7 @@ mod tests {
     use super::*;
     use crate::event::Events;
     use crate::home::Home;
-    use crate::world::{Doing, Preparing, Reach, World};
+    use crate::world::{Doing, Preparing, Reach, Waiting, World};
 
     /// A cluster of which only the administrator's kubeconfig is asked; none: no machine answers.
     #[derive(Clone)]
@@ -172,10 +177,10 @@ mod tests {
 
         fn wait<'a>(
             &'a self,
-            _: Vec<wait::Machine<'a>>,
+            machines: Vec<wait::Machine<'a>>,
             _: &'a (dyn Fn(Event) + Send + Sync),
-        ) -> Doing<'a, ()> {
-            Box::pin(async { nothing() })
+        ) -> Waiting<'a> {
+            Box::pin(async move { machines.iter().map(|_| nothing()).collect() })
         }
     }
 

@@ -29,7 +29,7 @@ impl View {
         let job = &self.job;
         let Some((keys, facts)) = job.reach()? else {
             return Err(Failure::failed(
-                "ask Kubernetes: the machines' keys or addresses are not known",
+                "ask Kubernetes: the key that opens the machines is not known",
             ));
         };
         let mut why = "there is no master".to_owned();

@@ -5,6 +5,7 @@
 //! [`Access`].
 
 mod access;
+mod back;
 mod etcd;
 mod half_done;
 mod kubernetes;
@@ -23,6 +24,7 @@ mod stage;
 mod system;
 
 pub use access::Access;
+pub use back::{Back, Step};
 pub use kubernetes::{Context, Kubernetes};
 pub use look::{Found, Nodes, not_known};
 pub use note::Note;

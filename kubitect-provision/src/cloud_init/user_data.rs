@@ -223,6 +223,9 @@ fn commands(cluster: &Cluster, node: &Node) -> Vec<Vec<&'static str>> {
         // fails and nothing follows from that.
         commands.push(vec!["setsebool", "-P", "haproxy_connect_any", "1"]);
         if cluster.balancing.vip.is_some() {
+            // keepalived asks HAProxy for its health at a port that SELinux lets it use only so. A command of its own: where a
+            // policy does not have one of the two, the other counts.
+            commands.push(vec!["setsebool", "-P", "keepalived_connect_any", "1"]);
             // It starts with its first configuration, which the roll-out brings.
             commands.push(vec!["systemctl", "enable", "keepalived.service"]);
         }

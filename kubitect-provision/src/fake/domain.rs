@@ -39,6 +39,9 @@ impl State {
             return Ok(());
         }
         let disks = there.disks.clone();
+        if self.broken.contains(name) {
+            return Err("internal error: process exited while connecting to monitor".to_owned());
+        }
         for disk in &disks {
             self.check_disk(disk)?;
         }

@@ -89,6 +89,9 @@ struct State {
     stubborn: BTreeSet<String>,
     /// Domains that can't be given processors while they run.
     rigid: BTreeSet<String>,
+    /// Domains that can't be started.
+    #[serde(default)]
+    broken: BTreeSet<String>,
     /// After a failure everything fails, as it does for a process that was killed.
     #[serde(skip)]
     dead: bool,
@@ -293,6 +296,14 @@ impl FakeHost {
     /// Lets a domain be given no processors while it runs.
     pub fn be_rigid(&self, name: &str) {
         self.lock().rigid.insert(name.to_owned());
+    }
+
+    /// Lets a domain that is off not be started any more, or again.
+    pub fn be_broken(&self, name: &str, broken: bool) {
+        self.change(|state| match broken {
+            true => state.broken.insert(name.to_owned()),
+            false => state.broken.remove(name),
+        });
     }
 
     /// Leaves the bridge of a network behind, as a libvirtd does that is killed while it starts it.

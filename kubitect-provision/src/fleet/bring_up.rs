@@ -118,30 +118,54 @@ impl Fleet {
 
     /// Waits until these machines can be worked with.
     pub async fn ready(&self, nodes: &[&Node], facts: &Facts, keys: &Keys) -> Result<(), Error> {
+        let each = self.ready_each(nodes, facts, keys).await.into_iter();
+        Error::of_machines(each.filter_map(Result::err).collect()).map_err(|e| {
+            let what = format!("wait for the machines of {}", self.cluster.name);
+            Error::because(what, e)
+        })
+    }
+
+    /// As [`Self::ready`]; what became of each, in their order.
+    pub(super) async fn ready_each(
+        &self,
+        nodes: &[&Node],
+        facts: &Facts,
+        keys: &Keys,
+    ) -> Vec<Result<(), Error>> {
         let virtual_address = self.cluster.balancing.vip.is_some();
         let tail = |node| machine::console_tail(&self.hosts, &self.cluster, node, 20);
         let consoles = nodes.iter();
         let consoles: Vec<_> = consoles
             .map(|node| move || tail(node).unwrap_or_default())
             .collect();
-        let mut waits = Vec::new();
+        let (mut waits, mut targets) = (Vec::new(), Vec::new());
         for (node, console) in nodes.iter().zip(&consoles) {
             let target = self.target(facts, keys, &node.name);
-            waits.push(wait::Machine {
-                target: target.map_err(no_login(&node.name))?,
-                programs: wait::programs(node.role, virtual_address),
-                within: Some(self.context.site.timeouts.boot.into()),
-                console,
-            });
+            targets.push(target.map(|target| {
+                waits.push(wait::Machine {
+                    target,
+                    programs: wait::programs(node.role, virtual_address),
+                    within: Some(self.context.site.timeouts.boot.into()),
+                    console,
+                });
+            }));
         }
         let Context {
             reach, on_event, ..
         } = &self.context;
-        reach.wait(waits, on_event.as_ref()).await.map_err(|e| {
-            let what = format!("wait for the machines of {}", self.cluster.name);
-            Error::because(what, e)
-        })?;
-        nodes.iter().for_each(|node| self.prove(&node.name));
-        Ok(())
+        let mut waited = reach.wait(waits, on_event.as_ref()).await.into_iter();
+        let each = nodes.iter().zip(targets).map(|(node, target)| {
+            target.map_err(no_login(&node.name))?;
+            let lost = || {
+                Err(Error::failed(format!(
+                    "wait for {}: it was not waited for",
+                    node.name
+                )))
+            };
+            waited.next().unwrap_or_else(lost)?;
+            self.prove(&node.name);
+            Ok(())
+        });
+        each.collect()
     }
 }

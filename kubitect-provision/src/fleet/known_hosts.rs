@@ -24,13 +24,13 @@ impl Fleet {
     }
 
     /// Brings the person's known hosts up to date, if the file says so: only machines that let us log in are added. Why others
-    /// are not, a sentence each.
+    /// are not, a sentence each. As long as some machines are not in `facts` nothing is done: their lines would go.
     pub async fn update_known_hosts(
         &self,
         facts: &Facts,
         keys: &Keys,
     ) -> Result<Vec<String>, Error> {
-        if !self.cluster.guest.add_to_known_hosts {
+        if !self.cluster.guest.add_to_known_hosts || !self.are_all(facts) {
             return Ok(Vec::new());
         }
         let missing = missing(&self.context.home.known_hosts()?, facts)?;
@@ -51,12 +51,24 @@ impl Fleet {
         Ok(not_added)
     }
 
-    /// The person's known hosts if they lack keys of these machines.
+    /// The person's known hosts if they lack keys of these machines, which are all of the cluster.
     pub fn lacking_known_hosts(&self, facts: &Facts) -> Result<Option<PathBuf>, Error> {
-        let Ok(path) = self.context.home.known_hosts() else {
+        let Some(path) = self
+            .context
+            .home
+            .known_hosts()
+            .ok()
+            .filter(|_| self.are_all(facts))
+        else {
             return Ok(None);
         };
         Ok((!missing(&path, facts)?.is_empty()).then_some(path))
+    }
+
+    /// Whether all machines of the cluster are in `facts`.
+    pub fn are_all(&self, facts: &Facts) -> bool {
+        let mut nodes = self.cluster.nodes.iter();
+        nodes.all(|node| facts.node(&node.name).is_some())
     }
 }
 

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kubitect_config::Cluster;
+use kubitect_config::cluster::Node;
 use kubitect_config::value::Label;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
@@ -117,6 +118,17 @@ impl Keys {
         cluster: &Cluster,
         user_key: Option<&Path>,
     ) -> Result<Option<Self>, Error> {
+        let keys = Self::present(folder, cluster, user_key)?;
+        let has_key = |keys: &Self, node: &Node| keys.hosts.contains_key(&node.name);
+        Ok(keys.filter(|keys| cluster.nodes.iter().all(|node| has_key(keys, node))))
+    }
+
+    /// As [`Keys::existing`], without the host keys that are missing; nothing if the key that opens the machines is.
+    pub fn present(
+        folder: &Path,
+        cluster: &Cluster,
+        user_key: Option<&Path>,
+    ) -> Result<Option<Self>, Error> {
         let found = |path: PathBuf| match path.try_exists() {
             Ok(true) => read(&path).map(Some),
             Ok(false) => Ok(None),
@@ -135,10 +147,9 @@ impl Keys {
         };
         let mut hosts = BTreeMap::new();
         for node in &cluster.nodes {
-            let Some(key) = found(folder.join("hosts").join(node.name.as_str()))? else {
-                return Ok(None);
-            };
-            hosts.insert(node.name.clone(), key);
+            if let Some(key) = found(folder.join("hosts").join(node.name.as_str()))? {
+                hosts.insert(node.name.clone(), key);
+            }
         }
         Ok(Some(Self {
             folder: folder.to_owned(),

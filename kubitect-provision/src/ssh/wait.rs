@@ -90,13 +90,13 @@ for program in "$@"; do
 done
 "#;
 
-/// Waits for all machines side by side, telling of each; fails when all have been waited for. None waits for another one to
+/// Waits for all machines side by side, telling of each; what became of each, in their order. None waits for another one to
 /// boot; only so many are logged in on at the same time.
 pub async fn all_ready(
     machines: Vec<Machine<'_>>,
     patience: Patience,
     on_event: &(dyn Fn(Event) + Send + Sync),
-) -> Result<Vec<Ready>, Error> {
+) -> Vec<Result<Ready, Error>> {
     let logins = &Semaphore::new(AT_ONCE);
     let waits = machines.into_iter().map(|machine| async move {
         let what = format!("wait for {}", machine.target.machine);
@@ -123,22 +123,7 @@ pub async fn all_ready(
         });
         result
     });
-    let mut ready = Vec::new();
-    let mut errors = Vec::new();
-    for result in at_most(usize::MAX, waits).await {
-        match result {
-            Ok(machine) => ready.push(machine),
-            Err(error) => errors.push(error),
-        }
-    }
-    match (errors.len(), errors.pop()) {
-        (0, _) | (_, None) => Ok(ready),
-        (1, Some(error)) => Err(error),
-        (_, Some(last)) => {
-            errors.push(last);
-            Err(Error::Machines(errors))
-        }
-    }
+    at_most(usize::MAX, waits).await
 }
 
 /// Waits for one machine.

@@ -7,6 +7,7 @@
 )]
 
 mod ansible;
+mod degraded;
 mod demands;
 mod driver;
 mod embedded;
@@ -98,6 +99,11 @@ fn main() -> ExitCode {
         ("a_plan_says_what_becomes_of_own_files", truth::own_files),
         ("power_is_switched_in_order", power::in_order),
         ("power_that_is_killed_goes_on", power::killed),
+        ("power_comes_back_without_what_is_broken", degraded::start),
+        (
+            "a_scale_up_that_failed_blinds_nothing",
+            degraded::failed_scale_up,
+        ),
         ("snapshots_are_taken_at_any_time", power::snapshots),
         ("consoles_are_read", power::consoles),
         (

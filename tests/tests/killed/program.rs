@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kubitect_cli::world::{Doing, Preparing, Reach, World};
+use kubitect_cli::world::{Doing, Preparing, Reach, Waiting, World};
 use kubitect_cli::{Events, Home, Options};
 use kubitect_config::cluster::{Host, Kubernetes};
 use kubitect_config::remote::{self, Output, Remote};
@@ -256,11 +256,11 @@ impl Reach for InMemory {
         &'a self,
         machines: Vec<wait::Machine<'a>>,
         _: &'a (dyn Fn(Event) + Send + Sync),
-    ) -> Doing<'a, ()> {
+    ) -> Waiting<'a> {
         // Machines here boot at once, or never.
         Box::pin(async move {
-            let mut logins = machines.iter().map(|machine| self.login(&machine.target));
-            logins.try_for_each(|login| login.map(drop))
+            let logins = machines.iter().map(|machine| self.login(&machine.target));
+            logins.map(|login| login.map(drop)).collect()
         })
     }
 }

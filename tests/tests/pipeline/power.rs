@@ -53,7 +53,8 @@ fn all_go_off_and_come_back_as_they_were() {
     let nodes = &world.cluster.nodes;
     let never = AtomicBool::new(false);
     for _ in 0..2 {
-        power::start(nodes, &world.hosts(), &never, &|_| {}).unwrap();
+        let started = power::start(nodes, &world.hosts(), &never, &|_| {});
+        assert!(started.iter().all(Result::is_ok), "{started:?}");
         assert_eq!(world.fake().domains().unwrap(), before);
     }
 }
@@ -76,6 +77,22 @@ fn all_are_waited_for_and_each_that_stays_on_is_named() {
     }
     let failed = said.iter().filter(|line| line.contains(": failed: "));
     assert_eq!(failed.count(), 2, "{said:?}");
+}
+
+#[test]
+fn one_that_can_t_be_started_keeps_no_other_off() {
+    let world = made();
+    shut_down(&world, false).0.unwrap();
+    world.fake().be_broken("demo-master-1", true);
+    let never = AtomicBool::new(false);
+    let nodes = &world.cluster.nodes;
+    let started = power::start(nodes, &world.hosts(), &never, &|_| {});
+    for (node, started) in nodes.iter().zip(started) {
+        let name = node.name.as_str();
+        let on = power(&world, name) == PowerState::Running;
+        assert_eq!(on, name != "demo-master-1", "{name}");
+        assert_eq!(on, started.is_ok(), "{started:?}");
+    }
 }
 
 #[test]
