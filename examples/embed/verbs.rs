@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use kubitect_cli::{Options, Removal, Run, View, Wanted};
+use kubitect_cli::{Extent, Options, Removal, Run, View, Wanted};
 use kubitect_config::edit::Edit;
 use kubitect_config::policy::{Action, covers};
 
@@ -21,7 +21,7 @@ pub async fn carry_out(verb: &str, what: &str, options: Options) -> Result<Strin
             }
         }
         "destroy" => {
-            let removal = Removal::plan(what.parse()?, false, options)?;
+            let removal = Removal::plan(what.parse()?, &Extent::default(), options)?;
             let shown = removal.to_string();
             removal.carry_out().await?;
             Ok(shown)

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use kubitect_config::timeouts::Timeout;
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Name};
 
 use crate::names;
 use crate::presets::{self, PRESETS};
@@ -208,6 +208,9 @@ pub struct Destroy {
     /// Remove the snapshots of etcd as well, which stay otherwise
     #[arg(long)]
     pub with_snapshots: bool,
+    /// Leave out a host that is gone for good: what it carries stays on it (may be repeated)
+    #[arg(long, value_name = "HOST")]
+    pub without_host: Vec<Name>,
     /// Don't ask
     #[arg(long)]
     pub auto_approve: bool,

@@ -71,7 +71,7 @@ pub use plan::Plan;
 pub use power::{Power, SHUT_DOWN, Switch};
 #[cfg(feature = "program")]
 pub use program::{run, run_in};
-pub use removal::Removal;
+pub use removal::{Extent, Removal};
 pub use run::{Run, View, Wanted};
 pub use snapshot::Snapshot;
 pub use status::{Machine, Status};

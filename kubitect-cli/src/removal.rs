@@ -3,103 +3,124 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Name};
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
 
 use crate::event::Ending;
 use crate::failure::Failure;
 use crate::home::{ClusterDir, Contents, Home, Lock};
-use crate::hosts;
+use crate::hosts::{self, LeftOut};
 use crate::job::Options;
 use crate::run::several_threads;
 use crate::{personal, pipeline};
+
+/// What of a cluster goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Whether its snapshots of etcd go, too.
+    pub with_snapshots: bool,
+    /// Hosts that are gone for good: they are not asked, and what they carry stays.
+    pub without_hosts: Vec<Name>,
+}
 
 /// All that goes with a cluster. While this is held, no other run works on it. `Display` shows it to people.
 pub struct Removal {
     cluster: Label,
     options: Options,
+    found: Found,
+    lock: Lock,
+}
+
+/// What goes with a cluster: on its hosts, and here.
+struct Found {
     hosts: Hosts,
+    left_out: Vec<LeftOut>,
     machines: Machines,
     here: Here,
-    lock: Lock,
 }
 
 impl Removal {
     /// Whether anything goes with the cluster of this name. Leaves nothing behind, not even a lock.
-    pub fn is_due(
-        cluster: &Label,
-        with_snapshots: bool,
-        options: &Options,
-    ) -> Result<bool, Failure> {
-        let (_, machines, here) = look(cluster, with_snapshots, options)?;
-        Ok(!(machines.is_empty() && here.is_empty()))
+    pub fn is_due(cluster: &Label, extent: &Extent, options: &Options) -> Result<bool, Failure> {
+        Ok(!Found::look(cluster, extent, options)?.is_empty())
     }
 
-    /// Finds what goes with the cluster of this name: with its snapshots of etcd, or without.
-    pub fn plan(cluster: Label, with_snapshots: bool, options: Options) -> Result<Self, Failure> {
+    /// Finds what goes with the cluster of this name.
+    pub fn plan(cluster: Label, extent: &Extent, options: Options) -> Result<Self, Failure> {
         let lock = options.home.cluster(&cluster).lock()?;
-        let (hosts, machines, here) = look(&cluster, with_snapshots, &options)?;
         Ok(Self {
+            found: Found::look(&cluster, extent, &options)?,
             cluster,
             options,
-            hosts,
-            machines,
-            here,
             lock,
         })
     }
 
     /// Whether there is no such cluster.
     pub fn is_empty(&self) -> bool {
-        self.machines.is_empty() && self.here.is_empty()
+        self.found.is_empty()
     }
 
     /// Removes it all for good. Needs a runtime of several threads.
     pub async fn carry_out(self) -> Result<(), Failure> {
-        let nothing = self.is_empty();
         let Self {
             cluster,
             options,
-            hosts,
-            machines,
-            here,
+            found,
             lock,
         } = self;
-        if nothing {
+        if found.is_empty() {
             let removed = async { Ok(lock.remove()?) };
             return options.end(&cluster, Ending::Unchanged, removed).await;
         }
         let work = async {
             several_threads()?;
-            pipeline::destroy(&machines, &hosts, &options).await?;
+            pipeline::destroy(&found.machines, &found.hosts, &options).await?;
             fail::fail_point!("cli::destroy");
-            here.remove(&cluster, &options)?;
+            found.here.remove(&cluster, &options)?;
+            let left = found.left_out.iter();
+            left.for_each(|own| options.events.warn(own.sentence(&cluster)));
             Ok(lock.remove()?)
         };
         options.end(&cluster, Ending::Removed, work).await
     }
 }
 
-/// The hosts of a cluster, what goes on them, and what goes here.
-fn look(
-    cluster: &Label,
-    with_snapshots: bool,
-    options: &Options,
-) -> Result<(Hosts, Machines, Here), Failure> {
-    let home = &options.home;
-    let dir = home.cluster(cluster);
-    let hosts = hosts::of_removal(options.world.as_ref(), home, &dir, &options.site)?;
-    let machines = kubitect_provision::plan_destroy(cluster, &hosts)
-        .map_err(|e| Failure::because(format!("plan the removal of {cluster}"), e))?;
-    let here = Here::look(home, cluster, dir, with_snapshots)?;
-    Ok((hosts, machines, here))
+impl Found {
+    fn look(cluster: &Label, extent: &Extent, options: &Options) -> Result<Self, Failure> {
+        let (home, site) = (&options.home, &options.site);
+        let dir = home.cluster(cluster);
+        let without = &extent.without_hosts;
+        let (hosts, left_out) =
+            hosts::of_removal(options.world.as_ref(), home, &dir, site, without)?;
+        let machines = kubitect_provision::plan_destroy(cluster, &hosts)
+            .map_err(|e| Failure::because(format!("plan the removal of {cluster}"), e))?;
+        Ok(Self {
+            hosts,
+            left_out,
+            machines,
+            here: Here::look(home, cluster, dir, extent.with_snapshots)?,
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.machines.is_empty() && self.here.is_empty()
+    }
 }
 
 impl fmt::Display for Removal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.machines.fmt(f)?;
-        self.here.fmt(f)
+        let Found {
+            hosts: _,
+            left_out,
+            machines,
+            here,
+        } = &self.found;
+        machines.fmt(f)?;
+        here.fmt(f)?;
+        let mut left = left_out.iter();
+        left.try_for_each(|own| writeln!(f, "{}", own.sentence(&self.cluster)))
     }
 }
 

@@ -1,15 +1,16 @@
 //! Which hosts carry a cluster, or did: what is on them has to go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::cluster::{Connection, Host, VirtType};
-use kubitect_config::value::Name;
+use kubitect_config::value::{Label, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 use kubitect_config::{Cluster, Site};
 
 use crate::Error;
+use crate::error::told;
 use crate::home::{ClusterDir, Home};
 use crate::hypervisor::Hosts;
 use crate::reach::Reach;
@@ -110,61 +111,133 @@ fn former(
     Ok(former)
 }
 
-/// The hosts that carry a cluster, for its removal: those of the configuration that was applied, or was to be;
-/// where that is lost, this machine.
+/// A host that a removal leaves out: what the cluster has on it stays there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The host.
+    pub host: Name,
+    /// The machines that it carries by the configurations that are kept.
+    pub machines: BTreeSet<Label>,
+}
+
+impl LeftOut {
+    /// What becomes of what this cluster has on it, in a sentence.
+    pub fn sentence(&self, cluster: &Label) -> String {
+        let machines: Vec<_> = self.machines.iter().map(Label::as_str).collect();
+        format!(
+            "host {} is left out: {} and their disks stay on it, and run again if it comes back; `kubitect destroy {cluster}` on \
+             that host itself removes them then",
+            self.host,
+            machines.join(", ")
+        )
+    }
+}
+
+/// The hosts that carry a cluster, for its removal, connected: those of the configuration that was applied, or was to be;
+/// where that is lost, this machine. Hosts that are gone for good are left out if they are named in `without`.
 pub fn of_removal(
     reach: &dyn Reach,
     home: &Home,
     dir: &ClusterDir,
     site: &Site,
-) -> Result<Hosts, Error> {
+    without: &[Name],
+) -> Result<(Hosts, Vec<LeftOut>), Error> {
     let mut hosts: BTreeMap<Name, Host> = BTreeMap::new();
-    for file in [dir.applied(), dir.wanted()] {
-        if let Some(kept) = read_kept(&file, site)? {
-            for host in kept.used_hosts() {
-                let mut host = host.clone();
-                expand_keyfile(home, &mut host)?;
-                if let Some(other) = hosts.insert(host.name.clone(), host.clone())
-                    && !other.connection.same_place(&host.connection)
-                {
-                    return Err(Error::failed(format!(
-                        "tell where host {} of the cluster is: {} and {} lead to different ones; if only one of them \
-                         carries machines, write its connection into both files, else give the host another name in \
-                         one of them",
-                        host.name,
-                        dir.applied().display(),
-                        dir.wanted().display()
-                    )));
-                }
+    let mut left_out: BTreeMap<Name, BTreeSet<Label>> = BTreeMap::new();
+    let named = [dir.applied(), dir.wanted()];
+    for file in named.iter().chain(&dir.unfinished()?) {
+        let Some(kept) = read_kept(file, site)? else {
+            continue;
+        };
+        for host in kept.used_hosts() {
+            if without.contains(&host.name) {
+                let own = kept.nodes.iter().filter(|node| node.host == host.name);
+                let own = own.map(|node| node.name.clone());
+                left_out.entry(host.name.clone()).or_default().extend(own);
+                continue;
+            }
+            let mut host = host.clone();
+            expand_keyfile(home, &mut host)?;
+            let name = host.name.clone();
+            let other = hosts.entry(name).or_insert_with(|| host.clone());
+            // In a configuration of a run that did not end, the connection may have been mended since.
+            if named.contains(file) && !other.connection.same_place(&host.connection) {
+                return Err(two_places(&host.name, dir));
             }
         }
     }
-    for file in dir.unfinished()? {
-        let kept = read_kept(&file, site)?;
-        for host in kept.iter().flat_map(Cluster::used_hosts) {
-            let mut host = host.clone();
-            expand_keyfile(home, &mut host)?;
-            // The connection of a host that the others name, too, may have been mended since.
-            hosts.entry(host.name.clone()).or_insert(host);
+    if let Some(unknown) = without.iter().find(|name| !left_out.contains_key(*name)) {
+        return Err(not_a_host(unknown, hosts.keys().chain(left_out.keys())));
+    }
+    if hosts.is_empty() && left_out.is_empty() {
+        let local = this_machine()?;
+        hosts.insert(local.name.clone(), local);
+    }
+    let left_out = left_out.into_iter();
+    let left_out = left_out.map(|(host, machines)| LeftOut { host, machines });
+    Ok((
+        connect_all(reach, &hosts.into_values().collect::<Vec<_>>())?,
+        left_out.collect(),
+    ))
+}
+
+/// The error of a host that two configurations have at different places.
+fn two_places(host: &Name, dir: &ClusterDir) -> Error {
+    Error::failed(format!(
+        "tell where host {host} of the cluster is: {} and {} lead to different ones; if only one of them carries machines, write \
+         its connection into both files, else give the host another name in one of them",
+        dir.applied().display(),
+        dir.wanted().display()
+    ))
+}
+
+/// The error of a host that is to be left out, and carries nothing.
+fn not_a_host<'a>(host: &Name, known: impl Iterator<Item = &'a Name>) -> Error {
+    let known: BTreeSet<_> = known.map(Name::as_str).collect();
+    let known = match known.is_empty() {
+        true => "nothing is kept of the cluster's hosts".to_owned(),
+        false => format!("those that do are: {}", Vec::from_iter(known).join(", ")),
+    };
+    Error::failed(format!(
+        "leave out host {host}: no configuration that is kept says that it carries machines of the cluster; {known}"
+    ))
+}
+
+/// The host that carries a cluster of which nothing is kept.
+fn this_machine() -> Result<Host, Error> {
+    let name = "localhost".parse();
+    Ok(Host {
+        name: name.map_err(|e| Error::because("name this machine", e))?,
+        connection: Connection::Local,
+        virt_type: VirtType::Auto,
+        main_pool_path: PathBuf::new(),
+        data_pools: Vec::new(),
+    })
+}
+
+/// Connects to all of these hosts; each that can't be reached is named.
+fn connect_all(reach: &dyn Reach, hosts: &[Host]) -> Result<Hosts, Error> {
+    let mut all = Hosts::from_hypervisors(BTreeMap::new());
+    let mut lost = Vec::new();
+    let reached = in_threads(AT_ONCE, hosts, |host| reach.hosts(&[host]));
+    for (host, reached) in hosts.iter().zip(reached) {
+        match reached {
+            Ok(reached) => all.extend(reached),
+            Err(error) => lost.push((&host.name, error)),
         }
     }
-    if hosts.is_empty() {
-        let name: Name = "localhost"
-            .parse()
-            .map_err(|e| Error::because("name this machine", e))?;
-        let local = Host {
-            name: name.clone(),
-            connection: Connection::Local,
-            virt_type: VirtType::Auto,
-            main_pool_path: PathBuf::new(),
-            data_pools: Vec::new(),
-        };
-        hosts.insert(name, local);
+    if lost.is_empty() {
+        return Ok(all);
     }
-    let hosts: Vec<_> = hosts.values().collect();
-    reach
-        .hosts(&hosts)
-        .map_err(|e| Error::because("reach the hosts", e))
+    let names = lost
+        .iter()
+        .map(|(name, _)| format!(" --without-host {name}"));
+    let what = format!(
+        "reach the hosts of the cluster; if one of them is gone for good,{} removes the rest, and what that host carries stays",
+        names.collect::<String>()
+    );
+    let why: Vec<_> = lost.iter().map(|(_, error)| told(error)).collect();
+    Err(Error::because(what, why.join("\n")))
 }
 
 /// The cluster of a configuration that a run kept; none: there is no such file. One that can't be read, or that another release
@@ -232,7 +305,11 @@ mod tests {
         let home = Home::open(folder.path(), None).unwrap();
         let dir = home.cluster(&"demo".parse().unwrap());
         dir.create().unwrap();
-        let hosts = || of_removal(&Real::default(), &home, &dir, &Site::default());
+        let without = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
+            of_removal(&Real::default(), &home, &dir, &Site::default(), &names)
+        };
+        let hosts = || without(&[]).map(|(hosts, _)| hosts);
         std::fs::write(dir.applied(), config("test:///one")).unwrap();
         std::fs::write(dir.wanted(), config("test:///two")).unwrap();
         let error = hosts().unwrap_err().to_string();
@@ -251,6 +328,39 @@ mod tests {
             .map(|(n, _)| n.to_string())
             .collect();
         assert_eq!(names, ["box"]);
+
+        // One that is gone for good is named, with the way out of it; left out, it is not asked, and what is on it is named.
+        let with = |uri: &str| {
+            config("test:///default")
+                .replace("qemu+tcp://127.0.0.1:1/system", uri)
+                .replace("mode: nat", "mode: bridge\n    bridge: br0")
+                .replace("- {id: 1}", "- {id: 1}\n        - {id: 2, host: unused}")
+        };
+        std::fs::write(dir.applied(), with("qemu+tcp://127.0.0.1:1/system")).unwrap();
+        // Nobody has to decide where a host is that is gone.
+        std::fs::write(dir.wanted(), with("qemu+tcp://127.0.0.1:2/system")).unwrap();
+        assert!(hosts().unwrap_err().to_string().contains("host unused"));
+        std::fs::write(dir.wanted(), with("qemu+tcp://127.0.0.1:1/system")).unwrap();
+        let error = told(&hosts().unwrap_err());
+        for part in [" --without-host unused removes the rest", "127.0.0.1:1"] {
+            assert!(error.contains(part), "{error}");
+        }
+        std::fs::write(dir.wanted(), with("qemu+tcp://127.0.0.1:2/system")).unwrap();
+        let (reached, left_out) = without(&["unused"]).unwrap();
+        let reached: Vec<_> = reached.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(reached, ["box"]);
+        let machines = BTreeSet::from(["demo-worker-2".parse().unwrap()]);
+        let host = "unused".parse().unwrap();
+        assert_eq!(left_out, [LeftOut { host, machines }]);
+        // With all of them left out, nothing is asked in their place.
+        assert_eq!(without(&["unused", "box"]).unwrap().0.iter().count(), 0);
+        let error = without(&["unsued"]).unwrap_err().to_string();
+        for part in ["leave out host unsued", "those that do are: box, unused"] {
+            assert!(error.contains(part), "{error}");
+        }
+        std::fs::remove_dir_all(dir.root()).unwrap();
+        let error = without(&["box"]).unwrap_err().to_string();
+        assert!(error.contains("nothing is kept"), "{error}");
     }
 
     #[test]

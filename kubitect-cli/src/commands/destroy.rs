@@ -8,7 +8,7 @@ use crate::args::Destroy;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::names;
-use crate::removal::Removal;
+use crate::removal::{Extent, Removal};
 use crate::report::Reporter;
 use crate::signals::until_interrupted;
 use crate::world::World;
@@ -23,16 +23,20 @@ pub fn destroy(world: &Arc<dyn World>, home: &Home, args: &Destroy) -> Result<()
     let reporter = Arc::new(Reporter::new());
     let options = options(world, home, &reporter)?;
     let cancel = options.cancel.clone();
+    let extent = Extent {
+        with_snapshots: args.with_snapshots,
+        without_hosts: args.without_host.clone(),
+    };
     // Of a name that is mistyped nothing is left behind, not even its lock.
     if !home.cluster(&cluster).is_known() {
         let unknown = names::unknown(&cluster, &home.clusters()?);
-        match Removal::is_due(&cluster, args.with_snapshots, &options) {
+        match Removal::is_due(&cluster, &extent, &options) {
             Ok(false) => return Err(unknown),
             Ok(true) => {}
             Err(error) => return Err(unknown.below(error)),
         }
     }
-    let removal = Removal::plan(cluster.clone(), args.with_snapshots, options)?;
+    let removal = Removal::plan(cluster.clone(), &extent, options)?;
     if removal.is_empty() {
         let nothing = until_interrupted(&cancel, removal.carry_out());
         reporter.line(format!("{cluster}: nothing of it is left"));

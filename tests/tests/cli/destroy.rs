@@ -89,3 +89,44 @@ fn a_name_that_is_mistyped_is_an_error_and_leaves_nothing() {
     env.run(&["destroy", "demo", "--auto-approve"]).code(0);
     assert!(!env.kept("clusters/demo").exists());
 }
+
+/// Nobody answers on the second host.
+fn with_a_lost_host() -> TestEnv {
+    let env = with_folder();
+    let text = env
+        .cluster()
+        .replace(
+            "cluster:\n  name",
+            "  - name: gone\n    connection: {uri: \"qemu+tcp://127.0.0.1:1/system\"}\n    mainResourcePoolPath: /x\ncluster:\n  \
+             name",
+        )
+        .replace("mode: nat", "mode: bridge\n    bridge: br0")
+        .replace("- {id: 1}", "- {id: 1}\n        - {id: 2, host: gone}");
+    fs::write(env.kept("clusters/demo/config/kubitect.yaml"), text).unwrap();
+    env
+}
+
+#[test]
+fn a_host_that_is_gone_for_good_is_left_out_if_it_is_named() {
+    let env = with_a_lost_host();
+    let before = env.kept_tree();
+    env.run(&["destroy", "demo", "--auto-approve"])
+        .code(1)
+        .tells(&["--without-host gone removes the rest", "127.0.0.1:1"]);
+    for (name, why) in [
+        ("gnoe", "those that do are: box, gone"),
+        ("Gone!", "invalid value"),
+    ] {
+        let said = env.run(&["destroy", "demo", "--without-host", name, "--auto-approve"]);
+        assert_ne!(said.code, Some(0));
+        said.tells(&[why]);
+    }
+    let stays = "host gone is left out: demo-worker-2 and their disks stay on it";
+    let without = ["destroy", "demo", "--without-host", "gone"];
+    env.run(&without).code(3).tells(&[stays]);
+    env.run(&[&without[..], &["--auto-approve"]].concat())
+        .code(0)
+        .tells(&[&format!("warning: {stays}"), "demo: removed"]);
+    assert!(!env.kept("clusters/demo").exists());
+    assert_ne!(before, env.kept_tree());
+}
