@@ -104,7 +104,7 @@ impl Status {
             keys,
         };
         (self.balancers, self.kubernetes) = tokio::join!(
-            kubitect_lb::status(&balancers, &logins),
+            kubitect_lb::status(&job.cluster, &logins.facts, &balancers, &logins),
             kubitect_kubespray::status(&job.cluster, &logins.facts, &masters, &logins)
         );
         let problems = self.balancers.problems.iter();

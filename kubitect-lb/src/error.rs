@@ -145,14 +145,14 @@ pub enum Error {
         /// Why it failed.
         source: BoxError,
     },
-    /// No balancer took the virtual address.
+    /// Not one balancer alone has the virtual address, or another could not take it.
     #[error(
-        "see {vip} on any balancer: keepalived runs on all of them, and none took it within {seconds} s; see `journalctl -u keepalived` there"
+        "see {vip} on one balancer, and the others ready to take it: {why}; see `journalctl -u keepalived` there"
     )]
-    AddressUnheld {
+    AddressUnsettled {
         /// The address.
         vip: Ipv4Addr,
-        /// How long.
-        seconds: u64,
+        /// What is not as it should be.
+        why: String,
     },
 }

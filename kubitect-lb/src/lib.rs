@@ -52,6 +52,7 @@ mod service;
 mod state;
 mod status;
 mod template;
+mod vrrp;
 mod work;
 
 pub use balancer::{API, Balancer, Frontend, Probe, Server, Vrrp, balancers};
@@ -67,4 +68,5 @@ pub use rollout::{Report, holds, roll_out, roll_out_and, wait_serving};
 pub use service::{PROBE, Service};
 pub use state::{ServerState, amiss, servers};
 pub use status::{BalancerState, Status, status};
+pub use vrrp::{KEEPALIVED, Keepalived, VrrpState};
 pub use work::Balancers;

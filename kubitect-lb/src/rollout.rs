@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::machine::Machine;
 use crate::service::{Deployment, Failure, Service};
-use crate::{Error, Event, Rendered};
+use crate::{Error, Event, Rendered, vrrp};
 use kubitect_config::Remote;
 
 /// What a roll-out did.
@@ -24,8 +24,13 @@ pub struct Report {
     pub holder: Option<Label>,
 }
 
-/// How long the virtual address is looked for: keepalived takes it within 4 s.
-const ADDRESS: Duration = Duration::from_secs(30);
+/// How often is looked whether one balancer alone has the virtual address, and the others hear it. Each look takes as long as
+/// balancers are watched, and up to [`ABLE`].
+const LOOKS: usize = 8;
+/// For how many seconds all are watched: who hears nobody for 4 s takes the address, and then two have it.
+const WATCHED: &str = "5";
+/// How many seconds a look may take until a balancer can have the address.
+const ABLE: &str = "5";
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -85,7 +90,7 @@ async fn run<R: Remote>(
             machine: machine(rendered, remotes)?,
             service,
             text,
-            ports: &rendered.ports,
+            rendered,
         };
         if deploy(&deployment, on_event).await? {
             on_event(Event::Reloaded {
@@ -163,8 +168,9 @@ async fn order<'a, R: Remote>(
         .collect())
 }
 
-/// Waits until a balancer holds the virtual address.
-async fn settle_address<R: Remote>(
+/// Waits until one balancer alone has the virtual address and each other one hears it and could take it, and is certain that it
+/// stays so.
+pub(crate) async fn settle_address<R: Remote>(
     rendered: &[Rendered],
     remotes: &BTreeMap<Label, R>,
     on_event: &(dyn Fn(Event) + Send + Sync),
@@ -172,23 +178,40 @@ async fn settle_address<R: Remote>(
     let Some(vip) = rendered.iter().find_map(|r| r.vrrp.as_ref()).map(|v| v.vip) else {
         return Ok(None);
     };
-    let end = Instant::now() + ADDRESS;
-    loop {
-        if let Some(node) = holder(rendered, remotes, vip).await? {
+    let mut problems = Vec::new();
+    for _ in 0..LOOKS {
+        let looks = looks(rendered, remotes, vip).await?;
+        problems = vrrp::unsettled(&looks, |name| {
+            let own = rendered.iter().find(|own| own.node == *name)?;
+            own.vrrp.as_ref().map(|own| own.address)
+        });
+        if let (true, Ok(node)) = (problems.is_empty(), vrrp::holder(&looks)) {
+            let node = node.clone();
             on_event(Event::Holds {
                 node: node.clone(),
                 vip,
             });
             return Ok(Some(node));
         }
-        if Instant::now() >= end {
-            return Err(Error::AddressUnheld {
-                vip,
-                seconds: ADDRESS.as_secs(),
-            });
-        }
-        tokio::time::sleep(PAUSE).await;
     }
+    Err(Error::AddressUnsettled {
+        vip,
+        why: problems.join("; "),
+    })
+}
+
+/// What each balancer's keepalived says, watched side by side.
+async fn looks<'a, R: Remote>(
+    rendered: &'a [Rendered],
+    remotes: &BTreeMap<Label, R>,
+    vip: Ipv4Addr,
+) -> Result<Vec<(&'a Label, vrrp::Look)>, Error> {
+    let looks = rendered.iter().map(|balancer| async move {
+        let machine = machine(balancer, remotes)?;
+        let look = vrrp::look(&machine, vip, ABLE, WATCHED).await?;
+        Ok((&balancer.node, look))
+    });
+    side_by_side(looks).await.into_iter().collect()
 }
 
 /// Whether a balancer holds the virtual address; false where there is none.
@@ -226,28 +249,12 @@ async fn serves<R: Remote>(rendered: &Rendered, remote: &R) -> Result<(), Error>
                 machine: Machine { node, remote },
                 service,
                 text,
-                ports: &rendered.ports,
+                rendered,
             };
             deployment.prove("0").await?;
         }
     }
     Ok(())
-}
-
-async fn holder<R: Remote>(
-    rendered: &[Rendered],
-    remotes: &BTreeMap<Label, R>,
-    vip: Ipv4Addr,
-) -> Result<Option<Label>, Error> {
-    let looks = rendered.iter().map(|balancer| async move {
-        let holds = machine(balancer, remotes)?.holds(vip).await?;
-        Ok(holds.then(|| balancer.node.clone()))
-    });
-    let mut holder = None;
-    for node in side_by_side(looks).await {
-        holder = holder.or(node?);
-    }
-    Ok(holder)
 }
 
 pub(crate) fn machine<'a, R>(

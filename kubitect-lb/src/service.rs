@@ -15,7 +15,7 @@ use kubitect_config::value::Label;
 use serde::Serialize;
 
 use crate::machine::Machine;
-use crate::{Error, Rendered, haproxy, keepalived};
+use crate::{Error, Rendered, haproxy, keepalived, vrrp};
 use kubitect_config::Remote;
 
 /// A program that balancers run.
@@ -79,7 +79,7 @@ pub(crate) struct Deployment<'a, R> {
     pub machine: Machine<'a, R>,
     pub service: Service,
     pub text: &'a str,
-    pub ports: &'a [u16],
+    pub rendered: &'a Rendered,
 }
 
 /// What became of a deployment that failed after the swap.
@@ -233,19 +233,30 @@ impl<R: Remote> Deployment<'_, R> {
         if !self.is_active().await? {
             return Err(self.not_serving("its unit is not active"));
         }
-        let Some(digest) = haproxy::digest(self.text) else {
-            return Ok(()); // keepalived: what it does is seen by who holds the address
+        let said = match haproxy::digest(self.text) {
+            Some(digest) => self.probe(patience, digest).await?,
+            None => self.is_able(patience).await?,
         };
+        said.map_or(Ok(()), |said| Err(self.not_serving(&said)))
+    }
+
+    /// What HAProxy lacks to serve with the file of this digest.
+    async fn probe(&self, patience: &str, digest: &str) -> Result<Option<String>, Error> {
         let private = haproxy::PRIVATE_PORT.to_string();
-        let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
+        let ports: Vec<String> = self.rendered.ports.iter().map(u16::to_string).collect();
         let mut argv = vec!["python3", "-I", "-c", PROBE, patience, digest, &private];
         argv.extend(ports.iter().map(String::as_str));
         let output = self.machine.root(&argv).await?;
-        if output.success() {
-            Ok(())
-        } else {
-            Err(self.not_serving(&output.said()))
-        }
+        Ok((!output.success()).then(|| output.said()))
+    }
+
+    /// Why keepalived could not take the virtual address. Who has it is seen when all balancers serve.
+    async fn is_able(&self, patience: &str) -> Result<Option<String>, Error> {
+        let Some(vrrp) = &self.rendered.vrrp else {
+            return Ok(None);
+        };
+        let look = vrrp::look(&self.machine, vrrp.vip, patience, "0").await?;
+        Ok(vrrp::unable(&look))
     }
 
     async fn is_active(&self) -> Result<bool, Error> {

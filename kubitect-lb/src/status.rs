@@ -1,14 +1,17 @@
-//! [`Status`]: what each balancer of a cluster says of its servers.
+//! [`Status`]: what each balancer of a cluster says of its servers, and of the virtual address.
 
 use std::fmt;
 
-use kubitect_config::chain;
 use kubitect_config::cluster::Node;
 use kubitect_config::remote::Machines;
+use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
+use kubitect_config::{Cluster, Facts, chain};
 use serde::Serialize;
 
+use crate::machine::Machine;
 use crate::state::{ServerState, amiss, servers};
+use crate::vrrp::{self, Keepalived, Look};
 
 /// How the balancers are. As JSON it is a list of them.
 #[derive(Debug, Default, Serialize)]
@@ -21,49 +24,107 @@ pub struct Status {
     pub problems: Vec<String>,
 }
 
-/// A balancer, and what it says of its servers.
+/// A balancer, and what it says of its servers and of the virtual address.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BalancerState {
     name: String,
     servers: Vec<ServerState>,
+    /// None: there is no virtual address, or keepalived can't be asked.
+    keepalived: Option<Keepalived>,
 }
 
-/// Asks these balancers, which run: all at the same time. What can't be asked is a problem.
-pub async fn status(nodes: &[&Node], machines: &dyn Machines) -> Status {
+/// Asks these balancers of a cluster, which run: all at the same time. What can't be asked is a problem.
+pub async fn status(
+    cluster: &Cluster,
+    facts: &Facts,
+    nodes: &[&Node],
+    machines: &dyn Machines,
+) -> Status {
     let mut status = Status::default();
+    let vip = cluster.balancing.vip;
     let asked = nodes.iter().map(|node| async move {
-        let machine = machines.connect(&node.name).await;
-        let machine = machine.map_err(|e| chain(e.as_ref()))?;
-        let servers = servers(&node.name, &machine).await;
-        servers.map_err(|e| chain(&e))
-    });
-    for (node, servers) in nodes.iter().zip(side_by_side(asked).await) {
-        let name = &node.name;
-        match servers {
-            Ok(servers) => {
-                status.problems.extend(amiss(&servers).map(|server| {
-                    format!(
-                        "{name}: {} is {} in {}",
-                        server.server, server.status, server.backend
-                    )
-                }));
-                status.balancers.push(BalancerState {
-                    name: name.to_string(),
-                    servers,
-                });
+        let remote = machines.connect(&node.name).await;
+        let remote = &remote.map_err(|e| chain(e.as_ref()))?;
+        let node = &node.name;
+        let look = async {
+            let own = Machine { node, remote };
+            let look = async |vip| vrrp::look(&own, vip, "0", "0").await;
+            match vip {
+                Some(vip) => Some(look(vip).await.unwrap_or_else(|e| Err(chain(&e)))),
+                None => None,
             }
-            Err(why) => status.problems.push(format!("{name}: {why}")),
+        };
+        let (servers, look) = tokio::join!(servers(node, remote), look);
+        Ok::<_, String>((servers.map_err(|e| chain(&e)), look))
+    });
+    let mut looks = Vec::new();
+    for (node, asked) in nodes.iter().zip(side_by_side(asked).await) {
+        match asked {
+            Ok((servers, look)) => {
+                status.take(&node.name, servers, look.as_ref());
+                looks.extend(look.map(|look| (&node.name, look)));
+            }
+            Err(why) => status.problems.push(format!("{}: {why}", node.name)),
         }
+    }
+    if let Some(vip) = vip.filter(|_| !looks.is_empty()) {
+        let address = |name: &Label| Some(facts.node(name)?.ip);
+        let problems = vrrp::unsettled(&looks, address).into_iter();
+        let problems = problems.map(|problem| format!("the virtual address {vip}: {problem}"));
+        status.problems.extend(problems);
     }
     status
 }
 
-/// A line for each server; the width is that of the column of names.
+impl Status {
+    /// What a balancer has said.
+    fn take(
+        &mut self,
+        name: &Label,
+        servers: Result<Vec<ServerState>, String>,
+        look: Option<&Look>,
+    ) {
+        let servers = servers.unwrap_or_else(|why| {
+            self.problems.push(format!("{name}: {why}"));
+            Vec::new()
+        });
+        self.problems.extend(amiss(&servers).map(|server| {
+            let ServerState {
+                server,
+                status,
+                backend,
+                ..
+            } = server;
+            format!("{name}: {server} is {status} in {backend}")
+        }));
+        self.balancers.push(BalancerState {
+            name: name.to_string(),
+            servers,
+            keepalived: look.and_then(|look| look.clone().ok()),
+        });
+    }
+}
+
+/// A line for each server, and one for keepalived; the width is that of the column of names.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wide = f.width().unwrap_or(0);
-        for BalancerState { name, servers } in &self.balancers {
+        for BalancerState {
+            name,
+            servers,
+            keepalived,
+        } in &self.balancers
+        {
+            if let Some(Keepalived {
+                state,
+                holds_address,
+                ..
+            }) = keepalived
+            {
+                let has = ["", ", has the virtual address"][usize::from(*holds_address)];
+                writeln!(f, "  keepalived  {name:wide$} {state}{has}")?;
+            }
             for server in servers {
                 writeln!(
                     f,

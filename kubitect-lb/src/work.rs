@@ -11,6 +11,7 @@ use kubitect_config::waiting::side_by_side;
 use kubitect_config::{Cluster, Facts, NodeFacts, Remote, chain};
 
 use crate::machine::Machine;
+use crate::rollout::settle_address;
 use crate::{
     Error, Event, Rendered, State, balancers, holds, notes, render, roll_out_and, set_state,
     wait_serving,
@@ -46,13 +47,7 @@ impl Balancers<'_> {
             facts.nodes.push(known.clone());
         }
         let rendered = render(&cluster, &facts)?;
-        let mut remotes = BTreeMap::new();
-        let names = cluster.role(Role::LoadBalancer).map(|node| &node.name);
-        let names: Vec<_> = names.collect();
-        let logins = names.iter().map(|name| self.login(name));
-        for (name, session) in names.iter().zip(side_by_side(logins).await) {
-            remotes.insert(Label::clone(name), session?);
-        }
+        let remotes = self.remotes(&rendered).await?;
         let then = async || self.give_up_address(give_up).await;
         roll_out_and(&rendered, &remotes, self.on_event, then).await?;
         if !besides.is_empty() {
@@ -126,7 +121,21 @@ impl Balancers<'_> {
                 self.say(format!("{}: serves again", files.node));
             }
         }
+        let remotes = self.remotes(&rendered).await?;
+        settle_address(&rendered, &remotes, self.on_event).await?;
         Ok(())
+    }
+
+    /// Connections to all of these balancers.
+    async fn remotes(
+        &self,
+        rendered: &[Rendered],
+    ) -> Result<BTreeMap<Label, Arc<dyn Remote>>, Error> {
+        let logins = rendered.iter().map(|files| self.login(&files.node));
+        let names = rendered.iter().map(|files| files.node.clone());
+        let sessions = side_by_side(logins).await;
+        let named = names.zip(sessions);
+        named.map(|(name, session)| Ok((name, session?))).collect()
     }
 
     /// Waits until a balancer serves: before that, no other is restarted.

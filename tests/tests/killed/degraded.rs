@@ -126,6 +126,7 @@ pub fn failed_scale_up() {
                 "! node demo-worker-5 has not joined",
                 "  API         demo-master-3 v1.23.7 serves\n",
                 "kube_api",
+                "has the virtual address\n",
             ],
         );
         assert!(!status.said.contains("can be asked"), "{}", status.said);

@@ -1,7 +1,7 @@
 //! What the machines of a world in memory do when commands are run on them; what they don't know is a test's failure.
 
 use kubitect_config::remote::Output;
-use kubitect_lb::{PROBE, SET_STATE};
+use kubitect_lb::{KEEPALIVED, PROBE, SET_STATE};
 use kubitect_provision::fake::FakeHost;
 
 use crate::kubernetes::{api_server, etcdctl, kubectl};
@@ -79,6 +79,18 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
             if program.starts_with("# Prints what the HAProxy") =>
         {
             return ok(statistics(&state.guests[name]));
+        }
+        [
+            "python3",
+            "-I",
+            "-c",
+            program,
+            _patience,
+            _watched,
+            VIP,
+            "/run/keepalived.pid",
+        ] if *program == KEEPALIVED => {
+            return keepalived(state, host, name);
         }
         ["cat", "/proc/uptime"] => return ok("86400.00 0.00\n"),
         ["cat", "/proc/sys/kernel/random/boot_id"] => {
@@ -256,6 +268,21 @@ fn services(guest: &mut Guest, name: &str, argv: &[&str]) -> Option<Output> {
         }
         _ => return None,
     })
+}
+
+/// What keepalived on a machine says of itself.
+fn keepalived(state: &State, host: &FakeHost, name: &str) -> Output {
+    if !state.guests[name].running.contains_key("keepalived") {
+        return failed(1, "keepalived does not run");
+    }
+    match state.holder.as_deref() {
+        Some(holder) if holder == name => ok("MASTER 1 -\n"),
+        Some(holder) => {
+            let heard = state.address(host, holder).unwrap();
+            ok(format!("BACKUP 0 {heard}\n"))
+        }
+        None => ok("BACKUP 0 -\n"),
+    }
 }
 
 /// What the HAProxy that runs on a machine says of its servers.

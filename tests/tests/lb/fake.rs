@@ -1,12 +1,13 @@
 //! Balancers in memory: files, services and the virtual address, as far as rolling out can see them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kubitect_config::remote::{BoxError, Doing, Output, Remote};
 use kubitect_config::value::Label;
-use kubitect_lb::{HAPROXY_FILE, KEEPALIVED_FILE, Rendered, Service};
+use kubitect_lb::{HAPROXY_FILE, KEEPALIVED, KEEPALIVED_FILE, Rendered, Service};
 
 /// What all machines of one group see.
 #[derive(Debug, Default)]
@@ -14,6 +15,12 @@ pub struct World {
     pub machines: BTreeMap<Label, State>,
     /// Who has the virtual address.
     pub holder: Option<Label>,
+    /// Their own addresses.
+    pub addresses: BTreeMap<Label, Ipv4Addr>,
+    /// Those whose keepalived can't have the virtual address.
+    pub faults: BTreeSet<Label>,
+    /// Whether no balancer hears another: each takes the virtual address.
+    pub split: bool,
     /// Reloads and starts, in order.
     pub reloads: Vec<(Label, Service)>,
     /// Commands and uploads so far.
@@ -93,9 +100,11 @@ pub fn world(rendered: &[Rendered]) -> (Arc<Mutex<World>>, BTreeMap<Label, Fake>
         world: world.clone(),
     };
     let mut remotes = BTreeMap::new();
-    for Rendered { node, .. } in rendered {
+    for Rendered { node, vrrp, .. } in rendered {
         let mut world = world.lock().unwrap();
         world.machines.insert(node.clone(), State::fresh());
+        let address = vrrp.as_ref().map(|own| (node.clone(), own.address));
+        world.addresses.extend(address);
         remotes.insert(node.clone(), connect(node));
     }
     (world, remotes)
@@ -135,7 +144,7 @@ impl World {
         }
         match argv {
             ["true"] => ok(""),
-            ["ip", "-o", "-4", "addr", "show"] => ok(if self.holder.as_ref() == Some(node) {
+            ["ip", "-o", "-4", "addr", "show"] => ok(if self.holds(node) {
                 "2: eth0    inet 192.168.113.99/32 scope global eth0\\       valid_lft forever"
             } else {
                 // Not the virtual address, though it begins like it.
@@ -209,6 +218,21 @@ impl World {
                 "python3",
                 "-I",
                 "-c",
+                program,
+                _patience,
+                _watched,
+                "192.168.113.99",
+                "/run/keepalived.pid",
+            ] if *program == KEEPALIVED => self.keepalived(node),
+            ["python3", "-I", "-c", program, _]
+                if program.starts_with("# Prints what the HAProxy") =>
+            {
+                ok("# pxname,svname,status\nkube_api,m-1,UP\n")
+            }
+            [
+                "python3",
+                "-I",
+                "-c",
                 _,
                 _patience,
                 digest,
@@ -223,6 +247,29 @@ impl World {
                 }
             }
             _ => panic!("unexpected command: {argv:?}"),
+        }
+    }
+
+    fn holds(&self, node: &Label) -> bool {
+        let runs = self.machines[node]
+            .running
+            .contains_key(&Service::Keepalived);
+        self.holder.as_ref() == Some(node) || (self.split && runs)
+    }
+
+    fn keepalived(&self, node: &Label) -> Output {
+        if !self.machines[node]
+            .running
+            .contains_key(&Service::Keepalived)
+        {
+            return failed("keepalived does not run");
+        }
+        let of = |node| self.addresses.get(node).map(ToString::to_string);
+        let holder = self.holder.as_ref().and_then(of);
+        match (self.faults.contains(node), self.holds(node)) {
+            (true, _) => ok("FAULT 0 -"),
+            (false, true) => ok("MASTER 1 -"),
+            (false, false) => ok(&format!("BACKUP 0 {}", holder.as_deref().unwrap_or("-"))),
         }
     }
 
@@ -243,7 +290,7 @@ impl World {
         if !has(&text, RELOAD_IGNORED) {
             state.running.insert(service, text);
         }
-        if service == Service::Keepalived {
+        if service == Service::Keepalived && !self.faults.contains(node) {
             self.holder.get_or_insert(node.clone());
         }
         ok("")

@@ -6,3 +6,5 @@ mod fake;
 mod live;
 mod render;
 mod rollout;
+mod status;
+mod vrrp;

@@ -422,3 +422,65 @@ async fn a_restarted_balancer_is_waited_for_until_it_serves() {
     let others = files(2, Some("web"));
     wait_serving(&others[0], remote, within).await.unwrap_err();
 }
+
+/// A backup whose keepalived is in FAULT runs, and could never take the address: it does not serve.
+#[tokio::test]
+async fn a_keepalived_in_fault_does_not_serve() {
+    let wanted = files(2, None);
+    let (world, remotes) = world(&wanted);
+    world.lock().unwrap().faults.insert(lb(2));
+    let error = quietly(&wanted, &remotes).await.unwrap_err();
+    let Error::NotServing {
+        node,
+        service: Service::Keepalived,
+        said,
+    } = &error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(*node, lb(2));
+    assert!(said.contains("FAULT"), "{said}");
+    world.lock().unwrap().faults.clear();
+    quietly(&wanted, &remotes).await.unwrap();
+    assert_settled(&world.lock().unwrap(), &wanted, "mended");
+
+    // The same of one that got there later, as before its holder is restarted.
+    world.lock().unwrap().faults.insert(lb(2));
+    let (own, remote) = (&wanted[1], &remotes[&lb(2)]);
+    let error = wait_serving(own, remote, Duration::from_millis(50)).await;
+    assert!(error.unwrap_err().to_string().contains("FAULT"));
+    quietly(&wanted, &remotes).await.unwrap_err();
+    assert_eq!(world.lock().unwrap().state_of(2).running.len(), 2);
+}
+
+/// Where VRRP does not pass between the balancers, both have the address: that is no roll-out that ended well.
+#[tokio::test]
+async fn two_holders_are_no_holder() {
+    let wanted = files(2, None);
+    let (world, remotes) = world(&wanted);
+    quietly(&wanted, &remotes).await.unwrap();
+    world.lock().unwrap().split = true;
+    let error = quietly(&wanted, &remotes).await.unwrap_err().to_string();
+    for part in [
+        lb(1).as_str(),
+        lb(2).as_str(),
+        "at the same time",
+        "IP protocol 112",
+    ] {
+        assert!(error.contains(part), "no `{part}` in {error}");
+    }
+    world.lock().unwrap().split = false;
+    let report = quietly(&wanted, &remotes).await.unwrap();
+    assert_eq!((report.reloaded.len(), report.holder), (0, Some(lb(1))));
+    // One that hears another than the holder does not know when to take it.
+    world
+        .lock()
+        .unwrap()
+        .addresses
+        .insert(lb(1), "192.168.113.77".parse().unwrap());
+    let error = quietly(&wanted, &remotes).await.unwrap_err().to_string();
+    assert!(error.contains("it does not hear"), "{error}");
+    world.lock().unwrap().holder = None;
+    let error = quietly(&wanted, &remotes).await.unwrap_err().to_string();
+    assert!(error.contains("no balancer has it"), "{error}");
+}
