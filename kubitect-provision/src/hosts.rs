@@ -354,6 +354,7 @@ mod tests {
         assert_eq!(left_out, [LeftOut { host, machines }]);
         // With all of them left out, nothing is asked in their place.
         assert_eq!(without(&["unused", "box"]).unwrap().0.iter().count(), 0);
+        std::fs::remove_file(dir.wanted()).unwrap();
         let error = without(&["unsued"]).unwrap_err().to_string();
         for part in ["leave out host unsued", "those that do are: box, unused"] {
             assert!(error.contains(part), "{error}");
