@@ -8,7 +8,7 @@ use std::path::Path;
 use kubitect_lb::{HAPROXY_FILE, KEEPALIVED_FILE};
 use kubitect_provision::hypervisor::Hypervisor;
 
-use crate::state::{CONFIG, KUBELET_CONF, MANIFEST, Place, SETTINGS, file};
+use crate::state::{AUTHORITY, CERTIFICATE, CONFIG, KUBELET_CONF, MANIFEST, Place, SETTINGS, file};
 
 /// What a world is like.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -118,12 +118,15 @@ fn machines(place: &Place, picture: &mut Picture) {
                 "machine {name} on {} cpus {} ram {} kubelet {kubelet:?} api {:?} {} member {} runs {running:?} enabled {:?} drained {:?}",
                 state.answers(host, name), guest.cpus, guest.ram, guest.api, guest.api_version, guest.member.is_some_and(|id| state.kube.members.iter().any(|m| m.id == id)), guest.enabled, guest.drained
             ));
+            if !guest.stopped.is_empty() {
+                picture.leftovers.push(format!("{:?} stand still on {name}", guest.stopped));
+            }
             lines.push(format!("machine {name} file systems {systems:?}"));
             for (path, text) in &guest.files {
                 lines.push(format!("machine {name} {path} {text:?}"));
                 let known = [
                     HAPROXY_FILE, KEEPALIVED_FILE, "/etc/etcd.env", kubitect_kubespray::ADMIN_CONF, CONFIG, KUBELET_CONF, MANIFEST,
-                    SETTINGS,
+                    SETTINGS, AUTHORITY, CERTIFICATE[0], CERTIFICATE[1],
                 ];
                 if !known.contains(&path.as_str()) {
                     picture.leftovers.push(format!("{path} on {name}"));
