@@ -28,6 +28,44 @@ pub fn shown(text: &str) -> String {
 
 /// Where in the text the secrets of the addresses in it stand, in bytes and in order.
 pub fn secrets(text: &str) -> Vec<Range<usize>> {
+    let mut secrets = of_urls(text);
+    let bare = bare(text).filter(|one| {
+        let apart = |other: &Range<usize>| one.end <= other.start || other.end <= one.start;
+        secrets.iter().all(apart)
+    });
+    let bare: Vec<_> = bare.collect();
+    secrets.extend(bare);
+    secrets.sort_by_key(|secret| secret.start);
+    secrets
+}
+
+/// What can't belong to an address.
+fn ends(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || "\"'`<>#".contains(c)
+}
+
+/// What stands before the host of an address that lacks its beginning: `me:secret@proxy:3128`; of a proxy's any user's name.
+fn bare(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let word = |at: usize| {
+        let start = text[..at].rfind(ends).map_or(0, |before| {
+            before + text[before..].chars().next().map_or(0, char::len_utf8)
+        });
+        let user = &text[start..at];
+        let label = text[..start].trim_end_matches(['"', '\'', ' ']);
+        let is_proxy =
+            label.trim_end_matches([':', '"']).ends_with("proxy") && label.ends_with(':');
+        let has_secret = user.contains(':') || is_proxy;
+        (has_secret && !user.is_empty() && !user.contains('/')).then_some(start..at)
+    };
+    let ats = text.match_indices('@').filter(move |(at, _)| {
+        // The last one of its word is before the host; what stands before a digest is the name of an image.
+        let rest = text[at + 1..].split(ends).next().unwrap_or_default();
+        !rest.contains('@') && !rest.starts_with("sha256:")
+    });
+    ats.filter_map(move |(at, _)| word(at))
+}
+
+fn of_urls(text: &str) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
     let mut from = 0;
     while let Some(found) = text[from..].find("://") {
@@ -42,8 +80,7 @@ pub fn secrets(text: &str) -> Vec<Range<usize>> {
         {
             secrets.push(start..start + user.len());
         }
-        let end = |c: char| c.is_whitespace() || c.is_control() || "\"'`<>#".contains(c);
-        let address = &text[start..start + text[start..].find(end).unwrap_or(text.len() - start)];
+        let address = &text[start..start + text[start..].find(ends).unwrap_or(text.len() - start)];
         if let Some(query) = address.find('?').map(|at| start + at + 1) {
             let whole = query..start + address.len();
             if !whole.is_empty() && secrets.last().is_none_or(|last| last.end <= query) {
@@ -105,6 +142,23 @@ mod tests {
         ] {
             assert!(holds_secret(url), "{url}");
             assert_eq!(shown(url), without);
+        }
+        // The beginning is missing.
+        for (text, without) in [
+            ("u:secret@proxy:3128", "(not shown)@proxy:3128"),
+            (
+                "http_proxy: \"tökén@proxy:3128\" # a",
+                "http_proxy: \"(not shown)@proxy:3128\" # a",
+            ),
+            ("a u:p@s@h, b", "a (not shown)@h, b"),
+            (
+                "{\"http_proxy\": \"token@proxy\"}",
+                "{\"http_proxy\": \"(not shown)@proxy\"}",
+            ),
+            ("nginx:1.2@sha256:0a", "nginx:1.2@sha256:0a"),
+            ("ssh git@h:x 10:20 me@h:22", "ssh git@h:x 10:20 me@h:22"),
+        ] {
+            assert_eq!(shown(text), without);
         }
         for (url, is) in [
             (

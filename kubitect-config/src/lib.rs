@@ -38,6 +38,7 @@
 //! ```
 
 pub mod address;
+mod ansible;
 pub mod cluster;
 mod defaults;
 pub mod digest;
@@ -78,7 +79,7 @@ pub use cluster::Cluster;
 pub use error::{Error, chain};
 pub use facts::{Facts, NodeFacts};
 pub use keys::{KeyFinding, KeyJudge, KeyUse};
-pub use load::{Parsed, load, parse, parse_with_keys, read};
+pub use load::{Parsed, load, load_kept, parse, parse_with_keys, read};
 pub use problem::{Problem, Severity};
 pub use remote::Remote;
 pub use schema::{schema, schema_draft_07, site_schema};

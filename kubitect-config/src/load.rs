@@ -11,7 +11,7 @@ use crate::problem::{Problem, Severity};
 use crate::report::Report;
 use crate::site::Site;
 use crate::tree::Tree;
-use crate::{older, raw, schema, structure, tree, validate, yaml};
+use crate::{ansible, older, raw, schema, structure, tree, validate, yaml};
 
 /// The largest file that is read, in bytes. A cluster of 10,000 nodes has a sixth of it.
 const MAX_BYTES: usize = 4 << 20;
@@ -34,6 +34,36 @@ pub fn load(path: &Path, site: &Site) -> Result<Parsed, Error> {
     parse(&text, &file, site)
 }
 
+/// What a cluster can't be set up or changed with, and can be what it is: conditions that a file may break which an older
+/// Kubitect accepted.
+const CONDITIONS: [&str; 15] = [
+    "addon-variable",
+    "addon-variable-type",
+    "addon-variable-version",
+    "address-given-out",
+    "calico-routes",
+    "certificate-name",
+    "cilium-release",
+    "distro-kernel",
+    "distro-release",
+    "host-same",
+    "ipv6",
+    "kubespray-refuses",
+    "memory",
+    "processors",
+    "range-overlap",
+];
+
+/// Reads the configuration of a cluster that there is, as it was kept when it was applied. What Kubespray would refuse, and what is
+/// only wrong by a rule of this release's, are warnings: the cluster can be looked at and destroyed with it.
+///
+/// # Errors
+/// The file cannot be read, or has other errors: all of them are in [`Error::problems`].
+pub fn load_kept(path: &Path, site: &Site) -> Result<Parsed, Error> {
+    let (file, text) = read(path)?;
+    parse_tolerating(&CONDITIONS, &text, &file, site, &|_, _| None)
+}
+
 /// Checks a configuration. `file` names it in problems.
 ///
 /// # Errors
@@ -52,11 +82,26 @@ pub fn parse_with_keys(
     site: &Site,
     keys: KeyJudge,
 ) -> Result<Parsed, Error> {
+    parse_tolerating(&[], text, file, site, keys)
+}
+
+fn parse_tolerating(
+    tolerated: &'static [&'static str],
+    text: &str,
+    file: &str,
+    site: &Site,
+    keys: KeyJudge,
+) -> Result<Parsed, Error> {
     let (cluster, warnings) = check(
+        tolerated,
         text,
         file,
         &schema::CLUSTER,
-        older::rewrite,
+        |tree| {
+            let older = older::rewrite(tree);
+            ansible::rewrite(tree);
+            older
+        },
         |raw: &raw::Config, report| validate::cluster(raw, site, keys, report),
     )?;
     Ok(Parsed { cluster, warnings })
@@ -83,12 +128,21 @@ impl Site {
         {
             return Ok(Self::default());
         }
-        check(text, file, &schema::SITE, |_| Vec::new(), validate::site).map(|(site, _)| site)
+        check(
+            &[],
+            text,
+            file,
+            &schema::SITE,
+            |_| Vec::new(),
+            validate::site,
+        )
+        .map(|(site, _)| site)
     }
 }
 
 /// Text → tree → raw → `T`, with all problems of all steps.
 fn check<R: serde::de::DeserializeOwned, T>(
+    tolerated: &'static [&'static str],
     text: &str,
     file: &str,
     schema: &serde_json::Value,
@@ -100,7 +154,7 @@ fn check<R: serde::de::DeserializeOwned, T>(
     }
     let (mut tree, faults) = tree::read(text, true);
     let older = tree.as_mut().map(rewrite).unwrap_or_default();
-    let mut report = Report::new(file, text, tree.as_ref());
+    let mut report = Report::new(file, text, tree.as_ref()).tolerating(tolerated);
     for fault in faults {
         report.fault(Severity::Error, fault);
     }

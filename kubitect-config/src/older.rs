@@ -23,10 +23,10 @@ pub(crate) fn rewrite(root: &mut Tree) -> Vec<Finding> {
     role_label(root, &mut found);
     for role in ["master", "worker"] {
         let group = format!("cluster.nodes.{role}");
-        if let Some(default) = at_mut(root, &format!("{group}.default")) {
+        if let Some(default) = root.at_mut(&format!("{group}.default")) {
             label_list(default, &format!("{group}.default"), "labels", &mut found);
         }
-        let instances = at_mut(root, &format!("{group}.instances"));
+        let instances = root.at_mut(&format!("{group}.instances"));
         if let Some(Kind::List(instances)) = instances.map(|tree| &mut tree.kind) {
             for (index, instance) in instances.iter_mut().enumerate() {
                 let path = format!("{group}.instances[{index}]");
@@ -34,7 +34,7 @@ pub(crate) fn rewrite(root: &mut Tree) -> Vec<Finding> {
             }
         }
     }
-    if let Some(rook) = at_mut(root, "addons.rook") {
+    if let Some(rook) = root.at_mut("addons.rook") {
         label_list(rook, "addons.rook", "nodeSelector", &mut found);
     }
     found
@@ -85,7 +85,7 @@ fn moved(root: &mut Tree, from: &str, to: &str, found: &mut Vec<Finding>) {
 
 /// 2.0 called a distro that it did not know `N/A`; its image has a `source`.
 fn any_distro(root: &mut Tree) {
-    if let Some(distro) = at_mut(root, "cluster.nodeTemplate.os.distro")
+    if let Some(distro) = root.at_mut("cluster.nodeTemplate.os.distro")
         && let Kind::Scalar { text, .. } = &mut distro.kind
         && text == "N/A"
     {
@@ -125,10 +125,10 @@ fn addons_file(root: &mut Tree, found: &mut Vec<Finding>) {
 /// 3.0 took the addons' variables as one text of YAML.
 fn addons_text(root: &mut Tree, found: &mut Vec<Finding>) {
     const PATH: &str = "addons.kubespray";
-    let Some(addons) = at_mut(root, "addons") else {
+    let Some(addons) = root.at_mut("addons") else {
         return;
     };
-    let Some((key, value)) = entry_mut(addons, "kubespray") else {
+    let Some((key, value)) = addons.entry_mut("kubespray") else {
         return;
     };
     let (Some(mut inner), faults) = tree::read(value.text(), true) else {
@@ -184,7 +184,7 @@ fn role_label(root: &mut Tree, found: &mut Vec<Finding>) {
 
 /// 2.1 to 2.3 took labels as a list of mappings, too; of two with one name, the later counts.
 fn label_list(parent: &mut Tree, path: &str, name: &str, found: &mut Vec<Finding>) {
-    let Some((key, value)) = entry_mut(parent, name) else {
+    let Some((key, value)) = parent.entry_mut(name) else {
         return;
     };
     let Kind::List(items) = &value.kind else {
@@ -225,28 +225,10 @@ fn fault(path: &str, key: &Tree, message: String, help: String) -> Fault {
     }
 }
 
-/// The entry of a mapping.
-fn entry_mut<'t>(tree: &'t mut Tree, key: &str) -> Option<(&'t Tree, &'t mut Tree)> {
-    match &mut tree.kind {
-        Kind::Map(entries) => entries
-            .iter_mut()
-            .find(|(k, _)| k.text() == key)
-            .map(|(k, v)| (&*k, v)),
-        _ => None,
-    }
-}
-
-/// The value at a path of keys.
-fn at_mut<'t>(root: &'t mut Tree, path: &str) -> Option<&'t mut Tree> {
-    path.split('.').try_fold(root, |tree, key| {
-        entry_mut(tree, key).map(|(_, value)| value)
-    })
-}
-
 /// Takes an entry out.
 fn take(root: &mut Tree, path: &str) -> Option<(Tree, Tree)> {
     let (parent, key) = path.rsplit_once('.')?;
-    match &mut at_mut(root, parent)?.kind {
+    match &mut root.at_mut(parent)?.kind {
         Kind::Map(entries) => {
             let index = entries.iter().position(|(k, _)| k.text() == key)?;
             Some(entries.remove(index))

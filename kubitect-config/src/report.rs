@@ -71,6 +71,8 @@ pub(crate) struct Report<'a> {
     lines: Vec<usize>,
     /// Paths of values that were wrong in themselves and therefore left out: what follows from that is not reported.
     left_out: HashSet<String>,
+    /// Codes of errors that are warnings here.
+    tolerated: &'static [&'static str],
     problems: Vec<Problem>,
 }
 
@@ -87,7 +89,16 @@ impl<'a> Report<'a> {
             root,
             lines,
             left_out: HashSet::new(),
+            tolerated: &[],
             problems: Vec::new(),
+        }
+    }
+
+    /// Makes errors of these codes warnings.
+    pub fn tolerating(self, codes: &'static [&'static str]) -> Self {
+        Self {
+            tolerated: codes,
+            ..self
         }
     }
 
@@ -130,6 +141,12 @@ impl<'a> Report<'a> {
     /// The key that leads to a value.
     pub fn key(&self, at: &At) -> Option<&'a Tree> {
         at.find(self.root?)?.0
+    }
+
+    /// Whether the value is a word without quotation marks.
+    pub fn is_plain(&self, at: &At) -> bool {
+        let found = self.root.and_then(|root| at.find(root));
+        found.is_some_and(|(_, value)| matches!(value.kind, Kind::Scalar { plain: true, .. }))
     }
 
     /// Reports a fault of the YAML itself, or what it says in an older spelling.
@@ -280,6 +297,10 @@ impl<'a> Report<'a> {
         help: String,
     ) {
         let span = self.bytes(start, end);
+        let severity = match self.tolerated.contains(&code) {
+            true => Severity::Warning,
+            false => severity,
+        };
         self.problems.push(Problem {
             file: self.file.to_owned(),
             line: start.line,

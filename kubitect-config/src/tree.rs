@@ -66,6 +66,24 @@ impl Tree {
         }
     }
 
+    /// The entry of a mapping, to be changed.
+    pub fn entry_mut(&mut self, key: &str) -> Option<(&Tree, &mut Tree)> {
+        match &mut self.kind {
+            Kind::Map(entries) => entries
+                .iter_mut()
+                .find(|(k, _)| k.text() == key)
+                .map(|(k, v)| (&*k, v)),
+            _ => None,
+        }
+    }
+
+    /// The value at a path of keys, to be changed.
+    pub fn at_mut(&mut self, path: &str) -> Option<&mut Tree> {
+        path.split('.').try_fold(self, |tree, key| {
+            tree.entry_mut(key).map(|(_, value)| value)
+        })
+    }
+
     /// The plain value, as serde_yaml would read it.
     pub fn value(&self) -> Value {
         match &self.kind {

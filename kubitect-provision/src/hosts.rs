@@ -243,7 +243,7 @@ fn connect_all(reach: &dyn Reach, hosts: &[Host]) -> Result<Hosts, Error> {
 /// The cluster of a configuration that a run kept; none: there is no such file. One that can't be read, or that another release
 /// wrote, is an error: the hosts and the settings that it names would be forgotten.
 pub fn read_kept(file: &Path, site: &Site) -> Result<Option<Cluster>, Error> {
-    let reason = match kubitect_config::load(file, site) {
+    let reason = match kubitect_config::load_kept(file, site) {
         Ok(parsed) => return Ok(Some(parsed.cluster)),
         Err(kubitect_config::Error::Read { source, .. })
             if source.kind() == std::io::ErrorKind::NotFound =>

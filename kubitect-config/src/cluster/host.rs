@@ -66,10 +66,16 @@ impl Connection {
                 .is_some_and(|place| Some(place) == other.place())
     }
 
-    /// The driver, machine, port and path of its libvirt. The driver for tests has a host of its own for each connection.
-    fn place(&self) -> Option<(String, Option<String>, u16, String)> {
+    /// The driver, machine, port, path and socket of its libvirt. The driver for tests has a host of its own for each connection.
+    fn place(&self) -> Option<Place> {
         const SSH: u16 = 22;
-        let qemu = |host, port| ("qemu".to_owned(), host, port, "/system".to_owned());
+        let qemu = |host, port| Place {
+            driver: "qemu".to_owned(),
+            host,
+            port,
+            path: "/system".to_owned(),
+            socket: None,
+        };
         match self {
             Self::Local => Some(qemu(None, 0)),
             Self::Remote { address, port, .. } => Some(qemu(Some(address.clone()), *port)),
@@ -81,10 +87,36 @@ impl Connection {
                     None if !self.is_local() => return None,
                     _ => uri.port.unwrap_or(0),
                 };
-                Some((uri.driver, uri.host, port, uri.path))
+                let socket = uri.parameter("socket").map(str::to_owned);
+                let socket = socket.filter(|socket| !SOCKETS.contains(&socket.as_str()));
+                Some(Place {
+                    driver: uri.driver,
+                    host: uri.host,
+                    port,
+                    path: uri.path,
+                    socket,
+                })
             }
         }
     }
+}
+
+/// Where libvirt's sockets are, if a URI does not say so.
+const SOCKETS: [&str; 4] = [
+    "/run/libvirt/libvirt-sock",
+    "/run/libvirt/virtqemud-sock",
+    "/var/run/libvirt/libvirt-sock",
+    "/var/run/libvirt/virtqemud-sock",
+];
+
+/// Where a libvirt is.
+#[derive(PartialEq)]
+struct Place {
+    driver: String,
+    host: Option<String>,
+    port: u16,
+    path: String,
+    socket: Option<String>,
 }
 
 /// What QEMU runs guests with.
@@ -132,10 +164,13 @@ mod tests {
             Connection::Local,
             uri("qemu:///system"),
             uri("qemu+unix:///system"),
+            uri("qemu:///system?socket=/run/libvirt/libvirt-sock"),
         ] {
             assert!(local.is_local(), "{local:?}");
             assert!(local.same_place(&Connection::Local), "{local:?}");
             assert!(!local.same_place(&uri("qemu:///session")), "{local:?}");
+            let other = uri("qemu+unix:///system?socket=/run/other/libvirt-sock");
+            assert!(!local.same_place(&other), "{local:?}");
         }
         let elsewhere = [
             "qemu+ssh://a/system",

@@ -75,6 +75,7 @@ impl<'a> Variables<'a> {
     fn truth(&self, name: &str) -> Option<bool> {
         match self.get(name)? {
             Value::Bool(is) => Some(*is),
+            Value::Number(number) => Some(number.as_f64() != Some(0.0)),
             Value::String(text) => truth(text),
             _ => None,
         }
@@ -101,7 +102,7 @@ impl<'a> Variables<'a> {
 }
 
 /// Whether only Ansible knows the value.
-fn is_expression(value: &Value) -> bool {
+pub(super) fn is_expression(value: &Value) -> bool {
     value
         .as_str()
         .is_some_and(|text| text.contains("{{") || text.contains("{%"))

@@ -1,10 +1,10 @@
 //! Section `hosts`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use super::words;
-use crate::cluster::{Connection, DataPool, Host};
+use crate::cluster::{Connection, DataPool, Host, Node};
 use crate::defaults;
 use crate::raw::{self, ConnectionType};
 use crate::report::{At, Report};
@@ -50,6 +50,29 @@ pub(super) fn hosts(raw: &[raw::Host], site: &Site, at: &At, report: &mut Report
         hosts.extend(host(raw, site, &at, report));
     }
     hosts
+}
+
+/// Two hosts are two places: of a machine that both have, each would say that it is the other's.
+pub(super) fn apart(hosts: &[Host], nodes: &[Node], at: &At, report: &mut Report) {
+    let used: HashSet<&Name> = nodes.iter().map(|node| &node.host).collect();
+    let is_same = |one: &Host, other: &Host| {
+        one.name != other.name && one.connection.same_place(&other.connection)
+    };
+    for (index, host) in hosts.iter().enumerate() {
+        let mut before = hosts[..index].iter();
+        let first = before.position(|other| used.contains(&other.name) && is_same(other, host));
+        if let Some(first) = first.filter(|_| used.contains(&host.name)) {
+            report.error(
+                &at.index(index).key("connection"),
+                "host-same",
+                format!(
+                    "it leads to the same libvirt as that of hosts[{first}], `{}`",
+                    hosts[first].name
+                ),
+                "keep one of the two hosts, and place the machines of both on it",
+            );
+        }
+    }
 }
 
 fn host(raw: &raw::Host, site: &Site, at: &At, report: &mut Report) -> Option<Host> {

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod balancer;
+mod certificate;
 mod conditions;
 mod disk;
 mod forward;

@@ -5,8 +5,9 @@ use std::net::Ipv4Addr;
 use crate::yaml::{Mapping, Value};
 
 use super::words;
+use crate::address::HIDDEN;
 use crate::cluster::{Network, Node, Proxy};
-use crate::report::{At, Report};
+use crate::report::{At, Report, quote};
 use crate::site::SiteProxy;
 use crate::variables::{self, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 
@@ -21,7 +22,7 @@ pub(super) fn proxy(
         None | Some(Value::Null) => site.clone(),
         Some(Value::String(text)) if text.is_empty() || is_template(text) => None,
         Some(Value::String(text)) => {
-            report.checked(&at_variables.key(name), "proxy", text, words::http)?;
+            address(text, &at_variables.key(name), report)?;
             Some(text.clone())
         }
         Some(_) => {
@@ -51,6 +52,26 @@ pub(super) fn proxy(
         no,
         own: Vec::new(),
     })
+}
+
+/// Holds the address of a proxy against the rule for addresses. What stands before its host is never shown.
+pub(super) fn address(text: &str, at: &At, report: &mut Report) -> Option<()> {
+    if text.contains("://") {
+        return report.checked(at, "proxy", text, words::http);
+    }
+    let host = text.rsplit('@').next().unwrap_or_default();
+    let hidden = if host.len() < text.len() {
+        format!("{HIDDEN}@")
+    } else {
+        String::new()
+    };
+    let message = format!("{} is not valid", quote(&format!("{hidden}{host}")));
+    let help = match words::http(&format!("http://{text}")) {
+        Ok(()) => "write `http://` before it, or `https://` where the proxy itself speaks TLS",
+        Err(_) => "write it as http://proxy.example:3128",
+    };
+    report.error(at, "proxy", message, help);
+    None
 }
 
 /// The cluster's own: this machine, the network, the machines, services, pods and their names.

@@ -50,6 +50,9 @@ pub(crate) fn cluster(
         least: release.map(|release| conditions::least(release, &addons.kubespray)),
     };
     let nodes = node::nodes(&raw.cluster.nodes, &context, &at_nodes, report);
+    if hosts.len() == raw.hosts.len() {
+        host::apart(&hosts, &nodes, &at.key("hosts"), report);
+    }
     one_host_per_network(network.as_ref(), &nodes, &at_cluster, report);
     if let (Some(release), Some(kubernetes)) = (release, &kubernetes) {
         let os = &raw.cluster.node_template.os;

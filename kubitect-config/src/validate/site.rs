@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{template, words};
+use super::{proxy, template, words};
 use crate::cluster::Pip;
 use crate::report::{At, Report};
 use crate::site::{Site, SiteImage, SiteKubespray, SiteProxy};
@@ -59,7 +59,7 @@ pub(crate) fn site(raw: &raw::Site, report: &mut Report) -> Option<Site> {
     let at_proxy = at.key("proxy");
     for (key, url) in [("http", &raw.proxy.http), ("https", &raw.proxy.https)] {
         if let Some(url) = url {
-            report.checked(&at_proxy.key(key), "proxy", url, words::http);
+            proxy::address(url, &at_proxy.key(key), report);
         }
     }
     let at_no = at_proxy.key("no");

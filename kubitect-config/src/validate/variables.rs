@@ -3,7 +3,7 @@
 
 use crate::yaml::{Mapping, Value};
 
-use super::conditions;
+use super::{certificate, conditions};
 use crate::problem::Severity;
 use crate::release::Release;
 use crate::release::names::{self, Kind, Names};
@@ -50,9 +50,7 @@ fn ours(name: &str, value: &Value, at: &At, report: &mut Report) -> bool {
             format!("leave it out, or write `{name}: {}`", relied.values[0]),
         );
     } else if name == SANS {
-        if !value.is_sequence() {
-            report.error(at, CODE, "it must be a list", "write the names as a list");
-        }
+        certificate::names(value, at, report);
     } else if name == "authorization_modes" {
         let has = |mode: &str| {
             value
@@ -102,38 +100,86 @@ fn known(
         }
         return value;
     };
+    let asserts = ASSERTED.contains(&name) && !is_on("ignore_assert_errors", all);
+    let mismatch = |value: &Value, report: &mut Report| {
+        mismatch(name, value, *kind, asserts, release, at, report);
+    };
     let Some(text) = value.as_str() else {
-        mismatch(name, &value, *kind, release, at, report);
+        mismatch(&value, report);
         return value;
     };
-    if text.contains("{{") || text.contains("{%") {
+    if conditions::is_expression(&value) {
         return value;
     }
-    match kind {
-        Kind::Boolean => match variables::truth(text) {
-            Some(is) => quoted(name, is, release, at, report),
-            None => value,
-        },
-        Kind::Number => match text.parse::<i64>() {
-            Ok(number) if number.to_string() == text => quoted(name, number, release, at, report),
-            _ => value,
-        },
-        _ => {
-            version(name, text, *kind, release, at, report);
-            mismatch(name, &value, *kind, release, at, report);
-            value
+    let meant = match kind {
+        Kind::Boolean => variables::truth(text).map(Value::from),
+        Kind::Number => {
+            let number = text.parse::<i64>().ok();
+            number
+                .filter(|number| number.to_string() == text)
+                .map(Value::from)
         }
+        _ => None,
+    };
+    if let Some(meant) = meant {
+        return quoted(name, meant, release, at, report);
+    }
+    if *kind == Kind::Unknown && is_truth_word(text) {
+        always_true(name, text, at, report);
+    }
+    version(name, text, *kind, release, at, report);
+    mismatch(&value, report);
+    value
+}
+
+/// Variables that all releases that read them assert to be truth values, or reckon with.
+const ASSERTED: [&str; 7] = [
+    "deploy_netchecker",
+    "download_always_pull",
+    "download_run_once",
+    "helm_enabled",
+    "kube_network_node_prefix",
+    "kubelet_max_pods",
+    "openstack_lbaas_enabled",
+];
+
+fn is_on(name: &str, all: &Mapping) -> bool {
+    match all.get(name) {
+        Some(Value::Bool(is)) => *is,
+        Some(Value::String(text)) => variables::truth(text) == Some(true),
+        _ => false,
     }
 }
 
+fn is_truth_word(text: &str) -> bool {
+    text.len() > 1 && variables::truth(text).is_some()
+}
+
+/// A truth value that was written as text where nothing shows which of them the release takes.
+fn always_true(name: &str, text: &str, at: &At, report: &mut Report) {
+    let is = variables::truth(text).unwrap_or_default();
+    report.warning(
+        at,
+        "addon-variable-quoted",
+        format!(
+            "{} is text, which conditions of Ansible take for true, whatever it says",
+            quote(name)
+        ),
+        format!("write `{name}: {is}`, without quotation marks"),
+    );
+}
+
 /// A truth value or a number that was written as text.
-fn quoted(
-    name: &str,
-    value: impl Into<Value> + ToString,
-    release: &Release,
-    at: &At,
-    report: &mut Report,
-) -> Value {
+fn quoted(name: &str, meant: Value, release: &Release, at: &At, report: &mut Report) -> Value {
+    let shown = match &meant {
+        Value::Bool(is) => is.to_string(),
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    };
+    let how = match report.is_plain(at) {
+        true => "",
+        false => ", without quotation marks",
+    };
     report.warning(
         at,
         "addon-variable-quoted",
@@ -142,36 +188,48 @@ fn quoted(
             quote(name),
             release.tag
         ),
-        format!(
-            "it is passed on as `{0}`: write `{name}: {0}`, without quotation marks",
-            value.to_string()
-        ),
+        format!("it is passed on as `{shown}`: write `{name}: {shown}`{how}"),
     );
-    value.into()
+    meant
 }
 
-/// A list or a mapping where there is another of them, or none.
+/// A value of another type than the default's.
 fn mismatch(
     name: &str,
     value: &Value,
     kind: Kind,
+    asserts: bool,
     release: &Release,
     at: &At,
     report: &mut Report,
 ) {
-    let wanted = match (kind, value) {
-        (Kind::List, Value::Mapping(_) | Value::String(_)) => "a list",
-        (Kind::Mapping, Value::Sequence(_) | Value::String(_)) => "a mapping",
-        (Kind::Boolean, Value::Mapping(_) | Value::Sequence(_)) => "true or false",
-        (Kind::Number, Value::Mapping(_) | Value::Sequence(_)) => "a number",
-        _ => return,
+    // One that begins with a digit may have a unit.
+    let is_amount = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    let fits = match (kind, value) {
+        (Kind::Boolean, Value::Null) => !asserts,
+        (_, Value::Null) | (Kind::Boolean, Value::Bool(_)) => true,
+        (Kind::Number, Value::String(text)) => !asserts && is_amount(text.trim_start_matches('-')),
+        (Kind::Number, value) => value.is_number(),
+        (Kind::List, value) => value.is_sequence(),
+        (Kind::Mapping, value) => value.is_mapping(),
+        (kind, _) => kind != Kind::Boolean,
     };
-    report.warning(
-        at,
-        "addon-variable-type",
-        format!("{} is {wanted} in Kubespray {}", quote(name), release.tag),
-        format!("write {wanted}"),
-    );
+    if fits {
+        return;
+    }
+    let wanted = match kind {
+        Kind::Boolean => "true or false",
+        Kind::Number => "a number",
+        Kind::List => "a list",
+        _ => "a mapping",
+    };
+    const CODE: &str = "addon-variable-type";
+    let message = format!("{} is {wanted} in Kubespray {}", quote(name), release.tag);
+    let help = format!("write {wanted}");
+    match asserts {
+        true => report.error(at, CODE, message + ", which refuses anything else", help),
+        false => report.warning(at, CODE, message, help),
+    }
 }
 
 /// From v2.28.0 on versions are written without `v`; before, most had one.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kubitect_config::{Error, Site, load, parse};
+use kubitect_config::{Error, Site, load, load_kept, parse};
 
 /// A file that is too large is refused by its size: nobody waits for a terabyte to be read.
 #[test]
@@ -44,6 +44,31 @@ fn a_long_line_of_problems_takes_linear_time() {
 fn worked() -> Duration {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// What Kubespray would refuse keeps nobody from destroying a cluster that is there.
+#[test]
+fn a_kept_file_is_read_whatever_kubespray_would_say() {
+    for name in [
+        "calico-routes-ipip",
+        "certificate-names",
+        "conditions",
+        "host-same",
+        "ipv6",
+        "memory",
+        "metallb-config",
+        "ranges-nodes",
+        "relied-on",
+        "truth-asserted",
+    ] {
+        let path = crate::repository().join(format!("tests/fixtures/invalid/{name}.yaml"));
+        let refused = load(&path, &Site::default()).unwrap_err();
+        let kept = load_kept(&path, &Site::default()).unwrap();
+        assert_eq!(kept.warnings.len(), refused.problems().len(), "{name}");
+    }
+    // What has no meaning is refused all the same.
+    let path = crate::repository().join("tests/fixtures/invalid/cidr.yaml");
+    assert!(load_kept(&path, &Site::default()).is_err());
 }
 
 #[test]

@@ -174,7 +174,7 @@ pub(super) fn rules(context: &Context, variables: &Variables, report: &mut Repor
         version(METALLB, context, variables, report);
     }
     if is_calico {
-        calico(variables, report);
+        calico(context, variables, report);
     }
     address_resolution(variables, report);
     runtime(context, variables, report);
@@ -244,7 +244,51 @@ fn version(name: &str, context: &Context, variables: &Variables, report: &mut Re
     }
 }
 
-fn calico(variables: &Variables, report: &mut Report) {
+/// Without VXLAN, nodes learn the ways to each other's pods from BIRD.
+fn routes(
+    ipip: Option<&str>,
+    vxlan: Option<&str>,
+    context: &Context,
+    variables: &Variables,
+    report: &mut Report,
+) {
+    const BACKEND: &str = "calico_network_backend";
+    let backend = match variables.get(BACKEND) {
+        Some(_) => variables.text(BACKEND),
+        None => Some("vxlan"),
+    };
+    let by_ipip = matches!(ipip, Some("Always" | "CrossSubnet"));
+    // `none` without any encapsulation leaves it to somebody else.
+    let lacks = match backend {
+        Some("vxlan") => by_ipip || (ipip == Some("Never") && vxlan == Some("Never")),
+        Some("none") => by_ipip,
+        _ => false,
+    };
+    if !lacks {
+        return;
+    }
+    let names = [BACKEND, "calico_ipip_mode", "calico_vxlan_mode"];
+    let set = |name: &&str| variables.get(name).is_some();
+    let name = names.into_iter().find(set).unwrap_or(BACKEND);
+    let how = if by_ipip {
+        "IP-in-IP"
+    } else {
+        "no encapsulation"
+    };
+    let message = format!(
+        "calico's network backend is {}, which makes no routes with {how}: pods reach none on other nodes",
+        backend.unwrap_or_default()
+    );
+    let help = "set `calico_network_backend: bird`, or leave all three out for VXLAN";
+    let at = variables.at.key(name);
+    // A cluster of one node runs so, and can change none of them any more.
+    match context.nodes > 1 {
+        true => report.error(&at, "calico-routes", message, help),
+        false => report.warning(&at, "calico-routes", message, help),
+    }
+}
+
+fn calico(context: &Context, variables: &Variables, report: &mut Report) {
     let mode = |name: &str, default: &'static str| match variables.get(name) {
         Some(_) => variables.text(name),
         None => Some(default),
@@ -263,9 +307,11 @@ fn calico(variables: &Variables, report: &mut Report) {
         variables.error(
             name,
             format!("calico takes one of IP-in-IP ({ipip}) and VXLAN ({vxlan}), not both"),
-            "set the other mode to Never: `calico_vxlan_mode: Never` with IP-in-IP",
+            "set the other mode to Never: with IP-in-IP, `calico_vxlan_mode: Never` and `calico_network_backend: bird`",
             report,
         );
+    } else {
+        routes(ipip, vxlan, context, variables, report);
     }
     if let Some(name) = variables.text("calico_pool_name") {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);

@@ -1,0 +1,61 @@
+//! [`rewrite`]: what plain words mean among Ansible's variables, whose files are YAML 1.1: `yes` and `off` are truth values
+//! there. A version is text, however it is written: as a number, `20.10` would be 20.1.
+
+use crate::tree::{Kind, Tree};
+
+const TRUE: [&str; 6] = ["yes", "Yes", "YES", "on", "On", "ON"];
+const FALSE: [&str; 6] = ["no", "No", "NO", "off", "Off", "OFF"];
+
+/// Rewrites the variables in `addons.kubespray` of a cluster file.
+pub(crate) fn rewrite(root: &mut Tree) {
+    let Some(variables) = root.at_mut("addons.kubespray") else {
+        return;
+    };
+    words(variables);
+    let Kind::Map(entries) = &mut variables.kind else {
+        return;
+    };
+    for (key, value) in entries {
+        let is_number = value.value().is_number();
+        if let Kind::Scalar { plain, .. } = &mut value.kind
+            && is_number
+            && key.text().ends_with("_version")
+        {
+            *plain = false;
+        }
+    }
+}
+
+fn words(tree: &mut Tree) {
+    match &mut tree.kind {
+        Kind::Scalar { text, plain: true } => {
+            if TRUE.contains(&text.as_str()) {
+                "true".clone_into(text);
+            } else if FALSE.contains(&text.as_str()) {
+                "false".clone_into(text);
+            }
+        }
+        Kind::Scalar { .. } => {}
+        Kind::List(items) => items.iter_mut().for_each(words),
+        Kind::Map(entries) => entries.iter_mut().for_each(|(_, value)| words(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_words_mean_what_they_mean_to_ansible() {
+        let text = "addons: {kubespray: {a: yes, b: [Off, 'no', \"on\"], c: {d: NO, yes: y}, docker_version: 20.10, \
+                    e_version: 7, f_version: 1.2.3, g: 20.10}}\nother: yes";
+        let (tree, faults) = crate::tree::read(text, true);
+        assert!(faults.is_empty());
+        let mut tree = tree.unwrap();
+        rewrite(&mut tree);
+        let wanted = "addons: {kubespray: {a: true, b: [false, 'no', 'on'], c: {d: false, 'yes': 'y'}, docker_version: \
+                      '20.10', e_version: '7', f_version: 1.2.3, g: 20.1}}\nother: 'yes'";
+        let wanted = crate::yaml::read(wanted, crate::yaml::Limits::OWN).unwrap();
+        assert_eq!(tree.value(), wanted);
+    }
+}
