@@ -236,6 +236,15 @@ impl Hypervisor for Patient {
         self.ask(ask, (), is_so)
     }
 
+    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure> {
+        let is_so = || {
+            let there = self.0.volume_state(pool, volume)?;
+            Ok(there.is_some_and(|there| there.capacity == capacity))
+        };
+        let ask = || self.0.cut_volume(pool, volume, capacity);
+        self.ask(ask, (), is_so)
+    }
+
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure> {
         let is_so = || {
             let there = self.0.pool_state(pool)?;

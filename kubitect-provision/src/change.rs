@@ -202,6 +202,18 @@ pub enum Step {
 }
 
 impl Step {
+    /// The machine whose hardware it changes.
+    pub(crate) fn refits(&self) -> Option<&Label> {
+        match self {
+            Self::CreateVolume { node, .. }
+            | Self::GrowVolume { node, .. }
+            | Self::AttachDisk { node, .. }
+            | Self::DetachDisk { node, .. } => Some(node),
+            Self::Redefine(domain) => Some(&domain.name),
+            _ => None,
+        }
+    }
+
     /// The machine that is given something by it, which its system must take into use, and what that is.
     pub(crate) fn gives(&self) -> Option<(&Label, &str)> {
         match self {

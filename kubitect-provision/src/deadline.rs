@@ -173,6 +173,10 @@ impl Hypervisor for Bounded {
         })
     }
 
+    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure> {
+        bounded!(self.cut_volume(pool, volume; capacity))
+    }
+
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure> {
         bounded!(self.remove_volume(pool, volume))
     }

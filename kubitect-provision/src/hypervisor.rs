@@ -132,6 +132,8 @@ pub trait Hypervisor: Send + Sync {
         capacity: u64,
         domain: &Label,
     ) -> Result<(), Failure>;
+    /// Cuts off what a raw volume that no machine runs with has beyond this capacity.
+    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure>;
     /// Removes a volume, if it is there.
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure>;
 

@@ -201,6 +201,12 @@ pub struct Domain {
 }
 
 impl Domain {
+    /// Whether one that is there, with this digest and of this type, gets another emulation by being defined so: because
+    /// another one is asked for, or because its host lacked KVM when it was defined.
+    pub(crate) fn emulates_anew(&self, digest: &str, virt: &str) -> bool {
+        digest != self.mark().digest || (virt == "qemu" && self.virt == "kvm")
+    }
+
     /// Up to how many processors one that is there, with so much room, can be given while it runs once it is defined so.
     pub(crate) fn room(&self, there: u32) -> u32 {
         match there >= self.vcpus {

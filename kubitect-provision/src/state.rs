@@ -208,6 +208,12 @@ pub struct DomainState {
     /// Whether its definition is gone while it runs, so that it goes with its power.
     #[serde(default)]
     pub transient: bool,
+    /// Whether it was saved as it ran and is off: it goes on from there when it is started, with what it had then.
+    #[serde(default)]
+    pub saved: bool,
+    /// libvirt's domain type: `kvm`, `qemu`.
+    #[serde(default)]
+    pub virt: String,
     /// Our mark, if it is ours.
     pub mark: Option<Mark>,
     /// The machine whose mark it bears though it has another name: a copy of that one, as `virt-clone` makes it, or that one
@@ -273,6 +279,9 @@ pub struct Live {
     /// What else it has.
     #[serde(default)]
     pub added: Added,
+    /// How many disks it can still be given while it runs, where that can be told.
+    #[serde(default)]
+    pub free_ports: Option<u32>,
 }
 
 impl Live {

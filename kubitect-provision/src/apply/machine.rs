@@ -12,9 +12,15 @@ use crate::resource::Domain;
 impl HostApply<'_> {
     /// Gives a machine another definition, which it has from its next start on: so it is off in between.
     pub(super) fn redefine(&self, domain: &Domain) -> Result<Outcome, Error> {
-        self.switch_off(&domain.name)?;
-        fail::fail_point!("provision::halfway");
         let verbs = self.hypervisor;
+        self.switch_off(&domain.name)?;
+        let there = verbs.domain_state(&domain.name).map_err(self.on_host())?;
+        if there.is_some_and(|there| there.saved) {
+            // It was saved since the plan was made, and would start with what it had then.
+            verbs.start_domain(&domain.name).map_err(self.on_host())?;
+            self.switch_off(&domain.name)?;
+        }
+        fail::fail_point!("provision::halfway");
         verbs.define_domain(domain).map_err(self.on_host())?;
         fail::fail_point!("provision::halfway");
         verbs.start_domain(&domain.name).map_err(self.on_host())?;

@@ -6,7 +6,7 @@ use super::lanes::Seen;
 use super::{HostApply, LocalImage};
 use crate::base;
 use crate::change::{Change, ImageSpec};
-use crate::diff::disk::is_written;
+use crate::diff::disk::{SECTOR, UNWRITTEN, is_whole_seed, is_written};
 use crate::error::Error;
 use crate::event::{Event, Outcome};
 use crate::hypervisor::Failure;
@@ -123,10 +123,12 @@ impl HostApply<'_> {
             .ok_or_else(|| Error::MissingInput {
                 missing: format!("there is no seed for {node}"),
             })?;
+        let length = seed.len() as u64;
+        let whole = length.next_multiple_of(SECTOR);
         let volume = Volume {
             pool: pool.to_owned(),
             name: name.to_owned(),
-            capacity: seed.len() as u64,
+            capacity: whole + UNWRITTEN,
             format: Format::Raw,
             backing: None,
         };
@@ -136,7 +138,8 @@ impl HostApply<'_> {
             .volume_state(pool, &main)?
             .as_ref()
             .is_some_and(is_written);
-        if has_run && self.volume_state(pool, name)?.is_some() {
+        let there = self.volume_state(pool, name)?;
+        if has_run && there.as_ref().is_some_and(is_whole_seed) {
             // The machine was started with this seed, and the plan did not see it.
             return Err(turned_up(self.name, &main));
         }
@@ -144,7 +147,9 @@ impl HostApply<'_> {
             fail::fail_point!("provision::halfway");
             verbs.create_volume(&volume)?;
             fail::fail_point!("provision::halfway");
-            verbs.upload(pool, name, &mut seed.as_slice(), volume.capacity)
+            verbs.upload(pool, name, &mut seed.as_slice(), length)?;
+            fail::fail_point!("provision::halfway");
+            verbs.cut_volume(pool, name, whole)
         });
         written.map_err(self.on_host())?;
         Ok(Outcome::Done)

@@ -79,6 +79,20 @@ pub(super) fn laid_out(wanted: &Domain, there: &DomainState) -> Option<String> {
     })
 }
 
+/// Why a machine of KVM is left as it is while its host offers none.
+pub(super) fn without_kvm(wanted: &Domain, there: &DomainState) -> Option<String> {
+    let is_asked = |digest: &str| wanted.emulates_anew(digest, &there.virt);
+    let asked = there
+        .mark
+        .as_ref()
+        .is_none_or(|mark| is_asked(&mark.digest));
+    (there.virt == "kvm" && wanted.virt == "qemu" && !asked).then(|| {
+        "it would have to start, and its host offers no KVM now: see to /dev/kvm (the modules kvm_intel or kvm_amd), or have it \
+         emulated for good by `virtType: qemu`"
+            .to_owned()
+    })
+}
+
 fn words<'a>(disks: &[PathBuf], nics: impl Iterator<Item = &'a Nic>, added: &Added) -> Vec<String> {
     let disks = disks.iter().map(|disk| format!("disk {}", disk.display()));
     let nics = nics.map(|nic| format!("interface {}", nic.mac));

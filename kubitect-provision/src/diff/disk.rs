@@ -89,7 +89,8 @@ impl<'a> HostDiff<'a> {
 
     fn seed(&mut self, machine: &Machine, domain: Option<&DomainState>) {
         let pool = self.there.pool(&machine.seed_pool);
-        let there = pool.is_some_and(|pool| pool.volume(&machine.seed).is_some());
+        let there = pool.and_then(|pool| pool.volume(&machine.seed));
+        let there = there.is_some_and(is_whole_seed);
         let seen = pool.is_some_and(|pool| pool.active);
         if domain.is_some() && (there || !seen) {
             return;
@@ -289,12 +290,31 @@ impl<'a> HostDiff<'a> {
 
     fn attach(&mut self, machine: &Machine, volume: &Volume, disk: &Disk) {
         let node = &machine.domain.name;
+        if self.needs_port(machine, disk) {
+            self.waiting.push((node.clone(), volume.name.clone()));
+            return;
+        }
         let step = Step::AttachDisk {
             node: node.clone(),
             disk: disk.clone(),
         };
         let details = format!("attach disk {} ({})", volume.name, gib(volume.capacity));
         self.push(Action::Update, Kind::Domain, node.as_str(), details, step);
+    }
+
+    /// Whether a machine that runs has no port free for a disk, after what this plan attaches and detaches already.
+    fn needs_port(&self, machine: &Machine, disk: &Disk) -> bool {
+        let live = self.kept(machine).and_then(|there| there.live.as_ref());
+        let Some((live, free)) = live.and_then(|live| Some((live, live.free_ports?))) else {
+            return false;
+        };
+        let name = &machine.domain.name;
+        let steps = || self.changes.iter().map(|change| &change.step);
+        let attached =
+            steps().filter(|s| matches!(s, Step::AttachDisk { node, .. } if node == name));
+        let detached =
+            steps().filter(|s| matches!(s, Step::DetachDisk { node, .. } if node == name));
+        !live.disks.contains(&disk.path) && free as usize + detached.count() <= attached.count()
     }
 
     /// Takes a disk from the machine, before the next of its changes.
@@ -326,6 +346,16 @@ pub(super) fn half_made(there: &VolumeState, is_overlay: bool) -> bool {
     let unfinished =
         there.format != "qcow2" || there.capacity == 0 || (is_overlay && there.backing.is_none());
     unfinished && !is_written(there)
+}
+
+/// A seed is this much longer until all of it is written: so one that a killed run left is known by its length, whatever is in it.
+pub(crate) const UNWRITTEN: u64 = 1;
+/// What the length of a whole seed is a multiple of.
+pub(crate) const SECTOR: u64 = 512;
+
+/// Whether all of a seed was written.
+pub(crate) fn is_whole_seed(there: &VolumeState) -> bool {
+    there.capacity % SECTOR != UNWRITTEN
 }
 
 /// Whether a machine has written to a disk: a fresh one takes some 200 KiB.

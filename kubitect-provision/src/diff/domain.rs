@@ -1,7 +1,7 @@
 //! A machine's definition and its power.
 
 use super::HostDiff;
-use super::added::{laid_out, only_live, say_lost};
+use super::added::{laid_out, only_live, say_lost, without_kvm};
 use crate::change::{Action, Disruption, Kind, Part, Step};
 use crate::desired::Machine;
 use crate::observe::{DomainState, Live, PowerState};
@@ -47,7 +47,19 @@ impl HostDiff<'_> {
         };
         let lost = only_live(wanted, there);
         let mut reasons = self.reasons(machine, there);
-        match (&there.live, processors(there, wanted)) {
+        let processors = processors(there, wanted);
+        let stays = reasons.is_empty() && processors.is_none() && there.live.is_some();
+        if let Some(details) = without_kvm(wanted, there).filter(|_| !stays) {
+            self.refuse(
+                Action::Update,
+                Kind::Domain,
+                name,
+                Disruption::Reboot,
+                details,
+            );
+            return;
+        }
+        match (&there.live, processors) {
             (_, None) => {}
             // Tried while it runs before it is defined: one that is defined so and runs otherwise was refused that.
             (Some(live), Some(_))
@@ -71,6 +83,7 @@ impl HostDiff<'_> {
         let is_on = there.live.is_some();
         let was = match there.power {
             PowerState::Crashed => "it broke down",
+            _ if there.saved => "it was saved while it ran, and goes on from there",
             _ => "it is off",
         };
         if reasons.is_empty() {
@@ -210,7 +223,13 @@ impl HostDiff<'_> {
         let digest = there.mark.as_ref().map(|mark| &mark.digest);
         if digest != Some(&wanted.mark().digest) {
             reasons.push("processor mode or emulation differ".to_owned());
+        } else if there.virt == "qemu" && wanted.virt == "kvm" {
+            reasons.push("it is emulated, and its host offers KVM".to_owned());
         }
+        let waiting = self.waiting.iter().filter(|(node, _)| *node == wanted.name);
+        reasons.extend(waiting.map(|(_, disk)| {
+            format!("disk {disk} is attached, for which it has no port free while it runs")
+        }));
         reasons
     }
 }

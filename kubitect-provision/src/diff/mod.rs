@@ -5,6 +5,7 @@ pub(crate) mod disk;
 mod domain;
 mod network;
 mod pool;
+mod saved;
 mod strange;
 mod unwanted;
 
@@ -67,6 +68,8 @@ struct HostDiff<'a> {
     /// The names of the volumes that machines on other hosts have or are to have: in a folder that hosts share, this host has
     /// them, too.
     elsewhere: &'a BTreeSet<String>,
+    /// Machines with disks that can't be attached while they run.
+    waiting: Vec<(Label, String)>,
     changes: Vec<Change>,
 }
 
@@ -112,6 +115,7 @@ impl<'a> HostDiff<'a> {
             there,
             wanted,
             elsewhere,
+            waiting: Vec::new(),
             changes: Vec::new(),
         }
     }
@@ -148,6 +152,7 @@ impl<'a> HostDiff<'a> {
                 None => here.push(machine),
             }
         }
+        let first = self.changes.len();
         for machine in &here {
             self.disks(machine, wanted)?;
         }
@@ -155,6 +160,7 @@ impl<'a> HostDiff<'a> {
             self.domain(machine);
             self.take_in_use(machine);
         }
+        self.wake(&here, first);
         self.unwanted(wanted);
         Ok(())
     }

@@ -20,6 +20,7 @@ impl State {
         self.host.domains.push(DomainState {
             name: domain.name.to_string(),
             mark: Some(domain.mark()),
+            virt: domain.virt.clone(),
             note: domain.note.clone(),
             nic: Some(interface(domain)),
             vcpus: domain.vcpus,
@@ -38,9 +39,12 @@ impl State {
             there.power = PowerState::Running;
             return Ok(());
         }
-        let disks = there.disks.clone();
+        let (disks, virt) = (there.disks.clone(), there.virt.clone());
         if self.broken.contains(name) {
             return Err("internal error: process exited while connecting to monitor".to_owned());
+        }
+        if virt == "kvm" && !self.host.capability.virt.contains(&virt) {
+            return Err("Emulator does not support virt type 'kvm'".to_owned());
         }
         for disk in &disks {
             self.check_disk(disk)?;
@@ -49,13 +53,19 @@ impl State {
             self.use_disk(&disk);
         }
         *self.times.entry(name.to_owned()).or_default() += 1;
+        // What was saved goes on as it was.
+        let saved = self.saved.remove(name);
         let there = self.domain_mut(name)?;
-        there.live = Some(Live {
-            vcpus: there.vcpus,
-            memory_mib: there.memory_mib,
-            disks: there.disks.clone(),
-            nic: there.nic.clone(),
-            added: there.added.clone(),
+        there.saved = false;
+        there.live = saved.or_else(|| {
+            Some(Live {
+                vcpus: there.vcpus,
+                memory_mib: there.memory_mib,
+                disks: there.disks.clone(),
+                nic: there.nic.clone(),
+                added: there.added.clone(),
+                free_ports: None,
+            })
         });
         there.power = PowerState::Running;
         Ok(())
@@ -105,6 +115,10 @@ impl State {
         if let Some(live) = self.running(name)?
             && !live.disks.contains(&disk.path)
         {
+            if live.free_ports == Some(0) {
+                return Err("internal error: No more available PCI slots".to_owned());
+            }
+            live.free_ports = live.free_ports.map(|free| free - 1);
             live.disks.push(disk.path.clone());
         }
         Ok(())
@@ -138,6 +152,10 @@ impl State {
 /// What a domain that is there becomes; what it has while it is on stays.
 fn redefine(there: &mut DomainState, domain: &Domain) {
     there.transient = false;
+    let digest = there.mark.as_ref().map(|mark| mark.digest.as_str());
+    if domain.emulates_anew(digest.unwrap_or_default(), &there.virt) {
+        there.virt.clone_from(&domain.virt);
+    }
     there.mark = Some(domain.mark());
     if there.vcpus != domain.vcpus {
         there.vcpus = domain.vcpus;

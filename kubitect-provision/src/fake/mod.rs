@@ -18,7 +18,9 @@ pub use meeting::Meeting;
 use serde::{Deserialize, Serialize};
 
 use crate::hypervisor::Failure;
-use crate::observe::{Capability, DomainState, HostState, PoolState, PowerState, VolumeState};
+use crate::observe::{
+    Capability, DomainState, HostState, Live, PoolState, PowerState, VolumeState,
+};
 
 /// When a verb fails, seen from its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +87,9 @@ struct State {
     /// Networks whose bridges a killed libvirtd left.
     #[serde(default)]
     left_bridges: BTreeSet<String>,
+    /// What domains had that were saved as they ran.
+    #[serde(default)]
+    saved: BTreeMap<String, Live>,
     /// Domains whose guests do not shut down.
     stubborn: BTreeSet<String>,
     /// Domains that can't be given processors while they run.
@@ -284,6 +289,20 @@ impl FakeHost {
         self.change(|state| {
             if let Ok(domain) = state.domain_mut(name) {
                 change(domain);
+            }
+        });
+    }
+
+    /// Saves a domain that runs, as a host does that shuts down.
+    pub fn save(&self, name: &str) {
+        self.change(|state| {
+            let Ok(domain) = state.domain_mut(name) else {
+                return;
+            };
+            if let Some(live) = domain.live.take() {
+                domain.power = PowerState::Off;
+                domain.saved = true;
+                state.saved.insert(name.to_owned(), live);
             }
         });
     }

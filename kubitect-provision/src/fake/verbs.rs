@@ -309,6 +309,19 @@ impl Hypervisor for FakeHost {
             .map_err(|error| Failure::new(action, error))
     }
 
+    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure> {
+        self.write(
+            format!("cut volume {volume}"),
+            |_| {},
+            |state| {
+                let file = state.folder(pool)?.get_mut(volume);
+                let file = file.ok_or(format!("no volume {volume}"))?;
+                file.capacity = file.capacity.min(capacity);
+                Ok(())
+            },
+        )
+    }
+
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure> {
         self.write(
             format!("remove volume {volume}"),
@@ -452,6 +465,7 @@ impl Hypervisor for FakeHost {
             format!("remove domain {name}"),
             |state| drop(state.power_off(name.as_str())),
             |state| {
+                state.saved.remove(name.as_str());
                 state
                     .host
                     .domains

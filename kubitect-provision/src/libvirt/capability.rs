@@ -10,8 +10,8 @@ use crate::observe::{Capability, range};
 impl Libvirt {
     pub(super) fn read_capability(&self) -> Result<Capability, Failure> {
         let action = || "read the host's capabilities".to_owned();
-        let text = self.connect.capabilities().map_err(failed(action()))?;
-        let node = self.connect.node_info().map_err(failed(action()))?;
+        let text = self.connected().capabilities().map_err(failed(action()))?;
+        let node = self.connected().node_info().map_err(failed(action()))?;
         let (arch, virt) = guests(&text).map_err(failed(action()))?;
         let machine = (arch == "x86_64").then_some("q35");
         let mut max_vcpus = None;
@@ -19,7 +19,7 @@ impl Libvirt {
         for kind in &virt {
             // Both are a choice, not a condition: without an answer the plainest is taken.
             let Ok(text) =
-                self.connect
+                self.connected()
                     .domain_capabilities(None, Some(&arch), machine, Some(kind), 0)
             else {
                 continue;
@@ -38,7 +38,7 @@ impl Libvirt {
         // Drivers without a real host behind them can't tell what is free.
         let told = Memory {
             total_mib: node.memory >> 10,
-            free_mib: self.connect.free_memory().ok().map(|bytes| bytes >> 20),
+            free_mib: self.connected().free_memory().ok().map(|bytes| bytes >> 20),
         };
         let memory = self.is_local.then(local_memory).flatten().unwrap_or(told);
         Ok(Capability {

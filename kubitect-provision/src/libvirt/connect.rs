@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use kubitect_config::address;
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// A connection to one host's libvirt.
 #[derive(Debug)]
 pub struct Libvirt {
-    pub(super) connect: Connect,
+    connection: Mutex<Connect>,
     /// Whether it is this machine's own libvirt, so that this machine's routes and memory are the host's.
     pub(super) is_local: bool,
     uri: String,
@@ -39,11 +39,26 @@ impl Libvirt {
         })?;
         notice_silence(&connect);
         Ok(Self {
-            connect,
+            connection: Mutex::new(connect),
             // libvirt's driver for tests has a host of its own in memory.
             is_local: connection.is_local() && !uri.starts_with("test:"),
             uri,
         })
+    }
+
+    /// The connection; where it has ended, as when libvirtd is restarted, a new one, if there is one to be had.
+    pub(super) fn connected(&self) -> Connect {
+        let mut connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let has_ended = |connection: &Connect| matches!(connection.is_alive(), Ok(false));
+        reopen(&mut *connection, has_ended, || {
+            let connect = open(&self.uri)?;
+            notice_silence(&connect);
+            Ok(connect)
+        });
+        connection.clone()
     }
 
     /// The same again, if it can be had. The test driver has another host for each connection.
@@ -55,7 +70,7 @@ impl Libvirt {
             Ok(connect) => {
                 notice_silence(&connect);
                 Some(Self {
-                    connect,
+                    connection: Mutex::new(connect),
                     is_local: self.is_local,
                     uri: self.uri.clone(),
                 })
@@ -65,6 +80,21 @@ impl Libvirt {
                 None
             }
         }
+    }
+}
+
+/// Opens what has ended again. Where that fails, who uses it hears that it has ended, and the next one tries again.
+fn reopen<C>(
+    connection: &mut C,
+    has_ended: impl Fn(&C) -> bool,
+    open: impl FnOnce() -> Result<C, String>,
+) {
+    if !has_ended(connection) {
+        return;
+    }
+    match open() {
+        Ok(new) => *connection = new,
+        Err(error) => tracing::debug!(%error, "the connection has ended, and there is no other"),
     }
 }
 
@@ -237,6 +267,19 @@ mod tests {
             keyfile: keyfile.map(Into::into),
             verify,
         }
+    }
+
+    #[test]
+    fn a_connection_that_has_ended_is_opened_again_once_libvirt_is_back() {
+        // A connection as its number, of which those below 2 have ended.
+        let mut connection = 1;
+        let has_ended = |connection: &i32| *connection < 2;
+        reopen(&mut connection, has_ended, || Err("restarting".to_owned()));
+        assert_eq!(connection, 1);
+        reopen(&mut connection, has_ended, || Ok(2));
+        assert_eq!(connection, 2);
+        reopen(&mut connection, has_ended, || panic!("it lives"));
+        assert_eq!(connection, 2);
     }
 
     #[test]

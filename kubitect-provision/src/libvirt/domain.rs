@@ -7,15 +7,11 @@ use std::path::{Path, PathBuf};
 use kubitect_config::cluster::CpuMode;
 
 use super::lookup::Told;
+use super::ports::{free_ports, ports};
 use super::xml::{Element, all, find, text};
 use super::{added, metadata};
 use crate::observe::{DomainState, Live, Nic};
 use crate::resource::{Disk, Domain, Format, Link, Mark};
-
-/// How many disks can be given to a machine while it runs: so many of q35's ports stay free for them.
-const SPARE_PORTS: usize = 8;
-/// Devices besides the disks that take a port: network interface, serial channel, random numbers, balloon, USB.
-const OTHER_PORTS: usize = 5;
 
 /// The XML that defines a domain which is not there yet.
 pub fn to_xml(domain: &Domain) -> String {
@@ -123,18 +119,6 @@ pub(super) fn console_log(domain: &Domain) -> Element {
     Element::new("log")
         .attr("file", domain.console.display())
         .attr("append", "on")
-}
-
-/// The ports that devices are plugged into, with some to spare. Other machines than q35 have what libvirt provides.
-fn ports(domain: &Domain) -> Vec<Element> {
-    if domain.arch != "x86_64" {
-        return Vec::new();
-    }
-    let bus = || Element::new("controller").attr("type", "pci");
-    let root = bus().attr("index", 0).attr("model", "pcie-root");
-    let count = domain.disks.len() + OTHER_PORTS + SPARE_PORTS;
-    let ports = (0..count).map(|_| bus().attr("model", "pcie-root-port"));
-    std::iter::once(root).chain(ports).collect()
 }
 
 /// The XML that attaches a disk to a domain with these targets.
@@ -247,6 +231,8 @@ pub(super) fn from_xml(told: &Told) -> Result<DomainState, roxmltree::Error> {
         name,
         power: told.power,
         transient: told.transient,
+        saved: told.saved,
+        virt: root.attribute("type").unwrap_or_default().to_owned(),
         mark: own,
         copy_of: others.and_then(|mark| mark.node),
         note: metadata::note(root),
@@ -270,6 +256,7 @@ fn live(root: roxmltree::Node<'_, '_>) -> Live {
         disks: disks(root).filter_map(source).collect(),
         nic,
         added,
+        free_ports: free_ports(root),
     }
 }
 
@@ -365,6 +352,7 @@ mod tests {
                 live: Some(domain("3145728", "")),
                 power: PowerState::Running,
                 transient: true,
+                saved: false,
             };
             from_xml(&told).unwrap()
         };

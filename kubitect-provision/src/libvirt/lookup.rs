@@ -47,11 +47,11 @@ pub(super) fn present<T>(
 
 impl Libvirt {
     pub(super) fn find_network(&self, name: &str) -> Result<Option<VirtNetwork>, VirtError> {
-        found(self.connect.lookup_network_by_name(name))
+        found(self.connected().lookup_network_by_name(name))
     }
 
     pub(super) fn find_pool(&self, name: &str) -> Result<Option<StoragePool>, VirtError> {
-        found(self.connect.lookup_storage_pool_by_name(name))
+        found(self.connected().lookup_storage_pool_by_name(name))
     }
 
     pub(super) fn find_volume(
@@ -67,13 +67,13 @@ impl Libvirt {
     }
 
     pub(super) fn volume(&self, pool: &str, name: &str) -> Result<StorageVol, VirtError> {
-        self.connect
+        self.connected()
             .lookup_storage_pool_by_name(pool)?
             .lookup_storage_vol_by_name(name)
     }
 
     pub(super) fn find_domain(&self, name: &Label) -> Result<Option<VirtDomain>, VirtError> {
-        found(self.connect.lookup_domain_by_name(name.as_str()))
+        found(self.connected().lookup_domain_by_name(name.as_str()))
     }
 }
 
@@ -100,6 +100,7 @@ pub(super) struct Told {
     pub(super) live: Option<String>,
     pub(super) power: PowerState,
     pub(super) transient: bool,
+    pub(super) saved: bool,
 }
 
 pub(super) fn domain_state(domain: &VirtDomain) -> Result<Told, VirtError> {
@@ -115,8 +116,18 @@ pub(super) fn domain_state(domain: &VirtDomain) -> Result<Told, VirtError> {
         .transpose()?;
     Ok(Told {
         definition: domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?,
+        saved: live.is_none() && is_saved(domain)?,
         live,
         power,
         transient: !domain.is_persistent()?,
     })
+}
+
+/// Whether it was saved as it ran.
+fn is_saved(domain: &VirtDomain) -> Result<bool, VirtError> {
+    match domain.has_managed_save(0) {
+        // A driver that saves none.
+        Err(error) if error.code().is(ErrorNumber::NoSupport) => Ok(false),
+        other => other,
+    }
 }

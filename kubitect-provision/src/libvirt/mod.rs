@@ -11,6 +11,7 @@ mod machine;
 mod metadata;
 pub mod network;
 pub mod pool;
+mod ports;
 mod redefine;
 mod reservation;
 mod stream;

@@ -9,6 +9,7 @@ use super::domain::{
 };
 use super::edit::Edits;
 use super::metadata;
+use super::ports::{SPARE_PORTS, free_ports, port};
 use super::xml::{Element, all, find};
 use crate::error::Source;
 use crate::resource::{Domain, Mark};
@@ -28,11 +29,13 @@ pub(super) fn changed(xml: &str, wanted: &Domain) -> Result<String, Source> {
     let new = wanted.mark();
     edits.replace(node, &metadata::mark_element(&new));
     sizes(&mut edits, root, wanted);
-    if mark.digest != new.digest {
+    let virt = root.attribute("type").unwrap_or_default();
+    if wanted.emulates_anew(&mark.digest, virt) {
         emulation(&mut edits, root, wanted);
         console(&mut edits, devices, wanted);
     }
     let mut added = lacking(&mut edits, root, wanted);
+    added.extend(spare_ports(root, added.len()));
     added.extend(plug(&mut edits, devices, wanted));
     edits.append(devices, &added);
     Ok(edits.done())
@@ -115,6 +118,15 @@ fn lacking(edits: &mut Edits<'_>, root: Node<'_, '_>, wanted: &Domain) -> Vec<El
     let lacking = lacking.filter(|disk| !there.contains(&disk.path));
     let named = lacking.zip(free_targets(root));
     named.map(|(wanted, name)| disk(&name, wanted)).collect()
+}
+
+/// The ports that so many new disks take, and others that are spare then: of them there are as many as of a new machine.
+fn spare_ports(root: Node<'_, '_>, new: usize) -> Vec<Element> {
+    let Some(free) = free_ports(root).filter(|_| new > 0) else {
+        return Vec::new();
+    };
+    let lacking = (SPARE_PORTS + new).saturating_sub(free as usize);
+    (0..lacking).map(|_| port()).collect()
 }
 
 /// Plugs the network interface in; it is returned if it is not there.

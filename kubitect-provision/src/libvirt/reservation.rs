@@ -11,7 +11,7 @@ use crate::resource::Reservation;
 
 impl Libvirt {
     pub(super) fn keep(&self, network: &str, reservation: &Reservation) -> Result<(), Source> {
-        let found = self.connect.lookup_network_by_name(network)?;
+        let found = self.connected().lookup_network_by_name(network)?;
         let known = known(&found)?;
         if known.reservations.contains(reservation) {
             return Ok(());

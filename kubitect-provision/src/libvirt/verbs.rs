@@ -26,7 +26,10 @@ impl Hypervisor for Libvirt {
 
     fn networks(&self) -> Result<Vec<NetworkState>, Failure> {
         let action = "list networks";
-        let networks = self.connect.list_all_networks(0).map_err(failed(action))?;
+        let networks = self
+            .connected()
+            .list_all_networks(0)
+            .map_err(failed(action))?;
         present(networks.iter().map(network_state))
             .map_err(failed(action))?
             .into_iter()
@@ -37,7 +40,7 @@ impl Hypervisor for Libvirt {
     fn pools(&self) -> Result<Vec<PoolState>, Failure> {
         let action = "list pools and volumes";
         let pools = self
-            .connect
+            .connected()
             .list_all_storage_pools(0)
             .map_err(failed(action))?;
         present(pools.iter().map(pool_state))
@@ -50,7 +53,7 @@ impl Hypervisor for Libvirt {
     fn started_pools(&self) -> Result<Vec<String>, Failure> {
         let only = sys::VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE;
         let list = || -> Result<Vec<_>, VirtError> {
-            let pools = self.connect.list_all_storage_pools(only)?;
+            let pools = self.connected().list_all_storage_pools(only)?;
             pools.iter().map(|pool| pool.name()).collect()
         };
         list().map_err(failed("list started pools"))
@@ -58,7 +61,10 @@ impl Hypervisor for Libvirt {
 
     fn domains(&self) -> Result<Vec<DomainState>, Failure> {
         let action = "list domains";
-        let domains = self.connect.list_all_domains(0).map_err(failed(action))?;
+        let domains = self
+            .connected()
+            .list_all_domains(0)
+            .map_err(failed(action))?;
         present(domains.iter().map(domain_state))
             .map_err(failed(action))?
             .into_iter()
@@ -108,7 +114,7 @@ impl Hypervisor for Libvirt {
     }
 
     fn define_network(&self, network: &Network) -> Result<(), Failure> {
-        self.connect
+        self.connected()
             .define_network_xml(&network::to_xml(network))
             .and_then(|defined| defined.set_autostart(true))
             .map_err(failed(format!("define network {}", network.name)))
@@ -116,7 +122,7 @@ impl Hypervisor for Libvirt {
 
     fn start_network(&self, name: &str) -> Result<(), Failure> {
         let start = || -> Result<(), VirtError> {
-            let network = self.connect.lookup_network_by_name(name)?;
+            let network = self.connected().lookup_network_by_name(name)?;
             network.set_autostart(true)?;
             if network.is_active()? {
                 return Ok(());
@@ -159,7 +165,7 @@ impl Hypervisor for Libvirt {
             let defined = match self.find_pool(&pool.name)? {
                 Some(defined) => defined,
                 None => self
-                    .connect
+                    .connected()
                     .define_storage_pool_xml(&pool::to_xml(pool), 0)?,
             };
             // Last comes what a plan looks at: whether it is active.
@@ -179,7 +185,7 @@ impl Hypervisor for Libvirt {
 
     fn start_pool(&self, name: &str) -> Result<(), Failure> {
         let start = || -> Result<(), VirtError> {
-            let pool = self.connect.lookup_storage_pool_by_name(name)?;
+            let pool = self.connected().lookup_storage_pool_by_name(name)?;
             pool.set_autostart(true)?;
             if !pool.is_active()? {
                 pool.create(0)?;
@@ -191,7 +197,7 @@ impl Hypervisor for Libvirt {
 
     fn stop_pool(&self, name: &str) -> Result<(), Failure> {
         let stop = || -> Result<(), VirtError> {
-            let pool = self.connect.lookup_storage_pool_by_name(name)?;
+            let pool = self.connected().lookup_storage_pool_by_name(name)?;
             if pool.is_active()? {
                 pool.destroy()?;
             }
@@ -201,7 +207,7 @@ impl Hypervisor for Libvirt {
     }
 
     fn refresh_pool(&self, name: &str) -> Result<(), Failure> {
-        self.connect
+        self.connected()
             .lookup_storage_pool_by_name(name)
             .and_then(|pool| pool.refresh(0))
             .map_err(failed(format!("refresh pool {name}")))
@@ -231,7 +237,7 @@ impl Hypervisor for Libvirt {
     }
 
     fn create_volume(&self, volume: &Volume) -> Result<(), Failure> {
-        self.connect
+        self.connected()
             .lookup_storage_pool_by_name(&volume.pool)
             .and_then(|pool| StorageVol::create_xml(&pool, &volume::to_xml(volume), 0))
             .map(drop)
@@ -252,7 +258,7 @@ impl Hypervisor for Libvirt {
         let stream = self
             .volume(pool, volume)
             .and_then(|found| {
-                let stream = Stream::new(&self.connect, 0)?;
+                let stream = Stream::new(&self.connected(), 0)?;
                 found.upload(&stream, 0, length, 0)?;
                 Ok(stream)
             })
@@ -279,7 +285,7 @@ impl Hypervisor for Libvirt {
         let stream = self
             .volume(pool, volume)
             .and_then(|found| {
-                let stream = Stream::new(&self.connect, 0)?;
+                let stream = Stream::new(&self.connected(), 0)?;
                 // A length of 0 means: to the end.
                 found.download(&stream, offset, 0, 0)?;
                 Ok(stream)
@@ -307,6 +313,12 @@ impl Hypervisor for Libvirt {
             .map_err(failed(format!("grow volume {volume} in pool {pool}")))
     }
 
+    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure> {
+        self.volume(pool, volume)
+            .and_then(|there| there.resize(capacity, sys::VIR_STORAGE_VOL_RESIZE_SHRINK))
+            .map_err(failed(format!("cut volume {volume} in pool {pool}")))
+    }
+
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure> {
         self.find_volume(pool, volume)
             .and_then(|there| match there {
@@ -323,7 +335,7 @@ impl Hypervisor for Libvirt {
 
     fn start_domain(&self, name: &Label) -> Result<(), Failure> {
         let start = || -> Result<(), VirtError> {
-            let domain = self.connect.lookup_domain_by_name(name.as_str())?;
+            let domain = self.connected().lookup_domain_by_name(name.as_str())?;
             domain.set_autostart(true)?;
             match domain.info()?.state.known() {
                 Some(VirtState::Paused) => domain.resume(),
@@ -355,7 +367,7 @@ impl Hypervisor for Libvirt {
     }
 
     fn shut_down_domain(&self, name: &Label) -> Result<(), Failure> {
-        self.connect
+        self.connected()
             .lookup_domain_by_name(name.as_str())
             .and_then(|domain| domain.shutdown())
             .map_err(failed(format!("shut down domain {name}")))
@@ -363,7 +375,7 @@ impl Hypervisor for Libvirt {
 
     fn power_off_domain(&self, name: &Label) -> Result<(), Failure> {
         let power_off = || -> Result<(), VirtError> {
-            let domain = self.connect.lookup_domain_by_name(name.as_str())?;
+            let domain = self.connected().lookup_domain_by_name(name.as_str())?;
             if domain.is_active()? {
                 domain.destroy()?;
             }
@@ -400,7 +412,7 @@ impl Hypervisor for Libvirt {
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure> {
         let action = || format!("ask for addresses of {name}");
         let domain = self
-            .connect
+            .connected()
             .lookup_domain_by_name(name.as_str())
             .map_err(failed(action()))?;
         let leased = domain

@@ -73,6 +73,7 @@ impl Hypervisor for Failing {
         remove_pool(name: &str) -> Option<String>;
         create_volume(volume: &Volume) -> ();
         grow_volume(pool: &str, volume: &str, capacity: u64, domain: &Label) -> ();
+        cut_volume(pool: &str, volume: &str, capacity: u64) -> ();
         remove_volume(pool: &str, volume: &str) -> ();
         define_domain(domain: &Domain) -> ();
         note_domain(name: &Label, note: &str) -> ();

@@ -18,7 +18,7 @@ use kubitect_provision::observe::{
 use kubitect_provision::resource::{Disk, Domain, Format, Network, Pool, Reservation, Volume};
 use kubitect_provision::{Hosts, Inputs, LocalImage, Plan, apply, plan, plan_destroy};
 
-/// The test driver, which refuses uploads and tells no leases; all else is the real binding.
+/// The test driver, which refuses uploads and smaller volumes and tells no leases; all else is the real binding.
 struct TestDriver {
     libvirt: Libvirt,
 }
@@ -63,6 +63,18 @@ impl Hypervisor for TestDriver {
         power_off_domain(name: &Label) -> ();
         remove_domain(name: &Label) -> ();
         addresses(name: &Label) -> Vec<(Mac, Ipv4Addr)>;
+    }
+
+    /// This driver cuts nothing: another volume takes its place.
+    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure> {
+        self.libvirt.remove_volume(pool, volume)?;
+        self.libvirt.create_volume(&Volume {
+            pool: pool.to_owned(),
+            name: volume.to_owned(),
+            capacity,
+            format: Format::Raw,
+            backing: None,
+        })
     }
 
     fn upload(&self, _: &str, _: &str, content: &mut dyn Read, length: u64) -> Result<(), Failure> {

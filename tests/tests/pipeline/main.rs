@@ -15,5 +15,6 @@ mod power;
 mod properties;
 mod random;
 mod repair;
+mod restarts;
 mod scale;
 mod world;
