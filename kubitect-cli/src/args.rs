@@ -25,7 +25,7 @@ pub use everyday::{Console, Logs, Snapshot, Ssh, Start, Stop, Store, Timeouts};
     max_term_width = 100
 )]
 pub struct Cli {
-    /// What happens inside, on stderr
+    /// Each call to libvirt, command on a machine, and command line of git, pip and Ansible, with its time, on stderr
     #[arg(long, global = true)]
     pub debug: bool,
     /// Errors, warnings and the end only
@@ -119,9 +119,12 @@ pub const DEFAULT_FILE: &str = "kubitect.yaml";
 
 #[derive(Debug, Args)]
 pub struct Apply {
-    /// The cluster's file; - for stdin
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
-    pub config: PathBuf,
+    /// A plan that `plan --out` saved: exactly that is done, or nothing if anything has changed since
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+    /// The cluster's file; - for stdin [default: kubitect.yaml, or the one that PLAN was made of]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Refuse changes that this action does not cover
     #[arg(short, long, value_enum)]
     pub action: Option<Action>,
@@ -173,6 +176,9 @@ pub struct Plan {
     /// The cluster's file; - for stdin
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub config: PathBuf,
+    /// Save it to this file as well, for `apply PLAN`; only another plan is replaced
+    #[arg(long, value_name = "PLAN")]
+    pub out: Option<PathBuf>,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,

@@ -21,6 +21,8 @@ pub enum Failure {
     Invalid(kubitect_config::Error),
     /// The file asks for what can't be done (exit 2): each line a change and the reason.
     Refused(Vec<String>),
+    /// A plan that was saved is not what would be done now (exit 2): what differs, a line each.
+    Stale(Vec<String>),
     /// The command line leaves open what is meant (exit 2).
     Usage(&'static str),
     /// Something on the hosts stands in the way (exit 1).
@@ -113,7 +115,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Failed { .. } | Self::Unfit(_) | Self::Busy { .. } => 1,
-            Self::Invalid(_) | Self::Refused(_) | Self::Usage(_) => 2,
+            Self::Invalid(_) | Self::Refused(_) | Self::Stale(_) | Self::Usage(_) => 2,
             Self::Declined(_) => 3,
             Self::Interrupted => Self::INTERRUPTED,
         }
@@ -196,6 +198,13 @@ impl fmt::Display for Failure {
                 reasons
                     .iter()
                     .try_for_each(|reason| write!(f, "\n  {reason}"))
+            }
+            Self::Stale(reasons) => {
+                f.write_str("the saved plan is not what would be done now, so nothing is:")?;
+                for reason in reasons {
+                    write!(f, "\n  {reason}")?;
+                }
+                f.write_str("\nplan again, and look at it before you apply it")
             }
             Self::Usage(why) => f.write_str(why),
             Self::Declined(why) => f.write_str(why),

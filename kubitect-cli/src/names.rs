@@ -12,7 +12,15 @@ use crate::home::Home;
 /// The cluster that a command is about: the one named on the command line, by `KUBITECT_CLUSTER`, or the only one. It has a
 /// folder.
 pub fn meant(home: &Home, args: &ClusterName) -> Result<Label, Failure> {
-    let (name, known) = (named(args), home.clusters()?);
+    meant_of(home, args, &[])
+}
+
+/// The same; it may be one of these others, which are gone.
+pub fn meant_of(home: &Home, args: &ClusterName, gone: &[Label]) -> Result<Label, Failure> {
+    let (name, mut known) = (named(args), home.clusters()?);
+    if known.is_empty() {
+        known = gone.to_vec();
+    }
     let name = match (name, variable()?) {
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => match &known[..] {
@@ -26,7 +34,7 @@ pub fn meant(home: &Home, args: &ClusterName) -> Result<Label, Failure> {
             }
         },
     };
-    match known.contains(&name) {
+    match known.contains(&name) || gone.contains(&name) {
         true => Ok(name),
         false => Err(unknown(&name, &known)),
     }

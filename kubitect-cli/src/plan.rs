@@ -201,6 +201,11 @@ impl Plan {
         &self.notes
     }
 
+    /// The steps of all phases, each with the number of its phase.
+    pub fn steps(&self) -> &[Row] {
+        &self.rows
+    }
+
     /// For programs: one object.
     pub fn json(&self) -> serde_json::Value {
         // Without a change none is carried out.

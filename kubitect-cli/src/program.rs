@@ -49,7 +49,7 @@ pub fn run_in(
         Ok(cli) => cli,
         Err(error) => return usage(&error, no_color),
     };
-    let color = report::set_color(!no_color);
+    report::set_color(!no_color);
     let json = match &cli.command {
         Command::Apply(args) => args.output == Output::Json,
         Command::Destroy(args) => args.output == Output::Json,
@@ -61,14 +61,11 @@ pub fn run_in(
         quiet: cli.quiet,
         verbose: cli.verbose,
         json,
+        debug: cli.debug,
     }
     .set();
     if cli.debug {
-        tracing_subscriber::fmt()
-            .with_writer(std::io::stderr)
-            .with_ansi(color)
-            .with_max_level(tracing::Level::DEBUG)
-            .init();
+        report::debug::begin();
     }
     match dispatch(world, cli) {
         Ok(code) => code,

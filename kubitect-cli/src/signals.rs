@@ -14,14 +14,15 @@ const END: Duration = Duration::from_secs(2);
 const EXIT: Duration = Duration::from_secs(1);
 
 /// Does work on a runtime of its own. `stop` is called, on another thread, at the first ctrl-C, SIGTERM or SIGHUP (the terminal is
-/// gone); the second one ends the process at once. It may be killed anywhere: the next run goes on from there.
+/// gone); the second one ends the process at once, after `last`. It may be killed anywhere: the next run goes on from there.
 fn on_runtime<T>(
     stop: impl FnOnce() + Send + 'static,
+    last: impl FnOnce(u8) + Send + 'static,
     work: impl Future<Output = T>,
 ) -> Result<T, Failure> {
     let runtime = runtime()?;
     // On a thread of its own, so that it comes through while libvirt is waited for.
-    runtime.spawn(watch(stop));
+    runtime.spawn(watch(stop, last));
     Ok(end(runtime, work))
 }
 
@@ -30,8 +31,17 @@ pub fn until_interrupted<T>(
     cancel: &Cancel,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    until_interrupted_and(cancel, drop, work)
+}
+
+/// The same; before the second signal ends the process, `last` is called with the exit code.
+pub fn until_interrupted_and<T>(
+    cancel: &Cancel,
+    last: impl FnOnce(u8) + Send + 'static,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let cancel = cancel.clone();
-    on_runtime(move || cancel.cancel(), work)?
+    on_runtime(move || cancel.cancel(), last, work)?
 }
 
 /// The same, of work that signals may end at any time.
@@ -53,7 +63,7 @@ fn end<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
     result
 }
 
-async fn watch(stop: impl FnOnce()) {
+async fn watch(stop: impl FnOnce(), last: impl FnOnce(u8)) {
     let kinds = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
@@ -78,6 +88,7 @@ async fn watch(stop: impl FnOnce()) {
         std::thread::sleep(EXIT);
         std::process::abort();
     });
+    last(Failure::INTERRUPTED);
     std::process::exit(Failure::INTERRUPTED.into());
 }
 
@@ -92,7 +103,7 @@ mod tests {
     fn work_that_hangs_does_not_keep_a_run_from_ending() {
         let (_held, stuck) = mpsc::channel::<()>();
         let began = Instant::now();
-        let done = on_runtime(|| {}, async {
+        let done = on_runtime(|| {}, drop, async {
             // Until the test ends.
             tokio::task::spawn_blocking(move || stuck.recv());
             7

@@ -60,6 +60,7 @@ pub mod release;
 pub mod remote;
 mod report;
 pub mod row;
+pub mod saved;
 mod schema;
 mod secret;
 pub mod secrets;
@@ -73,6 +74,7 @@ mod validate;
 pub mod value;
 pub mod variables;
 pub mod waiting;
+pub mod watch;
 pub mod yaml;
 
 pub use cluster::Cluster;

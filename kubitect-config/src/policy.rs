@@ -127,3 +127,23 @@ pub fn action(edit: &Edit) -> Action {
 pub fn covers(chosen: Action, edit: &Edit) -> bool {
     action(edit) == chosen
 }
+
+/// Why an action covers not all of these edits, a sentence each. A cluster without edits was never finished: it is yet to be made.
+pub fn uncovered(chosen: Action, edits: Option<&[Edit]>) -> Vec<String> {
+    let Some(edits) = edits else {
+        return match chosen {
+            Action::Create => Vec::new(),
+            _ => vec![format!(
+                "the action `{chosen}` changes a finished cluster, and this one has yet to be made; use the action `create`, or none"
+            )],
+        };
+    };
+    let others = edits.iter().filter(|edit| !covers(chosen, edit));
+    let refused = others.map(|edit| {
+        let other = action(edit);
+        format!(
+            "{edit}: the action `{chosen}` does not cover this; use the action `{other}`, or none"
+        )
+    });
+    refused.collect()
+}

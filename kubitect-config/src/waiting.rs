@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// How many machines are asked at the same time: enough for any cluster's masters and balancers, and few enough for the open
 /// files of this process and for the SSH server of a host through which all of its machines are reached.
@@ -56,6 +57,12 @@ pub async fn first_success<T, E, F: Future<Output = Result<T, E>>>(
     })
     .await;
     success.ok_or_else(|| failures.into_values().collect())
+}
+
+/// A time as minutes and seconds, as `3:07`.
+pub fn clock(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
 /// Works on items in threads, so many of them at most: for what blocks. Gives the results in order.

@@ -85,6 +85,18 @@ pub enum Event {
         /// How many results changed a host.
         changed: usize,
     },
+    /// Something is not yet as it is waited for.
+    Waits {
+        /// What is waited for, as "wait until demo-worker-1 is Ready".
+        what: String,
+        /// Why it is not yet so.
+        why: String,
+    },
+    /// It is waited for no longer.
+    Waited {
+        /// What was waited for, as in [`Event::Waits`].
+        what: String,
+    },
     /// Something was done to Kubernetes, or failed and is gone on without.
     Said {
         /// What, in a line.
@@ -164,6 +176,8 @@ impl fmt::Display for Event {
             } => {
                 write!(f, "{playbook} finished: {tasks} tasks, {changed} changes")
             }
+            Self::Waits { what, why } => write!(f, "{what}: {why}"),
+            Self::Waited { what } => write!(f, "{what}: waited for no longer"),
             Self::Said { line } => f.write_str(line),
         }
     }

@@ -65,6 +65,9 @@ pub(crate) struct Running {
     /// `<place>#<our process>-<count>`: of this program alone, and found by its place.
     mark: OsString,
     ended: bool,
+    /// Its command line, as others may see it.
+    line: String,
+    began: Instant,
 }
 
 impl Running {
@@ -77,7 +80,7 @@ impl Running {
         let words = std::iter::once(line.get_program()).chain(line.get_args());
         let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
         let line = kubitect_config::address::shown(&words.join(" "));
-        tracing::debug!(command = line, "started");
+        tracing::debug!(command = line, "program started");
         let child = command
             .env(MARK, &mark)
             .process_group(0)
@@ -94,12 +97,18 @@ impl Running {
             child,
             mark,
             ended: false,
+            line,
+            began: Instant::now(),
         })
     }
 
     /// Waits for its end. May be cancelled and called again.
     pub(crate) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
         let status = self.child.wait().await?;
+        if !self.ended {
+            let took = self.began.elapsed();
+            tracing::debug!(?took, %status, command = self.line, "program ended");
+        }
         self.ended = true;
         Ok(status)
     }
@@ -109,6 +118,12 @@ impl Running {
     /// Blocking on purpose: it also runs when a future is dropped, and nothing may be left after that.
     fn end(&mut self) {
         if !self.ended {
+            let took = self.began.elapsed();
+            tracing::debug!(
+                ?took,
+                command = self.line,
+                "program is ended before its time"
+            );
             let group = self.child.id().and_then(|id| Pid::from_raw(id as i32));
             let signal = |signal| {
                 if let Some(group) = group

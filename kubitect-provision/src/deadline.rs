@@ -10,9 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kubitect_config::value::{Label, Mac};
+use kubitect_config::value::{Label, Mac, Name};
 
 use crate::hypervisor::{Failure, Hypervisor};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
@@ -22,10 +22,17 @@ use crate::state::{Capability, DomainState, NetworkState, PoolState, VolumeState
 const CALL: Duration = Duration::from_secs(10 * 60);
 /// How long a guest's agent may take to answer, and libvirt to tell of it.
 const AGENT: Duration = Duration::from_secs(60);
+/// The most characters of what a call is given that are shown.
+const WORD: usize = 60;
 
-/// A host's libvirt whose calls end within a time. Uploads and downloads have no limit of their own: they take as long as their
-/// bytes do, and a connection that falls silent ends them.
-pub(crate) struct Bounded(pub Arc<dyn Hypervisor>);
+/// A host's libvirt whose calls end within a time, and each of which `--debug` shows. Uploads and downloads have no limit of their
+/// own: they take as long as their bytes do, and a connection that falls silent ends them.
+pub(crate) struct Bounded {
+    /// The host's name.
+    pub host: Name,
+    /// Its libvirt.
+    pub libvirt: Arc<dyn Hypervisor>,
+}
 
 /// What a call gives within `limit`.
 fn within<T: Send + 'static>(
@@ -55,11 +62,95 @@ fn within<T: Send + 'static>(
 /// Makes a call of the host's within [`CALL`]: its verb, what it is given by reference, and after a semicolon by value.
 macro_rules! bounded {
     ($self:ident.$verb:ident($($reference:ident),* $(; $value:ident),*)) => {{
-        let host = Arc::clone(&$self.0);
+        let host = Arc::clone(&$self.libvirt);
+        let words = [stringify!($verb).replace('_', " "), $($reference.called(),)* $($value.to_string()),*];
+        let action = words.join(" ");
         $(let $reference = $reference.to_owned();)*
-        let action = stringify!($verb).replace('_', " ");
-        within(CALL, &action, move || host.$verb($(&$reference,)* $($value),*))
+        $self.within(CALL, &action, move || host.$verb($(&$reference,)* $($value),*))
     }};
+}
+
+/// What a call is given, in a word.
+trait Called {
+    fn called(&self) -> String;
+}
+
+impl Called for str {
+    fn called(&self) -> String {
+        let whole = kubitect_config::text::line(self);
+        let cut: String = whole.chars().take(WORD).collect();
+        match cut.len() < whole.len() {
+            true => format!("{cut}…"),
+            false => cut,
+        }
+    }
+}
+
+impl Called for Path {
+    fn called(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Called for [String] {
+    fn called(&self) -> String {
+        self.join(",").called()
+    }
+}
+
+macro_rules! called_by_name {
+    ($($kind:ty: $name:ident),*) => {$(
+        impl Called for $kind {
+            fn called(&self) -> String {
+                self.$name.to_string().called()
+            }
+        }
+    )*};
+}
+
+called_by_name!(Network: name, Pool: name, Volume: name, Domain: name, Reservation: name);
+
+impl Called for Label {
+    fn called(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Called for Disk {
+    fn called(&self) -> String {
+        self.path.called()
+    }
+}
+
+impl Bounded {
+    /// What a call gives within `limit`.
+    fn within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        action: &str,
+        call: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.timed(action, || within(limit, action, call))
+    }
+
+    /// Makes a call, and says which and how long it took.
+    fn timed<T>(
+        &self,
+        action: &str,
+        call: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let began = Instant::now();
+        let result = call();
+        let (host, took) = (self.host.as_str(), began.elapsed());
+        match &result {
+            Ok(_) => tracing::debug!(host, ?took, "libvirt: {action}"),
+            Err(failure) => {
+                let error = &failure.source;
+                tracing::debug!(host, ?took, %error, "libvirt: {action}: failed");
+            }
+        }
+        result
+    }
 }
 
 impl Hypervisor for Bounded {
@@ -92,7 +183,10 @@ impl Hypervisor for Bounded {
     }
 
     fn another(&self) -> Option<Arc<dyn Hypervisor>> {
-        Some(Arc::new(Self(self.0.another()?)))
+        Some(Arc::new(Self {
+            host: self.host.clone(),
+            libvirt: self.libvirt.another()?,
+        }))
     }
 
     fn define_network(&self, network: &Network) -> Result<(), Failure> {
@@ -146,7 +240,10 @@ impl Hypervisor for Bounded {
         content: &mut dyn Read,
         length: u64,
     ) -> Result<(), Failure> {
-        self.0.upload(pool, volume, content, length)
+        self.timed(
+            &format!("upload {volume} to {pool}, {length} bytes"),
+            || self.libvirt.upload(pool, volume, content, length),
+        )
     }
 
     fn download(
@@ -156,7 +253,9 @@ impl Hypervisor for Bounded {
         offset: u64,
         to: &mut dyn Write,
     ) -> Result<(), Failure> {
-        self.0.download(pool, volume, offset, to)
+        self.timed(&format!("download {volume} from {pool}"), || {
+            self.libvirt.download(pool, volume, offset, to)
+        })
     }
 
     fn grow_volume(
@@ -166,9 +265,10 @@ impl Hypervisor for Bounded {
         capacity: u64,
         domain: &Label,
     ) -> Result<(), Failure> {
-        let host = Arc::clone(&self.0);
+        let host = Arc::clone(&self.libvirt);
         let (pool, volume, domain) = (pool.to_owned(), volume.to_owned(), domain.clone());
-        within(CALL, "grow volume", move || {
+        let action = format!("grow volume {volume} to {capacity} bytes");
+        self.within(CALL, &action, move || {
             host.grow_volume(&pool, &volume, capacity, &domain)
         })
     }
@@ -218,11 +318,11 @@ impl Hypervisor for Bounded {
     }
 
     fn let_in(&self, name: &Label, user: &str, public_key: &str) -> Result<(), Failure> {
-        let host = Arc::clone(&self.0);
+        let host = Arc::clone(&self.libvirt);
         let (name, user) = (name.clone(), user.to_owned());
         let public_key = public_key.to_owned();
         let action = format!("have the guest agent of {name} let a key in");
-        within(AGENT, &action, move || {
+        self.within(AGENT, &action, move || {
             host.let_in(&name, &user, &public_key)
         })
     }
@@ -232,17 +332,15 @@ impl Hypervisor for Bounded {
     }
 
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure> {
-        let host = Arc::clone(&self.0);
+        let host = Arc::clone(&self.libvirt);
         let name = name.clone();
         let action = format!("ask for addresses of {name}");
-        within(AGENT, &action, move || host.addresses(&name))
+        self.within(AGENT, &action, move || host.addresses(&name))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::fake::FakeHost;
     use crate::observe::HostState;
@@ -268,7 +366,10 @@ mod tests {
         assert_eq!(within(CALL, "x", || Ok(7)).unwrap(), 7);
         let failed = within(CALL, "x", || Err::<(), _>(Failure::new("y", "z")));
         assert_eq!(failed.unwrap_err().action, "y");
-        let host = Bounded(Arc::new(FakeHost::new(HostState::default())));
+        let host = Bounded {
+            host: "box".parse().unwrap(),
+            libvirt: Arc::new(FakeHost::new(HostState::default())),
+        };
         assert!(host.domains().unwrap().is_empty());
     }
 }

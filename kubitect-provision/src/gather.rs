@@ -227,7 +227,13 @@ async fn address(
     }
     let what = format!("wait for an address of {}", node.name);
     on_event(Event::Started { what: what.clone() });
-    let result = leased(cluster, hosts, node, within, cancelled).await;
+    let waits = |why: &str| {
+        on_event(Event::Waiting {
+            what: what.clone(),
+            why: why.to_owned(),
+        });
+    };
+    let result = leased(cluster, hosts, node, within, cancelled, &waits).await;
     on_event(Event::ended(what, &result));
     result
 }
@@ -238,8 +244,10 @@ async fn leased(
     node: &Node,
     within: Duration,
     cancelled: &AtomicBool,
+    waits: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Ipv4Addr, Error> {
     let started = Instant::now();
+    let mut said = String::new();
     loop {
         if cancelled.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
@@ -254,6 +262,10 @@ async fn leased(
             Ok(Err(error)) => told(&error),
             Err(error) => error.to_string(),
         };
+        if last != said {
+            waits(&last);
+            said.clone_from(&last);
+        }
         if started.elapsed() >= within {
             let console = machine::console_tail(hosts, cluster, node, 20)
                 .unwrap_or_else(|error| vec![told(&error)])

@@ -14,6 +14,7 @@ use crate::trust::{self, Us};
 use crate::{Error, file};
 
 mod contents;
+mod runs;
 
 pub use contents::Contents;
 
@@ -52,6 +53,7 @@ impl Home {
         // Checkouts and Python environments have links in them, by right.
         trust::below(&path.join("share"), 2, &us).map_err(failed)?;
         trust::below(&path.join("clusters"), DEPTH, &us).map_err(failed)?;
+        trust::below(&path.join(runs::REMOVALS), 2, &us).map_err(failed)?;
         Ok(Self {
             root: path,
             person,

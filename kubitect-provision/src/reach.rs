@@ -63,8 +63,9 @@ impl Hosts {
     /// These hypervisors, each with a deadline for its calls and looked at again where it refuses; for tests and for programs
     /// that bring their own.
     pub fn from_hypervisors(hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>) -> Self {
-        let patient = |(name, host)| {
-            let bounded = Arc::new(Bounded(host));
+        let patient = |(name, libvirt): (Name, Arc<dyn Hypervisor>)| {
+            let host = name.clone();
+            let bounded = Arc::new(Bounded { host, libvirt });
             (name, Arc::new(Patient(bounded)) as Arc<dyn Hypervisor>)
         };
         Self::of(hypervisors.into_iter().map(patient).collect())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::options;
+use super::{logged, options};
 use crate::approve;
 use crate::args::Destroy;
 use crate::failure::Failure;
@@ -46,14 +46,11 @@ pub fn destroy(world: &Arc<dyn World>, home: &Home, args: &Destroy) -> Result<()
     if !args.auto_approve {
         approve::ask("Shall all of this be removed for good?")?;
     }
+    // The cluster's own folder goes with it.
+    let answer = logged::answer(args.auto_approve);
+    logged::begin(&reporter, &home.removals(&cluster), "destroy", answer)?;
     reporter.begin([]);
-    let result = until_interrupted(&cancel, removal.carry_out());
-    match &result {
-        Ok(()) => reporter.done(&[]),
-        Err(failure) => {
-            let again = "the same command goes on from here".to_owned();
-            reporter.failed(&failure.to_string(), failure.code(), &[again]);
-        }
-    }
+    let result = logged::work(&reporter, &cancel, removal.carry_out());
+    logged::end(&reporter, &result, &[], &[logged::again()]);
     result
 }

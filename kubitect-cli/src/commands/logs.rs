@@ -2,24 +2,20 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::args::{Logs, Output};
 use crate::failure::Failure;
-use crate::home::{ClusterDir, Home};
+use crate::home::Home;
 use crate::names;
 
 use super::{print, print_json};
 
-/// The commands that leave a log.
-const COMMANDS: [&str; 3] = ["apply", "stop", "start"];
-
 /// Carries the command out.
 pub fn logs(home: &Home, args: &Logs) -> Result<(), Failure> {
-    let cluster = names::meant(home, &args.cluster)?;
+    let cluster = names::meant_of(home, &args.cluster, &home.removed()?)?;
     let dir = home.cluster(&cluster);
-    let all = all(&dir)?;
+    let all = home.runs(&cluster)?;
     if !args.last && !args.follow {
         let paths: Vec<_> = all.iter().map(|path| path.display().to_string()).collect();
         return match args.output {
@@ -51,28 +47,4 @@ pub fn logs(home: &Home, args: &Logs) -> Result<(), Failure> {
         }
         std::thread::sleep(Duration::from_millis(300));
     }
-}
-
-/// The logs of runs, oldest first: their names begin with the time.
-fn all(dir: &ClusterDir) -> Result<Vec<PathBuf>, Failure> {
-    let folder = dir.logs();
-    let failed = |e| Failure::io("list", &folder, e);
-    let entries = match std::fs::read_dir(&folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed)?,
-    };
-    let mut all = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // Ansible's own logs lie there, too.
-        if COMMANDS
-            .iter()
-            .any(|command| name.ends_with(&format!("-{command}.log")))
-        {
-            all.push(path);
-        }
-    }
-    all.sort();
-    Ok(all)
 }

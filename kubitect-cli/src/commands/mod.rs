@@ -10,6 +10,7 @@ mod export;
 mod graph;
 mod init;
 mod list;
+mod logged;
 mod logs;
 mod man;
 mod plan;

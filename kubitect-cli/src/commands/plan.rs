@@ -1,12 +1,13 @@
 //! `plan`: what apply would do. Reads libvirt, changes nothing.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::args::{Output, Plan};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::plan::check;
-use crate::report::Reporter;
+use crate::report::{RFC3339, Reporter, time};
 use crate::run::View;
 use crate::world::World;
 
@@ -24,5 +25,17 @@ pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Fa
     }
     check(&plan)?;
     view.fit(&plan)?;
+    if let Some(out) = &args.out {
+        let stdin = args.config == Path::new("-");
+        let file = (!stdin).then(|| std::path::absolute(&args.config));
+        let file = file.transpose();
+        let file = file.map_err(|e| Failure::io("find", &args.config, e))?;
+        view.to_save(&plan, file, time(RFC3339))?.write(out)?;
+        let rest = if stdin { " -c -" } else { "" };
+        reporter.text(format!(
+            "saved; `kubitect apply {}{rest}` does this, or nothing\n",
+            out.display()
+        ));
+    }
     Ok(plan.is_empty())
 }

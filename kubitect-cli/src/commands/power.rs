@@ -1,17 +1,16 @@
 //! `stop` and `start`: all machines of a cluster shut down in order, and on again, with what runs on them.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::options;
+use super::{logged, options};
 use crate::approve;
 use crate::args::{ClusterName, Start, Stop};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::names;
 use crate::power::{Power, SHUT_DOWN, Switch};
-use crate::report::{Reporter, log};
+use crate::report::Reporter;
 use crate::run::{Run, Wanted};
 use crate::signals::until_interrupted;
 use crate::world::World;
@@ -65,11 +64,20 @@ impl Command {
         if self.asks {
             approve::ask(&format!("Shall {cluster} be stopped?"))?;
         }
-        let (log, path) = log::open(switch.run().folder(), self.name)?;
-        reporter.keep(log);
+        let answer = match self.asks {
+            true => logged::answer(false),
+            false if self.to == Power::On => logged::UNASKED,
+            false => logged::answer(true),
+        };
+        let logs = switch.run().folder().logs();
+        logged::begin(&reporter, &logs, self.name, answer)?;
         reporter.begin([]);
-        let result = until_interrupted(&cancel, switch.carry_out());
-        self.end(cluster.as_str(), &result, &path, &reporter);
+        let result = logged::work(&reporter, &cancel, switch.carry_out());
+        let next = match self.to {
+            Power::Off(_) => format!("next: kubitect start {cluster}"),
+            Power::On => format!("next: kubitect status {cluster}"),
+        };
+        logged::end(&reporter, &result, &[next], &[logged::again()]);
         result
     }
 
@@ -77,21 +85,6 @@ impl Command {
         match self.to {
             Power::Off(_) => "is on",
             Power::On => "is there",
-        }
-    }
-
-    fn end(&self, cluster: &str, result: &Result<(), Failure>, log: &Path, to: &Reporter) {
-        let log = format!("log: {}", log.display());
-        let next = match self.to {
-            Power::Off(_) => format!("next: kubitect start {cluster}"),
-            Power::On => format!("next: kubitect status {cluster}"),
-        };
-        match result {
-            Ok(()) => to.done(&[next, log]),
-            Err(failure) => {
-                let again = "the same command goes on from here".to_owned();
-                to.failed(&failure.to_string(), failure.code(), &[again, log]);
-            }
         }
     }
 }

@@ -4,23 +4,31 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{options, print, print_json};
+use super::{logged, options, print, print_json};
 use crate::args::{Output, Snapshot};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::names;
 use crate::report::Reporter;
 use crate::run::{Run, Wanted};
-use crate::signals::until_interrupted;
 use crate::world::World;
 
 /// Carries the command out.
 pub fn snapshot(world: &Arc<dyn World>, home: &Home, args: &Snapshot) -> Result<(), Failure> {
     let cluster = names::meant(home, &args.cluster)?;
-    let options = options(world, home, &Arc::new(Reporter::new()))?;
+    let reporter = Arc::new(Reporter::new());
+    let options = options(world, home, &reporter)?;
     let cancel = options.cancel.clone();
     let run = Run::connect(Wanted::kept(&cluster, &options)?, options)?;
-    let saved = until_interrupted(&cancel, run.snapshot(args.out.as_deref()))?;
+    let logs = run.folder().logs();
+    logged::begin(&reporter, &logs, "etcd-snapshot", logged::UNASKED)?;
+    let saved = logged::work(&reporter, &cancel, run.snapshot(args.out.as_deref()));
+    if let Ok(saved) = &saved {
+        reporter.note(json!(saved));
+    }
+    let again = "the same command begins anew".to_owned();
+    logged::end(&reporter, &saved, &[], &[again]);
+    let saved = saved?;
     match args.output {
         Output::Json => {
             let mut object = json!(saved);

@@ -4,37 +4,57 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::time;
+use kubitect_config::address::shown;
+
+use super::{RFC3339, time};
 use crate::failure::Failure;
-use crate::home::{ClusterDir, write_whole};
+use crate::home::{ClusterDir, create_private_dir, write_whole};
 
 /// Where the numbers of tasks stand, for what a run shows.
 const TASKS: &str = "tasks.json";
 
-/// A new log of `command` in the cluster's folder, which is made if need be, with its path.
-pub fn open(dir: &ClusterDir, command: &str) -> Result<(File, PathBuf), Failure> {
-    dir.create()?;
-    let name = format!("{}-{command}.log", time("%Y%m%dT%H%M%SZ"));
-    let path = dir.logs().join(name);
-    let failed = |e| Failure::io("open", &path, e);
-    let mut log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let line = kubitect_config::text::line(&arguments.join(" "));
-    writeln!(
-        log,
-        "kubitect {}, {}\n$ kubitect {line}",
-        env!("CARGO_PKG_VERSION"),
-        time("%Y-%m-%dT%H:%M:%SZ")
-    )
-    .map_err(failed)?;
-    Ok((log, path))
+/// The log of a run.
+#[derive(Debug)]
+pub struct Log {
+    file: File,
+    /// Where it is.
+    pub path: PathBuf,
+    /// How many lines it has.
+    pub lines: usize,
+}
+
+impl Log {
+    /// A new log of `command` in a folder, which is made if need be.
+    pub fn open(folder: &Path, command: &str) -> Result<Self, Failure> {
+        create_private_dir(folder)?;
+        let path = folder.join(format!("{}-{command}.log", time("%Y%m%dT%H%M%SZ")));
+        let failed = |e| Failure::io("open", &path, e);
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        let lines = std::fs::read_to_string(&path)
+            .map_err(failed)?
+            .lines()
+            .count();
+        let mut log = Self { file, path, lines };
+        let arguments: Vec<_> = std::env::args().skip(1).collect();
+        let line = shown(&kubitect_config::text::line(&arguments.join(" ")));
+        let (version, now) = (env!("CARGO_PKG_VERSION"), time(RFC3339));
+        log.write(&format!("kubitect {version}, {now}\n$ kubitect {line}\n"));
+        Ok(log)
+    }
+
+    /// Adds text.
+    pub fn write(&mut self, text: &str) {
+        // Nowhere to tell that the log is gone; the work itself matters more.
+        let _ = self.file.write_all(text.as_bytes());
+        self.lines += text.matches('\n').count();
+    }
 }
 
 /// How many tasks each playbook had when it last ran on this cluster; nothing where that is not known.

@@ -1,12 +1,14 @@
 //! What a person reads while and after a command works.
 
 mod block;
+pub mod debug;
 pub mod log;
 mod problems;
 mod reporter;
 mod view;
-mod watch;
+mod words;
 
 pub use problems::{failure, problems, set_color};
-pub use reporter::{Reporter, time};
+pub use reporter::Reporter;
 pub use view::View;
+pub use words::{RFC3339, time};

@@ -9,13 +9,12 @@ use kubitect_config::{Problem, Severity, address, text};
 
 static COLOR: AtomicBool = AtomicBool::new(true);
 
-/// Whether colours are used: where they are allowed and stderr is a terminal.
-pub fn set_color(allowed: bool) -> bool {
+/// Colours are used where they are allowed and stderr is a terminal.
+pub fn set_color(allowed: bool) {
     use std::io::IsTerminal;
     let able = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     let used = allowed && able && std::io::stderr().is_terminal();
     COLOR.store(used, Ordering::Relaxed);
-    used
 }
 
 /// Shows each problem of a file with this text.

@@ -1,17 +1,20 @@
 //! [`Reporter`]: events of a run on a terminal, as lines, or as JSON, and all of them in the run's log.
 
 use std::fmt::Display;
-use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use kubitect_config::text;
+use kubitect_config::waiting::clock;
+use kubitect_config::watch::Watch;
+use kubitect_kubespray::Playing;
 use serde_json::{Value, json};
 
 use super::block::Block;
+use super::log::Log;
 use super::view::View;
-use super::watch::{Watch, clock};
+use super::words::{RFC3339, safe, time};
 use crate::event::{Ending, Event, VERSION};
 
 /// How often the block is brought up to date.
@@ -29,10 +32,12 @@ pub struct Reporter {
 #[derive(Debug)]
 struct State {
     start: Instant,
-    log: Option<File>,
+    log: Option<Log>,
     /// What was told before there was a log.
     early: String,
     watch: Watch,
+    /// What Ansible is at.
+    playing: Playing,
     /// On a terminal only.
     block: Option<Block>,
     /// When something was last shown.
@@ -42,8 +47,7 @@ struct State {
 impl State {
     fn note(&mut self, text: &str) {
         match &mut self.log {
-            // Nowhere to tell that the log is gone; the work itself matters more.
-            Some(log) => drop(log.write_all(text.as_bytes())),
+            Some(log) => log.write(text),
             None => self.early.push_str(text),
         }
     }
@@ -66,12 +70,14 @@ impl State {
 
     /// Draws the block again, or says what is waited for if nothing has been said for long.
     fn tick(&mut self, quiet: bool) {
-        let lines: Vec<_> = self.watch.lines().iter().map(|line| safe(line)).collect();
+        let playing = self.playing.line();
+        let lines = self.watch.lines(playing.clone());
+        let lines: Vec<_> = lines.iter().map(|line| safe(line)).collect();
         if let Some(block) = &mut self.block {
             block.show(&lines);
         } else if !quiet
             && self.shown.elapsed() >= SILENCE
-            && let Some(waited) = self.watch.waited()
+            && let Some(waited) = self.watch.waited(playing)
         {
             let line = self.timed(&format!("… {}", safe(&waited)));
             self.show(&line);
@@ -90,6 +96,7 @@ impl Reporter {
                 log: None,
                 early: String::new(),
                 watch: Watch::default(),
+                playing: Playing::default(),
                 block: None,
                 shown: now,
             })),
@@ -104,7 +111,7 @@ impl Reporter {
     pub fn begin(&self, tasks: impl IntoIterator<Item = (String, usize)>) {
         let mut state = self.state();
         state.start = Instant::now();
-        state.watch.tasks.extend(tasks);
+        state.playing.tasks.extend(tasks);
         state.block = self.view.redraws().then(Block::new);
         let (weak, quiet) = (
             Arc::downgrade(&self.state),
@@ -122,10 +129,9 @@ impl Reporter {
     }
 
     /// From now on all is also written into `log`; so is what was told before.
-    pub fn keep(&self, mut log: File) {
+    pub fn keep(&self, mut log: Log) {
         let mut state = self.state();
-        // Nowhere to tell that the log is gone; the work itself matters more.
-        let _ = log.write_all(std::mem::take(&mut state.early).as_bytes());
+        log.write(&std::mem::take(&mut state.early));
         state.log = Some(log);
     }
 
@@ -161,7 +167,7 @@ impl Reporter {
         if !self.view.json {
             return;
         }
-        let time = time("%Y-%m-%dT%H:%M:%SZ");
+        let time = time(RFC3339);
         let mut all = json!({"formatVersion": VERSION, "time": time});
         if let (Some(all), Some(event)) = (all.as_object_mut(), event.as_object()) {
             all.extend(event.clone());
@@ -189,6 +195,7 @@ impl Reporter {
         let place = format!("phase {number} of {total}");
         let begun = format!("{place}: {title}");
         let mut state = self.state();
+        state.playing.stop();
         let ended = state.watch.phase(place, title.to_owned(), next);
         let redraws = state.block.is_some();
         drop(state);
@@ -218,7 +225,11 @@ impl Reporter {
             }
             | Event::Failed { .. }
             | Event::Cancelled => {}
-            _ => self.stays(&event.to_string()),
+            _ => {
+                let line = event.to_string();
+                self.state().watch.said(&line);
+                self.stays(&line);
+            }
         }
     }
 
@@ -267,14 +278,25 @@ impl Reporter {
     /// see stays; all is in Ansible's log.
     fn kubespray(&self, event: &kubitect_kubespray::Event) {
         use kubitect_kubespray::{Event, Outcome};
-        self.state().watch.kubespray(event);
+        let mut state = self.state();
+        state.playing.take(event);
+        match event {
+            Event::Said { line } => state.watch.said(line),
+            Event::Waits { what, why } => state.watch.waits(what, why.clone()),
+            Event::Waited { what } => drop(state.watch.end(what)),
+            _ => {}
+        }
+        drop(state);
         let shown = match event {
             Event::HostDone { outcome, .. } => match outcome {
                 Outcome::Failed | Outcome::Unreachable => true,
                 Outcome::Retried => self.view.verbose,
                 _ => return,
             },
-            Event::PlayStarted { .. } | Event::TaskStarted { .. } => self.view.verbose,
+            Event::PlayStarted { .. }
+            | Event::TaskStarted { .. }
+            | Event::Waits { .. }
+            | Event::Waited { .. } => self.view.verbose,
             _ => true,
         };
         self.said(&event.to_string(), shown && !self.view.quiet);
@@ -287,8 +309,22 @@ impl Reporter {
         for (title, took) in &ended {
             text += &format!("  {:>6}  {title}\n", clock(*took));
         }
-        lines.iter().for_each(|line| text += &format!("  {line}\n"));
+        let slowest = self.state().playing.slowest();
+        let log = self
+            .state()
+            .log
+            .as_ref()
+            .map(|log| format!("log: {}", log.path.display()));
+        let lines = slowest.iter().chain(lines).chain(&log);
+        lines.for_each(|line| text += &format!("  {line}\n"));
         self.text(&text);
+        self.end_well(&ended);
+    }
+
+    /// The run has ended well, which programs and the log are told; of people, nobody is.
+    pub fn end_well(&self, ended: &[(String, Duration)]) {
+        self.stop();
+        self.note("exit code 0");
         let phases: Vec<_> = ended
             .iter()
             .map(|(title, took)| json!({"title": title, "seconds": took.as_secs()}))
@@ -300,20 +336,45 @@ impl Reporter {
     pub fn failed(&self, failure: &str, code: u8, lines: &[String]) {
         let place = self.state().watch.place();
         self.stop();
-        if let Some(place) = &place {
-            self.text(format!("  stopped in {place}\n"));
-        }
-        lines
-            .iter()
-            .for_each(|line| self.text(format!("  {line}\n")));
+        let log = self.state().log.as_ref().map(|log| {
+            let line = log.lines + 1;
+            format!("log: {}:{line}", log.path.display())
+        });
         self.note(format!("kubitect: {failure}"));
+        let stopped = place.as_ref().map(|place| format!("stopped in {place}"));
+        let mut text = String::new();
+        let lines = stopped.iter().chain(lines).chain(&log);
+        lines.for_each(|line| text += &format!("  {line}\n"));
+        self.text(&text);
         self.note(format!("exit code {code}"));
         self.emit(&json!({"type": "end", "ok": false, "phase": place, "error": failure, "exitCode": code}));
+    }
+
+    /// The process is about to end at once, because it was asked a second time: the log says so, unless somebody holds it.
+    pub fn cut_short(&self, code: u8) {
+        for _ in 0..20 {
+            if let Ok(mut state) = self.state.try_lock() {
+                let place = state.watch.place().map(|place| format!(" in {place}"));
+                let line = format!(
+                    "interrupted twice: ended at once{}",
+                    place.unwrap_or_default()
+                );
+                let lines = format!(
+                    "{}{}",
+                    state.timed(&line),
+                    state.timed(&format!("exit code {code}"))
+                );
+                state.note(&lines);
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Nothing goes on any more. The phases that ended.
     fn stop(&self) -> Vec<(String, Duration)> {
         let mut state = self.state();
+        state.playing.stop();
         state.watch.end_phase();
         if let Some(mut block) = state.block.take() {
             block.show(&[]);
@@ -323,35 +384,6 @@ impl Reporter {
 
     /// How many tasks each playbook had.
     pub fn tasks(&self) -> std::collections::BTreeMap<String, usize> {
-        self.state().watch.tasks.clone()
-    }
-}
-
-/// The time now, in UTC.
-pub fn time(form: &str) -> String {
-    chrono::DateTime::<chrono::Utc>::from(SystemTime::now())
-        .format(form)
-        .to_string()
-}
-
-/// Text that a terminal may see and a log may hold: clean, and without the secrets of addresses in it, as a proxy's.
-fn safe(text: &str) -> String {
-    text::lines(&kubitect_config::address::shown(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::safe;
-
-    #[test]
-    fn no_password_of_an_address_is_told_and_nothing_steers_the_terminal() {
-        assert_eq!(
-            safe("could not reach http://me:hunter2@proxy.example:3128/x"),
-            "could not reach http://(not shown)@proxy.example:3128/x"
-        );
-        assert_eq!(
-            safe("\u{1b}[0;31mfailed\u{1b}[0m: a\tb\r\nc\u{9b}2J"),
-            "failed: a b\nc\\u{9b}2J"
-        );
+        self.state().playing.tasks.clone()
     }
 }

@@ -12,12 +12,15 @@ pub struct View {
     pub verbose: bool,
     /// Events for programs, one a line, on stdout, and nothing else.
     pub json: bool,
+    /// Every call and command, on stderr.
+    pub debug: bool,
 }
 
 static VIEW: Mutex<View> = Mutex::new(View {
     quiet: false,
     verbose: false,
     json: false,
+    debug: false,
 });
 
 impl View {
@@ -34,6 +37,6 @@ impl View {
     /// Whether lines may be drawn again: stderr is a terminal that can, and somebody looks.
     pub fn redraws(self) -> bool {
         let able = std::env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
-        able && !self.quiet && !self.json && std::io::stderr().is_terminal()
+        able && !self.quiet && !self.json && !self.debug && std::io::stderr().is_terminal()
     }
 }

@@ -126,3 +126,31 @@ fn many_machines_are_named_in_few_words() {
     }
     assert_eq!(policy(&edit(0)), Policy::InPlace(Disturbs::Nothing));
 }
+
+#[test]
+fn an_action_covers_what_it_is_named_for() {
+    let mut grown = base();
+    grown.nodes.push(crate::cluster::Node {
+        name: "demo-worker-9".parse().unwrap(),
+        id: "9".parse().unwrap(),
+        ..grown.nodes.last().unwrap().clone()
+    });
+    let change = edits(&base(), &grown);
+    assert_eq!(change.len(), 1, "{change:?}");
+    let why = |action, edits| uncovered(action, edits).join("\n");
+    use Action::{Create, Scale, Upgrade};
+    assert_eq!(why(Scale, Some(&change)), "");
+    for action in [Create, Upgrade] {
+        let why = why(action, Some(&change));
+        assert!(why.contains("use the action `scale`, or none"), "{why}");
+    }
+    assert_eq!(why(Create, None), "");
+    for action in [Scale, Upgrade] {
+        let none = why(action, None);
+        assert!(
+            none.contains("yet to be made; use the action `create`"),
+            "{none}"
+        );
+        assert_eq!(why(action, Some(&[])), "");
+    }
+}

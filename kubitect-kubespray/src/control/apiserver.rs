@@ -8,13 +8,15 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use kubitect_config::chain;
 use kubitect_config::remote::Remote;
 use serde::Deserialize;
-use tokio::time::Instant;
 
+use super::awake::lacks;
 use super::kubeadm_config;
-use super::nodes::{api_health, kubectl};
-use super::remote::{Health, PATIENCE, json, once, said, succeed, write};
+use super::nodes::kubectl;
+use super::remote::{PATIENCE, json, once, said, succeed, write};
+use super::wait::{Waits, wait};
 use crate::Error;
 
 /// What kubelet starts the API server from.
@@ -22,8 +24,6 @@ const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 /// What Kubespray gives kubeadm; the token and the key with which others join are in it.
 const CONFIG: &str = "/etc/kubernetes/kubeadm-config.yaml";
 const KUBEADM: &str = "/usr/local/bin/kubeadm";
-/// Between two looks at an API server that restarts.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// By which clients reach the member at an address.
 pub fn endpoint(ip: Ipv4Addr) -> String {
@@ -62,6 +62,7 @@ pub async fn use_members(
     remote: &impl Remote,
     members: &[Ipv4Addr],
     limit: Duration,
+    waits: Waits<'_>,
 ) -> Result<bool, Error> {
     let wanted: Vec<_> = members.iter().copied().map(endpoint).collect();
     let set: BTreeSet<_> = wanted.iter().cloned().collect();
@@ -87,7 +88,7 @@ pub async fn use_members(
             ));
         }
     }
-    wait_for(remote, &set, limit).await?;
+    wait_for(remote, &set, limit, waits).await?;
     Ok(restarts)
 }
 
@@ -167,25 +168,21 @@ async fn wait_for(
     remote: &impl Remote,
     wanted: &BTreeSet<String>,
     limit: Duration,
+    waits: Waits<'_>,
 ) -> Result<(), Error> {
-    let end = Instant::now() + limit;
-    loop {
-        let missing = match running(remote).await? {
-            None => "it does not run".to_owned(),
-            Some(uses) if uses != *wanted => format!("it still runs with {}", shown(&uses)),
-            Some(_) => match api_health(remote).await? {
-                Health::Well => return Ok(()),
-                Health::Ill(why) => why,
-            },
-        };
-        if Instant::now() + LOOK >= end {
-            return Err(Error::ApiServer {
-                members: shown(wanted),
-                limit,
-                missing,
-            });
-        }
-        tokio::time::sleep(LOOK).await;
+    let missing = wait(limit, waits, async || match running(remote).await {
+        Ok(None) => Some("it does not run".to_owned()),
+        Ok(Some(uses)) if uses != *wanted => Some(format!("it still runs with {}", shown(&uses))),
+        Ok(Some(_)) => lacks(remote).await,
+        Err(error) => Some(chain(&error)),
+    });
+    match missing.await {
+        None => Ok(()),
+        Some(missing) => Err(Error::ApiServer {
+            members: shown(wanted),
+            limit,
+            missing,
+        }),
     }
 }
 

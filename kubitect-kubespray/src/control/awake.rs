@@ -1,19 +1,16 @@
-//! A cluster that was switched off comes back: its masters' API servers serve, and its nodes are Ready.
+//! Waiting for a cluster: its masters' API servers serve, and its nodes are Ready.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kubitect_config::remote::Remote;
-use kubitect_config::value::Label;
+use kubitect_config::value::{Label, Version};
 use kubitect_config::{chain, text};
-use tokio::time::Instant;
 
-use super::nodes::{NodeState, api_health, nodes};
+use super::nodes::{NodeState, api_health, api_version, nodes};
 use super::remote::{Health, PATIENCE, succeed};
+use super::wait::{Waits, wait};
 use crate::Error;
-
-/// Between two looks at what is awaited.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// By which name the kernel of the machine at the other end, and with it the kubelet, knows its present boot.
 pub async fn boot(remote: &impl Remote) -> Result<String, Error> {
@@ -28,15 +25,9 @@ pub async fn wait_serving(
     remote: &impl Remote,
     node: &Label,
     limit: Duration,
-    waits: &(dyn Fn(&str) + Send + Sync),
+    waits: Waits<'_>,
 ) -> Result<(), Error> {
-    let missing = wait(limit, LOOK, waits, async || {
-        match api_health(remote).await {
-            Ok(Health::Well) => None,
-            Ok(Health::Ill(why)) => Some(why),
-            Err(error) => Some(chain(&error)),
-        }
-    });
+    let missing = wait(limit, waits, async || lacks(remote).await);
     match missing.await {
         None => Ok(()),
         Some(missing) => Err(Error::ApiNotReady {
@@ -53,12 +44,15 @@ pub async fn wait_nodes(
     remote: &impl Remote,
     boots: &BTreeMap<Label, String>,
     limit: Duration,
-    waits: &(dyn Fn(&str) + Send + Sync),
+    waits: Waits<'_>,
 ) -> Result<(), Error> {
-    let missing = wait(limit, LOOK, waits, async || match nodes(remote).await {
+    let missing = wait(limit, waits, async || match nodes(remote).await {
         Ok(nodes) => {
             let late = boots.iter().filter_map(|(name, boot)| {
-                Some(format!("{name}: {}", missing(&nodes, name, boot)?))
+                Some(format!(
+                    "{name}: {}",
+                    missing(&nodes, name, None, Some(boot))?
+                ))
             });
             let late: Vec<_> = late.collect();
             (!late.is_empty()).then(|| late.join("; "))
@@ -79,39 +73,81 @@ pub async fn wait_nodes(
     }
 }
 
-/// What a node lacks to be Ready in this boot of its machine.
-fn missing(nodes: &[NodeState], name: &Label, boot: &str) -> Option<String> {
-    let Some(state) = nodes.iter().find(|state| state.name == name.as_str()) else {
-        return Some("it has not joined".to_owned());
-    };
-    match &state.health {
-        Health::Ill(why) => Some(why.clone()),
-        Health::Well if state.boot != boot => {
-            Some("its kubelet has not reported since the machine started".to_owned())
-        }
-        Health::Well => None,
+/// Waits until the API server of the master at the other end serves, with this version.
+pub async fn wait_api(
+    remote: &impl Remote,
+    node: &Label,
+    version: &Version,
+    limit: Duration,
+    waits: Waits<'_>,
+) -> Result<(), Error> {
+    let missing = wait(limit, waits, async || match api_version(remote).await {
+        Ok(runs) if runs != version.to_string() => Some(format!("it runs {runs}, not {version}")),
+        Ok(_) => lacks(remote).await,
+        Err(error) => Some(chain(&error)),
+    });
+    match missing.await {
+        None => Ok(()),
+        Some(missing) => Err(Error::ApiNotReady {
+            node: node.to_string(),
+            limit,
+            missing,
+        }),
     }
 }
 
-/// Looks until nothing is missing; what is missing still when the time is over.
-async fn wait(
+/// Why the API server of the master at the other end does not serve; none: it does.
+pub(super) async fn lacks(remote: &impl Remote) -> Option<String> {
+    match api_health(remote).await {
+        Ok(Health::Well) => None,
+        Ok(Health::Ill(why)) => Some(why),
+        Err(error) => Some(chain(&error)),
+    }
+}
+
+/// Waits until a node is Ready; with this version, and in this boot of its machine, if they are given: for some 40 s after
+/// its last word a node that is gone is still called Ready.
+pub async fn wait_ready(
+    remote: &impl Remote,
+    node: &Label,
+    version: Option<&Version>,
+    boot: Option<&str>,
     limit: Duration,
-    pause: Duration,
-    waits: &(dyn Fn(&str) + Send + Sync),
-    mut look: impl AsyncFnMut() -> Option<String>,
+    waits: Waits<'_>,
+) -> Result<(), Error> {
+    let missing = wait(limit, waits, async || match nodes(remote).await {
+        Ok(nodes) => missing(&nodes, node, version, boot),
+        Err(error) => Some(chain(&error)),
+    });
+    match missing.await {
+        None => Ok(()),
+        Some(missing) => Err(Error::NotReady {
+            node: node.to_string(),
+            limit,
+            missing,
+        }),
+    }
+}
+
+/// What a node lacks to be Ready, with this version and in this boot of its machine, as far as they are given.
+fn missing(
+    nodes: &[NodeState],
+    name: &Label,
+    version: Option<&Version>,
+    boot: Option<&str>,
 ) -> Option<String> {
-    let end = Instant::now() + limit;
-    let mut said = String::new();
-    loop {
-        let missing = look().await?;
-        if Instant::now() + pause >= end {
-            return Some(missing);
+    let Some(state) = nodes.iter().find(|state| state.name == name.as_str()) else {
+        return Some("it has not joined".to_owned());
+    };
+    match (&state.health, version) {
+        (Health::Ill(why), _) => Some(why.clone()),
+        (_, Some(wanted)) if state.version != wanted.to_string() => {
+            Some(format!("it runs {}, not {wanted}", state.version))
         }
-        if missing != said {
-            waits(&missing);
-            said = missing;
+        _ if boot.is_some_and(|boot| boot != state.boot) => {
+            Some("its kubelet has not reported since the machine started".to_owned())
         }
-        tokio::time::sleep(pause).await;
+        _ => None,
     }
 }
 
@@ -133,25 +169,11 @@ mod tests {
             memory: String::new(),
         };
         let name: Label = "demo-worker-1".parse().unwrap();
-        let of = |states: &[NodeState]| missing(states, &name, "now").unwrap_or_default();
+        let of =
+            |states: &[NodeState]| missing(states, &name, None, Some("now")).unwrap_or_default();
         assert_eq!(of(&[]), "it has not joined");
         assert_eq!(of(&[state(Health::Ill("late".to_owned()), "now")]), "late");
         assert!(of(&[state(Health::Well, "before")]).contains("since the machine started"));
         assert_eq!(of(&[state(Health::Well, "now")]), "");
-    }
-
-    #[tokio::test]
-    async fn what_is_waited_for_is_said_once_and_its_end_is_in_time() {
-        let said = std::sync::Mutex::new(Vec::new());
-        let waits = |why: &str| said.lock().unwrap().push(why.to_owned());
-        let mut looks = ["a", "a", "b"].into_iter();
-        let (hour, milli) = (Duration::from_secs(3600), Duration::from_millis(1));
-        let left = wait(hour, milli, &waits, async || {
-            looks.next().map(str::to_owned)
-        });
-        assert_eq!(left.await, None);
-        let left = wait(milli, hour, &waits, async || Some("c".to_owned()));
-        assert_eq!(left.await.as_deref(), Some("c"));
-        assert_eq!(*said.lock().unwrap(), ["a", "b"]);
     }
 }

@@ -16,11 +16,12 @@ mod nodes;
 mod remote;
 mod revive;
 mod system;
+mod wait;
 mod words;
 mod work;
 
 pub use apiserver::{endpoint, listed_members, publish_members, use_members};
-pub use awake::{boot, wait_nodes, wait_serving};
+pub use awake::{boot, wait_api, wait_nodes, wait_ready, wait_serving};
 pub use certificates::{Certificate, certificates};
 pub use elsewhere::{PodState, Toleration, nowhere};
 pub use etcd::{
@@ -32,10 +33,11 @@ pub use names::stopping_names;
 pub use network::calico_blocksize;
 pub use nodes::{
     NodeState, api_health, api_version, cordon, delete_node, drain, drain_lost, label, nodes, pods,
-    restart_kubelet, taint, uncordon, untaint, wait_api, wait_ready,
+    restart_kubelet, taint, uncordon, untaint,
 };
 pub use remote::Health;
 pub use revive::{put_certificate_back, start_stopped};
 pub use system::has_cgroup2;
+pub use wait::{Waits, wait};
 pub use words::words;
 pub use work::{running, uptime, wait_idle};

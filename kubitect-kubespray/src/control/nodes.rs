@@ -1,17 +1,18 @@
 //! Nodes, by kubectl.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use kubitect_config::cluster::Taint;
 use kubitect_config::remote::{Output, Remote};
-use kubitect_config::value::{Label, Version};
-use kubitect_config::{chain, text};
+use kubitect_config::text;
+use kubitect_config::value::Label;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use super::elsewhere::{PodState, Toleration};
 use super::remote::{Health, PATIENCE, bounded, json, once, said, succeed};
+use super::wait::Waits;
 use crate::Error;
 
 /// kubectl with the administrator's rights, at the API server of the master that it runs on.
@@ -22,8 +23,8 @@ pub(super) const KUBECTL: [&str; 4] = [
     "--request-timeout=30s",
 ];
 
-/// Between two looks at a node that is awaited.
-const LOOK: Duration = Duration::from_secs(2);
+/// Between two looks at the pods of a node that is drained.
+const PODS: Duration = Duration::from_secs(5);
 
 /// What Kubernetes says of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -214,34 +215,6 @@ struct ApiVersion {
     git_version: String,
 }
 
-/// Waits until the API server of the master at the other end serves, with this version.
-pub async fn wait_api(
-    remote: &impl Remote,
-    node: &Label,
-    version: &Version,
-    limit: Duration,
-) -> Result<(), Error> {
-    let end = Instant::now() + limit;
-    loop {
-        let missing = match api_version(remote).await {
-            Ok(runs) if runs != version.to_string() => format!("it runs {runs}, not {version}"),
-            Ok(_) => match api_health(remote).await? {
-                Health::Well => return Ok(()),
-                Health::Ill(why) => why,
-            },
-            Err(error) => chain(&error),
-        };
-        if Instant::now() + LOOK >= end {
-            return Err(Error::ApiNotReady {
-                node: node.to_string(),
-                limit,
-                missing,
-            });
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
 /// Keeps new pods away from a node.
 pub async fn cordon(remote: &impl Remote, node: &Label) -> Result<(), Error> {
     let what = format!("cordon {node}");
@@ -256,14 +229,40 @@ pub async fn uncordon(remote: &impl Remote, node: &Label) -> Result<(), Error> {
     Ok(())
 }
 
-/// Cordons a node and moves its pods elsewhere, within `limit`; the error names those that would not go.
-pub async fn drain(remote: &impl Remote, node: &Label, limit: Duration) -> Result<(), Error> {
-    evict(remote, node, limit, &[]).await
+/// Cordons a node and moves its pods elsewhere, within `limit`; the error names those that would not go, and `waits` hears of
+/// those that have not gone yet.
+pub async fn drain(
+    remote: &impl Remote,
+    node: &Label,
+    limit: Duration,
+    waits: Waits<'_>,
+) -> Result<(), Error> {
+    tokio::select! {
+        result = evict(remote, node, limit, &[]) => result,
+        never = watch_pods(remote, node, waits) => match never {},
+    }
 }
 
 /// As [`drain`], of a node whose kubelet does not answer: nobody says that its pods have ended, and it is not waited for.
 pub async fn drain_lost(remote: &impl Remote, node: &Label, limit: Duration) -> Result<(), Error> {
     evict(remote, node, limit, &["--skip-wait-for-delete-timeout=1"]).await
+}
+
+/// Says which pods are still on a node, for as long as it is asked.
+async fn watch_pods(remote: &impl Remote, node: &Label, waits: Waits<'_>) -> Infallible {
+    loop {
+        tokio::time::sleep(PODS).await;
+        if let Ok(left) = pods(remote, node).await
+            && !left.is_empty()
+        {
+            let names: Vec<_> = left.iter().take(3).map(|pod| pod.name.as_str()).collect();
+            let more = match left.len() - names.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            waits(&format!("still there: {}{more}", names.join(", ")));
+        }
+    }
 }
 
 async fn evict(
@@ -409,44 +408,6 @@ pub async fn delete_node(remote: &impl Remote, node: &Label) -> Result<(), Error
     ];
     kubectl(remote, &what, &arguments).await?;
     Ok(())
-}
-
-/// Waits until a node is Ready; with this version, and in this boot of its machine, if they are given: for some 40 s after
-/// its last word a node that is gone is still called Ready.
-pub async fn wait_ready(
-    remote: &impl Remote,
-    node: &Label,
-    version: Option<&Version>,
-    boot: Option<&str>,
-    limit: Duration,
-) -> Result<(), Error> {
-    let end = Instant::now() + limit;
-    loop {
-        let missing = match nodes(remote).await {
-            Ok(nodes) => match nodes.iter().find(|state| state.name == node.as_str()) {
-                None => "it has not joined".to_owned(),
-                Some(state) => match (&state.health, version) {
-                    (Health::Ill(why), _) => why.clone(),
-                    (_, Some(v)) if state.version != v.to_string() => {
-                        format!("it runs {}, not {v}", state.version)
-                    }
-                    _ if boot.is_some_and(|boot| boot != state.boot) => {
-                        "its kubelet has not reported since the machine started".to_owned()
-                    }
-                    _ => return Ok(()),
-                },
-            },
-            Err(error) => chain(&error),
-        };
-        if Instant::now() + LOOK >= end {
-            return Err(Error::NotReady {
-                node: node.to_string(),
-                limit,
-                missing,
-            });
-        }
-        tokio::time::sleep(LOOK).await;
-    }
 }
 
 /// Restarts the kubelet of the machine at the other end, so that it looks anew at what the machine has.

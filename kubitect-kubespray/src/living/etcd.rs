@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kubitect_config::cluster::Role;
 use kubitect_config::release;
@@ -12,7 +12,7 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
 use kubitect_config::{Remote, chain};
 
-use super::kubernetes::{Kubernetes, LOOK, SERVES};
+use super::kubernetes::{Kubernetes, SERVES};
 use super::membership::address_of;
 use super::stage::Task;
 use crate::control::{self, EtcdMember};
@@ -105,11 +105,13 @@ impl Kubernetes<'_> {
     /// Has the API server of a master use these members.
     async fn use_members(&self, name: &Label, members: &[Ipv4Addr]) -> Result<(), Error> {
         let machine = self.connect(name).await?;
-        let restarted = control::use_members(&machine, members, SERVES)
+        let what = format!("give the API server of {name} etcd's members");
+        let restarted = self
+            .waiting(what.clone(), async |waits| {
+                control::use_members(&machine, members, SERVES, waits).await
+            })
             .await
-            .map_err(|e| {
-                Error::because(format!("give the API server of {name} etcd's members"), e)
-            })?;
+            .map_err(|e| Error::because(what, e))?;
         fail::fail_point!("kubespray::members-used");
         if restarted {
             self.say(format!(
@@ -264,17 +266,16 @@ impl Kubernetes<'_> {
 
     /// Whether the etcd member of this master has a leader within this time.
     async fn is_led(&self, master: &Arc<dyn Remote>, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
-        loop {
-            // One that does not answer is another matter.
-            if control::has_leader(master).await.unwrap_or(true) {
-                return true;
-            }
-            if Instant::now() >= end {
-                return false;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+        let what = "wait for a leader of etcd".to_owned();
+        let missing = self.waiting(what, async |waits| {
+            control::wait(limit, waits, async || {
+                // One that does not answer is another matter.
+                let is_led = control::has_leader(master).await.unwrap_or(true);
+                (!is_led).then(|| "there is none".to_owned())
+            })
+            .await
+        });
+        missing.await.is_none()
     }
 
     /// The masters that have joined and are wanted, but for these, as they have joined.

@@ -159,7 +159,8 @@ impl Kubernetes<'_> {
             waits = waits.max(SERVES.saturating_sub(uptime?));
         }
         let end = Instant::now() + waits;
-        loop {
+        let what = "wait for a master of the cluster that is not finished".to_owned();
+        self.waiting(what, async |tell| loop {
             let looks = masters().map(|(name, Begun { machine, .. })| async move {
                 match control::api_health(machine).await {
                     Ok(Health::Well) => Ok(machine),
@@ -189,8 +190,10 @@ impl Kubernetes<'_> {
                     false => Ok(None),
                 };
             }
+            tell(&why.join("; "));
             tokio::time::sleep(LOOK).await;
-        }
+        })
+        .await
     }
 
     async fn apply_remedy(

@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kubitect_config::cluster::{Node, Role, Taint};
 use kubitect_config::release;
 use kubitect_config::timeouts::Timeouts;
 use kubitect_config::value::{Label, Version};
-use kubitect_config::{Cluster, Facts};
+use kubitect_config::{Cluster, Facts, text};
 
 use super::Access;
 use super::note::{self, Note};
 use super::stage::{Seen, Stage, Task};
-use crate::control;
+use crate::control::{self, Waits};
 use crate::goal::{self, Goal};
 use crate::{Error, Event, OnEvent, Tools, Workdir, kubeconfig, workdir};
 
@@ -282,6 +283,27 @@ impl<'a> Kubernetes<'a> {
         let holds = matches!(goal, Goal::Upgrade { .. } | Goal::Dns);
         self.gathered = holds.then_some(gathered);
         Ok(())
+    }
+
+    /// Waits for something, and says why it is not yet so.
+    pub(super) async fn waiting<T>(
+        &self,
+        what: String,
+        wait: impl AsyncFnOnce(Waits<'_>) -> T,
+    ) -> T {
+        let said = AtomicBool::new(false);
+        let waits = |why: &str| {
+            said.store(true, Ordering::Relaxed);
+            (self.on_event)(Event::Waits {
+                what: what.clone(),
+                why: text::line(why),
+            });
+        };
+        let result = wait(&waits).await;
+        if said.load(Ordering::Relaxed) {
+            (self.on_event)(Event::Waited { what });
+        }
+        result
     }
 
     pub(super) fn say(&self, line: String) {

@@ -128,9 +128,7 @@ impl Kubernetes<'_> {
     ) -> Result<(), Error> {
         self.say(format!("{name}: its pods are moved elsewhere"));
         match &node.health {
-            Health::Well => control::drain(master, name, self.drain_within())
-                .await
-                .map_err(|e| Error::because(format!("drain {name}"), e))?,
+            Health::Well => self.move_away(name, master).await?,
             // What budgets keep starts elsewhere once the node is deleted: nobody else can end it there.
             Health::Ill(_) => {
                 if let Err(error) = control::drain_lost(master, name, LOST).await {

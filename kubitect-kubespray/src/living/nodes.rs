@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::release::Hop;
@@ -10,7 +9,7 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::first_success;
 use kubitect_config::{Remote, chain};
 
-use super::kubernetes::{Kubernetes, LOOK, SERVES};
+use super::kubernetes::{Kubernetes, SERVES};
 use super::note::Note;
 use crate::Error;
 use crate::control::{self, Health, NodeState};
@@ -40,34 +39,38 @@ impl Kubernetes<'_> {
     /// A connection to a master that serves, none of these. One that was just started is waited for, and what keeps all of them
     /// from serving is put right.
     pub(super) async fn master(&self, but: &[Label]) -> Result<Arc<dyn Remote>, Error> {
-        let mut end = Instant::now() + SERVES;
-        let mut looked = false;
-        loop {
-            let why = match self.serving(but).await {
-                Ok(master) => return Ok(master),
-                Err(why) => why,
-            };
-            if why.is_empty() {
-                return Err(Error::failed(
-                    "find a master whose API serves: none has joined",
-                ));
-            }
-            let failed = self.revive().await;
-            if !looked {
-                looked = true;
+        match self.serving(but).await {
+            Ok(master) => return Ok(master),
+            Err(why) if why.is_empty() => {}
+            Err(_) => {
+                self.revive().await;
                 self.start_second().await?;
-                end = Instant::now() + SERVES;
-                continue;
             }
-            if Instant::now() >= end {
-                return Err(Error::failed(format!(
-                    "find a master whose API serves, for {} s:\n  {}",
-                    SERVES.as_secs(),
-                    [why, failed].concat().join("\n  ")
-                )));
-            }
-            tokio::time::sleep(LOOK).await;
         }
+        let mut found = None;
+        let what = "wait for a master whose API serves".to_owned();
+        let missing = self.waiting(what, async |waits| {
+            control::wait(SERVES, waits, async || match self.serving(but).await {
+                Ok(master) => {
+                    found = Some(master);
+                    None
+                }
+                Err(why) if why.is_empty() => None,
+                Err(why) => {
+                    let failed = self.revive().await;
+                    Some([why, failed].concat().join("; "))
+                }
+            })
+            .await
+        });
+        let missing = missing.await;
+        found.ok_or_else(|| match missing {
+            None => Error::failed("find a master whose API serves: none has joined"),
+            Some(why) => Error::failed(format!(
+                "find a master whose API serves, for {} s: {why}",
+                SERVES.as_secs()
+            )),
+        })
     }
 
     /// The master that first says that it serves, none of these; or why each does not. One that is down is waited for only if all

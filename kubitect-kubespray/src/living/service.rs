@@ -93,7 +93,11 @@ impl Kubernetes<'_> {
     /// Waits until the API server of a master serves with this version.
     pub(super) async fn wait_api(&self, name: &Label, version: &Version) -> Result<(), Error> {
         let machine = self.connect(name).await?;
-        control::wait_api(&machine, name, version, self.ready_within()).await
+        let what = format!("wait for the API of {name}");
+        self.waiting(what, async |waits| {
+            control::wait_api(&machine, name, version, self.ready_within(), waits).await
+        })
+        .await
     }
 
     /// Before planned work on a node: no new connections, and, but for its own, no pods, if there is another place for them.
@@ -166,9 +170,12 @@ impl Kubernetes<'_> {
         version: Option<&Version>,
         boot: Option<&str>,
     ) -> Result<(), Error> {
-        control::wait_ready(master, name, version, boot, self.ready_within())
-            .await
-            .map_err(|e| Error::because(format!("wait for {name}"), e))
+        let what = format!("wait until {name} is Ready");
+        self.waiting(what, async |waits| {
+            control::wait_ready(master, name, version, boot, self.ready_within(), waits).await
+        })
+        .await
+        .map_err(|e| Error::because(format!("wait for {name}"), e))
     }
 
     /// After work on a node: it is Ready, with this version and since this boot of its machine, as far as they are given;
@@ -242,10 +249,21 @@ impl Kubernetes<'_> {
             self.take_pods(name, &master).await?;
             return Ok(false);
         }
-        control::drain(&master, name, self.drain_within())
-            .await
-            .map_err(failed)?;
+        self.move_away(name, &master).await?;
         Ok(true)
+    }
+
+    /// Moves a node's pods elsewhere, and says which have not gone yet.
+    pub(super) async fn move_away(
+        &self,
+        name: &Label,
+        master: &Arc<dyn Remote>,
+    ) -> Result<(), Error> {
+        self.waiting(format!("move the pods of {name}"), async |waits| {
+            control::drain(master, name, self.drain_within(), waits).await
+        })
+        .await
+        .map_err(|e| Error::because(format!("drain {name}"), e))
     }
 
     /// An error unless etcd goes on taking changes while this master is away, or, where the plan says that it `pauses`, will do so

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kubitect_config::address;
 use kubitect_config::cluster::Connection;
@@ -31,7 +31,16 @@ impl Libvirt {
         // libvirt would print each error to stderr besides returning it.
         virt::error::clear_error_callback();
         run_events();
-        let connect = open(&uri).map_err(|message| Error::Connect {
+        let began = Instant::now();
+        let opened = open(&uri);
+        let (shown, took) = (address::shown(&uri), began.elapsed());
+        tracing::debug!(
+            host = host.as_str(),
+            ?took,
+            well = opened.is_ok(),
+            "libvirt: connect to {shown}"
+        );
+        let connect = opened.map_err(|message| Error::Connect {
             host: host.to_string(),
             help: help(connection, &message),
             uri: address::shown(&uri),

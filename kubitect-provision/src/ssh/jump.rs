@@ -42,8 +42,15 @@ pub(super) fn open(jump: &Jump, target: &Target) -> Result<(Through, Said), Erro
         ),
         source: source.into(),
     };
+    let arguments = jump.arguments(&target.address.to_string());
+    let program = jump.program.display();
+    tracing::debug!(
+        machine = target.machine,
+        "program started: {program} {}",
+        arguments.join(" ")
+    );
     let mut client = Command::new(&jump.program)
-        .args(jump.arguments(&target.address.to_string()))
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

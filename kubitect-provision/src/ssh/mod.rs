@@ -13,6 +13,7 @@ pub mod quote;
 pub mod session;
 mod sessions;
 mod short;
+mod stages;
 pub mod wait;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kubitect_config::remote::{Doing, Output, Remote};
 use russh::client::{self, Handle};
@@ -104,20 +104,17 @@ impl Session {
                 .map_err(|e| failed(e.into()))?;
             exchange(channel, &command, input).await.map_err(failed)
         };
-        tracing::debug!(
-            machine = self.target.machine,
-            command = argv.join(" "),
-            "SSH"
-        );
-        tokio::time::timeout(deadline, work)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Error::Timeout {
-                    what: format!("`{}` end on {}", argv.join(" "), self.target.machine),
-                    after: deadline,
-                    evidence: Vec::new(),
-                })
+        let began = Instant::now();
+        let result = tokio::time::timeout(deadline, work).await;
+        let result = result.unwrap_or_else(|_| {
+            Err(Error::Timeout {
+                what: format!("`{}` end on {}", argv.join(" "), self.target.machine),
+                after: deadline,
+                evidence: Vec::new(),
             })
+        });
+        self.show(argv, began.elapsed(), &result);
+        result
     }
 
     /// Runs a command that must end well, and gives its standard output.
@@ -150,6 +147,18 @@ impl Session {
         let output = self.run_with_input(&argv, bytes, deadline).await?;
         self.expect_success(output, &format!("write {path}"))
             .map(drop)
+    }
+
+    /// Shows a command that was run to who watches with `--debug`. What it read and printed is nobody's business.
+    fn show(&self, argv: &[&str], took: Duration, result: &Result<Output, Error>) {
+        let machine = self.target.machine.as_str();
+        let command = argv.join(" ");
+        match result {
+            Ok(Output { status, .. }) => {
+                tracing::debug!(machine, ?took, status, command, "SSH");
+            }
+            Err(error) => tracing::debug!(machine, ?took, %error, command, "SSH: failed"),
+        }
     }
 
     /// What the command printed, if it ended well; else an error that tells what it said.

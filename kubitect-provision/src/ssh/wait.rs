@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::{headline, humane, told};
 use crate::ssh::session::{Session, Target, last_lines};
+use crate::ssh::stages;
 use crate::{Error, Event, Outcome};
 
 /// How long is waited.
@@ -71,16 +72,6 @@ pub fn programs(role: Role, virtual_address: bool) -> Vec<&'static str> {
     }
     programs
 }
-
-/// Succeeds when cloud-init's last stage has ended, and else gives up after so many seconds.
-const DONE: &str = r#"
-left=$1
-while [ "$left" -gt 0 ] && [ ! -s /run/cloud-init/result.json ]; do
-  sleep 1
-  left=$((left - 1))
-done
-[ -s /run/cloud-init/result.json ]
-"#;
 
 /// Names the programs that are not there.
 const MISSING: &str = r#"
@@ -192,16 +183,28 @@ impl Wait<'_> {
     }
 
     async fn cloud_init(&self, session: &Session) -> Result<(), Error> {
-        (self.waits)("SSH answers, cloud-init is at work");
+        let mut stage = String::new();
+        (self.waits)(&stages::told(&stage));
         loop {
             let seconds = self.left().min(Duration::from_secs(20)).as_secs().max(1);
             let deadline = Duration::from_secs(seconds) + self.patience.attempt;
             let error = match session
-                .run(&["sh", "-c", DONE, "sh", &seconds.to_string()], deadline)
+                .run(
+                    &["sh", "-c", stages::DONE, "sh", &seconds.to_string(), &stage],
+                    deadline,
+                )
                 .await
             {
                 Ok(output) if output.success() => return Ok(()),
-                Ok(_) => None,
+                Ok(output) => {
+                    let is = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+                    let told = stages::told(&is);
+                    if told != stages::told(&stage) {
+                        (self.waits)(&told);
+                    }
+                    stage = is.chars().take(40).collect();
+                    None
+                }
                 Err(error @ Error::HostKey { .. }) => return Err(error),
                 // The machine may reboot, or be too busy to answer.
                 Err(error) => Some(told(&error)),

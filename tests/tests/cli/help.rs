@@ -53,6 +53,7 @@ fn help_names_every_command_and_every_option() {
     help(
         &["apply"],
         &[
+            "[PLAN]",
             "-c, --config <FILE>",
             "-a, --action <ACTION>",
             "create",
@@ -64,6 +65,7 @@ fn help_names_every_command_and_every_option() {
     help(
         &["plan"],
         &[
+            "--out <PLAN>",
             "-c, --config <FILE>",
             "-o, --output <OUTPUT>",
             "text",

@@ -1,6 +1,7 @@
 //! The program as people start it: what it prints, where, with which exit code, and what it leaves behind.
 
 mod apply;
+mod debug;
 mod destroy;
 mod env;
 mod everyday;

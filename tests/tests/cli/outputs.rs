@@ -44,9 +44,16 @@ fn strict(name: &str) -> Value {
 /// Fails unless what a command printed, if it was asked for JSON, is as its schema says.
 #[track_caller]
 pub fn judge(args: &[&str], stdout: &str) {
-    let Some(name) = schema(args) else { return };
-    let judge = jsonschema::validator_for(&strict(&name)).unwrap();
-    let documents: Vec<&str> = match name.as_str() {
+    if let Some(name) = schema(args) {
+        judge_as(&name, stdout);
+    }
+}
+
+/// Fails unless a text is as this schema says.
+#[track_caller]
+pub fn judge_as(name: &str, stdout: &str) {
+    let judge = jsonschema::validator_for(&strict(name)).unwrap();
+    let documents: Vec<&str> = match name {
         "events" => stdout.lines().collect(),
         _ => Some(stdout)
             .into_iter()
@@ -54,12 +61,12 @@ pub fn judge(args: &[&str], stdout: &str) {
             .collect(),
     };
     for text in documents {
-        let value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{args:?}: {e}: {text}"));
+        let value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{name}: {e}: {text}"));
         let errors: Vec<_> = judge
             .iter_errors(&value)
             .map(|error| format!("{}: {error}", error.instance_path))
             .collect();
-        assert_eq!(errors, [""; 0], "{args:?}: {text}");
+        assert_eq!(errors, [""; 0], "{name}: {text}");
     }
 }
 
@@ -125,6 +132,11 @@ fn every_command_that_prints_has_json_with_a_schema() {
         assert_eq!(first["formatVersion"], 1, "{args:?}");
         seen.insert(schema(args).unwrap_or_else(|| panic!("{args:?} has no schema")));
     }
+    let saved = ["plan", "-c", "cluster.yaml", "--out", "saved.json"];
+    env.run(&saved).code(4);
+    let saved = std::fs::read_to_string(env.path("work/saved.json"));
+    judge_as("plan-saved", &saved.unwrap());
+    seen.insert("plan-saved".to_owned());
     let schemas = std::fs::read_dir(folder()).unwrap().map(|entry| {
         let path = entry.unwrap().path();
         path.file_stem().unwrap().to_str().unwrap().to_owned()

@@ -158,6 +158,110 @@ fn the_file_may_come_from_stdin() {
     assert_eq!(said.code(4).json()["cluster"], "demo");
 }
 
+/// What `apply` says of a plan that was saved and is not what would be done now.
+const STALE: &str = "the saved plan is not what would be done now, so nothing is:";
+
+#[test]
+fn a_plan_is_saved_for_its_owner_and_shown_when_it_is_applied() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text + "# hunter2\n");
+    let before = env.kept_tree();
+    let save = ["plan", "-c", "cluster.yaml", "--out", "plan.json"];
+    let shown = env
+        .run(&save)
+        .code(4)
+        .tells(&["saved; `kubitect apply plan.json` does this"]);
+    assert_eq!(env.kept_tree(), before);
+    let mode = env.path("work/plan.json").metadata().unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(env.path("work/plan.json")).unwrap();
+    assert!(
+        !text.contains("hunter2"),
+        "the configuration's text is not in it: {text}"
+    );
+    // The folder that one is in does not matter; the answer is no, as always without a terminal.
+    let said = env.run(&["apply", "plan.json"]).code(3);
+    assert!(said.stderr.contains(&shown.stdout), "{said:?}");
+    // The image is not there, so this ends with the first step.
+    env.run(&["apply", "plan.json", "--auto-approve"])
+        .code(1)
+        .tells(&["phase 1 of 3: make machines", "[DIR]/image.qcow2"]);
+}
+
+#[test]
+fn a_saved_plan_is_refused_when_anything_has_changed() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text);
+    env.run(&["plan", "-c", "cluster.yaml", "--out", "plan.json"])
+        .code(4);
+    let apply = |parts: &[&str]| {
+        let said = env.run(&["apply", "plan.json", "--auto-approve"]).code(2);
+        said.tells(parts).tells(&[STALE, "plan again"]);
+        assert!(!env.kept("clusters/demo").exists(), "nothing is done");
+    };
+    env.write_cluster(|text| text.replace("- {id: 1}", "- {id: 1, ram: 3}\n        - {id: 2}"));
+    apply(&[
+        "the configuration has changed: [DIR]/work/cluster.yaml",
+        "create domain demo-worker-1 on box: was `1 CPU, 2 GiB, qemu` [none], and is `1 CPU, 3 GiB, qemu` [none]",
+        "to be done now, too: create domain demo-worker-2 on box",
+    ]);
+    // A comment is enough: it was not what was looked at.
+    env.write_cluster(|text| format!("# mine\n{text}"));
+    apply(&["the configuration has changed"]);
+    env.write_cluster(|text| text);
+    env.write_site("timeouts: {boot: 19m}\n");
+    apply(&["the site file has changed"]);
+    std::fs::remove_file(env.kept("site.yaml")).unwrap();
+    // Another cluster's file.
+    env.write(
+        "other.yaml",
+        env.cluster().replace("name: demo", "name: other"),
+    );
+    env.run(&["apply", "plan.json", "-c", "other.yaml"])
+        .code(2)
+        .tells(&[
+            STALE,
+            "it is of the cluster demo, and the configuration is of other",
+        ]);
+    // And now it is again what it was.
+    env.run(&["apply", "plan.json"]).code(3);
+    std::fs::remove_file(env.path("work/cluster.yaml")).unwrap();
+    env.run(&["apply", "plan.json"])
+        .code(1)
+        .tells(&["[DIR]/work/cluster.yaml"]);
+}
+
+#[test]
+fn what_is_no_plan_is_neither_applied_nor_replaced() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text);
+    let text = env.cluster();
+    env.run(&["plan", "--out", "cluster.yaml", "-c", "cluster.yaml"])
+        .code(1)
+        .tells(&["what is there is no plan, and stays; name another file"]);
+    env.run(&["plan", "-c", "cluster.yaml", "--out", "no/plan.json"])
+        .code(1)
+        .tells(&["its folder is not there"]);
+    let said = env.run(&["apply", "cluster.yaml"]).code(1);
+    said.tells(&["none that `kubitect plan --out` saved", "-c cluster.yaml"]);
+    let said = env
+        .run_with(&text, &["plan", "-c", "-", "--out", "plan.json"])
+        .code(4);
+    said.tells(&["`kubitect apply plan.json -c -`"]);
+    env.run(&["apply", "plan.json"])
+        .code(2)
+        .tells(&["give that one again, with `-c -`"]);
+    let said = env
+        .run_with(&text, &["apply", "plan.json", "-c", "-"])
+        .code(3);
+    said.tells(&["create  domain   demo-master-1"]);
+    // What can't be done is no plan to save.
+    env.write_cluster(|text| text.replace("ram: 2", "ram: 16"));
+    let refused = ["plan", "-c", "cluster.yaml", "--out", "unfit.json"];
+    env.run(&refused).code(1);
+    assert!(!env.path("work/unfit.json").exists());
+}
+
 #[test]
 fn an_invalid_file_is_not_planned() {
     let env = TestEnv::new();

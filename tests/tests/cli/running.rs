@@ -28,11 +28,13 @@ fn what_is_not_there_is_neither_stopped_nor_saved() {
     env.run(&["start"])
         .code(0)
         .tells(&["no machine of it is there"]);
-    env.run(&["etcd", "snapshot"])
-        .code(1)
-        .tells(&["save a snapshot", "`kubitect apply`"]);
     let logs = env.kept("clusters/demo/logs");
     assert!(!logs.exists(), "nothing was done");
+    env.run(&["etcd", "snapshot"]).code(1).tells(&[
+        "save a snapshot",
+        "`kubitect apply`",
+        "-etcd-snapshot.log:",
+    ]);
     for wrong in ["5", "0s", "25h", "soon"] {
         env.run(&["stop", "--timeout", wrong])
             .code(2)

@@ -16,6 +16,7 @@ mod joins;
 mod kubernetes;
 mod left;
 mod living;
+mod logs;
 mod machine;
 mod members;
 mod picture;
@@ -23,6 +24,7 @@ mod plays;
 mod power;
 mod program;
 mod releases;
+mod saved;
 mod shape;
 mod stage;
 mod state;
@@ -55,6 +57,10 @@ fn main() -> ExitCode {
         members::all();
     }
     let halves: &[(&str, fn())] = &[
+        ("each_run_leaves_a_complete_log", logs::all),
+        ("failures_say_where_to_look", logs::failures),
+        ("debug_shows_calls_and_no_secrets", logs::debug),
+        ("saved_plans_are_done_as_they_are", saved::all),
         ("machines_are_asked_side_by_side", waiting::side_by_side),
         ("a_program_of_ones_own", embedded::all),
         ("half_done_kubeadm_is_repeated", halves::kubeadm),

@@ -318,6 +318,9 @@ pub fn interrupted_twice() {
     assert!(hangs(&stage.folder).exists());
     assert_eq!(after_one, None, "it hangs");
     assert_eq!(after_two.and_then(|status| status.code()), Some(130));
+    let log = stage.run(&["logs", "demo", "--last"], None).said;
+    assert!(log.contains(" interrupted twice: ended at once"), "{log}");
+    assert!(log.ends_with(" exit code 130\n"), "{log}");
     done(&stage.apply(&Shape::base(), None));
     stage.end();
 }

@@ -40,7 +40,11 @@ async fn an_api_server_gets_its_members_from_kubeadm_and_counts_when_it_runs_wit
         (0, "ok", ""),
     ]);
     let members = addresses(&[2, 3]);
-    assert!(control::use_members(&master, &members, SOON).await.unwrap());
+    assert!(
+        control::use_members(&master, &members, SOON, &|_| ())
+            .await
+            .unwrap()
+    );
     let asked = master.asked.into_inner().unwrap();
     assert_eq!(
         asked[..4],
@@ -69,7 +73,7 @@ async fn an_api_server_that_has_its_members_is_left_alone() {
         (0, "ok", ""),
     ]);
     assert!(
-        !control::use_members(&master, &addresses(&[1]), SOON)
+        !control::use_members(&master, &addresses(&[1]), SOON, &|_| ())
             .await
             .unwrap()
     );
@@ -85,7 +89,7 @@ async fn an_api_server_that_has_its_members_is_left_alone() {
 #[tokio::test]
 async fn a_manifest_that_kubeadm_did_not_change_is_an_error() {
     let master = Recorded::new(&[(0, CONFIG, ""), (0, OLD, ""), (0, "", ""), (0, OLD, "")]);
-    let error = control::use_members(&master, &addresses(&[2, 3]), SOON).await;
+    let error = control::use_members(&master, &addresses(&[2, 3]), SOON, &|_| ()).await;
     let text = error.unwrap_err().to_string();
     assert!(
         text.contains("it lists https://10.0.0.1:2379, not https://10.0.0.2:2379"),
@@ -103,7 +107,13 @@ async fn an_api_server_that_goes_on_with_the_old_members_is_an_error() {
         (0, RUNS_OLD, ""),
     ];
     let master = Recorded::new(&answers);
-    let error = control::use_members(&master, &addresses(&[2, 3]), Duration::from_secs(1)).await;
+    let error = control::use_members(
+        &master,
+        &addresses(&[2, 3]),
+        Duration::from_secs(1),
+        &|_| (),
+    )
+    .await;
     match error.unwrap_err() {
         Error::ApiServer { missing, .. } => {
             assert_eq!(missing, "it still runs with https://10.0.0.1:2379");

@@ -70,15 +70,22 @@ async fn nodes_are_asked_and_told() {
 
     let version = "v1.23.7".parse().unwrap();
     assert_eq!(control::api_version(&world).await.unwrap(), "v1.23.7");
-    control::wait_ready(&world, &worker, Some(&version), Some("first"), SOON)
-        .await
-        .unwrap();
+    control::wait_ready(
+        &world,
+        &worker,
+        Some(&version),
+        Some("first"),
+        SOON,
+        &|_| (),
+    )
+    .await
+    .unwrap();
     let soon = Duration::from_secs(3);
-    let stale = control::wait_ready(&world, &worker, None, Some("second"), soon).await;
+    let stale = control::wait_ready(&world, &worker, None, Some("second"), soon, &|_| ()).await;
     let stale = stale.unwrap_err().to_string();
     assert!(stale.contains("since the machine started"), "{stale}");
     let other = "v1.24.6".parse().unwrap();
-    let late = control::wait_ready(&world, &worker, Some(&other), None, soon).await;
+    let late = control::wait_ready(&world, &worker, Some(&other), None, soon, &|_| ()).await;
     let late = late.unwrap_err().to_string();
     assert!(late.contains("it runs v1.23.7, not v1.24.6"), "{late}");
 
@@ -120,7 +127,7 @@ async fn nodes_are_asked_and_told() {
     assert_eq!(pods[0].tolerations[0].key, "gpu");
 
     // The budget keeps one pod, which is named with the reason; without it all go but the daemon's.
-    match control::drain(&world, &worker, Duration::from_secs(3)).await {
+    match control::drain(&world, &worker, Duration::from_secs(3), &|_| ()).await {
         Err(Error::Drain { node, pods, .. }) => {
             assert_eq!(node, "c-worker-1");
             assert_eq!(pods.len(), 1, "{pods:?}");
@@ -131,7 +138,9 @@ async fn nodes_are_asked_and_told() {
     }
     world.kubectl(&["delete", "pdb", "db"], "");
     for _ in 0..2 {
-        control::drain(&world, &worker, SOON).await.unwrap();
+        control::drain(&world, &worker, SOON, &|_| ())
+            .await
+            .unwrap();
     }
     let pods = world.kubectl(&["get", "pods", "--output=name"], "");
     assert_eq!(pods, "pod/daemon\n");
@@ -340,7 +349,13 @@ const PODS: &str = r#"{"kind":"List","items":[
 #[tokio::test]
 async fn pods_that_would_not_go_are_named_with_the_reason() {
     let master = Recorded::new(&[(1, "", KEPT), (0, PODS, "")]);
-    let error = control::drain(&master, &name("c-worker-1"), Duration::from_secs(3)).await;
+    let error = control::drain(
+        &master,
+        &name("c-worker-1"),
+        Duration::from_secs(3),
+        &|_| (),
+    )
+    .await;
     let text = error.unwrap_err().to_string();
     for part in [
         "drain c-worker-1: 2 pods had not gone",

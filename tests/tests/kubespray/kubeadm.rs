@@ -95,11 +95,11 @@ async fn an_api_server_of_another_version_is_not_the_one_that_is_waited_for() {
     let new = r#"{"major": "1", "minor": "35", "gitVersion": "v1.35.4"}"#;
     let (node, wanted) = ("c-master-1".parse().unwrap(), "v1.35.4".parse().unwrap());
     let master = Recorded::new(&[(0, old, ""), (0, old, ""), (0, new, ""), (0, "ok", "")]);
-    control::wait_api(&master, &node, &wanted, SOON)
+    control::wait_api(&master, &node, &wanted, SOON, &|_| ())
         .await
         .unwrap();
     let stale = Recorded::new(&[(0, old, ""); 4]);
-    let error = control::wait_api(&stale, &node, &wanted, SHORT).await;
+    let error = control::wait_api(&stale, &node, &wanted, SHORT, &|_| ()).await;
     let error = error.unwrap_err().to_string();
     assert!(
         error.contains("API server of c-master-1")

@@ -1,7 +1,9 @@
 //! The keys that people have open a real server, for us and for OpenSSH's client, which is Ansible's.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kubitect_config::Cluster;
@@ -149,6 +151,70 @@ async fn every_kind_of_key_in_every_form_logs_in() {
             checkers::said(&output)
         );
     }
+}
+
+/// What is shown to who watches with `--debug`.
+#[derive(Clone, Default)]
+struct Shown(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn each_command_is_shown_with_its_duration_and_nothing_of_what_it_reads_or_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = example();
+    let node = &cluster.nodes[0].name;
+    let keys = Keys::ensure(&folder.path().join("keys"), &cluster, None).unwrap();
+    let own = keys.machine(node).unwrap();
+    let sshd = Sshd::start(Some(&own.host_private), &[own.authorized]);
+    let target = Target {
+        machine: node.to_string(),
+        address: ([127, 0, 0, 1], sshd.port).into(),
+        user: user(),
+        private_key: keys.private_key(),
+        host_key: keys.host_key(node).unwrap().clone(),
+        jump: None,
+    };
+    let shown = Shown::default();
+    let writer = shown.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // On this thread, which is the runtime's only one.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let session = Session::connect(target, SOON).await.unwrap();
+    let output = session.run_with_input(&["cat"], b"pl4nted", SOON).await;
+    assert_eq!(output.unwrap().text(), "pl4nted");
+    session.run(&["sh", "-c", "exit 7"], SOON).await.unwrap();
+    let late = session
+        .run(&["sleep", "60"], Duration::from_millis(50))
+        .await;
+    assert!(late.is_err());
+    let text = String::from_utf8(shown.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| line.contains(": SSH")).collect();
+    for (line, parts) in lines.iter().zip([
+        ["status=0", "command=\"cat\""],
+        ["status=7", "command=\"sh -c exit 7\""],
+        ["SSH: failed", "command=\"sleep 60\""],
+    ]) {
+        let machine = format!("machine=\"{node}\"");
+        for part in parts.into_iter().chain([machine.as_str(), "took="]) {
+            assert!(line.contains(part), "no `{part}` in {line}");
+        }
+    }
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(!text.contains("pl4nted"), "{text}");
 }
 
 /// A machine behind a host, each with a server of its own, and what the host is logged in on with.

@@ -1,5 +1,6 @@
 //! Waiting for a machine: what counts as ready, and what is said when it never is.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::server::Server;
@@ -116,6 +117,43 @@ async fn it_is_waited_for_cloud_init_to_end() {
         ready(machine(target(server.address)), PATIENCE)
             .await
             .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn while_cloud_init_is_at_work_its_own_stage_is_said() {
+    let server = booted("").await;
+    let status = |stage: &str| format!("{{\n \"v1\": {{\n  \"stage\": {stage}\n }}\n}}\n");
+    server.file("run/cloud-init/status.json", &status("null"));
+    let said = Mutex::new(Vec::new());
+    // Each stage begins when the one before was said.
+    let listen = |event: Event| {
+        let Event::Waiting { why, .. } = event else {
+            return;
+        };
+        match () {
+            () if why.ends_with("is at work") => {
+                server.file("run/cloud-init/status.json", &status("\"init\""));
+            }
+            () if why.contains("(init, ") => {
+                server.file("run/cloud-init/status.json", &status("\"modules-final\""));
+            }
+            () if why.contains("(modules-final, ") => {
+                server.file("run/cloud-init/result.json", CLEAN);
+            }
+            () => {}
+        }
+        said.lock().unwrap().push(why);
+    };
+    let machines = vec![machine(target(server.address))];
+    all_ready(machines, PATIENCE, &listen).await.unwrap();
+    assert_eq!(
+        said.into_inner().unwrap()[1..],
+        [
+            "SSH answers, cloud-init is at work",
+            "SSH answers, cloud-init makes disks, users and keys (init, stage 2 of 4)",
+            "SSH answers, cloud-init updates and installs packages (modules-final, stage 4 of 4)",
+        ]
     );
 }
 

@@ -1,0 +1,220 @@
+//! [`Watch`]: what a run is at and waits for, and for how long; as lines for a terminal, and as a sentence where there is none. Pure.
+
+use std::time::{Duration, Instant};
+
+use crate::waiting::clock;
+
+/// How many things that go on are shown.
+const SHOWN: usize = 10;
+
+/// What goes on.
+#[derive(Debug, Default)]
+pub struct Watch {
+    phase: Option<Phase>,
+    steps: Vec<Step>,
+    /// The phases that have ended, and how long each took.
+    pub ended: Vec<(String, Duration)>,
+    /// What was said last in this phase: what is waited for where nothing else says it.
+    said: Option<(String, Instant)>,
+}
+
+#[derive(Debug)]
+struct Phase {
+    title: String,
+    place: String,
+    next: Option<String>,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Step {
+    what: String,
+    detail: String,
+    since: Instant,
+}
+
+impl Watch {
+    /// The phase that begins: its place, as `phase 3 of 8`, its title and the title of the next one. Gives the one that ends.
+    pub fn phase(&mut self, place: String, title: String, next: Option<String>) -> Option<String> {
+        let ended = self.end_phase();
+        self.phase = Some(Phase {
+            title,
+            place,
+            next,
+            since: Instant::now(),
+        });
+        ended
+    }
+
+    /// The phase has ended; a line that says so.
+    pub fn end_phase(&mut self) -> Option<String> {
+        self.said = None;
+        self.steps.clear();
+        let Phase {
+            title,
+            place,
+            since,
+            ..
+        } = self.phase.take()?;
+        let took = since.elapsed();
+        let line = format!("{place}: {title}: done in {}", clock(took));
+        self.ended.push((title, took));
+        Some(line)
+    }
+
+    /// The phase that goes on.
+    pub fn place(&self) -> Option<String> {
+        let phase = self.phase.as_ref()?;
+        Some(format!("{} ({})", phase.title, phase.place))
+    }
+
+    /// A step begins.
+    pub fn begin(&mut self, what: &str) {
+        self.end(what);
+        self.steps.push(Step {
+            what: what.to_owned(),
+            detail: String::new(),
+            since: Instant::now(),
+        });
+    }
+
+    /// How far a step is.
+    pub fn detail(&mut self, what: &str, detail: String) {
+        if let Some(step) = self.steps.iter_mut().find(|step| step.what == what) {
+            step.detail = detail;
+        }
+    }
+
+    /// A step has ended; how long it took.
+    pub fn end(&mut self, what: &str) -> Duration {
+        let at = self.steps.iter().position(|step| step.what == what);
+        at.map_or(Duration::ZERO, |at| self.steps.remove(at).since.elapsed())
+    }
+
+    /// Something was said that no step is.
+    pub fn said(&mut self, line: &str) {
+        self.said = Some((line.to_owned(), Instant::now()));
+    }
+
+    /// A step is not yet done, and this is why; it begins if it has not begun.
+    pub fn waits(&mut self, what: &str, why: String) {
+        if !self.steps.iter().any(|step| step.what == what) {
+            self.begin(what);
+        }
+        self.detail(what, why);
+    }
+
+    /// For a terminal: the phase, then what goes on in it, `other` among it. Nothing before the first phase and step.
+    pub fn lines(&self, other: Option<String>) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(phase) = &self.phase {
+            let next = phase.next.as_ref().map(|next| format!(" · next: {next}"));
+            lines.push(format!(
+                "{}: {} · {}{}",
+                phase.place,
+                phase.title,
+                clock(phase.since.elapsed()),
+                next.unwrap_or_default()
+            ));
+        }
+        lines.extend(other.iter().map(|other| format!("  {other}")));
+        let steps = self.steps.iter().take(SHOWN);
+        lines.extend(steps.map(|step| format!("  {}", step.line())));
+        if let ([], None, Some((said, since))) = (&self.steps[..], &other, &self.said) {
+            lines.push(format!("  {said} · {}", clock(since.elapsed())));
+        }
+        match self.steps.len().saturating_sub(SHOWN) {
+            0 => {}
+            more => lines.push(format!("  … and {more} more")),
+        }
+        lines
+    }
+
+    /// For a pipe: what is waited for, `other` among it.
+    pub fn waited(&self, other: Option<String>) -> Option<String> {
+        let steps: Vec<_> = self.steps.iter().take(SHOWN).map(Step::line).collect();
+        let all: Vec<_> = other.into_iter().chain(steps).collect();
+        match (all.is_empty(), &self.said, self.place()) {
+            (false, ..) => Some(all.join("; ")),
+            (true, Some((said, since)), Some(place)) => {
+                Some(format!("{place}: {said} · {}", clock(since.elapsed())))
+            }
+            (true, _, place) => place,
+        }
+    }
+}
+
+impl Step {
+    fn line(&self) -> String {
+        let detail = match self.detail.as_str() {
+            "" => String::new(),
+            detail => format!(" · {detail}"),
+        };
+        format!("{}{detail} · {}", self.what, clock(self.since.elapsed()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines without how long each thing goes on.
+    fn timeless(watch: &Watch) -> Vec<String> {
+        let is_time = |part: &str| part.chars().all(|c| c.is_ascii_digit() || c == ':');
+        let line = |line: &String| {
+            let parts: Vec<_> = line.split(" · ").filter(|part| !is_time(part)).collect();
+            parts.join(" · ")
+        };
+        watch.lines(None).iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_phase_shows_what_goes_on_in_it_and_what_comes_next() {
+        let mut watch = Watch::default();
+        assert_eq!(timeless(&watch), [""; 0]);
+        assert_eq!(watch.waited(None), None);
+        let phase = |watch: &mut Watch, number: usize, title: &str, next: Option<&str>| {
+            let place = format!("phase {number} of 2");
+            watch.phase(place, title.to_owned(), next.map(str::to_owned))
+        };
+        assert_eq!(phase(&mut watch, 1, "make machines", Some("remove")), None);
+        for number in 1..=12 {
+            watch.begin(&format!("wait for m{number}"));
+        }
+        watch.detail("wait for m1", "SSH does not answer".to_owned());
+        watch.end("wait for m3");
+        let lines = timeless(&watch);
+        assert_eq!(lines[0], "phase 1 of 2: make machines · next: remove");
+        assert_eq!(lines[1], "  wait for m1 · SSH does not answer");
+        assert_eq!(lines[3], "  wait for m4");
+        assert_eq!(lines.last().unwrap(), "  … and 1 more");
+        assert!(watch.waited(None).unwrap().starts_with("wait for m1 · SSH"));
+        let ended = phase(&mut watch, 2, "remove", None).unwrap();
+        assert!(ended.starts_with("phase 1 of 2: make machines: done in "));
+        assert_eq!(timeless(&watch), ["phase 2 of 2: remove"]);
+        assert_eq!(watch.waited(None).unwrap(), "remove (phase 2 of 2)");
+    }
+
+    #[test]
+    fn what_is_waited_for_is_shown_with_its_reason_and_else_what_was_said_last() {
+        let mut watch = Watch::default();
+        watch.phase("phase 1 of 1".to_owned(), "upgrade".to_owned(), None);
+        watch.said("m1: its pods are moved elsewhere");
+        assert_eq!(timeless(&watch)[1], "  m1: its pods are moved elsewhere");
+        let waited = watch.waited(None).unwrap();
+        assert!(
+            waited.starts_with("upgrade (phase 1 of 1): m1: its pods"),
+            "{waited}"
+        );
+        let what = "wait until m1 is Ready";
+        for why in ["it has not joined", "its network is not there"] {
+            watch.waits(what, why.to_owned());
+            let lines = timeless(&watch);
+            assert_eq!(lines[1..], [format!("  wait until m1 is Ready · {why}")]);
+        }
+        watch.end(what);
+        let lines = watch.lines(Some("cluster.yml".to_owned()));
+        assert_eq!(lines[1..], ["  cluster.yml"]);
+        assert_eq!(timeless(&watch)[1], "  m1: its pods are moved elsewhere");
+    }
+}

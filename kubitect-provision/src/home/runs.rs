@@ -1,0 +1,97 @@
+//! The logs of runs: one each, in the folder of its cluster; and of those that remove a cluster, beside all clusters' folders.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use kubitect_config::value::Label;
+
+use super::Home;
+use crate::Error;
+
+/// How the names of runs' logs end, after their time. Other logs, as those of playbooks, lie beside them.
+const RUNS: [&str; 5] = ["apply", "destroy", "stop", "start", "etcd-snapshot"];
+
+impl Home {
+    /// Where the logs of runs are that remove this cluster: its own folder goes with it.
+    pub fn removals(&self, name: &Label) -> PathBuf {
+        self.root.join(REMOVALS).join(name.as_str())
+    }
+
+    /// The clusters that were removed, or were to be, and left a log of that, in order.
+    pub fn removed(&self) -> Result<Vec<Label>, Error> {
+        let names = list(&self.root.join(REMOVALS))?;
+        let names = names
+            .iter()
+            .filter_map(|path| path.file_name()?.to_str()?.parse().ok());
+        Ok(names.collect())
+    }
+
+    /// The logs of a cluster's runs, oldest first: their names begin with the time.
+    pub fn runs(&self, name: &Label) -> Result<Vec<PathBuf>, Error> {
+        let mut all = list(&self.cluster(name).logs())?;
+        all.extend(list(&self.removals(name))?);
+        let file = |path: &Path| {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().into_owned()
+        };
+        all.retain(|path| {
+            let name = file(path);
+            RUNS.iter()
+                .any(|run| name.ends_with(&format!("-{run}.log")))
+        });
+        all.sort_by_key(|path| file(path));
+        Ok(all)
+    }
+}
+
+/// The folder with a folder for each cluster that was removed.
+pub(super) const REMOVALS: &str = "logs";
+
+/// What lies in a folder, in order; nothing where it is not there.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |e| Error::io("list", folder, e);
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut all = Vec::new();
+    for entry in entries {
+        all.push(entry.map_err(failed)?.path());
+    }
+    all.sort();
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_of_removals_outlive_the_clusters_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path(), None).unwrap();
+        let name: Label = "demo".parse().unwrap();
+        assert_eq!(home.runs(&name).unwrap(), [""; 0].map(PathBuf::from));
+        assert_eq!(home.removed().unwrap(), []);
+        let own = home.cluster(&name).logs();
+        let after = home.removals(&name);
+        assert_eq!(after, folder.path().join("logs/demo"));
+        let logs = [
+            own.join("20260102T030405Z-apply.log"),
+            after.join("20260203T030405Z-destroy.log"),
+            own.join("20260304T030405Z-etcd-snapshot.log"),
+        ];
+        for path in logs
+            .iter()
+            .chain([&own.join("20260102T030405Z-cluster.log")])
+        {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        assert_eq!(home.runs(&name).unwrap(), logs);
+        assert_eq!(home.removed().unwrap(), std::slice::from_ref(&name));
+        std::fs::remove_dir_all(home.cluster(&name).root()).unwrap();
+        assert_eq!(home.runs(&name).unwrap(), logs[1..2]);
+        assert_eq!(home.clusters().unwrap(), []);
+    }
+}
