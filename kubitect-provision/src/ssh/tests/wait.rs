@@ -146,7 +146,9 @@ async fn while_cloud_init_is_at_work_its_own_stage_is_said() {
         said.lock().unwrap().push(why);
     };
     let machines = vec![machine(target(server.address))];
-    all_ready(machines, PATIENCE, &listen).await.unwrap();
+    for ready in all_ready(machines, PATIENCE, &listen).await {
+        ready.unwrap();
+    }
     assert_eq!(
         said.into_inner().unwrap()[1..],
         [
