@@ -19,6 +19,7 @@ mod living;
 mod logs;
 mod machine;
 mod members;
+mod pages;
 mod picture;
 mod plays;
 mod power;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         ("saved_plans_are_done_as_they_are", saved::all),
         ("machines_are_asked_side_by_side", waiting::side_by_side),
         ("a_program_of_ones_own", embedded::all),
+        ("what_the_pages_say_is_run", pages::all),
         ("half_done_kubeadm_is_repeated", halves::kubeadm),
         ("half_done_work_is_waited_for", halves::what_goes_on),
         (
