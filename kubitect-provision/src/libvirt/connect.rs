@@ -238,6 +238,7 @@ mod tests {
         assert_eq!(connection, 2);
     }
 
+    #[test]
     fn failures_to_connect_are_told_apart() {
         let local = Connection::Local;
         let cases = [
