@@ -5,7 +5,7 @@ mod everyday;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use kubitect_config::timeouts::Timeout;
@@ -112,6 +112,13 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// The command line as clap has it, with the whole names of all commands: for pages that are made from it.
+pub fn command_line() -> clap::Command {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    command
 }
 
 /// The file where none is named.

@@ -61,6 +61,8 @@ mod signals;
 use kubitect_kubespray::kubeconfig::file as personal;
 use kubitect_provision::{home, hosts};
 
+#[cfg(feature = "program")]
+pub use args::command_line;
 pub use event::{Ending, Event, Events, VERSION as EVENT_VERSION};
 pub use failure::Failure;
 pub use job::Options;

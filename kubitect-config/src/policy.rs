@@ -2,7 +2,7 @@
 //!
 //! A person's file says what is wanted; here stands, once and for all edits, which of it can be had on a living cluster.
 //! No edit is carried out by making a machine anew: a machine that cannot become what is wanted stays as it is, and the
-//! refusal says how a new one takes its place. (Machines that are *lost* are made anew, whatever the file says.)
+//! refusal says how a new one takes its place. (Machines that are *lost* are recreated, whatever the file says.)
 
 use std::fmt;
 

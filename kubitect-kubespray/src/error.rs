@@ -31,7 +31,7 @@ pub enum Error {
     },
     /// A machine of the cluster is not among the facts.
     #[error(
-        "nothing is known of the machine `{node}`; run apply again, which looks at the machines anew"
+        "nothing is known of the machine `{node}`; run apply again, which looks at the machines again"
     )]
     MissingFacts {
         /// Its name.

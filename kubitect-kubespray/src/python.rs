@@ -53,7 +53,7 @@ pub async fn environment(
     let what = format!("the Python environment of Kubespray {}", release.tag);
     let _lock = lock::lock(&lock_file, &what, on_event).await?;
     let marker = path.join(".complete");
-    // Its scripts name the interpreter by its full path: one that was moved, or lost its Python, is made anew.
+    // Its scripts name the interpreter by its full path: one that was moved, or lost its Python, is recreated.
     let made = std::fs::read_to_string(&marker).ok().as_deref() != path.to_str()
         || !path.join("bin/python").exists();
     if made {

@@ -57,13 +57,13 @@ pub enum Refusal {
     Lost {
         /// How many members there are.
         members: usize,
-        /// How many of them answer, those that are to be made anew not counted.
+        /// How many of them answer, those that are to be recreated not counted.
         healthy: usize,
         /// How many have to.
         needed: usize,
         /// Those that do not.
         missing: Vec<Label>,
-        /// Those of them whose machines would be made anew.
+        /// Those of them whose machines would be recreated.
         replaced: Vec<Label>,
     },
     /// A member that does not answer is to stay, and others are to change.
@@ -84,7 +84,7 @@ pub enum Refusal {
 /// leave or join to the end, masters join, the API servers get the list of members, healthy members leave. None where nothing
 /// changes.
 ///
-/// `replaced` are masters whose machines are made anew: they lose their data, so that they count as dead from the start
+/// `replaced` are masters whose machines are recreated: they lose their data, so that they count as dead from the start
 /// and join again if they are wanted. Of those that answer at least one has joined.
 pub fn plan(
     members: &[Member],
@@ -165,7 +165,7 @@ fn advice(replaced: &[Label]) -> String {
         return format!("{begin}; if their disks are lost for good, {RECOVERY}");
     }
     format!(
-        "{begin} (the machines of {} would be made anew, with empty disks: give them their disks back, or as many others \
+        "{begin} (the machines of {} would be recreated, with empty disks: give them their disks back, or as many others \
          as are needed); if the disks are lost for good, {RECOVERY}",
         listed(replaced)
     )
@@ -192,7 +192,7 @@ mod tests {
         format!("c-{kind}-{number}").parse().unwrap()
     }
 
-    /// Members, wanted masters, masters to be made anew.
+    /// Members, wanted masters, masters to be recreated.
     type Request = (Vec<Member>, Vec<Label>, Vec<Label>);
 
     /// What may be true of the member at this place: of many only one is half-way.
@@ -203,7 +203,7 @@ mod tests {
         }
     }
 
-    /// Every state of `count` members, with every set of them wanted, made anew, half-way or leaving, and up to four new ones.
+    /// Every state of `count` members, with every set of them wanted, recreated, half-way or leaving, and up to four new ones.
     fn requests(count: usize) -> impl Iterator<Item = Request> {
         let all: usize = (0..count).map(|at| fates(count, at).len()).product();
         (0..all).flat_map(move |code| {
@@ -246,7 +246,7 @@ mod tests {
     }
 
     impl Etcd {
-        /// As it is once the machines that are made anew have lost their data.
+        /// As it is once the machines that are recreated have lost their data.
         fn of(members: &[Member], replaced: &[Label]) -> Self {
             let lives = |member: &&Member| member.healthy && !replaced.contains(&member.name);
             let answers = members.iter().filter(lives).map(|member| &member.name);
@@ -476,7 +476,7 @@ mod tests {
         ];
         insta::assert_snapshot!(refusals.join("\n"), @r#"
         refused: of 3 etcd members only 1 would answer, and 2 have to: without m1, m2 etcd takes no change, and nothing in Kubernetes could be changed. Start or mend what does not answer, and apply again; if their disks are lost for good, the cluster can be restored by hand from a snapshot of etcd, or from the data of one member that is left (docs/repairing.md, "The majority of etcd is lost")
-        refused: of 3 etcd members only 1 would answer, and 2 have to: without m1, m2 etcd takes no change, and nothing in Kubernetes could be changed. Start or mend what does not answer, and apply again (the machines of m1, m2 would be made anew, with empty disks: give them their disks back, or as many others as are needed); if the disks are lost for good, the cluster can be restored by hand from a snapshot of etcd, or from the data of one member that is left (docs/repairing.md, "The majority of etcd is lost")
+        refused: of 3 etcd members only 1 would answer, and 2 have to: without m1, m2 etcd takes no change, and nothing in Kubernetes could be changed. Start or mend what does not answer, and apply again (the machines of m1, m2 would be recreated, with empty disks: give them their disks back, or as many others as are needed); if the disks are lost for good, the cluster can be restored by hand from a snapshot of etcd, or from the data of one member that is left (docs/repairing.md, "The majority of etcd is lost")
         refused: m1 does not answer as etcd member and is to stay, so that no other master can join or leave: Kubespray waits until all members are healthy. Start or mend m1, or take it out of the configuration; then apply again
         refused: 2 masters are wanted, and etcd wants an odd number: with an even one it bears no more failures than with one less
         "#);

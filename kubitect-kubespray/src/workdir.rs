@@ -90,7 +90,7 @@ impl Workdir {
         Ok(())
     }
 
-    /// Forgets what Ansible gathered: machines may have been made anew under their old names.
+    /// Forgets what Ansible gathered: machines may have been recreated under their old names.
     pub(crate) fn forget_facts(&self) -> Result<(), Error> {
         let path = self.facts();
         std::fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;

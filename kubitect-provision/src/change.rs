@@ -63,7 +63,7 @@ pub enum Action {
     Start,
     /// It is changed in place.
     Update,
-    /// It is removed and made anew.
+    /// It is removed and recreated.
     Replace,
     /// It is removed.
     Delete,

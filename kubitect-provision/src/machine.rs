@@ -47,7 +47,7 @@ pub fn power_off(hosts: &Hosts, node: &Node) -> Result<(), Error> {
 }
 
 /// Notes on a machine's domain what was set up on it: a short text, kept for as long as the domain is defined. A machine
-/// that is made anew has none.
+/// that is recreated has none.
 pub fn note(hosts: &Hosts, node: &Node, note: &str) -> Result<(), Error> {
     let hypervisor = hosts.get(&node.host)?;
     hypervisor

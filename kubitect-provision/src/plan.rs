@@ -34,7 +34,7 @@ impl Plan {
         }
     }
 
-    /// The machines that are made, or made anew.
+    /// The machines that are made, or recreated.
     pub fn makes(&self) -> impl Iterator<Item = &Label> {
         self.changes.iter().filter_map(|change| match &change.step {
             Step::CreateDomain(domain) => Some(&domain.name),

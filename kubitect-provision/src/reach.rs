@@ -13,7 +13,7 @@ use kubitect_config::{Cluster, Remote};
 use crate::again::Patient;
 use crate::deadline::Bounded;
 use crate::hypervisor::{Hosts, Hypervisor};
-use crate::libvirt::Libvirt;
+use crate::libvirt;
 use crate::ssh::{Patience, Sessions, Target, wait};
 use crate::{Error, Event};
 
@@ -51,11 +51,11 @@ impl Hosts {
     pub fn connect_to<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Result<Self, Error> {
         let hosts: Vec<_> = hosts.into_iter().collect();
         let connected = in_threads(AT_ONCE, &hosts, |host| {
-            Libvirt::connect(&host.name, &host.connection)
+            libvirt::connect(&host.name, &host.connection)
         });
         let mut hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>> = BTreeMap::new();
-        for (host, libvirt) in hosts.iter().zip(connected) {
-            hypervisors.insert(host.name.clone(), Arc::new(libvirt?));
+        for (host, hypervisor) in hosts.iter().zip(connected) {
+            hypervisors.insert(host.name.clone(), hypervisor?);
         }
         Ok(Self::from_hypervisors(hypervisors))
     }

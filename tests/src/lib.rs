@@ -1,9 +1,10 @@
-//! What several rings share: the example in its variants, clusters of many machines, the programs that judge what is rendered, Ansible, OpenSSH's server, and the
-//! points at which the program is killed.
+//! What several rings share: the example in its variants, clusters of many machines, the project's pages, the programs that judge
+//! what is rendered, Ansible, OpenSSH's server, and the points at which the program is killed.
 
 pub mod ansible;
 pub mod checkers;
 pub mod example;
 pub mod many;
+pub mod pages;
 pub mod points;
 pub mod sshd;

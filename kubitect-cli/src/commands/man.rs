@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use clap::CommandFactory;
 use serde_json::json;
 
 use super::completion::script;
 use super::{print, print_json};
-use crate::args::{Cli, Output};
+use crate::args::{Output, command_line};
 use crate::failure::Failure;
 use crate::home::write_whole;
 
@@ -21,10 +20,7 @@ const SCRIPTS: [(&str, &str); 3] = [
 /// Carries the command out.
 pub fn man(out: &Path, output: Output) -> Result<(), Failure> {
     let mut files = Vec::new();
-    let mut command = Cli::command().disable_help_subcommand(true);
-    // Gives the commands below it their whole names.
-    command.build();
-    pages(&command, &mut files)?;
+    pages(&command_line(), &mut files)?;
     for (shell, path) in SCRIPTS {
         files.push((path.to_owned(), script(shell)?.into_bytes()));
     }

@@ -350,7 +350,7 @@ fn etcds_members_stand_as_they_have_joined_whatever_is_wanted() {
         let ids: Vec<_> = nodes.iter().map(|node| node.id.as_str()).collect();
         ids.join(" ")
     };
-    // The first was made anew, and joined again as the last.
+    // The first was recreated, and joined again as the last.
     let rank = ["c-master-2", "c-master-3", "c-master-1", "c-master-4"];
     cluster
         .nodes

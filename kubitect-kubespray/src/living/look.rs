@@ -21,7 +21,7 @@ pub struct Found<'a> {
     pub applied: Option<&'a Cluster>,
     /// What is noted of each machine that exists.
     pub noted: &'a BTreeMap<Label, Option<String>>,
-    /// The machines that are made anew: what is noted of these does not count.
+    /// The machines that are recreated: what is noted of these does not count.
     pub made: &'a [Label],
     /// The machines whose definitions are gone, and their notes with them, and whose disks are there.
     pub brought_back: &'a [Label],
@@ -164,6 +164,6 @@ impl Found<'_> {
 pub fn not_known(name: &Label) -> String {
     format!(
         "{name}: its definition is gone, its disk is there, and nothing tells that it had joined Kubernetes; remove the disk \
-         {name}-main-disk (virsh vol-delete), and the machine is made anew"
+         {name}-main-disk (virsh vol-delete), and the machine is recreated"
     )
 }

@@ -203,7 +203,7 @@ impl Kubernetes<'_> {
             self.can_join(name, &listed, task)?;
             let present = self.present(std::slice::from_ref(name));
             self.knows_all(name, &listed, &present)?;
-            // What a machine of this name was before it was made anew, or half-way joined, is in its way.
+            // What a machine of this name was before it was recreated, or half-way joined, is in its way.
             if own.is_some() && !serves {
                 self.leave_etcd(name, &master).await?;
             }

@@ -1,6 +1,6 @@
 //! [`Note`]: what is set up on a machine, as it is kept in libvirt's record of the machine.
 //!
-//! So a plan needs to ask libvirt only, the cluster's folder may be lost, and a machine that is made anew has no note.
+//! So a plan needs to ask libvirt only, the cluster's folder may be lost, and a machine that is recreated has no note.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};

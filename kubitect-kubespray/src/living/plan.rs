@@ -144,7 +144,7 @@ fn create(cluster: &Cluster, seen: &[Seen], at: Hop) -> Result<Vec<Task>, Vec<St
     if !begun && nodes().any(Seen::is_finished) {
         return Err(vec![format!(
             "{}: all its masters are gone, and what Kubernetes knew with them, while workers of it are still there. Bring \
-             back the masters' disks, or destroy the cluster and make it anew",
+             back the masters' disks, or destroy the cluster and make it again",
             cluster.name
         )]);
     }
@@ -154,7 +154,7 @@ fn create(cluster: &Cluster, seen: &[Seen], at: Hop) -> Result<Vec<Task>, Vec<St
         .map(|seen| {
             format!(
                 "{}: a run that was not finished may have made it a member of etcd, which would lose it with its machine. Put \
-                 it back until the cluster is finished, or destroy the cluster and make it anew",
+                 it back until the cluster is finished, or destroy the cluster and make it again",
                 seen.node.name
             )
         })
@@ -281,7 +281,7 @@ fn membership(seen: &[Seen]) -> Result<Vec<Stage>, Vec<String>> {
             .map(|seen| &seen.node.name),
     );
     let find = |name: &Label| masters.iter().find(|seen| seen.node.name == *name);
-    // A member whose machine has no note was made anew, or is gone.
+    // A member whose machine has no note was recreated, or is gone.
     let healthy = |name: &Label| find(name).is_some_and(|seen| seen.note.is_some() && seen.answers);
     let replaced: Vec<_> = members
         .iter()

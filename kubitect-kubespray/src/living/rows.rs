@@ -167,7 +167,7 @@ impl Task {
                 let rows = on_masters("etcd", how).into_iter();
                 rows.map(|row| row.disturbing(disruption)).collect()
             }
-            Stage::Snapshot => on_masters("etcd", "a snapshot is brought home"),
+            Stage::Snapshot => on_masters("etcd", "a snapshot is saved on this machine"),
             Stage::Addons => on_masters("addons", "installed or changed"),
             Stage::Describe(name) => vec![row("update", name, "labels and taints")],
             Stage::Release(name) => vec![row("update", name, "takes pods again")],

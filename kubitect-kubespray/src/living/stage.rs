@@ -28,7 +28,7 @@ pub enum Stage {
     JoinWorkers(Vec<Label>),
     /// A node's labels and taints are changed.
     Describe(Label),
-    /// etcd's data is saved and brought home.
+    /// etcd's data is saved on this machine.
     Snapshot,
     /// A node gets another release.
     Upgrade {
@@ -83,7 +83,7 @@ pub struct Seen {
     pub node: Node,
     /// Whether the configuration has it.
     pub wanted: bool,
-    /// What is noted of a master or a worker; nothing of a machine that is made anew.
+    /// What is noted of a master or a worker; nothing of a machine that is recreated.
     pub note: Option<Note>,
     /// Whether it answers, once machines that are off are started.
     pub answers: bool,

@@ -9,7 +9,7 @@ use crate::observe::{Added, DomainState, Nic};
 use crate::resource::Domain;
 
 impl HostDiff<'_> {
-    /// What a machine that is made anew does not get back, to be added to the details.
+    /// What a machine that is recreated does not get back, to be added to the details.
     pub(super) fn left_out(&self, machine: &Machine) -> String {
         let Some(there) = self.there.domain(machine.domain.name.as_str()) else {
             return String::new();

@@ -30,7 +30,7 @@ impl<'a> HostDiff<'a> {
         }
         if domain.is_none() && self.there.domain(node.as_str()).is_some() {
             let details = format!(
-                "its main disk {} is gone with all that was on it: the machine is made anew{}, and joins again{}",
+                "its main disk {} is gone with all that was on it: the machine is recreated{}, and joins again{}",
                 machine.main.name,
                 if machine.data.is_empty() {
                     ""
@@ -100,7 +100,7 @@ impl<'a> HostDiff<'a> {
             return;
         }
         let (action, details) = if there {
-            (Action::Update, "written anew for the new machine")
+            (Action::Update, "rewritten for the new machine")
         } else {
             (Action::Create, "")
         };

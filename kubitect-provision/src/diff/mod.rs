@@ -262,7 +262,7 @@ impl<'a> HostDiff<'a> {
         );
     }
 
-    /// The machine's domain, unless there is none or it must be made anew because its main disk is gone.
+    /// The machine's domain, unless there is none or it must be recreated because its main disk is gone.
     fn kept(&self, machine: &Machine) -> Option<&'a DomainState> {
         let there = self.there.domain(machine.domain.name.as_str())?;
         let main = &machine.main;

@@ -1,8 +1,6 @@
 //! Reaching a host's libvirt, and telling why it can't be reached.
 
-use std::fmt::Write;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use kubitect_config::address;
@@ -10,10 +8,17 @@ use kubitect_config::cluster::Connection;
 use kubitect_config::value::Name;
 use virt::connect::Connect;
 
+use super::uri::uri;
 use crate::error::Error;
+use crate::hypervisor::Hypervisor;
 
 /// How long a libvirt, and the SSH on the way to it, may take to answer at first.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Connects to the libvirt of a host.
+pub fn connect(host: &Name, connection: &Connection) -> Result<Arc<dyn Hypervisor>, Error> {
+    Ok(Arc::new(Libvirt::connect(host, connection)?))
+}
 
 /// A connection to one host's libvirt.
 #[derive(Debug)]
@@ -131,64 +136,6 @@ fn run_events() {
     });
 }
 
-/// The libvirt URI of a connection.
-pub fn uri(connection: &Connection) -> String {
-    match connection {
-        Connection::Local => "qemu:///system".to_owned(),
-        Connection::Uri(uri) => uri.clone(),
-        Connection::Remote {
-            user,
-            address,
-            port,
-            keyfile,
-            verify,
-        } => {
-            let mut uri = format!(
-                "qemu+ssh://{}@{}:{port}/system?no_tty=1&no_verify={}",
-                escape(user),
-                bracketed(address),
-                u8::from(!verify),
-            );
-            if let Some(keyfile) = keyfile {
-                uri.push_str("&keyfile=");
-                uri.push_str(&escape_path(keyfile));
-            }
-            uri
-        }
-    }
-}
-
-/// An IPv6 address in brackets, a name or IPv4 address as it is.
-fn bracketed(address: &str) -> String {
-    if address.parse::<std::net::Ipv6Addr>().is_ok() {
-        format!("[{address}]")
-    } else {
-        escape(address)
-    }
-}
-
-fn escape_path(path: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    escape_bytes(path.as_os_str().as_bytes())
-}
-
-fn escape(text: &str) -> String {
-    escape_bytes(text.as_bytes())
-}
-
-/// Percent-encodes all but RFC 3986's unreserved characters.
-fn escape_bytes(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, &byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-        text
-    })
-}
-
 /// What a person should do about a connection that failed with this message.
 fn help(connection: &Connection, message: &str) -> String {
     let said = |words: &[&str]| words.iter().any(|word| message.contains(word));
@@ -280,19 +227,6 @@ mod tests {
         assert_eq!(connection, 2);
         reopen(&mut connection, has_ended, || panic!("it lives"));
         assert_eq!(connection, 2);
-    }
-
-    #[test]
-    fn uris_are_escaped() {
-        assert_eq!(uri(&Connection::Local), "qemu:///system");
-        assert_eq!(
-            uri(&remote("me", "10.0.0.1", None, true)),
-            "qemu+ssh://me@10.0.0.1:2222/system?no_tty=1&no_verify=0"
-        );
-        assert_eq!(
-            uri(&remote("a@b/c", "fd00::1", Some("/home/ä/k&y=?#"), false)),
-            "qemu+ssh://a%40b%2Fc@[fd00::1]:2222/system?no_tty=1&no_verify=1&keyfile=%2Fhome%2F%C3%A4%2Fk%26y%3D%3F%23"
-        );
     }
 
     #[test]

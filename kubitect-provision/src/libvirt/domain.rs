@@ -6,12 +6,22 @@ use std::path::{Path, PathBuf};
 
 use kubitect_config::cluster::CpuMode;
 
-use super::lookup::Told;
 use super::ports::{free_ports, ports};
 use super::xml::{Element, all, find, text};
 use super::{added, metadata};
-use crate::observe::{DomainState, Live, Nic};
+use crate::observe::{DomainState, Live, Nic, PowerState};
 use crate::resource::{Disk, Domain, Format, Link, Mark};
+
+/// A domain as libvirt has it.
+pub(super) struct Told {
+    /// What it has from its next start on.
+    pub(super) definition: String,
+    /// What it has now, if it is on.
+    pub(super) live: Option<String>,
+    pub(super) power: PowerState,
+    pub(super) transient: bool,
+    pub(super) saved: bool,
+}
 
 /// The XML that defines a domain which is not there yet.
 pub fn to_xml(domain: &Domain) -> String {
@@ -335,7 +345,6 @@ fn mib(memory: roxmltree::Node<'_, '_>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::PowerState;
 
     #[test]
     fn what_a_domain_has_is_what_it_gets_at_its_start() {

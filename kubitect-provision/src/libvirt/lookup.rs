@@ -9,6 +9,7 @@ use virt::storage_vol::StorageVol;
 use virt::sys;
 
 use super::Libvirt;
+use super::domain::Told;
 use crate::hypervisor::Failure;
 use crate::observe::PowerState;
 
@@ -90,17 +91,6 @@ pub(super) fn pool_state(pool: &StoragePool) -> Result<(String, bool, Vec<String
         Vec::new()
     };
     Ok((pool.xml_desc(0)?, active, volumes))
-}
-
-/// A domain as libvirt tells of it.
-pub(super) struct Told {
-    /// What it has from its next start on.
-    pub(super) definition: String,
-    /// What it has now, if it is on.
-    pub(super) live: Option<String>,
-    pub(super) power: PowerState,
-    pub(super) transient: bool,
-    pub(super) saved: bool,
 }
 
 pub(super) fn domain_state(domain: &VirtDomain) -> Result<Told, VirtError> {

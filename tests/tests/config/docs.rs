@@ -1,8 +1,10 @@
-//! `docs/configuration.md`: its tables of keys are made from the schema.
+//! `docs/configuration.md`: its tables of keys are made from the schema. The files on all pages are valid.
 
 use std::fmt::Write;
 
+use kubitect_config::Problem;
 use serde_json::Value;
+use tests::pages::{self, File};
 
 use crate::{assert_fresh, repository};
 
@@ -131,7 +133,7 @@ fn plural(kind: &str) -> &str {
     }
 }
 
-/// The page with its tables made anew: what stands between `<!-- keys NAME -->` and `<!-- end -->`.
+/// The page with its tables of today: what stands between `<!-- keys NAME -->` and `<!-- end -->`.
 fn page(text: &str) -> String {
     let mut result = String::new();
     let mut rest = text;
@@ -184,24 +186,27 @@ fn the_tables_of_keys_are_fresh_and_whole() {
     assert!(text.contains("<!-- keys site -->"));
 }
 
-/// The examples on the page are valid.
+/// The files on all pages are valid, and so are parts of files over a small cluster's. What fits a part of them is a warning.
 #[test]
-fn the_examples_on_the_page_are_valid() {
-    let text = std::fs::read_to_string(repository().join("docs/configuration.md")).unwrap();
+fn the_files_on_the_pages_are_valid() {
     let mut seen = 0;
-    for block in text.split("```yaml\n").skip(1) {
-        let block = block.split("```").next().unwrap();
-        let site = block.starts_with("# site.yaml");
-        let problems = match site {
-            true => kubitect_config::Site::parse(block, "page").map(|_| Vec::new()),
-            false => kubitect_config::parse(block, "page", &Default::default())
-                .map(|parsed| parsed.warnings),
-        };
-        match problems {
-            Ok(problems) => assert_eq!(problems, []),
-            Err(error) => panic!("{:?} in\n{block}", error.problems()),
+    for page in pages::all() {
+        for block in page.blocks() {
+            let Some(file) = block.file() else { continue };
+            let parsed = match file {
+                File::Site => kubitect_config::Site::parse(&block.text, "page").map(drop),
+                File::Whole => warned(&block.text).map(|warnings| assert_eq!(warnings, [])),
+                File::Part => warned(&pages::laid_over(pages::SMALL, &block.text)).map(drop),
+            };
+            if let Err(error) = parsed {
+                panic!("{}:{}: {:?}", page.path, block.line, error.problems());
+            }
+            seen += 1;
         }
-        seen += 1;
     }
-    assert!(seen >= 2);
+    assert!(seen >= 10, "only {seen} files were found");
+}
+
+fn warned(text: &str) -> Result<Vec<Problem>, kubitect_config::Error> {
+    kubitect_config::parse(text, "page", &Default::default()).map(|parsed| parsed.warnings)
 }

@@ -144,7 +144,7 @@ fn the_page_of_troubleshooting_is_fresh() {
         "# Troubleshooting by code\n\n\
          <!-- Made from kubitect-config/data/problems.yaml by the tests: UPDATE_DOCS=1 cargo test --workspace --test config -->\n\n\
          `validate`, `plan` and `apply` give each problem of a file with its place, what is wrong, what to do, and a code in brackets.\n\
-         `kubitect explain CODE` shows what stands here. Examples are lines over this file:\n\n```yaml\n",
+         `kubitect explain CODE` shows what stands here. Examples are lines over this file:\n\n```yaml\n# kubitect.yaml\n",
     );
     page += SMALLEST;
     page += "```\n";

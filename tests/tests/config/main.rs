@@ -11,10 +11,7 @@ mod upgrading;
 
 use std::path::{Path, PathBuf};
 
-/// The repository.
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
+use tests::pages::{assert_fresh, repository};
 
 /// The YAML files of a folder of the repository, in order.
 fn yaml_files(folder: &str) -> Vec<PathBuf> {
@@ -36,17 +33,4 @@ fn stem(path: &Path) -> &str {
     path.file_stem()
         .and_then(|stem| stem.to_str())
         .expect("named in ASCII")
-}
-
-/// Compares a generated file with the one that is checked in; with `UPDATE_DOCS=1`, writes it.
-fn assert_fresh(path: &str, generated: &str) {
-    let file = repository().join(path);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&file, generated).expect(path);
-    }
-    let kept = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        kept == generated,
-        "{path} is out of date: run this test with UPDATE_DOCS=1 and look at the difference"
-    );
 }

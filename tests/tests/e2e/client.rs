@@ -14,7 +14,7 @@ use crate::tools::{home, text};
 /// From one try to the next.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The kubeconfig that `apply` brought home.
+/// The kubeconfig that `apply` fetched.
 pub fn kubeconfig(cluster: &str) -> String {
     let folder = home().join("clusters").join(cluster);
     folder.join("config/admin.conf").display().to_string()

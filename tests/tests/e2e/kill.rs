@@ -370,7 +370,7 @@ fn collect(folder: &Path, all: &mut Vec<String>) {
         if name.starts_with(".kubitect-new-") {
             all.push(path.display().to_string());
         }
-        // What clusters share is made anew as it is, and large.
+        // What clusters share is recreated as it is, and large.
         if path.is_dir() && !path.is_symlink() && name != "share" {
             collect(&path, all);
         }

@@ -146,7 +146,7 @@ fn a_machine_that_runs_changes() {
     let live = state(&lab, &cluster).live.unwrap();
     assert_eq!(names(&live.disks), [all[0], all[1], all[3]]);
 
-    // A data disk that is lost is made anew under the guest.
+    // A data disk that is lost is recreated under the guest.
     let lost = live
         .disks
         .iter()

@@ -18,6 +18,7 @@ mod left;
 mod living;
 mod machine;
 mod members;
+mod pages;
 mod picture;
 mod plays;
 mod power;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
     let halves: &[(&str, fn())] = &[
         ("machines_are_asked_side_by_side", waiting::side_by_side),
         ("a_program_of_ones_own", embedded::all),
+        ("what_the_pages_say_is_run", pages::all),
         ("half_done_kubeadm_is_repeated", halves::kubeadm),
         ("half_done_work_is_waited_for", halves::what_goes_on),
         (

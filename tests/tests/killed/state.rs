@@ -1,7 +1,7 @@
 //! [`State`]: what is on the machines of a world in memory, and in the Kubernetes that they carry.
 //!
 //! It lies in a file beside the host's, so that it outlives every process, and follows the host: a machine that is off does
-//! not answer, one whose main disk was made anew is blank, and one that was switched on has the sizes that it was given.
+//! not answer, one whose main disk was recreated is blank, and one that was switched on has the sizes that it was given.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -41,7 +41,9 @@ pub struct State {
 /// A machine's system.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Guest {
-    /// How often its main disk had been made.
+    /// Its main disk.
+    pub main: PathBuf,
+    /// How often that had been made.
     pub disk: u64,
     /// How often it had been switched on.
     pub boot: u64,
@@ -237,9 +239,9 @@ impl State {
     fn settle(&mut self, host: &FakeHost) {
         let domains = host.domains().unwrap();
         self.guests.retain(|name, guest| {
-            let main = format!("/pools/demo-main-resource-pool/{name}-main-disk");
-            let is_whole =
-                host.capacity(Path::new(&main)).is_some() && host.times(&main) == guest.disk;
+            let main = &guest.main;
+            let made = host.times(&main.display().to_string());
+            let is_whole = host.capacity(main).is_some() && made == guest.disk;
             is_whole || domains.iter().any(|domain| domain.name == *name)
         });
         for domain in domains {
@@ -253,6 +255,7 @@ impl State {
             let guest = self.guests.entry(domain.name.clone()).or_default();
             if guest.disk != made(main) {
                 *guest = Guest::blank(host, &domain);
+                guest.main.clone_from(main);
                 guest.disk = made(main);
             }
             let boot = host.times(&domain.name);

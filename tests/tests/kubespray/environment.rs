@@ -1,4 +1,4 @@
-//! Python environments: made once, made anew when half made, and errors that say what would fit.
+//! Python environments: made once, recreated when half made, and errors that say what would fit.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

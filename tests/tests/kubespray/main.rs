@@ -14,4 +14,5 @@ mod kubeadm;
 mod playbook;
 mod render;
 mod source;
+mod states;
 mod world;

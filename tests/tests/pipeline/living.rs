@@ -188,7 +188,7 @@ fn what_was_given_and_is_gone_is_not_taken_into_use() {
     assert_eq!(own[0].details, "what it was given is gone", "{plan}");
     none.apply().unwrap();
     settled(&none);
-    // A machine that is made anew was given nothing.
+    // A machine that is recreated was given nothing.
     world
         .fake()
         .meddle("demo-worker-1", |worker| worker.given = rook());

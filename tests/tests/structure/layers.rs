@@ -71,6 +71,19 @@ fn who_embeds_the_whole_gets_no_command_line() {
     }
 }
 
+/// Where libvirt's library is missing, files are checked and written all the same.
+#[test]
+fn a_build_without_libvirt_has_nothing_of_it() {
+    let features = ["--no-default-features", "--features", "program"];
+    let names = linked_with("kubitect-cli", &features);
+    assert!(names.contains("clap"), "{names:?}");
+    assert!(
+        !names.iter().any(|name| name.starts_with("virt")),
+        "{names:?}"
+    );
+    assert!(linked("kubitect-cli").contains("virt-sys"));
+}
+
 #[test]
 fn the_configuration_is_pure() {
     let names = linked("kubitect-config");

@@ -1,11 +1,13 @@
-//! The shape of the project: which crate knows which, and what every file begins with.
+//! The shape of the project: which crate knows which, what every file begins with, and where the pages' links lead.
 
 mod assumptions;
 mod example;
 mod files;
 mod layers;
+mod pages;
 mod points;
 mod real;
+mod site;
 mod sizes;
 mod yaml;
 

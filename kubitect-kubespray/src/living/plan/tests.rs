@@ -312,7 +312,7 @@ fn no_master_joins_with_the_release_that_can_not_add_a_member() {
         "{reasons:?}"
     );
     assert!(reasons[0].contains("v2.28.1"), "{reasons:?}");
-    // One that was made anew joins, too; one that leaves does not.
+    // One that was recreated joins, too; one that leaves does not.
     let mut seen = finished(&cluster);
     let first = find(&mut seen, "c-master-1");
     (first.note, first.answers) = (None, false);
