@@ -128,7 +128,7 @@ impl Kubernetes<'_> {
         match self.notes.get(name).map(|note| &note.release) {
             Some(was) if was.kubernetes != at.kubernetes => Err(Error::failed(format!(
                 "set up {name}: a run that was not finished has begun to set up {was} there, which {at} would not upgrade. Put back what \
-                 was there until the cluster is finished, or destroy the cluster and make it anew"
+                 was there until the cluster is finished, or destroy the cluster and make it again"
             ))),
             _ => Ok(()),
         }

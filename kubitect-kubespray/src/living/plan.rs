@@ -179,7 +179,7 @@ fn check_begun<'a>(
     at: &Hop,
 ) -> Result<(), Vec<String>> {
     let settings = note::settings(cluster).map_err(|e| vec![e.to_string()])?;
-    let escape = "Put back what was there until the cluster is finished, or destroy the cluster and make it anew";
+    let escape = "Put back what was there until the cluster is finished, or destroy the cluster and make it again";
     for (name, note) in begun {
         let was = &note.release;
         if note.settings != settings {

@@ -26,7 +26,7 @@ impl Kubernetes<'_> {
         })?;
         if was_gone {
             self.say(format!(
-                "{name}: the certificate of its API server was gone, as a killed run leaves it, and is made anew"
+                "{name}: the certificate of its API server was gone, as a killed run leaves it, and is recreated"
             ));
         }
         Ok(was_gone)
