@@ -2,9 +2,9 @@
 
 mod everyday;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -207,7 +207,7 @@ pub struct Render {
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub config: PathBuf,
     /// The folder to write into
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = written())]
     pub out: PathBuf,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
@@ -215,6 +215,10 @@ pub struct Render {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "kubitect destroy [OPTIONS] <CLUSTER>",
+    mut_arg("name", |name| name.help("The cluster's name; it has to be said here, even if there is no other"))
+)]
 pub struct Destroy {
     #[command(flatten)]
     pub cluster: ClusterName,
@@ -257,7 +261,7 @@ pub enum Export {
     /// The man pages of all commands, and the shells' completion scripts, for packages
     Man {
         /// The folder to write into
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_parser = written())]
         out: PathBuf,
         /// For people or for programs
         #[arg(short, long, value_enum, default_value_t)]
@@ -278,12 +282,22 @@ pub enum Export {
 pub struct Kubeconfig {
     #[command(flatten)]
     pub cluster: ClusterName,
-    /// Write it to this file, which only its owner can read, instead of printing it
+    /// Write it to this file, for its owner alone; one that is there is replaced only if it is this cluster's; - prints it
     #[arg(long, value_name = "FILE", conflicts_with = "merge")]
     pub out: Option<PathBuf>,
     /// Put it into ~/.kube/config, beside what is there, instead of printing it
     #[arg(long)]
     pub merge: bool,
+}
+
+/// A file or folder that is written; stdout is none.
+fn written() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path == Path::new("-") {
+        true => Err(
+            "this can't be written to stdout; name a file or folder, as `./-` for one of that name",
+        ),
+        false => Ok(path),
+    })
 }
 
 /// The names of the presets, and no other.
@@ -297,15 +311,15 @@ pub struct ClusterName {
     /// The cluster's name; else KUBITECT_CLUSTER says it, or it is the only cluster that there is
     #[arg(value_name = "CLUSTER", add = ArgValueCandidates::new(names::candidates))]
     pub name: Option<Label>,
-    /// The same, as an option
-    #[arg(long, value_name = "NAME", conflicts_with = "name", add = ArgValueCandidates::new(names::candidates))]
+    /// The cluster's name, as CLUSTER says it
+    #[arg(long, value_name = "NAME", conflicts_with = "name", display_order = 90, add = ArgValueCandidates::new(names::candidates))]
     pub cluster: Option<Label>,
 }
 
 #[derive(Debug, Args)]
 pub struct Init {
     /// The file
-    #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
+    #[arg(value_name = "FILE", default_value = DEFAULT_FILE, value_parser = written())]
     pub file: PathBuf,
     /// The preset to begin with, as `list presets` shows it [default: getting-started]
     #[arg(long, value_name = "PRESET", add = ArgValueCandidates::new(presets::candidates))]
@@ -319,6 +333,7 @@ pub struct Init {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("name", |name| name.help("A living cluster, instead of what a file asks for")))]
 pub struct Graph {
     #[command(flatten)]
     pub cluster: ClusterName,
@@ -351,7 +366,7 @@ pub struct Support {
     #[command(flatten)]
     pub cluster: ClusterName,
     /// The archive; none that is there is replaced [default: kubitect-support-CLUSTER-TIME.tar.gz]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = written())]
     pub out: Option<PathBuf>,
 }
 
@@ -372,6 +387,7 @@ fn codes() -> Vec<CompletionCandidate> {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("name", |name| name.help("A cluster: where it can go from what it has; without one, all releases are listed")))]
 pub struct Versions {
     #[command(flatten)]
     pub cluster: ClusterName,

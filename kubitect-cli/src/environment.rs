@@ -1,30 +1,56 @@
 //! What the process's environment says: where the folder of all clusters is, and whose it is.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use kubitect_config::Site;
 use kubitect_provision::trust::Us;
 
 use crate::failure::Failure;
 use crate::home::{Home, no_home};
 
-/// The folder in force: `./.kubitect` if `local`, else `home`, else `KUBITECT_HOME` unless it is empty, else `~/.kubitect`.
-pub fn home(local: bool, home: Option<PathBuf>) -> Result<Home, Failure> {
-    let variable = std::env::var_os("KUBITECT_HOME").filter(|home| !home.is_empty());
-    locate(local, home.or(variable.map(PathBuf::from)))
+/// The folder of all clusters as the command line names it. It is looked at only where it is used.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// Whether it is `./.kubitect`.
+    pub local: bool,
+    /// Its path, instead of `KUBITECT_HOME` or `~/.kubitect`.
+    pub home: Option<PathBuf>,
 }
 
-fn locate(local: bool, home: Option<PathBuf>) -> Result<Home, Failure> {
-    let path = match home {
-        _ if local => PathBuf::from(".kubitect"),
-        Some(path) => path,
-        None => person()?.join(".kubitect"),
-    };
-    let home = Home::open_for(&path, person().ok(), us())?;
-    Ok(if local { home.local() } else { home })
+impl Place {
+    /// `./.kubitect` if `local`, else the path that is named, else `KUBITECT_HOME` unless it is empty, else `~/.kubitect`.
+    pub fn path(&self) -> Result<PathBuf, Failure> {
+        let variable = || std::env::var_os("KUBITECT_HOME").filter(|home| !home.is_empty());
+        match self.home.clone().or_else(|| variable().map(PathBuf::from)) {
+            _ if self.local => Ok(PathBuf::from(".kubitect")),
+            Some(path) => Ok(path),
+            None => Ok(person()?.join(".kubitect")),
+        }
+    }
+
+    /// The folder, which has to be ours alone.
+    pub fn home(&self) -> Result<Home, Failure> {
+        let home = Home::open_for(&self.path()?, person().ok(), us())?;
+        Ok(if self.local { home.local() } else { home })
+    }
+
+    /// What counts for all clusters. Where the folder holds no site file, nothing of it is believed, whoever's it is.
+    pub fn site(&self) -> Result<Site, Failure> {
+        let file = self.path()?.join("site.yaml");
+        match file
+            .symlink_metadata()
+            .is_err_and(|e| e.kind() == ErrorKind::NotFound)
+            && !self.local
+        {
+            true => Ok(Site::default()),
+            false => Ok(self.home()?.site()?),
+        }
+    }
 }
 
 /// Who may have written what we believe: this process's user, and who became root by sudo to start it.
-fn us() -> Us {
+pub fn us() -> Us {
     let behind_sudo = std::env::var("SUDO_UID")
         .ok()
         .and_then(|id| id.parse().ok());

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::Path;
 
+use kubitect_config::Problem;
 use kubitect_provision::preflight::Finding;
 
 /// Why something was not done that was asked for. Its text has the whole chain of causes.
@@ -109,6 +110,30 @@ impl Failure {
             cause = error.source();
         }
         false
+    }
+
+    /// The changes that can't be made, each with its reason.
+    pub fn refused(&self) -> &[String] {
+        match self {
+            Self::Refused(reasons) => reasons,
+            _ => &[],
+        }
+    }
+
+    /// What on the hosts stands in the way.
+    pub fn findings(&self) -> &[Finding] {
+        match self {
+            Self::Unfit(findings) => findings,
+            _ => &[],
+        }
+    }
+
+    /// What is wrong with the file.
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Invalid(kubitect_config::Error::Invalid { problems, .. }) => problems,
+            _ => &[],
+        }
     }
 
     /// The exit code that scripts can rely on, where this ends the command.

@@ -47,6 +47,8 @@ mod environment;
 #[cfg(feature = "program")]
 mod keys;
 #[cfg(feature = "program")]
+mod manual;
+#[cfg(feature = "program")]
 mod names;
 #[cfg(feature = "program")]
 mod nodes;

@@ -5,7 +5,7 @@ use kubitect_config::text;
 use kubitect_config::value::Label;
 
 use crate::args::ClusterName;
-use crate::environment;
+use crate::environment::Place;
 use crate::failure::Failure;
 use crate::home::Home;
 
@@ -81,7 +81,8 @@ pub fn home_of_line() -> Result<Home, Failure> {
     let words: Vec<_> = std::env::args_os().skip(2).collect();
     let local = words.iter().any(|word| word == "--local" || word == "-l");
     let named = words.windows(2).find(|pair| pair[0] == "--home");
-    environment::home(local, named.map(|pair| pair[1].clone().into()))
+    let home = named.map(|pair| pair[1].clone().into());
+    Place { local, home }.home()
 }
 
 /// The clusters that there are, for a shell that completes.

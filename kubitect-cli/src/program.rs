@@ -5,16 +5,17 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use clap_complete::CompleteEnv;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
 use crate::args::{Cli, Command, Output, Store};
+use crate::environment::Place;
 use crate::failure::Failure;
-use crate::report::View;
+use crate::report::{Reporter, View};
 use crate::world::{self, World};
-use crate::{commands, environment, report};
+use crate::{commands, manual, report};
 
 /// Exit code of `plan` when there is something to do.
 const CHANGES: u8 = 4;
@@ -45,7 +46,8 @@ pub fn run_in(
             .iter()
             .take_while(|argument| *argument != "--")
             .any(|argument| argument == "--no-color");
-    let cli = match Cli::try_parse_from(arguments) {
+    let matches = manual::with_examples(Cli::command()).try_get_matches_from(arguments);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, no_color),
     };
@@ -93,10 +95,10 @@ fn usage(error: &clap::Error, no_color: bool) -> ExitCode {
 }
 
 fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
-    if let Command::Completion { shell } = cli.command {
-        return commands::completion(shell).map(|()| ExitCode::SUCCESS);
-    }
-    let home = environment::home(cli.local, cli.home)?;
+    let place = Place {
+        local: cli.local,
+        home: cli.home,
+    };
     let done = |()| ExitCode::SUCCESS;
     let good = |good: bool, otherwise: u8| {
         if good {
@@ -106,31 +108,45 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         }
     };
     match cli.command {
-        Command::Apply(args) => commands::apply(world, &home, &args).map(done),
+        Command::Apply(args) => followed(|to| commands::apply(world, &place.home()?, &args, to)),
+        Command::Destroy(args) => {
+            followed(|to| commands::destroy(world, &place.home()?, &args, to))
+        }
+        Command::Stop(args) => followed(|to| commands::stop(world, &place.home()?, &args, to)),
+        Command::Start(args) => followed(|to| commands::start(world, &place.home()?, &args, to)),
         Command::Plan(args) => {
-            commands::plan(world, &home, &args).map(|nothing| good(nothing, CHANGES))
+            commands::plan(world, &place.home()?, &args).map(|nothing| good(nothing, CHANGES))
         }
-        Command::Validate(args) => commands::validate(&home, &args).map(ExitCode::from),
-        Command::Render(args) => commands::render(&home, &args).map(done),
-        Command::Destroy(args) => commands::destroy(world, &home, &args).map(done),
-        Command::Stop(args) => commands::stop(world, &home, &args).map(done),
-        Command::Start(args) => commands::start(world, &home, &args).map(done),
-        Command::Console(args) => commands::console(world, &home, &args).map(done),
-        Command::Store(Store::Snapshot(args)) => commands::snapshot(world, &home, &args).map(done),
+        Command::Validate(args) => commands::validate(&place.site()?, &args).map(ExitCode::from),
+        Command::Render(args) => commands::render(&place.site()?, &args).map(done),
+        Command::Console(args) => commands::console(world, &place.home()?, &args).map(done),
+        Command::Store(Store::Snapshot(args)) => {
+            commands::snapshot(world, &place.home()?, &args).map(done)
+        }
         Command::Status(args) => {
-            commands::status(world, &home, &args).map(|healthy| good(healthy, DEGRADED))
+            commands::status(world, &place.home()?, &args).map(|healthy| good(healthy, DEGRADED))
         }
-        Command::List { what, output } => commands::list(world, &home, &what, output).map(done),
+        Command::List { what, output } => commands::list(world, &place, &what, output).map(done),
         Command::Init(args) => commands::init(&args).map(done),
-        Command::Graph(args) => commands::graph(world, &home, &args).map(done),
-        Command::Support(args) => commands::support(world, &home, &args).map(done),
-        Command::Ssh(args) => commands::ssh(&home, &args).map(done),
-        Command::Logs(args) => commands::logs(&home, &args).map(done),
-        Command::Versions(args) => commands::versions(&home, &args).map(done),
+        Command::Graph(args) => commands::graph(world, &place, &args).map(done),
+        Command::Support(args) => commands::support(world, &place.home()?, &args).map(done),
+        Command::Ssh(args) => commands::ssh(&place.home()?, &args).map(done),
+        Command::Logs(args) => commands::logs(&place.home()?, &args).map(done),
+        Command::Versions(args) => commands::versions(&place, &args).map(done),
         Command::Version { output } => commands::version(output).map(done),
-        Command::Doctor { output } => commands::doctor(output).map(|well| good(well, DEGRADED)),
+        Command::Doctor { output } => {
+            commands::doctor(&place, output).map(|well| good(well, DEGRADED))
+        }
         Command::Explain(args) => commands::explain(&args).map(done),
-        Command::Export(what) => commands::export(&home, &what).map(done),
-        Command::Completion { .. } => Ok(ExitCode::SUCCESS),
+        Command::Export(what) => commands::export(&place, &what).map(done),
+        Command::Completion { shell } => commands::completion(shell).map(done),
     }
+}
+
+/// Carries out a command whose events are followed: the last one says how it ended, whatever ended it.
+fn followed(work: impl FnOnce(&Arc<Reporter>) -> Result<(), Failure>) -> Result<ExitCode, Failure> {
+    let reporter = Arc::new(Reporter::new());
+    let result = work(&reporter);
+    reporter.end(&result);
+    result.map(|()| ExitCode::SUCCESS)
 }

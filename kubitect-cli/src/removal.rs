@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use kubitect_config::row::Row;
 use kubitect_config::value::{Label, Name};
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
+use serde_json::json;
 
 use crate::event::Ending;
 use crate::failure::Failure;
@@ -62,6 +64,32 @@ impl Removal {
         self.found.is_empty()
     }
 
+    /// For programs: one object, as of a plan.
+    pub fn json(&self) -> serde_json::Value {
+        let rows = self.found.machines.changes.iter().map(Row::from);
+        let rows = rows.chain(self.found.here.rows());
+        let rows: Vec<_> = rows.map(|row| Row { phase: 1, ..row }).collect();
+        let left = self.found.left_out.iter();
+        let left = left.map(|own| own.sentence(&self.cluster).to_string());
+        let notes: Vec<_> = self
+            .found
+            .here
+            .folder
+            .stays()
+            .into_iter()
+            .chain(left)
+            .collect();
+        json!({
+            "formatVersion": 1,
+            "cluster": self.cluster,
+            "phases": ["remove"],
+            "changes": rows,
+            "refused": [],
+            "notes": notes,
+            "findings": [],
+        })
+    }
+
     /// Removes it all for good. Needs a runtime of several threads.
     pub async fn carry_out(self) -> Result<(), Failure> {
         let Self {
@@ -76,7 +104,9 @@ impl Removal {
         }
         let work = async {
             several_threads()?;
-            pipeline::destroy(&found.machines, &found.hosts, &options).await?;
+            if !found.machines.is_empty() {
+                pipeline::destroy(&found.machines, &found.hosts, &options).await?;
+            }
             fail::fail_point!("cli::destroy");
             found.here.remove(&cluster, &options)?;
             let left = found.left_out.iter();
@@ -117,7 +147,15 @@ impl fmt::Display for Removal {
             machines,
             here,
         } = &self.found;
-        machines.fmt(f)?;
+        match (machines.is_empty(), left_out.is_empty()) {
+            (false, _) => machines.fmt(f)?,
+            (true, true) => writeln!(f, "{}: nothing of it is left on its hosts", self.cluster)?,
+            (true, false) => writeln!(
+                f,
+                "{}: nothing of it is left on its other hosts",
+                self.cluster
+            )?,
+        }
         here.fmt(f)?;
         let mut left = left_out.iter();
         left.try_for_each(|own| writeln!(f, "{}", own.sentence(&self.cluster)))
@@ -158,6 +196,18 @@ impl Here {
     /// Whether nothing goes.
     fn is_empty(&self) -> bool {
         self.folder.is_empty() && self.known_hosts.is_none() && self.kubeconfig.is_none()
+    }
+
+    /// What goes, for programs.
+    fn rows(&self) -> Vec<Row> {
+        let files = self.folder.goes().map(|path| ("remove", path));
+        let own = self.known_hosts.iter().chain(&self.kubeconfig);
+        let own = own.map(|path| ("change", path.as_path()));
+        let rows = files.chain(own).map(|(action, path)| Row {
+            destructive: action == "remove",
+            ..Row::new(action, "file", &path.display().to_string(), String::new())
+        });
+        rows.collect()
     }
 
     fn remove(&self, cluster: &Label, options: &Options) -> Result<(), Failure> {

@@ -80,9 +80,9 @@ pub struct Aside {
 }
 
 impl Aside {
-    /// Begins to replace this file, whose folder is made if need be.
+    /// Begins to replace this file, whose folder is made if need be. What is there has to be a regular file, or a link to one.
     pub fn new(path: &Path) -> io::Result<Self> {
-        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let real = replaceable(path)?;
         let folder = folder(&real);
         private_folder(folder)?;
         loop {
@@ -137,6 +137,26 @@ impl Drop for Aside {
     }
 }
 
+/// The file that is replaced at this path, behind all links: a regular one, or none that is there yet. What else is there, as a
+/// device, would be lost to all who use it.
+fn replaceable(path: &Path) -> io::Result<PathBuf> {
+    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    let there = match path.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(path.to_owned()),
+        other => other?,
+    };
+    let real = match path.canonicalize() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && there.is_symlink() => {
+            return refused("it is a link to nothing; remove it, or make what it leads to");
+        }
+        other => other?,
+    };
+    match real.metadata()?.is_file() {
+        true => Ok(real),
+        false => refused("it is no regular file, so it is not replaced; name another one"),
+    }
+}
+
 /// A name that no other thread of this process uses, and hardly any other process.
 fn unused_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -171,6 +191,36 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"three");
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o640);
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_regular_files_are_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, socket, link) = (
+            dir.path().join("f"),
+            dir.path().join("s"),
+            dir.path().join("l"),
+        );
+        std::fs::create_dir(&folder).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        let why = |path: &Path| replace(path, b"x", 0o600).unwrap_err().to_string();
+        for path in [
+            &folder,
+            &socket,
+            Path::new("/dev/null"),
+            Path::new("/proc/self/fd"),
+        ] {
+            assert!(
+                why(path).contains("no regular file"),
+                "{}: {}",
+                path.display(),
+                why(path)
+            );
+        }
+        assert!(why(&link).contains("a link to nothing"), "{}", why(&link));
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 
     #[test]

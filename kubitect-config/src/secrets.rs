@@ -1,21 +1,43 @@
 //! [`Secrets`]: takes keys, tokens and passwords out of texts that leave this machine.
 //!
 //! By structure first: what a file holds under a name that stands for a secret is taken out, and remembered, so that it is found
-//! wherever else it stands. By pattern second: what looks like a secret in logs and in what machines say.
+//! wherever else it stands. Of Kubespray's variables, whose names say little, only values stay that can't be secrets. By pattern
+//! second: what looks like a secret in logs and in what machines say.
+
+mod patterns;
+mod words;
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
+use regex::Captures;
 
 use crate::address;
 use crate::yaml::{self, Limits, Value};
+use patterns::PATTERNS;
+use words::{Name, is_harmless, is_ordinary, is_plain, name};
 
 /// What stands in place of a secret.
 pub const REMOVED: &str = "[removed]";
 
 /// Shorter ones are words of their own elsewhere.
 const SHORTEST: usize = 4;
+/// Shorter parts of values that may be secrets, or not, are words of their own elsewhere.
+const PART: usize = 6;
+/// The same of values under names that say nothing.
+const WHOLE: usize = 8;
+
+/// What is known of a value by where it stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// It is shown.
+    Open,
+    /// A variable of Kubespray's: it is shown only if it can't be a secret.
+    Variable,
+    /// Its name may stand for a secret: it is not shown.
+    Doubtful,
+    /// Its name stands for a secret.
+    Secret,
+}
 
 /// The secrets of this machine that are known by their values.
 #[derive(Default)]
@@ -41,40 +63,86 @@ impl Secrets {
     /// left out; none, where it can't be read.
     pub fn yaml(&mut self, text: &str) -> Option<String> {
         let mut value = yaml::read(text, Limits::OWN).ok()?;
-        self.value(&mut value, false);
+        let addons = value.get_mut("addons");
+        if let Some(variables) = addons.and_then(|addons| addons.get_mut("kubespray")) {
+            self.value(variables, Place::Variable);
+        }
+        self.value(&mut value, Place::Open);
         yaml::write(&value).ok().map(|text| self.without(&text))
     }
 
-    fn value(&mut self, value: &mut Value, is_secret: bool) {
+    fn value(&mut self, value: &mut Value, place: Place) {
         match value {
             Value::Mapping(keys) => {
                 for (key, value) in keys.iter_mut() {
-                    let name = key.as_str().unwrap_or_default();
-                    self.value(value, is_secret || names_secret(name));
+                    self.value(value, place.below(key.as_str().unwrap_or_default()));
+                }
+                if place != Place::Open {
+                    *keys = std::mem::take(keys)
+                        .into_iter()
+                        .map(|(key, value)| (shown_key(key), value))
+                        .collect();
                 }
             }
-            Value::Sequence(items) => {
-                for item in items {
-                    self.value(item, is_secret);
-                }
-            }
-            Value::String(text) if is_secret => {
-                self.know(text);
-                *value = Value::String(REMOVED.to_owned());
-            }
-            Value::Number(number) if is_secret => {
-                self.know(&number.to_string());
-                *value = Value::String(REMOVED.to_owned());
-            }
+            Value::Sequence(items) => items.iter_mut().for_each(|item| self.value(item, place)),
+            Value::Tagged(tagged) => self.value(&mut tagged.value, place),
             Value::String(text) => {
-                for range in address::secrets(text) {
-                    let secret = &text[range];
-                    // The name of who logs in is no secret beside a password.
-                    self.know(secret.rsplit(':').next().unwrap_or_default());
-                    self.know(secret);
+                let shown = self.keeps(text, place);
+                if !shown {
+                    *value = Value::String(REMOVED.to_owned());
                 }
+            }
+            Value::Number(number) if place >= Place::Doubtful => {
+                let number = number.to_string();
+                self.keeps(&number, place);
+                *value = Value::String(REMOVED.to_owned());
             }
             _ => {}
+        }
+    }
+
+    /// Whether a value is shown that stands there; remembers it where it is not.
+    fn keeps(&mut self, text: &str, place: Place) -> bool {
+        for range in address::secrets(text) {
+            let secret = &text[range];
+            // The name of who logs in is no secret beside a password.
+            self.know(secret.rsplit(':').next().unwrap_or_default());
+            self.know(secret);
+        }
+        match place {
+            Place::Open => return true,
+            _ if text == REMOVED => return true,
+            Place::Variable if is_harmless(text) => return true,
+            Place::Variable => self.suspect(text, false),
+            Place::Doubtful => self.suspect(text, true),
+            Place::Secret => {
+                self.know(text);
+                self.suspect(text, true);
+            }
+        }
+        false
+    }
+
+    /// Remembers what may be secret of a value: the whole of one that is a single word, and those of its parts that read as no
+    /// word of a language; all its parts where its name is `doubtful`.
+    fn suspect(&mut self, text: &str, doubtful: bool) {
+        for line in text.lines().map(str::trim) {
+            let is_word = !line.contains(char::is_whitespace) && !is_plain(line);
+            if line.len() >= WHOLE && is_word && !is_harmless(line) {
+                self.know(line);
+            }
+            for part in line.split(|c: char| !(c.is_ascii_alphanumeric() || "+/=_.~-".contains(c)))
+            {
+                let mixed = |test: fn(&char) -> bool| part.chars().any(|c| test(&c));
+                let random = mixed(char::is_ascii_digit) && mixed(char::is_ascii_alphabetic);
+                let counts = match doubtful {
+                    true => part.len() >= PART,
+                    false => part.len() >= WHOLE && random,
+                };
+                if counts && !is_plain(part) && !is_harmless(part) {
+                    self.know(part);
+                }
+            }
         }
     }
 
@@ -100,122 +168,32 @@ impl Secrets {
     }
 }
 
-/// Words that are values of settings, too.
-fn is_ordinary(text: &str) -> bool {
-    let word = text.to_ascii_lowercase();
-    [
-        "true", "false", "none", "null", "auto", "default", "secret", "token", "password", REMOVED,
-    ]
-    .contains(&word.as_str())
+impl Place {
+    /// The place of what stands there under this name.
+    fn below(self, key: &str) -> Self {
+        self.max(match name(key) {
+            Name::Secret => Self::Secret,
+            Name::Doubtful => Self::Doubtful,
+            Name::Other => Self::Open,
+        })
+    }
 }
 
-/// Whether a key's name says that its value is secret.
-fn names_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace(['-', '_', '.'], "");
-    let holds = |word: &&str| name.contains(*word);
-    let is_place = ["path", "file", "dir", "name", "url"]
-        .iter()
-        .any(|end| name.ends_with(end));
-    SECRET.iter().any(holds) && !is_place
+/// A name under which something stands, where it is one; texts may be used as names, too.
+fn shown_key(key: Value) -> Value {
+    let is_name = |key: &str| {
+        key.chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_./-".contains(c))
+    };
+    match key.as_str() {
+        Some(text) if !is_name(text) => Value::String(REMOVED.to_owned()),
+        _ => key,
+    }
 }
-
-/// Parts of names that stand for secrets.
-const SECRET: [&str; 14] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "credential",
-    "apikey",
-    "accesskey",
-    "privatekey",
-    "certificatekey",
-    "encryptionkey",
-    "keydata",
-    "certificatedata",
-    "registryauth",
-];
-
-/// What looks like a secret, with what stays before and after it.
-static PATTERNS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
-    let words = r"pass(?:word|wd|phrase)|secret|token|credential|(?:api|access|private|certificate|encryption)[-_ ]?key(?:[-_]?data)?|client[-_]key[-_]data|authorization";
-    let patterns = [
-        // Private keys in PEM, also as one line with `\n` in it, and what is cut off in the middle of one.
-        (
-            r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)".to_owned(),
-            "[private key removed]",
-        ),
-        // PEM in base64, as in a kubeconfig.
-        (r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]*".to_owned(), REMOVED),
-        // JSON Web Tokens.
-        (r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*".to_owned(), REMOVED),
-        (r"(?i)(?P<before>\b(?:bearer|basic) )[A-Za-z0-9._~+/=-]{8,}".to_owned(), REMOVED),
-        // kubeadm's bootstrap tokens.
-        (r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b".to_owned(), REMOVED),
-        // Options: `--token abc`, `--password=abc`.
-        (
-            format!(r"(?i)(?P<before>--?[a-z-]*(?:{words})[a-z-]*(?:=| +))[^\s]+"),
-            REMOVED,
-        ),
-        // Text in quotation marks behind such a name, as in JSON; the name may be in them, too.
-        (
-            format!(r#"(?i)(?P<before>[a-z0-9_.-]*(?:{words})[a-z0-9_]*["']?\s*[:=]\s*")(?:[^"\\]|\\.)*"#),
-            REMOVED,
-        ),
-        // The same within a text, where the quotation marks are escaped.
-        (
-            format!(r#"(?i)(?P<before>[a-z0-9_.-]*(?:{words})[a-z0-9_]*\\?["']?\s*[:=]\s*\\")(?:[^"\\]|\\[^"])*"#),
-            REMOVED,
-        ),
-        (
-            format!(r#"(?i)(?P<before>[a-z0-9_.-]*(?:{words})[a-z0-9_]*["']?\s*[:=]\s*')[^']*"#),
-            REMOVED,
-        ),
-        // Anything else behind such a name, to the end of the line.
-        (
-            format!(r#"(?im)(?P<before>[a-z0-9_.-]*(?:{words})[a-z0-9_]*[:=][ \t]*)[^\s"'\[{{\\][^\n]*"#),
-            REMOVED,
-        ),
-    ];
-    patterns
-        .into_iter()
-        .filter_map(|(pattern, shown)| Some((Regex::new(&pattern).ok()?, shown)))
-        .collect()
-});
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_pattern_is_one() {
-        assert_eq!(PATTERNS.len(), 10);
-    }
-
-    #[test]
-    fn names_of_secrets_are_known_and_places_of_them_are_none() {
-        for name in [
-            "docker_password",
-            "kube_token",
-            "registryAuth",
-            "clientSecret",
-            "client-key-data",
-            "API_KEY",
-        ] {
-            assert!(names_secret(name), "{name}");
-        }
-        for name in [
-            "privateKeyPath",
-            "token_file",
-            "keyfile",
-            "name",
-            "kube_version",
-            "secret_name",
-        ] {
-            assert!(!names_secret(name), "{name}");
-        }
-    }
 
     #[test]
     fn what_a_file_holds_is_taken_out_and_found_elsewhere() {
@@ -231,6 +209,62 @@ mod tests {
             secrets.without("login with correct horse, 918273 and let-me-in"),
             "login with [removed], [removed] and [removed]"
         );
+    }
+
+    #[test]
+    fn of_kubesprays_variables_only_values_stay_that_can_not_be_secrets() {
+        let text = "\
+addons:
+  kubespray:
+    kube_vip_bgppeers: ['192.168.7.1:65000:letmein9now:false']
+    kube_proxy_mode: ipvs
+    helm_enabled: true
+    containerd_version: 1.7.24
+    kube_pods_subnet: 10.233.64.0/18
+    metallb_ip_range: ['10.0.0.5-10.0.0.9']
+    pull_secrets: {.dockerconfigjson: e30=}
+    exporter_args: [--db-password, correct-horse9]
+    env: 'DB_PASS=battery77staple'
+    hook: https://hooks.example.org/services/T0/B0/wxyz1234
+    pin: 4711
+    bgp_peeras: 65001
+    'pass phrase as a key': 1
+";
+        let mut secrets = Secrets::new();
+        let shown = secrets.yaml(text).unwrap();
+        for secret in [
+            "letmein9now",
+            "e30=",
+            "correct-horse9",
+            "battery77staple",
+            "wxyz1234",
+            "phrase as",
+        ] {
+            assert!(!shown.contains(secret), "{secret} in {shown}");
+        }
+        for part in [
+            "kube_proxy_mode: ipvs",
+            "helm_enabled: true",
+            "1.7.24",
+            "10.233.64.0/18",
+            "10.0.0.5-10.0.0.9",
+            "pin: 4711",
+            "bgp_peeras: 65001",
+            ".dockerconfigjson",
+            "  env: ",
+        ] {
+            assert!(shown.contains(part), "no {part} in {shown}");
+        }
+        let log = secrets.without("peer with letmein9now, then battery77staple and correct-horse9; ipvs on 10.233.64.0/18");
+        assert_eq!(
+            log,
+            "peer with [removed], then [removed] and [removed]; ipvs on 10.233.64.0/18"
+        );
+        // The form of older files: one text, of which nothing can be told.
+        let older = Secrets::new()
+            .yaml("addons:\n  kubespray: |\n    a_key: mine\n")
+            .unwrap();
+        assert!(!older.contains("mine"), "{older}");
     }
 
     #[test]
@@ -284,6 +318,30 @@ mod tests {
                 "horse battery",
             ),
             ("HTTP_TOKEN=abcd-efgh".to_owned(), "abcd-efgh"),
+            ("env DB_PASS=let-me-in x".to_owned(), "let-me-in"),
+            ("vault_pass: let-me-in".to_owned(), "let-me-in"),
+            ("my_auth: let-me-in".to_owned(), "let-me-in"),
+            ("psk = let-me-in".to_owned(), "let-me-in"),
+            ("\"registry_creds\": \"let-me-in\"".to_owned(), "let-me-in"),
+            ("kube_vip_bgp_peerpass: let-me-in".to_owned(), "let-me-in"),
+            (
+                "{\"auths\": {\"x\": {\"auth\": \"dXNlcjpwdw==\"}}}".to_owned(),
+                "dXNlcjpwdw",
+            ),
+            ("[\"--db-password\",\"let-me-in\"]".to_owned(), "let-me-in"),
+            ("['--db-password', 'let-me-in']".to_owned(), "let-me-in"),
+            (
+                ".dockerconfigjson: eyJhdXRocyI6eyJ4Ijp7ImF1dGgiOiJkIn19fQ==".to_owned(),
+                "eyJhdXRocyI6",
+            ),
+            (
+                "POST https://hooks.slack.com/services/T0/B0/wxyz failed".to_owned(),
+                "wxyz",
+            ),
+            (
+                "POST https://discord.com/api/webhooks/12/wxyz failed".to_owned(),
+                "wxyz",
+            ),
             (
                 "clone https://me:let-me-in@git.example.org/x.git".to_owned(),
                 "let-me-in",
@@ -303,7 +361,8 @@ mod tests {
     fn what_is_no_secret_stays() {
         let text = "TASK [kubeadm | Create a token] ***\nok: [demo-master-1]\n\
                     qemu+ssh://admin@host/system\nsha256:0123456789abcdef0123456789abcdef\n\
-                    privateKeyPath: ~/.ssh/id_ed25519\nkube-system   etcd-demo-master-1   1/1   Running\n";
+                    privateKeyPath: ~/.ssh/id_ed25519\nkube-system   etcd-demo-master-1   1/1   Running\n\
+                    bypass: true\nok=3 failed=0\ncilium_host_firewall => passed: 7\n";
         let shown = Secrets::new().without(text);
         for part in [
             "demo-master-1",
@@ -311,6 +370,9 @@ mod tests {
             "sha256:0123",
             "etcd-demo-master-1",
             "Running",
+            "bypass: true",
+            "failed=0",
+            "passed: 7",
         ] {
             assert!(shown.contains(part), "{shown}");
         }

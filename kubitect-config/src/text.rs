@@ -100,6 +100,11 @@ fn push(clean: &mut String, c: char) {
     }
 }
 
+/// A path as one word of a shell's line, for commands that people copy.
+pub fn quoted(path: &std::path::Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+}
+
 /// What was probably meant, of those that are possible.
 pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let lower = word.to_lowercase();

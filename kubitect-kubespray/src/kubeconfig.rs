@@ -131,6 +131,26 @@ pub fn merge(existing: Option<&str>, cluster: &Label, ours: &str) -> Result<Stri
     crate::write_yaml(YOURS, &config)
 }
 
+/// An error unless `ours` is a cluster's own kubeconfig and nothing else: what else one can hold, as a program to run, is refused.
+pub fn check_own(ours: &str) -> Result<(), Error> {
+    Admin::read(ours, OURS).map(drop)
+}
+
+/// Whether a kubeconfig holds the cluster whose own is `ours`, and no other one, context or user.
+pub fn holds_only(existing: &str, cluster: &Label, ours: &str) -> bool {
+    let (Ok(existing), Ok(ours)) = (parse(existing, YOURS), parse(ours, OURS)) else {
+        return false;
+    };
+    let name = Some(cluster.as_str());
+    let is_own = |entry: &Value| entry.get("name").and_then(Value::as_str) == name;
+    let mut lists = LISTS
+        .iter()
+        .map(|(list, _)| entries(&existing, list, YOURS));
+    let only = lists.all(|all| all.is_ok_and(|all| all.iter().all(is_own)));
+    only && entry(&existing, "clusters", cluster.as_str()).is_some()
+        && foreign(&existing, &ours).is_none()
+}
+
 /// An error if what is known of a cluster beforehand says that it could not be merged into the user's kubeconfig.
 /// `server` is where the cluster will be reached, if that is known.
 pub fn check(existing: Option<&str>, cluster: &Label, server: Option<&str>) -> Result<(), Error> {

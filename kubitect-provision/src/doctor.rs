@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::Error;
+use crate::home::Home;
+use crate::trust::Us;
+
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
@@ -86,6 +90,37 @@ pub fn look(place: &Place) -> Vec<Check> {
         ));
     }
     checks
+}
+
+/// Looks whether the folder of all clusters at `path` can be used, be it that it has yet to be made.
+pub fn folder(path: &Path, us: Us) -> Check {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (good, found, cure) = match Home::open_for(&path, None, us) {
+        Ok(_) => (
+            true,
+            format!("{} is yours alone", path.display()),
+            String::new(),
+        ),
+        Err(Error::Step {
+            source: Some(source),
+            ..
+        }) => match source.downcast_ref() {
+            Some(Error::Untrusted { path, why, cure }) => {
+                (false, format!("{}: {why}", path.display()), cure.clone())
+            }
+            _ => (
+                false,
+                source.to_string(),
+                format!("see that {} can be read", path.display()),
+            ),
+        },
+        Err(error) => (
+            false,
+            error.to_string(),
+            format!("see that {} can be read", path.display()),
+        ),
+    };
+    check("folder", good, (found.clone(), found), cure)
 }
 
 fn check(what: &'static str, good: bool, found: (String, String), cure: String) -> Check {
@@ -331,6 +366,26 @@ mod tests {
         drop(socket);
         let found = wrong(&place);
         assert!(found[0].cure.contains("systemctl restart"), "{found:?}");
+    }
+
+    #[test]
+    fn the_folder_of_all_clusters_has_to_be_ours_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        let look = |path: &Path| folder(path, Us::new(None));
+        assert!(look(home.path()).good && look(&home.path().join("not/yet")).good);
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o775)).unwrap();
+        let found = look(home.path());
+        assert!(
+            !found.good && found.found.contains("others can write to it"),
+            "{found:?}"
+        );
+        assert!(
+            found
+                .cure
+                .contains(&format!("`chmod -R go-w '{}'`", home.path().display())),
+            "{found:?}"
+        );
     }
 
     #[test]

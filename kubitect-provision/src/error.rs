@@ -230,12 +230,14 @@ pub enum Error {
         machine: String,
     },
     /// A file or folder is not ours alone.
-    #[error("trust {}: {why}", path.display())]
+    #[error("trust {}: {why}; {cure}", path.display())]
     Untrusted {
         /// It.
-        path: std::path::PathBuf,
-        /// Why not, and what to do about it.
+        path: PathBuf,
+        /// Why not.
         why: String,
+        /// What to do about it.
+        cure: String,
     },
     /// Another run is at work on the cluster.
     #[error(

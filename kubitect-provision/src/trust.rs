@@ -8,6 +8,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use kubitect_config::text::quoted;
+
 use crate::{Error, file};
 
 /// Write permission of anybody but the owner.
@@ -45,12 +47,16 @@ fn outsiders() -> Option<u32> {
     number.trim().parse().ok().filter(|_| !whole)
 }
 
-fn refused(path: &Path, why: impl Into<String>) -> Error {
+fn refused(path: &Path, why: impl Into<String>, cure: impl Into<String>) -> Error {
     Error::Untrusted {
         path: path.to_owned(),
         why: why.into(),
+        cure: cure.into(),
     }
 }
+
+/// What to do about a folder that is not ours.
+const ANOTHER: &str = "use a folder of your own: KUBITECT_HOME or --home names it";
 
 /// What is at `path`, not behind a link; none: nothing is.
 fn look(path: &Path) -> Result<Option<Metadata>, Error> {
@@ -66,17 +72,22 @@ fn own(path: &Path, there: &Metadata, us: &Us) -> Result<(), Error> {
     if there.is_symlink() {
         return Err(refused(
             path,
-            "it is a link, which could lead anywhere; put what it leads to in its place, or remove it",
+            "it is a link, which could lead anywhere",
+            "put what it leads to in its place, or remove it",
         ));
     }
     if !us.are(there.uid()) {
         return Err(refused(
             path,
             format!(
-                "it belongs to user {}, not to you (user {}), and says what is done in your name; use a folder of your own \
-                 (KUBITECT_HOME), or make it yours: chown -R",
+                "it belongs to user {}, not to you (user {}), and says what is done in your name",
                 there.uid(),
                 us.0[0]
+            ),
+            format!(
+                "{ANOTHER}; or make it yours: `sudo chown -R {} {}`",
+                us.0[0],
+                quoted(path)
             ),
         ));
     }
@@ -84,9 +95,12 @@ fn own(path: &Path, there: &Metadata, us: &Us) -> Result<(), Error> {
         return Err(refused(
             path,
             format!(
-                "others can write to it (mode {:04o}), and it says what is done in your name; see that all in it is yours, then: \
-                 chmod -R go-w",
+                "others can write to it (mode {:04o}), and it says what is done in your name",
                 there.mode() & 0o7777
+            ),
+            format!(
+                "see that all in it is yours, then: `chmod -R go-w {}`",
+                quoted(path)
             ),
         ));
     }
@@ -103,6 +117,7 @@ pub fn folder(path: &Path, us: &Us) -> Result<(), Error> {
         return Err(refused(
             path,
             format!("it is a link of user {}'s", there.uid()),
+            ANOTHER,
         ));
     }
     let real = path.canonicalize().map_err(file::error("look at", path))?;
@@ -131,6 +146,7 @@ fn above(path: &Path, us: &Us) -> Result<(), Error> {
                     folder.display(),
                     there.uid()
                 ),
+                ANOTHER,
             ));
         }
         let open = !there.is_symlink() && there.mode() & 0o002 != 0 && there.mode() & STICKY == 0;
@@ -142,6 +158,7 @@ fn above(path: &Path, us: &Us) -> Result<(), Error> {
                     folder.display(),
                     there.mode() & 0o7777
                 ),
+                ANOTHER,
             ));
         }
     }
@@ -164,6 +181,9 @@ pub fn below(path: &Path, levels: u32, us: &Us) -> Result<(), Error> {
             let Some(there) = look(&path)? else {
                 continue;
             };
+            if is_editors(&path, &there) {
+                continue;
+            }
             own(&path, &there, us)?;
             if there.is_dir() && levels > 1 {
                 folders.push((path, levels - 1));
@@ -171,6 +191,12 @@ pub fn below(path: &Path, levels: u32, us: &Us) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether this is the lock of an editor on a file beside it (`.#site.yaml`): a link that leads nowhere.
+fn is_editors(path: &Path, there: &Metadata) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    there.is_symlink() && name.as_encoded_bytes().starts_with(b".#") && path.metadata().is_err()
 }
 
 /// Why a folder for disks of machines on this machine is not believed; none: it is. It may be root's or ours, and everybody's
@@ -231,10 +257,8 @@ mod tests {
         let (folder_above, home) = home();
         for mode in [0o777, 0o775, 0o1777] {
             chmod(&home, mode);
-            assert!(
-                refusal(folder(&home, &us())).contains("chmod -R go-w"),
-                "{mode:o}"
-            );
+            let cure = format!("`chmod -R go-w '{}'`", home.display());
+            assert!(refusal(folder(&home, &us())).contains(&cure), "{mode:o}");
         }
         chmod(&home, 0o700);
         chmod(&home.join("share/images"), 0o777);
@@ -251,6 +275,12 @@ mod tests {
     fn links_inside_are_refused_wherever_they_lead() {
         let (_folder, home) = home();
         symlink("/etc", home.join("share/images/x")).unwrap();
+        assert!(refusal(below(&home, 9, &us())).contains("is a link"));
+        std::fs::remove_file(home.join("share/images/x")).unwrap();
+        // An editor's lock, which leads nowhere, and a link that only looks like one.
+        symlink("me@box.17:1", home.join("share/.#site.yaml")).unwrap();
+        below(&home, 9, &us()).unwrap();
+        symlink("/etc", home.join("share/.#x")).unwrap();
         assert!(refusal(below(&home, 9, &us())).contains("is a link"));
     }
 

@@ -42,7 +42,7 @@ pub struct Snapshot {
     #[command(flatten)]
     pub cluster: ClusterName,
     /// The file, which must not be there yet [default: one in the cluster's folder, backups/etcd-<time>.db]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::written())]
     pub out: Option<PathBuf>,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]

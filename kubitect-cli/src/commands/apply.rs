@@ -19,9 +19,13 @@ use crate::world::World;
 use super::{logged, options, wanted};
 
 /// Carries the command out.
-pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Failure> {
-    let reporter = Arc::new(Reporter::new());
-    let mut options = options(world, home, &reporter)?;
+pub fn apply(
+    world: &Arc<dyn World>,
+    home: &Home,
+    args: &Apply,
+    reporter: &Arc<Reporter>,
+) -> Result<(), Failure> {
+    let mut options = options(world, home, reporter)?;
     options.site.timeouts = options.site.timeouts.or(args.timeouts.given());
     let (cancel, site) = (options.cancel.clone(), options.site.clone());
     let (file, saved) = meant(args)?;
@@ -36,6 +40,7 @@ pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Fa
     if let Some(saved) = &saved {
         run.is_as_saved(saved, &plan)?;
     }
+    reporter.emit(&json!({"type": "plan", "plan": plan.json()}));
     check(&plan)?;
     if plan.is_empty() {
         reporter.line(format!("{}: nothing to do", run.cluster().name));
@@ -54,18 +59,15 @@ pub fn apply(world: &Arc<dyn World>, home: &Home, args: &Apply) -> Result<(), Fa
         true => logged::UNASKED,
         false => logged::answer(args.auto_approve),
     };
-    logged::begin(&reporter, &run.folder().logs(), "apply", answer)?;
-    if !plan.is_empty() {
-        reporter.emit(&json!({"type": "plan", "plan": plan.json()}));
-    }
+    logged::begin(reporter, &run.folder().logs(), "apply", answer)?;
     reporter.begin(log::tasks(run.folder()));
-    let result = logged::work(&reporter, &cancel, run.apply(&plan));
+    let result = logged::work(reporter, &cancel, run.apply(&plan));
     log::remember(run.folder(), &reporter.tasks());
     super::ssh::refresh(run.folder(), &site);
     match (&result, plan.is_empty()) {
-        (Ok(()), true) => reporter.end_well(&[]),
+        (Ok(()), true) => reporter.end_well(),
         _ => logged::end(
-            &reporter,
+            reporter,
             &result,
             &next(&run),
             &after_failure(&run, &result),

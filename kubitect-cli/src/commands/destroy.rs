@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::{logged, options};
 use crate::approve;
 use crate::args::Destroy;
@@ -14,14 +16,18 @@ use crate::signals::until_interrupted;
 use crate::world::World;
 
 /// Carries the command out.
-pub fn destroy(world: &Arc<dyn World>, home: &Home, args: &Destroy) -> Result<(), Failure> {
+pub fn destroy(
+    world: &Arc<dyn World>,
+    home: &Home,
+    args: &Destroy,
+    reporter: &Arc<Reporter>,
+) -> Result<(), Failure> {
     let Some(cluster) = names::named(&args.cluster) else {
         return Err(Failure::Usage(
             "what is to be removed for good has to be named: `kubitect destroy CLUSTER`",
         ));
     };
-    let reporter = Arc::new(Reporter::new());
-    let options = options(world, home, &reporter)?;
+    let options = options(world, home, reporter)?;
     let cancel = options.cancel.clone();
     let extent = Extent {
         with_snapshots: args.with_snapshots,
@@ -37,6 +43,7 @@ pub fn destroy(world: &Arc<dyn World>, home: &Home, args: &Destroy) -> Result<()
         }
     }
     let removal = Removal::plan(cluster.clone(), &extent, options)?;
+    reporter.emit(&json!({"type": "plan", "plan": removal.json()}));
     if removal.is_empty() {
         let nothing = until_interrupted(&cancel, removal.carry_out());
         reporter.line(format!("{cluster}: nothing of it is left"));
@@ -48,9 +55,9 @@ pub fn destroy(world: &Arc<dyn World>, home: &Home, args: &Destroy) -> Result<()
     }
     // The cluster's own folder goes with it.
     let answer = logged::answer(args.auto_approve);
-    logged::begin(&reporter, &home.removals(&cluster), "destroy", answer)?;
+    logged::begin(reporter, &home.removals(&cluster), "destroy", answer)?;
     reporter.begin([]);
-    let result = logged::work(&reporter, &cancel, removal.carry_out());
-    logged::end(&reporter, &result, &[], &[logged::again()]);
+    let result = logged::work(reporter, &cancel, removal.carry_out());
+    logged::end(reporter, &result, &[], &[logged::again()]);
     result
 }

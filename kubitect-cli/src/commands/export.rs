@@ -5,23 +5,25 @@ use std::path::Path;
 use kubitect_config::value::Label;
 
 use crate::args::{Export, Kubeconfig};
+use crate::environment::Place;
 use crate::failure::Failure;
-use crate::home::{Home, write_whole};
+use crate::home::Home;
 use crate::names;
 use crate::personal;
 use crate::presets::Preset;
 
 use super::man::man;
-use super::{print_exactly, print_json};
+use super::{print, print_exactly, print_json};
 
 /// Carries the command out.
-pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
+pub fn export(place: &Place, what: &Export) -> Result<(), Failure> {
     match what {
         Export::Config(name) => {
-            let cluster = names::meant(home, name)?;
+            let home = place.home()?;
+            let cluster = names::meant(&home, name)?;
             print_exactly(file(&home.cluster(&cluster).applied(), &cluster)?)
         }
-        Export::Kubeconfig(args) => kubeconfig(home, args),
+        Export::Kubeconfig(args) => kubeconfig(&place.home()?, args),
         Export::Preset { name } => match Preset::find(name) {
             Some(preset) => print_exactly(preset.text()),
             None => Err(Failure::failed(format!(
@@ -41,11 +43,24 @@ pub fn export(home: &Home, what: &Export) -> Result<(), Failure> {
 fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
     let cluster = names::meant(home, &args.cluster)?;
     let text = file(&home.cluster(&cluster).kubeconfig(), &cluster)?;
+    kubitect_kubespray::kubeconfig::check_own(&text)?;
     match &args.out {
-        // One that is there is replaced, so that nobody who could read it can read this.
-        Some(out) => Ok(write_whole(out, text.as_bytes(), 0o600)?),
-        None if args.merge => Ok(personal::merge(&home.kubeconfig()?, &cluster, &text)?),
-        None => print_exactly(text),
+        Some(out) if out != Path::new("-") => {
+            personal::export(out, &cluster, &text)?;
+            let out = out.display();
+            print(format!(
+                "{out}: written, for you alone to read\nnext: kubectl --kubeconfig {out} get nodes\n"
+            ))
+        }
+        None if args.merge => {
+            let path = home.kubeconfig()?;
+            personal::merge(&path, &cluster, &text)?;
+            print(format!(
+                "{}: has the context {cluster}\nnext: kubectl --context {cluster} get nodes\n",
+                path.display()
+            ))
+        }
+        _ => print_exactly(text),
     }
 }
 

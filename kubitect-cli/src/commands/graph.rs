@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{load, options, print, print_exactly, print_json};
 use crate::args::{DEFAULT_FILE, Form, Graph};
+use crate::environment::Place;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::report::Reporter;
@@ -17,11 +18,11 @@ use crate::world::World;
 use crate::{keys, names};
 
 /// Carries the command out.
-pub fn graph(world: &Arc<dyn World>, home: &Home, args: &Graph) -> Result<(), Failure> {
+pub fn graph(world: &Arc<dyn World>, place: &Place, args: &Graph) -> Result<(), Failure> {
     let picture = match (&args.config, &args.cluster.name, &args.cluster.cluster) {
-        (None, None, None) => of_file(home, Path::new(DEFAULT_FILE))?,
-        (Some(file), ..) => of_file(home, file)?,
-        (None, ..) => of_living(world, home, args)?,
+        (None, None, None) => of_file(place, Path::new(DEFAULT_FILE))?,
+        (Some(file), ..) => of_file(place, file)?,
+        (None, ..) => of_living(world, &place.home()?, args)?,
     };
     match args.format {
         Form::Text => print(words(&picture)),
@@ -36,8 +37,8 @@ pub fn graph(world: &Arc<dyn World>, home: &Home, args: &Graph) -> Result<(), Fa
     }
 }
 
-fn of_file(home: &Home, file: &Path) -> Result<Picture, Failure> {
-    let (parsed, _) = load(file, &home.site()?, &keys::there)?;
+fn of_file(place: &Place, file: &Path) -> Result<Picture, Failure> {
+    let (parsed, _) = load(file, &place.site()?, &keys::there)?;
     Ok(Picture::of(&parsed.cluster))
 }
 

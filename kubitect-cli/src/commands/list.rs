@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::args::{ClusterName, List, Output};
+use crate::environment::Place;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::names;
@@ -19,14 +20,14 @@ use super::{options, print_exactly, print_json};
 /// Carries the command out.
 pub fn list(
     world: &Arc<dyn World>,
-    home: &Home,
+    place: &Place,
     what: &List,
     output: Output,
 ) -> Result<(), Failure> {
     let (name, rows) = match what {
-        List::Clusters => ("clusters", clusters(home)?),
+        List::Clusters => ("clusters", clusters(&place.home()?)?),
         List::Presets => ("presets", PRESETS.iter().map(preset).collect()),
-        List::Nodes(cluster) => ("nodes", nodes(world, home, cluster)?),
+        List::Nodes(cluster) => ("nodes", nodes(world, &place.home()?, cluster)?),
     };
     if output == Output::Json {
         return print_json(json!({"formatVersion": 1, name: rows}));

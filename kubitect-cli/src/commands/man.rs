@@ -9,6 +9,7 @@ use super::{print, print_json};
 use crate::args::{Output, command_line};
 use crate::failure::Failure;
 use crate::home::write_whole;
+use crate::manual;
 
 /// Where the script of each shell belongs, below the folder that packages install from.
 const SCRIPTS: [(&str, &str); 3] = [
@@ -20,7 +21,17 @@ const SCRIPTS: [(&str, &str); 3] = [
 /// Carries the command out.
 pub fn man(out: &Path, output: Output) -> Result<(), Failure> {
     let mut files = Vec::new();
-    pages(&command_line(), &mut files)?;
+    let command = command_line();
+    let mut commands = Vec::new();
+    all(&command, &mut commands);
+    let name = |command: &clap::Command| clap_mangen::Man::new(command.clone()).get_filename();
+    let names: Vec<_> = commands.iter().map(|command| name(command)).collect();
+    // `kubitect-export-schema.1`
+    for (command, name) in commands.iter().zip(&names) {
+        let page = manual::page(command, &names);
+        let page = page.map_err(|e| Failure::because(format!("write the man page {name}"), e))?;
+        files.push((format!("man1/{name}"), page));
+    }
     for (shell, path) in SCRIPTS {
         files.push((path.to_owned(), script(shell)?.into_bytes()));
     }
@@ -42,15 +53,11 @@ pub fn man(out: &Path, output: Output) -> Result<(), Failure> {
     }
 }
 
-/// The page of a command and those of its own commands: `kubitect-export-schema.1`.
-fn pages(command: &clap::Command, files: &mut Vec<(String, Vec<u8>)>) -> Result<(), Failure> {
-    let man = clap_mangen::Man::new(command.clone());
-    let (name, mut page) = (man.get_filename(), Vec::new());
-    man.render(&mut page)
-        .map_err(|e| Failure::because(format!("write the man page {name}"), e))?;
-    files.push((format!("man1/{name}"), page));
-    command
-        .get_subcommands()
+/// A command and all below it.
+fn all<'c>(command: &'c clap::Command, found: &mut Vec<&'c clap::Command>) {
+    found.push(command);
+    let below = command.get_subcommands();
+    below
         .filter(|command| !command.is_hide_set())
-        .try_for_each(|command| pages(command, files))
+        .for_each(|command| all(command, found));
 }

@@ -16,24 +16,34 @@ use crate::signals::until_interrupted;
 use crate::world::World;
 
 /// Shuts all machines of a cluster down.
-pub fn stop(world: &Arc<dyn World>, home: &Home, args: &Stop) -> Result<(), Failure> {
+pub fn stop(
+    world: &Arc<dyn World>,
+    home: &Home,
+    args: &Stop,
+    reporter: &Arc<Reporter>,
+) -> Result<(), Failure> {
     let within = args.timeout.map_or(SHUT_DOWN, Duration::from);
     let command = Command {
         name: "stop",
         to: Power::Off(within),
         asks: !args.auto_approve,
     };
-    command.carry_out(world, home, &args.cluster)
+    command.carry_out(world, home, &args.cluster, reporter)
 }
 
 /// Starts all machines of a cluster, and waits until it serves.
-pub fn start(world: &Arc<dyn World>, home: &Home, args: &Start) -> Result<(), Failure> {
+pub fn start(
+    world: &Arc<dyn World>,
+    home: &Home,
+    args: &Start,
+    reporter: &Arc<Reporter>,
+) -> Result<(), Failure> {
     let command = Command {
         name: "start",
         to: Power::On,
         asks: false,
     };
-    command.carry_out(world, home, &args.cluster)
+    command.carry_out(world, home, &args.cluster, reporter)
 }
 
 struct Command {
@@ -48,10 +58,10 @@ impl Command {
         world: &Arc<dyn World>,
         home: &Home,
         cluster: &ClusterName,
+        reporter: &Arc<Reporter>,
     ) -> Result<(), Failure> {
         let cluster = names::meant(home, cluster)?;
-        let reporter = Arc::new(Reporter::new());
-        let options = options(world, home, &reporter)?;
+        let options = options(world, home, reporter)?;
         let cancel = options.cancel.clone();
         let run = Run::connect(Wanted::kept(&cluster, &options)?, options)?;
         let switch = Switch::plan(run, self.to)?;
@@ -70,14 +80,14 @@ impl Command {
             false => logged::answer(true),
         };
         let logs = switch.run().folder().logs();
-        logged::begin(&reporter, &logs, self.name, answer)?;
+        logged::begin(reporter, &logs, self.name, answer)?;
         reporter.begin([]);
-        let result = logged::work(&reporter, &cancel, switch.carry_out());
+        let result = logged::work(reporter, &cancel, switch.carry_out());
         let next = match self.to {
             Power::Off(_) => format!("next: kubitect start {cluster}"),
             Power::On => format!("next: kubitect status {cluster}"),
         };
-        logged::end(&reporter, &result, &[next], &[logged::again()]);
+        logged::end(reporter, &result, &[next], &[logged::again()]);
         result
     }
 

@@ -5,13 +5,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::value::Label;
-use kubitect_config::{Cluster, file};
+use kubitect_config::{Cluster, Site, file};
 use kubitect_provision::render;
 use serde_json::json;
 
 use crate::args::{Output, Render};
 use crate::failure::Failure;
-use crate::home::{Home, create_private_dir};
+use crate::home::create_private_dir;
 use crate::keys;
 
 use super::{load, print, print_json};
@@ -23,8 +23,8 @@ const MARK: &str = "cluster";
 const FOLDERS: [&str; 5] = ["libvirt", "cloud-init", "haproxy", "keepalived", "ansible"];
 
 /// Carries the command out.
-pub fn render(home: &Home, args: &Render) -> Result<(), Failure> {
-    let (parsed, _) = load(&args.config, &home.site()?, &keys::there)?;
+pub fn render(site: &Site, args: &Render) -> Result<(), Failure> {
+    let (parsed, _) = load(&args.config, site, &keys::there)?;
     let files = files(&parsed.cluster)?;
     claim(&args.out, &parsed.cluster.name)?;
     for (path, text) in &files {

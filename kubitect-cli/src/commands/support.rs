@@ -31,8 +31,9 @@ const ABOUT: &str = "\
 What `kubitect support` gathered of a cluster. It holds the cluster's files, logs, plan and status, the ends of consoles, and what
 Kubernetes says of its nodes, pods and events; `missing.txt` says what could not be had, and why.
 
-Keys, kubeconfigs, inventories and group variables are not in it. What cluster and site files hold under names of secrets, and
-whatever looks like a key, a token or a password, reads `[removed]`. It names machines, addresses and accounts: look through it
+Keys, kubeconfigs, inventories and group variables are not in it. What cluster and site files hold under names of secrets, values
+of Kubespray's variables other than truth values, numbers, versions, addresses and known words, and whatever looks like a key, a
+token or a password, read `[removed]`. It names machines, addresses and accounts: look through it
 before you give it to others.
 ";
 

@@ -7,17 +7,15 @@ use serde_json::json;
 
 use crate::args::{Output, Validate};
 use crate::failure::Failure;
-use crate::home::Home;
 use crate::{keys, report};
 
 use super::{print, print_json, unread};
 
 /// Carries the command out. Gives the exit code: 0, 2 where a file has an error, else 1 where one can't be read.
-pub fn validate(home: &Home, args: &Validate) -> Result<u8, Failure> {
-    let site = home.site()?;
+pub fn validate(site: &Site, args: &Validate) -> Result<u8, Failure> {
     let (mut all, mut unreadable) = (Vec::new(), Vec::new());
     for file in &args.config {
-        let (problems, text) = match check(file, &site) {
+        let (problems, text) = match check(file, site) {
             Ok(checked) => checked,
             // The others are judged all the same.
             Err(failure) => {

@@ -5,6 +5,7 @@ use kubitect_config::value::Version;
 use serde_json::json;
 
 use crate::args::{Output, Versions};
+use crate::environment::Place;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::hosts::read_kept;
@@ -42,9 +43,12 @@ pub fn version_json() -> serde_json::Value {
 }
 
 /// Carries `versions` out.
-pub fn versions(home: &Home, args: &Versions) -> Result<(), Failure> {
+pub fn versions(place: &Place, args: &Versions) -> Result<(), Failure> {
     match args.named() {
-        Some(named) => of_cluster(home, &names::meant(home, named)?, args.output),
+        Some(named) => {
+            let home = place.home()?;
+            of_cluster(&home, &names::meant(&home, named)?, args.output)
+        }
         None => all(args.output),
     }
 }

@@ -16,6 +16,7 @@ use super::log::Log;
 use super::view::View;
 use super::words::{RFC3339, safe, time};
 use crate::event::{Ending, Event, VERSION};
+use crate::failure::Failure;
 
 /// How often the block is brought up to date.
 const TICK: Duration = Duration::from_millis(250);
@@ -38,6 +39,8 @@ struct State {
     watch: Watch,
     /// What Ansible is at.
     playing: Playing,
+    /// The phase in which the run stopped.
+    stopped_in: Option<String>,
     /// On a terminal only.
     block: Option<Block>,
     /// When something was last shown.
@@ -97,6 +100,7 @@ impl Reporter {
                 early: String::new(),
                 watch: Watch::default(),
                 playing: Playing::default(),
+                stopped_in: None,
                 block: None,
                 shown: now,
             })),
@@ -318,23 +322,19 @@ impl Reporter {
         let lines = slowest.iter().chain(lines).chain(&log);
         lines.for_each(|line| text += &format!("  {line}\n"));
         self.text(&text);
-        self.end_well(&ended);
+        self.note("exit code 0");
     }
 
-    /// The run has ended well, which programs and the log are told; of people, nobody is.
-    pub fn end_well(&self, ended: &[(String, Duration)]) {
+    /// The run has ended well without a word to people; the log is told.
+    pub fn end_well(&self) {
         self.stop();
         self.note("exit code 0");
-        let phases: Vec<_> = ended
-            .iter()
-            .map(|(title, took)| json!({"title": title, "seconds": took.as_secs()}))
-            .collect();
-        self.emit(&json!({"type": "end", "ok": true, "phases": phases}));
     }
 
     /// The run has ended early, for this reason: where, that it can go on, and with what exit code, in the log too.
     pub fn failed(&self, failure: &str, code: u8, lines: &[String]) {
         let place = self.state().watch.place();
+        self.state().stopped_in.clone_from(&place);
         self.stop();
         let log = self.state().log.as_ref().map(|log| {
             let line = log.lines + 1;
@@ -347,7 +347,26 @@ impl Reporter {
         lines.for_each(|line| text += &format!("  {line}\n"));
         self.text(&text);
         self.note(format!("exit code {code}"));
-        self.emit(&json!({"type": "end", "ok": false, "phase": place, "error": failure, "exitCode": code}));
+    }
+
+    /// The last event for programs: how the command ended, in one form whatever ended it.
+    pub fn end(&self, result: &Result<(), Failure>) {
+        let state = self.state();
+        let phases = state.watch.ended.iter();
+        let phases = phases
+            .map(|(title, took)| json!({"title": title, "seconds": took.as_secs()}))
+            .collect::<Vec<_>>();
+        let mut end = json!({"type": "end", "ok": result.is_ok(), "phases": phases});
+        if let Err(failure) = result {
+            end["phase"] = json!(state.stopped_in);
+            end["error"] = json!(failure.to_string());
+            end["exitCode"] = json!(failure.code());
+            end["refused"] = json!(failure.refused());
+            end["findings"] = json!(failure.findings());
+            end["problems"] = json!(failure.problems());
+        }
+        drop(state);
+        self.emit(&end);
     }
 
     /// The process is about to end at once, because it was asked a second time: the log says so, unless somebody holds it.
@@ -379,7 +398,7 @@ impl Reporter {
         if let Some(mut block) = state.block.take() {
             block.show(&[]);
         }
-        std::mem::take(&mut state.watch.ended)
+        state.watch.ended.clone()
     }
 
     /// How many tasks each playbook had.

@@ -22,6 +22,11 @@ pub(super) use rules::fits as version_fits;
 /// What most conditions are reported as.
 const CODE: &str = "kubespray-refuses";
 
+/// The values of variables that validation knows.
+pub(crate) fn known_values() -> impl Iterator<Item = &'static str> {
+    rules::known_values()
+}
+
 /// What the conditions are about.
 pub(super) struct Context<'a> {
     pub release: &'static Release,

@@ -18,5 +18,6 @@ mod template;
 mod variables;
 mod words;
 
+pub(crate) use conditions::known_values;
 pub(crate) use root::cluster;
 pub(crate) use site::site;

@@ -29,6 +29,32 @@ pub fn merge(path: &Path, cluster: &Label, ours: &str) -> Result<(), Error> {
     }
 }
 
+/// Writes the kubeconfig `ours` of the cluster of this name to a file of its own, for its owner alone. Of what is there, only an
+/// earlier one of the same cluster is replaced, or a file with nothing in it.
+pub fn export(path: &Path, cluster: &Label, ours: &str) -> Result<(), Error> {
+    let taken = |why: &str| {
+        Error::failed(format!(
+            "write the kubeconfig to {}: {why}; name another file, or use --merge, which puts the cluster into ~/.kube/config beside \
+             what is there",
+            path.display()
+        ))
+    };
+    if path.symlink_metadata().is_ok() && !path.is_file() {
+        return Err(taken(
+            "it is there, and no regular file (`--out -` prints it)",
+        ));
+    }
+    let there = match std::fs::read(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
+        other => other.map_err(Error::file("read", path))?,
+    };
+    let is_own = |text| kubeconfig::holds_only(text, cluster, ours);
+    if !there.is_empty() && !str::from_utf8(&there).is_ok_and(is_own) {
+        return Err(taken("it holds something else already"));
+    }
+    workdir::write(path, ours.as_bytes(), 0o600)
+}
+
 /// Whether [`merge`] would change the kubeconfig at `path`.
 pub fn merge_changes(path: &Path, cluster: &Label, ours: &str) -> bool {
     let merged = read_if_there(path).map(|existing| {
@@ -234,6 +260,45 @@ users: [{name: demo, user: {token: t}}]
         assert!(folder.path().join("seen").exists(), "it was waited for");
         kubectl.join().unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("token: u"));
+    }
+
+    #[test]
+    fn an_export_replaces_nothing_but_an_earlier_one_of_the_same_cluster() {
+        let name: Label = "demo".parse().unwrap();
+        let both = OURS.replace(
+            "clusters: [",
+            "clusters: [{name: work, cluster: {server: s}}, ",
+        );
+        let other = OURS.replace("10.7.0.1", "10.9.9.9").replace("Q0E=", "eA==");
+        for text in [&both, &other, "anything", "kind: Secret", "\u{0}"] {
+            let (_folder, path) = config(text);
+            let error = export(&path, &name, OURS).unwrap_err();
+            assert!(error.to_string().contains("--merge"), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), *text);
+        }
+        // Renewed, it has another key.
+        for text in ["", OURS, &OURS.replace("token: t", "token: older")] {
+            let (_folder, path) = config(text);
+            export(&path, &name, OURS).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), OURS);
+        }
+        let (folder, _) = config("");
+        let (pipe, link, new) = (
+            folder.path().join("p"),
+            folder.path().join("l"),
+            folder.path().join("n"),
+        );
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        for path in [&pipe, &link, Path::new("/dev/null"), folder.path()] {
+            let before = path.symlink_metadata().unwrap().file_type();
+            let error = export(path, &name, OURS).unwrap_err();
+            assert!(error.to_string().contains("no regular file"), "{error}");
+            assert_eq!(path.symlink_metadata().unwrap().file_type(), before);
+        }
+        export(&new, &name, OURS).unwrap();
+        assert_eq!(std::fs::read_to_string(&new).unwrap(), OURS);
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl Contents {
         self.goes.is_empty()
     }
 
+    /// What goes.
+    pub fn goes(&self) -> impl Iterator<Item = &Path> {
+        self.goes.iter().map(|(path, _)| path.as_path())
+    }
+
     /// Removes what goes, and the folder if nothing stays in it.
     pub fn remove(&self) -> Result<(), Error> {
         for (path, _) in &self.goes {

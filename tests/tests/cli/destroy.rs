@@ -33,7 +33,11 @@ fn the_folder_goes_and_so_do_our_lines_in_known_hosts_and_no_others() {
     env.run(&["destroy", "--cluster", "demo", "--auto-approve"])
         .code(0)
         .prints("")
-        .tells(&["demo: removed"]);
+        .tells(&[
+            "demo: nothing of it is left on its hosts\nOn this machine:\n  - remove ",
+            "demo: removed",
+        ])
+        .withholds(&["nothing to do", "0 steps"]);
     assert!(!env.kept("clusters/demo").exists());
     assert!(env.kept("clusters/other/config").is_dir());
     assert_eq!(

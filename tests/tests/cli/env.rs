@@ -170,6 +170,15 @@ impl Said {
         self
     }
 
+    /// Fails if the program told the person any of this.
+    #[track_caller]
+    pub fn withholds(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(!self.stderr.contains(part), "`{part}` in {self:#?}");
+        }
+        self
+    }
+
     /// Fails unless this is all of the result.
     #[track_caller]
     pub fn prints(self, stdout: &str) -> Self {

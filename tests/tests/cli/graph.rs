@@ -99,8 +99,39 @@ fn packages_take_man_pages_and_completion_scripts_along() {
         ".TH kubitect-apply 1",
         "auto\\-approve",
         "show the plan, ask, carry it out",
+        ".SH EXAMPLES",
+        "kubitect apply \\-a scale",
+        ".SH \"EXIT STATUS\"",
+        ".SH ENVIRONMENT",
+        "KUBITECT_CLUSTER",
+        ".SH FILES",
+        ".SH \"SEE ALSO\"",
+        "kubitect\\-plan(1)",
     ] {
         assert!(page.contains(part), "no `{part}` in {page}");
+    }
+    // What the name of a cluster means is said of each command, and its option is not what a page begins with.
+    let page = |name: &str| fs::read_to_string(env.path("work/files/man1").join(name)).unwrap();
+    for (name, meaning) in [
+        (
+            "kubitect-destroy.1",
+            "it has to be said here, even if there is no other",
+        ),
+        (
+            "kubitect-versions.1",
+            "without one, all releases are listed",
+        ),
+        ("kubitect-graph.1", "instead of what a file asks for"),
+        ("kubitect-status.1", "else KUBITECT_CLUSTER says it"),
+    ] {
+        let page = page(name);
+        assert!(page.contains(meaning), "no `{meaning}` in {page}");
+        let options = page.split(".SH OPTIONS").nth(1).unwrap();
+        let first = options
+            .lines()
+            .find(|line| line.starts_with("\\fB"))
+            .unwrap();
+        assert!(!first.contains("cluster"), "{name}: {first}");
     }
     // Each command is on the first page, and has one of its own.
     let first = fs::read_to_string(env.path("work/files/man1/kubitect.1")).unwrap();

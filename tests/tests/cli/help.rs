@@ -93,7 +93,21 @@ fn help_names_every_command_and_every_option() {
     help(&["etcd"], &["snapshot"]);
     help(&["etcd", "snapshot"], &["[CLUSTER]", "--out <FILE>"]);
     help(&["status"], &["--wait[=<TIME>]"]);
-    help(&["destroy"], &["--cluster <NAME>", "--auto-approve"]);
+    help(
+        &["destroy"],
+        &[
+            "Usage: kubitect destroy [OPTIONS] <CLUSTER>",
+            "it has to be said here",
+            "--cluster <NAME>",
+            "--auto-approve",
+        ],
+    );
+    help(&["versions"], &["without one, all releases are listed"]);
+    help(&["graph"], &["instead of what a file asks for"]);
+    help(
+        &["etcd", "snapshot"],
+        &["Examples:\n  kubitect etcd snapshot demo\n"],
+    );
     help(&["status"], &["--cluster <NAME>", "-o, --output <OUTPUT>"]);
     help(&["list"], &["clusters", "presets"]);
     help(&["export"], &["config", "kubeconfig", "preset", "schema"]);

@@ -26,9 +26,9 @@ fn what_is_kept_is_printed_as_it_is() {
     let env = TestEnv::new();
     let config = env.kept("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
-    for (what, file) in [
-        ("config", "kubitect-applied.yaml"),
-        ("kubeconfig", "admin.conf"),
+    for (what, file, text) in [
+        ("config", "kubitect-applied.yaml", "text: é\n"),
+        ("kubeconfig", "admin.conf", KUBECONFIG),
     ] {
         env.run(&["export", what, "--cluster", "demo"])
             .code(1)
@@ -38,18 +38,38 @@ fn what_is_kept_is_printed_as_it_is() {
                 file,
                 "`kubitect apply` makes it",
             ]);
-        fs::write(config.join(file), "text: é\n").unwrap();
+        fs::write(config.join(file), text).unwrap();
         env.run(&["export", what, "--cluster", "demo"])
             .code(0)
-            .prints("text: é\n");
+            .prints(text);
         env.run(&["export", what, "--cluster", "other"])
             .code(1)
             .tells(&["find the cluster `other`", "there are: demo"]);
         for args in [&["export", what, "demo"][..], &["export", what]] {
-            env.run(args).code(0).prints("text: é\n");
+            env.run(args).code(0).prints(text);
         }
     }
+    // What a merge would refuse is handed out in no other way.
+    let program = KUBECONFIG.replace("{token: t}", "{exec: {command: run-me}}");
+    fs::write(config.join("admin.conf"), program).unwrap();
+    for args in [
+        &["export", "kubeconfig"][..],
+        &["export", "kubeconfig", "--out", "x"],
+    ] {
+        env.run(args)
+            .code(1)
+            .prints("")
+            .tells(&["config/admin.conf in its folder; removed, it comes back"]);
+    }
+    assert!(!env.path("work/x").exists());
 }
+
+/// A cluster's own kubeconfig.
+const KUBECONFIG: &str = "current-context: demo
+clusters: [{name: demo, cluster: {server: 'https://10.7.0.1:6443', certificate-authority-data: Q0E=}}]
+contexts: [{name: demo, context: {cluster: demo, user: demo}}]
+users: [{name: demo, user: {token: t}}]
+";
 
 #[test]
 fn presets_are_files_to_begin_with() {
@@ -117,7 +137,7 @@ fn an_empty_variable_is_one_that_is_not_set() {
 fn which_cluster_is_meant() {
     let env = TestEnv::new();
     let export = |variable: &str| {
-        let mut command = env.command(&["export", "kubeconfig"]);
+        let mut command = env.command(&["export", "config"]);
         command.env("KUBITECT_CLUSTER", variable);
         env.said(command.output().unwrap())
     };
@@ -125,7 +145,7 @@ fn which_cluster_is_meant() {
     for name in ["a", "b"] {
         let config = env.kept(&format!("clusters/{name}/config"));
         fs::create_dir_all(&config).unwrap();
-        fs::write(config.join("admin.conf"), name).unwrap();
+        fs::write(config.join("kubitect-applied.yaml"), name).unwrap();
         export("").code(if name == "a" { 0 } else { 1 });
     }
     export("").tells(&["there are a, b", "KUBITECT_CLUSTER"]);
@@ -136,27 +156,30 @@ fn which_cluster_is_meant() {
         .tells(&["use KUBITECT_CLUSTER as a cluster's name"]);
 }
 
-#[test]
-fn a_kubeconfig_is_its_owners_alone() {
-    use std::os::unix::fs::PermissionsExt;
+/// A cluster `demo` with its kubeconfig.
+fn with_kubeconfig() -> TestEnv {
     let env = TestEnv::new();
     let config = env.kept("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
-    let text = "current-context: demo\n\
-clusters: [{name: demo, cluster: {server: 'https://10.7.0.1:6443', certificate-authority-data: Q0E=}}]\n\
-contexts: [{name: demo, context: {cluster: demo, user: demo}}]\n\
-users: [{name: demo, user: {token: t}}]\n";
-    fs::write(config.join("admin.conf"), text).unwrap();
-    env.write("kubeconfig", "for all to read");
+    fs::write(config.join("admin.conf"), KUBECONFIG).unwrap();
+    env
+}
+
+#[test]
+fn a_kubeconfig_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let env = with_kubeconfig();
+    // An earlier one, for all to read.
+    env.write("kubeconfig", KUBECONFIG.replace("token: t", "token: older"));
     env.run(&["export", "kubeconfig", "demo", "--out", "kubeconfig"])
         .code(0)
-        .prints("");
+        .prints("kubeconfig: written, for you alone to read\nnext: kubectl --kubeconfig kubeconfig get nodes\n");
     let out = env.path("work/kubeconfig");
-    assert_eq!(fs::read_to_string(&out).unwrap(), text);
+    assert_eq!(fs::read_to_string(&out).unwrap(), KUBECONFIG);
     assert_eq!(out.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     env.run(&["export", "kubeconfig", "--merge"])
         .code(0)
-        .prints("");
+        .prints("[DIR]/home/.kube/config: has the context demo\nnext: kubectl --context demo get nodes\n");
     let merged = env.path("home/.kube/config");
     assert!(fs::read_to_string(&merged).unwrap().contains("10.7.0.1"));
     assert_eq!(
@@ -177,4 +200,64 @@ fn others_can_not_write_to_what_is_made_whatever_the_umask() {
     let made = env.path("work").join("cluster.yaml");
     let mode = made.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o022, 0, "{mode:o}");
+}
+
+#[test]
+fn an_exported_kubeconfig_takes_the_place_of_nothing_else() {
+    use std::os::unix::fs::FileTypeExt;
+    let env = with_kubeconfig();
+    let own = env.path("home/.kube/config");
+    fs::create_dir_all(own.parent().unwrap()).unwrap();
+    let contexts = KUBECONFIG.replace(
+        "contexts: [",
+        "contexts: [{name: work, context: {cluster: work, user: me}}, ",
+    );
+    fs::write(&own, &contexts).unwrap();
+    env.write("notes.txt", "mine");
+    std::os::unix::fs::symlink("nowhere", env.path("work/link")).unwrap();
+    let pipe = env.path("work/pipe");
+    assert!(
+        tests::checkers::run("mkfifo", &[pipe.to_str().unwrap()])
+            .status
+            .success()
+    );
+    for (out, why) in [
+        (own.to_str().unwrap(), "holds something else already"),
+        ("notes.txt", "holds something else already"),
+        ("link", "no regular file"),
+        ("pipe", "no regular file"),
+        ("/dev/null", "no regular file"),
+        (".", "no regular file"),
+    ] {
+        let before = env.tree();
+        env.run(&["export", "kubeconfig", "--out", out])
+            .code(1)
+            .prints("")
+            .tells(&[why, "--merge"]);
+        assert_eq!(env.tree(), before, "{out}");
+    }
+    assert_eq!(fs::read_to_string(&own).unwrap(), contexts);
+    assert_eq!(
+        fs::read_to_string(env.path("work/notes.txt")).unwrap(),
+        "mine"
+    );
+    assert!(pipe.symlink_metadata().unwrap().file_type().is_fifo());
+    let null = fs::metadata("/dev/null").unwrap();
+    assert!(null.file_type().is_char_device());
+    // `-` is stdout, and no file of that name.
+    env.run(&["export", "kubeconfig", "--out", "-"])
+        .code(0)
+        .prints(KUBECONFIG);
+    for args in [
+        &["render", "--out", "-"][..],
+        &["support", "-o", "-"],
+        &["etcd", "snapshot", "--out", "-"],
+        &["export", "man", "--out", "-"],
+        &["init", "-"],
+    ] {
+        env.run(args)
+            .code(2)
+            .tells(&["can't be written to stdout", "`./-`"]);
+    }
+    assert!(!env.path("work/-").exists());
 }

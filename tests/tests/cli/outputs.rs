@@ -14,7 +14,7 @@ fn folder() -> PathBuf {
 fn schema(args: &[&str]) -> Option<String> {
     let json = args.contains(&"json");
     let name = match (args.first().copied()?, args.get(1).copied()) {
-        ("apply" | "destroy", _) => "events".to_owned(),
+        ("apply" | "destroy" | "stop" | "start", _) => "events".to_owned(),
         (first @ ("list" | "export"), Some(second)) => format!("{first}-{second}"),
         (first, _) => first.to_owned(),
     };

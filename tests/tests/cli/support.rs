@@ -168,3 +168,78 @@ fn what_can_not_be_had_is_said_and_no_file_is_replaced() {
         "{texts}"
     );
 }
+
+/// The variables of Kubespray whose names hold one of these, each with a value of its own.
+fn doubtful_variables() -> Vec<(String, String)> {
+    let words = ["key", "pass", "auth", "peer", "token", "secret", "cred"];
+    let table = include_str!("../../../kubitect-config/data/kubespray-variables.txt");
+    let lines = table.lines().filter(|line| !line.starts_with('#'));
+    let names = lines.flat_map(|line| line.split_once(": ").unwrap().1.split(' '));
+    let mut names: Vec<_> = names
+        .filter(|name| words.iter().any(|word| name.contains(word)))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    assert!(names.len() > 90, "{names:?}");
+    let value = |number: usize| format!("Mark3r{number}x");
+    let named = names.iter().enumerate();
+    named
+        .map(|(number, name)| ((*name).to_owned(), value(number)))
+        .collect()
+}
+
+#[test]
+fn no_value_of_kubesprays_variables_that_may_be_a_secret_is_in_the_archive() {
+    let env = TestEnv::new();
+    let variables = doubtful_variables();
+    let mut cluster = env.cluster()
+        + "addons:\n  kubespray:\n    kube_proxy_mode: ipvs\n    helm_enabled: true\n    \
+                      containerd_version: 1.7.24\n    an_arg: [--db-password, hunter2hunter2]\n    hook: https://hooks.slack.com/services/T0/B0/wxyz1234\n";
+    for (number, (name, value)) in variables.iter().enumerate() {
+        // In all forms that values have.
+        cluster += &match number % 3 {
+            0 => format!("    {name}: {value}\n"),
+            1 => format!("    {name}: ['10.0.0.1:65000:{value}:true']\n"),
+            _ => format!("    {name}: {{server: registry.example.org, inner: '{value}'}}\n"),
+        };
+    }
+    let secrets: String = variables
+        .iter()
+        .map(|(_, value)| format!("saw {value}\n"))
+        .collect();
+    for name in ["kubitect.yaml", "kubitect-applied.yaml"] {
+        put(&env.kept("clusters/demo/config").join(name), &cluster);
+    }
+    let log = secrets
+        + "vault_pass: plain-one\nmy_auth=plain-two\npsk: plain-three\nregistry_creds: plain-four\nDB_PASS=plain-five\n\
+           [\"--db-password\",\"plain-six\"]\n.dockerconfigjson: eyJhdXRocyI6eyJwbGFpbi1zZXZlbiI6e319fQ==\n\
+           POST https://hooks.example.org/services/plain-eight\nit said hunter2hunter2 and wxyz1234\nthe end\n";
+    put(
+        &env.kept("clusters/demo/logs/20260102T030405Z-apply.log"),
+        &log,
+    );
+    env.run(&["support", "-o", "out.tar.gz"]).code(0);
+    let (_, texts) = unpacked(&env.path("work/out.tar.gz"));
+    let others = ["plain-", "eyJhdXRocyI6", "hunter2hunter2", "wxyz1234"];
+    let values = variables.iter().map(|(_, value)| value.as_str());
+    for secret in values.chain(others) {
+        assert!(!texts.contains(secret), "{secret} in {texts}");
+    }
+    // Names and what can't be a secret are there.
+    for (name, _) in &variables {
+        assert!(
+            texts.contains(&format!("{name}: ")) || texts.contains(&format!("{name}:\n")),
+            "no {name} in {texts}"
+        );
+    }
+    for part in [
+        "kube_proxy_mode: ipvs",
+        "helm_enabled: true",
+        "1.7.24",
+        "saw [removed]",
+        "the end",
+        "demo-master-1",
+    ] {
+        assert!(texts.contains(part), "no {part} in {texts}");
+    }
+}

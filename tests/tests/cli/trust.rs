@@ -60,10 +60,54 @@ fn a_folder_that_others_can_write_to_is_not_believed() {
             env.run(command)
                 .code(1)
                 .prints("")
-                .tells(&["others can write to it", "chmod -R go-w"]);
+                .tells(&["others can write to it", "`chmod -R go-w '[DIR]/kubitect"]);
         }
         assert_eq!(env.kept_tree(), before);
     }
+}
+
+/// Who keeps a umask of 002 has such a folder; what does not look into it goes on.
+#[test]
+fn a_folder_that_others_can_write_to_stops_only_what_looks_into_it() {
+    let env = finished();
+    env.write("taken.yaml", "mine");
+    chmod(&env.kept(""), 0o775);
+    for args in [
+        &["version"][..],
+        &["explain", "missing"],
+        &["init"],
+        &["list", "presets"],
+        &["export", "schema"],
+        &["export", "preset", "--name", "minimal"],
+        &["export", "man", "--out", "man"],
+        &["versions"],
+        &["validate", "-c", "cluster.yaml"],
+        &["graph", "-c", "cluster.yaml"],
+        &["render", "-c", "cluster.yaml", "--out", "files"],
+    ] {
+        env.run(args).code(0);
+    }
+    let said = env.run(&["doctor"]).code(5);
+    let cure = "`chmod -R go-w '[DIR]/kubitect'`";
+    assert!(
+        said.stdout.contains("! folder") && said.stdout.contains(cure),
+        "{said:?}"
+    );
+    // A site file in it would say what is right.
+    env.write_site("{}");
+    for args in [
+        &["validate", "-c", "cluster.yaml"][..],
+        &["versions", "demo"],
+    ] {
+        env.run(args)
+            .code(1)
+            .tells(&["others can write to it", cure]);
+    }
+    chmod(&env.kept(""), 0o755);
+    env.run(&["validate", "-c", "cluster.yaml"]).code(0);
+    // Emacs' lock while it edits the file.
+    symlink("me@box.17:1", env.kept(".#site.yaml")).unwrap();
+    env.run(&["list", "clusters"]).code(0);
 }
 
 #[test]

@@ -125,6 +125,61 @@ fn programs_get_events_one_a_line() {
     );
 }
 
+/// Each way in which a command can end has one last event.
+#[test]
+fn each_stream_of_events_has_its_end() {
+    let ends = |env: &TestEnv, args: &[&str], code: i32| {
+        let said = env.run(&[args, &["-o", "json"]].concat()).code(code);
+        let lines = said.stdout.lines();
+        let events: Vec<serde_json::Value> = lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
+        assert_eq!(of("end"), 1, "{args:?}: {said:?}");
+        let (plans, end) = (of("plan"), events.last().unwrap().clone());
+        assert_eq!(end["type"], "end", "{args:?}: {said:?}");
+        assert_eq!(end["ok"], code == 0, "{end}");
+        if code != 0 {
+            assert_eq!(end["exitCode"], code, "{end}");
+        }
+        (plans, end)
+    };
+    let apply = ["apply", "-c", "cluster.yaml"];
+    let env = TestEnv::new();
+    // No file at all, an invalid one, one whose hosts can't be reached.
+    ends(&env, &apply, 1);
+    env.write_cluster(|text| text.replace("mode: nat", "mode: nut"));
+    let (_, end) = ends(&env, &apply, 2);
+    assert_eq!(end["problems"][0]["path"], "cluster.network.mode", "{end}");
+    env.write_cluster(|text| text.replace("uri: test://", "uri: test:///nowhere"));
+    ends(&env, &apply, 1);
+    // Declined, and on hosts that are not fit.
+    env.write_cluster(|text| text);
+    assert_eq!(ends(&env, &apply, 3).0, 1);
+    env.write_cluster(|text| text.replace("ram: 2", "ram: 4096"));
+    let (plans, end) = ends(&env, &apply, 1);
+    assert_eq!(plans, 1);
+    assert!(
+        end["findings"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("memory"),
+        "{end}"
+    );
+    // Nothing is known of such a cluster, or nothing is left of it.
+    for command in ["destroy", "stop", "start"] {
+        ends(&env, &[command, "nope"], 1);
+    }
+    ends(&env, &["destroy"], 2);
+    let config = env.kept("clusters/demo/config");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("kubitect-applied.yaml"), env.cluster()).unwrap();
+    assert_eq!(ends(&env, &["destroy", "demo"], 3).0, 1);
+    ends(&env, &["stop", "demo"], 0);
+    let (plans, _) = ends(&env, &["destroy", "demo", "--auto-approve"], 0);
+    assert_eq!(plans, 1);
+}
+
 #[test]
 fn a_reader_that_has_gone_ends_nothing() {
     let env = env();

@@ -143,6 +143,13 @@ const VERSIONS: [(&str, When, Bound); 5] = [
 
 const METALLB: &str = "metallb_version";
 
+/// All values that are compared with.
+pub(super) fn known_values() -> impl Iterator<Item = &'static str> {
+    let values = VALUES.iter().map(|(_, _, values)| *values);
+    let values = values.chain(CALICO.iter().map(|(_, values)| *values));
+    values.flatten().copied()
+}
+
 impl When {
     fn holds(&self, release: &Release) -> bool {
         let tag = &release.tag;
