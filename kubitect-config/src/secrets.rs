@@ -131,8 +131,7 @@ impl Secrets {
             if line.len() >= WHOLE && is_word && !is_harmless(line) {
                 self.know(line);
             }
-            for part in line.split(|c: char| !(c.is_ascii_alphanumeric() || "+/=_.~-".contains(c)))
-            {
+            for part in line.split(|c: char| !(c.is_ascii_alphanumeric() || "+/_.~-".contains(c))) {
                 let mixed = |test: fn(&char) -> bool| part.chars().any(|c| test(&c));
                 let random = mixed(char::is_ascii_digit) && mixed(char::is_ascii_alphabetic);
                 let counts = match doubtful {

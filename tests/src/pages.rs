@@ -261,7 +261,7 @@ mod tests {
             .map(|block| block.not_run.as_deref())
             .collect();
         assert_eq!(reasons, [None, Some("it is far away"), None]);
-        assert_eq!((blocks[0].line, blocks[2].line), (3, 16));
+        assert_eq!((blocks[0].line, blocks[2].line), (3, 17));
         let commands = blocks[0].commands();
         assert_eq!(commands[0], ("a b".to_owned(), vec!["shown".to_owned()]));
         assert_eq!(commands[1], ("c".to_owned(), vec![]));

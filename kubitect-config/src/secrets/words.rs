@@ -130,13 +130,16 @@ fn is_address(text: &str) -> bool {
     address.parse::<IpAddr>().is_ok() && length.parse::<u8>().is_ok()
 }
 
-/// Whether this is a path, as no secret is.
+/// Whether this is a path or the name of an option, as no secret is.
 pub fn is_plain(text: &str) -> bool {
     let path = text.strip_prefix('/');
-    path.is_some_and(|path| {
-        path.split('/')
-            .all(|step| step.len() <= 40 && !step.contains(['+', '=']))
-    })
+    let steps = |path: &str| {
+        let mut steps = path.split('/');
+        steps.all(|step| step.len() <= 40 && !step.contains(['+', '=']))
+    };
+    let option = text.strip_prefix('-');
+    let words = |option: &str| option.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    path.is_some_and(steps) || option.is_some_and(words)
 }
 
 #[cfg(test)]
