@@ -131,7 +131,10 @@ impl Secrets {
             if line.len() >= WHOLE && is_word && !is_harmless(line) {
                 self.know(line);
             }
-            for part in line.split(|c: char| !(c.is_ascii_alphanumeric() || "+/_.~-".contains(c))) {
+            let parts = line.split(|c: char| !(c.is_ascii_alphanumeric() || "+/_.~-".contains(c)));
+            // A step of an address may be one by itself.
+            let steps = line.contains("://").then(|| line.split('/'));
+            for part in parts.chain(steps.into_iter().flatten()) {
                 let mixed = |test: fn(&char) -> bool| part.chars().any(|c| test(&c));
                 let random = mixed(char::is_ascii_digit) && mixed(char::is_ascii_alphabetic);
                 let counts = match doubtful {

@@ -137,7 +137,7 @@ fn the_archive_has_what_is_needed_and_no_secret() {
         "kubespray",
         "[removed]",
     ] {
-        assert!(texts.contains(part), "no {part} in {texts}");
+        assert!(texts.contains(part), "no {part}");
     }
 }
 
@@ -223,7 +223,8 @@ fn no_value_of_kubesprays_variables_that_may_be_a_secret_is_in_the_archive() {
     let others = ["plain-", "eyJhdXRocyI6", "hunter2hunter2", "wxyz1234"];
     let values = variables.iter().map(|(_, value)| value.as_str());
     for secret in values.chain(others) {
-        assert!(!texts.contains(secret), "{secret} in {texts}");
+        let shown = texts.lines().filter(|line| line.contains(secret));
+        assert_eq!(shown.collect::<Vec<_>>(), [""; 0], "{secret}");
     }
     // Names and what can't be a secret are there.
     for (name, _) in &variables {
@@ -238,8 +239,8 @@ fn no_value_of_kubesprays_variables_that_may_be_a_secret_is_in_the_archive() {
         "1.7.24",
         "saw [removed]",
         "the end",
-        "demo-master-1",
+        "name: demo",
     ] {
-        assert!(texts.contains(part), "no {part} in {texts}");
+        assert!(texts.contains(part), "no {part}");
     }
 }
