@@ -8,7 +8,7 @@ pub fn cluster(hosts: usize, each: usize) -> String {
     for host in 0..hosts {
         let _ = writeln!(
             text,
-            "  - {{name: h{host}, connection: {{type: local}}, mainResourcePoolPath: /pools}}"
+            "  - {{name: h{host}, connection: {{uri: \"test:///h{host}\"}}, mainResourcePoolPath: /pools}}"
         );
     }
     text += "cluster:\n  name: large\n  network: {mode: bridge, bridge: br0, cidr: 10.64.0.0/12, gateway: 10.64.0.1}\n  nodes:\n    master: {instances: [{id: 1, host: h0, ip: 10.65.0.1}]}\n    worker:\n      instances:\n";
