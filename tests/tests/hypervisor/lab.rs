@@ -242,5 +242,8 @@ fn files(folder: &Path, names: &mut Vec<String>) {
 }
 
 pub fn seed(node: &Label) -> Vec<u8> {
-    format!("seed of {node} ").into_bytes().repeat(50_000)
+    let mut bytes = format!("seed of {node} ").into_bytes().repeat(50_000);
+    // Whole blocks, as the images have that machines get.
+    bytes.resize(2 << 20, 0);
+    bytes
 }
