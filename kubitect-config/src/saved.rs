@@ -329,7 +329,7 @@ mod tests {
             time: "2026-01-02T03:04:05Z".to_owned(),
             cluster: "demo".to_owned(),
             configuration: Configuration {
-                file: Some("/work/cluster.yaml".into()),
+                file: Some("/home/me/cluster.yaml".into()),
                 sha256: sha256(b"a"),
             },
             site: sha256(b"b"),
@@ -355,7 +355,7 @@ mod tests {
           "time": "2026-01-02T03:04:05Z",
           "cluster": "demo",
           "configuration": {
-            "file": "/work/cluster.yaml",
+            "file": "/home/me/cluster.yaml",
             "sha256": "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
           },
           "site": "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d",
@@ -435,7 +435,7 @@ mod tests {
             [
                 "Kubitect 0.1.0 saved it, and this is 0.2.0",
                 "it is of the cluster demo, and the configuration is of other",
-                "the configuration has changed: /work/cluster.yaml",
+                "the configuration has changed: /home/me/cluster.yaml",
                 "the site file has changed",
                 "this no longer holds: a note",
                 "this has come to hold: another",
