@@ -3,11 +3,23 @@
 
 use crate::tree::{Kind, Tree};
 
+/// Versions elsewhere in the file.
+const VERSIONS: [&str; 3] = [
+    "kubernetes.version",
+    "kubernetes.kubespray.version",
+    "addons.rook.version",
+];
+
 const TRUE: [&str; 6] = ["yes", "Yes", "YES", "on", "On", "ON"];
 const FALSE: [&str; 6] = ["no", "No", "NO", "off", "Off", "OFF"];
 
-/// Rewrites the variables in `addons.kubespray` of a cluster file.
+/// Rewrites the variables in `addons.kubespray` of a cluster file, and versions anywhere in it.
 pub(crate) fn rewrite(root: &mut Tree) {
+    for path in VERSIONS {
+        if let Some(tree) = root.at_mut(path) {
+            as_text(tree);
+        }
+    }
     let Some(variables) = root.at_mut("addons.kubespray") else {
         return;
     };
@@ -16,13 +28,18 @@ pub(crate) fn rewrite(root: &mut Tree) {
         return;
     };
     for (key, value) in entries {
-        let is_number = value.value().is_number();
-        if let Kind::Scalar { plain, .. } = &mut value.kind
-            && is_number
-            && key.text().ends_with("_version")
-        {
-            *plain = false;
+        if key.text().ends_with("_version") {
+            as_text(value);
         }
+    }
+}
+
+fn as_text(tree: &mut Tree) {
+    let is_number = tree.value().is_number();
+    if let Kind::Scalar { plain, .. } = &mut tree.kind
+        && is_number
+    {
+        *plain = false;
     }
 }
 

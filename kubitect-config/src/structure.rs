@@ -7,6 +7,7 @@ use crate::yaml::{Mapping, Value};
 use serde_json::Value as Schema;
 
 use crate::problem::Severity;
+use crate::release::names::last_with;
 use crate::report::{At, Report, nearest, quote};
 use crate::tree::{Kind, Tree};
 
@@ -241,6 +242,10 @@ fn wrong_type(tree: &Tree, types: &[&str], at: &At, report: &mut Report) -> Opti
         })
         .collect();
     let wanted = wanted.join(" or ");
+    let gib = match tree.value() {
+        Value::String(text) => in_gib(&text, at),
+        _ => None,
+    };
     let (found, help) = match tree.value() {
         Value::Null => (
             "empty".to_owned(),
@@ -264,10 +269,32 @@ fn wrong_type(tree: &Tree, types: &[&str], at: &At, report: &mut Report) -> Opti
         at,
         "wrong-type",
         format!("must be {wanted}, but is {found}"),
-        help,
+        gib.unwrap_or(help),
     );
     report.leave_out(at);
     None
+}
+
+/// Whether a key of `addons` is a variable of Kubespray's.
+fn is_variable(key: &str, at: &At) -> bool {
+    matches!(at, At::Key(At::Key(At::Root, "addons"), _)) && last_with(key).is_some()
+}
+
+/// A size with its unit, as `4GiB`: the number alone, where it is GiB.
+fn in_gib(text: &str, at: &At) -> Option<String> {
+    let At::Key(_, key @ ("ram" | "mainDiskSize" | "size")) = at else {
+        return None;
+    };
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let number: u32 = digits.parse().ok()?;
+    let unit = text[digits.len()..].trim().to_ascii_lowercase();
+    let number = match unit.as_str() {
+        "" | "g" | "gb" | "gi" | "gib" => number,
+        "m" | "mb" | "mi" | "mib" => number.div_ceil(1024),
+        "t" | "tb" | "ti" | "tib" => number.checked_mul(1024)?,
+        _ => return None,
+    };
+    Some(format!("write `{key}: {number}`: it is in GiB"))
 }
 
 fn unknown(key: &Tree, entries: &[(Tree, Tree)], schema: &Schema, at: &At, report: &mut Report) {
@@ -278,6 +305,15 @@ fn unknown(key: &Tree, entries: &[(Tree, Tree)], schema: &Schema, at: &At, repor
         .collect();
     let guess = nearest(key.text(), known.iter().copied());
     let help = match guess {
+        _ if is_variable(key.text(), at) => {
+            format!(
+                "write it under `addons.kubespray`: `kubespray: {{{}: …}}`",
+                key.text()
+            )
+        }
+        None if key.text() == "plugins" && matches!(at, At::Key(At::Root, _)) => {
+            "did you mean `addons`?".to_owned()
+        }
         Some(guess) => format!("did you mean `{guess}`?"),
         None => format!("remove it; known here are: {}", known.join(", ")),
     };

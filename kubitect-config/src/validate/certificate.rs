@@ -17,6 +17,7 @@ pub(super) fn names(value: &Value, at: &At, report: &mut Report) {
         let (shown, text) = match item {
             item if is_expression(item) => continue,
             Value::String(text) if is_name(text) => continue,
+            Value::String(text) if text.is_empty() => ("nothing".to_owned(), ""),
             Value::String(text) => (quote(&crate::address::shown(text)), text.as_str()),
             Value::Null => ("nothing".to_owned(), ""),
             Value::Sequence(_) => ("a list".to_owned(), ""),

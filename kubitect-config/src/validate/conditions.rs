@@ -12,6 +12,7 @@ use crate::value::Version;
 use crate::variables::truth;
 
 mod distros;
+mod kubeadm;
 mod metallb;
 mod ranges;
 mod rules;
@@ -47,6 +48,7 @@ pub(super) fn conditions(context: &Context, at: &At, report: &mut Report) {
         at: at_addons.key("kubespray"),
     };
     stack::stack(context, &variables, report);
+    kubeadm::domain(&variables, report);
     ranges::of_ipv4(context, &variables, at, report);
     ranges::of_ipv6(context, &variables, report);
     plugin(context, at, report);
@@ -121,6 +123,9 @@ pub(super) struct Least {
     pub cpus: u32,
 }
 
+/// What kubeadm asks of a master, in MiB.
+const KUBEADM_MEMORY: u64 = 1700;
+
 /// What the release's checks demand of machines, as far as the variables do not say otherwise.
 pub(super) fn least(release: &Release, kubespray: &Mapping) -> Least {
     let variables = Variables {
@@ -129,26 +134,30 @@ pub(super) fn least(release: &Release, kubespray: &Mapping) -> Least {
     };
     let names = ["minimal_master_memory_mb", "minimal_node_memory_mb"];
     let memory = |index: usize| {
+        if variables.is_on("ignore_assert_errors") {
+            return 0;
+        }
         let default = release.memory_mb[index];
         variables.number(names[index], default).unwrap_or(0)
     };
-    let ignored = |check: &Value| {
-        check
-            .as_str()
-            .is_some_and(|check| ["all", "NumCPU"].contains(&check))
+    // kubeadm's own checks.
+    let checks = |own: &str| {
+        let ignored = |check: &Value| {
+            check
+                .as_str()
+                .is_some_and(|check| ["all", own].contains(&check))
+        };
+        let passed_over = match variables.get("kubeadm_ignore_preflight_errors") {
+            Some(Value::Sequence(checks)) => checks.iter().any(ignored),
+            Some(_) => true,
+            None => false,
+        };
+        release.preflight && !passed_over
     };
-    let passed_over = match variables.get("kubeadm_ignore_preflight_errors") {
-        Some(Value::Sequence(checks)) => checks.iter().any(ignored),
-        Some(_) => true,
-        None => false,
-    };
+    let of_masters = if checks("Mem") { KUBEADM_MEMORY } else { 0 };
     Least {
-        memory_mb: [memory(0), memory(1)],
-        cpus: if release.preflight && !passed_over {
-            2
-        } else {
-            1
-        },
+        memory_mb: [memory(0).max(of_masters), memory(1)],
+        cpus: if checks("NumCPU") { 2 } else { 1 },
     }
 }
 

@@ -11,6 +11,7 @@ mod kubernetes;
 mod label;
 mod network;
 mod node;
+mod pair;
 mod proxy;
 mod root;
 mod site;

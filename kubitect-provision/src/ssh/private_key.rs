@@ -107,7 +107,17 @@ pub fn for_ssh(path: &Path) -> Result<PathBuf, Error> {
 }
 
 fn judged(path: &Path) -> Result<Own, Fault> {
-    let own = decoded(path, &text(path)?)?;
+    let (text, mode) = text(path)?;
+    let own = decoded(path, &text);
+    // What is no key is not to be closed: it is somebody else's, or everybody's.
+    let is_key = own.as_ref().err().is_none_or(|fault| fault.passphrase);
+    if is_key && mode & 0o077 != 0 {
+        return Err(Fault::new(
+            format!("others may use it (mode {mode:04o}), so ssh ignores it"),
+            format!("`chmod 600 {}` closes it", word(path)),
+        ));
+    }
+    let own = own?;
     let public = beside(path);
     let fits = |public: &PublicKey| public.key_data() == own.key.public_key().key_data();
     match std::fs::read_to_string(&public).map(|text| PublicKey::from_openssh(text.trim())) {
@@ -127,8 +137,8 @@ fn judged(path: &Path) -> Result<Own, Fault> {
     }
 }
 
-/// The content of a file that only its owner may read.
-fn text(path: &Path) -> Result<String, Fault> {
+/// The content of a file, and its mode.
+fn text(path: &Path) -> Result<(String, u32), Fault> {
     let unread = |e: std::io::Error| {
         let help = format!(
             "name another, or `ssh-keygen -t ed25519 -N '' -f {}` makes one",
@@ -145,17 +155,11 @@ fn text(path: &Path) -> Result<String, Fault> {
         ));
     }
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(Fault::new(
-            format!("others may use it (mode {mode:04o}), so ssh ignores it"),
-            format!("`chmod 600 {}` closes it", word(path)),
-        ));
-    }
     let mut bytes = Vec::new();
     let taken = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);
     taken.map_err(unread)?;
     match String::from_utf8(bytes) {
-        Ok(text) if text.len() as u64 <= MAX_BYTES => Ok(text),
+        Ok(text) if text.len() as u64 <= MAX_BYTES => Ok((text, mode)),
         _ => Err(strange(path)),
     }
 }

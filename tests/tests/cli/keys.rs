@@ -63,6 +63,23 @@ fn a_key_that_opens_nothing_is_an_error_with_the_command_that_mends_it() {
         "others may use it (mode 0644)",
         "`chmod 600 [DIR]/home/key`",
     );
+    // What is no private key is nothing to be closed.
+    let secret = fs::read(&key).unwrap();
+    let public = fs::read(env.path("home/key.pub")).unwrap();
+    for (text, what, help) in [
+        (&public[..], "it is a public key", "name the private one"),
+        (
+            b"root:*:19000:0:99999:7:::\n",
+            "it is no private key that can be read",
+            "it must be RSA",
+        ),
+    ] {
+        fs::write(&key, text).unwrap();
+        refused(what, help);
+        let said = env.run(&["validate", "-c", "cluster.yaml"]);
+        assert!(!said.stderr.contains("chmod"), "{}", said.stderr);
+    }
+    fs::write(&key, secret).unwrap();
     fs::set_permissions(&key, closed).unwrap();
     fs::rename(&key, env.path("home/other")).unwrap();
     keygen(&[

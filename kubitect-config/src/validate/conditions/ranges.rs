@@ -2,7 +2,7 @@
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::{Context, Variables};
+use super::{Context, Variables, kubeadm};
 use crate::report::{At, Report, quote};
 use crate::variables::{PODS, SERVICES};
 
@@ -13,6 +13,9 @@ const MAX_PODS: u64 = 110;
 pub(super) fn of_ipv4(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
     let services = range("kube_service_addresses", SERVICES, variables, report);
     let pods = range("kube_pods_subnet", PODS, variables, report);
+    if let Some(services) = services {
+        kubeadm::services(services, variables, report);
+    }
     if let (Some(services), Some(pods)) = (services, pods)
         && overlap(services, pods)
     {
@@ -202,6 +205,9 @@ fn enough(context: &Context, pods: Ipv4Net, variables: &Variables, report: &mut 
     }
     let none = plugin == "none" && context.release.is_from(27);
     let counts = !(is_calico || none);
+    if counts {
+        kubeadm::parts(pods, prefix, variables, report);
+    }
     let addresses = match prefix {
         0..=30 => (1_u64 << (32 - prefix)) - 2,
         _ => 0,
