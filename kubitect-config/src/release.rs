@@ -11,7 +11,7 @@ pub mod meant;
 pub mod names;
 mod upgrade;
 
-pub use upgrade::{Hop, PathError, path, path_with};
+pub use upgrade::{Cilium, Hop, PathError, path, path_with};
 
 /// One release of Kubespray.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -10,7 +10,7 @@
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
-use kubitect_config::release::Release;
+use kubitect_config::release::{Cilium, Release};
 use kubitect_config::value::{Label, Version};
 use serde_json::{Map, Value, json};
 
@@ -322,26 +322,34 @@ pub fn etcd<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
 
 /// Whether the network plugin keeps its data in etcd, so that its settings list etcd's members.
 pub fn network_in_etcd(cluster: &Cluster, release: &Release) -> bool {
-    match &*cluster.kubernetes.network_plugin {
+    // By default in etcd up to v2.27.1, as objects of Kubernetes later.
+    let identities = match variable(cluster, "cilium_identity_allocation_mode") {
+        Some(mode) => mode == "kvstore",
+        None => release.tag < Version::new((2, 28), 0),
+    };
+    let own = match &*cluster.kubernetes.network_plugin {
         "canal" => true,
         "calico" => variable(cluster, "calico_datastore") == Some("etcd"),
-        // By default in etcd up to v2.27.1, as objects of Kubernetes later.
-        "cilium" => match variable(cluster, "cilium_identity_allocation_mode") {
-            Some(mode) => mode == "kvstore",
-            None => release.tag < Version::new((2, 28), 0),
-        },
         _ => false,
-    }
+    };
+    own || (has_cilium(cluster) && identities)
+}
+
+/// Whether cilium is the network plugin, or set up beside another.
+pub(crate) fn has_cilium(cluster: &Cluster) -> bool {
+    let plugin = &cluster.kubernetes.network_plugin;
+    Cilium::of(plugin, &cluster.addons.kubespray) != Cilium::Absent
 }
 
 /// Whether workers get certificates of etcd that only hosts of the run learn of: a master that is not in it lacks them,
 /// and can't issue any once it is the first. Before v2.24 all are made again at each run.
 fn certifies_workers(cluster: &Cluster, release: &Release) -> bool {
     let needs = match &*cluster.kubernetes.network_plugin {
-        "flannel" | "canal" | "cilium" => true,
+        "flannel" | "canal" => true,
         "calico" => variable(cluster, "calico_datastore") == Some("etcd"),
         _ => false,
     };
+    let needs = needs || has_cilium(cluster);
     needs && release.tag >= Version::new((2, 24), 0)
 }
 

@@ -43,9 +43,9 @@ struct Variables<'a> {
     balancing: Option<Balancing>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     supplementary_addresses_in_ssl_keys: Vec<Value>,
-    /// See [`NAMES_LEFT_OUT`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kubitect_names_left_out: Option<Value>,
+    /// See [`AS_MADE`].
+    #[serde(flatten)]
+    as_made: BTreeMap<&'static str, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_proxy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,9 +73,17 @@ struct Endpoint {
 /// the variables.
 pub(crate) const BLOCKSIZE: &str = "calico_pool_blocksize";
 
+/// The same of its pool for IPv6.
+pub(crate) const BLOCKSIZE_IPV6: &str = "calico_pool_blocksize_ipv6";
+/// How cilium gives pods their addresses.
+pub(crate) const CILIUM_IPAM: &str = "cilium_ipam_mode";
+
 /// Names that a run leaves out of the certificates of API servers, because the release would stop at them. Whoever works on a
 /// living cluster adds it to the variables; it is no variable of Kubespray's.
 pub(crate) const NAMES_LEFT_OUT: &str = "kubitect_names_left_out";
+
+/// What is added to the variables of a living cluster: no addon of the user's.
+const AS_MADE: [&str; 3] = [BLOCKSIZE_IPV6, CILIUM_IPAM, NAMES_LEFT_OUT];
 
 /// Where the release would make blocks of another size than its successors ask for: theirs.
 fn calico_blocksize(goal: &Goal, cluster: &Cluster, release: &Release) -> Option<Value> {
@@ -118,7 +126,10 @@ pub(crate) fn render(
     let calico_pool_blocksize = addons
         .remove(BLOCKSIZE)
         .or_else(|| calico_blocksize(goal, cluster, release));
-    let kubitect_names_left_out = addons.remove(NAMES_LEFT_OUT);
+    let as_made = AS_MADE
+        .iter()
+        .filter_map(|name| Some((*name, addons.remove(*name)?)))
+        .collect();
 
     let mut balancers = Vec::new();
     for node in cluster.role(Role::LoadBalancer) {
@@ -166,7 +177,7 @@ pub(crate) fn render(
         calico_pool_blocksize,
         balancing,
         supplementary_addresses_in_ssl_keys: names,
-        kubitect_names_left_out,
+        as_made,
         http_proxy: proxy.and_then(|proxy| proxy.http.as_deref()),
         https_proxy: proxy.and_then(|proxy| proxy.https.as_deref()),
         no_proxy: proxy.map(|proxy| no_proxy(proxy, facts)),

@@ -1,6 +1,6 @@
 //! `versions` and `version`: which Kubernetes and Kubespray there are, where a cluster can go, and which program this is.
 
-use kubitect_config::release::{self, Hop, path_with};
+use kubitect_config::release::{self, Cilium, Hop, path_with};
 use kubitect_config::value::Version;
 use serde_json::json;
 
@@ -94,6 +94,7 @@ fn of_cluster(
         kubespray: cluster.kubernetes.kubespray.version.clone(),
     };
     let plugin = &cluster.kubernetes.network_plugin;
+    let cilium = Cilium::of(plugin, &cluster.addons.kubespray);
     let mut ways = Vec::new();
     for minor in minors()
         .into_iter()
@@ -103,7 +104,7 @@ fn of_cluster(
             kubernetes: minor.high,
             kubespray: minor.kubespray,
         };
-        ways.push((path_with(plugin, &from, &to), to));
+        ways.push((path_with(cilium, &from, &to), to));
     }
     if output == Output::Json {
         let ways: Vec<_> = ways

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cluster::Role;
-use crate::release::Hop;
+use crate::release::{Cilium, Hop};
 use crate::value::{GiB, Label, Name};
 
 /// What kind of difference an [`Edit`](super::Edit) is. Its texts say from what to what; here stands what else
@@ -225,8 +225,8 @@ pub enum Change {
 
     /// The version of Kubernetes, of Kubespray or of both; each of the two has an edit of its own with the same change.
     Versions {
-        /// The network plugin that runs.
-        plugin: String,
+        /// Whether cilium runs, and which.
+        cilium: Cilium,
         /// What is set up.
         from: Hop,
         /// What is wanted.

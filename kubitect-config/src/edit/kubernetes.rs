@@ -4,10 +4,14 @@ use crate::yaml::Value;
 
 use super::{Change, Edits, text};
 use crate::cluster::{Addons, Kubernetes, Kubespray, Pip, Proxy};
-use crate::release::Hop;
+use crate::release::{Cilium, Hop};
 use crate::variables::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 
-pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edits) {
+pub(super) fn kubernetes(
+    (was, was_addons): (&Kubernetes, &Addons),
+    (wanted, wanted_addons): (&Kubernetes, &Addons),
+    edits: &mut Edits,
+) {
     let Kubernetes {
         version,
         network_plugin,
@@ -21,8 +25,13 @@ pub(super) fn kubernetes(was: &Kubernetes, wanted: &Kubernetes, edits: &mut Edit
         kubernetes: kubernetes.version.clone(),
         kubespray: kubernetes.kubespray.version.clone(),
     };
+    // What runs is upgraded to what the file says then.
+    let cilium = match Cilium::of(network_plugin, &was_addons.kubespray) {
+        Cilium::Absent => Cilium::Absent,
+        _ => Cilium::of("cilium", &wanted_addons.kubespray),
+    };
     let versions = || Change::Versions {
-        plugin: network_plugin.clone(),
+        cilium,
         from: hop(was),
         to: hop(wanted),
     };

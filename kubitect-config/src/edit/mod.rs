@@ -76,7 +76,11 @@ pub fn edits(applied: &Cluster, wanted: &Cluster) -> Vec<Edit> {
     shared::balancing(balancing, &wanted.balancing, &mut edits);
     shared::endpoint(applied, wanted, &mut edits);
     node::nodes(nodes, &wanted.nodes, &mut edits);
-    kubernetes::kubernetes(kubernetes, &wanted.kubernetes, &mut edits);
+    kubernetes::kubernetes(
+        (kubernetes, addons),
+        (&wanted.kubernetes, &wanted.addons),
+        &mut edits,
+    );
     kubernetes::addons(addons, &wanted.addons, &mut edits);
     if !kubernetes::sets_proxy(addons) && !kubernetes::sets_proxy(&wanted.addons) {
         kubernetes::proxy(proxy.as_ref(), wanted.proxy.as_ref(), &mut edits);

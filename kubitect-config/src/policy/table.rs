@@ -3,7 +3,7 @@
 use super::{Disturbs, Policy};
 use crate::cluster::Role;
 use crate::edit::{Change, Edit};
-use crate::release::{self, Hop};
+use crate::release::{self, Cilium, Hop};
 use crate::value::{GiB, Label};
 use crate::variables;
 
@@ -37,7 +37,7 @@ pub fn policy(edit: &Edit) -> Policy {
         Change::DataDiskRemoved { .. } => InPlace(Disturbs::DiskLoss),
         Change::MainDisk { from, to, .. } => resized(*from, *to, NEW_MACHINE),
         Change::DataDisk { from, to, .. } => resized(*from, *to, NEW_DISK),
-        Change::Versions { plugin, from, to } => versions(plugin, from, to),
+        Change::Versions { cilium, from, to } => versions(*cilium, from, to),
         Change::AddonVariable { key, off } => variable(key, *off),
         // Its machines go with it: those that are wanted elsewhere are edits of their own.
         Change::HostRemoved { .. } => InPlace(Disturbs::Nothing),
@@ -183,8 +183,8 @@ fn variable(key: &str, off: bool) -> Policy {
     InPlace(if_so(off, Disturbs::Leftovers))
 }
 
-fn versions(plugin: &str, from: &Hop, to: &Hop) -> Policy {
-    match release::path_with(plugin, from, to) {
+fn versions(cilium: Cilium, from: &Hop, to: &Hop) -> Policy {
+    match release::path_with(cilium, from, to) {
         Ok(_) => InPlace(Disturbs::Upgrade),
         Err(error) => refused(error.to_string(), no_path_instead(&error)),
     }
@@ -205,6 +205,11 @@ fn no_path_instead(error: &release::PathError) -> String {
         }
         PathError::Cilium { .. } => {
             "stay on Kubespray v2.27.1 or before; for a newer one, make a new cluster and move the workload".to_owned()
+        }
+        PathError::CiliumSkips { .. } => {
+            "set addons.kubespray.cilium_version to a release of v1.14 for the upgrade to Kubespray v2.25, and leave it out again for \
+             the one after it"
+                .to_owned()
         }
         PathError::NoWay { .. } => {
             "go there by versions in between, or update Kubitect: a newer one knows newer releases"

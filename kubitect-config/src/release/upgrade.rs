@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Release, all, find};
 use crate::value::Version;
+use crate::variables::truth;
+use crate::yaml::{Mapping, Value};
 
 #[cfg(test)]
 mod tests;
@@ -82,6 +84,17 @@ pub enum PathError {
         /// What is wanted.
         to: Version,
     },
+    /// The network plugin would leave out a minor release of its own.
+    #[error(
+        "cilium goes from 1.13 to 1.15 between Kubespray v2.24 and v2.25, on the way from {from} to {to}, and can be upgraded by one \
+         minor at a time"
+    )]
+    CiliumSkips {
+        /// What is set up.
+        from: Version,
+        /// What is wanted.
+        to: Version,
+    },
     /// Every release is supported by itself, but no row of them leads there.
     #[error(
         "no row of known Kubespray releases leads from {from} to {to} with one minor of Kubernetes and of Kubespray at \
@@ -138,17 +151,50 @@ pub fn path(from: &Hop, to: &Hop) -> Result<Vec<Hop>, PathError> {
     })
 }
 
-/// As [`path`], for a cluster with this network plugin: where its pods would lose their network on the way, there is none.
-pub fn path_with(plugin: &str, from: &Hop, to: &Hop) -> Result<Vec<Hop>, PathError> {
-    let hops = path(from, to)?;
-    let installer = Version::new((2, 28), 0);
-    if plugin == "cilium" && from.kubespray < installer && installer <= to.kubespray {
-        return Err(PathError::Cilium {
-            from: from.kubespray.clone(),
-            to: to.kubespray.clone(),
-        });
+/// Whether a cluster has cilium, which does not come through every upgrade: as its network plugin, or beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Cilium {
+    /// It has none.
+    Absent,
+    /// In the version of the Kubespray release.
+    OfRelease,
+    /// In a version that the file names.
+    OfFile,
+}
+
+impl Cilium {
+    /// What a cluster with this network plugin and these variables has.
+    pub fn of(plugin: &str, variables: &Mapping) -> Self {
+        let beside = match variables.get("cilium_deploy_additionally") {
+            Some(Value::Bool(is)) => *is,
+            Some(Value::String(text)) => truth(text) == Some(true),
+            _ => false,
+        };
+        if plugin != "cilium" && !beside {
+            return Self::Absent;
+        }
+        match variables.contains_key("cilium_version") {
+            true => Self::OfFile,
+            false => Self::OfRelease,
+        }
     }
-    Ok(hops)
+}
+
+/// As [`path`], for a cluster with or without cilium: where its pods would lose their network on the way, there is none.
+pub fn path_with(cilium: Cilium, from: &Hop, to: &Hop) -> Result<Vec<Hop>, PathError> {
+    let hops = path(from, to)?;
+    let crosses = |minor| {
+        let border = Version::new((2, minor), 0);
+        from.kubespray < border && border <= to.kubespray
+    };
+    let (was, is) = (from.kubespray.clone(), to.kubespray.clone());
+    match cilium {
+        Cilium::OfRelease | Cilium::OfFile if crosses(28) => {
+            Err(PathError::Cilium { from: was, to: is })
+        }
+        Cilium::OfRelease if crosses(25) => Err(PathError::CiliumSkips { from: was, to: is }),
+        _ => Ok(hops),
+    }
 }
 
 fn check(from: &Hop, to: &Hop) -> Result<(), PathError> {

@@ -30,7 +30,7 @@ pub use etcd::{
 };
 pub use kubeadm::{Remedy, Traces, is_initialised, mark, reset, traces};
 pub use names::stopping_names;
-pub use network::calico_blocksize;
+pub use network::{calico_blocksize, cilium_ipam};
 pub use nodes::{
     NodeState, api_health, api_version, cordon, delete_node, drain, drain_lost, label, nodes, pods,
     restart_kubelet, taint, uncordon, untaint,

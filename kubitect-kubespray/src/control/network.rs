@@ -2,6 +2,7 @@
 
 use kubitect_config::remote::Remote;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::nodes::KUBECTL;
 use super::remote::{PATIENCE, json, succeed};
@@ -18,14 +19,55 @@ struct Spec {
     block_size: u64,
 }
 
+#[derive(Deserialize)]
+struct ConfigMap {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    ipam: Option<String>,
+}
+
 /// The size of the blocks of addresses in calico's pool, as the length of their prefix; none where there is no such pool.
 pub async fn calico_blocksize(remote: &impl Remote, pool: &str) -> Result<Option<u64>, Error> {
     let what = format!("ask for the size of the blocks in calico's pool {pool}");
-    // Without calico there is no such kind of object, which only this way of asking says as it says that of an object.
-    let path = format!("--raw=/apis/crd.projectcalico.org/v1/ippools/{pool}");
-    let argv = [&KUBECTL[..], &["get", &path]].concat();
-    match succeed(remote, &what, &argv, PATIENCE).await {
-        Ok(output) => Ok(Some(json::<Pool>(&what, &output.stdout)?.spec.block_size)),
+    let path = format!("/apis/crd.projectcalico.org/v1/ippools/{pool}");
+    let pool: Option<Pool> = object(remote, &what, &path).await?;
+    Ok(pool.map(|pool| pool.spec.block_size))
+}
+
+/// How cilium gives pods their addresses, as it was set up: `kubernetes`, `cluster-pool` or another of its words; none where
+/// there is no cilium.
+pub async fn cilium_ipam(remote: &impl Remote) -> Result<Option<String>, Error> {
+    let what = "ask how cilium gives pods their addresses";
+    let path = "/api/v1/namespaces/kube-system/configmaps/cilium-config";
+    let map: Option<ConfigMap> = object(remote, what, path).await?;
+    let Some(mode) = map.and_then(|map| map.data.ipam) else {
+        return Ok(None);
+    };
+    // It becomes a variable of Ansible's, which has a meaning for braces.
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    match (1..=40).contains(&mode.len()) && mode.chars().all(is_word) {
+        true => Ok(Some(mode)),
+        false => Err(Error::Program {
+            what: what.to_owned(),
+            lines: "what its ConfigMap says is no word of cilium's".to_owned(),
+        }),
+    }
+}
+
+/// An object of the API; none where it is not there. One of a kind that Kubernetes does not know is not there either, which only
+/// this way of asking says as it says that of an object.
+async fn object<T: DeserializeOwned>(
+    remote: &impl Remote,
+    what: &str,
+    path: &str,
+) -> Result<Option<T>, Error> {
+    let raw = format!("--raw={path}");
+    let argv = [&KUBECTL[..], &["get", &raw]].concat();
+    match succeed(remote, what, &argv, PATIENCE).await {
+        Ok(output) => json(what, &output.stdout).map(Some),
         Err(Error::Program { lines, .. }) if lines.contains("NotFound") => Ok(None),
         Err(error) => Err(error),
     }

@@ -128,6 +128,12 @@ fn a_network_plugin_on_etcd_learns_of_its_members_and_no_other_run_is_needed() {
         ("cilium", &[][..], "v2.27.1", true),
         ("cilium", &[][..], "v2.28.1", false),
         (
+            "calico",
+            &[("cilium_deploy_additionally", "true")][..],
+            "v2.27.1",
+            true,
+        ),
+        (
             "cilium",
             &[("cilium_identity_allocation_mode", "crd")][..],
             "v2.27.1",
@@ -161,6 +167,12 @@ fn masters_learn_of_new_workers_certificates_of_etcd() {
         (
             "calico",
             &[("calico_datastore", "etcd")][..],
+            "v2.24.1",
+            "c-worker-4,etcd",
+        ),
+        (
+            "calico",
+            &[("cilium_deploy_additionally", "true")][..],
             "v2.24.1",
             "c-worker-4,etcd",
         ),

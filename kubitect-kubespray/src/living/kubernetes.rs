@@ -10,6 +10,7 @@ use kubitect_config::cluster::{Node, Role, Taint};
 use kubitect_config::release;
 use kubitect_config::timeouts::Timeouts;
 use kubitect_config::value::{Label, Version};
+use kubitect_config::yaml::Value;
 use kubitect_config::{Cluster, Facts, text};
 
 use super::Access;
@@ -62,8 +63,8 @@ pub struct Kubernetes<'a> {
     pub(super) notes: BTreeMap<Label, Note>,
     /// The Kubespray and the machines of the upgrade that was just done: Ansible knows them.
     gathered: Option<(Version, Vec<Label>)>,
-    /// The size of calico's blocks, once it was asked.
-    pub(super) blocksize: Option<Option<u64>>,
+    /// The variables of what the network was set up with, once it was asked.
+    pub(super) network: Option<Vec<(&'static str, Value)>>,
     /// The machines on which nothing of an earlier run goes on.
     pub(super) settled: BTreeSet<Label>,
     /// The machines on whose systems kubelets of the wanted Kubernetes start.
@@ -101,7 +102,7 @@ impl<'a> Kubernetes<'a> {
                 .filter_map(|seen| Some((seen.node.name.clone(), seen.note.clone()?)))
                 .collect(),
             gathered: None,
-            blocksize: None,
+            network: None,
             settled: BTreeSet::new(),
             fitting: BTreeSet::new(),
         }

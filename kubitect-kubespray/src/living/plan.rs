@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
-use kubitect_config::release::{self, Hop};
+use kubitect_config::release::{self, Cilium, Hop};
 use kubitect_config::value::Label;
 
 use super::note::{self, Note};
@@ -96,7 +96,9 @@ fn releases(
     };
     let newest = finished().map(|(_, note)| &note.release).max();
     let newest = newest.unwrap_or(wanted);
-    let path = |from: &Hop| release::path_with(&cluster.kubernetes.network_plugin, from, wanted);
+    let plugin = &cluster.kubernetes.network_plugin;
+    let cilium = Cilium::of(plugin, &cluster.addons.kubespray);
+    let path = |from: &Hop| release::path_with(cilium, from, wanted);
     let begun = finished().filter_map(|(name, note)| Some((note.getting.as_ref()?, name)));
     let Some((begun, name)) = begun.max().filter(|(begun, _)| *begun > newest) else {
         let path = path(newest).map_err(|e| vec![e.to_string()])?;

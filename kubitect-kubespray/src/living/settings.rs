@@ -8,12 +8,13 @@ use kubitect_config::release;
 use kubitect_config::value::Label;
 use kubitect_config::variables::SANS;
 use kubitect_config::waiting::side_by_side;
+use kubitect_config::yaml::Value;
 
 use super::kubernetes::Kubernetes;
 use crate::Error;
 use crate::control;
 use crate::goal::{self, Goal};
-use crate::group_vars::{BLOCKSIZE, NAMES_LEFT_OUT};
+use crate::group_vars::{BLOCKSIZE, BLOCKSIZE_IPV6, CILIUM_IPAM, NAMES_LEFT_OUT};
 
 impl Kubernetes<'_> {
     /// Adds to the variables what these nodes, on which a goal is reached, have been set up with.
@@ -23,9 +24,9 @@ impl Kubernetes<'_> {
         nodes: &[Label],
         cluster: &mut Cluster,
     ) -> Result<(), Error> {
-        // What is yet to be made has the pool that the release makes, and may have no API to ask.
+        // What is yet to be made is as the release makes it, and may have no API to ask.
         if !matches!(goal, Goal::Create | Goal::Network(_)) {
-            self.keep_blocksize(cluster).await?;
+            self.keep_network(cluster).await?;
         }
         let release = release::find_or_newest(&cluster.kubernetes.kubespray.version);
         if goal::sets_up_masters(goal, self.cluster) && release.is_some_and(goal::stops_at_names) {
@@ -34,33 +35,46 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// calico's blocks stay as they were made, whatever a release would make by itself: each refuses a pool that is not as
-    /// its variables say.
-    async fn keep_blocksize(&mut self, cluster: &mut Cluster) -> Result<(), Error> {
-        let variables = &mut cluster.addons.kubespray;
-        let text = |name: &str| variables.get(name).and_then(|value| value.as_str());
-        let concerned = cluster.kubernetes.network_plugin == "calico"
-            && text("calico_datastore") != Some("etcd")
-            && !variables.contains_key(BLOCKSIZE);
-        if !concerned {
-            return Ok(());
+    /// calico's blocks and cilium's way of giving addresses stay as they were made, whatever a release does by itself: it would
+    /// refuse a pool that is not as its variables say, and change the other under running pods.
+    async fn keep_network(&mut self, cluster: &mut Cluster) -> Result<(), Error> {
+        if self.network.is_none() {
+            self.network = Some(self.network_as_made(cluster).await?);
         }
-        let size = match self.blocksize {
-            Some(size) => size,
-            None => {
-                let pool = text("calico_pool_name")
-                    .unwrap_or("default-pool")
-                    .to_owned();
-                let master = self.master(&[]).await?;
-                let size = control::calico_blocksize(&master, &pool).await?;
-                self.blocksize = Some(size);
-                size
+        let variables = &mut cluster.addons.kubespray;
+        for (name, value) in self.network.iter().flatten() {
+            if !variables.contains_key(*name) {
+                variables.insert((*name).into(), value.clone());
             }
-        };
-        if let Some(size) = size {
-            variables.insert(BLOCKSIZE.into(), size.into());
         }
         Ok(())
+    }
+
+    async fn network_as_made(
+        &self,
+        cluster: &Cluster,
+    ) -> Result<Vec<(&'static str, Value)>, Error> {
+        let variables = &cluster.addons.kubespray;
+        let text = |name: &str| variables.get(name).and_then(|value| value.as_str());
+        let mut made = Vec::new();
+        let plugin = &*cluster.kubernetes.network_plugin;
+        if plugin == "calico" && text("calico_datastore") != Some("etcd") {
+            let pool = text("calico_pool_name").unwrap_or("default-pool");
+            let master = self.master(&[]).await?;
+            for (name, pool) in [
+                (BLOCKSIZE, pool.to_owned()),
+                (BLOCKSIZE_IPV6, format!("{pool}-ipv6")),
+            ] {
+                let size = control::calico_blocksize(&master, &pool).await?;
+                made.extend(size.map(|size| (name, size.into())));
+            }
+        }
+        if goal::has_cilium(cluster) {
+            let master = self.master(&[]).await?;
+            let mode = control::cilium_ipam(&master).await?;
+            made.extend(mode.map(|mode| (CILIUM_IPAM, mode.into())));
+        }
+        Ok(made)
     }
 
     /// Names that came into the file, or balancers into the cluster, after the masters' certificates were made are left out

@@ -14,6 +14,22 @@ pub fn blocks(release: &Release) -> u64 {
     }
 }
 
+/// The same for IPv6.
+pub fn blocks_ipv6(release: &Release) -> u64 {
+    match release.is_from(20) {
+        true => 122,
+        false => 116,
+    }
+}
+
+/// How a release has cilium give pods their addresses.
+pub fn ipam(release: &Release) -> &'static str {
+    match release.is_from(22) {
+        true => "cluster-pool",
+        false => "kubernetes",
+    }
+}
+
 impl Stage<'_> {
     /// What every playbook looks at first.
     pub fn check(&self) -> Result<()> {
@@ -40,6 +56,20 @@ impl Stage<'_> {
             return fail(
                 first,
                 format!("calico's pool has blocks of /{there}, and the inventory /{wanted}"),
+            );
+        }
+        let kube = &self.state.kube;
+        let own = play.variables["calico_pool_blocksize_ipv6"].as_u64();
+        let own = own.unwrap_or(blocks_ipv6(play.release));
+        if kube.blocks_ipv6 != 0 && !creates && own != kube.blocks_ipv6 {
+            return fail(first, "spec.blockSize: field is immutable");
+        }
+        let own = play.variables["cilium_ipam_mode"].as_str();
+        let own = own.unwrap_or(ipam(play.release));
+        if !kube.ipam.is_empty() && !creates && own != kube.ipam {
+            return fail(
+                first,
+                format!("pods lose their addresses: {} becomes {own}", kube.ipam),
             );
         }
         let removed = play.extra["node"].as_str().unwrap_or_default();

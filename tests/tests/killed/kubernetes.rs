@@ -152,6 +152,25 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
                 json!({"kind": "IPPool", "spec": {"blockSize": state.kube.blocks}}).to_string(),
             );
         }
+        [
+            "get",
+            "--raw=/apis/crd.projectcalico.org/v1/ippools/default-pool-ipv6",
+        ] if state.kube.blocks_ipv6 != 0 => {
+            let size = state.kube.blocks_ipv6;
+            return ok(json!({"kind": "IPPool", "spec": {"blockSize": size}}).to_string());
+        }
+        [
+            "get",
+            "--raw=/api/v1/namespaces/kube-system/configmaps/cilium-config",
+        ] if !state.kube.ipam.is_empty() => {
+            return ok(json!({"data": {"ipam": state.kube.ipam}}).to_string());
+        }
+        ["get", raw] if raw.starts_with("--raw=/api") => {
+            return failed(
+                1,
+                "Error from server (NotFound): the server could not find it",
+            );
+        }
         ["delete", "node", node, "--ignore-not-found", "--wait=false"] => {
             state.kube.nodes.remove(*node);
             return ok("");

@@ -58,6 +58,7 @@ fn shapes() -> impl Strategy<Value = (Shape, Shape)> {
                 master_ram,
                 release: ["v1.23.7", "v2.19.0"],
                 plugin: "calico",
+                variables: &[],
                 forwards,
                 addon,
             }
@@ -206,7 +207,8 @@ pub fn check(stage: &Stage, shape: &Shape) -> Result<(), TestCaseError> {
             prop_assert!(guest.drained.is_empty(), "{:?}", guest.drained);
         }
         prop_assert!(state.holder.is_some());
-        prop_assert_eq!(state.kube.addons.is_some(), shape.addon);
+        let has_variables = shape.addon || !shape.variables.is_empty();
+        prop_assert_eq!(state.kube.addons.is_some(), has_variables);
         Ok(())
     })
 }

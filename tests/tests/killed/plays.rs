@@ -6,7 +6,7 @@ use kubitect_config::value::Version;
 use kubitect_provision::fake::FakeHost;
 
 use crate::ansible::{Failed, Fault, Play};
-use crate::demands::blocks;
+use crate::demands::{blocks, blocks_ipv6, ipam};
 use crate::joins::admin_conf;
 use crate::kubernetes::{KUBEADM_CONFIG, drain};
 use crate::state::{CNI, CONFIG, Kube, MARK, Member, Node, State, endpoint};
@@ -152,13 +152,21 @@ impl Stage<'_> {
             Some(name) => fail(name, "its network does not come up: it has not joined"),
             None => {
                 let kube = &mut self.state.kube;
+                let plugin = self.play.variables["kube_network_plugin"].as_str();
+                let plugin = plugin.unwrap();
                 if !kube.network {
                     // As the release makes them of itself.
                     kube.blocks = blocks(self.play.release);
+                    let own = self.play.addons.as_deref().unwrap_or_default();
+                    if own.contains("enable_dual_stack_networks: true") {
+                        kube.blocks_ipv6 = blocks_ipv6(self.play.release);
+                    }
+                    if plugin == "cilium" || own.contains("cilium_deploy_additionally: true") {
+                        ipam(self.play.release).clone_into(&mut kube.ipam);
+                    }
                 }
                 kube.network = true;
-                let plugin = self.play.variables["kube_network_plugin"].as_str();
-                kube.from_hosts = ["kube-router", "macvlan"].contains(&plugin.unwrap());
+                kube.from_hosts = ["kube-router", "macvlan"].contains(&plugin);
                 for name in self.play.hosts.clone() {
                     self.on_host(&name);
                 }

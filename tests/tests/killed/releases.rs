@@ -13,6 +13,7 @@ pub fn all() {
     cluster_dns(path);
     systems_without_cgroup_v2(path);
     networks_from_hosts(path);
+    networks_as_they_were_made(path);
 }
 
 fn shape(masters: &[u32], release: [&'static str; 2]) -> Shape {
@@ -126,5 +127,38 @@ fn networks_from_hosts(path: &Path) {
             becomes(&stage, &wanted);
             stage.end();
         }
+    }
+}
+
+/// Pools of calico and cilium's way of giving addresses are what the first release made them, in whichever comes later.
+fn networks_as_they_were_made(path: &Path) {
+    let calico = [["v1.23.7", "v2.19.0"], ["v1.24.6", "v2.20.0"]];
+    let cilium = [["v1.25.6", "v2.21.0"], ["v1.26.13", "v2.22.2"]];
+    let beside = &["cilium_deploy_additionally: true"];
+    for (plugin, variables, releases, made) in [
+        (
+            "calico",
+            &["enable_dual_stack_networks: true"][..],
+            calico,
+            (116, ""),
+        ),
+        ("calico", &[], calico, (0, "")),
+        ("cilium", &[], cilium, (0, "kubernetes")),
+        ("calico", beside, cilium, (0, "kubernetes")),
+    ] {
+        let with = |masters: &[u32], release| Shape {
+            plugin,
+            variables,
+            ..shape(masters, release)
+        };
+        let stage = Stage::new(path);
+        becomes(&stage, &with(&[1], releases[0]));
+        becomes(&stage, &with(&[1], releases[1]));
+        becomes(&stage, &with(&[1, 2, 3], releases[1]));
+        stage.place().with(|state, _| {
+            let kube = &state.kube;
+            assert_eq!((kube.blocks_ipv6, &*kube.ipam), made, "{plugin}");
+        });
+        stage.end();
     }
 }

@@ -11,6 +11,8 @@ pub struct Shape {
     /// Kubernetes and Kubespray.
     pub release: [&'static str; 2],
     pub plugin: &'static str,
+    /// Variables of Kubespray's, as `name: value`.
+    pub variables: &'static [&'static str],
     pub forwards: bool,
     pub addon: bool,
 }
@@ -62,6 +64,7 @@ impl Shape {
             master_ram: 2,
             release: ["v1.23.7", "v2.19.0"],
             plugin: "calico",
+            variables: &[],
             forwards: false,
             addon: false,
         }
@@ -128,8 +131,10 @@ impl Shape {
             "kubernetes:\n  version: {kubernetes}\n  networkPlugin: {plugin}\n  kubespray: {{version: {kubespray}}}\n  \
              other: {{mergeKubeconfig: true}}\n"
         );
-        if self.addon {
-            text += "addons:\n  kubespray: {metrics_server_enabled: true}\n";
+        let addon = self.addon.then_some(&"metrics_server_enabled: true");
+        let variables: Vec<_> = self.variables.iter().chain(addon).copied().collect();
+        if !variables.is_empty() {
+            text += &format!("addons:\n  kubespray: {{{}}}\n", variables.join(", "));
         }
         text
     }

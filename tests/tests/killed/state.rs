@@ -106,6 +106,12 @@ pub struct Kube {
     /// The size of the blocks of calico's pool, as the length of their prefix.
     #[serde(default)]
     pub blocks: u64,
+    /// The same of the pool for IPv6; 0: there is none.
+    #[serde(default)]
+    pub blocks_ipv6: u64,
+    /// How cilium gives pods their addresses; empty: there is none.
+    #[serde(default)]
+    pub ipam: String,
     /// Whose cluster DNS is in place.
     #[serde(default)]
     pub dns: String,

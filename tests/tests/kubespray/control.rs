@@ -418,3 +418,26 @@ async fn the_size_of_calicos_blocks_is_what_its_pool_says() {
         "{asked}"
     );
 }
+
+#[tokio::test]
+async fn cilium_is_asked_how_it_gives_addresses_and_not_believed_everything() {
+    let missing = "Error from server (NotFound): configmaps \"cilium-config\" not found\n";
+    let master = Recorded::new(&[
+        (
+            0,
+            r#"{"data": {"ipam": "kubernetes", "debug": "false"}}"#,
+            "",
+        ),
+        (1, "", missing),
+        (0, r#"{"data": {"debug": "false"}}"#, ""),
+        (0, r#"{"data": {"ipam": "{{ lookup('pipe', 'id') }}"}}"#, ""),
+        (1, "", "error: forbidden\n"),
+    ]);
+    let ask = || control::cilium_ipam(&master);
+    assert_eq!(ask().await.unwrap().as_deref(), Some("kubernetes"));
+    assert_eq!(ask().await.unwrap(), None);
+    assert_eq!(ask().await.unwrap(), None);
+    let error = ask().await.unwrap_err().to_string();
+    assert!(error.contains("no word of cilium's"), "{error}");
+    assert!(ask().await.is_err());
+}

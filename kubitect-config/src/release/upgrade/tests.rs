@@ -267,13 +267,41 @@ fn cilium_does_not_come_through_from_v2_27_to_v2_28() {
         (&old, &hop("v1.33.7", "v2.29.1")),
         (&hop("v1.30.6", "v2.26.1"), &new),
     ] {
-        assert!(path_with("calico", from, to).is_ok());
-        let refused = path_with("cilium", from, to).unwrap_err();
+        assert!(path_with(Cilium::Absent, from, to).is_ok());
+        let refused = path_with(Cilium::OfRelease, from, to).unwrap_err();
         assert!(matches!(refused, PathError::Cilium { .. }), "{refused}");
     }
     let before = hop("v1.30.6", "v2.26.1");
-    assert!(path_with("cilium", &before, &old).is_ok());
+    assert!(path_with(Cilium::OfRelease, &before, &old).is_ok());
     let first = hop("v1.32.5", "v2.28.0");
-    assert!(path_with("cilium", &first, &new).is_ok());
-    assert!(path_with("cilium", &new, &hop("v1.33.7", "v2.29.1")).is_ok());
+    assert!(path_with(Cilium::OfRelease, &first, &new).is_ok());
+    assert!(path_with(Cilium::OfRelease, &new, &hop("v1.33.7", "v2.29.1")).is_ok());
+}
+
+/// v2.24 installs cilium 1.13, v2.25 1.15: a minor release is left out, unless the file says which one comes in between.
+#[test]
+fn cilium_is_not_led_over_a_minor_release() {
+    let old = hop("v1.28.14", "v2.24.3");
+    for new in [hop("v1.29.10", "v2.25.1"), hop("v1.31.9", "v2.27.1")] {
+        assert!(path_with(Cilium::Absent, &old, &new).is_ok());
+        assert!(path_with(Cilium::OfFile, &old, &new).is_ok());
+        let refused = path_with(Cilium::OfRelease, &old, &new).unwrap_err();
+        assert!(
+            matches!(refused, PathError::CiliumSkips { .. }),
+            "{refused}"
+        );
+    }
+    let of = |plugin: &str, variables: &str| {
+        let limits = crate::yaml::Limits::OWN;
+        Cilium::of(plugin, &crate::yaml::read_as(variables, limits).unwrap())
+    };
+    assert_eq!(of("calico", "{cilium_version: v1.14.0}"), Cilium::Absent);
+    assert_eq!(of("cilium", "{}"), Cilium::OfRelease);
+    assert_eq!(of("cilium", "{cilium_version: v1.14.0}"), Cilium::OfFile);
+    let beside = "{cilium_deploy_additionally: 'yes'}";
+    assert_eq!(of("calico", beside), Cilium::OfRelease);
+    assert_eq!(
+        of("calico", "{cilium_deploy_additionally: false}"),
+        Cilium::Absent
+    );
 }
