@@ -1,20 +1,22 @@
 //! The command line, as clap types and nothing else.
 
 mod everyday;
+mod telling;
 
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::engine::ArgValueCandidates;
 use kubitect_config::timeouts::Timeout;
 use kubitect_config::value::{Label, Name};
 
 use crate::names;
-use crate::presets::{self, PRESETS};
+use crate::presets::PRESETS;
 
 pub use everyday::{Console, Logs, Snapshot, Ssh, Start, Stop, Store, Timeouts};
+pub use telling::{Explain, Form, Graph, Init, Support, Versions};
 
 /// Kubernetes clusters on libvirt hosts, from one YAML file.
 #[derive(Debug, Parser)]
@@ -316,93 +318,6 @@ pub struct ClusterName {
     pub cluster: Option<Label>,
 }
 
-#[derive(Debug, Args)]
-pub struct Init {
-    /// The file
-    #[arg(value_name = "FILE", default_value = DEFAULT_FILE, value_parser = written())]
-    pub file: PathBuf,
-    /// The preset to begin with, as `list presets` shows it [default: getting-started]
-    #[arg(long, value_name = "PRESET", add = ArgValueCandidates::new(presets::candidates))]
-    pub preset: Option<String>,
-    /// The cluster's name, instead of the preset's
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<Label>,
-    /// For people or for programs
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-#[command(mut_arg("name", |name| name.help("A living cluster, instead of what a file asks for")))]
-pub struct Graph {
-    #[command(flatten)]
-    pub cluster: ClusterName,
-    /// The file of a cluster, instead of a living one; - for stdin [default: kubitect.yaml]
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["name", "cluster"])]
-    pub config: Option<PathBuf>,
-    /// The form of the picture
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Form,
-}
-
-/// The form of a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Form {
-    /// Lines for a terminal
-    #[default]
-    Text,
-    /// A drawing
-    Svg,
-    /// A flow chart in Mermaid
-    Mermaid,
-    /// A graph in DOT, for Graphviz
-    Dot,
-    /// What is drawn, for programs
-    Json,
-}
-
-#[derive(Debug, Args)]
-pub struct Support {
-    #[command(flatten)]
-    pub cluster: ClusterName,
-    /// The archive; none that is there is replaced [default: kubitect-support-CLUSTER-TIME.tar.gz]
-    #[arg(short, long, value_name = "FILE", value_parser = written())]
-    pub out: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct Explain {
-    /// The problem's code, as it stands in brackets: address-duplicate; without one, all are listed
-    #[arg(value_name = "CODE", add = ArgValueCandidates::new(codes))]
-    pub code: Option<String>,
-    /// For people or for programs
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
-}
-
-/// The codes of all problems, for shells.
-fn codes() -> Vec<CompletionCandidate> {
-    let all = kubitect_config::explain::all().keys();
-    all.map(CompletionCandidate::new).collect()
-}
-
-#[derive(Debug, Args)]
-#[command(mut_arg("name", |name| name.help("A cluster: where it can go from what it has; without one, all releases are listed")))]
-pub struct Versions {
-    #[command(flatten)]
-    pub cluster: ClusterName,
-    /// For people or for programs
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
-}
-
-impl Versions {
-    /// The cluster, if one is named.
-    pub fn named(&self) -> Option<&ClusterName> {
-        names::named(&self.cluster).map(|_| &self.cluster)
-    }
-}
-
 /// The form of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Output {
@@ -411,4 +326,71 @@ pub enum Output {
     Text,
     /// For programs
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    /// Commands whose result is a file or a text of its own.
+    const PLAIN: [&str; 8] = [
+        "completion",
+        "console",
+        "export config",
+        "export kubeconfig",
+        "export preset",
+        "export schema",
+        "ssh",
+        "support",
+    ];
+    /// Commands that print events.
+    const EVENTS: [&str; 4] = ["apply", "destroy", "start", "stop"];
+
+    fn leaves(command: &clap::Command, words: &str, all: &mut Vec<(String, bool)>) {
+        for own in command
+            .get_subcommands()
+            .filter(|own| own.get_name() != "help")
+        {
+            let words = format!("{words} {}", own.get_name());
+            match own.has_subcommands() {
+                true => leaves(own, &words, all),
+                false => {
+                    let mut arguments = own.get_arguments();
+                    let json = arguments.any(|argument| {
+                        let values = argument.get_possible_values();
+                        ["output", "format"].contains(&argument.get_id().as_str())
+                            && values.iter().any(|value| value.get_name() == "json")
+                    });
+                    all.push((words.trim_start().to_owned(), json));
+                }
+            }
+        }
+    }
+
+    /// What docs/command-line.md says of `--output json`.
+    #[test]
+    fn each_command_prints_json_that_has_a_schema_or_a_text_of_its_own() {
+        let mut command = Cli::command();
+        command.build();
+        let mut all = Vec::new();
+        leaves(&command, "", &mut all);
+        assert!(all.len() > 25, "{all:?}");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/output");
+        for (words, json) in all {
+            let schema = match EVENTS.contains(&words.as_str()) {
+                true => "events".to_owned(),
+                false => words.replace(' ', "-"),
+            };
+            let there = folder.join(format!("{schema}.json")).exists();
+            assert_eq!(
+                (json, json),
+                (!PLAIN.contains(&words.as_str()), there),
+                "{words}"
+            );
+        }
+    }
 }

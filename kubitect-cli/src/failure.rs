@@ -25,7 +25,7 @@ pub enum Failure {
     /// A plan that was saved is not what would be done now (exit 2): what differs, a line each.
     Stale(Vec<String>),
     /// The command line leaves open what is meant (exit 2).
-    Usage(&'static str),
+    Usage(String),
     /// Something on the hosts stands in the way (exit 1).
     Unfit(Vec<Finding>),
     /// Another run is at work on the cluster (exit 1).

@@ -1,5 +1,7 @@
 //! Clusters by their names: which one a command means, and which there are.
 
+use std::ffi::OsString;
+
 use clap_complete::CompletionCandidate;
 use kubitect_config::text;
 use kubitect_config::value::Label;
@@ -40,6 +42,15 @@ pub fn meant_of(home: &Home, args: &ClusterName, gone: &[Label]) -> Result<Label
     }
 }
 
+/// An error unless there is a cluster of this name.
+pub fn check(home: &Home, name: &Label) -> Result<(), Failure> {
+    let known = home.clusters()?;
+    match known.contains(name) {
+        true => Ok(()),
+        false => Err(unknown(name, &known)),
+    }
+}
+
 /// The cluster that the command line itself names: what removes one is about no other.
 pub fn named(args: &ClusterName) -> Option<Label> {
     args.cluster.clone().or_else(|| args.name.clone())
@@ -76,12 +87,25 @@ fn list(names: &[Label]) -> String {
     names.join(", ")
 }
 
-/// The folder that a command line names which a shell completes: the words before the one that is typed stand after `--`.
+/// What stands behind an option of the line that a shell completes: its words stand after `--`.
+pub fn of_line(option: &str) -> Option<OsString> {
+    let mut words = std::env::args_os().skip(2);
+    let joined = format!("{option}=");
+    while let Some(word) = words.next() {
+        if word == option {
+            return words.next();
+        }
+        if let Some(value) = word.to_str().and_then(|word| word.strip_prefix(&joined)) {
+            return Some(value.into());
+        }
+    }
+    None
+}
+
+/// The folder that a line names which a shell completes.
 pub fn home_of_line() -> Result<Home, Failure> {
-    let words: Vec<_> = std::env::args_os().skip(2).collect();
-    let local = words.iter().any(|word| word == "--local" || word == "-l");
-    let named = words.windows(2).find(|pair| pair[0] == "--home");
-    let home = named.map(|pair| pair[1].clone().into());
+    let local = std::env::args_os().any(|word| word == "--local" || word == "-l");
+    let home = of_line("--home").map(Into::into);
     Place { local, home }.home()
 }
 

@@ -19,22 +19,33 @@ pub fn meant(
     cluster: Option<&Label>,
     name: &str,
 ) -> Result<(Cluster, Node), Failure> {
-    if cluster.is_none() {
-        for known in home.clusters()? {
-            // One whose file can't be read has other machines.
-            if let Ok(Some(cluster)) = kept(home, site, &known)
-                && let Some(node) = find(&cluster, name)
-            {
-                return Ok((cluster, node));
-            }
-        }
+    if let Some(label) = cluster {
+        return of(home, site, label, name);
+    }
+    // One whose file can't be read has other machines.
+    let all = home.clusters()?;
+    let all = all.iter().filter_map(|known| kept(home, site, known).ok()?);
+    let all: Vec<_> = all.collect();
+    let exact = all
+        .iter()
+        .find_map(|own| Some((own.clone(), find(own, name)?)));
+    if let Some(exact) = exact {
+        return Ok(exact);
     }
     let usual = ClusterName {
         name: None,
-        cluster: cluster.cloned(),
+        cluster: None,
     };
-    let label = names::meant(home, &usual)?;
-    let cluster = kept(home, site, &label)?.ok_or_else(|| {
+    match names::meant(home, &usual) {
+        Ok(label) => of(home, site, &label, name),
+        Err(failure) => Err(among(&all, name).unwrap_or(failure)),
+    }
+}
+
+/// The machine of this name in this cluster.
+fn of(home: &Home, site: &Site, label: &Label, name: &str) -> Result<(Cluster, Node), Failure> {
+    names::check(home, label)?;
+    let cluster = kept(home, site, label)?.ok_or_else(|| {
         let what = "no run has begun with it; `kubitect apply` makes it";
         Failure::failed(format!("find the machines of {label}: {what}"))
     })?;
@@ -43,6 +54,25 @@ pub fn meant(
         Some(node) => Ok((cluster, node)),
         None => Err(unknown(&cluster, name, &full)),
     }
+}
+
+/// What is wrong with a name that no cluster was named for, and no machine has, where something like it is there.
+fn among(all: &[Cluster], name: &str) -> Option<Failure> {
+    let short = all
+        .iter()
+        .filter_map(|own| find(own, &format!("{}-{name}", own.name)));
+    let short: Vec<_> = short.map(|node| node.name.to_string()).collect();
+    if !short.is_empty() {
+        return Some(Failure::failed(format!(
+            "choose a machine: `{name}` may be {}; write the whole name, or name the cluster with --cluster",
+            short.join(" or ")
+        )));
+    }
+    let nodes = all.iter().flat_map(|own| &own.nodes);
+    let guess = text::nearest(name, nodes.map(|node| node.name.as_str()))?;
+    Some(Failure::failed(format!(
+        "find the machine `{name}`: no cluster has it; did you mean `{guess}`?"
+    )))
 }
 
 /// What was to be made last of a cluster.
@@ -72,16 +102,17 @@ fn unknown(cluster: &Cluster, name: &str, full: &str) -> Failure {
     ))
 }
 
-/// The machines that there are, for a shell that completes.
+/// The machines that there are, of the cluster that the line names, for a shell that completes.
 pub fn candidates() -> Vec<CompletionCandidate> {
     let Ok(home) = names::home_of_line() else {
         return Vec::new();
     };
     let site = home.site().unwrap_or_default();
+    let named = names::of_line("--cluster");
+    let named = |name: &Label| named.as_deref().is_none_or(|named| named == name.as_str());
     let clusters = home.clusters().unwrap_or_default();
-    let kept = clusters
-        .iter()
-        .filter_map(|name| kept(&home, &site, name).ok()?);
+    let clusters = clusters.iter().filter(|name| named(name));
+    let kept = clusters.filter_map(|name| kept(&home, &site, name).ok()?);
     let nodes = kept.flat_map(|cluster| cluster.nodes);
     nodes
         .map(|node| CompletionCandidate::new(node.name.as_str()))

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 use clap_complete::CompleteEnv;
 use rustix::fs::Mode;
@@ -49,7 +50,7 @@ pub fn run_in(
     let matches = manual::with_examples(Cli::command()).try_get_matches_from(arguments);
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, no_color),
+        Err(error) => return usage(error, no_color),
     };
     report::set_color(!no_color);
     let json = match &cli.command {
@@ -84,7 +85,14 @@ pub fn run_in(
 }
 
 /// Shows help, the version or a mistake on the command line, with colours only where they are wanted.
-fn usage(error: &clap::Error, no_color: bool) -> ExitCode {
+fn usage(mut error: clap::Error, no_color: bool) -> ExitCode {
+    if let Some(file) = file_without_option(&error) {
+        let tip = format!("a file is named with -c: `-c {file}`");
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
     // Nowhere to tell that stdout or stderr is gone.
     let _ = match (no_color, error.use_stderr()) {
         (false, _) => error.print(),
@@ -92,6 +100,21 @@ fn usage(error: &clap::Error, no_color: bool) -> ExitCode {
         (true, false) => write!(std::io::stdout(), "{}", error.render()),
     };
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// The file that somebody named where only an option names one: of commands that have `-c`, and one word is too much.
+fn file_without_option(error: &clap::Error) -> Option<&str> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let of_files = ["apply", "plan", "validate", "render"].map(|name| format!("kubitect {name} "));
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => return None,
+    };
+    let has_file = of_files.iter().any(|name| usage.contains(name));
+    let is_word = error.kind() == ErrorKind::UnknownArgument && !word.starts_with('-');
+    (has_file && is_word).then_some(word)
 }
 
 fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
@@ -129,7 +152,7 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         Command::List { what, output } => commands::list(world, &place, &what, output).map(done),
         Command::Init(args) => commands::init(&args).map(done),
         Command::Graph(args) => commands::graph(world, &place, &args).map(done),
-        Command::Support(args) => commands::support(world, &place.home()?, &args).map(done),
+        Command::Support(args) => commands::support(world, &place, &args).map(done),
         Command::Ssh(args) => commands::ssh(&place.home()?, &args).map(done),
         Command::Logs(args) => commands::logs(&place.home()?, &args).map(done),
         Command::Versions(args) => commands::versions(&place, &args).map(done),

@@ -70,7 +70,7 @@ impl Removal {
         let rows = rows.chain(self.found.here.rows());
         let rows: Vec<_> = rows.map(|row| Row { phase: 1, ..row }).collect();
         let left = self.found.left_out.iter();
-        let left = left.map(|own| own.sentence(&self.cluster).to_string());
+        let left = left.map(|own| own.sentence(&self.cluster));
         let notes: Vec<_> = self
             .found
             .here

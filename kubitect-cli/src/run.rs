@@ -13,6 +13,7 @@ use kubitect_config::{Cluster, KeyJudge, Parsed, Problem, Site};
 use crate::event::{Ending, Event};
 use crate::failure::Failure;
 use crate::home::{ClusterDir, Lock};
+use crate::hosts;
 use crate::job::{Job, Options, fit, unfit};
 use crate::pipeline;
 use crate::plan::{Plan, check};
@@ -54,16 +55,22 @@ impl Wanted {
             path if path.exists() => path,
             _ => dir.applied(),
         };
-        match path.exists() {
-            true => Ok(Self {
-                is_kept: true,
-                ..Self::read(&path, &options.site)?
-            }),
-            false => Err(Failure::failed(format!(
+        if !path.exists() {
+            return Err(Failure::failed(format!(
                 "look at {name}: there is no {}; `kubitect plan` with the cluster's own file tells what libvirt has of it",
                 path.display()
-            ))),
+            )));
         }
+        let (_, text) = kubitect_config::read(&path).map_err(Failure::config)?;
+        // It is no file that somebody is at work on: what is wrong with it has another cause.
+        let parsed = kubitect_config::load_kept(&path, &options.site);
+        let Parsed { cluster, warnings } = parsed.map_err(|e| hosts::unreadable(&path, &e))?;
+        Ok(Self {
+            cluster,
+            text,
+            warnings,
+            is_kept: true,
+        })
     }
 
     /// The cluster.

@@ -117,6 +117,18 @@ async fn ask(
 mod tests {
     use super::*;
 
+    /// `docs/output/etcd-snapshot.json` describes it.
+    #[test]
+    fn golden_snapshot_as_programs_read_it() {
+        let saved = Snapshot {
+            file: "/x/etcd.db".into(),
+            bytes: 7,
+            sha256: "00".to_owned(),
+        };
+        let json = serde_json::to_string(&saved).unwrap();
+        assert_eq!(json, r#"{"file":"/x/etcd.db","bytes":7,"sha256":"00"}"#);
+    }
+
     #[test]
     fn a_snapshot_is_never_over_a_file_that_is_there() {
         let folder = tempfile::tempdir().unwrap();

@@ -26,6 +26,8 @@ pub struct Status {
     /// Whether it was ever applied to the end.
     #[serde(skip)]
     pub applied: bool,
+    /// The run that is at work on it, if one is.
+    pub run: Option<AtWork>,
     /// Whether all its machines are there and off.
     pub stopped: bool,
     /// All that is not as it should be, a sentence each.
@@ -41,6 +43,37 @@ pub struct Status {
     pub drift: Vec<String>,
 }
 
+/// A run that is at work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AtWork {
+    /// The number of its process.
+    pub process: String,
+    /// Since when, in UTC (RFC 3339).
+    pub since: String,
+}
+
+impl AtWork {
+    fn on(dir: &ClusterDir) -> Option<Self> {
+        let (process, since) = dir.at_work()?;
+        let since = chrono::DateTime::<chrono::Utc>::from(since);
+        Some(Self {
+            process,
+            since: since.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        })
+    }
+}
+
+impl fmt::Display for AtWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { process, since } = self;
+        write!(
+            f,
+            "a run is at work (process {process}, since {since}); `kubitect logs --follow` shows it"
+        )
+    }
+}
+
 /// Looks at a cluster, where this was `applied` last. What can't be asked is a problem, and the rest is asked all the same.
 pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failure> {
     let plan = Plan::look(job, applied)?;
@@ -51,6 +84,7 @@ pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failur
         cluster: job.cluster.name.to_string(),
         unfinished: false,
         applied: applied.is_some(),
+        run: AtWork::on(&job.dir),
         stopped: false,
         problems: off.collect(),
         machines,
@@ -123,7 +157,10 @@ impl Status {
                 true => "the run that was to change it",
                 false => "its creation",
             };
-            let line = format!("{what} has not ended; `kubitect apply` with its file goes on");
+            let line = match &self.run {
+                Some(run) => run.to_string(),
+                None => format!("{what} has not ended; `kubitect apply` with its file goes on"),
+            };
             self.problems.insert(0, line);
         }
     }
@@ -155,6 +192,9 @@ impl fmt::Display for Status {
             (true, false) => "degraded",
         };
         writeln!(f, "{}: {verdict}", self.cluster)?;
+        if let Some(run) = self.run.as_ref().filter(|_| !self.unfinished) {
+            writeln!(f, "  {run}")?;
+        }
         let names = self.machines.iter().map(|machine| machine.name.as_str());
         let names = names.chain(self.kubernetes.names());
         let wide = names.map(str::len).max().unwrap_or(0);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::pin::Pin;
 
+use kubitect_config::check::Check;
 use kubitect_config::cluster::Kubernetes;
 use kubitect_kubespray::{OnEvent, Tools};
 
@@ -14,6 +15,9 @@ pub type Preparing<'a> =
 
 /// The hosts, the machines on them and Kubespray, by whatever way they are had.
 pub trait World: Reach {
+    /// Looks whether this machine has what a release of Kubespray is brought here and run with.
+    fn check<'a>(&'a self, kubernetes: &'a Kubernetes, share: &'a Path) -> Checking<'a>;
+
     /// Brings a release of Kubespray and its Ansible to this machine, under `share`.
     fn prepare<'a>(
         &'a self,
@@ -23,8 +27,15 @@ pub trait World: Reach {
     ) -> Preparing<'a>;
 }
 
+/// What takes its time, of looking at this machine.
+pub type Checking<'a> = Pin<Box<dyn Future<Output = Vec<Check>> + Send + 'a>>;
+
 /// The world as it is.
 impl World for Real {
+    fn check<'a>(&'a self, kubernetes: &'a Kubernetes, share: &'a Path) -> Checking<'a> {
+        Box::pin(kubitect_kubespray::check_for(kubernetes, share))
+    }
+
     fn prepare<'a>(
         &'a self,
         kubernetes: &'a Kubernetes,

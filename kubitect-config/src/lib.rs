@@ -39,6 +39,7 @@
 
 pub mod address;
 mod ansible;
+pub mod check;
 pub mod cluster;
 mod defaults;
 pub mod digest;

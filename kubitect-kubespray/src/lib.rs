@@ -56,6 +56,7 @@ use std::path::{Path, PathBuf};
 
 use goal::Goal;
 use group_vars::FILES as GROUP_VARS;
+use kubitect_config::check::Check;
 use kubitect_config::cluster::{API_PORT, Kubernetes, Node, Role};
 use kubitect_config::release::{self, Release};
 use kubitect_config::{Cluster, Facts};
@@ -94,6 +95,28 @@ pub async fn prepare(
         environment,
         forks: kubespray.forks,
     })
+}
+
+/// Looks whether this machine has what a release is fetched and run with: git, SSH's client, and a Python. Changes nothing, and needs
+/// no network; `share` is as of [`prepare`].
+pub async fn check(release: &Release, python: Option<&Path>, share: &Path) -> Vec<Check> {
+    vec![
+        program::check("git", "git", "--version", share).await,
+        program::check("SSH", "ssh", "-V", share).await,
+        python::check(python, release, share).await,
+    ]
+}
+
+/// As [`check`], for the release of a cluster.
+pub async fn check_for(kubernetes: &Kubernetes, share: &Path) -> Vec<Check> {
+    match release(kubernetes) {
+        Ok(release) => check(release, kubernetes.kubespray.python.as_deref(), share).await,
+        Err(error) => vec![Check::wrong(
+            "Kubespray",
+            error.to_string(),
+            "name one of these",
+        )],
+    }
 }
 
 /// What Ansible is given to set up the whole cluster: `nodes.yaml` and the files in `group_vars`. Pure; the same input

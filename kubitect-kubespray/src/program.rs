@@ -11,6 +11,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use kubitect_config::check::Check;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
@@ -235,6 +236,38 @@ pub(crate) async fn run(
             lines: last_lines(&stderr, 5),
         }),
     }
+}
+
+/// How long a program may take to say its version.
+const VERSION_LIMIT: Duration = Duration::from_secs(30);
+
+/// Looks whether a program runs, by the option that has it say its version.
+pub(crate) async fn check(what: &str, program: &str, version: &str, place: &Path) -> Check {
+    let mut asked = command(program);
+    asked.arg(version);
+    let asking = format!("ask {program} for its version");
+    let said = match run(&mut asked, place, &asking, VERSION_LIMIT).await {
+        Ok(output) if output.status.success() => output.stdout + &output.stderr,
+        Ok(output) => {
+            let why = last_lines(&output.stderr, 1);
+            return Check::wrong(
+                what,
+                format!("{program} does not run: {why}"),
+                "install it anew",
+            );
+        }
+        Err(_) => {
+            let package = if program == "ssh" {
+                "openssh-client"
+            } else {
+                program
+            };
+            let cure = format!("sudo apt install {package}");
+            return Check::wrong(what, format!("there is no {program} in PATH"), cure);
+        }
+    };
+    let version = said.lines().next().unwrap_or_default().trim().to_owned();
+    Check::good(what, version)
 }
 
 /// Reads to the end and keeps the last [`KEPT`] bytes.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kubitect_config::check::Check;
 use kubitect_config::cluster::{Kubespray, Pip};
 use kubitect_config::release::Release;
 use serde::Deserialize;
@@ -96,9 +97,65 @@ impl Python {
     }
 }
 
-/// The interpreter for a release: the site's; else, from those on PATH, the newest that fits as the requirements are,
-/// or with the harmless ones left out; else one that uv fetches.
+/// Looks whether there is an interpreter for a release. Fetches none.
+pub(crate) async fn check(site: Option<&Path>, release: &Release, place: &Path) -> Check {
+    const WHAT: &str = "Python";
+    match find(site, release, place).await {
+        Ok(python) => Check::good(
+            WHAT,
+            format!(
+                "{} ({}) fits Kubespray {}",
+                python.version,
+                python.executable.display(),
+                release.tag
+            ),
+        ),
+        Err(Error::NoPython { wanted, found, .. }) if site.is_none() && uv(place).await => {
+            Check::note(
+                WHAT,
+                format!("{found}; Kubespray {} takes {wanted}", release.tag),
+                "nothing has to be done: uv, which is installed, fetches one with the first run",
+            )
+        }
+        Err(Error::NoPython { wanted, found, .. }) => Check::wrong(
+            WHAT,
+            format!("{found}; Kubespray {} takes {wanted}", release.tag),
+            "install one of these with its venv module (on Debian and Ubuntu, for the system's own: sudo apt install \
+             python3-venv), or uv, which fetches one; or name one as kubespray.python in site.yaml",
+        ),
+        Err(error) => Check::wrong(
+            WHAT,
+            error.to_string(),
+            "name another one as kubespray.python in site.yaml",
+        ),
+    }
+}
+
+/// Whether uv is installed.
+async fn uv(place: &Path) -> bool {
+    let mut uv = program::command("uv");
+    uv.arg("--version");
+    let ran = program::run(&mut uv, place, "ask uv for its version", PROBE_LIMIT).await;
+    ran.is_ok_and(|output| output.status.success())
+}
+
+/// The interpreter for a release: one that is there, or else, unless the site names one, one that uv fetches.
 async fn choose(site: Option<&Path>, release: &Release, place: &Path) -> Result<Python, Error> {
+    let none = match find(site, release, place).await {
+        Err(none) if site.is_none() => none,
+        other => return other,
+    };
+    for minor in release.python.iter().rev() {
+        if let Some(python) = fetch(minor, place).await {
+            return Ok(python);
+        }
+    }
+    Err(none)
+}
+
+/// The interpreter that is there for a release: the site's; else, from those on PATH, the newest that fits as the requirements
+/// are, or with the harmless ones left out.
+async fn find(site: Option<&Path>, release: &Release, place: &Path) -> Result<Python, Error> {
     let fitting: Vec<&String> = release.python.iter().rev().collect();
     let unpinned: Vec<&String> = release.python_unpinned.iter().rev().collect();
     let fits = |python: &Python| {
@@ -151,11 +208,6 @@ async fn choose(site: Option<&Path>, release: &Release, place: &Path) -> Result<
                 Some(python) => found.push(python),
                 None => {}
             }
-        }
-    }
-    for minor in &fitting {
-        if let Some(python) = fetch(minor, place).await {
-            return Ok(python);
         }
     }
     found.sort_by(|a, b| a.executable.cmp(&b.executable));

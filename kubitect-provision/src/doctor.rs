@@ -5,24 +5,12 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use kubitect_config::check::Check;
+use kubitect_config::cluster::Connection;
 
 use crate::Error;
 use crate::home::Home;
 use crate::trust::Us;
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What, as `KVM`.
-    pub what: &'static str,
-    /// Whether it is as it should be.
-    pub good: bool,
-    /// What was found.
-    pub found: String,
-    /// The command that mends it, or what to do; empty where nothing is wrong.
-    pub cure: String,
-}
 
 /// Where is looked: the machine itself, or a picture of one.
 #[derive(Debug, Clone)]
@@ -33,6 +21,8 @@ pub struct Place {
     pub path: OsString,
     /// Where disks go.
     pub disks: PathBuf,
+    /// Whether libvirt offers KVM, where it can be asked: it is libvirt that uses it, whoever asks.
+    pub offers_kvm: Option<bool>,
 }
 
 /// The memory that a small cluster takes, in GiB.
@@ -47,6 +37,7 @@ impl Place {
             root: PathBuf::from("/"),
             path: std::env::var_os("PATH").unwrap_or_default(),
             disks: PathBuf::from("/var/lib/libvirt"),
+            offers_kvm: offers_kvm(),
         }
     }
 
@@ -63,72 +54,49 @@ impl Place {
     }
 }
 
+/// Whether this machine's libvirt offers KVM; none, where it can't be asked.
+fn offers_kvm() -> Option<bool> {
+    let name = "localhost".parse().ok()?;
+    let libvirt = crate::libvirt::connect(&name, &Connection::Local).ok()?;
+    let capability = libvirt.capability().ok()?;
+    Some(capability.virt.iter().any(|virt| virt == "kvm"))
+}
+
 /// Looks at all.
 pub fn look(place: &Place) -> Vec<Check> {
-    let mut checks = vec![
+    vec![
         processor(place),
         kvm(place),
         libvirt(place),
         memory(place),
         space(place),
         forwarding(place),
-    ];
-    for (program, what, package) in [
-        ("qemu-img", "QEMU", "qemu-utils"),
-        ("git", "git", "git"),
-        ("python3", "Python", "python3-venv"),
-        ("ssh", "SSH", "openssh-client"),
-    ] {
-        checks.push(check(
-            what,
-            place.has(program),
-            (
-                format!("{program} is there"),
-                format!("there is no {program} in PATH"),
-            ),
-            format!("sudo apt install {package}"),
-        ));
-    }
-    checks
+        qemu(place),
+    ]
 }
 
 /// Looks whether the folder of all clusters at `path` can be used, be it that it has yet to be made.
 pub fn folder(path: &Path, us: Us) -> Check {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let (good, found, cure) = match Home::open_for(&path, None, us) {
-        Ok(_) => (
-            true,
-            format!("{} is yours alone", path.display()),
-            String::new(),
-        ),
+    let unread = |found| {
+        Check::wrong(
+            "folder",
+            found,
+            format!("see that {} can be read", path.display()),
+        )
+    };
+    match Home::open_for(&path, None, us) {
+        Ok(_) => Check::good("folder", format!("{} is yours alone", path.display())),
         Err(Error::Step {
             source: Some(source),
             ..
         }) => match source.downcast_ref() {
             Some(Error::Untrusted { path, why, cure }) => {
-                (false, format!("{}: {why}", path.display()), cure.clone())
+                Check::wrong("folder", format!("{}: {why}", path.display()), cure)
             }
-            _ => (
-                false,
-                source.to_string(),
-                format!("see that {} can be read", path.display()),
-            ),
+            _ => unread(source.to_string()),
         },
-        Err(error) => (
-            false,
-            error.to_string(),
-            format!("see that {} can be read", path.display()),
-        ),
-    };
-    check("folder", good, (found.clone(), found), cure)
-}
-
-fn check(what: &'static str, good: bool, found: (String, String), cure: String) -> Check {
-    Check {
-        what,
-        good,
-        found: if good { found.0 } else { found.1 },
-        cure: if good { String::new() } else { cure },
+        Err(error) => unread(error.to_string()),
     }
 }
 
@@ -141,38 +109,36 @@ fn processor(place: &Place) -> Check {
             line.split_whitespace()
                 .any(|flag| flag == "vmx" || flag == "svm")
         });
-    check(
-        "processor",
-        able || cfg!(target_arch = "aarch64"),
-        (
-            "it can run virtual machines".to_owned(),
-            "it does not offer virtualization (vmx or svm), so machines are emulated, which is slow".to_owned(),
+    match able || cfg!(target_arch = "aarch64") {
+        true => Check::good("processor", "it can run virtual machines"),
+        false => Check::wrong(
+            "processor",
+            "it does not offer virtualization (vmx or svm), so machines are emulated, which is slow",
+            "switch it on in the firmware (VT-x, AMD-V), or, in a virtual machine, nested virtualization on its host",
         ),
-        "switch it on in the firmware (VT-x, AMD-V), or, in a virtual machine, nested virtualization on its host".to_owned(),
-    )
+    }
 }
 
+/// By what libvirt says of itself. Who asks libvirt needs no right to the device, so the device is only a hint.
 fn kvm(place: &Place) -> Check {
-    let device = place.at("/dev/kvm");
-    let (good, found, cure) = match fs::OpenOptions::new().read(true).write(true).open(&device) {
-        Ok(_) => (true, "/dev/kvm can be used", ""),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => (
-            false,
-            "there is no /dev/kvm",
+    let there = place.at("/dev/kvm").exists();
+    match (place.offers_kvm, there) {
+        (Some(true), _) => Check::good("KVM", "libvirt offers it"),
+        (None, true) => Check::good(
+            "KVM",
+            "/dev/kvm is there; libvirt can't be asked whether it uses it",
+        ),
+        (_, false) => Check::wrong(
+            "KVM",
+            "there is no /dev/kvm, so machines are emulated, which is slow",
             "sudo modprobe kvm_intel || sudo modprobe kvm_amd",
         ),
-        Err(_) => (
-            false,
-            "/dev/kvm may not be used by you",
-            "sudo usermod --append --groups kvm \"$USER\", and log in again",
+        (Some(false), true) => Check::wrong(
+            "KVM",
+            "libvirt does not offer it, though there is a /dev/kvm; machines are emulated, which is slow",
+            "sudo systemctl restart libvirtd, so that it looks again; `virt-host-validate qemu` says more",
         ),
-    };
-    check(
-        "KVM",
-        good,
-        (found.to_owned(), found.to_owned()),
-        cure.to_owned(),
-    )
+    }
 }
 
 fn libvirt(place: &Place) -> Check {
@@ -181,30 +147,24 @@ fn libvirt(place: &Place) -> Check {
         .iter()
         .map(|socket| place.at(socket))
         .find(|socket| socket.exists());
-    let (good, found, cure) = match there.map(|socket| connect(&socket)) {
-        Some(Ok(())) => (true, "its socket answers", ""),
-        Some(Err(e)) if e.kind() == std::io::ErrorKind::PermissionDenied => (
-            false,
+    match there.map(|socket| connect(&socket)) {
+        Some(Ok(())) => Check::good("libvirt", "its socket answers"),
+        Some(Err(e)) if e.kind() == std::io::ErrorKind::PermissionDenied => Check::wrong(
+            "libvirt",
             "its socket may not be used by you",
             "sudo usermod --append --groups libvirt \"$USER\", and log in again",
         ),
-        Some(Err(_)) => (
-            false,
+        Some(Err(_)) => Check::wrong(
+            "libvirt",
             "nobody answers at its socket",
             "sudo systemctl restart libvirtd",
         ),
-        None => (
-            false,
+        None => Check::wrong(
+            "libvirt",
             "it does not run",
             "sudo apt install libvirt-daemon-system qemu-system && sudo systemctl enable --now libvirtd",
         ),
-    };
-    check(
-        "libvirt",
-        good,
-        (found.to_owned(), found.to_owned()),
-        cure.to_owned(),
-    )
+    }
 }
 
 fn connect(socket: &Path) -> std::io::Result<()> {
@@ -218,16 +178,14 @@ fn memory(place: &Place) -> Check {
         .find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     let free = kib.unwrap_or_default() >> 20;
-    let found = format!("{free} GiB are free");
-    check(
-        "memory",
-        free >= MEMORY,
-        (
-            found.clone(),
-            format!("{found}; a small cluster takes {MEMORY}"),
+    match free >= MEMORY {
+        true => Check::good("memory", format!("{free} GiB are free")),
+        false => Check::wrong(
+            "memory",
+            format!("{free} GiB are free; a small cluster takes {MEMORY}"),
+            "end what takes memory (`ps aux --sort=-rss | head` shows it)",
         ),
-        "end what takes memory (`ps aux --sort=-rss | head` shows it)".to_owned(),
-    )
+    }
 }
 
 fn space(place: &Place) -> Check {
@@ -236,32 +194,54 @@ fn space(place: &Place) -> Check {
     let free = there.and_then(|folder| rustix::fs::statvfs(folder).ok());
     let free = free.map_or(0, |free| free.f_bavail.saturating_mul(free.f_frsize) >> 30);
     let found = format!("{free} GiB are free in {}", place.disks.display());
-    check(
-        "space",
-        free >= SPACE,
-        (
-            found.clone(),
+    match free >= SPACE {
+        true => Check::good("space", found),
+        false => Check::wrong(
+            "space",
             format!("{found}; a small cluster takes {SPACE}"),
+            "make room there, or name another folder in the host's `mainResourcePoolPath`",
         ),
-        "make room there, or name another folder in the host's `mainResourcePoolPath`".to_owned(),
-    )
+    }
 }
 
+/// libvirt switches it on itself, with its first network that needs it.
 fn forwarding(place: &Place) -> Check {
-    let on = place.read("/proc/sys/net/ipv4/ip_forward").trim() == "1";
-    check(
-        "forwarding",
-        on,
-        (
-            "IPv4 is forwarded".to_owned(),
-            "IPv4 is not forwarded; libvirt switches it on with its first `nat` network".to_owned(),
+    match place.read("/proc/sys/net/ipv4/ip_forward").trim() {
+        "1" => Check::good("forwarding", "IPv4 is forwarded"),
+        _ => Check::note(
+            "forwarding",
+            "IPv4 is not forwarded yet; libvirt switches it on with its first `nat` network",
+            "nothing has to be done; to see it now: sudo sysctl net.ipv4.ip_forward=1",
         ),
-        "sudo sysctl net.ipv4.ip_forward=1".to_owned(),
-    )
+    }
+}
+
+/// The program that runs machines, and the one by which libvirt makes their disks.
+fn qemu(place: &Place) -> Check {
+    let emulator = format!("qemu-system-{}", std::env::consts::ARCH);
+    // Red Hat's lies outside of PATH.
+    let red_hat = place.at("/usr/libexec/qemu-kvm");
+    let lacks = |program: &str, packages: &str| {
+        Check::wrong(
+            "QEMU",
+            format!("there is no {program}"),
+            format!("sudo apt install {packages}"),
+        )
+    };
+    match (
+        place.has(&emulator) || red_hat.is_file(),
+        place.has("qemu-img"),
+    ) {
+        (false, _) => lacks(&emulator, "qemu-system qemu-utils"),
+        (true, false) => lacks("qemu-img", "qemu-utils"),
+        (true, true) => Check::good("QEMU", format!("{emulator} and qemu-img are there")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use kubitect_config::check::State;
+
     use super::*;
 
     /// A machine on which nothing is wrong.
@@ -280,7 +260,8 @@ mod tests {
         );
         write("proc/sys/net/ipv4/ip_forward", "1\n");
         write("dev/kvm", "");
-        for program in ["qemu-img", "git", "python3", "ssh"] {
+        let emulator = format!("qemu-system-{}", std::env::consts::ARCH);
+        for program in ["qemu-img", &emulator] {
             write(&format!("bin/{program}"), "");
         }
         fs::create_dir_all(root.join("run/libvirt")).unwrap();
@@ -288,6 +269,7 @@ mod tests {
         let place = Place {
             path: root.join("bin").into(),
             disks: PathBuf::from("/"),
+            offers_kvm: None,
             root,
         };
         (folder, place, socket.unwrap())
@@ -304,7 +286,7 @@ mod tests {
         let (_folder, place, _socket) = good();
         assert_eq!(wrong(&place), []);
         type Fault<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
-        let faults: [Fault<'_>; 9] = [
+        let faults: [Fault<'_>; 6] = [
             (
                 "processor",
                 &|root| fs::write(root.join("proc/cpuinfo"), "flags : fpu\n").unwrap(),
@@ -326,29 +308,17 @@ mod tests {
                 "memory",
             ),
             (
-                "forwarding",
-                &|root| fs::write(root.join("proc/sys/net/ipv4/ip_forward"), "0").unwrap(),
-                "sysctl",
-            ),
-            (
                 "QEMU",
                 &|root| fs::remove_file(root.join("bin/qemu-img")).unwrap(),
                 "qemu-utils",
             ),
             (
-                "git",
-                &|root| fs::remove_file(root.join("bin/git")).unwrap(),
-                "install git",
-            ),
-            (
-                "Python",
-                &|root| fs::remove_file(root.join("bin/python3")).unwrap(),
-                "python3-venv",
-            ),
-            (
-                "SSH",
-                &|root| fs::remove_file(root.join("bin/ssh")).unwrap(),
-                "openssh-client",
+                "QEMU",
+                &|root| {
+                    let emulator = format!("bin/qemu-system-{}", std::env::consts::ARCH);
+                    fs::remove_file(root.join(emulator)).unwrap();
+                },
+                "qemu-system",
             ),
         ];
         for (what, plant, cure) in faults {
@@ -366,6 +336,33 @@ mod tests {
         drop(socket);
         let found = wrong(&place);
         assert!(found[0].cure.contains("systemctl restart"), "{found:?}");
+    }
+
+    #[test]
+    fn what_libvirt_says_of_kvm_counts_and_what_it_does_itself_is_no_fault() {
+        let (_folder, mut place, _socket) = good();
+        let state = |place: &Place, what: &str| {
+            let all = look(place).into_iter();
+            let found = all.filter(|check| check.what == what).collect::<Vec<_>>();
+            found[0].state
+        };
+        // Nobody but libvirt has to be able to use the device.
+        use std::os::unix::fs::PermissionsExt;
+        let device = place.root.join("dev/kvm");
+        fs::set_permissions(&device, fs::Permissions::from_mode(0o000)).unwrap();
+        assert_eq!(state(&place, "KVM"), State::Good);
+        place.offers_kvm = Some(false);
+        assert_eq!(state(&place, "KVM"), State::Wrong);
+        fs::remove_file(&device).unwrap();
+        place.offers_kvm = Some(true);
+        assert_eq!(state(&place, "KVM"), State::Good);
+        fs::write(place.root.join("proc/sys/net/ipv4/ip_forward"), "0").unwrap();
+        assert_eq!(state(&place, "forwarding"), State::Note);
+        assert!(
+            look(&place)
+                .iter()
+                .all(|check| check.good || check.what == "space")
+        );
     }
 
     #[test]

@@ -94,6 +94,19 @@ pub(crate) async fn gather_each(
     Ok((facts, errors))
 }
 
+/// What is known of machines without asking anybody: those whose addresses are configured.
+pub fn configured(cluster: &Cluster, keys: &Keys) -> Facts {
+    let nodes = cluster.nodes.iter();
+    let nodes =
+        nodes.filter_map(|node| Some(facts(node, node.ip?, keys.host_key_line(&node.name)?)));
+    Facts {
+        user: cluster.guest.user.clone(),
+        private_key: keys.private_key_path().to_owned(),
+        known_hosts: keys.known_hosts_path(),
+        nodes: nodes.collect(),
+    }
+}
+
 /// What is known of the machines without waiting and without keys (whose fields are empty). Nothing unless the address of
 /// every machine is known. Reads libvirt only.
 pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {

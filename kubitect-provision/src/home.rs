@@ -1,8 +1,6 @@
 //! [`Home`]: the folder of all clusters, each cluster's own in it, and its lock: one run per cluster at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::Site;
@@ -10,13 +8,15 @@ use kubitect_config::digest::sha256;
 use kubitect_config::file::{private_folder, replace};
 use kubitect_config::value::Label;
 
+use crate::Error;
 use crate::trust::{self, Us};
-use crate::{Error, file};
 
 mod contents;
+mod lock;
 mod runs;
 
 pub use contents::Contents;
+pub use lock::Lock;
 
 /// How deep the folders of a cluster are at most.
 const DEPTH: u32 = 16;
@@ -280,87 +280,6 @@ impl ClusterDir {
             create_private_dir(&dir)?;
         }
         Ok(())
-    }
-
-    /// Whether a run has begun with the cluster and left anything on this machine.
-    pub fn is_known(&self) -> bool {
-        self.0.exists() || self.lock_path().exists()
-    }
-
-    /// Whether a run is at work on it.
-    pub fn is_busy(&self) -> bool {
-        let lock = File::open(self.lock_path());
-        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
-    }
-
-    fn lock_path(&self) -> PathBuf {
-        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
-        self.0.with_file_name(format!(".{name}.lock"))
-    }
-
-    /// Takes the cluster for this run; freed when the lock is dropped or the process dies.
-    ///
-    /// The file lies beside the cluster's folder, so that it can be held while the folder is removed.
-    pub fn lock(&self) -> Result<Lock, Error> {
-        let parent = self.0.parent().unwrap_or(&self.0);
-        create_private_dir(parent)?;
-        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
-        let path = self.lock_path();
-        let mut held = loop {
-            let held = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .read(true)
-                .write(true)
-                .mode(0o600)
-                .open(&path)
-                .map_err(|e| Error::io("open", &path, e))?;
-            match held.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    let holder = std::fs::read_to_string(&path).unwrap_or_default();
-                    return Err(Error::Busy {
-                        cluster: name.into_owned(),
-                        holder: holder.trim().to_owned(),
-                    });
-                }
-                Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path, e)),
-            }
-            // A run that removed the cluster removed its lock, too: who comes now needs one that the next one finds.
-            let same = |there: std::fs::Metadata| {
-                let ours = held.metadata();
-                ours.is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
-            };
-            if path.metadata().is_ok_and(same) {
-                break held;
-            }
-        };
-        // For the message above only: who holds it is decided by the lock, also where the disk is full.
-        let noted = held
-            .set_len(0)
-            .and_then(|()| writeln!(held, "{}", std::process::id()));
-        if let Err(error) = noted {
-            tracing::debug!(%error, path = %path.display(), "holder not noted");
-        }
-        // Whoever held it before may have been killed while it wrote.
-        file::sweep(&self.0)
-            .and_then(|()| file::close(&self.0))
-            .map_err(|e| Error::because(format!("tidy {}", self.0.display()), e))?;
-        Ok(Lock { path, _file: held })
-    }
-}
-
-/// Holds a cluster for one run.
-#[derive(Debug)]
-pub struct Lock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl Lock {
-    /// Frees the cluster, of which nothing is left, and removes what it was held by.
-    pub fn remove(self) -> Result<(), Error> {
-        std::fs::remove_file(&self.path).map_err(|e| Error::io("remove", &self.path, e))
     }
 }
 

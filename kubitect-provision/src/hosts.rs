@@ -243,28 +243,33 @@ fn connect_all(reach: &dyn Reach, hosts: &[Host]) -> Result<Hosts, Error> {
 /// The cluster of a configuration that a run kept; none: there is no such file. One that can't be read, or that another release
 /// wrote, is an error: the hosts and the settings that it names would be forgotten.
 pub fn read_kept(file: &Path, site: &Site) -> Result<Option<Cluster>, Error> {
-    let reason = match kubitect_config::load_kept(file, site) {
-        Ok(parsed) => return Ok(Some(parsed.cluster)),
+    match kubitect_config::load_kept(file, site) {
+        Ok(parsed) => Ok(Some(parsed.cluster)),
         Err(kubitect_config::Error::Read { source, .. })
             if source.kind() == std::io::ErrorKind::NotFound =>
         {
-            return Ok(None);
+            Ok(None)
         }
-        Err(error) => match error.problems().iter().find(|problem| problem.is_error()) {
-            Some(first) => format!("line {}: {}", first.line, first.message),
-            None => error
-                .source()
-                .map_or_else(|| error.to_string(), ToString::to_string),
-        },
+        Err(error) => Err(unreadable(file, &error)),
+    }
+}
+
+/// The failure of a configuration that a run kept and that can't be read now.
+pub fn unreadable(file: &Path, error: &kubitect_config::Error) -> Error {
+    let reason = match error.problems().iter().find(|problem| problem.is_error()) {
+        Some(first) => format!("line {}: {}", first.line, first.message),
+        None => error
+            .source()
+            .map_or_else(|| error.to_string(), ToString::to_string),
     };
-    Err(Error::because(
+    Error::because(
         format!(
             "read {}, which says what the cluster has: if a newer Kubitect wrote it, use that one; else mend it, or move it away \
              if nothing of the cluster is on another host than the ones in its other files",
             file.display()
         ),
         reason,
-    ))
+    )
 }
 
 /// Resolves the path of a host's key file to one from which `ssh` reads the key: written from a person's home, or in a form

@@ -23,6 +23,7 @@ mod bounded;
 pub mod cancel;
 pub mod change;
 mod claim;
+mod client;
 pub mod cloud_init;
 mod deadline;
 pub mod desired;
@@ -63,6 +64,7 @@ pub mod trust;
 
 pub use apply::{Inputs, apply};
 pub use cancel::Cancel;
+pub use client::write_client_config;
 pub use error::Error;
 pub use event::{Event, Outcome};
 pub use fleet::Fleet;

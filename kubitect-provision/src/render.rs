@@ -1,5 +1,7 @@
 //! What machines are made from, as text by its path, without a host: for people to look at.
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,8 @@ use crate::libvirt::{domain, network, pool, volume};
 use crate::observe::Capability;
 use crate::ssh::MachineKeys;
 use crate::{cloud_init, desired};
+
+pub use folder::Folder;
 
 /// What libvirt and cloud-init would get, without keys. The same cluster gives the same text.
 pub fn files(cluster: &Cluster) -> BTreeMap<PathBuf, String> {

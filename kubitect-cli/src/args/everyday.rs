@@ -109,7 +109,7 @@ pub struct Logs {
     /// Show it while it is written, until the run ends
     #[arg(long)]
     pub follow: bool,
-    /// For people or for programs
-    #[arg(short, long, value_enum, default_value_t)]
+    /// The list, for people or for programs
+    #[arg(short, long, value_enum, default_value_t, conflicts_with_all = ["last", "follow"])]
     pub output: Output,
 }

@@ -27,7 +27,7 @@ pub fn apply(
 ) -> Result<(), Failure> {
     let mut options = options(world, home, reporter)?;
     options.site.timeouts = options.site.timeouts.or(args.timeouts.given());
-    let (cancel, site) = (options.cancel.clone(), options.site.clone());
+    let cancel = options.cancel.clone();
     let (file, saved) = meant(args)?;
     let run = Run::connect(wanted(&file, &options)?, options)?;
     if let Some(action) = args.action {
@@ -49,7 +49,7 @@ pub fn apply(
         }
     } else {
         run.fit(&plan)?;
-        reporter.text(&plan);
+        reporter.proposal(&run.cluster().name, &plan, !args.auto_approve);
         if !args.auto_approve {
             approve::ask("Shall this be done?")?;
         }
@@ -63,7 +63,7 @@ pub fn apply(
     reporter.begin(log::tasks(run.folder()));
     let result = logged::work(reporter, &cancel, run.apply(&plan));
     log::remember(run.folder(), &reporter.tasks());
-    super::ssh::refresh(run.folder(), &site);
+    super::ssh::refresh(home, run.cluster());
     match (&result, plan.is_empty()) {
         (Ok(()), true) => reporter.end_well(),
         _ => logged::end(
@@ -82,9 +82,12 @@ fn meant(args: &Apply) -> Result<(PathBuf, Option<Saved>), Failure> {
     let file = match (&args.config, &saved) {
         (Some(file), _) => file.clone(),
         (None, None) => DEFAULT_FILE.into(),
-        (None, Some(saved)) => saved.configuration.file.clone().ok_or(Failure::Usage(
-            "the plan was made of a configuration from stdin: give that one again, with `-c -`",
-        ))?,
+        (None, Some(saved)) => saved.configuration.file.clone().ok_or_else(|| {
+            Failure::Usage(
+                "the plan was made of a configuration from stdin: give that one again, with `-c -`"
+                    .to_owned(),
+            )
+        })?,
     };
     Ok((file, saved))
 }

@@ -24,7 +24,7 @@ pub fn destroy(
 ) -> Result<(), Failure> {
     let Some(cluster) = names::named(&args.cluster) else {
         return Err(Failure::Usage(
-            "what is to be removed for good has to be named: `kubitect destroy CLUSTER`",
+            "what is to be removed for good has to be named: `kubitect destroy CLUSTER`".to_owned(),
         ));
     };
     let options = options(world, home, reporter)?;
@@ -49,7 +49,7 @@ pub fn destroy(
         reporter.line(format!("{cluster}: nothing of it is left"));
         return nothing;
     }
-    reporter.text(&removal);
+    reporter.proposal(&cluster, &removal, !args.auto_approve);
     if !args.auto_approve {
         approve::ask("Shall all of this be removed for good?")?;
     }

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::names;
 use crate::presets::{PRESETS, Preset};
-use crate::report::Reporter;
+use crate::report::{self, Reporter};
 use crate::run::{View, Wanted};
 use crate::world::World;
 
@@ -31,6 +31,9 @@ pub fn list(
     };
     if output == Output::Json {
         return print_json(json!({"formatVersion": 1, name: rows}));
+    }
+    if rows.is_empty() && matches!(what, List::Clusters) {
+        report::hint("there is no cluster yet; `kubitect init` writes a file to begin with");
     }
     // Names are checked words; a tab stands between the columns.
     let mut text = String::new();

@@ -2,14 +2,24 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::Duration;
+
+use kubitect_config::text;
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 use crate::args::{Logs, Output};
 use crate::failure::Failure;
-use crate::home::Home;
+use crate::home::{ClusterDir, Home};
 use crate::names;
 
-use super::{print, print_json};
+use super::{print, print_json, print_while_read};
+use crate::signals::on_runtime_alone;
+
+/// Between two looks at a log that is written.
+const LOOK: Duration = Duration::from_millis(300);
 
 /// Carries the command out.
 pub fn logs(home: &Home, args: &Logs) -> Result<(), Failure> {
@@ -34,17 +44,48 @@ pub fn logs(home: &Home, args: &Logs) -> Result<(), Failure> {
             dir.logs().display()
         )));
     };
-    let failed = |e| Failure::io("read", last, e);
-    let mut file = File::open(last).map_err(failed)?;
+    match args.follow {
+        true => on_runtime_alone(follow(&dir, last))?,
+        false => show(last, &mut open(last)?).map(drop),
+    }
+}
+
+fn open(log: &Path) -> Result<File, Failure> {
+    File::open(log).map_err(|e| Failure::io("read", log, e))
+}
+
+/// Prints what is there of a log and was not read yet; false: nobody reads it any more.
+fn show(log: &Path, file: &mut File) -> Result<bool, Failure> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)
+        .map_err(|e| Failure::io("read", log, e))?;
+    print_while_read(text::lines(&String::from_utf8_lossy(&bytes)))
+}
+
+/// Prints a log while it is written, until the run ends or nobody reads it any more.
+async fn follow(dir: &ClusterDir, log: &Path) -> Result<(), Failure> {
+    let mut file = open(log)?;
+    // Where stdout is a file, nobody goes.
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned();
+    let stdout = stdout.and_then(Sender::from_owned_fd_unchecked).ok();
     loop {
         // Asked before the rest is read: what a run writes last is read then.
-        let ended = !args.follow || !dir.is_busy();
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed)?;
-        print(String::from_utf8_lossy(&bytes))?;
-        if ended {
+        let ended = !dir.is_busy();
+        if !show(log, &mut file)? || ended {
             return Ok(());
         }
-        std::thread::sleep(Duration::from_millis(300));
+        let gone = async {
+            if let Some(stdout) = &stdout
+                && let Ok(ready) = stdout.ready(Interest::ERROR).await
+                && ready.is_error()
+            {
+                return;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = gone => return Ok(()),
+            () = tokio::time::sleep(LOOK) => {}
+        }
     }
 }

@@ -73,11 +73,16 @@ fn print_json(document: impl Display) -> Result<(), Failure> {
 
 /// Prints on stdout as it is. A reader that has gone (`| head`) is no failure.
 fn print_exactly(result: impl Display) -> Result<(), Failure> {
-    match write!(std::io::stdout().lock(), "{result}") {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::because("write to stdout", e))
-        }
-        _ => Ok(()),
+    print_while_read(result).map(drop)
+}
+
+/// Prints on stdout as it is; false: nobody reads it any more.
+fn print_while_read(result: impl Display) -> Result<bool, Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match write!(stdout, "{result}").and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Failure::because("write to stdout", e)),
     }
 }
 

@@ -70,7 +70,7 @@ impl Command {
             reporter.line(format!("{cluster}: no machine of it {}", self.nothing()));
             return nothing;
         }
-        reporter.text(&switch);
+        reporter.proposal(&cluster, &switch, self.asks);
         if self.asks {
             approve::ask(&format!("Shall {cluster} be stopped?"))?;
         }

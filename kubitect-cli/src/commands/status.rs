@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kubitect_config::timeouts::Timeout;
+use kubitect_config::value::Label;
+
 use super::{options, print, print_json};
 use crate::args::{Output, Status};
 use crate::failure::Failure;
@@ -16,8 +19,21 @@ use crate::world::World;
 /// Between two looks at a cluster that is waited for.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// `--wait 5m` names a cluster; the time belongs to the option.
+fn check_time(home: &Home, args: &Status) -> Result<(), Failure> {
+    let name = args.cluster.name.as_ref().filter(|_| args.wait.is_some());
+    let is_time = |name: &&Label| name.as_str().parse::<Timeout>().is_ok();
+    match name.filter(is_time) {
+        Some(time) if !home.clusters()?.contains(time) => Err(Failure::Usage(format!(
+            "there is no cluster `{time}`; a time is written to the option: --wait={time}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Carries the command out; false when something is amiss.
 pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool, Failure> {
+    check_time(home, args)?;
     let cluster = names::meant(home, &args.cluster)?;
     let reporter = Arc::new(Reporter::new());
     let options = options(world, home, &reporter)?;
@@ -36,10 +52,17 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
         }
     }
     if !status.kubernetes.reachable {
-        let why = match (status.stopped, status.unfinished && !status.applied) {
-            (true, _) => "it is stopped; `kubitect start` starts it",
-            (_, true) => "its creation has not ended; `kubitect apply` with its file goes on",
-            (_, false) => "no master answers",
+        let why = match (
+            status.stopped,
+            status.unfinished && !status.applied,
+            &status.run,
+        ) {
+            (_, _, Some(run)) => run.to_string(),
+            (true, ..) => "it is stopped; `kubitect start` starts it".to_owned(),
+            (_, true, _) => {
+                "its creation has not ended; `kubitect apply` with its file goes on".to_owned()
+            }
+            (_, false, _) => "no master answers".to_owned(),
         };
         return Err(Failure::failed(format!(
             "reach the API of {cluster}: {why}"

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use kubitect_config::secrets::Secrets;
 use kubitect_config::value::Label;
 use kubitect_provision::archive;
-use kubitect_provision::doctor::{Place, look};
 use serde_json::json;
 
+use super::doctor::checks;
 use super::versions::version_json;
 use super::{options, print};
 use crate::args::Support;
+use crate::environment::Place;
 use crate::failure::Failure;
 use crate::home::{ClusterDir, Home};
 use crate::names;
@@ -38,7 +39,8 @@ before you give it to others.
 ";
 
 /// Carries the command out.
-pub fn support(world: &Arc<dyn World>, home: &Home, args: &Support) -> Result<(), Failure> {
+pub fn support(world: &Arc<dyn World>, place: &Place, args: &Support) -> Result<(), Failure> {
+    let home = &place.home()?;
     let cluster = names::meant(home, &args.cluster)?;
     let name = format!("kubitect-support-{cluster}-{}", time("%Y%m%dT%H%M%SZ"));
     let out = match &args.out {
@@ -52,10 +54,9 @@ pub fn support(world: &Arc<dyn World>, home: &Home, args: &Support) -> Result<()
     gathered.files(home, &dir);
     gathered.logs(&dir);
     gathered.text("versions.json", format!("{:#}\n", version_json()));
-    gathered.text(
-        "doctor.json",
-        format!("{:#}\n", json!(look(&Place::here()))),
-    );
+    if let Some(checks) = gathered.missing("what `doctor` finds", checks(place)) {
+        gathered.text("doctor.json", format!("{:#}\n", json!(checks)));
+    }
     let living = gathered.living(world, home, &cluster);
     gathered.missing("plan, status, consoles and Kubernetes", living);
     let parts = gathered.finish();

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::event::Events;
     use crate::home::Home;
-    use crate::world::{Doing, Preparing, Reach, Waiting, World};
+    use crate::world::{Checking, Doing, Preparing, Reach, Waiting, World};
 
     /// A cluster of which only the administrator's kubeconfig is asked; none: no machine answers.
     #[derive(Clone)]
@@ -185,6 +185,10 @@ mod tests {
     }
 
     impl World for Masters {
+        fn check<'a>(&'a self, kubernetes: &'a Kubernetes, share: &'a Path) -> Checking<'a> {
+            Box::pin(kubitect_kubespray::check_for(kubernetes, share))
+        }
+
         fn prepare<'a>(
             &'a self,
             kubernetes: &'a Kubernetes,

@@ -9,6 +9,7 @@ use super::{Personal, Plan};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::personal;
+use crate::phase::Phase;
 
 impl Plan {
     /// What is to be done, where this was applied last. Reads libvirt only.
@@ -40,12 +41,34 @@ impl Plan {
         Ok(plan.and_for(personal(job, applied)?))
     }
 
-    /// What stands in the way of the plan on the hosts, or may: errors first. Looks only.
+    /// What stands in the way of the plan on the hosts and on this machine, or may: errors first. Looks only.
     pub fn check_hosts(&self, job: &Job) -> Result<Vec<Finding>, Failure> {
         let us = job.options.home.us();
-        preflight::check_for(&job.cluster, &job.hosts, &self.machines, us)
-            .map_err(|e| Failure::because("check the hosts", e))
+        let found = preflight::check_for(&job.cluster, &job.hosts, &self.machines, us);
+        let mut found = found.map_err(|e| Failure::because("check the hosts", e))?;
+        let mut phases = self.phases.iter();
+        if phases.any(|phase| matches!(phase, Phase::Kubernetes(_))) {
+            found.extend(check_here(job)?);
+        }
+        found.sort_by_key(|finding| finding.severity);
+        Ok(found)
     }
+}
+
+/// What this machine lacks to set up Kubernetes.
+fn check_here(job: &Job) -> Result<Vec<Finding>, Failure> {
+    let failed = |e| Failure::because("check this machine", e);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let share = job.options.home.share();
+    let look = || runtime.block_on(job.options.world.check(&job.cluster.kubernetes, &share));
+    // On a thread of its own: who asks for a plan may be on a runtime.
+    let checks = std::thread::scope(|scope| scope.spawn(look).join());
+    let checks = checks.map_err(|_| Failure::failed("check this machine: it was given up"))?;
+    let wrong = checks.into_iter().filter(|check| !check.good);
+    wrong.map(|check| Ok(preflight::here(&check)?)).collect()
 }
 
 fn failed(job: &Job) -> impl FnOnce(kubitect_provision::Error) -> Failure {

@@ -8,7 +8,7 @@ mod reporter;
 mod view;
 mod words;
 
-pub use problems::{failure, problems, set_color};
+pub use problems::{failure, hint, problems, set_color};
 pub use reporter::Reporter;
 pub use view::View;
 pub use words::{RFC3339, time};

@@ -36,6 +36,12 @@ pub fn failure(failure: &impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "kubitect: {failure}");
 }
 
+/// Says what a person may want to know beside a result, on stderr.
+pub fn hint(text: &str) {
+    // Nowhere to tell that stderr is gone.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 fn render(problem: &Problem, content: &str, renderer: &Renderer) -> String {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,

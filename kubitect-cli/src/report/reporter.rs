@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kubitect_config::text;
+use kubitect_config::value::Label;
 use kubitect_config::waiting::clock;
 use kubitect_config::watch::Watch;
 use kubitect_kubespray::Playing;
@@ -182,6 +183,24 @@ impl Reporter {
         ));
         // Nowhere to tell that stdout is gone; the work itself matters more.
         let _ = std::io::stdout().write_all(line.as_bytes());
+    }
+
+    /// What is to be done to a cluster, as a person approves it; of it, who asked for quiet and is not asked sees its sum.
+    pub fn proposal(&self, cluster: &Label, text: impl Display, asks: bool) {
+        let text = safe(&text.to_string());
+        let sum = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{cluster}: ")));
+        match sum.filter(|_| self.view.quiet && !asks) {
+            None => self.text(&text),
+            Some(sum) => {
+                let mut state = self.state();
+                state.note(&text);
+                if !self.view.json {
+                    state.show(&format!("{sum}\n"));
+                }
+            }
+        }
     }
 
     /// Several lines that stay, without the time.

@@ -10,6 +10,7 @@ mod probe;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use kubitect_config::check::Check;
 use kubitect_config::cluster::{Host, NetworkMode, VirtType};
 use kubitect_config::value::{Label, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
@@ -85,6 +86,20 @@ pub fn check_for(
     findings.extend(probe::taken(cluster, plan));
     findings.sort_by_key(|finding| finding.severity);
     Ok(findings)
+}
+
+/// Something that is wrong on this machine, from which hosts and machines are worked on.
+pub fn here(check: &Check) -> Result<Finding, Error> {
+    let name = "localhost".parse::<Name>();
+    Ok(Finding {
+        severity: Severity::Error,
+        host: name.map_err(|e| Error::because("name this machine", e))?,
+        message: format!(
+            "this machine lacks a fitting {}: {}",
+            check.what, check.found
+        ),
+        help: check.cure.clone(),
+    })
 }
 
 fn check_host(

@@ -99,12 +99,96 @@ fn a_machine_is_reached_by_its_name_with_its_own_key() {
             assert!(asked.contains(line), "no {line} in {asked}");
         }
     }
-    env.run(&["ssh", "mastr-1"])
-        .code(1)
-        .tells(&["did you mean `demo-master-1`?", "there are: demo-master-1"]);
+    env.run(&["ssh", "mastr-1"]).code(1).tells(&[
+        "did you mean `demo-master-1`?",
+        "there are: demo-lb-1, demo-master-1, ",
+    ]);
     env.run(&["ssh", "master-1", "--cluster", "other"])
         .code(1)
         .tells(&["find the cluster `other`"]);
+}
+
+/// Two clusters, of which no run has told where their machines are, with the keys of both.
+fn two_clusters() -> TestEnv {
+    let env = TestEnv::new();
+    for name in ["demo", "zwei"] {
+        let config = env.kept(&format!("clusters/{name}/config"));
+        fs::create_dir_all(config.join(".ssh/hosts")).unwrap();
+        let text = env
+            .cluster()
+            .replace("name: demo", &format!("name: {name}"));
+        fs::write(config.join("kubitect.yaml"), text).unwrap();
+        let nodes = ["lb", "master", "worker"].map(|role| format!("hosts/{name}-{role}-1"));
+        for key in nodes.iter().map(String::as_str).chain(["id_ed25519"]) {
+            let path = config.join(".ssh").join(key);
+            let args = [
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-f",
+                path.to_str().unwrap(),
+            ];
+            assert!(tests::checkers::run("ssh-keygen", &args).status.success());
+        }
+    }
+    env
+}
+
+#[test]
+fn a_whole_name_is_enough_and_the_file_tells_addresses() {
+    let env = two_clusters();
+    let bin = env.path("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("ssh"), "#!/bin/sh\nprintf '%s\\n' \"$4\"\n").unwrap();
+    fs::set_permissions(bin.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let ssh = |args: &[&str], cluster: &str| {
+        let mut command = env.command(&[&["ssh"], args].concat());
+        command.env("PATH", &bin).env("KUBITECT_CLUSTER", cluster);
+        env.said(command.output().unwrap())
+    };
+    for (args, cluster, machine) in [
+        (&["demo-master-1"][..], "", "demo-master-1\n"),
+        (&["zwei-master-1"], "", "zwei-master-1\n"),
+        // The whole name wins over the usual cluster.
+        (&["demo-master-1"], "zwei", "demo-master-1\n"),
+        (&["master-1"], "zwei", "zwei-master-1\n"),
+        (
+            &["master-1", "--cluster", "demo"],
+            "zwei",
+            "demo-master-1\n",
+        ),
+    ] {
+        ssh(args, cluster).code(0).prints(machine);
+    }
+    let config = fs::read_to_string(env.kept("clusters/demo/config/ssh_config")).unwrap();
+    assert!(
+        config.contains("Host demo-master-1 master-1\n  HostName 10.77.0.11\n"),
+        "{config}"
+    );
+    let known = fs::read_to_string(env.kept("clusters/demo/config/.ssh/known_hosts")).unwrap();
+    assert!(
+        known.contains("10.77.0.11,demo-master-1 ssh-ed25519 "),
+        "{known}"
+    );
+    // Its address is leased, and no run has seen it.
+    ssh(&["demo-worker-1"], "")
+        .code(1)
+        .tells(&["find the address of demo-worker-1", "`kubitect apply`"]);
+    ssh(&["master-1"], "")
+        .code(1)
+        .tells(&["`master-1` may be demo-master-1 or zwei-master-1"]);
+    ssh(&["demo-mastr-1"], "")
+        .code(1)
+        .tells(&["no cluster has it; did you mean `demo-master-1`?"]);
+    ssh(&["nothing"], "")
+        .code(1)
+        .tells(&["choose a cluster: there are demo, zwei"]);
+    // So does `console`, which looks it up in the same way.
+    env.run(&["console", "zwei-master-9", "--log"])
+        .code(1)
+        .tells(&["did you mean `zwei-master-1`?"]);
 }
 
 #[test]
@@ -130,6 +214,10 @@ fn logs_are_listed_and_the_last_is_shown() {
     env.run(&["logs", "demo"])
         .code(0)
         .prints(&format!("{old}\n{new}\n"));
+    // A log is a text.
+    env.run(&["logs", "--last", "-o", "json"])
+        .code(2)
+        .tells(&["cannot be used with"]);
     let json = env.run(&["logs", "-o", "json"]).code(0).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json, json!({"formatVersion": 1, "logs": [old, new]}));
@@ -205,6 +293,150 @@ fn the_doctor_says_what_is_missing_and_its_cure() {
         .find(|check| check["what"] == "git");
     assert_eq!(
         git.unwrap(),
-        &json!({"what": "git", "good": false, "found": "there is no git in PATH", "cure": "sudo apt install git"})
+        &json!({
+            "what": "git", "good": false, "state": "wrong", "found": "there is no git in PATH", "cure": "sudo apt install git"
+        })
     );
+    let python = checks["checks"].as_array().unwrap().iter();
+    let python = python
+        .clone()
+        .find(|check| check["what"] == "Python")
+        .unwrap();
+    let found = python["found"].as_str().unwrap();
+    assert!(
+        found.starts_with("no Python is on PATH; Kubespray v2."),
+        "{found}"
+    );
+}
+
+/// A folder for PATH with the real git and ssh, and a Python of this version that can make no environments.
+fn without_venv(env: &TestEnv, version: &str) -> std::path::PathBuf {
+    let bin = env.path("bin");
+    fs::create_dir(&bin).unwrap();
+    for program in ["git", "ssh"] {
+        let real = std::env::split_paths(tests::checkers::PATH)
+            .map(|folder| folder.join(program))
+            .find(|path| path.is_file());
+        std::os::unix::fs::symlink(real.unwrap(), bin.join(program)).unwrap();
+    }
+    let python = bin.join("python3");
+    let said = format!(
+        "{{\"version\": \"{version}\", \"executable\": \"/usr/bin/python3\", \"venv\": false}}"
+    );
+    fs::write(&python, format!("#!/bin/sh\necho '{said}'\n")).unwrap();
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+    bin
+}
+
+#[test]
+fn a_python_that_does_not_fit_is_found_before_anybody_is_asked() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text);
+    let bin = without_venv(&env, "3.10.2");
+    let run = |args: &[&str]| {
+        let mut command = env.command(args);
+        command.env("PATH", &bin);
+        env.said(command.output().unwrap())
+    };
+    let why = "3.10.2 (/usr/bin/python3 without its venv module); Kubespray v2.19.0 takes 3";
+    for args in [
+        &["plan", "-c", "cluster.yaml"][..],
+        &["apply", "-c", "cluster.yaml", "--auto-approve"],
+    ] {
+        run(args)
+            .code(1)
+            .tells(&["lacks a fitting Python", why, "venv module"]);
+    }
+    let plan = run(&["plan", "-c", "cluster.yaml", "-o", "json"])
+        .code(1)
+        .json();
+    assert_eq!(plan["findings"][0]["severity"], "error", "{plan}");
+    assert_eq!(plan["findings"][0]["host"], "localhost", "{plan}");
+    assert_eq!(env.kept_tree(), ["clusters/"]);
+    let said = run(&["doctor"]).code(5);
+    assert!(
+        said.stdout.contains("! Python") && said.stdout.contains("without its venv module"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn where_there_is_no_cluster_that_is_said() {
+    let env = TestEnv::new();
+    env.run(&["list", "clusters"])
+        .code(0)
+        .prints("")
+        .tells(&["there is no cluster yet; `kubitect init`"]);
+}
+
+#[test]
+fn what_beginners_type_gets_a_tip() {
+    let env = with_machine();
+    for command in ["plan", "validate"] {
+        env.run(&[command, "lab.yaml"])
+            .code(2)
+            .tells(&["a file is named with -c: `-c lab.yaml`"]);
+    }
+    env.run(&["plan", "--lab.yaml"])
+        .code(2)
+        .withholds(&["named with -c"]);
+    env.run(&["status", "--wait", "5m"])
+        .code(2)
+        .tells(&["there is no cluster `5m`", "--wait=5m"]);
+}
+
+#[test]
+fn whoever_follows_a_log_may_go() {
+    use std::io::{BufRead, BufReader};
+    let env = with_machine();
+    let logs = env.kept("clusters/demo/logs");
+    fs::create_dir(&logs).unwrap();
+    fs::write(logs.join("20260102T030405Z-apply.log"), "first\nsecond\n").unwrap();
+    // A run is at work, and writes nothing.
+    let lock = fs::File::create(env.kept("clusters/.demo.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut command = env.command(&["logs", "--follow"]);
+    let mut child = command
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "first\n");
+    assert_eq!(
+        child.try_wait().unwrap(),
+        None,
+        "it follows while it is read"
+    );
+    drop(stdout);
+    // It would wait for the run, which holds the lock until the test ends.
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn status_says_that_a_run_is_at_work() {
+    use std::io::Write;
+    let env = TestEnv::new();
+    let config = env.kept("clusters/demo/config");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("kubitect.yaml"), env.cluster()).unwrap();
+    let said = env.run(&["status", "-o", "json"]).code(1);
+    assert_eq!(said.json()["run"], json!(null));
+    let mut lock = fs::File::create(env.kept("clusters/.demo.lock")).unwrap();
+    lock.lock().unwrap();
+    writeln!(lock, "4711").unwrap();
+    let said = env.run(&["status"]).code(1);
+    let run = "a run is at work (process 4711, since 20";
+    assert!(said.stdout.contains(&format!("! {run}")), "{said:?}");
+    let said = said.tells(&[run, "`kubitect logs --follow` shows it"]);
+    assert!(
+        !said
+            .stdout
+            .contains("`kubitect apply` with its file goes on"),
+        "{said:?}"
+    );
+    let run = env.run(&["status", "-o", "json"]).code(1).json()["run"].clone();
+    assert_eq!(run["process"], "4711", "{run}");
+    assert!(run["since"].as_str().unwrap().ends_with('Z'), "{run}");
 }

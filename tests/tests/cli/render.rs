@@ -249,6 +249,41 @@ fn the_stand_ins_assertions_accept_its_inventories() {
 }
 
 #[test]
+fn files_of_machines_that_went_go_and_others_stay() {
+    let env = TestEnv::new();
+    let out = render(&env, &three_balancers(), "out");
+    for (name, text) in [
+        ("ansible/notes.txt", "mine"),
+        ("libvirt/mine.xml", "<mine/>"),
+    ] {
+        fs::write(out.join(name), text).unwrap();
+    }
+    render(&env, EXAMPLE, "out");
+    let alone = files(&render(&env, EXAMPLE, "alone"));
+    let mut expected = alone.clone();
+    expected.extend([
+        "ansible/notes.txt".to_owned(),
+        "libvirt/mine.xml".to_owned(),
+    ]);
+    expected.sort();
+    assert_eq!(files(&out), expected);
+    // Its folder as well, once it is empty.
+    assert!(
+        !out.join("keepalived").exists() && !out.join("cloud-init/local-k8s-cluster-lb-2").exists()
+    );
+    // The list is believed only as far as it goes.
+    let victim = env.path("victim");
+    fs::write(&victim, "untouched").unwrap();
+    let listed = format!(
+        "local-k8s-cluster\n../victim\n{}\nlibvirt/../../victim\n",
+        victim.display()
+    );
+    fs::write(out.join("cluster"), listed).unwrap();
+    render(&env, EXAMPLE, "out");
+    assert_eq!(fs::read_to_string(victim).unwrap(), "untouched");
+}
+
+#[test]
 fn a_folder_holds_the_files_of_one_cluster() {
     let env = TestEnv::new();
     let out = render(&env, EXAMPLE, "out");

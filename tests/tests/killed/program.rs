@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kubitect_cli::world::{Doing, Preparing, Reach, Waiting, World};
+use kubitect_cli::world::{Checking, Doing, Preparing, Reach, Waiting, World};
 use kubitect_cli::{Events, Home, Options};
 use kubitect_config::cluster::{Host, Kubernetes};
 use kubitect_config::remote::{self, Output, Remote};
@@ -266,6 +266,10 @@ impl Reach for InMemory {
 }
 
 impl World for InMemory {
+    fn check<'a>(&'a self, _: &'a Kubernetes, _: &'a Path) -> Checking<'a> {
+        Box::pin(async { Vec::new() })
+    }
+
     fn prepare<'a>(
         &'a self,
         kubernetes: &'a Kubernetes,
