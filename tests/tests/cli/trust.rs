@@ -283,6 +283,16 @@ fn destroy_needs_no_byte_on_the_disk() {
 }
 
 #[test]
+fn destroy_does_not_wait_for_its_log() {
+    let env = finished();
+    fs::write(env.kept("logs"), "no folder").unwrap();
+    env.run(&["destroy", "--cluster", "demo", "--auto-approve"])
+        .code(0)
+        .tells(&["warning: this run leaves no log: ", "demo: removed"]);
+    assert!(!env.kept("clusters/demo").exists());
+}
+
+#[test]
 fn modes_that_are_too_wide_are_repaired_by_whoever_takes_the_cluster() {
     let env = finished();
     let config = env.kept("clusters/demo/config");
