@@ -28,14 +28,7 @@ pub async fn wait_serving(
     waits: Waits<'_>,
 ) -> Result<(), Error> {
     let missing = wait(limit, waits, async || lacks(remote).await);
-    match missing.await {
-        None => Ok(()),
-        Some(missing) => Err(Error::ApiNotReady {
-            node: node.to_string(),
-            limit,
-            missing,
-        }),
-    }
+    api_not_ready(missing.await, node, limit)
 }
 
 /// Waits until these nodes are Ready, each in this boot of its machine: for some 40 s after its last word a node that is gone is
@@ -59,18 +52,7 @@ pub async fn wait_nodes(
         }
         Err(error) => Some(chain(&error)),
     });
-    match missing.await {
-        None => Ok(()),
-        Some(missing) => Err(Error::NotReady {
-            node: boots
-                .keys()
-                .map(Label::as_str)
-                .collect::<Vec<_>>()
-                .join(", "),
-            limit,
-            missing,
-        }),
-    }
+    not_ready(missing.await, boots.keys(), limit)
 }
 
 /// Waits until the API server of the master at the other end serves, with this version.
@@ -86,14 +68,36 @@ pub async fn wait_api(
         Ok(_) => lacks(remote).await,
         Err(error) => Some(chain(&error)),
     });
-    match missing.await {
-        None => Ok(()),
-        Some(missing) => Err(Error::ApiNotReady {
-            node: node.to_string(),
-            limit,
-            missing,
-        }),
-    }
+    api_not_ready(missing.await, node, limit)
+}
+
+/// What a wait for an API server has ended with.
+fn api_not_ready(missing: Option<String>, node: &Label, limit: Duration) -> Result<(), Error> {
+    let Some(missing) = missing else {
+        return Ok(());
+    };
+    Err(Error::ApiNotReady {
+        node: node.to_string(),
+        limit,
+        missing,
+    })
+}
+
+/// What a wait for nodes has ended with.
+fn not_ready<'a>(
+    missing: Option<String>,
+    nodes: impl IntoIterator<Item = &'a Label>,
+    limit: Duration,
+) -> Result<(), Error> {
+    let Some(missing) = missing else {
+        return Ok(());
+    };
+    let names: Vec<_> = nodes.into_iter().map(Label::as_str).collect();
+    Err(Error::NotReady {
+        node: names.join(", "),
+        limit,
+        missing,
+    })
 }
 
 /// Why the API server of the master at the other end does not serve; none: it does.
@@ -119,14 +123,7 @@ pub async fn wait_ready(
         Ok(nodes) => missing(&nodes, node, version, boot),
         Err(error) => Some(chain(&error)),
     });
-    match missing.await {
-        None => Ok(()),
-        Some(missing) => Err(Error::NotReady {
-            node: node.to_string(),
-            limit,
-            missing,
-        }),
-    }
+    not_ready(missing.await, [node], limit)
 }
 
 /// What a node lacks to be Ready, with this version and in this boot of its machine, as far as they are given.

@@ -214,16 +214,7 @@ fn host_key(connection: &Connection, message: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn remote(user: &str, address: &str, keyfile: Option<&str>, verify: bool) -> Connection {
-        Connection::Remote {
-            user: user.into(),
-            address: address.into(),
-            port: 2222,
-            keyfile: keyfile.map(Into::into),
-            verify,
-        }
-    }
+    use crate::libvirt::uri::tests::remote;
 
     #[test]
     fn a_connection_that_has_ended_is_opened_again_once_libvirt_is_back() {

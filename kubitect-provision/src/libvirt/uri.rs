@@ -64,10 +64,10 @@ fn escape_bytes(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn remote(user: &str, address: &str, keyfile: Option<&str>, verify: bool) -> Connection {
+    pub fn remote(user: &str, address: &str, keyfile: Option<&str>, verify: bool) -> Connection {
         Connection::Remote {
             user: user.into(),
             address: address.into(),

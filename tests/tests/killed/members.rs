@@ -17,7 +17,8 @@ const RELEASES: [[&str; 2]; 5] = [
     ["v1.34.3", "v2.31.0"],
 ];
 
-fn shape(masters: &[u32], release: [&'static str; 2]) -> Shape {
+/// One balancer, and these masters with a release each of Kubernetes and Kubespray.
+pub fn shape(masters: &[u32], release: [&'static str; 2]) -> Shape {
     Shape {
         masters: masters.to_vec(),
         balancers: 1,
@@ -27,7 +28,7 @@ fn shape(masters: &[u32], release: [&'static str; 2]) -> Shape {
 }
 
 /// Applied without a fault, and then nothing is left to do.
-fn becomes(stage: &Stage, shape: &Shape) -> String {
+pub fn becomes(stage: &Stage, shape: &Shape) -> String {
     let run = stage.apply(shape, None);
     assert_eq!(run.code, Some(0), "{}", run.said);
     assert_eq!(stage.plan(shape), None);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::living::check;
+use crate::members::{becomes, shape};
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
 
@@ -14,24 +15,6 @@ pub fn all() {
     systems_without_cgroup_v2(path);
     networks_from_hosts(path);
     networks_as_they_were_made(path);
-}
-
-fn shape(masters: &[u32], release: [&'static str; 2]) -> Shape {
-    Shape {
-        masters: masters.to_vec(),
-        balancers: 1,
-        release,
-        ..Shape::base()
-    }
-}
-
-/// Applied without a fault, and then nothing is left to do.
-fn becomes(stage: &Stage, shape: &Shape) -> String {
-    let run = stage.apply(shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
-    assert_eq!(stage.plan(shape), None);
-    check(stage, shape).unwrap();
-    run.said
 }
 
 /// Kubespray v2.22 to v2.26 stop at names that a certificate lacks where openssl says so by its exit status: masters join and are
