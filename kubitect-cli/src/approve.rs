@@ -1,24 +1,65 @@
 //! Asks a person for a yes. Without a terminal the answer is no.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Write};
 
 use crate::failure::Failure;
 
-/// Whether the person at the terminal says yes to `question`.
-pub fn ask(question: &str) -> Result<(), Failure> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(Failure::Declined(
-            "there is no terminal to ask on, so the answer is no; --auto-approve says yes".into(),
-        ));
+/// What is to be approved.
+pub struct Question<'a> {
+    /// What is asked, a sentence.
+    pub text: &'a str,
+    /// The only answer that is a yes.
+    pub yes: &'a str,
+    /// Whether stdin is read already, as the configuration: then the terminal itself is asked.
+    pub stdin_is_read: bool,
+}
+
+impl<'a> Question<'a> {
+    /// A question that `yes` answers.
+    pub fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            yes: "yes",
+            stdin_is_read: false,
+        }
     }
-    let mut stderr = std::io::stderr();
+
+    /// The same; where data is lost, the cluster's name is the answer, which nobody types by habit.
+    pub fn of_loss(self, cluster: &'a str) -> Self {
+        Self {
+            yes: cluster,
+            ..self
+        }
+    }
+}
+
+/// Whether the person at the terminal says yes.
+pub fn ask(question: &Question<'_>) -> Result<(), Failure> {
+    let none = || {
+        Failure::Declined(
+            "there is no terminal to ask on, so the answer is no; --auto-approve says yes".into(),
+        )
+    };
+    let stdin = std::io::stdin();
+    let (mut from, mut to): (Box<dyn BufRead>, Box<dyn Write>) = if stdin.is_terminal() {
+        (Box::new(stdin.lock()), Box::new(std::io::stderr()))
+    } else if question.stdin_is_read {
+        let terminal = File::options().read(true).write(true).open("/dev/tty");
+        let terminal = terminal.map_err(|_| none())?;
+        let from = terminal
+            .try_clone()
+            .map_err(|e| Failure::because("ask on the terminal", e))?;
+        (Box::new(BufReader::new(from)), Box::new(terminal))
+    } else {
+        return Err(none());
+    };
     let mut answer = String::new();
-    write!(stderr, "{question} Only `yes` is a yes: ")
-        .and_then(|()| stderr.flush())
-        .and_then(|()| stdin.lock().read_line(&mut answer))
+    write!(to, "{} Only `{}` is a yes: ", question.text, question.yes)
+        .and_then(|()| to.flush())
+        .and_then(|()| from.read_line(&mut answer))
         .map_err(|e| Failure::because("ask on the terminal", e))?;
-    if answer.trim() == "yes" {
+    if answer.trim() == question.yes {
         Ok(())
     } else {
         Err(Failure::Declined("nothing was changed".into()))

@@ -208,7 +208,7 @@ impl fmt::Display for Failure {
                 Ok(())
             }
             Self::Unfit(findings) => {
-                f.write_str("failed to find the hosts fit:")?;
+                f.write_str("failed to use the hosts as they are:")?;
                 findings
                     .iter()
                     .try_for_each(|e| write!(f, "\n  {}; {}", e.message, e.help))

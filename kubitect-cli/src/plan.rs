@@ -1,13 +1,13 @@
 //! [`Plan`]: all that a run will do, from disks to Kubernetes, as a person sees it and as programs do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::Role;
-use kubitect_config::row::{Row, Table};
+use kubitect_config::row::{Disruption, Row, Table};
 use kubitect_config::value::Label;
 use kubitect_kubespray::living::plan::settings_differ;
 use kubitect_kubespray::living::{Found, Nodes, Seen, Stage, rows};
@@ -25,6 +25,9 @@ mod look;
 mod phase_rows;
 
 use phase_rows::phase_rows;
+
+/// How many names a sum has.
+const NAMED: usize = 5;
 
 /// All that a run will do.
 #[derive(Debug, Clone, PartialEq)]
@@ -206,6 +209,21 @@ impl Plan {
         &self.rows
     }
 
+    /// Whose data is lost by it: of a machine that goes with its disks, it alone.
+    pub fn data_lost(&self) -> Vec<&str> {
+        let lost = self.rows.iter();
+        let lost = lost.filter(|row| row.disruption == Disruption::DataLoss);
+        let (machines, others): (Vec<_>, Vec<_>) = lost.partition(|row| row.kind == "domain");
+        let machines: BTreeSet<_> = machines.iter().map(|row| row.name.as_str()).collect();
+        let of_machine = |name: &str| {
+            let mut ends = name.match_indices('-');
+            ends.any(|(end, _)| machines.contains(&name[..end]))
+        };
+        let others = others.iter().map(|row| row.name.as_str());
+        let others: BTreeSet<_> = others.filter(|name| !of_machine(name)).collect();
+        machines.into_iter().chain(others).collect()
+    }
+
     /// For programs: one object.
     pub fn json(&self) -> serde_json::Value {
         // Without a change none is carried out.
@@ -265,8 +283,21 @@ impl fmt::Display for Plan {
                 .contains(&row.kind.as_str())),
         )?;
         match of(|row| row.destructive) {
-            0 => writeln!(f)?,
-            marked => writeln!(f, "; {marked} marked ! remove something")?,
+            0 => {}
+            marked => write!(f, "; {marked} marked ! remove something")?,
+        }
+        match &*self.data_lost() {
+            [] => writeln!(f)?,
+            few if few.len() <= NAMED => writeln!(f, "; data is lost: {}", few.join(", "))?,
+            lost => {
+                let (few, more) = lost.split_at(NAMED);
+                writeln!(
+                    f,
+                    "; data is lost: {} and {} more",
+                    few.join(", "),
+                    more.len()
+                )?;
+            }
         }
         self.write_notes(f)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kubitect_config::cluster::{Node, Role};
+use kubitect_config::row::{Disruption, Row};
 use kubitect_config::value::Label;
 use kubitect_config::{Facts, Remote, chain};
 use kubitect_kubespray::living::{Back, Step};
@@ -15,6 +16,7 @@ use kubitect_provision::observe::{self, PowerState};
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::ssh::Keys;
 use kubitect_provision::{Outcome, power};
+use serde_json::json;
 
 use crate::event::{Ending, Event};
 use crate::failure::Failure;
@@ -92,6 +94,39 @@ impl Switch {
         self.stages.is_empty()
     }
 
+    /// For programs: one object, as of a plan.
+    pub fn json(&self) -> serde_json::Value {
+        let (action, disruption) = match self.to {
+            Power::Off(_) => ("stop", Disruption::Outage),
+            Power::On => ("start", Disruption::None),
+        };
+        let rows = self.stages.iter().zip(1..).flat_map(|(stage, phase)| {
+            stage.nodes.iter().map(move |node| Row {
+                phase,
+                ..Row::new(action, "domain", node.name.as_str(), node.host.to_string())
+                    .disturbing(disruption)
+            })
+        });
+        let missing = self.missing.iter();
+        let missing = missing.map(|name| format!("{name} is not there"));
+        json!({
+            "formatVersion": 1,
+            "cluster": self.run.cluster().name,
+            "phases": self.stages.iter().map(|stage| self.title(stage)).collect::<Vec<_>>(),
+            "changes": rows.collect::<Vec<_>>(),
+            "refused": [],
+            "notes": missing.collect::<Vec<_>>(),
+            "findings": [],
+        })
+    }
+
+    fn title(&self, stage: &Stage) -> String {
+        match self.to {
+            Power::Off(_) => format!("shut down {}", stage.title()),
+            Power::On => format!("start {}", stage.title()),
+        }
+    }
+
     /// The run that holds the cluster.
     pub fn run(&self) -> &Run {
         &self.run
@@ -109,7 +144,11 @@ impl Switch {
         let work = async {
             several_threads()?;
             match self.to {
-                _ if self.is_empty() => Ok(()),
+                Power::Off(_) if self.is_empty() => Ok(()),
+                Power::On if self.is_empty() => Err(Failure::failed(format!(
+                    "start {}: none of its machines is there; `kubitect apply` with its file makes them",
+                    job.cluster.name
+                ))),
                 Power::Off(within) => self.stop(within).await,
                 Power::On => self.start().await,
             }
@@ -172,17 +211,13 @@ impl Switch {
 
     /// Each stage, as it begins.
     fn begun(&self) -> impl Iterator<Item = &Stage> {
-        let title = |stage: &Stage| match self.to {
-            Power::Off(_) => format!("shut down {}", stage.title()),
-            Power::On => format!("start {}", stage.title()),
-        };
         let total = self.stages.len();
         self.stages.iter().zip(1..).map(move |(stage, number)| {
             self.run.view.job.options.events.send(Event::Phase {
                 number,
                 total,
-                title: title(stage),
-                next: self.stages.get(number).map(title),
+                title: self.title(stage),
+                next: self.stages.get(number).map(|next| self.title(next)),
             });
             stage
         })

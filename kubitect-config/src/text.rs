@@ -113,7 +113,11 @@ pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&
             let distance = strsim::osa_distance(&lower, &candidate.to_lowercase());
             (distance, candidate)
         })
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count() / 4)
+        .filter(|(distance, candidate)| {
+            let long = candidate.chars().count();
+            // Of two short words that share half of their letters, neither is meant by the other.
+            *distance <= 1 + long / 4 && 2 * distance < long.max(lower.chars().count())
+        })
         .min()
         .map(|(_, candidate)| candidate)
 }

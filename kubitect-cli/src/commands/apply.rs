@@ -1,17 +1,17 @@
 //! `apply`: shows the plan, asks, and carries it out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kubitect_config::policy;
 use kubitect_config::saved::Saved;
 use serde_json::json;
 
-use crate::approve;
+use crate::approve::{self, Question};
 use crate::args::{Apply, DEFAULT_FILE};
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::plan::check;
+use crate::plan::{Plan, check};
 use crate::report::{Reporter, log};
 use crate::run::Run;
 use crate::world::World;
@@ -51,7 +51,7 @@ pub fn apply(
         run.fit(&plan)?;
         reporter.proposal(&run.cluster().name, &plan, !args.auto_approve);
         if !args.auto_approve {
-            approve::ask("Shall this be done?")?;
+            approve::ask(&question(&run, &plan, &file))?;
         }
     }
     // Only now: what is not approved leaves nothing behind.
@@ -74,6 +74,19 @@ pub fn apply(
         ),
     }
     result
+}
+
+/// What a person approves.
+fn question<'a>(run: &'a Run, plan: &Plan, file: &Path) -> Question<'a> {
+    let question = match plan.data_lost().is_empty() {
+        true => Question::new("Shall this be done?"),
+        false => Question::new("Shall this be done, and this data be lost for good?")
+            .of_loss(run.cluster().name.as_str()),
+    };
+    Question {
+        stdin_is_read: file == Path::new("-"),
+        ..question
+    }
 }
 
 /// The configuration that is meant, and the plan that was saved, if one is to be carried out.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{logged, options};
-use crate::approve;
+use crate::approve::{self, Question};
 use crate::args::Destroy;
 use crate::failure::Failure;
 use crate::home::Home;
@@ -51,7 +51,8 @@ pub fn destroy(
     }
     reporter.proposal(&cluster, &removal, !args.auto_approve);
     if !args.auto_approve {
-        approve::ask("Shall all of this be removed for good?")?;
+        let question = Question::new("Shall all of this be removed for good?");
+        approve::ask(&question.of_loss(cluster.as_str()))?;
     }
     // The cluster's own folder goes with it. What frees a full disk does not wait for its log.
     let answer = logged::answer(args.auto_approve);

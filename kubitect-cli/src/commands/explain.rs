@@ -22,6 +22,9 @@ pub fn explain(args: &Explain) -> Result<(), Failure> {
             }
         };
     };
+    // As it stands in a message: error[missing].
+    let code = code.split_once('[').map_or(&**code, |(_, rest)| rest);
+    let code = code.trim_end_matches(']');
     let Some(one) = all.get(code) else {
         let guess = text::nearest(code, all.keys().map(String::as_str));
         let guess = guess.map(|guess| format!("; did you mean `{guess}`?"));

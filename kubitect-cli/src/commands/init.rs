@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::args::{Init, Output};
 use crate::failure::Failure;
 use crate::presets::{PRESETS, Preset};
+use crate::report::hint;
 
 use super::{print, print_json};
 
@@ -60,8 +61,17 @@ pub fn init(args: &Init) -> Result<(), Failure> {
         .map_err(Failure::config)?;
     write_new(&args.file, &text)?;
     let schema = args.file.with_file_name(SCHEMA);
-    match write_new(&schema, &format!("{:#}\n", kubitect_config::schema())) {
-        Err(_) if schema.exists() => {}
+    let current = format!("{:#}\n", kubitect_config::schema());
+    match write_new(&schema, &current) {
+        Err(_) if schema.exists() => {
+            if std::fs::read(&schema).is_ok_and(|there| there != current.as_bytes()) {
+                let schema = schema.display();
+                hint(&format!(
+                    "{schema} is there already and says something else than this program; it stays, and `kubitect export schema \
+                     >{schema}` brings it up to date"
+                ));
+            }
+        }
         other => other?,
     }
     if args.output == Output::Json {

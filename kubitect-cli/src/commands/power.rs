@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::{logged, options};
-use crate::approve;
+use crate::approve::{self, Question};
 use crate::args::{ClusterName, Start, Stop};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -65,14 +67,15 @@ impl Command {
         let cancel = options.cancel.clone();
         let run = Run::connect(Wanted::kept(&cluster, &options)?, options)?;
         let switch = Switch::plan(run, self.to)?;
+        reporter.emit(&json!({"type": "plan", "plan": switch.json()}));
         if switch.is_empty() {
-            let nothing = until_interrupted(&cancel, switch.carry_out());
-            reporter.line(format!("{cluster}: no machine of it {}", self.nothing()));
-            return nothing;
+            until_interrupted(&cancel, switch.carry_out())?;
+            reporter.line(format!("{cluster}: no machine of it is on"));
+            return Ok(());
         }
         reporter.proposal(&cluster, &switch, self.asks);
         if self.asks {
-            approve::ask(&format!("Shall {cluster} be stopped?"))?;
+            approve::ask(&Question::new(&format!("Shall {cluster} be stopped?")))?;
         }
         let answer = match self.asks {
             true => logged::answer(false),
@@ -89,12 +92,5 @@ impl Command {
         };
         logged::end(reporter, &result, &[next], &[logged::again()]);
         result
-    }
-
-    fn nothing(&self) -> &'static str {
-        match self.to {
-            Power::Off(_) => "is on",
-            Power::On => "is there",
-        }
     }
 }

@@ -97,7 +97,7 @@ fn a_pool_path_that_is_missing() {
     env.write_cluster(|text| text);
     fs::remove_dir(env.path("pool")).unwrap();
     env.run(&APPLY).code(1).tells(&[
-        "failed to find the hosts fit",
+        "failed to use the hosts as they are",
         "the pool path [DIR]/pool does not exist (host box)",
         "mkdir -p [DIR]/pool",
     ]);

@@ -18,6 +18,15 @@ fn a_new_file_is_valid_names_its_schema_and_is_never_over_another() {
     assert!(text.starts_with("# yaml-language-server: $schema=./kubitect.schema.json\n# "));
     let schema = fs::read_to_string(env.path("work/kubitect.schema.json")).unwrap();
     assert_eq!(schema, include_str!("../../../docs/schema.json"));
+    // One from another release stays, and is said to be one.
+    fs::write(env.path("work/kubitect.schema.json"), "{}\n").unwrap();
+    let said = env.run(&["init", "second.yaml"]).code(0);
+    assert!(
+        said.stderr.contains("`kubitect export schema >"),
+        "{said:?}"
+    );
+    let schema = fs::read_to_string(env.path("work/kubitect.schema.json"));
+    assert_eq!(schema.unwrap(), "{}\n");
     env.run(&["validate"]).code(0);
     fs::write(&file, "mine").unwrap();
     env.run(&["init"])
@@ -439,4 +448,22 @@ fn status_says_that_a_run_is_at_work() {
     let run = env.run(&["status", "-o", "json"]).code(1).json()["run"].clone();
     assert_eq!(run["process"], "4711", "{run}");
     assert!(run["since"].as_str().unwrap().ends_with('Z'), "{run}");
+}
+
+#[test]
+fn machines_that_are_not_there_cannot_be_started() {
+    let env = crate::trust::finished();
+    env.run(&["start", "demo"]).code(1).tells(&[
+        "failed to start demo: none of its machines is there",
+        "`kubitect apply` with its file makes them",
+    ]);
+    env.run(&["stop", "demo", "--auto-approve"])
+        .code(0)
+        .tells(&["demo: no machine of it is on"]);
+    for (command, code) in [("start", 1), ("stop", 0)] {
+        let said = env.run(&[command, "demo", "-o", "json"]).code(code);
+        let first = said.stdout.lines().next().unwrap_or_default();
+        assert!(first.contains(r#""type":"plan""#), "{said:?}");
+        assert!(first.contains("demo-master-1 is not there"), "{said:?}");
+    }
 }

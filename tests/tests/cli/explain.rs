@@ -33,6 +33,12 @@ fn all_are_listed_and_a_mistyped_one_is_guessed() {
     );
     let json = env.run(&["explain", "-o", "json"]).code(0).json();
     assert!(json["problems"]["yaml-tab"]["mend"].is_string());
+    let bare = env.run(&["explain", "missing"]).code(0);
+    for code in ["error[missing]", "[missing]", "warning[missing]"] {
+        assert_eq!(env.run(&["explain", code]).code(0).stdout, bare.stdout);
+    }
+    let none = env.run(&["explain", "nope"]).code(1);
+    assert!(!none.stderr.contains("did you mean"), "{none:?}");
     env.run(&["explain", "adress-duplicate"])
         .code(1)
         .tells(&["did you mean `address-duplicate`?"]);

@@ -131,7 +131,7 @@ fn a_host_that_is_not_fit_is_a_finding() {
         "{}",
         said.stdout
     );
-    said.tells(&["failed to find the hosts fit", parts[0], parts[1]]);
+    said.tells(&["failed to use the hosts as they are", parts[0], parts[1]]);
     let said = env.run(&["plan", "-c", "cluster.yaml", "--output", "json"]);
     let plan = said.code(1).json();
     let findings = plan["findings"].as_array().unwrap();

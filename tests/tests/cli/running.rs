@@ -26,8 +26,8 @@ fn what_is_not_there_is_neither_stopped_nor_saved() {
         .code(0)
         .tells(&["demo: no machine of it is on"]);
     env.run(&["start"])
-        .code(0)
-        .tells(&["no machine of it is there"]);
+        .code(1)
+        .tells(&["none of its machines is there", "`kubitect apply`"]);
     let logs = env.kept("clusters/demo/logs");
     assert!(!logs.exists(), "nothing was done");
     env.run(&["etcd", "snapshot"]).code(1).tells(&[

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::env::{KUBITECT, Said, TestEnv};
+use crate::trust::finished;
 
 /// Runs the program at a terminal, made by util-linux' `script`, where the person types `typed`. All comes on stdout.
 pub fn at_terminal(env: &TestEnv, args: &str, variables: &[(&str, &str)], typed: &str) -> Said {
@@ -92,4 +93,29 @@ fn only_yes_is_a_yes() {
     let said = at_terminal(&env, "apply -c cluster.yaml", &[], "yes\n").code(1);
     assert!(said.stdout.contains("[DIR]/image.qcow2"), "{said:?}");
     assert!(env.kept("clusters/demo/config/kubitect.yaml").is_file());
+}
+
+#[test]
+fn what_loses_data_is_approved_by_the_clusters_name() {
+    for answer in ["yes\n", "\n", "dem\n"] {
+        let env = finished();
+        let said = at_terminal(&env, "destroy demo", &[], answer).code(3);
+        assert!(said.stdout.contains("Only `demo` is a yes"), "{said:?}");
+        assert!(env.kept("clusters/demo").exists());
+    }
+    let env = finished();
+    at_terminal(&env, "destroy demo", &[], "demo\n").code(0);
+    assert!(!env.kept("clusters/demo").exists());
+}
+
+/// The file takes stdin; the terminal is there all the same.
+#[test]
+fn a_file_from_stdin_is_asked_about_on_the_terminal() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text);
+    let said = at_terminal(&env, "apply -c - <cluster.yaml", &[], "no\n").code(3);
+    assert!(said.stdout.contains("Only `yes` is a yes"), "{said:?}");
+    assert!(said.stdout.contains("nothing was changed"), "{said:?}");
+    let said = at_terminal(&env, "apply -c - <cluster.yaml", &[], "yes\n").code(1);
+    assert!(said.stdout.contains("[DIR]/image.qcow2"), "{said:?}");
 }

@@ -25,7 +25,8 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// An environment with a cluster's folder, as the program makes it, that was finished once.
-fn finished() -> TestEnv {
+/// A cluster that was applied, and of which no machine is left.
+pub fn finished() -> TestEnv {
     let env = TestEnv::new();
     env.write_cluster(|text| text);
     let config = env.kept("clusters/demo/config");
