@@ -9,11 +9,11 @@ use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
+use kubitect_config::presets::PRESETS;
 use kubitect_config::timeouts::Timeout;
 use kubitect_config::value::{Label, Name};
 
 use crate::names;
-use crate::presets::PRESETS;
 
 pub use everyday::{Console, Logs, Snapshot, Ssh, Start, Stop, Store, Timeouts};
 pub use telling::{Explain, Form, Graph, Init, Support, Versions};

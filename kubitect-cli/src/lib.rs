@@ -53,7 +53,6 @@ mod names;
 #[cfg(feature = "program")]
 mod nodes;
 #[cfg(feature = "program")]
-mod presets;
 #[cfg(feature = "program")]
 mod program;
 #[cfg(feature = "program")]

@@ -10,12 +10,12 @@ use kubitect_config::row::{Disruption, Row};
 use kubitect_config::value::Label;
 use kubitect_config::{Facts, Remote, chain};
 use kubitect_kubespray::living::{Back, Step};
+use kubitect_provision::Outcome;
 use kubitect_provision::fleet::Logins;
-use kubitect_provision::gather::Leaving;
-use kubitect_provision::observe::{self, PowerState};
+use kubitect_provision::observe;
 use kubitect_provision::plan::Plan as Machines;
+use kubitect_provision::power::{self, Stage};
 use kubitect_provision::ssh::Keys;
-use kubitect_provision::{Outcome, power};
 use serde_json::json;
 
 use crate::event::{Ending, Event};
@@ -50,14 +50,6 @@ pub struct Switch {
     ground: Machines,
 }
 
-/// All machines of one kind.
-struct Stage {
-    role: Role,
-    nodes: Vec<Node>,
-    /// Those that leave the cluster: nobody waits for what is on them.
-    leaving: Vec<Label>,
-}
-
 impl Switch {
     /// Looks at the machines, those that leave among them.
     pub fn plan(run: Run, to: Power) -> Result<Self, Failure> {
@@ -67,21 +59,21 @@ impl Switch {
         let observed = observe::look(&job.cluster, &job.hosts).map_err(failed)?;
         let plan = Plan::of(job, job.applied()?.as_ref(), &observed)?;
         let leaving = &plan.leaving;
-        let power = |node: &Node| {
+        let power_of = |node: &Node| {
             let host = observed.hosts.get(&node.host)?;
             Some(host.domain(node.name.as_str())?.power)
         };
         let own = job.cluster.nodes.iter();
-        let there = own.filter_map(|node| Some((node.clone(), power(node)?)));
+        let there = own.filter_map(|node| Some((node.clone(), power_of(node)?)));
         let all = there.chain(leaving.iter().map(|own| (own.node(), own.power)));
-        let meant = all.filter(|(_, power)| to == Power::On || is_on(*power));
+        let meant = all.filter(|(_, power)| to == Power::On || power.is_on());
         let meant: Vec<_> = meant.map(|(node, _)| node).collect();
         let missing = job.cluster.nodes.iter();
-        let missing = missing.filter(|node| power(node).is_none());
+        let missing = missing.filter(|node| power_of(node).is_none());
         let joined = plan.seen.iter().filter(|seen| seen.finished().is_some());
         Ok(Self {
             to,
-            stages: stages(to, &meant, leaving),
+            stages: power::stages(to == Power::On, &meant, leaving),
             missing: missing.map(|node| node.name.clone()).collect(),
             joined: joined.map(|seen| seen.node.name.clone()).collect(),
             ground: plan.machines.ground(),
@@ -359,43 +351,6 @@ fn event(what: &str, step: Step<'_>) -> kubitect_provision::Event {
             what,
             error: chain(error),
         },
-    }
-}
-
-fn is_on(power: PowerState) -> bool {
-    matches!(power, PowerState::Running | PowerState::Paused)
-}
-
-/// These machines in the order in which they are switched.
-fn stages(to: Power, nodes: &[Node], leaving: &[Leaving]) -> Vec<Stage> {
-    let mut roles = [Role::LoadBalancer, Role::Master, Role::Worker];
-    if to != Power::On {
-        roles.reverse();
-    }
-    let stage = |role| Stage {
-        role,
-        nodes: nodes
-            .iter()
-            .filter(|node| node.role == role)
-            .cloned()
-            .collect(),
-        leaving: leaving.iter().map(|own| own.name.clone()).collect(),
-    };
-    let stages = roles.into_iter().map(stage);
-    stages.filter(|stage| !stage.nodes.is_empty()).collect()
-}
-
-impl Stage {
-    fn title(&self) -> &'static str {
-        match self.role {
-            Role::LoadBalancer => "balancers",
-            Role::Master => "masters",
-            Role::Worker => "workers",
-        }
-    }
-
-    fn awaits(&self, name: &Label) -> bool {
-        self.nodes.iter().any(|node| node.name == *name) && !self.leaving.contains(name)
     }
 }
 

@@ -55,6 +55,7 @@ mod keys;
 mod load;
 mod older;
 pub mod policy;
+pub mod presets;
 mod problem;
 mod raw;
 pub mod release;

@@ -1,5 +1,7 @@
 //! An archive of texts that is given to others: a compressed tar, for its owner alone, never over a file that is there.
 
+mod gathered;
+
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+
+pub use gathered::Gathered;
 
 /// Writes texts by their names into `folder` of a new archive. Nothing is left of one that could not be written whole.
 pub fn write(path: &Path, folder: &str, texts: &[(String, String)]) -> io::Result<()> {

@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use kubitect_config::cluster::Node;
+use kubitect_config::cluster::{Node, Role};
 use kubitect_config::value::{Label, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 
 use crate::error::{Error, humane};
 use crate::event::Event;
+use crate::gather::Leaving;
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::machine::console_lines;
 use crate::observe::PowerState;
@@ -20,6 +21,52 @@ pub const OFF_WAIT: Duration = Duration::from_secs(5 * 60);
 const ASK_AGAIN: Duration = Duration::from_secs(20);
 /// How often is looked whether it is off, at most.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// All machines of one kind, which are switched together: so a majority of etcd's members comes back together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// Their kind.
+    pub role: Role,
+    /// The machines.
+    pub nodes: Vec<Node>,
+    /// Those of all machines that leave the cluster: nobody waits for what is on them.
+    leaving: Vec<Label>,
+}
+
+/// These machines in the order in which nothing is lost: workers, masters, balancers off, and back `on` again.
+pub fn stages(on: bool, nodes: &[Node], leaving: &[Leaving]) -> Vec<Stage> {
+    let mut roles = [Role::LoadBalancer, Role::Master, Role::Worker];
+    if !on {
+        roles.reverse();
+    }
+    let stage = |role| Stage {
+        role,
+        nodes: nodes
+            .iter()
+            .filter(|node| node.role == role)
+            .cloned()
+            .collect(),
+        leaving: leaving.iter().map(|own| own.name.clone()).collect(),
+    };
+    let stages = roles.into_iter().map(stage);
+    stages.filter(|stage| !stage.nodes.is_empty()).collect()
+}
+
+impl Stage {
+    /// What they are called.
+    pub fn title(&self) -> &'static str {
+        match self.role {
+            Role::LoadBalancer => "balancers",
+            Role::Master => "masters",
+            Role::Worker => "workers",
+        }
+    }
+
+    /// Whether a machine is one of them that stays: what is on it is waited for.
+    pub fn awaits(&self, name: &Label) -> bool {
+        self.nodes.iter().any(|node| node.name == *name) && !self.leaving.contains(name)
+    }
+}
 
 /// A machine that is switched off.
 pub(crate) struct Off<'a> {

@@ -347,6 +347,13 @@ pub enum PowerState {
     Crashed,
 }
 
+impl PowerState {
+    /// Whether it has its power.
+    pub fn is_on(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+}
+
 /// Whether the pool of this name is that of base images or has the name prefix of a cluster.
 pub(crate) fn concerns(pool: &str, cluster: &Label) -> bool {
     let rest = pool.strip_prefix(cluster.as_str());

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use kubitect_config::presets::{PRESETS, Preset};
 use kubitect_config::value::Label;
 
 use super::{ClusterName, DEFAULT_FILE, Output};
-use crate::{names, presets};
+use crate::names;
 
 #[derive(Debug, Args)]
 pub struct Init {
@@ -15,7 +16,7 @@ pub struct Init {
     #[arg(value_name = "FILE", default_value = DEFAULT_FILE, value_parser = super::written())]
     pub file: PathBuf,
     /// The preset to begin with, as `list presets` shows it [default: getting-started]
-    #[arg(long, value_name = "PRESET", add = ArgValueCandidates::new(presets::candidates))]
+    #[arg(long, value_name = "PRESET", add = ArgValueCandidates::new(presets))]
     pub preset: Option<String>,
     /// The cluster's name, instead of the preset's
     #[arg(long, value_name = "NAME")]
@@ -71,6 +72,13 @@ pub struct Explain {
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+/// All presets, for shells.
+fn presets() -> Vec<CompletionCandidate> {
+    let candidate =
+        |preset: &Preset| CompletionCandidate::new(preset.name).help(Some(preset.about().into()));
+    PRESETS.iter().map(candidate).collect()
 }
 
 /// The codes of all problems, for shells.

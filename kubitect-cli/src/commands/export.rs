@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use kubitect_config::presets::Preset;
 use kubitect_config::value::Label;
 
 use crate::args::{Export, Kubeconfig};
@@ -10,7 +11,6 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::names;
 use crate::personal;
-use crate::presets::Preset;
 
 use super::man::man;
 use super::{print, print_exactly, print_json};

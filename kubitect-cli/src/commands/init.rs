@@ -4,13 +4,13 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
+use kubitect_config::presets::{PRESETS, Preset};
 use kubitect_config::value::Label;
 use kubitect_config::{Site, text};
 use serde_json::json;
 
 use crate::args::{Init, Output};
 use crate::failure::Failure;
-use crate::presets::{PRESETS, Preset};
 use crate::report::hint;
 
 use super::{print, print_json};

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use kubitect_config::presets::{PRESETS, Preset};
 use serde_json::{Value, json};
 
 use crate::args::{ClusterName, List, Output};
@@ -10,7 +11,6 @@ use crate::environment::Place;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::names;
-use crate::presets::{PRESETS, Preset};
 use crate::report::{self, Reporter};
 use crate::run::{View, Wanted};
 use crate::world::World;

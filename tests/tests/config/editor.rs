@@ -70,7 +70,7 @@ fn cursor(text: &str) -> (String, usize) {
 fn valid_files(whole: &str) -> Vec<(String, String)> {
     let newest = kubitect_config::release::default_kubernetes().to_string();
     let mut all = vec![("whole".to_owned(), whole.to_owned())];
-    for folder in ["examples", "kubitect-cli/presets"] {
+    for folder in ["examples", "kubitect-config/presets"] {
         for path in yaml_files(folder) {
             let text = std::fs::read_to_string(&path).unwrap();
             let name = format!("{folder}/{}", crate::stem(&path)).replace('/', "-");

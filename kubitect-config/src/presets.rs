@@ -1,8 +1,7 @@
 //! [`PRESETS`]: cluster files to begin with, of the newest Kubernetes that the newest known Kubespray sets up.
 
-use clap_complete::CompletionCandidate;
-use kubitect_config::release;
-use kubitect_config::value::{Label, Version};
+use crate::release;
+use crate::value::{Label, Version};
 
 /// A cluster file to begin with.
 #[derive(Debug)]
@@ -28,15 +27,6 @@ pub const PRESETS: [Preset; 6] = presets! {
 
 /// Where the file's Kubernetes version goes.
 const VERSION: &str = "NEWEST";
-
-/// All of them, for a shell that completes.
-pub fn candidates() -> Vec<CompletionCandidate> {
-    let candidate = |preset: &Preset| {
-        let about = Some(preset.about().into());
-        CompletionCandidate::new(preset.name).help(about)
-    };
-    PRESETS.iter().map(candidate).collect()
-}
 
 impl Preset {
     /// The one of this name.
@@ -86,7 +76,7 @@ fn newest() -> Option<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kubitect_config::{Site, parse};
+    use crate::{Site, parse};
 
     #[test]
     fn every_preset_is_valid_for_the_newest_release() {

@@ -1,0 +1,134 @@
+//! [`Gathered`]: what of a cluster goes into an archive for others: its files and logs without keys, tokens and passwords, and what
+//! could not be had.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use kubitect_config::secrets::Secrets;
+
+use crate::home::{ClusterDir, Home};
+
+/// The most logs, the newest, and the most bytes of each, the last.
+const LOGS: usize = 10;
+const LOG: usize = 2 << 20;
+
+/// What goes into the archive.
+#[derive(Default)]
+pub struct Gathered {
+    parts: Vec<(String, String)>,
+    missing: Vec<String>,
+    secrets: Secrets,
+}
+
+impl Gathered {
+    /// Adds a text by its name.
+    pub fn text(&mut self, name: &str, text: String) {
+        self.parts.push((name.to_owned(), text));
+    }
+
+    /// What was to be had; if not, why is added.
+    pub fn missing<T, E: Display>(&mut self, what: &str, result: Result<T, E>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(failure) => {
+                self.missing.push(format!("{what}: {failure}"));
+                None
+            }
+        }
+    }
+
+    /// Learns the secrets from the files that hold them, none of which is taken.
+    pub fn learn(&mut self, dir: &ClusterDir) {
+        for path in below(&dir.ssh()) {
+            let text = read(&path);
+            if text.contains("PRIVATE KEY") {
+                self.secrets.know(&text);
+            }
+        }
+        let config = dir.config_dir();
+        let inventory = below(&config.join("group_vars"));
+        for path in [dir.kubeconfig(), config.join("nodes.yaml")]
+            .into_iter()
+            .chain(inventory)
+        {
+            self.secrets.yaml(&read(&path));
+        }
+    }
+
+    /// Files of the cluster, with what stands under names of secrets removed.
+    pub fn files(&mut self, home: &Home, dir: &ClusterDir) {
+        let site = home.share().with_file_name("site.yaml");
+        let mut paths = vec![site, dir.wanted(), dir.applied(), dir.facts()];
+        let unfinished = dir.unfinished();
+        paths.extend(
+            self.missing("unfinished configurations", unfinished)
+                .unwrap_or_default(),
+        );
+        for path in paths.into_iter().filter(|path| path.exists()) {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            match self.secrets.yaml(&read(&path)) {
+                Some(text) => self.text(&format!("config/{name}"), text),
+                None => self
+                    .missing
+                    .push(format!("{name}: it is not YAML, so it may hold anything")),
+            }
+        }
+    }
+
+    /// The last logs, each from its end.
+    pub fn logs(&mut self, dir: &ClusterDir) {
+        let mut logs = below(&dir.logs());
+        logs.retain(|path| path.extension().is_some_and(|end| end == "log"));
+        let kept = logs.split_off(logs.len().saturating_sub(LOGS));
+        for path in kept {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let text = read(&path);
+            let mut start = text.len().saturating_sub(LOG);
+            while !text.is_char_boundary(start) {
+                start += 1;
+            }
+            self.text(&format!("logs/{name}"), text[start..].to_owned());
+        }
+    }
+
+    /// All of it, without secrets.
+    pub fn finish(mut self) -> Vec<(String, String)> {
+        let missing: String = self
+            .missing
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect();
+        self.text("missing.txt", missing);
+        let secrets = self.secrets;
+        let clean = |(name, text): (String, String)| (name, secrets.without(&text));
+        self.parts.into_iter().map(clean).collect()
+    }
+}
+
+/// The files of a folder and of those in it, in order; nothing where it can't be read.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files.extend(below(&entry.path())),
+            Ok(kind) if kind.is_file() => files.push(entry.path()),
+            _ => {}
+        }
+    }
+    files.sort();
+    files
+}
+
+/// A file's text; nothing where it can't be read.
+fn read(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
