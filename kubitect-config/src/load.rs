@@ -36,7 +36,7 @@ pub fn load(path: &Path, site: &Site) -> Result<Parsed, Error> {
 
 /// What a cluster can't be set up or changed with, and can be what it is: conditions that a file may break which an older
 /// Kubitect accepted.
-const CONDITIONS: [&str; 15] = [
+const CONDITIONS: [&str; 16] = [
     "addon-variable",
     "addon-variable-type",
     "addon-variable-version",
@@ -44,6 +44,7 @@ const CONDITIONS: [&str; 15] = [
     "calico-routes",
     "certificate-name",
     "cilium-release",
+    "distro-cgroup",
     "distro-kernel",
     "distro-release",
     "host-same",
