@@ -122,6 +122,10 @@ fn known(
         _ => None,
     };
     if let Some(meant) = meant {
+        // A version is text however it is written (`ansible.rs`), and this one is a number to the release.
+        if *kind == Kind::Number && name.ends_with("_version") {
+            return meant;
+        }
         return quoted(name, meant, release, at, report);
     }
     if *kind == Kind::Unknown && is_truth_word(text) {

@@ -1,6 +1,7 @@
 //! MetalLB: what each release's tasks ask of its variables, and what its templates can't do without.
 
 use super::{CODE, Context, Variables, is_expression};
+use crate::release::Release;
 use crate::report::{At, Report, quote};
 use crate::value::Version;
 use crate::yaml::{Mapping, Value};
@@ -33,12 +34,12 @@ pub(super) fn metallb(context: &Context, variables: &Variables, report: &mut Rep
             let help = "set `metallb_ip_range: [FIRST-LAST]` in addons.kubespray";
             variables.error(ON, message, help, report);
         }
-        config_map(variables, report);
+        config_map(release, variables, report);
     }
 }
 
 /// Up to v2.21: variables of their own, from which one ConfigMap is made.
-fn config_map(variables: &Variables, report: &mut Report) {
+fn config_map(release: &Release, variables: &Variables, report: &mut Report) {
     let bgp = variables.text("metallb_protocol") == Some("bgp");
     let speaks = variables.truth("metallb_speaker_enabled") != Some(false);
     if bgp && speaks && is_empty(variables.get("metallb_peers")) {
@@ -52,7 +53,12 @@ fn config_map(variables: &Variables, report: &mut Report) {
     const POOLS: &str = "metallb_additional_address_pools";
     let at = variables.at.key(POOLS);
     each(variables.get(POOLS), &at, report, |pool, at, report| {
-        has(pool, &["protocol", "ip_range", "auto_assign"], at, report);
+        // From v2.20.0 on, `auto_assign` is left out where it is not set.
+        let needs = match release.is_from(20) {
+            true => &["protocol", "ip_range"][..],
+            false => &["protocol", "ip_range", "auto_assign"],
+        };
+        has(pool, needs, at, report);
         list(pool.get("ip_range"), &at.key("ip_range"), report);
     });
 }
@@ -64,6 +70,7 @@ fn resources(context: &Context, variables: &Variables, report: &mut Report) {
     let Some(config) = mapping(variables.get(CONFIG), &at, report) else {
         return;
     };
+    filled(config, &["address_pools", "layer2", "layer3"], &at, report);
     let pools = config.get("address_pools");
     let at_pools = at.key("address_pools");
     each(pools, &at_pools, report, |pool, at, report| {
@@ -91,6 +98,7 @@ fn resources(context: &Context, variables: &Variables, report: &mut Report) {
 /// What a BGP router is told. Templates go through the peers, whether there are speakers or not.
 fn peers(layer3: &Mapping, is_pool: &dyn Fn(&str) -> bool, at: &At, report: &mut Report) {
     has(layer3, &["metallb_peers"], at, report);
+    filled(layer3, &["communities"], at, report);
     let defaults = layer3.get("defaults");
     let has_port = defaults
         .is_some_and(|defaults| defaults.get("peer_port").is_some() || is_expression(defaults));
@@ -106,6 +114,7 @@ fn peers(layer3: &Mapping, is_pool: &dyn Fn(&str) -> bool, at: &At, report: &mut
                 at,
                 report,
             );
+            filled(peer, &["communities", "aggregation_length"], at, report);
             announced(
                 peer.get("address_pool"),
                 is_pool,
@@ -148,13 +157,7 @@ fn each(
     for (name, value) in mapping(value, at, report).into_iter().flatten() {
         let at = at.key(name.as_str().unwrap_or_default());
         match value {
-            // Templates would find no part of it.
-            Value::Null => report.error(
-                &at,
-                CODE,
-                "it is empty",
-                "write what belongs to it, or leave it out",
-            ),
+            Value::Null => empty(&at, report),
             value => {
                 if let Some(inner) = mapping(Some(value), &at, report) {
                     act(inner, &at, report);
@@ -162,6 +165,20 @@ fn each(
             }
         }
     }
+}
+
+/// Reports what is there and empty: to templates it is set, and they find no part of it.
+fn filled(mapping: &Mapping, keys: &[&str], at: &At, report: &mut Report) {
+    for key in keys {
+        if mapping.get(*key).is_some_and(Value::is_null) {
+            empty(&at.key(key), report);
+        }
+    }
+}
+
+fn empty(at: &At, report: &mut Report) {
+    let help = "write what belongs to it, or leave it out";
+    report.error(at, CODE, "it is empty", help);
 }
 
 /// Reports what a template asks for and finds nothing.
