@@ -1,7 +1,7 @@
 //! [`Saved`]: a plan in a file, so that somebody can look at it before it is carried out, and what differs from it when it is. It
 //! holds digests and what a plan shows, and no secret.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -122,15 +122,11 @@ impl SavedPhase {
 impl Saved {
     /// Reads a plan.
     pub fn read(file: &Path) -> Result<Self, Error> {
-        use std::io::Read;
-        let mut bytes = Vec::new();
-        std::fs::File::open(file)
-            .and_then(|open| open.take(MAX_BYTES).read_to_end(&mut bytes))
-            .map_err(|source| Error::File {
-                action: "read",
-                file: file.display().to_string(),
-                source,
-            })?;
+        let bytes = contents(file).map_err(|source| Error::File {
+            action: "read",
+            file: file.display().to_string(),
+            source,
+        })?;
         Self::parse(&bytes, &file.display().to_string())
     }
 
@@ -154,7 +150,7 @@ impl Saved {
         serde_json::from_value(value).map_err(|e| other(e.to_string()))
     }
 
-    /// Writes it for its owner alone. Only another plan is replaced.
+    /// Writes it for its owner alone. Only another plan is replaced, or an empty file, as `mktemp` makes it.
     pub fn write(&self, file: &Path) -> Result<(), Error> {
         let failed = |source| Error::File {
             action: "write",
@@ -165,6 +161,7 @@ impl Saved {
             Ok(_) | Err(Error::Version { .. }) => {}
             Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             Err(Error::File { source, .. }) => return Err(failed(source)),
+            Err(_) if file.metadata().is_ok_and(|there| there.len() == 0) => {}
             Err(_) => {
                 return Err(Error::Taken {
                     file: file.display().to_string(),
@@ -286,6 +283,18 @@ impl Saved {
     }
 }
 
+/// What is in a regular file. Whatever else it is, it is not opened: a pipe would be waited for.
+fn contents(file: &Path) -> std::io::Result<Vec<u8>> {
+    if !file.metadata()?.is_file() {
+        let why = "it is no regular file";
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, why));
+    }
+    let mut bytes = Vec::new();
+    let open = std::fs::File::open(file)?;
+    open.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Whether two steps are one, be it in phases of other numbers.
 fn is_same(one: &Row, other: &Row) -> bool {
     *one == Row {
@@ -395,6 +404,40 @@ mod tests {
         let error = saved().write(&folder.path().join("no/plan.json"));
         let error = crate::chain(&error.unwrap_err());
         assert!(error.contains("its folder is not there"), "{error}");
+    }
+
+    /// As `mktemp` makes it.
+    #[test]
+    fn an_empty_file_is_as_good_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plan.json");
+        std::fs::write(&file, "").unwrap();
+        saved().write(&file).unwrap();
+        assert_eq!(Saved::read(&file).unwrap(), saved());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_unopened() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        // Whoever opens it waits until somebody writes.
+        let (tell, told) = std::sync::mpsc::channel();
+        let path = fifo.clone();
+        std::thread::spawn(move || {
+            let read = Saved::read(&path).unwrap_err();
+            let written = saved().write(&path).unwrap_err();
+            tell.send([read, written].map(|e| crate::chain(&e)))
+        });
+        let told = told.recv_timeout(std::time::Duration::from_secs(60));
+        let fifo = fifo.display();
+        let why = "it is no regular file";
+        let [read, written] = told.expect("nothing is waited for");
+        assert_eq!(read, format!("read {fifo}: {why}"));
+        assert_eq!(written, format!("write {fifo}: {why}"));
+        // Nor is a device taken for an empty file.
+        assert!(saved().write(Path::new("/dev/null")).is_err());
     }
 
     #[test]
