@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use kubitect_config::remote::{Output, Remote};
 use kubitect_config::text;
@@ -12,7 +12,7 @@ use super::remote::{Health, PATIENCE, bounded, json, once, said, succeed};
 use crate::Error;
 
 /// Where Kubespray writes how etcdctl reaches the member of this master.
-const ENVIRONMENT: &str = "/etc/etcd.env";
+pub(super) const ENVIRONMENT: &str = "/etc/etcd.env";
 
 const ETCDCTL: &str = "/usr/local/bin/etcdctl";
 
@@ -143,6 +143,11 @@ async fn etcdctl(remote: &impl Remote, endpoints: Option<&str>) -> Result<Vec<St
     Ok(argv)
 }
 
+/// A command of etcdctl as somebody types it on a master.
+pub fn by_hand(arguments: &str) -> String {
+    format!("sudo env $(sudo grep ^ETCDCTL_ {ENVIRONMENT}) ETCDCTL_API=3 {ETCDCTL} {arguments}")
+}
+
 /// One command of etcdctl; `again` until it succeeds where it fails for reasons that pass.
 async fn ctl(
     remote: &impl Remote,
@@ -258,51 +263,6 @@ pub async fn members_alone(
         }
     };
     Ok(addresses.iter().zip(&endpoints).map(member).collect())
-}
-
-/// Sets aside what an etcd has left in its data folder on a machine that is to join, and stops and disables it; where the data
-/// are then, if there were any. With them it would never start: they are of a member that is gone, or of a cluster that never
-/// was. Only for a machine whose address etcd does not list, or whose member has never served.
-pub async fn set_data_aside(remote: &impl Remote, folder: &str) -> Result<Option<String>, Error> {
-    let what = format!("set aside the old etcd data in {folder}");
-    let data = format!("{folder}/member");
-    let there = once(remote, &what, &["test", "-e", &data], PATIENCE).await?;
-    match there.status {
-        0 => {}
-        1 => return Ok(None),
-        _ => {
-            return Err(Error::Program {
-                what,
-                lines: said(&there),
-            });
-        }
-    }
-    // Where there is no such unit it fails, and nothing runs.
-    let argv = ["systemctl", "disable", "--now", "etcd"];
-    let stopped = once(remote, &what, &argv, PATIENCE).await?;
-    let argv = ["systemctl", "--quiet", "is-active", "etcd"];
-    if once(remote, &what, &argv, PATIENCE).await?.status == 0 {
-        return Err(Error::Program {
-            what,
-            lines: format!("etcd does not stop: {}", said(&stopped)),
-        });
-    }
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let aside = format!("{folder}/set-aside-{}", now.unwrap_or_default().as_nanos());
-    // In the same folder, so that it is one step; etcd looks at nothing there but `member`.
-    let argv = ["mv", "-f", "-T", "--", &data, &aside];
-    succeed(remote, &what, &argv, PATIENCE).await?;
-    Ok(Some(aside))
-}
-
-/// Starts etcd on the machine at the other end, anew if it runs.
-pub async fn restart_etcd(remote: &impl Remote) -> Result<(), Error> {
-    let argv = ["systemctl", "enable", "etcd"];
-    succeed(remote, "enable etcd", &argv, PATIENCE).await?;
-    // It counts as started only once it serves; whether it does, the others say.
-    let argv = ["systemctl", "restart", "--no-block", "etcd"];
-    succeed(remote, "restart etcd", &argv, PATIENCE).await?;
-    Ok(())
 }
 
 /// Takes the member of the machine with this address out of etcd, through another; whether there was one.

@@ -14,7 +14,7 @@ use crate::Error;
 pub(super) const KUBEADM: &str = "/usr/local/bin/kubeadm";
 
 /// One of the first files of `kubeadm init` and `join`: Kubespray takes a master that has it for set up.
-const CONFIG: &str = "/var/lib/kubelet/config.yaml";
+pub(super) const CONFIG: &str = "/var/lib/kubelet/config.yaml";
 /// What a kubelet logs in with. It writes it itself, once a join has let it in.
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 /// What has a kubelet start the API server.

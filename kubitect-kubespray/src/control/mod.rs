@@ -8,6 +8,7 @@ mod awake;
 mod certificates;
 mod elsewhere;
 mod etcd;
+mod etcd_start;
 mod kubeadm;
 mod kubeadm_config;
 mod names;
@@ -25,9 +26,10 @@ pub use awake::{boot, wait_api, wait_nodes, wait_ready, wait_serving};
 pub use certificates::{Certificate, certificates};
 pub use elsewhere::{PodState, Toleration, nowhere};
 pub use etcd::{
-    EtcdMember, Snapshot, discard_snapshot, has_leader, members, members_alone, remove_member,
-    restart_etcd, save_snapshot, set_data_aside,
+    EtcdMember, Snapshot, by_hand, discard_snapshot, has_leader, members, members_alone,
+    remove_member, save_snapshot,
 };
+pub use etcd_start::{announced, restart_etcd, set_data_aside};
 pub use kubeadm::{Remedy, Traces, is_initialised, mark, reset, traces};
 pub use names::stopping_names;
 pub use network::{calico_blocksize, cilium_ipam};

@@ -1,9 +1,9 @@
-//! What a killed playbook has taken away or stopped on a master that has joined, and no later run puts back: the API server's
+//! What a killed playbook has taken away or stopped on a master, and no later run puts back: the API server's
 //! certificate, and the services of etcd and the kubelet.
 
 use kubitect_config::Remote;
 
-use super::kubeadm::{KUBEADM, SETTINGS, exists};
+use super::kubeadm::{CONFIG, KUBEADM, SETTINGS, exists};
 use super::remote::{PATIENCE, succeed};
 use crate::Error;
 
@@ -18,9 +18,13 @@ const AUTHORITY: &str = "/etc/kubernetes/ssl/ca.key";
 /// The services without which no API server runs, in the order in which they are started.
 const UNITS: [&str; 2] = ["etcd", "kubelet"];
 
-/// Makes the API server's certificate on the master at the other end, if it or its key is gone; whether it was.
+/// Makes the API server's certificate on the master at the other end, if it or its key is gone; whether it was. Where kubeadm has not
+/// come as far as to the kubelet, none is missing: it makes the certificate before, and Kubespray removes it only after that.
 pub async fn put_certificate_back(remote: &impl Remote) -> Result<bool, Error> {
     let [certificate, key] = CERTIFICATE;
+    if !exists(remote, CONFIG).await? {
+        return Ok(false);
+    }
     if exists(remote, certificate).await? && exists(remote, key).await? {
         return Ok(false);
     }

@@ -182,9 +182,9 @@ impl Kubernetes<'_> {
             Some(member) => Err(Error::failed(format!(
                 "join {name}: etcd lists a member at {} that is no master of this cluster that has joined, and beside it no new \
                  one starts. If it is a master, take it out of the configuration and apply; else take it out of etcd \
-                 (`etcdctl member remove {:x}` on a master). Then apply again",
+                 (`{}` on a master). Then apply again",
                 member.peer_urls.join(", "),
-                member.id
+                control::by_hand(&format!("member remove {:x}", member.id))
             ))),
         }
     }
@@ -254,9 +254,10 @@ impl Kubernetes<'_> {
         if self.is_led(first, STARTED).await {
             return Ok(true);
         }
-        // Kubernetes joins after etcd: where kubeadm has not been, the member has never served, and all that was ever taken is
-        // with the first. Else its data are etcd's own.
-        if control::traces(&second).await.map_err(failed)?.any() {
+        // Of two members both have all that was ever taken: nothing is lost with the data of one. Of more, a majority may have it
+        // without the first. Where kubeadm has been, a master may have joined, and its etcd is for somebody to look at.
+        let is_one_of_two = control::announced(&second).await.map_err(failed)? == 2;
+        if !is_one_of_two || control::traces(&second).await.map_err(failed)?.any() {
             return Ok(false);
         }
         self.set_data_aside(name).await?;

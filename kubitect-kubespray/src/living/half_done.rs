@@ -43,8 +43,10 @@ impl Kubernetes<'_> {
                 ));
             })
             .await?;
-            if masters.contains(name) {
-                this.put_certificate_back(name, &machine).await?;
+            let is_new = this.is_master(name) && this.put_certificate_back(name, &machine).await?;
+            if is_new && !masters.contains(name) {
+                // An API server that has failed for long is tried again only after minutes, and is waited for soon.
+                control::restart_kubelet(&machine).await?;
             }
             Ok(())
         });

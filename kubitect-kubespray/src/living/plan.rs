@@ -1,5 +1,6 @@
 //! [`Stage`]s: what is to be done to Kubernetes, in order, from what is noted of each machine. Pure.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use kubitect_config::Cluster;
@@ -36,8 +37,13 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
         None => Vec::new(),
     };
     stages.add(&now, leave_first);
-    let behind =
-        |seen: &&Seen| seen.wanted && seen.finished().is_some_and(|note| note.release < now);
+    // The playbook with which a master joins goes over all that are there, also over one that leaves after that.
+    let joins = |stage: &Stage| matches!(stage, Stage::JoinMaster(_));
+    let joins = membership.iter().any(joins);
+    let goes_over = |seen: &Seen| joins && seen.answers && seen.node.role == Role::Master;
+    let behind = |seen: &&Seen| {
+        (seen.wanted || goes_over(seen)) && seen.finished().is_some_and(|note| note.release < now)
+    };
     // Where one of three was lost meanwhile, the next can only join once these have its release.
     let members = masters().filter(|seen| seen.answers && seen.is_finished());
     stages.upgrades(seen.iter().filter(behind), &now, members.count() == 2);
@@ -100,14 +106,16 @@ fn releases(
     let cilium = Cilium::of(plugin, &cluster.addons.kubespray);
     let path = |from: &Hop| release::path_with(cilium, from, wanted);
     let begun = finished().filter_map(|(name, note)| Some((note.getting.as_ref()?, name)));
-    let Some((begun, name)) = begun.max().filter(|(begun, _)| *begun > newest) else {
+    // It is noted on all masters: the first is named.
+    let begun = begun.max_by_key(|(begun, name)| (*begun, Reverse(*name)));
+    let Some((begun, name)) = begun.filter(|(begun, _)| *begun > newest) else {
         let path = path(newest).map_err(|e| vec![e.to_string()])?;
         return Ok((newest.clone(), path));
     };
     let rest = path(begun).map_err(|e| {
         vec![format!(
-            "{name}: a run that was not finished has begun to upgrade it to {begun}, and may have put parts of that in place; {e}. \
-             Put these versions back into the file, or newer ones, and apply"
+            "{name}: a run that was not finished has begun to upgrade it, or a master before it, to {begun}, and may have put parts \
+             of that in place; {e}. Put these versions back into the file, or newer ones, and apply"
         )]
     })?;
     // A patch that the file names now may take the place of the one that had begun.

@@ -25,6 +25,8 @@ pub fn recall(
     let Some(release) = finished().map(|note| &note.release).min() else {
         return BTreeMap::new();
     };
+    // It may have begun to get what others are being upgraded to.
+    let getting = finished().filter_map(|note| note.getting.as_ref()).max();
     // A master tells of addons, and of members.
     let Some(like) = finished().max_by_key(|note| note.members.len()) else {
         return BTreeMap::new();
@@ -49,7 +51,7 @@ pub fn recall(
                 busy: false,
                 drained: false,
                 release: release.clone(),
-                getting: None,
+                getting: getting.cloned(),
                 settings: like.settings.clone(),
                 addons: like.addons.clone(),
                 // Not known: then they are set.
@@ -139,6 +141,17 @@ mod tests {
             let was = all.iter().filter(|(name, _)| lost.contains(name));
             assert!(recalled.iter().eq(was), "{recalled:?}");
         }
+        // What others are being upgraded to it may have begun to get.
+        let lost = names(&["master-1"]);
+        let mut others = without(&cluster, &lost);
+        let newer = Hop {
+            kubernetes: "v1.24.6".parse().unwrap(),
+            kubespray: "v2.20.0".parse().unwrap(),
+        };
+        let second = others.get_mut(&names(&["master-2"])[0]).unwrap();
+        second.getting = Some(newer.clone());
+        let recalled = recall(&cluster, &lost, &others);
+        assert_eq!(recalled[&lost[0]].getting, Some(newer));
         // Where no machine is left that tells, the configuration does that was applied last.
         let lost: Vec<_> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
         assert_eq!(recall(&cluster, &lost, &BTreeMap::new()), BTreeMap::new());

@@ -1,5 +1,5 @@
-//! Masters that have joined get back what a killed playbook has taken away or stopped there: before a playbook runs on them again,
-//! and where no API serves.
+//! Masters get back what a killed playbook has taken away there, before one runs on them again; and those that have joined also what
+//! it has stopped, where no API serves.
 
 use std::sync::Arc;
 

@@ -67,8 +67,10 @@ impl Kubernetes<'_> {
 
     async fn upgrade_out_of_service(&mut self, name: &Label, task: &Task) -> Result<(), Error> {
         let moved = self.out_of_service(name).await?;
-        // Whatever becomes of it, nothing older is set up there any more.
-        self.change_note(name, |note| note.getting = Some(task.at.clone()))?;
+        // Whatever becomes of it, nothing older is set up any more.
+        for name in self.begins(name, &task.at) {
+            self.change_note(&name, |note| note.getting = Some(task.at.clone()))?;
+        }
         let present = self.present(&[]);
         let goal = Goal::Upgrade {
             node: name.clone(),
@@ -88,6 +90,20 @@ impl Kubernetes<'_> {
             self.play(&Goal::Dns, task, &present).await?;
         }
         Ok(())
+    }
+
+    /// The nodes on which is noted that one begins to get this release: itself, and with a master all that follow it. Should that be
+    /// lost with its note, they tell what the cluster has begun to get.
+    fn begins(&self, name: &Label, at: &Hop) -> Vec<Label> {
+        let masters = self.joined_masters();
+        if !masters.contains(name) {
+            return vec![name.clone()];
+        }
+        let follows = |name: &Label| {
+            let note = self.notes.get(name);
+            note.is_some_and(|note| note.release < *at && note.getting.as_ref() != Some(at))
+        };
+        masters.into_iter().filter(follows).collect()
     }
 
     /// Waits until the API server of a master serves with this version.

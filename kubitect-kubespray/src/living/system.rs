@@ -51,9 +51,9 @@ impl Kubernetes<'_> {
         }
         if !unfit.is_empty() {
             return Err(Error::failed(format!(
-                "go on with Kubernetes {wanted}: its kubelets do not start on {}, whose systems have cgroups of version 1. Make these \
-                 machines anew with a newer distro, one at a time (docs/repairing.md), or set \
-                 addons.kubespray.kubelet_fail_cgroup_v1: false; nothing was changed",
+                "go on with Kubernetes {wanted}: its kubelets do not start on {}, whose systems have cgroups of version 1. Replace \
+                 these machines by others with a newer distro (docs/repairing.md, \"Another distro\"), or set \
+                 addons.kubespray.kubelet_fail_cgroup_v1: false",
                 unfit.join(", ")
             )));
         }

@@ -234,7 +234,7 @@ pub fn upgrades_do_not_go_back() {
     for shape in [&base, &wider] {
         let run = stage.apply(shape, None);
         assert_eq!(run.code, Some(2), "{}", run.said);
-        let said = "demo-master-1: a run that was not finished has begun to upgrade it to Kubernetes v1.24.6 with Kubespray v2.20.0";
+        let said = "demo-master-1: a run that was not finished has begun to upgrade it, or a master before it, to Kubernetes v1.24.6";
         assert!(run.said.contains(said), "{}", run.said);
     }
     assert_eq!(stage.playbooks(), []);
@@ -314,6 +314,79 @@ pub fn upgrades_that_lose_a_master() {
         check(&stage, &shape).unwrap();
         stage.end();
     }
+}
+
+/// The first master has been upgraded, or was about to be, and is lost before another one's upgrade began: nothing older is set up
+/// after that, and the others are upgraded before it joins again.
+pub fn upgrades_that_lose_the_first_master() {
+    let scratch = scratch();
+    let base = Shape::base();
+    let upgraded = Shape {
+        release: ["v1.24.6", "v2.20.0"],
+        ..base.clone()
+    };
+    for is_done in [true, false] {
+        let stage = Stage::new(scratch.path());
+        let run = stage.apply(&base, None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        match is_done {
+            // The second one's turn has come, and its pods are still there.
+            true => {
+                let run = stage.apply(&upgraded, Some(("kubespray::out-of-service", 1)));
+                assert_eq!(run.code, None, "{}", run.said);
+            }
+            false => {
+                stage.break_in("upgrade-cluster.yml", "demo-master-1", "kubelet");
+                let run = stage.apply(&upgraded, None);
+                assert_eq!(run.code, Some(1), "{}", run.said);
+            }
+        }
+        stage.playbooks();
+        let host = stage.place().host;
+        host.lose_file("/pools/demo-main-resource-pool", "demo-master-1-main-disk");
+        let run = stage.apply(&base, None);
+        assert_eq!(run.code, Some(2), "{}", run.said);
+        let said =
+            "to Kubernetes v1.24.6 with Kubespray v2.20.0, and may have put parts of that in place";
+        assert!(run.said.contains(said), "{}", run.said);
+        assert_eq!(stage.playbooks(), []);
+
+        let plan = stage.plan(&upgraded).unwrap();
+        let at = |part: &str| {
+            plan.find(part)
+                .unwrap_or_else(|| panic!("no {part}: {plan}"))
+        };
+        let join = at("joins: Kubernetes v1.24.6 with Kubespray v2.20.0");
+        for name in ["demo-master-2 ", "demo-master-3 "] {
+            let row = &plan[at(&format!("update  node   {name}"))..join];
+            assert!(row.lines().next().unwrap().contains("outage]"), "{plan}");
+        }
+        let run = stage.apply_as_shown(&upgraded);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        assert_eq!(stage.plan(&upgraded), None);
+        check(&stage, &upgraded).unwrap();
+        stage.end();
+    }
+}
+
+/// An upgrade stopped after the first master, and another is to be exchanged now: the playbook with which the new one joins goes over
+/// the one that leaves, too, so that is upgraded before.
+pub fn upgrades_that_exchange_a_master() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let mut shape = Shape::base();
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    shape.release = ["v1.24.6", "v2.20.0"];
+    stage.break_at("upgrade-cluster.yml", "demo-master-2");
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    shape.masters = vec![1, 3, 4];
+    let run = stage.apply_as_shown(&shape);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    assert_eq!(stage.plan(&shape), None);
+    check(&stage, &shape).unwrap();
+    stage.end();
 }
 
 /// A node that leaves and does not let us in is drained all the same; only its machine is not cleaned.

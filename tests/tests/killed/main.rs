@@ -87,6 +87,14 @@ fn main() -> ExitCode {
             "an_upgrade_that_loses_a_master_goes_on",
             halves::upgrades_that_lose_a_master,
         ),
+        (
+            "an_upgrade_that_loses_the_first_master_goes_on",
+            halves::upgrades_that_lose_the_first_master,
+        ),
+        (
+            "an_upgrade_that_exchanges_a_master_goes_on",
+            halves::upgrades_that_exchange_a_master,
+        ),
         ("who_leaves_unheard_is_drained", halves::who_leaves_unheard),
         ("releases_get_what_they_need", releases::all),
         ("connections_come_back", halves::connections),

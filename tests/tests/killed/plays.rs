@@ -265,6 +265,12 @@ impl Stage<'_> {
                     ),
                 );
             }
+            let initial = self.play.group("etcd").into_iter();
+            let initial = initial.map(|host| {
+                let own = self.play.text(&host, "etcd_member_name");
+                format!("{own}=https://{}:2380", self.play.text(&host, "ip"))
+            });
+            let initial = initial.collect::<Vec<_>>().join(",");
             let guest = self.state.guests.get_mut(&name).unwrap();
             if guest.member.is_some() {
                 return fail(
@@ -272,13 +278,14 @@ impl Stage<'_> {
                     "etcd does not start: its data are of a removed member",
                 );
             }
+            let env =
+                ["ENDPOINTS", "CACERT", "CERT", "KEY"].map(|key| format!("ETCDCTL_{key}=x\n"));
+            let env = format!("{}ETCD_INITIAL_CLUSTER={initial}\n", env.concat());
+            guest.files.insert("/etc/etcd.env".to_owned(), env);
             if stops {
                 return fail(&name, "as the test asks");
             }
             guest.member = Some(id);
-            let env =
-                ["ENDPOINTS", "CACERT", "CERT", "KEY"].map(|key| format!("ETCDCTL_{key}=x\n"));
-            guest.files.insert("/etc/etcd.env".to_owned(), env.concat());
         }
         Ok(())
     }

@@ -124,6 +124,56 @@ fn links_that_lead_nowhere_are_noticed() {
     }
 }
 
+/// Pages that messages send people to, and the headings there.
+#[test]
+fn pages_that_messages_name_are_there() {
+    let mut files = Vec::new();
+    for package in ["cli", "config", "kubespray", "lb", "provision"] {
+        let folder = repository().join(format!("kubitect-{package}/src"));
+        crate::assumptions::sources(&folder, &mut files);
+    }
+    let mut faults = Vec::new();
+    let mut headings = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.lines().map(str::trim_start);
+        let code: String = code
+            .filter(|line| !line.starts_with("//"))
+            // A text goes on in the next line.
+            .map(|line| match line.strip_suffix('\\') {
+                Some(begin) => begin.to_owned(),
+                None => format!("{line}\n"),
+            })
+            .collect();
+        for rest in code.split("docs/").skip(1) {
+            let Some((name, rest)) = rest.split_once(".md") else {
+                continue;
+            };
+            if !name.chars().all(|c| c.is_ascii_lowercase() || c == '-') {
+                continue;
+            }
+            let path = format!("docs/{name}.md");
+            let place = format!("{}: {path}", file.display());
+            if !repository().join(&path).exists() {
+                faults.push(place);
+                continue;
+            }
+            let heading = rest.strip_prefix(", \\\"");
+            let Some((heading, _)) = heading.and_then(|rest| rest.split_once("\\\"")) else {
+                continue;
+            };
+            headings += 1;
+            let text = Page::read(&*path).text;
+            let mut titles = text.lines().filter(|line| line.starts_with("##"));
+            if !titles.any(|title| title.trim_start_matches('#').trim() == heading) {
+                faults.push(format!("{place}, {heading:?}"));
+            }
+        }
+    }
+    assert!(headings > 0, "no heading was found");
+    assert_eq!(faults, [""; 0]);
+}
+
 /// Words of our own for what has a name.
 const WORDS: [&str; 6] = [
     "made anew",

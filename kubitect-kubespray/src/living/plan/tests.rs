@@ -185,6 +185,72 @@ fn a_dead_member_leaves_before_anything_is_done_to_other_masters() {
     assert_eq!(lines(&cluster, &seen), expected);
 }
 
+/// The hop of a test: from Kubernetes v1.23.
+fn newer() -> Hop {
+    Hop {
+        kubernetes: "v1.24.6".parse().unwrap(),
+        kubespray: "v2.20.0".parse().unwrap(),
+    }
+}
+
+#[test]
+fn a_newer_release_is_not_forgotten_with_the_master_that_had_it() {
+    // The first master was upgraded, or was about to be, and its disk was lost before another one's turn had come.
+    let mut seen = finished(&old());
+    for name in ["c-master-2", "c-master-3"] {
+        find(&mut seen, name).note.as_mut().unwrap().getting = Some(newer());
+    }
+    let first = find(&mut seen, "c-master-1");
+    (first.note, first.answers) = (None, false);
+    let expected = [
+        "lose master-1",
+        "snapshot",
+        "upgrade master-2 v1.24.6, pauses",
+        "upgrade master-3 v1.24.6, pauses",
+        "upgrade worker-1 v1.24.6",
+        "upgrade worker-2 v1.24.6",
+        "master master-1",
+        "members",
+    ];
+    assert_eq!(lines(&cluster("v1.24.6", "v2.20.0"), &seen), expected);
+    let reasons = tasks(&old(), &seen).unwrap_err();
+    assert!(
+        reasons[0].starts_with("c-master-2: a run that was not finished has begun to upgrade"),
+        "{reasons:?}"
+    );
+}
+
+#[test]
+fn a_master_that_leaves_is_upgraded_if_another_joins_before() {
+    // The playbook with which the new one joins goes over it, too.
+    let to = cluster("v1.24.6", "v2.20.0");
+    let mut seen = finished(&old());
+    find(&mut seen, "c-master-1").note.as_mut().unwrap().release = newer();
+    find(&mut seen, "c-master-2").wanted = false;
+    join(&mut seen, &["4"]);
+    let expected = [
+        "snapshot",
+        "upgrade master-2 v1.24.6",
+        "upgrade master-3 v1.24.6",
+        "upgrade worker-1 v1.24.6",
+        "upgrade worker-2 v1.24.6",
+        "master master-4",
+        "members",
+        "leave master-2",
+    ];
+    assert_eq!(lines(&to, &seen), expected);
+    // One that does not answer leaves first.
+    find(&mut seen, "c-master-2").answers = false;
+    assert_eq!(lines(&to, &seen)[..2], ["lose master-2", "snapshot"]);
+    // Where none joins, those that leave stay as they are.
+    seen.pop();
+    find(&mut seen, "c-master-2").answers = true;
+    find(&mut seen, "c-master-3").wanted = false;
+    let upgrades = ["snapshot", expected[3], expected[4]];
+    let leave = ["members", "leave master-2", "leave master-3"];
+    assert_eq!(lines(&to, &seen), [upgrades, leave].concat());
+}
+
 #[test]
 fn a_master_that_had_begun_and_is_not_wanted_leaves_before_anything_else_is_done() {
     let from = old();
