@@ -22,6 +22,8 @@ pub struct Block {
     pub line: usize,
     /// The reason in `<!-- not run: REASON -->` before it.
     pub not_run: Option<String>,
+    /// The codes in `<!-- warned: CODES -->` before it, of the problems that the file on the page has.
+    pub warned: Vec<String>,
 }
 
 /// The repository.
@@ -126,7 +128,7 @@ impl Page {
     pub fn blocks(&self) -> Vec<Block> {
         let mut blocks: Vec<Block> = Vec::new();
         let mut open = false;
-        let mut not_run = None;
+        let (mut not_run, mut warned) = (None, Vec::new());
         for (at, line) in self.text.lines().enumerate() {
             match (line.strip_prefix("```"), open) {
                 (Some(language), false) => blocks.push(Block {
@@ -134,14 +136,17 @@ impl Page {
                     text: String::new(),
                     line: at + 1,
                     not_run: not_run.take(),
+                    warned: std::mem::take(&mut warned),
                 }),
                 (Some(rest), true) => assert_eq!(rest, "", "{}:{}", self.path, at + 1),
                 (None, true) => blocks.last_mut().unwrap().text += &format!("{line}\n"),
                 (None, false) if line.is_empty() => continue,
                 (None, false) => {
-                    let mark = line.strip_prefix("<!-- not run: ");
-                    let reason = mark.and_then(|mark| mark.strip_suffix(" -->"));
-                    not_run = reason.map(str::to_owned);
+                    let mark = |begin| line.strip_prefix(begin)?.strip_suffix(" -->");
+                    not_run = mark("<!-- not run: ").map(str::to_owned);
+                    let codes = mark("<!-- warned: ").into_iter();
+                    let codes = codes.flat_map(|codes| codes.split(", "));
+                    warned = codes.map(str::to_owned).collect();
                     continue;
                 }
             }

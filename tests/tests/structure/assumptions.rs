@@ -97,7 +97,7 @@ const BY_DEED: [&str; 5] = [
 ];
 
 /// The Rust sources below a folder, tests aside.
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -205,6 +205,44 @@ fn no_variable_moves_what_our_code_takes_for_granted() {
     ] {
         assert!(used.contains(variable), "{variable}: {used:?}");
     }
+}
+
+/// Where Kubernetes and etcd lie on a master, as pages have it: somebody copies that, or looks there.
+#[test]
+fn paths_on_the_pages_are_those_that_our_code_goes_by() {
+    let mut files = Vec::new();
+    for package in ["kubespray", "config"] {
+        let folder = repository().join(format!("kubitect-{package}/src"));
+        sources(&folder, &mut files);
+    }
+    let texts = files.iter().map(|file| fs::read_to_string(file).unwrap());
+    let known: BTreeSet<String> = texts.flat_map(|text| strings(&text)).collect();
+    let of_masters = [
+        "/etc/kubernetes",
+        "/etc/ssl/etcd",
+        "/etc/etcd",
+        "/var/lib/etcd",
+        "/var/lib/kubelet",
+    ];
+    let is_path = |c: char| c.is_alphanumeric() || "/.-_".contains(c);
+    let mut faults = Vec::new();
+    let mut seen = 0;
+    for page in tests::pages::all() {
+        let words = page.text.split(|c| !is_path(c));
+        let words = words.map(|word| word.trim_end_matches(['.', '/']));
+        for word in words.filter(|word| of_masters.iter().any(|path| word.starts_with(path))) {
+            seen += 1;
+            let below = format!("{word}/");
+            if !known
+                .iter()
+                .any(|path| path == word || path.starts_with(&below))
+            {
+                faults.push(format!("{}: {word}", page.path));
+            }
+        }
+    }
+    assert!(seen > 4, "only {seen} paths were found");
+    assert_eq!(faults, [""; 0]);
 }
 
 #[test]
