@@ -124,7 +124,7 @@ impl Found {
         let without = &extent.without_hosts;
         let (hosts, left_out) =
             hosts::of_removal(options.world.as_ref(), home, &dir, site, without)?;
-        let machines = kubitect_provision::plan_destroy(cluster, &hosts)
+        let machines = kubitect_provision::plan_destroy_without(cluster, &hosts, &left_out)
             .map_err(|e| Failure::because(format!("plan the removal of {cluster}"), e))?;
         Ok(Self {
             hosts,

@@ -108,8 +108,8 @@ pub enum Step {
         pool: String,
         /// Whether the cluster's disks that may lie in it are removed too, since they could not be seen.
         with_disks: bool,
-        /// The names of volumes that machines on other hosts have: they stay.
-        spare: BTreeSet<String>,
+        /// What stays in it.
+        spare: Spared,
     },
     /// Removes the pool of base images if nothing is left in it that anybody needs.
     RemoveBasePool,
@@ -221,6 +221,26 @@ impl Step {
             Self::SetVcpus(domain) => Some((&domain.name, "cpus")),
             _ => None,
         }
+    }
+}
+
+/// What lies in a host's pools and is not this host's to remove, since hosts may share a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spared {
+    /// The names of volumes that machines on other hosts have or are to have.
+    pub(crate) volumes: BTreeSet<String>,
+    /// Machines on hosts that a removal leaves out: whatever is theirs.
+    pub(crate) machines: BTreeSet<Label>,
+}
+
+impl Spared {
+    /// Whether a volume of this name stays.
+    pub(crate) fn has(&self, volume: &str) -> bool {
+        let is_of = |machine: &Label| {
+            let rest = volume.strip_prefix(machine.as_str());
+            rest.is_some_and(|rest| rest.starts_with('-'))
+        };
+        self.volumes.contains(volume) || self.machines.iter().any(is_of)
     }
 }
 

@@ -158,6 +158,13 @@ pub fn of_removal(
             }
             let mut host = host.clone();
             expand_keyfile(home, &mut host)?;
+            // One libvirt is looked at once, whatever it was named.
+            let is_same = |other: &Host| {
+                other.name != host.name && other.connection.same_place(&host.connection)
+            };
+            if hosts.values().any(is_same) {
+                continue;
+            }
             let name = host.name.clone();
             let other = hosts.entry(name).or_insert_with(|| host.clone());
             // In a configuration of a run that did not end, the connection may have been mended since.
@@ -321,11 +328,15 @@ mod tests {
         for part in ["host box", "kubitect-applied.yaml", "into both files"] {
             assert!(error.contains(part), "{error}");
         }
-        // As the message says: another name, and both are asked; the same place, and it is asked once.
-        let renamed = config("test:///default").replace("name: box", "name: crate");
+        // As the message says: another name, and both are asked; the same place, and it is asked once, whatever its names.
+        let there = folder.path().join("node.xml");
+        std::fs::write(&there, "<node/>").unwrap();
+        let renamed = |uri: &str| config(uri).replace("name: box", "name: crate");
         std::fs::write(dir.applied(), config("test:///default")).unwrap();
-        std::fs::write(dir.wanted(), renamed).unwrap();
+        std::fs::write(dir.wanted(), renamed(&format!("test://{}", there.display()))).unwrap();
         assert_eq!(hosts().unwrap().iter().count(), 2);
+        std::fs::write(dir.wanted(), renamed("test:///default")).unwrap();
+        assert_eq!(hosts().unwrap().iter().count(), 1);
         std::fs::write(dir.wanted(), config("test:///default")).unwrap();
         let names: Vec<_> = hosts()
             .unwrap()

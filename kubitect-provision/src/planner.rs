@@ -7,6 +7,7 @@ use kubitect_config::value::Label;
 
 use crate::desired::desired;
 use crate::error::Error;
+use crate::hosts::LeftOut;
 use crate::hypervisor::Hosts;
 use crate::observe::{Observed, observe};
 use crate::plan::Plan;
@@ -29,6 +30,16 @@ pub fn plan_of(cluster: &Cluster, observed: &Observed) -> Result<Plan, Error> {
 
 /// What must be done on the hosts to remove all of a cluster, told from libvirt alone. Changes nothing.
 pub fn plan_destroy(cluster: &Label, hosts: &Hosts) -> Result<Plan, Error> {
+    plan_destroy_without(cluster, hosts, &[])
+}
+
+/// As [`plan_destroy`], of the hosts that are not left out: what machines on those that are have in a shared folder stays.
+pub fn plan_destroy_without(
+    cluster: &Label,
+    hosts: &Hosts,
+    left_out: &[LeftOut],
+) -> Result<Plan, Error> {
     let observed = observe(cluster, hosts)?;
-    removal::removal(cluster, &observed)
+    let left_out = left_out.iter().flat_map(|host| host.machines.iter().cloned());
+    removal::removal(cluster, &observed, &left_out.collect())
 }

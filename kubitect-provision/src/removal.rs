@@ -7,20 +7,35 @@ use std::path::PathBuf;
 use kubitect_config::value::{Label, Name};
 
 use crate::base;
-use crate::change::{Action, Change, Disruption, Kind, Part, Step};
+use crate::change::{Action, Change, Disruption, Kind, Part, Spared, Step};
 use crate::error::Error;
 use crate::names::{is_log, is_own_volume};
 use crate::observe::{HostState, Observed, PoolState, VolumeState};
 use crate::plan::Plan;
 use crate::resource::{BASE_POOL, Pool};
 
-/// What removes the cluster from all observed hosts, and nothing else; an error if a machine with the name of one of its
-/// nodes is not ours.
-pub fn removal(cluster: &Label, observed: &Observed) -> Result<Plan, Error> {
+/// What removes the cluster from all observed hosts, but for these machines on hosts that are left out, and nothing else; an error
+/// if a machine with the name of one of its nodes is not ours.
+pub fn removal(
+    cluster: &Label,
+    observed: &Observed,
+    left_out: &BTreeSet<Label>,
+) -> Result<Plan, Error> {
+    let is_ours = |host: &HostState, name: &Label| {
+        let domain = host.domain(name.as_str());
+        domain.is_some_and(|domain| domain.is_of(cluster))
+    };
+    let is_seen = |name: &Label| observed.hosts.values().any(|host| is_ours(host, name));
+    let machines = left_out.iter().filter(|name| !is_seen(name));
+    let machines: BTreeSet<_> = machines.cloned().collect();
     let mut changes = Vec::new();
     for (host, there) in &observed.hosts {
-        let elsewhere = observed.disks_elsewhere(cluster, host);
-        changes.extend(removal_of(cluster, host, there, &elsewhere)?);
+        let spared = Spared {
+            volumes: observed.disks_elsewhere(host, |domain| !domain.is_of(cluster)),
+            machines: machines.clone(),
+        };
+        let others = observed.disks_elsewhere(host, |domain| domain.is_of(cluster));
+        changes.extend(removal_of(cluster, host, there, &spared, &others)?);
     }
     Ok(Plan {
         cluster: cluster.clone(),
@@ -28,12 +43,14 @@ pub fn removal(cluster: &Label, observed: &Observed) -> Result<Plan, Error> {
     })
 }
 
-/// What removes the cluster from one host, but for the volumes of these names, which machines on other hosts have or are to have.
+/// What removes the cluster from one host, but for what is `spared`. The volumes of the names in `others` go from the hosts of their
+/// machines, at the same time.
 pub(crate) fn removal_of(
     cluster: &Label,
     host: &Name,
     there: &HostState,
-    elsewhere: &BTreeSet<String>,
+    spared: &Spared,
+    others: &BTreeSet<String>,
 ) -> Result<Vec<Change>, Error> {
     // Another program's cluster of this name, as the Kubitect written in Go makes them: pools and volumes have the very same
     // names, so nothing of it is touched.
@@ -51,7 +68,8 @@ pub(crate) fn removal_of(
         cluster,
         host,
         there,
-        elsewhere,
+        spared,
+        others,
         changes: &mut changes,
     };
     removal.run();
@@ -124,7 +142,8 @@ struct HostRemoval<'a> {
     cluster: &'a Label,
     host: &'a Name,
     there: &'a HostState,
-    elsewhere: &'a BTreeSet<String>,
+    spared: &'a Spared,
+    others: &'a BTreeSet<String>,
     changes: &'a mut Vec<Change>,
 }
 
@@ -215,10 +234,13 @@ impl HostRemoval<'_> {
                 .domains
                 .iter()
                 .any(|domain| !domain.is_of(self.cluster) && domain.uses(&pool.name, volume));
-            if used_by_other || self.elsewhere.contains(&volume.name) {
+            if used_by_other || self.spared.has(&volume.name) {
                 continue;
             }
             going.push(volume.path.clone());
+            if self.others.contains(&volume.name) {
+                continue;
+            }
             let loss = if volume.name.ends_with("-seed") {
                 Disruption::None
             } else {
@@ -253,10 +275,12 @@ impl HostRemoval<'_> {
         } else {
             Disruption::DataLoss
         };
+        let mut spare = self.spared.clone();
+        spare.volumes.extend(self.others.iter().cloned());
         let step = Step::RemovePool {
             pool: pool.name.clone(),
             with_disks: !pool.active,
-            spare: self.elsewhere.clone(),
+            spare,
         };
         self.push(Kind::Pool, &pool.name, loss, &details, step);
     }

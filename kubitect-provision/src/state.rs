@@ -38,12 +38,25 @@ pub struct HostState {
 }
 
 impl Observed {
-    /// The names of the volumes that the cluster's machines on other hosts than this one have. Hosts may share a folder.
-    pub(crate) fn disks_elsewhere(&self, cluster: &Label, host: &Name) -> BTreeSet<String> {
+    /// The names of the volumes that machines on other hosts than this one have, those that count. Hosts may share a folder.
+    ///
+    /// Two names may lead to one libvirt: a disk that the same machine has on this host is not elsewhere.
+    pub(crate) fn disks_elsewhere(
+        &self,
+        host: &Name,
+        counts: impl Fn(&DomainState) -> bool,
+    ) -> BTreeSet<String> {
+        let own = self.hosts.get(host);
         let others = self.hosts.iter().filter(|(other, _)| *other != host);
         let domains = others.flat_map(|(_, there)| &there.domains);
-        let ours = domains.filter(|domain| domain.is_of(cluster));
-        let disks = ours.flat_map(DomainState::all_disks);
+        let disks = domains.filter(|domain| counts(domain)).flat_map(|domain| {
+            let here = own.and_then(|own| own.domain(&domain.name));
+            let here = here.filter(|here| here.mark == domain.mark);
+            let is_here = move |disk: &PathBuf| {
+                here.is_some_and(|here| here.all_disks().any(|own| own == disk))
+            };
+            domain.all_disks().filter(move |disk| !is_here(disk))
+        });
         let names = disks.filter_map(|disk| disk.file_name()?.to_str());
         names.map(str::to_owned).collect()
     }

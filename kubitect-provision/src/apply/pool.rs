@@ -1,9 +1,8 @@
 //! Pools and images that nobody needs any more.
 
-use std::collections::BTreeSet;
-
 use super::HostApply;
 use crate::base;
+use crate::change::Spared;
 use crate::error::Error;
 use crate::event::Outcome;
 use crate::hypervisor::Failure;
@@ -46,7 +45,7 @@ impl HostApply<'_> {
         &self,
         name: &str,
         with_disks: bool,
-        spare: &BTreeSet<String>,
+        spare: &Spared,
     ) -> Result<Outcome, Failure> {
         let verbs = self.hypervisor;
         let find = || -> Result<Option<PoolState>, Failure> {
@@ -66,7 +65,9 @@ impl HostApply<'_> {
             return Ok(pool_removed(Some(why)));
         }
         // Consoles were written to until the machines went.
-        verbs.refresh_pool(name)?;
+        if let Some(outcome) = self.look_again(name)? {
+            return Ok(outcome);
+        }
         if let Some(now) = find()? {
             pool = now;
         }
@@ -77,12 +78,12 @@ impl HostApply<'_> {
             Vec::new()
         };
         let free = |volume: &VolumeState| {
-            !spare.contains(&volume.name) && !domains.iter().any(|domain| domain.uses(name, volume))
+            !spare.has(&volume.name) && !domains.iter().any(|domain| domain.uses(name, volume))
         };
         // A log goes unless its machine is on another host.
         let is_over = |volume: &VolumeState| {
             let node = log_of(&volume.name);
-            node.is_some_and(|node| !spare.contains(&format!("{node}-seed")))
+            node.is_some_and(|node| !spare.has(&format!("{node}-seed")))
         };
         let ours = pool.volumes.iter().filter(|volume| {
             is_own_volume(self.cluster.as_str(), &volume.name)
@@ -93,6 +94,21 @@ impl HostApply<'_> {
             fail::fail_point!("provision::halfway");
         }
         verbs.remove_pool(name).map(pool_removed)
+    }
+
+    /// Has libvirt look into a pool's folder again. Where it can't, it stops the pool: its folder is gone, as where another host that
+    /// shares it has removed it. Then the pool goes, and this is how that ended.
+    fn look_again(&self, name: &str) -> Result<Option<Outcome>, Failure> {
+        let verbs = self.hypervisor;
+        let Err(failure) = verbs.refresh_pool(name) else {
+            return Ok(None);
+        };
+        if verbs.pool_state(name)?.is_some_and(|pool| pool.active) {
+            return Err(failure);
+        }
+        verbs.remove_pool(name)?;
+        let why = format!("its folder can't be looked into ({})", failure.source);
+        Ok(Some(Outcome::Warned(why)))
     }
 
     pub(super) fn remove_image(&self, volume: &str) -> Result<Outcome, Error> {
@@ -119,7 +135,9 @@ impl HostApply<'_> {
                     path: path.clone(),
                 })?;
             }
-            verbs.refresh_pool(BASE_POOL)?;
+            if let Some(outcome) = self.look_again(BASE_POOL)? {
+                return Ok(outcome);
+            }
             let pools = verbs.pools()?;
             let Some(pool) = pools.iter().find(|pool| pool.name == BASE_POOL) else {
                 return Ok(Outcome::Done);

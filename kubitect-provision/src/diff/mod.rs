@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use kubitect_config::value::{Label, Name};
 
-use crate::change::{Action, Change, Disruption, Kind, Part, Step};
+use crate::change::{Action, Change, Disruption, Kind, Part, Spared, Step};
 use crate::desired::{Desired, DesiredHost, Machine};
 use crate::error::Error;
 use crate::observe::{DomainState, HostState, Observed, PowerState};
@@ -28,9 +28,10 @@ pub fn diff(cluster: &Label, desired: &Desired, observed: &Observed) -> Result<P
     let elsewhere = |name: &Name| {
         let others = desired.hosts.iter().filter(|(other, _)| *other != name);
         let machines = others.flat_map(|(_, host)| &host.machines);
-        let mut names = observed.disks_elsewhere(cluster, name);
-        names.extend(machines.flat_map(Machine::volumes).map(str::to_owned));
-        names
+        let mut volumes = observed.disks_elsewhere(name, |_| true);
+        volumes.extend(machines.flat_map(Machine::volumes).map(str::to_owned));
+        let machines = BTreeSet::new();
+        Spared { volumes, machines }
     };
     let mut changes = Vec::new();
     for (name, host) in &desired.hosts {
@@ -65,9 +66,8 @@ struct HostDiff<'a> {
     there: &'a HostState,
     /// The names of all machines that are wanted, on whichever host.
     wanted: &'a BTreeSet<&'a str>,
-    /// The names of the volumes that machines on other hosts have or are to have: in a folder that hosts share, this host has
-    /// them, too.
-    elsewhere: &'a BTreeSet<String>,
+    /// What is other hosts': in a folder that hosts share, this host has it, too.
+    elsewhere: &'a Spared,
     /// Machines with disks that can't be attached while they run.
     waiting: Vec<(Label, String)>,
     changes: Vec<Change>,
@@ -107,7 +107,7 @@ impl<'a> HostDiff<'a> {
         host: &'a Name,
         there: &'a HostState,
         wanted: &'a BTreeSet<&'a str>,
-        elsewhere: &'a BTreeSet<String>,
+        elsewhere: &'a Spared,
     ) -> Self {
         Self {
             cluster,

@@ -125,7 +125,8 @@ impl<'a> HostDiff<'a> {
         if moved || self.has_namesakes() || !has_ours {
             return Ok(());
         }
-        self.changes = removal_of(self.cluster, self.host, self.there, self.elsewhere)?;
+        let others = BTreeSet::new();
+        self.changes = removal_of(self.cluster, self.host, self.there, self.elsewhere, &others)?;
         Ok(())
     }
 
@@ -172,7 +173,7 @@ impl<'a> HostDiff<'a> {
                 .iter()
                 .any(|d| log_of(&name) == Some(d.name.as_str()));
             // Hosts may share the folder.
-            if self.elsewhere.contains(&name)
+            if self.elsewhere.has(&name)
                 || users.iter().any(|user| !goes(user))
                 || (namesakes && users.is_empty() && !log_of_leaving)
             {

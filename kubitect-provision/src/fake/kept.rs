@@ -39,6 +39,7 @@ impl FakeHost {
             kept: Some(folder.to_owned()),
             calls: super::Calls::default(),
             meeting: std::sync::Mutex::default(),
+            shared: super::shared::Shared::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod domain;
 mod kept;
 mod meeting;
+mod shared;
 mod verbs;
 mod volume;
 
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kubitect_config::value::Mac;
@@ -43,6 +44,7 @@ pub struct FakeHost {
     kept: Option<PathBuf>,
     calls: Calls,
     meeting: Mutex<Option<Arc<Meeting>>>,
+    shared: shared::Shared,
 }
 
 /// What its verbs would cost on a real libvirt, where a list is read with several calls for each of its elements.
@@ -67,10 +69,10 @@ impl Calls {
 struct State {
     host: HostState,
     /// Folders and the files in them; they outlive pools.
-    folders: BTreeMap<PathBuf, BTreeMap<String, File>>,
+    folders: shared::Folders,
     /// Folders that were taken away.
     #[serde(default)]
-    unmounted: BTreeMap<PathBuf, BTreeMap<String, File>>,
+    unmounted: shared::Folders,
     addresses: BTreeMap<String, Vec<(Mac, Ipv4Addr)>>,
     /// Keys that guest agents were told of, with their accounts.
     let_in: BTreeMap<String, BTreeSet<String>>,
@@ -151,11 +153,8 @@ impl FakeHost {
             kept: None,
             calls: Calls::default(),
             meeting: Mutex::default(),
+            shared: shared::Shared::default(),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the n-th writing verb from now (from 0) fail, and all verbs after it.

@@ -218,12 +218,21 @@ impl Hypervisor for FakeHost {
     }
 
     fn refresh_pool(&self, name: &str) -> Result<(), Failure> {
-        let known = self.read("refresh pool", |state| {
-            state.host.pool(name).is_some_and(|pool| pool.active)
-        })?;
-        known
-            .then_some(())
-            .ok_or_else(|| Failure::new(format!("refresh pool {name}"), "it is not active"))
+        let active = |state: &State| state.host.pool(name).is_some_and(|pool| pool.active);
+        let failed = |why: &str| Err(Failure::new(format!("refresh pool {name}"), why));
+        if !self.read("refresh pool", active)? {
+            return failed("it is not active");
+        }
+        let mut state = self.lock();
+        if state.folder(name).is_err() {
+            // As libvirt does.
+            if let Some(pool) = state.pool_mut(name) {
+                pool.active = false;
+            }
+            self.keep(&state);
+            return failed("cannot open directory");
+        }
+        Ok(())
     }
 
     fn remove_pool(&self, name: &str) -> Result<Option<String>, Failure> {

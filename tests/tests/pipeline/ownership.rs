@@ -1,29 +1,34 @@
 //! Whose things are: hosts that share a folder, copies of machines, clusters whose names make the same pool.
 
+use std::path::Path;
+
+use kubitect_config::cluster::Node;
 use kubitect_provision::change::{Kind, Step};
+use kubitect_provision::fake::FakeHost;
+use kubitect_provision::hosts::LeftOut;
 use kubitect_provision::observe::{DomainState, HostState, Live, PowerState};
-use kubitect_provision::{Plan, plan_destroy};
+use kubitect_provision::{Plan, plan_destroy, plan_destroy_without};
 use tests::many;
 
 use crate::living::{demo, domain, made, settled};
 use crate::world::{DEMO, TINY, World};
 
-/// Lets each host see the volumes of all others in its own folder.
-fn share(world: &World, pool: &str) {
-    let hosts = world.hosts();
-    for (name, host) in hosts.iter() {
-        let there = host.pools().unwrap();
-        let there = there.iter().find(|there| there.name == pool).unwrap();
-        let others = world.fakes.iter().filter(|(other, _)| *other != name);
-        for (_, other) in others {
-            for volume in &there.volumes {
-                let folder = there.path.clone().unwrap();
-                if other.bytes(pool, &volume.name).is_none() {
-                    other.put_file(folder, &volume.name, b"a disk");
-                }
-            }
-        }
-    }
+/// A cluster with machines on two hosts whose folders are one.
+fn shared() -> World {
+    let names = many::hosts(2);
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let world = World::new_on(&names, &many::cluster(2, 2), &HostState::default());
+    world.apply().unwrap();
+    let (one, two) = fakes(&world);
+    one.share_with(two);
+    settled(&world);
+    world
+}
+
+/// The two hosts of a world.
+fn fakes(world: &World) -> (&FakeHost, &FakeHost) {
+    let fakes: Vec<_> = world.fakes.values().collect();
+    (fakes[0], fakes[1])
 }
 
 /// The names of the volumes that a plan removes.
@@ -36,26 +41,34 @@ fn removed(plan: &Plan) -> Vec<&str> {
     volumes.collect()
 }
 
+/// The main disks and seeds that are there of these machines.
+fn left_of(world: &World, nodes: &[Node]) -> usize {
+    let pool = world.cluster.main_pool_name();
+    let (one, _) = fakes(world);
+    let folder = Path::new("/pools").join(pool);
+    let names = nodes.iter().flat_map(|node| {
+        let name = &node.name;
+        [format!("{name}-main-disk"), format!("{name}-seed")]
+    });
+    names
+        .filter(|name| one.capacity(&folder.join(name)).is_some())
+        .count()
+}
+
 #[test]
 fn hosts_may_share_a_folder_and_none_removes_the_others_disks() {
-    let names = many::hosts(2);
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let mut world = World::new_on(&names, &many::cluster(2, 2), &HostState::default());
-    world.apply().unwrap();
-    let pool = world.cluster.main_pool_name();
-    share(&world, &pool);
-    settled(&world);
-
-    // The last machine leaves a host.
-    let nodes = std::mem::take(&mut world.cluster.nodes);
-    let first = nodes[0].host.clone();
-    let (stay, leave): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|node| node.host == first);
-    assert!(!stay.is_empty() && !leave.is_empty());
-    world.cluster.nodes = stay;
     for stopped in [false, true] {
+        let mut world = shared();
+        // The last machine leaves a host.
+        let nodes = std::mem::take(&mut world.cluster.nodes);
+        let first = nodes[0].host.clone();
+        let (stay, leave): (Vec<_>, Vec<_>) =
+            nodes.into_iter().partition(|node| node.host == first);
+        assert!(!stay.is_empty() && !leave.is_empty());
+        world.cluster.nodes = stay.clone();
+        let (_, second) = fakes(&world);
         if stopped {
-            let second = world.fakes.iter().find(|(name, _)| **name != first);
-            second.unwrap().1.stop(&pool);
+            second.stop(&world.cluster.main_pool_name());
         }
         let plan = world.plan().unwrap();
         for name in removed(&plan) {
@@ -64,15 +77,106 @@ fn hosts_may_share_a_folder_and_none_removes_the_others_disks() {
                 .any(|node| name.starts_with(node.name.as_str()));
             assert!(of_leaving, "{name}: {plan}");
         }
+        world.apply().unwrap();
+        assert_eq!(left_of(&world, &stay), 2 * stay.len());
+        assert_eq!(left_of(&world, &leave), 0);
     }
+}
+
+/// A person renamed the machine of another host: its disks are not this host's to remove.
+#[test]
+fn hosts_that_share_a_folder_leave_the_disks_of_the_others_strangers() {
+    let mut world = shared();
+    let (first, nodes) = (world.cluster.nodes[0].host.clone(), &mut world.cluster.nodes);
+    let last = nodes.iter().position(|node| node.host != first).unwrap();
+    let last = nodes.remove(last);
+    world.fakes[&last.host].meddle(last.name.as_str(), |it| {
+        it.copy_of = it.name.parse().ok();
+        it.name = "old".to_owned();
+        it.mark = None;
+    });
+    let nodes = [last];
     world.apply().unwrap();
-    // What the host without machines had seen of the other's is still there: it is the same folder.
-    let second = world.fakes.iter().find(|(name, _)| **name != first);
-    let left = second.unwrap().1.inventory();
-    for node in &world.cluster.nodes {
-        assert!(left.contains(&format!("{}-main-disk", node.name)), "{left}");
-        assert!(left.contains(&format!("{}-seed", node.name)), "{left}");
+    assert_eq!(left_of(&world, &nodes), 2, "{}", world.plan().unwrap());
+    world.destroy().unwrap();
+    assert_eq!(left_of(&world, &nodes), 2);
+    assert_eq!(left_of(&world, &world.cluster.nodes), 0);
+    // The image under it stays, too.
+    assert!(world.inventory().contains("kubitect-base-images"));
+}
+
+#[test]
+fn a_cluster_on_hosts_that_share_a_folder_goes_as_a_whole() {
+    let world = shared();
+    world.destroy().unwrap();
+    let left = world.inventory();
+    for gone in ["large", "kubitect-base-images"] {
+        assert!(!left.contains(gone), "{left}");
     }
+}
+
+#[test]
+fn machines_of_a_host_that_is_left_out_keep_their_disks_in_a_shared_folder() {
+    for stopped in [false, true] {
+        let mut world = shared();
+        let pool = world.cluster.main_pool_name();
+        let nodes = world.cluster.nodes.clone();
+        let lost = nodes.iter().find(|node| node.host != nodes[0].host);
+        let lost = lost.unwrap().host.clone();
+        let (stay, go): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|node| node.host == lost);
+        let (one, two) = fakes(&world);
+        one.put_file(
+            format!("/pools/{pool}"),
+            &format!("{}-x-data-disk", stay[0].name),
+            b"data",
+        );
+        if stopped {
+            one.stop(&pool);
+            two.stop(&pool);
+        }
+        world.fakes.retain(|name, _| *name != lost);
+        let machines = stay.iter().map(|node| node.name.clone());
+        let left_out = [LeftOut {
+            host: lost,
+            machines: machines.collect(),
+        }];
+        let plan =
+            plan_destroy_without(&world.cluster.name, &world.hosts(), &left_out).unwrap();
+        world.carry_out(&plan).unwrap();
+        let left = world.inventory();
+        for node in &stay {
+            for disk in ["main-disk", "seed"] {
+                assert!(left.contains(&format!("{}-{disk}", node.name)), "{left}");
+            }
+        }
+        assert!(left.contains("-x-data-disk"), "{left}");
+        for node in &go {
+            assert!(!left.contains(node.name.as_str()), "{left}");
+        }
+        // The image lies under them.
+        assert!(left.contains("ubuntu22-"), "{left}");
+    }
+}
+
+/// Two names that lead to one libvirt, as where a host was renamed and its address written otherwise.
+#[test]
+fn a_host_of_two_names_is_emptied() {
+    let mut world = World::new(DEMO, &HostState::default());
+    let before = world.inventory();
+    world.apply().unwrap();
+    let fake = std::sync::Arc::clone(&world.fakes[&"box".parse().unwrap()]);
+    world.fakes.insert("server".parse().unwrap(), fake);
+    let whole = plan_destroy(&world.cluster.name, &world.hosts()).unwrap();
+    for host in ["box", "server"] {
+        let changes = whole.changes.iter().filter(|c| c.host.as_str() == host);
+        let plan = Plan {
+            cluster: whole.cluster.clone(),
+            changes: changes.cloned().collect(),
+        };
+        world.carry_out(&plan).unwrap();
+    }
+    world.fakes.retain(|name, _| name.as_str() == "box");
+    assert_eq!(world.inventory(), before);
 }
 
 /// A copy of a machine, with disks of its own, as another program makes it: it has the mark and the notes of the original.
