@@ -61,6 +61,7 @@ pub mod status;
 #[cfg(test)]
 mod testing;
 pub mod trust;
+mod users;
 
 pub use apply::{Inputs, apply};
 pub use cancel::Cancel;

@@ -13,6 +13,7 @@ use crate::names::{is_log, is_own_volume};
 use crate::observe::{HostState, Observed, PoolState, VolumeState};
 use crate::plan::Plan;
 use crate::resource::{BASE_POOL, Pool};
+use crate::users::Users;
 
 /// What removes the cluster from all observed hosts, but for these machines on hosts that are left out, and nothing else; an error
 /// if a machine with the name of one of its nodes is not ours.
@@ -68,6 +69,7 @@ pub(crate) fn removal_of(
         cluster,
         host,
         there,
+        users: Users::new(&there.pools, &there.domains),
         spared,
         others,
         changes: &mut changes,
@@ -142,6 +144,7 @@ struct HostRemoval<'a> {
     cluster: &'a Label,
     host: &'a Name,
     there: &'a HostState,
+    users: Users<'a>,
     spared: &'a Spared,
     others: &'a BTreeSet<String>,
     changes: &'a mut Vec<Change>,
@@ -229,11 +232,8 @@ impl HostRemoval<'_> {
             if !is_own_volume(self.cluster.as_str(), &volume.name) || is_log(&volume.name) {
                 continue;
             }
-            let used_by_other = self
-                .there
-                .domains
-                .iter()
-                .any(|domain| !domain.is_of(self.cluster) && domain.uses(&pool.name, volume));
+            let users = self.users.of(&pool.name, volume);
+            let used_by_other = users.iter().any(|domain| !domain.is_of(self.cluster));
             if used_by_other || self.spared.has(&volume.name) {
                 continue;
             }

@@ -247,6 +247,9 @@ pub struct DomainState {
     pub memory_mib: u64,
     /// The paths of its disks; `<pool>/<volume>` or `<protocol>:<name>` where a disk is named that way, as other programs do.
     pub disks: Vec<PathBuf>,
+    /// The paths of what lies under its disks, now and from its next start on, where libvirt tells.
+    #[serde(default)]
+    pub under: Vec<PathBuf>,
     /// What else it has.
     #[serde(default)]
     pub added: Added,
@@ -318,10 +321,11 @@ impl DomainState {
         nics.find(|nic| nic.mac == mac)
     }
 
-    /// Whether this volume of that pool is one of its disks, now or from its next start on.
+    /// Whether this volume of that pool is one of its disks or lies under one, now or from its next start on.
     pub(crate) fn uses(&self, pool: &str, volume: &VolumeState) -> bool {
         let named = Path::new(pool).join(&volume.name);
         self.all_disks()
+            .chain(&self.under)
             .any(|disk| *disk == volume.path || *disk == named)
     }
 

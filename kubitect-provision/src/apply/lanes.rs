@@ -10,7 +10,7 @@ use std::thread;
 use crate::change::{Change, Step};
 use crate::error::Error;
 use crate::hypervisor::{Failure, Hypervisor};
-use crate::observe::DomainState;
+use crate::observe::{DomainState, PoolState};
 
 /// The changes of one machine, or of one volume, in their order.
 pub(super) type Lane<'a> = Vec<&'a Change>;
@@ -72,18 +72,27 @@ pub(super) fn batches<'a>(changes: &[&'a Change]) -> Vec<Vec<Lane<'a>>> {
 /// What is looked up once for a batch.
 #[derive(Default)]
 pub(super) struct Seen {
-    domains: Mutex<Option<Arc<[DomainState]>>>,
+    host: Mutex<Option<Arc<Looked>>>,
+}
+
+/// A host's pools and domains.
+pub(super) struct Looked {
+    pub pools: Vec<PoolState>,
+    pub domains: Vec<DomainState>,
 }
 
 impl Seen {
-    /// The host's domains as they are when a batch first asks for them.
-    pub(super) fn domains(&self, verbs: &dyn Hypervisor) -> Result<Arc<[DomainState]>, Failure> {
-        let mut domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(domains) = &*domains {
-            return Ok(Arc::clone(domains));
+    /// The host's pools and domains as they are when a batch first asks for them.
+    pub(super) fn look(&self, verbs: &dyn Hypervisor) -> Result<Arc<Looked>, Failure> {
+        let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = &*host {
+            return Ok(Arc::clone(host));
         }
-        let found: Arc<[_]> = verbs.domains()?.into();
-        *domains = Some(Arc::clone(&found));
+        let found = Arc::new(Looked {
+            pools: verbs.pools()?,
+            domains: verbs.domains()?,
+        });
+        *host = Some(Arc::clone(&found));
         Ok(found)
     }
 }

@@ -9,6 +9,7 @@ use crate::hypervisor::Failure;
 use crate::names::{is_log, is_own_volume, log_of};
 use crate::observe::{PoolState, VolumeState};
 use crate::resource::{BASE_POOL, Pool};
+use crate::users::Users;
 
 impl HostApply<'_> {
     /// Starts a pool that holds disks of machines, unless what is in its place holds none of them.
@@ -72,13 +73,13 @@ impl HostApply<'_> {
             pool = now;
         }
         // The cluster's machines are gone: a disk that a machine still has is another's by now.
-        let domains = if with_disks {
-            verbs.domains()?
-        } else {
-            Vec::new()
+        let (pools, domains) = match with_disks {
+            true => (verbs.pools()?, verbs.domains()?),
+            false => (Vec::new(), Vec::new()),
         };
+        let users = Users::new(&pools, &domains);
         let free = |volume: &VolumeState| {
-            !spare.has(&volume.name) && !domains.iter().any(|domain| domain.uses(name, volume))
+            !spare.has(&volume.name) && users.of(name, volume).is_empty()
         };
         // A log goes unless its machine is on another host.
         let is_over = |volume: &VolumeState| {

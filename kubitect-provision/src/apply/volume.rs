@@ -13,6 +13,7 @@ use crate::hypervisor::Failure;
 use crate::names::log_of;
 use crate::observe::VolumeState;
 use crate::resource::{Backing, Format, Volume};
+use crate::users::Users;
 use kubitect_config::value::{Label, Name};
 
 impl HostApply<'_> {
@@ -169,8 +170,9 @@ impl HostApply<'_> {
         let Some(found) = verbs.volume_state(pool, volume)? else {
             return Ok(Outcome::Done);
         };
-        let domains = seen.domains(verbs.as_ref())?;
-        if let Some(user) = domains.iter().find(|domain| domain.uses(pool, &found)) {
+        let host = seen.look(verbs.as_ref())?;
+        let users = Users::new(&host.pools, &host.domains);
+        if let Some(user) = users.of(pool, &found).first() {
             let why = format!("it stays: machine {} uses it", user.name);
             return Ok(Outcome::Warned(why));
         }

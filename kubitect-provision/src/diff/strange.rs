@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::HostDiff;
 use crate::desired::Machine;
+use crate::names::is_own_volume;
 use crate::observe::DomainState;
 use crate::removal::own_pools;
 
@@ -39,6 +40,18 @@ impl<'a> HostDiff<'a> {
             }
         }
         let strangers = self.strangers(machine, there);
+        let own = own_pools(self.cluster, self.there);
+        let is_own = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let mut pools = own.iter();
+            is_own_volume(self.cluster.as_str(), &name)
+                && pools.any(|pool| pool.path.as_deref() == path.parent())
+        };
+        for stranger in &strangers {
+            if let Some(under) = self.under(stranger).into_iter().find(|path| is_own(path)) {
+                return Some(replaced(stranger, under));
+            }
+        }
         let missing = machine.domain.disks.iter();
         let mut missing = missing.filter(|disk| !there.disks.contains(&disk.path));
         let (missing, stranger) = missing.find_map(|disk| {
@@ -53,12 +66,23 @@ impl<'a> HostDiff<'a> {
             };
             Some((disk, strangers.iter().find(replaces)?))
         })?;
-        Some(format!(
-            "it has {} where {} was, as after a snapshot; bring it back first (virsh blockcommit, or detach-disk and \
-             attach-disk)",
-            stranger.display(),
-            missing.path.display()
-        ))
+        Some(replaced(stranger, &missing.path))
+    }
+
+    /// The paths of what lies under a volume, as far as the host's pools tell.
+    fn under(&self, path: &Path) -> Vec<&'a Path> {
+        let all = || self.there.pools.iter().flat_map(|pool| &pool.volumes);
+        let below = |path: &Path| {
+            let mut volumes = all();
+            volumes.find(|it| it.path == path)?.backing.as_deref()
+        };
+        let mut found: Vec<&Path> = Vec::new();
+        let mut next = below(path);
+        while let Some(path) = next.filter(|path| !found.contains(path)) {
+            found.push(path);
+            next = below(path);
+        }
+        found
     }
 
     /// The disks of a machine that are neither wanted nor data disks which we made for it.
@@ -91,4 +115,13 @@ impl<'a> HostDiff<'a> {
         extra.dedup();
         extra
     }
+}
+
+/// Why a machine's disks can't be brought in order that has this one in the place of, or over, that one.
+fn replaced(stranger: &Path, own: &Path) -> String {
+    format!(
+        "it has {} where {} was, as after a snapshot; bring it back first (virsh blockcommit, or detach-disk and attach-disk)",
+        stranger.display(),
+        own.display()
+    )
 }

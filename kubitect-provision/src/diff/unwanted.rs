@@ -13,6 +13,7 @@ use crate::names::{is_log, is_own_volume, log_of};
 use crate::observe::{DomainState, PoolState, VolumeState};
 use crate::removal::{own_pools, removal_of, rival};
 use crate::resource::{BASE_POOL, Pool};
+use crate::users::Users;
 
 impl<'a> HostDiff<'a> {
     pub(super) fn unwanted(&mut self, wanted: &DesiredHost) {
@@ -153,18 +154,14 @@ impl<'a> HostDiff<'a> {
         detached: &BTreeSet<(String, PathBuf)>,
     ) {
         let namesakes = self.has_namesakes();
+        let all = Users::new(&self.there.pools, &self.there.domains);
         for name in self.unwanted_names(pool, wanted, leaving, detached) {
             let path = pool.path.as_deref().unwrap_or("".as_ref()).join(&name);
             let like = VolumeState {
                 path: path.clone(),
                 ..unseen(&name)
             };
-            let users: Vec<_> = self
-                .there
-                .domains
-                .iter()
-                .filter(|domain| domain.uses(&pool.name, &like))
-                .collect();
+            let users = all.of(&pool.name, &like);
             let goes = |domain: &DomainState| {
                 leaving.iter().any(|d| d.name == domain.name)
                     || detached.contains(&(domain.name.clone(), path.clone()))

@@ -62,6 +62,21 @@ impl FakeHost {
         Some(state.folders.get(disk.parent()?)?.get(name)?.bytes.clone())
     }
 
+    /// Puts an overlay over this file into a folder, behind libvirt's back.
+    pub fn put_overlay(&self, folder: impl Into<PathBuf>, name: &str, over: &Path) {
+        let file = super::File {
+            format: "qcow2".to_owned(),
+            capacity: self.capacity(over).unwrap_or_default(),
+            allocation: 0,
+            backing: Some(over.to_owned()),
+            bytes: Vec::new(),
+        };
+        self.change(|state| {
+            let folder = state.folders.entry(folder.into()).or_default();
+            folder.insert(name.to_owned(), file);
+        });
+    }
+
     /// The addresses leased to a machine, whether it is on or not.
     pub fn leases(&self, domain: &str) -> Vec<std::net::Ipv4Addr> {
         let state = self.lock();

@@ -237,6 +237,11 @@ pub(super) fn from_xml(told: &Told) -> Result<DomainState, roxmltree::Error> {
         false => (None, mark),
     };
     let (nic, added) = added::read(root);
+    let mut under: Vec<_> = under(root).collect();
+    if let Some(xml) = &told.live {
+        let document = roxmltree::Document::parse(xml)?;
+        under.extend(self::under(document.root_element()));
+    }
     Ok(DomainState {
         name,
         power: told.power,
@@ -252,9 +257,18 @@ pub(super) fn from_xml(told: &Told) -> Result<DomainState, roxmltree::Error> {
         max_vcpus,
         memory_mib: memory(root),
         disks: disks(root).filter_map(source).collect(),
+        under,
         added,
         live,
     })
+}
+
+/// What lies under its disks, where it is told.
+fn under(root: roxmltree::Node<'_, '_>) -> impl Iterator<Item = PathBuf> {
+    let layers = disks(root).flat_map(|disk| disk.descendants());
+    layers
+        .filter(|layer| layer.has_tag_name("backingStore"))
+        .filter_map(source)
 }
 
 fn live(root: roxmltree::Node<'_, '_>) -> Live {
@@ -371,6 +385,24 @@ mod tests {
         assert!(shrunk.transient && shrunk.nic.is_some());
         let live = shrunk.live.unwrap();
         assert_eq!((live.memory_mib, live.nic), (4096, None));
+    }
+
+    #[test]
+    fn what_lies_under_disks_is_told() {
+        let told = Told {
+            definition: "<domain><name>n</name><devices><disk><source file='/c'/></disk></devices></domain>".into(),
+            live: Some(
+                "<domain><name>n</name><devices><disk><source file='/c'/><backingStore type='file'><source file='/b'/>\
+                 <backingStore type='file'><source file='/a'/><backingStore/></backingStore></backingStore></disk></devices></domain>"
+                    .into(),
+            ),
+            power: PowerState::Running,
+            transient: false,
+            saved: false,
+        };
+        let domain = from_xml(&told).unwrap();
+        assert_eq!(domain.disks, [Path::new("/c")]);
+        assert_eq!(domain.under, [Path::new("/b"), Path::new("/a")]);
     }
 
     #[test]

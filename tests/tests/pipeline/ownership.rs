@@ -6,7 +6,7 @@ use kubitect_config::cluster::Node;
 use kubitect_provision::change::{Kind, Step};
 use kubitect_provision::fake::FakeHost;
 use kubitect_provision::hosts::LeftOut;
-use kubitect_provision::observe::{DomainState, HostState, Live, PowerState};
+use kubitect_provision::observe::{DomainState, HostState, Live, PoolState, PowerState};
 use kubitect_provision::{Plan, plan_destroy, plan_destroy_without};
 use tests::many;
 
@@ -295,4 +295,94 @@ fn a_data_pool_is_theirs_whose_disks_lie_in_it() {
         "{}",
         world.inventory()
     );
+}
+
+/// A disk of the demo's first worker, its folder, and its name.
+const ROOK: (&str, &str) = (
+    "/fast/demo-fast-data-resource-pool",
+    "demo-worker-1-rook-data-disk",
+);
+
+/// Whether that disk is there.
+fn has_rook(world: &World) -> bool {
+    let path = Path::new(ROOK.0).join(ROOK.1);
+    world.fake().capacity(&path).is_some()
+}
+
+/// A machine runs on a snapshot of its data disk (`virsh snapshot-create-as --disk-only`): what lies under it is no leftover.
+#[test]
+fn a_data_disk_under_a_snapshot_stays_when_it_leaves_the_file() {
+    let world = made();
+    let (folder, disk) = (Path::new(ROOK.0), Path::new(ROOK.0).join(ROOK.1));
+    let (name, more) = (format!("{}.snap1", ROOK.1), format!("{}.snap2", ROOK.1));
+    world.fake().put_overlay(folder, &name, &disk);
+    world.fake().put_overlay(folder, &more, &folder.join(&name));
+    world.fake().meddle("demo-worker-1", |it| {
+        let live = it.live.as_mut().map(|live| &mut live.disks);
+        for disks in live.into_iter().chain([&mut it.disks]) {
+            for path in disks.iter_mut().filter(|path| **path == disk) {
+                *path = folder.join(&more);
+            }
+        }
+    });
+    for text in [DEMO.to_owned(), demo(&[(crate::living::DISKS, "")])] {
+        let plan = world.with(&text).plan().unwrap();
+        let refused: Vec<_> = plan.refused().collect();
+        assert!(
+            refused.len() == 1 && refused[0].details.contains("blockcommit"),
+            "{plan}"
+        );
+        assert!(!removed(&plan).contains(&ROOK.1), "{plan}");
+    }
+    // With the machine goes the disk; the snapshot is no file of ours.
+    world.destroy().unwrap();
+    assert!(!has_rook(&world));
+    assert!(world.inventory().contains(&more));
+}
+
+/// Somebody's machine whose disk is a linked clone of one of ours.
+#[test]
+fn a_disk_under_somebodys_clone_stays() {
+    let without = demo(&[(crate::living::DISKS, "")]);
+    for (stopped, seen) in [(false, true), (true, true), (false, false)] {
+        let stranger = DomainState {
+            name: "somebody".into(),
+            disks: vec!["/clones/clone.qcow2".into()],
+            // Where no pool shows the clone, its machine tells of what is under it.
+            under: match seen {
+                true => Vec::new(),
+                false => vec![Path::new(ROOK.0).join(ROOK.1)],
+            },
+            ..DomainState::default()
+        };
+        let clones = PoolState {
+            name: "clones".into(),
+            is_folder: true,
+            path: Some("/clones".into()),
+            active: true,
+            available: 1 << 40,
+            volumes: Vec::new(),
+        };
+        let there = HostState {
+            pools: Vec::from_iter(seen.then_some(clones)),
+            domains: vec![stranger],
+            ..HostState::default()
+        };
+        let world = World::new(DEMO, &there);
+        world.apply().unwrap();
+        let destroyed = plan_destroy(&world.cluster.name, &world.hosts()).unwrap();
+        let disk = Path::new(ROOK.0).join(ROOK.1);
+        world.fake().put_overlay("/clones", "clone.qcow2", &disk);
+        let scaled = world.with(&without);
+        assert!(!removed(&scaled.plan().unwrap()).contains(&ROOK.1));
+        if stopped {
+            world.fake().stop("demo-fast-data-resource-pool");
+            world.destroy().unwrap();
+        } else {
+            // The plan may be older than the clone.
+            assert_eq!(removed(&destroyed).contains(&ROOK.1), seen);
+            world.carry_out(&destroyed).unwrap();
+        }
+        assert!(has_rook(&world), "{stopped} {seen}");
+    }
 }
