@@ -178,10 +178,10 @@ pub(crate) async fn settle_address<R: Remote>(
     let Some(vip) = rendered.iter().find_map(|r| r.vrrp.as_ref()).map(|v| v.vip) else {
         return Ok(None);
     };
-    let mut problems = Vec::new();
+    let mut why = String::new();
     for _ in 0..LOOKS {
         let looks = looks(rendered, remotes, vip).await?;
-        problems = vrrp::unsettled(&looks, |name| {
+        let problems = vrrp::unsettled(&looks, &[], |name| {
             let own = rendered.iter().find(|own| own.node == *name)?;
             own.vrrp.as_ref().map(|own| own.address)
         });
@@ -193,11 +193,17 @@ pub(crate) async fn settle_address<R: Remote>(
             });
             return Ok(Some(node));
         }
+        let now = problems.join("; ");
+        if now != why {
+            on_event(Event::Said {
+                line: format!("waiting for the virtual address {vip}: {now}"),
+            });
+            why = now;
+        }
+        // A look may end before its time.
+        tokio::time::sleep(PAUSE).await;
     }
-    Err(Error::AddressUnsettled {
-        vip,
-        why: problems.join("; "),
-    })
+    Err(Error::AddressUnsettled { vip, why })
 }
 
 /// What each balancer's keepalived says, watched side by side.

@@ -70,7 +70,10 @@ pub async fn status(
     }
     if let Some(vip) = vip.filter(|_| !looks.is_empty()) {
         let address = |name: &Label| Some(facts.node(name)?.ip);
-        let problems = vrrp::unsettled(&looks, address).into_iter();
+        let seen = |node: &&Node| looks.iter().any(|(name, _)| **name == node.name);
+        let unseen = nodes.iter().filter(|node| !seen(node));
+        let unseen: Vec<_> = unseen.map(|node| &node.name).collect();
+        let problems = vrrp::unsettled(&looks, &unseen, address).into_iter();
         let problems = problems.map(|problem| format!("the virtual address {vip}: {problem}"));
         status.problems.extend(problems);
     }

@@ -123,14 +123,11 @@ pub(crate) fn unable(look: &Look) -> Option<String> {
 
 /// The balancer that alone has the address.
 pub(crate) fn holder<'a>(looks: &[(&'a Label, Look)]) -> Result<&'a Label, String> {
-    let has = |look: &Look| look.as_ref().is_ok_and(|own| own.holds_address);
-    let holders = looks.iter().filter(|(_, look)| has(look));
-    let holders: Vec<_> = holders.map(|(name, _)| *name).collect();
-    match holders[..] {
+    match holders(looks)[..] {
         [] => Err("no balancer has it".to_owned()),
         [one] => Ok(one),
-        _ => {
-            let names: Vec<_> = holders.iter().map(|name| name.as_str()).collect();
+        ref several => {
+            let names: Vec<_> = several.iter().map(|name| name.as_str()).collect();
             Err(format!(
                 "{} have it at the same time: they don't hear one another; let VRRP (IP protocol 112) pass between them",
                 names.join(" and ")
@@ -139,14 +136,49 @@ pub(crate) fn holder<'a>(looks: &[(&'a Label, Look)]) -> Result<&'a Label, Strin
     }
 }
 
+/// The balancers that have the address.
+fn holders<'a>(looks: &[(&'a Label, Look)]) -> Vec<&'a Label> {
+    let has = |look: &Look| look.as_ref().is_ok_and(|own| own.holds_address);
+    let holders = looks.iter().filter(|(_, look)| has(look));
+    holders.map(|(name, _)| *name).collect()
+}
+
+/// What is wrong where none of those that answer has the address: nothing if one of them hears one that does not answer.
+fn unheld(
+    looks: &[(&Label, Look)],
+    unseen: &[&Label],
+    address: impl Fn(&Label) -> Option<Ipv4Addr>,
+) -> Option<String> {
+    let failed = looks.iter().filter(|(_, look)| look.is_err());
+    let silent: Vec<_> = failed
+        .map(|(name, _)| *name)
+        .chain(unseen.iter().copied())
+        .collect();
+    let heard: Vec<_> = looks
+        .iter()
+        .filter_map(|(_, look)| look.as_ref().ok()?.hears)
+        .collect();
+    let is_heard = |name: &Label| address(name).is_some_and(|own| heard.contains(&own));
+    match silent[..] {
+        [] => Some("no balancer has it".to_owned()),
+        _ if silent.iter().any(|name| is_heard(name)) => None,
+        _ => Some("none of those that answer has it".to_owned()),
+    }
+}
+
 /// All that is not as it should be in a group of balancers, whose addresses are known: one has the address, and each other hears
-/// that one and could take it.
+/// that one and could take it. Those that were not `unseen` answered, or could at least be logged in on.
 pub(crate) fn unsettled(
     looks: &[(&Label, Look)],
+    unseen: &[&Label],
     address: impl Fn(&Label) -> Option<Ipv4Addr>,
 ) -> Vec<String> {
     let holder = holder(looks);
-    let mut problems: Vec<_> = holder.as_ref().err().cloned().into_iter().collect();
+    let wrong = match holders(looks)[..] {
+        [] => unheld(looks, unseen, &address),
+        _ => holder.as_ref().err().cloned(),
+    };
+    let mut problems = Vec::from_iter(wrong);
     for (name, look) in looks {
         if let Some(why) = unable(look) {
             problems.push(format!("{name}: {why}"));
@@ -193,7 +225,7 @@ mod tests {
             let id = name.as_str().rsplit_once('-')?.1;
             format!("10.9.0.10{id}").parse().ok()
         };
-        unsettled(&looks.collect::<Vec<_>>(), address)
+        unsettled(&looks.collect::<Vec<_>>(), &[], address)
     }
 
     #[test]

@@ -333,7 +333,11 @@ mod tests {
         std::fs::write(&there, "<node/>").unwrap();
         let renamed = |uri: &str| config(uri).replace("name: box", "name: crate");
         std::fs::write(dir.applied(), config("test:///default")).unwrap();
-        std::fs::write(dir.wanted(), renamed(&format!("test://{}", there.display()))).unwrap();
+        std::fs::write(
+            dir.wanted(),
+            renamed(&format!("test://{}", there.display())),
+        )
+        .unwrap();
         assert_eq!(hosts().unwrap().iter().count(), 2);
         std::fs::write(dir.wanted(), renamed("test:///default")).unwrap();
         assert_eq!(hosts().unwrap().iter().count(), 1);

@@ -40,6 +40,8 @@ pub fn plan_destroy_without(
     left_out: &[LeftOut],
 ) -> Result<Plan, Error> {
     let observed = observe(cluster, hosts)?;
-    let left_out = left_out.iter().flat_map(|host| host.machines.iter().cloned());
+    let left_out = left_out
+        .iter()
+        .flat_map(|host| host.machines.iter().cloned());
     removal::removal(cluster, &observed, &left_out.collect())
 }

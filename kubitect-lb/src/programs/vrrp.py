@@ -1,10 +1,12 @@
 # Says how keepalived on this machine is: `STATE HAS HEARS`. STATE is keepalived's own word (MASTER, BACKUP, FAULT, INIT), CHANGING if it
 # did not stay the same, or UNKNOWN where keepalived does not tell it; HAS is 1 if this machine has the address; HEARS is the address
-# of the balancer that a BACKUP hears, or `-`. Arguments: for how many seconds at most it may take until it is MASTER or BACKUP, for
-# how many it is then watched, the virtual address, and the file with keepalived's process. Ends with 0, or with 1 and what is wrong.
+# of the balancer that a BACKUP hears, or `-`. Arguments: for how many seconds at most it may take until it runs and is MASTER or
+# BACKUP, for how many it is then watched, the virtual address, and the file with keepalived's process. Ends with 0, or with 1 and
+# what is wrong.
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -18,7 +20,11 @@ INSTANCE = re.compile(
     r"(?=   \S)",
     re.MULTILINE,
 )
-ABLE = ("MASTER", "BACKUP", "UNKNOWN")
+SETTLED = ("MASTER", "BACKUP")
+
+
+class NotRunning(Exception):
+    pass
 
 
 def process():
@@ -28,9 +34,9 @@ def process():
         with open(f"/proc/{pid}/comm") as file:
             name = file.read().strip()
     except (OSError, ValueError) as error:
-        sys.exit(f"keepalived does not run: {error}")
+        raise NotRunning(f"keepalived does not run: {error}")
     if name != "keepalived":
-        sys.exit(f"keepalived does not run: process {pid} in {pid_file} is {name}")
+        raise NotRunning(f"keepalived does not run: process {pid} in {pid_file} is {name}")
     return pid
 
 
@@ -42,24 +48,30 @@ def takes_signals(pid):
 
 
 def dumped(pid, since):
-    # In its own file system: its unit may give it a /tmp of its own.
-    dump = os.open(f"/proc/{pid}/root/{DUMP}", os.O_RDONLY | os.O_NOFOLLOW)
+    # In its own file system: its unit may give it a /tmp of its own. Others may have put something else there.
+    dump = os.open(f"/proc/{pid}/root/{DUMP}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(dump, errors="replace") as file:
         about = os.fstat(dump)
-        if about.st_uid != 0 or about.st_mtime_ns < since:
+        if not stat.S_ISREG(about.st_mode) or about.st_uid != 0 or about.st_mtime_ns < since:
             return None
         return INSTANCE.search(file.read(1 << 22))
 
 
 def state():
     pid = process()
-    if not takes_signals(pid):
-        return "INIT", "-"
     # The clock of files goes in steps.
     since = time.time_ns() - 20_000_000
-    os.kill(pid, signal.SIGUSR1)
-    end = time.monotonic() + 3
+    end, due = time.monotonic() + 3, 0
     while time.monotonic() < end:
+        # Again each second: its child that knows the state ignores it at first.
+        if time.monotonic() >= due:
+            try:
+                if not takes_signals(pid):
+                    return "INIT", "-"
+                os.kill(pid, signal.SIGUSR1)
+            except (ProcessLookupError, FileNotFoundError) as error:
+                raise NotRunning(f"keepalived does not run: {error}")
+            due = time.monotonic() + 1
         time.sleep(0.05)
         try:
             found = dumped(pid, since)
@@ -81,14 +93,27 @@ def look():
     return (*state(), has())
 
 
-deadline = time.monotonic() + float(patience)
-first = look()
-while first[0] not in ABLE and time.monotonic() < deadline:
-    time.sleep(0.5)
-    first = look()
-last, end = first, time.monotonic() + float(watch)
-while last == first and first[0] in ABLE and time.monotonic() < end:
-    time.sleep(1)
-    last = look()
+def first_look():
+    """What is seen first of what is waited for; in the end, whatever is seen."""
+    deadline = time.monotonic() + float(patience)
+    while True:
+        try:
+            seen = look()
+            if seen[0] in SETTLED or time.monotonic() >= deadline:
+                return seen
+        except NotRunning:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.5)
+
+
+try:
+    last = first = first_look()
+    end = time.monotonic() + float(watch)
+    while last == first and first[0] in (*SETTLED, "UNKNOWN") and time.monotonic() < end:
+        time.sleep(1)
+        last = look()
+except NotRunning as why:
+    sys.exit(str(why))
 changed = (first[0], first[2]) != (last[0], last[2])
 print("CHANGING" if changed else last[0], int(last[2]), last[1])

@@ -78,9 +78,8 @@ impl HostApply<'_> {
             false => (Vec::new(), Vec::new()),
         };
         let users = Users::new(&pools, &domains);
-        let free = |volume: &VolumeState| {
-            !spare.has(&volume.name) && users.of(name, volume).is_empty()
-        };
+        let free =
+            |volume: &VolumeState| !spare.has(&volume.name) && users.of(name, volume).is_empty();
         // A log goes unless its machine is on another host.
         let is_over = |volume: &VolumeState| {
             let node = log_of(&volume.name);

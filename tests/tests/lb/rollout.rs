@@ -460,7 +460,9 @@ async fn two_holders_are_no_holder() {
     let (world, remotes) = world(&wanted);
     quietly(&wanted, &remotes).await.unwrap();
     world.lock().unwrap().split = true;
-    let error = quietly(&wanted, &remotes).await.unwrap_err().to_string();
+    let events = Mutex::new(Vec::new());
+    let error = roll_out(&wanted, &remotes, &|e| events.lock().unwrap().push(e)).await;
+    let error = error.unwrap_err().to_string();
     for part in [
         lb(1).as_str(),
         lb(2).as_str(),
@@ -469,6 +471,10 @@ async fn two_holders_are_no_holder() {
     ] {
         assert!(error.contains(part), "no `{part}` in {error}");
     }
+    // What is waited for is said while it is, and once.
+    let events = events.into_inner().unwrap();
+    let waits = |event: &Event| matches!(event, Event::Said { line } if line.contains("waiting for the virtual address"));
+    assert_eq!(events.iter().filter(|e| waits(e)).count(), 1, "{events:?}");
     world.lock().unwrap().split = false;
     let report = quietly(&wanted, &remotes).await.unwrap();
     assert_eq!((report.reloaded.len(), report.holder), (0, Some(lb(1))));

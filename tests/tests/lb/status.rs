@@ -72,7 +72,25 @@ async fn who_has_the_virtual_address_and_who_could_not_take_it_is_shown() {
 
     // Where only one of them answers, the others are not asked after.
     world.lock().unwrap().holder = Some(lb(1));
-    let few = Logins(remotes.into_iter().take(1).collect());
-    let problems = status(&cluster, &facts, &nodes, &few).await.problems;
+    let few = |name: &Label| {
+        let one = remotes.get_key_value(name).unwrap();
+        Logins(BTreeMap::from([(one.0.clone(), one.1.clone())]))
+    };
+    let problems = status(&cluster, &facts, &nodes, &few(&lb(1)))
+        .await
+        .problems;
     assert_eq!(problems, ["local-k8s-cluster-lb-2: no route to host"]);
+    // A backup hears the one that has it and does not answer.
+    let problems = status(&cluster, &facts, &nodes, &few(&lb(2)))
+        .await
+        .problems;
+    assert_eq!(problems, ["local-k8s-cluster-lb-1: no route to host"]);
+    world.lock().unwrap().holder = None;
+    let problems = status(&cluster, &facts, &nodes, &few(&lb(2)))
+        .await
+        .problems;
+    assert_eq!(
+        problems[1..],
+        ["the virtual address 192.168.113.99: none of those that answer has it"]
+    );
 }

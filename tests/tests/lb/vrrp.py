@@ -25,6 +25,27 @@ class Health(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", 8404), Health).serve_forever()
 """
 
+# A process that is named keepalived, with something else where keepalived's dump is to be, or deaf to the first signal.
+STAND_IN = """
+import os, signal, sys
+dump, signals = "/tmp/keepalived.data", 0
+def told(*_):
+    global signals
+    signals += 1
+    if sys.argv[1] == "deaf" and signals > 1:
+        with open(dump, "w") as file:
+            file.write(" VRRP Instance = kube_api\\n   State = BACKUP\\n   Master router = 10.9.0.9\\n   Master priority = 9\\n   End\\n")
+signal.signal(signal.SIGUSR1, told)
+if sys.argv[1] == "fifo":
+    os.mkfifo(dump)
+with open("/proc/self/comm", "w") as file:
+    file.write("keepalived")
+with open("/run/keepalived.pid", "w") as file:
+    file.write(str(os.getpid()))
+while True:
+    signal.pause()
+"""
+
 
 def run(*argv):
     return subprocess.run(argv, check=True, capture_output=True, text=True)
@@ -36,17 +57,35 @@ def child(name, *argv):
     return own
 
 
-def keepalived(name):
+def keepalived(name, late=""):
     # /tmp and /run are its own, as on a machine of its own.
-    start = f"mount -t tmpfs none /run && cp '{FOLDER}/{name}.conf' /run/conf && mount -t tmpfs none /tmp && " \
+    start = f"mount -t tmpfs none /run && cp '{FOLDER}/{name}.conf' /run/conf && mount -t tmpfs none /tmp && {late} " \
             "exec keepalived --dont-fork --log-console --use-file /run/conf"
     return child(name, "unshare", "--mount", "sh", "-c", start)
 
 
+def stand_in(name, kind):
+    start = 'mount -t tmpfs none /tmp && mount -t tmpfs none /run && exec python3 -I -c "$0" "$1"'
+    return child(name, "unshare", "--mount", "sh", "-c", start, STAND_IN, kind)
+
+
+def inside(name):
+    return ["ip", "netns", "exec", name, "nsenter", "-t", str(running[name].pid), "-m"]
+
+
+def until_there(name, path):
+    end = time.monotonic() + DEADLINE
+    while subprocess.run([*inside(name), "test", "-s", path]).returncode:
+        assert time.monotonic() < end, f"{name} has no {path}"
+        time.sleep(0.05)
+
+
 def ask(name, patience, watched):
-    inside = ["ip", "netns", "exec", name, "nsenter", "-t", str(running[name].pid), "-m"]
-    argv = [*inside, "python3", "-I", "-c", PROGRAM, patience, watched, VIP, "/run/keepalived.pid"]
-    output = subprocess.run(argv, capture_output=True, text=True)
+    argv = [*inside(name), "python3", "-I", "-c", PROGRAM, patience, watched, VIP, "/run/keepalived.pid"]
+    try:
+        output = subprocess.run(argv, capture_output=True, text=True, timeout=2 * DEADLINE)
+    except subprocess.TimeoutExpired:
+        return "failed: no answer"
     return output.stdout.strip() if output.returncode == 0 else f"failed: {output.stderr.strip()}"
 
 
@@ -81,8 +120,15 @@ try:
         links[name] = json.loads(run("ip", "-n", name, "-j", "link", "show", "eth0").stdout)[0]["address"]
     seen = {}
     health = {name: child(name, "python3", "-I", "-c", HEALTH) for name in MACHINES}
-    # Who is there first has the address.
-    running = {ONE: keepalived(ONE)}
+    for kind, patience in (("deaf", str(DEADLINE)), ("fifo", "0")):
+        running = {ONE: stand_in(ONE, kind)}
+        until_there(ONE, "/run/keepalived.pid")
+        seen[kind] = ask(ONE, patience, "0")
+        running[ONE].kill()
+    # Who is there first has the address; it may be asked before it is there.
+    running = {ONE: keepalived(ONE, late="sleep 2;")}
+    until_there(ONE, "/run/conf")
+    seen["early"] = ask(ONE, str(DEADLINE), "0")
     seen["alone"] = until(lambda one: one == "MASTER 1 -")
     running[TWO] = keepalived(TWO)
     backup = f"BACKUP 0 {MACHINES[ONE]}"

@@ -53,6 +53,13 @@ fn keepalived_tells_who_has_the_address_and_who_could_take_it() {
     ] {
         assert_eq!(seen[what], serde_json::json!(wanted), "{what}");
     }
+    assert_eq!(seen["deaf"], "BACKUP 0 10.9.0.9");
+    assert_eq!(seen["fifo"], "UNKNOWN 0 -");
+    let early = seen["early"].as_str().unwrap();
+    assert!(
+        early.starts_with("BACKUP") || early.starts_with("MASTER"),
+        "{early}"
+    );
     assert_eq!(seen["alone"], serde_json::json!(["MASTER 1 -"]));
     assert_eq!(seen["in vain"], "FAULT 0 -");
     assert_eq!(seen["changing"], "CHANGING 1 -");

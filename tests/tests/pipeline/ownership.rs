@@ -87,7 +87,10 @@ fn hosts_may_share_a_folder_and_none_removes_the_others_disks() {
 #[test]
 fn hosts_that_share_a_folder_leave_the_disks_of_the_others_strangers() {
     let mut world = shared();
-    let (first, nodes) = (world.cluster.nodes[0].host.clone(), &mut world.cluster.nodes);
+    let (first, nodes) = (
+        world.cluster.nodes[0].host.clone(),
+        &mut world.cluster.nodes,
+    );
     let last = nodes.iter().position(|node| node.host != first).unwrap();
     let last = nodes.remove(last);
     world.fakes[&last.host].meddle(last.name.as_str(), |it| {
@@ -140,8 +143,7 @@ fn machines_of_a_host_that_is_left_out_keep_their_disks_in_a_shared_folder() {
             host: lost,
             machines: machines.collect(),
         }];
-        let plan =
-            plan_destroy_without(&world.cluster.name, &world.hosts(), &left_out).unwrap();
+        let plan = plan_destroy_without(&world.cluster.name, &world.hosts(), &left_out).unwrap();
         world.carry_out(&plan).unwrap();
         let left = world.inventory();
         for node in &stay {
