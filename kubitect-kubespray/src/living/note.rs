@@ -27,7 +27,8 @@ pub struct Note {
     pub drained: bool,
     /// The Kubernetes that is set up, and the Kubespray that did it.
     pub release: Hop,
-    /// What it is being upgraded to, from before the playbook that does it until all of that is done: it may have parts of both.
+    /// What it is being upgraded to, from before the playbook that does it until all of that is done: it may have parts of both. On
+    /// masters from before the first one's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub getting: Option<Hop>,
     /// A digest of the cluster's settings that can't be changed later.

@@ -10,6 +10,7 @@ mod graph;
 mod help;
 mod home;
 mod interrupt;
+mod kept;
 mod keys;
 mod outputs;
 mod package;

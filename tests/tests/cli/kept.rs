@@ -1,0 +1,63 @@
+//! Files that were kept of living clusters, and that a newer release refuses: they are looked at and destroyed all the same.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::trust::finished;
+
+/// What is refused, and what the small cluster's file becomes with it.
+fn refused(text: &str, code: &str) -> String {
+    let newest = text.replace(
+        "  version: v1.23.7\n  kubespray:\n    version: v2.19.0\n",
+        "  version: v1.35.4\n  kubespray:\n    version: v2.31.0\n",
+    );
+    assert_ne!(newest, text);
+    let addons = |line: &str| format!("{newest}addons: {{kubespray: {{{line}}}}}\n");
+    match code {
+        "certificate-name" => {
+            addons("supplementary_addresses_in_ssl_keys: [https://api.example.org]")
+        }
+        "ipv6" => addons("ipv6_stack: true"),
+        "distro-cgroup" => {
+            let begin = newest.find("      source:").unwrap();
+            let end = newest.find("  nodes:").unwrap();
+            let own = &newest[begin..end];
+            newest
+                .replace(own, "")
+                .replace("distro: debian", "distro: ubuntu20")
+        }
+        _ => panic!("{code}"),
+    }
+}
+
+#[test]
+fn what_a_newer_release_refuses_is_looked_at_and_destroyed() {
+    for code in ["certificate-name", "ipv6", "distro-cgroup"] {
+        let env = finished();
+        let text = refused(&env.cluster(), code);
+        env.write("cluster.yaml", &text);
+        env.run(&["validate", "-c", "cluster.yaml"])
+            .code(2)
+            .tells(&[&format!("error[{code}]")]);
+        for name in ["kubitect.yaml", "kubitect-applied.yaml"] {
+            let file = env.kept("clusters/demo/config").join(name);
+            fs::write(&file, &text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let looks: [(&[&str], &[i32]); 7] = [
+            // No machine is left of it.
+            (&["status", "demo"], &[1, 5]),
+            (&["list", "nodes", "demo"], &[0]),
+            (&["graph", "demo"], &[0]),
+            (&["versions", "demo"], &[0]),
+            (&["support", "demo"], &[0]),
+            (&["stop", "demo", "--auto-approve"], &[0, 1]),
+            (&["destroy", "demo", "--auto-approve"], &[0]),
+        ];
+        for (args, codes) in looks {
+            let said = env.run(args).withholds(&["error["]);
+            assert!(codes.contains(&said.code.unwrap()), "{args:?}: {said:#?}");
+        }
+        assert!(!env.kept("clusters/demo/config").exists());
+    }
+}
