@@ -1,13 +1,13 @@
 //! [`Plan`]: all that a run will do, from disks to Kubernetes, as a person sees it and as programs do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::Role;
-use kubitect_config::row::{Disruption, Row, Table};
+use kubitect_config::row::{Fold, Row, Table};
 use kubitect_config::value::Label;
 use kubitect_kubespray::living::plan::settings_differ;
 use kubitect_kubespray::living::{Found, Nodes, Seen, Stage, rows};
@@ -25,9 +25,6 @@ mod look;
 mod phase_rows;
 
 use phase_rows::phase_rows;
-
-/// How many names a sum has.
-const NAMED: usize = 5;
 
 /// All that a run will do.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,7 +144,7 @@ impl Plan {
             notes: Vec::new(),
             rows: Vec::new(),
         };
-        plan.rows = plan.rows(cluster);
+        plan.rows = plan.rows(cluster, applied);
         let tasks = plan.phases.iter().filter_map(|phase| match phase {
             Phase::Kubernetes(task) => Some(task),
             _ => None,
@@ -204,24 +201,20 @@ impl Plan {
         &self.notes
     }
 
-    /// The steps of all phases, each with the number of its phase.
-    pub fn steps(&self) -> &[Row] {
-        &self.rows
+    /// All steps, a line each.
+    pub fn table(&self) -> String {
+        Table(&self.rows).to_string()
     }
 
     /// Whose data is lost by it: of a machine that goes with its disks, it alone.
-    pub fn data_lost(&self) -> Vec<&str> {
-        let lost = self.rows.iter();
-        let lost = lost.filter(|row| row.disruption == Disruption::DataLoss);
-        let (machines, others): (Vec<_>, Vec<_>) = lost.partition(|row| row.kind == "domain");
-        let machines: BTreeSet<_> = machines.iter().map(|row| row.name.as_str()).collect();
-        let of_machine = |name: &str| {
-            let mut ends = name.match_indices('-');
-            ends.any(|(end, _)| machines.contains(&name[..end]))
-        };
-        let others = others.iter().map(|row| row.name.as_str());
-        let others: BTreeSet<_> = others.filter(|name| !of_machine(name)).collect();
-        machines.into_iter().chain(others).collect()
+    pub fn data_lost(&self) -> Vec<String> {
+        let fold = Fold::new(self.machines.cluster.as_str(), &self.rows);
+        fold.data_lost().into_iter().map(str::to_owned).collect()
+    }
+
+    /// The steps of all phases, each with the number of its phase.
+    pub fn steps(&self) -> &[Row] {
+        &self.rows
     }
 
     /// For programs: one object.
@@ -241,14 +234,15 @@ impl Plan {
     }
 
     /// The steps of all phases.
-    fn rows(&self, cluster: &Cluster) -> Vec<Row> {
+    fn rows(&self, cluster: &Cluster, applied: Option<&Cluster>) -> Vec<Row> {
         let host = |name: &Label| {
             let node = self.seen.iter().find(|seen| seen.node.name == *name);
             node.map(|seen| seen.node.host.to_string())
                 .unwrap_or_default()
         };
+        let mut given = rows::Given::new(cluster, applied, &self.seen, &host);
         let rows = self.phases.iter().zip(1..).flat_map(|(phase, number)| {
-            let rows = phase_rows(phase, cluster, &host).into_iter();
+            let rows = phase_rows(phase, &mut given).into_iter();
             rows.map(move |row| Row {
                 phase: number,
                 ..row
@@ -271,34 +265,7 @@ impl fmt::Display for Plan {
             writeln!(f, "{cluster}: no change")?;
             return self.write_notes(f);
         }
-        write!(f, "{}", Table(&self.rows))?;
-        let of = |test: fn(&Row) -> bool| self.rows.iter().filter(|row| test(row)).count();
-        let all = self.rows.len();
-        write!(
-            f,
-            "{cluster}: {all} change{}, {} of them to machines, {} to services",
-            if all == 1 { "" } else { "s" },
-            of(|row| row.kind == "domain"),
-            of(|row| !["network", "pool", "image", "volume", "domain"]
-                .contains(&row.kind.as_str())),
-        )?;
-        match of(|row| row.destructive) {
-            0 => {}
-            marked => write!(f, "; {marked} marked ! remove something")?,
-        }
-        match &*self.data_lost() {
-            [] => writeln!(f)?,
-            few if few.len() <= NAMED => writeln!(f, "; data is lost: {}", few.join(", "))?,
-            lost => {
-                let (few, more) = lost.split_at(NAMED);
-                writeln!(
-                    f,
-                    "; data is lost: {} and {} more",
-                    few.join(", "),
-                    more.len()
-                )?;
-            }
-        }
+        write!(f, "{}", Fold::new(cluster.as_str(), &self.rows))?;
         self.write_notes(f)
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use kubitect_config::row::Row;
+use kubitect_config::row::{Fold, Row, Table};
 use kubitect_config::value::{Label, Name};
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
@@ -57,6 +57,12 @@ impl Removal {
             options,
             lock,
         })
+    }
+
+    /// All that goes on the hosts, a line each.
+    pub fn table(&self) -> String {
+        let changes = self.found.machines.changes.iter();
+        Table(&changes.map(Row::from).collect::<Vec<_>>()).to_string()
     }
 
     /// Whether there is no such cluster.
@@ -148,7 +154,10 @@ impl fmt::Display for Removal {
             here,
         } = &self.found;
         match (machines.is_empty(), left_out.is_empty()) {
-            (false, _) => machines.fmt(f)?,
+            (false, _) => {
+                let rows: Vec<_> = machines.changes.iter().map(Row::from).collect();
+                write!(f, "{}", Fold::new(self.cluster.as_str(), &rows))?;
+            }
             (true, true) => writeln!(f, "{}: nothing of it is left on its hosts", self.cluster)?,
             (true, false) => writeln!(
                 f,

@@ -1,8 +1,12 @@
 //! [`Row`]: one step of a plan in the form that programs get and people read, whichever part of the work it belongs to.
 
+mod fold;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use fold::Fold;
 
 /// What a step disturbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +58,12 @@ pub struct Row {
     pub destructive: bool,
     /// The number of its phase, from 1.
     pub phase: usize,
+    /// Of the upgrade of a node: from what to what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<String>,
+    /// Whether it only follows from another step.
+    #[serde(skip)]
+    pub follows: bool,
 }
 
 impl Row {
@@ -68,6 +78,8 @@ impl Row {
             details: String::new(),
             destructive: false,
             phase: 0,
+            upgrade: None,
+            follows: false,
         }
     }
 

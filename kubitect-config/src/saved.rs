@@ -109,6 +109,7 @@ impl SavedPhase {
     pub fn new(title: &str, all: &str, changes: Vec<Row>) -> Self {
         let clean = |row: Row| Row {
             details: shown(&row.details),
+            follows: false,
             ..row
         };
         Self {

@@ -46,6 +46,25 @@ pub fn lines(text: &str) -> String {
     clean
 }
 
+/// One line as lines of at most `width` characters: broken at blanks, and what follows set in. A word that is longer, as a path, is
+/// left whole, so that it can be copied.
+pub fn wrapped(line: &str, width: usize, indent: usize) -> String {
+    let mut text = String::new();
+    let (mut used, mut blanks) = (0, 0);
+    for word in line.split(' ') {
+        let length = word.chars().count();
+        if used + blanks + length > width && used > indent {
+            text += &format!("\n{}", " ".repeat(indent));
+            (used, blanks) = (indent, 0);
+        }
+        text += &" ".repeat(blanks);
+        text += word;
+        used += blanks + length;
+        blanks = 1;
+    }
+    text
+}
+
 /// A JSON document in which what acts is escaped as JSON has it: outside of strings there is none.
 pub fn json(document: &str) -> String {
     let mut clean = String::with_capacity(document.len());
@@ -135,6 +154,17 @@ pub(crate) fn step(separator: &str, key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_broken_at_blanks_and_words_stay_whole() {
+        assert_eq!(wrapped("  + a  bb ccc", 80, 4), "  + a  bb ccc");
+        assert_eq!(wrapped("  + a  bb ccc", 9, 4), "  + a  bb\n    ccc");
+        assert_eq!(
+            wrapped("log: /a/long/path x", 8, 2),
+            "log:\n  /a/long/path\n  x"
+        );
+        assert_eq!(wrapped("", 8, 2), "");
+    }
     use proptest::prelude::*;
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use kubitect_config::cluster::Role;
+use kubitect_config::cluster::{API_PORT, ForwardPort, Role, Target};
 use kubitect_config::row::{Disruption, Row};
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Facts, NodeFacts, digest};
@@ -65,18 +65,86 @@ pub fn outdated(
         .collect()
 }
 
-/// The row of a balancer whose file is rolled out, which `serves` already or not.
-pub fn row(cluster: &Cluster, name: &Label, serves: bool, host: String) -> Row {
+/// The row of a balancer whose file is rolled out, which `serves` already or not; `applied` is the cluster that it was made for.
+pub fn row(
+    cluster: &Cluster,
+    applied: Option<&Cluster>,
+    name: &Label,
+    serves: bool,
+    host: String,
+) -> Row {
     let (action, disruption) = match serves {
         true => ("update", Disruption::Reload),
         false => ("create", Disruption::None),
     };
-    let to = match cluster.role(Role::Master).count() {
-        1 => "port 6443 to 1 master".to_owned(),
-        masters => format!("port 6443 to {masters} masters"),
+    let changes = applied
+        .filter(|_| serves)
+        .map(|applied| changes(applied, cluster));
+    let all = match changes {
+        Some(changes) if !changes.is_empty() => changes,
+        _ => leads(cluster),
     };
     let row = Row::new(action, "balancer", name.as_str(), host);
-    row.with(&to).disturbing(disruption)
+    row.with(&all.join("; ")).disturbing(disruption)
+}
+
+/// Where a cluster's balancers lead.
+fn leads(cluster: &Cluster) -> Vec<String> {
+    let ports = cluster.balancing.forward_ports.iter();
+    let ports = ports.map(|port| format!("port {}", forwarded(port)));
+    let api = format!("port {API_PORT} to {}", masters(cluster));
+    std::iter::once(api).chain(ports).collect()
+}
+
+fn masters(cluster: &Cluster) -> String {
+    match cluster.role(Role::Master).count() {
+        1 => "1 master".to_owned(),
+        masters => format!("{masters} masters"),
+    }
+}
+
+fn forwarded(port: &ForwardPort) -> String {
+    let whom = match port.target {
+        Target::Workers => "workers",
+        Target::Masters => "masters",
+        Target::All => "all nodes",
+    };
+    format!("{} to {} of {whom}", port.port, port.target_port)
+}
+
+/// What a balancer leads to otherwise than before.
+fn changes(was: &Cluster, is: &Cluster) -> Vec<String> {
+    let mut changes = Vec::new();
+    for (role, whom) in [(Role::Master, "masters"), (Role::Worker, "workers")] {
+        let names = |cluster: &Cluster| {
+            let names = cluster.role(role).map(|node| node.name.clone());
+            names.collect::<Vec<_>>()
+        };
+        let (before, after) = (names(was), names(is));
+        if before.len() != after.len() {
+            changes.push(format!("{whom} {} -> {}", before.len(), after.len()));
+        } else if before != after {
+            changes.push(format!("other {whom}"));
+        }
+    }
+    let (before, after) = (&was.balancing.forward_ports, &is.balancing.forward_ports);
+    let same = |ports: &[ForwardPort], port: &ForwardPort| {
+        let mut ports = ports.iter();
+        ports.find(|other| other.name == port.name).cloned()
+    };
+    for port in before {
+        let own = forwarded(port);
+        match same(after, port) {
+            None => changes.push(format!("- port {own}")),
+            Some(other) if other != *port => {
+                changes.push(format!("port {own} -> {}", forwarded(&other)));
+            }
+            Some(_) => {}
+        }
+    }
+    let new = after.iter().filter(|port| same(before, port).is_none());
+    changes.extend(new.map(|port| format!("+ port {}", forwarded(port))));
+    changes
 }
 
 #[cfg(test)]

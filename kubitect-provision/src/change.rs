@@ -321,6 +321,7 @@ impl From<&Change> for Row {
             disruption: change.disruption,
             details: format!("{refused}{}", change.details),
             destructive: change.is_destructive(),
+            follows: matches!(change.step, Step::TakeInUse { .. } | Step::WriteSeed { .. }),
             ..Self::new(&action, &kind, &change.name, change.host.to_string())
         }
     }

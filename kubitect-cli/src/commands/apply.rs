@@ -49,7 +49,8 @@ pub fn apply(
         }
     } else {
         run.fit(&plan)?;
-        reporter.proposal(&run.cluster().name, &plan, !args.auto_approve);
+        let asks = !args.auto_approve;
+        reporter.proposal(&run.cluster().name, &plan, &plan.table(), asks);
         if !args.auto_approve {
             approve::ask(&question(&run, &plan, &file))?;
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kubitect_config::cluster::Host;
 use kubitect_provision::{libvirt, machine};
 
-use super::print;
+use super::print_lines;
 use crate::args::Console;
 use crate::failure::Failure;
 use crate::home::Home;
@@ -35,7 +35,7 @@ pub fn console(world: &Arc<dyn World>, home: &Home, args: &Console) -> Result<()
             "read the console of {}: nothing has been written to it on host {}",
             node.name, host.name
         ))),
-        false => print(lines.join("\n") + "\n"),
+        false => print_lines(lines.join("\n") + "\n"),
     }
 }
 

@@ -49,7 +49,7 @@ pub fn destroy(
         reporter.line(format!("{cluster}: nothing of it is left"));
         return nothing;
     }
-    reporter.proposal(&cluster, &removal, !args.auto_approve);
+    reporter.proposal(&cluster, &removal, &removal.table(), !args.auto_approve);
     if !args.auto_approve {
         let question = Question::new("Shall all of this be removed for good?");
         approve::ask(&question.of_loss(cluster.as_str()))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kubitect_provision::picture::{Picture, Seen, dot, mermaid, svg, words};
 use serde_json::{Value, json};
 
-use super::{load, options, print, print_exactly, print_json};
+use super::{load, options, print_exactly, print_json, print_lines};
 use crate::args::{DEFAULT_FILE, Form, Graph};
 use crate::environment::Place;
 use crate::failure::Failure;
@@ -25,7 +25,7 @@ pub fn graph(world: &Arc<dyn World>, place: &Place, args: &Graph) -> Result<(), 
         (None, ..) => of_living(world, &place.home()?, args)?,
     };
     match args.format {
-        Form::Text => print(words(&picture)),
+        Form::Text => print_lines(words(&picture)),
         Form::Svg => print_exactly(svg(&picture)),
         Form::Mermaid => print_exactly(mermaid(&picture)),
         Form::Dot => print_exactly(dot(&picture)),

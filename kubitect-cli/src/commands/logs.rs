@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::home::{ClusterDir, Home};
 use crate::names;
 
-use super::{print, print_json, print_while_read};
+use super::{print_json, print_lines, print_while_read};
 use crate::signals::on_runtime_alone;
 
 /// Between two looks at a log that is written.
@@ -30,7 +30,7 @@ pub fn logs(home: &Home, args: &Logs) -> Result<(), Failure> {
         let paths: Vec<_> = all.iter().map(|path| path.display().to_string()).collect();
         return match args.output {
             Output::Json => print_json(serde_json::json!({"formatVersion": 1, "logs": paths})),
-            Output::Text => print(
+            Output::Text => print_lines(
                 paths
                     .iter()
                     .map(|path| format!("{path}\n"))

@@ -61,8 +61,14 @@ use crate::report::{self, Reporter};
 use crate::run::Wanted;
 use crate::world::World;
 
-/// Prints a result for a person on stdout, clean.
+/// Prints sentences for a person on stdout, clean and no wider than the terminal.
 fn print(result: impl Display) -> Result<(), Failure> {
+    let clean = text::lines(&result.to_string());
+    print_exactly(report::fitted(&clean, &std::io::stdout()))
+}
+
+/// Prints lines for a person on stdout, clean: what others wrote, or what is drawn.
+fn print_lines(result: impl Display) -> Result<(), Failure> {
     print_exactly(text::lines(&result.to_string()))
 }
 

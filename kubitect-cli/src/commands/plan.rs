@@ -7,11 +7,11 @@ use crate::args::{Output, Plan};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::plan::check;
-use crate::report::{RFC3339, Reporter, time};
+use crate::report::{self, RFC3339, Reporter, time};
 use crate::run::View;
 use crate::world::World;
 
-use super::{options, print, print_json, wanted};
+use super::{options, print_exactly, print_json, wanted};
 
 /// Carries the command out; false when there is something to do.
 pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Failure> {
@@ -20,7 +20,7 @@ pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Fa
     let view = View::connect(wanted(&args.config, &options)?, options)?;
     let plan = view.plan()?;
     match args.output {
-        Output::Text => print(&plan)?,
+        Output::Text => print_exactly(report::of_plan(&plan, &plan.table(), &std::io::stdout()))?,
         Output::Json => print_json(plan.json())?,
     }
     check(&plan)?;

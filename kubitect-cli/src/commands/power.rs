@@ -73,7 +73,7 @@ impl Command {
             reporter.line(format!("{cluster}: no machine of it is on"));
             return Ok(());
         }
-        reporter.proposal(&cluster, &switch, self.asks);
+        reporter.proposal(&cluster, &switch, "", self.asks);
         if self.asks {
             approve::ask(&Question::new(&format!("Shall {cluster} be stopped?")))?;
         }

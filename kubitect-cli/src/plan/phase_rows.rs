@@ -1,18 +1,13 @@
 //! The steps of a plan's phases, a row each.
 
-use kubitect_config::Cluster;
 use kubitect_config::row::Row;
-use kubitect_config::value::Label;
-use kubitect_kubespray::living::rows;
+use kubitect_kubespray::living::rows::{self, Given};
 
 use crate::phase::{Make, Phase};
 
 /// What a phase does, a row for each thing.
-pub(super) fn phase_rows(
-    phase: &Phase,
-    cluster: &Cluster,
-    host: &dyn Fn(&Label) -> String,
-) -> Vec<Row> {
+pub(super) fn phase_rows(phase: &Phase, given: &mut Given<'_>) -> Vec<Row> {
+    let (cluster, host) = (given.cluster, given.host);
     match phase {
         Phase::Make(Make { changes, .. }) | Phase::Remove(changes) => {
             changes.iter().map(Row::from).collect()
@@ -33,8 +28,10 @@ pub(super) fn phase_rows(
         Phase::GiveUpAddress(_) => Vec::new(),
         Phase::Balance { balancers, .. } => balancers
             .iter()
-            .map(|(name, serves)| kubitect_lb::row(cluster, name, *serves, host(name)))
+            .map(|(name, serves)| {
+                kubitect_lb::row(cluster, given.applied, name, *serves, host(name))
+            })
             .collect(),
-        Phase::Kubernetes(task) => task.rows(cluster, host),
+        Phase::Kubernetes(task) => task.rows(given),
     }
 }

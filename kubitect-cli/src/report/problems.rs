@@ -1,25 +1,30 @@
 //! Problems of a configuration file, with an excerpt each, on stderr.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use kubitect_config::{Problem, Severity, address, text};
 
+use super::plans::fitted;
+
 static COLOR: AtomicBool = AtomicBool::new(true);
 
-/// Colours are used where they are allowed and stderr is a terminal.
+/// Colours are used on terminals if they are allowed.
 pub fn set_color(allowed: bool) {
-    use std::io::IsTerminal;
     let able = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    let used = allowed && able && std::io::stderr().is_terminal();
-    COLOR.store(used, Ordering::Relaxed);
+    COLOR.store(allowed && able, Ordering::Relaxed);
+}
+
+/// Whether terminals may be given colours.
+pub fn colors() -> bool {
+    COLOR.load(Ordering::Relaxed)
 }
 
 /// Shows each problem of a file with this text.
 pub fn problems(problems: &[Problem], text: &str) {
-    let renderer = match COLOR.load(Ordering::Relaxed) {
+    let renderer = match colors() && std::io::stderr().is_terminal() {
         true => Renderer::styled(),
         false => Renderer::plain(),
     };
@@ -32,12 +37,14 @@ pub fn problems(problems: &[Problem], text: &str) {
 /// Says what ended a command early, or a part of it.
 pub fn failure(failure: &impl std::fmt::Display) {
     let failure = text::lines(&failure.to_string());
+    let failure = fitted(&failure, &std::io::stderr());
     // Nowhere to tell that stderr is gone.
     let _ = writeln!(std::io::stderr(), "kubitect: {failure}");
 }
 
 /// Says what a person may want to know beside a result, on stderr.
 pub fn hint(text: &str) {
+    let text = fitted(text, &std::io::stderr());
     // Nowhere to tell that stderr is gone.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

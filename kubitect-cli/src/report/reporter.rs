@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::block::Block;
 use super::log::Log;
+use super::plans::{fitted, of_plan};
 use super::view::View;
 use super::words::{RFC3339, safe, time};
 use crate::event::{Ending, Event, VERSION};
@@ -59,6 +60,7 @@ impl State {
     /// Shows text that stays.
     fn show(&mut self, text: &str) {
         self.shown = Instant::now();
+        let text = &fitted(text, &std::io::stderr());
         match &self.block {
             Some(block) => block.print(text),
             // Nowhere to tell that stderr is gone; the work itself matters more.
@@ -185,21 +187,20 @@ impl Reporter {
         let _ = std::io::stdout().write_all(line.as_bytes());
     }
 
-    /// What is to be done to a cluster, as a person approves it; of it, who asked for quiet and is not asked sees its sum.
-    pub fn proposal(&self, cluster: &Label, text: impl Display, asks: bool) {
-        let text = safe(&text.to_string());
-        let sum = text
-            .lines()
-            .find(|line| line.starts_with(&format!("{cluster}: ")));
+    /// What is to be done to a cluster, as a person approves it: folded, with all its steps in the log. Who asked for quiet and is
+    /// not asked sees its sum.
+    pub fn proposal(&self, cluster: &Label, folded: impl Display, steps: &str, asks: bool) {
+        let folded = safe(&folded.to_string());
+        let mut state = self.state();
+        state.note(&safe(&format!("{steps}{folded}")));
+        if self.view.json {
+            return;
+        }
+        let sum = format!("{cluster}: ");
+        let sum = folded.lines().find(|line| line.starts_with(&sum));
         match sum.filter(|_| self.view.quiet && !asks) {
-            None => self.text(&text),
-            Some(sum) => {
-                let mut state = self.state();
-                state.note(&text);
-                if !self.view.json {
-                    state.show(&format!("{sum}\n"));
-                }
-            }
+            Some(sum) => state.show(&format!("{sum}\n")),
+            None => state.show(&of_plan(&folded, steps, &std::io::stderr())),
         }
     }
 

@@ -1,17 +1,117 @@
 //! The tasks of a plan as rows, and what work on a node disturbs: its pods, and what it alone serves.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{Effect, Node, Role};
+use kubitect_config::edit::edits;
 use kubitect_config::release::Hop;
 use kubitect_config::row::{Disruption, Row};
 use kubitect_config::value::Label;
 
-use super::stage::{Stage, Task};
+use super::plan;
+use super::stage::{Seen, Stage, Task};
 use crate::joining;
 
 /// What is true of every drain.
 const DRAINING: &str = "draining a node deletes pods that no controller makes again, and what is in the emptyDir volumes of all its \
      pods; a pod that a disruption budget keeps is waited for, and stops the run after 5 minutes";
+
+/// What the rows of tasks are made with.
+pub struct Given<'a> {
+    /// The cluster that is wanted.
+    pub cluster: &'a Cluster,
+    /// The one that was applied last.
+    pub applied: Option<&'a Cluster>,
+    /// The machines.
+    pub seen: &'a [Seen],
+    /// What nodes have when a task begins.
+    pub releases: BTreeMap<Label, Hop>,
+    /// Tells which host carries a machine.
+    pub host: &'a dyn Fn(&Label) -> String,
+}
+
+impl<'a> Given<'a> {
+    /// Before the first task.
+    pub fn new(
+        cluster: &'a Cluster,
+        applied: Option<&'a Cluster>,
+        seen: &'a [Seen],
+        host: &'a dyn Fn(&Label) -> String,
+    ) -> Self {
+        let releases = seen.iter().filter_map(|seen| {
+            let note = seen.finished()?;
+            Some((seen.node.name.clone(), note.release.clone()))
+        });
+        Self {
+            cluster,
+            applied,
+            seen,
+            releases: releases.collect(),
+            host,
+        }
+    }
+
+    /// Which variables of addons change, from what to what. Secrets are not shown.
+    fn addons(&self) -> String {
+        let edits = self.applied.map(|applied| edits(applied, self.cluster));
+        let changed = edits.iter().flatten().filter_map(|edit| {
+            let path = edit.path.strip_prefix("addons.kubespray.")?;
+            let text = edit.to_string();
+            Some(format!("{path}{}", text.strip_prefix(&edit.path)?))
+        });
+        let changed: Vec<_> = changed.collect();
+        match changed.is_empty() {
+            true => "installed or changed".to_owned(),
+            false => changed.join("; "),
+        }
+    }
+
+    /// Which labels and taints of a node change, from what to what.
+    fn description(&self, name: &Label) -> String {
+        let own = self.seen.iter().find(|seen| seen.node.name == *name);
+        let Some((node, note)) = own.and_then(|own| Some((&own.node, own.finished()?))) else {
+            return "labels and taints".to_owned();
+        };
+        let mut changes = Vec::new();
+        let keys: BTreeSet<_> = note.labels.keys().chain(node.labels.keys()).collect();
+        for key in keys {
+            let nothing = "(nothing)";
+            let value = |labels: &BTreeMap<String, String>| match labels.get(key) {
+                Some(value) => value.clone(),
+                None => nothing.to_owned(),
+            };
+            let (was, is) = (value(&note.labels), value(&node.labels));
+            if was != is {
+                changes.push(format!("label {key}: {was} -> {is}"));
+            }
+        }
+        let taints = plan::taints(node);
+        let new = taints.difference(&note.taints);
+        changes.extend(new.map(|taint| format!("+ taint {taint}")));
+        let gone = note.taints.difference(&taints);
+        changes.extend(gone.map(|taint| format!("- taint {taint}")));
+        changes.join("; ")
+    }
+}
+
+/// What an upgrade changes, in words.
+fn from_to(from: Option<&Hop>, to: &Hop) -> String {
+    let Hop {
+        kubernetes,
+        kubespray,
+    } = to;
+    match from {
+        None => format!("to {kubernetes} (Kubespray {kubespray})"),
+        Some(from) if from.kubernetes == *kubernetes => {
+            format!("{kubernetes} (Kubespray {} -> {kubespray})", from.kubespray)
+        }
+        Some(from) => format!(
+            "{} -> {kubernetes} (Kubespray {kubespray})",
+            from.kubernetes
+        ),
+    }
+}
 
 /// Whether another node takes pods of this one, as far as roles and taints say: pods stay on the only one. Masters take pods
 /// only where there are no workers.
@@ -105,9 +205,17 @@ impl Task {
         }
     }
 
-    /// What the task does, a row for each node; `host` tells which host carries one.
-    pub fn rows(&self, cluster: &Cluster, host: &dyn Fn(&Label) -> String) -> Vec<Row> {
-        let at = self.at.to_string();
+    /// What the task does, a row for each node. What nodes have after it is noted in what is given.
+    pub fn rows(&self, given: &mut Given<'_>) -> Vec<Row> {
+        let rows = self.rows_of(given);
+        if let Stage::Upgrade { node, to, .. } = &self.stage {
+            given.releases.insert(node.clone(), to.clone());
+        }
+        rows
+    }
+
+    fn rows_of(&self, given: &Given<'_>) -> Vec<Row> {
+        let (cluster, host, at) = (given.cluster, given.host, self.at.to_string());
         let row = |action: &str, name: &Label, details: &str| {
             Row::new(action, "node", name.as_str(), host(name)).with(details)
         };
@@ -168,11 +276,16 @@ impl Task {
                 rows.map(|row| row.disturbing(disruption)).collect()
             }
             Stage::Snapshot => on_masters("etcd", "a snapshot is saved on this machine"),
-            Stage::Addons => on_masters("addons", "installed or changed"),
-            Stage::Describe(name) => vec![row("update", name, "labels and taints")],
+            Stage::Addons => on_masters("addons", &given.addons()),
+            Stage::Describe(name) => vec![row("update", name, &given.description(name))],
             Stage::Release(name) => vec![row("update", name, "takes pods again")],
             Stage::Upgrade { node, to, pauses } => {
-                vec![upgrade(row("update", node, ""), to, *pauses, cluster)]
+                let row = upgrade(row("update", node, ""), to, *pauses, cluster);
+                let hop = from_to(given.releases.get(node), to);
+                vec![Row {
+                    upgrade: Some(hop),
+                    ..row
+                }]
             }
         }
     }

@@ -23,7 +23,7 @@ fn without_a_terminal_the_answer_is_no() {
         .code(3)
         .prints("")
         .tells(&[
-            "create  domain   demo-master-1",
+            "+ demo-master-1",
             "there is no terminal to ask on, so the answer is no; --auto-approve says yes",
         ]);
     // `yes` on a pipe is nobody's word.

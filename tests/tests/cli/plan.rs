@@ -20,23 +20,12 @@ fn changes_are_told_and_not_made() {
     assert!(text.stderr.contains(memory), "{}", text.stderr);
     assert_eq!(
         text.stdout,
-        "  create  network  demo-network             on box  nat 10.77.0.0/24
-  create  pool     demo-main-resource-pool  on box  [DIR]/pool/demo-main-resource-pool
-  create  pool     kubitect-base-images     on box  [DIR]/pool/kubitect-base-images
-  create  image    debian12                 on box  brought to the host and verified
-  create  volume   demo-lb-1-seed           on box
-  create  volume   demo-lb-1-main-disk      on box  8 GiB
-  create  volume   demo-master-1-seed       on box
-  create  volume   demo-master-1-main-disk  on box  8 GiB
-  create  volume   demo-worker-1-seed       on box
-  create  volume   demo-worker-1-main-disk  on box  8 GiB
-  create  domain   demo-lb-1                on box  1 CPU, 2 GiB, qemu, 10.77.0.100
-  create  domain   demo-master-1            on box  1 CPU, 2 GiB, qemu, 10.77.0.11
-  create  domain   demo-worker-1            on box  1 CPU, 2 GiB, qemu
-  create  balancer demo-lb-1                on box  port 6443 to 1 master
-  create  node     demo-master-1            on box  Kubernetes v1.23.7 with Kubespray v2.19.0
-  create  node     demo-worker-1            on box  Kubernetes v1.23.7 with Kubespray v2.19.0
-demo: 16 changes, 3 of them to machines, 3 to services
+        "  + network demo-network, pool demo-main-resource-pool, pool kubitect-base-images, image debian12
+  + demo-lb-1      main disk 8 GiB; 1 CPU, 2 GiB, qemu, 10.77.0.100; port 6443 to 1 master
+  + demo-master-1  main disk 8 GiB; 1 CPU, 2 GiB, qemu, 10.77.0.11
+  + demo-worker-1  main disk 8 GiB; 1 CPU, 2 GiB, qemu
+  + nodes demo-master-1, demo-worker-1: Kubernetes v1.23.7 with Kubespray v2.19.0
+demo: 3 to add
 "
     );
     assert_eq!(env.tree(), before);
@@ -126,11 +115,7 @@ fn a_host_that_is_not_fit_is_a_finding() {
     let before = env.tree();
     let parts = ["no bridge nobr7", "/nonexistent", "memory"];
     let said = env.run(&["plan", "-c", "cluster.yaml"]).code(1);
-    assert!(
-        said.stdout.contains("create  domain   demo-master-1"),
-        "{}",
-        said.stdout
-    );
+    assert!(said.stdout.contains("+ demo-master-1"), "{}", said.stdout);
     said.tells(&["failed to use the hosts as they are", parts[0], parts[1]]);
     let said = env.run(&["plan", "-c", "cluster.yaml", "--output", "json"]);
     let plan = said.code(1).json();
@@ -254,7 +239,7 @@ fn what_is_no_plan_is_neither_applied_nor_replaced() {
     let said = env
         .run_with(&text, &["apply", "plan.json", "-c", "-"])
         .code(3);
-    said.tells(&["create  domain   demo-master-1"]);
+    said.tells(&["+ demo-master-1"]);
     // What can't be done is no plan to save.
     env.write_cluster(|text| text.replace("ram: 2", "ram: 16"));
     let refused = ["plan", "-c", "cluster.yaml", "--out", "unfit.json"];

@@ -10,6 +10,7 @@ mod ansible;
 mod degraded;
 mod demands;
 mod driver;
+mod edits;
 mod embedded;
 mod halves;
 mod joins;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         ("failures_say_where_to_look", logs::failures),
         ("debug_shows_calls_and_no_secrets", logs::debug),
         ("saved_plans_are_done_as_they_are", saved::all),
+        ("plans_of_everyday_edits_are_a_screen", edits::all),
         ("machines_are_asked_side_by_side", waiting::side_by_side),
         ("a_program_of_ones_own", embedded::all),
         ("what_the_pages_say_is_run", pages::all),

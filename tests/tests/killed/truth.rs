@@ -261,7 +261,7 @@ pub fn stopped_half_way() {
     };
     let drift = lines("drift").join("\n");
     assert!(
-        drift.contains("create  node") && !drift.contains("delete"),
+        drift.contains("+ node ") && !drift.contains("  - "),
         "{drift}"
     );
     for problem in lines("problems") {

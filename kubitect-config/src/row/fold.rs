@@ -1,0 +1,371 @@
+//! [`Fold`]: the rows of a plan as a person reads them in seconds: a line for each machine, and one for each hop of an upgrade.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{Disruption, Row};
+
+/// How many names the last line has.
+const NAMED: usize = 5;
+
+/// A plan's rows, folded. `Display` shows them, and what they are all together.
+#[derive(Debug)]
+pub struct Fold<'a> {
+    cluster: &'a str,
+    lines: Vec<Line>,
+    hops: usize,
+    upgraded: usize,
+}
+
+/// What becomes of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sign {
+    Change,
+    Add,
+    Remove,
+    /// It is removed and made again.
+    Recreate,
+}
+
+/// What is folded into one line.
+#[derive(Debug, Clone, PartialEq)]
+enum Key {
+    /// A machine, with its disks and what runs on it.
+    Machine(String),
+    /// What all machines of a host stand on: networks, pools, images.
+    Ground(&'static str, String),
+    /// Nodes that get the same.
+    Nodes(String),
+    /// A hop of an upgrade.
+    Hop(String),
+    /// Anything else, by its kind and name.
+    Other(String, String),
+}
+
+#[derive(Debug)]
+struct Line {
+    key: Key,
+    sign: Sign,
+    host: String,
+    disruption: Disruption,
+    /// Whom it concerns, where that is more than its key says.
+    names: Vec<String>,
+    details: Vec<String>,
+}
+
+impl<'a> Fold<'a> {
+    /// Folds the rows of a plan of this cluster.
+    pub fn new(cluster: &'a str, rows: &[Row]) -> Self {
+        let of_machines = rows.iter().filter(|row| is_of_machine(row));
+        let machines: BTreeSet<_> = of_machines.map(|row| row.name.as_str()).collect();
+        let mut keys: Vec<(Key, Vec<&Row>)> = Vec::new();
+        for row in rows {
+            let key = key(row, &machines);
+            match keys.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, own)) => own.push(row),
+                None => keys.push((key, vec![row])),
+            }
+        }
+        let several = BTreeSet::from_iter(rows.iter().map(|row| &row.host)).len() > 1;
+        let hops = keys.iter().filter(|(key, _)| matches!(key, Key::Hop(_)));
+        let names = hops.clone().flat_map(|(_, own)| own).map(|row| &row.name);
+        let (hops, upgraded) = (hops.count(), BTreeSet::from_iter(names).len());
+        let lines = keys.into_iter().map(|(key, own)| line(key, &own, several));
+        Self {
+            cluster,
+            lines: lines.collect(),
+            hops,
+            upgraded,
+        }
+    }
+
+    /// Whose data is lost, by name.
+    pub fn data_lost(&self) -> Vec<&str> {
+        let lost = self.lines.iter();
+        let lost = lost.filter(|line| line.disruption == Disruption::DataLoss);
+        lost.flat_map(|line| match &line.key {
+            Key::Machine(name) => vec![name.as_str()],
+            _ => line.names.iter().map(String::as_str).collect(),
+        })
+        .collect()
+    }
+
+    /// How many machines and other things come, change and go, in words.
+    fn counts(&self) -> String {
+        let mut counts = Vec::new();
+        for (sign, what) in [
+            (Sign::Add, "to add"),
+            (Sign::Change, "to change"),
+            (Sign::Recreate, "to recreate"),
+            (Sign::Remove, "to remove"),
+        ] {
+            let counted = |line: &&Line| line.sign == sign && line.is_counted();
+            match self.lines.iter().filter(counted).count() {
+                0 => {}
+                count => counts.push(format!("{count} {what}")),
+            }
+        }
+        let nodes = match self.upgraded {
+            1 => "1 node".to_owned(),
+            nodes => format!("{nodes} nodes"),
+        };
+        match self.hops {
+            0 => {}
+            1 => counts.push(format!("{nodes} to upgrade")),
+            hops => counts.push(format!("{nodes} to upgrade in {hops} hops")),
+        }
+        match (counts.is_empty(), self.lines.len()) {
+            (true, 1) => "1 change".to_owned(),
+            (true, lines) => format!("{lines} changes"),
+            (false, _) => counts.join(", "),
+        }
+    }
+}
+
+fn is_of_machine(row: &Row) -> bool {
+    ["domain", "node", "balancer"].contains(&row.kind.as_str())
+}
+
+fn key(row: &Row, machines: &BTreeSet<&str>) -> Key {
+    if let Some(hop) = &row.upgrade {
+        return Key::Hop(hop.clone());
+    }
+    if row.kind == "node" && row.action == "create" {
+        return Key::Nodes(row.details.clone());
+    }
+    if is_of_machine(row) {
+        return Key::Machine(row.name.clone());
+    }
+    match (row.kind.as_str(), owner(&row.name, machines)) {
+        ("volume", Some(machine)) => Key::Machine(machine.to_owned()),
+        ("network" | "pool" | "image", _) if verb(row) != "update" => {
+            Key::Ground(verb(row), row.host.clone())
+        }
+        _ => Key::Other(row.kind.clone(), row.name.clone()),
+    }
+}
+
+/// The machine whose disk this is.
+fn owner<'a>(disk: &str, machines: &BTreeSet<&'a str>) -> Option<&'a str> {
+    let own = |machine: &&&str| {
+        let rest = disk.strip_prefix(**machine);
+        rest.is_some_and(|rest| rest.starts_with('-'))
+    };
+    machines
+        .iter()
+        .filter(own)
+        .max_by_key(|machine| machine.len())
+        .copied()
+}
+
+fn verb(row: &Row) -> &'static str {
+    match row.action.as_str() {
+        "create" => "create",
+        "delete" => "delete",
+        "start" => "start",
+        "replace" => "replace",
+        _ => "update",
+    }
+}
+
+/// The sign of what rows of one key do to its subject.
+fn sign(key: &Key, rows: &[&Row]) -> Sign {
+    let of = |kind: &str, action: &str| {
+        let mut rows = rows.iter();
+        rows.any(|row| row.kind == kind && row.action == action)
+    };
+    let own = |action: &str| match key {
+        Key::Machine(_) if rows.iter().any(|row| row.kind == "domain") => of("domain", action),
+        Key::Machine(_) => of("balancer", action) || of("node", action),
+        _ => rows.iter().all(|row| row.action == action),
+    };
+    match key {
+        Key::Hop(_) => Sign::Change,
+        _ if own("replace") || own("create") && own("delete") => Sign::Recreate,
+        _ if own("create") => Sign::Add,
+        _ if own("delete") => Sign::Remove,
+        _ => Sign::Change,
+    }
+}
+
+fn line(key: Key, rows: &[&Row], several_hosts: bool) -> Line {
+    let sign = sign(&key, rows);
+    let host = rows.first().map(|row| row.host.clone()).unwrap_or_default();
+    let disruption = rows.iter().map(|row| row.disruption).max();
+    let names = match &key {
+        Key::Machine(_) => Vec::new(),
+        Key::Ground(..) => rows
+            .iter()
+            .map(|row| format!("{} {}", row.kind, row.name))
+            .collect(),
+        _ => rows.iter().map(|row| row.name.clone()).collect(),
+    };
+    let details = match &key {
+        Key::Machine(name) => of_machine(name, sign, rows),
+        Key::Ground(..) | Key::Nodes(_) => Vec::new(),
+        Key::Hop(_) => hop_details(rows),
+        Key::Other(..) => rows.iter().map(|row| row.details.clone()).collect(),
+    };
+    Line {
+        key,
+        sign,
+        host: if several_hosts { host } else { String::new() },
+        disruption: disruption.unwrap_or(Disruption::None),
+        names,
+        details,
+    }
+}
+
+/// What is said of a machine: what follows from something else that is said is left out.
+fn of_machine(machine: &str, sign: Sign, rows: &[&Row]) -> Vec<String> {
+    let disks: Vec<_> = rows.iter().filter(|row| row.kind == "volume").collect();
+    let mut details: Vec<String> = Vec::new();
+    let mut say = |detail: String| {
+        if !detail.is_empty() && !details.contains(&detail) {
+            details.push(detail);
+        }
+    };
+    for row in rows {
+        let follows = disks.iter().any(|disk| row.details.contains(&disk.name));
+        match (row.kind.as_str(), sign) {
+            ("volume", Sign::Remove) if row.action == "delete" => {
+                if let Some(disk) = disk(machine, row).filter(|disk| disk.starts_with("disk ")) {
+                    say(format!("with its {disk}"));
+                }
+            }
+            ("volume", _) => {
+                if let Some(disk) = disk(machine, row) {
+                    say(format!("{}{disk} {}", mark(row, sign), row.details)
+                        .trim_end()
+                        .to_owned());
+                }
+            }
+            _ if row.follows || (follows && row.action == "update") => {}
+            _ => say(row.details.clone()),
+        }
+    }
+    details
+}
+
+/// What happens to a disk of a machine that stays.
+fn mark(row: &Row, sign: Sign) -> &'static str {
+    match (verb(row), sign) {
+        ("create", Sign::Change) => "+ ",
+        ("delete", _) => "- ",
+        ("replace", _) => "± ",
+        _ => "",
+    }
+}
+
+/// A disk as a person calls it; none of what is made along with a machine.
+fn disk(machine: &str, row: &Row) -> Option<String> {
+    let name = row.name.strip_prefix(machine)?.strip_prefix('-')?;
+    match name {
+        "seed" | "console.log" => None,
+        "main-disk" => Some("main disk".to_owned()),
+        name => Some(format!(
+            "disk {}",
+            name.strip_suffix("-data-disk").unwrap_or(name)
+        )),
+    }
+}
+
+/// What is said of some nodes of a hop and not of all: each once.
+fn hop_details(rows: &[&Row]) -> Vec<String> {
+    let mut details: Vec<String> = Vec::new();
+    for part in rows.iter().flat_map(|row| row.details.split("; ").skip(1)) {
+        if !details.iter().any(|known| known == part) {
+            details.push(part.to_owned());
+        }
+    }
+    details
+}
+
+/// Names, with what several begin with written once: `demo-master-1, 2, 3, demo-worker-1`.
+fn together(names: &[String]) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for name in names {
+        let (prefix, id) = name.rsplit_once('-').unwrap_or(("", name));
+        let short = !prefix.is_empty() && prefix == last;
+        if !text.is_empty() {
+            text += ", ";
+        }
+        text += if short { id } else { name };
+        last = prefix;
+    }
+    text
+}
+
+impl Line {
+    /// Whether it is one of those that are counted at the end: hops are for themselves, and all that machines stand on is not.
+    fn is_counted(&self) -> bool {
+        !matches!(self.key, Key::Hop(_) | Key::Ground(..) | Key::Nodes(_))
+    }
+
+    fn mark(&self) -> char {
+        match self.sign {
+            Sign::Change => '~',
+            Sign::Add => '+',
+            Sign::Remove => '-',
+            Sign::Recreate => '±',
+        }
+    }
+
+    fn subject(&self) -> String {
+        match &self.key {
+            Key::Machine(name) => name.clone(),
+            Key::Ground("start", _) => format!("start {}", self.names.join(", ")),
+            Key::Ground(..) => self.names.join(", "),
+            Key::Nodes(what) => {
+                let nodes = if self.names.len() == 1 {
+                    "node"
+                } else {
+                    "nodes"
+                };
+                format!("{nodes} {}: {what}", together(&self.names))
+            }
+            Key::Hop(hop) => format!("upgrade {hop}: {}", together(&self.names)),
+            Key::Other(kind, name) => match kind.as_str() {
+                // There is one of each.
+                "network" | "etcd" | "addons" => kind.clone(),
+                _ => format!("{kind} {name}"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Fold<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let aligned = |line: &&Line| matches!(line.key, Key::Machine(_) | Key::Other(..));
+        let aligned = self.lines.iter().filter(aligned);
+        let widths = aligned.map(|line| line.subject().chars().count());
+        let subject = widths.max().unwrap_or(0);
+        for line in &self.lines {
+            let mut text = format!("  {} {:subject$}  ", line.mark(), line.subject());
+            if !line.host.is_empty() {
+                text += &format!("on {}  ", line.host);
+            }
+            if line.disruption != Disruption::None {
+                text += &format!("[{}] ", line.disruption);
+            }
+            text += &line.details.join("; ");
+            writeln!(f, "{}", text.trim_end())?;
+        }
+        write!(f, "{}: {}", self.cluster, self.counts())?;
+        match &*self.data_lost() {
+            [] => writeln!(f),
+            names if names.len() <= NAMED => {
+                writeln!(f, ". Data is lost: {}", names.join(", "))
+            }
+            names => {
+                let (few, more) = names.split_at(NAMED);
+                let few = few.join(", ");
+                writeln!(f, ". Data is lost: {few} and {} more", more.len())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
