@@ -110,6 +110,10 @@ impl Hypervisor for Patient {
         self.0.pools()
     }
 
+    fn started_pools(&self) -> Result<Vec<String>, Failure> {
+        self.0.started_pools()
+    }
+
     fn domains(&self) -> Result<Vec<DomainState>, Failure> {
         self.0.domains()
     }
@@ -233,15 +237,6 @@ impl Hypervisor for Patient {
             Ok(there.is_some_and(|there| there.capacity >= capacity))
         };
         let ask = || self.0.grow_volume(pool, volume, capacity, domain);
-        self.ask(ask, (), is_so)
-    }
-
-    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure> {
-        let is_so = || {
-            let there = self.0.volume_state(pool, volume)?;
-            Ok(there.is_some_and(|there| there.capacity == capacity))
-        };
-        let ask = || self.0.cut_volume(pool, volume, capacity);
         self.ask(ask, (), is_so)
     }
 

@@ -166,6 +166,10 @@ impl Hypervisor for Bounded {
         bounded!(self.pools())
     }
 
+    fn started_pools(&self) -> Result<Vec<String>, Failure> {
+        bounded!(self.started_pools())
+    }
+
     fn domains(&self) -> Result<Vec<DomainState>, Failure> {
         bounded!(self.domains())
     }
@@ -271,10 +275,6 @@ impl Hypervisor for Bounded {
         self.within(CALL, &action, move || {
             host.grow_volume(&pool, &volume, capacity, &domain)
         })
-    }
-
-    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure> {
-        bounded!(self.cut_volume(pool, volume; capacity))
     }
 
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure> {

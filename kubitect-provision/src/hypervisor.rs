@@ -54,35 +54,19 @@ pub trait Hypervisor: Send + Sync {
     /// All pools, ours and others', with the volumes of those that are active.
     fn pools(&self) -> Result<Vec<PoolState>, Failure>;
     /// The names of the pools that are started, ours and others'.
-    fn started_pools(&self) -> Result<Vec<String>, Failure> {
-        let pools = self.pools()?.into_iter().filter(|pool| pool.active);
-        Ok(pools.map(|pool| pool.name).collect())
-    }
+    fn started_pools(&self) -> Result<Vec<String>, Failure>;
     /// All domains, ours and others'.
     fn domains(&self) -> Result<Vec<DomainState>, Failure>;
 
     /// The pool of this name, with its volumes if it is active.
-    fn pool_state(&self, name: &str) -> Result<Option<PoolState>, Failure> {
-        let pools = self.pools()?;
-        Ok(pools.into_iter().find(|pool| pool.name == name))
-    }
+    fn pool_state(&self, name: &str) -> Result<Option<PoolState>, Failure>;
     /// The volume of this name, if its pool is active.
-    fn volume_state(&self, pool: &str, name: &str) -> Result<Option<VolumeState>, Failure> {
-        let pool = self.pool_state(pool)?;
-        Ok(pool.and_then(|pool| pool.volume(name).cloned()))
-    }
+    fn volume_state(&self, pool: &str, name: &str) -> Result<Option<VolumeState>, Failure>;
     /// The domain of this name.
-    fn domain_state(&self, name: &Label) -> Result<Option<DomainState>, Failure> {
-        let domains = self.domains()?;
-        Ok(domains
-            .into_iter()
-            .find(|domain| domain.name == name.as_str()))
-    }
+    fn domain_state(&self, name: &Label) -> Result<Option<DomainState>, Failure>;
     /// Another connection to the same host: libvirt carries out only a few calls of one connection at a time. Nothing, where one
     /// connection is as good as many, or where no other can be had.
-    fn another(&self) -> Option<Arc<dyn Hypervisor>> {
-        None
-    }
+    fn another(&self) -> Option<Arc<dyn Hypervisor>>;
 
     /// Defines a network to be started with the host.
     fn define_network(&self, network: &Network) -> Result<(), Failure>;
@@ -108,7 +92,7 @@ pub trait Hypervisor: Send + Sync {
 
     /// Makes a volume; one of that name must not be there.
     fn create_volume(&self, volume: &Volume) -> Result<(), Failure>;
-    /// Fills a volume with all of `content`, which has `length` bytes.
+    /// Fills a volume with all of `content`, which has `length` bytes; a raw one that is smaller grows as it is written.
     fn upload(
         &self,
         pool: &str,
@@ -132,8 +116,6 @@ pub trait Hypervisor: Send + Sync {
         capacity: u64,
         domain: &Label,
     ) -> Result<(), Failure>;
-    /// Cuts off what a raw volume that no machine runs with has beyond this capacity.
-    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure>;
     /// Removes a volume, if it is there.
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure>;
 

@@ -27,7 +27,7 @@ pub fn observe(cluster: &Label, hosts: &Hosts) -> Result<Observed, Error> {
 pub fn look(cluster: &Cluster, hosts: &Hosts) -> Result<Observed, Error> {
     of_hosts(hosts, |host| {
         let mut state = whole(&cluster.name, host)?;
-        ask_addresses(cluster, host, &mut state)?;
+        ask_addresses(cluster, host, &mut state);
         Ok(state)
     })
 }
@@ -36,7 +36,7 @@ pub fn look(cluster: &Cluster, hosts: &Hosts) -> Result<Observed, Error> {
 pub(crate) fn look_at_machines(cluster: &Cluster, hosts: &Hosts) -> Result<Observed, Error> {
     of_hosts(hosts, |host| {
         let mut state = machines(host)?;
-        ask_addresses(cluster, host, &mut state)?;
+        ask_addresses(cluster, host, &mut state);
         Ok(state)
     })
 }
@@ -83,11 +83,7 @@ fn whole(cluster: &Label, hypervisor: &dyn Hypervisor) -> Result<HostState, Fail
 }
 
 /// Asks for the addresses that nothing else tells. The machines that run may have one.
-fn ask_addresses(
-    cluster: &Cluster,
-    hypervisor: &dyn Hypervisor,
-    state: &mut HostState,
-) -> Result<(), Failure> {
+fn ask_addresses(cluster: &Cluster, hypervisor: &dyn Hypervisor, state: &mut HostState) {
     let is_open = |domain: &&DomainState| {
         let Some(mark) = domain.mark.as_ref().filter(|_| domain.is_of(&cluster.name)) else {
             return false;
@@ -105,7 +101,11 @@ fn ask_addresses(
     let names: Vec<Label> = names.filter_map(|own| own.name.parse().ok()).collect();
     let answers = in_threads(PER_HOST, &names, |name| hypervisor.addresses(name));
     for (name, answer) in names.iter().zip(answers) {
-        state.addresses.insert(name.to_string(), answer?);
+        // An agent that hangs, or a machine that has just gone off, hides no other machine.
+        let answer = answer.unwrap_or_else(|failure| {
+            tracing::debug!(%name, error = %failure.source, "no addresses told");
+            Vec::new()
+        });
+        state.addresses.insert(name.to_string(), answer);
     }
-    Ok(())
 }

@@ -6,7 +6,7 @@ use super::lanes::Seen;
 use super::{HostApply, LocalImage};
 use crate::base;
 use crate::change::{Change, ImageSpec};
-use crate::diff::disk::{SECTOR, UNWRITTEN, is_whole_seed, is_written};
+use crate::diff::disk::{is_whole_seed, is_written};
 use crate::error::Error;
 use crate::event::{Event, Outcome};
 use crate::hypervisor::Failure;
@@ -125,11 +125,11 @@ impl HostApply<'_> {
                 missing: format!("there is no seed for {node}"),
             })?;
         let length = seed.len() as u64;
-        let whole = length.next_multiple_of(SECTOR);
+        // It begins small and grows as it is written: then its length tells whether all of it was.
         let volume = Volume {
             pool: pool.to_owned(),
             name: name.to_owned(),
-            capacity: whole + UNWRITTEN,
+            capacity: 1,
             format: Format::Raw,
             backing: None,
         };
@@ -148,9 +148,7 @@ impl HostApply<'_> {
             fail::fail_point!("provision::halfway");
             verbs.create_volume(&volume)?;
             fail::fail_point!("provision::halfway");
-            verbs.upload(pool, name, &mut seed.as_slice(), length)?;
-            fail::fail_point!("provision::halfway");
-            verbs.cut_volume(pool, name, whole)
+            verbs.upload(pool, name, &mut seed.as_slice(), length)
         });
         written.map_err(self.on_host())?;
         Ok(Outcome::Done)

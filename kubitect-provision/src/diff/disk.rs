@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{HostDiff, gib};
 use crate::change::{Action, Disruption, ImageSpec, Kind, Part, Step};
+use crate::cloud_init::seed::SIZE;
 use crate::desired::{DesiredHost, Machine};
 use crate::error::Error;
 use crate::observe::{DomainState, PowerState, VolumeState};
@@ -348,14 +349,11 @@ pub(super) fn half_made(there: &VolumeState, is_overlay: bool) -> bool {
     unfinished && !is_written(there)
 }
 
-/// A seed is this much longer until all of it is written: so one that a killed run left is known by its length, whatever is in it.
-pub(crate) const UNWRITTEN: u64 = 1;
-/// What the length of a whole seed is a multiple of.
-pub(crate) const SECTOR: u64 = 512;
-
-/// Whether all of a seed was written.
+/// Whether all of a seed was written: it grows as it is, so one that a killed run left is known by its length, whatever is in it.
 pub(crate) fn is_whole_seed(there: &VolumeState) -> bool {
-    there.capacity % SECTOR != UNWRITTEN
+    let length = there.physical.unwrap_or(there.capacity);
+    // Earlier releases made it longer by a byte until all of it was written.
+    length >= SIZE as u64 && length != SIZE as u64 + 1
 }
 
 /// Whether a machine has written to a disk: a fresh one takes some 200 KiB.

@@ -117,14 +117,18 @@ impl FakeHost {
         {
             let path = parent.join(volume).display().to_string();
             let times = state.times.get(&path).copied().unwrap_or(0);
-            // Most volumes end in nothing.
-            let mut pages = file.bytes.chunks(PAGE.len());
-            let pages = pages.rposition(|page| *page != PAGE[..page.len()]);
-            let end = pages.map_or(0, |page| (page + 1) * PAGE.len());
-            let content = &file.bytes[..end.min(file.bytes.len())];
-            std::fs::write(bytes_of(folder, &path, times), content).expect("it can be written");
+            std::fs::write(bytes_of(folder, &path, times), content(&file.bytes))
+                .expect("it can be written");
         }
     }
+}
+
+/// What is in a volume: most end in nothing.
+pub(super) fn content(bytes: &[u8]) -> &[u8] {
+    let mut pages = bytes.chunks(PAGE.len());
+    let pages = pages.rposition(|page| *page != PAGE[..page.len()]);
+    let end = pages.map_or(0, |page| (page + 1) * PAGE.len());
+    &bytes[..end.min(bytes.len())]
 }
 
 /// Nothing.

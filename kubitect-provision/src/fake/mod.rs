@@ -96,6 +96,9 @@ struct State {
     stubborn: BTreeSet<String>,
     /// Domains that can't be given processors while they run.
     rigid: BTreeSet<String>,
+    /// Domains whose addresses nobody tells.
+    #[serde(default)]
+    mute: BTreeSet<String>,
     /// Domains that can't be started.
     #[serde(default)]
     broken: BTreeSet<String>,
@@ -104,7 +107,7 @@ struct State {
     dead: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct File {
     format: String,
     capacity: u64,
@@ -309,6 +312,11 @@ impl FakeHost {
     /// Lets a domain's guest ignore that it is to shut down.
     pub fn be_stubborn(&self, name: &str) {
         self.change(|state| state.stubborn.insert(name.to_owned()));
+    }
+
+    /// Lets the question for a domain's addresses fail, as where its agent hangs.
+    pub fn be_mute(&self, name: &str) {
+        self.change(|state| state.mute.insert(name.to_owned()));
     }
 
     /// Lets a domain be given no processors while it runs.

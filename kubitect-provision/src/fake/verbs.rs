@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Arc;
 
 use kubitect_config::value::{Label, Mac};
 
@@ -65,6 +66,10 @@ impl Hypervisor for FakeHost {
         self.read("look at a domain", |state| {
             state.host.domain(name.as_str()).cloned()
         })
+    }
+
+    fn another(&self) -> Option<Arc<dyn Hypervisor>> {
+        None
     }
 
     fn define_network(&self, network: &Network) -> Result<(), Failure> {
@@ -290,6 +295,7 @@ impl Hypervisor for FakeHost {
                 .ok_or(format!("no volume {volume}"))?;
             file.bytes = bytes.to_vec();
             file.allocation = bytes.len() as u64;
+            file.capacity = file.capacity.max(file.allocation);
             Ok(())
         };
         let half = |state: &mut State| {
@@ -316,19 +322,6 @@ impl Hypervisor for FakeHost {
             .min(bytes.len());
         to.write_all(&bytes[start..])
             .map_err(|error| Failure::new(action, error))
-    }
-
-    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure> {
-        self.write(
-            format!("cut volume {volume}"),
-            |_| {},
-            |state| {
-                let file = state.folder(pool)?.get_mut(volume);
-                let file = file.ok_or(format!("no volume {volume}"))?;
-                file.capacity = file.capacity.min(capacity);
-                Ok(())
-            },
-        )
     }
 
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure> {
@@ -504,12 +497,13 @@ impl Hypervisor for FakeHost {
     }
 
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure> {
-        self.read("ask for addresses", |state| {
-            state
-                .addresses
-                .get(name.as_str())
-                .cloned()
-                .unwrap_or_default()
-        })
+        let told = self.read("ask for addresses", |state| {
+            let told = state.addresses.get(name.as_str()).cloned();
+            match state.mute.contains(name.as_str()) {
+                true => Err("guest agent is not responding"),
+                false => Ok(told.unwrap_or_default()),
+            }
+        })?;
+        told.map_err(|why| Failure::new(format!("ask for addresses of {name}"), why))
     }
 }

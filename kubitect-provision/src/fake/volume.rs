@@ -1,6 +1,8 @@
 //! What becomes of volumes in memory.
 
-use super::{File, State};
+use std::fmt;
+
+use super::{File, State, kept};
 use crate::resource::{Format, Volume};
 
 impl State {
@@ -59,5 +61,21 @@ impl State {
         let path = path.unwrap_or_default().join(&volume.name);
         *self.times.entry(path.display().to_string()).or_default() += 1;
         Ok(())
+    }
+}
+
+/// With its content in short: seeds are long, and mostly empty.
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let content = kept::content(&self.bytes).escape_ascii().to_string();
+        let content = content.trim_end_matches("\\x00");
+        f.debug_struct("File")
+            .field("format", &self.format)
+            .field("capacity", &self.capacity)
+            .field("allocation", &self.allocation)
+            .field("backing", &self.backing)
+            .field("length", &self.bytes.len())
+            .field("bytes", &content)
+            .finish()
     }
 }

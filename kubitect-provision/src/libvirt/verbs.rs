@@ -313,12 +313,6 @@ impl Hypervisor for Libvirt {
             .map_err(failed(format!("grow volume {volume} in pool {pool}")))
     }
 
-    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure> {
-        self.volume(pool, volume)
-            .and_then(|there| there.resize(capacity, sys::VIR_STORAGE_VOL_RESIZE_SHRINK))
-            .map_err(failed(format!("cut volume {volume} in pool {pool}")))
-    }
-
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure> {
         self.find_volume(pool, volume)
             .and_then(|there| match there {

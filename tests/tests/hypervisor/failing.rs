@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kubitect_config::value::{Label, Mac};
 use kubitect_provision::hypervisor::{Failure, Hypervisor};
-use kubitect_provision::observe::{Capability, DomainState, NetworkState, PoolState};
+use kubitect_provision::observe::{Capability, DomainState, NetworkState, PoolState, VolumeState};
 use kubitect_provision::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
 /// Hands all on to a real libvirt until it fails, and from then on fails in all.
@@ -57,10 +57,18 @@ impl Hypervisor for Failing {
         networks() -> Vec<NetworkState>;
         pools() -> Vec<PoolState>;
         domains() -> Vec<DomainState>;
+        started_pools() -> Vec<String>;
+        pool_state(name: &str) -> Option<PoolState>;
+        volume_state(pool: &str, name: &str) -> Option<VolumeState>;
+        domain_state(name: &Label) -> Option<DomainState>;
         refresh_pool(name: &str) -> ();
         download(pool: &str, volume: &str, offset: u64, to: &mut dyn Write) -> ();
         addresses(name: &Label) -> Vec<(Mac, Ipv4Addr)>;
     }
+    fn another(&self) -> Option<Arc<dyn Hypervisor>> {
+        None
+    }
+
     writes! {
         define_network(network: &Network) -> ();
         start_network(name: &str) -> ();
@@ -73,7 +81,6 @@ impl Hypervisor for Failing {
         remove_pool(name: &str) -> Option<String>;
         create_volume(volume: &Volume) -> ();
         grow_volume(pool: &str, volume: &str, capacity: u64, domain: &Label) -> ();
-        cut_volume(pool: &str, volume: &str, capacity: u64) -> ();
         remove_volume(pool: &str, volume: &str) -> ();
         define_domain(domain: &Domain) -> ();
         note_domain(name: &Label, note: &str) -> ();

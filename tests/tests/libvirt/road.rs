@@ -10,15 +10,16 @@ use std::sync::atomic::AtomicBool;
 use kubitect_config::cluster::Connection;
 use kubitect_config::value::{Label, Mac, Name};
 use kubitect_provision::change::Part;
+use kubitect_provision::cloud_init::seed::SIZE;
 use kubitect_provision::hypervisor::{Failure, Hypervisor};
 use kubitect_provision::libvirt::Libvirt;
 use kubitect_provision::observe::{
-    Capability, DomainState, NetworkState, PoolState, PowerState, look, observe,
+    Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState, look, observe,
 };
 use kubitect_provision::resource::{Disk, Domain, Format, Network, Pool, Reservation, Volume};
 use kubitect_provision::{Hosts, Inputs, LocalImage, Plan, apply, plan, plan_destroy};
 
-/// The test driver, which refuses uploads and smaller volumes and tells no leases; all else is the real binding.
+/// The test driver, which refuses uploads and tells no leases; all else is the real binding.
 struct TestDriver {
     libvirt: Libvirt,
 }
@@ -37,6 +38,10 @@ impl Hypervisor for TestDriver {
         networks() -> Vec<NetworkState>;
         pools() -> Vec<PoolState>;
         domains() -> Vec<DomainState>;
+        started_pools() -> Vec<String>;
+        pool_state(name: &str) -> Option<PoolState>;
+        volume_state(pool: &str, name: &str) -> Option<VolumeState>;
+        domain_state(name: &Label) -> Option<DomainState>;
         define_network(network: &Network) -> ();
         start_network(name: &str) -> ();
         reserve(network: &str, reservation: &Reservation) -> ();
@@ -65,23 +70,29 @@ impl Hypervisor for TestDriver {
         addresses(name: &Label) -> Vec<(Mac, Ipv4Addr)>;
     }
 
-    /// This driver cuts nothing: another volume takes its place.
-    fn cut_volume(&self, pool: &str, volume: &str, capacity: u64) -> Result<(), Failure> {
+    fn another(&self) -> Option<Arc<dyn Hypervisor>> {
+        None
+    }
+
+    /// Another volume takes the place of one that would grow.
+    fn upload(
+        &self,
+        pool: &str,
+        volume: &str,
+        content: &mut dyn Read,
+        length: u64,
+    ) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes.len() as u64, length);
         self.libvirt.remove_volume(pool, volume)?;
         self.libvirt.create_volume(&Volume {
             pool: pool.to_owned(),
             name: volume.to_owned(),
-            capacity,
+            capacity: length,
             format: Format::Raw,
             backing: None,
         })
-    }
-
-    fn upload(&self, _: &str, _: &str, content: &mut dyn Read, length: u64) -> Result<(), Failure> {
-        let mut bytes = Vec::new();
-        content.read_to_end(&mut bytes).unwrap();
-        assert_eq!(bytes.len() as u64, length);
-        Ok(())
     }
 }
 
@@ -129,7 +140,7 @@ fn from_nothing_to_machines_and_back() {
     let inputs = Inputs {
         seeds: first
             .needs_seeds()
-            .map(|node| (node.clone(), vec![0; 512]))
+            .map(|node| (node.clone(), vec![0; SIZE]))
             .collect(),
         image: Some(image),
         journal: None,
@@ -197,7 +208,7 @@ fn a_reservation_is_added_once_and_moved() {
 /// One run of the tool, as far as provisioning goes.
 fn run(cluster: &kubitect_config::Cluster, hosts: &Hosts, image: &LocalImage) -> Plan {
     let made = plan(cluster, hosts).unwrap();
-    let seeds = made.needs_seeds().map(|node| (node.clone(), vec![0; 512]));
+    let seeds = made.needs_seeds().map(|node| (node.clone(), vec![0; SIZE]));
     let inputs = Inputs {
         seeds: seeds.collect(),
         image: Some(image.clone()),

@@ -258,7 +258,7 @@ fn cancelling_stops_between_two_changes() {
     let inputs = kubitect_provision::Inputs {
         seeds: plan
             .needs_seeds()
-            .map(|node| (node.clone(), vec![1]))
+            .map(|node| (node.clone(), crate::world::seed("")))
             .collect(),
         image: Some(world.image.clone()),
         journal: None,

@@ -9,7 +9,7 @@ use kubitect_provision::observe::{HostState, PowerState};
 use kubitect_provision::{Error, Inputs, apply, machine};
 
 use crate::living::{DISKS, WORKER_1, capacity, demo, domain, made, refused, settled};
-use crate::world::{DEMO, World};
+use crate::world::{DEMO, World, seed};
 
 #[test]
 fn a_lost_disk_is_made_anew() {
@@ -72,7 +72,7 @@ fn a_machine_whose_definition_is_gone_is_brought_back_as_it_was() {
         host.remove_domain(name).unwrap();
         world
             .fake()
-            .put_file(MAIN, "demo-master-1-seed", b"its only key");
+            .put_file(MAIN, "demo-master-1-seed", &seed("its only key"));
         if pool_stopped {
             world.fake().stop("demo-main-resource-pool");
         }
@@ -97,10 +97,10 @@ fn a_machine_whose_definition_is_gone_is_brought_back_as_it_was() {
         let there = domain(&world, name.as_str());
         let noted = Some("set up".to_owned());
         assert_eq!((there.power, there.note), (PowerState::Running, noted));
-        let seed = world
+        let there = world
             .fake()
             .bytes("demo-main-resource-pool", "demo-master-1-seed");
-        assert_eq!(seed.unwrap(), b"its only key");
+        assert_eq!(there.unwrap(), seed("its only key"));
         let disk = |text: &str| text.matches("demo-master-1-main-disk\": File").count();
         assert_eq!(disk(&before), disk(&world.inventory()));
     }

@@ -71,3 +71,40 @@ fn calls_grow_with_the_machines_and_not_with_their_square() {
         assert!(many <= 11 * few, "{few} calls became {many}");
     }
 }
+
+/// Each host's pools, whose volumes are most of what a host is asked for, are listed once for a plan.
+#[test]
+fn a_look_lists_pools_once() {
+    let world = many(1, &cluster(1, 40));
+    world.apply().unwrap();
+    let fake = world.fake();
+    let before = fake.calls();
+    let hosts = world.hosts();
+    let seen = observe::observe(&world.cluster.name, &hosts).unwrap();
+    let calls = fake.calls() - before;
+    let there = seen.hosts.values().next().unwrap();
+    let volumes: usize = there.pools.iter().map(|pool| pool.volumes.len()).sum();
+    let once = volumes + 3 * there.pools.len() + 5 * there.domains.len();
+    let most = (once + 20) as u64;
+    assert!(
+        volumes > 40 && calls <= most,
+        "{calls} calls, {most} expected"
+    );
+}
+
+/// A guest agent that hangs, or a machine that goes off just then, hides no other machine.
+#[test]
+fn a_machine_whose_addresses_nobody_tells_hides_no_other() {
+    let world = many(1, &cluster(1, 3));
+    world.apply().unwrap();
+    let mut open = world.cluster.clone();
+    open.nodes.iter_mut().for_each(|node| node.ip = None);
+    let (mute, other) = (&open.nodes[0], &open.nodes[1]);
+    world.fake().be_mute(mute.name.as_str());
+    let ip = "10.66.0.77".parse().unwrap();
+    world.fake().lease(other.name.as_str(), other.mac, ip);
+    let seen = observe::look(&open, &world.hosts()).unwrap();
+    let told = &seen.hosts.values().next().unwrap().addresses;
+    assert_eq!(told[mute.name.as_str()], []);
+    assert_eq!(told[other.name.as_str()], [(other.mac, ip)]);
+}

@@ -22,6 +22,13 @@ pub struct World {
     _image: tempfile::NamedTempFile,
 }
 
+/// A seed with this in it, as long as they are.
+pub fn seed(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.resize(kubitect_provision::cloud_init::seed::SIZE, 0);
+    bytes
+}
+
 /// The cluster of a configuration.
 pub fn cluster(yaml: &str) -> Cluster {
     kubitect_config::parse(yaml, "test.yaml", &Site::default())
@@ -97,7 +104,7 @@ impl World {
         let inputs = Inputs {
             seeds: plan
                 .needs_seeds()
-                .map(|node| (node.clone(), node.to_string().into_bytes()))
+                .map(|node| (node.clone(), seed(node.as_str())))
                 .collect(),
             image: Some(self.image.clone()),
             journal: None,
