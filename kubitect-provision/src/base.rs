@@ -5,6 +5,9 @@
 //! image's length and full digest. Without the marker, or with a file of another length (as a power cut leaves it), an
 //! image is not used. The marker goes first when the image is removed, and whoever made an overlay looks for the marker
 //! once more: so either the remover sees the overlay, or the maker of the overlay sees that the image is on its way out.
+//!
+//! Hosts may share the folder, and none sees the disks of the others. So whoever makes an overlay puts a mark beside the image
+//! before, whose name says which cluster uses it on which host; while there is one that stays, the image does.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -12,12 +15,14 @@ use std::path::PathBuf;
 use kubitect_config::value::{Label, Name};
 use sha2::{Digest, Sha256};
 
-use crate::change::ImageSpec;
+use crate::change::{ImageSpec, Uses};
 use crate::error::Error;
 use crate::hypervisor::{Failure, Hypervisor};
 use crate::image::LocalImage;
+use crate::image_use::{self, empty};
+use crate::names::{image_of, marked, uploader};
 use crate::observe::{DomainState, PoolState};
-use crate::resource::{BASE_POOL, Backing, Format, Volume, hex};
+use crate::resource::{BASE_POOL, Backing, Format, hex};
 
 /// A base image that is whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,31 +47,6 @@ fn volume_name(spec: &ImageSpec, image: &LocalImage) -> String {
         spec.cluster,
         image.format.as_str()
     )
-}
-
-/// The cluster that uploaded, or uploads, the image in this volume.
-pub(crate) fn uploader(volume: &str) -> Option<&str> {
-    let mut parts = volume.split('.');
-    let (Some(_), Some(cluster), Some("raw" | "qcow2"), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return None;
-    };
-    Some(cluster)
-}
-
-/// The image, length and digest that a marker's name tells; none if it is no marker.
-fn marked(name: &str) -> Option<(&str, u64, &str)> {
-    let mut parts = name.rsplitn(3, '.');
-    let (sha256, length, volume) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_digest = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
-    uploader(volume)?;
-    is_digest.then_some((volume, length.parse().ok()?, sha256))
-}
-
-/// The image that this marker belongs to.
-pub(crate) fn image_of(marker: &str) -> Option<&str> {
-    marked(marker).map(|(volume, ..)| volume)
 }
 
 /// The images of the pool that are whole.
@@ -112,9 +92,23 @@ pub(crate) fn is_whole(hypervisor: &dyn Hypervisor, image: &Verified) -> Result<
     Ok(pool(hypervisor)?.is_some_and(|pool| verified(&pool).contains(image)))
 }
 
+/// As [`bring`], and says beside the image that the cluster uses it on this host.
+pub(crate) fn ensure(
+    host: &Name,
+    hypervisor: &dyn Hypervisor,
+    spec: &ImageSpec,
+    image: &LocalImage,
+    progress: &dyn Fn(u64, u64) -> bool,
+) -> Result<(Verified, bool), Error> {
+    let (image, uploaded) = bring(host, hypervisor, spec, image, progress)?;
+    image_use::mark_use(hypervisor, &image.volume, &spec.cluster, host)
+        .map_err(|failure| failure.on(host))?;
+    Ok((image, uploaded))
+}
+
 /// Brings the image to the host unless a whole one is there; tells which it is, and whether it was uploaded. Given up
 /// when `progress`, told so many bytes of so many, says false.
-pub(crate) fn ensure(
+fn bring(
     host: &Name,
     hypervisor: &dyn Hypervisor,
     spec: &ImageSpec,
@@ -169,14 +163,7 @@ fn upload(
             .map_err(on_host)?;
     }
     // It begins small and grows as it is written: then its length tells whether all of it got to the disk.
-    let volume = |name: &str| Volume {
-        pool: BASE_POOL.to_owned(),
-        name: name.to_owned(),
-        capacity: 1,
-        format: Format::Raw,
-        backing: None,
-    };
-    hypervisor.create_volume(&volume(name)).map_err(on_host)?;
+    hypervisor.create_volume(&empty(name)).map_err(on_host)?;
     fail::fail_point!("provision::halfway");
     let mut content = Hashing {
         inner: file,
@@ -200,7 +187,7 @@ fn upload(
     }
     hypervisor.refresh_pool(BASE_POOL).map_err(on_host)?;
     fail::fail_point!("provision::halfway");
-    hypervisor.create_volume(&volume(&marker)).map_err(on_host)
+    hypervisor.create_volume(&empty(&marker)).map_err(on_host)
 }
 
 /// Hashes what is read through it, and tells how far it is.
@@ -232,7 +219,7 @@ impl Read for Hashing<'_> {
 /// The paths of all images that something on the host lies over, or may.
 ///
 /// What can't be seen counts as needing every image: the volumes of another cluster's inactive pool, and the disks of
-/// another cluster's machines that lie in no active pool.
+/// another cluster's machines, and of copies of machines, that lie in no active pool.
 pub(crate) enum Needed {
     /// Exactly these.
     Only(Vec<PathBuf>),
@@ -272,11 +259,10 @@ pub(crate) fn needed(
         ));
     }
     let volumes = || pools.iter().flat_map(|pool| &pool.volumes);
+    // Copies and renamed machines bear no mark of their own.
     let others = domains.iter().filter(|domain| {
-        domain
-            .mark
-            .as_ref()
-            .is_some_and(|mark| mark.cluster != *without)
+        let mark = domain.mark.as_ref();
+        domain.copy_of.is_some() || mark.is_some_and(|mark| mark.cluster != *without)
     });
     for domain in others {
         if let Some(main) = domain.disks.first()
@@ -285,20 +271,23 @@ pub(crate) fn needed(
             return Needed::Unknown(format!("the disk of machine {} can't be seen", domain.name));
         }
     }
-    Needed::Only(
-        volumes()
-            .filter(|volume| !except_volumes.contains(&volume.path))
-            .filter_map(|volume| volume.backing.clone())
-            .collect(),
-    )
+    let backings = volumes()
+        .filter(|volume| !except_volumes.contains(&volume.path))
+        .filter_map(|volume| volume.backing.clone());
+    let strangers = domains.iter().filter(|domain| !domain.is_of(without));
+    let under = strangers.flat_map(|domain| domain.under.clone());
+    Needed::Only(backings.chain(under).collect())
 }
 
-/// Removes an image unless something needs it (now, after all that was removed); tells why it stayed.
+/// Removes an image unless something needs it (now, after all that was removed); tells why it stayed. The marks of use that are
+/// `going` are removed before.
 pub(crate) fn remove(
     hypervisor: &dyn Hypervisor,
     cluster: &Label,
     volume: &str,
+    going: &Uses,
 ) -> Result<Option<String>, Failure> {
+    image_use::release(hypervisor, cluster, volume, going)?;
     let Some(before) = pool(hypervisor)? else {
         return Ok(None);
     };
@@ -314,18 +303,18 @@ pub(crate) fn remove(
     let Some(image) = before.volume(volume) else {
         return Ok(None);
     };
+    // Another host may have marked its use meanwhile.
+    hypervisor.refresh_pool(BASE_POOL)?;
     let pools = hypervisor.pools()?;
-    let why = needed(&pools, &hypervisor.domains()?, cluster, &[]).why(&image.path);
+    let mut base = pools.iter().filter(|pool| pool.name == BASE_POOL);
+    let why = match base.any(|pool| image_use::is_used(pool, volume, cluster, going)) {
+        true => Some("disks on another host lie over it".to_owned()),
+        false => needed(&pools, &hypervisor.domains()?, cluster, &[]).why(&image.path),
+    };
     if why.is_some() {
         // The image serves on.
         for marker in markers {
-            hypervisor.create_volume(&Volume {
-                pool: BASE_POOL.to_owned(),
-                name: marker.name.clone(),
-                capacity: 1,
-                format: Format::Raw,
-                backing: None,
-            })?;
+            hypervisor.create_volume(&empty(&marker.name))?;
         }
         return Ok(why);
     }

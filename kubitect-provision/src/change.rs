@@ -111,12 +111,14 @@ pub enum Step {
         /// What stays in it.
         spare: Spared,
     },
-    /// Removes the pool of base images if nothing is left in it that anybody needs.
-    RemoveBasePool,
+    /// Removes the pool of base images if nothing is left in it that anybody needs, with these marks of use.
+    RemoveBasePool(Uses),
     /// Uploads and verifies a base image.
     CreateImage(ImageSpec),
-    /// Removes a base image unless something has come to need it.
-    RemoveImage(String),
+    /// Removes a base image, with these marks of its use, unless something has come to need it.
+    RemoveImage(String, Uses),
+    /// Removes these marks of use from a base image that others need.
+    ReleaseImage(String, Uses),
     /// Makes a disk.
     CreateVolume {
         /// The machine that it belongs to.
@@ -241,6 +243,25 @@ impl Spared {
             rest.is_some_and(|rest| rest.starts_with('-'))
         };
         self.volumes.contains(volume) || self.machines.iter().any(is_of)
+    }
+}
+
+/// Which of the cluster's marks go that say on which hosts its disks lie over a base image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Uses {
+    /// Those of this host.
+    Of(Name),
+    /// Those of all hosts but these.
+    AllBut(BTreeSet<Name>),
+}
+
+impl Uses {
+    /// Whether the mark of a host of this name goes.
+    pub(crate) fn go(&self, host: &str) -> bool {
+        match self {
+            Self::Of(own) => own.as_str() == host,
+            Self::AllBut(others) => others.iter().all(|other| other.as_str() != host),
+        }
     }
 }
 

@@ -40,6 +40,7 @@ pub mod home;
 pub mod hosts;
 pub mod hypervisor;
 pub mod image;
+mod image_use;
 pub mod journal;
 pub mod libvirt;
 pub mod machine;

@@ -39,9 +39,5 @@ pub fn plan_destroy_without(
     hosts: &Hosts,
     left_out: &[LeftOut],
 ) -> Result<Plan, Error> {
-    let observed = observe(cluster, hosts)?;
-    let left_out = left_out
-        .iter()
-        .flat_map(|host| host.machines.iter().cloned());
-    removal::removal(cluster, &observed, &left_out.collect())
+    removal::removal(cluster, &observe(cluster, hosts)?, left_out)
 }

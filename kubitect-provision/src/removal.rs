@@ -7,28 +7,28 @@ use std::path::PathBuf;
 use kubitect_config::value::{Label, Name};
 
 use crate::base;
-use crate::change::{Action, Change, Disruption, Kind, Part, Spared, Step};
+use crate::change::{Action, Change, Disruption, Kind, Part, Spared, Step, Uses};
 use crate::error::Error;
-use crate::names::{is_log, is_own_volume};
+use crate::hosts::LeftOut;
+use crate::image_use;
+use crate::names::{self, is_log, is_own_volume};
 use crate::observe::{HostState, Observed, PoolState, VolumeState};
 use crate::plan::Plan;
 use crate::resource::{BASE_POOL, Pool};
 use crate::users::Users;
 
-/// What removes the cluster from all observed hosts, but for these machines on hosts that are left out, and nothing else; an error
-/// if a machine with the name of one of its nodes is not ours.
-pub fn removal(
-    cluster: &Label,
-    observed: &Observed,
-    left_out: &BTreeSet<Label>,
-) -> Result<Plan, Error> {
+/// What removes the cluster from all observed hosts, but for what hosts have that are left out, and nothing else; an error if a
+/// machine with the name of one of its nodes is not ours.
+pub fn removal(cluster: &Label, observed: &Observed, left_out: &[LeftOut]) -> Result<Plan, Error> {
     let is_ours = |host: &HostState, name: &Label| {
         let domain = host.domain(name.as_str());
         domain.is_some_and(|domain| domain.is_of(cluster))
     };
     let is_seen = |name: &Label| observed.hosts.values().any(|host| is_ours(host, name));
-    let machines = left_out.iter().filter(|name| !is_seen(name));
+    let machines = left_out.iter().flat_map(|host| &host.machines);
+    let machines = machines.filter(|name| !is_seen(name));
     let machines: BTreeSet<_> = machines.cloned().collect();
+    let uses = Uses::AllBut(left_out.iter().map(|own| own.host.clone()).collect());
     let mut changes = Vec::new();
     for (host, there) in &observed.hosts {
         let spared = Spared {
@@ -36,7 +36,12 @@ pub fn removal(
             machines: machines.clone(),
         };
         let others = observed.disks_elsewhere(host, |domain| domain.is_of(cluster));
-        changes.extend(removal_of(cluster, host, there, &spared, &others)?);
+        let going = Going {
+            spared: &spared,
+            others: &others,
+            uses: &uses,
+        };
+        changes.extend(removal_of(cluster, host, there, going)?);
     }
     Ok(Plan {
         cluster: cluster.clone(),
@@ -44,14 +49,23 @@ pub fn removal(
     })
 }
 
-/// What removes the cluster from one host, but for what is `spared`. The volumes of the names in `others` go from the hosts of their
-/// machines, at the same time.
+/// What of what hosts share goes with a cluster from one of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Going<'a> {
+    /// What stays.
+    pub spared: &'a Spared,
+    /// The names of volumes that go from the hosts of their machines, at the same time.
+    pub others: &'a BTreeSet<String>,
+    /// Which uses of base images are over.
+    pub uses: &'a Uses,
+}
+
+/// What removes the cluster from one host.
 pub(crate) fn removal_of(
     cluster: &Label,
     host: &Name,
     there: &HostState,
-    spared: &Spared,
-    others: &BTreeSet<String>,
+    going: Going<'_>,
 ) -> Result<Vec<Change>, Error> {
     // Another program's cluster of this name, as the Kubitect written in Go makes them: pools and volumes have the very same
     // names, so nothing of it is touched.
@@ -70,8 +84,7 @@ pub(crate) fn removal_of(
         host,
         there,
         users: Users::new(&there.pools, &there.domains),
-        spared,
-        others,
+        going,
         changes: &mut changes,
     };
     removal.run();
@@ -145,8 +158,7 @@ struct HostRemoval<'a> {
     host: &'a Name,
     there: &'a HostState,
     users: Users<'a>,
-    spared: &'a Spared,
-    others: &'a BTreeSet<String>,
+    going: Going<'a>,
     changes: &'a mut Vec<Change>,
 }
 
@@ -234,11 +246,11 @@ impl HostRemoval<'_> {
             }
             let users = self.users.of(&pool.name, volume);
             let used_by_other = users.iter().any(|domain| !domain.is_of(self.cluster));
-            if used_by_other || self.spared.has(&volume.name) {
+            if used_by_other || self.going.spared.has(&volume.name) {
                 continue;
             }
             going.push(volume.path.clone());
-            if self.others.contains(&volume.name) {
+            if self.going.others.contains(&volume.name) {
                 continue;
             }
             let loss = if volume.name.ends_with("-seed") {
@@ -275,8 +287,8 @@ impl HostRemoval<'_> {
         } else {
             Disruption::DataLoss
         };
-        let mut spare = self.spared.clone();
-        spare.volumes.extend(self.others.iter().cloned());
+        let mut spare = self.going.spared.clone();
+        spare.volumes.extend(self.going.others.iter().cloned());
         let step = Step::RemovePool {
             pool: pool.name.clone(),
             with_disks: !pool.active,
@@ -293,12 +305,19 @@ impl HostRemoval<'_> {
         let needed = base::needed(pools, &self.there.domains, self.cluster, going);
         let removable: Vec<_> = base::removable(&pool, pools, self.cluster)
             .filter(|image| needed.why(&image.path).is_none())
+            .filter(|image| !image_use::is_used(&pool, &image.name, self.cluster, self.going.uses))
             .map(|image| image.name.clone())
             .collect();
         let stays = |name: &str| {
-            let image = base::image_of(name).unwrap_or(name);
-            !removable.iter().any(|going| going == image)
+            let image = names::beside(name).unwrap_or(name);
+            let is_left = names::used(name).is_some() && pool.volume(image).is_none();
+            !is_left && !removable.iter().any(|going| going == image)
         };
+        let is_released = |image: &&VolumeState| {
+            image_use::is_released(&pool, &image.name, self.cluster, self.going.uses)
+                && !removable.contains(&image.name)
+        };
+        let released: Vec<_> = pool.volumes.iter().filter(is_released).collect();
         let own_main = format!("{}-main-resource-pool", self.cluster);
         let others = pools
             .iter()
@@ -311,8 +330,16 @@ impl HostRemoval<'_> {
                 image,
                 Disruption::None,
                 "no cluster needs it",
-                Step::RemoveImage(image.clone()),
+                Step::RemoveImage(image.clone(), self.going.uses.clone()),
             );
+        }
+        for image in released {
+            let step = Step::ReleaseImage(image.name.clone(), self.going.uses.clone());
+            let details = "others need it, and this cluster no longer does";
+            self.push(Kind::Image, &image.name, Disruption::None, details, step);
+            if let Some(change) = self.changes.last_mut() {
+                change.action = Action::Update;
+            }
         }
         if last {
             self.push(
@@ -320,7 +347,7 @@ impl HostRemoval<'_> {
                 BASE_POOL,
                 Disruption::None,
                 "",
-                Step::RemoveBasePool,
+                Step::RemoveBasePool(self.going.uses.clone()),
             );
         }
     }

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::event::{Event, Outcome};
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::image::LocalImage;
+use crate::image_use;
 use crate::journal::{Entry, Journal};
 use crate::plan::Plan;
 use crate::power::OFF_WAIT;
@@ -262,9 +263,12 @@ impl HostApply<'_> {
                 let removed = self.remove_pool(pool, *with_disks, spare);
                 return removed.map_err(self.on_host());
             }
-            Step::RemoveBasePool => return self.remove_base_pool(),
+            Step::RemoveBasePool(uses) => return self.remove_base_pool(uses),
             Step::CreateImage(spec) => return self.create_image(change, spec),
-            Step::RemoveImage(volume) => return self.remove_image(volume),
+            Step::RemoveImage(volume, uses) => return self.remove_image(volume, uses),
+            Step::ReleaseImage(volume, uses) => {
+                image_use::release(verbs.as_ref(), self.cluster, volume, uses)
+            }
             Step::CreateVolume {
                 volume,
                 overlay,

@@ -2,11 +2,11 @@
 
 use super::HostApply;
 use crate::base;
-use crate::change::Spared;
+use crate::change::{Spared, Uses};
 use crate::error::Error;
 use crate::event::Outcome;
 use crate::hypervisor::Failure;
-use crate::names::{is_log, is_own_volume, log_of};
+use crate::names::{self, is_log, is_own_volume, log_of};
 use crate::observe::{PoolState, VolumeState};
 use crate::resource::{BASE_POOL, Pool};
 use crate::users::Users;
@@ -111,13 +111,13 @@ impl HostApply<'_> {
         Ok(Some(Outcome::Warned(why)))
     }
 
-    pub(super) fn remove_image(&self, volume: &str) -> Result<Outcome, Error> {
-        let stays =
-            base::remove(self.hypervisor.as_ref(), self.cluster, volume).map_err(self.on_host())?;
+    pub(super) fn remove_image(&self, volume: &str, uses: &Uses) -> Result<Outcome, Error> {
+        let removed = base::remove(self.hypervisor.as_ref(), self.cluster, volume, uses);
+        let stays = removed.map_err(self.on_host())?;
         Ok(stays.map_or(Outcome::Done, Outcome::Skipped))
     }
 
-    pub(super) fn remove_base_pool(&self) -> Result<Outcome, Error> {
+    pub(super) fn remove_base_pool(&self, uses: &Uses) -> Result<Outcome, Error> {
         let verbs = self.hypervisor;
         let work = || -> Result<Outcome, Failure> {
             let find = || -> Result<Option<PoolState>, Failure> {
@@ -143,11 +143,11 @@ impl HostApply<'_> {
                 return Ok(Outcome::Done);
             };
             for image in base::removable(pool, &pools, self.cluster) {
-                base::remove(verbs.as_ref(), self.cluster, &image.name)?;
+                base::remove(verbs.as_ref(), self.cluster, &image.name, uses)?;
                 fail::fail_point!("provision::halfway");
             }
             for marker in &pool.volumes {
-                if base::image_of(&marker.name).is_some_and(|image| pool.volume(image).is_none()) {
+                if names::beside(&marker.name).is_some_and(|image| pool.volume(image).is_none()) {
                     verbs.remove_volume(BASE_POOL, &marker.name)?;
                 }
             }

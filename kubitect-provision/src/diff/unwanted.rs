@@ -5,13 +5,12 @@ use std::path::PathBuf;
 
 use super::HostDiff;
 use super::network::told;
-use crate::base;
-use crate::change::{Action, Disruption, Kind, Part, Step};
+use crate::change::{Action, Disruption, Kind, Part, Step, Uses};
 use crate::desired::{DesiredHost, console_volume};
 use crate::error::Error;
-use crate::names::{is_log, is_own_volume, log_of};
+use crate::names::{self, is_log, is_own_volume, log_of};
 use crate::observe::{DomainState, PoolState, VolumeState};
-use crate::removal::{own_pools, removal_of, rival};
+use crate::removal::{Going, own_pools, removal_of, rival};
 use crate::resource::{BASE_POOL, Pool};
 use crate::users::Users;
 
@@ -115,10 +114,10 @@ impl<'a> HostDiff<'a> {
             .any(|d| d.is_of(self.cluster) && self.wanted.contains(d.name.as_str()));
         let own_image = || {
             let images = self.there.pool(BASE_POOL).map(|pool| &pool.volumes);
-            images
-                .into_iter()
-                .flatten()
-                .any(|image| base::uploader(&image.name) == Some(self.cluster.as_str()))
+            images.into_iter().flatten().any(|image| {
+                let used = names::used(&image.name).map(|(_, cluster, _)| cluster);
+                used.or(names::uploader(&image.name)) == Some(self.cluster.as_str())
+            })
         };
         let has_ours = domains.iter().any(|d| d.is_of(self.cluster))
             || !own_pools(self.cluster, self.there).is_empty()
@@ -127,7 +126,12 @@ impl<'a> HostDiff<'a> {
             return Ok(());
         }
         let others = BTreeSet::new();
-        self.changes = removal_of(self.cluster, self.host, self.there, self.elsewhere, &others)?;
+        let going = Going {
+            spared: self.elsewhere,
+            others: &others,
+            uses: &Uses::Of(self.host.clone()),
+        };
+        self.changes = removal_of(self.cluster, self.host, self.there, going)?;
         Ok(())
     }
 

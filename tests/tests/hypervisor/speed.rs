@@ -80,7 +80,7 @@ fn commands(lab: &Lab, folder: &Path, change: &Change) -> String {
         },
         Step::RemovePool { pool, .. } => format!("pool-destroy {pool}; pool-undefine {pool}"),
         Step::RemoveNetwork(name) => format!("net-destroy {name}; net-undefine {name}"),
-        Step::RemoveImage(_) | Step::RemoveBasePool => String::new(),
+        Step::RemoveImage(..) | Step::ReleaseImage(..) | Step::RemoveBasePool(_) => String::new(),
         other => panic!("no command for {other:?} ({})", lab.image.path.display()),
     }
 }

@@ -31,6 +31,11 @@ fn fakes(world: &World) -> (&FakeHost, &FakeHost) {
     (fakes[0], fakes[1])
 }
 
+/// Whether a base image is there.
+fn has_image(world: &World) -> bool {
+    world.inventory().contains(".qcow2\": File")
+}
+
 /// The names of the volumes that a plan removes.
 fn removed(plan: &Plan) -> Vec<&str> {
     let steps = plan.changes.iter().map(|change| &change.step);
@@ -80,6 +85,9 @@ fn hosts_may_share_a_folder_and_none_removes_the_others_disks() {
         world.apply().unwrap();
         assert_eq!(left_of(&world, &stay), 2 * stay.len());
         assert_eq!(left_of(&world, &leave), 0);
+        // The image, too, though one host sees no disk over it any more.
+        settled(&world);
+        assert!(has_image(&world));
     }
 }
 
@@ -105,7 +113,7 @@ fn hosts_that_share_a_folder_leave_the_disks_of_the_others_strangers() {
     assert_eq!(left_of(&world, &nodes), 2);
     assert_eq!(left_of(&world, &world.cluster.nodes), 0);
     // The image under it stays, too.
-    assert!(world.inventory().contains("kubitect-base-images"));
+    assert!(has_image(&world));
 }
 
 #[test]
@@ -155,9 +163,35 @@ fn machines_of_a_host_that_is_left_out_keep_their_disks_in_a_shared_folder() {
         for node in &go {
             assert!(!left.contains(node.name.as_str()), "{left}");
         }
-        // The image lies under them.
-        assert!(left.contains("ubuntu22-"), "{left}");
+        // The image lies under them, also for a run that sees none of them any more.
+        let again = plan_destroy_without(&world.cluster.name, &world.hosts(), &left_out).unwrap();
+        assert!(again.is_empty(), "{again}");
+        assert!(has_image(&world), "{left}");
     }
+}
+
+/// Two clusters, each on a host of its own: neither host sees the other cluster, and both have the folder of images.
+#[test]
+fn clusters_on_hosts_that_share_a_folder_leave_each_other_the_image() {
+    let one = World::new(DEMO, &HostState::default());
+    let before = one.inventory();
+    let two = World::new(TINY, &HostState::default());
+    one.apply().unwrap();
+    one.fake().share_with(two.fake());
+    let mut two = two;
+    two.image = one.image.clone();
+    two.apply().unwrap();
+    settled(&one);
+    one.destroy().unwrap();
+    assert!(has_image(&one), "{}", one.inventory());
+    settled(&two);
+    one.apply().unwrap();
+    two.destroy().unwrap();
+    settled(&one);
+    assert!(has_image(&one));
+    one.destroy().unwrap();
+    two.destroy().unwrap();
+    assert_eq!(one.inventory(), before);
 }
 
 /// Two names that lead to one libvirt, as where a host was renamed and its address written otherwise.
