@@ -12,6 +12,7 @@ use crate::value::Version;
 use crate::variables::truth;
 
 mod distros;
+mod interfaces;
 mod kubeadm;
 mod metallb;
 mod ranges;
@@ -36,6 +37,8 @@ pub(super) struct Context<'a> {
     pub network: Option<&'a Network>,
     /// The machines' image, and whether the file itself says where it comes from.
     pub image: Option<(&'a Image, bool)>,
+    /// The name of the machines' network interface.
+    pub interface: &'a str,
     /// How many masters and workers there are.
     pub nodes: usize,
 }
@@ -49,6 +52,7 @@ pub(super) fn conditions(context: &Context, at: &At, report: &mut Report) {
     };
     stack::stack(context, &variables, report);
     kubeadm::domain(&variables, report);
+    interfaces::interfaces(context, &variables, report);
     ranges::of_ipv4(context, &variables, at, report);
     ranges::of_ipv6(context, &variables, report);
     plugin(context, at, report);

@@ -64,6 +64,9 @@ pub(crate) fn cluster(
             image: guest
                 .as_ref()
                 .map(|guest| (&guest.image, os.source.is_some())),
+            interface: guest
+                .as_ref()
+                .map_or(crate::defaults::INTERFACE, |guest| &guest.interface),
             nodes: raw.cluster.nodes.master.instances.len()
                 + raw.cluster.nodes.worker.instances.len(),
         };
