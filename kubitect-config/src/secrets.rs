@@ -181,6 +181,23 @@ impl Place {
     }
 }
 
+/// Whether a variable of Kubespray's is shown to everyone who sees a plan: if its name stands for nothing secret, and its value can't
+/// be a secret.
+pub(crate) fn may_be_shown(key: &str, value: &Value) -> bool {
+    let place = Place::Variable.below(key);
+    let is_harmless = |text: &str| place == Place::Variable && is_harmless(text);
+    match value {
+        Value::Null | Value::Bool(_) => place == Place::Variable,
+        Value::Number(number) => is_harmless(&number.to_string()),
+        Value::String(text) => is_harmless(text),
+        Value::Sequence(items) => items.iter().all(|item| may_be_shown(key, item)),
+        Value::Mapping(entries) => entries.iter().all(|(own, value)| {
+            place == Place::Variable && own.as_str().is_some_and(|own| may_be_shown(own, value))
+        }),
+        Value::Tagged(_) => false,
+    }
+}
+
 /// A name under which something stands, where it is one; texts may be used as names, too.
 fn shown_key(key: Value) -> Value {
     let is_name = |key: &str| {

@@ -156,7 +156,7 @@ pub(super) fn addons(was: &Addons, wanted: &Addons, edits: &mut Edits) {
         .keys()
         .filter(|key| !kubespray.contains_key(*key));
     for key in kubespray.keys().chain(new) {
-        let name = text::variable("", key);
+        let name = text::on_one_line(key);
         let is = wanted.kubespray.get(key);
         edits.field(
             format!("addons.kubespray.{name}"),

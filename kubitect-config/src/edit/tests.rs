@@ -220,6 +220,10 @@ pub(crate) const CASES: &[Case] = &[
      "addons.kubespray.registry: (not shown) -> (not shown)"),
     (|c| { c.addons.kubespray.insert("http_proxy".into(), "http://me:hunter2@proxy:80".into()); },
      "addons.kubespray.http_proxy: (nothing) -> (not shown)"),
+    (|c| { c.addons.kubespray.insert("cilium_ipsec_key".into(), "hunter2".into()); },
+     "addons.kubespray.cilium_ipsec_key: (nothing) -> (not shown)"),
+    (|c| { c.addons.kubespray.insert("alert_webhook".into(), "https://chat.example/hunter2".into()); },
+     "addons.kubespray.alert_webhook: (nothing) -> (not shown)"),
     (|c| c.addons.rook = Some(Rook { version: None, node_selector: [("rook".to_owned(), "true".to_owned())].into() }),
      "addons.rook: (nothing) -> the newest on nodes with rook=true"),
 ];

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::address::{self, HIDDEN};
 use crate::cluster::{Connection, DataDisk, DiskPool, ForwardPort, Node, Rook};
-use crate::secret::{holds_secret, is_secret};
+use crate::secrets::may_be_shown;
 
 /// The word that a value is written as in the configuration.
 pub(super) fn word(value: &impl Serialize) -> String {
@@ -93,11 +93,16 @@ pub(super) fn rook(rook: &Rook) -> String {
     format!("{version} on nodes with {}", nodes.join(", "))
 }
 
-/// A variable's value on one line.
+/// A variable's value on one line. Their names say little, and plans lie in logs: only what can't be a secret is shown.
 pub(super) fn variable(key: &str, value: &Value) -> String {
-    if is_secret(key) || holds_secret(value) {
+    if !may_be_shown(key, value) {
         return HIDDEN.to_owned();
     }
+    on_one_line(value)
+}
+
+/// A value, or a variable's name, on one line.
+pub(super) fn on_one_line(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         // JSON is YAML on one line; what has no JSON (a mapping with odd keys) is shown as Rust sees it.
