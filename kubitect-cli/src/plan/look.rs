@@ -63,8 +63,8 @@ fn check_here(job: &Job) -> Result<Vec<Finding>, Failure> {
         .build()
         .map_err(failed)?;
     let share = job.options.home.share();
-    let look = || runtime.block_on(job.options.world.check(&job.cluster.kubernetes, &share));
-    // On a thread of its own: who asks for a plan may be on a runtime.
+    // On a thread of its own, on which the runtime ends, too: who asks for a plan may be on a runtime.
+    let look = move || runtime.block_on(job.options.world.check(&job.cluster.kubernetes, &share));
     let checks = std::thread::scope(|scope| scope.spawn(look).join());
     let checks = checks.map_err(|_| Failure::failed("check this machine: it was given up"))?;
     let wrong = checks.into_iter().filter(|check| !check.good);
