@@ -201,6 +201,13 @@ impl Stage {
         (run.code != Some(0)).then_some(run.said)
     }
 
+    /// The plan with each of its steps.
+    pub fn steps(&self, shape: &Shape) -> String {
+        let file = self.want(shape);
+        self.run(&["plan", "--verbose", "--config", &file], None)
+            .said
+    }
+
     pub fn destroy(&self, kill: Option<(&str, usize)>) -> Run {
         self.run(&["destroy", "--auto-approve", "--cluster", "demo"], kill)
     }
