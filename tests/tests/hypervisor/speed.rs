@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use kubitect_config::Cluster;
 use kubitect_provision::change::{Change, Step};
 use kubitect_provision::libvirt::{domain, network, pool, volume};
+use kubitect_provision::resource::BASE_POOL;
 use kubitect_provision::{plan, plan_destroy};
 
 use crate::lab::{Lab, seed};
@@ -50,6 +51,8 @@ fn commands(lab: &Lab, folder: &Path, change: &Change) -> String {
             xml(network::to_xml(own)),
             own.name
         ),
+        // It goes with its images, of which there are none here.
+        Step::EnsurePool(own) if own.name == BASE_POOL => String::new(),
         Step::EnsurePool(own) => {
             let name = &own.name;
             format!(
