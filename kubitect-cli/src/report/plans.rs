@@ -12,8 +12,8 @@ use super::view::View;
 
 /// Narrower terminals break lines themselves.
 const NARROWEST: usize = 40;
-/// How far the rest of a line is set in that is too long.
-const BELOW: usize = 6;
+/// How much further than a line that is set in its rest is, if it is too long.
+const BELOW: usize = 4;
 
 /// A plan for this stream: folded, after all its steps if the command line asks for them.
 pub fn of_plan(folded: impl Display, steps: &str, stream: &(impl IsTerminal + AsFd)) -> String {
@@ -36,7 +36,12 @@ pub fn fitted(text: &str, stream: &impl AsFd) -> String {
     };
     let width = width.max(NARROWEST);
     let lines = text.split('\n');
-    let lines = lines.map(|line| text::wrapped(line, width, BELOW));
+    let lines = lines.map(
+        |line| match line.len() - line.trim_start_matches(' ').len() {
+            0 => text::wrapped(line, width, 0),
+            set_in => text::wrapped(line, width, set_in + BELOW),
+        },
+    );
     lines.collect::<Vec<_>>().join("\n")
 }
 
