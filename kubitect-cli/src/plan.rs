@@ -222,15 +222,10 @@ impl Plan {
         // Without a change none is carried out.
         let phases = self.phases.iter().filter(|_| !self.is_empty());
         let phases: Vec<_> = phases.map(Phase::to_string).collect();
-        json!({
-            "formatVersion": 1,
-            "cluster": self.machines.cluster,
-            "phases": phases,
-            "changes": self.rows,
-            "refused": self.refused,
-            "notes": self.notes,
-            "findings": self.findings,
-        })
+        let mut document = document(&self.machines.cluster, &phases, &self.rows, &self.notes);
+        document["refused"] = json!(self.refused);
+        document["findings"] = json!(self.findings);
+        document
     }
 
     /// The steps of all phases.
@@ -250,6 +245,24 @@ impl Plan {
         });
         rows.collect()
     }
+}
+
+/// What is done to a cluster, for programs: one object, which `docs/output/plan.json` describes.
+pub(crate) fn document(
+    cluster: &Label,
+    phases: &[String],
+    changes: &[Row],
+    notes: &[String],
+) -> serde_json::Value {
+    json!({
+        "formatVersion": 1,
+        "cluster": cluster,
+        "phases": phases,
+        "changes": changes,
+        "refused": [],
+        "notes": notes,
+        "findings": [],
+    })
 }
 
 /// Why a change of machines can't be made.

@@ -16,12 +16,11 @@ use kubitect_provision::observe;
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::power::{self, Stage};
 use kubitect_provision::ssh::Keys;
-use serde_json::json;
 
 use crate::event::{Ending, Event};
 use crate::failure::Failure;
 use crate::pipeline::until_cancelled;
-use crate::plan::Plan;
+use crate::plan::{Plan, document};
 use crate::run::{Run, several_threads};
 
 /// What all machines of a cluster are to be.
@@ -99,17 +98,15 @@ impl Switch {
                     .disturbing(disruption)
             })
         });
+        let phases = self.stages.iter().map(|stage| self.title(stage));
         let missing = self.missing.iter();
         let missing = missing.map(|name| format!("{name} is not there"));
-        json!({
-            "formatVersion": 1,
-            "cluster": self.run.cluster().name,
-            "phases": self.stages.iter().map(|stage| self.title(stage)).collect::<Vec<_>>(),
-            "changes": rows.collect::<Vec<_>>(),
-            "refused": [],
-            "notes": missing.collect::<Vec<_>>(),
-            "findings": [],
-        })
+        document(
+            &self.run.cluster().name,
+            &phases.collect::<Vec<_>>(),
+            &rows.collect::<Vec<_>>(),
+            &missing.collect::<Vec<_>>(),
+        )
     }
 
     fn title(&self, stage: &Stage) -> String {

@@ -7,13 +7,13 @@ use kubitect_config::row::{Fold, Row, Table};
 use kubitect_config::value::{Label, Name};
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
-use serde_json::json;
 
 use crate::event::Ending;
 use crate::failure::Failure;
 use crate::home::{ClusterDir, Contents, Home, Lock};
 use crate::hosts::{self, LeftOut};
 use crate::job::Options;
+use crate::plan::document;
 use crate::run::several_threads;
 use crate::{personal, pipeline};
 
@@ -85,15 +85,7 @@ impl Removal {
             .into_iter()
             .chain(left)
             .collect();
-        json!({
-            "formatVersion": 1,
-            "cluster": self.cluster,
-            "phases": ["remove"],
-            "changes": rows,
-            "refused": [],
-            "notes": notes,
-            "findings": [],
-        })
+        document(&self.cluster, &["remove".to_owned()], &rows, &notes)
     }
 
     /// Removes it all for good. Needs a runtime of several threads.

@@ -150,6 +150,19 @@ pub fn keygen(args: &[&str]) {
     );
 }
 
+/// Makes a key that opens without a passphrase.
+pub fn ed25519(path: &Path) {
+    keygen(&[
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-f",
+        path.to_str().unwrap(),
+    ]);
+}
+
 fn config(folder: &Path, port: u16) -> String {
     let folder = folder.display();
     format!(

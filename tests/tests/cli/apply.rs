@@ -38,7 +38,7 @@ fn local_keeps_all_below_the_working_folder() {
     env.write_cluster(|text| text);
     env.run(&["apply", "--local", "-c", "cluster.yaml"]).code(3);
     assert_eq!(env.kept_tree(), [""; 0]);
-    assert!(env.path("work/.kubitect/clusters").is_dir());
+    assert!(env.path("here/.kubitect/clusters").is_dir());
 }
 
 #[test]

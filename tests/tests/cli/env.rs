@@ -29,7 +29,7 @@ impl TestEnv {
         let env = Self {
             folder: tempfile::tempdir().unwrap(),
         };
-        for folder in ["home", "work", "pool"] {
+        for folder in ["home", "here", "pool"] {
             fs::create_dir(env.path(folder)).unwrap();
         }
         fs::write(env.path("node.xml"), "<node/>").unwrap();
@@ -48,7 +48,7 @@ impl TestEnv {
 
     /// Puts a file into the work folder, which the program runs in.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        fs::write(self.path("work").join(name), text).unwrap();
+        fs::write(self.path("here").join(name), text).unwrap();
     }
 
     /// The person's site file.
@@ -82,7 +82,7 @@ impl TestEnv {
             .env("KUBITECT_HOME", self.path("kubitect"))
             .env("LC_ALL", "C.UTF-8")
             .env("PATH", checkers::PATH)
-            .current_dir(self.path("work"))
+            .current_dir(self.path("here"))
             .stdin(Stdio::null());
     }
 

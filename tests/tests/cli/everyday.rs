@@ -13,19 +13,19 @@ fn a_new_file_is_valid_names_its_schema_and_is_never_over_another() {
     env.run(&["init"])
         .code(0)
         .prints("kubitect.yaml: written\nnext: edit it, then `kubitect validate`, `kubitect plan`, `kubitect apply`\n");
-    let file = env.path("work/kubitect.yaml");
+    let file = env.path("here/kubitect.yaml");
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.starts_with("# yaml-language-server: $schema=./kubitect.schema.json\n# "));
-    let schema = fs::read_to_string(env.path("work/kubitect.schema.json")).unwrap();
+    let schema = fs::read_to_string(env.path("here/kubitect.schema.json")).unwrap();
     assert_eq!(schema, include_str!("../../../docs/schema.json"));
     // One from another release stays, and is said to be one.
-    fs::write(env.path("work/kubitect.schema.json"), "{}\n").unwrap();
+    fs::write(env.path("here/kubitect.schema.json"), "{}\n").unwrap();
     let said = env.run(&["init", "second.yaml"]).code(0);
     assert!(
         said.stderr.contains("`kubitect export schema >"),
         "{said:?}"
     );
-    let schema = fs::read_to_string(env.path("work/kubitect.schema.json"));
+    let schema = fs::read_to_string(env.path("here/kubitect.schema.json"));
     assert_eq!(schema.unwrap(), "{}\n");
     env.run(&["validate"]).code(0);
     fs::write(&file, "mine").unwrap();
@@ -44,14 +44,14 @@ fn a_new_file_is_valid_names_its_schema_and_is_never_over_another() {
             "{said:?}"
         );
         env.run(&["validate", "-c", &file]).code(0);
-        let text = fs::read_to_string(env.path("work").join(&file)).unwrap();
+        let text = fs::read_to_string(env.path("here").join(&file)).unwrap();
         assert!(text.contains("\n  name: mine\n"), "{text}");
     }
     env.run(&["init", "x.yaml", "--preset", "minimul"])
         .code(1)
         .tells(&["did you mean `minimal`?"]);
     env.run(&["init", "x.yaml", "--name", "No!"]).code(2);
-    assert!(!env.path("work/x.yaml").exists());
+    assert!(!env.path("here/x.yaml").exists());
 }
 
 /// A cluster of which the last run knew one machine.
@@ -130,16 +130,7 @@ fn two_clusters() -> TestEnv {
         let nodes = ["lb", "master", "worker"].map(|role| format!("hosts/{name}-{role}-1"));
         for key in nodes.iter().map(String::as_str).chain(["id_ed25519"]) {
             let path = config.join(".ssh").join(key);
-            let args = [
-                "-q",
-                "-t",
-                "ed25519",
-                "-N",
-                "",
-                "-f",
-                path.to_str().unwrap(),
-            ];
-            assert!(tests::checkers::run("ssh-keygen", &args).status.success());
+            tests::sshd::ed25519(&path);
         }
     }
     env

@@ -25,8 +25,8 @@ fn a_picture_of_a_file_in_each_form() {
         .code(1)
         .tells(&["kubitect.yaml", "kubitect init"]);
     fs::rename(
-        env.path("work/cluster.yaml"),
-        env.path("work/kubitect.yaml"),
+        env.path("here/cluster.yaml"),
+        env.path("here/kubitect.yaml"),
     )
     .unwrap();
     env.run(&["graph"]).code(0).prints(&{
@@ -79,7 +79,7 @@ fn packages_take_man_pages_and_completion_scripts_along() {
         said.stdout.ends_with("files written to files\n"),
         "{said:?}"
     );
-    let files = crate::env::tree(&env.path("work/files"));
+    let files = crate::env::tree(&env.path("here/files"));
     for name in [
         "man1/kubitect.1",
         "man1/kubitect-apply.1",
@@ -94,7 +94,7 @@ fn packages_take_man_pages_and_completion_scripts_along() {
             "no {name} in {files:?}"
         );
     }
-    let page = fs::read_to_string(env.path("work/files/man1/kubitect-apply.1")).unwrap();
+    let page = fs::read_to_string(env.path("here/files/man1/kubitect-apply.1")).unwrap();
     for part in [
         ".TH kubitect-apply 1",
         "auto\\-approve",
@@ -111,7 +111,7 @@ fn packages_take_man_pages_and_completion_scripts_along() {
         assert!(page.contains(part), "no `{part}` in {page}");
     }
     // What the name of a cluster means is said of each command, and its option is not what a page begins with.
-    let page = |name: &str| fs::read_to_string(env.path("work/files/man1").join(name)).unwrap();
+    let page = |name: &str| fs::read_to_string(env.path("here/files/man1").join(name)).unwrap();
     for (name, meaning) in [
         (
             "kubitect-destroy.1",
@@ -134,12 +134,12 @@ fn packages_take_man_pages_and_completion_scripts_along() {
         assert!(!first.contains("cluster"), "{name}: {first}");
     }
     // Each command is on the first page, and has one of its own.
-    let first = fs::read_to_string(env.path("work/files/man1/kubitect.1")).unwrap();
+    let first = fs::read_to_string(env.path("here/files/man1/kubitect.1")).unwrap();
     assert!(first.contains("kubitect\\-destroy(1)"), "{first}");
     // The scripts are those that the program prints, and shells take them.
-    let bash = fs::read_to_string(env.path("work/files/completions/kubitect.bash")).unwrap();
+    let bash = fs::read_to_string(env.path("here/files/completions/kubitect.bash")).unwrap();
     env.run(&["completion", "bash"]).code(0).prints(&bash);
-    let path = env.path("work/files/completions/kubitect.bash");
+    let path = env.path("here/files/completions/kubitect.bash");
     let checked = tests::checkers::run("bash", &["-n", path.to_str().unwrap()]);
     assert!(
         checked.status.success(),
@@ -148,5 +148,5 @@ fn packages_take_man_pages_and_completion_scripts_along() {
     );
     // Again is no error, and gives the same.
     env.run(&["export", "man", "--out", "files"]).code(0);
-    assert_eq!(crate::env::tree(&env.path("work/files")), files);
+    assert_eq!(crate::env::tree(&env.path("here/files")), files);
 }

@@ -222,7 +222,7 @@ fn bash_takes_the_script_and_asks_the_program() {
     let ask = format!(
         "source '{}'; kubitect() {{ \"{}\" \"$@\"; }}; COMP_WORDS=(kubitect status --cluster d); COMP_CWORD=3; \
          _clap_complete_kubitect kubitect d --cluster; echo \"${{COMPREPLY[@]}}\"",
-        env.path("work/script").display(),
+        env.path("here/script").display(),
         env.path("kubitect-bin").display(),
     );
     let mut bash = std::process::Command::new("bash");

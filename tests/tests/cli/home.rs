@@ -61,7 +61,7 @@ fn what_is_kept_is_printed_as_it_is() {
             .prints("")
             .tells(&["config/admin.conf in its folder; removed, it comes back"]);
     }
-    assert!(!env.path("work/x").exists());
+    assert!(!env.path("here/x").exists());
 }
 
 /// A cluster's own kubeconfig.
@@ -83,7 +83,7 @@ fn presets_are_files_to_begin_with() {
             .run(&["export", "preset", "--name", name])
             .code(0)
             .stdout;
-        fs::write(env.path("work/preset.yaml"), &preset).unwrap();
+        fs::write(env.path("here/preset.yaml"), &preset).unwrap();
         let said = env.run(&["validate", "-c", "preset.yaml"]).code(0);
         assert!(!said.stderr.contains("warning"), "{}", said.stderr);
         env.run(&["render", "-c", "preset.yaml", "--out", name])
@@ -174,7 +174,7 @@ fn a_kubeconfig_is_its_owners_alone() {
     env.run(&["export", "kubeconfig", "demo", "--out", "kubeconfig"])
         .code(0)
         .prints("kubeconfig: written, for you alone to read\nnext: kubectl --kubeconfig kubeconfig get nodes\n");
-    let out = env.path("work/kubeconfig");
+    let out = env.path("here/kubeconfig");
     assert_eq!(fs::read_to_string(&out).unwrap(), KUBECONFIG);
     assert_eq!(out.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     env.run(&["export", "kubeconfig", "--merge"])
@@ -197,7 +197,7 @@ fn others_can_not_write_to_what_is_made_whatever_the_umask() {
     shell.args(["-c", script, "sh", KUBITECT, "init", "cluster.yaml"]);
     env.dress(&mut shell);
     assert!(shell.output().unwrap().status.success());
-    let made = env.path("work").join("cluster.yaml");
+    let made = env.path("here").join("cluster.yaml");
     let mode = made.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o022, 0, "{mode:o}");
 }
@@ -214,8 +214,8 @@ fn an_exported_kubeconfig_takes_the_place_of_nothing_else() {
     );
     fs::write(&own, &contexts).unwrap();
     env.write("notes.txt", "mine");
-    std::os::unix::fs::symlink("nowhere", env.path("work/link")).unwrap();
-    let pipe = env.path("work/pipe");
+    std::os::unix::fs::symlink("nowhere", env.path("here/link")).unwrap();
+    let pipe = env.path("here/pipe");
     assert!(
         tests::checkers::run("mkfifo", &[pipe.to_str().unwrap()])
             .status
@@ -238,7 +238,7 @@ fn an_exported_kubeconfig_takes_the_place_of_nothing_else() {
     }
     assert_eq!(fs::read_to_string(&own).unwrap(), contexts);
     assert_eq!(
-        fs::read_to_string(env.path("work/notes.txt")).unwrap(),
+        fs::read_to_string(env.path("here/notes.txt")).unwrap(),
         "mine"
     );
     assert!(pipe.symlink_metadata().unwrap().file_type().is_fifo());
@@ -259,5 +259,5 @@ fn an_exported_kubeconfig_takes_the_place_of_nothing_else() {
             .code(2)
             .tells(&["can't be written to stdout", "`./-`"]);
     }
-    assert!(!env.path("work/-").exists());
+    assert!(!env.path("here/-").exists());
 }

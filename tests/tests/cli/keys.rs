@@ -239,7 +239,7 @@ fn a_uri_that_runs_a_program_is_refused_unless_the_persons_own_site_lists_it() {
         ]);
     }
     // What comes with the folder allows nothing.
-    let foreign = env.path("work/.kubitect");
+    let foreign = env.path("here/.kubitect");
     fs::create_dir(&foreign).unwrap();
     fs::set_permissions(&foreign, PermissionsExt::from_mode(0o700)).unwrap();
     let allowed = format!("libvirtUris: [\"{evil}\"]\n");

@@ -134,7 +134,7 @@ fn every_command_that_prints_has_json_with_a_schema() {
     }
     let saved = ["plan", "-c", "cluster.yaml", "--out", "saved.json"];
     env.run(&saved).code(4);
-    let saved = std::fs::read_to_string(env.path("work/saved.json"));
+    let saved = std::fs::read_to_string(env.path("here/saved.json"));
     judge_as("plan-saved", &saved.unwrap());
     seen.insert("plan-saved".to_owned());
     // What needs machines: what is printed is this, with its version.

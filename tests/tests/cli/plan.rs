@@ -157,9 +157,9 @@ fn a_plan_is_saved_for_its_owner_and_shown_when_it_is_applied() {
         .code(4)
         .tells(&["saved; `kubitect apply plan.json` does this"]);
     assert_eq!(env.kept_tree(), before);
-    let mode = env.path("work/plan.json").metadata().unwrap().permissions();
+    let mode = env.path("here/plan.json").metadata().unwrap().permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
-    let text = std::fs::read_to_string(env.path("work/plan.json")).unwrap();
+    let text = std::fs::read_to_string(env.path("here/plan.json")).unwrap();
     assert!(
         !text.contains("hunter2"),
         "the configuration's text is not in it: {text}"
@@ -186,7 +186,7 @@ fn a_saved_plan_is_refused_when_anything_has_changed() {
     };
     env.write_cluster(|text| text.replace("- {id: 1}", "- {id: 1, ram: 3}\n        - {id: 2}"));
     apply(&[
-        "the configuration has changed: [DIR]/work/cluster.yaml",
+        "the configuration has changed: [DIR]/here/cluster.yaml",
         "create domain demo-worker-1 on box: was `1 CPU, 2 GiB, qemu` [none], and is `1 CPU, 3 GiB, qemu` [none]",
         "to be done now, too: create domain demo-worker-2 on box",
     ]);
@@ -210,10 +210,10 @@ fn a_saved_plan_is_refused_when_anything_has_changed() {
         ]);
     // And now it is again what it was.
     env.run(&["apply", "plan.json"]).code(3);
-    std::fs::remove_file(env.path("work/cluster.yaml")).unwrap();
+    std::fs::remove_file(env.path("here/cluster.yaml")).unwrap();
     env.run(&["apply", "plan.json"])
         .code(1)
-        .tells(&["[DIR]/work/cluster.yaml"]);
+        .tells(&["[DIR]/here/cluster.yaml"]);
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn what_is_no_plan_is_neither_applied_nor_replaced() {
     env.write_cluster(|text| text.replace("ram: 2", "ram: 16"));
     let refused = ["plan", "-c", "cluster.yaml", "--out", "unfit.json"];
     env.run(&refused).code(1);
-    assert!(!env.path("work/unfit.json").exists());
+    assert!(!env.path("here/unfit.json").exists());
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn what_can_t_be_rendered() {
     env.run(&["render", "-c", "cluster.yaml", "--out", "out"])
         .code(2)
         .tells(&["did you mean `nat`?"]);
-    assert!(!env.path("work/out").exists());
+    assert!(!env.path("here/out").exists());
     env.write("cluster.yaml", EXAMPLE);
     env.write("file", "");
     env.run(&["render", "-c", "cluster.yaml", "--out", "file/out"])

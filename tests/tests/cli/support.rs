@@ -102,7 +102,7 @@ fn the_archive_has_what_is_needed_and_no_secret() {
         said.stdout.starts_with("out.tar.gz: ") && said.stdout.contains("look through it"),
         "{said:?}"
     );
-    let archive = env.path("work/out.tar.gz");
+    let archive = env.path("here/out.tar.gz");
     assert_eq!(
         archive.metadata().unwrap().permissions().mode() & 0o777,
         0o600
@@ -149,7 +149,7 @@ fn what_can_not_be_had_is_said_and_no_file_is_replaced() {
         .code(1)
         .tells(&["write taken.tar.gz"]);
     assert_eq!(
-        fs::read_to_string(env.path("work/taken.tar.gz")).unwrap(),
+        fs::read_to_string(env.path("here/taken.tar.gz")).unwrap(),
         "mine"
     );
     env.run(&["support", "other"])
@@ -162,7 +162,7 @@ fn what_can_not_be_had_is_said_and_no_file_is_replaced() {
         name.starts_with("kubitect-support-demo-") && name.ends_with("Z.tar.gz"),
         "{name}"
     );
-    let (_, texts) = unpacked(&env.path("work").join(name));
+    let (_, texts) = unpacked(&env.path("here").join(name));
     assert!(
         texts.contains("\nKubernetes: failed to reach the machines of demo"),
         "{texts}"
@@ -219,7 +219,7 @@ fn no_value_of_kubesprays_variables_that_may_be_a_secret_is_in_the_archive() {
         &log,
     );
     env.run(&["support", "-o", "out.tar.gz"]).code(0);
-    let (_, texts) = unpacked(&env.path("work/out.tar.gz"));
+    let (_, texts) = unpacked(&env.path("here/out.tar.gz"));
     let others = ["plain-", "eyJhdXRocyI6", "hunter2hunter2", "wxyz1234"];
     let values = variables.iter().map(|(_, value)| value.as_str());
     for secret in values.chain(others) {

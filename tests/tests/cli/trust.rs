@@ -322,7 +322,7 @@ fn what_is_rendered_is_for_its_owner() {
     env.write_cluster(|text| text + "addons:\n  kubespray: {registry_password: s3cret}\n");
     env.run(&["render", "-c", "cluster.yaml", "--out", "out"])
         .code(0);
-    let variables = env.path("work/out/ansible/group_vars");
+    let variables = env.path("here/out/ansible/group_vars");
     let mut looked = 0;
     for folder in fs::read_dir(&variables).unwrap() {
         let folder = folder.unwrap().path();

@@ -218,7 +218,7 @@ fn at_terminal(columns: usize, term: &str) -> String {
     let (git, _asked) = silent_server();
     env.write_cluster(|_| {
         let file = format!("{}/kubespray", env.path("").display()).replace("//", "/");
-        let text = fs::read_to_string(env.path("work/cluster.yaml")).unwrap();
+        let text = fs::read_to_string(env.path("here/cluster.yaml")).unwrap();
         text.replace(&file, &format!("http://127.0.0.1:{git}/kubespray.git"))
     });
     let mut command = Command::new("script");
@@ -237,7 +237,7 @@ fn at_terminal(columns: usize, term: &str) -> String {
     let child = command.spawn().unwrap();
     let asked = requests.recv_timeout(Duration::from_secs(120));
     std::thread::sleep(Duration::from_secs(2));
-    let pid = fs::read_to_string(env.path("work/pid")).unwrap();
+    let pid = fs::read_to_string(env.path("here/pid")).unwrap();
     let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
     let said = env.said(child.wait_with_output().unwrap());

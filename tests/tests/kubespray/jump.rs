@@ -2,7 +2,7 @@
 
 use kubitect_config::cluster::Connection;
 use kubitect_kubespray::Error;
-use tests::sshd::{Sshd, keygen, private, user};
+use tests::sshd::{Sshd, ed25519, private, user};
 
 use crate::fixture::{Events, Stage};
 
@@ -52,15 +52,7 @@ async fn a_machine_behind_its_host_is_reached_through_it_and_shows_its_own_key()
     let keys = tempfile::tempdir().unwrap();
     let key = |name: &str| {
         let path = keys.path().join(name);
-        keygen(&[
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-f",
-            path.to_str().unwrap(),
-        ]);
+        ed25519(&path);
         std::fs::read_to_string(path.with_extension("pub")).unwrap()
     };
     let (of_machine, of_host) = (key("the machine s"), key("a host"));

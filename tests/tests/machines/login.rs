@@ -11,7 +11,7 @@ use kubitect_config::jump::Jump;
 use kubitect_provision::Error;
 use kubitect_provision::ssh::{Keys, Session, Target};
 use tests::checkers;
-use tests::sshd::{Sshd, client, keygen, private, user};
+use tests::sshd::{Sshd, client, ed25519, keygen, private, user};
 
 use crate::example;
 
@@ -49,15 +49,7 @@ fn keys(folder: &Path) -> Vec<PathBuf> {
         all.push(first);
     }
     let plain = folder.join("ed25519-openssh");
-    keygen(&[
-        "-q",
-        "-t",
-        "ed25519",
-        "-N",
-        "",
-        "-f",
-        plain.to_str().unwrap(),
-    ]);
+    ed25519(&plain);
     let pkcs8 = folder.join("ed25519-PKCS8");
     let output = checkers::run(
         "openssl",
@@ -233,15 +225,7 @@ impl Behind {
         let keys = Keys::ensure(&folder.path().join("keys"), &cluster, None).unwrap();
         let own = keys.machine(&cluster.nodes[0].name).unwrap();
         let of_host = folder.path().join("a host's key");
-        keygen(&[
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-f",
-            of_host.to_str().unwrap(),
-        ]);
+        ed25519(&of_host);
         let public = fs::read_to_string(folder.path().join("a host's key.pub")).unwrap();
         Self {
             host: Sshd::start(None, &[public]),
