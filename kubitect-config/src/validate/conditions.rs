@@ -11,10 +11,12 @@ use crate::report::{At, Report};
 use crate::value::Version;
 use crate::variables::truth;
 
+mod calico;
 mod distros;
 mod interfaces;
 mod kubeadm;
 mod metallb;
+mod older;
 mod ranges;
 mod rules;
 mod stack;

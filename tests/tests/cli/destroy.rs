@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::env::TestEnv;
+use crate::trust::finished;
 
 /// The folder of a cluster whose libvirt, being in memory, is empty.
 fn with_folder() -> TestEnv {
@@ -133,4 +134,122 @@ fn a_host_that_is_gone_for_good_is_left_out_if_it_is_named() {
         .tells(&[&format!("warning: {stays}"), "demo: removed"]);
     assert!(!env.kept("clusters/demo").exists());
     assert_ne!(before, env.kept_tree());
+}
+
+#[test]
+fn destroy_lists_what_it_removes_here_and_keeps_snapshots() {
+    let env = finished();
+    fs::create_dir_all(env.kept("clusters/demo/logs")).unwrap();
+    fs::write(env.kept("clusters/demo/logs/1-apply.log"), "").unwrap();
+    fs::create_dir_all(env.kept("clusters/demo/backups")).unwrap();
+    let snapshot = env.kept("clusters/demo/backups/etcd-1.db");
+    fs::write(&snapshot, "all secrets").unwrap();
+    let known_hosts = env.path("home/.ssh/known_hosts");
+    fs::create_dir_all(known_hosts.parent().unwrap()).unwrap();
+    fs::write(&known_hosts, "10.77.0.11 ssh-ed25519 AAAA kubitect:demo\n").unwrap();
+    let ours = "current-context: demo\nclusters: [{name: demo, cluster: {server: 'https://h:6443', \
+                certificate-authority-data: Q0E=}}]\ncontexts: [{name: demo, context: {cluster: demo, user: \
+                demo}}]\nusers: [{name: demo, user: {token: t}}]\n";
+    fs::write(env.kept("clusters/demo/config/admin.conf"), ours).unwrap();
+    fs::create_dir_all(env.path("home/.kube")).unwrap();
+    fs::write(env.path("home/.kube/config"), ours).unwrap();
+    let listed = [
+        "remove [DIR]/kubitect/clusters/demo/config (configuration, keys, kubeconfig: 3 files)",
+        "remove [DIR]/kubitect/clusters/demo/logs (logs: 1 file)",
+        "remove the machines' lines from [DIR]/home/.ssh/known_hosts",
+        "remove the cluster, its context and its user from [DIR]/home/.kube/config",
+        "keep [DIR]/kubitect/clusters/demo/backups (snapshots of etcd: 1 file; --with-snapshots",
+    ];
+    env.run(&["destroy", "--cluster", "demo"])
+        .code(3)
+        .tells(&listed);
+    env.run(&["destroy", "--cluster", "demo", "--auto-approve"])
+        .code(0)
+        .tells(&listed);
+    assert_eq!(fs::read_to_string(&snapshot).unwrap(), "all secrets");
+    assert_eq!(
+        but_its_log(&env),
+        [
+            "clusters/",
+            "clusters/demo/",
+            "clusters/demo/backups/",
+            "clusters/demo/backups/etcd-1.db",
+            "share/",
+            "share/images/"
+        ]
+    );
+    assert_eq!(fs::read_to_string(known_hosts).unwrap(), "");
+    assert!(
+        !fs::read_to_string(env.path("home/.kube/config"))
+            .unwrap()
+            .contains("demo")
+    );
+    // What is left is no cluster any more, and goes when it is asked for.
+    env.run(&["list", "clusters"]).code(0).prints("");
+    let config = env.kept("clusters/demo/config");
+    fs::create_dir(&config).unwrap();
+    fs::write(config.join("kubitect.yaml"), env.cluster()).unwrap();
+    env.run(&[
+        "destroy",
+        "--cluster",
+        "demo",
+        "--auto-approve",
+        "--with-snapshots",
+    ])
+    .code(0)
+    .tells(&["remove [DIR]/kubitect/clusters/demo/backups (snapshots of etcd: 1 file)"]);
+    assert_eq!(but_its_log(&env), ["clusters/", "share/", "share/images/"]);
+}
+
+/// All that is kept after a removal, but the log of it.
+fn but_its_log(env: &TestEnv) -> Vec<String> {
+    let (logs, others): (Vec<_>, Vec<_>) = env
+        .kept_tree()
+        .into_iter()
+        .partition(|name| name.starts_with("logs/"));
+    assert_eq!(logs[..2], ["logs/", "logs/demo/"]);
+    assert!(
+        logs.len() > 2 && logs[2..].iter().all(|log| log.ends_with("-destroy.log")),
+        "{logs:?}"
+    );
+    others
+}
+
+#[test]
+fn destroy_needs_no_byte_on_the_disk() {
+    let env = finished();
+    let known_hosts = env.path("home/.ssh/known_hosts");
+    fs::create_dir_all(known_hosts.parent().unwrap()).unwrap();
+    let lines = "10.77.0.11 ssh-ed25519 AAAA kubitect:demo\n10.77.0.12 ssh-ed25519 AAAA mine\n";
+    fs::write(&known_hosts, lines).unwrap();
+    // No file can be made longer than nothing, as on a full disk.
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]);
+    shell.arg(crate::env::KUBITECT);
+    shell.args(["destroy", "--cluster", "demo", "--auto-approve"]);
+    env.dress(&mut shell);
+    let said = env.said(shell.output().unwrap());
+    // Nothing could be written in the place of the lines: that is a warning.
+    let said = said
+        .code(0)
+        .tells(&["warning: ", "known_hosts", "demo: removed"]);
+    assert!(!env.kept("clusters/demo").exists(), "{said:#?}");
+}
+
+#[test]
+fn destroy_does_not_wait_for_its_log() {
+    let env = finished();
+    fs::write(env.kept("logs"), "no folder").unwrap();
+    env.run(&["destroy", "--cluster", "demo", "--auto-approve"])
+        .code(0)
+        .tells(&["warning: this run leaves no log: ", "demo: removed"]);
+    assert!(!env.kept("clusters/demo").exists());
+}
+
+#[test]
+fn nothing_stays_after_destroy() {
+    let env = finished();
+    env.run(&["destroy", "--cluster", "demo", "--auto-approve"])
+        .code(0);
+    assert_eq!(but_its_log(&env), ["clusters/", "share/", "share/images/"]);
 }

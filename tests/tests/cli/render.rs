@@ -9,6 +9,7 @@ use tests::example::{EXAMPLE, three_balancers, without_workers};
 use tests::{ansible, example};
 
 use crate::env::{TestEnv, tree};
+use crate::trust::mode;
 
 /// Renders a configuration into this folder of the test's.
 fn render(env: &TestEnv, text: &str, out: &str) -> PathBuf {
@@ -301,4 +302,23 @@ fn a_folder_holds_the_files_of_one_cluster() {
     env.run(&[&args[..], &[out.to_str().unwrap()]].concat())
         .code(1)
         .tells(&["may be another cluster's"]);
+}
+
+#[test]
+fn what_is_rendered_is_for_its_owner() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| text + "addons:\n  kubespray: {registry_password: s3cret}\n");
+    env.run(&["render", "-c", "cluster.yaml", "--out", "out"])
+        .code(0);
+    let variables = env.path("here/out/ansible/group_vars");
+    let mut looked = 0;
+    for folder in fs::read_dir(&variables).unwrap() {
+        let folder = folder.unwrap().path();
+        assert_eq!(mode(&folder), 0o700);
+        for file in fs::read_dir(folder).unwrap() {
+            assert_eq!(mode(&file.unwrap().path()), 0o600);
+            looked += 1;
+        }
+    }
+    assert!(looked > 1);
 }

@@ -289,6 +289,15 @@ pub fn creations_do_not_go_back() {
     stage.end();
 }
 
+/// What the plan shows is done, and then nothing is left to do.
+fn ends_as_shown(stage: Stage, shape: &Shape) {
+    let run = stage.apply_as_shown(shape);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    assert_eq!(stage.plan(shape), None);
+    check(&stage, shape).unwrap();
+    stage.end();
+}
+
 /// An upgrade stops between masters, and then one is lost: of two members of etcd the other is upgraded, with an outage that the
 /// plan shows, before a new one joins.
 pub fn upgrades_that_lose_a_master() {
@@ -308,11 +317,7 @@ pub fn upgrades_that_lose_a_master() {
         let row = |line: &&str| line.contains("demo-master-3 ");
         let row = plan.lines().find(row).unwrap_or_default();
         assert!(row.contains("outage]"), "{plan}");
-        let run = stage.apply_as_shown(&shape);
-        assert_eq!(run.code, Some(0), "{}", run.said);
-        assert_eq!(stage.plan(&shape), None);
-        check(&stage, &shape).unwrap();
-        stage.end();
+        ends_as_shown(stage, &shape);
     }
 }
 
@@ -361,11 +366,7 @@ pub fn upgrades_that_lose_the_first_master() {
             let row = &plan[at(&format!("update  node   {name}"))..join];
             assert!(row.lines().next().unwrap().contains("outage]"), "{plan}");
         }
-        let run = stage.apply_as_shown(&upgraded);
-        assert_eq!(run.code, Some(0), "{}", run.said);
-        assert_eq!(stage.plan(&upgraded), None);
-        check(&stage, &upgraded).unwrap();
-        stage.end();
+        ends_as_shown(stage, &upgraded);
     }
 }
 
@@ -382,11 +383,7 @@ pub fn upgrades_that_exchange_a_master() {
     let run = stage.apply(&shape, None);
     assert_eq!(run.code, Some(1), "{}", run.said);
     shape.masters = vec![1, 3, 4];
-    let run = stage.apply_as_shown(&shape);
-    assert_eq!(run.code, Some(0), "{}", run.said);
-    assert_eq!(stage.plan(&shape), None);
-    check(&stage, &shape).unwrap();
-    stage.end();
+    ends_as_shown(stage, &shape);
 }
 
 /// A node that leaves and does not let us in is drained all the same; only its machine is not cleaned.

@@ -227,3 +227,28 @@ fn is_empty(value: Option<&Value>) -> bool {
         Some(_) => false,
     }
 }
+
+/// MetalLB and kube-vip answer for addresses that kube-proxy would answer for, too. Kubitect sets `kube_proxy_strict_arp`
+/// unless the file does.
+pub(super) fn address_resolution(variables: &Variables, report: &mut Report) {
+    let ipvs = match variables.get("kube_proxy_mode") {
+        None => true,
+        Some(_) => variables.text("kube_proxy_mode") == Some("ipvs"),
+    };
+    let needs = match (
+        variables.is_on("metallb_enabled"),
+        variables.is_on("kube_vip_enabled") && variables.is_on("kube_vip_arp_enabled"),
+    ) {
+        (true, _) => "metallb_enabled",
+        (_, true) => "kube_vip_arp_enabled",
+        _ => return,
+    };
+    if ipvs && variables.truth("kube_proxy_strict_arp") == Some(false) {
+        variables.error(
+            "kube_proxy_strict_arp",
+            format!("{} needs it to be true", quote(needs)),
+            "leave it out: Kubitect sets it to true",
+            report,
+        );
+    }
+}

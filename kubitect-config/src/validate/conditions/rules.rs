@@ -1,6 +1,6 @@
 //! Conditions that are about variables alone: which values a release takes, and what one of them demands of another.
 
-use super::{Context, Variables};
+use super::{Context, Variables, calico, metallb, older};
 use crate::release::Release;
 use crate::report::{Report, quote};
 use crate::value::Version;
@@ -80,14 +80,6 @@ const VALUES: [(&str, When, &[&str]); 11] = [
     ),
 ];
 
-/// Values of calico's variables; they count with calico only.
-const CALICO: [(&str, &[&str]); 4] = [
-    ("calico_network_backend", &["bird", "vxlan", "none"]),
-    ("calico_ipip_mode", &["Always", "CrossSubnet", "Never"]),
-    ("calico_vxlan_mode", &["Always", "CrossSubnet", "Never"]),
-    ("calico_datastore", &["kdd", "etcd"]),
-];
-
 /// Variables that a release refuses to find at all, whatever their value.
 const GONE: [(&str, When, &str); 6] = [
     (
@@ -146,7 +138,7 @@ const METALLB: &str = "metallb_version";
 /// All values that are compared with.
 pub(super) fn known_values() -> impl Iterator<Item = &'static str> {
     let values = VALUES.iter().map(|(_, _, values)| *values);
-    let values = values.chain(CALICO.iter().map(|(_, values)| *values));
+    let values = values.chain(calico::VALUES.iter().map(|(_, values)| *values));
     values.flatten().copied()
 }
 
@@ -159,14 +151,10 @@ impl When {
 }
 
 pub(super) fn rules(context: &Context, variables: &Variables, report: &mut Report) {
-    let is_calico = context.kubernetes.network_plugin == "calico";
     for (name, when, values) in VALUES {
         if when.holds(context.release) {
             one_of(name, values, context, variables, report);
         }
-    }
-    for (name, values) in CALICO.iter().filter(|_| is_calico) {
-        one_of(name, values, context, variables, report);
     }
     for (name, when, instead) in GONE {
         if when.holds(context.release) && variables.all.contains_key(name) {
@@ -180,17 +168,17 @@ pub(super) fn rules(context: &Context, variables: &Variables, report: &mut Repor
     if variables.is_on("metallb_enabled") {
         version(METALLB, context, variables, report);
     }
-    if is_calico {
-        calico(context, variables, report);
+    if context.kubernetes.network_plugin == "calico" {
+        calico::calico(context, variables, report);
     }
-    address_resolution(variables, report);
+    metallb::address_resolution(variables, report);
     runtime(context, variables, report);
     together(context, variables, report);
     registry(variables, report);
-    older(context, variables, report);
+    older::older(context, variables, report);
 }
 
-fn one_of(
+pub(super) fn one_of(
     name: &str,
     values: &[&str],
     context: &Context,
@@ -246,131 +234,6 @@ fn version(name: &str, context: &Context, variables: &Variables, report: &mut Re
             name,
             format!("Kubespray {} sets up {possible}", release.tag),
             "leave it out, and the release takes its own",
-            report,
-        );
-    }
-}
-
-/// Without VXLAN, nodes learn the ways to each other's pods from BIRD.
-fn routes(
-    ipip: Option<&str>,
-    vxlan: Option<&str>,
-    context: &Context,
-    variables: &Variables,
-    report: &mut Report,
-) {
-    const BACKEND: &str = "calico_network_backend";
-    let backend = match variables.get(BACKEND) {
-        Some(_) => variables.text(BACKEND),
-        None => Some("vxlan"),
-    };
-    let by_ipip = matches!(ipip, Some("Always" | "CrossSubnet"));
-    // `none` without any encapsulation leaves it to somebody else.
-    let lacks = match backend {
-        Some("vxlan") => by_ipip || (ipip == Some("Never") && vxlan == Some("Never")),
-        Some("none") => by_ipip,
-        _ => false,
-    };
-    if !lacks {
-        return;
-    }
-    let names = [BACKEND, "calico_ipip_mode", "calico_vxlan_mode"];
-    let set = |name: &&str| variables.get(name).is_some();
-    let name = names.into_iter().find(set).unwrap_or(BACKEND);
-    let how = if by_ipip {
-        "IP-in-IP"
-    } else {
-        "no encapsulation"
-    };
-    let message = format!(
-        "calico's network backend is {}, which makes no routes with {how}: pods reach none on other nodes",
-        backend.unwrap_or_default()
-    );
-    let help = "set `calico_network_backend: bird`, or leave all three out for VXLAN";
-    let at = variables.at.key(name);
-    // A cluster of one node runs so, and can change none of them any more.
-    match context.nodes > 1 {
-        true => report.error(&at, "calico-routes", message, help),
-        false => report.warning(&at, "calico-routes", message, help),
-    }
-}
-
-fn calico(context: &Context, variables: &Variables, report: &mut Report) {
-    let mode = |name: &str, default: &'static str| match variables.get(name) {
-        Some(_) => variables.text(name),
-        None => Some(default),
-    };
-    let (ipip, vxlan) = (
-        mode("calico_ipip_mode", "Never"),
-        mode("calico_vxlan_mode", "Always"),
-    );
-    if let (Some(ipip @ ("Always" | "CrossSubnet")), Some(vxlan @ ("Always" | "CrossSubnet"))) =
-        (ipip, vxlan)
-    {
-        let name = match variables.get("calico_ipip_mode") {
-            Some(_) => "calico_ipip_mode",
-            None => "calico_vxlan_mode",
-        };
-        variables.error(
-            name,
-            format!("calico takes one of IP-in-IP ({ipip}) and VXLAN ({vxlan}), not both"),
-            "set the other mode to Never: with IP-in-IP, `calico_vxlan_mode: Never` and `calico_network_backend: bird`",
-            report,
-        );
-    } else {
-        routes(ipip, vxlan, context, variables, report);
-    }
-    if let Some(name) = variables.text("calico_pool_name") {
-        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if !(2..=63).contains(&name.len()) || !name.chars().all(fits) {
-            variables.error(
-                "calico_pool_name",
-                format!("{} is not a name of a pool", quote(name)),
-                "use 2 to 63 letters, digits, `-`, `_` and `.`",
-                report,
-            );
-        }
-    }
-    for name in ["calico_apiserver_enabled", "typha_enabled"] {
-        if variables.is_on(name) && variables.text("calico_datastore") == Some("etcd") {
-            variables.error(
-                name,
-                "it needs `calico_datastore: kdd`",
-                "leave calico_datastore out, or this",
-                report,
-            );
-        }
-    }
-    if variables.is_on("peer_with_calico_rr") && variables.get("cluster_id").is_none() {
-        variables.error(
-            "peer_with_calico_rr",
-            "route reflectors need `cluster_id`, an IPv4 address",
-            "set cluster_id, or leave this out",
-            report,
-        );
-    }
-}
-
-/// MetalLB and kube-vip answer for addresses that kube-proxy would answer for, too. Kubitect sets `kube_proxy_strict_arp`
-/// unless the file does.
-fn address_resolution(variables: &Variables, report: &mut Report) {
-    let ipvs = match variables.get("kube_proxy_mode") {
-        None => true,
-        Some(_) => variables.text("kube_proxy_mode") == Some("ipvs"),
-    };
-    let needs = match (
-        variables.is_on("metallb_enabled"),
-        variables.is_on("kube_vip_enabled") && variables.is_on("kube_vip_arp_enabled"),
-    ) {
-        (true, _) => "metallb_enabled",
-        (_, true) => "kube_vip_arp_enabled",
-        _ => return,
-    };
-    if ipvs && variables.truth("kube_proxy_strict_arp") == Some(false) {
-        variables.error(
-            "kube_proxy_strict_arp",
-            format!("{} needs it to be true", quote(needs)),
-            "leave it out: Kubitect sets it to true",
             report,
         );
     }
@@ -489,40 +352,6 @@ fn together(context: &Context, variables: &Variables, report: &mut Report) {
         "kube-vip takes a source address or a source interface, not both",
         "leave out kube_vip_bgp_sourceip or kube_vip_bgp_sourceif",
     );
-}
-
-/// What some older releases ask besides.
-fn older(context: &Context, variables: &Variables, report: &mut Report) {
-    let release = context.release;
-    let kubernetes = context.kubernetes;
-    let old = !release.is_from(20) && kubernetes.version < Version::new((1, 22), 0);
-    if old && variables.is_on("kata_containers_enabled") {
-        let message = format!(
-            "its Kata Containers need Kubernetes v1.22.0, and this is {}",
-            kubernetes.version
-        );
-        let help = "set kubernetes.version to v1.22.0 or later";
-        variables.error("kata_containers_enabled", message, help, report);
-    }
-    let azure = !release.is_from(27) && variables.text("cloud_provider") == Some("azure");
-    let encapsulates = |name: &str| variables.text(name).is_some_and(|mode| mode != "Never");
-    if azure && kubernetes.network_plugin == "calico" && encapsulates("calico_ipip_mode") {
-        let help = "leave calico_ipip_mode out: calico then takes VXLAN";
-        variables.error("calico_ipip_mode", "Azure takes no IP-in-IP", help, report);
-    }
-    let name = "kube_apiserver_enable_admission_plugins";
-    let first = variables
-        .get(name)
-        .and_then(|list| list.as_sequence()?.first()?.as_str());
-    if release.is_from(20) && !release.is_from(28) && first.is_some_and(|one| one.contains(',')) {
-        let message = "Kubespray takes a list, and refuses names with commas between them";
-        variables.error(
-            name,
-            message,
-            "write each name as an item of its own",
-            report,
-        );
-    }
 }
 
 /// A service's address and port fit its type.

@@ -1,0 +1,116 @@
+//! What calico's variables may be, and what one of them demands of another.
+
+use super::rules::one_of;
+use super::{Context, Variables};
+use crate::report::{Report, quote};
+
+/// Values that the release's assertions take.
+pub(super) const VALUES: [(&str, &[&str]); 4] = [
+    ("calico_network_backend", &["bird", "vxlan", "none"]),
+    ("calico_ipip_mode", &["Always", "CrossSubnet", "Never"]),
+    ("calico_vxlan_mode", &["Always", "CrossSubnet", "Never"]),
+    ("calico_datastore", &["kdd", "etcd"]),
+];
+
+/// Without VXLAN, nodes learn the ways to each other's pods from BIRD.
+fn routes(
+    ipip: Option<&str>,
+    vxlan: Option<&str>,
+    context: &Context,
+    variables: &Variables,
+    report: &mut Report,
+) {
+    const BACKEND: &str = "calico_network_backend";
+    let backend = match variables.get(BACKEND) {
+        Some(_) => variables.text(BACKEND),
+        None => Some("vxlan"),
+    };
+    let by_ipip = matches!(ipip, Some("Always" | "CrossSubnet"));
+    // `none` without any encapsulation leaves it to somebody else.
+    let lacks = match backend {
+        Some("vxlan") => by_ipip || (ipip == Some("Never") && vxlan == Some("Never")),
+        Some("none") => by_ipip,
+        _ => false,
+    };
+    if !lacks {
+        return;
+    }
+    let names = [BACKEND, "calico_ipip_mode", "calico_vxlan_mode"];
+    let set = |name: &&str| variables.get(name).is_some();
+    let name = names.into_iter().find(set).unwrap_or(BACKEND);
+    let how = if by_ipip {
+        "IP-in-IP"
+    } else {
+        "no encapsulation"
+    };
+    let message = format!(
+        "calico's network backend is {}, which makes no routes with {how}: pods reach none on other nodes",
+        backend.unwrap_or_default()
+    );
+    let help = "set `calico_network_backend: bird`, or leave all three out for VXLAN";
+    let at = variables.at.key(name);
+    // A cluster of one node runs so, and can change none of them any more.
+    match context.nodes > 1 {
+        true => report.error(&at, "calico-routes", message, help),
+        false => report.warning(&at, "calico-routes", message, help),
+    }
+}
+
+pub(super) fn calico(context: &Context, variables: &Variables, report: &mut Report) {
+    for (name, values) in VALUES {
+        one_of(name, values, context, variables, report);
+    }
+    let mode = |name: &str, default: &'static str| match variables.get(name) {
+        Some(_) => variables.text(name),
+        None => Some(default),
+    };
+    let (ipip, vxlan) = (
+        mode("calico_ipip_mode", "Never"),
+        mode("calico_vxlan_mode", "Always"),
+    );
+    if let (Some(ipip @ ("Always" | "CrossSubnet")), Some(vxlan @ ("Always" | "CrossSubnet"))) =
+        (ipip, vxlan)
+    {
+        let name = match variables.get("calico_ipip_mode") {
+            Some(_) => "calico_ipip_mode",
+            None => "calico_vxlan_mode",
+        };
+        variables.error(
+            name,
+            format!("calico takes one of IP-in-IP ({ipip}) and VXLAN ({vxlan}), not both"),
+            "set the other mode to Never: with IP-in-IP, `calico_vxlan_mode: Never` and `calico_network_backend: bird`",
+            report,
+        );
+    } else {
+        routes(ipip, vxlan, context, variables, report);
+    }
+    if let Some(name) = variables.text("calico_pool_name") {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if !(2..=63).contains(&name.len()) || !name.chars().all(fits) {
+            variables.error(
+                "calico_pool_name",
+                format!("{} is not a name of a pool", quote(name)),
+                "use 2 to 63 letters, digits, `-`, `_` and `.`",
+                report,
+            );
+        }
+    }
+    for name in ["calico_apiserver_enabled", "typha_enabled"] {
+        if variables.is_on(name) && variables.text("calico_datastore") == Some("etcd") {
+            variables.error(
+                name,
+                "it needs `calico_datastore: kdd`",
+                "leave calico_datastore out, or this",
+                report,
+            );
+        }
+    }
+    if variables.is_on("peer_with_calico_rr") && variables.get("cluster_id").is_none() {
+        variables.error(
+            "peer_with_calico_rr",
+            "route reflectors need `cluster_id`, an IPv4 address",
+            "set cluster_id, or leave this out",
+            report,
+        );
+    }
+}
