@@ -3,6 +3,7 @@
 
     tests/kubespray-release.py row REPOSITORY TAG        the row of kubitect-config/data/kubespray-releases.yaml
     tests/kubespray-release.py names REPOSITORY          kubitect-config/data/kubespray-variables.txt, of all tags of that table
+    tests/kubespray-release.py components REPOSITORY     kubitect-config/data/kubespray-components.txt, of all tags of that table
     tests/kubespray-release.py samples REPOSITORY        tests/fixtures/kubespray-samples.txt, of all tags of that table
     tests/kubespray-release.py conditions REPOSITORY TAG what the release asserts, for the table in docs/kubespray.md
 
@@ -23,6 +24,7 @@ import yaml
 DATA = Path(__file__).resolve().parent.parent / "kubitect-config" / "data"
 RELEASES = DATA / "kubespray-releases.yaml"
 VARIABLES = DATA / "kubespray-variables.txt"
+COMPONENTS = DATA / "kubespray-components.txt"
 SAMPLES = DATA.parent.parent / "tests" / "fixtures" / "kubespray-samples.txt"
 
 # Names that users may have in the files of an inventory and that no playbook reads.
@@ -52,10 +54,10 @@ def load(text):
         return []
 
 
-def tree(repository, tag):
-    """The files of a tag's roles, playbooks and sample inventory: path to text."""
+def tree(repository, tag, only=()):
+    """The files of a tag's roles, playbooks and sample inventory, or only some of them: path to text."""
     archive = subprocess.run(
-        ["git", f"--git-dir={git_dir(repository)}", "archive", "--format=tar", tag],
+        ["git", f"--git-dir={git_dir(repository)}", "archive", "--format=tar", tag, *only],
         check=True,
         capture_output=True,
     ).stdout
@@ -242,6 +244,79 @@ def ranges(kinds):
     yield first, last, kinds[first]
 
 
+# --- components ------------------------------------------------------------------------------------------------------
+
+# Where a release looks up the checksum of a component's version: `x_checksums[image_arch][x_version]`.
+LOOKED_UP = re.compile(rf"(?m)^(?:({NAME}):|.*)\s\"\{{\{{ ({NAME}_checksums)((?:\.\w+|\[\w+\])*)\[({NAME}_version)\] \}}\}}\"")
+MACHINES = {"image_arch": "amd64", "host_os": "linux"}
+FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def components(files):
+    """The versions that a release has checksums for: (variables of the version, the first that is set counts; variables
+    that settle the checksum instead) to versions."""
+    defaults = [text for path, text in files.items() if re.match(r"roles/.*/(defaults|vars)/", path)]
+    lines = [line for text in defaults for line in text.splitlines() if "{{" in line and ("_version" in line or "_checksum" in line)]
+    every = "\n".join(lines)
+    tables = {}
+    for text in defaults:
+        if re.search(r"(?m)^\w+_checksums:", text):
+            tables |= yaml.load(text, Loader=FAST)
+    found = {}
+    for name, table_of, path, version in LOOKED_UP.findall(every):
+        versions = [version]
+        # `calico_ctl_version: "{{ calico_version }}"`
+        while (other := re.search(rf'(?m)^{versions[-1]}: "{{{{ ({NAME}_version) }}}}"', every)) is not None:
+            versions.append(other[1])
+        versions = [one for one in versions if one != "kube_version"]
+        entry = tables.get(table_of)
+        for step in re.findall(r"\w+", path):
+            entry = (entry or {}).get(MACHINES.get(step, step))
+        if not versions or not entry:
+            continue
+        settles = [one for one in (name, table_of) if one]
+        # `containerd_checksum: "{{ of_an_own_wish if b else containerd_archive_checksum }}"`
+        if name and re.search(rf'(?m)^{NAME}_checksum: "{{{{ {name} if ', every):
+            continue
+        choices = re.findall(rf'(?m)^({NAME}_checksum): "{{{{ .* else {name} }}}}"', every) if name else []
+        key = (",".join(versions), ",".join(dict.fromkeys(settles + choices)))
+        found[key] = [str(one) for one, checksum in entry.items() if checksum]
+    return found
+
+
+def with_defaults(repository, tag):
+    """The files of a tag that name checksums."""
+    lines = subprocess.run(
+        ["git", f"--git-dir={git_dir(repository)}", "grep", "-l", "_checksum", tag, "--", "roles"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    return [line.partition(":")[2] for line in lines]
+
+
+def component_table(repository):
+    """All tags' components: a line for the versions that the same releases have."""
+    tags = known_tags()
+    seen = {}
+    for index, tag in enumerate(tags):
+        for key, versions in components(tree(repository, tag, with_defaults(repository, tag))).items():
+            for version in versions:
+                seen.setdefault((*key, version), {})[index] = None
+    lines = {}
+    for (variables, settles, version), indices in seen.items():
+        for first, last, _ in ranges(indices):
+            lines.setdefault((variables, settles, first, last), []).append(version)
+    yield "# The versions of components that each release of Kubespray has checksums for, made by `tests/kubespray-release.py components`; no line is made by hand."
+    yield "# FIRST..LAST VERSION-VARIABLES CHECKSUM-VARIABLES: VERSIONS. The first variable that is set is the version; any set checksum settles it."
+    for (variables, settles, first, last), versions in sorted(lines.items()):
+        yield f"{tags[first]}..{tags[last]} {variables} {settles}: {' '.join(sorted(versions, key=by_numbers))}"
+
+
+def by_numbers(version):
+    return [int(part) for part in re.findall(r"\d+", version)], version
+
+
 # --- samples ---------------------------------------------------------------------------------------------------------
 
 
@@ -386,6 +461,9 @@ def main():
         case ["names", repository]:
             VARIABLES.write_text("\n".join(table(repository)) + "\n")
             print(f"{VARIABLES}: {VARIABLES.stat().st_size} bytes")
+        case ["components", repository]:
+            COMPONENTS.write_text("\n".join(component_table(repository)) + "\n")
+            print(f"{COMPONENTS}: {COMPONENTS.stat().st_size} bytes")
         case ["samples", repository]:
             SAMPLES.write_text("\n".join(samples(repository)) + "\n")
             print(f"{SAMPLES}: {SAMPLES.stat().st_size} bytes")

@@ -60,6 +60,33 @@ pub fn canonical(distro: &str) -> &str {
     }
 }
 
+/// Names of releases, and the distros that they stand for.
+const RELEASES: [(&str, &str); 8] = [
+    ("focal", "ubuntu20"),
+    ("jammy", "ubuntu22"),
+    ("noble", "ubuntu24"),
+    ("bullseye", "debian11"),
+    ("bookworm", "debian12"),
+    ("trixie", "debian13"),
+    ("centosstream9", "centos9"),
+    ("rockylinux9", "rocky9"),
+];
+
+/// The distro that another spelling of its name or release means: `Ubuntu 22.04`, `debian-12`, `jammy`.
+pub(crate) fn meant(text: &str) -> Option<&'static str> {
+    let plain: String = text
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '.')
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    // `22.04`, `12.5`: the first number is the distro's.
+    let plain = plain.split('.').next().unwrap_or_default();
+    let of_release = RELEASES.iter().find(|(name, _)| *name == plain);
+    let name = of_release.map_or(plain, |(_, distro)| distro);
+    let mut distros = PRESETS.iter().map(|preset| preset.distro);
+    distros.find(|distro| *distro == name)
+}
+
 /// The distro of this name, or of the one it is short for.
 pub fn find(distro: &str) -> Option<&'static Preset> {
     let distro = canonical(distro);

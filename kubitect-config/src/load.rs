@@ -36,14 +36,16 @@ pub fn load(path: &Path, site: &Site) -> Result<Parsed, Error> {
 
 /// What a cluster can't be set up or changed with, and can be what it is: conditions that a file may break which an older
 /// Kubitect accepted.
-const CONDITIONS: [&str; 16] = [
+const CONDITIONS: [&str; 20] = [
     "addon-variable",
     "addon-variable-type",
     "addon-variable-version",
     "address-given-out",
+    "address-host",
     "calico-routes",
     "certificate-name",
     "cilium-release",
+    "component-version",
     "distro-cgroup",
     "distro-kernel",
     "distro-release",
@@ -51,6 +53,8 @@ const CONDITIONS: [&str; 16] = [
     "ipv6",
     "kubespray-refuses",
     "memory",
+    "network-full",
+    "network-hosts",
     "processors",
     "range-overlap",
 ];

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::value::Version;
 
+pub mod components;
 pub mod meant;
 pub mod names;
 mod upgrade;

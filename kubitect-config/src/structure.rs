@@ -3,6 +3,8 @@
 //! The schema is made from the raw types, so what passes here deserialises into them. What does not pass is reported
 //! and left out, and the rest goes on to validation.
 
+use std::cell::OnceCell;
+
 use crate::yaml::{Mapping, Value};
 use serde_json::Value as Schema;
 
@@ -11,9 +13,16 @@ use crate::release::names::last_with;
 use crate::report::{At, Report, nearest, quote};
 use crate::tree::{Kind, Tree};
 
+mod hints;
+
+use hints::Places;
+
 /// The value of `tree` as far as it fits the schema.
 pub(crate) fn check(tree: &Tree, schema: &Schema, report: &mut Report) -> Value {
-    let checker = Checker { root: schema };
+    let checker = Checker {
+        root: schema,
+        places: OnceCell::new(),
+    };
     checker
         .value(tree, schema, &At::Root, report)
         .unwrap_or_default()
@@ -21,26 +30,13 @@ pub(crate) fn check(tree: &Tree, schema: &Schema, report: &mut Report) -> Value 
 
 struct Checker<'a> {
     root: &'a Schema,
+    /// Gathered when the first key has no place.
+    places: OnceCell<Places>,
 }
 
 impl<'a> Checker<'a> {
-    /// Follows references, and `anyOf` with null, to the schema that says the type.
-    fn resolve(&self, mut schema: &'a Schema) -> &'a Schema {
-        loop {
-            if let Some(pointer) = schema["$ref"].as_str() {
-                schema = self
-                    .root
-                    .pointer(pointer.trim_start_matches('#'))
-                    .unwrap_or(&Schema::Null);
-            } else if let Some(choice) = schema["anyOf"].as_array() {
-                schema = choice
-                    .iter()
-                    .find(|one| one["type"] != "null")
-                    .unwrap_or(&Schema::Null);
-            } else {
-                return schema;
-            }
-        }
+    fn resolve(&self, schema: &'a Schema) -> &'a Schema {
+        resolve(self.root, schema)
     }
 
     fn value(
@@ -99,8 +95,10 @@ impl<'a> Checker<'a> {
                 }
             } else {
                 match &schema["additionalProperties"] {
+                    Schema::Bool(false) if is_extension(name, &at) => None,
                     Schema::Bool(false) => {
-                        unknown(key, entries, schema, &at, report);
+                        let places = self.places.get_or_init(|| hints::places(self.root));
+                        unknown(key, entries, (places, schema), &at, report);
                         None
                     }
                     other => self.value(tree, other, &at, report),
@@ -128,6 +126,29 @@ impl<'a> Checker<'a> {
             })
             .collect()
     }
+}
+
+/// Follows references, and `anyOf` with null, to the schema that says the type.
+fn resolve<'a>(root: &'a Schema, mut schema: &'a Schema) -> &'a Schema {
+    loop {
+        if let Some(pointer) = schema["$ref"].as_str() {
+            schema = root
+                .pointer(pointer.trim_start_matches('#'))
+                .unwrap_or(&Schema::Null);
+        } else if let Some(choice) = schema["anyOf"].as_array() {
+            schema = choice
+                .iter()
+                .find(|one| one["type"] != "null")
+                .unwrap_or(&Schema::Null);
+        } else {
+            return schema;
+        }
+    }
+}
+
+/// Keys at the top that hold what a file repeats (`&name`), or name its schema for editors.
+fn is_extension(name: &str, at: &At) -> bool {
+    matches!(at, At::Key(At::Root, _)) && (name.starts_with("x-") || name == "$schema")
 }
 
 fn types(schema: &Schema) -> Vec<&str> {
@@ -269,7 +290,8 @@ fn wrong_type(tree: &Tree, types: &[&str], at: &At, report: &mut Report) -> Opti
         at,
         "wrong-type",
         format!("must be {wanted}, but is {found}"),
-        gib.unwrap_or(help),
+        gib.or_else(|| hints::shape(tree, types, at))
+            .unwrap_or(help),
     );
     report.leave_out(at);
     None
@@ -297,13 +319,28 @@ fn in_gib(text: &str, at: &At) -> Option<String> {
     Some(format!("write `{key}: {number}`: it is in GiB"))
 }
 
-fn unknown(key: &Tree, entries: &[(Tree, Tree)], schema: &Schema, at: &At, report: &mut Report) {
+fn unknown(
+    key: &Tree,
+    entries: &[(Tree, Tree)],
+    (places, schema): (&Places, &Schema),
+    at: &At,
+    report: &mut Report,
+) {
+    // What no longer means anything is proposed to nobody.
     let known: Vec<&str> = schema["properties"]
         .as_object()
         .into_iter()
-        .flat_map(|map| map.keys().map(String::as_str))
+        .flatten()
+        .filter(|(_, property)| property["deprecated"] != true)
+        .map(|(name, _)| name.as_str())
         .collect();
-    let guess = nearest(key.text(), known.iter().copied());
+    let meant = || hints::otherwise(key.text(), &known);
+    let guess = nearest(key.text(), known.iter().copied()).or_else(meant);
+    let number = hints::number(key.text(), &known);
+    let elsewhere = match guess {
+        Some(_) => None,
+        None => number.or_else(|| hints::elsewhere(places, at)),
+    };
     let help = match guess {
         _ if is_variable(key.text(), at) => {
             format!(
@@ -315,7 +352,10 @@ fn unknown(key: &Tree, entries: &[(Tree, Tree)], schema: &Schema, at: &At, repor
             "did you mean `addons`?".to_owned()
         }
         Some(guess) => format!("did you mean `{guess}`?"),
-        None => format!("remove it; known here are: {}", known.join(", ")),
+        None => elsewhere.unwrap_or_else(|| match known.is_empty() {
+            true => "remove it".to_owned(),
+            false => format!("remove it; known here are: {}", known.join(", ")),
+        }),
     };
     report.at_key(
         at,

@@ -156,6 +156,17 @@ impl FromStr for Mac {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let invalid =
             || Invalid::new("must be six two-digit hexadecimal bytes, as 52:54:00:12:34:56");
+        let digits: Vec<char> = text.chars().filter(char::is_ascii_hexdigit).collect();
+        let is_other = !text.contains(':')
+            && digits.len() == 12
+            && text
+                .chars()
+                .all(|c| c.is_ascii_hexdigit() || c == '-' || c == '.');
+        if is_other {
+            let pairs: Vec<String> = digits.chunks(2).map(String::from_iter).collect();
+            let message = format!("must be written as {}", pairs.join(":"));
+            return Err(Invalid::new(message));
+        }
         let mut bytes = [0; 6];
         let mut parts = text.split(':');
         for byte in &mut bytes {

@@ -29,6 +29,8 @@ use serde::Deserialize;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(title = "Kubitect cluster")]
 #[schemars(extend("required" = ["hosts", "cluster"]))]
+// What a file repeats (`&name`), and what editors know its schema by.
+#[schemars(extend("patternProperties" = {"^x-": true, "^[$]schema$": true}))]
 pub(crate) struct Config {
     /// The libvirt hosts that carry the machines; at least one.
     #[schemars(length(min = 1))]

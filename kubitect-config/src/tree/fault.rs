@@ -1,5 +1,7 @@
 //! [`Fault`]: what is wrong with the YAML itself.
 
+use std::ops::Range;
+
 use saphyr_parser::Span;
 
 use super::Position;
@@ -61,6 +63,69 @@ pub(super) fn control_character(text: &str) -> Option<Fault> {
     None
 }
 
+/// The blanks before a fault, tabs among them, that only part a key's colon from its value: their bytes.
+pub(super) fn tabs_after_colon(text: &str, fault: &Fault) -> Option<Range<usize>> {
+    if fault.code != CODE {
+        return None;
+    }
+    let mut begin = 0;
+    let mut lines = text.split_inclusive('\n');
+    for line in lines.by_ref().take(fault.start.line.saturating_sub(1)) {
+        begin += line.len();
+    }
+    let line = lines.next()?;
+    let end = match line.char_indices().nth(fault.start.column - 1) {
+        Some((index, _)) => index,
+        None => line.len(),
+    };
+    let before = line[..end].trim_end_matches([' ', '\t']);
+    let has_tab = line[before.len()..end].contains('\t');
+    (before.ends_with(':') && has_tab).then_some(begin + before.len()..begin + end)
+}
+
+/// A line that ends a mapping's line above it: `key:value` is one word.
+fn without_blank(line: &str) -> Option<usize> {
+    let start = line.len() - line.trim_start_matches([' ', '-']).len();
+    let word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    let rest = line[start..].trim_start_matches(word);
+    let after = rest.strip_prefix(':')?;
+    let is_key = rest.len() < line.len() - start;
+    let glued = after.starts_with(|c: char| c.is_ascii_alphanumeric() || "\"'[{".contains(c));
+    (is_key && glued && !after.contains(": ")).then(|| line.len() - after.len())
+}
+
+/// A commoner cause than the parser's own words tell: its line from 0, the byte in it, what is wrong and what mends it.
+fn cause(lines: &[&str], at: usize) -> Option<(usize, usize, String, &'static str)> {
+    let conflict = |line: &&str| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ");
+    if let Some(number) = lines.iter().position(conflict) {
+        let message = "this line marks a conflict that git found when it merged".to_owned();
+        let help = "settle the conflict, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>";
+        return Some((number, 0, message, help));
+    }
+    let above = (0..at).rev().find(|number| {
+        let line = lines[*number].trim_start();
+        !line.is_empty() && !line.starts_with('#')
+    });
+    for number in above.into_iter().chain([at]) {
+        let line = lines.get(number)?;
+        let odd = |(_, c): &(usize, char)| c.is_whitespace() && !c.is_ascii();
+        if let Some((index, c)) = line.char_indices().find(odd) {
+            let message = format!(
+                "this line has a blank that is none of YAML's ({})",
+                c.escape_unicode()
+            );
+            return Some((number, index, message, "replace it by a plain blank"));
+        }
+        if let Some(index) = without_blank(line) {
+            let message = "a blank is missing after the colon".to_owned();
+            return Some((number, index, message, "write `key: value`"));
+        }
+    }
+    None
+}
+
+const CODE: &str = "yaml-syntax";
+
 /// The parser's own error, with the commonest cause named.
 pub(super) fn scan_fault(text: &str, error: &saphyr_parser::ScanError) -> Fault {
     let mark = *error.marker();
@@ -86,9 +151,24 @@ pub(super) fn scan_fault(text: &str, error: &saphyr_parser::ScanError) -> Fault 
             help: "YAML is indented with spaces; set the editor to insert them".to_owned(),
         };
     }
+    let lines: Vec<&str> = text.lines().collect();
+    if let Some((number, index, message, help)) = cause(&lines, mark.line().saturating_sub(1)) {
+        let start = Position {
+            line: number + 1,
+            column: lines[number][..index].chars().count() + 1,
+        };
+        return Fault {
+            path: String::new(),
+            start,
+            end: start,
+            code: CODE,
+            message,
+            help: help.to_owned(),
+        };
+    }
     Fault::new(
         Span::empty(mark),
-        "yaml-syntax",
+        CODE,
         format!("this is not YAML: {}", error.info()),
         "check the indentation, colons and quotes on this line and the one above",
     )

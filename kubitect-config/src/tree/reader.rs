@@ -1,10 +1,11 @@
 //! [`read`]: YAML's events to a [`Tree`], within limits, and every fault on the way.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use super::fault::{Fault, control_character, scan_fault};
+use super::fault::{Fault, control_character, scan_fault, tabs_after_colon};
 use super::{Kind, Tree};
 use crate::text::step;
 
@@ -14,21 +15,37 @@ const MAX_DEPTH: usize = 64;
 /// How many values a document may have once its aliases are written out. A cluster of 10,000 nodes has a quarter.
 const MAX_WEIGHT: usize = 250_000;
 
+/// How much text is read again, at most, as it has tabs where the parser wants blanks.
+const REREAD: usize = 16 << 20;
+
 /// Reads one YAML document, with `aliases` or without. The tree is missing where the text cannot be read to its end, or is
 /// empty.
 pub(crate) fn read(text: &str, aliases: bool) -> (Option<Tree>, Vec<Fault>) {
-    let mut reader = Reader {
-        aliases,
-        ..Reader::default()
-    };
     if let Some(fault) = control_character(text) {
         return (None, vec![fault]);
     }
-    match reader.read(text) {
-        Ok(tree) => (tree, reader.faults),
-        Err(fault) => {
-            reader.faults.push(fault);
-            (None, reader.faults)
+    let mut text = Cow::Borrowed(text);
+    let mut left = REREAD;
+    loop {
+        let mut reader = Reader {
+            aliases,
+            ..Reader::default()
+        };
+        let fault = match reader.read(&text) {
+            Ok(tree) => return (tree, reader.faults),
+            Err(fault) => fault,
+        };
+        left = left.saturating_sub(text.len());
+        match tabs_after_colon(&text, &fault) {
+            // YAML takes them for blanks, and the parser does not. Places stay what they were.
+            Some(tabs) if left > 0 => {
+                let blanks = text[tabs.clone()].replace('\t', " ");
+                text.to_mut().replace_range(tabs, &blanks);
+            }
+            _ => {
+                reader.faults.push(fault);
+                return (None, reader.faults);
+            }
         }
     }
 }

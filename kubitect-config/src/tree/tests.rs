@@ -57,6 +57,48 @@ fn both_parsers_agree_on_every_fixture() {
     assert!(compared > 90, "{compared}");
 }
 
+#[test]
+fn tabs_after_colons_are_blanks_and_tabs_in_texts_stay() {
+    let text = "a:\tb\nc: |\n  d:\te\nf: \"g:\th\"\ni: [{j:\t k}, l]\nm:\t\n  n:\t\to # p:\tq\n";
+    let (tree, faults) = read(text, true);
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!(tree.unwrap().value(), other_parser(text).unwrap());
+    // Each is read again, up to an end.
+    let many = "k:\tv\n".repeat(30_000);
+    let (tree, faults) = read(&many, true);
+    assert!(tree.is_none());
+    assert_eq!(faults.last().unwrap().code, "yaml-syntax");
+    // Where a blank would not help, nothing is made of it.
+    for text in ["a:\t- b\n", "a:\tb: c\n", "a:\t\"b\n", "\ta: b\n"] {
+        let (tree, faults) = read(text, true);
+        assert!(tree.is_none() && !faults.is_empty(), "{text:?}");
+    }
+}
+
+#[test]
+fn a_commoner_cause_is_named() {
+    for (text, line, told) in [
+        ("a:\n  b:c\n  d: e\n", 2, "a blank is missing"),
+        (
+            "a:\n<<<<<<< HEAD\n  b: c\n=======\n  b: d\n>>>>>>> x\n",
+            2,
+            "conflict",
+        ),
+        ("a:\n  b:\u{a0}c\n  d: e\n", 2, "a blank that is none"),
+        // A time and an address have colons of their own.
+        (
+            "a:\n  b: 12:30\n  c: http://d\n e: f\n",
+            4,
+            "this is not YAML",
+        ),
+    ] {
+        let (_, faults) = read(text, true);
+        let fault = faults.last().unwrap();
+        assert_eq!(fault.start.line, line, "{text:?}: {}", fault.message);
+        assert!(fault.message.contains(told), "{text:?}: {}", fault.message);
+    }
+}
+
 /// Any value that a configuration could have.
 fn values() -> impl Strategy<Value = Value> {
     let scalar = prop_oneof![

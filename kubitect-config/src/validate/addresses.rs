@@ -33,8 +33,8 @@ impl Addresses<'_> {
         self.reach(&at_network.key("mode"), report);
     }
 
-    /// Who else has addresses of this range, and what it is called.
-    fn taken(&self, first: Ipv4Addr, last: Ipv4Addr) -> Option<String> {
+    /// Who else has addresses of this range, and what they are called.
+    fn taken(&self, first: Ipv4Addr, last: Ipv4Addr) -> Vec<String> {
         let within = |address: &Ipv4Addr| (first..=last).contains(address);
         let gateway = Some(self.network.gateway)
             .filter(within)
@@ -43,24 +43,19 @@ impl Addresses<'_> {
             .vip
             .filter(within)
             .map(|ip| format!("{ip}, the load balancers' VIP"));
-        let node = || {
-            let mut nodes = self.nodes.iter();
-            nodes.find_map(|node| {
-                let ip = node.ip.filter(within)?;
-                let (name, role) = (&node.name, key(node.role));
-                Some(format!(
-                    "{ip}, the address of `{name}` (cluster.nodes.{role})"
-                ))
-            })
-        };
-        let host = || {
-            let mut hosts = self.hosts.iter();
-            hosts.find_map(|host| {
-                let ip = address(host).filter(within)?;
-                Some(format!("{ip}, the address of host `{}`", host.name))
-            })
-        };
-        gateway.or(vip).or_else(node).or_else(host)
+        let nodes = self.nodes.iter().filter_map(|node| {
+            let ip = node.ip.filter(within)?;
+            let (name, role) = (&node.name, key(node.role));
+            Some(format!(
+                "{ip}, the address of `{name}` (cluster.nodes.{role})"
+            ))
+        });
+        let hosts = self.hosts.iter().filter_map(|host| {
+            let ip = address(host).filter(within)?;
+            Some(format!("{ip}, the address of host `{}`", host.name))
+        });
+        let first = gateway.into_iter().chain(vip);
+        first.chain(nodes).chain(hosts).collect()
     }
 
     fn given_out(&self, at: &At, report: &mut Report) {
@@ -73,17 +68,19 @@ impl Addresses<'_> {
         let ranges = given_out::given_out(variables);
         for (index, range) in ranges.iter().enumerate() {
             let (first, last) = (range.first, range.last);
-            let other = ranges[..index]
+            let others = ranges[..index]
                 .iter()
-                .find(|other| other.overlaps(first, last))
+                .filter(|other| other.overlaps(first, last))
                 .map(|other| {
                     format!(
                         "{} to {}, which is given out already",
                         other.first, other.last
                     )
                 });
-            if let Some(taken) = self.taken(first, last).or(other) {
+            let taken: Vec<String> = self.taken(first, last).into_iter().chain(others).collect();
+            if !taken.is_empty() {
                 range.at(at, &mut |at| {
+                    let taken = some(&taken);
                     let message = format!("{first} to {last} are given to services, and overlap {taken}");
                     let help = "give out addresses that nothing else has; machines without `ip` are kept out of them";
                     report.error(at, CODE, message, help);
@@ -191,6 +188,15 @@ impl Addresses<'_> {
             ),
             NetworkMode::Bridge => {}
         }
+    }
+}
+
+/// The first few of them.
+fn some(all: &[String]) -> String {
+    const SHOWN: usize = 4;
+    match all.len().checked_sub(SHOWN) {
+        None | Some(0) => all.join(", and "),
+        Some(more) => format!("{}, and {more} more", all[..SHOWN].join(", and ")),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::value::Version;
 use crate::variables::truth;
 
 mod calico;
+mod components;
 mod distros;
 mod interfaces;
 mod kubeadm;
@@ -21,6 +22,7 @@ mod ranges;
 mod rules;
 mod stack;
 
+pub(super) use components::spelled as component_spelled;
 pub(super) use rules::fits as version_fits;
 
 /// What most conditions are reported as.
@@ -55,11 +57,12 @@ pub(super) fn conditions(context: &Context, at: &At, report: &mut Report) {
     stack::stack(context, &variables, report);
     kubeadm::domain(&variables, report);
     interfaces::interfaces(context, &variables, report);
+    components::components(context, &variables, report);
     ranges::of_ipv4(context, &variables, at, report);
     ranges::of_ipv6(context, &variables, report);
     plugin(context, at, report);
     distros::distro(context, &variables, at, report);
-    rules::rules(context, &variables, report);
+    rules::rules(context, &variables, at, report);
     metallb::metallb(context, &variables, report);
 }
 
@@ -109,8 +112,24 @@ impl<'a> Variables<'a> {
     }
 
     fn error(&self, name: &str, message: impl Display, help: impl Display, report: &mut Report) {
-        let at = self.at.key(name);
-        report.error(&at, CODE, message.to_string(), help.to_string());
+        self.error_or(name, &self.at.key(name), message, help, report);
+    }
+
+    /// An error of a variable; where the file does not set it, of what asks for it.
+    fn error_or(
+        &self,
+        name: &str,
+        cause: &At,
+        message: impl Display,
+        help: impl Display,
+        report: &mut Report,
+    ) {
+        let own = self.at.key(name);
+        let at = match self.get(name) {
+            Some(_) => &own,
+            None => cause,
+        };
+        report.error(at, CODE, message.to_string(), help.to_string());
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn kubernetes(
         |key: &str, value: Option<&str>, default: &str, allowed: fn(&Release) -> &[String]| {
             let value = value.unwrap_or(default);
             if let Some(release) = release {
-                choice(value, allowed(release), release, &at.key(key), report);
+                choice(value, allowed, release, &at.key(key), report);
             }
             value.to_owned()
         };
@@ -157,17 +157,35 @@ fn version(raw: &raw::Kubernetes, at: &At, report: &mut Report) -> Option<Versio
     }
 }
 
-fn choice(value: &str, allowed: &[String], release: &Release, at: &At, report: &mut Report) {
-    if allowed.iter().any(|one| one == value) {
+fn choice(
+    value: &str,
+    allowed: fn(&Release) -> &[String],
+    release: &Release,
+    at: &At,
+    report: &mut Report,
+) {
+    let has = |release: &&Release| allowed(release).iter().any(|one| one == value);
+    if has(&release) {
         return;
     }
+    let last = release::all().iter().rfind(has);
+    let last = last.filter(|last| last.tag < release.tag);
+    let allowed = allowed(release);
     let guess = nearest(value, allowed.iter().map(String::as_str))
         .map(|guess| format!("did you mean `{guess}`? "))
         .unwrap_or_default();
     report.error(
         at,
         "not-in-release",
-        format!("Kubespray {} does not know {}", release.tag, quote(value)),
+        match last {
+            Some(last) => format!(
+                "Kubespray {} no longer knows {}; the last that does is {}",
+                release.tag,
+                quote(value),
+                last.tag
+            ),
+            None => format!("Kubespray {} does not know {}", release.tag, quote(value)),
+        },
         format!("{guess}Possible: {}", allowed.join(", ")),
     );
 }

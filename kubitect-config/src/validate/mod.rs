@@ -15,6 +15,7 @@ mod pair;
 mod proxy;
 mod root;
 mod site;
+mod sizes;
 mod template;
 mod variables;
 mod words;

@@ -13,6 +13,9 @@ pub(super) fn network(raw: &raw::Network, at: &At, report: &mut Report) -> Optio
     let mode = mode(raw, &at.key("mode"), report);
     let bridge = bridge(raw, mode, at, report);
     let cidr = cidr(raw, at, report);
+    if let (Some(cidr), Some(NetworkMode::Nat | NetworkMode::Route)) = (cidr, mode) {
+        public(cidr, &at.key("cidr"), report);
+    }
     let gateway = cidr.and_then(|cidr| gateway(raw, cidr, at, report));
     Some(Network {
         mode: mode?,
@@ -119,14 +122,56 @@ fn gateway(raw: &raw::Network, cidr: Ipv4Net, at: &At, report: &mut Report) -> O
 pub(super) fn ipv4(text: &str, at: &At, report: &mut Report) -> Option<Ipv4Addr> {
     let address = text.parse().ok();
     if address.is_none() {
-        report.error(
-            at,
-            "address",
-            format!("{} is not an IPv4 address", quote(text)),
-            "write four numbers from 0 to 255, as 192.168.113.10",
-        );
+        let help = match meant(text) {
+            Some(address) => format!("write {address}"),
+            None => "write four numbers from 0 to 255, as 192.168.113.10".to_owned(),
+        };
+        let message = format!("{} is not an IPv4 address", quote(text));
+        report.error(at, "address", message, help);
     }
     address
+}
+
+/// The address in a text that has it with a length behind it, or with zeros before its numbers, which some programs read as
+/// octal.
+fn meant(text: &str) -> Option<Ipv4Addr> {
+    let plain = text.split('/').next().unwrap_or_default().trim();
+    let numbers: Vec<u8> = plain
+        .split('.')
+        .map(|part| part.parse().ok())
+        .collect::<Option<_>>()?;
+    let numbers: [u8; 4] = numbers.try_into().ok()?;
+    Some(Ipv4Addr::from(numbers))
+}
+
+/// Ranges that nobody has on the Internet: private ones, carriers' and those for documentation and benchmarks.
+const PRIVATE: [&str; 9] = [
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.2.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+];
+
+/// Behind `nat` and `route`, an own range hides the Internet's addresses in it.
+fn public(cidr: Ipv4Net, at: &At, report: &mut Report) {
+    let holds = |range: &&str| {
+        range
+            .parse::<Ipv4Net>()
+            .is_ok_and(|range| range.contains(&cidr))
+    };
+    if !PRIVATE.iter().any(holds) {
+        report.warning(
+            at,
+            "cidr-public",
+            format!("{cidr} belongs to others on the Internet, whom machines would not reach"),
+            "use a private range: inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
+        );
+    }
 }
 
 /// An address that a machine of the network can have.

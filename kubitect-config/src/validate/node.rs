@@ -58,7 +58,20 @@ struct Claims {
     ids: HashMap<(Role, String), usize>,
     ips: HashMap<Ipv4Addr, (Role, usize)>,
     macs: HashMap<Mac, (Role, usize)>,
+    /// Those of them that follow from names.
+    derived: HashSet<Mac>,
     volumes: disk::Volumes,
+}
+
+impl Claims {
+    /// The address that a name leads to. Of two names that lead to one by chance, the machine that stands later gets another:
+    /// machines are added behind those that there are, which keep theirs.
+    fn derived(&mut self, name: &str) -> Mac {
+        let further = (1_u32..).map(|n| Mac::derived(&format!("{name}/{n}")));
+        let mut all = std::iter::once(Mac::derived(name)).chain(further);
+        all.find(|mac| self.derived.insert(*mac))
+            .unwrap_or_else(|| Mac::derived(name))
+    }
 }
 
 /// All machines that are valid in themselves: balancers, masters, workers.
@@ -337,7 +350,7 @@ fn mac(
     let at_mac = at.key("mac");
     let mac = match text {
         Some(text) => report.parse(&at_mac, "mac", text)?,
-        None => Mac::derived(name?.as_str()),
+        None => claims.derived(name?.as_str()),
     };
     if let Some((role, index)) = claims.macs.insert(mac, (role, index)) {
         report.error(
@@ -349,9 +362,7 @@ fn mac(
             ),
             match text {
                 Some(_) => "give each machine a `mac` of its own, or leave it out",
-                None => {
-                    "by chance both names lead to the same address: give one of the two a `mac`"
-                }
+                None => "it follows from this machine's name: give the other one another `mac`",
             },
         );
     }

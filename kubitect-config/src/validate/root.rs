@@ -1,8 +1,8 @@
 //! The whole file: the sections in order, and what holds between them.
 
 use super::{
-    addresses, balancer, conditions, forward, host, kubernetes, network, node, proxy, template,
-    words,
+    addresses, balancer, conditions, forward, host, kubernetes, network, node, proxy, sizes,
+    template, words,
 };
 use crate::cluster::{Cluster, Network, NetworkMode, Proxy, Role};
 use crate::keys::{KeyJudge, KeyUse};
@@ -50,6 +50,7 @@ pub(crate) fn cluster(
         least: release.map(|release| conditions::least(release, &addons.kubespray)),
     };
     let nodes = node::nodes(&raw.cluster.nodes, &context, &at_nodes, report);
+    sizes::sizes(&raw.cluster.nodes, &at_nodes, report);
     if hosts.len() == raw.hosts.len() {
         host::apart(&hosts, &nodes, &at.key("hosts"), report);
     }

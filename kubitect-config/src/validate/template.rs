@@ -171,18 +171,19 @@ fn named_image(
         return Some(preset.image());
     }
     let known = || images::PRESETS.iter().map(|preset| preset.distro);
-    let guess = nearest(distro, known())
-        .map(|guess| format!("did you mean `{guess}`? "))
-        .unwrap_or_default();
-    report.error(
-        &at.key("distro"),
-        "distro",
-        format!("{} is not a known distro", quote(distro)),
-        format!(
-            "{guess}Known are {}; any other needs `source`",
-            known().collect::<Vec<_>>().join(", ")
+    let all = || known().collect::<Vec<_>>().join(", ");
+    let help = match images::meant(distro).or_else(|| nearest(distro, known())) {
+        Some(guess) => format!(
+            "did you mean `{guess}`? Known are {}; any other needs `source`",
+            all()
         ),
-    );
+        None => format!(
+            "give it a `source`, or use one of those that need none: {}",
+            all()
+        ),
+    };
+    let message = format!("{} is not a known distro", quote(distro));
+    report.error(&at.key("distro"), "distro", message, help);
     None
 }
 

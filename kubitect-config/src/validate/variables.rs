@@ -96,7 +96,7 @@ fn known(
     let at = &at.key(name);
     let Some(kind) = names.get(name) else {
         if !is_read_by_others(name, all) {
-            unknown(name, names, release, at, report);
+            unknown(name, &value, names, release, at, report);
         }
         return value;
     };
@@ -245,7 +245,17 @@ fn version(name: &str, text: &str, kind: Kind, release: &Release, at: &At, repor
     let digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
     let prefixed = text.strip_prefix('v').is_some_and(digit);
     let bare = release.is_from(28) && kind == Kind::Unknown && name.ends_with("_version");
-    let (message, help) = if prefixed && (kind == Kind::Bare || bare) {
+    let spelled = conditions::component_spelled(name, text, release);
+    let (message, help) = if let Some(known) = spelled {
+        let how = match known.starts_with('v') {
+            true => "with",
+            false => "without",
+        };
+        (
+            format!("Kubespray {} takes {} {how} `v`", release.tag, quote(name)),
+            format!("write `{name}: {known}`"),
+        )
+    } else if prefixed && (kind == Kind::Bare || bare) {
         (
             format!(
                 "Kubespray {} takes {} without `v`",
@@ -263,8 +273,8 @@ fn version(name: &str, text: &str, kind: Kind, release: &Release, at: &At, repor
         return;
     };
     const CODE: &str = "addon-variable-version";
-    // v2.28.0 and v2.28.1 stop at it; others look for an image or a file that is not there.
-    let stops = release.is_from(28) && !release.is_from(29) && prefixed;
+    // v2.28.0 and v2.28.1 stop at it, and all where they find no checksum; else an image or a file is not there.
+    let stops = spelled.is_some() || release.is_from(28) && !release.is_from(29) && prefixed;
     match stops {
         true => report.error(at, CODE, message, help),
         false => report.warning(at, CODE, message, help),
@@ -272,7 +282,14 @@ fn version(name: &str, text: &str, kind: Kind, release: &Release, at: &At, repor
 }
 
 /// A variable of which the release knows nothing. A user's own role may read it.
-fn unknown(name: &str, names: &Names, release: &Release, at: &At, report: &mut Report) {
+fn unknown(
+    name: &str,
+    value: &Value,
+    names: &Names,
+    release: &Release,
+    at: &At,
+    report: &mut Report,
+) {
     let tag = &release.tag;
     let guess = || {
         let near = |known: &&&str| known.len().abs_diff(name.len()) <= 1 + known.len() / 8;
@@ -291,7 +308,7 @@ fn unknown(name: &str, names: &Names, release: &Release, at: &At, report: &mut R
         (None, Some(last), _) => format!("the last that reads it is {}; leave it out", last.tag),
         (_, None, Some(first)) => format!("the first that reads it is {}", first.tag),
         (_, None, None) => match guess() {
-            Some(guess) => format!("did you mean `{guess}`?"),
+            Some(guess) => format!("did you mean `{guess}`?{}", refusal(guess, value)),
             None => "leave it out, unless a role of your own reads it".to_owned(),
         },
     };
@@ -303,6 +320,15 @@ fn unknown(name: &str, names: &Names, release: &Release, at: &At, report: &mut R
     match report.key(at) {
         Some(key) => report.at_key(at, key, Severity::Warning, CODE, message, help),
         None => report.warning(at, CODE, message, help),
+    }
+}
+
+/// What would be said of the variable that is proposed, where it can't be set to this either.
+fn refusal(guess: &str, value: &Value) -> String {
+    match (variables::managed(guess), variables::broken(guess, value)) {
+        (Some(instead), _) => format!(" It cannot be set here: {instead}"),
+        (None, Some(relied)) => format!(" It cannot be changed: {}", relied.why),
+        (None, None) => String::new(),
     }
 }
 

@@ -26,13 +26,42 @@ fn refused(text: &str, code: &str) -> String {
                 .replace(own, "")
                 .replace("distro: debian", "distro: ubuntu20")
         }
+        "network-full" => {
+            let workers: String = (2..9)
+                .map(|id| format!("        - {{id: {id}}}\n"))
+                .collect();
+            let small = newest.replace("10.77.0.0/24", "10.77.0.0/29");
+            let small = small.replace("10.77.0.100", "10.77.0.2");
+            let small = small.replace("10.77.0.11", "10.77.0.3");
+            small.replace("kubernetes:\n", &format!("{workers}kubernetes:\n"))
+        }
+        "network-hosts" => {
+            let pool = newest
+                .lines()
+                .find(|line| line.contains("mainResourcePoolPath"))
+                .unwrap()
+                .trim();
+            let other = format!(
+                "  - {{name: other, connection: {{uri: \"test:///default\"}}, virtType: qemu, {pool}}}\ncluster:\n"
+            );
+            let worker = "      instances:\n        - {id: 1, host: other}\nkubernetes:\n";
+            newest
+                .replace("cluster:\n", &other)
+                .replace("      instances:\n        - {id: 1}\nkubernetes:\n", worker)
+        }
         _ => panic!("{code}"),
     }
 }
 
 #[test]
 fn what_a_newer_release_refuses_is_looked_at_and_destroyed() {
-    for code in ["certificate-name", "ipv6", "distro-cgroup"] {
+    for code in [
+        "certificate-name",
+        "ipv6",
+        "distro-cgroup",
+        "network-full",
+        "network-hosts",
+    ] {
         let env = finished();
         let text = refused(&env.cluster(), code);
         env.write("cluster.yaml", &text);

@@ -31,6 +31,26 @@ fn shown(text: &str, problem: &Problem) -> String {
     )
 }
 
+/// What is said of a whole file, and of sections that it does not have.
+const OF_THE_FILE: [&str; 6] = [
+    "empty",
+    "hosts-missing",
+    "masters-missing",
+    "missing",
+    "version-missing",
+    "wrong-type",
+];
+
+/// Whether a problem stands where its cause does: at the beginning stands only what is caused there, or by the whole file.
+fn has_place(text: &str, problem: &Problem) -> bool {
+    let first = text.split([':', ' ', '\n']).next().unwrap_or("");
+    let root = problem.path.split(['.', '[']).next().unwrap_or("");
+    (problem.line, problem.column) != (1, 1)
+        || first == root
+        || problem.code.starts_with("yaml")
+        || OF_THE_FILE.contains(&problem.code)
+}
+
 fn snapshot(folder: &str, name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(repository().join("tests/fixtures").join(folder));
@@ -60,6 +80,10 @@ fn every_invalid_fixture_shows_all_its_problems() {
             assert!(
                 !problem.message.contains(char::is_control),
                 "{file}: {problem}"
+            );
+            assert!(
+                has_place(&text, problem),
+                "{file}: a line of the file is the cause of {problem}"
             );
             assert_ne!(
                 problem.code, "structure",

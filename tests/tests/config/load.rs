@@ -50,11 +50,10 @@ fn worked() -> Duration {
 /// The codes of errors with which a file has no meaning, or not one meaning. With all others it is read as it was kept: what
 /// Kubespray would refuse keeps nobody from looking at a cluster that is there, and from destroying it. A new code belongs here, or
 /// among the conditions that are tolerated (`load.rs`).
-const WITHOUT_MEANING: [&str; 60] = [
+const WITHOUT_MEANING: [&str; 57] = [
     "address",
     "address-duplicate",
     "address-gateway",
-    "address-host",
     "address-range",
     "balancer-missing",
     "bridge",
@@ -87,8 +86,6 @@ const WITHOUT_MEANING: [&str; 60] = [
     "missing",
     "name",
     "name-too-long",
-    "network-full",
-    "network-hosts",
     "not-allowed",
     "not-in-release",
     "older-key",

@@ -2,7 +2,7 @@
 
 use super::{CODE, Context, Variables, is_expression};
 use crate::release::Release;
-use crate::report::{At, Report, quote};
+use crate::report::{At, Report, nearest, quote};
 use crate::value::Version;
 use crate::yaml::{Mapping, Value};
 
@@ -70,6 +70,9 @@ fn resources(context: &Context, variables: &Variables, report: &mut Report) {
     let Some(config) = mapping(variables.get(CONFIG), &at, report) else {
         return;
     };
+    for key in config.keys().filter_map(Value::as_str) {
+        misspelled(key, &KEYS, &at, report);
+    }
     filled(config, &["address_pools", "layer2", "layer3"], &at, report);
     let pools = config.get("address_pools");
     let at_pools = at.key("address_pools");
@@ -93,6 +96,22 @@ fn resources(context: &Context, variables: &Variables, report: &mut Report) {
     if let Some(layer3) = mapping(config.get("layer3"), &at_layer3, report) {
         peers(layer3, &is_pool, &at_layer3, report);
     }
+}
+
+/// The parts of `metallb_config`.
+const KEYS: [&str; 5] = ["address_pools", "controller", "layer2", "layer3", "speaker"];
+
+/// A part that no template reads.
+fn misspelled(key: &str, known: &[&str], at: &At, report: &mut Report) {
+    if known.contains(&key) {
+        return;
+    }
+    let message = format!("{} is no part that Kubespray reads", quote(key));
+    let help = match nearest(key, known.iter().copied()) {
+        Some(guess) => format!("did you mean `{guess}`?"),
+        None => format!("leave it out; its parts are {}", known.join(", ")),
+    };
+    report.warning(&at.key(key), "addon-variable-unknown", message, help);
 }
 
 /// What a BGP router is told. Templates go through the peers, whether there are speakers or not.

@@ -3,6 +3,7 @@
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{Context, Variables, kubeadm};
+use crate::given_out;
 use crate::report::{At, Report, quote};
 use crate::variables::{PODS, SERVICES};
 
@@ -41,8 +42,9 @@ pub(super) fn of_ipv4(context: &Context, variables: &Variables, at: &At, report:
             report,
         );
     }
+    given_out(variables, services, pods, report);
     if let Some(pods) = pods {
-        enough(context, pods, variables, report);
+        enough(context, pods, variables, at, report);
         inside("calico_pool_cidr", pods, variables, report);
     }
 }
@@ -92,7 +94,12 @@ pub(super) fn of_ipv6(context: &Context, variables: &Variables, report: &mut Rep
                 context.nodes
             );
             let help = "set kube_pods_subnet_ipv6 to a larger range";
-            variables.error("kube_pods_subnet_ipv6", message, help, report);
+            let stack = match variables.get("ipv6_stack") {
+                Some(_) => "ipv6_stack",
+                None => "enable_dual_stack_networks",
+            };
+            let cause = variables.at.key(stack);
+            variables.error_or("kube_pods_subnet_ipv6", &cause, message, help, report);
         }
     }
     if variables
@@ -124,7 +131,10 @@ fn range(name: &str, default: &str, variables: &Variables, report: &mut Report) 
         variables.error(
             name,
             format!("{} is not a range of IPv4 addresses", quote(text)),
-            format!("write it as {default}"),
+            match text.parse::<Ipv4Net>() {
+                Ok(inside) => format!("write it as {}", inside.trunc()),
+                Err(_) => format!("write it as {default}"),
+            },
             report,
         );
     }
@@ -175,9 +185,39 @@ fn machines_apart(
     );
 }
 
+/// A service's own address is none of a pod's, nor one that Kubernetes gives services inside of the cluster.
+fn given_out(
+    variables: &Variables,
+    services: Option<Ipv4Net>,
+    pods: Option<Ipv4Net>,
+    report: &mut Report,
+) {
+    let of = [
+        (services, "services", "kube_service_addresses"),
+        (pods, "pods", "kube_pods_subnet"),
+    ];
+    for given in given_out::given_out(variables.all) {
+        for (range, what, name) in of {
+            let Some(range) =
+                range.filter(|range| given.overlaps(range.network(), range.broadcast()))
+            else {
+                continue;
+            };
+            given.at(&variables.at, &mut |at| {
+                let message = format!(
+                    "{} to {} overlap with {range}, the range of {what} ({name}): nobody outside reaches them",
+                    given.first, given.last
+                );
+                let help = "give out addresses that your network has for it and nothing else uses";
+                report.error(at, "range-overlap", message, help);
+            });
+        }
+    }
+}
+
 /// Each node gets a part of the pods' range. calico takes smaller blocks, as many as it needs; before v2.21.0 Kubespray
 /// counts all the same.
-fn enough(context: &Context, pods: Ipv4Net, variables: &Variables, report: &mut Report) {
+fn enough(context: &Context, pods: Ipv4Net, variables: &Variables, at: &At, report: &mut Report) {
     let plugin = &context.kubernetes.network_plugin;
     let is_calico = plugin == "calico";
     let (Some(prefix), Some(max_pods)) = (
@@ -193,8 +233,16 @@ fn enough(context: &Context, pods: Ipv4Net, variables: &Variables, report: &mut 
     };
     let nodes = context.nodes as u64;
     if parts < nodes && (!is_calico || !context.release.is_from(21)) {
-        variables.error(
+        let at_cluster = at.key("cluster");
+        let at_nodes = at_cluster.key("nodes");
+        let at_workers = at_nodes.key("worker");
+        let cause = match variables.get("kube_network_node_prefix") {
+            Some(_) => variables.at.key("kube_network_node_prefix"),
+            None => at_workers.key("instances"),
+        };
+        variables.error_or(
             "kube_pods_subnet",
+            &cause,
             format!(
                 "{pods}, the range of pods, holds {parts} parts of /{prefix}, one for each node, and there are {nodes} \
                  masters and workers"

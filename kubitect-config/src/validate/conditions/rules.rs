@@ -2,7 +2,7 @@
 
 use super::{Context, Variables, calico, metallb, older};
 use crate::release::Release;
-use crate::report::{Report, quote};
+use crate::report::{At, Report, nearest, quote};
 use crate::value::Version;
 
 /// A release's place in time, as `(28, 1)` for v2.28.1.
@@ -150,7 +150,7 @@ impl When {
     }
 }
 
-pub(super) fn rules(context: &Context, variables: &Variables, report: &mut Report) {
+pub(super) fn rules(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
     for (name, when, values) in VALUES {
         if when.holds(context.release) {
             one_of(name, values, context, variables, report);
@@ -172,8 +172,9 @@ pub(super) fn rules(context: &Context, variables: &Variables, report: &mut Repor
         calico::calico(context, variables, report);
     }
     metallb::address_resolution(variables, report);
-    runtime(context, variables, report);
-    together(context, variables, report);
+    let at = at.key("kubernetes");
+    runtime(context, variables, &at, report);
+    together(context, variables, &at, report);
     registry(variables, report);
     older::older(context, variables, report);
 }
@@ -201,7 +202,10 @@ pub(super) fn one_of(
                 context.release.tag,
                 quote(value)
             ),
-            format!("use one of {}", possible.join(", ")),
+            match nearest(value, possible.iter().copied()) {
+                Some(guess) => format!("did you mean `{guess}`? Possible: {}", possible.join(", ")),
+                None => format!("use one of {}", possible.join(", ")),
+            },
             report,
         );
     }
@@ -240,7 +244,7 @@ fn version(name: &str, context: &Context, variables: &Variables, report: &mut Re
 }
 
 /// What fits the container runtime, which is kubernetes.manager.
-fn runtime(context: &Context, variables: &Variables, report: &mut Report) {
+fn runtime(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
     let manager = context.kubernetes.container_manager.as_str();
     let version = &context.kubernetes.version;
     if variables.is_on("kata_containers_enabled") && manager == "docker" {
@@ -261,8 +265,9 @@ fn runtime(context: &Context, variables: &Variables, report: &mut Report) {
     let needs_shim =
         manager == "docker" && version.minor() >= (1, 24) && !context.release.is_from(20);
     if needs_shim && !variables.is_on("cri_dockerd_enabled") {
-        variables.error(
+        variables.error_or(
             "cri_dockerd_enabled",
+            &at.key("manager"),
             format!("Kubernetes {version} speaks to Docker through cri-dockerd only"),
             "set `cri_dockerd_enabled: true` in addons.kubespray, or take containerd",
             report,
@@ -271,12 +276,13 @@ fn runtime(context: &Context, variables: &Variables, report: &mut Report) {
 }
 
 /// What one variable demands of others.
-fn together(context: &Context, variables: &Variables, report: &mut Report) {
+fn together(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
     let kubernetes = context.kubernetes;
     let release = context.release;
     let mut unless = |broken: bool, name: &str, message: &str, help: &str| {
         if broken {
-            variables.error(name, message, help, report);
+            let plugin = at.key("networkPlugin");
+            variables.error_or(name, &plugin, message, help, report);
         }
     };
     unless(

@@ -1,0 +1,144 @@
+//! The versions of components that a release of Kubespray has checksums for: of all others it stops before anything is set up.
+//! Made from the tags by `tests/kubespray-release.py`.
+
+use std::sync::LazyLock;
+
+use super::{Release, find};
+
+/// One look-up of a checksum by a component's version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// The variables that say the version; the first that is set counts.
+    pub variables: Vec<&'static str>,
+    /// The variables that settle the checksum, where one of them is set.
+    pub checksums: Vec<&'static str>,
+    /// The versions that have one, oldest first, as the release writes them.
+    pub versions: Vec<&'static str>,
+}
+
+/// One line of the data: versions that the same releases have.
+struct Line {
+    first: &'static Release,
+    last: &'static Release,
+    variables: &'static str,
+    checksums: &'static str,
+    versions: &'static str,
+}
+
+// The data is part of the program and read by a test: it cannot fail on input.
+static LINES: LazyLock<Vec<Line>> = LazyLock::new(|| {
+    include_str!("../../data/kubespray-components.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|text| line(text).expect("the list of components is well formed"))
+        .collect()
+});
+
+/// `v2.19.0..v2.21.0 helm_version helm_archive_checksum,helm_archive_checksums: v3.8.2 v3.9.0`
+fn line(text: &'static str) -> Option<Line> {
+    let (head, versions) = text.split_once(": ")?;
+    let (tags, names) = head.split_once(' ')?;
+    let (first, last) = tags.split_once("..")?;
+    let (variables, checksums) = names.split_once(' ')?;
+    let release = |tag: &str| find(&tag.parse().ok()?);
+    Some(Line {
+        first: release(first)?,
+        last: release(last)?,
+        variables,
+        checksums,
+        versions,
+    })
+}
+
+/// All look-ups of a release.
+pub fn components(release: &Release) -> Vec<Component> {
+    let mut found: Vec<(&str, &str, Component)> = Vec::new();
+    let of_release = LINES
+        .iter()
+        .filter(|line| (&line.first.tag..=&line.last.tag).contains(&&release.tag));
+    for line in of_release {
+        let same = |(variables, checksums, _): &&mut (&str, &str, Component)| {
+            *variables == line.variables && *checksums == line.checksums
+        };
+        let versions = line.versions.split(' ');
+        match found.iter_mut().find(same) {
+            Some((_, _, component)) => component.versions.extend(versions),
+            None => {
+                let component = Component {
+                    variables: line.variables.split(',').collect(),
+                    checksums: line.checksums.split(',').collect(),
+                    versions: versions.collect(),
+                };
+                found.push((line.variables, line.checksums, component));
+            }
+        }
+    }
+    let mut components: Vec<Component> = found.into_iter().map(|(_, _, one)| one).collect();
+    for component in &mut components {
+        component.versions.sort_by_key(|version| numbers(version));
+    }
+    components
+}
+
+/// What versions are ordered by.
+fn numbers(version: &str) -> Vec<u64> {
+    version
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|part| part.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::all;
+
+    fn versions(tag: &str, variable: &str) -> Vec<&'static str> {
+        let release = find(&tag.parse().unwrap()).unwrap();
+        let components = components(release);
+        let mut of = components
+            .into_iter()
+            .filter(|component| component.variables.contains(&variable));
+        of.next().unwrap().versions
+    }
+
+    #[test]
+    fn every_release_has_the_versions_of_its_components() {
+        for release in all() {
+            let components = components(release);
+            for name in [
+                "containerd_version",
+                "etcd_version",
+                "calico_version",
+                "helm_version",
+                "cni_version",
+                "crictl_version",
+                "runc_version",
+                "nerdctl_version",
+            ] {
+                let has = |component: &Component| {
+                    component.variables.contains(&name) && !component.versions.is_empty()
+                };
+                assert!(components.iter().any(has), "{}: {name}", release.tag);
+            }
+            for component in &components {
+                assert!(!component.checksums.is_empty(), "{component:?}");
+                let is_version = |version: &&str| !numbers(version).is_empty();
+                assert!(component.versions.iter().all(is_version), "{component:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn versions_are_those_of_the_tags() {
+        assert!(versions("v2.19.0", "containerd_version").contains(&"1.6.4"));
+        assert!(!versions("v2.31.0", "containerd_version").contains(&"1.6.4"));
+        // With `v` up to v2.27, and without from v2.28 on.
+        assert!(versions("v2.19.0", "helm_version").contains(&"v3.8.2"));
+        assert!(versions("v2.19.0", "calico_version").contains(&"v3.22.3"));
+        let calico = versions("v2.31.0", "calico_version");
+        assert!(calico.iter().all(|version| !version.starts_with('v')));
+        assert!(calico.is_sorted_by_key(|version| numbers(version)));
+        assert!(numbers("3.9.1") < numbers("3.10.0"));
+    }
+}

@@ -1,0 +1,186 @@
+//! What mends a key or a value that has no place where it stands: a key that belongs elsewhere or is called otherwise here, a
+//! single value where a list or a mapping should be.
+
+use std::collections::HashMap;
+
+use serde_json::Value as Schema;
+
+use crate::report::{At, quote};
+use crate::tree::{Kind, Tree};
+
+/// What other programs call keys of ours: word, key.
+const OTHERWISE: [(&str, &str); 17] = [
+    ("address", "ip"),
+    ("cni", "networkPlugin"),
+    ("containermanager", "manager"),
+    ("containerruntime", "manager"),
+    ("cores", "cpu"),
+    ("disk", "mainDiskSize"),
+    ("disks", "dataDisks"),
+    ("disksize", "mainDiskSize"),
+    ("hostname", "ip"),
+    ("mem", "ram"),
+    ("memory", "ram"),
+    ("range", "cidr"),
+    ("runtime", "manager"),
+    ("storage", "mainDiskSize"),
+    ("subnet", "cidr"),
+    ("username", "user"),
+    ("vcpus", "cpu"),
+];
+
+/// Keys by which other programs say how many machines there are.
+const NUMBERS: [&str; 4] = ["count", "number", "replicas", "size"];
+
+/// The key of this place that another program's word means.
+pub(super) fn otherwise<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let plain: String = word
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    let (_, key) = OTHERWISE.iter().find(|(other, _)| *other == plain)?;
+    known.iter().copied().find(|known| known == key)
+}
+
+/// What to do instead of saying a number of machines.
+pub(super) fn number(word: &str, known: &[&str]) -> Option<String> {
+    (NUMBERS.contains(&word) && known.contains(&"instances")).then(|| {
+        "write a machine each under `instances`: `- id: 1`, `- id: 2` and so on".to_owned()
+    })
+}
+
+/// The paths of the mappings that have a key, by the key.
+pub(super) type Places = HashMap<String, Vec<String>>;
+
+/// All keys of a schema.
+pub(super) fn places(root: &Schema) -> Places {
+    let mut found = Places::new();
+    gather(root, root, "", 0, &mut found);
+    found
+}
+
+/// Where a key belongs that has no place at `at`: below this place if one alone has it there, else wherever one alone has it.
+pub(super) fn elsewhere(places: &Places, at: &At) -> Option<String> {
+    let At::Key(parent, key) = at else {
+        return None;
+    };
+    let found = places.get(*key)?;
+    let here = general(&parent.to_string());
+    let below = |place: &&String| here.is_empty() || place.starts_with(&format!("{here}."));
+    let mut inner = found.iter().filter(below);
+    let place = match (inner.next(), inner.next(), found.as_slice()) {
+        (Some(one), None, _) => one,
+        (None, _, [one]) => one,
+        _ => return None,
+    };
+    Some(match place.as_str() {
+        "" => "it belongs to the top of the file: write it without indentation".to_owned(),
+        place => format!("it belongs under `{place}`"),
+    })
+}
+
+/// A path with its indices left out.
+fn general(path: &str) -> String {
+    let mut plain = String::new();
+    let mut inside = false;
+    for c in path.chars() {
+        match c {
+            '[' => inside = true,
+            ']' => {
+                inside = false;
+                plain.push_str("[]");
+            }
+            c if !inside => plain.push(c),
+            _ => {}
+        }
+    }
+    plain
+}
+
+fn gather(root: &Schema, schema: &Schema, path: &str, depth: usize, found: &mut Places) {
+    const DEPTH: usize = 8;
+    let schema = super::resolve(root, schema);
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        if property["deprecated"] == true {
+            continue;
+        }
+        found.entry(name.clone()).or_default().push(path.to_owned());
+        let inner = super::resolve(root, property);
+        let (inner, list) = match inner.get("items") {
+            Some(items) => (items, "[]"),
+            None => (inner, ""),
+        };
+        if depth < DEPTH {
+            let dot = if path.is_empty() { "" } else { "." };
+            let path = format!("{path}{dot}{name}{list}");
+            gather(root, inner, &path, depth + 1, found);
+        }
+    }
+}
+
+/// What to write for a value of another shape than wanted.
+pub(super) fn shape(tree: &Tree, types: &[&str], at: &At) -> Option<String> {
+    let At::Key(parent, key) = at else {
+        return taint(tree, at);
+    };
+    let text = tree.text();
+    let is_short = !text.is_empty() && text.len() <= 60 && !text.contains(char::is_control);
+    match &tree.kind {
+        Kind::Scalar { .. } if types.contains(&"object") && is_short => {
+            let inner = match *key {
+                "kubespray" if matches!(parent, At::Key(_, "kubernetes")) => "version",
+                "connection" => "type",
+                "os" => "distro",
+                "network" if text.contains('/') => "cidr",
+                "network" => "mode",
+                _ => return None,
+            };
+            Some(format!(
+                "write {}",
+                quote(&format!("{key}: {{{inner}: {text}}}"))
+            ))
+        }
+        Kind::Scalar { .. } if types.contains(&"array") && is_short => match *key {
+            "dns" | "taints" => Some(format!("write {}", quote(&format!("{key}: [{text}]")))),
+            "instances" => number("count", &["instances"]),
+            _ => None,
+        },
+        Kind::Map(entries) if types.contains(&"array") => {
+            let (first, _) = entries.first()?;
+            let first = quote(&format!("- {}:", first.text()));
+            Some(format!(
+                "begin each item with `- `, the first one with {first}"
+            ))
+        }
+        Kind::List(items) if types.contains(&"object") => {
+            let (name, value) = items.first()?.text().split_once(['=', ':'])?;
+            let pair = format!("{}: {}", name.trim(), value.trim());
+            Some(format!(
+                "write a line each without its `- `, as {}",
+                quote(&pair)
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// A taint as Kubernetes' own manifests write it.
+fn taint(tree: &Tree, at: &At) -> Option<String> {
+    if !matches!(at, At::Index(At::Key(_, "taints"), _)) {
+        return None;
+    }
+    let (_, key) = tree.get("key")?;
+    let (_, effect) = tree.get("effect")?;
+    let value = tree.get("value").map(|(_, value)| value.text());
+    let value = value
+        .filter(|value| !value.is_empty())
+        .map(|value| format!("={value}"));
+    let taint = format!(
+        "{}{}:{}",
+        key.text(),
+        value.unwrap_or_default(),
+        effect.text()
+    );
+    Some(format!("write {}", quote(&taint)))
+}
