@@ -81,10 +81,10 @@ def git_dir(repository):
 
 
 def kind(value):
-    """A default's type in one letter; `?` where the default does not show it, as an empty list or mapping: some releases
-    take the other one there."""
+    """A default's type in one letter; `?` where the default does not show it, and `c` for an empty list or mapping: some
+    releases take the other one there."""
     if value in ([], {}):
-        return "?"
+        return "c"
     if isinstance(value, bool):
         return "b"
     if isinstance(value, int):
@@ -107,9 +107,14 @@ def names(files):
     reads are left out."""
     found = {}
     is_read = reads(files)
+    # `{% if kubelet_custom_flags is string %}`: a text is as good.
+    texts = {name for text in files.values() for name in re.findall(rf"({NAME}) is string", text)}
 
     def add(name, value_kind):
-        if re.fullmatch(NAME, name) and found.get(name, "?") == "?":
+        if value_kind == "c" and name in texts:
+            value_kind = "?"
+        known = found.get(name, "?")
+        if re.fullmatch(NAME, name) and (known == "?" or known == "c" and value_kind != "?"):
             found[name] = value_kind
 
     for path, text in files.items():
@@ -226,7 +231,7 @@ def table(repository):
             key = (first, last, value_kind)
             lines.setdefault(key, []).append(name)
     yield "# The variables that each release of Kubespray reads, made by `tests/kubespray-release.py names`; no line is made by hand."
-    yield "# FIRST..LAST TYPE: NAMES. Type of the default: b boolean, i number, l list, m mapping, n version, v version with `v`, s text, ? not shown."
+    yield "# FIRST..LAST TYPE: NAMES. Type of the default: b boolean, i number, l list, m mapping, n version, v version with `v`, s text, c list or mapping, ? not shown."
     for (first, last, value_kind), group in sorted(lines.items()):
         yield f"{tags[first]}..{tags[last]} {value_kind}: {' '.join(sorted(group))}"
 
@@ -261,7 +266,8 @@ def components(files):
     tables = {}
     for text in defaults:
         if re.search(r"(?m)^\w+_checksums:", text):
-            tables |= yaml.load(text, Loader=FAST)
+            # v2.22.2 has a rest of such a table besides, without a version in it.
+            tables |= {name: value for name, value in yaml.load(text, Loader=FAST).items() if has_versions(value)}
     found = {}
     for name, table_of, path, version in LOOKED_UP.findall(every):
         versions = [version]
@@ -282,6 +288,11 @@ def components(files):
         key = (",".join(versions), ",".join(dict.fromkeys(settles + choices)))
         found[key] = [str(one) for one, checksum in entry.items() if checksum]
     return found
+
+
+def has_versions(value):
+    """Whether a table of checksums, or one of its parts, has any."""
+    return bool(value) and (not isinstance(value, dict) or any(map(has_versions, value.values())))
 
 
 def with_defaults(repository, tag):

@@ -187,7 +187,11 @@ impl<'a> Report<'a> {
     }
 
     fn invalid(&mut self, at: &At, code: &'static str, text: &str, error: &Invalid) {
-        let message = format!("{} is not valid", quote(&address::shown(text)));
+        // A key that stands where its path should is shown to nobody.
+        let message = match text.contains("PRIVATE KEY") {
+            true => "this is a private key itself".to_owned(),
+            false => format!("{} is not valid", quote(&address::shown(text))),
+        };
         self.error(at, code, message, format!("it {error}"));
     }
 

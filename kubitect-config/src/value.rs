@@ -76,11 +76,24 @@ impl FromStr for Label {
             {
                 Ok(Self(text.to_owned()))
             }
-            _ => Err(Invalid::new(
-                "must be 1 to 63 lower-case letters, digits or hyphens, with a letter or digit at both ends",
-            )),
+            _ => {
+                let rule = "must be 1 to 63 lower-case letters, digits or hyphens, with a letter or digit at both ends";
+                Err(Invalid::new(match nearly_label(text) {
+                    Some(label) => format!("{rule}: write `{label}`"),
+                    None => rule.to_owned(),
+                }))
+            }
         }
     }
+}
+
+/// The label that a text becomes with lower-case letters, and hyphens for what names have elsewhere.
+fn nearly_label(text: &str) -> Option<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);
+    let plain = text.to_ascii_lowercase().replace(['_', '.', ' '], "-");
+    let plain = plain.trim_matches('-');
+    let is_one = !plain.is_empty() && plain.len() <= DNS_LABEL_MAX && text.chars().all(fits);
+    is_one.then(|| plain.to_owned())
 }
 
 impl fmt::Display for Label {

@@ -1,11 +1,33 @@
 //! Edits of `kubernetes` and `addons`.
 
-use crate::yaml::Value;
+use crate::yaml::{Mapping, Value};
 
 use super::{Change, Edits, text};
 use crate::cluster::{Addons, Kubernetes, Kubespray, Pip, Proxy};
-use crate::release::{Cilium, Hop};
+use crate::release::components::without_checksum;
+use crate::release::{self, Cilium, Hop};
+use crate::value::Version;
 use crate::variables::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
+
+/// A release between the two that has no checksum for a version which the file pins, and that version. Another repository may have
+/// more of them.
+fn stops(
+    from: &Hop,
+    to: &Hop,
+    wanted: &Kubernetes,
+    variables: &Mapping,
+) -> Option<(Version, String)> {
+    if wanted.kubespray.any_commit {
+        return None;
+    }
+    let hops = release::path(from, to).ok()?;
+    let (_, between) = hops.split_last()?;
+    between.iter().find_map(|hop| {
+        let release = release::find(&hop.kubespray)?;
+        let version = without_checksum(release, variables)?;
+        Some((hop.kubespray.clone(), version))
+    })
+}
 
 pub(super) fn kubernetes(
     (was, was_addons): (&Kubernetes, &Addons),
@@ -34,6 +56,7 @@ pub(super) fn kubernetes(
         cilium,
         from: hop(was),
         to: hop(wanted),
+        stops: stops(&hop(was), &hop(wanted), wanted, &wanted_addons.kubespray),
     };
     let at = |key: &str| format!("kubernetes.{key}");
     edits.value(at("version"), version, &wanted.version, versions());

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use super::{Release, find};
+use crate::yaml::{Mapping, Value};
 
 /// One look-up of a checksum by a component's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +79,37 @@ pub fn components(release: &Release) -> Vec<Component> {
         component.versions.sort_by_key(|version| numbers(version));
     }
     components
+}
+
+impl Component {
+    /// The version that variables say for it, and in which of them; none where they say the checksum, too, or where only
+    /// Ansible knows the version.
+    pub(crate) fn pinned<'v>(&self, variables: &'v Mapping) -> Option<(&'static str, &'v str)> {
+        let set = |name: &str| variables.get(name).filter(|value| !value.is_null());
+        if self.checksums.iter().any(|name| set(name).is_some()) {
+            return None;
+        }
+        let (name, value) = self
+            .variables
+            .iter()
+            .find_map(|name| Some((*name, set(name)?)))?;
+        let text = value.as_str().filter(|text| !text.contains("{{"))?;
+        Some((name, text))
+    }
+}
+
+/// A version among these variables that the release has no checksum for, as `helm_version: 3.1.0`.
+pub(crate) fn without_checksum(release: &Release, variables: &Mapping) -> Option<String> {
+    let pins =
+        |(name, _): (&Value, &Value)| name.as_str().is_some_and(|name| name.ends_with("_version"));
+    if !variables.iter().any(pins) {
+        return None;
+    }
+    components(release).iter().find_map(|component| {
+        let (name, text) = component.pinned(variables)?;
+        let has = component.versions.contains(&text);
+        (!has).then(|| format!("{name}: {text}"))
+    })
 }
 
 /// What versions are ordered by.

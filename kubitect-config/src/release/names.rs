@@ -17,6 +17,8 @@ pub enum Kind {
     List,
     /// A mapping.
     Mapping,
+    /// A list or a mapping: the default is an empty one, and some releases take the other one there.
+    Collection,
     /// A version without a leading `v`.
     Bare,
     /// A version with a leading `v`.
@@ -66,6 +68,7 @@ fn line(text: &'static str) -> Option<Line> {
         "i" => Kind::Number,
         "l" => Kind::List,
         "m" => Kind::Mapping,
+        "c" => Kind::Collection,
         "n" => Kind::Bare,
         "v" => Kind::Prefixed,
         "s" => Kind::Text,
@@ -173,7 +176,10 @@ mod tests {
         }
         // An empty default, which some releases take a mapping for.
         let registries = names_of("v2.21.0").get("containerd_insecure_registries");
-        assert_eq!(registries, Some(&Kind::Unknown));
+        assert_eq!(registries, Some(&Kind::Collection));
+        // And one that may be text as well.
+        let flags = names_of("v2.19.0").get("kubelet_custom_flags");
+        assert_ne!(flags, Some(&Kind::Collection));
         let last = last_with("metallb_ip_range").unwrap();
         assert_eq!(last.tag.to_string(), "v2.21.0");
         let first = first_with("metallb_config").unwrap();

@@ -9,7 +9,7 @@ use crate::report::{At, quote};
 use crate::tree::{Kind, Tree};
 
 /// What other programs call keys of ours: word, key.
-const OTHERWISE: [(&str, &str); 17] = [
+const OTHERWISE: [(&str, &str); 22] = [
     ("address", "ip"),
     ("cni", "networkPlugin"),
     ("containermanager", "manager"),
@@ -18,13 +18,18 @@ const OTHERWISE: [(&str, &str); 17] = [
     ("disk", "mainDiskSize"),
     ("disks", "dataDisks"),
     ("disksize", "mainDiskSize"),
+    ("host", "ip"),
     ("hostname", "ip"),
+    ("image", "source"),
     ("mem", "ram"),
     ("memory", "ram"),
+    ("name", "distro"),
+    ("pools", "dataResourcePools"),
     ("range", "cidr"),
     ("runtime", "manager"),
     ("storage", "mainDiskSize"),
     ("subnet", "cidr"),
+    ("url", "source"),
     ("username", "user"),
     ("vcpus", "cpu"),
 ];
@@ -122,7 +127,7 @@ fn gather(root: &Schema, schema: &Schema, path: &str, depth: usize, found: &mut 
 /// What to write for a value of another shape than wanted.
 pub(super) fn shape(tree: &Tree, types: &[&str], at: &At) -> Option<String> {
     let At::Key(parent, key) = at else {
-        return taint(tree, at);
+        return item(tree, at).or_else(|| taint(tree, at));
     };
     let text = tree.text();
     let is_short = !text.is_empty() && text.len() <= 60 && !text.contains(char::is_control);
@@ -134,6 +139,7 @@ pub(super) fn shape(tree: &Tree, types: &[&str], at: &At) -> Option<String> {
                 "os" => "distro",
                 "network" if text.contains('/') => "cidr",
                 "network" => "mode",
+                "kubernetes" => "version",
                 _ => return None,
             };
             Some(format!(
@@ -163,6 +169,29 @@ pub(super) fn shape(tree: &Tree, types: &[&str], at: &At) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// An item of a list of mappings that is written as its first value alone.
+fn item(tree: &Tree, at: &At) -> Option<String> {
+    let At::Index(At::Key(_, key), _) = at else {
+        return None;
+    };
+    let text = tree.text();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.is_empty() || text.len() > 60 || !text.chars().all(is_word) {
+        return None;
+    }
+    let item = match *key {
+        "hosts" => format!("{{name: {text}, connection: {{type: local}}}}"),
+        "instances" => format!("{{id: {text}}}"),
+        "forwardPorts" if text.parse::<u16>().is_ok() => {
+            format!("{{name: port-{text}, port: {text}}}")
+        }
+        "dataDisks" => format!("{{name: {text}, size: 10}}"),
+        "dataResourcePools" => format!("{{name: {text}}}"),
+        _ => return None,
+    };
+    Some(format!("write {}", quote(&item)))
 }
 
 /// A taint as Kubernetes' own manifests write it.

@@ -141,11 +141,47 @@ fn own_image(raw: &raw::Os, source: &str, at: &At, report: &mut Report) -> Optio
         words::image_source,
     )?;
     name?;
+    no_image(source, &at.key("source"), report);
     Some(Image {
         distro: images::canonical(distro).to_owned(),
         source: source.to_owned(),
         checksum: None,
     })
+}
+
+/// Files that are no images of disks, by how their names end, and what to do.
+const NO_IMAGES: [(&str, &[&str], &str); 3] = [
+    (
+        "an installer's image, from which no machine starts by itself",
+        &["iso"],
+        "take the distro's cloud image, as a .img or .qcow2 file",
+    ),
+    (
+        "packed, and is not unpacked here",
+        &["7z", "bz2", "gz", "tar", "tgz", "xz", "zip", "zst"],
+        "unpack it, and name the image in it",
+    ),
+    (
+        "of a format that is not read here",
+        &["ova", "ovf", "vdi", "vhd", "vhdx", "vmdk"],
+        "convert it with `qemu-img convert -O qcow2`",
+    ),
+];
+
+/// A warning where the source's name says that no disk is in it.
+fn no_image(source: &str, at: &At, report: &mut Report) {
+    let path = source.split(['?', '#']).next().unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let Some((_, end)) = name.rsplit_once('.') else {
+        return;
+    };
+    let end = end.to_ascii_lowercase();
+    for (what, ends, help) in NO_IMAGES {
+        if ends.contains(&end.as_str()) {
+            let message = format!("by its name, {} is {what}", quote(&address::shown(name)));
+            report.warning(at, "image-format", message, help);
+        }
+    }
 }
 
 fn named_image(

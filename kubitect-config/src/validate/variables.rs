@@ -216,6 +216,7 @@ fn mismatch(
         (Kind::Number, value) => value.is_number(),
         (Kind::List, value) => value.is_sequence(),
         (Kind::Mapping, value) => value.is_mapping(),
+        (Kind::Collection, value) => value.is_sequence() || value.is_mapping(),
         (kind, _) => kind != Kind::Boolean,
     };
     if fits {
@@ -225,11 +226,19 @@ fn mismatch(
         Kind::Boolean => "true or false",
         Kind::Number => "a number",
         Kind::List => "a list",
+        Kind::Collection => "a list or a mapping",
         _ => "a mapping",
     };
     const CODE: &str = "addon-variable-type";
     let message = format!("{} is {wanted} in Kubespray {}", quote(name), release.tag);
-    let help = format!("write {wanted}");
+    let help = match value.as_str() {
+        Some(text)
+            if matches!(kind, Kind::List | Kind::Collection) && !text.contains([' ', '=']) =>
+        {
+            format!("write {}", quote(&format!("{name}: [{text}]")))
+        }
+        _ => format!("write {wanted}"),
+    };
     match asserts {
         true => report.error(at, CODE, message + ", which refuses anything else", help),
         false => report.warning(at, CODE, message, help),

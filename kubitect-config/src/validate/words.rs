@@ -86,7 +86,13 @@ pub(super) fn path(text: &str) -> Result<(), Invalid> {
             if text.starts_with('/') {
                 error
             } else {
-                Invalid::new("must be an absolute path, beginning with `/` or `~/`")
+                let home = ["$HOME/", "${HOME}/"]
+                    .iter()
+                    .find_map(|home| text.strip_prefix(home));
+                Invalid::new(match home {
+                    Some(rest) => format!("must be an absolute path: write `~/{rest}`"),
+                    None => "must be an absolute path, beginning with `/` or `~/`".to_owned(),
+                })
             }
         }),
     }
@@ -173,9 +179,16 @@ fn repository(text: &str) -> Result<(), Invalid> {
     if well_formed {
         Ok(())
     } else {
-        Err(Invalid::new(
-            "must be a git URL (https://, ssh://, file:///), user@host:path or an absolute path",
-        ))
+        let rule =
+            "must be a git URL (https://, ssh://, file:///), user@host:path or an absolute path";
+        let bare = !text.contains("://")
+            && text.split_once('/').is_some_and(|(host, path)| {
+                host.contains('.') && !path.is_empty() && host_name(host).is_ok()
+            });
+        Err(Invalid::new(match bare {
+            true => format!("{rule}: write `https://{text}`"),
+            false => rule.to_owned(),
+        }))
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
+use kubitect_config::edit::edits;
+use kubitect_config::policy::{Policy, policy};
 use kubitect_config::release::{Hop, path};
+use kubitect_config::{Cluster, Site, parse};
 
 use crate::{assert_fresh, repository};
 
@@ -41,4 +44,45 @@ fn the_paths_are_those_that_are_planned() {
     let text = std::fs::read_to_string(repository().join("docs/upgrading.md")).expect("the page");
     assert!(text.matches("<!-- path ").count() >= 7, "{text}");
     assert_fresh("docs/upgrading.md", &page(&text));
+}
+
+/// A cluster of these versions that pins a version of a component.
+fn pinning(version: &str, kubespray: &str, pin: &str) -> Cluster {
+    let text = format!(
+        "hosts: [{{name: h, connection: {{type: local}}}}]\ncluster:\n  name: c\n  network: {{cidr: 192.168.113.0/24}}\n  \
+         nodes: {{master: {{instances: [{{id: 1}}]}}}}\nkubernetes: {{version: {version}, kubespray: {{version: {kubespray}}}}}\n\
+         addons: {{kubespray: {{{pin}}}}}\n"
+    );
+    let parsed = parse(&text, "c.yaml", &Site::default());
+    parsed
+        .unwrap_or_else(|error| panic!("{:?}", error.problems()))
+        .cluster
+}
+
+/// The end has a checksum for the version, and a release on the way has none.
+#[test]
+fn a_pinned_version_that_a_release_on_the_way_stops_at_is_refused() {
+    let was = pinning("v1.33.7", "v2.29.1", "");
+    let refusals = |wanted: &Cluster| -> Vec<String> {
+        let edits = edits(&was, wanted);
+        edits
+            .iter()
+            .filter_map(|edit| match policy(edit) {
+                Policy::Refused { why, .. } => Some(why),
+                _ => None,
+            })
+            .collect()
+    };
+    let pin = "helm_version: 3.18.4";
+    assert_eq!(
+        refusals(&pinning("v1.35.4", "v2.31.0", pin)),
+        [""; 0],
+        "all of them have it"
+    );
+    let pin = "containerd_version: 2.2.3";
+    let whys = refusals(&pinning("v1.35.4", "v2.31.0", pin));
+    let wanted = "Kubespray v2.30.0, on the way, has no checksum for `containerd_version: 2.2.3` and would stop there";
+    assert!(whys.iter().any(|why| why == wanted), "{whys:?}");
+    let own = "containerd_version: 2.2.3, containerd_archive_checksum: sha256:00";
+    assert_eq!(refusals(&pinning("v1.35.4", "v2.31.0", own)), [""; 0]);
 }

@@ -17,7 +17,7 @@ pub(super) fn components(context: &Context, variables: &Variables, report: &mut 
     }
     let mut reported: Vec<&str> = Vec::new();
     for component in of_release(context.release) {
-        let Some((name, text)) = pinned(&component, variables) else {
+        let Some((name, text)) = component.pinned(variables.all) else {
             continue;
         };
         let has = component.versions.iter().any(|one| same(one, text));
@@ -39,16 +39,6 @@ pub(super) fn components(context: &Context, variables: &Variables, report: &mut 
             false => report.error(&at, CODE, message, help),
         }
     }
-}
-
-/// The version that the file says, where the file does not say the checksum, too.
-fn pinned<'v>(component: &Component, variables: &Variables<'v>) -> Option<(&'static str, &'v str)> {
-    let is_set = |name: &&&'static str| variables.get(name).is_some();
-    if component.checksums.iter().any(|name| is_set(&name)) {
-        return None;
-    }
-    let name = component.variables.iter().find(is_set)?;
-    Some((*name, variables.text(name)?))
 }
 
 /// How to mend it: the nearest versions.

@@ -85,6 +85,13 @@ fn resources(context: &Context, variables: &Variables, report: &mut Report) {
         has(pool, needs, at, report);
         list(pool.get("ip_range"), &at.key("ip_range"), report);
     });
+    let silent = |key: &str| config.get(key).is_none_or(|value| is_empty(Some(value)));
+    if !is_empty(pools) && ["layer2", "layer3"].into_iter().all(silent) {
+        let message =
+            "nobody learns of these addresses: neither `layer2` nor `layer3` names a pool";
+        let help = "write the pools' names beside it, as `layer2: [primary]`";
+        report.warning(&at_pools, "metallb-pool", message, help);
+    }
     let is_pool = |name: &str| match pools {
         Some(Value::Mapping(pools)) => pools.contains_key(name),
         // Whatever it is, it is reported, or Ansible's.
@@ -244,6 +251,22 @@ fn is_empty(value: Option<&Value>) -> bool {
         Some(Value::Sequence(items)) => items.is_empty(),
         Some(Value::Mapping(items)) => items.is_empty(),
         Some(_) => false,
+    }
+}
+
+/// kube-vip holds an address for the masters, and crashes without one.
+pub(super) fn kube_vip(variables: &Variables, report: &mut Report) {
+    const OF_MASTERS: &str = "kube_vip_controlplane_enabled";
+    let on = variables.is_on("kube_vip_enabled") && variables.is_on(OF_MASTERS);
+    if on && is_empty(variables.get("kube_vip_address")) {
+        let message = "kube-vip holds an address for the masters, and none is given";
+        let help = "set kube_vip_address, or leave both out: cluster.nodes.loadBalancer has a `vip` for the masters";
+        report.warning(
+            &variables.at.key(OF_MASTERS),
+            "kube-vip-address",
+            message,
+            help,
+        );
     }
 }
 

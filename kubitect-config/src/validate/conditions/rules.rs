@@ -172,6 +172,7 @@ pub(super) fn rules(context: &Context, variables: &Variables, at: &At, report: &
         calico::calico(context, variables, report);
     }
     metallb::address_resolution(variables, report);
+    metallb::kube_vip(variables, report);
     let at = at.key("kubernetes");
     runtime(context, variables, &at, report);
     together(context, variables, &at, report);
@@ -202,12 +203,23 @@ pub(super) fn one_of(
                 context.release.tag,
                 quote(value)
             ),
-            match nearest(value, possible.iter().copied()) {
+            match guess(name, value, &possible) {
                 Some(guess) => format!("did you mean `{guess}`? Possible: {}", possible.join(", ")),
                 None => format!("use one of {}", possible.join(", ")),
             },
             report,
         );
+    }
+}
+
+/// What a value was meant to be; none where other releases know it: then it is meant.
+fn guess<'v>(name: &str, value: &str, possible: &[&'v str]) -> Option<&'v str> {
+    let of_others = VALUES
+        .iter()
+        .any(|(one, _, values)| *one == name && values.contains(&value));
+    match of_others {
+        true => None,
+        false => nearest(value, possible.iter().copied()),
     }
 }
 
