@@ -15,7 +15,7 @@ use kubitect_config::value::{Label, Name};
 
 use crate::names;
 
-pub use everyday::{Console, Logs, Snapshot, Ssh, Start, Stop, Store, Timeouts};
+pub use everyday::{Console, Logs, Snapshot, Ssh, Start, Stop, Store, TakeOver, Timeouts};
 pub use telling::{Explain, Form, Graph, Init, Support, Versions};
 
 /// Kubernetes clusters on libvirt hosts, from one YAML file.
@@ -141,6 +141,8 @@ pub struct Apply {
     #[arg(long)]
     pub auto_approve: bool,
     #[command(flatten)]
+    pub held: TakeOver,
+    #[command(flatten)]
     pub timeouts: Timeouts,
     /// For people, or for programs: the events of the run on stdout, one a line
     #[arg(short, long, value_enum, default_value_t)]
@@ -227,12 +229,17 @@ pub struct Destroy {
     /// Remove the snapshots of etcd as well, which stay otherwise
     #[arg(long)]
     pub with_snapshots: bool,
-    /// Leave out a host that is gone for good: what it carries stays on it (may be repeated)
+    /// Leave out a host that is gone: what it carries stays on it, and is remembered (may be repeated)
     #[arg(long, value_name = "HOST")]
     pub without_host: Vec<Name>,
+    /// Leave out a host that never comes back, and forget what it carries (may be repeated)
+    #[arg(long, value_name = "HOST")]
+    pub forget_host: Vec<Name>,
     /// Don't ask
     #[arg(long)]
     pub auto_approve: bool,
+    #[command(flatten)]
+    pub held: TakeOver,
     /// For people, or for programs: the events of the run on stdout, one a line
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,

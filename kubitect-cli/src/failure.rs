@@ -172,6 +172,9 @@ impl From<kubitect_provision::Error> for Failure {
                 source,
             } => Self::io(action, &path, source),
             Error::Busy { cluster, holder } => Self::Busy { cluster, holder },
+            held @ (Error::Locked { .. } | Error::TakenOver { .. }) => {
+                Self::failed(held.to_string())
+            }
             Error::Config(error) => Self::config(error),
             Error::Site(why) => Self::Refused(vec![why]),
             other => Self::because("work on machines", other),

@@ -28,6 +28,8 @@ pub struct Options {
     pub events: Events,
     /// Asks the work to stop.
     pub cancel: Cancel,
+    /// Whether a cluster is taken from a run of which nobody knows whether it is over.
+    pub take_over: bool,
 }
 
 impl Options {
@@ -39,6 +41,7 @@ impl Options {
             world: Arc::new(Real::default()),
             events,
             cancel: Cancel::default(),
+            take_over: false,
         })
     }
 

@@ -149,17 +149,24 @@ impl Plan {
             Phase::Kubernetes(task) => Some(task),
             _ => None,
         });
-        let restarts = plan.phases.iter().filter_map(|phase| match phase {
+        let restarts = plan.restarted_nodes();
+        let restarts = restarts.iter().map(Label::as_str);
+        let remark = rows::remark(cluster, tasks, restarts);
+        plan.notes.extend(remark.map(str::to_owned));
+        Ok(plan)
+    }
+
+    /// The nodes of Kubernetes whose machines are restarted.
+    fn restarted_nodes(&self) -> Vec<Label> {
+        let restarts = self.phases.iter().filter_map(|phase| match phase {
             Phase::Restart {
                 change,
                 has_kubelet: true,
                 ..
-            } => Some(change.name.as_str()),
+            } => change.name.parse().ok(),
             _ => None,
         });
-        let remark = rows::remark(cluster, tasks, restarts);
-        plan.notes.extend(remark.map(str::to_owned));
-        Ok(plan)
+        restarts.collect()
     }
 
     /// Whether there is nothing to do.

@@ -1,10 +1,12 @@
 //! [`Removal`]: all of a cluster, as libvirt tells it, and what this machine has of it; snapshots of etcd stay.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
 use kubitect_config::row::{Fold, Row, Table};
 use kubitect_config::value::{Label, Name};
+use kubitect_provision::host_lock::{self, Holder, HostLocks};
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
 
@@ -24,6 +26,8 @@ pub struct Extent {
     pub with_snapshots: bool,
     /// Hosts that are gone for good: they are not asked, and what they carry stays.
     pub without_hosts: Vec<Name>,
+    /// The same, and what they carry is not remembered either.
+    pub forget_hosts: Vec<Name>,
 }
 
 /// All that goes with a cluster. While this is held, no other run works on it. `Display` shows it to people.
@@ -31,6 +35,8 @@ pub struct Removal {
     cluster: Label,
     options: Options,
     found: Found,
+    // Given back before the folder's own lock is.
+    on_hosts: HostLocks,
     lock: Lock,
 }
 
@@ -45,16 +51,23 @@ struct Found {
 impl Removal {
     /// Whether anything goes with the cluster of this name. Leaves nothing behind, not even a lock.
     pub fn is_due(cluster: &Label, extent: &Extent, options: &Options) -> Result<bool, Failure> {
-        Ok(!Found::look(cluster, extent, options)?.is_empty())
+        let (hosts, left_out) = reach(cluster, extent, options)?;
+        let is_left = host_lock::is_left(cluster, &hosts)?;
+        Ok(is_left || !Found::look(cluster, extent, options, hosts, left_out)?.is_empty())
     }
 
     /// Finds what goes with the cluster of this name.
     pub fn plan(cluster: Label, extent: &Extent, options: Options) -> Result<Self, Failure> {
-        let lock = options.home.cluster(&cluster).lock()?;
+        let dir = options.home.cluster(&cluster);
+        let lock = dir.lock()?;
+        let (hosts, left_out) = reach(&cluster, extent, &options)?;
+        let me = Holder::this(&dir);
+        let on_hosts = HostLocks::take(&cluster, &hosts, &me, options.take_over)?;
         Ok(Self {
-            found: Found::look(&cluster, extent, &options)?,
+            found: Found::look(&cluster, extent, &options, hosts, left_out)?,
             cluster,
             options,
+            on_hosts,
             lock,
         })
     }
@@ -68,6 +81,12 @@ impl Removal {
     /// Whether there is no such cluster.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
+    }
+
+    /// What stays on hosts that are left out, a sentence each.
+    pub fn left_out(&self) -> Vec<String> {
+        let left = self.found.left_out.iter();
+        left.map(|own| own.sentence(&self.cluster)).collect()
     }
 
     /// For programs: one object, as of a plan.
@@ -94,9 +113,11 @@ impl Removal {
             cluster,
             options,
             found,
+            on_hosts,
             lock,
         } = self;
         if found.is_empty() {
+            drop(on_hosts);
             let removed = async { Ok(lock.remove()?) };
             return options.end(&cluster, Ending::Unchanged, removed).await;
         }
@@ -105,7 +126,11 @@ impl Removal {
             if !found.machines.is_empty() {
                 pipeline::destroy(&found.machines, &found.hosts, &options).await?;
             }
+            // As long as the folder tells on which hosts it is.
+            drop(on_hosts);
             fail::fail_point!("cli::destroy");
+            let mut left = found.left_out.iter();
+            left.try_for_each(|own| own.remember(&found.here.folder.dir))?;
             found.here.remove(&cluster, &options)?;
             let left = found.left_out.iter();
             left.for_each(|own| options.events.warn(own.sentence(&cluster)));
@@ -115,20 +140,40 @@ impl Removal {
     }
 }
 
+/// The hosts of a cluster, connected, and those that are left out.
+fn reach(
+    cluster: &Label,
+    extent: &Extent,
+    options: &Options,
+) -> Result<(Hosts, Vec<LeftOut>), Failure> {
+    let (home, site) = (&options.home, &options.site);
+    let dir = home.cluster(cluster);
+    let (without, forgotten) = (&extent.without_hosts, &extent.forget_hosts);
+    let reach = options.world.as_ref();
+    Ok(hosts::of_removal(
+        reach, home, &dir, site, without, forgotten,
+    )?)
+}
+
 impl Found {
-    fn look(cluster: &Label, extent: &Extent, options: &Options) -> Result<Self, Failure> {
-        let (home, site) = (&options.home, &options.site);
+    fn look(
+        cluster: &Label,
+        extent: &Extent,
+        options: &Options,
+        hosts: Hosts,
+        left_out: Vec<LeftOut>,
+    ) -> Result<Self, Failure> {
+        let home = &options.home;
         let dir = home.cluster(cluster);
-        let without = &extent.without_hosts;
-        let (hosts, left_out) =
-            hosts::of_removal(options.world.as_ref(), home, &dir, site, without)?;
+        let remembered = left_out.iter().filter(|own| !own.is_forgotten);
+        let remembered = remembered.map(|own| own.host.clone()).collect();
         let machines = kubitect_provision::plan_destroy_without(cluster, &hosts, &left_out)
             .map_err(|e| Failure::because(format!("plan the removal of {cluster}"), e))?;
         Ok(Self {
             hosts,
             left_out,
             machines,
-            here: Here::look(home, cluster, dir, extent.with_snapshots)?,
+            here: Here::look(home, cluster, dir, extent.with_snapshots, &remembered)?,
         })
     }
 
@@ -178,6 +223,7 @@ impl Here {
         cluster: &Label,
         dir: ClusterDir,
         with_snapshots: bool,
+        left_out: &BTreeSet<Name>,
     ) -> Result<Self, Failure> {
         let known_hosts = home
             .known_hosts()
@@ -188,7 +234,7 @@ impl Here {
             .ok()
             .filter(|path| personal::has(path, cluster, &dir.kubeconfig()));
         Ok(Self {
-            folder: Contents::look(dir, with_snapshots)?,
+            folder: Contents::look(dir, with_snapshots, left_out)?,
             known_hosts,
             kubeconfig,
         })

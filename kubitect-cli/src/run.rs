@@ -9,6 +9,7 @@ use std::sync::Arc;
 use kubitect_config::edit::Edit;
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, KeyJudge, Parsed, Problem, Site};
+use kubitect_provision::host_lock::{Holder, HostLocks};
 
 use crate::event::{Ending, Event};
 use crate::failure::Failure;
@@ -17,7 +18,7 @@ use crate::hosts;
 use crate::job::{Job, Options, fit, unfit};
 use crate::pipeline;
 use crate::plan::{Plan, check};
-use crate::status::{self, Machine, Status};
+use crate::status::{self, AtWork, Machine, Status};
 
 /// A cluster that is wanted, with the text that says so.
 #[derive(Debug, Clone)]
@@ -55,6 +56,12 @@ impl Wanted {
             path if path.exists() => path,
             _ => dir.applied(),
         };
+        if let (false, [(host, _), ..]) = (path.exists(), &dir.left_out()?[..]) {
+            return Err(Failure::failed(format!(
+                "look at {name}: it was removed, but for what it has on host {host}, which was left out; `kubitect destroy {name}` \
+                 removes that, too, once the host is back"
+            )));
+        }
         if !path.exists() {
             return Err(Failure::failed(format!(
                 "look at {name}: there is no {}; `kubitect plan` with the cluster's own file tells what libvirt has of it",
@@ -149,6 +156,11 @@ impl View {
         Ok(status)
     }
 
+    /// The run that is at work on the cluster, if one is: of this folder, or of another one.
+    pub fn at_work(&self) -> Option<AtWork> {
+        AtWork::on(&self.job.fleet)
+    }
+
     /// The machines that are wanted, as libvirt has them.
     pub fn machines(&self) -> Result<Vec<Machine>, Failure> {
         status::machines(&self.job)
@@ -160,9 +172,11 @@ impl View {
     }
 }
 
-/// A cluster that is worked on: while this is held, no other run is.
+/// A cluster that is worked on: while this is held, no other run is, of whatever folder.
 pub struct Run {
     pub(crate) view: View,
+    // Given back before the folder's own lock is.
+    on_hosts: HostLocks,
     _lock: Lock,
 }
 
@@ -178,8 +192,15 @@ impl Run {
     /// Connects to the hosts of a cluster, and takes the cluster for this run.
     pub fn connect(wanted: Wanted, options: Options) -> Result<Self, Failure> {
         let view = View::connect(wanted, options)?;
-        let _lock = view.job.dir.lock()?;
-        Ok(Self { view, _lock })
+        let job = &view.job;
+        let _lock = job.dir.lock()?;
+        let (me, take_over) = (Holder::this(&job.dir), job.options.take_over);
+        let on_hosts = HostLocks::take(&job.cluster.name, &job.hosts, &me, take_over)?;
+        Ok(Self {
+            view,
+            on_hosts,
+            _lock,
+        })
     }
 
     /// Carries out a plan that this run has made: exactly the list that it shows. An empty one brings the files of this machine up
@@ -207,7 +228,7 @@ impl Run {
                 check(plan)?;
                 unfit(&plan.findings)?;
                 several_threads()?;
-                pipeline::apply(job, plan).await
+                pipeline::apply(job, plan, &self.on_hosts).await
             })
             .await
     }

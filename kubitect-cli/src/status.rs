@@ -13,6 +13,7 @@ use crate::home::ClusterDir;
 use crate::job::Job;
 use crate::plan::Plan;
 
+pub use kubitect_provision::at_work::AtWork;
 pub use kubitect_provision::status::Machine;
 
 /// How a cluster is.
@@ -43,37 +44,6 @@ pub struct Status {
     pub drift: Vec<String>,
 }
 
-/// A run that is at work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AtWork {
-    /// The number of its process.
-    pub process: String,
-    /// Since when, in UTC (RFC 3339).
-    pub since: String,
-}
-
-impl AtWork {
-    fn on(dir: &ClusterDir) -> Option<Self> {
-        let (process, since) = dir.at_work()?;
-        let since = chrono::DateTime::<chrono::Utc>::from(since);
-        Some(Self {
-            process,
-            since: since.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        })
-    }
-}
-
-impl fmt::Display for AtWork {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { process, since } = self;
-        write!(
-            f,
-            "a run is at work (process {process}, since {since}); `kubitect logs --follow` shows it"
-        )
-    }
-}
-
 /// Looks at a cluster, where this was `applied` last. What can't be asked is a problem, and the rest is asked all the same.
 pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failure> {
     let plan = Plan::look(job, applied)?;
@@ -84,7 +54,7 @@ pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failur
         cluster: job.cluster.name.to_string(),
         unfinished: false,
         applied: applied.is_some(),
-        run: AtWork::on(&job.dir),
+        run: AtWork::on(&job.fleet),
         stopped: false,
         problems: off.collect(),
         machines,

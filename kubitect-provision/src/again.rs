@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use kubitect_config::value::{Label, Mac};
 
-use crate::hypervisor::{Failure, Hypervisor};
+use crate::hypervisor::{Failure, Hypervisor, LockState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 use crate::state::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
 
@@ -164,6 +164,19 @@ impl Hypervisor for Patient {
     fn remove_network(&self, name: &str) -> Result<(), Failure> {
         let is_so = || Ok(self.network(name)?.is_none());
         self.ask(|| self.0.remove_network(name), (), is_so)
+    }
+
+    fn lock(&self, name: &str, holder: &str) -> Result<LockState, Failure> {
+        self.0.lock(name, holder)
+    }
+
+    fn lock_state(&self, name: &str) -> Result<Option<LockState>, Failure> {
+        self.0.lock_state(name)
+    }
+
+    fn unlock(&self, name: &str, id: &str) -> Result<(), Failure> {
+        let is_so = || Ok(self.0.lock_state(name)?.is_none_or(|lock| lock.id != id));
+        self.ask(|| self.0.unlock(name, id), (), is_so)
     }
 
     fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure> {

@@ -7,12 +7,13 @@
 //! once more: so either the remover sees the overlay, or the maker of the overlay sees that the image is on its way out.
 //!
 //! Hosts may share the folder, and none sees the disks of the others. So whoever makes an overlay puts a mark beside the image
-//! before, whose name says which cluster uses it on which host; while there is one that stays, the image does.
+//! before, whose name says which cluster uses it on which host; while there is one that stays, the image does. The mark is made
+//! before an upload begins: by it, of several hosts of one run that share a folder, all but the first see that they do, and wait.
 
 use std::io::Read;
 use std::path::PathBuf;
 
-use kubitect_config::value::{Label, Name};
+use kubitect_config::value::Label;
 use sha2::{Digest, Sha256};
 
 use crate::change::{ImageSpec, Uses};
@@ -23,6 +24,8 @@ use crate::image_use::{self, empty};
 use crate::names::{image_of, marked, uploader};
 use crate::observe::{DomainState, PoolState};
 use crate::resource::{BASE_POOL, Backing, Format, hex};
+use crate::uploads::Turn;
+use crate::way::Way;
 
 /// A base image that is whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,27 +97,21 @@ pub(crate) fn is_whole(hypervisor: &dyn Hypervisor, image: &Verified) -> Result<
 
 /// As [`bring`], and says beside the image that the cluster uses it on this host.
 pub(crate) fn ensure(
-    host: &Name,
-    hypervisor: &dyn Hypervisor,
+    way: &Way<'_>,
     spec: &ImageSpec,
     image: &LocalImage,
-    progress: &dyn Fn(u64, u64) -> bool,
 ) -> Result<(Verified, bool), Error> {
-    let (image, uploaded) = bring(host, hypervisor, spec, image, progress)?;
-    image_use::mark_use(hypervisor, &image.volume, &spec.cluster, host)
-        .map_err(|failure| failure.on(host))?;
+    let (image, uploaded) = bring(way, spec, image)?;
+    image_use::mark_use(way.hypervisor, &image.volume, &spec.cluster, way.host)
+        .map_err(|failure| failure.on(way.host))?;
     Ok((image, uploaded))
 }
 
-/// Brings the image to the host unless a whole one is there; tells which it is, and whether it was uploaded. Given up
-/// when `progress`, told so many bytes of so many, says false.
-fn bring(
-    host: &Name,
-    hypervisor: &dyn Hypervisor,
-    spec: &ImageSpec,
-    image: &LocalImage,
-    progress: &dyn Fn(u64, u64) -> bool,
-) -> Result<(Verified, bool), Error> {
+/// Brings the image to the host unless a whole one is there; tells which it is, and whether it was uploaded.
+fn bring(way: &Way<'_>, spec: &ImageSpec, image: &LocalImage) -> Result<(Verified, bool), Error> {
+    let Way {
+        host, hypervisor, ..
+    } = *way;
     let on_host = |failure: Failure| failure.on(host);
     // Another cluster's settings may have put the pool elsewhere: it is one pool for the host.
     let exists = pool(hypervisor).map_err(on_host)?;
@@ -125,11 +122,30 @@ fn bring(
     if let Err(failure) = hypervisor.refresh_pool(BASE_POOL) {
         tracing::debug!(error = %failure.source, "pool of base images not refreshed");
     }
-    if let Some(found) = find(hypervisor, &image.sha256).map_err(on_host)? {
-        return Ok((found, false));
-    }
     let name = volume_name(spec, image);
-    upload(host, hypervisor, &name, image, progress)?;
+    loop {
+        if let Some(found) = find(hypervisor, &image.sha256).map_err(on_host)? {
+            return Ok((found, false));
+        }
+        let other = match way
+            .uploads
+            .begin(&name, host, |others| way.shares(spec, &name, others))?
+        {
+            Turn::Now(_upload) => {
+                // Who had uploaded it may have ended just before.
+                if let Some(found) = find(hypervisor, &image.sha256).map_err(on_host)? {
+                    return Ok((found, false));
+                }
+                upload(way, &name, image).inspect_err(|error| way.give_up(spec, &name, error))?;
+                break;
+            }
+            Turn::After(other) => other,
+        };
+        if !way.uploads.wait(&name, &other, way.stopped) {
+            return Err(Error::Cancelled);
+        }
+        hypervisor.refresh_pool(BASE_POOL).map_err(on_host)?;
+    }
     match find(hypervisor, &image.sha256).map_err(on_host)? {
         Some(found) => Ok((found, true)),
         None => Err(Error::Hypervisor {
@@ -140,13 +156,13 @@ fn bring(
     }
 }
 
-fn upload(
-    host: &Name,
-    hypervisor: &dyn Hypervisor,
-    name: &str,
-    image: &LocalImage,
-    progress: &dyn Fn(u64, u64) -> bool,
-) -> Result<(), Error> {
+fn upload(way: &Way<'_>, name: &str, image: &LocalImage) -> Result<(), Error> {
+    let Way {
+        host,
+        hypervisor,
+        progress,
+        ..
+    } = *way;
     let on_host = |failure: Failure| failure.on(host);
     let of_file = |source| Error::File {
         action: "read image",
@@ -303,8 +319,11 @@ pub(crate) fn remove(
     let Some(image) = before.volume(volume) else {
         return Ok(None);
     };
-    // Another host may have marked its use meanwhile.
-    hypervisor.refresh_pool(BASE_POOL)?;
+    // Another host may have marked its use meanwhile, or have removed the folder with all that was in it.
+    if let Err(failure) = hypervisor.refresh_pool(BASE_POOL) {
+        let is_there = pool(hypervisor)?.is_some_and(|pool| pool.active);
+        return if is_there { Err(failure) } else { Ok(None) };
+    }
     let pools = hypervisor.pools()?;
     let mut base = pools.iter().filter(|pool| pool.name == BASE_POOL);
     let why = match base.any(|pool| image_use::is_used(pool, volume, cluster, going)) {

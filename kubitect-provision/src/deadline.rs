@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use kubitect_config::value::{Label, Mac, Name};
 
-use crate::hypervisor::{Failure, Hypervisor};
+use crate::hypervisor::{Failure, Hypervisor, LockState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 use crate::state::{Capability, DomainState, NetworkState, PoolState, VolumeState};
 
@@ -211,6 +211,18 @@ impl Hypervisor for Bounded {
 
     fn remove_network(&self, name: &str) -> Result<(), Failure> {
         bounded!(self.remove_network(name))
+    }
+
+    fn lock(&self, name: &str, holder: &str) -> Result<LockState, Failure> {
+        bounded!(self.lock(name, holder))
+    }
+
+    fn lock_state(&self, name: &str) -> Result<Option<LockState>, Failure> {
+        bounded!(self.lock_state(name))
+    }
+
+    fn unlock(&self, name: &str, id: &str) -> Result<(), Failure> {
+        bounded!(self.unlock(name, id))
     }
 
     fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure> {

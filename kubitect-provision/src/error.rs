@@ -249,6 +249,30 @@ pub enum Error {
         /// The number of the run's process.
         holder: String,
     },
+    /// Another run, of another folder, holds the cluster on a host, or may.
+    #[error("take the cluster `{cluster}` on host {host}: {}", locked(by, *at_work))]
+    Locked {
+        /// The cluster.
+        cluster: String,
+        /// The host, as configured.
+        host: String,
+        /// The other run.
+        by: String,
+        /// Whether it is at work for sure.
+        at_work: bool,
+    },
+    /// Another run has taken the cluster over.
+    #[error(
+        "go on with the cluster `{cluster}`: it was taken over on host {host} meanwhile, by {by}; nothing more is changed by this run"
+    )]
+    TakenOver {
+        /// The cluster.
+        cluster: String,
+        /// The host, as configured.
+        host: String,
+        /// The other run.
+        by: String,
+    },
     /// A configuration or site file can't be used.
     #[error(transparent)]
     Config(kubitect_config::Error),
@@ -311,6 +335,17 @@ impl Error {
             path: path.to_owned(),
             source,
         }
+    }
+}
+
+/// Why a cluster that another run holds is not taken, and what to do.
+fn locked(by: &str, at_work: bool) -> String {
+    match at_work {
+        true => format!("another run is at work on it ({by}); wait for it to end"),
+        false => format!(
+            "another run holds it ({by}), and whether that one is still at work can't be seen from here; wait for it to end, or, if \
+             it has ended for sure, take its place: --take-over"
+        ),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::Error;
 use crate::trust::{self, Us};
 
 mod contents;
+mod left_out;
 mod lock;
 mod runs;
 
@@ -118,7 +119,7 @@ impl Home {
             let entry = entry.map_err(|e| Error::io("list", &dir, e))?;
             // Anything that is not a cluster's name was not made by us.
             if let Some(name) = entry.file_name().to_str().and_then(|n| n.parse().ok())
-                && self.cluster(&name).config_dir().is_dir()
+                && self.cluster(&name).is_one()
             {
                 names.push(name);
             }
@@ -181,6 +182,11 @@ impl ClusterDir {
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.0
+    }
+
+    /// Whether a cluster has this folder, and not only snapshots of one that is gone.
+    fn is_one(&self) -> bool {
+        self.config_dir().is_dir() || self.left_out_dir().is_dir()
     }
 
     /// The cluster's files.

@@ -90,14 +90,16 @@ fn former(
     cluster: &Cluster,
 ) -> Result<Vec<Host>, Error> {
     let mut former: Vec<Host> = Vec::new();
-    for file in [dir.applied(), dir.wanted()]
-        .into_iter()
-        .chain(dir.unfinished()?)
-    {
+    let whole = [dir.applied(), dir.wanted()].into_iter();
+    let whole = whole.chain(dir.unfinished()?).map(|file| (None, file));
+    let left = dir.left_out()?.into_iter();
+    let left = left.map(|(host, file)| (Some(host), file));
+    for (only, file) in whole.chain(left) {
         let Some(kept) = read_kept(&file, site)? else {
             continue;
         };
-        for host in kept.used_hosts() {
+        let is_meant = |host: &&Host| only.as_ref().is_none_or(|only| host.name == *only);
+        for host in kept.used_hosts().filter(is_meant) {
             let mut host = cluster.host(&host.name).unwrap_or(host).clone();
             expand_keyfile(home, &mut host)?;
             let same = |other: &Host| {
@@ -111,6 +113,29 @@ fn former(
     Ok(former)
 }
 
+/// Forgets hosts that an earlier removal left out and from which all was removed: they are connected.
+pub fn forget_left(
+    dir: &ClusterDir,
+    site: &Site,
+    cluster: &Cluster,
+    connected: &Hosts,
+) -> Result<(), Error> {
+    for (name, file) in dir.left_out()? {
+        let Some(kept) = read_kept(&file, site)? else {
+            continue;
+        };
+        // Under its name may be another host by now.
+        let is_same = |host: &Host| match cluster.host(&name) {
+            Some(now) => now.connection.same_place(&host.connection),
+            None => true,
+        };
+        if connected.get(&name).is_ok() && kept.host(&name).is_some_and(is_same) {
+            dir.forget(&file)?;
+        }
+    }
+    Ok(())
+}
+
 /// A host that a removal leaves out: what the cluster has on it stays there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
@@ -118,42 +143,74 @@ pub struct LeftOut {
     pub host: Name,
     /// The machines that it carries by the configurations that are kept.
     pub machines: BTreeSet<Label>,
+    /// The configurations that say so.
+    pub files: BTreeSet<PathBuf>,
+    /// Whether that is to be forgotten.
+    pub is_forgotten: bool,
 }
 
 impl LeftOut {
     /// What becomes of what this cluster has on it, in a sentence.
     pub fn sentence(&self, cluster: &Label) -> String {
         let machines: Vec<_> = self.machines.iter().map(Label::as_str).collect();
+        let then = match self.is_forgotten {
+            true => format!(
+                "nothing here remembers them; `kubitect destroy {cluster}` on that host itself removes them then"
+            ),
+            false => format!(
+                "`kubitect destroy {cluster}` removes them then; --forget-host {} forgets them",
+                self.host
+            ),
+        };
         format!(
-            "host {} is left out: {} and their disks stay on it, and run again if it comes back; `kubitect destroy {cluster}` on \
-             that host itself removes them then",
+            "host {} is left out: {} and their disks stay on it, and run again if it comes back; {then}",
             self.host,
             machines.join(", ")
         )
     }
+
+    /// Keeps in the cluster's folder what it has on the host, unless that is to be forgotten.
+    pub fn remember(&self, dir: &ClusterDir) -> Result<(), Error> {
+        let mut files = self.files.iter().filter(|_| !self.is_forgotten);
+        files.try_for_each(|file| dir.leave_out(&self.host, file))
+    }
 }
 
 /// The hosts that carry a cluster, for its removal, connected: those of the configuration that was applied, or was to be;
-/// where that is lost, this machine. Hosts that are gone for good are left out if they are named in `without`.
+/// where that is lost, this machine; and hosts that an earlier removal left out. Hosts that are gone for good are left out if they
+/// are named in `without`, and forgotten if they are in `forgotten`.
 pub fn of_removal(
     reach: &dyn Reach,
     home: &Home,
     dir: &ClusterDir,
     site: &Site,
     without: &[Name],
+    forgotten: &[Name],
 ) -> Result<(Hosts, Vec<LeftOut>), Error> {
     let mut hosts: BTreeMap<Name, Host> = BTreeMap::new();
-    let mut left_out: BTreeMap<Name, BTreeSet<Label>> = BTreeMap::new();
+    let mut left_out: BTreeMap<Name, LeftOut> = BTreeMap::new();
     let named = [dir.applied(), dir.wanted()];
-    for file in named.iter().chain(&dir.unfinished()?) {
-        let Some(kept) = read_kept(file, site)? else {
+    let begun = dir.unfinished()?;
+    let whole = named.iter().cloned().chain(begun).map(|file| (None, file));
+    let left = dir.left_out()?.into_iter();
+    let left = left.map(|(host, file)| (Some(host), file));
+    for (only, file) in whole.chain(left) {
+        let Some(kept) = read_kept(&file, site)? else {
             continue;
         };
-        for host in kept.used_hosts() {
-            if without.contains(&host.name) {
+        let is_meant = |host: &&Host| only.as_ref().is_none_or(|only| host.name == *only);
+        for host in kept.used_hosts().filter(is_meant) {
+            if without.contains(&host.name) || forgotten.contains(&host.name) {
                 let own = kept.nodes.iter().filter(|node| node.host == host.name);
-                let own = own.map(|node| node.name.clone());
-                left_out.entry(host.name.clone()).or_default().extend(own);
+                let left = left_out.entry(host.name.clone());
+                let left = left.or_insert_with(|| LeftOut {
+                    host: host.name.clone(),
+                    machines: BTreeSet::new(),
+                    files: BTreeSet::new(),
+                    is_forgotten: forgotten.contains(&host.name),
+                });
+                left.machines.extend(own.map(|node| node.name.clone()));
+                left.files.insert(file.clone());
                 continue;
             }
             let mut host = host.clone();
@@ -168,23 +225,25 @@ pub fn of_removal(
             let name = host.name.clone();
             let other = hosts.entry(name).or_insert_with(|| host.clone());
             // In a configuration of a run that did not end, the connection may have been mended since.
-            if named.contains(file) && !other.connection.same_place(&host.connection) {
+            if named.contains(&file) && !other.connection.same_place(&host.connection) {
                 return Err(two_places(&host.name, dir));
+            }
+            if only.is_some() && !other.connection.same_place(&host.connection) {
+                return Err(other_place(&host.name, &file));
             }
         }
     }
-    if let Some(unknown) = without.iter().find(|name| !left_out.contains_key(*name)) {
+    let mut meant = without.iter().chain(forgotten);
+    if let Some(unknown) = meant.find(|name| !left_out.contains_key(*name)) {
         return Err(not_a_host(unknown, hosts.keys().chain(left_out.keys())));
     }
     if hosts.is_empty() && left_out.is_empty() {
         let local = this_machine()?;
         hosts.insert(local.name.clone(), local);
     }
-    let left_out = left_out.into_iter();
-    let left_out = left_out.map(|(host, machines)| LeftOut { host, machines });
     Ok((
         connect_all(reach, &hosts.into_values().collect::<Vec<_>>())?,
-        left_out.collect(),
+        left_out.into_values().collect(),
     ))
 }
 
@@ -195,6 +254,15 @@ fn two_places(host: &Name, dir: &ClusterDir) -> Error {
          its connection into both files, else give the host another name in one of them",
         dir.applied().display(),
         dir.wanted().display()
+    ))
+}
+
+/// The error of a host that was left out, and whose name another one has by now.
+fn other_place(host: &Name, file: &Path) -> Error {
+    Error::failed(format!(
+        "tell which host {host} is: {} says what an earlier removal left on another one of that name; remove that file, if nothing is \
+         left there, and else give the new one another name",
+        file.display()
     ))
 }
 
@@ -319,7 +387,7 @@ mod tests {
         dir.create().unwrap();
         let without = |names: &[&str]| {
             let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
-            of_removal(&Real::default(), &home, &dir, &Site::default(), &names)
+            of_removal(&Real::default(), &home, &dir, &Site::default(), &names, &[])
         };
         let hosts = || without(&[]).map(|(hosts, _)| hosts);
         std::fs::write(dir.applied(), config("test:///one")).unwrap();
@@ -371,7 +439,13 @@ mod tests {
         assert_eq!(reached, ["box"]);
         let machines = BTreeSet::from(["demo-worker-2".parse().unwrap()]);
         let host = "unused".parse().unwrap();
-        assert_eq!(left_out, [LeftOut { host, machines }]);
+        let left = LeftOut {
+            host,
+            machines,
+            files: BTreeSet::from([dir.applied(), dir.wanted()]),
+            is_forgotten: false,
+        };
+        assert_eq!(left_out, [left]);
         // With all of them left out, nothing is asked in their place.
         assert_eq!(without(&["unused", "box"]).unwrap().0.iter().count(), 0);
         std::fs::remove_file(dir.wanted()).unwrap();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use kubitect_config::value::{Label, Mac, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Source};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
@@ -42,6 +43,15 @@ impl Failure {
             source: self.source,
         }
     }
+}
+
+/// A lock that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockState {
+    /// Tells it from those before it and after it.
+    pub id: String,
+    /// Who holds it; empty: somebody else made what has its name.
+    pub holder: String,
 }
 
 /// One host's libvirt.
@@ -78,6 +88,14 @@ pub trait Hypervisor: Send + Sync {
     fn unreserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure>;
     /// Stops and removes a network, if it is there.
     fn remove_network(&self, name: &str) -> Result<(), Failure>;
+
+    /// Makes a lock of this name that says who holds it, unless there is one; the one that is there then. Of two that ask at once,
+    /// one makes it.
+    fn lock(&self, name: &str, holder: &str) -> Result<LockState, Failure>;
+    /// The lock of this name.
+    fn lock_state(&self, name: &str) -> Result<Option<LockState>, Failure>;
+    /// Removes the lock with this number, if it is there; another one of its name stays.
+    fn unlock(&self, name: &str, id: &str) -> Result<(), Failure>;
 
     /// Defines a pool to be started with the host, makes its folder and starts it; whichever of it is missing.
     fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure>;

@@ -18,6 +18,8 @@
 mod again;
 pub mod apply;
 pub mod archive;
+pub mod at_work;
+pub mod balloon;
 mod base;
 mod bounded;
 pub mod cancel;
@@ -37,6 +39,7 @@ pub mod file;
 pub mod fleet;
 pub mod gather;
 pub mod home;
+pub mod host_lock;
 pub mod hosts;
 pub mod hypervisor;
 pub mod image;
@@ -56,13 +59,16 @@ mod recovery;
 mod removal;
 pub mod render;
 pub mod resource;
+mod snapshots;
 pub mod ssh;
 mod state;
 pub mod status;
 #[cfg(test)]
 mod testing;
 pub mod trust;
+mod uploads;
 mod users;
+mod way;
 
 pub use apply::{Inputs, apply};
 pub use cancel::Cancel;

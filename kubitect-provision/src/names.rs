@@ -21,6 +21,16 @@ pub(crate) fn is_own_volume(cluster: &str, name: &str) -> bool {
     })
 }
 
+/// The disk of one of the cluster's nodes that this is a snapshot's file of, by its name: libvirt names the file of a snapshot after
+/// the disk's own, with the snapshot's name behind a dot.
+pub(crate) fn snapshot_of<'a>(cluster: &str, name: &'a str) -> Option<&'a str> {
+    let (disk, snapshot) = name.split_once('.')?;
+    let is_disk = ["-main-disk", "-data-disk"]
+        .iter()
+        .any(|end| disk.ends_with(end));
+    (is_disk && !snapshot.is_empty() && is_own_volume(cluster, disk)).then_some(disk)
+}
+
 /// Whether a volume is a console's log, or an older part of one: libvirt's log daemon keeps `.0`, `.1` and so on.
 pub(crate) fn is_log(name: &str) -> bool {
     log_of(name).is_some()

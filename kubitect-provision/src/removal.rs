@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use kubitect_config::text;
 use kubitect_config::value::{Label, Name};
 
 use crate::base;
@@ -15,6 +16,7 @@ use crate::names::{self, is_log, is_own_volume};
 use crate::observe::{HostState, Observed, PoolState, VolumeState};
 use crate::plan::Plan;
 use crate::resource::{BASE_POOL, Pool};
+use crate::snapshots::{is_under_another, snapshots};
 use crate::users::Users;
 
 /// What removes the cluster from all observed hosts, but for what hosts have that are left out, and nothing else; an error if a
@@ -153,6 +155,16 @@ pub(crate) fn rival<'p>(
     users.into_iter().find(|user| *user != cluster.as_str())
 }
 
+/// The first of many names.
+fn some(names: &[String]) -> String {
+    let (first, rest) = names.split_at(names.len().min(4));
+    let more = match rest.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", first.join(", "))
+}
+
 struct HostRemoval<'a> {
     cluster: &'a Label,
     host: &'a Name,
@@ -170,6 +182,7 @@ impl HostRemoval<'_> {
         let mut going: Vec<PathBuf> = Vec::new();
         for pool in &pools {
             self.volumes(pool, &mut going);
+            self.snapshots(pool, &mut going);
         }
         for pool in &pools {
             self.pool(pool);
@@ -266,21 +279,54 @@ impl HostRemoval<'_> {
         }
     }
 
+    /// Files of snapshots of the cluster's disks: of no use to anybody without what lies under them, which goes.
+    fn snapshots(&mut self, pool: &PoolState, going: &mut Vec<PathBuf>) {
+        for (volume, disk) in snapshots(self.cluster, pool) {
+            let names = [volume.name.as_str(), disk];
+            let is_elsewhere =
+                |name: &&str| self.going.spared.has(name) || self.going.others.contains(*name);
+            let users = self.users.of(&pool.name, volume);
+            let used_by_other = users.iter().any(|domain| !domain.is_of(self.cluster));
+            if used_by_other
+                || names.iter().any(is_elsewhere)
+                || is_under_another(self.cluster, volume, &self.there.pools)
+            {
+                continue;
+            }
+            going.push(volume.path.clone());
+            let step = Step::RemoveVolume {
+                pool: pool.name.clone(),
+                volume: volume.name.clone(),
+            };
+            let details = format!("a snapshot's file over {disk}");
+            let loss = Disruption::DataLoss;
+            self.push(Kind::Volume, &volume.name, loss, &details, step);
+        }
+    }
+
     fn pool(&mut self, pool: &PoolState) {
         if rival(self.cluster, pool, self.there).is_some() {
             return;
         }
-        let foreign = pool
-            .volumes
-            .iter()
-            .filter(|volume| !is_own_volume(self.cluster.as_str(), &volume.name))
-            .count();
-        let details = match (pool.active, foreign) {
+        let removed = |volume: &VolumeState| {
+            self.changes.iter().any(|change| {
+                let (pool, volume) = (pool.name.clone(), volume.name.clone());
+                change.step == Step::RemoveVolume { pool, volume }
+            })
+        };
+        let foreign = pool.volumes.iter().filter(|volume| {
+            !is_own_volume(self.cluster.as_str(), &volume.name) && !removed(volume)
+        });
+        let foreign: Vec<_> = foreign.map(|volume| text::line(&volume.name)).collect();
+        let details = match (pool.active, foreign.len()) {
             (false, _) => {
                 "it is stopped; with it go all disks of the cluster that lie in it".to_owned()
             }
             (true, 0) => String::new(),
-            (true, count) => format!("its folder stays: {count} files in it are not the cluster's"),
+            (true, count) => format!(
+                "its folder stays: {count} files in it are not the cluster's ({})",
+                some(&foreign)
+            ),
         };
         let loss = if pool.active {
             Disruption::None

@@ -288,6 +288,9 @@ pub struct Live {
     pub vcpus: u32,
     /// Its memory, in MiB.
     pub memory_mib: u64,
+    /// What its balloon leaves it of that now, where libvirt tells.
+    #[serde(default)]
+    pub balloon_mib: Option<u64>,
     /// The paths of its disks.
     pub disks: Vec<PathBuf>,
     /// The network interface that was made for it, as [`DomainState::nic`].

@@ -149,20 +149,35 @@ fn above(path: &Path, us: &Us) -> Result<(), Error> {
                 ANOTHER,
             ));
         }
-        let open = !there.is_symlink() && there.mode() & 0o002 != 0 && there.mode() & STICKY == 0;
-        if open {
+        let who = writers(&there).filter(|_| !there.is_symlink() && there.mode() & STICKY == 0);
+        if let Some(who) = who {
             return Err(refused(
                 path,
                 format!(
-                    "it lies in {}, to which everybody can write (mode {:04o}): they could put another in its place",
+                    "it lies in {}, to which {who} can write (mode {:04o}): they could put another in its place",
                     folder.display(),
                     there.mode() & 0o7777
                 ),
-                ANOTHER,
+                format!(
+                    "see that nobody can: `chmod go-w {}`; or {ANOTHER}",
+                    quoted(folder)
+                ),
             ));
         }
     }
     Ok(())
+}
+
+/// Who may write to a folder besides its owner; none: nobody. A group of the owner's own, which many systems make with each user,
+/// has that user's number, and root's has nobody else in it.
+fn writers(there: &Metadata) -> Option<String> {
+    let mode = there.mode();
+    let is_own = there.gid() == there.uid() || there.gid() == 0;
+    match (mode & 0o002 != 0, mode & 0o020 != 0 && !is_own) {
+        (true, _) => Some("everybody".to_owned()),
+        (false, true) => Some(format!("group {}", there.gid())),
+        (false, false) => None,
+    }
 }
 
 /// An error unless all that lies in this folder, `levels` deep, is ours alone; links are refused. What goes away meanwhile is no
@@ -269,6 +284,28 @@ mod tests {
         assert!(refusal(folder(&home, &us())).contains("everybody can write"));
         chmod(folder_above.path(), 0o1777);
         folder(&home, &us()).unwrap();
+    }
+
+    /// Whoever is in the group of a folder above could rename it, and put their own in its place.
+    #[test]
+    fn a_group_that_can_write_above_is_refused_unless_it_is_the_owners_own() {
+        let (folder_above, home) = home();
+        let there = folder_above.path().metadata().unwrap();
+        chmod(folder_above.path(), 0o770);
+        if there.gid() == there.uid() || there.gid() == 0 {
+            folder(&home, &us()).unwrap();
+        }
+        if chown(folder_above.path(), None, Some(4321)).is_ok() {
+            let error = refusal(folder(&home, &us()));
+            for part in ["to which group 4321 can write", "`chmod go-w '"] {
+                assert!(error.contains(part), "{error}");
+            }
+            assert!(folder(&home.join("not/yet"), &us()).is_err());
+            chmod(folder_above.path(), 0o1770);
+            folder(&home, &us()).unwrap();
+            chmod(folder_above.path(), 0o750);
+            folder(&home, &us()).unwrap();
+        }
     }
 
     #[test]

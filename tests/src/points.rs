@@ -3,7 +3,7 @@
 //! They are nothing in any build but that of the tests, which turns `fail`'s feature `failpoints` on.
 
 /// Each name, and where the program is then. Most are passed many times in a run.
-pub const POINTS: [(&str, &str); 37] = [
+pub const POINTS: [(&str, &str); 38] = [
     // The hosts.
     (
         "provision::begun",
@@ -13,6 +13,10 @@ pub const POINTS: [(&str, &str); 37] = [
     (
         "provision::made",
         "a change is made, and not yet noted as done",
+    ),
+    (
+        "provision::locked",
+        "the cluster is held on its hosts, and nothing is looked at",
     ),
     ("provision::switched", "one more machine is off, or on"),
     ("provision::reserved", "one more leased address is kept"),

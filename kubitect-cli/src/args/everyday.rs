@@ -31,6 +31,14 @@ impl Timeouts {
     }
 }
 
+/// What becomes of a cluster that another run seems to hold.
+#[derive(Debug, Args)]
+pub struct TakeOver {
+    /// Take the cluster from a run on another machine that has surely ended without giving it back
+    #[arg(long)]
+    pub take_over: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Store {
     /// Save all that etcd holds, every secret among it, to a file that only its owner can read
@@ -44,6 +52,8 @@ pub struct Snapshot {
     /// The file, which must not be there yet [default: one in the cluster's folder, backups/etcd-<time>.db]
     #[arg(long, value_name = "FILE", value_parser = super::written())]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub held: TakeOver,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -72,6 +82,8 @@ pub struct Stop {
     /// Don't ask
     #[arg(long)]
     pub auto_approve: bool,
+    #[command(flatten)]
+    pub held: TakeOver,
     /// For people, or for programs: the events of the run on stdout, one a line
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -81,6 +93,8 @@ pub struct Stop {
 pub struct Start {
     #[command(flatten)]
     pub cluster: ClusterName,
+    #[command(flatten)]
+    pub held: TakeOver,
     /// For people, or for programs: the events of the run on stdout, one a line
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,

@@ -27,6 +27,7 @@ pub fn apply(
 ) -> Result<(), Failure> {
     let mut options = options(world, home, reporter)?;
     options.site.timeouts = options.site.timeouts.or(args.timeouts.given());
+    options.take_over = args.held.take_over;
     let cancel = options.cancel.clone();
     let (file, saved) = meant(args)?;
     let run = Run::connect(wanted(&file, &options)?, options)?;

@@ -27,11 +27,13 @@ pub fn destroy(
             "what is to be removed for good has to be named: `kubitect destroy CLUSTER`".to_owned(),
         ));
     };
-    let options = options(world, home, reporter)?;
+    let mut options = options(world, home, reporter)?;
+    options.take_over = args.held.take_over;
     let cancel = options.cancel.clone();
     let extent = Extent {
         with_snapshots: args.with_snapshots,
         without_hosts: args.without_host.clone(),
+        forget_hosts: args.forget_host.clone(),
     };
     // Of a name that is mistyped nothing is left behind, not even its lock.
     if !home.cluster(&cluster).is_known() {
@@ -45,8 +47,12 @@ pub fn destroy(
     let removal = Removal::plan(cluster.clone(), &extent, options)?;
     reporter.emit(&json!({"type": "plan", "plan": removal.json()}));
     if removal.is_empty() {
+        let left_out = removal.left_out();
         let nothing = until_interrupted(&cancel, removal.carry_out());
-        reporter.line(format!("{cluster}: nothing of it is left"));
+        match left_out.is_empty() {
+            true => reporter.line(format!("{cluster}: nothing of it is left")),
+            false => left_out.into_iter().for_each(|line| reporter.line(line)),
+        }
         return nothing;
     }
     reporter.proposal(&cluster, &removal, &removal.table(), !args.auto_approve);

@@ -46,9 +46,14 @@ pub fn list(
 }
 
 fn clusters(home: &Home) -> Result<Vec<Value>, Failure> {
-    let state = |name| match home.cluster(name).applied().exists() {
-        true => "applied",
-        false => "unfinished",
+    let state = |name| {
+        let dir = home.cluster(name);
+        match (dir.applied().exists(), dir.config_dir().exists()) {
+            (true, _) => "applied",
+            (false, true) => "unfinished",
+            // Removed, but for what is on hosts that were left out.
+            (false, false) => "left-out",
+        }
     };
     let clusters = home.clusters()?;
     let row = |name| json!({"name": name, "state": state(name)});

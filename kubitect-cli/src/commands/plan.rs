@@ -19,6 +19,11 @@ pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Fa
     let options = options(world, home, &reporter)?;
     let view = View::connect(wanted(&args.config, &options)?, options)?;
     let plan = view.plan()?;
+    if let Some(run) = view.at_work() {
+        reporter.line(format!(
+            "warning: {run}; what it changes is not in this plan"
+        ));
+    }
     match args.output {
         Output::Text => print_exactly(report::of_plan(&plan, &plan.table(), &std::io::stdout()))?,
         Output::Json => print_json(plan.json())?,

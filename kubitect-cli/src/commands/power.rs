@@ -29,6 +29,7 @@ pub fn stop(
         name: "stop",
         to: Power::Off(within),
         asks: !args.auto_approve,
+        take_over: args.held.take_over,
     };
     command.carry_out(world, home, &args.cluster, reporter)
 }
@@ -44,6 +45,7 @@ pub fn start(
         name: "start",
         to: Power::On,
         asks: false,
+        take_over: args.held.take_over,
     };
     command.carry_out(world, home, &args.cluster, reporter)
 }
@@ -52,6 +54,7 @@ struct Command {
     name: &'static str,
     to: Power,
     asks: bool,
+    take_over: bool,
 }
 
 impl Command {
@@ -63,7 +66,8 @@ impl Command {
         reporter: &Arc<Reporter>,
     ) -> Result<(), Failure> {
         let cluster = names::meant(home, cluster)?;
-        let options = options(world, home, reporter)?;
+        let mut options = options(world, home, reporter)?;
+        options.take_over = self.take_over;
         let cancel = options.cancel.clone();
         let run = Run::connect(Wanted::kept(&cluster, &options)?, options)?;
         let switch = Switch::plan(run, self.to)?;

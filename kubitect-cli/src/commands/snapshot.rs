@@ -17,7 +17,8 @@ use crate::world::World;
 pub fn snapshot(world: &Arc<dyn World>, home: &Home, args: &Snapshot) -> Result<(), Failure> {
     let cluster = names::meant(home, &args.cluster)?;
     let reporter = Arc::new(Reporter::new());
-    let options = options(world, home, &reporter)?;
+    let mut options = options(world, home, &reporter)?;
+    options.take_over = args.held.take_over;
     let cancel = options.cancel.clone();
     let run = Run::connect(Wanted::kept(&cluster, &options)?, options)?;
     let logs = run.folder().logs();

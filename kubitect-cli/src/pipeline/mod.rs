@@ -10,9 +10,10 @@ use kubitect_config::Facts;
 use kubitect_config::value::Version;
 use kubitect_kubespray::Tools;
 use kubitect_provision::apply::{Inputs, apply as provision};
+use kubitect_provision::host_lock::HostLocks;
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
-use kubitect_provision::{Cancel, gather};
+use kubitect_provision::{Cancel, gather, hosts};
 
 use crate::event::Event;
 use crate::failure::Failure;
@@ -23,19 +24,22 @@ use hand_over::{hand_over, note_recovered};
 use work::Work;
 
 /// Carries out a plan. With an empty one it only brings this machine's files up to date.
-pub async fn apply(job: &Job, plan: &Plan) -> Result<(), Failure> {
+pub async fn apply(job: &Job, plan: &Plan, locks: &HostLocks) -> Result<(), Failure> {
     let Options { cancel, .. } = &job.options;
     job.dir.create()?;
     job.dir.begin(&job.text)?;
     let work = async {
         if !plan.is_empty() {
-            change(job, plan).await?;
+            change(job, plan, locks).await?;
             fail::fail_point!("cli::phase");
         }
         hand_over(job, plan).await
     };
     until_cancelled(cancel, work).await?;
-    Ok(job.dir.end(&job.text)?)
+    job.dir.end(&job.text)?;
+    let site = &job.options.site;
+    let forgotten = hosts::forget_left(&job.dir, site, &job.cluster, &job.hosts);
+    Ok(forgotten?)
 }
 
 /// Carries out a plan of removal.
@@ -67,7 +71,7 @@ pub async fn until_cancelled<T>(
 }
 
 /// From what is there, be it nothing or what an interrupted run left, to what is wanted: phase by phase, as the plan has it.
-async fn change(job: &Job, plan: &Plan) -> Result<(), Failure> {
+async fn change(job: &Job, plan: &Plan, locks: &HostLocks) -> Result<(), Failure> {
     mergeable(job, plan)?;
     let (keys, recovered) = job.keys(&plan.machines, &plan.leaving)?;
     if recovered {
@@ -86,6 +90,7 @@ async fn change(job: &Job, plan: &Plan) -> Result<(), Failure> {
         made: None,
     };
     for (phase, number) in plan.phases.iter().zip(1..) {
+        locks.check(&job.cluster.name)?;
         events.send(Event::Phase {
             number,
             total: plan.phases.len(),
@@ -162,6 +167,7 @@ mod tests {
     use kubitect_config::cluster::Role;
     use kubitect_config::release::Hop;
     use kubitect_kubespray::living::Note;
+    use kubitect_provision::host_lock::Holder;
 
     #[tokio::test]
     async fn a_finished_cluster_without_keys_is_told_of_and_one_with_its_kubeconfig_left_in_peace()
@@ -224,8 +230,10 @@ mod tests {
         let job = Job::without_hosts(options, cluster, text);
         job.dir.create().unwrap();
         let told = || told.lock().unwrap().clone();
+        let me = Holder::this(&job.dir);
+        let locks = HostLocks::take(&job.cluster.name, &job.hosts, &me, false).unwrap();
 
-        apply(&job, &plan).await.unwrap();
+        apply(&job, &plan, &locks).await.unwrap();
         assert!(
             told().contains("warning: the machines' keys in "),
             "{}",
@@ -236,7 +244,7 @@ mod tests {
 
         std::fs::write(job.dir.kubeconfig(), "kind: Config").unwrap();
         let before = told();
-        apply(&job, &plan).await.unwrap();
+        apply(&job, &plan, &locks).await.unwrap();
         assert_eq!(told(), before);
     }
 }

@@ -1,6 +1,10 @@
 //! What a plan is made from is looked up: the hosts, and the person's own files. Changes nothing.
 
-use kubitect_config::Cluster;
+use kubitect_config::cluster::Role;
+use kubitect_config::{Cluster, Severity};
+use kubitect_kubespray::living::{self, Seen};
+use kubitect_provision::balloon;
+use kubitect_provision::fleet::Logins;
 use kubitect_provision::observe::{self, Observed};
 use kubitect_provision::preflight::{self, Finding};
 use kubitect_provision::{gather, ssh};
@@ -37,7 +41,8 @@ impl Plan {
             .map_err(|e| Failure::because("describe the balancers", e))?;
         let plan = Self::new(cluster, machines, leaving, &noted, &files, applied)?;
         let edits = applied.map(|applied| job.edits(applied));
-        let plan = plan.with(&edits.unwrap_or_default());
+        let mut plan = plan.with(&edits.unwrap_or_default());
+        plan.notes.extend(balloon::remarks(cluster, observed));
         Ok(plan.and_for(personal(job, applied)?))
     }
 
@@ -50,23 +55,71 @@ impl Plan {
         if phases.any(|phase| matches!(phase, Phase::Kubernetes(_))) {
             found.extend(check_here(job)?);
         }
+        found.extend(self.foresee(job)?);
         found.sort_by_key(|finding| finding.severity);
         Ok(found)
     }
 }
 
-/// What this machine lacks to set up Kubernetes.
-fn check_here(job: &Job) -> Result<Vec<Finding>, Failure> {
-    let failed = |e| Failure::because("check this machine", e);
+impl Plan {
+    /// What is to be expected of nodes whose pods are moved elsewhere, by what Kubernetes says now.
+    fn foresee(&self, job: &Job) -> Result<Vec<Finding>, Failure> {
+        let tasks = self.phases.iter().filter_map(|phase| match phase {
+            Phase::Kubernetes(task) => Some(task),
+            _ => None,
+        });
+        let restarts = self.restarted_nodes();
+        let moved = living::vacated(&job.cluster, tasks, &restarts);
+        if moved.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Without the keys nothing is done to these nodes either, which is said where it comes to that.
+        let Ok(Some((keys, facts))) = job.reach() else {
+            return Ok(Vec::new());
+        };
+        let logins = Logins {
+            fleet: &job.fleet,
+            facts,
+            keys: &keys,
+        };
+        let is_set_up = |seen: &&Seen| seen.node.role == Role::Master && seen.finished().is_some();
+        let masters = self.seen.iter().filter(is_set_up);
+        let masters: Vec<_> = masters.map(|seen| &seen.node.name).collect();
+        let found = alone("ask what is on nodes", || {
+            living::foresee(&moved, &masters, &logins)
+        })?;
+        let finding = |one: living::Foreseen| {
+            let node = self.seen.iter().find(|seen| seen.node.name == one.node)?;
+            Some(Finding {
+                severity: Severity::Warning,
+                host: node.node.host.clone(),
+                message: one.message,
+                help: one.help,
+            })
+        };
+        Ok(found.into_iter().filter_map(finding).collect())
+    }
+}
+
+/// Waits for this on a thread of its own, on which its runtime ends, too: who asks for a plan may be on a runtime.
+fn alone<T: Send, F: Future<Output = T>>(
+    what: &str,
+    work: impl FnOnce() -> F + Send,
+) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(failed)?;
+        .map_err(|e| Failure::because(what, e))?;
+    let done = std::thread::scope(|scope| scope.spawn(move || runtime.block_on(work())).join());
+    done.map_err(|_| Failure::failed(format!("{what}: it was given up")))
+}
+
+/// What this machine lacks to set up Kubernetes.
+fn check_here(job: &Job) -> Result<Vec<Finding>, Failure> {
     let share = job.options.home.share();
-    // On a thread of its own, on which the runtime ends, too: who asks for a plan may be on a runtime.
-    let look = move || runtime.block_on(job.options.world.check(&job.cluster.kubernetes, &share));
-    let checks = std::thread::scope(|scope| scope.spawn(look).join());
-    let checks = checks.map_err(|_| Failure::failed("check this machine: it was given up"))?;
+    let checks = alone("check this machine", || {
+        job.options.world.check(&job.cluster.kubernetes, &share)
+    })?;
     let wrong = checks.into_iter().filter(|check| !check.good);
     wrong.map(|check| Ok(preflight::here(&check)?)).collect()
 }

@@ -9,6 +9,9 @@ use super::fault::{Fault, control_character, scan_fault, tabs_after_colon};
 use super::{Kind, Tree};
 use crate::text::step;
 
+/// The tags of YAML's core schema. `!!binary` and others are of its older versions, and readers differ in them.
+const CORE: [&str; 7] = ["bool", "float", "int", "map", "null", "seq", "str"];
+
 /// How deep values may nest; a configuration needs about ten levels.
 const MAX_DEPTH: usize = 64;
 
@@ -160,7 +163,7 @@ impl Reader {
     /// The suffix of a tag of YAML's core schema; any other tag is a fault.
     fn tag(&mut self, tag: Option<&Tag>, span: Span) -> Option<String> {
         let tag = tag?;
-        if tag.is_yaml_core_schema() {
+        if tag.is_yaml_core_schema() && CORE.contains(&tag.suffix.as_str()) {
             return Some(tag.suffix.clone());
         }
         self.faults.push(Fault::new(

@@ -5,6 +5,7 @@
 
 mod apiserver;
 mod awake;
+mod budgets;
 mod certificates;
 mod elsewhere;
 mod etcd;
@@ -23,6 +24,7 @@ mod work;
 
 pub use apiserver::{endpoint, listed_members, publish_members, use_members};
 pub use awake::{boot, wait_api, wait_nodes, wait_ready, wait_serving};
+pub use budgets::{Drained, Met, foresee};
 pub use certificates::{Certificate, certificates};
 pub use elsewhere::{PodState, Toleration, nowhere};
 pub use etcd::{

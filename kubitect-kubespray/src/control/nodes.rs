@@ -8,6 +8,7 @@ use kubitect_config::cluster::Taint;
 use kubitect_config::remote::{Output, Remote};
 use kubitect_config::text;
 use kubitect_config::value::Label;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::elsewhere::{PodState, Toleration};
@@ -52,41 +53,75 @@ pub struct NodeState {
 
 #[derive(Deserialize)]
 #[serde(bound = "T: Deserialize<'de>")]
-struct List<T> {
+pub(super) struct List<T> {
     #[serde(deserialize_with = "bounded")]
-    items: Vec<T>,
+    pub items: Vec<T>,
 }
 
+/// A node or a pod.
 #[derive(Deserialize)]
-struct Item {
-    metadata: Metadata,
+pub(super) struct Item {
+    pub metadata: Metadata,
     #[serde(default)]
-    spec: Spec,
+    pub spec: Spec,
     #[serde(default)]
-    status: Status,
+    pub status: Status,
+}
+
+impl Item {
+    pub(super) fn is_ready(&self) -> bool {
+        let mut conditions = self.status.conditions.iter();
+        conditions.any(|condition| condition.kind == "Ready" && condition.status == "True")
+    }
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Metadata {
+pub(super) struct Metadata {
     name: String,
-    namespace: String,
-    labels: BTreeMap<String, String>,
+    pub namespace: String,
+    pub labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
     owner_references: Vec<Owner>,
+    deletion_timestamp: Option<String>,
+}
+
+impl Metadata {
+    pub(super) fn is_ending(&self) -> bool {
+        self.deletion_timestamp.is_some()
+    }
+
+    pub(super) fn is_controlled(&self) -> bool {
+        self.owner_references.iter().any(|owner| owner.controller)
+    }
 }
 
 #[derive(Deserialize)]
 struct Owner {
     kind: String,
+    #[serde(default)]
+    controller: bool,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Spec {
+pub(super) struct Spec {
     unschedulable: bool,
     taints: Vec<SpecTaint>,
     tolerations: Vec<Toleration>,
+    volumes: Vec<PodVolume>,
+}
+
+impl Spec {
+    pub(super) fn has_empty_dir(&self) -> bool {
+        self.volumes.iter().any(|volume| volume.empty_dir.is_some())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodVolume {
+    empty_dir: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -99,8 +134,8 @@ struct SpecTaint {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Status {
-    phase: String,
+pub(super) struct Status {
+    pub phase: String,
     conditions: Vec<Condition>,
     node_info: NodeInfo,
     capacity: Capacity,
@@ -298,6 +333,12 @@ async fn evict(
 
 /// The pods of a node that draining would move: not those of its daemons, its own, and those that are over.
 pub async fn pods(remote: &impl Remote, node: &Label) -> Result<Vec<PodState>, Error> {
+    let pods = pod_items(remote, node).await?;
+    Ok(pods.iter().map(pod_state).collect())
+}
+
+/// The same, with all that is asked of a pod.
+pub(super) async fn pod_items(remote: &impl Remote, node: &Label) -> Result<Vec<Item>, Error> {
     let what = format!("ask for the pods of {node}");
     let selector = format!("--field-selector=spec.nodeName={node}");
     let arguments = [
@@ -322,13 +363,14 @@ pub async fn pods(remote: &impl Remote, node: &Label) -> Result<Vec<PodState>, E
         let over = ["Succeeded", "Failed"].contains(&pod.status.phase.as_str());
         !daemon && !mirror && !over
     };
-    let pods = list.items.into_iter().filter(moves);
-    Ok(pods
-        .map(|pod| PodState {
-            name: format!("{}/{}", pod.metadata.namespace, pod.metadata.name),
-            tolerations: pod.spec.tolerations,
-        })
-        .collect())
+    Ok(list.items.into_iter().filter(moves).collect())
+}
+
+pub(super) fn pod_state(pod: &Item) -> PodState {
+    PodState {
+        name: format!("{}/{}", pod.metadata.namespace, pod.metadata.name),
+        tolerations: pod.spec.tolerations.clone(),
+    }
 }
 
 /// The pods that draining a node would have moved and that are still there, each with what was said of it.

@@ -311,8 +311,46 @@ mod tests {
         );
         let twice = ADMIN.replace("users:\n", "users: []\nusers:\n");
         assert!(refusal(&twice).contains("twice"));
-        let tagged = ADMIN.replace("kind: Config", "kind: !python Config");
-        assert!(refusal(&tagged).contains("tag"));
+        for tag in [
+            "!python",
+            "!!binary",
+            "!!python/name:os.system",
+            "!<tag:yaml.org,2002:binary>",
+        ] {
+            let tagged = ADMIN.replace("kind: Config", &format!("kind: {tag} Config"));
+            assert!(refusal(&tagged).contains("tag"), "{tag}");
+        }
+    }
+
+    /// Readers differ in what they make of these: what kubectl would run must not be in what another one does not see.
+    #[test]
+    fn what_readers_understand_differently_is_refused() {
+        let exec = "exec: {command: sh}";
+        let user = "    client-key-data: S0VZ\n";
+        let in_user = |line: &str| ADMIN.replace(user, &format!("{user}    {line}\n"));
+        for text in [
+            format!("{ADMIN}---\n{ADMIN}"),
+            format!("{ADMIN}...\n---\nusers: [{{name: x, user: {{{exec}}}}}]\n"),
+            format!("%TAG ! tag:evil,2000:\n---\n{ADMIN}x: !y z\n"),
+            in_user(&format!("<<: {{{exec}}}")),
+            in_user("\"\\u0065xec\": {command: sh}"),
+            in_user("\"ex\\\n      ec\": {command: sh}"),
+            in_user("? exec\n    : {command: sh}"),
+            in_user("? [exec]\n    : {command: sh}"),
+            in_user("Exec: {command: sh}"),
+            in_user("client-key-data: S0VZ"),
+            in_user("client-certificate: /root/.ssh/id_rsa"),
+            in_user("auth-provider: {name: gcp, config: {cmd-path: sh}}"),
+            ADMIN.replace("S0VZ", "\"S0VZ\\0\""),
+            ADMIN.replace("S0VZ", "S0\0VZ"),
+            ADMIN.replace("S0VZ", "\"S0VZ\\x9b2J\""),
+            ADMIN.replace("S0VZ", "S0\u{202e}VZ"),
+            ADMIN.replace("S0VZ", "!!binary S0VZ"),
+            ADMIN.replace("S0VZ", "12"),
+        ] {
+            assert_ne!(text, ADMIN);
+            assert!(Admin::read(&text, "it").is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod access;
 mod back;
 mod etcd;
+mod foresee;
 mod half_done;
 mod kubernetes;
 mod look;
@@ -25,6 +26,7 @@ mod system;
 
 pub use access::Access;
 pub use back::{Back, Step};
+pub use foresee::{Foreseen, foresee, vacated};
 pub use kubernetes::{Context, Kubernetes};
 pub use look::{Found, Nodes, not_known};
 pub use note::Note;

@@ -115,7 +115,7 @@ fn from_to(from: Option<&Hop>, to: &Hop) -> String {
 
 /// Whether another node takes pods of this one, as far as roles and taints say: pods stay on the only one. Masters take pods
 /// only where there are no workers.
-fn pods_move(cluster: &Cluster, name: &str) -> bool {
+pub(super) fn pods_move(cluster: &Cluster, name: &str) -> bool {
     let role = match cluster.role(Role::Worker).next() {
         Some(_) => Role::Worker,
         None => Role::Master,

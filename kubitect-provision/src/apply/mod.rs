@@ -23,6 +23,7 @@ use crate::image_use;
 use crate::journal::{Entry, Journal};
 use crate::plan::Plan;
 use crate::power::OFF_WAIT;
+use crate::uploads::Uploads;
 use lanes::{Lane, Seen, side_by_side};
 
 /// What a plan is carried out with.
@@ -81,6 +82,7 @@ pub fn apply_within(
         by_host.entry(&change.host).or_default().push(change);
     }
     let by_host: Vec<_> = by_host.into_iter().collect();
+    let uploads = Uploads::default();
     side_by_side(&by_host, by_host.len(), |_, (name, changes), failed| {
         let hypervisor = hosts.get(name)?;
         let host = HostApply {
@@ -92,6 +94,7 @@ pub fn apply_within(
             on_event,
             stopped: &|| cancelled.load(Ordering::Relaxed) || failed(),
             image: &Mutex::new(()),
+            uploads: &uploads,
         };
         host.run(changes)
     })
@@ -152,6 +155,8 @@ struct HostApply<'a> {
     stopped: &'a (dyn Fn() -> bool + Sync),
     /// Whoever brings the base image to the host.
     image: &'a Mutex<()>,
+    /// What is uploaded to all hosts.
+    uploads: &'a Uploads,
 }
 
 /// As many machines of a host are worked on at a time as it has processors, and so many at least: what is done to them is mostly

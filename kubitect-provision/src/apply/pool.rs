@@ -9,6 +9,7 @@ use crate::hypervisor::Failure;
 use crate::names::{self, is_log, is_own_volume, log_of};
 use crate::observe::{PoolState, VolumeState};
 use crate::resource::{BASE_POOL, Pool};
+use crate::snapshots::snapshots;
 use crate::users::Users;
 
 impl HostApply<'_> {
@@ -85,10 +86,15 @@ impl HostApply<'_> {
             let node = log_of(&volume.name);
             node.is_some_and(|node| !spare.has(&format!("{node}-seed")))
         };
-        let ours = pool.volumes.iter().filter(|volume| {
+        // With the disks go the files of their snapshots.
+        let snapshots = snapshots(self.cluster, &pool);
+        let snapshots = snapshots.filter(|(_, disk)| with_disks && !spare.has(disk));
+        let snapshots = snapshots.map(|(volume, _)| volume).filter(|it| free(it));
+        let own = pool.volumes.iter().filter(|volume| {
             is_own_volume(self.cluster.as_str(), &volume.name)
                 && (is_over(volume) || (with_disks && !is_log(&volume.name) && free(volume)))
         });
+        let ours: Vec<_> = snapshots.chain(own).collect();
         for volume in ours {
             verbs.remove_volume(name, &volume.name)?;
             fail::fail_point!("provision::halfway");

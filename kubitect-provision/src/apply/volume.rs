@@ -14,6 +14,7 @@ use crate::names::log_of;
 use crate::observe::VolumeState;
 use crate::resource::{Backing, Format, Volume};
 use crate::users::Users;
+use crate::way::Way;
 use kubitect_config::value::{Label, Name};
 
 impl HostApply<'_> {
@@ -33,12 +34,11 @@ impl HostApply<'_> {
         let what = change.title();
         // Disks are made side by side, and the image is uploaded once.
         let _alone = self.image.lock().unwrap_or_else(PoisonError::into_inner);
-        base::ensure(
-            self.name,
-            self.hypervisor.as_ref(),
-            spec,
-            self.local_image()?,
-            &|done, total| {
+        let way = Way {
+            host: self.name,
+            hypervisor: self.hypervisor.as_ref(),
+            uploads: self.uploads,
+            progress: &|done, total| {
                 (self.on_event)(Event::Progress {
                     what: what.clone(),
                     done,
@@ -47,7 +47,9 @@ impl HostApply<'_> {
                 // An upload may take minutes, and one that was cut off is done anew.
                 !(self.stopped)()
             },
-        )
+            stopped: self.stopped,
+        };
+        base::ensure(&way, spec, self.local_image()?)
     }
 
     pub(super) fn create_image(&self, change: &Change, spec: &ImageSpec) -> Result<Outcome, Error> {

@@ -61,6 +61,7 @@ impl State {
             Some(Live {
                 vcpus: there.vcpus,
                 memory_mib: there.memory_mib,
+                balloon_mib: None,
                 disks: there.disks.clone(),
                 nic: there.nic.clone(),
                 added: there.added.clone(),

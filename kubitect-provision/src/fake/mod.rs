@@ -18,7 +18,7 @@ use kubitect_config::value::Mac;
 pub use meeting::Meeting;
 use serde::{Deserialize, Serialize};
 
-use crate::hypervisor::Failure;
+use crate::hypervisor::{Failure, LockState};
 use crate::observe::{
     Capability, DomainState, HostState, Live, PoolState, PowerState, VolumeState,
 };
@@ -86,6 +86,9 @@ struct State {
     /// What will be, once libvirt is through with what a killed process asked for, and what that was.
     #[serde(skip)]
     late: Option<(String, Box<State>)>,
+    /// Locks, by name.
+    #[serde(default)]
+    locks: BTreeMap<String, LockState>,
     /// Networks whose bridges a killed libvirtd left.
     #[serde(default)]
     left_bridges: BTreeSet<String>,
@@ -201,7 +204,21 @@ impl FakeHost {
         let mut host = state.host.clone();
         // Machines are made side by side, in no order.
         host.domains.sort_by(|a, b| a.name.cmp(&b.name));
-        format!("{host:#?}\n{:#?}", state.folders)
+        let locks = match state.locks.is_empty() {
+            true => String::new(),
+            false => format!("{:#?}\n", state.locks),
+        };
+        format!("{host:#?}\n{locks}{:#?}", state.folders)
+    }
+
+    /// The locks that are there.
+    pub fn locks(&self) -> BTreeMap<String, LockState> {
+        self.lock().locks.clone()
+    }
+
+    /// Puts a lock in place behind our back.
+    pub fn put_lock(&self, name: &str, holder: &str) {
+        self.change(|state| drop(state.lock(name, holder)));
     }
 
     /// The bytes of a volume.
@@ -469,6 +486,19 @@ impl State {
         (later.writes, later.fail, later.dead) = (self.writes, self.fail, self.dead);
         *self = *later;
         Some(accepted)
+    }
+
+    /// Makes a lock, unless one of its name is there; the one that is.
+    fn lock(&mut self, name: &str, holder: &str) -> LockState {
+        let id = self.times.entry(format!("lock {name}")).or_default();
+        let there = self.locks.entry(name.to_owned()).or_insert_with(|| {
+            *id += 1;
+            LockState {
+                id: id.to_string(),
+                holder: holder.to_owned(),
+            }
+        });
+        there.clone()
     }
 
     fn folder(&mut self, pool: &str) -> Result<&mut BTreeMap<String, File>, String> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kubitect_config::value::{Label, Mac};
 
 use super::{FakeHost, State};
-use crate::hypervisor::{Failure, Hypervisor};
+use crate::hypervisor::{Failure, Hypervisor, LockState};
 use crate::observe::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
@@ -163,6 +163,27 @@ impl Hypervisor for FakeHost {
             },
             |state| {
                 state.host.networks.retain(|there| there.name != name);
+                Ok(())
+            },
+        )
+    }
+
+    fn lock(&self, name: &str, holder: &str) -> Result<LockState, Failure> {
+        let action = format!("lock {name}");
+        self.write(action, |_| {}, |state| Ok(state.lock(name, holder)))
+    }
+
+    fn lock_state(&self, name: &str) -> Result<Option<LockState>, Failure> {
+        self.read("look at a lock", |state| state.locks.get(name).cloned())
+    }
+
+    fn unlock(&self, name: &str, id: &str) -> Result<(), Failure> {
+        let action = format!("unlock {name}");
+        self.write(
+            action,
+            |_| {},
+            |state| {
+                state.locks.retain(|own, lock| own != name || lock.id != id);
                 Ok(())
             },
         )

@@ -1,8 +1,11 @@
 //! [`Contents`]: what lies in a cluster's folder, of which all goes with the cluster but its snapshots of etcd.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use kubitect_config::value::Name;
 
 use super::ClusterDir;
 use crate::Error;
@@ -15,12 +18,23 @@ pub struct Contents {
     goes: Vec<(PathBuf, usize)>,
     /// The snapshots of etcd that stay.
     stays: Option<(PathBuf, usize)>,
+    /// What goes of what is known of hosts that were left out, where some of it stays.
+    forgotten: Vec<PathBuf>,
 }
 
 impl Contents {
-    /// Looks what there is, and what of it goes: the snapshots only `with_snapshots`.
-    pub fn look(dir: ClusterDir, with_snapshots: bool) -> Result<Self, Error> {
+    /// Looks what there is, and what of it goes: the snapshots only `with_snapshots`, and what is known of hosts that were left out
+    /// unless they are `left_out` again.
+    pub fn look(
+        dir: ClusterDir,
+        with_snapshots: bool,
+        left_out: &BTreeSet<Name>,
+    ) -> Result<Self, Error> {
         let snapshots = dir.backups();
+        let known = dir.left_out()?.into_iter();
+        let (stay, go): (Vec<_>, Vec<_>) = known.partition(|(host, _)| left_out.contains(host));
+        let files_of = |own: Vec<(Name, PathBuf)>| own.into_iter().map(|(_, file)| file).collect();
+        let (left_out, forgotten): (Vec<_>, Vec<_>) = (files_of(stay), files_of(go));
         let (mut goes, mut stays) = (Vec::new(), None);
         let failed = |e| Error::io("list", dir.root(), e);
         let entries = match std::fs::read_dir(dir.root()) {
@@ -29,6 +43,9 @@ impl Contents {
         };
         for entry in entries.into_iter().flatten() {
             let path = entry.map_err(failed)?.path();
+            if path == dir.left_out_dir() && !left_out.is_empty() {
+                continue;
+            }
             let files = files(&path);
             if path == snapshots && !with_snapshots && files > 0 {
                 stays = Some((path, files));
@@ -38,17 +55,26 @@ impl Contents {
         }
         // The configuration goes last: it says where the machines were.
         goes.sort_by_key(|(path, _)| (*path == dir.config_dir(), path.clone()));
-        Ok(Self { dir, goes, stays })
+        Ok(Self {
+            forgotten: match left_out.is_empty() {
+                true => Vec::new(),
+                false => forgotten,
+            },
+            dir,
+            goes,
+            stays,
+        })
     }
 
     /// Whether nothing goes.
     pub fn is_empty(&self) -> bool {
-        self.goes.is_empty()
+        self.goes.is_empty() && self.forgotten.is_empty()
     }
 
     /// What goes.
     pub fn goes(&self) -> impl Iterator<Item = &Path> {
-        self.goes.iter().map(|(path, _)| path.as_path())
+        let goes = self.goes.iter().map(|(path, _)| path);
+        goes.chain(&self.forgotten).map(PathBuf::as_path)
     }
 
     /// Removes what goes, and the folder if nothing stays in it.
@@ -56,9 +82,13 @@ impl Contents {
         for (path, _) in &self.goes {
             remove_all(path)?;
         }
-        match self.stays {
-            Some(_) => Ok(()),
-            None => remove_all(self.dir.root()),
+        for file in &self.forgotten {
+            self.dir.forget(file)?;
+        }
+        // What was left out by this removal is known by now.
+        match self.stays.is_some() || !self.dir.left_out()?.is_empty() {
+            true => Ok(()),
+            false => remove_all(self.dir.root()),
         }
     }
 
@@ -108,9 +138,17 @@ impl fmt::Display for Contents {
                 Some("config") => "configuration, keys, kubeconfig: ",
                 Some("logs") => "logs: ",
                 Some("backups") => "snapshots of etcd: ",
+                Some("left-out") => "what hosts had that were left out: ",
                 _ => "",
             };
             writeln!(f, "  - remove {} ({what}{})", path.display(), count(*files))?;
+        }
+        for file in &self.forgotten {
+            writeln!(
+                f,
+                "  - remove {} (what a host had that was left out)",
+                file.display()
+            )?;
         }
         Ok(())
     }

@@ -275,8 +275,8 @@ fn live(root: roxmltree::Node<'_, '_>) -> Live {
     let (nic, added) = added::read(root);
     Live {
         vcpus: vcpus(root),
-        // What its balloon has taken meanwhile is between guest and host.
         memory_mib: most_memory(root),
+        balloon_mib: find(root, &["currentMemory"]).and_then(mib),
         disks: disks(root).filter_map(source).collect(),
         nic,
         added,
@@ -385,6 +385,7 @@ mod tests {
         assert!(shrunk.transient && shrunk.nic.is_some());
         let live = shrunk.live.unwrap();
         assert_eq!((live.memory_mib, live.nic), (4096, None));
+        assert_eq!(live.balloon_mib, Some(3072));
     }
 
     #[test]

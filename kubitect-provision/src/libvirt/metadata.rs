@@ -85,6 +85,23 @@ pub(super) fn note(root: roxmltree::Node<'_, '_>) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// The namespace of a lock.
+const LOCK_NAMESPACE: &str = "https://kubitect.io/xmlns/libvirt/lock/1";
+
+/// The element that says who holds a lock.
+pub(super) fn lock_element(holder: &str) -> Element {
+    Element::new("kubitect-lock:lock")
+        .attr("xmlns:kubitect-lock", LOCK_NAMESPACE)
+        .attr("holder", holder)
+}
+
+/// Who holds a lock, in its network's XML.
+pub(super) fn lock(root: roxmltree::Node<'_, '_>) -> Option<String> {
+    let mut children = find(root, &["metadata"])?.children();
+    let element = children.find(|child| child.has_tag_name((LOCK_NAMESPACE, "lock")))?;
+    element.attribute("holder").map(str::to_owned)
+}
+
 /// The namespace of what a domain was given and may not use yet.
 pub(super) const GIVEN_NAMESPACE: &str = "https://kubitect.io/xmlns/libvirt/given/1";
 

@@ -17,6 +17,8 @@ mod connect;
 pub mod domain;
 mod edit;
 #[cfg(feature = "libvirt")]
+mod lock;
+#[cfg(feature = "libvirt")]
 mod lookup;
 #[cfg(feature = "libvirt")]
 mod machine;

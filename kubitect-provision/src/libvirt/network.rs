@@ -38,6 +38,25 @@ pub fn to_xml(network: &Network) -> String {
         .document()
 }
 
+/// The XML of a lock: a network without addresses or a bridge of its own, which is never started.
+pub fn lock_xml(name: &str, holder: &str) -> String {
+    Element::new("network")
+        .child(Element::text("name", name))
+        .child(Element::new("metadata").child(metadata::lock_element(holder)))
+        .child(Element::new("forward").attr("mode", "bridge"))
+        .child(Element::new("bridge").attr("name", "kubitect-none"))
+        .document()
+}
+
+/// Who holds a lock, by its XML; empty, where it is none of Kubitect's.
+pub(super) fn lock_holder(xml: &str) -> String {
+    let document = roxmltree::Document::parse(xml);
+    let holder = document
+        .ok()
+        .and_then(|it| metadata::lock(it.root_element()));
+    holder.unwrap_or_default()
+}
+
 /// The XML that keeps an address for a machine.
 pub(super) fn host_xml(reservation: &Reservation) -> String {
     host(reservation).document()
@@ -88,4 +107,30 @@ fn reservation(host: roxmltree::Node<'_, '_>) -> Option<Reservation> {
         ip: host.attribute("ip")?.parse().ok()?,
         name: host.attribute("name")?.parse().ok()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever changes this can't read the locks of other releases any more.
+    #[test]
+    fn golden_lock() {
+        let xml = lock_xml("kubitect-lock-demo", "{\"version\":1}");
+        assert_eq!(
+            xml,
+            r#"<network>
+  <name>kubitect-lock-demo</name>
+  <metadata>
+    <kubitect-lock:lock xmlns:kubitect-lock="https://kubitect.io/xmlns/libvirt/lock/1" holder="{&quot;version&quot;:1}"/>
+  </metadata>
+  <forward mode="bridge"/>
+  <bridge name="kubitect-none"/>
+</network>
+"#
+        );
+        assert_eq!(lock_holder(&xml), "{\"version\":1}");
+        assert_eq!(lock_holder("<network><name>x</name></network>"), "");
+        assert_eq!(lock_holder("no XML"), "");
+    }
 }

@@ -15,7 +15,7 @@ use virt::sys;
 use super::lookup::{domain_state, failed, found, network_state, pool_state, present};
 use super::stream::{receive_all, send_all};
 use super::{Libvirt, domain, metadata, network, pool, volume};
-use crate::hypervisor::{Failure, Hypervisor};
+use crate::hypervisor::{Failure, Hypervisor, LockState};
 use crate::observe::{Capability, DomainState, NetworkState, PoolState, VolumeState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
@@ -158,6 +158,21 @@ impl Hypervisor for Libvirt {
             found(network.undefine()).map(drop)
         };
         remove().map_err(failed(format!("remove network {name}")))
+    }
+
+    fn lock(&self, name: &str, holder: &str) -> Result<LockState, Failure> {
+        self.make_lock(name, holder)
+            .map_err(failed(format!("make lock {name}")))
+    }
+
+    fn lock_state(&self, name: &str) -> Result<Option<LockState>, Failure> {
+        self.find_lock(name)
+            .map_err(failed(format!("look at lock {name}")))
+    }
+
+    fn unlock(&self, name: &str, id: &str) -> Result<(), Failure> {
+        self.remove_lock(id)
+            .map_err(failed(format!("remove lock {name}")))
     }
 
     fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! Volumes ⇄ XML.
 
 use super::xml::{Element, find, text};
+use crate::names::is_log;
 use crate::observe::VolumeState;
 use crate::resource::{BASE_POOL, Volume};
 
@@ -32,8 +33,9 @@ pub(super) fn from_xml(xml: &str) -> Result<VolumeState, roxmltree::Error> {
     let document = roxmltree::Document::parse(xml)?;
     let root = document.root_element();
     let bytes = |name| text(root, &[name]).and_then(|text| text.parse::<u64>().ok());
+    let name = text(root, &["name"]).unwrap_or_default();
     Ok(VolumeState {
-        name: text(root, &["name"]).unwrap_or_default().to_owned(),
+        name: name.to_owned(),
         path: text(root, &["target", "path"]).unwrap_or_default().into(),
         format: find(root, &["target", "format"])
             .and_then(|format| format.attribute("type"))
@@ -42,8 +44,30 @@ pub(super) fn from_xml(xml: &str) -> Result<VolumeState, roxmltree::Error> {
         capacity: bytes("capacity").unwrap_or_default(),
         allocation: bytes("allocation").unwrap_or_default(),
         physical: bytes("physical"),
+        // What a guest prints is in its console's log, the header of an overlay over somebody else's disk, too.
         backing: text(root, &["backingStore", "path"])
-            .filter(|path| !path.is_empty())
+            .filter(|path| !path.is_empty() && !is_log(name))
             .map(Into::into),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A guest prints the header of a qcow2 image just after its log was rotated: libvirt takes the log for an overlay.
+    #[test]
+    fn a_log_lies_over_nothing_whatever_is_in_it() {
+        let volume = |name: &str| {
+            let xml = format!(
+                "<volume><name>{name}</name><target><path>/p/{name}</path><format type='qcow2'/></target><backingStore>\
+                 <path>/base/ubuntu22-0123456789abcdef.other.qcow2</path></backingStore></volume>"
+            );
+            from_xml(&xml).unwrap().backing
+        };
+        assert!(volume("demo-worker-1-main-disk").is_some());
+        for log in ["demo-worker-1-console.log", "demo-worker-1-console.log.0"] {
+            assert_eq!(volume(log), None, "{log}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ use kubitect_config::{Cluster, Severity};
 use serde::Serialize;
 
 use crate::Error;
+use crate::balloon;
 use crate::change::{Part, Step};
 use crate::hypervisor::Hosts;
 use crate::observe::PoolState;
@@ -122,7 +123,7 @@ fn check_host(
         if let Step::Redefine(Domain { name, .. }) | Step::StartDomain(name) = step {
             let there = domains.iter().find(|d| d.name == name.as_str());
             let live = there.and_then(|there| there.live.as_ref());
-            given_back += live.map_or(0, |live| live.memory_mib);
+            given_back += live.map_or(0, balloon::has_mib);
         }
         match step {
             Step::CreateDomain(Domain {

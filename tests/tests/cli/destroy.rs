@@ -132,8 +132,73 @@ fn a_host_that_is_gone_for_good_is_left_out_if_it_is_named() {
     env.run(&[&without[..], &["--auto-approve"]].concat())
         .code(0)
         .tells(&[&format!("warning: {stays}"), "demo: removed"]);
-    assert!(!env.kept("clusters/demo").exists());
+    assert!(!env.kept("clusters/demo/config").exists());
     assert_ne!(before, env.kept_tree());
+}
+
+/// A cluster that was removed, but for what is on a host that was gone; the file that says so.
+fn left_on_a_host() -> (TestEnv, std::path::PathBuf) {
+    let env = with_a_lost_host();
+    let without = [
+        "destroy",
+        "demo",
+        "--without-host",
+        "gone",
+        "--auto-approve",
+    ];
+    env.run(&without)
+        .code(0)
+        .tells(&["--forget-host gone forgets them"]);
+    let files = fs::read_dir(env.kept("clusters/demo/left-out")).unwrap();
+    let files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 1);
+    (env, files[0].clone())
+}
+
+#[test]
+fn what_was_left_out_is_known_until_it_is_removed_or_forgotten() {
+    let (env, file) = left_on_a_host();
+    env.run(&["list", "clusters"])
+        .code(0)
+        .prints("demo\tleft-out\n");
+    env.run(&["status", "demo"]).code(1).tells(&[
+        "what it has on host gone",
+        "`kubitect destroy demo` removes that",
+    ]);
+    env.run(&["destroy", "demo", "--auto-approve"])
+        .code(1)
+        .tells(&["--without-host gone removes the rest", "127.0.0.1:1"]);
+    let stays = "host gone is left out: demo-worker-2 and their disks stay on it";
+    env.run(&[
+        "destroy",
+        "demo",
+        "--without-host",
+        "gone",
+        "--auto-approve",
+    ])
+    .code(0)
+    .tells(&[stays])
+    .withholds(&["nothing of it is left\n"]);
+    assert!(file.is_file());
+    env.run(&["destroy", "demo", "--forget-host", "gone"])
+        .code(3)
+        .tells(&["clusters/demo/left-out (what hosts had that were left out: 1 file)"]);
+    env.run(&["destroy", "demo", "--forget-host", "gone", "--auto-approve"])
+        .code(0)
+        .tells(&["nothing here remembers them"]);
+    assert!(!env.kept("clusters/demo").exists());
+}
+
+#[test]
+fn a_host_that_is_back_is_cleared_by_the_next_destroy() {
+    let (env, file) = left_on_a_host();
+    let text = fs::read_to_string(&file).unwrap();
+    let node = format!("test://{}", env.path("node.xml").display());
+    fs::write(&file, text.replace("qemu+tcp://127.0.0.1:1/system", &node)).unwrap();
+    env.run(&["destroy", "demo", "--auto-approve"])
+        .code(0)
+        .tells(&["demo: removed"]);
+    assert!(!env.kept("clusters/demo").exists());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! balancers; the third is short.
 
 use crate::client::kubectl;
+use crate::embedded::embedded;
 use crate::living::Living;
 use crate::tools::*;
 
@@ -139,6 +140,34 @@ pub fn small(cluster: &str, net: &str) -> String {
          instances: [{{id: 1, ip: 192.168.{net}.11}}]\n    worker:\n      default: {{cpu: 1, ram: 2}}\n      \
          instances: [{{id: 1}}]\nkubernetes: {{version: v1.23.7, kubespray: {{version: v2.19.0}}}}\n"
     )
+}
+
+/// What a program of one's own made is the command's, too: there is nothing to do, and a worker that the command adds is one that
+/// the program finds well.
+#[test]
+fn what_a_program_made_is_the_commands_too() {
+    let before = inventory();
+    let file = home().join("embedded.yaml");
+    let path = file.display().to_string();
+    let text = small("embedded", "119");
+    std::fs::write(&file, &text).expect("the file is written");
+    embedded("create", &path);
+    let plan = expect(kubitect(&["plan", "--config", &path]), 0);
+    assert_eq!(crate::tools::text(&plan.stdout), "embedded: no change\n");
+    embedded("status", "embedded");
+
+    let more = text.replace("instances: [{id: 1}]\n", "instances: [{id: 1}, {id: 2}]\n");
+    assert_ne!(more, text);
+    std::fs::write(&file, &more).expect("the file is written");
+    expect(kubitect(&["apply", "--config", &path, "--auto-approve"]), 0);
+    embedded("status", "embedded");
+    let nodes = expect(kubectl("embedded", &["get", "nodes", "--no-headers"]), 0);
+    let nodes = crate::tools::text(&nodes.stdout);
+    let is_ready = |line: &&str| line.contains(" Ready ");
+    assert_eq!(nodes.lines().filter(is_ready).count(), 3, "{nodes}");
+
+    embedded("destroy", "embedded");
+    nothing_is_left(&before);
 }
 
 /// A master's disk is deleted by hand, and `status` tells.

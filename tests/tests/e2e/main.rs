@@ -4,6 +4,7 @@
 
 mod change;
 mod client;
+mod embedded;
 mod foreign;
 mod journey;
 mod kill;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kubitect_config::value::{Label, Mac};
-use kubitect_provision::hypervisor::{Failure, Hypervisor};
+use kubitect_provision::hypervisor::{Failure, Hypervisor, LockState};
 use kubitect_provision::observe::{Capability, DomainState, NetworkState, PoolState, VolumeState};
 use kubitect_provision::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
@@ -61,6 +61,7 @@ impl Hypervisor for Failing {
         pool_state(name: &str) -> Option<PoolState>;
         volume_state(pool: &str, name: &str) -> Option<VolumeState>;
         domain_state(name: &Label) -> Option<DomainState>;
+        lock_state(name: &str) -> Option<LockState>;
         refresh_pool(name: &str) -> ();
         download(pool: &str, volume: &str, offset: u64, to: &mut dyn Write) -> ();
         addresses(name: &Label) -> Vec<(Mac, Ipv4Addr)>;
@@ -75,6 +76,8 @@ impl Hypervisor for Failing {
         reserve(network: &str, reservation: &Reservation) -> ();
         unreserve(network: &str, reservation: &Reservation) -> ();
         remove_network(name: &str) -> ();
+        lock(name: &str, holder: &str) -> LockState;
+        unlock(name: &str, id: &str) -> ();
         ensure_pool(pool: &Pool) -> ();
         start_pool(name: &str) -> ();
         stop_pool(name: &str) -> ();

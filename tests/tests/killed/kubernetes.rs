@@ -117,6 +117,16 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
             let items: Vec<_> = own.map(|(name, pod)| pod_item(name, pod)).collect();
             return ok(json!({"kind": "List", "items": items}).to_string());
         }
+        [
+            "get",
+            "poddisruptionbudgets",
+            "--all-namespaces",
+            "--output=json",
+        ] => {
+            let kept = state.kube.pods.iter().filter(|(_, pod)| pod.kept);
+            let items: Vec<_> = kept.map(|(name, _)| budget_item(name)).collect();
+            return ok(json!({"kind": "List", "items": items}).to_string());
+        }
         ["get", "nodes", "--output=json"] => {
             let items: Vec<_> = state
                 .kube
@@ -246,9 +256,21 @@ fn pod_item(name: &str, pod: &Pod) -> Value {
         .map(|key| json!({"key": key, "operator": "Exists"}))
         .collect();
     json!({
-        "metadata": {"name": name, "namespace": "default"},
+        "metadata": {
+            "name": name, "namespace": "default", "labels": {"app": name},
+            "ownerReferences": [{"kind": "ReplicaSet", "controller": true}],
+        },
         "spec": {"nodeName": pod.node, "tolerations": tolerations},
-        "status": {"phase": "Running"},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    })
+}
+
+/// A budget that keeps a pod where it is.
+fn budget_item(pod: &str) -> Value {
+    json!({
+        "metadata": {"name": format!("{pod}-budget"), "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"app": pod}}},
+        "status": {"disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1},
     })
 }
 

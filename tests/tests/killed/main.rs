@@ -13,6 +13,7 @@ mod driver;
 mod edits;
 mod embedded;
 mod halves;
+mod homes;
 mod joins;
 mod kubernetes;
 mod left;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         members::all();
     }
     let halves: &[(&str, fn())] = &[
+        ("two_folders_take_turns_with_a_cluster", homes::all),
         ("each_run_leaves_a_complete_log", logs::all),
         ("failures_say_where_to_look", logs::failures),
         ("debug_shows_calls_and_no_secrets", logs::debug),
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
         ("the_last_workers_leave_to_masters", halves::last_workers),
         ("a_plan_reloads_what_is_reloaded", truth::balancers),
         ("a_plan_says_what_is_disturbed", truth::disruptions),
+        ("a_plan_foresees_what_budgets_keep", truth::budgets),
         ("a_plan_names_what_nothing_follows", truth::notes),
         ("a_plan_restarts_the_holder_last", truth::holder_last),
         (

@@ -76,6 +76,10 @@ fn host(place: &Place, picture: &mut Picture) {
         }
         .push(line);
     }
+    let locks = host.locks().into_keys();
+    picture
+        .leftovers
+        .extend(locks.map(|name| format!("lock {name}")));
     for pool in host.pools().unwrap() {
         let lines = match pool.name.as_str() {
             "default" => &mut picture.foreign,

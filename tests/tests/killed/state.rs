@@ -217,6 +217,7 @@ fn others() -> HostState {
             memory_mib: 1024,
             disks: vec![disk.clone()],
             live: Some(Live {
+                balloon_mib: None,
                 vcpus: 2,
                 memory_mib: 1024,
                 disks: vec![disk],

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::program::{HANG, hangs};
 use crate::shape::{Shape, Worker};
 use crate::stage::{Run, Stage, scratch};
+use crate::state::Pod;
 
 /// A world with a finished cluster.
 fn finished(shape: &Shape) -> (tempfile::TempDir, Stage) {
@@ -127,6 +128,60 @@ pub fn disruptions() {
         worker.contains(" [reboot] ") && worker.contains("its pods stay on it"),
         "{worker}"
     );
+    stage.end();
+}
+
+/// A pod that a budget keeps where it is stands in the plan of what would stop at it, with what to do.
+pub fn budgets() {
+    let shape = Shape::base();
+    let (_scratch, stage) = finished(&shape);
+    let mut less = shape.clone();
+    less.workers.pop();
+    let warned = |stage: &Stage, shape: &Shape| -> Vec<String> {
+        let plan = planned(stage, shape);
+        let findings = plan["findings"].as_array().unwrap().iter();
+        let speaks = |finding: &&Value| finding["message"].as_str().unwrap().contains("drain");
+        let findings = findings.filter(speaks);
+        let of = |finding: &Value| {
+            assert_eq!(finding["severity"], "warning");
+            let part = |key: &str| finding[key].as_str().unwrap().to_owned();
+            format!("{}; {}", part("message"), part("help"))
+        };
+        findings.map(of).collect()
+    };
+    let put = |node: &str, kept: bool| {
+        stage.place().with(|state, _| {
+            let pod = Pod {
+                node: node.to_owned(),
+                kept,
+                ..Pod::default()
+            };
+            state.kube.pods.insert("db".to_owned(), pod);
+        });
+    };
+    put("demo-worker-2", false);
+    assert_eq!(warned(&stage, &less), [""; 0]);
+    put("demo-worker-1", true);
+    assert_eq!(warned(&stage, &less), [""; 0]);
+    put("demo-worker-2", true);
+    let said = warned(&stage, &less);
+    assert_eq!(said.len(), 1, "{said:?}");
+    for part in [
+        "draining demo-worker-2 stops at pods that a disruption budget keeps: default/db (budget default/db-budget: 1 healthy, 1 \
+         have to be)",
+        "relax the budget, before you apply",
+    ] {
+        assert!(said[0].contains(part), "{said:?}");
+    }
+    let plan = stage.plan(&less).unwrap();
+    assert!(plan.contains("default/db-budget"), "{plan}");
+    // What was foreseen happens, and what was advised helps.
+    let run = stage.apply(&less, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    assert!(run.said.contains("default/db"), "{}", run.said);
+    put("demo-worker-2", false);
+    done(&stage.apply(&less, None));
+    assert_eq!(stage.plan(&less), None);
     stage.end();
 }
 

@@ -11,7 +11,7 @@ use kubitect_config::cluster::Connection;
 use kubitect_config::value::{Label, Mac, Name};
 use kubitect_provision::change::Part;
 use kubitect_provision::cloud_init::seed::SIZE;
-use kubitect_provision::hypervisor::{Failure, Hypervisor};
+use kubitect_provision::hypervisor::{Failure, Hypervisor, LockState};
 use kubitect_provision::libvirt::Libvirt;
 use kubitect_provision::observe::{
     Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState, look, observe,
@@ -42,6 +42,9 @@ impl Hypervisor for TestDriver {
         pool_state(name: &str) -> Option<PoolState>;
         volume_state(pool: &str, name: &str) -> Option<VolumeState>;
         domain_state(name: &Label) -> Option<DomainState>;
+        lock(name: &str, holder: &str) -> LockState;
+        lock_state(name: &str) -> Option<LockState>;
+        unlock(name: &str, id: &str) -> ();
         define_network(network: &Network) -> ();
         start_network(name: &str) -> ();
         reserve(network: &str, reservation: &Reservation) -> ();

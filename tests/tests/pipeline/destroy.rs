@@ -54,6 +54,97 @@ fn a_stopped_pool_is_emptied_too() {
     assert_eq!(world.inventory(), before);
 }
 
+/// A file over another, as it is in a folder of the cluster's.
+fn overlay(world: &World, name: &str, under: &str) {
+    let folder = "/pools/demo-main-resource-pool";
+    let under = std::path::Path::new(folder).join(under);
+    world.fake().put_overlay(folder, name, &under);
+}
+
+/// `virsh snapshot-create-as --disk-only` and `virsh snapshot-delete --metadata`, or a machine that was put back on its disk, leave
+/// files that no machine uses.
+#[test]
+fn files_of_snapshots_go_with_their_disks_and_those_of_others_are_named() {
+    for stopped in [false, true] {
+        let world = World::new(DEMO, &HostState::default());
+        let before = world.inventory();
+        world.apply().unwrap();
+        overlay(
+            &world,
+            "demo-worker-1-main-disk.before",
+            "demo-worker-1-main-disk",
+        );
+        overlay(
+            &world,
+            "demo-worker-1-main-disk.later",
+            "demo-worker-1-main-disk.before",
+        );
+        if stopped {
+            world.fake().stop("demo-main-resource-pool");
+        } else {
+            let plan = plan_destroy(&world.cluster.name, &world.hosts()).unwrap();
+            let rows: Vec<_> = plan
+                .changes
+                .iter()
+                .filter(|c| c.name.contains("main-disk."))
+                .collect();
+            assert_eq!(rows.len(), 2, "{plan}");
+            assert!(
+                rows.iter()
+                    .all(|row| row.details == "a snapshot's file over demo-worker-1-main-disk")
+            );
+        }
+        world.destroy().unwrap();
+        assert_eq!(world.inventory(), before, "stopped: {stopped}");
+    }
+}
+
+/// What somebody else made over the cluster's disks, or named like a snapshot, is theirs, and so is what lies under that.
+#[test]
+fn files_that_only_look_like_snapshots_stay_and_are_named() {
+    let world = World::new(DEMO, &HostState::default());
+    world.apply().unwrap();
+    let folder = "/pools/demo-main-resource-pool";
+    overlay(&world, "clone.qcow2", "demo-worker-1-main-disk.theirs");
+    overlay(
+        &world,
+        "demo-worker-1-main-disk.theirs",
+        "demo-worker-1-main-disk",
+    );
+    overlay(
+        &world,
+        "demo-worker-2-main-disk.odd",
+        "demo-worker-1-main-disk",
+    );
+    world
+        .fake()
+        .put_file(folder, "demo-worker-2-main-disk.bak", b"a copy");
+    let stay = [
+        "clone.qcow2",
+        "demo-worker-1-main-disk.theirs",
+        "demo-worker-2-main-disk.odd",
+        "demo-worker-2-main-disk.bak",
+    ];
+    let plan = plan_destroy(&world.cluster.name, &world.hosts()).unwrap();
+    let pool = plan
+        .changes
+        .iter()
+        .find(|c| c.name == "demo-main-resource-pool")
+        .unwrap();
+    for name in stay {
+        assert!(pool.details.contains(name), "{}", pool.details);
+        assert!(
+            !plan.changes.iter().any(|change| change.name == name),
+            "{plan}"
+        );
+    }
+    world.destroy().unwrap();
+    let left = world.inventory();
+    for name in stay {
+        assert!(left.contains(name), "{left}");
+    }
+}
+
 #[test]
 fn consoles_logs_go_with_the_pool() {
     let world = World::new(DEMO, &HostState::default());

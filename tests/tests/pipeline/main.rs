@@ -6,6 +6,7 @@
 )]
 
 mod added;
+mod balloon;
 mod destroy;
 mod keys;
 mod living;

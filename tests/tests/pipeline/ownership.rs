@@ -1,11 +1,13 @@
 //! Whose things are: hosts that share a folder, copies of machines, clusters whose names make the same pool.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use kubitect_config::cluster::Node;
 use kubitect_provision::change::{Kind, Step};
 use kubitect_provision::fake::FakeHost;
 use kubitect_provision::hosts::LeftOut;
+use kubitect_provision::hypervisor::Hypervisor;
 use kubitect_provision::observe::{DomainState, HostState, Live, PoolState, PowerState};
 use kubitect_provision::{Plan, plan_destroy, plan_destroy_without};
 use tests::many;
@@ -148,6 +150,8 @@ fn machines_of_a_host_that_is_left_out_keep_their_disks_in_a_shared_folder() {
         world.fakes.retain(|name, _| *name != lost);
         let machines = stay.iter().map(|node| node.name.clone());
         let left_out = [LeftOut {
+            files: BTreeSet::new(),
+            is_forgotten: false,
             host: lost,
             machines: machines.collect(),
         }];
@@ -167,6 +171,41 @@ fn machines_of_a_host_that_is_left_out_keep_their_disks_in_a_shared_folder() {
         let again = plan_destroy_without(&world.cluster.name, &world.hosts(), &left_out).unwrap();
         assert!(again.is_empty(), "{again}");
         assert!(has_image(&world), "{left}");
+    }
+}
+
+/// Two hosts of one run get the image into a folder that both have: one uploads it, and the other uses that.
+#[test]
+fn hosts_that_share_a_fresh_folder_upload_the_image_once() {
+    let names = many::hosts(2);
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    for round in 0..6 {
+        let world = World::new_on(&names, &many::cluster(2, 2), &HostState::default());
+        let (one, two) = fakes(&world);
+        one.share_with(two);
+        // Neither is through with it before the other begins.
+        for fake in [one, two] {
+            fake.take(std::time::Duration::from_millis(1));
+        }
+        world.apply().unwrap();
+        let pools = one.pools().unwrap();
+        let pool = pools
+            .iter()
+            .find(|pool| pool.name == "kubitect-base-images");
+        let images = pool.unwrap().volumes.iter();
+        let images = images.filter(|volume| volume.name.ends_with(".qcow2"));
+        let images: Vec<_> = images.collect();
+        assert_eq!(images.len(), 1, "{pool:?}");
+        let path = images[0].path.display().to_string();
+        assert_eq!(one.times(&path) + two.times(&path), 1, "round {round}");
+        let whole = std::fs::read(&world.image.path).unwrap();
+        assert_eq!(
+            one.bytes("kubitect-base-images", &images[0].name),
+            Some(whole)
+        );
+        settled(&world);
+        world.destroy().unwrap();
+        assert!(!has_image(&world), "{}", world.inventory());
     }
 }
 
@@ -370,10 +409,10 @@ fn a_data_disk_under_a_snapshot_stays_when_it_leaves_the_file() {
         );
         assert!(!removed(&plan).contains(&ROOK.1), "{plan}");
     }
-    // With the machine goes the disk; the snapshot is no file of ours.
+    // With the machine goes the disk, and with that its snapshots.
     world.destroy().unwrap();
     assert!(!has_rook(&world));
-    assert!(world.inventory().contains(&more));
+    assert!(!world.inventory().contains(&name) && !world.inventory().contains(&more));
 }
 
 /// Somebody's machine whose disk is a linked clone of one of ours.
