@@ -16,7 +16,7 @@ use kubitect_config::value::{Label, Name};
 use crate::names;
 
 pub use everyday::{Console, Logs, Snapshot, Ssh, Start, Stop, Store, TakeOver, Timeouts};
-pub use telling::{Explain, Form, Graph, Init, Support, Versions};
+pub use telling::{Doctor, Explain, Form, Graph, Init, Support, Versions};
 
 /// Kubernetes clusters on libvirt hosts, from one YAML file.
 #[derive(Debug, Parser)]
@@ -73,12 +73,8 @@ pub enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
-    /// Say what this machine lacks to carry clusters, and how to mend it; exit 5: something
-    Doctor {
-        /// For people or for programs
-        #[arg(short, long, value_enum, default_value_t)]
-        output: Output,
-    },
+    /// Say what this machine, or the hosts of a file, lack to carry clusters, and how to mend it; exit 5: something
+    Doctor(Doctor),
     /// Say what a problem that validate gives means, and how to mend it
     Explain(Explain),
     /// Draw a cluster: hosts, network, balancers, machines, ports
@@ -294,7 +290,7 @@ pub struct Kubeconfig {
     /// Write it to this file, for its owner alone; one that is there is replaced only if it is this cluster's; - prints it
     #[arg(long, value_name = "FILE", conflicts_with = "merge")]
     pub out: Option<PathBuf>,
-    /// Put it into ~/.kube/config, beside what is there, instead of printing it
+    /// Put it into your kubeconfig (of KUBECONFIG, else ~/.kube/config), beside what is there, instead of printing it
     #[arg(long)]
     pub merge: bool,
 }

@@ -107,7 +107,8 @@ fn file_without_option(error: &clap::Error) -> Option<&str> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
         return None;
     };
-    let of_files = ["apply", "plan", "validate", "render"].map(|name| format!("kubitect {name} "));
+    let of_files =
+        ["apply", "plan", "validate", "render", "doctor"].map(|name| format!("kubitect {name} "));
     let usage = match error.get(ContextKind::Usage) {
         Some(ContextValue::StyledStr(usage)) => usage.to_string(),
         _ => return None,
@@ -157,8 +158,8 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         Command::Logs(args) => commands::logs(&place.home()?, &args).map(done),
         Command::Versions(args) => commands::versions(&place, &args).map(done),
         Command::Version { output } => commands::version(output).map(done),
-        Command::Doctor { output } => {
-            commands::doctor(&place, output).map(|well| good(well, DEGRADED))
+        Command::Doctor(args) => {
+            commands::doctor(world, &place, &args).map(|well| good(well, DEGRADED))
         }
         Command::Explain(args) => commands::explain(&args).map(done),
         Command::Export(what) => commands::export(&place, &what).map(done),

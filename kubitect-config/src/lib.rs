@@ -39,6 +39,7 @@
 
 pub mod address;
 mod ansible;
+pub mod block;
 pub mod check;
 pub mod cluster;
 mod defaults;
@@ -84,7 +85,7 @@ pub use error::{Error, chain};
 pub use facts::{Facts, NodeFacts};
 pub use keys::{KeyFinding, KeyJudge, KeyUse};
 pub use load::{Parsed, load, load_kept, parse, parse_with_keys, read};
-pub use problem::{Problem, Severity};
+pub use problem::{Excerpt, Problem, Severity};
 pub use remote::Remote;
 pub use schema::{schema, schema_draft_07, site_schema};
 pub use site::Site;

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::{address, text};
+
 /// One thing that is wrong, or doubtful, in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -34,6 +36,58 @@ impl Problem {
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
+
+    /// The lines of the file's text that it is about, fit for a terminal and without secrets.
+    pub fn excerpt(&self, text: &str) -> Excerpt {
+        let (source, line, span) = excerpt(text, &self.span);
+        Excerpt {
+            text: text::in_place(&without_secrets(source)),
+            line,
+            span,
+        }
+    }
+}
+
+/// A part of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Its lines.
+    pub text: String,
+    /// The number of the first.
+    pub line: usize,
+    /// The bytes of it that are to be marked.
+    pub span: Range<usize>,
+}
+
+/// The text with the secrets of the addresses in it starred out, in as many bytes.
+fn without_secrets(text: &str) -> String {
+    let mut text = text.to_owned();
+    for secret in address::secrets(&text) {
+        text.replace_range(secret.clone(), &"*".repeat(secret.len()));
+    }
+    text
+}
+
+/// The lines that `span` (in bytes) touches, the number of the first, and the span within them: a file can be large
+/// and its problems many.
+fn excerpt<'a>(text: &'a str, span: &Range<usize>) -> (&'a str, usize, Range<usize>) {
+    let floor = |at: usize| {
+        let at = at.min(text.len());
+        (0..=at)
+            .rev()
+            .find(|&i| text.is_char_boundary(i))
+            .unwrap_or(0)
+    };
+    let (start, end) = (floor(span.start), floor(span.end.max(span.start)));
+    let from = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    // A whole section may be the value: its first line shows which.
+    let to = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    let line = text[..from].matches('\n').count() + 1;
+    (
+        &text[from..to],
+        line,
+        start - from..end.min(to).max(start) - from,
+    )
 }
 
 /// Whether a problem keeps a file from being used.
@@ -61,5 +115,28 @@ impl fmt::Display for Problem {
             write!(f, "{}: ", self.path)?;
         }
         write!(f, "{} (help: {})", self.message, self.help)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_shows_no_token() {
+        assert_eq!(
+            without_secrets("url: https://TOKÉN@git.example/x # https://h/y"),
+            "url: https://******@git.example/x # https://h/y"
+        );
+    }
+
+    #[test]
+    fn an_excerpt_is_the_line_of_the_value() {
+        assert_eq!(
+            excerpt("a: 1\nbé: two\nc: 3\n", &(10..13)),
+            ("bé: two", 2, 5..8)
+        );
+        assert_eq!(excerpt("", &(0..0)), ("", 1, 0..0));
+        assert_eq!(excerpt("a", &(7..9)), ("a", 1, 1..1));
     }
 }

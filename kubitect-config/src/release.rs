@@ -10,6 +10,7 @@ use crate::value::Version;
 pub mod components;
 pub mod meant;
 pub mod names;
+pub mod removed;
 mod upgrade;
 
 pub use upgrade::{Cilium, Hop, PathError, path, path_with};

@@ -1,12 +1,14 @@
 //! [`Row`]: one step of a plan in the form that programs get and people read, whichever part of the work it belongs to.
 
 mod fold;
+mod paint;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use fold::Fold;
+pub use paint::painted;
 
 /// What a step disturbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

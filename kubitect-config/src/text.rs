@@ -47,12 +47,12 @@ pub fn lines(text: &str) -> String {
 }
 
 /// One line as lines of at most `width` characters: broken at blanks, and what follows set in. A word that is longer, as a path, is
-/// left whole, so that it can be copied.
+/// left whole, so that it can be copied. Colours take no room.
 pub fn wrapped(line: &str, width: usize, indent: usize) -> String {
     let mut text = String::new();
     let (mut used, mut blanks) = (0, 0);
     for word in line.split(' ') {
-        let length = word.chars().count();
+        let length = uncoloured(word).count();
         if used + blanks + length > width && used > indent {
             text += &format!("\n{}", " ".repeat(indent));
             (used, blanks) = (indent, 0);

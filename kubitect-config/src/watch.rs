@@ -150,7 +150,8 @@ impl Step {
             "" => String::new(),
             detail => format!(" · {detail}"),
         };
-        format!("{}{detail} · {}", self.what, clock(self.since.elapsed()))
+        // What a narrow terminal cuts off is the reason.
+        format!("{} · {}{detail}", self.what, clock(self.since.elapsed()))
     }
 }
 
@@ -188,7 +189,8 @@ mod tests {
         assert_eq!(lines[1], "  wait for m1 · SSH does not answer");
         assert_eq!(lines[3], "  wait for m4");
         assert_eq!(lines.last().unwrap(), "  … and 1 more");
-        assert!(watch.waited(None).unwrap().starts_with("wait for m1 · SSH"));
+        let waited = watch.waited(None).unwrap();
+        assert!(waited.starts_with("wait for m1 · 0:00 · SSH"), "{waited}");
         let ended = phase(&mut watch, 2, "remove", None).unwrap();
         assert!(ended.starts_with("phase 1 of 2: make machines: done in "));
         assert_eq!(timeless(&watch), ["phase 2 of 2: remove"]);

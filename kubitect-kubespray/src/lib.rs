@@ -34,7 +34,7 @@ mod lines;
 pub mod living;
 mod lock;
 mod output;
-mod playing;
+pub mod playing;
 mod program;
 mod python;
 pub mod quorum;

@@ -1,11 +1,32 @@
-//! [`Playing`]: what Ansible is at, from its events: for a line that somebody watches, and what took longest.
+//! [`Playing`]: what Ansible is at, from its events: for a line that somebody watches, and what took longest. How many tasks
+//! playbooks have is kept from one run to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kubitect_config::waiting::clock;
 
 use crate::event::{Event, Outcome};
+use crate::workdir;
+
+/// Where the numbers of tasks stand, in the folder of a cluster's logs.
+const TASKS: &str = "tasks.json";
+
+/// How many tasks each playbook had when it last ran on the cluster whose logs lie in this folder; nothing where that is not known.
+pub fn tasks(logs: &Path) -> BTreeMap<String, usize> {
+    let text = std::fs::read(logs.join(TASKS)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Keeps it for the next run.
+pub fn remember(logs: &Path, tasks: &BTreeMap<String, usize>) {
+    let text = serde_json::json!(tasks).to_string();
+    // Without it, the next run shows no total.
+    if let Err(error) = workdir::write(&logs.join(TASKS), text.as_bytes(), 0o600) {
+        tracing::debug!(%error, "totals of tasks not remembered");
+    }
+}
 
 /// What Ansible is at.
 #[derive(Debug, Default)]
@@ -108,6 +129,7 @@ impl Playing {
             parts.push(format!("play {}", now.play));
         }
         parts.push(format!("task {}{of}", now.number));
+        parts.push(clock(now.since.elapsed()));
         parts.push(now.task.clone());
         let waiting: Vec<_> = now.hosts.difference(&now.done).collect();
         match &waiting[..] {
@@ -117,7 +139,6 @@ impl Playing {
                 parts.push(format!("waiting for {host} and {} more", others.len()));
             }
         }
-        parts.push(clock(now.since.elapsed()));
         Some(parts.join(" · "))
     }
 }
@@ -178,7 +199,7 @@ mod tests {
         playing.now.as_mut().unwrap().since -= Duration::from_secs(187);
         assert_eq!(
             playing.line().unwrap(),
-            "cluster.yml · play etcd · task 12 of about 40 · etcd: configure 12 · waiting for m2 and 1 more · 3:07"
+            "cluster.yml · play etcd · task 12 of about 40 · 3:07 · etcd: configure 12 · waiting for m2 and 1 more"
         );
         playing.take(&Event::PlaybookFinished {
             playbook: playbook(),

@@ -1,4 +1,6 @@
-//! What this machine lacks to carry clusters, and the command that mends it. Looks only.
+//! What this machine, and the hosts of a configuration, lack to carry clusters, and the command that mends it. Looks only.
+
+mod hosts;
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,6 +13,8 @@ use kubitect_config::cluster::Connection;
 use crate::Error;
 use crate::home::Home;
 use crate::trust::Us;
+
+pub use hosts::hosts;
 
 /// Where is looked: the machine itself, or a picture of one.
 #[derive(Debug, Clone)]

@@ -24,8 +24,8 @@ PACKAGES=(
   openssh-client openssh-server curl jq socat dosfstools mtools haproxy keepalived shellcheck
   # the stand-in's own tests
   etcd-server etcd-client openssl
-  # the benchmarks' peak memory, and terminals for tests
-  time bsdutils
+  # the benchmarks' peak memory; terminals for tests, and the shells whose completion they try
+  time bsdutils tmux zsh fish
 )
 # libvirt's drivers where they are packages of their own (Debian 13); elsewhere they are in libvirt-daemon.
 DRIVER_PACKAGES=(

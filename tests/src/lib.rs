@@ -1,5 +1,5 @@
 //! What several rings share: the example in its variants, clusters of many machines, the project's pages, the programs that judge
-//! what is rendered, Ansible, OpenSSH's server, and the points at which the program is killed.
+//! what is rendered, Ansible, OpenSSH's server, a terminal, and the points at which the program is killed.
 
 pub mod ansible;
 pub mod checkers;
@@ -8,3 +8,4 @@ pub mod many;
 pub mod pages;
 pub mod points;
 pub mod sshd;
+pub mod terminal;

@@ -56,6 +56,16 @@ pub enum Form {
 }
 
 #[derive(Debug, Args)]
+pub struct Doctor {
+    /// The file of a cluster, whose hosts are looked at, before any of it is made; - for stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// For people or for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
 pub struct Support {
     #[command(flatten)]
     pub cluster: ClusterName,

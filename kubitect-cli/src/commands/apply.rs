@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kubitect_config::policy;
 use kubitect_config::saved::Saved;
+use kubitect_kubespray::playing;
 use serde_json::json;
 
 use crate::approve::{self, Question};
@@ -12,7 +13,7 @@ use crate::args::{Apply, DEFAULT_FILE};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::plan::{Plan, check};
-use crate::report::{Reporter, log};
+use crate::report::Reporter;
 use crate::run::Run;
 use crate::world::World;
 
@@ -62,9 +63,9 @@ pub fn apply(
         false => logged::answer(args.auto_approve),
     };
     logged::begin(reporter, &run.folder().logs(), "apply", answer)?;
-    reporter.begin(log::tasks(run.folder()));
+    reporter.begin(playing::tasks(&run.folder().logs()));
     let result = logged::work(reporter, &cancel, run.apply(&plan));
-    log::remember(run.folder(), &reporter.tasks());
+    playing::remember(&run.folder().logs(), &reporter.tasks());
     super::ssh::refresh(home, run.cluster());
     match (&result, plan.is_empty()) {
         (Ok(()), true) => reporter.end_well(),

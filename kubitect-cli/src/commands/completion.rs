@@ -7,6 +7,9 @@ use crate::failure::Failure;
 
 use super::print_exactly;
 
+/// In a folder of zsh's `fpath`, the script is a function that zsh loads at the first Tab: it has to answer that one, too.
+const LOADED: &str = "if [ \"${funcstack[1]}\" = _kubitect ]; then\n    _clap_dynamic_completer_kubitect \"$@\"\nfi\n";
+
 /// Carries the command out.
 pub fn completion(shell: Shell) -> Result<(), Failure> {
     print_exactly(script(&shell.to_string())?)
@@ -22,5 +25,9 @@ pub fn script(name: &str) -> Result<String, Failure> {
         None => Err(std::io::Error::other("it is not known")),
     };
     written.map_err(|e| Failure::because(format!("write the script for {name}"), e))?;
-    Ok(String::from_utf8_lossy(&script).into_owned())
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if name == "zsh" {
+        script += LOADED;
+    }
+    Ok(script)
 }

@@ -53,7 +53,11 @@ fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
             ))
         }
         None if args.merge => {
-            let path = home.kubeconfig()?;
+            let list = std::env::var_os("KUBECONFIG").unwrap_or_default();
+            let path = match personal::of_list(&list, &cluster, &text)? {
+                Some(path) => path,
+                None => home.kubeconfig()?,
+            };
             personal::merge(&path, &cluster, &text)?;
             print(format!(
                 "{}: has the context {cluster}\nnext: kubectl --context {cluster} get nodes\n",

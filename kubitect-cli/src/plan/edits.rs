@@ -4,6 +4,7 @@ use kubitect_config::cluster::Role;
 use kubitect_config::edit::{Change, Edit};
 use kubitect_config::policy::{Policy, policy, refusals, remark};
 use kubitect_kubespray::living::not_known;
+use kubitect_provision::change;
 
 use super::{Plan, refusal};
 
@@ -62,6 +63,11 @@ impl Plan {
             | Change::CertificateRenewal
             | Change::Vip
             | Change::Endpoint => reason == self.settings_differ,
+            // Its range, mode or gateway, as libvirt has it.
+            Change::Network => self
+                .machines
+                .refused()
+                .any(|change| change.kind == change::Kind::Network && reason == refusal(change)),
             Change::MainDisk { node, .. }
             | Change::DataDisk { node, .. }
             | Change::DataDiskPool { node, .. } => self.machines.refused().any(|change| {

@@ -62,15 +62,17 @@ impl Plan {
 }
 
 impl Plan {
-    /// What is to be expected of nodes whose pods are moved elsewhere, by what Kubernetes says now.
+    /// What is to be expected by what Kubernetes says now: of nodes whose pods are moved elsewhere, and of API versions that an
+    /// upgrade takes away.
     fn foresee(&self, job: &Job) -> Result<Vec<Finding>, Failure> {
         let tasks = self.phases.iter().filter_map(|phase| match phase {
             Phase::Kubernetes(task) => Some(task),
             _ => None,
         });
+        let tasks: Vec<_> = tasks.collect();
         let restarts = self.restarted_nodes();
-        let moved = living::vacated(&job.cluster, tasks, &restarts);
-        if moved.is_empty() {
+        let moved = living::vacated(&job.cluster, tasks.iter().copied(), &restarts);
+        if moved.is_empty() && !living::deprecated::concerns(&self.seen, &tasks) {
             return Ok(Vec::new());
         }
         // Without the keys nothing is done to these nodes either, which is said where it comes to that.
@@ -85,8 +87,11 @@ impl Plan {
         let is_set_up = |seen: &&Seen| seen.node.role == Role::Master && seen.finished().is_some();
         let masters = self.seen.iter().filter(is_set_up);
         let masters: Vec<_> = masters.map(|seen| &seen.node.name).collect();
-        let found = alone("ask what is on nodes", || {
-            living::foresee(&moved, &masters, &logins)
+        let (found, gone) = alone("ask Kubernetes", || async {
+            tokio::join!(
+                living::foresee(&moved, &masters, &logins),
+                living::deprecated::in_use(&logins, &self.seen, &tasks)
+            )
         })?;
         let finding = |one: living::Foreseen| {
             let node = self.seen.iter().find(|seen| seen.node.name == one.node)?;
@@ -97,7 +102,10 @@ impl Plan {
                 help: one.help,
             })
         };
-        Ok(found.into_iter().filter_map(finding).collect())
+        let first = job.cluster.role(Role::Master).next().into_iter().cycle();
+        let gone = gone.iter().zip(first);
+        let gone = gone.map(|(check, node)| preflight::of_cluster(check, &node.host));
+        Ok(found.into_iter().filter_map(finding).chain(gone).collect())
     }
 }
 

@@ -1,6 +1,5 @@
-//! The log of a run, and what the next run shows from this one, in the cluster's folder.
+//! The log of a run, in the cluster's folder.
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,10 +9,7 @@ use kubitect_config::address::shown;
 
 use super::{RFC3339, time};
 use crate::failure::Failure;
-use crate::home::{ClusterDir, create_private_dir, write_whole};
-
-/// Where the numbers of tasks stand, for what a run shows.
-const TASKS: &str = "tasks.json";
+use crate::home::create_private_dir;
 
 /// The log of a run.
 #[derive(Debug)]
@@ -54,20 +50,5 @@ impl Log {
         // Nowhere to tell that the log is gone; the work itself matters more.
         let _ = self.file.write_all(text.as_bytes());
         self.lines += text.matches('\n').count();
-    }
-}
-
-/// How many tasks each playbook had when it last ran on this cluster; nothing where that is not known.
-pub fn tasks(dir: &ClusterDir) -> BTreeMap<String, usize> {
-    let text = std::fs::read(dir.logs().join(TASKS)).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
-}
-
-/// Remembers it for the next run.
-pub fn remember(dir: &ClusterDir, tasks: &BTreeMap<String, usize>) {
-    let text = serde_json::json!(tasks).to_string();
-    // Without it, the next run shows no total.
-    if let Err(error) = write_whole(&dir.logs().join(TASKS), text.as_bytes(), 0o600) {
-        tracing::debug!(%error, "totals of tasks not remembered");
     }
 }

@@ -1,13 +1,15 @@
 //! Problems of a configuration file, with an excerpt each, on stderr.
 
 use std::io::{IsTerminal, Write};
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use kubitect_config::{Problem, Severity, address, text};
+use kubitect_config::{Excerpt, Problem, Severity, text};
 
-use super::plans::fitted;
+use super::plans::{fitted, width};
+
+/// The most characters of a line of the file that are shown where there is no terminal.
+const LONGEST: usize = 140;
 
 static COLOR: AtomicBool = AtomicBool::new(true);
 
@@ -28,9 +30,15 @@ pub fn problems(problems: &[Problem], text: &str) {
         true => Renderer::styled(),
         false => Renderer::plain(),
     };
+    let width = width(&std::io::stderr());
+    let renderer = renderer.term_width(width.unwrap_or(LONGEST));
     for problem in problems {
         // Nowhere to tell that stderr is gone.
-        let _ = writeln!(std::io::stderr(), "{}\n", render(problem, text, &renderer));
+        let _ = writeln!(
+            std::io::stderr(),
+            "{}\n",
+            sentences(&render(problem, text, &renderer), width)
+        );
     }
 }
 
@@ -49,13 +57,28 @@ pub fn hint(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// What was rendered, with its sentences no wider than this; the lines of the file between them are cut already.
+fn sentences(rendered: &str, width: Option<usize>) -> String {
+    let lines = rendered.split('\n').map(|line| {
+        let is_sentence = text::lines(line).starts_with(|c: char| c.is_ascii_alphabetic());
+        match width.filter(|_| is_sentence) {
+            Some(width) => text::wrapped(line, width, 4),
+            None => line.to_owned(),
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn render(problem: &Problem, content: &str, renderer: &Renderer) -> String {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let (source, first_line, span) = excerpt(content, &problem.span);
-    let source = text::in_place(&without_secrets(source));
+    let Excerpt {
+        text: source,
+        line,
+        span,
+    } = problem.excerpt(content);
     let (file, help) = (text::line(&problem.file), text::lines(&problem.help));
     let place = match problem.path.as_str() {
         "" => String::new(),
@@ -68,63 +91,9 @@ fn render(problem: &Problem, content: &str, renderer: &Renderer) -> String {
             .element(
                 Snippet::source(source)
                     .path(file.as_str())
-                    .line_start(first_line)
+                    .line_start(line)
                     .annotation(AnnotationKind::Primary.span(span)),
             ),
         Group::with_title(Level::HELP.secondary_title(help.as_str())),
     ])
-}
-
-/// The text with the secrets of the addresses in it starred out, in as many bytes.
-fn without_secrets(text: &str) -> String {
-    let mut text = text.to_owned();
-    for secret in address::secrets(&text) {
-        text.replace_range(secret.clone(), &"*".repeat(secret.len()));
-    }
-    text
-}
-
-/// The lines that `span` (in bytes) touches, the number of the first, and the span within them: a file can be large
-/// and its problems many.
-fn excerpt<'a>(text: &'a str, span: &Range<usize>) -> (&'a str, usize, Range<usize>) {
-    let floor = |at: usize| {
-        let at = at.min(text.len());
-        (0..=at)
-            .rev()
-            .find(|&i| text.is_char_boundary(i))
-            .unwrap_or(0)
-    };
-    let (start, end) = (floor(span.start), floor(span.end.max(span.start)));
-    let from = text[..start].rfind('\n').map_or(0, |at| at + 1);
-    // A whole section may be the value: its first line shows which.
-    let to = text[start..].find('\n').map_or(text.len(), |at| start + at);
-    let line = text[..from].matches('\n').count() + 1;
-    (
-        &text[from..to],
-        line,
-        start - from..end.min(to).max(start) - from,
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_excerpt_shows_no_token() {
-        assert_eq!(
-            without_secrets("url: https://TOKÉN@git.example/x # https://h/y"),
-            "url: https://******@git.example/x # https://h/y"
-        );
-    }
-
-    #[test]
-    fn an_excerpt_is_the_line_of_the_value() {
-        assert_eq!(
-            excerpt("a: 1\nbé: two\nc: 3\n", &(10..13)),
-            ("bé: two", 2, 5..8)
-        );
-        assert_eq!(excerpt("", &(0..0)), ("", 1, 0..0));
-        assert_eq!(excerpt("a", &(7..9)), ("a", 1, 1..1));
-    }
 }

@@ -61,7 +61,7 @@ impl State {
     fn show(&mut self, text: &str) {
         self.shown = Instant::now();
         let text = &fitted(text, &std::io::stderr());
-        match &self.block {
+        match &mut self.block {
             Some(block) => block.print(text),
             // Nowhere to tell that stderr is gone; the work itself matters more.
             None => drop(std::io::stderr().write_all(text.as_bytes())),
@@ -77,10 +77,9 @@ impl State {
     /// Draws the block again, or says what is waited for if nothing has been said for long.
     fn tick(&mut self, quiet: bool) {
         let playing = self.playing.line();
-        let lines = self.watch.lines(playing.clone());
-        let lines: Vec<_> = lines.iter().map(|line| safe(line)).collect();
         if let Some(block) = &mut self.block {
-            block.show(&lines);
+            let lines = self.watch.lines(playing);
+            block.show(lines.iter().map(|line| safe(line)).collect());
         } else if !quiet
             && self.shown.elapsed() >= SILENCE
             && let Some(waited) = self.watch.waited(playing)
@@ -119,7 +118,7 @@ impl Reporter {
         let mut state = self.state();
         state.start = Instant::now();
         state.playing.tasks.extend(tasks);
-        state.block = self.view.redraws().then(Block::new);
+        state.block = self.view.redraws().then(Block::default);
         let (weak, quiet) = (
             Arc::downgrade(&self.state),
             self.view.quiet || self.view.json,
@@ -416,7 +415,7 @@ impl Reporter {
         state.playing.stop();
         state.watch.end_phase();
         if let Some(mut block) = state.block.take() {
-            block.show(&[]);
+            block.show(Vec::new());
         }
         state.watch.ended.clone()
     }

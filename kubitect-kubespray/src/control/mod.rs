@@ -7,6 +7,7 @@ mod apiserver;
 mod awake;
 mod budgets;
 mod certificates;
+mod deprecated;
 mod elsewhere;
 mod etcd;
 mod etcd_start;
@@ -26,6 +27,7 @@ pub use apiserver::{endpoint, listed_members, publish_members, use_members};
 pub use awake::{boot, wait_api, wait_nodes, wait_ready, wait_serving};
 pub use budgets::{Drained, Met, foresee};
 pub use certificates::{Certificate, certificates};
+pub use deprecated::{Requested, Written, requested, written};
 pub use elsewhere::{PodState, Toleration, nowhere};
 pub use etcd::{
     EtcdMember, Snapshot, by_hand, discard_snapshot, has_leader, members, members_alone,

@@ -1,5 +1,6 @@
 //! A person's own kubeconfig as a file: the cluster's entries come and go, all else stays.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,12 +30,31 @@ pub fn merge(path: &Path, cluster: &Label, ours: &str) -> Result<(), Error> {
     }
 }
 
+/// The file that the cluster of this name, whose own kubeconfig is `ours`, comes into where `KUBECONFIG` lists files: as kubectl
+/// chooses one, that which has the cluster, else the first that is there, else the last. None, where it lists none. An error if one of
+/// them has another cluster of this name: kubectl would take one for the other.
+pub fn of_list(list: &OsStr, cluster: &Label, ours: &str) -> Result<Option<PathBuf>, Error> {
+    let files = std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty());
+    let (mut first, mut last) = (None, None);
+    for path in files {
+        if let Some(existing) = read_if_there(&path)? {
+            kubeconfig::merge(Some(&existing), cluster, ours).map_err(merging(&path))?;
+            if kubeconfig::remove(&existing, cluster, ours)?.is_some() {
+                return Ok(Some(path));
+            }
+            first.get_or_insert_with(|| path.clone());
+        }
+        last = Some(path);
+    }
+    Ok(first.or(last))
+}
+
 /// Writes the kubeconfig `ours` of the cluster of this name to a file of its own, for its owner alone. Of what is there, only an
 /// earlier one of the same cluster is replaced, or a file with nothing in it.
 pub fn export(path: &Path, cluster: &Label, ours: &str) -> Result<(), Error> {
     let taken = |why: &str| {
         Error::failed(format!(
-            "write the kubeconfig to {}: {why}; name another file, or use --merge, which puts the cluster into ~/.kube/config beside \
+            "write the kubeconfig to {}: {why}; name another file, or use --merge, which puts the cluster into your kubeconfig beside \
              what is there",
             path.display()
         ))
@@ -166,7 +186,10 @@ impl Drop for KubectlLock {
 /// Keeps runs of other clusters, and kubectl, from changing this file, whose folder is made if need be.
 fn lock(path: &Path) -> Result<(KubectlLock, File), Error> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let folder = real.parent().unwrap_or(Path::new("/"));
+    let folder = real
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     file::private_folder(folder).map_err(Error::file("create", folder))?;
     let locked = file::lock_folder(folder).map_err(Error::file("lock", folder));
     let folder = locked.map_err(|e| Error::because(format!("change {}", path.display()), e))?;
@@ -260,6 +283,38 @@ users: [{name: demo, user: {token: t}}]
         assert!(folder.path().join("seen").exists(), "it was waited for");
         kubectl.join().unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("token: u"));
+    }
+
+    #[test]
+    fn of_several_kubeconfigs_one_is_chosen_as_kubectl_does() {
+        let name: Label = "demo".parse().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let choose = |names: &[&str]| {
+            let paths = names.iter().map(|name| match *name {
+                "" => PathBuf::new(),
+                name => path(name),
+            });
+            let list = std::env::join_paths(paths).unwrap();
+            let chosen = of_list(&list, &name, OURS);
+            chosen.map(|path| path.map(|path| path.file_name().unwrap().to_owned()))
+        };
+        let is = |names: &[&str], wanted: Option<&str>| {
+            assert_eq!(choose(names).unwrap(), wanted.map(Into::into), "{names:?}");
+        };
+        is(&[""], None);
+        is(&["a", "b", ""], Some("b"));
+        std::fs::write(path("work"), "kind: Config\n").unwrap();
+        is(&["a", "work", "b"], Some("work"));
+        std::fs::write(path("own"), OURS).unwrap();
+        is(&["work", "own"], Some("own"));
+        std::fs::write(
+            path("other"),
+            OURS.replace("10.7.0.1", "10.9.9.9").replace("Q0E=", "eA=="),
+        )
+        .unwrap();
+        let error = choose(&["work", "other"]).unwrap_err();
+        assert!(chain(&error).contains("/other"), "{}", chain(&error));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod access;
 mod back;
+pub mod deprecated;
 mod etcd;
 mod foresee;
 mod half_done;

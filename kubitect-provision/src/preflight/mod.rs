@@ -103,6 +103,16 @@ pub fn here(check: &Check) -> Result<Finding, Error> {
     })
 }
 
+/// What should be known of a living cluster before it is changed, which is on this host, among others.
+pub fn of_cluster(check: &Check, host: &Name) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        host: host.clone(),
+        message: format!("{}: {}", check.what, check.found),
+        help: check.cure.clone(),
+    }
+}
+
 fn check_host(
     cluster: &Cluster,
     host: &Host,

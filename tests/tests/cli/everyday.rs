@@ -309,6 +309,78 @@ fn the_doctor_says_what_is_missing_and_its_cure() {
     );
 }
 
+/// Each host of a file is looked at, also where another one can't be reached, and nothing is made.
+#[test]
+fn the_doctor_looks_at_the_hosts_of_a_file() {
+    let env = TestEnv::new();
+    env.write_cluster(|text| {
+        let pool = format!("{}/pool", env.path("").display()).replace("//", "/");
+        let away =
+            "  - name: away\n    connection: {uri: 'test:///nowhere'}\ncluster:\n  name: demo";
+        text.replace(
+            &format!("mainResourcePoolPath: {pool}"),
+            "mainResourcePoolPath: /no-such-pool",
+        )
+        .replace("cluster:\n  name: demo", away)
+        .replace(
+            "mode: nat",
+            "mode: bridge\n    bridge: no-such-br0\n    gateway: 10.77.0.1",
+        )
+        .replace(
+            "        - {id: 1}\n",
+            "        - {id: 1, ip: 10.77.0.21, host: away}\n",
+        )
+    });
+    let doctor = ["doctor", "-c", "cluster.yaml"];
+    let checks = env.run(&[&doctor[..], &["-o", "json"]].concat());
+    let checks = checks.code(5).json()["checks"].as_array().unwrap().clone();
+    let of = |host: &str| -> Vec<_> {
+        let own = checks
+            .iter()
+            .filter(|check| check["what"] == format!("host {host}"));
+        own.map(|check| {
+            (
+                check["state"].as_str().unwrap(),
+                check["found"].as_str().unwrap(),
+            )
+        })
+        .collect()
+    };
+    let own = of("box");
+    let (state, found) = own[0];
+    assert_eq!(state, "good", "{own:?}");
+    assert!(
+        found.starts_with("libvirt answers: ")
+            && found.ends_with("; 2 machines of demo are for it"),
+        "{found}"
+    );
+    for wrong in [
+        "the pool path /no-such-pool does not exist",
+        "there is no bridge no-such-br0",
+    ] {
+        let told = own
+            .iter()
+            .any(|(state, found)| *state == "wrong" && found.starts_with(wrong));
+        assert!(told, "{wrong}: {own:?}");
+    }
+    let away = of("away");
+    assert!(away.len() == 1 && away[0].0 == "wrong", "{away:?}");
+    assert!(away[0].1.contains("/nowhere"), "{away:?}");
+    let said = env.run(&doctor).code(5);
+    assert!(said.stdout.contains("! host away "), "{said:?}");
+    assert!(
+        said.stdout
+            .contains("virsh --connect 'test:///nowhere' list"),
+        "{said:?}"
+    );
+    assert_eq!(env.kept_tree(), [""; 0]);
+    env.write_cluster(|text| text.replace("mode: nat", "mode: nut"));
+    env.run(&doctor).code(2).tells(&["cluster.network.mode"]);
+    env.run(&["doctor", "cluster.yaml"])
+        .code(2)
+        .tells(&["`-c cluster.yaml`"]);
+}
+
 /// A folder for PATH with the real git and ssh, and a Python of this version that can make no environments.
 fn without_venv(env: &TestEnv, version: &str) -> std::path::PathBuf {
     let bin = env.path("bin");

@@ -189,6 +189,37 @@ fn a_kubeconfig_is_its_owners_alone() {
 }
 
 #[test]
+fn a_kubeconfig_is_merged_where_kubectl_would_put_it() {
+    let env = with_kubeconfig();
+    let merge = |list: &str| {
+        let mut command = env.command(&["export", "kubeconfig", "--merge"]);
+        let output = command.env("KUBECONFIG", list).output().unwrap();
+        env.said(output)
+    };
+    merge("").code(0).prints(
+        "[DIR]/home/.kube/config: has the context demo\nnext: kubectl --context demo get nodes\n",
+    );
+    fs::remove_file(env.path("home/.kube/config")).unwrap();
+    env.write("work", "kind: Config\n");
+    let told = |name: &str| {
+        format!("{name}: has the context demo\nnext: kubectl --context demo get nodes\n")
+    };
+    merge("new:work:other").code(0).prints(&told("work"));
+    assert!(!env.path("here/new").exists() && !env.path("home/.kube/config").exists());
+    // There it stays, wherever the file stands in the list.
+    env.write("first", "kind: Config\n");
+    merge("first:work").code(0).prints(&told("work"));
+    merge("new:other").code(0).prints(&told("other"));
+    let foreign = KUBECONFIG
+        .replace("10.7.0.1", "10.9.9.9")
+        .replace("Q0E=", "eA==");
+    env.write("foreign", foreign);
+    merge("first:foreign")
+        .code(1)
+        .tells(&["merge the kubeconfig into foreign", "another one"]);
+}
+
+#[test]
 fn others_can_not_write_to_what_is_made_whatever_the_umask() {
     use std::os::unix::fs::PermissionsExt;
     let env = TestEnv::new();

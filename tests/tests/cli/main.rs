@@ -18,6 +18,7 @@ mod plan;
 mod reference;
 mod render;
 mod running;
+mod shells;
 mod support;
 mod terminal;
 mod trust;

@@ -14,6 +14,7 @@ use serde_json::json;
 use serde_yaml::Value;
 
 use crate::plays;
+use crate::program::{PLAY, hang_at};
 use crate::state::Place;
 
 /// A playbook, and what it is run with.
@@ -84,6 +85,16 @@ pub fn main(place: &Place) -> ExitCode {
     let mut tell = |line: serde_json::Value| writeln!(socket, "{line}").unwrap();
     tell(json!({"kind": "play", "name": play.playbook}));
     tell(json!({"kind": "task", "name": "All of it"}));
+    if let [first, others @ ..] = &noted.hosts[..] {
+        let done = |host: &String| json!({"kind": "host", "host": host, "task": "All of it", "outcome": "ok"});
+        tell(done(first));
+        others.iter().for_each(|host| tell(done(host)));
+        tell(
+            json!({"kind": "task", "name": "etcd : Configure | Wait for etcd cluster to be healthy"}),
+        );
+        tell(done(first));
+    }
+    hang_at(PLAY, &place.folder);
     let result = place.with(|state, host| plays::carry_out(&play, state, host, fault.as_ref()));
     let stats = |failed: &str| {
         let hosts = noted.hosts.iter().map(|name| {

@@ -92,6 +92,23 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
         ] if *program == KEEPALIVED => {
             return keepalived(state, host, name);
         }
+        ["sh", "-c", script, "sh", ..] if script.contains("apiserver_requested_deprecated") => {
+            return ok(match state.serves(host, name) {
+                true => state.kube.requested.clone(),
+                false => "failed\n".to_owned(),
+            });
+        }
+        ["sh", "-c", script, "sh", _, _, _, _, resources @ ..]
+            if script.contains("managedFields") =>
+        {
+            let mut lines = state.kube.written.lines();
+            let asked = |line: &&str| resources.iter().any(|own| line.starts_with(own));
+            return ok(lines
+                .by_ref()
+                .filter(asked)
+                .map(|line| format!("{line}\n"))
+                .collect::<String>());
+        }
         ["cat", "/proc/uptime"] => return ok("86400.00 0.00\n"),
         ["cat", "/proc/sys/kernel/random/boot_id"] => {
             return ok(format!("{}\n", state.boot_id(name)));

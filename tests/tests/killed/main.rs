@@ -12,6 +12,7 @@ mod demands;
 mod driver;
 mod edits;
 mod embedded;
+mod frames;
 mod halves;
 mod homes;
 mod joins;
@@ -27,6 +28,7 @@ mod plays;
 mod power;
 mod program;
 mod releases;
+mod removed;
 mod saved;
 mod shape;
 mod stage;
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         ("plans_of_everyday_edits_are_a_screen", edits::all),
         ("machines_are_asked_side_by_side", waiting::side_by_side),
         ("a_program_of_ones_own", embedded::all),
+        ("a_run_is_watched_on_terminals", frames::all),
         ("what_the_pages_say_is_run", pages::all),
         ("half_done_kubeadm_is_repeated", halves::kubeadm),
         ("half_done_work_is_waited_for", halves::what_goes_on),
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         ),
         ("who_leaves_unheard_is_drained", halves::who_leaves_unheard),
         ("releases_get_what_they_need", releases::all),
+        ("a_plan_names_what_an_upgrade_takes_away", removed::all),
         ("connections_come_back", halves::connections),
         ("pods_without_another_place_stay", halves::nowhere_to_go),
         ("the_last_workers_leave_to_masters", halves::last_workers),

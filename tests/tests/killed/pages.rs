@@ -53,7 +53,7 @@ fn is_run(block: &Block) -> bool {
 }
 
 /// What stands on a page for this machine is a host of the world.
-fn of_the_world(text: &str) -> String {
+pub fn of_the_world(text: &str) -> String {
     text.replace(
         "{type: local}",
         "{type: remote, user: me, ip: 10.255.255.1}",

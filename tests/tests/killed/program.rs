@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kubitect_cli::world::{Checking, Doing, Preparing, Reach, Waiting, World};
 use kubitect_cli::{Events, Home, Options};
@@ -17,7 +17,7 @@ use kubitect_config::remote::{self, Output, Remote};
 use kubitect_kubespray::{OnEvent, Tools};
 use kubitect_provision::hypervisor::{Hosts, Hypervisor};
 use kubitect_provision::ssh::{Target, wait};
-use kubitect_provision::{Error, Event};
+use kubitect_provision::{Error, Event, Outcome};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use tests::points::POINTS;
@@ -31,8 +31,12 @@ pub const WORLD: &str = "KUBITECT_TEST_WORLD";
 pub const KILL: &str = "KUBITECT_TEST_KILL";
 /// The variable that says for how many milliseconds machines think of each answer.
 pub const ANSWER: &str = "KUBITECT_TEST_ANSWER";
-/// The variable that names the point at which the program hangs.
+/// The variable that names the points at which the program hangs, with commas; [`BOOT`] and [`PLAY`] are among them.
 pub const HANG: &str = "KUBITECT_TEST_HANG";
+/// While machines boot.
+pub const BOOT: &str = "boot";
+/// While Ansible is at a task.
+pub const PLAY: &str = "ansible";
 /// The variable that says that this is the program of `examples/embed`.
 pub const EMBEDDED: &str = "KUBITECT_TEST_EMBEDDED";
 /// The variable that says that this is Ansible.
@@ -48,9 +52,22 @@ pub fn asked(folder: &Path) -> PathBuf {
     folder.join("asked.json")
 }
 
-/// What is there once the program hangs.
+/// What is there once the program hangs; it goes on when this is gone.
 pub fn hangs(folder: &Path) -> PathBuf {
     folder.join("hangs")
+}
+
+/// Hangs, if a test asks for that here.
+pub fn hang_at(point: &str, folder: &Path) {
+    let asked = std::env::var(HANG).unwrap_or_default();
+    if !asked.split(',').any(|asked| asked == point) {
+        return;
+    }
+    let (mark, end) = (hangs(folder), Instant::now() + Duration::from_secs(600));
+    std::fs::write(&mark, "").unwrap();
+    while mark.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// What this process is in the world of this folder.
@@ -62,19 +79,15 @@ pub fn main(folder: &Path) -> ExitCode {
     let kill = std::env::var(KILL).ok();
     let kill = kill.as_deref().and_then(|text| text.split_once(' '));
     let kill = kill.map(|(name, times)| (name.to_owned(), times.parse::<usize>().unwrap()));
-    let hang = std::env::var(HANG).ok();
     let counts = Arc::new(Mutex::new(BTreeMap::new()));
     for (name, _) in POINTS {
         let (kill, counts) = (kill.clone(), Arc::clone(&counts));
-        let hang = (hang.as_deref() == Some(name)).then(|| hangs(folder));
+        let folder = folder.to_owned();
         let count = AtomicUsize::new(0);
         fail::cfg_callback(name, move || {
             let before = count.fetch_add(1, Ordering::SeqCst);
             counts.lock().unwrap().insert(name, before + 1);
-            if let Some(mark) = &hang {
-                std::fs::write(mark, "").unwrap();
-                std::thread::sleep(Duration::from_secs(600));
-            }
+            hang_at(name, &folder);
             if kill
                 .as_ref()
                 .is_some_and(|(at, times)| at == name && *times == before)
@@ -255,12 +268,33 @@ impl Reach for InMemory {
     fn wait<'a>(
         &'a self,
         machines: Vec<wait::Machine<'a>>,
-        _: &'a (dyn Fn(Event) + Send + Sync),
+        on_event: &'a (dyn Fn(Event) + Send + Sync),
     ) -> Waiting<'a> {
         // Machines here boot at once, or never.
         Box::pin(async move {
-            let logins = machines.iter().map(|machine| self.login(&machine.target));
-            logins.map(|login| login.map(drop)).collect()
+            for machine in &machines {
+                let what = format!("wait for {}", machine.target.machine);
+                on_event(Event::Started { what: what.clone() });
+                let why = "SSH does not answer yet (at most 20 min)".to_owned();
+                on_event(Event::Waiting { what, why });
+            }
+            hang_at(BOOT, &self.0.folder);
+            let ended = machines.iter().map(|machine| {
+                let what = format!("wait for {}", machine.target.machine);
+                let login = self.login(&machine.target);
+                on_event(match &login {
+                    Ok(_) => Event::Finished {
+                        what,
+                        outcome: Outcome::Done,
+                    },
+                    Err(error) => Event::Failed {
+                        what,
+                        error: error.to_string(),
+                    },
+                });
+                login.map(drop)
+            });
+            ended.collect()
         })
     }
 }

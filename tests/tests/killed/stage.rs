@@ -17,7 +17,8 @@ use crate::program::{ANSWER, Asked, EMBEDDED, KILL, WORLD, asked};
 use crate::shape::{Shape, lease};
 use crate::state::Place;
 
-/// A folder for worlds, in memory where that can be had: the program flushes each file that it writes.
+/// A folder for worlds, in memory where that can be had: the program flushes each file that it writes. Its path is always as long:
+/// lines that name it are broken at the same place.
 pub fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let builder = || {
@@ -27,7 +28,7 @@ pub fn scratch() -> tempfile::TempDir {
     };
     let made = builder()
         .tempdir_in(memory)
-        .or_else(|_| builder().tempdir());
+        .or_else(|_| builder().tempdir_in("/var/tmp"));
     made.unwrap()
 }
 

@@ -115,6 +115,12 @@ pub struct Kube {
     /// Whose cluster DNS is in place.
     #[serde(default)]
     pub dns: String,
+    /// What API servers tell of deprecated APIs that they were asked for.
+    #[serde(default)]
+    pub requested: String,
+    /// Objects, and who wrote them in which API version.
+    #[serde(default)]
+    pub written: String,
     /// Pods, by name.
     #[serde(default)]
     pub pods: BTreeMap<String, Pod>,
