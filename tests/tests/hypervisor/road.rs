@@ -1,13 +1,49 @@
 //! From nothing to running machines and back, whole and interrupted.
 
+use std::sync::Barrier;
 use std::time::Instant;
 
+use kubitect_config::cluster::Connection;
 use kubitect_config::value::GiB;
 use kubitect_config::{Facts, NodeFacts};
+use kubitect_provision::hypervisor::Hypervisor;
+use kubitect_provision::libvirt::Libvirt;
 use kubitect_provision::observe::PowerState;
 use kubitect_provision::{Error, machine, plan};
 
 use crate::lab::{Lab, seed};
+
+/// Of several that lock at once, over connections of their own, one does; and what is removed is the lock of this number only.
+#[test]
+fn a_lock_is_had_by_one() {
+    let _lab = Lab::new();
+    let name = "kubitect-lock-road";
+    let connected = || {
+        let host = "localhost".parse().unwrap();
+        Libvirt::connect(&host, &Connection::Local).unwrap()
+    };
+    let (barrier, runs) = (Barrier::new(4), [0, 1, 2, 3]);
+    let seen = std::thread::scope(|scope| {
+        let threads = runs.map(|run| {
+            let (barrier, connected) = (&barrier, &connected);
+            scope.spawn(move || {
+                let host = connected();
+                barrier.wait();
+                host.lock(name, &format!("run <{run}> & \"more\"")).unwrap()
+            })
+        });
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert!(seen.iter().all(|lock| *lock == seen[0]), "{seen:?}");
+    assert!(seen[0].holder.ends_with("& \"more\""), "{seen:?}");
+    let host = connected();
+    host.unlock(name, &seen[0].id).unwrap();
+    let next = host.lock(name, "the next one").unwrap();
+    host.unlock(name, &seen[0].id).unwrap();
+    assert_eq!(host.lock_state(name).unwrap(), Some(next.clone()));
+    host.unlock(name, &next.id).unwrap();
+    assert_eq!(host.lock_state(name).unwrap(), None);
+}
 
 /// All in one test: the libvirt is one, too.
 #[test]

@@ -19,7 +19,10 @@ fn ended(run: &Run, code: i32, parts: &[&str]) {
 fn off(stage: &Stage) -> Vec<String> {
     let domains = stage.place().host.domains().unwrap().into_iter();
     let own = domains.filter(|domain| domain.mark.is_some() && domain.power == PowerState::Off);
-    own.map(|domain| domain.name).collect()
+    // They were made side by side, in no order.
+    let mut names: Vec<_> = own.map(|domain| domain.name).collect();
+    names.sort();
+    names
 }
 
 /// One balancer and one master that never boot keep no other machine off; without a majority of masters no worker is started.

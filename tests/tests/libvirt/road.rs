@@ -178,6 +178,26 @@ fn from_nothing_to_machines_and_back() {
     assert!(plan_destroy(&cluster.name, &hosts).unwrap().is_empty());
 }
 
+/// A lock is there once, says who holds it, and goes by its number only.
+#[test]
+fn a_lock_is_made_once_and_removed_by_its_number() {
+    let (_folder, hosts) = hosts();
+    let (_, host) = hosts.iter().next().unwrap();
+    let name = "kubitect-lock-demo";
+    assert_eq!(host.lock_state(name).unwrap(), None);
+    let holder = "{\"host\":\"<&'\\\"> é\"}";
+    let made = host.lock(name, holder).unwrap();
+    assert_eq!(made.holder, holder);
+    assert_eq!(host.lock(name, "another").unwrap(), made);
+    assert_eq!(host.lock_state(name).unwrap().as_ref(), Some(&made));
+    host.unlock(name, "6d393d2f-a38b-49d4-ad0b-8f226182578a")
+        .unwrap();
+    assert!(host.lock_state(name).unwrap().is_some());
+    host.unlock(name, &made.id).unwrap();
+    host.unlock(name, &made.id).unwrap();
+    assert_eq!(host.lock_state(name).unwrap(), None);
+}
+
 #[test]
 fn a_reservation_is_added_once_and_moved() {
     let cluster = super::cluster(super::DEMO);

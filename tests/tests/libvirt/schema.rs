@@ -26,6 +26,14 @@ fn capability(virt: &[&str]) -> Capability {
 }
 
 #[test]
+fn a_lock_is_a_valid_network() {
+    for holder in ["{\"version\":1}", "<&'\"> é"] {
+        let xml = libvirt::network::lock_xml("kubitect-lock-demo", holder);
+        validate("network", &xml);
+    }
+}
+
+#[test]
 fn all_definitions_are_valid() {
     let mut cluster = super::cluster(super::DEMO);
     let host = cluster.hosts[0].name.clone();
