@@ -297,9 +297,10 @@ fn wrong_type(tree: &Tree, types: &[&str], at: &At, report: &mut Report) -> Opti
     None
 }
 
-/// Whether a key of `addons` is a variable of Kubespray's.
+/// Whether a key is a variable of Kubespray's: of `addons` anyone, elsewhere one that no key of ours is written like.
 fn is_variable(key: &str, at: &At) -> bool {
-    matches!(at, At::Key(At::Key(At::Root, "addons"), _)) && last_with(key).is_some()
+    let is_addons = matches!(at, At::Key(At::Key(At::Root, "addons"), _));
+    (is_addons || key.contains('_')) && last_with(key).is_some()
 }
 
 /// A size with its unit, as `4GiB`: the number alone, where it is GiB.

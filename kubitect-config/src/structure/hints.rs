@@ -73,17 +73,24 @@ pub(super) fn elsewhere(places: &Places, at: &At) -> Option<String> {
     let found = places.get(*key)?;
     let here = general(&parent.to_string());
     let below = |place: &&String| here.is_empty() || place.starts_with(&format!("{here}."));
-    let mut inner = found.iter().filter(below);
-    let place = match (inner.next(), inner.next(), found.as_slice()) {
-        (Some(one), None, _) => one,
-        (None, _, [one]) => one,
-        _ => return None,
+    let inner: Vec<&String> = found.iter().filter(below).collect();
+    let places: Vec<&str> = match (inner.as_slice(), found.as_slice()) {
+        ([], [one]) => vec![one],
+        ([], _) => return None,
+        (inner, _) => inner.iter().map(|place| place.as_str()).collect(),
     };
-    Some(match place.as_str() {
-        "" => "it belongs to the top of the file: write it without indentation".to_owned(),
-        place => format!("it belongs under `{place}`"),
-    })
+    match places.as_slice() {
+        [""] => Some("it belongs to the top of the file: write it without indentation".to_owned()),
+        [place] => Some(format!("it belongs under `{place}`")),
+        places if places.len() <= SEVERAL => {
+            Some(format!("it belongs under one of `{}`", places.join("`, `")))
+        }
+        _ => None,
+    }
 }
+
+/// How many places are named.
+const SEVERAL: usize = 3;
 
 /// A path with its indices left out.
 fn general(path: &str) -> String {

@@ -56,6 +56,7 @@ pub(super) fn conditions(context: &Context, at: &At, report: &mut Report) {
     };
     stack::stack(context, &variables, report);
     kubeadm::domain(&variables, report);
+    kubeadm::node_ports(&variables, report);
     interfaces::interfaces(context, &variables, report);
     components::components(context, &variables, report);
     ranges::of_ipv4(context, &variables, at, report);

@@ -1,8 +1,11 @@
 //! What calico's variables may be, and what one of them demands of another.
 
+use ipnet::Ipv4Net;
+
 use super::rules::one_of;
 use super::{Context, Variables};
 use crate::report::{Report, quote};
+use crate::variables::PODS;
 
 /// Values that the release's assertions take.
 pub(super) const VALUES: [(&str, &[&str]); 4] = [
@@ -56,6 +59,37 @@ fn routes(
     }
 }
 
+/// The pool of pods is shared out in blocks, of which it has one at least.
+fn blocks(variables: &Variables, report: &mut Report) {
+    const SIZE: &str = "calico_pool_blocksize";
+    let Some(size) = variables.number(SIZE, 26) else {
+        return;
+    };
+    if !(20..=32).contains(&size) {
+        let message = format!("calico has no blocks of /{size}");
+        variables.error(
+            SIZE,
+            message,
+            "use a number from 20 to 32, or leave it out",
+            report,
+        );
+        return;
+    }
+    let pool = ["calico_pool_cidr", "kube_pods_subnet"]
+        .into_iter()
+        .find(|name| variables.get(name).is_some());
+    let text = |name: &str| variables.text(name)?.parse::<Ipv4Net>().ok();
+    let range = match pool {
+        Some(name) => text(name),
+        None => PODS.parse().ok(),
+    };
+    if let Some(range) = range.filter(|range| u64::from(range.prefix_len()) > size) {
+        let message = format!("{range}, the range of pods, holds no block of /{size}, calico's");
+        let help = "take a larger range, or set calico_pool_blocksize to a number up to 32";
+        variables.error(pool.unwrap_or(SIZE), message, help, report);
+    }
+}
+
 pub(super) fn calico(context: &Context, variables: &Variables, report: &mut Report) {
     for (name, values) in VALUES {
         one_of(name, values, context, variables, report);
@@ -84,6 +118,7 @@ pub(super) fn calico(context: &Context, variables: &Variables, report: &mut Repo
     } else {
         routes(ipip, vxlan, context, variables, report);
     }
+    blocks(variables, report);
     if let Some(name) = variables.text("calico_pool_name") {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if !(2..=63).contains(&name.len()) || !name.chars().all(fits) {

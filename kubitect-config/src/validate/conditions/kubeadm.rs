@@ -1,5 +1,7 @@
 //! What kubeadm itself refuses: names that are none of DNS, and ranges of a size that it can't share out.
 
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv4Net;
 
 use super::{CODE, Variables, is_expression};
@@ -55,6 +57,45 @@ pub(super) fn services(range: Ipv4Net, variables: &Variables, report: &mut Repor
         format!("{range}, the range of services, is a /{length}, and kubeadm takes {what}");
     let help = "take another range, as 10.233.0.0/18";
     variables.error("kube_service_addresses", message, help, report);
+}
+
+/// Addresses of services that a file settles lie in the range of services: Kubernetes takes no others.
+pub(super) fn addresses(services: Ipv4Net, variables: &Variables, report: &mut Report) {
+    for name in [
+        "kube_apiserver_ip",
+        "skydns_server",
+        "skydns_server_secondary",
+    ] {
+        let Some(text) = variables.text(name).filter(|text| !text.contains(':')) else {
+            continue;
+        };
+        let address = text.parse::<Ipv4Addr>();
+        if !address.is_ok_and(|address| services.contains(&address)) {
+            let message = format!(
+                "{} is no address of {services}, the range of services",
+                quote(text)
+            );
+            let help = "leave it out: it follows from kube_service_addresses";
+            variables.error(name, message, help, report);
+        }
+    }
+}
+
+/// The ports of services on nodes, which are parted at their hyphen.
+pub(super) fn node_ports(variables: &Variables, report: &mut Report) {
+    const NAME: &str = "kube_apiserver_node_port_range";
+    let Some(value) = variables.get(NAME).filter(|value| !is_expression(value)) else {
+        return;
+    };
+    let text = value.as_str().unwrap_or_default();
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    let ends = text
+        .split_once('-')
+        .and_then(|(low, high)| Some((port(low)?, port(high)?)));
+    if !ends.is_some_and(|(low, high)| low <= high) {
+        let message = "this is no range of ports that the API server and nodes take";
+        variables.error(NAME, message, "write it as 30000-32767", report);
+    }
 }
 
 /// The range of pods has at most 2^16 parts.

@@ -16,6 +16,7 @@ pub(super) fn of_ipv4(context: &Context, variables: &Variables, at: &At, report:
     let pods = range("kube_pods_subnet", PODS, variables, report);
     if let Some(services) = services {
         kubeadm::services(services, variables, report);
+        kubeadm::addresses(services, variables, report);
     }
     if let (Some(services), Some(pods)) = (services, pods)
         && overlap(services, pods)
