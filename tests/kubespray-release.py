@@ -260,14 +260,17 @@ FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def components(files):
     """The versions that a release has checksums for: (variables of the version, the first that is set counts; variables
     that settle the checksum instead) to versions."""
-    defaults = [text for path, text in files.items() if re.match(r"roles/.*/(defaults|vars)/", path)]
-    lines = [line for text in defaults for line in text.splitlines() if "{{" in line and ("_version" in line or "_checksum" in line)]
+    given = {path: text for path, text in files.items() if re.match(r"roles/.*/(defaults|vars)/", path)}
+    lines = [line for text in given.values() for line in text.splitlines() if "{{" in line and ("_version" in line or "_checksum" in line)]
     every = "\n".join(lines)
-    tables = {}
-    for text in defaults:
+    tables, fixed = {}, set()
+    for path, text in given.items():
         if re.search(r"(?m)^\w+_checksums:", text):
             # v2.22.2 has a rest of such a table besides, without a version in it.
-            tables |= {name: value for name, value in yaml.load(text, Loader=FAST).items() if has_versions(value)}
+            new = {name: value for name, value in yaml.load(text, Loader=FAST).items() if has_versions(value)}
+            tables |= new
+            # An inventory can't replace what is no default.
+            fixed |= new.keys() if "/vars/" in path else set()
     found = {}
     for name, table_of, path, version in LOOKED_UP.findall(every):
         versions = [version]
@@ -280,12 +283,12 @@ def components(files):
             entry = (entry or {}).get(MACHINES.get(step, step))
         if not versions or not entry:
             continue
-        settles = [one for one in (name, table_of) if one]
+        settles = [one for one in (name, table_of) if one and one not in fixed]
         # `containerd_checksum: "{{ of_an_own_wish if b else containerd_archive_checksum }}"`
         if name and re.search(rf'(?m)^{NAME}_checksum: "{{{{ {name} if ', every):
             continue
         choices = re.findall(rf'(?m)^({NAME}_checksum): "{{{{ .* else {name} }}}}"', every) if name else []
-        key = (",".join(versions), ",".join(dict.fromkeys(settles + choices)))
+        key = (",".join(versions), ",".join(dict.fromkeys(settles + choices)) or "-")
         found[key] = [str(one) for one, checksum in entry.items() if checksum]
     return found
 
@@ -319,7 +322,7 @@ def component_table(repository):
         for first, last, _ in ranges(indices):
             lines.setdefault((variables, settles, first, last), []).append(version)
     yield "# The versions of components that each release of Kubespray has checksums for, made by `tests/kubespray-release.py components`; no line is made by hand."
-    yield "# FIRST..LAST VERSION-VARIABLES CHECKSUM-VARIABLES: VERSIONS. The first variable that is set is the version; any set checksum settles it."
+    yield "# FIRST..LAST VERSION-VARIABLES CHECKSUM-VARIABLES: VERSIONS. The first variable that is set is the version; any set checksum settles it (- none does)."
     for (variables, settles, first, last), versions in sorted(lines.items()):
         yield f"{tags[first]}..{tags[last]} {variables} {settles}: {' '.join(sorted(versions, key=by_numbers))}"
 

@@ -131,7 +131,8 @@ fn known(
     if *kind == Kind::Unknown && is_truth_word(text) {
         always_true(name, text, at, report);
     }
-    version(name, text, *kind, release, at, report);
+    let spelled = conditions::component_spelled(name, text, all, release);
+    version(name, text, (*kind, spelled), release, at, report);
     mismatch(&value, report);
     value
 }
@@ -246,7 +247,14 @@ fn mismatch(
 }
 
 /// From v2.28.0 on versions are written without `v`; before, most had one.
-fn version(name: &str, text: &str, kind: Kind, release: &Release, at: &At, report: &mut Report) {
+fn version(
+    name: &str,
+    text: &str,
+    (kind, spelled): (Kind, Option<&str>),
+    release: &Release,
+    at: &At,
+    report: &mut Report,
+) {
     // Another spelling would not help.
     if !conditions::version_fits(name, text, release) {
         return;
@@ -254,7 +262,6 @@ fn version(name: &str, text: &str, kind: Kind, release: &Release, at: &At, repor
     let digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
     let prefixed = text.strip_prefix('v').is_some_and(digit);
     let bare = release.is_from(28) && kind == Kind::Unknown && name.ends_with("_version");
-    let spelled = conditions::component_spelled(name, text, release);
     let (message, help) = if let Some(known) = spelled {
         let how = match known.starts_with('v') {
             true => "with",

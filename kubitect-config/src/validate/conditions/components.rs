@@ -5,6 +5,7 @@ use super::{Context, Variables, rules};
 use crate::release::Release;
 use crate::release::components::{Component, components as of_release};
 use crate::report::{Report, quote};
+use crate::yaml::Mapping;
 
 const CODE: &str = "component-version";
 /// How many versions a message names.
@@ -62,9 +63,12 @@ fn help(component: &Component, text: &str) -> String {
         true => newest(component.versions.clone()),
         false => newest(near),
     };
+    let own = match component.checksums.first() {
+        Some(own) => format!("; or set {own}, too"),
+        None => String::new(),
+    };
     format!(
-        "leave it out, and the release takes its own; or write one of those that it has, as {some}; or set {}, too",
-        component.checksums[0]
+        "leave it out, and the release takes its own; or write one of those that it has, as {some}{own}"
     )
 }
 
@@ -77,12 +81,16 @@ fn same(version: &str, text: &str) -> bool {
 pub(in crate::validate) fn spelled(
     name: &str,
     text: &str,
+    all: &Mapping,
     release: &Release,
 ) -> Option<&'static str> {
     let components = of_release(release);
-    let mut of = components
-        .iter()
-        .filter(|component| component.variables.contains(&name));
+    let is_own = |component: &&Component| {
+        component
+            .pinned(all)
+            .is_some_and(|(pinned, _)| pinned == name)
+    };
+    let mut of = components.iter().filter(is_own);
     let versions = &of.next()?.versions;
     if versions.contains(&text) {
         return None;

@@ -92,7 +92,7 @@ pub(super) fn node_ports(variables: &Variables, report: &mut Report) {
     let ends = text
         .split_once('-')
         .and_then(|(low, high)| Some((port(low)?, port(high)?)));
-    if !ends.is_some_and(|(low, high)| low <= high) {
+    if ends.is_none_or(|(low, high)| low > high) {
         let message = "this is no range of ports that the API server and nodes take";
         variables.error(NAME, message, "write it as 30000-32767", report);
     }
