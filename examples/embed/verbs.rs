@@ -32,7 +32,7 @@ pub async fn carry_out(verb: &str, what: &str, options: Options) -> Result<Strin
 
 /// Makes a cluster what its file says, where the verb covers what differs from what was applied last.
 async fn bring(verb: &str, file: &Path, options: Options) -> Result<String, Box<dyn Error>> {
-    let run = Run::connect(Wanted::read(file, &options.site)?, options)?;
+    let mut run = Run::connect(Wanted::read(file, &options.site)?, options)?;
     let is_upgrade = |edit: &Edit| covers(Action::Upgrade, edit);
     match (verb, run.edits()?) {
         ("create", None) => {}
@@ -47,6 +47,7 @@ async fn bring(verb: &str, file: &Path, options: Options) -> Result<String, Box<
         _ => {}
     }
     let plan = run.plan()?;
-    run.apply(&plan).await?;
-    Ok(plan.to_string())
+    let shown = plan.to_string();
+    run.apply(plan).await?;
+    Ok(shown)
 }

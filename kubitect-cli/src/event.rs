@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
 
+use crate::failure::Kind;
+
 /// The version of what [`Event`] is as JSON. It changes when a field goes or means something else, not when one comes.
 pub const VERSION: u32 = 1;
 
@@ -61,6 +63,8 @@ pub enum Event {
     },
     /// The run failed. The last event.
     Failed {
+        /// Of which kind: whether to try again, or to ask a person.
+        kind: Kind,
         /// Why, with all causes.
         why: String,
     },
@@ -132,7 +136,7 @@ impl fmt::Display for Event {
                 cluster,
                 ending: Ending::Unchanged,
             } => write!(f, "{cluster}: nothing to do"),
-            Self::Failed { why } => f.write_str(why),
+            Self::Failed { why, .. } => f.write_str(why),
             Self::Cancelled => f.write_str("cancelled"),
         }
     }
@@ -167,6 +171,14 @@ impl Events {
     /// Nobody hears of anything.
     pub fn ignored() -> Self {
         Self::new(drop)
+    }
+
+    /// For one run: that another one has ended does not silence it.
+    pub(crate) fn of_run(&self) -> Self {
+        Self {
+            listener: Arc::clone(&self.listener),
+            ended: Arc::default(),
+        }
     }
 
     pub(crate) fn send(&self, event: Event) {
@@ -230,10 +242,13 @@ mod tests {
         events.clone().end(Event::Cancelled);
         events.machines(planned());
         assert_eq!(*heard.lock().unwrap(), ["cancelled"]);
+        // Another run is heard of all the while.
+        events.of_run().machines(planned());
+        assert_eq!(heard.lock().unwrap().len(), 2);
         // The next change is heard of again.
         events.begin();
         events.machines(planned());
-        assert_eq!(heard.lock().unwrap().len(), 2);
+        assert_eq!(heard.lock().unwrap().len(), 3);
     }
 
     #[test]

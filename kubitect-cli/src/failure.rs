@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use kubitect_config::Problem;
+pub use kubitect_config::error::Kind;
 use kubitect_provision::preflight::Finding;
 
 /// Why something was not done that was asked for. Its text has the whole chain of causes.
@@ -39,6 +40,30 @@ pub enum Failure {
     Declined(String),
     /// The run was asked to stop: in the program by Ctrl-C, SIGTERM or SIGHUP (exit 130).
     Interrupted,
+}
+
+/// The kind that one error of a chain of causes shows, if it shows one.
+fn kind_of(error: &(dyn Error + 'static)) -> Option<Kind> {
+    let machines = error.downcast_ref::<kubitect_provision::Error>();
+    let kubernetes = error.downcast_ref::<kubitect_kubespray::Error>();
+    let balancers = error.downcast_ref::<kubitect_lb::Error>();
+    let of_machines = machines.and_then(kubitect_provision::Error::kind);
+    let of_kubernetes = kubernetes.and_then(kubitect_kubespray::Error::kind);
+    of_machines
+        .or(of_kubernetes)
+        .or(balancers.and_then(kubitect_lb::Error::kind))
+}
+
+/// The kind that the first error of a chain shows that shows one.
+fn kind_below(error: &(dyn Error + 'static)) -> Option<Kind> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(kind) = kind_of(error) {
+            return Some(kind);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 impl Failure {
@@ -89,27 +114,22 @@ impl Failure {
         Self::because(format!("{verb} {}", path.display()), source)
     }
 
-    /// Whether a machine is not what it should be: it showed another host key than the one that it was given, or handed over a
-    /// kubeconfig that would do more than lead to its cluster.
-    pub fn is_alarm(&self) -> bool {
-        let Self::Failed { source, .. } = self else {
-            return false;
-        };
-        let mut cause = source.as_deref().map(|e| e as &dyn Error);
-        while let Some(error) = cause {
-            let other_key = error.downcast_ref::<kubitect_provision::Error>();
-            let other_conf = error.downcast_ref::<kubitect_kubespray::Error>();
-            if matches!(other_key, Some(kubitect_provision::Error::HostKey { .. }))
-                || matches!(
-                    other_conf,
-                    Some(kubitect_kubespray::Error::Kubeconfig { .. })
-                )
-            {
-                return true;
+    /// Of which kind it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Failed { source, .. } => {
+                let below = source.as_deref().and_then(|error| kind_below(error));
+                below.unwrap_or(Kind::Other)
             }
-            cause = error.source();
+            Self::Invalid(_) => Kind::Invalid,
+            Self::Refused(_) => Kind::Refused,
+            Self::Stale(_) => Kind::Stale,
+            Self::Usage(_) => Kind::Usage,
+            Self::Unfit(_) => Kind::Unfit,
+            Self::Busy { .. } => Kind::Busy,
+            Self::Declined(_) => Kind::Declined,
+            Self::Interrupted => Kind::Interrupted,
         }
-        false
     }
 
     /// The changes that can't be made, each with its reason.
@@ -239,6 +259,54 @@ impl fmt::Display for Failure {
             Self::Interrupted => f.write_str(
                 "interrupted; what was done is kept, and the same command goes on from there",
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kubitect_provision::Error as Machines;
+
+    #[test]
+    fn a_failure_is_of_the_kind_of_its_cause_wherever_that_stands_in_the_chain() {
+        let away = || Machines::Connect {
+            host: "a".to_owned(),
+            uri: "qemu+ssh://a/system".to_owned(),
+            help: "is it on?".to_owned(),
+            source: "no route".into(),
+        };
+        let other_key = || Machines::HostKey {
+            machine: "m1".to_owned(),
+            address: "10.0.0.1".to_owned(),
+            wanted: String::new(),
+            found: String::new(),
+        };
+        let drain = kubitect_kubespray::Error::Drain {
+            node: "w1".to_owned(),
+            limit: std::time::Duration::from_secs(1),
+            pods: Vec::new(),
+            lines: String::new(),
+        };
+        let kinds = [
+            (Failure::from(away()), Kind::HostAway),
+            (
+                Failure::because("apply", Machines::Hosts(vec![away()])),
+                Kind::HostAway,
+            ),
+            (
+                Failure::because(
+                    "go on",
+                    Machines::Machines(vec![Machines::Cancelled, other_key()]),
+                ),
+                Kind::Untrusted,
+            ),
+            (Failure::from(drain), Kind::TimedOut),
+            (Failure::failed("go on"), Kind::Other),
+            (Failure::Interrupted, Kind::Interrupted),
+        ];
+        for (failure, kind) in kinds {
+            assert_eq!(failure.kind(), kind, "{failure}");
         }
     }
 }

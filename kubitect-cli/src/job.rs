@@ -14,7 +14,8 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::world::{Real, World};
 
-/// Where clusters are worked on, and how.
+/// Where clusters are worked on, and how. A clone is asked to stop together with what it was cloned from; a run of its own to stop
+/// gets a [`Cancel`] of its own.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
@@ -43,6 +44,14 @@ impl Options {
             cancel: Cancel::default(),
             take_over: false,
         })
+    }
+
+    /// For one run, whose events end with it.
+    pub(crate) fn of_run(self) -> Self {
+        Self {
+            events: self.events.of_run(),
+            ..self
+        }
     }
 
     /// What machines are worked on with.
@@ -79,6 +88,7 @@ impl Deref for Job {
 impl Job {
     /// Connects to the hosts of a cluster, and to those that carried it before: what is on them has to go.
     pub fn new(options: Options, cluster: Cluster, text: String) -> Result<Self, Failure> {
+        let options = options.of_run();
         let dir = options.home.cluster(&cluster.name);
         // Before any machine is made: Ansible and SSH are given paths in it.
         kubitect_kubespray::check_folder(dir.root())

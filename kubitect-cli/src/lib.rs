@@ -9,10 +9,10 @@
 //! let home = Home::open(Path::new("/srv/clusters"), None)?;
 //! let options = Options::new(home, Events::new(|event| println!("{event}")))?;
 //! let wanted = Wanted::read(Path::new("cluster.yaml"), &options.site)?;
-//! let run = Run::connect(wanted, options)?; // hosts, and the cluster's lock
+//! let mut run = Run::connect(wanted, options)?; // hosts, and the cluster's lock
 //! let plan = run.plan()?; // reads only
 //! println!("{plan}");
-//! run.apply(&plan).await?; // exactly the list that was shown
+//! run.apply(plan).await?; // exactly the list that was shown
 //! println!("{}", run.status().await?);
 //! # Ok(())
 //! # }
@@ -53,7 +53,6 @@ mod names;
 #[cfg(feature = "program")]
 mod nodes;
 #[cfg(feature = "program")]
-#[cfg(feature = "program")]
 mod program;
 #[cfg(feature = "program")]
 mod report;
@@ -66,7 +65,7 @@ use kubitect_provision::{home, hosts};
 #[cfg(feature = "program")]
 pub use args::command_line;
 pub use event::{Ending, Event, Events, VERSION as EVENT_VERSION};
-pub use failure::Failure;
+pub use failure::{Failure, Kind};
 pub use job::Options;
 pub use kubitect_config::saved::Saved;
 pub use kubitect_provision::Cancel;
@@ -79,4 +78,4 @@ pub use program::{run, run_in};
 pub use removal::{Extent, Removal};
 pub use run::{Run, View, Wanted};
 pub use snapshot::Snapshot;
-pub use status::{Machine, Status};
+pub use status::{Machine, Status, Verdict};

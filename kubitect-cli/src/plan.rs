@@ -10,7 +10,7 @@ use kubitect_config::cluster::Role;
 use kubitect_config::row::{Fold, Row, Table};
 use kubitect_config::value::Label;
 use kubitect_kubespray::living::plan::settings_differ;
-use kubitect_kubespray::living::{Found, Nodes, Seen, Stage, rows};
+use kubitect_kubespray::living::{Found, Nodes, Seen, Stage, Task, rows};
 use kubitect_provision::change;
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::plan::Plan as Machines;
@@ -145,13 +145,9 @@ impl Plan {
             rows: Vec::new(),
         };
         plan.rows = plan.rows(cluster, applied);
-        let tasks = plan.phases.iter().filter_map(|phase| match phase {
-            Phase::Kubernetes(task) => Some(task),
-            _ => None,
-        });
         let restarts = plan.restarted_nodes();
         let restarts = restarts.iter().map(Label::as_str);
-        let remark = rows::remark(cluster, tasks, restarts);
+        let remark = rows::remark(cluster, plan.tasks(), restarts);
         plan.notes.extend(remark.map(str::to_owned));
         Ok(plan)
     }
@@ -167,6 +163,14 @@ impl Plan {
             _ => None,
         });
         restarts.collect()
+    }
+
+    /// What is done to Kubernetes.
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.phases.iter().filter_map(|phase| match phase {
+            Phase::Kubernetes(task) => Some(task),
+            _ => None,
+        })
     }
 
     /// Whether there is nothing to do.

@@ -21,7 +21,7 @@ use crate::event::{Ending, Event};
 use crate::failure::Failure;
 use crate::pipeline::until_cancelled;
 use crate::plan::{Plan, document};
-use crate::run::{Run, several_threads};
+use crate::run::{Run, View};
 
 /// What all machines of a cluster are to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,14 +116,14 @@ impl Switch {
         }
     }
 
-    /// The run that holds the cluster.
-    pub fn run(&self) -> &Run {
+    /// The cluster.
+    pub fn view(&self) -> &View {
         &self.run
     }
 
     /// Does it, one kind of machines after another. Needs a runtime of several threads. Killed or failed, the same goes on from
     /// there.
-    pub async fn carry_out(&self) -> Result<(), Failure> {
+    pub async fn carry_out(self) -> Result<(), Failure> {
         let job = &self.run.view.job;
         let ending = match self.to {
             _ if self.is_empty() => Ending::Unchanged,
@@ -131,7 +131,6 @@ impl Switch {
             Power::On => Ending::Started,
         };
         let work = async {
-            several_threads()?;
             match self.to {
                 Power::Off(_) if self.is_empty() => Ok(()),
                 Power::On if self.is_empty() => Err(Failure::failed(format!(
@@ -143,7 +142,7 @@ impl Switch {
             }
         };
         let work = until_cancelled(&job.options.cancel, work);
-        job.options.end(&job.cluster.name, ending, work).await
+        job.options.carry_out(&job.cluster.name, ending, work)
     }
 
     async fn stop(&self, within: Duration) -> Result<(), Failure> {

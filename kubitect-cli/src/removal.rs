@@ -16,7 +16,6 @@ use crate::home::{ClusterDir, Contents, Home, Lock};
 use crate::hosts::{self, LeftOut};
 use crate::job::Options;
 use crate::plan::document;
-use crate::run::several_threads;
 use crate::{personal, pipeline};
 
 /// What of a cluster goes.
@@ -58,6 +57,7 @@ impl Removal {
 
     /// Finds what goes with the cluster of this name.
     pub fn plan(cluster: Label, extent: &Extent, options: Options) -> Result<Self, Failure> {
+        let options = options.of_run();
         let dir = options.home.cluster(&cluster);
         let lock = dir.lock()?;
         let (hosts, left_out) = reach(&cluster, extent, &options)?;
@@ -119,10 +119,9 @@ impl Removal {
         if found.is_empty() {
             drop(on_hosts);
             let removed = async { Ok(lock.remove()?) };
-            return options.end(&cluster, Ending::Unchanged, removed).await;
+            return options.carry_out(&cluster, Ending::Unchanged, removed);
         }
         let work = async {
-            several_threads()?;
             if !found.machines.is_empty() {
                 pipeline::destroy(&found.machines, &found.hosts, &options).await?;
             }
@@ -136,7 +135,7 @@ impl Removal {
             left.for_each(|own| options.events.warn(own.sentence(&cluster)));
             Ok(lock.remove()?)
         };
-        options.end(&cluster, Ending::Removed, work).await
+        options.carry_out(&cluster, Ending::Removed, work)
     }
 }
 

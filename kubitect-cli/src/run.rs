@@ -11,12 +11,14 @@ use kubitect_config::value::Label;
 use kubitect_config::{Cluster, KeyJudge, Parsed, Problem, Site};
 use kubitect_provision::host_lock::{Holder, HostLocks};
 
+use kubitect_provision::blocking::on_this_thread;
+
 use crate::event::{Ending, Event};
 use crate::failure::Failure;
 use crate::home::{ClusterDir, Lock};
 use crate::hosts;
 use crate::job::{Job, Options, fit, unfit};
-use crate::pipeline;
+use crate::pipeline::{self, until_cancelled};
 use crate::plan::{Plan, check};
 use crate::status::{self, AtWork, Machine, Status};
 
@@ -31,16 +33,21 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Reads a configuration; `-` is standard input.
+    /// Reads a configuration from a file. Key files that it names are not looked at.
     pub fn read(file: &Path, site: &Site) -> Result<Self, Failure> {
-        Self::read_with_keys(file, site, &|_, _| None)
+        // To a program a file of this name is one; standard input is its own.
+        let named = Path::new(".").join(file);
+        let file = if file.is_absolute() { file } else { &named };
+        let (name, text) = kubitect_config::read(file).map_err(Failure::config)?;
+        let name = name.strip_prefix("./").unwrap_or(&name);
+        Self::parse(text, name, site, &|_, _| None)
     }
 
-    /// Reads a configuration, and has the key files looked at that it names.
-    pub fn read_with_keys(file: &Path, site: &Site, judge: KeyJudge) -> Result<Self, Failure> {
-        let (name, text) = kubitect_config::read(file).map_err(Failure::config)?;
+    /// A configuration that is a text: from a repository, a database, a form. Problems name it `name`; `judge` looks at the key
+    /// files that it names, and says what is wrong with one.
+    pub fn parse(text: String, name: &str, site: &Site, judge: KeyJudge) -> Result<Self, Failure> {
         let Parsed { cluster, warnings } =
-            kubitect_config::parse_with_keys(&text, &name, site, judge).map_err(Failure::config)?;
+            kubitect_config::parse_with_keys(&text, name, site, judge).map_err(Failure::config)?;
         Ok(Self {
             cluster,
             text,
@@ -148,8 +155,11 @@ impl View {
 
     /// How the cluster is. What can't be asked is a problem in it, and the rest is asked all the same.
     pub async fn status(&self) -> Result<Status, Failure> {
-        let applied = self.job.applied()?;
-        let mut status = status::look(&self.job, applied.as_ref()).await?;
+        let look = async {
+            let applied = self.job.applied()?;
+            status::look(&self.job, applied.as_ref()).await
+        };
+        let mut status = until_cancelled(&self.job.options.cancel, look).await?;
         if self.is_kept {
             status.compare(&self.job.dir);
         }
@@ -206,8 +216,24 @@ impl Run {
     /// Carries out a plan that this run has made: exactly the list that it shows. An empty one brings the files of this machine up
     /// to date.
     ///
-    /// Needs a runtime of several threads: libvirt blocks. Nothing is undone on a failure; the next run goes on from there.
-    pub async fn apply(&self, plan: &Plan) -> Result<(), Failure> {
+    /// Needs a runtime of several threads: it is done on the thread that waits for it, to its end or until [`Options::cancel`] asks
+    /// it to stop. Nothing is undone on a failure; the next run goes on from there.
+    ///
+    /// A run carries out one plan at a time, and each plan once; both are checked by the compiler:
+    ///
+    /// ```compile_fail,E0499
+    /// # async fn twice(mut run: kubitect_cli::Run, plans: [kubitect_cli::Plan; 2]) {
+    /// let [first, second] = plans;
+    /// let _ = tokio::join!(run.apply(first), run.apply(second));
+    /// # }
+    /// ```
+    /// ```compile_fail,E0382
+    /// # async fn again(mut run: kubitect_cli::Run, plan: kubitect_cli::Plan) {
+    /// let _ = run.apply(plan).await;
+    /// let _ = run.apply(plan).await;
+    /// # }
+    /// ```
+    pub async fn apply(&mut self, plan: Plan) -> Result<(), Failure> {
         let job = &self.view.job;
         let made_here = plan
             .made_by
@@ -223,38 +249,25 @@ impl Run {
             true => Ending::Unchanged,
             false => Ending::Applied,
         };
-        job.options
-            .end(&job.cluster.name, done, async {
-                check(plan)?;
-                unfit(&plan.findings)?;
-                several_threads()?;
-                pipeline::apply(job, plan, &self.on_hosts).await
-            })
-            .await
-    }
-}
-
-/// An error on a runtime of one thread, on which work that blocks would end the program.
-pub(crate) fn several_threads() -> Result<(), Failure> {
-    use tokio::runtime::{Handle, RuntimeFlavor};
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => Err(Failure::failed(
-            "begin: this tokio runtime has one thread; use one of several, as `#[tokio::main]` makes it",
-        )),
-        _ => Ok(()),
+        job.options.carry_out(&job.cluster.name, done, async {
+            check(&plan)?;
+            unfit(&plan.findings)?;
+            pipeline::apply(job, &plan, &self.on_hosts).await
+        })
     }
 }
 
 impl Options {
-    /// Does work, and tells how it ended.
-    pub(crate) async fn end(
+    /// Does work on this thread to its end, and tells how it ended. So whoever waits for it may do so on any thread, and can't drop
+    /// it half-way: it is asked to stop by [`Options::cancel`].
+    pub(crate) fn carry_out(
         &self,
         cluster: &Label,
         ending: Ending,
         work: impl Future<Output = Result<(), Failure>>,
     ) -> Result<(), Failure> {
         self.events.begin();
-        let result = work.await;
+        let result = on_this_thread(work).unwrap_or_else(|e| Err(e.into()));
         self.events.end(match &result {
             Ok(()) => Event::Done {
                 cluster: cluster.to_string(),
@@ -262,9 +275,48 @@ impl Options {
             },
             Err(Failure::Interrupted) => Event::Cancelled,
             Err(failure) => Event::Failed {
+                kind: failure.kind(),
                 why: failure.to_string(),
             },
         });
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::power::Switch;
+    use crate::removal::Removal;
+
+    /// Programs that reconcile clusters begin with `tokio::spawn`. It compiles, or it does not.
+    #[allow(dead_code)]
+    fn work_can_be_spawned(
+        [mut run, mut other]: [Run; 2],
+        [view, another]: [View; 2],
+        (plan, removal, switch): (Plan, Removal, Switch),
+    ) {
+        fn spawned<T: Send + 'static>(_: T) {}
+        fn shared<T: Send + Sync + 'static>() {}
+        spawned(async move { run.apply(plan).await });
+        spawned(async move { view.status().await.map(drop) });
+        spawned(async move { other.snapshot(None).await });
+        spawned(async move { another.words().await });
+        spawned(removal.carry_out());
+        spawned(switch.carry_out());
+        shared::<(Run, View, Plan, Options, Status, Failure)>();
+    }
+
+    #[test]
+    fn a_configuration_may_be_a_text_and_standard_input_is_never_read() {
+        let site = Site::default();
+        let judge: KeyJudge = &|_, _| None;
+        let wrong = Wanted::parse("hosts: 1".to_owned(), "from git", &site, judge).unwrap_err();
+        assert!(wrong.to_string().contains("from git"), "{wrong}");
+        let missing = Wanted::read(Path::new("-"), &site).unwrap_err();
+        assert!(
+            missing.to_string().starts_with("failed to read"),
+            "{missing}"
+        );
     }
 }

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::pipeline::until_cancelled;
 use crate::run::Run;
+use kubitect_provision::blocking::blocking;
 
 /// A snapshot that was taken. Every secret of Kubernetes is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,11 +32,11 @@ pub struct Snapshot {
 impl Run {
     /// Saves what etcd holds, through a master that serves, into this file; without one, into the cluster's folder of snapshots.
     /// A file that is there stays as it is, and is an error.
-    pub async fn snapshot(&self, file: Option<&Path>) -> Result<Snapshot, Failure> {
+    pub async fn snapshot(&mut self, file: Option<&Path>) -> Result<Snapshot, Failure> {
         let job = &self.view.job;
         let name = &job.cluster.name;
         let named = file.map(new_file).transpose()?;
-        let Some((keys, facts)) = job.reach()? else {
+        let Some((keys, facts)) = blocking(|| job.reach())? else {
             return Err(Failure::failed(format!(
                 "save a snapshot of the etcd of {name}: the key that opens its machines is not in {}; `kubitect apply` with its \
                  file brings it back",

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::home::ClusterDir;
 use crate::job::Job;
 use crate::plan::Plan;
+use kubitect_provision::blocking::blocking;
 
 pub use kubitect_provision::at_work::AtWork;
 pub use kubitect_provision::status::Machine;
@@ -44,10 +45,39 @@ pub struct Status {
     pub drift: Vec<String>,
 }
 
+/// How a cluster is, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Nothing is wrong with it.
+    Healthy,
+    /// Its API serves, and something is wrong.
+    Degraded,
+    /// No master's API serves.
+    Unreachable,
+    /// It has never been made to the end, and no master's API serves.
+    Unfinished,
+    /// All its machines are there and off.
+    Stopped,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unreachable => "unreachable",
+            Self::Unfinished => "unfinished",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
 /// Looks at a cluster, where this was `applied` last. What can't be asked is a problem, and the rest is asked all the same.
 pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failure> {
-    let plan = Plan::look(job, applied)?;
-    let machines = machines(job)?;
+    let (plan, machines) =
+        blocking(|| Ok::<_, Failure>((Plan::look(job, applied)?, machines(job)?)))?;
     let off = machines.iter().filter(|machine| !machine.runs());
     let off = off.map(|machine| format!("{} is {}", machine.name, machine.state));
     let mut status = Status {
@@ -74,7 +104,7 @@ pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failur
             .problems
             .push("it differs from what is wanted; see what apply would do".to_owned());
     }
-    match job.reach()? {
+    match blocking(|| job.reach())? {
         Some((keys, facts)) => status.ask(job, facts, &keys).await,
         None => status.problems.push(format!(
             "the key that opens the machines is not in {}, so that none can be asked; `kubitect apply` with the cluster's file \
@@ -94,6 +124,25 @@ pub fn machines(job: &Job) -> Result<Vec<Machine>, Failure> {
 }
 
 impl Status {
+    /// How it is, in a word.
+    pub fn verdict(&self) -> Verdict {
+        match (self.kubernetes.reachable, self.problems.is_empty()) {
+            (false, _) if self.stopped => Verdict::Stopped,
+            (false, _) if self.unfinished && !self.applied => Verdict::Unfinished,
+            (false, _) => Verdict::Unreachable,
+            (true, true) => Verdict::Healthy,
+            (true, false) => Verdict::Degraded,
+        }
+    }
+
+    /// For programs: one object.
+    pub fn json(&self) -> serde_json::Value {
+        let mut object = serde_json::json!(self);
+        object["formatVersion"] = serde_json::json!(1);
+        object["verdict"] = serde_json::json!(self.verdict());
+        object
+    }
+
     /// Asks the balancers and the masters that run, side by side.
     async fn ask(&mut self, job: &Job, facts: Facts, keys: &Keys) {
         let runs = |node: &&Node| {
@@ -154,14 +203,7 @@ fn sentence(problem: &str) -> String {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match (self.kubernetes.reachable, self.problems.is_empty()) {
-            (false, _) if self.stopped => "stopped",
-            (false, _) if self.unfinished && !self.applied => "unfinished",
-            (false, _) => "unreachable",
-            (true, true) => "healthy",
-            (true, false) => "degraded",
-        };
-        writeln!(f, "{}: {verdict}", self.cluster)?;
+        writeln!(f, "{}: {}", self.cluster, self.verdict())?;
         if let Some(run) = self.run.as_ref().filter(|_| !self.unfinished) {
             writeln!(f, "  {run}")?;
         }

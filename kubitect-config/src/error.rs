@@ -56,3 +56,36 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// The kinds of failures: what a program goes by that tries again, asks a person, or gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Kind {
+    /// The configuration, or its use, is not valid.
+    Invalid,
+    /// The file asks for what can't be done.
+    Refused,
+    /// A plan that was saved is not what would be done now.
+    Stale,
+    /// It is left open what is meant.
+    Usage,
+    /// Something on the hosts stands in the way.
+    Unfit,
+    /// Another run is at work.
+    Busy,
+    /// The person said no.
+    Declined,
+    /// The run was asked to stop.
+    Interrupted,
+    /// A host can't be reached. It may be later.
+    HostAway,
+    /// Something did not happen in its time. The same again goes on from there.
+    TimedOut,
+    /// A machine, a file or a repository is not what it should be: a person has to look before anything is tried again.
+    Untrusted,
+    /// A playbook of Kubespray's failed. The same again goes on from there.
+    Playbook,
+    /// Anything else.
+    Other,
+}

@@ -8,6 +8,7 @@ use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::keys::KeyJudge;
 use crate::problem::{Problem, Severity};
+use crate::release::Hop;
 use crate::report::Report;
 use crate::site::Site;
 use crate::tree::Tree;
@@ -77,6 +78,31 @@ pub fn parse(text: &str, file: &str, site: &Site) -> Result<Parsed, Error> {
     parse_with_keys(text, file, site, &|_, _| None)
 }
 
+/// What a configuration would be wrong with if it were of this pair of versions: an upgrade that goes over it sets nodes up with the
+/// variables of the file. Nothing, where it is wrong as it is.
+pub fn on_the_way(text: &str, site: &Site, hop: &Hop) -> Vec<Problem> {
+    let with_hop = |mut raw: raw::Config, report: &mut Report| {
+        raw.kubernetes.version = Some(hop.kubernetes.to_string());
+        raw.kubernetes.kubespray.version = Some(hop.kubespray.to_string());
+        validate::cluster(&raw, site, &|_, _| None, report)
+    };
+    let problems = |with: &dyn Fn(raw::Config, &mut Report) -> Option<Cluster>| match checked(
+        &[],
+        text,
+        "",
+        with,
+    ) {
+        Err(Error::Invalid { problems, .. }) => problems,
+        _ => Vec::new(),
+    };
+    let own = problems(&|raw, report| validate::cluster(&raw, site, &|_, _| None, report));
+    if !own.is_empty() {
+        return Vec::new();
+    }
+    let is_error = |problem: &Problem| problem.severity == Severity::Error;
+    problems(&with_hop).into_iter().filter(is_error).collect()
+}
+
 /// Checks a configuration as [`parse`] does, and has the key files looked at that it names.
 ///
 /// # Errors
@@ -97,19 +123,24 @@ fn parse_tolerating(
     site: &Site,
     keys: KeyJudge,
 ) -> Result<Parsed, Error> {
-    let (cluster, warnings) = check(
-        tolerated,
-        text,
-        file,
-        &schema::CLUSTER,
-        |tree| {
-            let older = older::rewrite(tree);
-            ansible::rewrite(tree);
-            older
-        },
-        |raw: &raw::Config, report| validate::cluster(raw, site, keys, report),
-    )?;
+    let (cluster, warnings) = checked(tolerated, text, file, &|raw, report| {
+        validate::cluster(&raw, site, keys, report)
+    })?;
     Ok(Parsed { cluster, warnings })
+}
+
+fn checked(
+    tolerated: &'static [&'static str],
+    text: &str,
+    file: &str,
+    validate: &dyn Fn(raw::Config, &mut Report) -> Option<Cluster>,
+) -> Result<(Cluster, Vec<Problem>), Error> {
+    let rewrite = |tree: &mut Tree| {
+        let older = older::rewrite(tree);
+        ansible::rewrite(tree);
+        older
+    };
+    check(tolerated, text, file, &schema::CLUSTER, rewrite, validate)
 }
 
 impl Site {
@@ -139,7 +170,7 @@ impl Site {
             file,
             &schema::SITE,
             |_| Vec::new(),
-            validate::site,
+            |raw, report| validate::site(&raw, report),
         )
         .map(|(site, _)| site)
     }
@@ -152,7 +183,7 @@ fn check<R: serde::de::DeserializeOwned, T>(
     file: &str,
     schema: &serde_json::Value,
     rewrite: fn(&mut Tree) -> Vec<older::Finding>,
-    validate: impl Fn(&R, &mut Report) -> Option<T>,
+    validate: impl Fn(R, &mut Report) -> Option<T>,
 ) -> Result<(T, Vec<Problem>), Error> {
     if text.len() > MAX_BYTES {
         return Err(whole(file, "file-too-large", too_large(text.len() as u64)));
@@ -171,7 +202,7 @@ fn check<R: serde::de::DeserializeOwned, T>(
         Some(tree) => {
             let value = structure::check(tree, schema, &mut report);
             match yaml::from_value::<R>(value) {
-                Ok(raw) => result = validate(&raw, &mut report),
+                Ok(raw) => result = validate(raw, &mut report),
                 Err(error) => report.structure_error(error.to_string()),
             }
         }

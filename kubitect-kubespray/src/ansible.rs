@@ -208,6 +208,9 @@ fn command(run: &Run, tools: &Tools, workdir: &Workdir, private: &Path) -> Comma
         .env("ANSIBLE_NOCOLOR", "1")
         .env("ANSIBLE_LOCALHOST_WARNING", "False")
         .env("ANSIBLE_RETRY_FILES_ENABLED", "False")
+        // Ansible looks for collections and plugins in a person's and the system's folders before the release's own.
+        .env("ANSIBLE_HOME", private.join("home"))
+        .env("ANSIBLE_COLLECTIONS_PATH", private.join("collections"))
         .env("ANSIBLE_LOCAL_TEMP", private.join("tmp"))
         // Kubespray's cache is shared by all clusters and keyed by host names.
         .env("ANSIBLE_CACHE_PLUGIN", "jsonfile")
@@ -298,6 +301,32 @@ fn utc(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_of_the_callers_own_ansible_is_in_the_way() {
+        let folder = Path::new("/folder");
+        let tools = Tools {
+            kubespray: folder.join("kubespray"),
+            environment: folder.join("venv"),
+            forks: 1,
+        };
+        let workdir = Workdir::new(folder.join("config"), folder.join("logs"));
+        let run = crate::goal::Run {
+            playbook: "cluster.yml".to_owned(),
+            limit: Vec::new(),
+            tags: Vec::new(),
+            variables: serde_json::Map::new(),
+        };
+        let command = command(&run, &tools, &workdir, &folder.join("private"));
+        let of = |name: &str| {
+            let mut all = command.as_std().get_envs();
+            all.find_map(|(key, value)| (key == name).then(|| value.unwrap().to_owned()))
+        };
+        for name in ["ANSIBLE_HOME", "ANSIBLE_COLLECTIONS_PATH"] {
+            let path = PathBuf::from(of(name).unwrap());
+            assert!(path.starts_with(folder.join("private")), "{name}");
+        }
+    }
 
     #[test]
     fn dates() {

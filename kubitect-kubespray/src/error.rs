@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kubitect_config::error::Kind;
 use kubitect_config::remote::BoxError;
 use kubitect_config::value::Version;
 
@@ -291,6 +292,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// Of which kind it is, where it is of one by itself.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Kubeconfig { .. } | Self::OtherCommit { .. } | Self::SourceChanged { .. } => {
+                Some(Kind::Untrusted)
+            }
+            Self::Playbook { .. } | Self::Ansible { .. } => Some(Kind::Playbook),
+            Self::Slow { .. }
+            | Self::Drain { .. }
+            | Self::NotReady { .. }
+            | Self::ApiServer { .. }
+            | Self::ApiNotReady { .. }
+            | Self::Locked { .. }
+            | Self::Busy { .. }
+            | Self::Stalled { .. } => Some(Kind::TimedOut),
+            _ => None,
+        }
+    }
+
     /// A failure without a cause below it.
     pub(crate) fn failed(what: impl Into<String>) -> Self {
         Self::Step {

@@ -341,16 +341,16 @@ pub(crate) fn has_cilium(cluster: &Cluster) -> bool {
     Cilium::of(plugin, &cluster.addons.kubespray) != Cilium::Absent
 }
 
-/// Whether workers get certificates of etcd that only hosts of the run learn of: a master that is not in it lacks them,
-/// and can't issue any once it is the first. Before v2.24 all are made again at each run.
+/// Whether workers get certificates of etcd. They are issued on its first member, and what issues them is there only if that member
+/// was the first host of a play: one that has become the first since, because others left, lacks it until it is in a run itself.
+/// v2.19 issues them whatever the network plugin.
 fn certifies_workers(cluster: &Cluster, release: &Release) -> bool {
     let needs = match &*cluster.kubernetes.network_plugin {
         "flannel" | "canal" => true,
         "calico" => variable(cluster, "calico_datastore") == Some("etcd"),
         _ => false,
     };
-    let needs = needs || has_cilium(cluster);
-    needs && release.tag >= Version::new((2, 24), 0)
+    needs || has_cilium(cluster) || !release.is_from(20)
 }
 
 /// A variable of the user's own that is text.

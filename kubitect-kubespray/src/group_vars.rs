@@ -12,7 +12,7 @@ use kubitect_config::{Cluster, Facts};
 use serde::Serialize;
 
 use crate::Error;
-use crate::goal::Goal;
+use crate::goal::{Goal, waits_for_network};
 
 /// The files that are generated. What is ours stands in `all`, where also the checks that look at the first host see it.
 pub(crate) const FILES: [&str; 2] = [
@@ -41,6 +41,17 @@ struct Variables<'a> {
     calico_pool_blocksize: Option<Value>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     balancing: Option<Balancing>,
+    /// Before it upgrades a master, kubeadm runs a pod for 15 s wherever one fits, its image's download included: none does where each
+    /// worker has a taint, and the master itself is cordoned by then. Releases that pass over none of its checks stop at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeadm_ignore_preflight_errors: Option<[&'static str; 1]>,
+    /// How often, every 5 s, a joining master is looked at until it is Ready, the download of the network plugin's images included;
+    /// 24 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control_plane_node_become_ready_tries: Option<u32>,
+    /// The package managers have the proxy from their first boot on; Kubespray would take one for https alone away from dnf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skip_http_proxy_on_os_packages: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     supplementary_addresses_in_ssl_keys: Vec<Value>,
     /// See [`AS_MADE`].
@@ -175,6 +186,9 @@ pub(crate) fn render(
         etcd_backup_retention_count: 3,
         kube_proxy_strict_arp: unless_set("kube_proxy_strict_arp").then_some(true),
         calico_pool_blocksize,
+        kubeadm_ignore_preflight_errors: release.preflight.then_some(["CreateJob"]),
+        control_plane_node_become_ready_tries: waits_for_network(release).then_some(60),
+        skip_http_proxy_on_os_packages: proxy.map(|_| true),
         balancing,
         supplementary_addresses_in_ssl_keys: names,
         as_made,

@@ -219,7 +219,8 @@ impl Status {
         for MasterCertificate { name, certificate } in &self.certificates {
             if certificate.ends < i64::try_from(soon.as_secs()).unwrap_or(i64::MAX) {
                 problems.push(format!(
-                    "{name}: the certificate {} ends on {}",
+                    "{name}: the certificate {} ends on {}; an upgrade renews it, and so does, on one master after another, \
+                     `kubitect ssh {name} -- sudo /usr/local/bin/k8s-certs-renew.sh`",
                     certificate.path, certificate.ends_text
                 ));
             }

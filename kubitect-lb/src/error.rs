@@ -156,3 +156,15 @@ pub enum Error {
         why: String,
     },
 }
+
+impl Error {
+    /// Of which kind it is, where it is of one by itself.
+    pub fn kind(&self) -> Option<kubitect_config::error::Kind> {
+        match self {
+            Self::Timeout { .. } | Self::NotServing { .. } => {
+                Some(kubitect_config::error::Kind::TimedOut)
+            }
+            _ => None,
+        }
+    }
+}

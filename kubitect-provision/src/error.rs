@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kubitect_config::error::Kind;
 use kubitect_config::value::Name;
 
 /// Anything behind an [`Error`] that carries its own words.
@@ -24,6 +25,9 @@ pub enum Error {
         /// What libvirt said.
         source: Source,
     },
+    /// Hosts of a cluster can't be reached.
+    #[error("{}", .0.iter().map(told).collect::<Vec<_>>().join("\n"))]
+    Hosts(Vec<Error>),
     /// A verb of a host's libvirt failed.
     #[error("{action} on host {host}")]
     Hypervisor {
@@ -293,6 +297,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// Of which kind it is, where it is of one by itself.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::HostKey { .. } | Self::Untrusted { .. } | Self::Checksum { .. } => {
+                Some(Kind::Untrusted)
+            }
+            Self::Connect { .. } | Self::Jump { .. } => Some(Kind::HostAway),
+            Self::Timeout { .. } => Some(Kind::TimedOut),
+            Self::Hosts(errors) | Self::Machines(errors) | Self::StillOn(errors) => {
+                errors.iter().find_map(Self::kind)
+            }
+            _ => None,
+        }
+    }
+
     /// A failure without a cause below it.
     pub(crate) fn failed(what: impl Into<String>) -> Self {
         Self::Step {

@@ -10,7 +10,6 @@ use kubitect_config::waiting::{AT_ONCE, in_threads};
 use kubitect_config::{Cluster, Site};
 
 use crate::Error;
-use crate::error::told;
 use crate::home::{ClusterDir, Home};
 use crate::hypervisor::Hosts;
 use crate::reach::Reach;
@@ -311,8 +310,8 @@ fn connect_all(reach: &dyn Reach, hosts: &[Host]) -> Result<Hosts, Error> {
         "reach the hosts of the cluster; if one of them is gone for good,{} removes the rest, and what that host carries stays",
         names.collect::<String>()
     );
-    let why: Vec<_> = lost.iter().map(|(_, error)| told(error)).collect();
-    Err(Error::because(what, why.join("\n")))
+    let why = lost.into_iter().map(|(_, error)| error).collect();
+    Err(Error::because(what, Error::Hosts(why)))
 }
 
 /// The cluster of a configuration that a run kept; none: there is no such file. One that can't be read, or that another release
@@ -365,6 +364,7 @@ fn expand_keyfile(home: &Home, host: &mut Host) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::told;
     use crate::reach::Real;
 
     /// A cluster whose only used host is `box`; nobody answers at the other one.

@@ -21,6 +21,7 @@ pub mod archive;
 pub mod at_work;
 pub mod balloon;
 mod base;
+pub mod blocking;
 mod bounded;
 pub mod cancel;
 pub mod change;

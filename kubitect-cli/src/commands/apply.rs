@@ -31,7 +31,7 @@ pub fn apply(
     options.take_over = args.held.take_over;
     let cancel = options.cancel.clone();
     let (file, saved) = meant(args)?;
-    let run = Run::connect(wanted(&file, &options)?, options)?;
+    let mut run = Run::connect(wanted(&file, &options)?, options)?;
     if let Some(action) = args.action {
         let others = policy::uncovered(action.into(), run.edits()?.as_deref());
         if !others.is_empty() {
@@ -58,16 +58,17 @@ pub fn apply(
         }
     }
     // Only now: what is not approved leaves nothing behind.
-    let answer = match plan.is_empty() {
+    let unchanged = plan.is_empty();
+    let answer = match unchanged {
         true => logged::UNASKED,
         false => logged::answer(args.auto_approve),
     };
     logged::begin(reporter, &run.folder().logs(), "apply", answer)?;
     reporter.begin(playing::tasks(&run.folder().logs()));
-    let result = logged::work(reporter, &cancel, run.apply(&plan));
+    let result = logged::work(reporter, &cancel, run.apply(plan));
     playing::remember(&run.folder().logs(), &reporter.tasks());
     super::ssh::refresh(home, run.cluster());
-    match (&result, plan.is_empty()) {
+    match (&result, unchanged) {
         (Ok(()), true) => reporter.end_well(),
         _ => logged::end(
             reporter,

@@ -107,8 +107,8 @@ fn options(
 
 /// Reads what is wanted (`-`: stdin), with its keys looked at, and shows its warnings on stderr.
 fn wanted(file: &Path, options: &Options) -> Result<Wanted, Failure> {
-    let wanted = Wanted::read_with_keys(file, &options.site, &keys::needed);
-    let wanted = wanted.map_err(|failure| named(failure, file))?;
+    let (name, text) = kubitect_config::read(file).map_err(unread(file))?;
+    let wanted = Wanted::parse(text, &name, &options.site, &keys::needed)?;
     report::problems(wanted.warnings(), wanted.text());
     Ok(wanted)
 }

@@ -86,7 +86,7 @@ impl Command {
             false if self.to == Power::On => logged::UNASKED,
             false => logged::answer(true),
         };
-        let logs = switch.run().folder().logs();
+        let logs = switch.view().folder().logs();
         logged::begin(reporter, &logs, self.name, answer)?;
         reporter.begin([]);
         let result = logged::work(reporter, &cancel, switch.carry_out());

@@ -14,6 +14,7 @@ use crate::names;
 use crate::report::Reporter;
 use crate::run::{View, Wanted};
 use crate::signals::on_runtime_alone;
+use crate::status::Verdict;
 use crate::world::World;
 
 /// Between two looks at a cluster that is waited for.
@@ -45,24 +46,16 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
     };
     match args.output {
         Output::Text => print(&status)?,
-        Output::Json => {
-            let mut object = serde_json::json!(status);
-            object["formatVersion"] = serde_json::json!(1);
-            print_json(object)?;
-        }
+        Output::Json => print_json(status.json())?,
     }
     if !status.kubernetes.reachable {
-        let why = match (
-            status.stopped,
-            status.unfinished && !status.applied,
-            &status.run,
-        ) {
-            (_, _, Some(run)) => run.to_string(),
-            (true, ..) => "it is stopped; `kubitect start` starts it".to_owned(),
-            (_, true, _) => {
-                "its creation has not ended; `kubitect apply` with its file goes on".to_owned()
+        let why = match (&status.run, status.verdict()) {
+            (Some(run), _) => &*run.to_string(),
+            (None, Verdict::Stopped) => "it is stopped; `kubitect start` starts it",
+            (None, Verdict::Unfinished) => {
+                "its creation has not ended; `kubitect apply` with its file goes on"
             }
-            (_, false, _) => "no master answers".to_owned(),
+            (None, _) => "no master answers",
         };
         return Err(Failure::failed(format!(
             "reach the API of {cluster}: {why}"

@@ -5,7 +5,7 @@ use kubitect_config::value::Label;
 use kubitect_kubespray::kubeconfig;
 use kubitect_provision::ssh::{self, Keys};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::home::write_whole;
 use crate::job::{Job, Options};
 use crate::personal;
@@ -58,7 +58,9 @@ pub async fn hand_over(job: &Job, plan: &Plan) -> Result<(), Failure> {
             Ok(true) => events.note(format!("{cluster}: brought the kubeconfig home")),
             Ok(false) => {}
             // Somebody else answers for the machine, or holds it: that is not to be overlooked.
-            Err(error) if error.is_alarm() || (missing && all_known) => return Err(error),
+            Err(error) if error.kind() == Kind::Untrusted || (missing && all_known) => {
+                return Err(error);
+            }
             Err(error) if missing => {
                 events.warn(format!("the kubeconfig was not fetched: {error}"));
             }

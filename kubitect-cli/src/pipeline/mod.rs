@@ -14,6 +14,7 @@ use kubitect_provision::host_lock::HostLocks;
 use kubitect_provision::hypervisor::Hosts;
 use kubitect_provision::plan::Plan as Machines;
 use kubitect_provision::{Cancel, gather, hosts};
+use tokio::task::JoinSet;
 
 use crate::event::Event;
 use crate::failure::Failure;
@@ -21,6 +22,7 @@ use crate::job::{Job, Options};
 use crate::personal as kubeconfig;
 use crate::plan::Plan;
 use hand_over::{hand_over, note_recovered};
+use kubitect_provision::blocking::blocking;
 use work::Work;
 
 /// Carries out a plan. With an empty one it only brings this machine's files up to date.
@@ -73,7 +75,7 @@ pub async fn until_cancelled<T>(
 /// From what is there, be it nothing or what an interrupted run left, to what is wanted: phase by phase, as the plan has it.
 async fn change(job: &Job, plan: &Plan, locks: &HostLocks) -> Result<(), Failure> {
     mergeable(job, plan)?;
-    let (keys, recovered) = job.keys(&plan.machines, &plan.leaving)?;
+    let (keys, recovered) = blocking(|| job.keys(&plan.machines, &plan.leaving))?;
     if recovered {
         note_recovered(job);
     }
@@ -130,7 +132,7 @@ fn mergeable(job: &Job, plan: &Plan) -> Result<(), Failure> {
 /// The checkouts and environments of these Kubespray releases, by their tags.
 async fn prepare(job: &Job, tags: &BTreeSet<Version>) -> Result<BTreeMap<Version, Tools>, Failure> {
     let mut tools = BTreeMap::new();
-    for tag in tags.iter().cloned() {
+    for tag in tags {
         let mut kubernetes = job.cluster.kubernetes.clone();
         kubernetes.kubespray.version = tag.clone();
         let Options {
@@ -139,8 +141,9 @@ async fn prepare(job: &Job, tags: &BTreeSet<Version>) -> Result<BTreeMap<Version
             home,
             ..
         } = job.options.clone();
-        // A task of its own goes on while libvirt, which blocks, is worked with.
-        let task = tokio::spawn(async move {
+        // A task of its own goes on while libvirt, which blocks, is worked with; it ends with this one.
+        let mut task = JoinSet::new();
+        task.spawn(async move {
             world
                 .prepare(&kubernetes, &home.share(), &|event| {
                     events.kubernetes(event)
@@ -148,11 +151,11 @@ async fn prepare(job: &Job, tags: &BTreeSet<Version>) -> Result<BTreeMap<Version
                 .await
         });
         let failed = |e| Failure::because(format!("prepare Kubespray {tag}"), e);
-        let prepared = task
-            .await
-            .map_err(|e| Failure::because(format!("prepare Kubespray {tag}"), e))?;
-        let prepared = prepared.map_err(failed)?;
-        tools.insert(tag, prepared);
+        while let Some(prepared) = task.join_next().await {
+            let prepared =
+                prepared.map_err(|e| Failure::because(format!("prepare Kubespray {tag}"), e))?;
+            tools.insert(tag.clone(), prepared.map_err(failed)?);
+        }
     }
     Ok(tools)
 }

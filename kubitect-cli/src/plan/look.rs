@@ -1,8 +1,10 @@
 //! What a plan is made from is looked up: the hosts, and the person's own files. Changes nothing.
 
+use std::collections::BTreeSet;
+
 use kubitect_config::cluster::Role;
 use kubitect_config::{Cluster, Severity};
-use kubitect_kubespray::living::{self, Seen};
+use kubitect_kubespray::living::{self, Seen, Task, rows};
 use kubitect_provision::balloon;
 use kubitect_provision::fleet::Logins;
 use kubitect_provision::observe::{self, Observed};
@@ -43,6 +45,10 @@ impl Plan {
         let edits = applied.map(|applied| job.edits(applied));
         let mut plan = plan.with(&edits.unwrap_or_default());
         plan.notes.extend(balloon::remarks(cluster, observed));
+        // What is refused anyway goes nowhere.
+        if plan.refused.is_empty() {
+            plan.refused = rows::stops(&job.text, &job.options.site, plan.tasks(), cluster);
+        }
         Ok(plan.and_for(personal(job, applied)?))
     }
 
@@ -53,7 +59,7 @@ impl Plan {
         let mut found = found.map_err(|e| Failure::because("check the hosts", e))?;
         let mut phases = self.phases.iter();
         if phases.any(|phase| matches!(phase, Phase::Kubernetes(_))) {
-            found.extend(check_here(job)?);
+            found.extend(check_here(job, self.tasks())?);
         }
         found.extend(self.foresee(job)?);
         found.sort_by_key(|finding| finding.severity);
@@ -65,11 +71,7 @@ impl Plan {
     /// What is to be expected by what Kubernetes says now: of nodes whose pods are moved elsewhere, and of API versions that an
     /// upgrade takes away.
     fn foresee(&self, job: &Job) -> Result<Vec<Finding>, Failure> {
-        let tasks = self.phases.iter().filter_map(|phase| match phase {
-            Phase::Kubernetes(task) => Some(task),
-            _ => None,
-        });
-        let tasks: Vec<_> = tasks.collect();
+        let tasks: Vec<_> = self.tasks().collect();
         let restarts = self.restarted_nodes();
         let moved = living::vacated(&job.cluster, tasks.iter().copied(), &restarts);
         if moved.is_empty() && !living::deprecated::concerns(&self.seen, &tasks) {
@@ -123,13 +125,30 @@ fn alone<T: Send, F: Future<Output = T>>(
 }
 
 /// What this machine lacks to set up Kubernetes.
-fn check_here(job: &Job) -> Result<Vec<Finding>, Failure> {
+fn check_here<'a>(
+    job: &Job,
+    tasks: impl Iterator<Item = &'a Task>,
+) -> Result<Vec<Finding>, Failure> {
     let share = job.options.home.share();
-    let checks = alone("check this machine", || {
-        job.options.world.check(&job.cluster.kubernetes, &share)
+    // Each release that is used on the way runs on Pythons of its own.
+    let releases: BTreeSet<_> = tasks.map(|task| &task.at.kubespray).collect();
+    let wrong = alone("check this machine", || async {
+        let mut found = Vec::new();
+        for release in releases {
+            let mut kubernetes = job.cluster.kubernetes.clone();
+            kubernetes.kubespray.version = release.clone();
+            for check in job.options.world.check(&kubernetes, &share).await {
+                if !check.good && !found.contains(&check) {
+                    found.push(check);
+                }
+            }
+        }
+        found
     })?;
-    let wrong = checks.into_iter().filter(|check| !check.good);
-    wrong.map(|check| Ok(preflight::here(&check)?)).collect()
+    wrong
+        .iter()
+        .map(|check| Ok(preflight::here(check)?))
+        .collect()
 }
 
 fn failed(job: &Job) -> impl FnOnce(kubitect_provision::Error) -> Failure {

@@ -378,6 +378,7 @@ impl Reporter {
         let mut end = json!({"type": "end", "ok": result.is_ok(), "phases": phases});
         if let Err(failure) = result {
             end["phase"] = json!(state.stopped_in);
+            end["kind"] = json!(failure.kind());
             end["error"] = json!(failure.to_string());
             end["exitCode"] = json!(failure.code());
             end["refused"] = json!(failure.refused());

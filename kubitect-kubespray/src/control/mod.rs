@@ -39,7 +39,7 @@ pub use names::stopping_names;
 pub use network::{calico_blocksize, cilium_ipam};
 pub use nodes::{
     NodeState, api_health, api_version, cordon, delete_node, drain, drain_lost, label, nodes, pods,
-    restart_kubelet, taint, uncordon, untaint,
+    restart_kubelet, restart_runtime, taint, uncordon, untaint,
 };
 pub use remote::Health;
 pub use revive::{put_certificate_back, start_stopped};

@@ -452,6 +452,14 @@ pub async fn delete_node(remote: &impl Remote, node: &Label) -> Result<(), Error
     Ok(())
 }
 
+/// Restarts the container runtime of the machine at the other end, by the name that Kubespray has for it. Containers go on, but
+/// Docker's, which start anew.
+pub async fn restart_runtime(remote: &impl Remote, manager: &str) -> Result<(), Error> {
+    let argv = ["systemctl", "restart", manager];
+    succeed(remote, "restart the container runtime", &argv, PATIENCE).await?;
+    Ok(())
+}
+
 /// Restarts the kubelet of the machine at the other end, so that it looks anew at what the machine has.
 pub async fn restart_kubelet(remote: &impl Remote) -> Result<(), Error> {
     let argv = ["systemctl", "restart", "kubelet"];

@@ -162,7 +162,9 @@ fn masters_learn_of_new_workers_certificates_of_etcd() {
     for (plugin, variables, tag, limit) in [
         ("flannel", &[][..], "v2.31.0", "c-worker-4,etcd"),
         ("flannel", &[][..], "v2.24.0", "c-worker-4,etcd"),
-        ("flannel", &[][..], "v2.23.3", "c-worker-4"),
+        ("flannel", &[][..], "v2.23.3", "c-worker-4,etcd"),
+        ("calico", &[][..], "v2.19.1", "c-worker-4,etcd"),
+        ("calico", &[][..], "v2.20.0", "c-worker-4"),
         ("cilium", &[][..], "v2.28.1", "c-worker-4,etcd"),
         (
             "calico",

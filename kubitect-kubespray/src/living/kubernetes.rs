@@ -156,6 +156,11 @@ impl<'a> Kubernetes<'a> {
             self.play(&Goal::Network(joined), task, &all).await?;
         }
         self.play(&Goal::Create, task, &all).await?;
+        // Where NetworkManager has the name servers, Kubespray's last play restarts the masters' kubelets and API servers, all at
+        // once, and waits for none.
+        for name in &members {
+            self.wait_api(name, &task.at.kubernetes).await?;
+        }
         self.fetch_kubeconfig().await?;
         // The masters last: one that is finished means that all is.
         for name in all.iter().rev() {

@@ -297,6 +297,9 @@ impl Kubernetes<'_> {
             self.note(name, &task.at, &BTreeSet::new(), false)?;
         }
         let present = self.present(names);
+        let are_first = !present
+            .iter()
+            .any(|name| !self.is_master(name) && self.has_joined(name));
         self.play(&Goal::AddWorkers(names.to_vec()), task, &present)
             .await?;
         // Each that has joined is noted, whatever becomes of the others.
@@ -308,7 +311,22 @@ impl Kubernetes<'_> {
             }
             first = first.and(joined);
         }
+        if are_first && first.is_ok() {
+            self.close_masters(&master).await?;
+        }
         first
+    }
+
+    /// Where the first workers have joined, no new pods come to masters any more, as in a cluster that was made with workers; those
+    /// that run there stay.
+    async fn close_masters(&self, master: &Arc<dyn Remote>) -> Result<(), Error> {
+        let taint: Vec<_> = MASTER_TAINTS[0].parse().into_iter().collect();
+        for name in self.joined_masters() {
+            control::taint(master, &name, &taint)
+                .await
+                .map_err(|e| Error::because(format!("keep new pods away from {name}"), e))?;
+        }
+        Ok(())
     }
 
     /// Waits for a worker that Kubespray has set up, and notes that it has joined.

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kubitect_config::Cluster;
 use kubitect_config::cluster::{Effect, Node, Role};
 use kubitect_config::edit::edits;
 use kubitect_config::release::Hop;
 use kubitect_config::row::{Disruption, Row};
 use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Problem, Site};
 
 use super::plan;
 use super::stage::{Seen, Stage, Task};
@@ -16,6 +16,33 @@ use crate::joining;
 /// What is true of every drain.
 const DRAINING: &str = "draining a node deletes pods that no controller makes again, and what is in the emptyDir volumes of all its \
      pods; a pod that a disruption budget keeps is waited for, and stops the run after 5 minutes";
+
+/// What an upgrade would stop at on its way: what of the file the releases between do not take, a sentence each.
+pub fn stops<'a>(
+    text: &str,
+    site: &Site,
+    tasks: impl Iterator<Item = &'a Task>,
+    cluster: &Cluster,
+) -> Vec<String> {
+    let last = Hop {
+        kubernetes: cluster.kubernetes.version.clone(),
+        kubespray: cluster.kubernetes.kubespray.version.clone(),
+    };
+    let hops = tasks.filter_map(|task| match &task.stage {
+        Stage::Upgrade { to, .. } if *to != last => Some(to),
+        _ => None,
+    });
+    let hops: BTreeSet<_> = hops.collect();
+    let stops = hops.into_iter().flat_map(|hop| {
+        let problems = kubitect_config::on_the_way(text, site, hop).into_iter();
+        problems.map(move |Problem { message, help, .. }| {
+            format!(
+                "the upgrade goes over {hop}, where the file would stop it: {message}; {help}. Apply a file of these versions first"
+            )
+        })
+    });
+    stops.collect()
+}
 
 /// What the rows of tasks are made with.
 pub struct Given<'a> {

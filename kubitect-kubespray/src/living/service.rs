@@ -9,6 +9,7 @@ use kubitect_config::{Remote, chain};
 
 use super::kubernetes::Kubernetes;
 use super::nodes::states;
+use super::note::Note;
 use super::snapshot;
 use super::stage::Task;
 use crate::Error;
@@ -44,7 +45,14 @@ impl Kubernetes<'_> {
         if self.joined_masters().contains(name) {
             self.spare(name, "upgrade", pauses).await?;
         }
+        // A run that ended between the installation of a program and its restart has Kubespray find nothing to do.
+        let at_work = |note: &Note| note.busy && note.getting.as_ref() == Some(to);
+        let again = self.notes.get(name).is_some_and(at_work);
         let done = match self.upgrade_out_of_service(name, task).await {
+            Ok(()) => self.runs_what_is_installed(name, to, again).await,
+            Err(error) => Err(error),
+        };
+        let done = match done {
             Ok(()) => self.back_in_service(name, Some(&to.kubernetes), None).await,
             Err(error) => {
                 self.mend(name).await;
@@ -90,6 +98,31 @@ impl Kubernetes<'_> {
             self.play(&Goal::Dns, task, &present).await?;
         }
         Ok(())
+    }
+
+    /// Restarts the kubelet of a node that was upgraded and runs another version still, and, where an earlier run has been at it,
+    /// the container runtime, too.
+    async fn runs_what_is_installed(
+        &self,
+        name: &Label,
+        to: &Hop,
+        again: bool,
+    ) -> Result<(), Error> {
+        let nodes = states(&self.master(&[]).await?).await?;
+        let node = nodes.iter().find(|state| state.name == name.as_str());
+        let is_old = node.is_some_and(|node| node.version != to.kubernetes.to_string());
+        if !(is_old || again) {
+            return Ok(());
+        }
+        let failed = |e| Error::because(format!("restart the kubelet of {name}"), e);
+        let machine = self.connect(name).await?;
+        if again {
+            let manager = &self.cluster.kubernetes.container_manager;
+            control::restart_runtime(&machine, manager)
+                .await
+                .map_err(failed)?;
+        }
+        control::restart_kubelet(&machine).await.map_err(failed)
     }
 
     /// The nodes on which is noted that one begins to get this release: itself, and with a master all that follow it. Should that be

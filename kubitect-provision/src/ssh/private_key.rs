@@ -72,9 +72,9 @@ pub(super) fn read(path: &Path) -> Result<Own, Error> {
 }
 
 /// The file from which `ssh` reads the key that is in `path`: that one, or one in memory that is gone with this process. A
-/// key that does not work is left as it is.
+/// key that does not work is left as it is. A key that was exchanged since is read anew.
 pub fn for_ssh(path: &Path) -> Result<PathBuf, Error> {
-    static HELD: Mutex<BTreeMap<PathBuf, File>> = Mutex::new(BTreeMap::new());
+    static HELD: Mutex<BTreeMap<PathBuf, (PublicKey, File)>> = Mutex::new(BTreeMap::new());
     let Ok(Own {
         key,
         ssh_reads: false,
@@ -83,7 +83,8 @@ pub fn for_ssh(path: &Path) -> Result<PathBuf, Error> {
         return Ok(path.to_owned());
     };
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-    if !held.contains_key(path) {
+    let is_held = |(held, _): &(PublicKey, File)| held == key.public_key();
+    if !held.get(path).is_some_and(is_held) {
         let in_memory = || -> std::io::Result<File> {
             let flags = rustix::fs::MemfdFlags::CLOEXEC;
             let mut file = File::from(rustix::fs::memfd_create("kubitect-key", flags)?);
@@ -94,15 +95,11 @@ pub fn for_ssh(path: &Path) -> Result<PathBuf, Error> {
             file.write_all(text.as_bytes())?;
             Ok(file)
         };
-        held.insert(
-            path.to_owned(),
-            in_memory().map_err(file::error("convert the key", path))?,
-        );
+        let file = in_memory().map_err(file::error("convert the key", path))?;
+        held.insert(path.to_owned(), (key.public_key().clone(), file));
     }
-    let descriptor = held
-        .get(path)
-        .map(|file| file.as_raw_fd())
-        .unwrap_or_default();
+    let descriptor = held.get(path).map(|(_, file)| file.as_raw_fd());
+    let descriptor = descriptor.unwrap_or_default();
     Ok(format!("/proc/{}/fd/{descriptor}", std::process::id()).into())
 }
 
@@ -321,6 +318,14 @@ mod tests {
             PublicKey::from_openssh(public.trim()).unwrap().key_data(),
             key.public_key().key_data()
         );
+        // A key that is exchanged in its place is the one that ssh gets next.
+        runs(
+            "openssl",
+            &["genpkey", "-algorithm", "ed25519", "-out", text],
+        );
+        let exchanged = for_ssh(&path).unwrap();
+        let newer = runs("ssh-keygen", &["-y", "-f", exchanged.to_str().unwrap()]);
+        assert_ne!(newer, public);
         // What ssh reads, and what nobody reads, stays where it is.
         let plain = folder.path().join("plain");
         runs(

@@ -184,6 +184,23 @@ pub fn last_workers() {
         });
         assert_eq!(stage.plan(&shape), None);
         check(&stage, &shape).unwrap();
+        let keeps = "node-role.kubernetes.io/control-plane:NoSchedule";
+        let kept = || {
+            stage.place().with(|state, _| {
+                let nodes = state.kube.nodes.iter();
+                let masters = nodes.filter(|(name, _)| name.starts_with("demo-master-"));
+                masters
+                    .filter(|(_, node)| node.taints.contains(keeps))
+                    .count()
+            })
+        };
+        assert_eq!(kept(), 0);
+        // As in a cluster that was made with workers.
+        shape.workers = Shape::base().workers;
+        let run = stage.apply(&shape, None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        assert_eq!(kept(), 3);
+        assert_eq!(stage.plan(&shape), None);
         stage.end();
     }
 }

@@ -79,7 +79,9 @@ pub fn api_server(state: &mut State, host: &FakeHost, name: &str, argv: &[&str])
 }
 
 pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Output {
-    if !state.serves(host, name) {
+    let away = state.kube.away > 0;
+    state.kube.away = state.kube.away.saturating_sub(1);
+    if away || !state.serves(host, name) {
         let refused = "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?";
         return failed(1, refused);
     }

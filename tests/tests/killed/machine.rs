@@ -36,6 +36,7 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
             return ok(text);
         }
         ["systemctl", "restart", "kubelet"] => return restart_kubelet(state, name),
+        ["systemctl", "restart", "containerd"] => return ok(""),
         [
             "systemctl",
             "show",
@@ -383,12 +384,12 @@ fn processes(state: &mut State, name: &str) -> Output {
 }
 
 fn restart_kubelet(state: &mut State, name: &str) -> Output {
-    let guest = &state.guests[name];
-    let Some((version, _)) = guest
-        .kubelet
-        .as_ref()
-        .filter(|(_, id)| *id == state.kube.id)
-    else {
+    let guest = state.guests.get_mut(name).unwrap();
+    if let (Some(installed), Some((runs, _))) = (guest.installed.take(), &mut guest.kubelet) {
+        *runs = installed;
+    }
+    let kubelet = guest.kubelet.as_ref();
+    let Some((version, _)) = kubelet.filter(|(_, id)| *id == state.kube.id) else {
         return failed(5, "Unit kubelet.service not found.");
     };
     let node = state.kube.nodes.entry(name.to_owned()).or_default();

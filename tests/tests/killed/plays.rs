@@ -9,7 +9,7 @@ use crate::ansible::{Failed, Fault, Play};
 use crate::demands::{blocks, blocks_ipv6, ipam};
 use crate::joins::admin_conf;
 use crate::kubernetes::{KUBEADM_CONFIG, drain};
-use crate::state::{CNI, CONFIG, Kube, MARK, Member, Node, State, endpoint};
+use crate::state::{CNI, CONFIG, ISSUES, Kube, MARK, Member, NAME_SERVERS, Node, State, endpoint};
 
 pub type Result<T> = std::result::Result<T, Failed>;
 
@@ -127,7 +127,22 @@ impl Stage<'_> {
         {
             return fail(name, "its API server does not serve");
         }
-        self.addons()
+        self.addons()?;
+        self.name_servers();
+        Ok(())
+    }
+
+    /// The last play: where NetworkManager has the name servers, and they change, all masters' API servers restart, and nobody waits.
+    fn name_servers(&mut self) {
+        let hosts = self.play.hosts.iter();
+        let new: Vec<_> = hosts.filter(|name| !self.has(name, NAME_SERVERS)).collect();
+        if !self.state.network_manager || new.is_empty() {
+            return;
+        }
+        for name in new {
+            self.put(name, NAME_SERVERS, "");
+        }
+        self.state.kube.away = 3;
     }
 
     pub(super) fn has(&self, name: &str, path: &str) -> bool {
@@ -215,6 +230,7 @@ impl Stage<'_> {
                 ..Kube::default()
             };
         }
+        self.issues();
         for name in hosts {
             if !self.play.hosts.contains(&name) {
                 continue;
@@ -290,6 +306,25 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// The first member of etcd gets what issues certificates, where it is in the run.
+    fn issues(&mut self) {
+        let first = &self.play.group("etcd")[0];
+        if self.play.hosts.contains(first) {
+            self.put(first, ISSUES, "");
+        }
+    }
+
+    /// Whether workers get certificates of etcd.
+    fn certifies_workers(&self) -> bool {
+        let variables = &self.play.variables;
+        let plugin = variables["kube_network_plugin"].as_str().unwrap();
+        let own = self.play.addons.as_deref().unwrap_or_default();
+        ["flannel", "canal", "cilium"].contains(&plugin)
+            || own.contains("cilium_deploy_additionally: true")
+            || own.contains("calico_datastore: etcd")
+            || !self.play.release.is_from(20)
+    }
+
     /// The inventory's etcd endpoints.
     pub(super) fn endpoints(&self) -> BTreeSet<String> {
         let hosts = self.play.group("etcd").into_iter();
@@ -328,9 +363,14 @@ impl Stage<'_> {
     fn scale(&mut self) -> Result<()> {
         self.prepared()?;
         let workers = self.play.group("kube_node");
+        self.issues();
         for name in self.play.hosts.clone() {
             if !workers.contains(&name) {
                 continue;
+            }
+            let issuer = &self.play.group("etcd")[0];
+            if self.certifies_workers() && !self.has(issuer, ISSUES) {
+                return fail(&name, format!("bash: {ISSUES}: No such file or directory"));
             }
             if self.breaks(&name) {
                 self.half_joined(&name);
@@ -392,7 +432,7 @@ impl Stage<'_> {
                 self.configure(&name);
                 self.certificate(&name, &masters, true)?;
             }
-            self.upgrade_kubelet(&name, &version)?;
+            self.upgrade_kubelet(&name, &version, is_master)?;
             // A node that is cordoned is not drained, and neither is one whose pods are to stay.
             if self.play.extra["drain_nodes"] != false && !self.state.kube.nodes[&name].cordoned {
                 drain(self.state, self.host, &name);
@@ -408,9 +448,18 @@ impl Stage<'_> {
         }
     }
 
-    /// The kubelet comes before the control plane.
-    fn upgrade_kubelet(&mut self, name: &str, version: &str) -> Result<()> {
+    /// The kubelet comes before the control plane. It is restarted where it was installed in the same run, and by `kubeadm upgrade`.
+    fn upgrade_kubelet(&mut self, name: &str, version: &str, is_master: bool) -> Result<()> {
+        let stops = self.breaks_at(name, "installed");
         let guest = self.state.guests.get_mut(name).unwrap();
+        if stops {
+            guest.installed = Some(version.to_owned());
+            return fail(name, "as the test asks");
+        }
+        if guest.installed.as_deref() == Some(version) && !is_master {
+            return Ok(());
+        }
+        guest.installed = None;
         guest.kubelet = Some((version.to_owned(), self.state.kube.id));
         let Some(node) = self.state.kube.nodes.get_mut(name) else {
             return fail(name, "Kubernetes does not know it");

@@ -15,6 +15,85 @@ pub fn all() {
     systems_without_cgroup_v2(path);
     networks_from_hosts(path);
     networks_as_they_were_made(path);
+    name_servers_of_network_manager(path);
+    certificates_of_workers(path);
+    kubelets_that_were_not_restarted(path);
+    variables_on_the_way(path);
+}
+
+/// Where NetworkManager has the name servers, all API servers restart at the end of `cluster.yml`: they are waited for.
+fn name_servers_of_network_manager(path: &Path) {
+    let stage = Stage::new(path);
+    stage.place().with(|state, _| state.network_manager = true);
+    becomes(&stage, &shape(&[1, 2, 3], ["v1.34.4", "v2.31.0"]));
+    stage.end();
+}
+
+/// Certificates of etcd are issued on its first member, whoever has become that since, and with v2.19 for each worker.
+fn certificates_of_workers(path: &Path) {
+    for (plugin, release) in [
+        ("calico", ["v1.23.7", "v2.19.0"]),
+        ("flannel", ["v1.27.7", "v2.23.3"]),
+        ("flannel", ["v1.34.4", "v2.31.0"]),
+    ] {
+        for (before, after) in [(&[1, 2, 3][..], &[2, 3, 4][..]), (&[1], &[2])] {
+            let with = |masters: &[u32]| Shape {
+                plugin,
+                ..shape(masters, release)
+            };
+            let stage = Stage::new(path);
+            becomes(&stage, &with(before));
+            becomes(&stage, &with(after));
+            let mut wanted = with(after);
+            wanted.workers.push(Worker::new(4));
+            becomes(&stage, &wanted);
+            stage.end();
+        }
+    }
+}
+
+/// A run of an upgrade that ended between the installation of a worker's kubelet and its restart: Kubespray finds nothing to do.
+fn kubelets_that_were_not_restarted(path: &Path) {
+    let stage = Stage::new(path);
+    becomes(&stage, &shape(&[1], ["v1.32.5", "v2.28.1"]));
+    let wanted = shape(&[1], ["v1.32.8", "v2.28.1"]);
+    stage.break_in("upgrade-cluster.yml", "demo-worker-1", "installed");
+    let run = stage.apply(&wanted, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    becomes(&stage, &wanted);
+    stage.end();
+}
+
+/// A release on the way of an upgrade that does not take the variables of the file: nothing is begun.
+fn variables_on_the_way(path: &Path) {
+    let with = |release, variables| Shape {
+        variables,
+        ..shape(&[1], release)
+    };
+    let pools = "metallb_config: {address_pools: {own: {ip_range: [10.9.0.230-10.9.0.240], auto_assign: true}}, layer2: [own]}";
+    let newer: &'static [&'static str] = Box::leak(Box::new(["metallb_enabled: true", pools]));
+    let stage = Stage::new(path);
+    let before = with(
+        ["v1.23.7", "v2.19.0"],
+        &[
+            "metallb_enabled: true",
+            "metallb_ip_range: [10.9.0.230-10.9.0.240]",
+        ],
+    );
+    becomes(&stage, &before);
+    stage.playbooks();
+    let wanted = with(["v1.26.13", "v2.22.2"], newer);
+    let run = stage.apply(&wanted, None);
+    assert_eq!(run.code, Some(2), "{}", run.said);
+    for part in [
+        "goes over Kubernetes v1.24.6 with Kubespray v2.20.0",
+        "metallb_ip_range",
+    ] {
+        assert!(run.said.contains(part), "{}", run.said);
+    }
+    assert_eq!(stage.playbooks(), []);
+    check(&stage, &before).unwrap();
+    stage.end();
 }
 
 /// Kubespray v2.22 to v2.26 stop at names that a certificate lacks where openssl says so by its exit status: masters join and are

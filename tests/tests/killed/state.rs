@@ -36,6 +36,9 @@ pub struct State {
     /// Whether the machines' systems have cgroups of version 1.
     #[serde(default)]
     pub cgroup_v1: bool,
+    /// Whether NetworkManager has the machines' name servers.
+    #[serde(default)]
+    pub network_manager: bool,
 }
 
 /// A machine's system.
@@ -60,6 +63,9 @@ pub struct Guest {
     pub ram: u64,
     /// How large the file system on each disk is, with how often the disk had been made.
     pub systems: BTreeMap<PathBuf, (u64, u64)>,
+    /// The version of the kubelet that is installed on it, where the one that runs is another.
+    #[serde(default)]
+    pub installed: Option<String>,
     /// The version of its kubelet, and the Kubernetes that it has joined.
     pub kubelet: Option<(String, u64)>,
     /// The etcd endpoints that its API server lists.
@@ -112,6 +118,9 @@ pub struct Kube {
     /// How cilium gives pods their addresses; empty: there is none.
     #[serde(default)]
     pub ipam: String,
+    /// How often no API server answers any more, because all restart.
+    #[serde(default)]
+    pub away: u32,
     /// Whose cluster DNS is in place.
     #[serde(default)]
     pub dns: String,
@@ -395,6 +404,10 @@ pub const CERTIFICATE: [&str; 2] = [
 ];
 /// The key of the authority that signs it.
 pub const AUTHORITY: &str = "/etc/kubernetes/ssl/ca.key";
+/// What issues the certificates of etcd, on its first member.
+pub const ISSUES: &str = "/usr/local/bin/etcd-scripts/make-ssl-etcd.sh";
+/// With whom NetworkManager asks for names.
+pub const NAME_SERVERS: &str = "/etc/NetworkManager/conf.d/dns.conf";
 /// The API server's manifest.
 pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 /// What kubeadm is given on masters.
