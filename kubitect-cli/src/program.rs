@@ -86,7 +86,13 @@ pub fn run_in(
 
 /// Shows help, the version or a mistake on the command line, with colours only where they are wanted.
 fn usage(mut error: clap::Error, no_color: bool) -> ExitCode {
-    if let Some(file) = file_without_option(&error) {
+    if let Some(tip) = meant(&error) {
+        for other in [ContextKind::SuggestedSubcommand, ContextKind::Suggested] {
+            error.remove(other);
+        }
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    } else if let Some(file) = file_without_option(&error) {
         let tip = format!("a file is named with -c: `-c {file}`");
         error.insert(
             ContextKind::Suggested,
@@ -100,6 +106,45 @@ fn usage(mut error: clap::Error, no_color: bool) -> ExitCode {
         (true, false) => write!(std::io::stdout(), "{}", error.render()),
     };
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// What other programs call things, and what does them here.
+const OTHERS: [(&[&str], &str); 7] = [
+    (
+        &["create", "up", "deploy", "upgrade", "update", "scale"],
+        "`kubitect apply` makes, scales and upgrades a cluster, as its file says",
+    ),
+    (
+        &["delete", "down", "remove", "rm"],
+        "`kubitect destroy CLUSTER` removes a cluster",
+    ),
+    (
+        &["get", "ls", "ps", "nodes", "clusters"],
+        "`kubitect list clusters` and `kubitect list nodes` say what there is",
+    ),
+    (
+        &["kubeconfig", "config"],
+        "`kubitect export kubeconfig CLUSTER` hands the kubeconfig out",
+    ),
+    (
+        &["diff", "preview", "--dry-run"],
+        "`kubitect plan` shows what apply would do, and changes nothing",
+    ),
+    (&["-f", "--file"], "a file is named with -c"),
+    (&["-y", "--yes"], "--auto-approve answers for you"),
+];
+
+/// What somebody who typed a word of another program wants.
+fn meant(error: &clap::Error) -> Option<&'static str> {
+    let kinds = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
+    let word = kinds.iter().find_map(|kind| error.get(*kind))?;
+    let ContextValue::String(word) = word else {
+        return None;
+    };
+    let unknown = [ErrorKind::InvalidSubcommand, ErrorKind::UnknownArgument];
+    let mut others = OTHERS.iter().filter(|_| unknown.contains(&error.kind()));
+    let (_, tip) = others.find(|(words, _)| words.contains(&word.as_str()))?;
+    Some(tip)
 }
 
 /// The file that somebody named where only an option names one: of commands that have `-c`, and one word is too much.

@@ -449,6 +449,20 @@ fn what_beginners_type_gets_a_tip() {
             .code(2)
             .tells(&["a file is named with -c: `-c lab.yaml`"]);
     }
+    for (typed, tip) in [
+        (&["create"][..], "`kubitect apply` makes"),
+        (&["up"], "`kubitect apply` makes"),
+        (&["delete", "demo"], "`kubitect destroy CLUSTER`"),
+        (&["get", "nodes"], "`kubitect list nodes`"),
+        (&["apply", "--dry-run"], "`kubitect plan` shows"),
+        (&["apply", "-f", "lab.yaml"], "named with -c"),
+        (&["destroy", "demo", "-y"], "--auto-approve"),
+    ] {
+        env.run(typed)
+            .code(2)
+            .tells(&[tip])
+            .withholds(&["similar", "as a value"]);
+    }
     env.run(&["plan", "--lab.yaml"])
         .code(2)
         .withholds(&["named with -c"]);
