@@ -32,7 +32,7 @@ const CIRCLES: [(&str, &[&str]); 2] = [
 
 /// The most code lines of kubitect-cli that are allowed now, with room for what everyday use asks of its commands. The goal is
 /// 2,000.
-const CLI: usize = 6_100;
+const CLI: usize = 6_200;
 
 /// What kubitect-cli may not speak of: it belongs to the libraries.
 const FOREIGN: [&str; 3] = ["etcd", "quorum", "drain"];
