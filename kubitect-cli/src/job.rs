@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use kubitect_config::edit::Edit;
-use kubitect_config::{Cluster, Severity, Site};
+use kubitect_config::{Cluster, Draft, Severity, Site};
 use kubitect_provision::fleet::Context;
 use kubitect_provision::preflight::Finding;
 use kubitect_provision::{Cancel, Fleet};
@@ -73,6 +73,8 @@ pub struct Job {
     pub fleet: Fleet,
     /// The text that says what is wanted.
     pub text: String,
+    /// What a person should know of the versions that the text leaves out.
+    pub kept: Vec<String>,
     /// Where all this is, and how it is worked on.
     pub options: Options,
 }
@@ -87,15 +89,30 @@ impl Deref for Job {
 
 impl Job {
     /// Connects to the hosts of a cluster, and to those that carried it before: what is on them has to go.
-    pub fn new(options: Options, cluster: Cluster, text: String) -> Result<Self, Failure> {
+    ///
+    /// Versions that the text leaves out are those that the cluster has.
+    pub fn new(options: Options, draft: &Draft) -> Result<Self, Failure> {
         let options = options.of_run();
+        let cluster = draft.cluster();
         let dir = options.home.cluster(&cluster.name);
         // Before any machine is made: Ansible and SSH are given paths in it.
         kubitect_kubespray::check_folder(dir.root())
             .map_err(|e| Failure::because(format!("work on {}", cluster.name), e))?;
+        let of = |living| draft.of(living, &options.site).map_err(Failure::config);
+        let fleet = Fleet::connect(options.machines(), cluster.clone());
+        // What is wrong with the text comes before what is wrong with a host.
+        let mut fleet = fleet.or_else(|e| of(None).and(Err(e.into())))?;
+        let mut kept = Vec::new();
+        if draft.is_open() {
+            let living = kubitect_kubespray::living::has(&fleet.notes()?);
+            let parsed = of(living.as_ref())?;
+            fleet.keep(parsed.cluster, living)?;
+            kept = parsed.kept;
+        }
         Ok(Self {
-            fleet: Fleet::connect(options.machines(), cluster)?,
-            text,
+            fleet,
+            text: draft.text().to_owned(),
+            kept,
             options,
         })
     }
@@ -110,6 +127,7 @@ impl Job {
         Self {
             fleet: Fleet::on(options.machines(), cluster, connected),
             text,
+            kept: Vec::new(),
             options,
         }
     }

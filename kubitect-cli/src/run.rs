@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use kubitect_config::edit::Edit;
 use kubitect_config::value::Label;
-use kubitect_config::{Cluster, KeyJudge, Parsed, Problem, Site};
+use kubitect_config::{Cluster, Draft, KeyJudge, Problem, Site};
 use kubitect_provision::host_lock::{Holder, HostLocks};
 
 use kubitect_provision::blocking::on_this_thread;
@@ -24,13 +24,7 @@ use crate::status::{self, AtWork, Machine, Status};
 
 /// A cluster that is wanted, with the text that says so.
 #[derive(Debug, Clone)]
-pub struct Wanted {
-    cluster: Cluster,
-    text: String,
-    warnings: Vec<Problem>,
-    /// Whether it is from the cluster's folder.
-    is_kept: bool,
-}
+pub struct Wanted(Draft);
 
 impl Wanted {
     /// Reads a configuration from a file. Key files that it names are not looked at.
@@ -46,14 +40,8 @@ impl Wanted {
     /// A configuration that is a text: from a repository, a database, a form. Problems name it `name`; `judge` looks at the key
     /// files that it names, and says what is wrong with one.
     pub fn parse(text: String, name: &str, site: &Site, judge: KeyJudge) -> Result<Self, Failure> {
-        let Parsed { cluster, warnings } =
-            kubitect_config::parse_with_keys(&text, name, site, judge).map_err(Failure::config)?;
-        Ok(Self {
-            cluster,
-            text,
-            warnings,
-            is_kept: false,
-        })
+        let draft = Draft::parse(text, name.to_owned(), site, judge);
+        draft.map(Self).map_err(Failure::config)
     }
 
     /// What a run was to make last of the cluster of this name: it may have stopped half-way, and the next one goes on with it.
@@ -75,31 +63,24 @@ impl Wanted {
                 path.display()
             )));
         }
-        let (_, text) = kubitect_config::read(&path).map_err(Failure::config)?;
         // It is no file that somebody is at work on: what is wrong with it has another cause.
-        let parsed = kubitect_config::load_kept(&path, &options.site);
-        let Parsed { cluster, warnings } = parsed.map_err(|e| hosts::unreadable(&path, &e))?;
-        Ok(Self {
-            cluster,
-            text,
-            warnings,
-            is_kept: true,
-        })
+        let draft = Draft::kept(&path, &options.site);
+        Ok(Self(draft.map_err(|e| hosts::unreadable(&path, &e))?))
     }
 
-    /// The cluster.
+    /// The cluster. Versions that the text leaves out are those of a new one, until a [`View`] has seen what it has.
     pub fn cluster(&self) -> &Cluster {
-        &self.cluster
+        self.0.cluster()
     }
 
     /// The text.
     pub fn text(&self) -> &str {
-        &self.text
+        self.0.text()
     }
 
     /// What is doubtful in the text.
     pub fn warnings(&self) -> &[Problem] {
-        &self.warnings
+        self.0.warnings()
     }
 }
 
@@ -117,8 +98,8 @@ impl View {
     /// Connects to the hosts of a cluster, and to those that carried it before.
     pub fn connect(wanted: Wanted, options: Options) -> Result<Self, Failure> {
         Ok(Self {
-            job: Job::new(options, wanted.cluster, wanted.text)?,
-            is_kept: wanted.is_kept,
+            job: Job::new(options, &wanted.0)?,
+            is_kept: wanted.0.is_kept(),
             id: Arc::default(),
         })
     }

@@ -12,7 +12,7 @@ use crate::release::Hop;
 use crate::report::Report;
 use crate::site::Site;
 use crate::tree::Tree;
-use crate::{ansible, older, raw, schema, structure, tree, validate, yaml};
+use crate::{ansible, keep, older, raw, schema, structure, tree, validate, yaml};
 
 /// The largest file that is read, in bytes. A cluster of 10,000 nodes has a sixth of it.
 const MAX_BYTES: usize = 4 << 20;
@@ -24,6 +24,19 @@ pub struct Parsed {
     pub cluster: Cluster,
     /// Doubts, in the order of the file.
     pub warnings: Vec<Problem>,
+    /// Whether the file leaves a version out, of Kubernetes or of Kubespray: a cluster that lives keeps its own.
+    pub is_open: bool,
+    /// What a person should know of the versions that it leaves out, a sentence each, where the cluster lives.
+    pub kept: Vec<String>,
+}
+
+/// How a configuration is checked.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct How<'a> {
+    /// Codes of errors that are warnings here.
+    pub tolerated: &'static [&'static str],
+    /// What the cluster has that is described; none: it is a new one.
+    pub living: Option<&'a Hop>,
 }
 
 /// Reads and checks a configuration file; `-` is standard input.
@@ -37,7 +50,7 @@ pub fn load(path: &Path, site: &Site) -> Result<Parsed, Error> {
 
 /// What a cluster can't be set up or changed with, and can be what it is: conditions that a file may break which an older
 /// Kubitect accepted.
-const CONDITIONS: [&str; 20] = [
+pub(crate) const CONDITIONS: [&str; 23] = [
     "addon-variable",
     "addon-variable-type",
     "addon-variable-version",
@@ -52,22 +65,30 @@ const CONDITIONS: [&str; 20] = [
     "distro-release",
     "host-same",
     "ipv6",
+    "kubespray-pair",
     "kubespray-refuses",
     "memory",
     "network-full",
     "network-hosts",
+    "not-in-release",
+    "port-name-reserved",
     "processors",
     "range-overlap",
 ];
 
-/// Reads the configuration of a cluster that there is, as it was kept when it was applied. What Kubespray would refuse, and what is
-/// only wrong by a rule of this release's, are warnings: the cluster can be looked at and destroyed with it.
+/// Reads the configuration of a cluster that there is, as it was kept when it was applied; versions that it leaves out are those
+/// of `living`. What Kubespray would refuse, and what is only wrong by a rule of this release's, are warnings: the cluster can be
+/// looked at and destroyed with it.
 ///
 /// # Errors
 /// The file cannot be read, or has other errors: all of them are in [`Error::problems`].
-pub fn load_kept(path: &Path, site: &Site) -> Result<Parsed, Error> {
+pub fn load_kept(path: &Path, site: &Site, living: Option<&Hop>) -> Result<Parsed, Error> {
     let (file, text) = read(path)?;
-    parse_tolerating(&CONDITIONS, &text, &file, site, &|_, _| None)
+    let how = How {
+        tolerated: &CONDITIONS,
+        living,
+    };
+    parse_as(how, &text, &file, site, &|_, _| None)
 }
 
 /// Checks a configuration. `file` names it in problems.
@@ -113,28 +134,46 @@ pub fn parse_with_keys(
     site: &Site,
     keys: KeyJudge,
 ) -> Result<Parsed, Error> {
-    parse_tolerating(&[], text, file, site, keys)
+    parse_as(How::default(), text, file, site, keys)
 }
 
-fn parse_tolerating(
-    tolerated: &'static [&'static str],
+/// The same, in this way.
+pub(crate) fn parse_as(
+    how: How,
     text: &str,
     file: &str,
     site: &Site,
     keys: KeyJudge,
 ) -> Result<Parsed, Error> {
-    let (cluster, warnings) = checked(tolerated, text, file, &|raw, report| {
-        validate::cluster(&raw, site, keys, report)
+    let (found, warnings) = checked(how.tolerated, text, file, &|mut raw, report| {
+        let written = raw.kubernetes.clone();
+        if let Some(living) = how.living {
+            keep::keep(&mut raw.kubernetes, living);
+        }
+        Some((validate::cluster(&raw, site, keys, report)?, written))
     })?;
-    Ok(Parsed { cluster, warnings })
+    let (cluster, written) = found;
+    let has = Hop {
+        kubernetes: cluster.kubernetes.version.clone(),
+        kubespray: cluster.kubernetes.kubespray.version.clone(),
+    };
+    let kept = how
+        .living
+        .map(|living| keep::remarks(&written, living, &has));
+    Ok(Parsed {
+        cluster,
+        warnings,
+        is_open: keep::is_open(&written),
+        kept: kept.unwrap_or_default(),
+    })
 }
 
-fn checked(
+fn checked<T>(
     tolerated: &'static [&'static str],
     text: &str,
     file: &str,
-    validate: &dyn Fn(raw::Config, &mut Report) -> Option<Cluster>,
-) -> Result<(Cluster, Vec<Problem>), Error> {
+    validate: &dyn Fn(raw::Config, &mut Report) -> Option<T>,
+) -> Result<(T, Vec<Problem>), Error> {
     let rewrite = |tree: &mut Tree| {
         let older = older::rewrite(tree);
         ansible::rewrite(tree);

@@ -10,12 +10,16 @@ use serde::Serialize;
 
 use crate::edit::{Change, Edit};
 
+mod begun;
 mod remark;
+mod step;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use begun::Begun;
 pub use remark::{refusals, remark};
+pub use step::{TAKES_PODS, uncovered_steps};
 pub use table::policy;
 
 /// What becomes of an edit.

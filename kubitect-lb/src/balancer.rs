@@ -2,16 +2,16 @@
 
 use std::net::Ipv4Addr;
 
-use kubitect_config::cluster::{API_PORT, Cluster, Node, Role, Target};
+use kubitect_config::cluster::{API_FRONTEND, API_PORT, Cluster, Node, Role, Target};
 use kubitect_config::value::Label;
 use kubitect_config::{Facts, NodeFacts};
 use serde::Serialize;
 
 use crate::Error;
 
-/// The name of the API's frontend and backend. Names of forwarded ports are labels, which have no underscore, so none
-/// of them can be the same.
-pub const API: &str = "kube_api";
+/// The name of the API's frontend and backend. Validation gives no forwarded port this name, nor that of the other frontend that is
+/// the balancer's own.
+pub const API: &str = API_FRONTEND;
 
 /// What one load balancer does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,5 +1,6 @@
 //! A [`Balancer`] as `haproxy.cfg`.
 
+use kubitect_config::cluster::OWN_FRONTEND;
 use kubitect_config::value::Label;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -43,6 +44,7 @@ struct Values<'a> {
     frontends: &'a [Frontend],
     digest: &'a str,
     socket: &'a str,
+    private: &'a str,
     private_port: u16,
 }
 
@@ -60,6 +62,7 @@ fn text(balancer: &Balancer, digest: &str) -> Result<String, Error> {
             frontends,
             digest,
             socket: SOCKET,
+            private: OWN_FRONTEND,
             private_port: PRIVATE_PORT,
         },
     )

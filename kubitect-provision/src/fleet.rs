@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use kubitect_config::cluster::{Host, NetworkMode, Node};
 use kubitect_config::jump::Jump;
+use kubitect_config::release::Hop;
 use kubitect_config::remote::{BoxError, Doing, Machines};
 use kubitect_config::value::{Label, Name};
 use kubitect_config::{Cluster, Facts, Remote, Site};
@@ -19,6 +20,7 @@ use crate::gather::{self, Leaving};
 use crate::home::{ClusterDir, Home};
 use crate::hosts::{self, Connected};
 use crate::hypervisor::Hosts;
+use crate::observe::{self, Notes};
 use crate::plan::Plan;
 use crate::reach::Reach;
 use crate::ssh::{self, Keys, Target};
@@ -59,6 +61,8 @@ pub struct Fleet {
     pub lost: Vec<String>,
     /// The hosts that did, and carry none of it by its file.
     former: Vec<Host>,
+    /// What the cluster has, where its file leaves versions out.
+    living: Option<Hop>,
     context: Context,
     /// The machines that were logged in on: their keys are at their addresses.
     proven: Mutex<BTreeSet<Label>>,
@@ -88,19 +92,42 @@ impl Fleet {
             hosts,
             lost,
             former,
+            living: None,
             context,
             proven: Mutex::default(),
         }
     }
 
+    /// What was noted of each of the cluster's machines that exist.
+    pub fn notes(&self) -> Result<Notes, Error> {
+        observe::notes(&self.cluster.name, &self.hosts)
+    }
+
+    /// The same machines, where versions are those that the cluster has, which are these.
+    pub fn keep(&mut self, mut cluster: Cluster, living: Option<Hop>) -> Result<(), Error> {
+        hosts::settle(&self.context.home, &mut cluster)?;
+        (self.cluster, self.living) = (cluster, living);
+        Ok(())
+    }
+
     /// The configuration that was applied last; none, where none ever was.
     pub fn applied(&self) -> Result<Option<Cluster>, Error> {
         let Context { home, site, .. } = &self.context;
-        let mut applied = hosts::read_kept(&self.dir.applied(), site)?;
+        let mut applied = hosts::read_applied(&self.dir, site, self.living.as_ref())?;
         if let Some(applied) = &mut applied {
             hosts::settle(home, applied)?;
         }
         Ok(applied)
+    }
+
+    /// What a run was to make last that did not end; none: the last one ended, or was to make just this `text`.
+    pub fn begun(&self, text: &str) -> Result<Option<Cluster>, Error> {
+        let Context { home, site, .. } = &self.context;
+        let mut begun = hosts::read_begun(&self.dir, site, text, self.living.as_ref())?;
+        if let Some(begun) = &mut begun {
+            hosts::settle(home, begun)?;
+        }
+        Ok(begun)
     }
 
     /// The cluster's own private key, if the configuration names one.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use kubitect_config::Site;
 use kubitect_config::digest::sha256;
 use kubitect_config::file::{private_folder, replace};
+use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
+use kubitect_config::yaml;
 
 use crate::Error;
 use crate::trust::{self, Us};
@@ -219,6 +221,25 @@ impl ClusterDir {
         self.config_dir().join("kubitect-applied.yaml")
     }
 
+    /// The versions that were set up when the configuration was applied last, which may leave them out.
+    fn versions(&self) -> PathBuf {
+        self.config_dir().join("kubitect-versions.yaml")
+    }
+
+    /// What was set up when the configuration was applied last; none: nothing says it.
+    pub fn applied_versions(&self) -> Result<Option<Hop>, Error> {
+        let path = self.versions();
+        let text = match std::fs::read_to_string(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|e| Error::io("read", &path, e))?,
+        };
+        let read = yaml::read_as(&text, yaml::Limits::OWN).map_err(|e| {
+            let what = "which says what versions the cluster has; move it away, and the next `kubitect apply` writes it";
+            Error::because(format!("read {}, {what}", path.display()), e)
+        })?;
+        Ok(Some(read))
+    }
+
     /// Configurations whose runs did not end and that were given up for another since: their machines may be on hosts
     /// that no other file names.
     pub fn unfinished(&self) -> Result<Vec<PathBuf>, Error> {
@@ -261,8 +282,13 @@ impl ClusterDir {
         write_whole(&self.wanted(), text.as_bytes(), 0o600)
     }
 
-    /// Writes the configuration that was applied: what others had begun is undone.
-    pub fn end(&self, text: &str) -> Result<(), Error> {
+    /// Writes the configuration that was applied, and the versions that it has set up: what others had begun is undone.
+    pub fn end(&self, text: &str, has: &Hop) -> Result<(), Error> {
+        let path = self.versions();
+        let versions = yaml::write(has);
+        let versions =
+            versions.map_err(|e| Error::because(format!("write {}", path.display()), e))?;
+        write_whole(&path, versions.as_bytes(), 0o600)?;
         write_whole(&self.applied(), text.as_bytes(), 0o600)?;
         for file in self.unfinished()? {
             std::fs::remove_file(&file).map_err(|e| Error::io("remove", &file, e))?;
@@ -333,6 +359,22 @@ mod tests {
         let holder = std::fs::read_to_string(folder.path().join("clusters/.demo.lock")).unwrap();
         assert_eq!(holder, format!("{}\n", std::process::id()));
         drop(lock);
+        let has = Hop {
+            kubernetes: "v1.33.5".parse().unwrap(),
+            kubespray: "v2.29.1".parse().unwrap(),
+        };
+        dir.end("b", &has).unwrap();
+        let versions = root.join("config/kubitect-versions.yaml");
+        let text = std::fs::read_to_string(&versions).unwrap();
+        assert_eq!(text, "kubernetes: v1.33.5\nkubespray: v2.29.1\n");
+        assert_eq!(dir.applied_versions().unwrap(), Some(has));
+        // What can't be read is never taken for nothing.
+        std::fs::write(versions, "kubernetes: 1").unwrap();
+        let error = dir.applied_versions().unwrap_err().to_string();
+        assert!(
+            error.contains("kubitect-versions.yaml, which says"),
+            "{error}"
+        );
     }
 
     /// Programs read this file.

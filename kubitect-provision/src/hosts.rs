@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::cluster::{Connection, Host, VirtType};
+use kubitect_config::release::Hop;
 use kubitect_config::value::{Label, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 use kubitect_config::{Cluster, Site};
@@ -317,7 +318,35 @@ fn connect_all(reach: &dyn Reach, hosts: &[Host]) -> Result<Hosts, Error> {
 /// The cluster of a configuration that a run kept; none: there is no such file. One that can't be read, or that another release
 /// wrote, is an error: the hosts and the settings that it names would be forgotten.
 pub fn read_kept(file: &Path, site: &Site) -> Result<Option<Cluster>, Error> {
-    match kubitect_config::load_kept(file, site) {
+    read_kept_of(file, site, None)
+}
+
+/// The configuration that was applied last; versions that it leaves out are those that it has set up, or else these.
+pub fn read_applied(
+    dir: &ClusterDir,
+    site: &Site,
+    living: Option<&Hop>,
+) -> Result<Option<Cluster>, Error> {
+    let set_up = dir.applied_versions()?;
+    read_kept_of(&dir.applied(), site, set_up.as_ref().or(living))
+}
+
+/// The configuration that a run was to apply that did not end, unless it is this text; versions that it leaves out are these.
+pub fn read_begun(
+    dir: &ClusterDir,
+    site: &Site,
+    text: &str,
+    living: Option<&Hop>,
+) -> Result<Option<Cluster>, Error> {
+    let begun = std::fs::read(dir.wanted()).ok();
+    if begun.as_deref() == Some(text.as_bytes()) || begun == std::fs::read(dir.applied()).ok() {
+        return Ok(None);
+    }
+    read_kept_of(&dir.wanted(), site, living)
+}
+
+fn read_kept_of(file: &Path, site: &Site, living: Option<&Hop>) -> Result<Option<Cluster>, Error> {
+    match kubitect_config::load_kept(file, site, living) {
         Ok(parsed) => Ok(Some(parsed.cluster)),
         Err(kubitect_config::Error::Read { source, .. })
             if source.kind() == std::io::ErrorKind::NotFound =>
@@ -530,10 +559,14 @@ mod tests {
         dir.begin(&last).unwrap();
         dir.begin(&last).unwrap();
         assert_eq!(dir.unfinished().unwrap().len(), 2);
+        let has = Hop {
+            kubernetes: cluster.kubernetes.version.clone(),
+            kubespray: cluster.kubernetes.kubespray.version.clone(),
+        };
         let mut names = names_of();
         names.sort();
         assert_eq!(names, ["first", "second"]);
-        dir.end(&last).unwrap();
+        dir.end(&last, &has).unwrap();
         assert!(names_of().is_empty());
         // What was applied is not kept a second time.
         dir.begin(&only("another")).unwrap();

@@ -1,5 +1,7 @@
 //! [`observe()`]: the hosts are looked at, once.
 
+use std::collections::BTreeMap;
+
 use kubitect_config::Cluster;
 use kubitect_config::value::Label;
 use kubitect_config::waiting::in_threads;
@@ -12,6 +14,9 @@ pub use crate::state::{
     PowerState, VolumeState,
 };
 pub(crate) use crate::state::{concerns, range};
+
+/// What was noted of machines, by their names; none: nothing.
+pub type Notes = BTreeMap<Label, Option<String>>;
 
 /// How many machines of a host are asked for their addresses at the same time: libvirt carries out only a few calls of one
 /// connection side by side, and an agent may take its time.
@@ -51,6 +56,17 @@ fn of_hosts(
     Ok(Observed {
         hosts: named.collect(),
     })
+}
+
+/// What was noted of each of a cluster's machines that exist.
+pub(crate) fn notes(cluster: &Label, hosts: &Hosts) -> Result<Notes, Error> {
+    let observed = of_hosts(hosts, |host| {
+        Ok(HostState {
+            domains: host.domains()?,
+            ..HostState::default()
+        })
+    })?;
+    Ok(observed.notes(cluster))
 }
 
 /// A host's domains and networks.

@@ -32,13 +32,18 @@ pub fn apply(
     let cancel = options.cancel.clone();
     let (file, saved) = meant(args)?;
     let mut run = Run::connect(wanted(&file, &options)?, options)?;
+    let plan = run.plan()?;
     if let Some(action) = args.action {
-        let others = policy::uncovered(action.into(), run.edits()?.as_deref());
+        let edits = run.edits()?;
+        let (action, edits) = (action.into(), edits.as_deref());
+        let mut others = policy::uncovered(action, edits);
+        if others.is_empty() {
+            others = policy::uncovered_steps(action, run.cluster(), edits, plan.steps());
+        }
         if !others.is_empty() {
             return Err(Failure::Refused(others));
         }
     }
-    let plan = run.plan()?;
     if let Some(saved) = &saved {
         run.is_as_saved(saved, &plan)?;
     }

@@ -8,7 +8,7 @@ use crate::args::{Output, Versions};
 use crate::environment::Place;
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::hosts::read_kept;
+use crate::hosts::read_applied;
 use crate::names;
 
 use super::{print, print_json};
@@ -83,16 +83,12 @@ fn of_cluster(
     name: &kubitect_config::value::Label,
     output: Output,
 ) -> Result<(), Failure> {
-    let path = home.cluster(name).applied();
-    let Some(cluster) = read_kept(&path, &home.site()?)? else {
+    let Some(cluster) = read_applied(&home.cluster(name), &home.site()?, None)? else {
         return Err(Failure::failed(format!(
             "tell where {name} can go: it has yet to be made"
         )));
     };
-    let from = Hop {
-        kubernetes: cluster.kubernetes.version.clone(),
-        kubespray: cluster.kubernetes.kubespray.version.clone(),
-    };
+    let from = cluster.kubernetes.hop();
     let plugin = &cluster.kubernetes.network_plugin;
     let cilium = Cilium::of(plugin, &cluster.addons.kubespray);
     let mut ways = Vec::new();

@@ -38,7 +38,7 @@ pub async fn apply(job: &Job, plan: &Plan, locks: &HostLocks) -> Result<(), Fail
         hand_over(job, plan).await
     };
     until_cancelled(cancel, work).await?;
-    job.dir.end(&job.text)?;
+    job.dir.end(&job.text, &job.cluster.kubernetes.hop())?;
     let site = &job.options.site;
     let forgotten = hosts::forget_left(&job.dir, site, &job.cluster, &job.hosts);
     Ok(forgotten?)

@@ -1,8 +1,10 @@
 //! What edits of a file mean for a plan: those that can't be had refuse it, those that no step shows are named.
 
+use kubitect_config::Cluster;
 use kubitect_config::cluster::Role;
 use kubitect_config::edit::{Change, Edit};
-use kubitect_config::policy::{Policy, policy, refusals, remark};
+use kubitect_config::policy::{Begun, Policy, policy, refusals, remark};
+use kubitect_config::value::Label;
 use kubitect_kubespray::living::not_known;
 use kubitect_provision::change;
 
@@ -51,6 +53,26 @@ impl Plan {
         self
     }
 
+    /// Refuses what can't be had with the machines that are `there` of what a run has `begun` to make, and names what they don't get.
+    pub(super) fn go_on<'a>(
+        &mut self,
+        wanted: &Cluster,
+        begun: &Cluster,
+        applied: Option<&Cluster>,
+        there: impl Iterator<Item = &'a Label>,
+    ) {
+        let made: Vec<_> = self.machines.makes().collect();
+        let begun = Begun {
+            cluster: begun,
+            applied,
+            there: there.filter(|name| !made.contains(name)).collect(),
+            kubernetes: self.seen.iter().any(|seen| seen.note.is_some()),
+        };
+        let (refused, notes) = begun.judge(wanted);
+        self.refused.splice(0..0, refused);
+        self.notes.splice(0..0, notes);
+    }
+
     /// Whether a refusal only says again what the refusal of an edit says.
     fn follows(&self, edits: &[Edit], reason: &str) -> bool {
         let mut refused = edits
@@ -82,9 +104,9 @@ impl Plan {
 mod tests {
     use std::collections::BTreeMap;
 
+    use kubitect_config::Site;
     use kubitect_config::edit::edits;
     use kubitect_config::release::Hop;
-    use kubitect_config::{Cluster, Site};
     use kubitect_kubespray::living::Note;
     use kubitect_provision::plan::Plan as Machines;
 

@@ -45,6 +45,10 @@ impl Plan {
         let edits = applied.map(|applied| job.edits(applied));
         let mut plan = plan.with(&edits.unwrap_or_default());
         plan.notes.extend(balloon::remarks(cluster, observed));
+        plan.notes.extend_from_slice(&job.kept);
+        if let Some(begun) = job.begun(&job.text)? {
+            plan.go_on(cluster, &begun, applied, noted.keys());
+        }
         // What is refused anyway goes nowhere.
         if plan.refused.is_empty() {
             plan.refused = rows::stops(&job.text, &job.options.site, plan.tasks(), cluster);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::release::Hop;
 use crate::value::Version;
 
 /// Which Kubernetes, and how it is set up.
@@ -23,6 +24,16 @@ pub struct Kubernetes {
     pub auto_renew_certificates: bool,
     /// Whether the kubeconfig is merged into the user's own.
     pub merge_kubeconfig: bool,
+}
+
+impl Kubernetes {
+    /// Its versions: Kubernetes' own, and Kubespray's.
+    pub fn hop(&self) -> Hop {
+        Hop {
+            kubernetes: self.version.clone(),
+            kubespray: self.kubespray.version.clone(),
+        }
+    }
 }
 
 /// Kubespray: which release, from where, on which Python.

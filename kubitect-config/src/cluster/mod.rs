@@ -89,7 +89,7 @@ pub struct Balancing {
 /// One port that balancers forward to nodes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ForwardPort {
-    /// Names the frontend and the backend; unique.
+    /// Names the frontend and the backend; unique, and none of the balancer's own.
     pub name: Name,
     /// The balancer's port; unique, not 6443 nor a port that the balancer itself needs.
     pub port: u16,
@@ -112,6 +112,12 @@ pub enum Target {
     /// All masters and workers.
     All,
 }
+
+/// The name of the API's frontend and backend on balancers.
+pub const API_FRONTEND: &str = "kube_api";
+
+/// The name of the frontend by which a balancer tells its own health.
+pub const OWN_FRONTEND: &str = "private_status";
 
 /// The port of the Kubernetes API, on masters and balancers alike.
 pub const API_PORT: u16 = 6443;

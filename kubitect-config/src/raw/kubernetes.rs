@@ -7,10 +7,10 @@ use super::VERSION;
 use crate::defaults;
 
 /// Which Kubernetes, and how it is set up.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Kubernetes {
-    /// Kubernetes' release, with or without `v`.
+    /// Kubernetes' release, with or without `v`. Left out, a living cluster keeps what it has.
     #[schemars(regex(pattern = VERSION), extend("default" = crate::release::default_kubernetes().to_string()))]
     pub version: Option<String>,
     /// Network plugin, one that the Kubespray release knows.
@@ -30,10 +30,10 @@ pub(crate) struct Kubernetes {
 }
 
 /// Kubespray, which sets Kubernetes up.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Kubespray {
-    /// Release, with or without `v`. Default: the newest known one that supports the Kubernetes version.
+    /// Release, with or without `v`. Default: what a living cluster has, while that fits; for a new one the newest known that supports the Kubernetes version.
     #[schemars(regex(pattern = VERSION))]
     pub version: Option<String>,
     /// Git URL or absolute path of the repository. Default: the site file's mirror, else the public repository.
@@ -41,7 +41,7 @@ pub(crate) struct Kubespray {
 }
 
 /// Further settings of Kubernetes.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Other {
     /// Whether the control plane renews its certificates by itself, on the first Monday of each month.

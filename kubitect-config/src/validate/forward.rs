@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::host::name;
-use crate::cluster::{API_PORT, ForwardPort, Target};
+use crate::cluster::{API_FRONTEND, API_PORT, ForwardPort, OWN_FRONTEND, Target};
 use crate::raw;
 use crate::report::{At, Report};
 
@@ -35,6 +35,16 @@ pub(super) fn ports(raw: &raw::Nodes, at: &At, report: &mut Report) -> Vec<Forwa
             "port-name",
             report,
         );
+        if let Some(name) = &name
+            && [API_FRONTEND, OWN_FRONTEND].contains(&name.as_str())
+        {
+            report.error(
+                &at.key("name"),
+                "port-name-reserved",
+                format!("the balancer's own part of its file has the name `{name}`"),
+                "give the forwarded port another name",
+            );
+        }
         if let Some(name) = &name
             && let Some(first) = names.insert(name.clone(), index)
         {

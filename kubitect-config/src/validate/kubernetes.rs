@@ -147,9 +147,11 @@ fn version(raw: &raw::Kubernetes, at: &At, report: &mut Report) -> Option<Versio
             report.warning(
                 &at,
                 "version-missing",
-                format!("no Kubernetes version is given; {version} is taken"),
                 format!(
-                    "write `version: {version}`, so that another Kubitect does not take another one"
+                    "no Kubernetes version is given; a new cluster gets {version}, and one that lives keeps its own"
+                ),
+                format!(
+                    "write `version: {version}`, so that another Kubitect does not make another one"
                 ),
             );
             Some(version)

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kubitect_config::cluster::{Effect, Node, Role};
 use kubitect_config::edit::edits;
+use kubitect_config::policy::TAKES_PODS;
 use kubitect_config::release::Hop;
 use kubitect_config::row::{Disruption, Row};
 use kubitect_config::value::Label;
@@ -305,7 +306,7 @@ impl Task {
             Stage::Snapshot => on_masters("etcd", "a snapshot is saved on this machine"),
             Stage::Addons => on_masters("addons", &given.addons()),
             Stage::Describe(name) => vec![row("update", name, &given.description(name))],
-            Stage::Release(name) => vec![row("update", name, "takes pods again")],
+            Stage::Release(name) => vec![row("update", name, TAKES_PODS)],
             Stage::Upgrade { node, to, pauses } => {
                 let row = upgrade(row("update", node, ""), to, *pauses, cluster);
                 let hop = from_to(given.releases.get(node), to);

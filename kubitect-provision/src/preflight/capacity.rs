@@ -3,7 +3,7 @@
 use kubitect_config::Severity;
 use kubitect_config::value::Name;
 
-use super::{Demand, Finding};
+use super::{Asked, Demand, Finding};
 
 /// Virtual processors to one of the host's, above which machines wait for each other most of the time.
 const CPU_RATIO: u32 = 4;
@@ -33,33 +33,40 @@ pub(super) fn findings(host: &Name, demand: &Demand) -> Vec<Finding> {
     findings
 }
 
+/// What a machine has already is no reason to refuse what is done to it: only one that is new, or gets more, is.
 fn memory(demand: &Demand) -> Option<(Severity, String)> {
     let total = demand.memory_mib;
-    let needed: u64 = demand.machines.iter().map(|(_, memory, _)| memory).sum();
     if total == 0 {
         // A host that does not tell can't be judged.
         return None;
     }
-    if let Some((name, memory, _)) = demand
-        .machines
-        .iter()
-        .find(|(_, memory, _)| *memory > total)
-    {
+    let grows = |own: &&Asked| own.memory_mib > own.had_mib;
+    let mut growing = demand.machines.iter().filter(grows);
+    if let Some(own) = growing.clone().find(|own| own.memory_mib > total) {
         let message = format!(
-            "{name} asks for {} of memory and the host has {}",
-            gib(*memory),
+            "{} asks for {} of memory and the host has {}",
+            own.name,
+            gib(own.memory_mib),
             gib(total)
         );
         return Some((Severity::Error, message));
     }
-    if needed > total.saturating_mul(MEMORY_RATIO) {
+    let asked: u64 = demand.machines.iter().map(|own| own.memory_mib).sum();
+    let all = asked.saturating_add(demand.others_mib);
+    if !demand.machines.is_empty() && all > total.saturating_mul(MEMORY_RATIO) {
+        let severity = match growing.next() {
+            Some(_) => Severity::Error,
+            None => Severity::Warning,
+        };
         let message = format!(
             "machines ask for {} of memory and the host has {}",
-            gib(needed),
+            gib(all),
             gib(total)
         );
-        return Some((Severity::Error, message));
+        return Some((severity, message));
     }
+    let more = |own: &Asked| own.memory_mib.saturating_sub(own.live_mib);
+    let needed: u64 = demand.machines.iter().map(more).sum();
     let free = demand.memory_free_mib.unwrap_or(total).min(total);
     (needed > free).then(|| {
         let message = format!(
@@ -72,11 +79,13 @@ fn memory(demand: &Demand) -> Option<(Severity, String)> {
 }
 
 fn processors(demand: &Demand) -> Option<(Severity, String)> {
-    let needed: u32 = demand.machines.iter().map(|(.., cpus)| cpus).sum();
-    let widest = demand.machines.iter().max_by_key(|(.., cpus)| *cpus);
+    let needed: u32 = demand.machines.iter().map(|own| own.vcpus).sum();
+    let widest = demand.machines.iter().max_by_key(|own| own.vcpus);
     match widest {
         _ if demand.cpus == 0 => None,
-        Some((name, _, cpus)) if *cpus > demand.cpus => Some((
+        Some(Asked {
+            name, vcpus: cpus, ..
+        }) if *cpus > demand.cpus => Some((
             Severity::Warning,
             format!(
                 "{name} has {cpus} processors and the host {}, so it will be slow",
@@ -138,7 +147,12 @@ mod tests {
     fn demand(machines: usize, each_gib: u64, total_gib: u64, free_gib: u64) -> Demand {
         Demand {
             machines: (0..machines)
-                .map(|i| (format!("m{i}"), each_gib << 10, 2))
+                .map(|i| Asked {
+                    name: format!("m{i}"),
+                    memory_mib: each_gib << 10,
+                    vcpus: 2,
+                    ..Asked::default()
+                })
                 .collect(),
             cpus: 8,
             memory_mib: total_gib << 10,
@@ -179,12 +193,45 @@ mod tests {
         );
     }
 
+    /// Machines that run already are restarted one after another, with what they have; those of a host whose power was cut start again.
+    #[test]
+    fn what_machines_have_already_is_no_error() {
+        let severities = |demand: &Demand| -> Vec<_> {
+            let told = told(demand).into_iter();
+            told.map(|(severity, _)| severity).collect()
+        };
+        let mut there = demand(7, 8, 24, 1);
+        for own in &mut there.machines {
+            (own.had_mib, own.live_mib) = (8 << 10, 8 << 10);
+        }
+        assert_eq!(severities(&there), [Severity::Warning]);
+        // Three of them need nothing that is not theirs.
+        there.machines.truncate(3);
+        assert_eq!(severities(&there), []);
+        // With less, nothing is needed either; with more, it is counted what is more.
+        there.machines[0].memory_mib = 4 << 10;
+        assert_eq!(severities(&there), []);
+        there.machines[1].memory_mib = 10 << 10;
+        let warning = "machines may use 2 GiB of memory and 1 GiB are free: they run until they really use it (host big)";
+        assert_eq!(told(&there), [(Severity::Warning, warning.to_owned())]);
+        // The others there count for one that is new.
+        there.others_mib = 40 << 10;
+        assert_eq!(severities(&there), [Severity::Error]);
+        there.machines.clear();
+        assert_eq!(severities(&there), []);
+    }
+
     #[test]
     fn too_many_processors_are_a_warning() {
         let mut demand = demand(17, 1, 64, 60);
         let crowd = "machines have 34 processors and the host 8, so they will be slow (host big)";
         assert_eq!(told(&demand), [(Severity::Warning, crowd.to_owned())]);
-        demand.machines = vec![("wide".to_owned(), 1024, 9)];
+        demand.machines = vec![Asked {
+            name: "wide".to_owned(),
+            memory_mib: 1024,
+            vcpus: 9,
+            ..Asked::default()
+        }];
         let wide = "wide has 9 processors and the host 8, so it will be slow (host big)";
         assert_eq!(told(&demand), [(Severity::Warning, wide.to_owned())]);
     }

@@ -21,7 +21,7 @@ use crate::Error;
 use crate::balloon;
 use crate::change::{Part, Step};
 use crate::hypervisor::Hosts;
-use crate::observe::PoolState;
+use crate::observe::{DomainState, PoolState};
 use crate::plan::Plan;
 use crate::resource::{BASE_POOL, Domain, Pool};
 use crate::trust::Us;
@@ -39,11 +39,28 @@ pub struct Finding {
     pub help: String,
 }
 
+/// A machine that will be started.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// Its name.
+    pub name: String,
+    /// Its memory, in MiB.
+    pub memory_mib: u64,
+    /// Its virtual processors.
+    pub vcpus: u32,
+    /// The memory that it is defined with already, in MiB; 0: it is new.
+    pub had_mib: u64,
+    /// The memory that it uses already, be it paused, which it gives back before it is given more.
+    pub live_mib: u64,
+}
+
 /// What the plan asks of a host, and what the host has.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Demand {
-    /// The machines that will be started: name, memory in MiB, virtual processors.
-    pub machines: Vec<(String, u64, u32)>,
+    /// The machines that will be started.
+    pub machines: Vec<Asked>,
+    /// The memory of the cluster's other machines there that are on, in MiB.
+    pub others_mib: u64,
     /// The disks that will be made or grown in each folder, by what they may take in bytes, and what is free there if it is known.
     pub folders: BTreeMap<PathBuf, (Vec<u64>, Option<u64>)>,
     /// Processors of the host.
@@ -126,43 +143,7 @@ fn check_host(
     let pools = hypervisor.pools().map_err(on_host)?;
     let domains = hypervisor.domains().map_err(on_host)?;
 
-    let mut machines = Vec::new();
-    // What a machine has already, be it paused, is given back before it is given more, or goes on being its own.
-    let mut given_back = 0;
-    for step in steps {
-        if let Step::Redefine(Domain { name, .. }) | Step::StartDomain(name) = step {
-            let there = domains.iter().find(|d| d.name == name.as_str());
-            let live = there.and_then(|there| there.live.as_ref());
-            given_back += live.map_or(0, balloon::has_mib);
-        }
-        match step {
-            Step::CreateDomain(Domain {
-                name,
-                memory_mib,
-                vcpus,
-                ..
-            })
-            | Step::BringBack(Domain {
-                name,
-                memory_mib,
-                vcpus,
-                ..
-            })
-            | Step::Redefine(Domain {
-                name,
-                memory_mib,
-                vcpus,
-                ..
-            }) => machines.push((name.to_string(), *memory_mib, *vcpus)),
-            Step::StartDomain(name) => machines.extend(
-                domains
-                    .iter()
-                    .filter(|domain| domain.name == name.as_str())
-                    .map(|domain| (domain.name.clone(), domain.memory_mib, domain.vcpus)),
-            ),
-            _ => {}
-        }
-    }
+    let machines = asked(steps, &domains);
     let mut findings = Vec::new();
     if host.connection.is_local() {
         findings.extend(local::folders(&host.name, &folders(cluster, host, &pools)));
@@ -185,14 +166,54 @@ fn check_host(
     findings.extend(capacity::findings(
         &host.name,
         &Demand {
+            others_mib: others(cluster, steps, &domains, &machines),
             machines,
             folders: disks(cluster, host, steps, &pools),
             cpus: capability.cpus,
             memory_mib: capability.memory_mib,
-            memory_free_mib: capability.memory_free_mib.map(|free| free + given_back),
+            memory_free_mib: capability.memory_free_mib,
         },
     ));
     Ok(findings)
+}
+
+/// The machines that these steps start.
+fn asked(steps: &[&Step], domains: &[DomainState]) -> Vec<Asked> {
+    let of = |name: &Label, wanted: Option<&Domain>| {
+        let there = domains.iter().find(|own| own.name == name.as_str());
+        let live = there.and_then(|there| there.live.as_ref());
+        let wanted = wanted.map(|wanted| (wanted.memory_mib, wanted.vcpus));
+        let (memory_mib, vcpus) =
+            wanted.or_else(|| there.map(|there| (there.memory_mib, there.vcpus)))?;
+        Some(Asked {
+            name: name.to_string(),
+            memory_mib,
+            vcpus,
+            had_mib: there.map_or(0, |there| there.memory_mib),
+            live_mib: live.map_or(0, balloon::has_mib),
+        })
+    };
+    let started = steps.iter().filter_map(|step| match step {
+        Step::CreateDomain(own) | Step::BringBack(own) | Step::Redefine(own) => {
+            of(&own.name, Some(own))
+        }
+        Step::StartDomain(name) => of(name, None),
+        _ => None,
+    });
+    started.collect()
+}
+
+/// The memory of the cluster's machines that are on and neither start nor go by these steps.
+fn others(cluster: &Cluster, steps: &[&Step], domains: &[DomainState], machines: &[Asked]) -> u64 {
+    let goes = |name: &str| {
+        let mut steps = steps.iter();
+        steps.any(|step| matches!(step, Step::RemoveDomain(own) if own.as_str() == name))
+    };
+    let others = domains.iter().filter(|own| {
+        let asked = machines.iter().any(|asked| asked.name == own.name);
+        own.is_of(&cluster.name) && own.live.is_some() && !asked && !goes(&own.name)
+    });
+    others.map(|own| own.memory_mib).sum()
 }
 
 fn no_kvm(host: &Host) -> Finding {
@@ -357,5 +378,44 @@ mod tests {
         plan.changes
             .insert(0, change(Part::Make, Step::RemoveDomain(node.clone())));
         assert!(!made(&plan).contains(&node));
+    }
+
+    /// The last balancer is exchanged: the one that leaves has the shared address until the other serves.
+    #[test]
+    fn a_balancer_that_leaves_may_answer_at_the_shared_address() {
+        let text = "hosts: [{name: h, connection: {type: local}}]\ncluster: {name: c, network: {mode: bridge, bridge: b, \
+                    cidr: 10.9.0.0/24}, nodes: {loadBalancer: {vip: 10.9.0.9, instances: [{id: 2}]}, master: {instances: \
+                    [{id: 1}]}}}\nkubernetes: {version: v1.23.7, kubespray: {version: v2.19.0}}\n";
+        let cluster = kubitect_config::parse(text, "c.yaml", &kubitect_config::Site::default());
+        let cluster = cluster.unwrap().cluster;
+        let wanted = crate::desired::desired(&cluster, &BTreeMap::new());
+        let machines = &wanted.hosts.values().next().unwrap().machines;
+        let new = machines
+            .iter()
+            .find(|own| own.domain.name.as_str() == "c-lb-2");
+        let change = |name: &str, part, step| Change {
+            action: Action::Update,
+            kind: Kind::Domain,
+            name: name.to_owned(),
+            host: "h".parse().unwrap(),
+            disruption: Disruption::None,
+            details: String::new(),
+            loses: false,
+            part,
+            step,
+        };
+        let create = Step::CreateDomain(new.unwrap().domain.clone());
+        let mut plan = Plan {
+            cluster: cluster.name.clone(),
+            changes: vec![change("c-lb-2", Part::Make, create)],
+        };
+        assert!(!probe::is_ours(&cluster, &plan));
+        let worker = Step::RemoveDomain("c-worker-1".parse().unwrap());
+        plan.changes
+            .push(change("c-worker-1", Part::Remove, worker));
+        assert!(!probe::is_ours(&cluster, &plan));
+        let leaves = Step::RemoveDomain("c-lb-1".parse().unwrap());
+        plan.changes.push(change("c-lb-1", Part::Remove, leaves));
+        assert!(probe::is_ours(&cluster, &plan));
     }
 }

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use kubitect_config::cluster::{API_PORT, NetworkMode, Role};
+use kubitect_config::value::Label;
 use kubitect_config::waiting::in_threads;
 use kubitect_config::{Cluster, Severity};
 
@@ -31,11 +32,7 @@ pub(super) fn taken(cluster: &Cluster, plan: &Plan) -> Vec<Finding> {
         .filter(|node| made.contains(&node.name))
         .filter_map(|node| Some((node.name.to_string(), node.ip?)))
         .collect();
-    if let Some(vip) = cluster.balancing.vip.filter(|_| {
-        cluster
-            .role(Role::LoadBalancer)
-            .all(|n| made.contains(&n.name))
-    }) {
+    if let Some(vip) = cluster.balancing.vip.filter(|_| !is_ours(cluster, plan)) {
         asked.push(("the load balancers' shared address".to_owned(), vip));
     }
     let Some(host) = cluster.used_hosts().next() else {
@@ -51,6 +48,17 @@ pub(super) fn taken(cluster: &Cluster, plan: &Plan) -> Vec<Finding> {
             help: "choose another address, or stop the machine that has it".to_owned(),
         })
         .collect()
+}
+
+/// Whether a balancer of ours may answer at the shared address: one that is there, or one that leaves and is not gone yet.
+pub(super) fn is_ours(cluster: &Cluster, plan: &Plan) -> bool {
+    let made = made(plan);
+    let mut balancers = cluster.role(Role::LoadBalancer);
+    let leaves = |name: &Label| {
+        let rest = name.as_str().strip_prefix(cluster.name.as_str());
+        rest.is_some_and(|rest| rest.starts_with("-lb-"))
+    };
+    balancers.any(|node| !made.contains(&node.name)) || plan.removes().any(leaves)
 }
 
 /// Those addresses at which somebody answers on any of the ports, asked side by side.

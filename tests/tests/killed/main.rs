@@ -7,6 +7,7 @@
 )]
 
 mod ansible;
+mod begun;
 mod degraded;
 mod demands;
 mod driver;
@@ -104,6 +105,11 @@ fn main() -> ExitCode {
         ),
         ("who_leaves_unheard_is_drained", halves::who_leaves_unheard),
         ("releases_get_what_they_need", releases::all),
+        (
+            "edits_of_what_has_begun_are_not_taken_in_silence",
+            begun::edits,
+        ),
+        ("actions_cover_what_the_plan_does", begun::actions),
         ("a_plan_names_what_an_upgrade_takes_away", removed::all),
         ("connections_come_back", halves::connections),
         ("pods_without_another_place_stay", halves::nowhere_to_go),

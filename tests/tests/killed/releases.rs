@@ -1,5 +1,6 @@
 //! What releases of Kubespray do each in its own way, and what keeps clusters whole all the same.
 
+use std::fs;
 use std::path::Path;
 
 use crate::living::check;
@@ -19,6 +20,7 @@ pub fn all() {
     certificates_of_workers(path);
     kubelets_that_were_not_restarted(path);
     variables_on_the_way(path);
+    left_out(path);
 }
 
 /// Where NetworkManager has the name servers, all API servers restart at the end of `cluster.yml`: they are waited for.
@@ -93,6 +95,79 @@ fn variables_on_the_way(path: &Path) {
     }
     assert_eq!(stage.playbooks(), []);
     check(&stage, &before).unwrap();
+    stage.end();
+}
+
+/// A file that leaves the release of Kubespray out upgrades no living cluster, whichever is the newest that Kubitect knows.
+fn left_out(path: &Path) {
+    let stage = Stage::new(path);
+    let mut wanted = shape(&[1, 2, 3], ["v1.33.5", "v2.29.1"]);
+    becomes(&stage, &wanted);
+    let open = |wanted: &Shape| {
+        let file = stage.want(wanted);
+        let text = fs::read_to_string(&file).unwrap();
+        let named = "  kubespray: {version: v2.29.1}\n";
+        assert!(text.contains(named), "{text}");
+        fs::write(&file, text.replace(named, "")).unwrap();
+        file
+    };
+    let keeps = "the cluster keeps v2.29.1; v2.31.0 is the newest that sets up Kubernetes v1.33.5: name it to upgrade";
+    let unchanged = |file: &str| {
+        let run = stage.run(&["plan", "--config", file], None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        assert!(run.said.contains(keeps), "{}", run.said);
+    };
+    let apply = |file: &str| {
+        stage.playbooks();
+        let run = stage.run(&["apply", "--auto-approve", "--config", file], None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        assert!(
+            run.said.contains("the cluster keeps v2.29.1;"),
+            "{}",
+            run.said
+        );
+        stage.playbooks()
+    };
+    // Where the file that was applied names it, and where that one left it out, too.
+    let file = open(&wanted);
+    for _ in 0..2 {
+        unchanged(&file);
+        assert_eq!(apply(&file), []);
+    }
+    let run = stage.run(&["versions", "demo"], None);
+    assert!(
+        run.said.contains("v1.33.5 with Kubespray v2.29.1"),
+        "{}",
+        run.said
+    );
+    // Where nothing of it is on this machine, what is noted of machines says it.
+    let versions = stage
+        .folder
+        .join("home/clusters/demo/config/kubitect-versions.yaml");
+    fs::remove_file(versions).unwrap();
+    unchanged(&file);
+    let run = stage.run(
+        &[
+            "apply",
+            "-a",
+            "upgrade",
+            "--auto-approve",
+            "--config",
+            &file,
+        ],
+        None,
+    );
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    wanted.workers[0].label = Some("fast");
+    let said = stage.run(&["plan", "--config", &open(&wanted)], None).said;
+    assert!(
+        !said.contains("upgrade v") && said.contains("fast"),
+        "{said}"
+    );
+    // Another Kubernetes that the same release sets up, in one hop.
+    wanted.release = ["v1.33.7", "v2.29.1"];
+    apply(&open(&wanted));
+    check(&stage, &wanted).unwrap();
     stage.end();
 }
 

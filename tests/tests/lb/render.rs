@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use kubitect_config::Site;
+use kubitect_config::cluster::{API_FRONTEND, OWN_FRONTEND};
 use kubitect_lb::{Error, render};
 
 use crate::cluster::{cluster, forward_ports, label};
@@ -25,6 +26,26 @@ fn one_balancer_is_haproxy_alone() {
     assert_eq!(rendered[0].node, label("local-k8s-cluster-lb-1"));
     assert_eq!(rendered[0].keepalived, None);
     insta::assert_snapshot!(rendered[0].haproxy);
+}
+
+/// Names that the file has by itself are those that validation keeps from forwarded ports.
+#[test]
+fn no_forwarded_port_can_have_a_name_of_the_file_itself() {
+    let (mut cluster, facts) = cluster(1, 3, 3);
+    cluster.balancing.forward_ports = forward_ports();
+    let file = &render(&cluster, &facts).unwrap()[0].haproxy;
+    let kinds = ["frontend ", "backend ", "listen ", "resolvers ", "peers "];
+    let names = file.lines().flat_map(|line| {
+        let names = kinds.iter().filter_map(|kind| line.strip_prefix(kind));
+        names.map(str::trim).collect::<Vec<_>>()
+    });
+    let ports = forward_ports();
+    let mut own: Vec<_> = names
+        .filter(|name| !ports.iter().any(|port| port.name.as_str() == *name))
+        .collect();
+    own.sort_unstable();
+    own.dedup();
+    assert_eq!(own, [API_FRONTEND, OWN_FRONTEND]);
 }
 
 #[test]

@@ -1,0 +1,145 @@
+//! [`uncovered_steps`]: which steps of a plan an action does not cover, whatever led to them. A file may change nothing and its plan
+//! a lot: after a run that did not end, or where something was lost.
+
+use super::Action;
+use crate::cluster::Cluster;
+use crate::edit::{Change, Edit};
+use crate::row::Row;
+
+/// Why an action covers not all of these steps, a sentence for each action that would. Starts are covered by all. Of a cluster without
+/// edits, which is yet to be made, all steps make it.
+pub fn uncovered_steps(
+    chosen: Action,
+    cluster: &Cluster,
+    edits: Option<&[Edit]>,
+    steps: &[Row],
+) -> Vec<String> {
+    let Some(edits) = edits else {
+        return Vec::new();
+    };
+    let others = [Action::Create, Action::Scale, Action::Upgrade];
+    let others = others.into_iter().filter(|other| *other != chosen);
+    let sentence = |other| {
+        let mut steps = steps.iter().filter(|row| {
+            let covered = actions(row, cluster, edits);
+            !covered.contains(&chosen) && covered.first() == Some(&other)
+        });
+        let Row {
+            action, kind, name, ..
+        } = steps.next()?;
+        let more = match steps.count() {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        Some(format!(
+            "{action} {kind} {name}{more}, which the plan has besides: the action `{chosen}` does not cover this; use the action \
+             `{other}`, or none"
+        ))
+    };
+    others.filter_map(sentence).collect()
+}
+
+/// The actions that cover a step, the one that it belongs to first.
+fn actions(row: &Row, cluster: &Cluster, edits: &[Edit]) -> &'static [Action] {
+    use Action::{Create, Scale, Upgrade};
+    match (&*row.action, &*row.kind) {
+        _ if row.upgrade.is_some() => &[Upgrade],
+        ("start", _) => &[Create, Scale, Upgrade],
+        // A snapshot before an upgrade, and whom API servers know after masters have come or gone.
+        (_, "etcd") => &[Scale, Upgrade, Create],
+        ("update", "node") if row.details == TAKES_PODS => &[Create, Scale, Upgrade],
+        (_, "node" | "domain" | "volume") => match comes_or_goes(&row.name, cluster, edits) {
+            true => &[Scale],
+            false => &[Create],
+        },
+        // They lead to other machines then, and hosts begin to carry some, or carry none.
+        (_, "balancer" | "pool" | "image" | "network") => &[Create, Scale],
+        _ => &[Create],
+    }
+}
+
+/// What is said of a node that takes pods again after work that has ended.
+pub const TAKES_PODS: &str = "takes pods again";
+
+/// Whether the machine that this is, or belongs to, is new by the file, or is not wanted by it.
+fn comes_or_goes(name: &str, cluster: &Cluster, edits: &[Edit]) -> bool {
+    let is_of = |node: &str| {
+        let rest = name.strip_prefix(node);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    let new = edits
+        .iter()
+        .any(|edit| matches!(&edit.change, Change::NodeAdded { node, .. } if is_of(node.as_str())));
+    new || !cluster.nodes.iter().any(|node| is_of(node.name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::edits;
+    use crate::edit::tests::base;
+
+    fn row(action: &str, kind: &str, name: &str) -> Row {
+        Row::new(action, kind, name, "box".to_owned())
+    }
+
+    #[test]
+    fn a_step_is_covered_by_the_action_that_it_belongs_to() {
+        let cluster = base();
+        let why = |chosen, cluster: &Cluster, rows: &[Row]| {
+            uncovered_steps(chosen, cluster, Some(&edits(&base(), cluster)), rows).join("\n")
+        };
+        use Action::{Create, Scale, Upgrade};
+        let kept = cluster.nodes.last().unwrap().name.to_string();
+        // What a run left that did not end, and is not wanted: nothing in the file's edits says it.
+        let left = [
+            row("delete", "domain", "demo-worker-77"),
+            row("delete", "volume", "demo-worker-77-main-disk"),
+        ];
+        for chosen in [Create, Upgrade] {
+            let why = why(chosen, &cluster, &left);
+            assert!(
+                why.starts_with(
+                    "delete domain demo-worker-77 (and 1 more), which the plan has besides"
+                ) && why.ends_with("use the action `scale`, or none"),
+                "{why}"
+            );
+        }
+        assert_eq!(why(Scale, &cluster, &left), "");
+        // A machine that is wanted as before and recreated.
+        let lost = [
+            row("create", "volume", &format!("{kept}-main-disk")),
+            row("create", "domain", &kept),
+            row("delete", "node", &kept),
+        ];
+        for chosen in [Scale, Upgrade] {
+            let why = why(chosen, &cluster, &lost);
+            assert!(why.ends_with("use the action `create`, or none"), "{why}");
+        }
+        assert_eq!(why(Create, &cluster, &lost), "");
+        // One that is new by the file.
+        let mut grown = base();
+        grown.nodes.push(crate::cluster::Node {
+            name: "demo-worker-99".parse().unwrap(),
+            id: "99".parse().unwrap(),
+            ..grown.nodes.last().unwrap().clone()
+        });
+        let new = [
+            row("create", "domain", "demo-worker-99"),
+            row("update", "balancer", "demo-lb-1"),
+            row("start", "domain", &kept),
+        ];
+        assert_eq!(why(Scale, &grown, &new), "");
+        let upgrade = Row {
+            upgrade: Some("x".to_owned()),
+            ..row("update", "node", &kept)
+        };
+        let upgrade = [row("update", "etcd", "demo"), upgrade];
+        assert_eq!(why(Upgrade, &cluster, &upgrade), "");
+        for chosen in [Create, Scale] {
+            let why = why(chosen, &cluster, &upgrade);
+            assert!(why.ends_with("use the action `upgrade`, or none"), "{why}");
+        }
+        assert_eq!(uncovered_steps(Upgrade, &cluster, None, &left), [""; 0]);
+    }
+}

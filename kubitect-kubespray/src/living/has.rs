@@ -1,0 +1,55 @@
+//! [`has`]: what is set up on a living cluster, by what is noted of its machines. Pure.
+
+use std::collections::BTreeMap;
+
+use kubitect_config::release::Hop;
+use kubitect_config::value::Label;
+
+use super::note::Note;
+
+/// The newest versions that any machine has, or has begun to get: nothing older is run on them. None: nothing is set up, nor has
+/// that begun. A note that can't be read is for the plan to refuse.
+pub fn has(noted: &BTreeMap<Label, Option<String>>) -> Option<Hop> {
+    let notes = noted.values().flatten();
+    let notes = notes.filter_map(|text| Note::read(text).ok());
+    let versions = notes.flat_map(|note| [Some(note.release), note.getting]);
+    versions.flatten().max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_begun_counts_and_what_is_no_note_does_not() {
+        let note = |release: [&str; 2], getting: Option<[&str; 2]>| {
+            let hop = |[kubernetes, kubespray]: [&str; 2]| {
+                format!(r#"{{"kubernetes":"{kubernetes}","kubespray":"{kubespray}"}}"#)
+            };
+            let getting = getting.map(|getting| format!(r#""getting":{},"#, hop(getting)));
+            Some(format!(
+                r#"{{"version":1,"finished":true,"busy":false,"release":{},{}"settings":"","addons":"","labels":{{}},"taints":[],"members":[]}}"#,
+                hop(release),
+                getting.unwrap_or_default()
+            ))
+        };
+        let of = |notes: &[Option<String>]| {
+            let names = (0..).map(|id| format!("c-{id}").parse().unwrap());
+            let has = has(&names.zip(notes.iter().cloned()).collect());
+            has.map(|hop| [hop.kubernetes, hop.kubespray].map(|own| own.to_string()))
+        };
+        let older = ["v1.33.5", "v2.29.1"];
+        let newer = ["v1.33.5", "v2.30.0"];
+        assert_eq!(of(&[None, Some("a balancer's".to_owned())]), None);
+        assert_eq!(
+            of(&[None, note(older, None)]),
+            Some(older.map(str::to_owned))
+        );
+        for notes in [
+            [note(older, None), note(newer, None)],
+            [note(older, Some(newer)), note(older, None)],
+        ] {
+            assert_eq!(of(&notes), Some(newer.map(str::to_owned)));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What a run has begun and not ended: machines are as it made them, and no action removes them that does not say so.
+
+use std::fs;
+
+use crate::shape::{Shape, Worker};
+use crate::stage::{Stage, scratch};
+
+/// The file is changed between two runs that are to make a cluster: what machines can't follow is refused or named.
+pub fn edits() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let base = Shape::base();
+    let planned = |was: &str, is: &str| {
+        let file = stage.want(&base);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(was), "{text}");
+        fs::write(&file, text.replace(was, is)).unwrap();
+        stage.run(&["plan", "--config", &file], None)
+    };
+    let user = ["user: k8s", "user: jane"];
+    let subnet = [
+        "kubernetes:\n",
+        "addons: {kubespray: {kube_pods_subnet: 10.200.0.0/16}}\nkubernetes:\n",
+    ];
+    let dns = ["    user: k8s\n", "    user: k8s\n    dns: [9.9.9.9]\n"];
+    stage.break_at("cluster.yml", "demo-master-1");
+    let run = stage.apply(&base, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    for ([was, is], part) in [
+        (
+            user,
+            "cluster.nodeTemplate.user: k8s -> jane: a run that did not end has made machines",
+        ),
+        (
+            subnet,
+            "addons.kubespray.kube_pods_subnet: (nothing) -> 10.200.0.0/16: a run that did not end",
+        ),
+        (
+            ["cidr: 10.9.0.0/24", "cidr: 10.9.0.0/23"],
+            "cluster.network.cidr: ",
+        ),
+        (
+            ["ip: 10.9.0.21", "ip: 10.9.0.29"],
+            "instances[id=1].ip: 10.9.0.21 -> 10.9.0.29",
+        ),
+    ] {
+        let run = planned(was, is);
+        assert_eq!(run.code, Some(2), "{}", run.said);
+        for part in [part, "destroy the cluster and make it again"] {
+            assert!(run.said.contains(part), "no `{part}` in {}", run.said);
+        }
+    }
+    let run = planned(dns[0], dns[1]);
+    assert_eq!(run.code, Some(4), "{}", run.said);
+    let note = "note: cluster.nodeTemplate.dns: ";
+    assert!(run.said.contains(note), "{}", run.said);
+    // What was there before goes on, and where nothing is made yet all can be had.
+    let run = stage.apply(&base, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    stage.end();
+    let stage = Stage::new(scratch.path());
+    let run = stage.apply(&base, Some(("cli::phase", 0)));
+    assert_ne!(run.code, Some(0), "{}", run.said);
+    let file = stage.want(&base);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace(user[0], user[1])).unwrap();
+    let run = stage.run(&["plan", "--config", &file], None);
+    assert_eq!(run.code, Some(4), "{}", run.said);
+    stage.end();
+}
+
+/// A run that was to add a worker did not end, and the file is without that worker again: it goes by the action that removes
+/// machines, and by no other.
+pub fn actions() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let base = Shape::base();
+    let run = stage.apply(&base, None);
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    let mut wider = base.clone();
+    wider.workers.push(Worker::new(3));
+    stage.break_at("scale.yml", "demo-worker-3");
+    let run = stage.apply(&wider, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    let upgraded = Shape {
+        release: ["v1.24.6", "v2.20.0"],
+        ..base.clone()
+    };
+    let act = |shape: &Shape, action: &str| {
+        let file = stage.want(shape);
+        let args = ["apply", "-a", action, "--auto-approve", "--config", &file];
+        stage.run(&args, None)
+    };
+    let before = stage.picture();
+    for (shape, action) in [
+        (&upgraded, "upgrade"),
+        (&base, "upgrade"),
+        (&base, "create"),
+    ] {
+        let run = act(shape, action);
+        assert_eq!(run.code, Some(2), "{}", run.said);
+        for part in ["demo-worker-3", "use the action `scale`, or none"] {
+            assert!(run.said.contains(part), "no `{part}` in {}", run.said);
+        }
+    }
+    assert_eq!(before.differences(&stage.picture()), [""; 0]);
+    let run = act(&base, "scale");
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    assert_eq!(stage.plan(&base), None);
+    let run = act(&upgraded, "upgrade");
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    stage.end();
+}
