@@ -90,8 +90,8 @@ pub fn all() {
         &wider,
         "scale.yml",
         "demo-worker-5",
-        &["scale.yml worker-3,worker-4,worker-5"],
-        &["scale.yml worker-3,worker-4,worker-5"],
+        &["scale.yml master-1,master-2,master-3,worker-3,worker-4,worker-5"],
+        &["scale.yml master-1,master-2,master-3,worker-3,worker-4,worker-5"],
     );
 
     // The second of two masters: the first has joined.

@@ -8,7 +8,10 @@ use std::path::Path;
 use kubitect_lb::{HAPROXY_FILE, KEEPALIVED_FILE};
 use kubitect_provision::hypervisor::Hypervisor;
 
-use crate::state::{AUTHORITY, CERTIFICATE, CONFIG, KUBELET_CONF, MANIFEST, Place, SETTINGS, file};
+use crate::state::{
+    AUTHORITY, CERTIFICATE, CONFIG, ISSUES, KUBELET_CONF, MANIFEST, NAME_SERVERS, Place, SETTINGS,
+    file,
+};
 
 /// What a world is like.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -127,10 +130,14 @@ fn machines(place: &Place, picture: &mut Picture) {
             }
             lines.push(format!("machine {name} file systems {systems:?}"));
             for (path, text) in &guest.files {
+                // Who has once been the first member of etcd has it still.
+                if path == ISSUES {
+                    continue;
+                }
                 lines.push(format!("machine {name} {path} {text:?}"));
                 let known = [
                     HAPROXY_FILE, KEEPALIVED_FILE, "/etc/etcd.env", kubitect_kubespray::ADMIN_CONF, CONFIG, KUBELET_CONF, MANIFEST,
-                    SETTINGS, AUTHORITY, CERTIFICATE[0], CERTIFICATE[1],
+                    SETTINGS, AUTHORITY, CERTIFICATE[0], CERTIFICATE[1], NAME_SERVERS,
                 ];
                 if !known.contains(&path.as_str()) {
                     picture.leftovers.push(format!("{path} on {name}"));
