@@ -153,10 +153,7 @@ pub(crate) fn parse_as(
         Some((validate::cluster(&raw, site, keys, report)?, written))
     })?;
     let (cluster, written) = found;
-    let has = Hop {
-        kubernetes: cluster.kubernetes.version.clone(),
-        kubespray: cluster.kubernetes.kubespray.version.clone(),
-    };
+    let has = cluster.kubernetes.hop();
     let kept = how
         .living
         .map(|living| keep::remarks(&written, living, &has));

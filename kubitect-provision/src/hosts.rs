@@ -559,10 +559,7 @@ mod tests {
         dir.begin(&last).unwrap();
         dir.begin(&last).unwrap();
         assert_eq!(dir.unfinished().unwrap().len(), 2);
-        let has = Hop {
-            kubernetes: cluster.kubernetes.version.clone(),
-            kubespray: cluster.kubernetes.kubespray.version.clone(),
-        };
+        let has = cluster.kubernetes.hop();
         let mut names = names_of();
         names.sort();
         assert_eq!(names, ["first", "second"]);

@@ -12,10 +12,10 @@ use std::process::{Command, ExitCode};
 
 use kubitect_config::cluster::Role;
 use kubitect_config::release::{self, Release};
-use kubitect_config::{Cluster, Facts, NodeFacts, Site, parse};
+use kubitect_config::{Cluster, Facts, Site, parse};
 use kubitect_kubespray::goal::{self, Goal, Run};
 use kubitect_kubespray::{Tools, files_for, prepare};
-use tests::example::example;
+use tests::example::{example, facts};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -212,23 +212,4 @@ fn reached(listing: &str) -> BTreeSet<String> {
         }
     }
     found
-}
-
-/// What is known of its machines.
-fn facts(cluster: &Cluster, folder: &Path) -> Facts {
-    let nodes = cluster.nodes.iter().map(|node| NodeFacts {
-        name: node.name.clone(),
-        role: node.role,
-        id: node.id.clone(),
-        host: node.host.clone(),
-        ip: node.ip.expect("the example's nodes have addresses"),
-        mac: node.mac,
-        host_key: String::new(),
-    });
-    Facts {
-        user: cluster.guest.user.clone(),
-        private_key: folder.join("id_ed25519"),
-        known_hosts: folder.join("known_hosts"),
-        nodes: nodes.collect(),
-    }
 }

@@ -1,4 +1,8 @@
-//! The user's example, and variants of it.
+//! The user's example, variants of it, and its machines.
+
+use std::path::Path;
+
+use kubitect_config::{Cluster, Facts, NodeFacts};
 
 /// `examples/multi-master.yaml`.
 pub const EXAMPLE: &str = include_str!("../../examples/multi-master.yaml");
@@ -32,4 +36,26 @@ pub fn three_balancers() -> String {
 /// The example, or a variant of it, without its workers.
 pub fn without_workers(text: &str) -> String {
     without(text, "    worker:\n", "\nkubernetes:")
+}
+
+/// What is known of its machines, whose keys lie in this folder.
+///
+/// # Panics
+/// A machine has no fixed address.
+pub fn facts(cluster: &Cluster, folder: &Path) -> Facts {
+    let nodes = cluster.nodes.iter().map(|node| NodeFacts {
+        name: node.name.clone(),
+        role: node.role,
+        id: node.id.clone(),
+        host: node.host.clone(),
+        ip: node.ip.expect("the example's nodes have addresses"),
+        mac: node.mac,
+        host_key: String::new(),
+    });
+    Facts {
+        user: cluster.guest.user.clone(),
+        private_key: folder.join(".ssh/id_ed25519"),
+        known_hosts: folder.join(".ssh/known_hosts"),
+        nodes: nodes.collect(),
+    }
 }

@@ -168,7 +168,6 @@ mod tests {
     use crate::event::Events;
     use crate::home::Home;
     use kubitect_config::cluster::Role;
-    use kubitect_config::release::Hop;
     use kubitect_kubespray::living::Note;
     use kubitect_provision::host_lock::Holder;
 
@@ -188,10 +187,7 @@ mod tests {
             cluster: cluster.name.clone(),
             changes: Vec::new(),
         };
-        let release = Hop {
-            kubernetes: cluster.kubernetes.version.clone(),
-            kubespray: cluster.kubernetes.kubespray.version.clone(),
-        };
+        let release = cluster.kubernetes.hop();
         let masters = cluster.role(Role::Master).map(|node| node.name.clone());
         let members = masters.collect();
         let noted = cluster.nodes.iter().map(|node| {

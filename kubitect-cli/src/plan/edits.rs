@@ -106,7 +106,6 @@ mod tests {
 
     use kubitect_config::Site;
     use kubitect_config::edit::edits;
-    use kubitect_config::release::Hop;
     use kubitect_kubespray::living::Note;
     use kubitect_provision::plan::Plan as Machines;
 
@@ -127,10 +126,7 @@ mod tests {
                 cluster: wanted.name.clone(),
                 changes: Vec::new(),
             };
-            let hop = Hop {
-                kubernetes: applied.kubernetes.version.clone(),
-                kubespray: applied.kubernetes.kubespray.version.clone(),
-            };
+            let hop = applied.kubernetes.hop();
             let masters = applied.role(Role::Master).map(|node| node.name.clone());
             let members = masters.collect();
             let noted = applied.nodes.iter().map(|node| {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cluster::Role;
 use crate::release::{Cilium, Hop};
-use crate::value::{GiB, Label, Name, Version};
+use crate::value::{GiB, Label, Name};
 
 /// What kind of difference an [`Edit`](super::Edit) is. Its texts say from what to what; here stands what else
 /// [`policy`](crate::policy::policy()) and a planner need to know.
@@ -231,9 +231,6 @@ pub enum Change {
         from: Hop,
         /// What is wanted.
         to: Hop,
-        /// A release on the way that has no checksum for a version which the file pins, and that version.
-        #[serde(skip)]
-        stops: Option<(Version, String)>,
     },
     /// The network plugin.
     NetworkPlugin,

@@ -1,33 +1,11 @@
 //! Edits of `kubernetes` and `addons`.
 
-use crate::yaml::{Mapping, Value};
+use crate::yaml::Value;
 
 use super::{Change, Edits, text};
 use crate::cluster::{Addons, Kubernetes, Kubespray, Pip, Proxy};
-use crate::release::components::without_checksum;
-use crate::release::{self, Cilium, Hop};
-use crate::value::Version;
+use crate::release::Cilium;
 use crate::variables::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
-
-/// A release between the two that has no checksum for a version which the file pins, and that version. Another repository may have
-/// more of them.
-fn stops(
-    from: &Hop,
-    to: &Hop,
-    wanted: &Kubernetes,
-    variables: &Mapping,
-) -> Option<(Version, String)> {
-    if wanted.kubespray.any_commit {
-        return None;
-    }
-    let hops = release::path(from, to).ok()?;
-    let (_, between) = hops.split_last()?;
-    between.iter().find_map(|hop| {
-        let release = release::find(&hop.kubespray)?;
-        let version = without_checksum(release, variables)?;
-        Some((hop.kubespray.clone(), version))
-    })
-}
 
 pub(super) fn kubernetes(
     (was, was_addons): (&Kubernetes, &Addons),
@@ -43,10 +21,6 @@ pub(super) fn kubernetes(
         auto_renew_certificates,
         merge_kubeconfig,
     } = was;
-    let hop = |kubernetes: &Kubernetes| Hop {
-        kubernetes: kubernetes.version.clone(),
-        kubespray: kubernetes.kubespray.version.clone(),
-    };
     // What runs is upgraded to what the file says then.
     let cilium = match Cilium::of(network_plugin, &was_addons.kubespray) {
         Cilium::Absent => Cilium::Absent,
@@ -54,9 +28,8 @@ pub(super) fn kubernetes(
     };
     let versions = || Change::Versions {
         cilium,
-        from: hop(was),
-        to: hop(wanted),
-        stops: stops(&hop(was), &hop(wanted), wanted, &wanted_addons.kubespray),
+        from: was.hop(),
+        to: wanted.hop(),
     };
     let at = |key: &str| format!("kubernetes.{key}");
     edits.value(at("version"), version, &wanted.version, versions());

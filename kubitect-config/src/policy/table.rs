@@ -37,18 +37,7 @@ pub fn policy(edit: &Edit) -> Policy {
         Change::DataDiskRemoved { .. } => InPlace(Disturbs::DiskLoss),
         Change::MainDisk { from, to, .. } => resized(*from, *to, NEW_MACHINE),
         Change::DataDisk { from, to, .. } => resized(*from, *to, NEW_DISK),
-        Change::Versions {
-            stops: Some((tag, version)),
-            ..
-        } => refused(
-            format!(
-                "Kubespray {tag}, on the way, has no checksum for `{version}` and would stop there"
-            ),
-            "leave the version out for this upgrade, and write it again afterwards",
-        ),
-        Change::Versions {
-            cilium, from, to, ..
-        } => versions(*cilium, from, to),
+        Change::Versions { cilium, from, to } => versions(*cilium, from, to),
         Change::AddonVariable { key, off } => variable(key, *off),
         // Its machines go with it: those that are wanted elsewhere are edits of their own.
         Change::HostRemoved { .. } => InPlace(Disturbs::Nothing),

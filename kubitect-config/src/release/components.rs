@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use super::{Release, find};
-use crate::yaml::{Mapping, Value};
+use crate::yaml::Mapping;
 
 /// One look-up of a checksum by a component's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,20 +100,6 @@ impl Component {
         let text = value.as_str().filter(|text| !text.contains("{{"))?;
         Some((name, text))
     }
-}
-
-/// A version among these variables that the release has no checksum for, as `helm_version: 3.1.0`.
-pub(crate) fn without_checksum(release: &Release, variables: &Mapping) -> Option<String> {
-    let pins =
-        |(name, _): (&Value, &Value)| name.as_str().is_some_and(|name| name.ends_with("_version"));
-    if !variables.iter().any(pins) {
-        return None;
-    }
-    components(release).iter().find_map(|component| {
-        let (name, text) = component.pinned(variables)?;
-        let has = component.versions.contains(&text);
-        (!has).then(|| format!("{name}: {text}"))
-    })
 }
 
 /// What versions are ordered by.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use kubitect_config::cluster::{Node, Role};
-use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, chain};
 
@@ -131,10 +130,7 @@ impl Found<'_> {
         let Some(applied) = self.applied else {
             return Ok(Vec::new());
         };
-        let release = Hop {
-            kubernetes: applied.kubernetes.version.clone(),
-            kubespray: applied.kubernetes.kubespray.version.clone(),
-        };
+        let release = applied.kubernetes.hop();
         let is_there = |node: &&Node| {
             let mut wanted = self.cluster.nodes.iter();
             let mut leaving = self.leaving.iter();

@@ -354,10 +354,7 @@ mod tests {
             cut in 0..400usize,
         ) {
             let cluster = cluster("c", "{}");
-            let release = Hop {
-                kubernetes: cluster.kubernetes.version.clone(),
-                kubespray: cluster.kubernetes.kubespray.version.clone(),
-            };
+            let release = cluster.kubernetes.hop();
             let mut note = Note {
                 finished: true,
                 busy: false,

@@ -16,10 +16,7 @@ use crate::quorum::{self, Member, Step};
 /// The tasks that lead from what is seen to what is wanted, or the reasons why there are none.
 pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>> {
     let masters = || seen.iter().filter(|seen| seen.node.role == Role::Master);
-    let wanted = Hop {
-        kubernetes: cluster.kubernetes.version.clone(),
-        kubespray: cluster.kubernetes.kubespray.version.clone(),
-    };
+    let wanted = cluster.kubernetes.hop();
     if !masters().any(Seen::is_finished) {
         return create(cluster, seen, wanted);
     }

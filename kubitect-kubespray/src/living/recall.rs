@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::Role;
-use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
 
 use super::note::Note;
@@ -74,10 +73,7 @@ pub fn recall_applied(
     applied: &Cluster,
     brought_back: &[Label],
 ) -> Result<BTreeMap<Label, Note>, Error> {
-    let release = Hop {
-        kubernetes: applied.kubernetes.version.clone(),
-        kubespray: applied.kubernetes.kubespray.version.clone(),
-    };
+    let release = applied.kubernetes.hop();
     let masters = applied.role(Role::Master).map(|node| node.name.clone());
     let members = masters.collect();
     let nodes = applied
@@ -95,6 +91,7 @@ pub fn recall_applied(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kubitect_config::release::Hop;
 
     fn cluster() -> Cluster {
         let text = "hosts: [{name: h, connection: {type: local}}]\ncluster: {name: c, network: {mode: nat, cidr: \
@@ -107,10 +104,7 @@ mod tests {
 
     /// The notes of all nodes of a finished cluster, but for these.
     fn without(cluster: &Cluster, lost: &[Label]) -> BTreeMap<Label, Note> {
-        let release = Hop {
-            kubernetes: cluster.kubernetes.version.clone(),
-            kubespray: cluster.kubernetes.kubespray.version.clone(),
-        };
+        let release = cluster.kubernetes.hop();
         let masters = cluster.role(Role::Master).map(|node| node.name.clone());
         let members = masters.collect();
         let nodes = cluster.nodes.iter();

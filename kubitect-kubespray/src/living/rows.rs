@@ -25,10 +25,7 @@ pub fn stops<'a>(
     tasks: impl Iterator<Item = &'a Task>,
     cluster: &Cluster,
 ) -> Vec<String> {
-    let last = Hop {
-        kubernetes: cluster.kubernetes.version.clone(),
-        kubespray: cluster.kubernetes.kubespray.version.clone(),
-    };
+    let last = cluster.kubernetes.hop();
     let hops = tasks.filter_map(|task| match &task.stage {
         Stage::Upgrade { to, .. } if *to != last => Some(to),
         _ => None,

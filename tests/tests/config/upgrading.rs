@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use kubitect_config::edit::edits;
-use kubitect_config::policy::{Policy, policy};
 use kubitect_config::release::{Hop, path};
-use kubitect_config::{Cluster, Site, parse};
+use kubitect_config::{Site, on_the_way, parse};
 
 use crate::{assert_fresh, repository};
 
@@ -46,43 +44,30 @@ fn the_paths_are_those_that_are_planned() {
     assert_fresh("docs/upgrading.md", &page(&text));
 }
 
-/// A cluster of these versions that pins a version of a component.
-fn pinning(version: &str, kubespray: &str, pin: &str) -> Cluster {
-    let text = format!(
-        "hosts: [{{name: h, connection: {{type: local}}}}]\ncluster:\n  name: c\n  network: {{cidr: 192.168.113.0/24}}\n  \
-         nodes: {{master: {{instances: [{{id: 1}}]}}}}\nkubernetes: {{version: {version}, kubespray: {{version: {kubespray}}}}}\n\
-         addons: {{kubespray: {{{pin}}}}}\n"
-    );
-    let parsed = parse(&text, "c.yaml", &Site::default());
-    parsed
-        .unwrap_or_else(|error| panic!("{:?}", error.problems()))
-        .cluster
-}
-
 /// The end has a checksum for the version, and a release on the way has none.
 #[test]
-fn a_pinned_version_that_a_release_on_the_way_stops_at_is_refused() {
-    let was = pinning("v1.33.7", "v2.29.1", "");
-    let refusals = |wanted: &Cluster| -> Vec<String> {
-        let edits = edits(&was, wanted);
-        edits
-            .iter()
-            .filter_map(|edit| match policy(edit) {
-                Policy::Refused { why, .. } => Some(why),
-                _ => None,
-            })
+fn a_pinned_version_that_a_release_on_the_way_stops_at_is_found() {
+    let stops = |pin: &str, [kubernetes, kubespray]: [&str; 2]| -> Vec<String> {
+        let text = format!(
+            "hosts: [{{name: h, connection: {{type: local}}}}]\ncluster:\n  name: c\n  network: {{cidr: 192.168.113.0/24}}\n  \
+             nodes: {{master: {{instances: [{{id: 1}}]}}}}\nkubernetes: {{version: v1.35.4, kubespray: {{version: v2.31.0}}}}\n\
+             addons: {{kubespray: {{{pin}}}}}\n"
+        );
+        let hop = Hop {
+            kubernetes: kubernetes.parse().unwrap(),
+            kubespray: kubespray.parse().unwrap(),
+        };
+        parse(&text, "c.yaml", &Site::default()).unwrap();
+        let problems = on_the_way(&text, &Site::default(), &hop).into_iter();
+        problems
+            .map(|problem| format!("{}: {}", problem.path, problem.message))
             .collect()
     };
-    let pin = "helm_version: 3.18.4";
-    assert_eq!(
-        refusals(&pinning("v1.35.4", "v2.31.0", pin)),
-        [""; 0],
-        "all of them have it"
-    );
-    let pin = "containerd_version: 2.2.3";
-    let whys = refusals(&pinning("v1.35.4", "v2.31.0", pin));
-    let wanted = "Kubespray v2.30.0, on the way, has no checksum for `containerd_version: 2.2.3` and would stop there";
-    assert!(whys.iter().any(|why| why == wanted), "{whys:?}");
+    let between = ["v1.34.3", "v2.30.0"];
+    assert_eq!(stops("helm_version: 3.18.4", between), [""; 0], "it has it");
+    let found = stops("containerd_version: 2.2.3", between);
+    let wanted = "addons.kubespray.containerd_version: Kubespray v2.30.0 has no checksum for version `2.2.3` of this component, and stops at it";
+    assert_eq!(found, [wanted]);
     let own = "containerd_version: 2.2.3, containerd_archive_checksum: sha256:00";
-    assert_eq!(refusals(&pinning("v1.35.4", "v2.31.0", own)), [""; 0]);
+    assert_eq!(stops(own, between), [""; 0]);
 }

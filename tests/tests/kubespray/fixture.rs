@@ -3,33 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use kubitect_config::{Cluster, Facts, NodeFacts, Site, parse};
+use kubitect_config::{Cluster, Facts, Site, parse};
 use kubitect_kubespray::{Event, Tools, Workdir, prepare};
 pub use tests::ansible::{RELEASE, REQUIREMENTS, Repository};
-pub use tests::example::{EXAMPLE, example, without};
+pub use tests::example::{EXAMPLE, example, facts, without};
 
 pub fn cluster(text: &str) -> Cluster {
     match parse(text, "cluster.yaml", &Site::default()) {
         Ok(parsed) => parsed.cluster,
         Err(error) => panic!("{error}: {:?}", error.problems()),
-    }
-}
-
-pub fn facts(cluster: &Cluster, folder: &Path) -> Facts {
-    let nodes = cluster.nodes.iter().map(|node| NodeFacts {
-        name: node.name.clone(),
-        role: node.role,
-        id: node.id.clone(),
-        host: node.host.clone(),
-        ip: node.ip.expect("the example's nodes have addresses"),
-        mac: node.mac,
-        host_key: String::new(),
-    });
-    Facts {
-        user: cluster.guest.user.clone(),
-        private_key: folder.join(".ssh/id_ed25519"),
-        known_hosts: folder.join(".ssh/known_hosts"),
-        nodes: nodes.collect(),
     }
 }
 

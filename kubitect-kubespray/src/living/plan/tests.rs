@@ -27,10 +27,7 @@ fn old() -> Cluster {
 fn finished(cluster: &Cluster) -> Vec<Seen> {
     let masters = cluster.role(Role::Master).map(|node| node.name.clone());
     let members: BTreeSet<_> = masters.collect();
-    let release = Hop {
-        kubernetes: cluster.kubernetes.version.clone(),
-        kubespray: cluster.kubernetes.kubespray.version.clone(),
-    };
+    let release = cluster.kubernetes.hop();
     let see = |node: &Node| Seen {
         node: node.clone(),
         wanted: true,
