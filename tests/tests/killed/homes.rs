@@ -36,7 +36,7 @@ fn hung(stage: &Stage, mut command: Command) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
-    let end = Instant::now() + Duration::from_secs(300);
+    let end = Instant::now() + Duration::from_secs(600);
     while !hangs(&stage.folder).exists() {
         assert_eq!(child.try_wait().unwrap(), None, "it ended");
         assert!(Instant::now() < end, "it does not come so far");

@@ -41,6 +41,7 @@ mod waiting;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 fn main() -> ExitCode {
     if let Some(folder) = std::env::var_os(program::WORLD) {
@@ -56,13 +57,9 @@ fn main() -> ExitCode {
     if "killed_at_each_point".contains(test) {
         good &= driver::all(part);
     }
-    if "goes_on_with_what_is_left".contains(test) {
-        left::all();
-    }
-    if "masters_come_and_go".contains(test) {
-        members::all();
-    }
-    let halves: &[(&str, fn())] = &[
+    let alone: &[(&str, fn())] = &[
+        ("masters_come_and_go", members::all),
+        ("goes_on_with_what_is_left", left::all),
         ("two_folders_take_turns_with_a_cluster", homes::all),
         ("each_run_leaves_a_complete_log", logs::all),
         ("failures_say_where_to_look", logs::failures),
@@ -147,11 +144,8 @@ fn main() -> ExitCode {
             truth::interrupted_twice,
         ),
     ];
-    for (name, run) in halves {
-        if name.contains(test) {
-            run();
-        }
-    }
+    let meant = alone.iter().filter(|(name, _)| name.contains(test));
+    good &= run_all(meant.copied().collect());
     if "random_clusters_become_others".contains(test) {
         good &= living::all(part.parse().ok());
     }
@@ -159,4 +153,16 @@ fn main() -> ExitCode {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+/// Runs tests of their own side by side, and says how each ended and after how long; false if one failed.
+fn run_all(all: Vec<(&str, fn())>) -> bool {
+    let ends = driver::side_by_side(all, |(name, run)| {
+        let began = Instant::now();
+        let good = std::panic::catch_unwind(run).is_ok();
+        let word = if good { "ok" } else { "FAILED" };
+        println!("test {name} ... {word} ({} s)", began.elapsed().as_secs());
+        good
+    });
+    ends.into_iter().all(|good| good)
 }

@@ -351,7 +351,7 @@ pub fn interrupted_twice() {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
-    let end = Instant::now() + Duration::from_secs(120);
+    let end = Instant::now() + Duration::from_secs(600);
     while !hangs(&stage.folder).exists() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(20));
     }
