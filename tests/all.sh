@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-step() { printf '\n=== %s (%s)\n' "$1" "$(date -u +%T)"; }
+# Each step says when it begins, and how long those before it took: whoever sees only the end of a long output wants to know.
+step() { printf '\n=== %s (%s, after %s s)\n' "$1" "$(date -u +%T)" "$SECONDS"; }
 
 step "Set-up"
 tests/lab/deps.sh
