@@ -160,8 +160,12 @@ pub(super) fn shape(tree: &Tree, types: &[&str], at: &At) -> Option<String> {
             _ => None,
         },
         Kind::Map(entries) if types.contains(&"array") => {
-            let (first, _) = entries.first()?;
-            let first = quote(&format!("- {}:", first.text()));
+            let (first, value) = entries.first()?;
+            let first = match value.kind {
+                // Machines by their ids.
+                Kind::Map(_) if *key == "instances" => quote(&format!("- id: {}", first.text())),
+                _ => quote(&format!("- {}:", first.text())),
+            };
             Some(format!(
                 "begin each item with `- `, the first one with {first}"
             ))

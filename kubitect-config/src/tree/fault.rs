@@ -129,16 +129,22 @@ const CODE: &str = "yaml-syntax";
 /// The parser's own error, with the commonest cause named.
 pub(super) fn scan_fault(text: &str, error: &saphyr_parser::ScanError) -> Fault {
     let mark = *error.marker();
-    let line = text
-        .lines()
-        .nth(mark.line().saturating_sub(1))
-        .unwrap_or("");
-    let indent = &line[..line.len() - line.trim_start().len()];
-    if let Some(tab) = indent.find('\t') {
-        let start = Position {
-            line: mark.line(),
-            column: indent[..tab].chars().count() + 1,
-        };
+    let lines: Vec<&str> = text.lines().collect();
+    let at = mark.line().saturating_sub(1);
+    // A text over several lines is blamed where it begins; the tab is further down.
+    let far = if error.info().contains("tab") {
+        lines.len()
+    } else {
+        at + 1
+    };
+    let indents = lines.iter().enumerate().take(far).skip(at);
+    let mut tabs = indents.filter_map(|(number, line)| {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let tab = indent.find('\t')?;
+        Some((number + 1, indent[..tab].chars().count() + 1))
+    });
+    if let Some((line, column)) = tabs.next() {
+        let start = Position { line, column };
         return Fault {
             path: String::new(),
             start,
@@ -151,8 +157,7 @@ pub(super) fn scan_fault(text: &str, error: &saphyr_parser::ScanError) -> Fault 
             help: "YAML is indented with spaces; set the editor to insert them".to_owned(),
         };
     }
-    let lines: Vec<&str> = text.lines().collect();
-    if let Some((number, index, message, help)) = cause(&lines, mark.line().saturating_sub(1)) {
+    if let Some((number, index, message, help)) = cause(&lines, at) {
         let start = Position {
             line: number + 1,
             column: lines[number][..index].chars().count() + 1,

@@ -85,6 +85,9 @@ fn a_commoner_cause_is_named() {
             "conflict",
         ),
         ("a:\n  b:\u{a0}c\n  d: e\n", 2, "a blank that is none"),
+        ("a:\n\tb: c\n", 2, "indented with a tab"),
+        // The parser blames the text that it takes the line for a part of.
+        ("a:\n  b: c\n\td: e\n", 3, "indented with a tab"),
         // A time and an address have colons of their own.
         (
             "a:\n  b: 12:30\n  c: http://d\n e: f\n",
