@@ -148,6 +148,22 @@ impl State {
         }
         Ok(())
     }
+
+    /// A domain that has a definition.
+    pub(super) fn defined(&mut self, name: &str) -> Result<&mut DomainState, String> {
+        let there = self.domain_mut(name)?;
+        match there.transient {
+            true => Err("cannot modify the persistent configuration of a transient domain".into()),
+            false => Ok(there),
+        }
+    }
+
+    pub(super) fn domain_mut(&mut self, name: &str) -> Result<&mut DomainState, String> {
+        let mut domains = self.host.domains.iter_mut();
+        domains
+            .find(|domain| domain.name == name)
+            .ok_or(format!("no domain {name}"))
+    }
 }
 
 /// What a domain that is there becomes; what it has while it is on stays.

@@ -73,91 +73,37 @@ impl Hypervisor for FakeHost {
     }
 
     fn define_network(&self, network: &Network) -> Result<(), Failure> {
-        self.write(
-            format!("define network {}", network.name),
-            |_| {},
-            |state| {
-                state
-                    .host
-                    .networks
-                    .retain(|there| there.name != network.name);
-                state.host.networks.push(NetworkState {
-                    name: network.name.clone(),
-                    active: false,
-                    mark: Some(network.mark()),
-                    bridge: network.bridge.clone(),
-                    cidr: Some(network.cidr.trunc()),
-                    reservations: network.reservations.clone(),
-                });
-                Ok(())
-            },
-        )
+        self.at_once(format!("define network {}", network.name), |state| {
+            state.define_network(network);
+            Ok(())
+        })
     }
 
     fn start_network(&self, name: &str) -> Result<(), Failure> {
-        self.write(
-            format!("start network {name}"),
-            |_| {},
-            |state| {
-                let left = state.left_bridges.contains(name);
-                let mut networks = state.host.networks.iter_mut();
-                let found = networks.find(|there| there.name == name);
-                let found = found.ok_or(format!("no network {name}"))?;
-                if left {
-                    let bridge = found.bridge.get_or_insert("virbr7".to_owned());
-                    return Err(format!(
-                        "error creating bridge interface {bridge}: File exists"
-                    ));
-                }
-                found.active = true;
-                Ok(())
-            },
-        )
+        self.at_once(format!("start network {name}"), |state| {
+            state.start_network(name)
+        })
     }
 
     fn reserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure> {
-        self.write(
-            format!("keep {} for {}", reservation.ip, reservation.name),
-            |_| {},
-            |state| {
-                let mut networks = state.host.networks.iter_mut();
-                let found = networks.find(|there| there.name == network);
-                let found = found.ok_or(format!("no network {network}"))?;
-                let kept = &mut found.reservations;
-                kept.retain(|there| there.mac != reservation.mac);
-                // As libvirt has it: no two hosts of one address or name.
-                if kept
-                    .iter()
-                    .any(|there| there.ip == reservation.ip || there.name == reservation.name)
-                {
-                    return Err("there is an existing dhcp host entry".to_owned());
-                }
-                found.reservations.push(reservation.clone());
-                Ok(())
-            },
-        )
+        let action = format!("keep {} for {}", reservation.ip, reservation.name);
+        self.at_once(action, |state| state.reserve(network, reservation))
     }
 
     fn unreserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure> {
-        self.write(
-            format!("keep {} no longer", reservation.ip),
-            |_| {},
-            |state| {
-                let mut networks = state.host.networks.iter_mut();
-                if let Some(found) = networks.find(|there| there.name == network) {
-                    found.reservations.retain(|there| there != reservation);
-                }
-                Ok(())
-            },
-        )
+        self.at_once(format!("keep {} no longer", reservation.ip), |state| {
+            if let Ok(found) = state.network_mut(network) {
+                found.reservations.retain(|there| there != reservation);
+            }
+            Ok(())
+        })
     }
 
     fn remove_network(&self, name: &str) -> Result<(), Failure> {
         self.write(
             format!("remove network {name}"),
             |state| {
-                let mut networks = state.host.networks.iter_mut();
-                if let Some(there) = networks.find(|there| there.name == name) {
+                if let Ok(there) = state.network_mut(name) {
                     there.active = false;
                 }
             },
@@ -170,7 +116,7 @@ impl Hypervisor for FakeHost {
 
     fn lock(&self, name: &str, holder: &str) -> Result<LockState, Failure> {
         let action = format!("lock {name}");
-        self.write(action, |_| {}, |state| Ok(state.lock(name, holder)))
+        self.at_once(action, |state| Ok(state.lock(name, holder)))
     }
 
     fn lock_state(&self, name: &str) -> Result<Option<LockState>, Failure> {
@@ -179,68 +125,33 @@ impl Hypervisor for FakeHost {
 
     fn unlock(&self, name: &str, id: &str) -> Result<(), Failure> {
         let action = format!("unlock {name}");
-        self.write(
-            action,
-            |_| {},
-            |state| {
-                state.locks.retain(|own, lock| own != name || lock.id != id);
-                Ok(())
-            },
-        )
-    }
-
-    fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure> {
-        let define = |state: &mut State| {
-            if state.host.pool(&pool.name).is_none() {
-                state.host.pools.push(PoolState {
-                    name: pool.name.clone(),
-                    is_folder: true,
-                    path: Some(pool.path.clone()),
-                    active: false,
-                    available: 1 << 40,
-                    volumes: Vec::new(),
-                });
-            }
-        };
-        self.write(format!("make pool {}", pool.name), define, |state| {
-            define(state);
-            if let Some(there) = state.pool_mut(&pool.name) {
-                there.active = true;
-                let path = there.path.clone().unwrap_or_default();
-                state.folders.entry(path).or_default();
-            }
+        self.at_once(action, |state| {
+            state.locks.retain(|own, lock| own != name || lock.id != id);
             Ok(())
         })
     }
 
-    fn start_pool(&self, name: &str) -> Result<(), Failure> {
+    fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure> {
         self.write(
-            format!("start pool {name}"),
-            |_| {},
+            format!("make pool {}", pool.name),
+            |state| state.define_pool(pool),
             |state| {
-                let there = state.pool_mut(name).ok_or(format!("no pool {name}"))?;
-                let path = there.path.clone().unwrap_or_default();
-                if !state.folders.contains_key(&path) {
-                    return Err(format!("cannot open path '{}'", path.display()));
-                }
-                if let Some(there) = state.pool_mut(name) {
-                    there.active = true;
-                }
+                state.ensure_pool(pool);
                 Ok(())
             },
         )
     }
 
+    fn start_pool(&self, name: &str) -> Result<(), Failure> {
+        self.at_once(format!("start pool {name}"), |state| state.start_pool(name))
+    }
+
     fn stop_pool(&self, name: &str) -> Result<(), Failure> {
-        self.write(
-            format!("stop pool {name}"),
-            |_| {},
-            |state| {
-                let there = state.pool_mut(name);
-                there.ok_or(format!("no pool {name}"))?.active = false;
-                Ok(())
-            },
-        )
+        self.at_once(format!("stop pool {name}"), |state| {
+            let there = state.pool_mut(name);
+            there.ok_or(format!("no pool {name}"))?.active = false;
+            Ok(())
+        })
     }
 
     fn refresh_pool(&self, name: &str) -> Result<(), Failure> {
@@ -252,9 +163,7 @@ impl Hypervisor for FakeHost {
         let mut state = self.lock();
         if state.folder(name).is_err() {
             // As libvirt does.
-            if let Some(pool) = state.pool_mut(name) {
-                pool.active = false;
-            }
+            state.stop_pool(name);
             self.keep(&state);
             return failed("cannot open directory");
         }
@@ -264,25 +173,8 @@ impl Hypervisor for FakeHost {
     fn remove_pool(&self, name: &str) -> Result<Option<String>, Failure> {
         self.write(
             format!("remove pool {name}"),
-            |state| {
-                if let Some(pool) = state.pool_mut(name) {
-                    pool.active = false;
-                }
-            },
-            |state| {
-                let path = state.host.pool(name).and_then(|pool| pool.path.clone());
-                state.host.pools.retain(|pool| pool.name != name);
-                let Some((path, folder)) = path.and_then(|p| state.folders.get_key_value(&p))
-                else {
-                    return Ok(None);
-                };
-                if !folder.is_empty() {
-                    return Ok(Some("something else lies in it".to_owned()));
-                }
-                let path = path.clone();
-                state.folders.remove(&path);
-                Ok(None)
-            },
+            |state| state.stop_pool(name),
+            |state| Ok(state.remove_pool(name)),
         )
     }
 
@@ -346,16 +238,12 @@ impl Hypervisor for FakeHost {
     }
 
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure> {
-        self.write(
-            format!("remove volume {volume}"),
-            |_| {},
-            |state| {
-                if let Ok(folder) = state.folder(pool) {
-                    folder.remove(volume);
-                }
-                Ok(())
-            },
-        )
+        self.at_once(format!("remove volume {volume}"), |state| {
+            if let Ok(folder) = state.folder(pool) {
+                folder.remove(volume);
+            }
+            Ok(())
+        })
     }
 
     fn grow_volume(
@@ -365,36 +253,28 @@ impl Hypervisor for FakeHost {
         capacity: u64,
         _domain: &Label,
     ) -> Result<(), Failure> {
-        self.write(
-            format!("grow volume {volume}"),
-            |_| {},
-            |state| {
-                let folder = state.folder(pool)?;
-                let file = folder.get_mut(volume);
-                let file = file.ok_or(format!("no volume {volume}"))?;
-                if file.format != "qcow2" {
-                    return Err(format!("{volume} is no qcow2"));
-                }
-                file.capacity = file.capacity.max(capacity);
-                Ok(())
-            },
-        )
+        self.at_once(format!("grow volume {volume}"), |state| {
+            let folder = state.folder(pool)?;
+            let file = folder.get_mut(volume);
+            let file = file.ok_or(format!("no volume {volume}"))?;
+            if file.format != "qcow2" {
+                return Err(format!("{volume} is no qcow2"));
+            }
+            file.capacity = file.capacity.max(capacity);
+            Ok(())
+        })
     }
 
     fn define_domain(&self, domain: &Domain) -> Result<(), Failure> {
-        self.write(
-            format!("define domain {}", domain.name),
-            |_| {},
-            |state| state.define(domain),
-        )
+        self.at_once(format!("define domain {}", domain.name), |state| {
+            state.define(domain)
+        })
     }
 
     fn start_domain(&self, name: &Label) -> Result<(), Failure> {
-        self.write(
-            format!("start domain {name}"),
-            |_| {},
-            |state| state.start(name.as_str()),
-        )
+        self.at_once(format!("start domain {name}"), |state| {
+            state.start(name.as_str())
+        })
     }
 
     fn attach_disk(&self, name: &Label, disk: &Disk) -> Result<(), Failure> {
@@ -438,49 +318,35 @@ impl Hypervisor for FakeHost {
     }
 
     fn shut_down_domain(&self, name: &Label) -> Result<(), Failure> {
-        self.write(
-            format!("shut down domain {name}"),
-            |_| {},
-            |state| {
-                if state.domain_mut(name.as_str())?.power != PowerState::Running {
-                    return Err(format!("{name} does not run"));
-                }
-                if !state.stubborn.contains(name.as_str()) {
-                    state.power_off(name.as_str())?;
-                }
-                Ok(())
-            },
-        )
+        self.at_once(format!("shut down domain {name}"), |state| {
+            if state.domain_mut(name.as_str())?.power != PowerState::Running {
+                return Err(format!("{name} does not run"));
+            }
+            if !state.stubborn.contains(name.as_str()) {
+                state.power_off(name.as_str())?;
+            }
+            Ok(())
+        })
     }
 
     fn power_off_domain(&self, name: &Label) -> Result<(), Failure> {
-        self.write(
-            format!("power off domain {name}"),
-            |_| {},
-            |state| state.power_off(name.as_str()),
-        )
+        self.at_once(format!("power off domain {name}"), |state| {
+            state.power_off(name.as_str())
+        })
     }
 
     fn note_domain(&self, name: &Label, note: &str) -> Result<(), Failure> {
-        self.write(
-            format!("note what is on domain {name}"),
-            |_| {},
-            |state| {
-                state.defined(name.as_str())?.note = Some(note.to_owned());
-                Ok(())
-            },
-        )
+        self.at_once(format!("note what is on domain {name}"), |state| {
+            state.defined(name.as_str())?.note = Some(note.to_owned());
+            Ok(())
+        })
     }
 
     fn note_given(&self, name: &Label, given: &[String]) -> Result<(), Failure> {
-        self.write(
-            format!("note what domain {name} is given"),
-            |_| {},
-            |state| {
-                state.defined(name.as_str())?.given = given.to_vec();
-                Ok(())
-            },
-        )
+        self.at_once(format!("note what domain {name} is given"), |state| {
+            state.defined(name.as_str())?.given = given.to_vec();
+            Ok(())
+        })
     }
 
     fn remove_domain(&self, name: &Label) -> Result<(), Failure> {
@@ -499,9 +365,8 @@ impl Hypervisor for FakeHost {
     }
 
     fn let_in(&self, name: &Label, user: &str, public_key: &str) -> Result<(), Failure> {
-        self.write(
+        self.at_once(
             format!("have the guest agent of {name} let a key in"),
-            |_| {},
             |state| {
                 if state.domain_mut(name.as_str())?.power != PowerState::Running {
                     return Err(format!("{name} does not run"));

@@ -1,5 +1,7 @@
 //! Finding things in libvirt, and reading what they are.
 
+use std::fmt::Display;
+
 use kubitect_config::value::Label;
 use virt::domain::{Domain as VirtDomain, DomainState as VirtState};
 use virt::error::{Error as VirtError, ErrorNumber};
@@ -14,7 +16,7 @@ use crate::hypervisor::Failure;
 use crate::observe::PowerState;
 
 /// Turns libvirt's or the XML reader's error into a failure of this action.
-pub(super) fn failed<E: std::fmt::Display>(action: impl Into<String>) -> impl FnOnce(E) -> Failure {
+pub(super) fn failed<E: Display>(action: impl Into<String>) -> impl FnOnce(E) -> Failure {
     let action = action.into();
     move |error| Failure::new(action, error.to_string())
 }
@@ -40,10 +42,32 @@ fn is_absence(error: &VirtError) -> bool {
 }
 
 /// A list's elements without those that went away while it was read.
-pub(super) fn present<T>(
-    items: impl Iterator<Item = Result<T, VirtError>>,
-) -> Result<Vec<T>, VirtError> {
+fn present<T>(items: impl Iterator<Item = Result<T, VirtError>>) -> Result<Vec<T>, VirtError> {
     items.filter_map(|item| found(item).transpose()).collect()
+}
+
+/// Reads all that was listed: what libvirt tells of each, and what that means.
+pub(super) fn all<L, T, S, E: Display>(
+    action: &str,
+    listed: Result<Vec<L>, VirtError>,
+    tell: impl Fn(&L) -> Result<T, VirtError>,
+    read: impl Fn(&T) -> Result<S, E>,
+) -> Result<Vec<S>, Failure> {
+    let told = listed.and_then(|listed| present(listed.iter().map(tell)));
+    let told = told.map_err(failed(action))?;
+    let all: Result<_, E> = told.iter().map(read).collect();
+    all.map_err(failed(action))
+}
+
+/// Reads what was looked up, if it is there.
+pub(super) fn one<L, T, S, E: Display>(
+    action: String,
+    there: Result<Option<L>, VirtError>,
+    tell: impl Fn(&L) -> Result<T, VirtError>,
+    read: impl Fn(&T) -> Result<S, E>,
+) -> Result<Option<S>, Failure> {
+    let one = all(&action, there.map(Vec::from_iter), tell, read)?;
+    Ok(one.into_iter().next())
 }
 
 impl Libvirt {

@@ -30,6 +30,8 @@ mod redefine;
 #[cfg(feature = "libvirt")]
 mod reservation;
 #[cfg(feature = "libvirt")]
+mod storage;
+#[cfg(feature = "libvirt")]
 mod stream;
 mod uri;
 #[cfg(feature = "libvirt")]

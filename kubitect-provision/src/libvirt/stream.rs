@@ -2,12 +2,41 @@
 
 use std::io::{Read, Write};
 
+use virt::error::Error as VirtError;
+use virt::storage_vol::StorageVol;
 use virt::stream::Stream;
 
+use super::Libvirt;
 use crate::error::Source;
 
 /// Bytes sent over a stream at once; libvirt's messages hold 256 KiB with their heads.
 const CHUNK: usize = 128 << 10;
+
+impl Libvirt {
+    /// Begins a stream with a volume, and ends it when its bytes are carried.
+    pub(super) fn carry(
+        &self,
+        pool: &str,
+        volume: &str,
+        begin: impl FnOnce(&StorageVol, &Stream) -> Result<(), VirtError>,
+        carry: impl FnOnce(&Stream) -> Result<(), Source>,
+    ) -> Result<(), Source> {
+        let open = || -> Result<_, VirtError> {
+            let found = self.volume(pool, volume)?;
+            let stream = Stream::new(&self.connected(), 0)?;
+            begin(&found, &stream)?;
+            Ok(stream)
+        };
+        let stream = open().map_err(|e| e.to_string())?;
+        if let Err(source) = carry(&stream) {
+            if let Err(error) = stream.abort() {
+                tracing::debug!(%error, "stream not aborted");
+            }
+            return Err(source);
+        }
+        Ok(stream.finish().map_err(|e| e.to_string())?)
+    }
+}
 
 pub(super) fn send_all(stream: &Stream, content: &mut dyn Read) -> Result<(), Source> {
     let mut buffer = vec![0; CHUNK];

@@ -12,9 +12,10 @@ use virt::storage_vol::StorageVol;
 use virt::stream::Stream;
 use virt::sys;
 
-use super::lookup::{domain_state, failed, found, network_state, pool_state, present};
+use super::lookup::{all, domain_state, failed, found, network_state, one, pool_state};
+use super::storage::pool_of;
 use super::stream::{receive_all, send_all};
-use super::{Libvirt, domain, metadata, network, pool, volume};
+use super::{Libvirt, domain, metadata, network, volume};
 use crate::hypervisor::{Failure, Hypervisor, LockState};
 use crate::observe::{Capability, DomainState, NetworkState, PoolState, VolumeState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
@@ -25,29 +26,14 @@ impl Hypervisor for Libvirt {
     }
 
     fn networks(&self) -> Result<Vec<NetworkState>, Failure> {
-        let action = "list networks";
-        let networks = self
-            .connected()
-            .list_all_networks(0)
-            .map_err(failed(action))?;
-        present(networks.iter().map(network_state))
-            .map_err(failed(action))?
-            .into_iter()
-            .map(|(xml, active)| network::from_xml(&xml, active).map_err(failed(action)))
-            .collect()
+        let listed = self.connected().list_all_networks(0);
+        let read = |(xml, active): &(String, bool)| network::from_xml(xml, *active);
+        all("list networks", listed, network_state, read)
     }
 
     fn pools(&self) -> Result<Vec<PoolState>, Failure> {
-        let action = "list pools and volumes";
-        let pools = self
-            .connected()
-            .list_all_storage_pools(0)
-            .map_err(failed(action))?;
-        present(pools.iter().map(pool_state))
-            .map_err(failed(action))?
-            .into_iter()
-            .map(|told| pool_of(&told).map_err(failed(action)))
-            .collect()
+        let listed = self.connected().list_all_storage_pools(0);
+        all("list pools and volumes", listed, pool_state, pool_of)
     }
 
     fn started_pools(&self) -> Result<Vec<String>, Failure> {
@@ -60,52 +46,34 @@ impl Hypervisor for Libvirt {
     }
 
     fn domains(&self) -> Result<Vec<DomainState>, Failure> {
-        let action = "list domains";
-        let domains = self
-            .connected()
-            .list_all_domains(0)
-            .map_err(failed(action))?;
-        present(domains.iter().map(domain_state))
-            .map_err(failed(action))?
-            .into_iter()
-            .map(|told| domain::from_xml(&told).map_err(failed(action)))
-            .collect()
+        let listed = self.connected().list_all_domains(0);
+        all("list domains", listed, domain_state, domain::from_xml)
     }
 
     fn pool_state(&self, name: &str) -> Result<Option<PoolState>, Failure> {
-        let action = || format!("look at pool {name}");
-        let read = || match self.find_pool(name)? {
-            Some(there) => found(pool_state(&there)),
-            None => Ok(None),
-        };
-        read()
-            .map_err(failed(action()))?
-            .map(|told| pool_of(&told).map_err(failed(action())))
-            .transpose()
+        let action = format!("look at pool {name}");
+        one(action, self.find_pool(name), pool_state, pool_of)
     }
 
     fn volume_state(&self, pool: &str, name: &str) -> Result<Option<VolumeState>, Failure> {
-        let action = || format!("look at volume {name} in pool {pool}");
-        let read = || match self.find_volume(pool, name)? {
-            Some(there) => found(there.xml_desc(0)),
-            None => Ok(None),
-        };
-        read()
-            .map_err(failed(action()))?
-            .map(|xml| volume::from_xml(&xml).map_err(failed(action())))
-            .transpose()
+        let action = format!("look at volume {name} in pool {pool}");
+        let there = self.find_volume(pool, name);
+        one(
+            action,
+            there,
+            |there| there.xml_desc(0),
+            |xml| volume::from_xml(xml),
+        )
     }
 
     fn domain_state(&self, name: &Label) -> Result<Option<DomainState>, Failure> {
-        let action = || format!("look at domain {name}");
-        let read = || match self.find_domain(name)? {
-            Some(there) => found(domain_state(&there)),
-            None => Ok(None),
-        };
-        read()
-            .map_err(failed(action()))?
-            .map(|told| domain::from_xml(&told).map_err(failed(action())))
-            .transpose()
+        let action = format!("look at domain {name}");
+        one(
+            action,
+            self.find_domain(name),
+            domain_state,
+            domain::from_xml,
+        )
     }
 
     fn another(&self) -> Option<Arc<dyn Hypervisor>> {
@@ -176,22 +144,7 @@ impl Hypervisor for Libvirt {
     }
 
     fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure> {
-        let ensure = || -> Result<(), VirtError> {
-            let defined = match self.find_pool(&pool.name)? {
-                Some(defined) => defined,
-                None => self
-                    .connected()
-                    .define_storage_pool_xml(&pool::to_xml(pool), 0)?,
-            };
-            // Last comes what a plan looks at: whether it is active.
-            defined.set_autostart(true)?;
-            if !defined.is_active()? {
-                defined.build(0)?;
-                defined.create(0)?;
-            }
-            Ok(())
-        };
-        ensure().map_err(failed(format!(
+        self.make_pool(pool).map_err(failed(format!(
             "make pool {} in {}",
             pool.name,
             pool.path.display()
@@ -229,26 +182,8 @@ impl Hypervisor for Libvirt {
     }
 
     fn remove_pool(&self, name: &str) -> Result<Option<String>, Failure> {
-        let remove = || -> Result<Option<String>, VirtError> {
-            let Some(pool) = self.find_pool(name)? else {
-                return Ok(None);
-            };
-            let mut stays = None;
-            // Only an active pool tells what lies in it. One that can't be started has no folder.
-            if pool.is_active()? || pool.create(0).is_ok() {
-                pool.refresh(0)?;
-                let left = pool.num_of_volumes()? > 0;
-                pool.destroy()?;
-                stays = if left {
-                    Some("something else lies in it".to_owned())
-                } else {
-                    // This is an rmdir: what libvirt does not list, or appears meanwhile, keeps the folder.
-                    pool.delete(0).err().map(|error| error.message().to_owned())
-                };
-            }
-            found(pool.undefine()).map(|_| stays)
-        };
-        remove().map_err(failed(format!("remove pool {name}")))
+        self.drop_pool(name)
+            .map_err(failed(format!("remove pool {name}")))
     }
 
     fn create_volume(&self, volume: &Volume) -> Result<(), Failure> {
@@ -269,24 +204,9 @@ impl Hypervisor for Libvirt {
         content: &mut dyn Read,
         length: u64,
     ) -> Result<(), Failure> {
-        let action = || format!("fill volume {volume} in pool {pool}");
-        let stream = self
-            .volume(pool, volume)
-            .and_then(|found| {
-                let stream = Stream::new(&self.connected(), 0)?;
-                found.upload(&stream, 0, length, 0)?;
-                Ok(stream)
-            })
-            .map_err(failed(action()))?;
-        match send_all(&stream, content) {
-            Ok(()) => stream.finish().map_err(failed(action())),
-            Err(source) => {
-                if let Err(error) = stream.abort() {
-                    tracing::debug!(%error, "upload not aborted");
-                }
-                Err(Failure::new(action(), source))
-            }
-        }
+        let begin = |volume: &StorageVol, stream: &Stream| volume.upload(stream, 0, length, 0);
+        self.carry(pool, volume, begin, |stream| send_all(stream, content))
+            .map_err(|source| Failure::new(format!("fill volume {volume} in pool {pool}"), source))
     }
 
     fn download(
@@ -296,25 +216,10 @@ impl Hypervisor for Libvirt {
         offset: u64,
         to: &mut dyn Write,
     ) -> Result<(), Failure> {
-        let action = || format!("read volume {volume} in pool {pool}");
-        let stream = self
-            .volume(pool, volume)
-            .and_then(|found| {
-                let stream = Stream::new(&self.connected(), 0)?;
-                // A length of 0 means: to the end.
-                found.download(&stream, offset, 0, 0)?;
-                Ok(stream)
-            })
-            .map_err(failed(action()))?;
-        match receive_all(&stream, to) {
-            Ok(()) => stream.finish().map_err(failed(action())),
-            Err(source) => {
-                if let Err(error) = stream.abort() {
-                    tracing::debug!(%error, "download not aborted");
-                }
-                Err(Failure::new(action(), source))
-            }
-        }
+        // A length of 0 means: to the end.
+        let begin = |volume: &StorageVol, stream: &Stream| volume.download(stream, offset, 0, 0);
+        self.carry(pool, volume, begin, |stream| receive_all(stream, to))
+            .map_err(|source| Failure::new(format!("read volume {volume} in pool {pool}"), source))
     }
 
     fn grow_volume(
@@ -448,15 +353,4 @@ fn ipv4(interfaces: &[virt::domain::Interface]) -> Vec<(Mac, Ipv4Addr)> {
             addresses.filter_map(move |address| Some((mac, address.addr.parse().ok()?)))
         })
         .collect()
-}
-
-/// A pool as libvirt tells of it: its XML, whether it is active, and the XML of its volumes.
-fn pool_of(told: &(String, bool, Vec<String>)) -> Result<PoolState, roxmltree::Error> {
-    let (xml, active, volumes) = told;
-    let mut state = pool::from_xml(xml, *active)?;
-    state.volumes = volumes
-        .iter()
-        .map(|xml| volume::from_xml(xml))
-        .collect::<Result<_, _>>()?;
-    Ok(state)
 }

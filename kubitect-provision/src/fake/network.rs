@@ -1,0 +1,55 @@
+//! What becomes of networks in memory.
+
+use super::State;
+use crate::observe::NetworkState;
+use crate::resource::{Network, Reservation};
+
+impl State {
+    /// Defines a network in the place of one of its name.
+    pub(super) fn define_network(&mut self, network: &Network) {
+        let networks = &mut self.host.networks;
+        networks.retain(|there| there.name != network.name);
+        networks.push(NetworkState {
+            name: network.name.clone(),
+            active: false,
+            mark: Some(network.mark()),
+            bridge: network.bridge.clone(),
+            cidr: Some(network.cidr.trunc()),
+            reservations: network.reservations.clone(),
+        });
+    }
+
+    /// Starts a network, unless a killed libvirtd left its bridge.
+    pub(super) fn start_network(&mut self, name: &str) -> Result<(), String> {
+        let left = self.left_bridges.contains(name);
+        let found = self.network_mut(name)?;
+        if left {
+            let bridge = found.bridge.get_or_insert("virbr7".to_owned());
+            return Err(format!(
+                "error creating bridge interface {bridge}: File exists"
+            ));
+        }
+        found.active = true;
+        Ok(())
+    }
+
+    /// Keeps an address; as libvirt has it: no two hosts of one address or name.
+    pub(super) fn reserve(&mut self, network: &str, wanted: &Reservation) -> Result<(), String> {
+        let kept = &mut self.network_mut(network)?.reservations;
+        kept.retain(|there| there.mac != wanted.mac);
+        if kept
+            .iter()
+            .any(|there| there.ip == wanted.ip || there.name == wanted.name)
+        {
+            return Err("there is an existing dhcp host entry".to_owned());
+        }
+        kept.push(wanted.clone());
+        Ok(())
+    }
+
+    pub(super) fn network_mut(&mut self, name: &str) -> Result<&mut NetworkState, String> {
+        let mut networks = self.host.networks.iter_mut();
+        let found = networks.find(|there| there.name == name);
+        found.ok_or(format!("no network {name}"))
+    }
+}
