@@ -13,6 +13,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 
+use kubitect_config::digest::hex;
 use kubitect_config::value::Label;
 use sha2::{Digest, Sha256};
 
@@ -23,7 +24,7 @@ use crate::image::LocalImage;
 use crate::image_use::{self, empty};
 use crate::names::{image_of, marked, uploader};
 use crate::observe::{DomainState, PoolState};
-use crate::resource::{BASE_POOL, Backing, Format, hex};
+use crate::resource::{BASE_POOL, Backing, Format};
 use crate::uploads::Turn;
 use crate::way::Way;
 

@@ -9,13 +9,11 @@ use kubitect_config::cluster::{CpuMode, DiskPool, Host, NetworkMode, Node, VirtT
 use kubitect_config::given_out::given_out;
 use kubitect_config::value::{Label, Name};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::change::ImageSpec;
 use crate::observe::Capability;
 use crate::resource::{
     Asked, BASE_POOL, Cpu, Disk, Domain, Format, Forward, Link, Network, Pool, Reservation, Volume,
-    hex,
 };
 
 /// What a cluster wants of its hosts.
@@ -269,7 +267,7 @@ fn serial_of(name: &str) -> String {
         return name.to_owned();
     }
     let front = name.get(..11).unwrap_or_default();
-    let digest = hex(&Sha256::digest(name));
+    let digest = kubitect_config::digest::sha256(name.as_bytes());
     format!("{front}-{}", &digest[..8])
 }
 

@@ -244,12 +244,15 @@ fn qemu(place: &Place) -> Check {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+
     use kubitect_config::check::State;
 
     use super::*;
 
     /// A machine on which nothing is wrong.
-    fn good() -> (tempfile::TempDir, Place, std::os::unix::net::UnixListener) {
+    fn good() -> (tempfile::TempDir, Place, UnixListener) {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
         let write = |path: &str, text: &str| {
@@ -269,7 +272,7 @@ mod tests {
             write(&format!("bin/{program}"), "");
         }
         fs::create_dir_all(root.join("run/libvirt")).unwrap();
-        let socket = std::os::unix::net::UnixListener::bind(root.join("run/libvirt/libvirt-sock"));
+        let socket = UnixListener::bind(root.join("run/libvirt/libvirt-sock"));
         let place = Place {
             path: root.join("bin").into(),
             disks: PathBuf::from("/"),
@@ -277,6 +280,11 @@ mod tests {
             root,
         };
         (folder, place, socket.unwrap())
+    }
+
+    fn found(place: &Place, what: &str) -> Check {
+        let mut all = look(place).into_iter();
+        all.find(|check| check.what == what).unwrap()
     }
 
     #[test]
@@ -289,45 +297,21 @@ mod tests {
         };
         let (_folder, place, _socket) = good();
         assert_eq!(wrong(&place), []);
-        type Fault<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
-        let faults: [Fault<'_>; 6] = [
-            (
-                "processor",
-                &|root| fs::write(root.join("proc/cpuinfo"), "flags : fpu\n").unwrap(),
-                "firmware",
-            ),
-            (
-                "KVM",
-                &|root| fs::remove_file(root.join("dev/kvm")).unwrap(),
-                "modprobe",
-            ),
-            (
-                "libvirt",
-                &|root| fs::remove_file(root.join("run/libvirt/libvirt-sock")).unwrap(),
-                "apt install",
-            ),
-            (
-                "memory",
-                &|root| fs::write(root.join("proc/meminfo"), "MemAvailable: 9 kB").unwrap(),
-                "memory",
-            ),
-            (
-                "QEMU",
-                &|root| fs::remove_file(root.join("bin/qemu-img")).unwrap(),
-                "qemu-utils",
-            ),
-            (
-                "QEMU",
-                &|root| {
-                    let emulator = format!("bin/qemu-system-{}", std::env::consts::ARCH);
-                    fs::remove_file(root.join(emulator)).unwrap();
-                },
-                "qemu-system",
-            ),
-        ];
-        for (what, plant, cure) in faults {
+        let emulator = format!("bin/qemu-system-{}", std::env::consts::ARCH);
+        for (what, path, text, cure) in [
+            ("processor", "proc/cpuinfo", "flags : fpu\n", "firmware"),
+            ("KVM", "dev/kvm", "", "modprobe"),
+            ("libvirt", "run/libvirt/libvirt-sock", "", "apt install"),
+            ("memory", "proc/meminfo", "MemAvailable: 9 kB", "memory"),
+            ("QEMU", "bin/qemu-img", "", "qemu-utils"),
+            ("QEMU", &emulator, "", "qemu-system"),
+        ] {
             let (_folder, place, _socket) = good();
-            plant(&place.root);
+            let path = place.root.join(path);
+            match text {
+                "" => fs::remove_file(path).unwrap(),
+                text => fs::write(path, text).unwrap(),
+            }
             let found = wrong(&place);
             assert_eq!(found.len(), 1, "{what}: {found:?}");
             assert!(
@@ -345,13 +329,8 @@ mod tests {
     #[test]
     fn what_libvirt_says_of_kvm_counts_and_what_it_does_itself_is_no_fault() {
         let (_folder, mut place, _socket) = good();
-        let state = |place: &Place, what: &str| {
-            let all = look(place).into_iter();
-            let found = all.filter(|check| check.what == what).collect::<Vec<_>>();
-            found[0].state
-        };
+        let state = |place: &Place, what: &str| found(place, what).state;
         // Nobody but libvirt has to be able to use the device.
-        use std::os::unix::fs::PermissionsExt;
         let device = place.root.join("dev/kvm");
         fs::set_permissions(&device, fs::Permissions::from_mode(0o000)).unwrap();
         assert_eq!(state(&place, "KVM"), State::Good);
@@ -371,7 +350,6 @@ mod tests {
 
     #[test]
     fn the_folder_of_all_clusters_has_to_be_ours_alone() {
-        use std::os::unix::fs::PermissionsExt;
         let home = tempfile::tempdir().unwrap();
         let look = |path: &Path| folder(path, Us::new(None));
         assert!(look(home.path()).good && look(&home.path().join("not/yet")).good);
@@ -393,8 +371,7 @@ mod tests {
     fn space_is_that_of_the_folder_above_one_that_is_not_there() {
         let (_folder, mut place, _socket) = good();
         place.disks = PathBuf::from("/not/there");
-        let all = look(&place);
-        let space = all.iter().find(|check| check.what == "space").unwrap();
+        let space = found(&place, "space");
         assert!(
             space.found.contains(" GiB are free in /not/there"),
             "{space:?}"

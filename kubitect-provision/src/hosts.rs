@@ -1,14 +1,16 @@
 //! Which hosts carry a cluster, or did: what is on them has to go.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod removal;
+
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
-use kubitect_config::cluster::{Connection, Host, VirtType};
+use kubitect_config::cluster::{Connection, Host};
 use kubitect_config::release::Hop;
-use kubitect_config::value::{Label, Name};
+use kubitect_config::value::Name;
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 use kubitect_config::{Cluster, Site};
+pub use removal::{LeftOut, of_removal};
 
 use crate::Error;
 use crate::home::{ClusterDir, Home};
@@ -90,16 +92,8 @@ fn former(
     cluster: &Cluster,
 ) -> Result<Vec<Host>, Error> {
     let mut former: Vec<Host> = Vec::new();
-    let whole = [dir.applied(), dir.wanted()].into_iter();
-    let whole = whole.chain(dir.unfinished()?).map(|file| (None, file));
-    let left = dir.left_out()?.into_iter();
-    let left = left.map(|(host, file)| (Some(host), file));
-    for (only, file) in whole.chain(left) {
-        let Some(kept) = read_kept(&file, site)? else {
-            continue;
-        };
-        let is_meant = |host: &&Host| only.as_ref().is_none_or(|only| host.name == *only);
-        for host in kept.used_hosts().filter(is_meant) {
+    for kept in all_kept(dir, site)? {
+        for host in kept?.hosts() {
             let mut host = cluster.host(&host.name).unwrap_or(host).clone();
             expand_keyfile(home, &mut host)?;
             let same = |other: &Host| {
@@ -111,6 +105,42 @@ fn former(
         }
     }
     Ok(former)
+}
+
+/// A configuration that was kept of a cluster.
+struct Kept {
+    file: PathBuf,
+    cluster: Cluster,
+    /// The host that it is kept for, if only for one.
+    only: Option<Name>,
+}
+
+impl Kept {
+    /// The hosts that carry what it is kept for.
+    fn hosts(&self) -> impl Iterator<Item = &Host> {
+        let is_meant = |host: &&Host| self.only.as_ref().is_none_or(|only| host.name == *only);
+        self.cluster.used_hosts().filter(is_meant)
+    }
+}
+
+/// The configuration that was applied last, the one that was to be, those of runs that did not end, and those of hosts that were
+/// left out, as far as they are there.
+fn all_kept(
+    dir: &ClusterDir,
+    site: &Site,
+) -> Result<impl Iterator<Item = Result<Kept, Error>>, Error> {
+    let whole = [dir.applied(), dir.wanted()].into_iter();
+    let whole = whole.chain(dir.unfinished()?).map(|file| (None, file));
+    let left = dir.left_out()?.into_iter();
+    let all = whole.chain(left.map(|(host, file)| (Some(host), file)));
+    Ok(all.filter_map(|(only, file)| {
+        let cluster = read_kept(&file, site).transpose()?;
+        Some(cluster.map(|cluster| Kept {
+            file,
+            cluster,
+            only,
+        }))
+    }))
 }
 
 /// Forgets hosts that an earlier removal left out and from which all was removed: they are connected.
@@ -134,185 +164,6 @@ pub fn forget_left(
         }
     }
     Ok(())
-}
-
-/// A host that a removal leaves out: what the cluster has on it stays there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// The host.
-    pub host: Name,
-    /// The machines that it carries by the configurations that are kept.
-    pub machines: BTreeSet<Label>,
-    /// The configurations that say so.
-    pub files: BTreeSet<PathBuf>,
-    /// Whether that is to be forgotten.
-    pub is_forgotten: bool,
-}
-
-impl LeftOut {
-    /// What becomes of what this cluster has on it, in a sentence.
-    pub fn sentence(&self, cluster: &Label) -> String {
-        let machines: Vec<_> = self.machines.iter().map(Label::as_str).collect();
-        let then = match self.is_forgotten {
-            true => format!(
-                "nothing here remembers them; `kubitect destroy {cluster}` on that host itself removes them then"
-            ),
-            false => format!(
-                "`kubitect destroy {cluster}` removes them then; --forget-host {} forgets them",
-                self.host
-            ),
-        };
-        format!(
-            "host {} is left out: {} and their disks stay on it, and run again if it comes back; {then}",
-            self.host,
-            machines.join(", ")
-        )
-    }
-
-    /// Keeps in the cluster's folder what it has on the host, unless that is to be forgotten.
-    pub fn remember(&self, dir: &ClusterDir) -> Result<(), Error> {
-        let mut files = self.files.iter().filter(|_| !self.is_forgotten);
-        files.try_for_each(|file| dir.leave_out(&self.host, file))
-    }
-}
-
-/// The hosts that carry a cluster, for its removal, connected: those of the configuration that was applied, or was to be;
-/// where that is lost, this machine; and hosts that an earlier removal left out. Hosts that are gone for good are left out if they
-/// are named in `without`, and forgotten if they are in `forgotten`.
-pub fn of_removal(
-    reach: &dyn Reach,
-    home: &Home,
-    dir: &ClusterDir,
-    site: &Site,
-    without: &[Name],
-    forgotten: &[Name],
-) -> Result<(Hosts, Vec<LeftOut>), Error> {
-    let mut hosts: BTreeMap<Name, Host> = BTreeMap::new();
-    let mut left_out: BTreeMap<Name, LeftOut> = BTreeMap::new();
-    let named = [dir.applied(), dir.wanted()];
-    let begun = dir.unfinished()?;
-    let whole = named.iter().cloned().chain(begun).map(|file| (None, file));
-    let left = dir.left_out()?.into_iter();
-    let left = left.map(|(host, file)| (Some(host), file));
-    for (only, file) in whole.chain(left) {
-        let Some(kept) = read_kept(&file, site)? else {
-            continue;
-        };
-        let is_meant = |host: &&Host| only.as_ref().is_none_or(|only| host.name == *only);
-        for host in kept.used_hosts().filter(is_meant) {
-            if without.contains(&host.name) || forgotten.contains(&host.name) {
-                let own = kept.nodes.iter().filter(|node| node.host == host.name);
-                let left = left_out.entry(host.name.clone());
-                let left = left.or_insert_with(|| LeftOut {
-                    host: host.name.clone(),
-                    machines: BTreeSet::new(),
-                    files: BTreeSet::new(),
-                    is_forgotten: forgotten.contains(&host.name),
-                });
-                left.machines.extend(own.map(|node| node.name.clone()));
-                left.files.insert(file.clone());
-                continue;
-            }
-            let mut host = host.clone();
-            expand_keyfile(home, &mut host)?;
-            // One libvirt is looked at once, whatever it was named.
-            let is_same = |other: &Host| {
-                other.name != host.name && other.connection.same_place(&host.connection)
-            };
-            if hosts.values().any(is_same) {
-                continue;
-            }
-            let name = host.name.clone();
-            let other = hosts.entry(name).or_insert_with(|| host.clone());
-            // In a configuration of a run that did not end, the connection may have been mended since.
-            if named.contains(&file) && !other.connection.same_place(&host.connection) {
-                return Err(two_places(&host.name, dir));
-            }
-            if only.is_some() && !other.connection.same_place(&host.connection) {
-                return Err(other_place(&host.name, &file));
-            }
-        }
-    }
-    let mut meant = without.iter().chain(forgotten);
-    if let Some(unknown) = meant.find(|name| !left_out.contains_key(*name)) {
-        return Err(not_a_host(unknown, hosts.keys().chain(left_out.keys())));
-    }
-    if hosts.is_empty() && left_out.is_empty() {
-        let local = this_machine()?;
-        hosts.insert(local.name.clone(), local);
-    }
-    Ok((
-        connect_all(reach, &hosts.into_values().collect::<Vec<_>>())?,
-        left_out.into_values().collect(),
-    ))
-}
-
-/// The error of a host that two configurations have at different places.
-fn two_places(host: &Name, dir: &ClusterDir) -> Error {
-    Error::failed(format!(
-        "tell where host {host} of the cluster is: {} and {} lead to different ones; if only one of them carries machines, write \
-         its connection into both files, else give the host another name in one of them",
-        dir.applied().display(),
-        dir.wanted().display()
-    ))
-}
-
-/// The error of a host that was left out, and whose name another one has by now.
-fn other_place(host: &Name, file: &Path) -> Error {
-    Error::failed(format!(
-        "tell which host {host} is: {} says what an earlier removal left on another one of that name; remove that file, if nothing is \
-         left there, and else give the new one another name",
-        file.display()
-    ))
-}
-
-/// The error of a host that is to be left out, and carries nothing.
-fn not_a_host<'a>(host: &Name, known: impl Iterator<Item = &'a Name>) -> Error {
-    let known: BTreeSet<_> = known.map(Name::as_str).collect();
-    let known = match known.is_empty() {
-        true => "nothing is kept of the cluster's hosts".to_owned(),
-        false => format!("those that do are: {}", Vec::from_iter(known).join(", ")),
-    };
-    Error::failed(format!(
-        "leave out host {host}: no configuration that is kept says that it carries machines of the cluster; {known}"
-    ))
-}
-
-/// The host that carries a cluster of which nothing is kept.
-fn this_machine() -> Result<Host, Error> {
-    let name = "localhost".parse();
-    Ok(Host {
-        name: name.map_err(|e| Error::because("name this machine", e))?,
-        connection: Connection::Local,
-        virt_type: VirtType::Auto,
-        main_pool_path: PathBuf::new(),
-        data_pools: Vec::new(),
-    })
-}
-
-/// Connects to all of these hosts; each that can't be reached is named.
-fn connect_all(reach: &dyn Reach, hosts: &[Host]) -> Result<Hosts, Error> {
-    let mut all = Hosts::from_hypervisors(BTreeMap::new());
-    let mut lost = Vec::new();
-    let reached = in_threads(AT_ONCE, hosts, |host| reach.hosts(&[host]));
-    for (host, reached) in hosts.iter().zip(reached) {
-        match reached {
-            Ok(reached) => all.extend(reached),
-            Err(error) => lost.push((&host.name, error)),
-        }
-    }
-    if lost.is_empty() {
-        return Ok(all);
-    }
-    let names = lost
-        .iter()
-        .map(|(name, _)| format!(" --without-host {name}"));
-    let what = format!(
-        "reach the hosts of the cluster; if one of them is gone for good,{} removes the rest, and what that host carries stays",
-        names.collect::<String>()
-    );
-    let why = lost.into_iter().map(|(_, error)| error).collect();
-    Err(Error::because(what, Error::Hosts(why)))
 }
 
 /// The cluster of a configuration that a run kept; none: there is no such file. One that can't be read, or that another release
@@ -393,11 +244,10 @@ fn expand_keyfile(home: &Home, host: &mut Host) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::told;
     use crate::reach::Real;
 
     /// A cluster whose only used host is `box`; nobody answers at the other one.
-    fn config(uri: &str) -> String {
+    pub(super) fn config(uri: &str) -> String {
         let text = include_str!("../../tests/tests/cli/cluster.yaml");
         text.replace("test://[DIR]/node.xml", uri)
             .replace("[DIR]", "/x")
@@ -406,85 +256,6 @@ mod tests {
                 "  - name: unused\n    connection: {uri: \"qemu+tcp://127.0.0.1:1/system\"}\n    \
                  mainResourcePoolPath: /x\ncluster:\n  name",
             )
-    }
-
-    #[test]
-    fn destroy_asks_used_hosts_only_and_refuses_two_places_of_one_host() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::open(folder.path(), None).unwrap();
-        let dir = home.cluster(&"demo".parse().unwrap());
-        dir.create().unwrap();
-        let without = |names: &[&str]| {
-            let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
-            of_removal(&Real::default(), &home, &dir, &Site::default(), &names, &[])
-        };
-        let hosts = || without(&[]).map(|(hosts, _)| hosts);
-        std::fs::write(dir.applied(), config("test:///one")).unwrap();
-        std::fs::write(dir.wanted(), config("test:///two")).unwrap();
-        let error = hosts().unwrap_err().to_string();
-        for part in ["host box", "kubitect-applied.yaml", "into both files"] {
-            assert!(error.contains(part), "{error}");
-        }
-        // As the message says: another name, and both are asked; the same place, and it is asked once, whatever its names.
-        let there = folder.path().join("node.xml");
-        std::fs::write(&there, "<node/>").unwrap();
-        let renamed = |uri: &str| config(uri).replace("name: box", "name: crate");
-        std::fs::write(dir.applied(), config("test:///default")).unwrap();
-        std::fs::write(
-            dir.wanted(),
-            renamed(&format!("test://{}", there.display())),
-        )
-        .unwrap();
-        assert_eq!(hosts().unwrap().iter().count(), 2);
-        std::fs::write(dir.wanted(), renamed("test:///default")).unwrap();
-        assert_eq!(hosts().unwrap().iter().count(), 1);
-        std::fs::write(dir.wanted(), config("test:///default")).unwrap();
-        let names: Vec<_> = hosts()
-            .unwrap()
-            .iter()
-            .map(|(n, _)| n.to_string())
-            .collect();
-        assert_eq!(names, ["box"]);
-
-        // One that is gone for good is named, with the way out of it; left out, it is not asked, and what is on it is named.
-        let with = |uri: &str| {
-            config("test:///default")
-                .replace("qemu+tcp://127.0.0.1:1/system", uri)
-                .replace("mode: nat", "mode: bridge\n    bridge: br0")
-                .replace("- {id: 1}", "- {id: 1}\n        - {id: 2, host: unused}")
-        };
-        std::fs::write(dir.applied(), with("qemu+tcp://127.0.0.1:1/system")).unwrap();
-        // Nobody has to decide where a host is that is gone.
-        std::fs::write(dir.wanted(), with("qemu+tcp://127.0.0.1:2/system")).unwrap();
-        assert!(hosts().unwrap_err().to_string().contains("host unused"));
-        std::fs::write(dir.wanted(), with("qemu+tcp://127.0.0.1:1/system")).unwrap();
-        let error = told(&hosts().unwrap_err());
-        for part in [" --without-host unused removes the rest", "127.0.0.1:1"] {
-            assert!(error.contains(part), "{error}");
-        }
-        std::fs::write(dir.wanted(), with("qemu+tcp://127.0.0.1:2/system")).unwrap();
-        let (reached, left_out) = without(&["unused"]).unwrap();
-        let reached: Vec<_> = reached.iter().map(|(name, _)| name.to_string()).collect();
-        assert_eq!(reached, ["box"]);
-        let machines = BTreeSet::from(["demo-worker-2".parse().unwrap()]);
-        let host = "unused".parse().unwrap();
-        let left = LeftOut {
-            host,
-            machines,
-            files: BTreeSet::from([dir.applied(), dir.wanted()]),
-            is_forgotten: false,
-        };
-        assert_eq!(left_out, [left]);
-        // With all of them left out, nothing is asked in their place.
-        assert_eq!(without(&["unused", "box"]).unwrap().0.iter().count(), 0);
-        std::fs::remove_file(dir.wanted()).unwrap();
-        let error = without(&["unsued"]).unwrap_err().to_string();
-        for part in ["leave out host unsued", "those that do are: box, unused"] {
-            assert!(error.contains(part), "{error}");
-        }
-        std::fs::remove_dir_all(dir.root()).unwrap();
-        let error = without(&["box"]).unwrap_err().to_string();
-        assert!(error.contains("nothing is kept"), "{error}");
     }
 
     #[test]

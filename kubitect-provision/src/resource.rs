@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 use kubitect_config::cluster::{CpuMode, VirtType};
+use kubitect_config::digest::sha256;
 use kubitect_config::value::{Label, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// The pool that all clusters of a host share for the images under their disks.
 pub const BASE_POOL: &str = "kubitect-base-images";
@@ -300,12 +300,7 @@ struct NetworkFields<'a> {
 fn digest(definition: &impl Serialize) -> String {
     // Strings and numbers always serialise; what did not would be like nothing else, not like an empty definition.
     let json = serde_json::to_vec(definition).unwrap_or_else(|e| e.to_string().into_bytes());
-    hex(&Sha256::digest(json))
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256(&json)
 }
 
 /// What the configuration asks of a machine's emulation.
@@ -353,10 +348,6 @@ pub struct Disk {
 mod tests {
     use super::*;
 
-    fn sha256(text: &str) -> String {
-        hex(&Sha256::digest(text))
-    }
-
     /// These digests lie in the marks of living networks and machines. Whoever changes one asks people to make theirs anew.
     #[test]
     fn golden_digests_of_marks() {
@@ -372,7 +363,7 @@ mod tests {
             reservations: Vec::new(),
         };
         let text = r#"{"name":"c-network","cluster":"c","forward":"nat","bridge":null,"cidr":"10.9.0.0/24","gateway":"10.9.0.1","dynamic":[["10.9.0.2","10.9.0.9"]]}"#;
-        assert_eq!(network.mark().digest, sha256(text));
+        assert_eq!(network.mark().digest, sha256(text.as_bytes()));
 
         let domain = Domain {
             name: "c-master-1".parse().unwrap(),
@@ -402,6 +393,6 @@ mod tests {
             r#"[{{"virt":"auto","cpu":"custom"}},"{}",{{"network":"c-network"}},"/pools/c-main-resource-pool/c-master-1-console.log"]"#,
             domain.mac
         );
-        assert_eq!(domain.mark().digest, sha256(&text));
+        assert_eq!(domain.mark().digest, sha256(text.as_bytes()));
     }
 }

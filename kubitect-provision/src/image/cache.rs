@@ -6,11 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
+use kubitect_config::digest;
 
 use super::Watch;
 use super::checksum::Expected;
-use crate::resource::hex;
 use crate::{Error, file};
 
 /// How long another run may fetch the same image before we give up.
@@ -43,7 +42,7 @@ impl Cache {
         };
         let key = match expected {
             Some(expected) => format!("{}-{}", expected.kind(), expected.digits()),
-            None => format!("url-{}", hex(&Sha256::digest(source))),
+            None => format!("url-{}", digest::sha256(source.as_bytes())),
         };
         Entry {
             folder: &self.folder,
@@ -69,7 +68,7 @@ impl Cache {
     }
 
     fn list(&self, source: &str, list: &str) -> PathBuf {
-        let key = hex(&Sha256::digest(format!("{source}\n{list}")));
+        let key = digest::sha256(format!("{source}\n{list}").as_bytes());
         self.folder.join(format!("list-{key}.is"))
     }
 }

@@ -5,11 +5,11 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use kubitect_config::cluster::Image;
+use kubitect_config::digest::hex;
 use kubitect_config::value::Checksum;
 use sha2::{Digest, Sha256, Sha512};
 
 use super::{Watch, download, is_url, unusable};
-use crate::resource::hex;
 use crate::{Error, file};
 
 /// The digest that an image must have, in lower case.

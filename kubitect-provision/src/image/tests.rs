@@ -1,17 +1,20 @@
 //! Fetching from a server on this machine that keeps few of its promises.
 
-use std::io::{BufRead, BufReader, Write};
+mod server;
+
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kubitect_config::cluster::Image;
+use kubitect_config::digest::{self, hex};
 use kubitect_config::value::Checksum;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Digest, Sha512};
 
+use self::server::{Answer, cut, rest, serve, status, whole};
 use super::*;
-use crate::resource::{Format, hex};
+use crate::resource::Format;
 
 /// A qcow2 header of version 3, with enough after it to be cut in pieces.
 pub(super) fn qcow2(virtual_size: u64) -> Vec<u8> {
@@ -25,104 +28,6 @@ pub(super) fn qcow2(virtual_size: u64) -> Vec<u8> {
     bytes
 }
 
-/// One answer: status line, headers, body, and after how many bytes of it the connection breaks.
-#[derive(Clone)]
-struct Answer {
-    status: &'static str,
-    headers: Vec<String>,
-    body: Vec<u8>,
-    cut: Option<usize>,
-    /// After how many bytes the fetch is cancelled; the rest comes a moment later.
-    cancels: Option<(usize, Arc<AtomicBool>)>,
-}
-
-fn whole(body: &[u8]) -> Answer {
-    Answer {
-        status: "200 OK",
-        headers: vec!["ETag: \"v1\"".to_owned()],
-        body: body.to_vec(),
-        cut: None,
-        cancels: None,
-    }
-}
-
-fn cut(body: &[u8], at: usize) -> Answer {
-    Answer {
-        cut: Some(at),
-        ..whole(body)
-    }
-}
-
-fn rest(body: &[u8], from: usize) -> Answer {
-    Answer {
-        status: "206 Partial Content",
-        headers: vec![format!(
-            "Content-Range: bytes {from}-{}/{}",
-            body.len() - 1,
-            body.len()
-        )],
-        body: body[from..].to_vec(),
-        cut: None,
-        cancels: None,
-    }
-}
-
-fn status(status: &'static str) -> Answer {
-    Answer {
-        status,
-        ..whole(b"")
-    }
-}
-
-/// Gives these answers, one a connection, and notes the requests.
-struct Server {
-    url: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-fn serve(answers: Vec<Answer>) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/images/x.img", listener.local_addr().unwrap());
-    let requests = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&requests);
-    std::thread::spawn(move || {
-        for answer in answers {
-            let Ok((mut stream, _)) = listener.accept() else {
-                return;
-            };
-            let request: String = BufReader::new(stream.try_clone().unwrap())
-                .lines()
-                .map_while(Result::ok)
-                .take_while(|line| !line.is_empty())
-                .map(|line| line + "\n")
-                .collect();
-            noted.lock().unwrap().push(request.to_lowercase());
-            let headers: String = answer.headers.iter().map(|h| format!("{h}\r\n")).collect();
-            let head = format!(
-                "HTTP/1.1 {}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
-                answer.status,
-                answer.body.len()
-            );
-            let _ = stream.write_all(head.as_bytes());
-            let mut body = &answer.body[..answer.cut.unwrap_or(answer.body.len())];
-            if let Some((at, flag)) = &answer.cancels {
-                let _ = stream.write_all(&body[..*at]);
-                std::thread::sleep(Duration::from_millis(300));
-                flag.store(true, Ordering::Relaxed);
-                body = &body[*at..];
-            }
-            let _ = stream.write_all(body);
-        }
-    });
-    Server { url, requests }
-}
-
-impl Server {
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
 fn image(source: &str, checksum: Option<Checksum>) -> Image {
     Image {
         distro: "ubuntu22".to_owned(),
@@ -132,7 +37,7 @@ fn image(source: &str, checksum: Option<Checksum>) -> Image {
 }
 
 fn sha256(bytes: &[u8]) -> Checksum {
-    Checksum::Sha256(hex(&Sha256::digest(bytes)))
+    Checksum::Sha256(digest::sha256(bytes))
 }
 
 struct Share(tempfile::TempDir);
@@ -229,7 +134,7 @@ fn a_wrong_digest_names_both_and_leaves_nothing() {
         .fetch(&image(&server.url, Some(Checksum::Sha256("0".repeat(64)))))
         .unwrap_err();
     let text = error.to_string();
-    let found = hex(&Sha256::digest(&bytes));
+    let found = digest::sha256(&bytes);
     assert!(
         text.contains(&found) && text.contains(&"0".repeat(64)),
         "{text}"

@@ -3,7 +3,7 @@
 use kubitect_config::value::Mac;
 use roxmltree::Node;
 
-use super::domain::{most_vcpus, nic};
+use super::domain_seen::{most_vcpus, nic};
 use super::metadata;
 use super::xml::{all, find, text};
 use crate::observe::{Added, Nic};

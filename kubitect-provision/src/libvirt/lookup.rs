@@ -11,7 +11,7 @@ use virt::storage_vol::StorageVol;
 use virt::sys;
 
 use super::Libvirt;
-use super::domain::Told;
+use super::domain_seen::Told;
 use crate::hypervisor::Failure;
 use crate::observe::PowerState;
 

@@ -15,6 +15,7 @@ mod capability;
 #[cfg(feature = "libvirt")]
 mod connect;
 pub mod domain;
+mod domain_seen;
 mod edit;
 #[cfg(feature = "libvirt")]
 mod lock;

@@ -4,9 +4,10 @@
 use roxmltree::{Document, Node};
 
 use super::domain::{
-    MODEL, console_log, cpu, cpu_mode, cpu_model, disk, disks, free_targets, interface,
-    interface_source, interface_type, memory, most_vcpus, nic, source, vcpus,
+    MODEL, console_log, cpu, cpu_mode, cpu_model, disk, free_targets, interface, interface_source,
+    interface_type,
 };
+use super::domain_seen::{disks, memory, most_vcpus, nic, source, vcpus};
 use super::edit::Edits;
 use super::metadata;
 use super::ports::{SPARE_PORTS, free_ports, port};

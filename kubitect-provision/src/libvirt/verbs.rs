@@ -15,7 +15,7 @@ use virt::sys;
 use super::lookup::{all, domain_state, failed, found, network_state, one, pool_state};
 use super::storage::pool_of;
 use super::stream::{receive_all, send_all};
-use super::{Libvirt, domain, metadata, network, volume};
+use super::{Libvirt, domain_seen, metadata, network, volume};
 use crate::hypervisor::{Failure, Hypervisor, LockState};
 use crate::observe::{Capability, DomainState, NetworkState, PoolState, VolumeState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
@@ -47,7 +47,7 @@ impl Hypervisor for Libvirt {
 
     fn domains(&self) -> Result<Vec<DomainState>, Failure> {
         let listed = self.connected().list_all_domains(0);
-        all("list domains", listed, domain_state, domain::from_xml)
+        all("list domains", listed, domain_state, domain_seen::from_xml)
     }
 
     fn pool_state(&self, name: &str) -> Result<Option<PoolState>, Failure> {
@@ -72,7 +72,7 @@ impl Hypervisor for Libvirt {
             action,
             self.find_domain(name),
             domain_state,
-            domain::from_xml,
+            domain_seen::from_xml,
         )
     }
 

@@ -7,7 +7,7 @@ mod capacity;
 mod local;
 mod probe;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use kubitect_config::check::Check;
@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::balloon;
-use crate::change::{Part, Step};
+use crate::change::Step;
 use crate::hypervisor::Hosts;
 use crate::observe::{DomainState, PoolState};
 use crate::plan::Plan;
@@ -318,104 +318,4 @@ fn disks(
         entry.0.push(bytes);
     }
     folders
-}
-
-/// The machines that the plan makes, or brings back, so that they do not answer yet: one that is replaced may still do so. If all
-/// balancers are among them, none of ours answers for the shared address.
-fn made(plan: &Plan) -> BTreeSet<&Label> {
-    let steps = plan
-        .changes
-        .iter()
-        .map(|change| (change.part, &change.step));
-    let replaced: BTreeSet<_> = steps
-        .clone()
-        .filter_map(|(part, step)| match (part, step) {
-            (Part::Make, Step::RemoveDomain(name)) => Some(name),
-            _ => None,
-        })
-        .collect();
-    let makes = steps.filter_map(|(_, step)| match step {
-        Step::CreateDomain(domain) | Step::BringBack(domain) => Some(&domain.name),
-        _ => None,
-    });
-    makes.filter(|name| !replaced.contains(name)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::change::{Action, Change, Disruption, Kind};
-
-    #[test]
-    fn who_may_still_answer_is_not_made() {
-        let node: Label = "c-worker-1".parse().unwrap();
-        let change = |part, step| Change {
-            action: Action::Replace,
-            kind: Kind::Domain,
-            name: node.to_string(),
-            host: "h".parse().unwrap(),
-            disruption: Disruption::None,
-            details: String::new(),
-            loses: false,
-            part,
-            step,
-        };
-        let text = "hosts: [{name: h, connection: {type: local}}]\ncluster: {name: c, network: {mode: bridge, bridge: b, \
-                    cidr: 10.9.0.0/24}, nodeTemplate: {user: k8s, os: {distro: ubuntu}}, nodes: {master: {instances: \
-                    [{id: 1}]}, worker: {instances: [{id: 1}]}}}\nkubernetes: {version: v1.23.7, networkPlugin: calico, \
-                    kubespray: {version: v2.19.0}}\n";
-        let cluster = kubitect_config::parse(text, "c.yaml", &kubitect_config::Site::default());
-        let cluster = cluster.unwrap().cluster;
-        let wanted = crate::desired::desired(&cluster, &BTreeMap::new());
-        let machines = &wanted.hosts.values().next().unwrap().machines;
-        let domain = machines.iter().find(|m| m.domain.name == node).unwrap();
-        let create = change(Part::Make, Step::CreateDomain(domain.domain.clone()));
-        let mut plan = Plan {
-            cluster: "c".parse().unwrap(),
-            changes: vec![create],
-        };
-        assert!(made(&plan).contains(&node));
-        plan.changes
-            .insert(0, change(Part::Make, Step::RemoveDomain(node.clone())));
-        assert!(!made(&plan).contains(&node));
-    }
-
-    /// The last balancer is exchanged: the one that leaves has the shared address until the other serves.
-    #[test]
-    fn a_balancer_that_leaves_may_answer_at_the_shared_address() {
-        let text = "hosts: [{name: h, connection: {type: local}}]\ncluster: {name: c, network: {mode: bridge, bridge: b, \
-                    cidr: 10.9.0.0/24}, nodes: {loadBalancer: {vip: 10.9.0.9, instances: [{id: 2}]}, master: {instances: \
-                    [{id: 1}]}}}\nkubernetes: {version: v1.23.7, kubespray: {version: v2.19.0}}\n";
-        let cluster = kubitect_config::parse(text, "c.yaml", &kubitect_config::Site::default());
-        let cluster = cluster.unwrap().cluster;
-        let wanted = crate::desired::desired(&cluster, &BTreeMap::new());
-        let machines = &wanted.hosts.values().next().unwrap().machines;
-        let new = machines
-            .iter()
-            .find(|own| own.domain.name.as_str() == "c-lb-2");
-        let change = |name: &str, part, step| Change {
-            action: Action::Update,
-            kind: Kind::Domain,
-            name: name.to_owned(),
-            host: "h".parse().unwrap(),
-            disruption: Disruption::None,
-            details: String::new(),
-            loses: false,
-            part,
-            step,
-        };
-        let create = Step::CreateDomain(new.unwrap().domain.clone());
-        let mut plan = Plan {
-            cluster: cluster.name.clone(),
-            changes: vec![change("c-lb-2", Part::Make, create)],
-        };
-        assert!(!probe::is_ours(&cluster, &plan));
-        let worker = Step::RemoveDomain("c-worker-1".parse().unwrap());
-        plan.changes
-            .push(change("c-worker-1", Part::Remove, worker));
-        assert!(!probe::is_ours(&cluster, &plan));
-        let leaves = Step::RemoveDomain("c-lb-1".parse().unwrap());
-        plan.changes.push(change("c-lb-1", Part::Remove, leaves));
-        assert!(probe::is_ours(&cluster, &plan));
-    }
 }

@@ -3,6 +3,7 @@
 //! Asked only on an existing bridge, where others live: on a network of libvirt's own, which is made for the cluster,
 //! nobody can, and the question would leave by the default route.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::in_threads;
 use kubitect_config::{Cluster, Severity};
 
-use super::{Finding, made};
+use super::Finding;
+use crate::change::{Part, Step};
 use crate::plan::Plan;
 
 /// How long an answer from the same network may take.
@@ -51,7 +53,7 @@ pub(super) fn taken(cluster: &Cluster, plan: &Plan) -> Vec<Finding> {
 }
 
 /// Whether a balancer of ours may answer at the shared address: one that is there, or one that leaves and is not gone yet.
-pub(super) fn is_ours(cluster: &Cluster, plan: &Plan) -> bool {
+fn is_ours(cluster: &Cluster, plan: &Plan) -> bool {
     let made = made(plan);
     let mut balancers = cluster.role(Role::LoadBalancer);
     let leaves = |name: &Label| {
@@ -59,6 +61,27 @@ pub(super) fn is_ours(cluster: &Cluster, plan: &Plan) -> bool {
         rest.is_some_and(|rest| rest.starts_with("-lb-"))
     };
     balancers.any(|node| !made.contains(&node.name)) || plan.removes().any(leaves)
+}
+
+/// The machines that the plan makes, or brings back, so that they do not answer yet: one that is replaced may still do so. If all
+/// balancers are among them, none of ours answers for the shared address.
+fn made(plan: &Plan) -> BTreeSet<&Label> {
+    let steps = plan
+        .changes
+        .iter()
+        .map(|change| (change.part, &change.step));
+    let replaced: BTreeSet<_> = steps
+        .clone()
+        .filter_map(|(part, step)| match (part, step) {
+            (Part::Make, Step::RemoveDomain(name)) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let makes = steps.filter_map(|(_, step)| match step {
+        Step::CreateDomain(domain) | Step::BringBack(domain) => Some(&domain.name),
+        _ => None,
+    });
+    makes.filter(|name| !replaced.contains(name)).collect()
 }
 
 /// Those addresses at which somebody answers on any of the ports, asked side by side.
@@ -83,6 +106,8 @@ fn answers(address: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::{Action, Change, Disruption, Kind};
+    use std::collections::BTreeMap;
     use std::net::TcpListener;
 
     #[test]
@@ -93,5 +118,75 @@ mod tests {
         assert_eq!(answering(who(), &[address.port()]), who());
         drop(listener);
         assert!(answers(address));
+    }
+
+    fn cluster(nodes: &str, version: &str) -> Cluster {
+        let text = format!(
+            "hosts: [{{name: h, connection: {{type: local}}}}]\ncluster: {{name: c, network: {{mode: bridge, bridge: b, \
+             cidr: 10.9.0.0/24}}, {nodes}}}\nkubernetes: {{version: v1.23.7, {version}}}\n"
+        );
+        let site = kubitect_config::Site::default();
+        let parsed = kubitect_config::parse(&text, "c.yaml", &site);
+        parsed.unwrap().cluster
+    }
+
+    fn change(name: &str, part: Part, step: Step) -> Change {
+        Change {
+            action: Action::Update,
+            kind: Kind::Domain,
+            name: name.to_owned(),
+            host: "h".parse().unwrap(),
+            disruption: Disruption::None,
+            details: String::new(),
+            loses: false,
+            part,
+            step,
+        }
+    }
+
+    /// A plan that makes a machine of a cluster.
+    fn making(cluster: &Cluster, name: &str) -> Plan {
+        let wanted = crate::desired::desired(cluster, &BTreeMap::new());
+        let mut machines = wanted.hosts.values().next().unwrap().machines.iter();
+        let new = machines.find(|own| own.domain.name.as_str() == name);
+        let create = Step::CreateDomain(new.unwrap().domain.clone());
+        Plan {
+            cluster: cluster.name.clone(),
+            changes: vec![change(name, Part::Make, create)],
+        }
+    }
+
+    #[test]
+    fn who_may_still_answer_is_not_made() {
+        let node: Label = "c-worker-1".parse().unwrap();
+        let cluster = cluster(
+            "nodeTemplate: {user: k8s, os: {distro: ubuntu}}, nodes: {master: {instances: [{id: 1}]}, \
+             worker: {instances: [{id: 1}]}}",
+            "networkPlugin: calico, kubespray: {version: v2.19.0}",
+        );
+        let mut plan = making(&cluster, node.as_str());
+        assert!(made(&plan).contains(&node));
+        let remove = Step::RemoveDomain(node.clone());
+        plan.changes
+            .insert(0, change(node.as_str(), Part::Make, remove));
+        assert!(!made(&plan).contains(&node));
+    }
+
+    /// The last balancer is exchanged: the one that leaves has the shared address until the other serves.
+    #[test]
+    fn a_balancer_that_leaves_may_answer_at_the_shared_address() {
+        let cluster = cluster(
+            "nodes: {loadBalancer: {vip: 10.9.0.9, instances: [{id: 2}]}, master: {instances: [{id: 1}]}}",
+            "kubespray: {version: v2.19.0}",
+        );
+        let mut plan = making(&cluster, "c-lb-2");
+        assert!(!is_ours(&cluster, &plan));
+        let worker = Step::RemoveDomain("c-worker-1".parse().unwrap());
+        plan.changes
+            .push(change("c-worker-1", Part::Remove, worker));
+        assert!(!is_ours(&cluster, &plan));
+        let leaves = Step::RemoveDomain("c-lb-1".parse().unwrap());
+        plan.changes.push(change("c-lb-1", Part::Remove, leaves));
+        assert!(is_ours(&cluster, &plan));
     }
 }

@@ -6,5 +6,6 @@ mod fake;
 mod live;
 mod render;
 mod rollout;
+mod serving;
 mod status;
 mod vrrp;
