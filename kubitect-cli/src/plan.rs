@@ -147,8 +147,8 @@ impl Plan {
         plan.rows = plan.rows(cluster, applied);
         let restarts = plan.restarted_nodes();
         let restarts = restarts.iter().map(Label::as_str);
-        let remark = rows::remark(cluster, plan.tasks(), restarts);
-        plan.notes.extend(remark.map(str::to_owned));
+        let remarks = rows::remarks(cluster, plan.tasks(), restarts);
+        plan.notes = remarks.map(str::to_owned).collect();
         Ok(plan)
     }
 

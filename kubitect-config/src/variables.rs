@@ -215,7 +215,7 @@ pub(crate) const API_SERVER_ARGUMENTS: [&str; 7] = [
 
 /// Variables of Kubespray that a cluster is built on: Kubernetes, etcd and the network plugin keep what they were first
 /// set up with, and a later run would set up new nodes otherwise than the old ones.
-const FIXED: [&str; 29] = [
+const FIXED: [&str; 30] = [
     "bin_dir",
     "calico_datastore",
     "calico_ipip_mode",
@@ -229,6 +229,7 @@ const FIXED: [&str; 29] = [
     "cilium_identity_allocation_mode",
     "cilium_ipam_mode",
     "cluster_name",
+    "crio_default_runtime",
     "dns_domain",
     "enable_dual_stack_networks",
     "etcd_data_dir",

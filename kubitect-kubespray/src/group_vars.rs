@@ -52,6 +52,10 @@ struct Variables<'a> {
     /// The package managers have the proxy from their first boot on; Kubespray would take one for https alone away from dnf.
     #[serde(skip_serializing_if = "Option::is_none")]
     skip_http_proxy_on_os_packages: Option<bool>,
+    /// From v2.21 to v2.25 the last of multus' tasks asks every node for what the others have registered there, also nodes that a
+    /// run leaves out, and also where there is no multus: without this, no node can join, and none is upgraded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multus_manifest_2: Option<Registered>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     supplementary_addresses_in_ssl_keys: Vec<Value>,
     /// See [`AS_MADE`].
@@ -80,6 +84,12 @@ struct Endpoint {
     port: u16,
 }
 
+/// What tasks in a loop have registered: nothing.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+struct Registered {
+    results: [(); 0],
+}
+
 /// The size of calico's blocks, as the length of their prefix. Whoever works on a living cluster adds what its pool says to
 /// the variables.
 pub(crate) const BLOCKSIZE: &str = "calico_pool_blocksize";
@@ -93,8 +103,17 @@ pub(crate) const CILIUM_IPAM: &str = "cilium_ipam_mode";
 /// living cluster adds it to the variables; it is no variable of Kubespray's.
 pub(crate) const NAMES_LEFT_OUT: &str = "kubitect_names_left_out";
 
+/// With which program CRI-O runs containers, and whether Kubespray gives it runc.
+pub(crate) const CRIO_RUNTIME: [&str; 2] = ["crio_default_runtime", "runc_enabled"];
+
 /// What is added to the variables of a living cluster: no addon of the user's.
-const AS_MADE: [&str; 3] = [BLOCKSIZE_IPV6, CILIUM_IPAM, NAMES_LEFT_OUT];
+const AS_MADE: [&str; 5] = [
+    BLOCKSIZE_IPV6,
+    CILIUM_IPAM,
+    CRIO_RUNTIME[0],
+    CRIO_RUNTIME[1],
+    NAMES_LEFT_OUT,
+];
 
 /// Where the release would make blocks of another size than its successors ask for: theirs.
 fn calico_blocksize(goal: &Goal, cluster: &Cluster, release: &Release) -> Option<Value> {
@@ -189,6 +208,7 @@ pub(crate) fn render(
         kubeadm_ignore_preflight_errors: release.preflight.then_some(["CreateJob"]),
         control_plane_node_become_ready_tries: waits_for_network(release).then_some(60),
         skip_http_proxy_on_os_packages: proxy.map(|_| true),
+        multus_manifest_2: (release.is_from(21) && !release.is_from(26)).then(Registered::default),
         balancing,
         supplementary_addresses_in_ssl_keys: names,
         as_made,

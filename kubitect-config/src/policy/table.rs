@@ -211,6 +211,9 @@ fn no_path_instead(error: &release::PathError) -> String {
              the one after it"
                 .to_owned()
         }
+        PathError::OlderPrograms { instead, .. } => {
+            format!("write `kubernetes.kubespray.version: {instead}`")
+        }
         PathError::NoWay { .. } => {
             "go there by versions in between, or update Kubitect: a newer one knows newer releases"
                 .to_owned()

@@ -1,8 +1,10 @@
 //! [`REMOVED`]: which API versions each release of Kubernetes no longer serves, and what takes their place.
 //!
-//! The source is Kubernetes' own [guide](https://kubernetes.io/docs/reference/using-api/deprecation-guide/), of releases that an
-//! upgrade can lead to. Objects are not lost with a version: they are served in the one that stays. What goes is the right of programs and
-//! files to ask for the old one.
+//! The sources are Kubernetes' own [guide](https://kubernetes.io/docs/reference/using-api/deprecation-guide/) and, for what the guide
+//! leaves out, what each type says of itself (`APILifecycleRemoved` in the files `zz_generated.prerelease-lifecycle.go` of k8s.io/api
+//! v0.35.4), of releases that an upgrade can lead to. Alpha versions are not among them: they are off unless somebody turns them on.
+//! Objects are not lost with a version: they are served in the one that stays. What goes is the right of programs and files to ask for
+//! the old one.
 
 use crate::value::Version;
 
@@ -37,7 +39,7 @@ const fn removed(
 }
 
 /// All, in the order of releases.
-pub const REMOVED: [Removed; 37] = [
+pub const REMOVED: [Removed; 41] = [
     removed(
         22,
         "admissionregistration.k8s.io/v1beta1",
@@ -78,6 +80,12 @@ pub const REMOVED: [Removed; 37] = [
         22,
         "authorization.k8s.io/v1beta1",
         "selfsubjectaccessreviews",
+        "authorization.k8s.io/v1",
+    ),
+    removed(
+        22,
+        "authorization.k8s.io/v1beta1",
+        "selfsubjectrulesreviews",
         "authorization.k8s.io/v1",
     ),
     removed(
@@ -240,6 +248,24 @@ pub const REMOVED: [Removed; 37] = [
         "prioritylevelconfigurations",
         "flowcontrol.apiserver.k8s.io/v1",
     ),
+    removed(
+        33,
+        "authentication.k8s.io/v1beta1",
+        "selfsubjectreviews",
+        "authentication.k8s.io/v1",
+    ),
+    removed(
+        34,
+        "admissionregistration.k8s.io/v1beta1",
+        "validatingadmissionpolicies",
+        "admissionregistration.k8s.io/v1",
+    ),
+    removed(
+        34,
+        "admissionregistration.k8s.io/v1beta1",
+        "validatingadmissionpolicybindings",
+        "admissionregistration.k8s.io/v1",
+    ),
 ];
 
 impl Removed {
@@ -271,7 +297,15 @@ mod tests {
         };
         assert_eq!(between("v1.24.6", "v1.26.3"), [25, 26]);
         assert_eq!(between("v1.25.6", "v1.25.9"), [0; 0]);
-        assert_eq!(between("v1.26.3", "v1.33.1"), [27, 29, 32]);
+        assert_eq!(between("v1.26.3", "v1.33.1"), [27, 29, 32, 33]);
+    }
+
+    /// As many as the sources have of each release up to v1.35.
+    #[test]
+    fn each_release_takes_away_what_the_sources_say() {
+        let of = |since| REMOVED.iter().filter(|one| one.since == since).count();
+        let counts: Vec<_> = (22..=35).map(of).collect();
+        assert_eq!(counts, [23, 0, 0, 7, 3, 1, 0, 2, 0, 0, 2, 1, 2, 0]);
     }
 
     #[test]

@@ -95,6 +95,21 @@ pub enum PathError {
         /// What is wanted.
         to: Version,
     },
+    /// Programs would go back.
+    #[error(
+        "Kubespray {to} was made before {from}, and would put older programs in: {}; {instead} has no older ones, and sets up \
+         the same Kubernetes", .programs
+    )]
+    OlderPrograms {
+        /// What is set up by then.
+        from: Version,
+        /// What is wanted.
+        to: Version,
+        /// Which programs, with the versions that run in brackets.
+        programs: &'static str,
+        /// The first patch of the wanted minor that has no older ones.
+        instead: Box<Version>,
+    },
     /// Every release is supported by itself, but no row of them leads there.
     #[error(
         "no row of known Kubespray releases leads from {from} to {to} with one minor of Kubernetes and of Kubespray at \
@@ -180,9 +195,54 @@ impl Cilium {
     }
 }
 
-/// As [`path`], for a cluster with or without cilium: where its pods would lose their network on the way, there is none.
+/// The minor releases whose first patches were made before the last patch of the minor before: minor and patch of that, the first
+/// patch without older programs, and which those are. Read from the versions that each tag sets up of itself.
+const OLDER: [((u64, u64), u64, &str); 5] = [
+    ((22, 2), 3, "containerd 1.7.5 (1.7.13), runc 1.1.9 (1.1.12)"),
+    (
+        (23, 3),
+        1,
+        "containerd 1.7.11 (1.7.13), runc 1.1.10 (1.1.12)",
+    ),
+    (
+        (24, 3),
+        1,
+        "etcd 3.5.12 (3.5.16), containerd 1.7.16 (1.7.22), runc 1.1.12 (1.1.14)",
+    ),
+    (
+        (25, 1),
+        1,
+        "etcd 3.5.12 (3.5.16), containerd 1.7.21 (1.7.22), runc 1.1.13 (1.1.14)",
+    ),
+    ((27, 1), 1, "etcd 3.5.16 (3.5.21), calico 3.29.3 (3.29.4)"),
+];
+
+/// An error if this hop puts older programs in the place of newer ones.
+fn check_programs(from: &Version, to: &Version) -> Result<(), PathError> {
+    let tag = |minor, patch| Version::new((2, minor), patch);
+    let older = OLDER.iter().find(|((minor, patch), first, _)| {
+        let next = tag(minor + 1, 0)..tag(minor + 1, *first);
+        *from == tag(*minor, *patch) && next.contains(to)
+    });
+    match older {
+        None => Ok(()),
+        Some(((minor, _), first, programs)) => Err(PathError::OlderPrograms {
+            from: from.clone(),
+            to: to.clone(),
+            programs,
+            instead: Box::new(tag(minor + 1, *first)),
+        }),
+    }
+}
+
+/// As [`path`], for a cluster with or without cilium: where its pods would lose their network on the way, there is none. Nor is there
+/// one on which programs go back.
 pub fn path_with(cilium: Cilium, from: &Hop, to: &Hop) -> Result<Vec<Hop>, PathError> {
     let hops = path(from, to)?;
+    let tags = || hops.iter().map(|hop| &hop.kubespray);
+    for (from, to) in [&from.kubespray].into_iter().chain(tags()).zip(tags()) {
+        check_programs(from, to)?;
+    }
     let crosses = |minor| {
         let border = Version::new((2, minor), 0);
         from.kubespray < border && border <= to.kubespray

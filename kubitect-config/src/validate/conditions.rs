@@ -20,6 +20,7 @@ mod metallb;
 mod older;
 mod ranges;
 mod rules;
+mod runtime;
 mod stack;
 
 pub(super) use components::spelled as component_spelled;

@@ -43,7 +43,7 @@ pub use nodes::{
 };
 pub use remote::Health;
 pub use revive::{put_certificate_back, start_stopped};
-pub use system::has_cgroup2;
+pub use system::{crio_runtime, has_cgroup2};
 pub use wait::{Waits, wait};
 pub use words::words;
 pub use work::{running, uptime, wait_idle};

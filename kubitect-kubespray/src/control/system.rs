@@ -1,4 +1,4 @@
-//! What a machine's system gives to a kubelet.
+//! What a machine's system gives to a kubelet, and with what its containers are run.
 
 use kubitect_config::{Remote, text};
 
@@ -21,4 +21,23 @@ pub async fn has_cgroup2(remote: &impl Remote) -> Result<bool, Error> {
             lines: format!("/sys/fs/cgroup is of type `{}`", text::line(other)),
         }),
     }
+}
+
+/// With which program CRI-O on the machine at the other end runs containers of which nothing else is said: `runc` or `crun`.
+pub async fn crio_runtime(remote: &impl Remote) -> Result<String, Error> {
+    let what = "ask with what CRI-O runs containers";
+    let argv = ["cat", "--", "/etc/crio/crio.conf"];
+    let output = succeed(remote, what, &argv, PATIENCE).await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim() == "default_runtime").then(|| value.trim().trim_matches('"').to_owned())
+    };
+    // It becomes a variable of Ansible's, which has a meaning for braces.
+    let is_word = |text: &String| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    let found = text.lines().find_map(value).filter(is_word);
+    found.ok_or_else(|| Error::Program {
+        what: what.to_owned(),
+        lines: "/etc/crio/crio.conf does not say its default_runtime".to_owned(),
+    })
 }

@@ -19,13 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// The most objects that are named of one resource.
 const NAMED: usize = 3;
 /// What Kubernetes itself writes, and writes anew as it needs: nobody is asked to.
-const UNLISTED: [&str; 9] = [
+const UNLISTED: [&str; 11] = [
     "csinodes",
     "endpointslices",
     "events",
     "leases",
     "localsubjectaccessreviews",
     "selfsubjectaccessreviews",
+    "selfsubjectreviews",
+    "selfsubjectrulesreviews",
     "subjectaccessreviews",
     "tokenreviews",
     "volumeattachments",

@@ -63,8 +63,8 @@ pub struct Kubernetes<'a> {
     pub(super) notes: BTreeMap<Label, Note>,
     /// The Kubespray and the machines of the upgrade that was just done: Ansible knows them.
     gathered: Option<(Version, Vec<Label>)>,
-    /// The variables of what the network was set up with, once it was asked.
-    pub(super) network: Option<Vec<(&'static str, Value)>>,
+    /// The variables of what the cluster was set up with and keeps, once it was asked.
+    pub(super) as_made: Option<Vec<(&'static str, Value)>>,
     /// The machines on which nothing of an earlier run goes on.
     pub(super) settled: BTreeSet<Label>,
     /// The machines on whose systems kubelets of the wanted Kubernetes start.
@@ -102,7 +102,7 @@ impl<'a> Kubernetes<'a> {
                 .filter_map(|seen| Some((seen.node.name.clone(), seen.note.clone()?)))
                 .collect(),
             gathered: None,
-            network: None,
+            as_made: None,
             settled: BTreeSet::new(),
             fitting: BTreeSet::new(),
         }

@@ -73,6 +73,7 @@ impl Nodes {
         });
         let seen: Vec<_> = wanted.chain(gone).chain(found.vanished()?).collect();
         let mut refused = found.strange(any_finished, &recalled);
+        refused.extend(found.lost(any_finished, &notes));
         // What is set up on a machine whose note can't be read is not known, so nothing follows from it.
         let tasks = match unreadable.is_empty() {
             true => tasks(cluster, &seen),
@@ -122,6 +123,21 @@ impl Found<'_> {
         let strange = nodes.filter(is_back);
         let strange = strange.filter(|node| !recalled.contains_key(&node.name));
         strange.map(|node| not_known(&node.name)).collect()
+    }
+
+    /// Why a cluster that is not finished does not go on where a master's disk was lost: etcd lists a member whose data is gone and
+    /// takes no other one in its place, and the first master's disk had the authority that the others trust.
+    fn lost(&self, any_finished: bool, notes: &BTreeMap<Label, Note>) -> Vec<String> {
+        let began = |name: &&Label| notes.values().any(|note| note.members.contains(*name));
+        let lost = self.made.iter().filter(began).filter(|_| !any_finished);
+        lost.map(|name| {
+            format!(
+                "{name}: its disk is lost, and a run that was not finished may have made it a member of etcd, which does not begin \
+                 again with an empty one. Give it its disk back, or make the cluster again: `kubitect destroy {}`, and then apply",
+                self.cluster.name
+            )
+        })
+        .collect()
     }
 
     /// Workers that were applied last and that neither the configuration nor any host has any more: only Kubernetes may

@@ -10,6 +10,7 @@ use kubitect_config::value::Label;
 
 use super::note::{self, Note};
 use super::stage::{Seen, Stage, Task};
+use crate::goal::network_in_etcd;
 use crate::joining;
 use crate::quorum::{self, Member, Step};
 
@@ -34,10 +35,17 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
         None => Vec::new(),
     };
     stages.add(&now, leave_first);
-    // The playbook with which a master joins goes over all that are there, also over one that leaves after that.
-    let joins = |stage: &Stage| matches!(stage, Stage::JoinMaster(_));
-    let joins = membership.iter().any(joins);
-    let goes_over = |seen: &Seen| joins && seen.answers && seen.node.role == Role::Master;
+    // The playbook with which a master joins goes over all that are there, also over one that leaves after that; and so does the one
+    // that gives a network plugin etcd's members.
+    let in_etcd = release::find_or_newest(&now.kubespray)
+        .is_some_and(|release| network_in_etcd(cluster, release));
+    let plays = |stage: &Stage| match stage {
+        Stage::JoinMaster(_) => true,
+        Stage::Members => in_etcd,
+        _ => false,
+    };
+    let plays = membership.iter().any(plays);
+    let goes_over = |seen: &Seen| plays && seen.answers && seen.node.role == Role::Master;
     let behind = |seen: &&Seen| {
         (seen.wanted || goes_over(seen)) && seen.finished().is_some_and(|note| note.release < now)
     };

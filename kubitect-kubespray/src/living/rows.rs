@@ -18,6 +18,11 @@ use crate::joining;
 const DRAINING: &str = "draining a node deletes pods that no controller makes again, and what is in the emptyDir volumes of all its \
      pods; a pod that a disruption budget keeps is waited for, and stops the run after 5 minutes";
 
+/// What is true of every master that joins.
+const JOINING: &str = "when a master joins, Kubespray goes over all masters: variables of addons.kubespray, and a proxy, that were \
+     changed since their last upgrade come to all of them, and what these restart (the container runtime, the kubelet, from v2.28 on \
+     the API server) restarts on all of them at once";
+
 /// What an upgrade would stop at on its way: what of the file the releases between do not take, a sentence each.
 pub fn stops<'a>(
     text: &str,
@@ -209,15 +214,20 @@ fn upgrade(row: Row, to: &Hop, pauses: bool, cluster: &Cluster) -> Row {
     }
 }
 
-/// What a person should know of a plan with these tasks and these restarts of nodes, which no row shows; none: nothing.
-pub fn remark<'a>(
+/// What a person should know of a plan with these tasks and these restarts of nodes, which no row shows.
+pub fn remarks<'a>(
     cluster: &Cluster,
     tasks: impl IntoIterator<Item = &'a Task>,
     restarts: impl IntoIterator<Item = &'a str>,
-) -> Option<&'static str> {
-    let drains = tasks.into_iter().any(|task| task.drains(cluster))
-        || restarts.into_iter().any(|name| pods_move(cluster, name));
-    drains.then_some(DRAINING)
+) -> impl Iterator<Item = &'static str> {
+    let mut drains = restarts.into_iter().any(|name| pods_move(cluster, name));
+    let mut joins = false;
+    for task in tasks {
+        drains |= task.drains(cluster);
+        joins |= matches!(task.stage, Stage::JoinMaster(_));
+    }
+    let said = [drains.then_some(DRAINING), joins.then_some(JOINING)];
+    said.into_iter().flatten()
 }
 
 impl Task {

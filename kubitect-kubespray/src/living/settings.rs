@@ -14,7 +14,7 @@ use super::kubernetes::Kubernetes;
 use crate::Error;
 use crate::control;
 use crate::goal::{self, Goal};
-use crate::group_vars::{BLOCKSIZE, BLOCKSIZE_IPV6, CILIUM_IPAM, NAMES_LEFT_OUT};
+use crate::group_vars::{BLOCKSIZE, BLOCKSIZE_IPV6, CILIUM_IPAM, CRIO_RUNTIME, NAMES_LEFT_OUT};
 
 impl Kubernetes<'_> {
     /// Adds to the variables what these nodes, on which a goal is reached, have been set up with.
@@ -26,7 +26,7 @@ impl Kubernetes<'_> {
     ) -> Result<(), Error> {
         // What is yet to be made is as the release makes it, and may have no API to ask.
         if !matches!(goal, Goal::Create | Goal::Network(_)) {
-            self.keep_network(cluster).await?;
+            self.keep_as_made(cluster).await?;
         }
         let release = release::find_or_newest(&cluster.kubernetes.kubespray.version);
         if goal::sets_up_masters(goal, self.cluster) && release.is_some_and(goal::stops_at_names) {
@@ -35,19 +35,38 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// calico's blocks and cilium's way of giving addresses stay as they were made, whatever a release does by itself: it would
-    /// refuse a pool that is not as its variables say, and change the other under running pods.
-    async fn keep_network(&mut self, cluster: &mut Cluster) -> Result<(), Error> {
-        if self.network.is_none() {
-            self.network = Some(self.network_as_made(cluster).await?);
+    /// calico's blocks, cilium's way of giving addresses and the program with which CRI-O runs containers stay as they were made,
+    /// whatever a release does by itself: it would refuse a pool that is not as its variables say, and change the others under
+    /// running pods.
+    async fn keep_as_made(&mut self, cluster: &mut Cluster) -> Result<(), Error> {
+        if self.as_made.is_none() {
+            let mut made = self.network_as_made(cluster).await?;
+            made.extend(self.runtime_as_made(cluster).await?);
+            self.as_made = Some(made);
         }
         let variables = &mut cluster.addons.kubespray;
-        for (name, value) in self.network.iter().flatten() {
+        for (name, value) in self.as_made.iter().flatten() {
             if !variables.contains_key(*name) {
                 variables.insert((*name).into(), value.clone());
             }
         }
         Ok(())
+    }
+
+    /// CRI-O runs containers by runc where it was set up before v2.27, which takes crun: that knows nothing of the containers which
+    /// run, and their pods can neither be ended nor made again on a node that is upgraded (Kubespray's issue 11907).
+    async fn runtime_as_made(
+        &self,
+        cluster: &Cluster,
+    ) -> Result<Vec<(&'static str, Value)>, Error> {
+        if cluster.kubernetes.container_manager != "crio" {
+            return Ok(Vec::new());
+        }
+        let master = self.master(&[]).await?;
+        let runs = control::crio_runtime(&master).await?;
+        let [runtime, runc] = CRIO_RUNTIME;
+        let with_runc = (runc, (runs == "runc").into());
+        Ok(vec![(runtime, runs.into()), with_runc])
     }
 
     async fn network_as_made(

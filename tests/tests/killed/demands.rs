@@ -4,7 +4,7 @@ use kubitect_config::release::Release;
 
 use crate::machine::{VIP, servers};
 use crate::plays::{Result, Stage, fail};
-use crate::state::{CONFIG, MARK};
+use crate::state::{CONFIG, CRIO, MARK};
 
 /// The size of calico's blocks that a release makes where no variable says otherwise.
 pub fn blocks(release: &Release) -> u64 {
@@ -72,6 +72,7 @@ impl Stage<'_> {
                 format!("pods lose their addresses: {} becomes {own}", kube.ipam),
             );
         }
+        self.multus()?;
         let removed = play.extra["node"].as_str().unwrap_or_default();
         let hosts = play.nodes();
         let cleaned = play.extra["reset_nodes"] != false;
@@ -85,6 +86,53 @@ impl Stage<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The last of multus' tasks asks each node for what an earlier one has registered there, also where the run leaves it out
+    /// and, as loops are put together before conditions are looked at, where multus is off.
+    fn multus(&self) -> Result<()> {
+        let play = self.play;
+        let asks = [21, 24, 25].contains(&play.release.tag.minor().1);
+        let networks = play.tags.is_empty() || play.has_tag("network");
+        let plays = ["cluster.yml", "scale.yml", "upgrade-cluster.yml"];
+        let runs = plays.contains(&&*play.playbook) && networks;
+        let all = play.nodes().iter().all(|name| play.hosts.contains(name));
+        let knows = play.variables["multus_manifest_2"]["results"].is_sequence();
+        match asks && runs && !all && !knows {
+            true => fail(
+                &play.hosts[0],
+                "'HostVarsVars object' has no attribute 'multus_manifest_2'",
+            ),
+            false => Ok(()),
+        }
+    }
+
+    /// CRI-O is set up on a node, and restarted. What runs there was begun by the program of before, and no other can end it.
+    pub fn crio(&mut self, name: &str) -> Result<()> {
+        let variables = &self.play.variables;
+        if variables["container_manager"] != "crio" {
+            return Ok(());
+        }
+        let runs = match self.play.release.is_from(27) {
+            true => variables["crio_default_runtime"].as_str().unwrap_or("crun"),
+            false => "runc",
+        };
+        let has = variables["runc_enabled"] == true || !self.play.release.is_from(27);
+        if runs == "runc" && !has {
+            return fail(name, "crio does not start: it knows no runtime runc");
+        }
+        let conf = format!("[crio.runtime]\ndefault_runtime = \"{runs}\"\n");
+        let files = &self.state.guests[name].files;
+        match files.get(CRIO).is_some_and(|before| *before != conf) {
+            true => fail(
+                name,
+                format!("Killing container failed: /run/{runs}/1/status"),
+            ),
+            false => {
+                self.put(name, CRIO, conf);
+                Ok(())
+            }
+        }
     }
 
     /// Ansible logs in as the inventory says.

@@ -387,6 +387,33 @@ pub fn upgrades_that_lose_the_first_master() {
     }
 }
 
+/// A creation ends when etcd runs, and a master's disk is lost: nothing goes on over what the others have, and the way out that is
+/// named leads to a whole cluster.
+pub fn creations_that_lose_a_master() {
+    let scratch = scratch();
+    let shape = Shape::base();
+    for lost in ["demo-master-1", "demo-master-3"] {
+        let stage = Stage::new(scratch.path());
+        stage.break_in("cluster.yml", "demo-master-2", "registered");
+        let run = stage.apply(&shape, None);
+        assert_eq!(run.code, Some(1), "{}", run.said);
+        stage.playbooks();
+        let host = stage.place().host;
+        host.lose_file(
+            "/pools/demo-main-resource-pool",
+            &format!("{lost}-main-disk"),
+        );
+        let run = stage.apply(&shape, None);
+        assert_eq!(run.code, Some(2), "{}", run.said);
+        let said = format!("{lost}: its disk is lost, and a run that was not finished");
+        assert!(run.said.contains(&said), "{}", run.said);
+        assert_eq!(stage.playbooks(), []);
+        let run = stage.destroy(None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        ends_as_shown(stage, &shape);
+    }
+}
+
 /// An upgrade stopped after the first master, and another is to be exchanged now: the playbook with which the new one joins goes over
 /// the one that leaves, too, so that is upgraded before.
 pub fn upgrades_that_exchange_a_master() {

@@ -58,6 +58,7 @@ fn shapes() -> impl Strategy<Value = (Shape, Shape)> {
                 master_ram,
                 release: ["v1.23.7", "v2.19.0"],
                 plugin: "calico",
+                manager: "containerd",
                 variables: &[],
                 forwards,
                 addon,

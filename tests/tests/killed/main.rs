@@ -97,6 +97,10 @@ fn main() -> ExitCode {
             halves::upgrades_that_lose_the_first_master,
         ),
         (
+            "a_creation_that_loses_a_master_is_made_again",
+            halves::creations_that_lose_a_master,
+        ),
+        (
             "an_upgrade_that_exchanges_a_master_goes_on",
             halves::upgrades_that_exchange_a_master,
         ),

@@ -96,6 +96,7 @@ impl Stage<'_> {
                     }
                     return fail(&name, "as the test asks");
                 }
+                self.crio(&name)?;
                 match masters.contains(&name) {
                     true => self.master(&name, &masters)?,
                     false => self.worker(&name)?,
@@ -376,6 +377,7 @@ impl Stage<'_> {
                 self.half_joined(&name);
                 return fail(&name, "as the test asks");
             }
+            self.crio(&name)?;
             self.worker(&name)?;
             self.on_host(&name);
             self.describe(&name)?;
@@ -428,6 +430,7 @@ impl Stage<'_> {
             if self.breaks(&name) {
                 return fail(&name, "as the test asks");
             }
+            self.crio(&name)?;
             if is_master {
                 self.configure(&name);
                 self.certificate(&name, &masters, true)?;

@@ -7,20 +7,61 @@ use crate::living::check;
 use crate::members::{becomes, shape};
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
+use crate::state::CRIO;
 
 pub fn all() {
     let scratch = scratch();
     let path = scratch.path();
+    nodes_that_a_run_leaves_out(path);
     names_in_certificates(path);
     cluster_dns(path);
     systems_without_cgroup_v2(path);
     networks_from_hosts(path);
     networks_as_they_were_made(path);
+    containers_as_they_were_run(path);
     name_servers_of_network_manager(path);
     certificates_of_workers(path);
     kubelets_that_were_not_restarted(path);
     variables_on_the_way(path);
     left_out(path);
+}
+
+/// Releases that stop where a run leaves nodes out, multus or not: nodes join, masters too, and are upgraded.
+fn nodes_that_a_run_leaves_out(path: &Path) {
+    for [before, after] in [
+        [["v1.24.6", "v2.20.0"], ["v1.25.6", "v2.21.0"]],
+        [["v1.28.10", "v2.24.2"], ["v1.29.10", "v2.25.1"]],
+    ] {
+        let stage = Stage::new(path);
+        becomes(&stage, &shape(&[1], before));
+        becomes(&stage, &shape(&[1], after));
+        let mut wanted = shape(&[1, 2, 3], after);
+        wanted.workers.push(Worker::new(4));
+        becomes(&stage, &wanted);
+        stage.end();
+    }
+}
+
+/// From v2.27 on CRI-O runs containers by another program of itself, which would know nothing of those that run.
+fn containers_as_they_were_run(path: &Path) {
+    let with = |masters: &[u32], release| Shape {
+        manager: "crio",
+        ..shape(masters, release)
+    };
+    let newer = ["v1.31.9", "v2.27.1"];
+    for (before, runs) in [(["v1.30.6", "v2.26.1"], "runc"), (newer, "crun")] {
+        let stage = Stage::new(path);
+        becomes(&stage, &with(&[1], before));
+        becomes(&stage, &with(&[1], newer));
+        becomes(&stage, &with(&[1, 2, 3], newer));
+        stage.place().with(|state, _| {
+            for node in state.kube.nodes.keys() {
+                let conf = &state.guests[node].files[CRIO];
+                assert!(conf.contains(runs), "{node}: {conf}");
+            }
+        });
+        stage.end();
+    }
 }
 
 /// Where NetworkManager has the name servers, all API servers restart at the end of `cluster.yml`: they are waited for.

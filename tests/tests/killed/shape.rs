@@ -11,6 +11,8 @@ pub struct Shape {
     /// Kubernetes and Kubespray.
     pub release: [&'static str; 2],
     pub plugin: &'static str,
+    /// What runs containers.
+    pub manager: &'static str,
     /// Variables of Kubespray's, as `name: value`.
     pub variables: &'static [&'static str],
     pub forwards: bool,
@@ -64,6 +66,7 @@ impl Shape {
             master_ram: 2,
             release: ["v1.23.7", "v2.19.0"],
             plugin: "calico",
+            manager: "containerd",
             variables: &[],
             forwards: false,
             addon: false,
@@ -72,7 +75,7 @@ impl Shape {
 
     /// The configuration; its image lies in `image`.
     pub fn yaml(&self, image: &str) -> String {
-        let ([kubernetes, kubespray], plugin) = (self.release, self.plugin);
+        let ([kubernetes, kubespray], plugin, manager) = (self.release, self.plugin, self.manager);
         let mut text = format!(
             "hosts:\n  - name: box\n    connection: {{type: remote, user: me, ip: 10.255.255.1}}\n    \
              mainResourcePoolPath: /pools\n    dataResourcePools: [{{name: fast, path: /fast}}]\ncluster:\n  name: demo\n  \
@@ -128,7 +131,7 @@ impl Shape {
             }
         }
         text += &format!(
-            "kubernetes:\n  version: {kubernetes}\n  networkPlugin: {plugin}\n  kubespray: {{version: {kubespray}}}\n  \
+            "kubernetes:\n  version: {kubernetes}\n  networkPlugin: {plugin}\n  manager: {manager}\n  kubespray: {{version: {kubespray}}}\n  \
              other: {{mergeKubeconfig: true}}\n"
         );
         let addon = self.addon.then_some(&"metrics_server_enabled: true");

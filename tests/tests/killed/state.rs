@@ -414,6 +414,8 @@ pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 pub const SETTINGS: &str = "/etc/kubernetes/kubeadm-config.yaml";
 /// By which a kubelet knows that its machine has a network, where a task of the plugin writes it.
 pub const CNI: &str = "/etc/cni/net.d/10-plugin.conflist";
+/// How CRI-O runs containers.
+pub const CRIO: &str = "/etc/crio/crio.conf";
 /// The label that kubeadm gives a master last of all.
 pub const MARK: &str = "node-role.kubernetes.io/control-plane";
 

@@ -441,3 +441,19 @@ async fn cilium_is_asked_how_it_gives_addresses_and_not_believed_everything() {
     assert!(error.contains("no word of cilium's"), "{error}");
     assert!(ask().await.is_err());
 }
+
+#[tokio::test]
+async fn crio_is_asked_what_runs_containers_and_not_believed_everything() {
+    let conf = "# default_runtime is the _name_\n[crio.runtime]\ndefault_runtime = \"runc\"\n";
+    let master = Recorded::new(&[
+        (0, conf, ""),
+        (0, "[crio.runtime]\n", ""),
+        (0, "default_runtime = \"{{ lookup('pipe', 'id') }}\"\n", ""),
+        (1, "", "No such file or directory"),
+    ]);
+    let ask = || control::crio_runtime(&master);
+    assert_eq!(ask().await.unwrap(), "runc");
+    for _ in 0..3 {
+        assert!(ask().await.is_err());
+    }
+}

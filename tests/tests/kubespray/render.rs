@@ -64,6 +64,23 @@ fn the_example_with_the_newest_release() {
     );
 }
 
+/// What multus' tasks ask of nodes that a run leaves out, in the releases that do.
+#[test]
+fn runs_that_leave_nodes_out_do_not_stop_at_multus() {
+    for (release, is) in [
+        (["v2.20.0", "v1.24.6"], false),
+        (["v2.21.0", "v1.25.6"], true),
+        (["v2.23.3", "v1.27.10"], true),
+        (["v2.25.1", "v1.29.10"], true),
+        (["v2.26.0", "v1.30.4"], false),
+    ] {
+        let variables =
+            &rendered(&cluster(&example(release)))[Path::new("group_vars/all/cluster.yaml")];
+        let empty = "multus_manifest_2:\n  results: []\n";
+        assert_eq!(variables.contains(empty), is, "{release:?}: {variables}");
+    }
+}
+
 #[test]
 fn three_balancers_are_reached_at_their_vip() {
     let cluster = cluster(&three_balancers());

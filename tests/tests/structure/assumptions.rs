@@ -12,7 +12,7 @@ use serde_yaml::Value;
 use crate::repository;
 
 /// What a string in the sources takes for granted, and Kubespray's variables that would move it. The first that fits counts.
-const ASSUMPTIONS: [(&str, &[&str]); 38] = [
+const ASSUMPTIONS: [(&str, &[&str]); 39] = [
     // Paths: what the string has in it.
     ("/usr/local/bin", &["bin_dir"]),
     (
@@ -42,6 +42,7 @@ const ASSUMPTIONS: [(&str, &[&str]); 38] = [
     ("/etc/hosts", &[]),
     ("/etc/os-release", &[]),
     ("/etc/cni", &[]),
+    ("/etc/crio", &["container_manager"]),
     ("/etc/systemd", &[]),
     ("/var/lib/cloud", &[]),
     // Of this machine.

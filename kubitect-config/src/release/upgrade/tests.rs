@@ -257,6 +257,34 @@ proptest! {
     }
 }
 
+/// The first patches of five minor releases are older than the last of the minor before: a patch without older programs is named.
+#[test]
+fn no_hop_puts_older_programs_in() {
+    let no = Cilium::Absent;
+    for (from, to, instead) in [
+        (("v1.26.8", "v2.22.2"), ("v1.27.5", "v2.23.2"), "v2.23.3"),
+        (("v1.27.10", "v2.23.3"), ("v1.28.6", "v2.24.0"), "v2.24.1"),
+        (("v1.27.5", "v2.23.2"), ("v1.28.6", "v2.24.0"), ""),
+        (("v1.28.10", "v2.24.3"), ("v1.28.10", "v2.25.0"), "v2.25.1"),
+        // By way of the newest patch in between.
+        (("v1.27.5", "v2.23.0"), ("v1.29.5", "v2.25.0"), "v2.25.1"),
+        (("v1.29.5", "v2.25.1"), ("v1.30.4", "v2.26.0"), "v2.26.1"),
+        (("v1.30.4", "v2.26.1"), ("v1.31.4", "v2.27.0"), ""),
+        (("v1.31.9", "v2.27.1"), ("v1.32.5", "v2.28.0"), "v2.28.1"),
+        (("v1.31.4", "v2.27.0"), ("v1.32.5", "v2.28.0"), ""),
+    ] {
+        let (from, to) = (hop(from.0, from.1), hop(to.0, to.1));
+        match path_with(no, &from, &to) {
+            Err(PathError::OlderPrograms { instead: said, .. }) => {
+                assert_eq!(said.to_string(), instead, "{from} to {to}");
+                assert!(find(&said).unwrap().supports(&to.kubernetes), "{to}");
+            }
+            Err(error) => panic!("{from} to {to}: {error}"),
+            Ok(_) => assert_eq!(instead, "", "{from} to {to}"),
+        }
+    }
+}
+
 /// Kubespray's ways of installing cilium before v2.28.0 and from then on do not take over from one another.
 #[test]
 fn cilium_does_not_come_through_from_v2_27_to_v2_28() {

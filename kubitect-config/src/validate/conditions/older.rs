@@ -1,7 +1,7 @@
-//! What some older releases ask besides.
+//! What some releases ask besides, and others do not.
 
 use super::{Context, Variables};
-use crate::report::Report;
+use crate::report::{Report, quote};
 use crate::value::Version;
 
 pub(super) fn older(context: &Context, variables: &Variables, report: &mut Report) {
@@ -32,6 +32,55 @@ pub(super) fn older(context: &Context, variables: &Variables, report: &mut Repor
             name,
             message,
             "write each name as an item of its own",
+            report,
+        );
+    }
+    multus(context, variables, report);
+    patches(context, variables, report);
+}
+
+/// v2.26 asks for a variable that nobody sets as soon as multus is on.
+fn multus(context: &Context, variables: &Variables, report: &mut Report) {
+    let name = "kube_network_plugin_multus";
+    let release = context.release;
+    if release.is_from(26) && !release.is_from(27) && variables.is_on(name) {
+        let message = format!(
+            "Kubespray {} stops at multus in every run (its issue 11794)",
+            release.tag
+        );
+        let help = "use Kubespray v2.27.0 or later; for an upgrade on which v2.26 lies, set it to false as long as that takes: what is \
+                    set up of multus stays";
+        variables.error(name, message, help, report);
+    }
+}
+
+/// A mapping with a folder of files up to v2.26, a list of patches since; each stops at the other's.
+fn patches(context: &Context, variables: &Variables, report: &mut Report) {
+    let name = "kubeadm_patches";
+    let release = context.release;
+    let Some(value) = variables.get(name).filter(|_| release.is_from(21)) else {
+        return;
+    };
+    let (is_known, how) = match release.is_from(27) {
+        true => (
+            value.is_sequence(),
+            "a list of patches: `kubeadm_patches: [{target: kube-apiserver, patch: {…}}]`",
+        ),
+        false => (
+            value.is_mapping(),
+            "a mapping: `kubeadm_patches: {enabled: true, source_dir: FOLDER, dest_dir: /etc/kubernetes/patches}`",
+        ),
+    };
+    if !is_known && !variables.is_expression(name) {
+        let message = format!(
+            "Kubespray {} takes {} in another form",
+            release.tag,
+            quote(name)
+        );
+        variables.error(
+            name,
+            message,
+            format!("write {how}; v2.27 has changed it"),
             report,
         );
     }

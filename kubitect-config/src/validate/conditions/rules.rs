@@ -1,6 +1,6 @@
 //! Conditions that are about variables alone: which values a release takes, and what one of them demands of another.
 
-use super::{Context, Variables, calico, metallb, older};
+use super::{Context, Variables, calico, metallb, older, runtime};
 use crate::release::Release;
 use crate::report::{At, Report, nearest, quote};
 use crate::value::Version;
@@ -174,7 +174,7 @@ pub(super) fn rules(context: &Context, variables: &Variables, at: &At, report: &
     metallb::address_resolution(variables, report);
     metallb::kube_vip(variables, report);
     let at = at.key("kubernetes");
-    runtime(context, variables, &at, report);
+    runtime::runtime(context, variables, &at, report);
     together(context, variables, &at, report);
     registry(variables, report);
     older::older(context, variables, report);
@@ -250,38 +250,6 @@ fn version(name: &str, context: &Context, variables: &Variables, report: &mut Re
             name,
             format!("Kubespray {} sets up {possible}", release.tag),
             "leave it out, and the release takes its own",
-            report,
-        );
-    }
-}
-
-/// What fits the container runtime, which is kubernetes.manager.
-fn runtime(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
-    let manager = context.kubernetes.container_manager.as_str();
-    let version = &context.kubernetes.version;
-    if variables.is_on("kata_containers_enabled") && manager == "docker" {
-        let message = "Kata Containers do not run under Docker";
-        let help = "set kubernetes.manager to containerd or crio";
-        variables.error("kata_containers_enabled", message, help, report);
-    }
-    if variables.is_on("gvisor_enabled") && manager != "containerd" {
-        let message = format!("gVisor runs under containerd, and kubernetes.manager is {manager}");
-        variables.error(
-            "gvisor_enabled",
-            message,
-            "leave kubernetes.manager out",
-            report,
-        );
-    }
-    // From v2.20.0 on Kubespray always installs it.
-    let needs_shim =
-        manager == "docker" && version.minor() >= (1, 24) && !context.release.is_from(20);
-    if needs_shim && !variables.is_on("cri_dockerd_enabled") {
-        variables.error_or(
-            "cri_dockerd_enabled",
-            &at.key("manager"),
-            format!("Kubernetes {version} speaks to Docker through cri-dockerd only"),
-            "set `cri_dockerd_enabled: true` in addons.kubespray, or take containerd",
             report,
         );
     }

@@ -246,6 +246,12 @@ fn a_master_that_leaves_is_upgraded_if_another_joins_before() {
     let upgrades = ["snapshot", expected[3], expected[4]];
     let leave = ["members", "leave master-2", "leave master-3"];
     assert_eq!(lines(&to, &seen), [upgrades, leave].concat());
+    // But where the network plugin lists etcd's members: the playbook that changes its list goes over them, too.
+    let mut in_etcd = to.clone();
+    let variables = &mut in_etcd.addons.kubespray;
+    variables.insert("calico_datastore".into(), "etcd".into());
+    let upgrades = [&expected[..5], &leave].concat();
+    assert_eq!(lines(&in_etcd, &seen), upgrades);
 }
 
 #[test]
