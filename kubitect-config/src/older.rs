@@ -228,13 +228,11 @@ fn fault(path: &str, key: &Tree, message: String, help: String) -> Fault {
 /// Takes an entry out.
 fn take(root: &mut Tree, path: &str) -> Option<(Tree, Tree)> {
     let (parent, key) = path.rsplit_once('.')?;
-    match &mut root.at_mut(parent)?.kind {
-        Kind::Map(entries) => {
-            let index = entries.iter().position(|(k, _)| k.text() == key)?;
-            Some(entries.remove(index))
-        }
-        _ => None,
-    }
+    let Kind::Map(entries) = &mut root.at_mut(parent)?.kind else {
+        return None;
+    };
+    let index = entries.iter().position(|(k, _)| k.text() == key)?;
+    Some(entries.remove(index))
 }
 
 /// Puts a value in its place, making the mappings on the way; what is there already counts.

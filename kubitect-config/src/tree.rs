@@ -1,6 +1,5 @@
 //! [`Tree`]: a YAML document with the position of every value.
 
-use crate::yaml::{Mapping, Number, Value};
 use saphyr_parser::Marker;
 
 mod fault;
@@ -84,25 +83,6 @@ impl Tree {
         })
     }
 
-    /// The plain value, as serde_yaml would read it.
-    pub fn value(&self) -> Value {
-        match &self.kind {
-            Kind::Scalar { text, plain } => scalar(text, *plain),
-            Kind::List(items) => Value::Sequence(items.iter().map(Self::value).collect()),
-            Kind::Map(entries) => Value::Mapping(
-                entries
-                    .iter()
-                    .map(|(key, value)| (key.value(), value.value()))
-                    .collect::<Mapping>(),
-            ),
-        }
-    }
-
-    /// Whether it is empty: the same as no value.
-    pub fn is_nothing(&self) -> bool {
-        self.value() == Value::Null
-    }
-
     /// Lets it, and all in it, stand at another place: of a text that was read as YAML, that of the text.
     pub fn place(&mut self, start: Position, end: Position) {
         (self.start, self.end) = (start, end);
@@ -130,21 +110,5 @@ impl Tree {
                     .sum::<usize>()
             }
         }
-    }
-}
-
-/// A scalar by YAML 1.2's core schema, with serde_yaml's own reading of numbers.
-fn scalar(text: &str, plain: bool) -> Value {
-    if !plain {
-        return Value::String(text.to_owned());
-    }
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => Value::Bool(true),
-        "false" | "False" | "FALSE" => Value::Bool(false),
-        _ if text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) => text
-            .parse::<Number>()
-            .map_or_else(|_| Value::String(text.to_owned()), Value::Number),
-        _ => Value::String(text.to_owned()),
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use serde_yaml::{Mapping, Number, Value};
 
-use crate::tree;
+use crate::tree::{self, Kind, Tree};
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,43 @@ pub fn read(text: &str, limits: Limits) -> Result<Value, Fault> {
             crate::text::line(&fault.message)
         ))),
         None => Ok(tree.map_or(Value::Null, |tree| tree.value())),
+    }
+}
+
+impl Tree {
+    /// The plain value, as serde_yaml would read it.
+    pub fn value(&self) -> Value {
+        match &self.kind {
+            Kind::Scalar { text, plain } => scalar(text, *plain),
+            Kind::List(items) => Value::Sequence(items.iter().map(Self::value).collect()),
+            Kind::Map(entries) => Value::Mapping(
+                entries
+                    .iter()
+                    .map(|(key, value)| (key.value(), value.value()))
+                    .collect::<Mapping>(),
+            ),
+        }
+    }
+
+    /// Whether it is empty: the same as no value.
+    pub fn is_nothing(&self) -> bool {
+        self.value() == Value::Null
+    }
+}
+
+/// A scalar by YAML 1.2's core schema, with serde_yaml's own reading of numbers.
+fn scalar(text: &str, plain: bool) -> Value {
+    if !plain {
+        return Value::String(text.to_owned());
+    }
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        _ if text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) => text
+            .parse::<Number>()
+            .map_or_else(|_| Value::String(text.to_owned()), Value::Number),
+        _ => Value::String(text.to_owned()),
     }
 }
 

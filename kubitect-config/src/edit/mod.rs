@@ -39,14 +39,9 @@ pub struct Edit {
 
 impl fmt::Display for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nothing = "(nothing)";
-        write!(
-            f,
-            "{}: {} -> {}",
-            self.path,
-            self.was.as_deref().unwrap_or(nothing),
-            self.wanted.as_deref().unwrap_or(nothing)
-        )
+        let texts = [&self.was, &self.wanted];
+        let [was, wanted] = texts.map(|text| text.as_deref().unwrap_or("(nothing)"));
+        write!(f, "{}: {was} -> {wanted}", self.path)
     }
 }
 

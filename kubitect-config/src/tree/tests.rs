@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::*;
+use crate::yaml::Value;
 
 /// As serde_yaml reads it, merge keys carried out.
 fn other_parser(text: &str) -> Result<Value, serde_yaml::Error> {

@@ -3,6 +3,7 @@
 mod addresses;
 mod balancer;
 mod certificate;
+mod claim;
 mod conditions;
 mod disk;
 mod forward;

@@ -1,17 +1,17 @@
 //! Section `cluster.nodes`: every machine, and that no two of them clash.
 
-use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::collections::HashSet;
 
+use super::claim::Claims;
 use super::conditions::Least;
-use super::disk::{self, DefaultDisks, disks};
+use super::disk::{DefaultDisks, disks};
+use super::label;
 use super::root::key;
-use super::{label, network};
 use crate::cluster::{Network, Node, Role, Taint};
 use crate::defaults;
 use crate::raw::{self, Size, Texts};
 use crate::report::{At, Report, nearest, quote};
-use crate::value::{GiB, Label, Mac};
+use crate::value::{GiB, Label};
 
 /// What machines refer to.
 pub(super) struct Context<'a> {
@@ -50,28 +50,6 @@ struct Group<'a> {
     disks: DefaultDisks<'a>,
     labels: &'a Texts,
     taints: Vec<Taint>,
-}
-
-/// What machines have claimed so far, and the path of who did.
-#[derive(Default)]
-struct Claims {
-    ids: HashMap<(Role, String), usize>,
-    ips: HashMap<Ipv4Addr, (Role, usize)>,
-    macs: HashMap<Mac, (Role, usize)>,
-    /// Those of them that follow from names.
-    derived: HashSet<Mac>,
-    volumes: disk::Volumes,
-}
-
-impl Claims {
-    /// The address that a name leads to. Of two names that lead to one by chance, the machine that stands later gets another:
-    /// machines are added behind those that there are, which keep theirs.
-    fn derived(&mut self, name: &str) -> Mac {
-        let further = (1_u32..).map(|n| Mac::derived(&format!("{name}/{n}")));
-        let mut all = std::iter::once(Mac::derived(name)).chain(further);
-        all.find(|mac| self.derived.insert(*mac))
-            .unwrap_or_else(|| Mac::derived(name))
-    }
 }
 
 /// All machines that are valid in themselves: balancers, masters, workers.
@@ -193,16 +171,17 @@ fn node(
 ) -> Option<Node> {
     let at = &at_instances.index(index);
     let role = machine.role;
-    let id = id(machine, index, at, claims, report);
+    let own = (role, index);
+    let id = claims.id(machine.id, own, at, report);
     let name = id
         .as_ref()
         .and_then(|id| name(role, id, context, at, report));
     let host = host(machine.host, context, at, report);
     let ip = match machine.ip {
-        Some(text) => ip(text, role, index, context, at, claims, report),
+        Some(text) => claims.ip(text, own, context.network, at, report),
         None => None,
     };
-    let mac = mac(machine.mac, name.as_ref(), role, index, at, claims, report);
+    let mac = claims.mac(machine.mac, name.as_ref(), own, at, report);
     let ram = ram(machine, group, context, at, report);
     let data_disks = disks(&mut group.disks, machine.data_disks, host, at, report);
     if let (Some(name), Some(host)) = (&name, host) {
@@ -235,34 +214,6 @@ fn node(
         taints: label::merged(&group.taints, own_taints),
         priority: machine.priority,
     })
-}
-
-fn id(
-    machine: &Machine,
-    index: usize,
-    at: &At,
-    claims: &mut Claims,
-    report: &mut Report,
-) -> Option<Label> {
-    let at = at.key("id");
-    let Some(text) = machine.id else {
-        report.missing(
-            &at,
-            "give each instance an `id` of its own: a number or a name",
-        );
-        return None;
-    };
-    let id: Label = report.parse(&at, "id", text)?;
-    if let Some(first) = claims.ids.insert((machine.role, text.to_owned()), index) {
-        report.error(
-            &at,
-            "id-duplicate",
-            format!("{} is already the id of instances[{first}]", quote(text)),
-            "give each instance of a role an id of its own",
-        );
-        return None;
-    }
-    Some(id)
 }
 
 fn name(role: Role, id: &Label, context: &Context, at: &At, report: &mut Report) -> Option<Label> {
@@ -311,62 +262,6 @@ fn host<'a>(
         );
     }
     found
-}
-
-fn ip(
-    text: &str,
-    role: Role,
-    index: usize,
-    context: &Context,
-    at: &At,
-    claims: &mut Claims,
-    report: &mut Report,
-) -> Option<Ipv4Addr> {
-    let at = at.key("ip");
-    let address = network::machine_address(text, context.network, &at, report)?;
-    if let Some((role, index)) = claims.ips.insert(address, (role, index)) {
-        report.error(
-            &at,
-            "address-duplicate",
-            format!(
-                "{address} is already the address of cluster.nodes.{}.instances[{index}]",
-                key(role)
-            ),
-            "give each machine an address of its own",
-        );
-    }
-    Some(address)
-}
-
-fn mac(
-    text: Option<&str>,
-    name: Option<&Label>,
-    role: Role,
-    index: usize,
-    at: &At,
-    claims: &mut Claims,
-    report: &mut Report,
-) -> Option<Mac> {
-    let at_mac = at.key("mac");
-    let mac = match text {
-        Some(text) => report.parse(&at_mac, "mac", text)?,
-        None => claims.derived(name?.as_str()),
-    };
-    if let Some((role, index)) = claims.macs.insert(mac, (role, index)) {
-        report.error(
-            &at_mac,
-            "mac-duplicate",
-            format!(
-                "{mac} is already the Ethernet address of cluster.nodes.{}.instances[{index}]",
-                key(role)
-            ),
-            match text {
-                Some(_) => "give each machine a `mac` of its own, or leave it out",
-                None => "it follows from this machine's name: give the other one another `mac`",
-            },
-        );
-    }
-    Some(mac)
 }
 
 /// Memory that Kubespray accepts; too small a default is reported once, where it is written.

@@ -264,11 +264,8 @@ pub(super) fn host_name(text: &str) -> Result<(), Invalid> {
 /// An account of a host, which its owner made: as `Jane.Doe` or `user@domain`.
 pub(super) fn host_login(text: &str) -> Result<(), Invalid> {
     let safe = |c: char| c.is_alphanumeric() || "-_.@+$\\".contains(c);
-    if (1..=256).contains(&text.len()) && !text.starts_with('-') && text.chars().all(safe) {
-        Ok(())
-    } else {
-        Err(Invalid::new(
-            "must be an account's name: letters, digits and `-_.@+$\\`, and not begin with `-`",
-        ))
-    }
+    let is_one = (1..=256).contains(&text.len()) && !text.starts_with('-');
+    let why = "must be an account's name: letters, digits and `-_.@+$\\`, and not begin with `-`";
+    let valid = (is_one && text.chars().all(safe)).then_some(());
+    valid.ok_or_else(|| Invalid::new(why))
 }

@@ -22,13 +22,14 @@ impl State {
     }
 
     /// Defines a pool, makes its folder and starts it.
-    pub(super) fn ensure_pool(&mut self, pool: &Pool) {
+    pub(super) fn ensure_pool(&mut self, pool: &Pool) -> Result<(), String> {
         self.define_pool(pool);
         if let Some(there) = self.pool_mut(&pool.name) {
             there.active = true;
             let path = there.path.clone().unwrap_or_default();
             self.folders.entry(path).or_default();
         }
+        Ok(())
     }
 
     /// Starts a pool whose folder is there.
@@ -89,9 +90,8 @@ impl State {
             return Err(format!("pool {pool} is not active"));
         }
         let path = found.path.clone().unwrap_or_default();
-        self.folders
-            .get_mut(&path)
-            .ok_or(format!("no folder {}", path.display()))
+        let folder = self.folders.get_mut(&path);
+        folder.ok_or(format!("no folder {}", path.display()))
     }
 
     pub(super) fn pool_mut(&mut self, name: &str) -> Option<&mut PoolState> {

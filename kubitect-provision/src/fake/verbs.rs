@@ -135,10 +135,7 @@ impl Hypervisor for FakeHost {
         self.write(
             format!("make pool {}", pool.name),
             |state| state.define_pool(pool),
-            |state| {
-                state.ensure_pool(pool);
-                Ok(())
-            },
+            |state| state.ensure_pool(pool),
         )
     }
 

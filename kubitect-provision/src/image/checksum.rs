@@ -124,14 +124,10 @@ fn file_name(source: &str) -> &str {
 
 /// The digest of the file of this name, SHA-256 before SHA-512, in a list as `sha256sum` or BSD's `sha256` writes it.
 fn in_list(list: &str, name: &str) -> Option<Expected> {
-    let mut found: Vec<Expected> = list
-        .lines()
-        .filter_map(entry)
-        .filter(|(file, _)| file_name(file) == name)
-        .filter_map(|(_, digits)| of_length(digits))
-        .collect();
-    found.sort_by_key(|expected| expected.digits().len());
-    found.into_iter().next()
+    let entries = list.lines().filter_map(entry);
+    let own = entries.filter(|(file, _)| file_name(file) == name);
+    let found = own.filter_map(|(_, digits)| of_length(digits));
+    found.min_by_key(|expected| expected.digits().len())
 }
 
 /// The name and the digest of one line: `<digits> [*]<name>` or `SHA256 (<name>) = <digits>`.

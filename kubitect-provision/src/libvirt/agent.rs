@@ -21,7 +21,7 @@ impl Libvirt {
             "execute": "guest-ssh-add-authorized-keys",
             "arguments": {"username": user, "keys": [public_key]},
         });
-        let domain = self.connected().lookup_domain_by_name(name.as_str())?;
+        let domain = self.domain(name)?;
         domain.qemu_agent_command(&command.to_string(), PATIENCE, 0)?;
         Ok(())
     }

@@ -51,13 +51,11 @@ fn os(domain: &Domain) -> Element {
 
 pub(super) fn cpu(domain: &Domain) -> Element {
     let element = Element::new("cpu").attr("mode", cpu_mode(domain));
-    match cpu_model(domain) {
-        Some(model) => MODEL
-            .into_iter()
-            .fold(element, |element, (name, value)| element.attr(name, value))
-            .child(model),
-        None => element,
-    }
+    let Some(model) = cpu_model(domain) else {
+        return element;
+    };
+    let with = |element: Element, (name, value)| element.attr(name, value);
+    MODEL.into_iter().fold(element, with).child(model)
 }
 
 /// What goes with a model. Emulation lacks a few features of its own models; the guest does without them.

@@ -76,7 +76,11 @@ impl Libvirt {
     }
 
     pub(super) fn find_pool(&self, name: &str) -> Result<Option<StoragePool>, VirtError> {
-        found(self.connected().lookup_storage_pool_by_name(name))
+        found(self.pool(name))
+    }
+
+    pub(super) fn pool(&self, name: &str) -> Result<StoragePool, VirtError> {
+        self.connected().lookup_storage_pool_by_name(name)
     }
 
     pub(super) fn find_volume(
@@ -92,13 +96,15 @@ impl Libvirt {
     }
 
     pub(super) fn volume(&self, pool: &str, name: &str) -> Result<StorageVol, VirtError> {
-        self.connected()
-            .lookup_storage_pool_by_name(pool)?
-            .lookup_storage_vol_by_name(name)
+        self.pool(pool)?.lookup_storage_vol_by_name(name)
+    }
+
+    pub(super) fn domain(&self, name: &Label) -> Result<VirtDomain, VirtError> {
+        self.connected().lookup_domain_by_name(name.as_str())
     }
 
     pub(super) fn find_domain(&self, name: &Label) -> Result<Option<VirtDomain>, VirtError> {
-        found(self.connected().lookup_domain_by_name(name.as_str()))
+        found(self.domain(name))
     }
 }
 

@@ -60,7 +60,7 @@ impl Libvirt {
         prefix: &str,
         namespace: &str,
     ) -> Result<(), VirtError> {
-        let there = self.connected().lookup_domain_by_name(name.as_str())?;
+        let there = self.domain(name)?;
         let mut flags = sys::VIR_DOMAIN_AFFECT_CONFIG;
         if there.is_active()? {
             flags |= sys::VIR_DOMAIN_AFFECT_LIVE;
@@ -70,7 +70,7 @@ impl Libvirt {
     }
 
     pub(super) fn attach(&self, name: &Label, disk: &Disk) -> Result<(), Source> {
-        let there = self.connected().lookup_domain_by_name(name.as_str())?;
+        let there = self.domain(name)?;
         let definition = there.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?;
         if there.is_active()? {
             let live = there.xml_desc(0)?;
@@ -89,7 +89,7 @@ impl Libvirt {
     }
 
     pub(super) fn detach(&self, name: &Label, path: &Path) -> Result<(), Source> {
-        let there = self.connected().lookup_domain_by_name(name.as_str())?;
+        let there = self.domain(name)?;
         detach_live(&there, path)?;
         let definition = there.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?;
         if let Some(disk) = domain::disk_of(&definition, path)? {
@@ -122,7 +122,7 @@ impl Libvirt {
     }
 
     pub(super) fn give_vcpus(&self, name: &Label, vcpus: u32) -> Result<(), Source> {
-        let there = self.connected().lookup_domain_by_name(name.as_str())?;
+        let there = self.domain(name)?;
         if there.is_active()? && there.vcpus_flags(sys::VIR_DOMAIN_VCPU_LIVE)? != vcpus {
             there.set_vcpus_flags(vcpus, sys::VIR_DOMAIN_VCPU_LIVE)?;
         }

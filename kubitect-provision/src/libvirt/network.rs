@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use super::metadata;
 use super::xml::{Element, all, find, text};
 use crate::observe::{NetworkState, range};
@@ -89,13 +91,11 @@ pub(super) fn from_xml(xml: &str, active: bool) -> Result<NetworkState, roxmltre
     })
 }
 
-fn cidr(ip: roxmltree::Node<'_, '_>) -> Option<ipnet::Ipv4Net> {
+fn cidr(ip: roxmltree::Node<'_, '_>) -> Option<Ipv4Net> {
     let address: Ipv4Addr = ip.attribute("address")?.parse().ok()?;
     match (ip.attribute("netmask"), ip.attribute("prefix")) {
         (Some(netmask), _) => range(address, netmask.parse().ok()?),
-        (None, Some(prefix)) => ipnet::Ipv4Net::new(address, prefix.parse().ok()?)
-            .ok()
-            .map(|net| net.trunc()),
+        (None, Some(prefix)) => Some(Ipv4Net::new(address, prefix.parse().ok()?).ok()?.trunc()),
         (None, None) => None,
     }
 }

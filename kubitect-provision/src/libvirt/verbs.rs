@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kubitect_config::value::{Label, Mac};
-use virt::domain::DomainState as VirtState;
+use virt::domain::{Domain as VirtDomain, DomainState as VirtState};
 use virt::error::Error as VirtError;
+use virt::storage_pool::StoragePool;
 use virt::storage_vol::StorageVol;
 use virt::stream::Stream;
 use virt::sys;
@@ -153,7 +154,7 @@ impl Hypervisor for Libvirt {
 
     fn start_pool(&self, name: &str) -> Result<(), Failure> {
         let start = || -> Result<(), VirtError> {
-            let pool = self.connected().lookup_storage_pool_by_name(name)?;
+            let pool = self.pool(name)?;
             pool.set_autostart(true)?;
             if !pool.is_active()? {
                 pool.create(0)?;
@@ -164,19 +165,16 @@ impl Hypervisor for Libvirt {
     }
 
     fn stop_pool(&self, name: &str) -> Result<(), Failure> {
-        let stop = || -> Result<(), VirtError> {
-            let pool = self.connected().lookup_storage_pool_by_name(name)?;
-            if pool.is_active()? {
-                pool.destroy()?;
-            }
-            Ok(())
+        let stop = |pool: StoragePool| match pool.is_active()? {
+            true => pool.destroy(),
+            false => Ok(()),
         };
-        stop().map_err(failed(format!("stop pool {name}")))
+        let stopped = self.pool(name).and_then(stop);
+        stopped.map_err(failed(format!("stop pool {name}")))
     }
 
     fn refresh_pool(&self, name: &str) -> Result<(), Failure> {
-        self.connected()
-            .lookup_storage_pool_by_name(name)
+        self.pool(name)
             .and_then(|pool| pool.refresh(0))
             .map_err(failed(format!("refresh pool {name}")))
     }
@@ -187,8 +185,7 @@ impl Hypervisor for Libvirt {
     }
 
     fn create_volume(&self, volume: &Volume) -> Result<(), Failure> {
-        self.connected()
-            .lookup_storage_pool_by_name(&volume.pool)
+        self.pool(&volume.pool)
             .and_then(|pool| StorageVol::create_xml(&pool, &volume::to_xml(volume), 0))
             .map(drop)
             .map_err(failed(format!(
@@ -249,7 +246,7 @@ impl Hypervisor for Libvirt {
 
     fn start_domain(&self, name: &Label) -> Result<(), Failure> {
         let start = || -> Result<(), VirtError> {
-            let domain = self.connected().lookup_domain_by_name(name.as_str())?;
+            let domain = self.domain(name)?;
             domain.set_autostart(true)?;
             match domain.info()?.state.known() {
                 Some(VirtState::Paused) => domain.resume(),
@@ -281,21 +278,18 @@ impl Hypervisor for Libvirt {
     }
 
     fn shut_down_domain(&self, name: &Label) -> Result<(), Failure> {
-        self.connected()
-            .lookup_domain_by_name(name.as_str())
+        self.domain(name)
             .and_then(|domain| domain.shutdown())
             .map_err(failed(format!("shut down domain {name}")))
     }
 
     fn power_off_domain(&self, name: &Label) -> Result<(), Failure> {
-        let power_off = || -> Result<(), VirtError> {
-            let domain = self.connected().lookup_domain_by_name(name.as_str())?;
-            if domain.is_active()? {
-                domain.destroy()?;
-            }
-            Ok(())
+        let power_off = |domain: VirtDomain| match domain.is_active()? {
+            true => domain.destroy(),
+            false => Ok(()),
         };
-        power_off().map_err(failed(format!("power off domain {name}")))
+        let off = self.domain(name).and_then(power_off);
+        off.map_err(failed(format!("power off domain {name}")))
     }
 
     fn remove_domain(&self, name: &Label) -> Result<(), Failure> {
@@ -325,10 +319,7 @@ impl Hypervisor for Libvirt {
 
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure> {
         let action = || format!("ask for addresses of {name}");
-        let domain = self
-            .connected()
-            .lookup_domain_by_name(name.as_str())
-            .map_err(failed(action()))?;
+        let domain = self.domain(name).map_err(failed(action()))?;
         let leased = domain
             .interface_addresses(sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, 0)
             .map_err(failed(action()))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::repository;
 
 /// All files of the project, but what is built and what is hidden.
-fn collect(folder: &Path, all: &mut Vec<PathBuf>) {
+pub fn collect(folder: &Path, all: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy();

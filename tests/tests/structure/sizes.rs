@@ -5,30 +5,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::repository;
+use crate::{files, repository};
 
 const CRATES: [&str; 5] = ["config", "provision", "lb", "kubespray", "cli"];
 
-/// The most lines of a file, without its tests.
+/// The most lines of a file, with its tests.
 const FILE: usize = 400;
 
 /// Files with more: each wants splitting.
-const LARGER: [&str; 8] = [
-    "kubitect-cli/src/args.rs",
+const LARGER: [&str; 16] = [
     "kubitect-cli/src/report/reporter.rs",
-    "kubitect-config/src/validate/node.rs",
     "kubitect-config/src/variables.rs",
     "kubitect-kubespray/src/control/nodes.rs",
-    "kubitect-provision/src/fake/mod.rs",
-    "kubitect-provision/src/fake/verbs.rs",
-    "kubitect-provision/src/libvirt/verbs.rs",
+    "kubitect-kubespray/src/kubeconfig.rs",
+    "kubitect-kubespray/src/kubeconfig/admin.rs",
+    "kubitect-kubespray/src/living/plan/tests.rs",
+    "kubitect-kubespray/src/python.rs",
+    "kubitect-kubespray/src/quorum.rs",
+    "tests/tests/cli/everyday.rs",
+    "tests/tests/killed/halves.rs",
+    "tests/tests/killed/kubernetes.rs",
+    "tests/tests/killed/machine.rs",
+    "tests/tests/killed/plays.rs",
+    "tests/tests/killed/state.rs",
+    "tests/tests/killed/truth.rs",
+    "tests/tests/kubespray/control.rs",
 ];
 
 /// Modules of the same crate that need one another, in circles, by the names of their files and folders.
-const CIRCLES: [(&str, &[&str]); 2] = [
-    ("cli", &["args", "names", "nodes"]),
-    ("config", &["tree", "yaml"]),
-];
+const CIRCLES: [(&str, &[&str]); 1] = [("cli", &["args", "names", "nodes"])];
 
 /// The most code lines of kubitect-cli that are allowed now, with room for what everyday use asks of its commands. The goal is
 /// 2,000.
@@ -104,8 +109,8 @@ fn functions(text: &str) -> Vec<usize> {
     found
 }
 
-/// Half of the functions have at most so many lines now; the goal is 9. Nine in ten have at most 35.
-const MEDIAN: usize = 10;
+/// Half of the functions have at most so many lines; nine in ten have at most 35.
+const MEDIAN: usize = 9;
 
 #[test]
 fn functions_are_short() {
@@ -127,9 +132,12 @@ fn functions_are_short() {
 
 #[test]
 fn files_are_small() {
-    let all = all_sources();
-    let larger = all.iter().filter(|(_, text)| text.lines().count() > FILE);
-    let larger: BTreeSet<_> = larger.map(|(path, _)| path.as_str()).collect();
+    let mut all = Vec::new();
+    files::collect(&repository(), &mut all);
+    all.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    all.retain(|path| fs::read_to_string(path).unwrap().lines().count() > FILE);
+    let larger = all.iter().map(|path| path.strip_prefix(repository()));
+    let larger: BTreeSet<_> = larger.map(|path| path.unwrap().to_str().unwrap()).collect();
     let listed = BTreeSet::from(LARGER);
     let grown: Vec<_> = larger.difference(&listed).collect();
     assert!(grown.is_empty(), "over {FILE} lines: {grown:?}");
