@@ -200,12 +200,9 @@ pub(crate) fn may_be_shown(key: &str, value: &Value) -> bool {
 
 /// A name under which something stands, where it is one; texts may be used as names, too.
 fn shown_key(key: Value) -> Value {
-    let is_name = |key: &str| {
-        key.chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_./-".contains(c))
-    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
     match key.as_str() {
-        Some(text) if !is_name(text) => Value::String(REMOVED.to_owned()),
+        Some(text) if !text.chars().all(plain) => Value::String(REMOVED.to_owned()),
         _ => key,
     }
 }

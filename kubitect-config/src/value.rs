@@ -241,9 +241,8 @@ impl FromStr for Version {
         let version = semver::Version::parse(text.strip_prefix('v').unwrap_or(text))
             .map_err(|_| Invalid::new("must be a version of three numbers, as v1.23.7"))?;
         if !version.pre.is_empty() || !version.build.is_empty() {
-            return Err(Invalid::new(
-                "must be a released version of three numbers, as v1.23.7",
-            ));
+            let why = "must be a released version of three numbers, as v1.23.7";
+            return Err(Invalid::new(why));
         }
         Ok(Self(version))
     }

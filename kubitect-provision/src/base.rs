@@ -46,11 +46,8 @@ fn volume_name(spec: &ImageSpec, image: &LocalImage) -> String {
     let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
     let distro: String = spec.distro.chars().filter(plain).take(32).collect();
     let digest = image.sha256.get(..16).unwrap_or(&image.sha256);
-    format!(
-        "{distro}-{digest}.{}.{}",
-        spec.cluster,
-        image.format.as_str()
-    )
+    let (cluster, format) = (&spec.cluster, image.format.as_str());
+    format!("{distro}-{digest}.{cluster}.{format}")
 }
 
 /// The images of the pool that are whole.

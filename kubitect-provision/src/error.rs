@@ -337,13 +337,9 @@ impl Error {
 
     /// One failure of a machine, or several as one; none is none.
     pub(crate) fn of_machines(mut errors: Vec<Self>) -> Result<(), Self> {
-        match (errors.len(), errors.pop()) {
-            (_, None) => Ok(()),
-            (1, Some(only)) => Err(only),
-            (_, Some(last)) => {
-                errors.push(last);
-                Err(Self::Machines(errors))
-            }
+        match errors.len() {
+            0 | 1 => errors.pop().map_or(Ok(()), Err),
+            _ => Err(Self::Machines(errors)),
         }
     }
 

@@ -38,13 +38,11 @@ pub(crate) fn is_log(name: &str) -> bool {
 
 /// The name before a console's log.
 pub(crate) fn log_of(name: &str) -> Option<&str> {
-    let current = name.rsplit_once('.').map_or(name, |(front, part)| {
-        if !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) {
-            front
-        } else {
-            name
-        }
-    });
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let current = match name.rsplit_once('.') {
+        Some((front, part)) if is_number(part) => front,
+        _ => name,
+    };
     current.strip_suffix("-console.log")
 }
 

@@ -164,8 +164,6 @@ fn pool_help(host: Option<&raw::Host>) -> String {
     let names: Vec<&str> = std::iter::once(defaults::DATA_DISK_POOL)
         .chain(pools.iter().filter_map(|pool| pool.name.as_deref()))
         .collect();
-    format!(
-        "use one of: {}; or add it to the host's `dataResourcePools`",
-        names.join(", ")
-    )
+    let names = names.join(", ");
+    format!("use one of: {names}; or add it to the host's `dataResourcePools`")
 }

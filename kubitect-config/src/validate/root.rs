@@ -122,13 +122,10 @@ pub(crate) fn cluster(
 
 fn name(raw: &raw::Cluster, at: &At, report: &mut Report) -> Option<Label> {
     let at = at.key("name");
-    match &raw.name {
-        Some(name) => report.parse(&at, "name", name),
-        None => {
-            report.missing(&at, "give the cluster a name, as `name: my-cluster`");
-            None
-        }
+    if raw.name.is_none() {
+        report.missing(&at, "give the cluster a name, as `name: my-cluster`");
     }
+    report.parse(&at, "name", raw.name.as_deref()?)
 }
 
 /// libvirt's own networks end at their host: nodes on two hosts could not reach one another.

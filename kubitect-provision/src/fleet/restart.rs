@@ -16,12 +16,8 @@ impl Fleet {
     pub fn node_of(&self, change: &Change) -> Result<&Node, Error> {
         let mut nodes = self.cluster.nodes.iter();
         let node = nodes.find(|node| node.name.as_str() == change.name);
-        node.ok_or_else(|| {
-            Error::failed(format!(
-                "{}: it is not in the configuration",
-                change.title()
-            ))
-        })
+        let why = || format!("{}: it is not in the configuration", change.title());
+        node.ok_or_else(|| Error::failed(why()))
     }
 
     /// Whether libvirt refused what a machine should have been given while it runs.

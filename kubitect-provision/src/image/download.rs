@@ -328,12 +328,8 @@ fn strong_tag(headers: &HeaderMap) -> Option<String> {
 
 /// The start and the total of `bytes 5-9/10`.
 fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
-    let range = headers
-        .get(header::CONTENT_RANGE)?
-        .to_str()
-        .ok()?
-        .strip_prefix("bytes ")?;
-    let (span, total) = range.split_once('/')?;
+    let range = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
+    let (span, total) = range.strip_prefix("bytes ")?.split_once('/')?;
     let (from, _) = span.split_once('-')?;
     Some((from.parse().ok()?, total.parse().ok()))
 }

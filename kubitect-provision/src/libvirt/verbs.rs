@@ -59,12 +59,8 @@ impl Hypervisor for Libvirt {
     fn volume_state(&self, pool: &str, name: &str) -> Result<Option<VolumeState>, Failure> {
         let action = format!("look at volume {name} in pool {pool}");
         let there = self.find_volume(pool, name);
-        one(
-            action,
-            there,
-            |there| there.xml_desc(0),
-            |xml| volume::from_xml(xml),
-        )
+        let tell = |there: &StorageVol| there.xml_desc(0);
+        one(action, there, tell, |xml| volume::from_xml(xml))
     }
 
     fn domain_state(&self, name: &Label) -> Result<Option<DomainState>, Failure> {

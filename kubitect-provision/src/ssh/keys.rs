@@ -283,9 +283,8 @@ fn read(path: &Path) -> Result<PrivateKey, Error> {
 
 /// Closes a key that we made to everybody else.
 fn close(path: &Path) -> Result<(), Error> {
-    let metadata = path
-        .symlink_metadata()
-        .map_err(file::error("read key", path))?;
+    let metadata = path.symlink_metadata();
+    let metadata = metadata.map_err(file::error("read key", path))?;
     if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
         let mode = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(path, mode).map_err(file::error("close", path))?;

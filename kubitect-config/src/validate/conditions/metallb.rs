@@ -209,10 +209,8 @@ fn empty(at: &At, report: &mut Report) {
 
 /// Reports what a template asks for and finds nothing.
 fn has(mapping: &Mapping, keys: &[&str], at: &At, report: &mut Report) {
-    for key in keys
-        .iter()
-        .filter(|key| mapping.get(**key).is_none_or(Value::is_null))
-    {
+    let is_missing = |key: &&&str| mapping.get(**key).is_none_or(Value::is_null);
+    for key in keys.iter().filter(is_missing) {
         let message = format!("`{key}` is missing");
         let help = "write it: Kubespray's template for MetalLB fails without";
         report.error(at, CODE, message, help);
