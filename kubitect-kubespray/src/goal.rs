@@ -185,8 +185,9 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
             run.tags = vec!["network".to_owned()];
             vec![facts(), run]
         }
-        Goal::JoiningNetwork(new) => {
-            let mut run = Run::new("cluster.yml").limited_to(std::slice::from_ref(new));
+        // macvlan asks all masters, where these take pods, and gives each the way to the new one.
+        Goal::JoiningNetwork(_) => {
+            let mut run = Run::new("cluster.yml").limited_to(&CONTROL_PLANE[1..]);
             run.tags = vec!["network".to_owned()];
             vec![facts(), run]
         }
@@ -262,6 +263,13 @@ pub fn stops_at_names(release: &Release) -> bool {
 /// to leave it alone.
 pub fn replaces_dns(release: &Release) -> bool {
     !release.is_from(29)
+}
+
+/// Whether an upgrade leaves the control plane with the arguments of before: these releases call kubeadm without the configuration
+/// that they have just written (Kubespray's issue 11552).
+pub fn keeps_arguments(release: &Release) -> bool {
+    let tag = |minor, patch| Version::new((2, minor), patch);
+    (tag(26, 0)..=tag(27, 0)).contains(&release.tag)
 }
 
 /// Whether a creation that goes on waits for masters to be Ready before their network plugin is set up: see

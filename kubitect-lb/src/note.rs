@@ -73,7 +73,10 @@ pub fn row(
     serves: bool,
     host: String,
 ) -> Row {
+    let moves = applied.is_some_and(|applied| other_router(applied, cluster).is_some());
     let (action, disruption) = match serves {
+        // Who has the address is not agreed upon meanwhile.
+        true if moves => ("update", Disruption::Outage),
         true => ("update", Disruption::Reload),
         false => ("create", Disruption::None),
     };
@@ -112,9 +115,25 @@ fn forwarded(port: &ForwardPort) -> String {
     format!("{} to {} of {whom}", port.port, port.target_port)
 }
 
+/// What a change of the virtual router id does, where balancers share an address: those that have the new one do not hear the
+/// others, and reload before these.
+fn other_router(was: &Cluster, is: &Cluster) -> Option<String> {
+    let vip = is
+        .balancing
+        .vip
+        .filter(|vip| was.balancing.vip == Some(*vip))?;
+    let [before, after] = [was, is].map(|cluster| cluster.balancing.virtual_router_id);
+    let share = is.role(Role::LoadBalancer).count() > 1;
+    (share && before != after).then(|| {
+        format!(
+            "virtual router id {before} -> {after}: for some seconds two balancers may have {vip}, and connections to it end"
+        )
+    })
+}
+
 /// What a balancer leads to otherwise than before.
 fn changes(was: &Cluster, is: &Cluster) -> Vec<String> {
-    let mut changes = Vec::new();
+    let mut changes = Vec::from_iter(other_router(was, is));
     for (role, whom) in [(Role::Master, "masters"), (Role::Worker, "workers")] {
         let names = |cluster: &Cluster| {
             let names = cluster.role(role).map(|node| node.name.clone());
@@ -150,6 +169,34 @@ fn changes(was: &Cluster, is: &Cluster) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_virtual_router_id_is_an_outage() {
+        let cluster = |id: &str, balancers: &str| {
+            let text = format!(
+                "hosts: [{{name: h, connection: {{type: local}}}}]\ncluster:\n  name: c\n  network: {{mode: nat, cidr: \
+                 192.168.113.0/24}}\n  nodes:\n    loadBalancer: {{vip: 192.168.113.9, {id} instances: [{balancers}]}}\n    \
+                 master: {{instances: [{{id: 1}}]}}\nkubernetes: {{version: v1.34.4}}\n"
+            );
+            let parsed = kubitect_config::parse(&text, "c.yaml", &kubitect_config::Site::default());
+            parsed.unwrap().cluster
+        };
+        let said = |balancers: &str| {
+            let [was, is] =
+                ["virtualRouterId: 7,", "virtualRouterId: 8,"].map(|id| cluster(id, balancers));
+            let name = is.role(Role::LoadBalancer).next().unwrap().name.clone();
+            let row = row(&is, Some(&was), &name, true, "h".to_owned());
+            (row.disruption, row.details)
+        };
+        let (disruption, details) = said("{id: 1}, {id: 2}");
+        assert_eq!(disruption, Disruption::Outage);
+        assert!(
+            details.contains("router id 7 -> 8: for some seconds two"),
+            "{details}"
+        );
+        // One alone has the address before and after.
+        assert_eq!(said("{id: 1}").0, Disruption::Reload);
+    }
 
     /// Whoever changes this makes every living balancer reload once: the digests lie on people's machines.
     #[test]

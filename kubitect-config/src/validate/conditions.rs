@@ -188,9 +188,18 @@ pub(super) fn least(release: &Release, kubespray: &Mapping) -> Least {
     }
 }
 
-/// A plugin that the release knows and cannot set up again.
+/// A plugin that the release knows and cannot set up again, or only with all nodes at once.
 fn plugin(context: &Context, at: &At, report: &mut Report) {
     let release = context.release;
+    if context.kubernetes.network_plugin == "macvlan" && context.nodes > 1 {
+        let at_kubernetes = at.key("kubernetes");
+        report.warning(
+            &at_kubernetes.key("networkPlugin"),
+            "macvlan-fixed",
+            "with macvlan Kubespray sets up only all nodes at once: none joins this cluster later, and none is upgraded",
+            "take another network plugin, as calico or flannel, for a cluster that is to change",
+        );
+    }
     if context.kubernetes.network_plugin == "cilium" && release.tag == Version::new((2, 28), 0) {
         let at_kubernetes = at.key("kubernetes");
         report.error(

@@ -1,4 +1,4 @@
-//! Which etcd members an API server uses, and how it gets others: one master at a time, by kubeadm.
+//! Which etcd members an API server uses, and how it gets others, or other arguments: one master at a time, by kubeadm.
 //!
 //! Kubespray does not do it when members come and go: up to v2.23 each run writes the list into all manifests at once; from
 //! v2.24 on only an upgrade writes it, and those of v2.26.0 to v2.27.0 take the old list from the ConfigMap `kubeadm-config`
@@ -70,16 +70,7 @@ pub async fn use_members(
     let restarts = listed_members(remote).await? != set;
     if restarts {
         let what = "write the API server's manifest with etcd's members";
-        let argv = [
-            KUBEADM,
-            "init",
-            "phase",
-            "control-plane",
-            "apiserver",
-            "--config",
-            CONFIG,
-        ];
-        succeed(remote, what, &argv, PATIENCE).await?;
+        phase(remote, what, &["control-plane", "apiserver"]).await?;
         let now = listed_members(remote).await?;
         if now != set {
             return Err(failed(
@@ -89,6 +80,39 @@ pub async fn use_members(
         }
     }
     wait_for(remote, &set, limit, waits).await?;
+    Ok(restarts)
+}
+
+/// Has the control plane of this master run with the arguments in kubeadm's configuration there, and waits until the API server
+/// does; whether it had to be restarted. Masters that join get the same.
+pub async fn use_configuration(
+    remote: &impl Remote,
+    limit: Duration,
+    waits: Waits<'_>,
+) -> Result<bool, Error> {
+    let what = "write the control plane's manifests as kubeadm's configuration says";
+    let manifest = async || succeed(remote, what, &["cat", "--", MANIFEST], PATIENCE).await;
+    let (before, ran) = (manifest().await?.stdout, processes(remote).await?);
+    phase(remote, what, &["control-plane", "all"]).await?;
+    let restarts = manifest().await?.stdout != before;
+    if restarts {
+        let missing = wait(limit, waits, async || match processes(remote).await {
+            Ok(None) => Some("it does not run".to_owned()),
+            Ok(runs) if runs == ran => {
+                Some("it still runs with the arguments of before".to_owned())
+            }
+            Ok(_) => lacks(remote).await,
+            Err(error) => Some(chain(&error)),
+        });
+        if let Some(missing) = missing.await {
+            return Err(failed(
+                "restart the API server with other arguments",
+                missing,
+            ));
+        }
+    }
+    let what = "write the ConfigMap kubeadm-config";
+    phase(remote, what, &["upload-config", "kubeadm"]).await?;
     Ok(restarts)
 }
 
@@ -102,16 +126,7 @@ pub async fn publish_members(remote: &impl Remote, members: &[Ipv4Addr]) -> Resu
         return Ok(false);
     }
     configure(remote, &wanted).await?;
-    let argv = [
-        KUBEADM,
-        "init",
-        "phase",
-        "upload-config",
-        "kubeadm",
-        "--config",
-        CONFIG,
-    ];
-    succeed(remote, what, &argv, PATIENCE).await?;
+    phase(remote, what, &["upload-config", "kubeadm"]).await?;
     let now = published(remote, what).await?;
     match now == set {
         true => Ok(true),
@@ -120,6 +135,12 @@ pub async fn publish_members(remote: &impl Remote, members: &[Ipv4Addr]) -> Resu
             format!("it names {}, not {}", shown(&now), shown(&set)),
         )),
     }
+}
+
+/// A phase of `kubeadm init` with the configuration that Kubespray has left.
+async fn phase(remote: &impl Remote, what: &str, name: &[&str]) -> Result<(), Error> {
+    let argv = [&[KUBEADM, "init", "phase"], name, &["--config", CONFIG]].concat();
+    succeed(remote, what, &argv, PATIENCE).await.map(drop)
 }
 
 #[derive(Deserialize)]
@@ -189,12 +210,17 @@ async fn wait_for(
 /// The endpoints that the running process was started with: for some seconds after its manifest has changed, the old one
 /// runs on and answers.
 async fn running(remote: &impl Remote) -> Result<Option<BTreeSet<String>>, Error> {
-    let what = "see which etcd members the API server runs with";
+    let runs = processes(remote).await?;
+    Ok(runs.and_then(|text| text.split_whitespace().find_map(listed)))
+}
+
+/// The processes of the API server, with their numbers and arguments; none where none runs.
+async fn processes(remote: &impl Remote) -> Result<Option<String>, Error> {
+    let what = "see what the API server runs with";
     let argv = ["pgrep", "--list-full", "--full", "^kube-apiserver "];
     let output = once(remote, what, &argv, PATIENCE).await?;
-    let text = String::from_utf8_lossy(&output.stdout);
     match output.status {
-        0 => Ok(text.split_whitespace().find_map(listed)),
+        0 => Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned())),
         // No process is like it.
         1 => Ok(None),
         _ => Err(failed(what, said(&output))),

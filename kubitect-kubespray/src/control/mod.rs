@@ -23,7 +23,7 @@ mod wait;
 mod words;
 mod work;
 
-pub use apiserver::{endpoint, listed_members, publish_members, use_members};
+pub use apiserver::{endpoint, listed_members, publish_members, use_configuration, use_members};
 pub use awake::{boot, wait_api, wait_nodes, wait_ready, wait_serving};
 pub use budgets::{Drained, Met, foresee};
 pub use certificates::{Certificate, certificates};

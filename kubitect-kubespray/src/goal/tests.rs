@@ -264,7 +264,7 @@ fn what_a_creation_goes_on_with_and_what_an_upgrade_ends_with_is_limited_to_tags
         ),
         [
             r#"--extra-vars={"ignore_assert_errors":true} playbooks/facts.yml"#,
-            r#"--limit=c-master-2 --tags=network --extra-vars={"ignore_assert_errors":true} cluster.yml"#,
+            r#"--limit=kube_control_plane --tags=network --extra-vars={"ignore_assert_errors":true} cluster.yml"#,
         ]
     );
     // The others have yet to join, and would be waited for.

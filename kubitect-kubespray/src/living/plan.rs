@@ -11,7 +11,6 @@ use kubitect_config::value::Label;
 use super::note::{self, Note};
 use super::stage::{Seen, Stage, Task};
 use crate::goal::network_in_etcd;
-use crate::joining;
 use crate::quorum::{self, Member, Step};
 
 /// The tasks that lead from what is seen to what is wanted, or the reasons why there are none.
@@ -87,7 +86,7 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
     if finished.into_iter().any(|note| note.addons != addons) {
         stages.add(&wanted, vec![Stage::Addons]);
     }
-    let impossible = impossible_joins(seen, &stages.0);
+    let impossible = impossible::reasons(cluster, seen, &stages.0);
     match impossible.is_empty() {
         true => Ok(stages.0),
         false => Err(impossible),
@@ -129,24 +128,6 @@ fn releases(
         Some([first, others @ ..]) if covers(first) => Ok((first.clone(), others.to_vec())),
         _ => Ok((begun.clone(), rest)),
     }
-}
-
-/// The masters that can't join with the release that is there, each with the reason.
-fn impossible_joins(seen: &[Seen], tasks: &[Task]) -> Vec<String> {
-    let masters = || seen.iter().filter(|seen| seen.node.role == Role::Master);
-    let members: Vec<_> = masters().filter_map(|seen| seen.node.ip).collect();
-    let reason = |task: &Task| {
-        let Stage::JoinMaster(name) = &task.stage else {
-            return None;
-        };
-        let release = &task.at.kubespray;
-        let own = masters().find(|seen| seen.node.name == *name);
-        let hidden = |ip| joining::hidden(release, ip, &members);
-        let reason = joining::refused(release)
-            .or_else(|| own.and_then(|seen| seen.node.ip).and_then(hidden))?;
-        Some(format!("{name} can't join: {reason}"))
-    };
-    tasks.iter().filter_map(reason).collect()
 }
 
 /// The tasks of a cluster of which no master is finished.
@@ -373,5 +354,6 @@ fn leaving_workers(seen: &[Seen], reachable: bool) -> Vec<Stage> {
     }
 }
 
+mod impossible;
 #[cfg(test)]
 mod tests;

@@ -91,12 +91,27 @@ impl Kubernetes<'_> {
         }
         // Kubespray upgrades the kubelet first: a node of the new version may have an API server of the old one.
         self.wait_api(name, &task.at.kubernetes).await?;
-        let replaces_dns =
-            release::find_or_newest(&task.at.kubespray).is_some_and(goal::replaces_dns);
+        let release = release::find_or_newest(&task.at.kubespray);
+        if release.is_some_and(goal::keeps_arguments) {
+            self.use_configuration(name).await?;
+        }
+        let replaces_dns = release.is_some_and(goal::replaces_dns);
         // The first master's own run puts it back itself.
         if replaces_dns && masters.len() > 1 && masters.last() == Some(name) {
             self.play(&Goal::Dns, task, &present).await?;
         }
+        Ok(())
+    }
+
+    /// Brings a master the arguments of the control plane with which the upgrade has left kubeadm's configuration alone.
+    async fn use_configuration(&self, name: &Label) -> Result<(), Error> {
+        let machine = self.connect(name).await?;
+        let what = format!("give the control plane of {name} its arguments");
+        self.waiting(what.clone(), async |waits| {
+            control::use_configuration(&machine, self.ready_within(), waits).await
+        })
+        .await
+        .map_err(|e| Error::because(what, e))?;
         Ok(())
     }
 

@@ -73,6 +73,7 @@ impl Stage<'_> {
             );
         }
         self.multus()?;
+        self.macvlan()?;
         let removed = play.extra["node"].as_str().unwrap_or_default();
         let hosts = play.nodes();
         let cleaned = play.extra["reset_nodes"] != false;
@@ -104,6 +105,23 @@ impl Stage<'_> {
                 "'HostVarsVars object' has no attribute 'multus_manifest_2'",
             ),
             false => Ok(()),
+        }
+    }
+
+    /// macvlan's tasks ask each node that takes pods for what the run has learnt of it.
+    fn macvlan(&self) -> Result<()> {
+        let play = self.play;
+        let networks = play.tags.is_empty() || play.has_tag("network");
+        let plays = ["cluster.yml", "scale.yml", "upgrade-cluster.yml"];
+        let runs = plays.contains(&&*play.playbook) && networks;
+        let asked = play.group("kube_node").into_iter();
+        let mut left_out = asked.filter(|name| !play.hosts.contains(name));
+        match left_out.next() {
+            Some(name) if runs && play.variables["kube_network_plugin"] == "macvlan" => fail(
+                &play.hosts[0],
+                format!("{name}: 'HostVarsVars object' has no attribute 'node_pod_cidr'"),
+            ),
+            _ => Ok(()),
         }
     }
 

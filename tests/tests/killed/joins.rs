@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::kubernetes::KUBEADM_CONFIG;
 use crate::machine::mark;
 use crate::plays::{Result, Stage, fail};
 use crate::state::{AUTHORITY, CERTIFICATE, CONFIG, KUBELET_CONF, MANIFEST, Node};
@@ -57,6 +58,7 @@ impl Stage<'_> {
             let guest = self.state.guests.get_mut(name).unwrap();
             guest.api = Some(listed);
             guest.api_version = self.play.version();
+            guest.arguments = guest.files[KUBEADM_CONFIG].clone();
             self.ends(name, "api")?;
             self.registers(name)?;
             self.ends(name, "registered")?;

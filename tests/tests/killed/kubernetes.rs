@@ -61,6 +61,11 @@ pub fn api_server(state: &mut State, host: &FakeHost, name: &str, argv: &[&str])
                 ["control-plane", "apiserver"] => {
                     state.guests.get_mut(name).unwrap().api = Some(members);
                 }
+                ["control-plane", "all"] => {
+                    let guest = state.guests.get_mut(name).unwrap();
+                    guest.arguments = guest.files[KUBEADM_CONFIG].clone();
+                    guest.api = Some(members);
+                }
                 ["certs", "apiserver"] => {
                     let files = &mut state.guests.get_mut(name).unwrap().files;
                     assert!(!CERTIFICATE.iter().any(|path| files.contains_key(*path)));

@@ -345,8 +345,10 @@ impl Stage<'_> {
             });
         let tainted = !self.play.group("kube_node").iter().any(|node| node == name);
         let taints = if tainted { "[NoSchedule]" } else { "[]" };
+        let own = self.play.addons.as_deref().unwrap_or_default();
+        let own = own.replace('\n', "; ");
         let text = format!(
-            "kind: InitConfiguration\nnodeRegistration:\n  criSocket: unix:///run/containerd/containerd.sock\n  taints: {taints}\n---\nkind: ClusterConfiguration\netcd:\n  external:\n      endpoints:\n{items}      caFile: /ca.pem\n"
+            "# {own}\nkind: InitConfiguration\nnodeRegistration:\n  criSocket: unix:///run/containerd/containerd.sock\n  taints: {taints}\n---\nkind: ClusterConfiguration\netcd:\n  external:\n      endpoints:\n{items}      caFile: /ca.pem\n"
         );
         let guest = self.state.guests.get_mut(name).unwrap();
         guest.files.insert(KUBEADM_CONFIG.to_owned(), text);
@@ -486,6 +488,9 @@ impl Stage<'_> {
         let published = self.state.kube.published.clone();
         let guest = self.state.guests.get_mut(name).unwrap();
         guest.api = Some(published);
+        if !stale {
+            guest.arguments = guest.files[KUBEADM_CONFIG].clone();
+        }
         version.clone_into(&mut guest.api_version);
         let conf = admin_conf(self.state.kube.id, version);
         self.put(name, kubitect_kubespray::ADMIN_CONF, conf);

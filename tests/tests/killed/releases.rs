@@ -15,8 +15,10 @@ pub fn all() {
     nodes_that_a_run_leaves_out(path);
     names_in_certificates(path);
     cluster_dns(path);
+    arguments_of_api_servers(path);
     systems_without_cgroup_v2(path);
     networks_from_hosts(path);
+    networks_of_all_at_once(path);
     networks_as_they_were_made(path);
     containers_as_they_were_run(path);
     name_servers_of_network_manager(path);
@@ -38,6 +40,60 @@ fn nodes_that_a_run_leaves_out(path: &Path) {
         let mut wanted = shape(&[1, 2, 3], after);
         wanted.workers.push(Worker::new(4));
         becomes(&stage, &wanted);
+        stage.end();
+    }
+}
+
+/// macvlan's tasks stop in runs that leave a worker out: such runs are refused.
+fn networks_of_all_at_once(path: &Path) {
+    let with = |masters: &[u32], release| Shape {
+        plugin: "macvlan",
+        ..shape(masters, release)
+    };
+    let [old, new] = [["v1.33.7", "v2.29.1"], ["v1.33.7", "v2.30.0"]];
+    let stage = Stage::new(path);
+    becomes(&stage, &with(&[1], old));
+    stage.playbooks();
+    let mut wider = with(&[1], old);
+    wider.workers.push(Worker::new(4));
+    for wanted in [wider, with(&[1, 2, 3], old), with(&[1], new)] {
+        let run = stage.apply(&wanted, None);
+        assert_eq!(run.code, Some(2), "{}", run.said);
+        assert!(
+            run.said.contains("sets up only all nodes at once"),
+            "{}",
+            run.said
+        );
+        assert_eq!(stage.playbooks(), []);
+    }
+    stage.end();
+}
+
+/// Upgrades of three releases leave API servers with the arguments of before.
+fn arguments_of_api_servers(path: &Path) {
+    let with = |variables, release| Shape {
+        variables,
+        ..shape(&[1, 2, 3], release)
+    };
+    let new: &'static [&'static str] = &["kube_apiserver_request_timeout: 90s"];
+    for [before, after] in [
+        [["v1.29.10", "v2.25.1"], ["v1.30.6", "v2.26.1"]],
+        [["v1.30.6", "v2.26.1"], ["v1.31.4", "v2.27.0"]],
+        [["v1.30.6", "v2.26.1"], ["v1.31.9", "v2.27.1"]],
+    ] {
+        let stage = Stage::new(path);
+        becomes(&stage, &with(&[], before));
+        becomes(&stage, &with(new, after));
+        stage.place().with(|state, _| {
+            for id in 1..=3 {
+                let guest = &state.guests[&format!("demo-master-{id}")];
+                assert!(
+                    guest.arguments.contains("kube_apiserver_request_timeout"),
+                    "{id}, {after:?}: {}",
+                    guest.arguments
+                );
+            }
+        });
         stage.end();
     }
 }
@@ -295,6 +351,11 @@ fn networks_from_hosts(path: &Path) {
         for release in [["v1.33.7", "v2.29.1"], ["v1.34.4", "v2.31.0"]] {
             let with = |masters: &[u32]| Shape {
                 plugin,
+                // macvlan asks all of them in each run, also for a master.
+                workers: match plugin {
+                    "macvlan" => Vec::new(),
+                    _ => Shape::base().workers,
+                },
                 ..shape(masters, release)
             };
             let stage = Stage::new(path);

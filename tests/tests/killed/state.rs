@@ -73,6 +73,8 @@ pub struct Guest {
     /// The version of its API server.
     #[serde(default)]
     pub api_version: String,
+    /// kubeadm's configuration with which its control plane runs.
+    pub arguments: String,
     /// The names in the certificate of its API server.
     #[serde(default)]
     pub names: BTreeSet<String>,
