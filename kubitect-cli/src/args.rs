@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use clap_complete::engine::ArgValueCandidates;
 use kubitect_config::presets::PRESETS;
 use kubitect_config::timeouts::Timeout;
-use kubitect_config::value::{Label, Name};
+use kubitect_config::value::Name;
 
-use crate::names;
+use crate::names::ClusterName;
 
 pub use everyday::{Console, Logs, Snapshot, Ssh, Start, Stop, Store, TakeOver, Timeouts};
 pub use telling::{Doctor, Explain, Form, Graph, Init, Support, Versions};
@@ -308,17 +307,6 @@ fn written() -> impl TypedValueParser<Value = PathBuf> {
 /// The names of the presets, and no other.
 fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(PRESETS.iter().map(|preset| preset.name))
-}
-
-/// The cluster that is meant.
-#[derive(Debug, Args)]
-pub struct ClusterName {
-    /// The cluster's name; else KUBITECT_CLUSTER says it, or it is the only cluster that there is
-    #[arg(value_name = "CLUSTER", add = ArgValueCandidates::new(names::candidates))]
-    pub name: Option<Label>,
-    /// The cluster's name, as CLUSTER says it
-    #[arg(long, value_name = "NAME", conflicts_with = "name", display_order = 90, add = ArgValueCandidates::new(names::candidates))]
-    pub cluster: Option<Label>,
 }
 
 /// The form of a result.

@@ -2,14 +2,26 @@
 
 use std::ffi::OsString;
 
+use clap::Args;
 use clap_complete::CompletionCandidate;
+use clap_complete::engine::ArgValueCandidates;
 use kubitect_config::text;
 use kubitect_config::value::Label;
 
-use crate::args::ClusterName;
 use crate::environment::Place;
 use crate::failure::Failure;
 use crate::home::Home;
+
+/// The cluster that is meant.
+#[derive(Debug, Default, Args)]
+pub struct ClusterName {
+    /// The cluster's name; else KUBITECT_CLUSTER says it, or it is the only cluster that there is
+    #[arg(value_name = "CLUSTER", add = ArgValueCandidates::new(candidates))]
+    pub name: Option<Label>,
+    /// The cluster's name, as CLUSTER says it
+    #[arg(long, value_name = "NAME", conflicts_with = "name", display_order = 90, add = ArgValueCandidates::new(candidates))]
+    pub cluster: Option<Label>,
+}
 
 /// The cluster that a command is about: the one named on the command line, by `KUBITECT_CLUSTER`, or the only one. It has a
 /// folder.

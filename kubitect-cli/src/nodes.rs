@@ -5,11 +5,10 @@ use kubitect_config::cluster::Node;
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Site, text};
 
-use crate::args::ClusterName;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::hosts::read_kept;
-use crate::names;
+use crate::names::{self, ClusterName};
 
 /// The machine of this name, with or without its cluster's before it, and its cluster: the one that is named, or whose machine
 /// has exactly this name, or the usual one. A run need not have ended well: by what it was to make.
@@ -32,11 +31,7 @@ pub fn meant(
     if let Some(exact) = exact {
         return Ok(exact);
     }
-    let usual = ClusterName {
-        name: None,
-        cluster: None,
-    };
-    match names::meant(home, &usual) {
+    match names::meant(home, &ClusterName::default()) {
         Ok(label) => of(home, site, &label, name),
         Err(failure) => Err(among(&all, name).unwrap_or(failure)),
     }

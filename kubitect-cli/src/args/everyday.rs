@@ -7,7 +7,8 @@ use clap_complete::engine::ArgValueCandidates;
 use kubitect_config::timeouts::Timeout;
 use kubitect_config::value::Label;
 
-use super::{ClusterName, Output};
+use super::Output;
+use crate::names::ClusterName;
 use crate::{names, nodes};
 
 /// How long is waited, instead of what the site file says.

@@ -7,8 +7,8 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use kubitect_config::presets::{PRESETS, Preset};
 use kubitect_config::value::Label;
 
-use super::{ClusterName, DEFAULT_FILE, Output};
-use crate::names;
+use super::{DEFAULT_FILE, Output};
+use crate::names::{self, ClusterName};
 
 #[derive(Debug, Args)]
 pub struct Init {

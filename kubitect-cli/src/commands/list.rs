@@ -6,11 +6,11 @@ use std::sync::Arc;
 use kubitect_config::presets::{PRESETS, Preset};
 use serde_json::{Value, json};
 
-use crate::args::{ClusterName, List, Output};
+use crate::args::{List, Output};
 use crate::environment::Place;
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::names;
+use crate::names::{self, ClusterName};
 use crate::report::{self, Reporter};
 use crate::run::{View, Wanted};
 use crate::world::World;

@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::{logged, options};
 use crate::approve::{self, Question};
-use crate::args::{ClusterName, Start, Stop};
+use crate::args::{Start, Stop};
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::names;
+use crate::names::{self, ClusterName};
 use crate::power::{Power, SHUT_DOWN, Switch};
 use crate::report::Reporter;
 use crate::run::{Run, Wanted};

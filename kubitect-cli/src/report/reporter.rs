@@ -1,5 +1,7 @@
 //! [`Reporter`]: events of a run on a terminal, as lines, or as JSON, and all of them in the run's log.
 
+mod events;
+
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +19,7 @@ use super::log::Log;
 use super::plans::{fitted, of_plan};
 use super::view::View;
 use super::words::{RFC3339, safe, time};
-use crate::event::{Ending, Event, VERSION};
+use crate::event::VERSION;
 use crate::failure::Failure;
 
 /// How often the block is brought up to date.
@@ -211,118 +213,6 @@ impl Reporter {
         if !self.view.json {
             state.show(&text);
         }
-    }
-
-    /// A phase begins.
-    fn phase(&self, number: usize, total: usize, title: &str, next: Option<String>) {
-        let place = format!("phase {number} of {total}");
-        let begun = format!("{place}: {title}");
-        let mut state = self.state();
-        state.playing.stop();
-        let ended = state.watch.phase(place, title.to_owned(), next);
-        let redraws = state.block.is_some();
-        drop(state);
-        if let Some(ended) = ended {
-            self.said(&ended, redraws && !self.view.quiet);
-        }
-        self.said(&begun, !redraws && !self.view.quiet);
-    }
-
-    /// What happens in a run. Why it failed is told when the command ends.
-    pub fn event(&self, event: &Event) {
-        if self.view.json {
-            self.emit(&event.json());
-        }
-        match event {
-            Event::Phase {
-                number,
-                total,
-                title,
-                next,
-            } => self.phase(*number, *total, title, next.clone()),
-            Event::Machines { event } => self.machines(event),
-            Event::Kubernetes { event } => self.kubespray(event),
-            Event::Done {
-                ending: Ending::Unchanged,
-                ..
-            }
-            | Event::Failed { .. }
-            | Event::Cancelled => {}
-            _ => {
-                let line = event.to_string();
-                self.state().watch.said(&line);
-                self.stays(&line);
-            }
-        }
-    }
-
-    /// What happens to machines.
-    fn machines(&self, event: &kubitect_provision::Event) {
-        use kubitect_provision::{Event, Outcome};
-        let plain = event.to_string();
-        let mut state = self.state();
-        let redraws = state.block.is_some();
-        let (line, shown) = match event {
-            Event::Started { what } => {
-                state.watch.begin(what);
-                (plain, self.view.verbose)
-            }
-            Event::Progress { what, .. } => {
-                let detail = plain.strip_prefix(&format!("{what}: ")).unwrap_or(&plain);
-                state.watch.detail(what, detail.to_owned());
-                return;
-            }
-            Event::Waiting { what, .. } => {
-                let detail = plain.strip_prefix(&format!("{what}: ")).unwrap_or(&plain);
-                state.watch.detail(what, detail.to_owned());
-                (plain, self.view.verbose)
-            }
-            Event::Finished { what, outcome } => {
-                let took = state.watch.end(what);
-                let took = match took.as_secs() {
-                    0 => String::new(),
-                    _ => format!(" ({})", clock(took)),
-                };
-                let warned = matches!(outcome, Outcome::Warned(_));
-                let shown = warned || self.view.verbose || !redraws;
-                (format!("{plain}{took}"), shown)
-            }
-            Event::Failed { what, .. } => {
-                state.watch.end(what);
-                (plain, true)
-            }
-            Event::Planned { .. } => (plain, self.view.verbose || !redraws),
-        };
-        drop(state);
-        self.said(&line, shown && !self.view.quiet);
-    }
-
-    /// What happens to Kubernetes. Tasks come in hundreds and hosts' results in thousands: only what a person should
-    /// see stays; all is in Ansible's log.
-    fn kubespray(&self, event: &kubitect_kubespray::Event) {
-        use kubitect_kubespray::{Event, Outcome};
-        let mut state = self.state();
-        state.playing.take(event);
-        match event {
-            Event::Said { line } => state.watch.said(line),
-            Event::Waits { what, why } => state.watch.waits(what, why.clone()),
-            Event::Waited { what } => drop(state.watch.end(what)),
-            _ => {}
-        }
-        drop(state);
-        let shown = match event {
-            Event::HostDone { outcome, .. } => match outcome {
-                Outcome::Failed | Outcome::Unreachable => true,
-                Outcome::Retried => self.view.verbose,
-                _ => return,
-            },
-            Event::PlayStarted { .. }
-            | Event::TaskStarted { .. }
-            | Event::Waits { .. }
-            | Event::Waited { .. } => self.view.verbose,
-            _ => true,
-        };
-        self.said(&event.to_string(), shown && !self.view.quiet);
     }
 
     /// The run has ended well: what there is now, and what comes next, a line each; each phase with its time before.

@@ -1,5 +1,6 @@
 //! Which variables are refused, doubted and let be.
 
+use super::moved::MOVED;
 use super::*;
 use crate::release;
 
