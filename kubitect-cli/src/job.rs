@@ -104,7 +104,7 @@ impl Job {
         let mut fleet = fleet.or_else(|e| of(None).and(Err(e.into())))?;
         let mut kept = Vec::new();
         if draft.is_open() {
-            let living = kubitect_kubespray::living::has(&fleet.notes()?);
+            let living = kubitect_kubespray::living::has(&fleet.notes());
             let parsed = of(living.as_ref())?;
             fleet.keep(parsed.cluster, living)?;
             kept = parsed.kept;

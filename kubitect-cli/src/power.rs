@@ -5,22 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kubitect_config::cluster::{Node, Role};
+use kubitect_config::cluster::Role;
 use kubitect_config::row::{Disruption, Row};
 use kubitect_config::value::Label;
 use kubitect_config::{Facts, Remote, chain};
-use kubitect_kubespray::living::{Back, Step};
+use kubitect_kubespray::living::{self, Back, Step};
 use kubitect_provision::Outcome;
 use kubitect_provision::fleet::Logins;
-use kubitect_provision::observe;
-use kubitect_provision::plan::Plan as Machines;
-use kubitect_provision::power::{self, Stage};
+use kubitect_provision::power::{self, Stage, There};
 use kubitect_provision::ssh::Keys;
 
 use crate::event::{Ending, Event};
 use crate::failure::Failure;
 use crate::pipeline::until_cancelled;
-use crate::plan::{Plan, document};
+use crate::plan::document;
 use crate::run::{Run, View};
 
 /// What all machines of a cluster are to be.
@@ -40,49 +38,29 @@ pub const SHUT_DOWN: Duration = power::OFF_WAIT;
 pub struct Switch {
     run: Run,
     to: Power,
-    /// All machines of one kind at a time: so a majority of etcd's members comes back together.
-    stages: Vec<Stage>,
-    /// Machines that are wanted and not there.
-    missing: Vec<Label>,
+    there: There,
     /// The machines on which Kubernetes is set up.
     joined: Vec<Label>,
-    ground: Machines,
 }
 
 impl Switch {
-    /// Looks at the machines, those that leave among them.
+    /// Looks at the machines, those that leave among them. A host that can't be reached hides no other.
     pub fn plan(run: Run, to: Power) -> Result<Self, Failure> {
-        let job = &run.view.job;
-        let failed =
-            |e| Failure::because(format!("look at the machines of {}", job.cluster.name), e);
-        let observed = observe::look(&job.cluster, &job.hosts).map_err(failed)?;
-        let plan = Plan::of(job, job.applied()?.as_ref(), &observed)?;
-        let leaving = &plan.leaving;
-        let power_of = |node: &Node| {
-            let host = observed.hosts.get(&node.host)?;
-            Some(host.domain(node.name.as_str())?.power)
-        };
-        let own = job.cluster.nodes.iter();
-        let there = own.filter_map(|node| Some((node.clone(), power_of(node)?)));
-        let all = there.chain(leaving.iter().map(|own| (own.node(), own.power)));
-        let meant = all.filter(|(_, power)| to == Power::On || power.is_on());
-        let meant: Vec<_> = meant.map(|(node, _)| node).collect();
-        let missing = job.cluster.nodes.iter();
-        let missing = missing.filter(|node| power_of(node).is_none());
-        let joined = plan.seen.iter().filter(|seen| seen.finished().is_some());
+        let cluster = run.cluster();
+        let there = power::look(cluster, &run.view.job.hosts, to == Power::On).map_err(|e| {
+            Failure::because(format!("look at the machines of {}", cluster.name), e)
+        })?;
         Ok(Self {
             to,
-            stages: power::stages(to == Power::On, &meant, leaving),
-            missing: missing.map(|node| node.name.clone()).collect(),
-            joined: joined.map(|seen| seen.node.name.clone()).collect(),
-            ground: plan.machines.ground(),
+            joined: living::finished(&there.notes),
+            there,
             run,
         })
     }
 
     /// Whether no machine is concerned.
     pub fn is_empty(&self) -> bool {
-        self.stages.is_empty()
+        self.there.stages.is_empty() && self.there.away.is_empty()
     }
 
     /// For programs: one object, as of a plan.
@@ -91,21 +69,27 @@ impl Switch {
             Power::Off(_) => ("stop", Disruption::Outage),
             Power::On => ("start", Disruption::None),
         };
-        let rows = self.stages.iter().zip(1..).flat_map(|(stage, phase)| {
-            stage.nodes.iter().map(move |node| Row {
-                phase,
-                ..Row::new(action, "domain", node.name.as_str(), node.host.to_string())
-                    .disturbing(disruption)
-            })
-        });
-        let phases = self.stages.iter().map(|stage| self.title(stage));
-        let missing = self.missing.iter();
+        let rows = self
+            .there
+            .stages
+            .iter()
+            .zip(1..)
+            .flat_map(|(stage, phase)| {
+                stage.nodes.iter().map(move |node| Row {
+                    phase,
+                    ..Row::new(action, "domain", node.name.as_str(), node.host.to_string())
+                        .disturbing(disruption)
+                })
+            });
+        let phases = self.there.stages.iter().map(|stage| self.title(stage));
+        let missing = self.there.missing.iter();
         let missing = missing.map(|name| format!("{name} is not there"));
+        let notes = self.there.away.iter().cloned().chain(missing);
         document(
             &self.run.cluster().name,
             &phases.collect::<Vec<_>>(),
             &rows.collect::<Vec<_>>(),
-            &missing.collect::<Vec<_>>(),
+            &notes.collect::<Vec<_>>(),
         )
     }
 
@@ -162,21 +146,22 @@ impl Switch {
             })?;
             fail::fail_point!("cli::powered");
         }
-        Ok(())
+        self.all_done(&self.there.away)
     }
 
     async fn start(&self) -> Result<(), Failure> {
         let job = &self.run.view.job;
-        for name in &self.missing {
+        for name in &self.there.missing {
             let events = &job.options.events;
             events.warn(format!("{name} is not there; `kubitect apply` makes it"));
         }
         let mut back = Returned::new(self.keys()?);
-        let ground = job.fleet.start_ground(&self.ground);
+        back.late.extend_from_slice(&self.there.away);
+        let ground = job.fleet.start_ground(&self.there.ground);
         back.late.extend(ground.err().map(|e| chain(&e)));
         for (stage, number) in self.begun().zip(1..) {
             let serves = self.bring_back(stage, &mut back).await?;
-            if let Some(next) = self.stages.get(number).filter(|_| !serves) {
+            if let Some(next) = self.there.stages.get(number).filter(|_| !serves) {
                 let (these, others) = (stage.title(), next.title());
                 back.late.push(format!(
                     "none of the {these} serves, so that the {others} were not started"
@@ -185,30 +170,43 @@ impl Switch {
             }
             fail::fail_point!("cli::powered");
         }
-        match back.late.is_empty() {
+        self.all_done(&back.late)
+    }
+
+    /// A failure if something is missing, for these reasons.
+    fn all_done(&self, late: &[String]) -> Result<(), Failure> {
+        let (verb, state) = match self.to {
+            Power::Off(_) => ("stop", "off"),
+            Power::On => ("start", "on"),
+        };
+        let name = &self.run.cluster().name;
+        match late.is_empty() {
             true => Ok(()),
             false => Err(Failure::because(
                 format!(
-                    "start all of {}: what is on stays on, and the same command goes on with what is missing",
-                    job.cluster.name
+                    "{verb} all of {name}: what is {state} stays {state}, and the same command goes on with what is missing"
                 ),
-                back.late.join("\n"),
+                late.join("\n"),
             )),
         }
     }
 
     /// Each stage, as it begins.
     fn begun(&self) -> impl Iterator<Item = &Stage> {
-        let total = self.stages.len();
-        self.stages.iter().zip(1..).map(move |(stage, number)| {
-            self.run.view.job.options.events.send(Event::Phase {
-                number,
-                total,
-                title: self.title(stage),
-                next: self.stages.get(number).map(|next| self.title(next)),
-            });
-            stage
-        })
+        let total = self.there.stages.len();
+        self.there
+            .stages
+            .iter()
+            .zip(1..)
+            .map(move |(stage, number)| {
+                self.run.view.job.options.events.send(Event::Phase {
+                    number,
+                    total,
+                    title: self.title(stage),
+                    next: self.there.stages.get(number).map(|next| self.title(next)),
+                });
+                stage
+            })
     }
 
     /// The keys that the machines have, as far as they are here. None is made.
@@ -361,10 +359,13 @@ impl fmt::Display for Switch {
             f,
             "{name}: these machines are {verb}, one kind after another:"
         )?;
-        for (stage, number) in self.stages.iter().zip(1..) {
+        for (stage, number) in self.there.stages.iter().zip(1..) {
             let names = stage.nodes.iter().map(|node| node.name.as_str());
             let names: Vec<_> = names.collect();
             writeln!(f, "  {number}. {:9}  {}", stage.title(), names.join(", "))?;
+        }
+        for away in &self.there.away {
+            writeln!(f, "! {away}")?;
         }
         match self.to {
             Power::Off(within) => writeln!(

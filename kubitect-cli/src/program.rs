@@ -20,7 +20,7 @@ use crate::{commands, manual, report};
 
 /// Exit code of `plan` when there is something to do.
 const CHANGES: u8 = 4;
-/// Exit code of `status` when something is not as it should be.
+/// Exit code of what looks at a cluster when something is not as it should be.
 const DEGRADED: u8 = 5;
 
 /// Does what the process's arguments say, and tells the process's exit code.
@@ -195,9 +195,13 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         Command::Status(args) => {
             commands::status(world, &place.home()?, &args).map(|healthy| good(healthy, DEGRADED))
         }
-        Command::List { what, output } => commands::list(world, &place, &what, output).map(done),
+        Command::List { what, output } => {
+            commands::list(world, &place, &what, output).map(|all| good(all, DEGRADED))
+        }
         Command::Init(args) => commands::init(&args).map(done),
-        Command::Graph(args) => commands::graph(world, &place, &args).map(done),
+        Command::Graph(args) => {
+            commands::graph(world, &place, &args).map(|all| good(all, DEGRADED))
+        }
         Command::Support(args) => commands::support(world, &place, &args).map(done),
         Command::Ssh(args) => commands::ssh(&place.home()?, &args).map(done),
         Command::Logs(args) => commands::logs(&place.home()?, &args).map(done),

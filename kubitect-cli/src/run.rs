@@ -12,6 +12,7 @@ use kubitect_config::{Cluster, Draft, KeyJudge, Problem, Site};
 use kubitect_provision::host_lock::{Holder, HostLocks};
 
 use kubitect_provision::blocking::on_this_thread;
+use kubitect_provision::status::machines;
 
 use crate::event::{Ending, Event};
 use crate::failure::Failure;
@@ -95,7 +96,8 @@ pub struct View {
 }
 
 impl View {
-    /// Connects to the hosts of a cluster, and to those that carried it before.
+    /// Connects to the hosts of a cluster, and to those that carried it before. Without one that can't be reached nothing is planned;
+    /// all else is shown.
     pub fn connect(wanted: Wanted, options: Options) -> Result<Self, Failure> {
         Ok(Self {
             job: Job::new(options, &wanted.0)?,
@@ -120,8 +122,9 @@ impl View {
         Ok(applied.map(|applied| self.job.edits(&applied)))
     }
 
-    /// What is to be done, and what stands in its way on the hosts.
+    /// What is to be done, and what stands in its way on the hosts; a failure where one of them can't be reached.
     pub fn plan(&self) -> Result<Plan, Failure> {
+        self.job.all_reached()?;
         let events = &self.job.options.events;
         self.job.lost.iter().for_each(|lost| events.warn(lost));
         let applied = self.job.applied()?;
@@ -152,9 +155,9 @@ impl View {
         AtWork::on(&self.job.fleet)
     }
 
-    /// The machines that are wanted, as libvirt has them.
-    pub fn machines(&self) -> Result<Vec<Machine>, Failure> {
-        status::machines(&self.job)
+    /// The machines that are wanted, as libvirt has them, and a sentence for each host that can't be reached.
+    pub fn machines(&self) -> (Vec<Machine>, Vec<String>) {
+        machines(&self.job.cluster, &self.job.hosts)
     }
 
     /// A failure if the hosts do not fit the plan; what is doubtful is told as warnings.
@@ -183,6 +186,16 @@ impl Run {
     /// Connects to the hosts of a cluster, and takes the cluster for this run.
     pub fn connect(wanted: Wanted, options: Options) -> Result<Self, Failure> {
         let view = View::connect(wanted, options)?;
+        view.job.all_reached()?;
+        Self::take(view)
+    }
+
+    /// The same, with the hosts that can be reached: for what is done to machines as they are. Nothing is planned without a host.
+    pub fn connect_to_reached(wanted: Wanted, options: Options) -> Result<Self, Failure> {
+        Self::take(View::connect(wanted, options)?)
+    }
+
+    fn take(view: View) -> Result<Self, Failure> {
         let job = &view.job;
         let _lock = job.dir.lock()?;
         let (me, take_over) = (Holder::this(&job.dir), job.options.take_over);

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use kubitect_config::cluster::{Node, Role};
-use kubitect_config::{Cluster, Facts, text};
+use kubitect_config::{Cluster, Facts, chain, file, text};
 use kubitect_provision::fleet::Logins;
+use kubitect_provision::observe;
 use kubitect_provision::ssh::Keys;
+use kubitect_provision::status::machines_of;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -34,6 +36,9 @@ pub struct Status {
     pub stopped: bool,
     /// All that is not as it should be, a sentence each.
     pub problems: Vec<String>,
+    /// Those of them that are hosts which can't be reached.
+    #[serde(skip)]
+    pub away: Vec<String>,
     /// The machines that are wanted.
     pub machines: Vec<Machine>,
     /// The balancers, with the servers behind them.
@@ -76,51 +81,42 @@ impl fmt::Display for Verdict {
 
 /// Looks at a cluster, where this was `applied` last. What can't be asked is a problem, and the rest is asked all the same.
 pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failure> {
-    let (plan, machines) =
-        blocking(|| Ok::<_, Failure>((Plan::look(job, applied)?, machines(job)?)))?;
-    let off = machines.iter().filter(|machine| !machine.runs());
+    let observed = blocking(|| observe::look_around(&job.cluster, &job.hosts));
+    let machines = machines_of(&job.cluster, &observed);
+    let off = machines
+        .iter()
+        .filter(|own| !own.runs() && !own.is_unknown());
     let off = off.map(|machine| format!("{} is {}", machine.name, machine.state));
     let mut status = Status {
         cluster: job.cluster.name.to_string(),
         unfinished: false,
         applied: applied.is_some(),
         run: AtWork::on(&job.fleet),
-        stopped: false,
-        problems: off.collect(),
+        stopped: machines.iter().all(|own| own.state == "off"),
+        problems: observed.problems().into_iter().chain(off).collect(),
+        away: observed.problems(),
         machines,
         balancers: kubitect_lb::Status::default(),
         kubernetes: kubitect_kubespray::Status::default(),
-        drift: match plan.is_empty() {
-            true => Vec::new(),
-            false => plan.to_string().lines().map(str::to_owned).collect(),
-        },
+        drift: Vec::new(),
     };
-    status.stopped = status.machines.iter().all(|own| own.state == "off");
+    // What is on a host that can't be seen is not known: no plan would be true.
+    let planned = status.away.is_empty();
+    let planned = planned.then(|| blocking(|| Plan::of(job, applied, &observed)));
+    let only_starts = status.differs(planned.transpose());
     if status.stopped {
-        return Ok(status.off(plan.only_starts()));
+        return Ok(status.off(only_starts));
     }
-    if !status.drift.is_empty() {
-        status
-            .problems
-            .push("it differs from what is wanted; see what apply would do".to_owned());
-    }
-    match blocking(|| job.reach())? {
-        Some((keys, facts)) => status.ask(job, facts, &keys).await,
-        None => status.problems.push(format!(
+    match blocking(|| job.reach()) {
+        Ok(Some((keys, facts))) => status.ask(job, facts, &keys).await,
+        Ok(None) => status.problems.push(format!(
             "the key that opens the machines is not in {}, so that none can be asked; `kubitect apply` with the cluster's file \
              brings it back",
             job.dir.ssh().display()
         )),
+        Err(error) => status.problems.push(sentence(&chain(&error))),
     }
     Ok(status)
-}
-
-/// The machines that are wanted, each host looked at once.
-pub fn machines(job: &Job) -> Result<Vec<Machine>, Failure> {
-    Ok(kubitect_provision::status::machines(
-        &job.cluster,
-        &job.hosts,
-    )?)
 }
 
 impl Status {
@@ -138,16 +134,41 @@ impl Status {
     /// For programs: one object.
     pub fn json(&self) -> serde_json::Value {
         let mut object = serde_json::json!(self);
-        object["formatVersion"] = serde_json::json!(1);
+        object["formatVersion"] = serde_json::json!(2);
         object["verdict"] = serde_json::json!(self.verdict());
         object
     }
 
+    /// Says what `apply` would do, or why that is not known: whether it only starts machines.
+    fn differs(&mut self, planned: Result<Option<Plan>, Failure>) -> bool {
+        match planned {
+            Ok(None) => false,
+            Ok(Some(plan)) if plan.is_empty() => false,
+            Ok(Some(plan)) => {
+                self.drift = plan.to_string().lines().map(str::to_owned).collect();
+                let differs = "it differs from what is wanted; see what apply would do";
+                self.problems.push(differs.to_owned());
+                plan.only_starts()
+            }
+            Err(failure) => {
+                self.problems.push(sentence(&failure.to_string()));
+                false
+            }
+        }
+    }
+
     /// Asks the balancers and the masters that run, side by side.
     async fn ask(&mut self, job: &Job, facts: Facts, keys: &Keys) {
+        let broken = keys.broken();
+        let broken_keys = broken
+            .iter()
+            .map(|(name, e)| format!("{name}: {}", chain(e)));
+        self.problems.extend(broken_keys);
         let runs = |node: &&Node| {
             let mut machines = self.machines.iter();
-            machines.any(|machine| machine.name == node.name.as_str() && machine.runs())
+            let can_be_asked = !broken.contains_key(&node.name);
+            can_be_asked
+                && machines.any(|machine| machine.name == node.name.as_str() && machine.runs())
         };
         let running = |role| -> Vec<_> { job.cluster.role(role).filter(runs).collect() };
         let (balancers, masters) = (running(Role::LoadBalancer), running(Role::Master));
@@ -169,8 +190,7 @@ impl Status {
     /// Says first whether a run has not ended: what is wanted, which is what is looked at by, was not applied.
     pub fn compare(&mut self, dir: &ClusterDir) {
         let (wanted, applied) = (dir.wanted(), dir.applied());
-        self.unfinished =
-            wanted.exists() && std::fs::read(wanted).ok() != std::fs::read(&applied).ok();
+        self.unfinished = wanted.exists() && file::read(&wanted).ok() != file::read(&applied).ok();
         if self.unfinished {
             let what = match self.applied {
                 true => "the run that was to change it",

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::keys::KeyJudge;
-use crate::load::{CONDITIONS, How, Parsed, parse_as, read};
+use crate::load::{CONDITIONS, How, Parsed, parse_as, read_kept};
 use crate::problem::Problem;
 use crate::release::Hop;
 use crate::site::Site;
@@ -54,7 +54,7 @@ impl Draft {
     /// # Errors
     /// The file cannot be read, or has other errors than those.
     pub fn kept(path: &Path, site: &Site) -> Result<Self, Error> {
-        let (file, text) = read(path)?;
+        let (file, text) = read_kept(path)?;
         let how = How {
             tolerated: &CONDITIONS,
             living: None,

@@ -11,6 +11,29 @@ use std::time::{Duration, Instant};
 /// folder removes what killed runs left.
 pub const ASIDE: &str = ".kubitect-new-";
 
+/// What a regular file holds. What else may be there, as a pipe that nobody writes to, is an error and is not waited for.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    check_regular(path)?;
+    std::fs::read(path)
+}
+
+/// As [`read`], of a text.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    check_regular(path)?;
+    std::fs::read_to_string(path)
+}
+
+/// An error if something else than a regular file is there.
+pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
+    match path.metadata()?.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no regular file; move it away",
+        )),
+    }
+}
+
 /// Replaces a file whole, in a folder that is made if need be. A link stays one, and a file keeps its owner: it may be the
 /// person's own, and we root. It is never readable by more than `mode` says.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
@@ -191,6 +214,23 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"three");
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o640);
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        for path in [&pipe, dir.path()] {
+            let why = read(path).unwrap_err().to_string();
+            assert!(why.contains("no regular file"), "{why}");
+            assert!(read_text(path).is_err());
+        }
+        assert_eq!(
+            read(&dir.path().join("none")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[test]

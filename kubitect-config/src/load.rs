@@ -83,7 +83,7 @@ pub(crate) const CONDITIONS: [&str; 23] = [
 /// # Errors
 /// The file cannot be read, or has other errors: all of them are in [`Error::problems`].
 pub fn load_kept(path: &Path, site: &Site, living: Option<&Hop>) -> Result<Parsed, Error> {
-    let (file, text) = read(path)?;
+    let (file, text) = read_kept(path)?;
     let how = How {
         tolerated: &CONDITIONS,
         living,
@@ -255,6 +255,15 @@ fn check<R: serde::de::DeserializeOwned, T>(
             problems,
         }),
     }
+}
+
+/// As [`read`], a file that was written by a run.
+pub(crate) fn read_kept(path: &Path) -> Result<(String, String), Error> {
+    crate::file::check_regular(path).map_err(|source| Error::Read {
+        file: path.display().to_string(),
+        source,
+    })?;
+    read(path)
 }
 
 /// Reads a configuration file, of bounded size; `-` is standard input. Gives its name for people, and its text.

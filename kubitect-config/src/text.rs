@@ -46,6 +46,16 @@ pub fn lines(text: &str) -> String {
     clean
 }
 
+/// The first of several sentences, and how many more there are.
+pub fn few(sentences: &[String]) -> String {
+    let (first, rest) = sentences.split_at(sentences.len().min(2));
+    let first = first.join("; ");
+    match rest.len() {
+        0 => first,
+        more => format!("{first}; and {more} more"),
+    }
+}
+
 /// One line as lines of at most `width` characters: broken at blanks, and what follows set in. A word that is longer, as a path, is
 /// left whole, so that it can be copied. Colours take no room.
 pub fn wrapped(line: &str, width: usize, indent: usize) -> String {
@@ -154,6 +164,13 @@ pub(crate) fn step(separator: &str, key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_sentences_the_first_are_named() {
+        let all: Vec<_> = ["a", "b", "c", "d"].map(str::to_owned).into();
+        assert_eq!(few(&all[..2]), "a; b");
+        assert_eq!(few(&all), "a; b; and 2 more");
+    }
 
     #[test]
     fn lines_are_broken_at_blanks_and_words_stay_whole() {

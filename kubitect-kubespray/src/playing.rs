@@ -15,7 +15,7 @@ const TASKS: &str = "tasks.json";
 
 /// How many tasks each playbook had when it last ran on the cluster whose logs lie in this folder; nothing where that is not known.
 pub fn tasks(logs: &Path) -> BTreeMap<String, usize> {
-    let text = std::fs::read(logs.join(TASKS)).unwrap_or_default();
+    let text = kubitect_config::file::read(&logs.join(TASKS)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::remote::{BoxError, Machines};
 use kubitect_config::waiting::side_by_side;
@@ -40,6 +41,7 @@ pub struct Status {
 #[serde(rename_all = "camelCase")]
 pub struct Api {
     name: String,
+    #[serde(flatten)]
     health: Health,
     /// As `v1.23.7`. Nodes tell of their kubelets only.
     version: Option<String>,
@@ -214,10 +216,9 @@ impl Status {
             let missing = wanted.filter(|node| !has_joined(node));
             problems.extend(missing.map(|node| format!("node {} has not joined", node.name)));
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let soon = now.unwrap_or_default() + SOON;
+        let soon = DateTime::<Utc>::from(SystemTime::now() + SOON);
         for MasterCertificate { name, certificate } in &self.certificates {
-            if certificate.ends < i64::try_from(soon.as_secs()).unwrap_or(i64::MAX) {
+            if certificate.ends < soon {
                 problems.push(format!(
                     "{name}: the certificate {} ends on {}; an upgrade renews it, and so does, on one master after another, \
                      `kubitect ssh {name} -- sudo /usr/local/bin/k8s-certs-renew.sh`",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kubitect_config::cluster::Node;
+use kubitect_config::cluster::{Node, Role};
 use kubitect_config::remote::Machines;
 use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
@@ -34,7 +34,7 @@ pub struct BalancerState {
     keepalived: Option<Keepalived>,
 }
 
-/// Asks these balancers of a cluster, which run: all at the same time. What can't be asked is a problem.
+/// Asks these balancers of a cluster, which run: all at the same time. What can't be asked is a problem. Of others nothing is known.
 pub async fn status(
     cluster: &Cluster,
     facts: &Facts,
@@ -70,9 +70,9 @@ pub async fn status(
     }
     if let Some(vip) = vip.filter(|_| !looks.is_empty()) {
         let address = |name: &Label| Some(facts.node(name)?.ip);
-        let seen = |node: &&Node| looks.iter().any(|(name, _)| **name == node.name);
-        let unseen = nodes.iter().filter(|node| !seen(node));
-        let unseen: Vec<_> = unseen.map(|node| &node.name).collect();
+        let seen = |name: &&Label| looks.iter().any(|(own, _)| own == name);
+        let all = cluster.role(Role::LoadBalancer).map(|node| &node.name);
+        let unseen: Vec<_> = all.filter(|name| !seen(name)).collect();
         let problems = vrrp::unsettled(&looks, &unseen, address).into_iter();
         let problems = problems.map(|problem| format!("the virtual address {vip}: {problem}"));
         status.problems.extend(problems);

@@ -301,9 +301,11 @@ impl Change {
 
     /// Whether it destroys something.
     pub fn is_destructive(&self) -> bool {
-        self.loses
+        let done = self.step != Step::Refused;
+        let loses = self.loses
             || matches!(self.action, Action::Delete | Action::Replace)
-            || self.disruption == Disruption::DataLoss
+            || self.disruption == Disruption::DataLoss;
+        done && loses
     }
 }
 

@@ -47,7 +47,7 @@ pub fn write_client_config(home: &Home, cluster: &Cluster) -> Result<(PathBuf, F
 /// What the last run knew of the machines.
 fn remembered(dir: &ClusterDir) -> Result<Option<Facts>, Error> {
     let path = dir.facts();
-    let text = match std::fs::read_to_string(&path) {
+    let text = match kubitect_config::file::read_text(&path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|e| Error::io("read", &path, e))?,
     };

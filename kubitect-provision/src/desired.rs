@@ -217,6 +217,11 @@ fn machine(
         readonly: true,
     });
     let virt = virt(host.virt_type, capability);
+    let distro = &cluster.guest.image.distro;
+    let cpu_of = |mode| cpu(mode, &virt, distro, capability);
+    let cpu = cpu_of(cluster.guest.cpu_mode);
+    let same_cpu = CpuMode::ALL.into_iter();
+    let same_cpu = same_cpu.filter(|mode| cpu_of(*mode) == cpu).collect();
     Machine {
         domain: Domain {
             name: node.name.clone(),
@@ -225,12 +230,8 @@ fn machine(
                 virt: host.virt_type,
                 cpu: cluster.guest.cpu_mode,
             },
-            cpu: cpu(
-                cluster.guest.cpu_mode,
-                &virt,
-                &cluster.guest.image.distro,
-                capability,
-            ),
+            cpu,
+            same_cpu,
             virt,
             arch: capability.arch.clone(),
             vcpus: node.cpu,

@@ -28,6 +28,9 @@ pub enum Error {
     /// Hosts of a cluster can't be reached.
     #[error("{}", .0.iter().map(told).collect::<Vec<_>>().join("\n"))]
     Hosts(Vec<Error>),
+    /// What went wrong once, for each whom it concerns.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Error>),
     /// A verb of a host's libvirt failed.
     #[error("{action} on host {host}")]
     Hypervisor {
@@ -308,31 +311,27 @@ impl Error {
             Self::Hosts(errors) | Self::Machines(errors) | Self::StillOn(errors) => {
                 errors.iter().find_map(Self::kind)
             }
+            Self::Shared(error) => error.kind(),
             _ => None,
         }
     }
 
     /// A failure without a cause below it.
     pub(crate) fn failed(what: impl Into<String>) -> Self {
-        Self::Step {
-            what: what.into(),
-            source: None,
-        }
+        let (what, source) = (what.into(), None);
+        Self::Step { what, source }
     }
 
     /// A failure of `what`, for the reason `source`.
     pub(crate) fn because(what: impl Into<String>, source: impl Into<Source>) -> Self {
-        Self::Step {
-            what: what.into(),
-            source: Some(source.into()),
-        }
+        let (what, source) = (what.into(), Some(source.into()));
+        Self::Step { what, source }
     }
 
     /// Nobody is connected to this host.
     pub(crate) fn not_connected(host: &Name) -> Self {
-        Self::MissingInput {
-            missing: format!("there is no connection to host {host}"),
-        }
+        let missing = format!("there is no connection to host {host}");
+        Self::MissingInput { missing }
     }
 
     /// One failure of a machine, or several as one; none is none.
@@ -345,9 +344,10 @@ impl Error {
 
     /// What was tried on which file.
     pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        let path = path.to_owned();
         Self::File {
             action,
-            path: path.to_owned(),
+            path,
             source,
         }
     }

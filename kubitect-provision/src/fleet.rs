@@ -98,8 +98,15 @@ impl Fleet {
         }
     }
 
-    /// What was noted of each of the cluster's machines that exist.
-    pub fn notes(&self) -> Result<Notes, Error> {
+    /// An error if a host can't be reached: nothing is planned without one.
+    pub fn all_reached(&self) -> Result<(), Error> {
+        let name = &self.cluster.name;
+        let failed = |e| Error::because(format!("reach the hosts of {name}"), e);
+        self.hosts.all_reached().map_err(failed)
+    }
+
+    /// What was noted of each of the cluster's machines that can be seen.
+    pub fn notes(&self) -> Notes {
         observe::notes(&self.cluster.name, &self.hosts)
     }
 
@@ -203,7 +210,7 @@ impl Fleet {
     fn target(&self, facts: &Facts, keys: &Keys, name: &Label) -> Result<Target, Error> {
         let machine = || name.to_string();
         let host_key = keys.host_key(name);
-        let host_key = host_key.ok_or_else(|| Error::NoHostKey { machine: machine() })?;
+        let host_key = host_key.ok_or_else(|| keys.no_host_key(name))?;
         let known = facts.node(name);
         let known = known.ok_or_else(|| Error::NoAddress { machine: machine() })?;
         Ok(Target {

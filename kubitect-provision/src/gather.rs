@@ -74,9 +74,7 @@ pub(crate) async fn gather_each(
     for (node, result) in at_most(usize::MAX, waits).await {
         match result.map(|ip| (ip, keys.host_key_line(&node.name))) {
             Ok((ip, Some(host_key))) => nodes.push(facts(node, ip, host_key)),
-            Ok((_, None)) => errors.push(Error::NoHostKey {
-                machine: node.name.to_string(),
-            }),
+            Ok((_, None)) => errors.push(keys.no_host_key(&node.name)),
             Err(Error::Cancelled) => return Err(Error::Cancelled),
             Err(error) => errors.push(error),
         }
@@ -115,12 +113,12 @@ pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
     Ok(complete.then_some(known))
 }
 
-/// As [`known`], of the machines whose addresses are known now: the others are not in it.
+/// As [`known`], of the machines whose addresses are known now: the others are not in it, nor those of hosts that can't be reached.
 pub fn now(cluster: &Cluster, hosts: &Hosts) -> Result<Facts, Error> {
     let all_fixed = cluster.nodes.iter().all(|node| node.ip.is_some());
     let observed = match all_fixed {
         true => Observed::default(),
-        false => look_at_machines(cluster, hosts)?,
+        false => look_at_machines(cluster, hosts),
     };
     so_far(cluster, &observed)
 }
@@ -129,10 +127,8 @@ pub fn now(cluster: &Cluster, hosts: &Hosts) -> Result<Facts, Error> {
 pub fn so_far(cluster: &Cluster, observed: &Observed) -> Result<Facts, Error> {
     let mut nodes = Vec::new();
     for node in &cluster.nodes {
-        let ip = match node.ip {
-            Some(ip) => Some(ip),
-            None => at(cluster, host_of(observed, node)?, node),
-        };
+        let host = observed.hosts.get(&node.host);
+        let ip = node.ip.or_else(|| at(cluster, host?, node));
         nodes.extend(ip.map(|ip| facts(node, ip, String::new())));
     }
     if let Some((_, error)) = taken(&nodes) {
@@ -149,25 +145,18 @@ pub fn so_far(cluster: &Cluster, observed: &Observed) -> Result<Facts, Error> {
 /// Whether a machine runs (none: it is not there), and its address: a fixed one, or while it runs the one that it has.
 pub type Seen = (Option<PowerState>, Option<Ipv4Addr>);
 
-/// How each machine is, and where: each host is looked at once, all of them side by side. Reads libvirt only.
-pub fn seen(cluster: &Cluster, hosts: &Hosts) -> Result<BTreeMap<Label, Seen>, Error> {
-    let observed = look_at_machines(cluster, hosts)?;
-    let seen = cluster.nodes.iter().map(|node| {
-        let host = host_of(&observed, node)?;
+/// How each machine is, and where, of those that were seen.
+pub fn seen(cluster: &Cluster, observed: &Observed) -> BTreeMap<Label, Seen> {
+    let seen = cluster.nodes.iter().filter_map(|node| {
+        let host = observed.hosts.get(&node.host)?;
         let power = host.domain(node.name.as_str()).map(|own| own.power);
         let ip = match power {
             Some(PowerState::Running) => at(cluster, host, node),
             _ => node.ip,
         };
-        Ok((node.name.clone(), (power, ip)))
+        Some((node.name.clone(), (power, ip)))
     });
     seen.collect()
-}
-
-/// The host that a machine is on, as it was seen.
-fn host_of<'a>(observed: &'a Observed, node: &Node) -> Result<&'a HostState, Error> {
-    let host = observed.hosts.get(&node.host);
-    host.ok_or_else(|| Error::not_connected(&node.host))
 }
 
 /// The address of a machine as far as it is certain: configured, reserved, or leased to it while it runs.

@@ -18,6 +18,7 @@ mod runs;
 
 pub use contents::Contents;
 pub use lock::Lock;
+pub use runs::new_log;
 
 /// How deep the folders of a cluster are at most.
 const DEPTH: u32 = 16;

@@ -126,8 +126,8 @@ impl Drop for HostLocks {
 /// Who else is at work on a cluster, or may be: the first that is found. What can't be asked is not known of.
 pub fn other_run(cluster: &Label, hosts: &Hosts, me: &Holder) -> Option<Holder> {
     let name = name_of(cluster);
-    let locks = hosts.ask(|_, hypervisor| Ok(hypervisor.lock_state(&name).ok().flatten()));
-    let locks = locks.ok()?.into_iter().filter_map(|(_, lock)| lock);
+    let locks = hosts.ask_each(|_, hypervisor| hypervisor.lock_state(&name));
+    let locks = locks.into_iter().filter_map(|(_, lock)| lock.ok()?);
     let mut holders = locks.filter_map(|lock| Holder::read(&lock.holder).ok());
     holders.find(|holder| holder.standing(me, &holder::Processes) != Standing::Over)
 }

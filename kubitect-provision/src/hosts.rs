@@ -2,6 +2,7 @@
 
 mod removal;
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ use crate::ssh::private_key;
 
 /// The hosts of a cluster, connected.
 pub struct Connected {
-    /// Those that carry it, and those that did.
+    /// Those that carry it, and those that did; of those that can't be reached, why.
     pub hosts: Hosts,
     /// Those that did, and carry none of it by its file.
     pub former: Vec<Host>,
@@ -36,22 +37,19 @@ pub fn connect(
     cluster: &Cluster,
 ) -> Result<Connected, Error> {
     let former = former(home, &home.cluster(&cluster.name), site, cluster)?;
-    let (kept, dropped): (Vec<_>, Vec<_>) = former
-        .iter()
-        .partition(|host| cluster.host(&host.name).is_some());
-    let failed = |e| Error::because(format!("reach the hosts of {}", cluster.name), e);
-    let used: Vec<_> = cluster.used_hosts().collect();
-    let mut hosts = reach.hosts(&used).map_err(failed)?;
-    hosts.extend(reach.hosts(&kept).map_err(|e| {
-        let what = "reach the hosts that carried machines (one that is gone for good has to leave `hosts`) of";
-        Error::because(format!("{what} {}", cluster.name), e)
-    })?);
+    let all: Vec<_> = cluster.used_hosts().chain(&former).collect();
+    let (mut hosts, away) = each(reach, &all);
     let mut lost = Vec::new();
-    let reached = in_threads(AT_ONCE, &dropped, |host| reach.hosts(&[host]));
-    for (host, reached) in dropped.iter().zip(reached) {
-        match reached {
-            Ok(reached) => hosts.extend(reached),
-            Err(error) => lost.push(format!(
+    for (host, error) in away {
+        let is_former = former.iter().any(|own| own.name == host.name);
+        match (is_former, cluster.host(&host.name)) {
+            (false, _) => hosts.is_away(host.name.clone(), error),
+            (true, Some(_)) => {
+                let what = "reach the hosts that carried machines (one that is gone for good has to leave `hosts`) of";
+                let error = Error::because(format!("{what} {}", cluster.name), error);
+                hosts.is_away(host.name.clone(), error);
+            }
+            (true, None) => lost.push(format!(
                 "host {} carried machines of {} and is not in its file any more; it can't be reached ({error}), so what \
                  it carries is taken for lost. If it comes back, its machines have to be removed by hand",
                 host.name, cluster.name
@@ -63,6 +61,20 @@ pub fn connect(
         former,
         lost,
     })
+}
+
+/// Connects to these hosts, side by side: those that are reached, and why others are not.
+fn each<'a>(reach: &dyn Reach, hosts: &[&'a Host]) -> (Hosts, Vec<(&'a Host, Error)>) {
+    let mut all = Hosts::from_hypervisors(BTreeMap::new());
+    let mut away = Vec::new();
+    let reached = in_threads(AT_ONCE, hosts, |host| reach.hosts(&[host]));
+    for (host, reached) in hosts.iter().zip(reached) {
+        match reached {
+            Ok(reached) => all.extend(reached),
+            Err(error) => away.push((*host, error)),
+        }
+    }
+    (all, away)
 }
 
 /// Resolves the paths of a configuration that are written from a person's home.
@@ -189,8 +201,10 @@ pub fn read_begun(
     text: &str,
     living: Option<&Hop>,
 ) -> Result<Option<Cluster>, Error> {
-    let begun = std::fs::read(dir.wanted()).ok();
-    if begun.as_deref() == Some(text.as_bytes()) || begun == std::fs::read(dir.applied()).ok() {
+    let begun = kubitect_config::file::read(&dir.wanted()).ok();
+    if begun.as_deref() == Some(text.as_bytes())
+        || begun == kubitect_config::file::read(&dir.applied()).ok()
+    {
         return Ok(None);
     }
     read_kept_of(&dir.wanted(), site, living)
@@ -292,10 +306,10 @@ mod tests {
         assert_eq!(names(&kept), ["box", "unused"]);
         // Whoever leaves a host in the file says that it is there.
         let away = "qemu+tcp://127.0.0.1:1/system";
-        let Err(error) = connected(text(away, "- {id: 1}")) else {
-            panic!("nobody answers there");
-        };
-        assert!(error.to_string().contains("reach the hosts"), "{error}");
+        let kept = connected(text(away, "- {id: 1}")).unwrap();
+        assert_eq!(names(&kept), ["box"]);
+        let error = kept.hosts.all_reached().unwrap_err().to_string();
+        assert!(error.contains("has to leave `hosts`"), "{error}");
 
         std::fs::write(dir.applied(), text(away, both)).unwrap();
         let dropped = text(&there, "- {id: 1}").replace("name: unused", "name: another");

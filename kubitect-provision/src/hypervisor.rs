@@ -166,46 +166,84 @@ pub trait Hypervisor: Send + Sync {
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure>;
 }
 
-/// The connected libvirt hosts, by their configured name.
+/// The connected libvirt hosts, by their configured name, and those that can't be reached.
 #[derive(Clone)]
 pub struct Hosts {
     hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>,
+    away: BTreeMap<Name, Arc<Error>>,
 }
 
 impl Hosts {
     /// These hypervisors, as they are.
     pub(crate) fn of(hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>) -> Self {
-        Self { hypervisors }
+        Self {
+            hypervisors,
+            away: BTreeMap::new(),
+        }
     }
 
     /// Adds other hosts.
     pub fn extend(&mut self, others: Self) {
         self.hypervisors.extend(others.hypervisors);
+        self.away.extend(others.away);
+    }
+
+    /// Adds a host that can't be reached, and why.
+    pub fn is_away(&mut self, name: Name, why: Error) {
+        self.away.insert(name, Arc::new(why));
     }
 
     /// The host of this name.
     pub fn get(&self, name: &Name) -> Result<&Arc<dyn Hypervisor>, Error> {
-        self.hypervisors
-            .get(name)
-            .ok_or_else(|| Error::not_connected(name))
+        let away = || self.away.get(name).cloned().map(Error::Shared);
+        let host = self.hypervisors.get(name);
+        host.ok_or_else(|| away().unwrap_or_else(|| Error::not_connected(name)))
     }
 
-    /// All hosts, in the order of their names.
+    /// An error if any host can't be reached.
+    pub fn all_reached(&self) -> Result<(), Error> {
+        let mut errors: Vec<_> = self.away.values().cloned().map(Error::Shared).collect();
+        match (errors.len(), errors.pop()) {
+            (_, None) => Ok(()),
+            (1, Some(only)) => Err(only),
+            (_, Some(last)) => {
+                errors.push(last);
+                Err(Error::Hosts(errors))
+            }
+        }
+    }
+
+    /// All hosts that are reached, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &Arc<dyn Hypervisor>)> {
         self.hypervisors.iter()
     }
 
     /// Asks all hosts side by side. The answers are in the order of the hosts' names; so is the failure, if there are several.
+    /// A host that can't be reached is one.
     pub fn ask<T: Send>(
         &self,
         ask: impl Fn(&Name, &dyn Hypervisor) -> Result<T, Failure> + Sync,
     ) -> Result<Vec<(&Name, T)>, Error> {
+        self.all_reached()?;
+        let answers = self.ask_each(ask).into_iter();
+        answers.map(|(name, answer)| Ok((name, answer?))).collect()
+    }
+
+    /// Asks all hosts side by side, and gives what became of each, in the order of their names: those that can't be reached last.
+    pub fn ask_each<T: Send>(
+        &self,
+        ask: impl Fn(&Name, &dyn Hypervisor) -> Result<T, Failure> + Sync,
+    ) -> Vec<(&Name, Result<T, Error>)> {
         let hosts: Vec<_> = self.iter().collect();
         let answers = in_threads(AT_ONCE, &hosts, |(name, host)| ask(name, host.as_ref()));
         let answers = hosts.into_iter().zip(answers);
-        answers
-            .map(|((name, _), answer)| Ok((name, answer.map_err(|failure| failure.on(name))?)))
-            .collect()
+        let answers = answers.map(|((name, _), answer)| {
+            let answer = answer.map_err(|failure| failure.on(name));
+            (name, answer)
+        });
+        let away = self.away.iter();
+        let away = away.map(|(name, why)| (name, Err(Error::Shared(Arc::clone(why)))));
+        answers.chain(away).collect()
     }
 
     /// Whether a machine runs; none: it is not there.

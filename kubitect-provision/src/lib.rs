@@ -80,5 +80,5 @@ pub use fleet::Fleet;
 pub use hypervisor::Hosts;
 pub use image::LocalImage;
 pub use plan::Plan;
-pub use planner::{plan, plan_destroy, plan_destroy_without, plan_of};
+pub use planner::{ground, plan, plan_destroy, plan_destroy_without, plan_of};
 pub use recovery::recover;

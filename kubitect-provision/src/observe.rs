@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use kubitect_config::Cluster;
 use kubitect_config::value::Label;
 use kubitect_config::waiting::in_threads;
+use kubitect_config::{Cluster, text};
 
-use crate::error::Error;
+use crate::error::{Error, told};
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 
 pub use crate::state::{
@@ -37,9 +37,18 @@ pub fn look(cluster: &Cluster, hosts: &Hosts) -> Result<Observed, Error> {
     })
 }
 
-/// As [`look`], without pools and what a host can do: those stay empty, so that nothing can be planned from it.
-pub(crate) fn look_at_machines(cluster: &Cluster, hosts: &Hosts) -> Result<Observed, Error> {
-    of_hosts(hosts, |host| {
+/// As [`look`], of the hosts that can be seen. Where any is away, nothing is to be planned from it.
+pub fn look_around(cluster: &Cluster, hosts: &Hosts) -> Observed {
+    of_each(hosts, |host| {
+        let mut state = whole(&cluster.name, host)?;
+        ask_addresses(cluster, host, &mut state);
+        Ok(state)
+    })
+}
+
+/// As [`look_around`], without pools and what a host can do: those stay empty, so that nothing can be planned from it.
+pub(crate) fn look_at_machines(cluster: &Cluster, hosts: &Hosts) -> Observed {
+    of_each(hosts, |host| {
         let mut state = machines(host)?;
         ask_addresses(cluster, host, &mut state);
         Ok(state)
@@ -55,18 +64,45 @@ fn of_hosts(
     let named = looks.into_iter().map(|(name, state)| (name.clone(), state));
     Ok(Observed {
         hosts: named.collect(),
+        ..Observed::default()
     })
 }
 
-/// What was noted of each of a cluster's machines that exist.
-pub(crate) fn notes(cluster: &Label, hosts: &Hosts) -> Result<Notes, Error> {
-    let observed = of_hosts(hosts, |host| {
+/// All hosts, side by side: those that answer, and why others do not.
+fn of_each(
+    hosts: &Hosts,
+    look: impl Fn(&dyn Hypervisor) -> Result<HostState, Failure> + Sync,
+) -> Observed {
+    let mut observed = Observed::default();
+    for (name, look) in hosts.ask_each(|_, host| look(host)) {
+        match look {
+            Ok(state) => drop(observed.hosts.insert(name.clone(), state)),
+            Err(why) => drop(observed.away.insert(name.clone(), text::line(&told(&why)))),
+        }
+    }
+    observed
+}
+
+impl Observed {
+    /// A sentence for each host that was not seen.
+    pub fn problems(&self) -> Vec<String> {
+        let away = self.away.iter();
+        away.map(|(host, why)| {
+            format!("host {host} can't be reached, so that its machines are unknown: {why}")
+        })
+        .collect()
+    }
+}
+
+/// What was noted of each of a cluster's machines that can be seen.
+pub(crate) fn notes(cluster: &Label, hosts: &Hosts) -> Notes {
+    let observed = of_each(hosts, |host| {
         Ok(HostState {
             domains: host.domains()?,
             ..HostState::default()
         })
-    })?;
-    Ok(observed.notes(cluster))
+    });
+    observed.notes(cluster)
 }
 
 /// A host's domains and networks.

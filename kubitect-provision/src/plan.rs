@@ -17,6 +17,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Nothing.
+    pub fn empty(cluster: &Label) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            changes: Vec::new(),
+        }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()

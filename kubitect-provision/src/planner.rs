@@ -18,14 +18,29 @@ pub fn plan(cluster: &Cluster, hosts: &Hosts) -> Result<Plan, Error> {
     plan_of(cluster, &observe(&cluster.name, hosts)?)
 }
 
-/// The same, by what was seen.
+/// The same, by what was seen: all hosts, or it is an error.
 pub fn plan_of(cluster: &Cluster, observed: &Observed) -> Result<Plan, Error> {
+    if let [why, ..] = &observed.problems()[..] {
+        return Err(Error::failed(format!("plan {}: {why}", cluster.name)));
+    }
     let capabilities: BTreeMap<_, _> = observed
         .hosts
         .iter()
         .map(|(name, host)| (name.clone(), host.capability.clone()))
         .collect();
     diff::diff(&cluster.name, &desired(cluster, &capabilities), observed)
+}
+
+/// What machines that are there need before they can be started, on the hosts that were seen.
+pub fn ground(cluster: &Cluster, observed: &Observed) -> Result<Plan, Error> {
+    let mut own = cluster.clone();
+    own.nodes
+        .retain(|node| observed.hosts.contains_key(&node.host));
+    let seen = Observed {
+        hosts: observed.hosts.clone(),
+        ..Observed::default()
+    };
+    Ok(plan_of(&own, &seen)?.ground())
 }
 
 /// What must be done on the hosts to remove all of a cluster, told from libvirt alone. Changes nothing.

@@ -3,16 +3,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::value::{Label, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 
 use crate::error::{Error, humane};
 use crate::event::Event;
-use crate::gather::Leaving;
+use crate::gather::{self, Leaving};
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::machine::console_lines;
-use crate::observe::PowerState;
+use crate::observe::{self, Notes, Observed, PowerState};
+use crate::plan::Plan;
+use crate::planner;
 
 /// How long a machine's guest may take to shut down: services with a grace period of their own, emulated, on a busy host.
 pub const OFF_WAIT: Duration = Duration::from_secs(5 * 60);
@@ -66,6 +69,59 @@ impl Stage {
     pub fn awaits(&self, name: &Label) -> bool {
         self.nodes.iter().any(|node| node.name == *name) && !self.leaving.contains(name)
     }
+}
+
+/// What there is of a cluster to be switched.
+pub struct There {
+    /// The machines, in order: those that are on, where they are to be off.
+    pub stages: Vec<Stage>,
+    /// Machines that are wanted and not there.
+    pub missing: Vec<Label>,
+    /// Hosts that can't be reached, and which machines are left as they are therefore: a sentence each.
+    pub away: Vec<String>,
+    /// What is noted of the machines.
+    pub notes: Notes,
+    /// What has to be started before machines are.
+    pub ground: Plan,
+}
+
+/// Looks at the machines of a cluster that are to be switched `on` or off, those that leave among them.
+pub fn look(cluster: &Cluster, hosts: &Hosts, on: bool) -> Result<There, Error> {
+    let observed = observe::look_around(cluster, hosts);
+    let leaving = gather::leaving(cluster, &observed);
+    let seen = gather::seen(cluster, &observed);
+    let power_of = |node: &Node| seen.get(&node.name)?.0;
+    let own = cluster.nodes.iter();
+    let there = own.filter_map(|node| Some((node.clone(), power_of(node)?)));
+    let all = there.chain(leaving.iter().map(|own| (own.node(), own.power)));
+    let meant = all.filter(|(_, power)| on || power.is_on());
+    let meant: Vec<_> = meant.map(|(node, _)| node).collect();
+    let names = |is_meant: &dyn Fn(&Node) -> bool| -> Vec<Label> {
+        let nodes = cluster.nodes.iter().filter(|node| is_meant(node));
+        nodes.map(|node| node.name.clone()).collect()
+    };
+    let unseen = names(&|node| !seen.contains_key(&node.name));
+    Ok(There {
+        stages: stages(on, &meant, &leaving),
+        missing: names(&|node| {
+            seen.get(&node.name)
+                .is_some_and(|(power, _)| power.is_none())
+        }),
+        away: away(&observed, &unseen),
+        notes: observed.notes(&cluster.name),
+        ground: match on {
+            true => planner::ground(cluster, &observed)?,
+            false => Plan::empty(&cluster.name),
+        },
+    })
+}
+
+/// A sentence for each host that was not seen, and one for the machines on them.
+fn away(observed: &Observed, unseen: &[Label]) -> Vec<String> {
+    let names: Vec<_> = unseen.iter().map(Label::as_str).collect();
+    let left = format!("left as they are: {}", names.join(", "));
+    let left = Some(left).filter(|_| !names.is_empty());
+    observed.problems().into_iter().chain(left).collect()
 }
 
 /// A machine that is switched off.

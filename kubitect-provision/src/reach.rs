@@ -1,6 +1,7 @@
 //! [`Reach`]: by which way hosts and machines are reached. [`Real`] is the way of every run; tests have their own.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::deadline::Bounded;
 use crate::hypervisor::{Hosts, Hypervisor};
 use crate::libvirt;
 use crate::ssh::{Patience, Sessions, Target, wait};
-use crate::{Error, Event};
+use crate::{Error, Event, preflight};
 
 /// What takes its time.
 pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -27,6 +28,11 @@ pub type Waiting<'a> = Pin<Box<dyn Future<Output = Vec<Result<(), Error>>> + Sen
 pub trait Reach: Send + Sync {
     /// Connects to libvirt on these hosts.
     fn hosts(&self, hosts: &[&Host]) -> Result<Hosts, Error>;
+
+    /// Whether somebody answers at an address, on a network where others are.
+    fn answers(&self, address: SocketAddr) -> bool {
+        preflight::answers(address)
+    }
 
     /// Logs in on a machine, within `deadline`.
     fn connect(&self, target: Target, deadline: Duration) -> Doing<'_, Arc<dyn Remote>>;

@@ -175,6 +175,9 @@ pub struct Domain {
     /// What processor the guest sees.
     #[serde(skip)]
     pub cpu: Cpu,
+    /// The modes of the configuration by which it would see the same one.
+    #[serde(skip)]
+    pub same_cpu: Vec<CpuMode>,
     /// How many.
     pub vcpus: u32,
     /// Up to how many it can be given while it runs. No part of the mark: a machine made by another rule is no other one.
@@ -204,7 +207,25 @@ impl Domain {
     /// Whether one that is there, with this digest and of this type, gets another emulation by being defined so: because
     /// another one is asked for, or because its host lacked KVM when it was defined.
     pub(crate) fn emulates_anew(&self, digest: &str, virt: &str) -> bool {
-        digest != self.mark().digest || (virt == "qemu" && self.virt == "kvm")
+        !self.is_marked(digest, virt) || (virt == "qemu" && self.virt == "kvm")
+    }
+
+    /// Whether one that is there, with this digest and of this type, is defined as this one is, whatever the configuration called
+    /// it: `auto` leads to what another host names `kvm`.
+    pub(crate) fn is_marked(&self, digest: &str, virt: &str) -> bool {
+        let asked = VirtType::ALL.iter().flat_map(|virt| {
+            let modes = self.same_cpu.iter();
+            modes.map(|cpu| Asked {
+                virt: *virt,
+                cpu: *cpu,
+            })
+        });
+        let mut others = asked.filter(|_| virt == self.virt);
+        digest == self.digest(self.asked) || others.any(|asked| digest == self.digest(asked))
+    }
+
+    fn digest(&self, asked: Asked) -> String {
+        digest(&(asked, &self.mac, &self.link, &self.console))
     }
 
     /// Up to how many processors one that is there, with so much room, can be given while it runs once it is defined so.
@@ -221,11 +242,10 @@ impl Domain {
     /// that they can be changed while it runs without touching the mark. Its digest is of the rest, and of what only says
     /// whether it was our doing that the interface is another one.
     pub fn mark(&self) -> Mark {
-        let unseen = (&self.asked, &self.mac, &self.link, &self.console);
         Mark {
             node: Some(self.name.clone()),
             address: self.address,
-            ..Mark::new(&self.cluster, digest(&unseen))
+            ..Mark::new(&self.cluster, self.digest(self.asked))
         }
     }
 }
@@ -345,54 +365,4 @@ pub struct Disk {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// These digests lie in the marks of living networks and machines. Whoever changes one asks people to make theirs anew.
-    #[test]
-    fn golden_digests_of_marks() {
-        let network = Network {
-            name: "c-network".to_owned(),
-            cluster: "c".parse().unwrap(),
-            forward: Forward::Nat,
-            bridge: None,
-            cidr: "10.9.0.0/24".parse().unwrap(),
-            gateway: Ipv4Addr::new(10, 9, 0, 1),
-            dynamic: vec![(Ipv4Addr::new(10, 9, 0, 2), Ipv4Addr::new(10, 9, 0, 9))],
-            given_out: vec![(Ipv4Addr::new(10, 9, 0, 3), Ipv4Addr::new(10, 9, 0, 4))],
-            reservations: Vec::new(),
-        };
-        let text = r#"{"name":"c-network","cluster":"c","forward":"nat","bridge":null,"cidr":"10.9.0.0/24","gateway":"10.9.0.1","dynamic":[["10.9.0.2","10.9.0.9"]]}"#;
-        assert_eq!(network.mark().digest, sha256(text.as_bytes()));
-
-        let domain = Domain {
-            name: "c-master-1".parse().unwrap(),
-            cluster: "c".parse().unwrap(),
-            asked: Asked {
-                virt: VirtType::Auto,
-                cpu: CpuMode::Custom,
-            },
-            virt: "kvm".to_owned(),
-            arch: "x86_64".to_owned(),
-            cpu: Cpu {
-                mode: CpuMode::Custom,
-                model: None,
-            },
-            vcpus: 2,
-            max_vcpus: 8,
-            memory_mib: 2048,
-            disks: Vec::new(),
-            mac: Mac::derived("c-master-1"),
-            link: Link::Network("c-network".to_owned()),
-            address: None,
-            console: "/pools/c-main-resource-pool/c-master-1-console.log".into(),
-            note: None,
-            gone: Vec::new(),
-        };
-        let text = format!(
-            r#"[{{"virt":"auto","cpu":"custom"}},"{}",{{"network":"c-network"}},"/pools/c-main-resource-pool/c-master-1-console.log"]"#,
-            domain.mac
-        );
-        assert_eq!(domain.mark().digest, sha256(text.as_bytes()));
-    }
-}
+mod tests;

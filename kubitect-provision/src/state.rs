@@ -18,6 +18,9 @@ use crate::resource::{BASE_POOL, Link, Mark, Reservation};
 pub struct Observed {
     /// By the host's name.
     pub hosts: BTreeMap<Name, HostState>,
+    /// Why others were not seen: what is on them is not known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub away: BTreeMap<Name, String>,
 }
 
 /// What is on one host.

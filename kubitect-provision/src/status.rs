@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 use kubitect_config::Cluster;
 use serde::Serialize;
 
+use crate::gather;
 use crate::hypervisor::Hosts;
-use crate::observe::PowerState;
-use crate::{Error, gather};
+use crate::observe::{Observed, PowerState, look_at_machines};
 
 /// A machine, as libvirt has it.
 #[derive(Debug, Serialize)]
@@ -21,7 +21,7 @@ pub struct Machine {
     pub host: String,
     /// Its address, as far as it is known.
     pub address: Option<Ipv4Addr>,
-    /// `running`, `off`, `paused`, `crashed` or `missing`.
+    /// `running`, `off`, `paused`, `crashed`, `missing`, or `unknown` where its host can't be reached.
     pub state: &'static str,
 }
 
@@ -30,28 +30,40 @@ impl Machine {
     pub fn runs(&self) -> bool {
         self.state == "running"
     }
+
+    /// Whether its host can't be reached.
+    pub fn is_unknown(&self) -> bool {
+        self.state == "unknown"
+    }
 }
 
-/// The machines that are wanted, each host looked at once.
-pub fn machines(cluster: &Cluster, hosts: &Hosts) -> Result<Vec<Machine>, Error> {
-    let seen = gather::seen(cluster, hosts)
-        .map_err(|e| Error::because(format!("look at the machines of {}", cluster.name), e))?;
+/// The machines that are wanted, each host looked at once, and a sentence for each host that can't be reached.
+pub fn machines(cluster: &Cluster, hosts: &Hosts) -> (Vec<Machine>, Vec<String>) {
+    let observed = look_at_machines(cluster, hosts);
+    (machines_of(cluster, &observed), observed.problems())
+}
+
+/// The machines that are wanted, by what was seen.
+pub fn machines_of(cluster: &Cluster, observed: &Observed) -> Vec<Machine> {
+    let seen = gather::seen(cluster, observed);
     let machines = cluster.nodes.iter().map(|node| {
-        let (power, ip) = seen.get(&node.name).copied().unwrap_or((None, node.ip));
+        let seen = seen.get(&node.name);
+        let (state, address) = match seen {
+            None => ("unknown", node.ip),
+            Some((Some(PowerState::Running), ip)) => ("running", *ip),
+            Some((Some(PowerState::Off), ip)) => ("off", *ip),
+            Some((Some(PowerState::Paused), ip)) => ("paused", *ip),
+            Some((Some(PowerState::Crashed), ip)) => ("crashed", *ip),
+            Some((None, ip)) => ("missing", *ip),
+        };
         Machine {
             name: node.name.to_string(),
             host: node.host.to_string(),
-            address: ip,
-            state: match power {
-                Some(PowerState::Running) => "running",
-                Some(PowerState::Off) => "off",
-                Some(PowerState::Paused) => "paused",
-                Some(PowerState::Crashed) => "crashed",
-                None => "missing",
-            },
+            address,
+            state,
         }
     });
-    Ok(machines.collect())
+    machines.collect()
 }
 
 /// A line; the width is that of the column of names.

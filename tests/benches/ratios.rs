@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use kubitect_provision::observe::{self, HostState};
-use kubitect_provision::{gather, plan_of};
+use kubitect_provision::{plan_of, status};
 use tests::many;
 
 use shape::Shape;
@@ -115,7 +115,7 @@ fn calls(hosts: usize, each: usize) -> [(u64, Duration); 3] {
         let observed = observe::look(own, &connected).unwrap();
         assert!(plan_of(own, &observed).unwrap().is_empty());
     });
-    let look = measured(&|| drop(gather::seen(own, &connected).unwrap()));
+    let look = measured(&|| drop(status::machines(own, &connected)));
     [plan, (plan.0 + look.0, plan.1 + look.1), apply]
 }
 

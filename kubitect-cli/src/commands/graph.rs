@@ -4,27 +4,29 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kubitect_provision::picture::{Picture, Seen, dot, mermaid, svg, words};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{load, options, print_exactly, print_json, print_lines};
 use crate::args::{DEFAULT_FILE, Form, Graph};
 use crate::environment::Place;
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::report::Reporter;
+use crate::report::{self, Reporter};
 use crate::run::{View, Wanted};
 use crate::signals::on_runtime_alone;
 use crate::world::World;
 use crate::{keys, names};
 
-/// Carries the command out.
-pub fn graph(world: &Arc<dyn World>, place: &Place, args: &Graph) -> Result<(), Failure> {
+/// Carries the command out; false when a host can't be reached.
+pub fn graph(world: &Arc<dyn World>, place: &Place, args: &Graph) -> Result<bool, Failure> {
+    let mut away = Vec::new();
     let picture = match (&args.config, &args.cluster.name, &args.cluster.cluster) {
         (None, None, None) => of_file(place, Path::new(DEFAULT_FILE))?,
         (Some(file), ..) => of_file(place, file)?,
-        (None, ..) => of_living(world, &place.home()?, args)?,
+        (None, ..) => of_living(world, &place.home()?, args, &mut away)?,
     };
-    match args.format {
+    away.iter().for_each(|host| report::hint(host));
+    let printed = match args.format {
         Form::Text => print_lines(words(&picture)),
         Form::Svg => print_exactly(svg(&picture)),
         Form::Mermaid => print_exactly(mermaid(&picture)),
@@ -32,9 +34,11 @@ pub fn graph(world: &Arc<dyn World>, place: &Place, args: &Graph) -> Result<(), 
         Form::Json => {
             let mut object = json!(picture);
             object["formatVersion"] = json!(1);
+            object["problems"] = json!(away);
             print_json(object)
         }
-    }
+    };
+    printed.map(|()| away.is_empty())
 }
 
 fn of_file(place: &Place, file: &Path) -> Result<Picture, Failure> {
@@ -43,35 +47,28 @@ fn of_file(place: &Place, file: &Path) -> Result<Picture, Failure> {
 }
 
 /// What was wanted last, with what libvirt and Kubernetes say of each machine.
-fn of_living(world: &Arc<dyn World>, home: &Home, args: &Graph) -> Result<Picture, Failure> {
+fn of_living(
+    world: &Arc<dyn World>,
+    home: &Home,
+    args: &Graph,
+    away: &mut Vec<String>,
+) -> Result<Picture, Failure> {
     let cluster = names::meant(home, &args.cluster)?;
     let options = options(world, home, &Arc::new(Reporter::new()))?;
     let view = View::connect(Wanted::kept(&cluster, &options)?, options)?;
     let mut picture = Picture::of(view.cluster());
-    let status = json!(on_runtime_alone(view.status())??);
+    let status = on_runtime_alone(view.status())??;
+    away.clone_from(&status.away);
+    let status = json!(status);
     let nodes: Vec<_> = status["nodes"].as_array().into_iter().flatten().collect();
     for machine in status["machines"].as_array().into_iter().flatten() {
         let name = machine["name"].as_str().unwrap_or_default();
         let node = nodes.iter().find(|node| node["name"] == name);
-        picture.see(
-            name,
-            machine["address"].as_str(),
-            seen(machine, node.copied()),
-        );
+        let ready = node.map(|node| node["healthy"] == true);
+        let cordoned = node.is_some_and(|node| node["cordoned"] == true);
+        let state = machine["state"].as_str().unwrap_or_default();
+        let seen = Seen::of(state, ready, cordoned);
+        picture.see(name, machine["address"].as_str(), seen);
     }
     Ok(picture)
-}
-
-/// How a machine is, and the node that it is.
-fn seen(machine: &Value, node: Option<&Value>) -> Seen {
-    let state = machine["state"].as_str().unwrap_or_default();
-    let ready = node.map(|node| node["health"] == "well");
-    let cordoned = node.is_some_and(|node| node["cordoned"] == true);
-    let mut words = vec![state];
-    words.extend(ready.map(|ready| if ready { "Ready" } else { "not Ready" }));
-    words.extend(cordoned.then_some("cordoned"));
-    Seen {
-        good: state == "running" && ready != Some(false) && !cordoned,
-        words: words.join(", "),
-    }
 }

@@ -17,20 +17,26 @@ use crate::world::World;
 
 use super::{options, print_exactly, print_json};
 
-/// Carries the command out.
+/// Carries the command out; false when a host can't be reached.
 pub fn list(
     world: &Arc<dyn World>,
     place: &Place,
     what: &List,
     output: Output,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
+    let mut away = Vec::new();
     let (name, rows) = match what {
         List::Clusters => ("clusters", clusters(&place.home()?)?),
         List::Presets => ("presets", PRESETS.iter().map(preset).collect()),
-        List::Nodes(cluster) => ("nodes", nodes(world, &place.home()?, cluster)?),
+        List::Nodes(cluster) => ("nodes", nodes(world, &place.home()?, cluster, &mut away)?),
     };
+    away.iter().for_each(|host| report::hint(host));
     if output == Output::Json {
-        return print_json(json!({"formatVersion": 1, name: rows}));
+        let mut object = json!({"formatVersion": 1, name: rows});
+        if matches!(what, List::Nodes(_)) {
+            object["problems"] = json!(away);
+        }
+        return print_json(object).map(|()| away.is_empty());
     }
     if rows.is_empty() && matches!(what, List::Clusters) {
         report::hint("there is no cluster yet; `kubitect init` writes a file to begin with");
@@ -42,7 +48,7 @@ pub fn list(
         let columns: Vec<_> = columns.map(|value| value.as_str().unwrap_or("-")).collect();
         text += &format!("{}\n", columns.join("\t"));
     }
-    print_exactly(text)
+    print_exactly(text).map(|()| away.is_empty())
 }
 
 fn clusters(home: &Home) -> Result<Vec<Value>, Failure> {
@@ -68,9 +74,11 @@ fn nodes(
     world: &Arc<dyn World>,
     home: &Home,
     cluster: &ClusterName,
+    away: &mut Vec<String>,
 ) -> Result<Vec<Value>, Failure> {
     let cluster = names::meant(home, cluster)?;
     let options = options(world, home, &Arc::new(Reporter::new()))?;
-    let machines = View::connect(Wanted::kept(&cluster, &options)?, options)?.machines()?;
+    let machines;
+    (machines, *away) = View::connect(Wanted::kept(&cluster, &options)?, options)?.machines();
     Ok(machines.iter().map(|machine| json!(machine)).collect())
 }

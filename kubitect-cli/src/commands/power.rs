@@ -69,7 +69,7 @@ impl Command {
         let mut options = options(world, home, reporter)?;
         options.take_over = self.take_over;
         let cancel = options.cancel.clone();
-        let run = Run::connect(Wanted::kept(&cluster, &options)?, options)?;
+        let run = Run::connect_to_reached(Wanted::kept(&cluster, &options)?, options)?;
         let switch = Switch::plan(run, self.to)?;
         reporter.emit(&json!({"type": "plan", "plan": switch.json()}));
         if switch.is_empty() {

@@ -20,7 +20,7 @@ pub fn snapshot(world: &Arc<dyn World>, home: &Home, args: &Snapshot) -> Result<
     let mut options = options(world, home, &reporter)?;
     options.take_over = args.held.take_over;
     let cancel = options.cancel.clone();
-    let mut run = Run::connect(Wanted::kept(&cluster, &options)?, options)?;
+    let mut run = Run::connect_to_reached(Wanted::kept(&cluster, &options)?, options)?;
     let logs = run.folder().logs();
     logged::begin(&reporter, &logs, "etcd-snapshot", logged::UNASKED)?;
     let saved = logged::work(&reporter, &cancel, run.snapshot(args.out.as_deref()));

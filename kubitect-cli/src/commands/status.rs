@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kubitect_config::text;
 use kubitect_config::timeouts::Timeout;
 use kubitect_config::value::Label;
 
@@ -55,6 +56,9 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
             (None, Verdict::Unfinished) => {
                 "its creation has not ended; `kubitect apply` with its file goes on"
             }
+            (None, _) if !status.away.is_empty() => {
+                "no master answers on the hosts that are reached"
+            }
             (None, _) => "no master answers",
         };
         return Err(Failure::failed(format!(
@@ -81,33 +85,11 @@ async fn healthy(
             reporter.line("the time is over");
             return Ok(status);
         }
-        let waits = shortened(&status.problems);
+        let waits = text::few(&status.problems);
         if waits != said {
             reporter.line(format!("waiting: {waits}"));
             said = waits;
         }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// The first problems, and how many more there are.
-fn shortened(problems: &[String]) -> String {
-    let (first, rest) = problems.split_at(problems.len().min(2));
-    let first = first.join("; ");
-    match rest.len() {
-        0 => first,
-        more => format!("{first}; and {more} more"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::shortened;
-
-    #[test]
-    fn of_many_problems_the_first_are_named() {
-        let problems: Vec<_> = ["a", "b", "c", "d"].map(str::to_owned).into();
-        assert_eq!(shortened(&problems[..2]), "a; b");
-        assert_eq!(shortened(&problems), "a; b; and 2 more");
     }
 }

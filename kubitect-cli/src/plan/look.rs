@@ -27,7 +27,7 @@ impl Plan {
         )
     }
 
-    /// The same, by what was seen of the hosts.
+    /// The same, by what was seen of the hosts, which are all.
     pub(crate) fn of(
         job: &Job,
         applied: Option<&Cluster>,
@@ -59,7 +59,8 @@ impl Plan {
     /// What stands in the way of the plan on the hosts and on this machine, or may: errors first. Looks only.
     pub fn check_hosts(&self, job: &Job) -> Result<Vec<Finding>, Failure> {
         let us = job.options.home.us();
-        let found = preflight::check_for(&job.cluster, &job.hosts, &self.machines, us);
+        let answers = |address| job.options.world.answers(address);
+        let found = preflight::check_for(&job.cluster, &job.hosts, &self.machines, us, &answers);
         let mut found = found.map_err(|e| Failure::because("check the hosts", e))?;
         let mut phases = self.phases.iter();
         if phases.any(|phase| matches!(phase, Phase::Kubernetes(_))) {

@@ -1,15 +1,14 @@
 //! The log of a run, in the cluster's folder.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::address::shown;
 
 use super::{RFC3339, time};
 use crate::failure::Failure;
-use crate::home::create_private_dir;
+use crate::home::new_log;
 
 /// The log of a run.
 #[derive(Debug)]
@@ -24,20 +23,12 @@ pub struct Log {
 impl Log {
     /// A new log of `command` in a folder, which is made if need be.
     pub fn open(folder: &Path, command: &str) -> Result<Self, Failure> {
-        create_private_dir(folder)?;
-        let path = folder.join(format!("{}-{command}.log", time("%Y%m%dT%H%M%SZ")));
-        let failed = |e| Failure::io("open", &path, e);
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        let lines = std::fs::read_to_string(&path)
-            .map_err(failed)?
-            .lines()
-            .count();
-        let mut log = Self { file, path, lines };
+        let (file, path) = new_log(folder, command)?;
+        let mut log = Self {
+            file,
+            path,
+            lines: 0,
+        };
         let arguments: Vec<_> = std::env::args().skip(1).collect();
         let line = shown(&kubitect_config::text::line(&arguments.join(" ")));
         let (version, now) = (env!("CARGO_PKG_VERSION"), time(RFC3339));

@@ -134,6 +134,11 @@ pub enum VirtType {
     Qemu,
 }
 
+impl VirtType {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Kvm, Self::Qemu];
+}
+
 /// A pool for data disks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DataPool {

@@ -179,3 +179,13 @@ pub enum CpuMode {
     /// All that can be offered.
     Maximum,
 }
+
+impl CpuMode {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Custom,
+        Self::HostModel,
+        Self::HostPassthrough,
+        Self::Maximum,
+    ];
+}

@@ -226,6 +226,7 @@ fn of_machine(machine: &str, sign: Sign, rows: &[&Row]) -> Vec<String> {
         }
     };
     for row in rows {
+        let disturbs = row.destructive || row.disruption != Disruption::None;
         let follows = disks.iter().any(|disk| row.details.contains(&disk.name));
         match (row.kind.as_str(), sign) {
             ("volume", Sign::Remove) if row.action == "delete" => {
@@ -240,7 +241,8 @@ fn of_machine(machine: &str, sign: Sign, rows: &[&Row]) -> Vec<String> {
                         .to_owned());
                 }
             }
-            _ if row.follows || (follows && row.action == "update") => {}
+            // Why a machine is restarted is never left out.
+            _ if !disturbs && (row.follows || (follows && row.action == "update")) => {}
             _ => say(row.details.clone()),
         }
     }

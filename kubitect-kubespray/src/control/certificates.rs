@@ -1,7 +1,8 @@
 //! When the certificates on a master end, by openssl.
 
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use kubitect_config::{Remote, text};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::time::{Duration, timeout};
 
 use super::remote::{PATIENCE, succeed};
@@ -22,9 +23,11 @@ const TOTAL: Duration = Duration::from_secs(5 * 60);
 pub struct Certificate {
     /// Its file.
     pub path: String,
-    /// When it ends, in seconds since 1970.
-    pub ends: i64,
+    /// When it ends.
+    #[serde(serialize_with = "as_text")]
+    pub ends: DateTime<Utc>,
     /// The same for people, as openssl writes it: `Nov 22 20:03:09 2035 GMT`.
+    #[serde(skip)]
     pub ends_text: String,
 }
 
@@ -74,7 +77,7 @@ async fn all(remote: &impl Remote, what: &str) -> Result<Vec<Certificate>, Error
         let output = succeed(remote, &what, &argv, PATIENCE).await?;
         let text = text::line(String::from_utf8_lossy(&output.stdout).trim());
         let text = text.trim_start_matches("notAfter=");
-        let Some(ends) = seconds(text) else {
+        let Some(ends) = date(text) else {
             return Err(Error::Program {
                 what,
                 lines: format!("`{text}` is not a date as openssl writes it"),
@@ -90,33 +93,15 @@ async fn all(remote: &impl Remote, what: &str) -> Result<Vec<Certificate>, Error
     Ok(found)
 }
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+/// `Nov 22 20:03:09 2035 GMT`, as openssl writes it.
+fn date(text: &str) -> Option<DateTime<Utc>> {
+    let date = NaiveDateTime::parse_from_str(text, "%b %e %H:%M:%S %Y GMT");
+    Some(date.ok()?.and_utc())
+}
 
-/// `Nov 22 20:03:09 2035 GMT` as seconds since 1970: Howard Hinnant's days_from_civil.
-fn seconds(text: &str) -> Option<i64> {
-    let words: Vec<_> = text.split_whitespace().collect();
-    let [month, day, time, year, "GMT"] = words[..] else {
-        return None;
-    };
-    let month = MONTHS.iter().position(|name| *name == month)? as i64;
-    let number = |text: &str, to: i64| text.parse().ok().filter(|n| (0..=to).contains(n));
-    let (day, year) = (number(day, 31)?, number(year, 9999)?);
-    let time: Option<Vec<i64>> = time.split(':').map(|part| number(part, 60)).collect();
-    let [hours, minutes, seconds] = time?[..] else {
-        return None;
-    };
-    // The year begins in March, so that the day that may be missing is its last.
-    let (year, month) = if month < 2 {
-        (year - 1, month + 10)
-    } else {
-        (year, month - 2)
-    };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719_468;
-    Some(days * 86_400 + hours * 3_600 + minutes * 60 + seconds)
+/// As in RFC 3339.
+fn as_text<S: Serializer>(date: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&date.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 #[cfg(test)]
@@ -125,14 +110,36 @@ mod tests {
 
     #[test]
     fn dates_as_openssl_writes_them() {
+        let seconds = |text: &str| Some(date(text)?.timestamp());
         assert_eq!(seconds("Jan  1 00:00:00 1970 GMT"), Some(0));
         assert_eq!(seconds("Feb 29 00:00:00 2000 GMT"), Some(951_782_400));
         assert_eq!(seconds("Dec 31 23:59:59 2025 GMT"), Some(1_767_225_599));
-        assert_eq!(seconds("Dec 31 23:59 2025 GMT"), None);
-        assert_eq!(seconds("tomorrow"), None);
-        // A master may write what it likes.
-        assert_eq!(seconds("Dec 31 23:59:59:\u{1b}[2J 2025 GMT"), None);
-        assert_eq!(seconds("Dec 31 23:59:59 9223372036854775807 GMT"), None);
-        assert_eq!(seconds("Dec -9223372036854775808 23:59:59 2025 GMT"), None);
+        // Those that are to be valid for ever.
+        assert_eq!(seconds("Dec 31 23:59:59 9999 GMT"), Some(253_402_300_799));
+        for text in [
+            "Dec 31 23:59 2025 GMT",
+            "Feb 30 00:00:00 2025 GMT",
+            "tomorrow",
+            // A master may write what it likes.
+            "Dec 31 23:59:59:\u{1b}[2J 2025 GMT",
+            "Dec 31 23:59:59 9223372036854775807 GMT",
+            "Dec -9223372036854775808 23:59:59 2025 GMT",
+        ] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn programs_get_a_date_of_rfc_3339() {
+        let text = "Nov  2 20:03:09 2035 GMT";
+        let certificate = Certificate {
+            path: "/x".to_owned(),
+            ends: date(text).unwrap(),
+            ends_text: text.to_owned(),
+        };
+        assert_eq!(
+            serde_json::to_string(&certificate).unwrap(),
+            r#"{"path":"/x","ends":"2035-11-02T20:03:09Z"}"#
+        );
     }
 }

@@ -26,7 +26,8 @@ const ENVIRONMENT_MAX: usize = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EtcdMember {
-    /// Its number, which is its own for ever.
+    /// Its number, which is its own for ever. For programs it is a text, as etcdctl takes it: not all of them have numbers this large.
+    #[serde(serialize_with = "as_text")]
     pub id: u64,
     /// Its name, as `etcd-1`; empty until it has started for the first time.
     pub name: String,
@@ -35,7 +36,13 @@ pub struct EtcdMember {
     /// By which clients reach it; none until it has started for the first time.
     pub client_urls: Vec<String>,
     /// Whether it serves.
+    #[serde(flatten)]
     pub health: Health,
+}
+
+/// An id in hexadecimal digits.
+fn as_text<S: serde::Serializer>(id: &u64, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{id:x}"))
 }
 
 impl EtcdMember {

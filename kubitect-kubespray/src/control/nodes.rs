@@ -34,6 +34,7 @@ pub struct NodeState {
     /// Its name.
     pub name: String,
     /// Whether it is Ready, and if not, what Kubernetes says of it.
+    #[serde(flatten)]
     pub health: Health,
     /// Whether new pods are kept away from it.
     pub cordoned: bool,

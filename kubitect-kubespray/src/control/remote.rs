@@ -5,7 +5,8 @@ use std::time::Duration;
 use kubitect_config::remote::{Output, Remote};
 use kubitect_config::text;
 use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 
 use crate::Error;
@@ -21,14 +22,26 @@ pub(super) fn said(output: &Output) -> String {
     crate::program::last_lines(&text, 8)
 }
 
-/// Whether something serves, and if not, what it says of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// Whether something serves, and if not, what it says of it. For programs it is two fields: `healthy` and `reason`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// It serves.
     Well,
     /// It does not.
     Ill(String),
+}
+
+impl Serialize for Health {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let reason = match self {
+            Self::Well => None,
+            Self::Ill(why) => Some(why),
+        };
+        let mut fields = to.serialize_struct("Health", 2)?;
+        fields.serialize_field("healthy", &reason.is_none())?;
+        fields.serialize_field("reason", &reason)?;
+        fields.end()
+    }
 }
 
 impl Health {

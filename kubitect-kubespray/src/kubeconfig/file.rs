@@ -199,7 +199,7 @@ fn lock(path: &Path) -> Result<(KubectlLock, File), Error> {
 
 /// A file's text; nothing if there is no file.
 pub fn read_if_there(path: &Path) -> Result<Option<String>, Error> {
-    match std::fs::read_to_string(path) {
+    match kubitect_config::file::read_text(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some).map_err(Error::file("read", path)),
     }

@@ -1,4 +1,4 @@
-//! [`has`]: what is set up on a living cluster, by what is noted of its machines. Pure.
+//! [`has`] and [`finished`]: what is set up on a living cluster, by what is noted of its machines. Pure.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,16 @@ pub fn has(noted: &BTreeMap<Label, Option<String>>) -> Option<Hop> {
     let notes = notes.filter_map(|text| Note::read(text).ok());
     let versions = notes.flat_map(|note| [Some(note.release), note.getting]);
     versions.flatten().max()
+}
+
+/// The machines on which Kubernetes is set up.
+pub fn finished(noted: &BTreeMap<Label, Option<String>>) -> Vec<Label> {
+    let is_finished = |note: &Option<String>| {
+        let note = note.as_deref().and_then(|text| Note::read(text).ok());
+        note.is_some_and(|note| note.finished)
+    };
+    let finished = noted.iter().filter(|(_, note)| is_finished(note));
+    finished.map(|(name, _)| name.clone()).collect()
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ mod system;
 pub use access::Access;
 pub use back::{Back, Step};
 pub use foresee::{Foreseen, foresee, vacated};
-pub use has::has;
+pub use has::{finished, has};
 pub use kubernetes::{Context, Kubernetes};
 pub use look::{Found, Nodes, not_known};
 pub use note::Note;

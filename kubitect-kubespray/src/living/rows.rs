@@ -16,7 +16,8 @@ use crate::joining;
 
 /// What is true of every drain.
 const DRAINING: &str = "draining a node deletes pods that no controller makes again, and what is in the emptyDir volumes of all its \
-     pods; a pod that a disruption budget keeps is waited for, and stops the run after 5 minutes";
+     pods; a pod that a disruption budget keeps is waited for, and stops the run when that has taken as long as a drain may \
+     (`--drain-timeout`)";
 
 /// What is true of every master that joins.
 const JOINING: &str = "when a master joins, Kubespray goes over all masters: variables of addons.kubespray, and a proxy, that were \

@@ -129,6 +129,6 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 
 /// A file's text; nothing where it can't be read.
 fn read(path: &Path) -> String {
-    let bytes = std::fs::read(path).unwrap_or_default();
+    let bytes = kubitect_config::file::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -25,8 +25,7 @@ impl<'a> HostDiff<'a> {
                 "its disks are those of machine {user}, which is not Kubitect's; if that is this one by another name, `virsh \
                  domrename {user} {node}` on the host, else give {user} other disks"
             );
-            let cost = Disruption::DataLoss;
-            self.refuse(Action::Create, Kind::Domain, node.as_str(), cost, details);
+            self.refuse(Action::Create, Kind::Domain, node.as_str(), details);
             return Ok(());
         }
         if domain.is_none() && self.there.domain(node.as_str()).is_some() {
@@ -46,13 +45,7 @@ impl<'a> HostDiff<'a> {
         }
         if let Some(there) = domain {
             if let Some(why) = self.rearranged(machine, there) {
-                self.refuse(
-                    Action::Update,
-                    Kind::Domain,
-                    node.as_str(),
-                    Disruption::DataLoss,
-                    why,
-                );
+                self.refuse(Action::Update, Kind::Domain, node.as_str(), why);
                 return Ok(());
             }
             if there.transient && self.uprooted(&machine.domain, there).is_none() {
@@ -253,13 +246,7 @@ impl<'a> HostDiff<'a> {
             let details = format!(
                 "size {sizes}: a disk can't shrink without losing what is on it; put the size back, or {instead}"
             );
-            self.refuse(
-                Action::Update,
-                Kind::Volume,
-                &volume.name,
-                Disruption::DataLoss,
-                details,
-            );
+            self.refuse(Action::Update, Kind::Volume, &volume.name, details);
         }
         Ok(())
     }

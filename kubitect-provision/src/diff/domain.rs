@@ -5,7 +5,7 @@ use super::added::{laid_out, only_live, say_lost, without_kvm};
 use crate::change::{Action, Disruption, Kind, Part, Step};
 use crate::desired::Machine;
 use crate::observe::{DomainState, Live, PowerState};
-use crate::resource::{Domain, Link};
+use crate::resource::{Domain, Link, Mark};
 
 impl HostDiff<'_> {
     pub(super) fn domain(&mut self, machine: &Machine) {
@@ -32,13 +32,7 @@ impl HostDiff<'_> {
             format!("{why}; put it back, or add a node of another id, then remove this one")
         });
         if let Some(details) = uprooted.or_else(|| laid_out(wanted, there)) {
-            self.refuse(
-                Action::Update,
-                Kind::Domain,
-                name,
-                Disruption::Reboot,
-                details,
-            );
+            self.refuse(Action::Update, Kind::Domain, name, details);
             return;
         }
         let wanted = &Domain {
@@ -50,13 +44,7 @@ impl HostDiff<'_> {
         let processors = processors(there, wanted);
         let stays = reasons.is_empty() && processors.is_none() && there.live.is_some();
         if let Some(details) = without_kvm(wanted, there).filter(|_| !stays) {
-            self.refuse(
-                Action::Update,
-                Kind::Domain,
-                name,
-                Disruption::Reboot,
-                details,
-            );
+            self.refuse(Action::Update, Kind::Domain, name, details);
             return;
         }
         match (&there.live, processors) {
@@ -150,7 +138,7 @@ impl HostDiff<'_> {
     pub(super) fn uprooted(&self, wanted: &Domain, there: &DomainState) -> Option<String> {
         let mark = there.mark.as_ref()?;
         let nic = there.nic_of(wanted.mac).or(there.nic.as_ref());
-        let of_us = mark.digest == wanted.mark().digest;
+        let of_us = wanted.is_marked(&mark.digest, &there.virt);
         // Made by us like this: then it is another's doing that it differs, and is undone.
         let (mac, link) = match nic {
             Some(nic) if !of_us => (nic.mac, nic.link.as_ref()),
@@ -220,8 +208,8 @@ impl HostDiff<'_> {
                 reasons.push(format!("its disk {} was taken away", disk.path.display()));
             }
         }
-        let digest = there.mark.as_ref().map(|mark| &mark.digest);
-        if digest != Some(&wanted.mark().digest) {
+        let is_marked = |mark: &Mark| wanted.is_marked(&mark.digest, &there.virt);
+        if !there.mark.as_ref().is_some_and(is_marked) {
             reasons.push("processor mode or emulation differ".to_owned());
         } else if there.virt == "qemu" && wanted.virt == "kvm" {
             reasons.push("it is emulated, and its host offers KVM".to_owned());

@@ -190,16 +190,8 @@ impl<'a> HostDiff<'a> {
     }
 
     /// Adds a change that can't be made, with the reason and what to do instead.
-    fn refuse(
-        &mut self,
-        action: Action,
-        kind: Kind,
-        name: &str,
-        cost: Disruption,
-        details: impl Into<String>,
-    ) {
-        let change = self.push(action, kind, name, details, Step::Refused);
-        change.disruption = cost;
+    fn refuse(&mut self, action: Action, kind: Kind, name: &str, details: impl Into<String>) {
+        self.push(action, kind, name, details, Step::Refused);
     }
 
     fn foreign(&self, kind: &'static str, name: &str, why: String) -> Error {
@@ -253,13 +245,7 @@ impl<'a> HostDiff<'a> {
             self.host
         );
         let name = machine.domain.name.as_str();
-        self.refuse(
-            Action::Replace,
-            Kind::Domain,
-            name,
-            Disruption::DataLoss,
-            details,
-        );
+        self.refuse(Action::Replace, Kind::Domain, name, details);
     }
 
     /// The machine's domain, unless there is none or it must be recreated because its main disk is gone.

@@ -3,7 +3,7 @@
 use ipnet::Ipv4Net;
 
 use super::HostDiff;
-use crate::change::{Action, Disruption, Kind, Step};
+use crate::change::{Action, Kind, Step};
 use crate::desired::Machine;
 use crate::error::Error;
 use crate::names::of_node;
@@ -35,13 +35,7 @@ impl HostDiff<'_> {
                 "{differs}; machines keep the network that they were made with: put the old values back, or destroy the \
                  cluster and apply again"
             );
-            self.refuse(
-                Action::Update,
-                Kind::Network,
-                &wanted.name,
-                Disruption::Reboot,
-                details,
-            );
+            self.refuse(Action::Update, Kind::Network, &wanted.name, details);
             return Ok(());
         }
         self.reservations(wanted, there, machines);
@@ -85,13 +79,7 @@ impl HostDiff<'_> {
                  adding it",
                 reservation.ip, reservation.name
             );
-            self.refuse(
-                Action::Update,
-                Kind::Network,
-                name,
-                Disruption::None,
-                details,
-            );
+            self.refuse(Action::Update, Kind::Network, name, details);
             return;
         }
         if !stale.is_empty() {

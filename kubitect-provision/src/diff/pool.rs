@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::HostDiff;
 use super::disk::half_made;
 use crate::base;
-use crate::change::{Action, Disruption, Kind, Step};
+use crate::change::{Action, Kind, Step};
 use crate::desired::{DesiredHost, Machine};
 use crate::error::Error;
 use crate::observe::{DomainState, PoolState};
@@ -47,13 +47,7 @@ impl HostDiff<'_> {
                 "{why}; disks of a living cluster are not moved: put the old path back, or destroy the cluster and apply \
                  again"
             );
-            self.refuse(
-                Action::Replace,
-                Kind::Pool,
-                &wanted.name,
-                Disruption::DataLoss,
-                details,
-            );
+            self.refuse(Action::Replace, Kind::Pool, &wanted.name, details);
             return Ok(());
         }
         if let Some(rival) = rival(self.cluster, there, self.there) {
@@ -104,13 +98,7 @@ impl HostDiff<'_> {
                 "{what} missing, as where a file system is not mounted: mount it; if what is missing is lost for good, say so \
                  by virsh undefine of the machines, or virsh detach-disk of data disks"
             );
-            self.refuse(
-                Action::Replace,
-                Kind::Pool,
-                &pool.name,
-                Disruption::DataLoss,
-                details,
-            );
+            self.refuse(Action::Replace, Kind::Pool, &pool.name, details);
         }
     }
 

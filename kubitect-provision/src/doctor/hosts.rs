@@ -60,7 +60,7 @@ fn looked_at(
         Check::wrong(what, found, "rename the cluster, or what is in its way")
     });
     checks.extend(refused);
-    let findings = check_for(&own, &hosts, &plan, us)?.into_iter();
+    let findings = check_for(&own, &hosts, &plan, us, &|at| reach.answers(at))?.into_iter();
     checks.extend(findings.map(|finding| match finding.severity {
         Severity::Error => Check::wrong(what, finding.message, finding.help),
         Severity::Warning => Check::note(what, finding.message, finding.help),

@@ -1,7 +1,7 @@
 //! A host in memory that outlives the process: its state in one file, and what volumes hold in a file each.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::{FakeHost, State};
 use crate::observe::{DomainState, HostState};
@@ -35,7 +35,8 @@ impl FakeHost {
             }
         }
         Self {
-            state: Mutex::new(state),
+            state: Arc::new(Mutex::new(state)),
+            part: None,
             kept: Some(folder.to_owned()),
             calls: super::Calls::default(),
             meeting: std::sync::Mutex::default(),

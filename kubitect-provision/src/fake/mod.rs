@@ -6,6 +6,7 @@ mod kept;
 mod meddle;
 mod meeting;
 mod network;
+mod part;
 mod pool;
 mod shared;
 mod verbs;
@@ -29,7 +30,9 @@ use crate::observe::{Capability, HostState, Live};
 /// A host in memory.
 #[derive(Debug, Default)]
 pub struct FakeHost {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    /// The one of several hosts that this is, if they are kept together.
+    part: Option<String>,
     /// The folder in which it outlives the process, if it does.
     kept: Option<PathBuf>,
     calls: Calls,
@@ -76,6 +79,9 @@ struct State {
     /// What will be, once libvirt is through with what a killed process asked for, and what that was.
     #[serde(skip)]
     late: Option<(String, Box<State>)>,
+    /// The host that each domain is on, where several are kept together.
+    #[serde(default)]
+    parts: BTreeMap<String, String>,
     /// Locks, by name.
     #[serde(default)]
     locks: BTreeMap<String, LockState>,
@@ -145,7 +151,8 @@ impl FakeHost {
         }
         state.host = there;
         Self {
-            state: Mutex::new(state),
+            state: Arc::new(Mutex::new(state)),
+            part: None,
             kept: None,
             calls: Calls::default(),
             meeting: Mutex::default(),

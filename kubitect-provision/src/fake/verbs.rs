@@ -39,7 +39,7 @@ impl Hypervisor for FakeHost {
     }
 
     fn domains(&self) -> Result<Vec<DomainState>, Failure> {
-        let domains = self.read("list domains", |state| state.host.domains.clone())?;
+        let domains = self.read("list domains", |state| self.own_domains(state))?;
         self.calls.made(5 * domains.len());
         Ok(domains)
     }
@@ -64,7 +64,8 @@ impl Hypervisor for FakeHost {
     fn domain_state(&self, name: &Label) -> Result<Option<DomainState>, Failure> {
         self.calls.made(4);
         self.read("look at a domain", |state| {
-            state.host.domain(name.as_str()).cloned()
+            let mut own = self.own_domains(state).into_iter();
+            own.find(|domain| domain.name == name.as_str())
         })
     }
 
@@ -264,6 +265,7 @@ impl Hypervisor for FakeHost {
 
     fn define_domain(&self, domain: &Domain) -> Result<(), Failure> {
         self.at_once(format!("define domain {}", domain.name), |state| {
+            self.has_domain(state, domain.name.as_str());
             state.define(domain)
         })
     }

@@ -23,7 +23,7 @@ impl ClusterDir {
     /// What was set up when the configuration was applied last; none: nothing says it.
     pub fn applied_versions(&self) -> Result<Option<Hop>, Error> {
         let path = self.versions();
-        let text = match std::fs::read_to_string(&path) {
+        let text = match kubitect_config::file::read_text(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|e| Error::io("read", &path, e))?,
         };
@@ -60,7 +60,7 @@ impl ClusterDir {
 
     /// Writes the configuration that is wanted from now on; one whose run did not end is kept.
     pub fn begin(&self, text: &str) -> Result<(), Error> {
-        let kept = |path: PathBuf| match std::fs::read(&path) {
+        let kept = |path: PathBuf| match kubitect_config::file::read(&path) {
             Ok(text) => Ok(Some(text)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io("read", &path, e)),

@@ -40,7 +40,7 @@ impl ClusterDir {
 
     /// Keeps what a configuration says of a host that is left out.
     pub fn leave_out(&self, host: &Name, configuration: &Path) -> Result<(), Error> {
-        let text = std::fs::read(configuration);
+        let text = kubitect_config::file::read(configuration);
         let text = text.map_err(|e| Error::io("read", configuration, e))?;
         let dir = self.left_out_dir();
         create_private_dir(&dir)?;

@@ -18,15 +18,18 @@ impl ClusterDir {
     /// The run that is at work on it, if one is: the number of its process, and since when.
     pub fn at_work(&self) -> Option<(String, SystemTime)> {
         let since = self.lock_path().metadata().and_then(|lock| lock.modified());
-        let holder = std::fs::read_to_string(self.lock_path()).ok()?;
+        let holder = kubitect_config::file::read_text(&self.lock_path()).ok()?;
         let holder = holder.trim().to_owned();
         self.is_busy().then_some((holder, since.ok()?))
     }
 
     /// Whether a run is at work on it.
     pub fn is_busy(&self) -> bool {
-        let lock = File::open(self.lock_path());
-        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        let path = self.lock_path();
+        // What else is there, as a pipe, would be waited for.
+        let lock = path.is_file().then(|| File::open(path));
+        let held = |lock: File| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
+        lock.and_then(Result::ok).is_some_and(held)
     }
 
     fn lock_path(&self) -> PathBuf {
@@ -54,7 +57,7 @@ impl ClusterDir {
             match held.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    let holder = std::fs::read_to_string(&path).unwrap_or_default();
+                    let holder = kubitect_config::file::read_text(&path).unwrap_or_default();
                     return Err(Error::Busy {
                         cluster: name.into_owned(),
                         holder: holder.trim().to_owned(),

@@ -1,11 +1,15 @@
 //! The logs of runs: one each, in the folder of its cluster; and of those that remove a cluster, beside all clusters' folders.
 
+use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use kubitect_config::value::Label;
 
-use super::Home;
+use super::{Home, create_private_dir};
 use crate::Error;
 
 /// How the names of runs' logs end, after their time. Other logs, as those of playbooks, lie beside them.
@@ -36,11 +40,37 @@ impl Home {
         };
         all.retain(|path| {
             let name = file(path);
-            RUNS.iter()
-                .any(|run| name.ends_with(&format!("-{run}.log")))
+            let is_run = |run: &&str| name.ends_with(&format!("-{run}.log"));
+            RUNS.iter().any(is_run) && path.is_file()
         });
         all.sort_by_key(|path| file(path));
         Ok(all)
+    }
+}
+
+/// A new log of a run of `command` in a folder, which is made if need be. Its name begins with the time: by their names, logs are
+/// in the order of their runs.
+pub fn new_log(folder: &Path, command: &str) -> Result<(File, PathBuf), Error> {
+    create_private_dir(folder)?;
+    loop {
+        let now = DateTime::<Utc>::from(SystemTime::now());
+        let path = folder.join(format!(
+            "{}-{command}.log",
+            now.format("%Y%m%dT%H%M%S%.6fZ")
+        ));
+        let new = OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path);
+        match new {
+            Ok(file) => return Ok((file, path)),
+            // Another run began in the same millionth of a second; in the next one the name is another.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                std::thread::sleep(Duration::from_micros(1));
+            }
+            Err(e) => return Err(Error::io("open", &path, e)),
+        }
     }
 }
 
@@ -65,6 +95,18 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_of_one_moment_leave_a_log_each_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = folder.path().join("logs");
+        // A run that ends the other way round in the alphabet, too.
+        let began: Vec<_> = ["stop", "start", "start", "apply", "apply"]
+            .iter()
+            .map(|command| new_log(&logs, command).unwrap().1)
+            .collect();
+        assert_eq!(list(&logs).unwrap(), began);
+    }
 
     #[test]
     fn logs_of_removals_outlive_the_clusters_folder() {

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use kubitect_config::Site;
 use kubitect_config::cluster::{Connection, Host, VirtType};
 use kubitect_config::value::{Label, Name};
-use kubitect_config::waiting::{AT_ONCE, in_threads};
 
-use super::{all_kept, expand_keyfile};
+use super::{all_kept, each, expand_keyfile};
 use crate::Error;
 use crate::home::{ClusterDir, Home};
 use crate::hypervisor::Hosts;
@@ -167,21 +166,13 @@ fn this_machine() -> Result<Host, Error> {
 
 /// Connects to all of these hosts; each that can't be reached is named.
 fn connect_all(reach: &dyn Reach, hosts: &[Host]) -> Result<Hosts, Error> {
-    let mut all = Hosts::from_hypervisors(BTreeMap::new());
-    let mut lost = Vec::new();
-    let reached = in_threads(AT_ONCE, hosts, |host| reach.hosts(&[host]));
-    for (host, reached) in hosts.iter().zip(reached) {
-        match reached {
-            Ok(reached) => all.extend(reached),
-            Err(error) => lost.push((&host.name, error)),
-        }
-    }
+    let (all, lost) = each(reach, &hosts.iter().collect::<Vec<_>>());
     if lost.is_empty() {
         return Ok(all);
     }
     let names = lost
         .iter()
-        .map(|(name, _)| format!(" --without-host {name}"));
+        .map(|(host, _)| format!(" --without-host {}", host.name));
     let what = format!(
         "reach the hosts of the cluster; if one of them is gone for good,{} removes the rest, and what that host carries stays",
         names.collect::<String>()

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::tls::{RootCerts, TlsConfig};
@@ -13,7 +13,7 @@ use ureq::typestate::WithoutBody;
 use ureq::{Agent, RequestBuilder};
 
 use super::{Watch, shown};
-use crate::error::Source;
+use crate::error::{Source, humane};
 use crate::{Error, file};
 
 /// How often a fetch is tried; the pauses between are 1, 2, 4 and 8 seconds.
@@ -22,14 +22,18 @@ const ATTEMPTS: u32 = 5;
 const SILENCE: Duration = Duration::from_secs(60);
 /// A list of digests is never longer.
 const TEXT_MAX: u64 = 4 << 20;
+/// How long such a list may take.
+const TEXT_WITHIN: Duration = Duration::from_secs(5 * 60);
 /// Progress is told once in so many bytes.
 const STRIDE: u64 = 4 << 20;
 
-/// How much of an image is taken at most, and how much of the disk it lies on is left free, in bytes.
+/// How much of an image is taken at most, and how much of the disk it lies on is left free, in bytes; and for how long it is
+/// fetched.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     pub most: u64,
     pub reserve: u64,
+    pub within: Duration,
 }
 
 impl Room {
@@ -37,6 +41,8 @@ impl Room {
     pub const DEFAULT: Self = Self {
         most: 64 << 30,
         reserve: 1 << 30,
+        // 600 MiB at 45 KiB/s.
+        within: Duration::from_secs(4 * 3600),
     };
 }
 
@@ -57,6 +63,7 @@ pub(super) fn text(url: &str, watch: Watch<'_>) -> Result<String, Error> {
         source: Some(source),
     };
     let request = agent(url).get(url);
+    let request = request.config().timeout_global(Some(TEXT_WITHIN)).build();
     watch.wait(move || small(request))?.map_err(failed)
 }
 
@@ -92,6 +99,7 @@ pub(super) fn to(
         part,
         trust_part,
         room,
+        began: Instant::now(),
         validator: None,
         resumed: false,
         watch,
@@ -155,6 +163,7 @@ struct Fetch<'a> {
     /// Whether the digest will tell if parts of two images were joined.
     trust_part: bool,
     room: Room,
+    began: Instant,
     /// The entity tag of what the part is of, so that a server does not go on with something else.
     validator: Option<String>,
     resumed: bool,
@@ -163,6 +172,7 @@ struct Fetch<'a> {
 
 impl Fetch<'_> {
     fn attempt(&mut self, part: &mut File) -> Result<(), Stop> {
+        self.in_time()?;
         self.watch.check_cancelled().map_err(Stop::For)?;
         let have = self.have(part)?;
         let mut request = self.agent.get(self.url);
@@ -244,6 +254,7 @@ impl Fetch<'_> {
         let mut done = from;
         self.fits(total.unwrap_or(0), total.unwrap_or(0).saturating_sub(from))?;
         loop {
+            self.in_time()?;
             self.watch.check_cancelled().map_err(Stop::For)?;
             let waited = self.watch.wait(move || {
                 let read = body.read(&mut buffer);
@@ -271,10 +282,26 @@ impl Fetch<'_> {
         }
     }
 
+    /// An error if it has taken too long, however steadily something comes. What is there stays: a later run may go on with it.
+    fn in_time(&self) -> Result<(), Stop> {
+        let within = self.room.within;
+        match self.began.elapsed() > within {
+            false => Ok(()),
+            true => Err(Stop::For(Error::Image {
+                image: shown(self.url),
+                why: format!(
+                    "it was not all here within {}; download it by hand, and name the file",
+                    humane(within)
+                ),
+                source: None,
+            })),
+        }
+    }
+
     /// An error if the image, of which there are or will be so many bytes and so many are yet to be written, is too large or
     /// leaves too little of the disk. What is there of it goes: a full disk is not left full.
     fn fits(&self, bytes: u64, left: u64) -> Result<(), Stop> {
-        let Room { most, reserve } = self.room;
+        let Room { most, reserve, .. } = self.room;
         let folder = self.part.parent().unwrap_or(self.part);
         let fs = rustix::fs::statvfs(folder).map_err(|e| self.disk(e.into()))?;
         let free = fs.f_bavail.saturating_mul(fs.f_frsize);

@@ -1,5 +1,6 @@
 //! Fetching from a server on this machine that keeps few of its promises.
 
+mod limits;
 mod server;
 
 use std::net::TcpListener;
@@ -327,39 +328,6 @@ fn passwords_in_addresses_are_not_shown() {
         "https://example.org/a@b"
     );
     assert_eq!(shown("/images/a@b"), "/images/a@b");
-}
-
-#[test]
-fn an_image_has_a_limit_and_leaves_a_reserve_on_the_disk() {
-    let bytes = qcow2(1 << 30);
-    let share = Share::new();
-    let part = share.0.path().join("x.part");
-    let (cancelled, on_event) = (AtomicBool::new(false), |_| ());
-    let watch = Watch {
-        what: "get it",
-        on_event: &on_event,
-        cancelled: &cancelled,
-    };
-    let small = Room {
-        most: 100_000,
-        reserve: 0,
-    };
-    let full = Room {
-        most: u64::MAX,
-        reserve: u64::MAX,
-    };
-    for (room, why) in [(small, "more than 0 GiB"), (full, "would have less than")] {
-        let server = serve(vec![whole(&bytes)]);
-        let error = download::to(&server.url, &part, false, room, watch).unwrap_err();
-        assert!(error.to_string().contains(why), "{error}");
-        assert!(!part.exists(), "nothing is left on the disk");
-    }
-    let server = serve(vec![whole(&bytes)]);
-    let enough = Room {
-        most: bytes.len() as u64,
-        reserve: 0,
-    };
-    download::to(&server.url, &part, false, enough, watch).unwrap();
 }
 
 #[test]

@@ -83,6 +83,19 @@ pub struct Seen {
     pub words: String,
 }
 
+impl Seen {
+    /// A machine in this state of libvirt's, and the node that it is, if it is one: whether that is Ready, and cordoned.
+    pub fn of(state: &str, ready: Option<bool>, cordoned: bool) -> Self {
+        let mut words = vec![state];
+        words.extend(ready.map(|ready| if ready { "Ready" } else { "not Ready" }));
+        words.extend(cordoned.then_some("cordoned"));
+        Self {
+            good: state == "running" && ready != Some(false) && !cordoned,
+            words: words.join(", "),
+        }
+    }
+}
+
 impl HostBox {
     /// The roles that it has machines of, with these machines, each with its place among the host's.
     pub(super) fn by_role(&self) -> Vec<(Role, Vec<(usize, &MachineBox)>)> {

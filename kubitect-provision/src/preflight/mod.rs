@@ -7,6 +7,9 @@ mod capacity;
 mod local;
 mod probe;
 
+pub use probe::Answers;
+pub(crate) use probe::answers;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -74,15 +77,16 @@ pub struct Demand {
 /// Looks at all hosts that the plan concerns, and tells all that it found, errors first. On this machine, only folders of this
 /// process's user and of root are fit to hold disks.
 pub fn check(cluster: &Cluster, hosts: &Hosts, plan: &Plan) -> Result<Vec<Finding>, Error> {
-    check_for(cluster, hosts, plan, &Us::new(None))
+    check_for(cluster, hosts, plan, &Us::new(None), &answers)
 }
 
-/// As [`check`], where folders of `us` are fit.
+/// As [`check`], where folders of `us` are fit, and `answers` says whether somebody is at an address.
 pub fn check_for(
     cluster: &Cluster,
     hosts: &Hosts,
     plan: &Plan,
     us: &Us,
+    answers: Answers<'_>,
 ) -> Result<Vec<Finding>, Error> {
     let used: Vec<_> = cluster.used_hosts().collect();
     let checks = in_threads(AT_ONCE, &used, |host| {
@@ -101,7 +105,7 @@ pub fn check_for(
     for own in checks {
         findings.extend(own?);
     }
-    findings.extend(probe::taken(cluster, plan));
+    findings.extend(probe::taken(cluster, plan, answers));
     findings.sort_by_key(|finding| finding.severity);
     Ok(findings)
 }

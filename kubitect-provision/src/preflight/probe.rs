@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const WAITS: usize = 256;
 
 /// The addresses of machines that the plan makes, and the shared one, at which somebody answers.
-pub(super) fn taken(cluster: &Cluster, plan: &Plan) -> Vec<Finding> {
+pub(super) fn taken(cluster: &Cluster, plan: &Plan, answers: Answers<'_>) -> Vec<Finding> {
     if cluster.network.mode != NetworkMode::Bridge {
         return Vec::new();
     }
@@ -40,7 +40,7 @@ pub(super) fn taken(cluster: &Cluster, plan: &Plan) -> Vec<Finding> {
     let Some(host) = cluster.used_hosts().next() else {
         return Vec::new();
     };
-    let taken = answering(asked, &[22, API_PORT]);
+    let taken = answering(asked, &[22, API_PORT], answers);
     taken
         .into_iter()
         .map(|(who, ip)| Finding {
@@ -85,7 +85,11 @@ fn made(plan: &Plan) -> BTreeSet<&Label> {
 }
 
 /// Those addresses at which somebody answers on any of the ports, asked side by side.
-fn answering(addresses: Vec<(String, Ipv4Addr)>, ports: &[u16]) -> Vec<(String, Ipv4Addr)> {
+fn answering(
+    addresses: Vec<(String, Ipv4Addr)>,
+    ports: &[u16],
+    answers: Answers<'_>,
+) -> Vec<(String, Ipv4Addr)> {
     let answer = in_threads(WAITS, &addresses, |(_, ip)| {
         ports.iter().any(|port| answers((*ip, *port).into()))
     });
@@ -95,8 +99,11 @@ fn answering(addresses: Vec<(String, Ipv4Addr)>, ports: &[u16]) -> Vec<(String, 
         .collect()
 }
 
+/// Says whether somebody answers at an address.
+pub type Answers<'a> = &'a (dyn Fn(SocketAddr) -> bool + Sync);
+
 /// A refusal is an answer too.
-fn answers(address: SocketAddr) -> bool {
+pub(crate) fn answers(address: SocketAddr) -> bool {
     match TcpStream::connect_timeout(&address, PATIENCE) {
         Ok(_) => true,
         Err(error) => error.kind() == ErrorKind::ConnectionRefused,
@@ -115,7 +122,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let who = || vec![("vip".to_owned(), Ipv4Addr::LOCALHOST)];
-        assert_eq!(answering(who(), &[address.port()]), who());
+        assert_eq!(answering(who(), &[address.port()], &answers), who());
         drop(listener);
         assert!(answers(address));
     }

@@ -32,6 +32,8 @@ pub struct Keys {
     user_path: PathBuf,
     user: Arc<PrivateKey>,
     hosts: BTreeMap<Label, PrivateKey>,
+    /// Why the host keys of others can't be used.
+    broken: BTreeMap<Label, Arc<Error>>,
 }
 
 /// What a machine is told of keys: its own, and whom it lets in.
@@ -107,6 +109,7 @@ impl Keys {
             user_path,
             user: Arc::new(user),
             hosts,
+            broken: BTreeMap::new(),
         };
         keys.write_known_hosts(cluster.nodes.iter().map(|node| (&node.name, node.ip)))?;
         Ok(keys)
@@ -119,11 +122,14 @@ impl Keys {
         user_key: Option<&Path>,
     ) -> Result<Option<Self>, Error> {
         let keys = Self::present(folder, cluster, user_key)?;
+        if let Some(error) = keys.iter().flat_map(|keys| keys.broken.values()).next() {
+            return Err(Error::Shared(Arc::clone(error)));
+        }
         let has_key = |keys: &Self, node: &Node| keys.hosts.contains_key(&node.name);
         Ok(keys.filter(|keys| cluster.nodes.iter().all(|node| has_key(keys, node))))
     }
 
-    /// As [`Keys::existing`], without the host keys that are missing; nothing if the key that opens the machines is.
+    /// As [`Keys::existing`], without the host keys that are missing or broken; nothing if the key that opens the machines is missing.
     pub fn present(
         folder: &Path,
         cluster: &Cluster,
@@ -145,10 +151,12 @@ impl Keys {
                 (path, user)
             }
         };
-        let mut hosts = BTreeMap::new();
-        for node in &cluster.nodes {
-            if let Some(key) = found(folder.join("hosts").join(node.name.as_str()))? {
-                hosts.insert(node.name.clone(), key);
+        let (mut hosts, mut broken) = (BTreeMap::new(), BTreeMap::new());
+        for Node { name, .. } in &cluster.nodes {
+            match found(folder.join("hosts").join(name.as_str())) {
+                Ok(Some(key)) => drop(hosts.insert(name.clone(), key)),
+                Ok(None) => {}
+                Err(error) => drop(broken.insert(name.clone(), Arc::new(error))),
             }
         }
         Ok(Some(Self {
@@ -156,6 +164,7 @@ impl Keys {
             user_path,
             user: Arc::new(user),
             hosts,
+            broken,
         }))
     }
 
@@ -177,6 +186,19 @@ impl Keys {
     /// A machine's public host key; every node that the keys were made for has one.
     pub fn host_key(&self, node: &Label) -> Option<&PublicKey> {
         self.hosts.get(node).map(PrivateKey::public_key)
+    }
+
+    /// The machines whose host keys can't be used, and why.
+    pub fn broken(&self) -> &BTreeMap<Label, Arc<Error>> {
+        &self.broken
+    }
+
+    /// The error of a machine whose host key is not there, or can't be used.
+    pub(crate) fn no_host_key(&self, node: &Label) -> Error {
+        let broken = self.broken.get(node).cloned().map(Error::Shared);
+        broken.unwrap_or_else(|| Error::NoHostKey {
+            machine: node.to_string(),
+        })
     }
 
     /// A machine's public host key as one line `ssh-ed25519 AAAA…`.
@@ -235,7 +257,7 @@ pub(crate) fn ensure_key(path: &Path, comment: &str) -> Result<PrivateKey, Error
     let key = read(path)?;
     let public = beside(path);
     let text = format!("{} {comment}\n", line(key.public_key()));
-    if std::fs::read(&public).ok().as_deref() != Some(text.as_bytes()) {
+    if kubitect_config::file::read(&public).ok().as_deref() != Some(text.as_bytes()) {
         file::replace(&public, text.as_bytes(), 0o644)?;
     }
     Ok(key)
@@ -271,7 +293,7 @@ pub fn forget_others(folder: &Path, cluster: &Cluster) -> Result<(), Error> {
 /// Reads a private key that we made, and closes it to everybody else.
 fn read(path: &Path) -> Result<PrivateKey, Error> {
     close(path)?;
-    let text = std::fs::read_to_string(path).map_err(file::error("read key", path))?;
+    let text = kubitect_config::file::read_text(path).map_err(file::error("read key", path))?;
     russh::keys::decode_secret_key(&text, None).map_err(|source| {
         unusable(
             path,
@@ -317,7 +339,7 @@ fn brought(folder: &Path, path: &Path, write: bool) -> Result<(PathBuf, PrivateK
     let text = key
         .to_openssh(LineEnding::LF)
         .map_err(|source| unusable(path, "it can't be written in OpenSSH's form", source))?;
-    if std::fs::read(&converted).ok().as_deref() != Some(text.as_bytes()) {
+    if kubitect_config::file::read(&converted).ok().as_deref() != Some(text.as_bytes()) {
         file::replace(&converted, text.as_bytes(), 0o600)?;
     }
     close(&converted)?;

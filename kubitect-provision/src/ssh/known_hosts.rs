@@ -33,7 +33,7 @@ pub fn add(
 
 /// The machines of `facts` whose keys are not in `path` yet.
 pub fn missing(path: &Path, facts: &Facts) -> Result<Vec<Label>, Error> {
-    let before = match std::fs::read(resolved(path)?) {
+    let before = match kubitect_config::file::read(&resolved(path)?) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(file::error("read", path)(e)),
@@ -57,7 +57,8 @@ pub fn remove(path: &Path, cluster: &Label) -> Result<bool, Error> {
 /// Whether lines of this cluster are in `path`.
 pub fn has(path: &Path, cluster: &Label) -> bool {
     let mark = format!("kubitect:{cluster}");
-    std::fs::read(path).is_ok_and(|bytes| bytes.split(|b| *b == b'\n').any(|l| is_ours(l, &mark)))
+    kubitect_config::file::read(path)
+        .is_ok_and(|bytes| bytes.split(|b| *b == b'\n').any(|l| is_ours(l, &mark)))
 }
 
 struct Entry {
@@ -81,7 +82,7 @@ fn rewrite(path: &Path, cluster: &Label, entries: &[Entry]) -> Result<bool, Erro
     let path = resolved(path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     let _lock = file::lock(folder)?;
-    let before = match std::fs::read(&path) {
+    let before = match kubitect_config::file::read(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(file::error("read", &path)(e)),

@@ -1,14 +1,9 @@
 //! Every JSON output, against its schema in `docs/output`: of each command that a test of this ring runs, and of each in turn here.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
+use tests::outputs::{folder, judge_as};
 
 use crate::env::TestEnv;
-
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/output")
-}
 
 /// The schema of what these arguments ask for, if they ask for JSON.
 fn schema(args: &[&str]) -> Option<String> {
@@ -21,52 +16,11 @@ fn schema(args: &[&str]) -> Option<String> {
     (json && folder().join(format!("{name}.json")).exists()).then_some(name)
 }
 
-/// A schema, with nothing allowed that it does not describe: a new field needs its words.
-fn strict(name: &str) -> Value {
-    fn tighten(schema: &mut Value) {
-        match schema {
-            Value::Object(keys) => {
-                if keys.contains_key("properties") && !keys.contains_key("additionalProperties") {
-                    keys.insert("additionalProperties".to_owned(), false.into());
-                }
-                keys.values_mut().for_each(tighten);
-            }
-            Value::Array(items) => items.iter_mut().for_each(tighten),
-            _ => {}
-        }
-    }
-    let text = std::fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
-    let mut schema = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
-    tighten(&mut schema);
-    schema
-}
-
 /// Fails unless what a command printed, if it was asked for JSON, is as its schema says.
 #[track_caller]
 pub fn judge(args: &[&str], stdout: &str) {
     if let Some(name) = schema(args) {
         judge_as(&name, stdout);
-    }
-}
-
-/// Fails unless a text is as this schema says.
-#[track_caller]
-pub fn judge_as(name: &str, stdout: &str) {
-    let judge = jsonschema::validator_for(&strict(name)).unwrap();
-    let documents: Vec<&str> = match name {
-        "events" => stdout.lines().collect(),
-        _ => Some(stdout)
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .collect(),
-    };
-    for text in documents {
-        let value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{name}: {e}: {text}"));
-        let errors: Vec<_> = judge
-            .iter_errors(&value)
-            .map(|error| format!("{}: {error}", error.instance_path))
-            .collect();
-        assert_eq!(errors, [""; 0], "{name}: {text}");
     }
 }
 
@@ -129,7 +83,8 @@ fn every_command_that_prints_has_json_with_a_schema() {
         let first: Value = serde_json::from_str(said.stdout.lines().next().unwrap())
             .or_else(|_| serde_json::from_str(&said.stdout))
             .unwrap_or_else(|e| panic!("{args:?}: {e}: {said:?}"));
-        assert_eq!(first["formatVersion"], 1, "{args:?}");
+        // Which one it is stands in its schema.
+        assert!(first["formatVersion"].is_u64(), "{args:?}");
         seen.insert(schema(args).unwrap_or_else(|| panic!("{args:?} has no schema")));
     }
     let saved = ["plan", "-c", "cluster.yaml", "--out", "saved.json"];

@@ -82,7 +82,7 @@ fn the_log_is_complete() {
         .unwrap()
         .trim_end_matches("-apply.log");
     let digits = stamp.chars().filter(char::is_ascii_digit).count();
-    assert!(stamp.len() == 16 && digits == 14, "{stamp}");
+    assert!(stamp.len() == 23 && digits == 20, "{stamp}");
     let log = fs::read_to_string(env.kept(log)).unwrap();
     for part in [
         concat!("kubitect ", env!("CARGO_PKG_VERSION"), ", 20"),

@@ -62,6 +62,7 @@ fn shapes() -> impl Strategy<Value = (Shape, Shape)> {
                 variables: &[],
                 forwards,
                 addon,
+                other: &[],
             }
         })
     };

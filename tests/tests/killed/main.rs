@@ -7,6 +7,7 @@
 )]
 
 mod ansible;
+mod away;
 mod begun;
 mod degraded;
 mod demands;
@@ -136,6 +137,8 @@ fn main() -> ExitCode {
             "a_scale_up_that_failed_blinds_nothing",
             degraded::failed_scale_up,
         ),
+        ("a_host_that_is_away_hides_no_other", away::host),
+        ("a_broken_key_hides_one_machine", away::broken_key),
         ("snapshots_are_taken_at_any_time", power::snapshots),
         ("consoles_are_read", power::consoles),
         (

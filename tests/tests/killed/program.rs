@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -250,11 +251,28 @@ impl InMemory {
 
 impl Reach for InMemory {
     fn hosts(&self, hosts: &[&Host]) -> Result<Hosts, Error> {
-        let hypervisors = hosts.iter().map(|host| {
-            let hypervisor: Arc<dyn Hypervisor> = self.0.host.clone();
-            (host.name.clone(), hypervisor)
-        });
-        Ok(Hosts::from_hypervisors(hypervisors.collect()))
+        let away = self.0.with(|state, _| state.away.clone());
+        let hypervisors = hosts
+            .iter()
+            .map(|host| match away.contains(host.name.as_str()) {
+                true => Err(Error::Connect {
+                    host: host.name.to_string(),
+                    uri: "qemu+ssh://me@10.255.255.1/system".to_owned(),
+                    help: "is it on?".to_owned(),
+                    source: "no route to host".into(),
+                }),
+                false => {
+                    let own = self.0.host.part(host.name.as_str());
+                    Ok((host.name.clone(), Arc::new(own) as Arc<dyn Hypervisor>))
+                }
+            });
+        Ok(Hosts::from_hypervisors(
+            hypervisors.collect::<Result<_, Error>>()?,
+        ))
+    }
+
+    fn answers(&self, _: SocketAddr) -> bool {
+        false
     }
 
     fn connect(&self, target: Target, _: Duration) -> Doing<'_, Arc<dyn Remote>> {

@@ -17,6 +17,8 @@ pub struct Shape {
     pub variables: &'static [&'static str],
     pub forwards: bool,
     pub addon: bool,
+    /// The machines that are on a second host, as `worker-2`. With one, all are on a bridge.
+    pub other: &'static [&'static str],
 }
 
 #[derive(Debug, Clone)]
@@ -70,17 +72,33 @@ impl Shape {
             variables: &[],
             forwards: false,
             addon: false,
+            other: &[],
         }
     }
 
     /// The configuration; its image lies in `image`.
     pub fn yaml(&self, image: &str) -> String {
         let ([kubernetes, kubespray], plugin, manager) = (self.release, self.plugin, self.manager);
-        let mut text = format!(
-            "hosts:\n  - name: box\n    connection: {{type: remote, user: me, ip: 10.255.255.1}}\n    \
-             mainResourcePoolPath: /pools\n    dataResourcePools: [{{name: fast, path: /fast}}]\ncluster:\n  name: demo\n  \
-             network: {{mode: nat, cidr: 10.9.0.0/24}}\n  nodeTemplate:\n    user: k8s\n    ssh: {{addToKnownHosts: true}}\n    \
-             os: {{distro: debian, source: {image}}}\n  nodes:\n    loadBalancer:\n      vip: {}\n",
+        let host = |name: &str, last: u32| {
+            format!(
+                "  - name: {name}\n    connection: {{type: remote, user: me, ip: 10.255.255.{last}}}\n    \
+                 mainResourcePoolPath: /pools\n    dataResourcePools: [{{name: fast, path: /fast}}]\n"
+            )
+        };
+        let mut text = format!("hosts:\n{}", host("box", 1));
+        let mut network = "mode: nat";
+        if !self.other.is_empty() {
+            text += &host("other", 2);
+            network = "mode: bridge, bridge: br0";
+        }
+        let on = |name: String| match self.other.contains(&name.as_str()) {
+            true => "host: other, ",
+            false => "",
+        };
+        text += &format!(
+            "cluster:\n  name: demo\n  network: {{{network}, cidr: 10.9.0.0/24}}\n  nodeTemplate:\n    user: k8s\n    \
+             ssh: {{addToKnownHosts: true}}\n    os: {{distro: debian, source: {image}}}\n  nodes:\n    loadBalancer:\n      \
+             vip: {}\n",
             crate::machine::VIP
         );
         if self.forwards {
@@ -88,14 +106,17 @@ impl Shape {
         }
         text += "      instances:\n";
         for id in 1..=self.balancers {
-            text +=
-                &format!("        - {{id: {id}, ip: 10.9.0.10{id}, ram: 1, mainDiskSize: 8}}\n");
+            let on = on(format!("lb-{id}"));
+            text += &format!(
+                "        - {{id: {id}, {on}ip: 10.9.0.10{id}, ram: 1, mainDiskSize: 8}}\n"
+            );
         }
         let (cpu, ram) = (self.master_cpu, self.master_ram);
         text += "    master:\n      instances:\n";
         for id in &self.masters {
+            let on = on(format!("master-{id}"));
             text += &format!(
-                "        - {{id: {id}, ip: 10.9.0.1{id}, cpu: {cpu}, ram: {ram}, mainDiskSize: 8}}\n"
+                "        - {{id: {id}, {on}ip: 10.9.0.1{id}, cpu: {cpu}, ram: {ram}, mainDiskSize: 8}}\n"
             );
         }
         if !self.workers.is_empty() {
@@ -114,6 +135,9 @@ impl Shape {
             text += &format!(
                 "        - id: {id}\n          cpu: {cpu}\n          ram: {ram}\n          mainDiskSize: {main_disk}\n"
             );
+            if !on(format!("worker-{id}")).is_empty() {
+                text += "          host: other\n";
+            }
             if !worker.is_leased() {
                 text += &format!("          ip: 10.9.0.2{id}\n");
             }

@@ -33,6 +33,9 @@ pub struct State {
     /// Whether the machines' openssl says by its exit status, too, that a certificate lacks a name.
     #[serde(default)]
     pub strict_openssl: bool,
+    /// The hosts whose libvirt can't be reached.
+    #[serde(default)]
+    pub away: BTreeSet<String>,
     /// Whether the machines' systems have cgroups of version 1.
     #[serde(default)]
     pub cgroup_v1: bool,

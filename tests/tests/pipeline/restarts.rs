@@ -43,6 +43,43 @@ fn a_machine_of_kvm_is_not_emulated_for_good_because_kvm_is_away() {
 }
 
 #[test]
+fn an_edit_by_which_a_machine_is_defined_as_it_was_restarts_nothing() {
+    let asked = |virt: &str, mode: &str| {
+        let host = format!("  - name: box\n    virtType: {virt}\n");
+        let user = format!("    user: k8s\n    cpuMode: {mode}\n");
+        DEMO.replace("  - name: box\n", &host)
+            .replace("    user: k8s\n", &user)
+    };
+    // What `auto` and `custom` led to, by its name, and back.
+    let world = made();
+    let named = world.with(&asked("kvm", "custom"));
+    settled(&named);
+    let restarted = |virt: &str, mode: &str| {
+        let plan = world.with(&asked(virt, mode)).plan().unwrap();
+        !plan.part(Part::Restart).is_empty()
+    };
+    assert!(restarted("qemu", "custom"));
+    assert!(restarted("auto", "host-model"));
+    // A machine that is made later bears the other name for the same.
+    let other =
+        world.with(&larger().replace("  - name: box\n", "  - name: box\n    virtType: kvm\n"));
+    other.apply().unwrap();
+    settled(&other);
+    settled(&world.with(&larger()));
+    // Emulated, a host's own processor is all that can be offered, however it is asked for.
+    let emulated = world.with(&asked("qemu", "host-model"));
+    emulated.apply().unwrap();
+    settled(&world.with(&asked("qemu", "maximum")));
+    settled(&world.with(&asked("qemu", "host-passthrough")));
+    // Whatever its host offers then.
+    world.fake().offer(&["qemu"]);
+    settled(&world.with(&asked("auto", "maximum")));
+    world.fake().offer(&["kvm", "qemu"]);
+    let plan = world.with(&asked("auto", "maximum")).plan().unwrap();
+    assert_eq!(plan.part(Part::Restart), plan, "{plan}");
+}
+
+#[test]
 fn a_machine_that_was_emulated_where_kvm_was_away_is_shown_and_gets_it() {
     let world = made();
     world

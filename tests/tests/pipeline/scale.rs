@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kubitect_provision::fake::Meeting;
 use kubitect_provision::observe::{self, HostState};
-use kubitect_provision::{Error, Hosts, gather, plan_destroy, preflight};
+use kubitect_provision::{Error, Hosts, gather, plan_destroy, preflight, status};
 use tests::many::{cluster, hosts};
 
 use crate::world::World;
@@ -35,7 +35,11 @@ fn all_hosts_are_asked_at_the_same_time() {
     let mut open = own.clone();
     open.nodes.iter_mut().for_each(|node| node.ip = None);
     together(&world, "look", |hosts| observe::look(own, hosts).map(drop));
-    together(&world, "seen", |hosts| gather::seen(own, hosts).map(drop));
+    together(&world, "machines", |hosts| {
+        let (_, away) = status::machines(own, hosts);
+        assert_eq!(away, [""; 0]);
+        Ok(())
+    });
     together(&world, "known", |hosts| {
         gather::known(&open, hosts).map(drop)
     });
@@ -53,7 +57,7 @@ fn calls(count: usize, each: usize) -> [u64; 4] {
     assert!(world.plan().unwrap().is_empty());
     let planned = so_far();
     // As `status` looks at the machines.
-    let seen = gather::seen(&world.cluster, &world.hosts()).unwrap();
+    let (seen, _) = status::machines(&world.cluster, &world.hosts());
     assert_eq!(seen.len(), count * each);
     let looked = so_far();
     world.destroy().unwrap();

@@ -82,6 +82,36 @@ demo: 1 to add, 2 to change, 1 to recreate, 1 to remove. Data is lost: demo-work
 ");
 }
 
+/// Also where it speaks of a disk that a line of its own makes.
+#[test]
+fn why_a_machine_is_restarted_is_said() {
+    let rows = [
+        row("create", "volume", "demo-worker-1-new-data-disk", "1 GiB"),
+        row(
+            "update",
+            "domain",
+            "demo-worker-1",
+            "memory 2048 MiB -> 3072 MiB, disk demo-worker-1-new-data-disk is attached, for which it has no port free while it runs",
+        )
+        .disturbing(Disruption::Reboot),
+        row("delete", "volume", "demo-worker-2-old-data-disk", ""),
+        Row {
+            destructive: true,
+            ..row(
+                "update",
+                "domain",
+                "demo-worker-2",
+                "detach disk demo-worker-2-old-data-disk: it is not wanted",
+            )
+        },
+    ];
+    insta::assert_snapshot!(Fold::new("demo", &rows), @r"
+  ~ demo-worker-1  [reboot] + disk new 1 GiB; memory 2048 MiB -> 3072 MiB, disk demo-worker-1-new-data-disk is attached, for which it has no port free while it runs
+  ~ demo-worker-2  - disk old; detach disk demo-worker-2-old-data-disk: it is not wanted
+demo: 2 to change
+");
+}
+
 #[test]
 fn an_upgrade_is_a_line_a_hop() {
     let hop = |name: &str, to: &str, more: &str| Row {
