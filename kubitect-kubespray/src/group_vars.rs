@@ -52,6 +52,9 @@ struct Variables<'a> {
     /// The package managers have the proxy from their first boot on; Kubespray would take one for https alone away from dnf.
     #[serde(skip_serializing_if = "Option::is_none")]
     skip_http_proxy_on_os_packages: Option<bool>,
+    /// From v2.29 on Kubespray's containerd is linked with a libc that older distros do not have: it does not start there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    containerd_static_binary: Option<bool>,
     /// From v2.21 to v2.25 the last of multus' tasks asks every node for what the others have registered there, also nodes that a
     /// run leaves out, and also where there is no multus: without this, no node can join, and none is upgraded.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +123,12 @@ fn calico_blocksize(goal: &Goal, cluster: &Cluster, release: &Release) -> Option
     let concerned = cluster.kubernetes.network_plugin == "calico" && !release.is_from(20);
     let created = matches!(goal, Goal::Create | Goal::Network(_));
     (concerned && created).then_some(Value::from(26))
+}
+
+/// Whether the machines' libc (2.31) is older than what the release's containerd is linked with.
+fn needs_static_containerd(cluster: &Cluster, release: &Release) -> bool {
+    let is_old = ["debian11", "ubuntu20"].contains(&&*cluster.guest.image.distro);
+    is_old && cluster.kubernetes.container_manager == "containerd" && release.is_from(29)
 }
 
 /// The files by name; the addons' only where there are any.
@@ -208,6 +217,9 @@ pub(crate) fn render(
         kubeadm_ignore_preflight_errors: release.preflight.then_some(["CreateJob"]),
         control_plane_node_become_ready_tries: waits_for_network(release).then_some(60),
         skip_http_proxy_on_os_packages: proxy.map(|_| true),
+        containerd_static_binary: (unless_set("containerd_static_binary")
+            && needs_static_containerd(cluster, release))
+        .then_some(true),
         multus_manifest_2: (release.is_from(21) && !release.is_from(26)).then(Registered::default),
         balancing,
         supplementary_addresses_in_ssl_keys: names,

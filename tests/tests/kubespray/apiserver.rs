@@ -65,6 +65,49 @@ async fn an_api_server_gets_its_members_from_kubeadm_and_counts_when_it_runs_wit
 }
 
 #[tokio::test]
+async fn a_control_plane_gets_its_arguments_and_counts_when_it_runs_with_them() {
+    const NEW: &str =
+        "spec:\n  containers:\n  - command:\n    - kube-apiserver\n    - --request-timeout=90s\n";
+    const RUNS: &str = "977 kube-apiserver --request-timeout=90s\n";
+    let master = Recorded::new(&[
+        (0, OLD, ""),
+        (0, RUNS_OLD, ""),
+        (0, "", ""),
+        (0, NEW, ""),
+        // The old one runs on for a moment, then none does.
+        (0, RUNS_OLD, ""),
+        (1, "", ""),
+        (0, RUNS, ""),
+        (0, "ok", ""),
+        (0, "", ""),
+    ]);
+    let restarted = control::use_configuration(&master, SOON, &|_| ()).await;
+    assert!(restarted.unwrap());
+    let asked = master.asked.into_inner().unwrap();
+    let phase = |line: &&String| line.contains("kubeadm init phase");
+    let phases: Vec<_> = asked.iter().filter(phase).collect();
+    let config = "--config /etc/kubernetes/kubeadm-config.yaml";
+    for (phase, name) in phases
+        .iter()
+        .zip(["control-plane all", "upload-config kubeadm"])
+    {
+        assert!(phase.ends_with(&format!("{name} {config}")), "{phase}");
+    }
+    assert_eq!(phases.len(), 2, "{asked:?}");
+
+    // What is as it should be restarts nothing.
+    let same = [
+        (0, OLD, ""),
+        (0, RUNS_OLD, ""),
+        (0, "", ""),
+        (0, OLD, ""),
+        (0, "", ""),
+    ];
+    let restarted = control::use_configuration(&Recorded::new(&same), SOON, &|_| ()).await;
+    assert!(!restarted.unwrap());
+}
+
+#[tokio::test]
 async fn an_api_server_that_has_its_members_is_left_alone() {
     let master = Recorded::new(&[
         (0, CONFIG, ""),

@@ -81,6 +81,28 @@ fn runs_that_leave_nodes_out_do_not_stop_at_multus() {
     }
 }
 
+/// As Kubespray's own tests of Debian 11 have it from v2.29 on.
+#[test]
+fn containerd_starts_where_libc_is_old() {
+    let variables = |release, distro: &str| {
+        let mut cluster = cluster(&example(release));
+        distro.clone_into(&mut cluster.guest.image.distro);
+        let files = rendered(&cluster);
+        files[Path::new("group_vars/all/cluster.yaml")].clone()
+    };
+    let [old, new] = [["v2.28.1", "v1.32.8"], ["v2.29.1", "v1.32.8"]];
+    for (release, distro, is) in [
+        (new, "debian11", true),
+        (new, "ubuntu20", true),
+        (new, "debian12", false),
+        (old, "debian11", false),
+    ] {
+        let text = variables(release, distro);
+        let has = text.contains("containerd_static_binary: true\n");
+        assert_eq!(has, is, "{release:?}, {distro}: {text}");
+    }
+}
+
 #[test]
 fn three_balancers_are_reached_at_their_vip() {
     let cluster = cluster(&three_balancers());
