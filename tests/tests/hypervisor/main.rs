@@ -9,6 +9,7 @@
 )]
 
 mod failing;
+mod kcli;
 mod lab;
 mod living;
 mod road;

@@ -1,4 +1,5 @@
-//! How long seven machines take to be made, started and removed, beside plain `virsh` doing the same things side by side.
+//! How long seven machines take to be made, started and removed, beside plain `virsh` doing the same things side by side, and kcli
+//! where it is installed.
 //!
 //! It measures and asserts nothing: `tests/lab/test.sh speed --locked --workspace --features tests/lab --test hypervisor --
 //! --nocapture speed::`. Lines read `ratio NAME VALUE LIMIT`; see docs/performance.md.
@@ -13,6 +14,7 @@ use kubitect_provision::libvirt::{domain, network, pool, volume};
 use kubitect_provision::resource::BASE_POOL;
 use kubitect_provision::{plan, plan_destroy};
 
+use crate::kcli;
 use crate::lab::{Lab, seed};
 
 /// The shortest of so many rounds counts: others use this machine, too.
@@ -132,7 +134,7 @@ fn seven_machines_beside_plain_virsh() {
     let cluster = lab.seven("speed", 9);
     let hosts = lab.hosts();
     let before = lab.inventory();
-    let mut best = [Duration::MAX; 5];
+    let mut best = [Duration::MAX; 7];
     let mut note = |at: usize, took: Duration| best[at] = best[at].min(took);
     for _ in 0..ROUNDS {
         let began = Instant::now();
@@ -154,9 +156,26 @@ fn seven_machines_beside_plain_virsh() {
         // Folders stay where virsh removes pools.
         lab.sweep();
         assert_eq!(lab.inventory(), before);
+        for (at, took) in (5..).zip(kcli::made_and_removed(&cluster).into_iter().flatten()) {
+            note(at, took);
+        }
     }
-    let [made, removed, made_floor, removed_floor, planned] = best;
+    let [
+        made,
+        removed,
+        made_floor,
+        removed_floor,
+        planned,
+        kcli_made,
+        kcli_removed,
+    ] = best;
     ratio("machines-made", made, made_floor, 1.3);
     ratio("machines-removed", removed, removed_floor, 1.3);
     ratio("machines-plan", planned, PLAN, 1.0);
+    if kcli_made == Duration::MAX {
+        println!("kcli is not installed: nothing is compared with it");
+        return;
+    }
+    ratio("machines-made-kcli", made, kcli_made, 0.7);
+    ratio("machines-removed-kcli", removed, kcli_removed, 0.3);
 }
