@@ -61,7 +61,7 @@ pub enum Error {
     #[error("{what} is not a kubeconfig that can be worked with: {reason}")]
     Kubeconfig {
         /// Which one.
-        what: &'static str,
+        what: String,
         /// What is wrong with it.
         reason: String,
     },

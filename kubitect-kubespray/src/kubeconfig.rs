@@ -38,55 +38,59 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads the administrator's kubeconfig on the first master that answers and whose API serves, names it after the cluster and
 /// points it at the balancer. A master that hands over more than a kubeconfig may hold is an error, and no other is asked: somebody
-/// may have it in hand. The source of the error, where none answers, is why the first does not.
+/// may have it in hand. Where none answers, the error says why each does not; its sources are why the first does not.
 pub async fn fetch<R: Remote>(
     cluster: &Cluster,
     facts: &Facts,
     connect: impl AsyncFn(&Label) -> Result<R, BoxError>,
 ) -> Result<String, Error> {
-    let mut why = Vec::new();
-    let mut first: Option<BoxError> = None;
+    let mut failed: Vec<(&Label, BoxError)> = Vec::new();
     for node in cluster.role(Role::Master) {
         let name = &node.name;
         let master = match connect(name).await {
             Ok(master) => master,
             Err(error) => {
-                why.push(format!("{name}: {}", chain(&*error)));
-                first.get_or_insert(error);
+                failed.push((name, error));
                 continue;
             }
         };
         let read = match control::api_health(&master).await {
-            Ok(Health::Well) => read(&master, cluster, facts).await,
+            Ok(Health::Well) => read(&master, name, cluster, facts).await,
             Ok(Health::Ill(text)) => Err(Error::failed(text)),
             Err(error) => Err(error),
         };
         match read {
             Ok(text) => return Ok(text),
             Err(error @ Error::Kubeconfig { .. }) => return Err(error),
-            Err(error) => {
-                why.push(format!("{name}: {}", chain(&error)));
-                first.get_or_insert(error.into());
-            }
+            Err(error) => failed.push((name, error.into())),
         }
     }
-    let what = format!(
-        "read the kubeconfig on a master whose API serves:\n  {}",
-        why.join("\n  ")
-    );
-    Err(match first {
-        Some(first) => Error::because(what, first),
-        None => Error::failed(what),
-    })
+    let what = "read the kubeconfig on a master whose API serves";
+    let mut failed = failed.into_iter();
+    let Some((name, first)) = failed.next() else {
+        return Err(Error::failed(what));
+    };
+    let others = failed.map(|(name, error)| format!("\n  {name}: {}", chain(&*error)));
+    let what = format!("{what}{}", others.collect::<String>());
+    Err(Error::because(
+        what,
+        Error::because(name.to_string(), first),
+    ))
 }
 
-async fn read(master: &impl Remote, cluster: &Cluster, facts: &Facts) -> Result<String, Error> {
+async fn read(
+    master: &impl Remote,
+    name: &Label,
+    cluster: &Cluster,
+    facts: &Facts,
+) -> Result<String, Error> {
     let argv = ["sudo", "-n", "cat", crate::ADMIN_CONF];
     let failed = |e| Error::because("read the kubeconfig", e);
     let conf = master.run_ok(&argv, PATIENCE).await.map_err(failed)?;
     let conf = String::from_utf8(conf).map_err(|e| failed(e.into()))?;
     let server = crate::api_server(cluster, facts)?;
-    retarget(&conf, &cluster.name, &server)
+    let what = format!("the kubeconfig on {name}");
+    Admin::read(&conf, &what)?.write(&cluster.name, &server)
 }
 
 /// The administrator's kubeconfig as kubeadm writes it → a new one whose cluster, user and context are named after the
@@ -208,7 +212,7 @@ pub fn remove(existing: &str, cluster: &Label, ours: &str) -> Result<Option<Stri
 fn refuse_foreign(config: &Mapping, ours: &Mapping) -> Result<(), Error> {
     match foreign(config, ours) {
         Some(reason) => Err(Error::Kubeconfig {
-            what: YOURS,
+            what: YOURS.to_owned(),
             reason,
         }),
         None => Ok(()),
@@ -269,8 +273,11 @@ fn stray(config: &Mapping, name: &str) -> Option<String> {
     ))
 }
 
-fn parse(text: &str, what: &'static str) -> Result<Mapping, Error> {
-    let broken = |reason| Error::Kubeconfig { what, reason };
+fn parse(text: &str, what: &str) -> Result<Mapping, Error> {
+    let broken = |reason| Error::Kubeconfig {
+        what: what.to_owned(),
+        reason,
+    };
     match yaml::read(text, Limits::OWN) {
         Ok(Value::Mapping(config)) => match config.get("kind").and_then(Value::as_str) {
             Some("Config") | None => Ok(config),
@@ -294,12 +301,12 @@ fn entry(config: &Mapping, list: &str, name: &str) -> Option<Mapping> {
 }
 
 /// All entries of a list; kubectl writes `null` for an empty one.
-fn entries(config: &Mapping, list: &str, what: &'static str) -> Result<Vec<Value>, Error> {
+fn entries(config: &Mapping, list: &str, what: &str) -> Result<Vec<Value>, Error> {
     match config.get(list) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Sequence(entries)) => Ok(entries.clone()),
         Some(_) => Err(Error::Kubeconfig {
-            what,
+            what: what.to_owned(),
             reason: format!("its {list} are not a list"),
         }),
     }

@@ -14,7 +14,7 @@ use crate::plan::Plan;
 /// Fetches the administrator's kubeconfig from any master that serves, names it after the cluster and points it at the balancer. Says whether
 /// it is another one than was here: upgrades, and Kubernetes itself once a year, make the certificate in it anew.
 pub async fn fetch_kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<bool, Failure> {
-    let failed = |e| Failure::because("bring the kubeconfig home", e);
+    let failed = |e| Failure::because("fetch the kubeconfig", e);
     let connect = async |name: &Label| Ok(job.login(facts, keys, name).await?);
     let ours = kubeconfig::fetch(&job.cluster, facts, connect)
         .await
@@ -55,7 +55,7 @@ pub async fn hand_over(job: &Job, plan: &Plan) -> Result<(), Failure> {
     if let Some((keys, facts)) = reached {
         let cluster = &job.cluster.name;
         match fetch_kubeconfig(job, &facts, &keys).await {
-            Ok(true) => events.note(format!("{cluster}: brought the kubeconfig home")),
+            Ok(true) => events.note(format!("{cluster}: fetched the kubeconfig")),
             Ok(false) => {}
             // Somebody else answers for the machine, or holds it: that is not to be overlooked.
             Err(error) if error.kind() == Kind::Untrusted || (missing && all_known) => {
@@ -250,7 +250,7 @@ mod tests {
         for (certificate, line) in [("T05F", true), ("T05F", false), ("VFdP", true)] {
             *masters.0.lock().unwrap() = Some(admin(certificate));
             hand_over(&job, &plan).await.unwrap();
-            assert_eq!(told().contains("brought the kubeconfig home"), line);
+            assert_eq!(told().contains("fetched the kubeconfig"), line);
             assert!(kept().contains(certificate), "{}", kept());
         }
         // A master that somebody else holds, or another machine in its place, fails also a run without changes.

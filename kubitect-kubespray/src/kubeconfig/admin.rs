@@ -26,7 +26,7 @@ pub(super) struct Admin {
 
 impl Admin {
     /// Takes a kubeconfig apart. What it must not have is an error that names it; values never stand in errors.
-    pub(super) fn read(text: &str, what: &'static str) -> Result<Self, Error> {
+    pub(super) fn read(text: &str, what: &str) -> Result<Self, Error> {
         let parts = || -> Result<Self, String> {
             let config = match yaml::read(text, Limits::GUEST).map_err(|e| e.to_string())? {
                 Value::Mapping(config) => config,
@@ -34,7 +34,10 @@ impl Admin {
             };
             Parts { config: &config }.take()
         };
-        parts().map_err(|reason| Error::Kubeconfig { what, reason })
+        parts().map_err(|reason| Error::Kubeconfig {
+            what: what.to_owned(),
+            reason,
+        })
     }
 
     /// The kubeconfig of a cluster of this name, reached at `server`.

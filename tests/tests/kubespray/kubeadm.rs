@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kubitect_config::chain;
 use kubitect_config::remote::BoxError;
 use kubitect_config::value::Label;
 use kubitect_kubespray::{control, kubeconfig};
@@ -148,8 +149,19 @@ async fn any_master_that_serves_hands_over_the_kubeconfig() {
     let text = kubeconfig::fetch(&cluster, &facts, third).await.unwrap();
     assert!(text.contains("T05F"), "{text}");
     let none = kubeconfig::fetch(&cluster, &facts, served(&[(1, "", "also away")])).await;
-    let error = none.unwrap_err().to_string();
+    let error = chain(&none.unwrap_err());
     for why in ["no route to host", "etcd failed", "also away"] {
-        assert!(error.contains(why), "{error}");
+        assert_eq!(error.matches(why).count(), 1, "{error}");
     }
+    // Who hands over what is not taken is named.
+    let evil = ADMIN.replace("{server:", "{tls-server-name: x, server:");
+    let evil: &'static str = evil.leak();
+    let taken = kubeconfig::fetch(&cluster, &facts, async move |_: &Label| {
+        Ok(Recorded::new(&[(0, "ok", ""), (0, evil, "")]))
+    });
+    let error = taken.await.unwrap_err().to_string();
+    assert!(
+        error.contains("the kubeconfig on local-k8s-cluster-master-1"),
+        "{error}"
+    );
 }
