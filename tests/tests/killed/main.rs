@@ -32,6 +32,7 @@ mod program;
 mod releases;
 mod removed;
 mod saved;
+mod sequences;
 mod shape;
 mod stage;
 mod state;
@@ -139,6 +140,10 @@ fn main() -> ExitCode {
         ),
         ("a_host_that_is_away_hides_no_other", away::host),
         ("a_broken_key_hides_one_machine", away::broken_key),
+        ("sequences_of_everything_at_once", sequences::at_once),
+        ("sequences_of_exchanges", sequences::exchanged),
+        ("sequences_over_unfinished_runs", sequences::over_unfinished),
+        ("sequences_of_hosts", sequences::hosts),
         ("snapshots_are_taken_at_any_time", power::snapshots),
         ("consoles_are_read", power::consoles),
         (
