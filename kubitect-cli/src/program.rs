@@ -203,7 +203,7 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
             commands::graph(world, &place, &args).map(|all| good(all, DEGRADED))
         }
         Command::Support(args) => commands::support(world, &place, &args).map(done),
-        Command::Ssh(args) => commands::ssh(&place.home()?, &args).map(done),
+        Command::Ssh(args) => commands::ssh(world, &place.home()?, &args).map(done),
         Command::Logs(args) => commands::logs(&place.home()?, &args).map(done),
         Command::Versions(args) => commands::versions(&place, &args).map(done),
         Command::Version { output } => commands::version(output).map(done),

@@ -1,9 +1,11 @@
 //! One machine at a time: power, addresses, console.
 
 use std::net::Ipv4Addr;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
-use kubitect_config::cluster::{NetworkMode, Node};
-use kubitect_config::value::Label;
+use kubitect_config::cluster::{Host, NetworkMode, Node};
+use kubitect_config::value::{Label, Name};
 use kubitect_config::{Cluster, Facts};
 
 use crate::bounded::Bounded;
@@ -12,6 +14,7 @@ use crate::desired::console_volume;
 use crate::error::Error;
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::observe::PowerState;
+use crate::reach::Reach;
 use crate::resource::Reservation;
 
 /// How much of a console is read for its last lines.
@@ -20,6 +23,47 @@ const TAIL: u64 = 64 << 10;
 /// Whether a machine runs; none: it is not there.
 pub fn power_state(hosts: &Hosts, node: &Node) -> Result<Option<PowerState>, Error> {
     hosts.power_state(&node.host, &node.name)
+}
+
+/// Why a machine can't be reached, where its host's libvirt says that it does not run, with the command that starts it; none: it runs.
+/// What libvirt has not said within `limit` is an error.
+pub fn why_off(
+    reach: Arc<dyn Reach>,
+    cluster: &Label,
+    (node, host): (&Node, &Host),
+    limit: Duration,
+) -> Result<Option<String>, Error> {
+    let (sender, receiver) = mpsc::channel();
+    let (own, its) = (node.clone(), host.clone());
+    // Nobody listens any more once the time is over.
+    std::thread::spawn(move || {
+        let hosts = reach.hosts(&[&its]);
+        drop(sender.send(hosts.and_then(|hosts| power_state(&hosts, &own))));
+    });
+    let power = receiver
+        .recv_timeout(limit)
+        .unwrap_or_else(|_| Err(unheard(&host.name, limit)))?;
+    Ok(match power {
+        Some(PowerState::Running) => None,
+        Some(PowerState::Paused) => Some(format!(
+            "it is paused; `kubitect start {cluster}` has it go on"
+        )),
+        Some(PowerState::Off | PowerState::Crashed) => {
+            Some(format!("it is off; `kubitect start {cluster}` starts it"))
+        }
+        None => Some(format!(
+            "host {} has no such machine; `kubitect apply` with the cluster's file makes it",
+            host.name
+        )),
+    })
+}
+
+fn unheard(host: &Name, after: Duration) -> Error {
+    Error::Timeout {
+        what: format!("an answer of libvirt on host {host}"),
+        after,
+        evidence: Vec::new(),
+    }
 }
 
 /// Starts a machine that is off or paused.

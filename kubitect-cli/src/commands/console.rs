@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kubitect_config::cluster::Host;
 use kubitect_provision::{libvirt, machine};
@@ -15,6 +16,9 @@ use crate::hosts::settle;
 use crate::nodes;
 use crate::world::World;
 
+/// How long the host's libvirt may take to say whether the machine is on: virsh itself would wait for ever.
+const ASKED: Duration = Duration::from_secs(60);
+
 /// Carries the command out: at a terminal this process becomes `virsh`, so that only a failure comes back.
 pub fn console(world: &Arc<dyn World>, home: &Home, args: &Console) -> Result<(), Failure> {
     let site = home.site()?;
@@ -25,6 +29,14 @@ pub fn console(world: &Arc<dyn World>, home: &Home, args: &Console) -> Result<()
         .ok_or_else(|| Failure::failed(format!("find the host {} of {}", node.host, node.name)))?;
     let person = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     if person && !args.log {
+        let failed = |e| Failure::because(format!("open the console of {}", node.name), e);
+        let asked = machine::why_off(world.clone(), &cluster.name, (&node, &host), ASKED);
+        if let Some(why) = asked.map_err(failed)? {
+            return Err(Failure::failed(format!(
+                "open the console of {}: {why}. What it wrote last: `kubitect console {} --log`",
+                node.name, node.name
+            )));
+        }
         return Err(open(&host, node.name.as_str()));
     }
     let failed = |e| Failure::because(format!("read the console of {}", node.name), e);

@@ -27,7 +27,7 @@ pub fn client_config(cluster: &Cluster, facts: &Facts) -> Option<String> {
             text,
             "\nHost {name}{}\n  HostName {}\n  User {}\n  IdentityFile {key}\n  IdentitiesOnly yes\n  \
              UserKnownHostsFile {known}\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  \
-             UpdateHostKeys no\n",
+             UpdateHostKeys no\n  ConnectTimeout 20\n  ConnectionAttempts 1\n",
             short.unwrap_or_default(),
             node.ip,
             facts.user,

@@ -56,6 +56,12 @@ fn a_console_is_opened_by_virsh_on_the_machines_host() {
     .unwrap();
     fs::set_permissions(bin.join("virsh"), fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", bin.display(), tests::checkers::PATH);
+    let none = at_terminal(&env, "console master-1", &[("PATH", &path)], "").code(1);
+    for part in ["has no such machine", "console demo-master-1 --log"] {
+        assert!(none.stdout.contains(part), "{none:?}");
+    }
+    let runs = "<node><domain type='test'><name>demo-master-1</name><memory>8192</memory><os><type>hvm</type></os></domain></node>";
+    fs::write(env.path("node.xml"), runs).unwrap();
     for node in ["demo-master-1", "master-1"] {
         let said = at_terminal(&env, &format!("console {node}"), &[("PATH", &path)], "").code(7);
         let text = said.stdout.replace("\r\n", "\n");

@@ -146,6 +146,7 @@ fn main() -> ExitCode {
         ("sequences_of_hosts", sequences::hosts),
         ("snapshots_are_taken_at_any_time", power::snapshots),
         ("consoles_are_read", power::consoles),
+        ("who_is_off_is_not_logged_in_on", power::logins),
         (
             "timeouts_are_the_sites_or_the_command_lines",
             power::timeouts,

@@ -288,6 +288,25 @@ pub fn consoles() {
     stage.end();
 }
 
+/// A machine that is off is not logged in on: libvirt knows it at once, and what starts it is said.
+pub fn logins() {
+    let (_scratch, stage) = finished(&Shape::base());
+    let off = |part: &str| {
+        let run = stage.run(&["ssh", "demo-worker-1", "--", "true"], None);
+        assert_eq!(run.code, Some(1), "{}", run.said);
+        let said = format!("log in on demo-worker-1: {part}");
+        assert!(run.said.contains(&said), "no `{said}` in {}", run.said);
+    };
+    stage.place().host.stop("demo-worker-1");
+    off("it is off; `kubitect start demo` starts it");
+    stage.place().with(|_, host| {
+        let name = "demo-worker-1".parse().unwrap();
+        host.remove_domain(&name).unwrap();
+    });
+    off("host box has no such machine; `kubitect apply`");
+    stage.end();
+}
+
 /// How long pods may take to leave is what the site file says, or the command line instead.
 pub fn timeouts() {
     let mut shape = Shape::base();
