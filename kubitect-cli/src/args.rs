@@ -14,7 +14,7 @@ use kubitect_config::value::Name;
 
 use crate::names::ClusterName;
 
-pub use everyday::{Console, Logs, Snapshot, Ssh, Start, Stop, Store, TakeOver, Timeouts};
+pub use everyday::{Console, Logs, Restore, Snapshot, Ssh, Start, Stop, Store, TakeOver, Timeouts};
 pub use telling::{Doctor, Explain, Form, Graph, Init, Support, Versions};
 
 /// Kubernetes clusters on libvirt hosts, from one YAML file.
@@ -88,7 +88,7 @@ pub enum Command {
     Start(Start),
     /// Open a machine's serial console; without a terminal, print its log
     Console(Console),
-    /// Save what a cluster's etcd holds
+    /// Save what a cluster's etcd holds, and bring it back
     #[command(name = "etcd", subcommand)]
     Store(Store),
     /// Show how a cluster is; exit 0: healthy, 5: degraded, 1: it can't be reached

@@ -87,6 +87,8 @@ pub enum Ending {
     Stopped,
     /// All its machines are on, and its nodes Ready.
     Started,
+    /// Its etcd holds what a snapshot held.
+    Restored,
 }
 
 impl Event {
@@ -116,26 +118,17 @@ impl fmt::Display for Event {
             Self::Kubernetes { event } => event.fmt(f),
             Self::Note { text } => f.write_str(text),
             Self::Warning { text } => write!(f, "warning: {text}"),
-            Self::Done {
-                cluster,
-                ending: Ending::Applied,
-            } => write!(f, "{cluster}: done"),
-            Self::Done {
-                cluster,
-                ending: Ending::Removed,
-            } => write!(f, "{cluster}: removed"),
-            Self::Done {
-                cluster,
-                ending: Ending::Stopped,
-            } => write!(f, "{cluster}: stopped"),
-            Self::Done {
-                cluster,
-                ending: Ending::Started,
-            } => write!(f, "{cluster}: runs"),
-            Self::Done {
-                cluster,
-                ending: Ending::Unchanged,
-            } => write!(f, "{cluster}: nothing to do"),
+            Self::Done { cluster, ending } => {
+                let became = match ending {
+                    Ending::Unchanged => "nothing to do",
+                    Ending::Applied => "done",
+                    Ending::Removed => "removed",
+                    Ending::Stopped => "stopped",
+                    Ending::Started => "runs",
+                    Ending::Restored => "restored",
+                };
+                write!(f, "{cluster}: {became}")
+            }
             Self::Failed { why, .. } => f.write_str(why),
             Self::Cancelled => f.write_str("cancelled"),
         }

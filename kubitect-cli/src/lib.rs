@@ -77,5 +77,5 @@ pub use power::{Power, SHUT_DOWN, Switch};
 pub use program::{run, run_in};
 pub use removal::{Extent, Removal};
 pub use run::{Run, View, Wanted};
-pub use snapshot::Snapshot;
+pub use snapshot::{Restoring, Snapshot};
 pub use status::{Machine, Status, Verdict};

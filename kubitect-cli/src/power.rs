@@ -328,7 +328,7 @@ impl Returned {
 }
 
 /// A step of a wait, as other steps are told.
-fn event(what: &str, step: Step<'_>) -> kubitect_provision::Event {
+pub(crate) fn event(what: &str, step: Step<'_>) -> kubitect_provision::Event {
     use kubitect_provision::Event;
     let what = what.to_owned();
     match step {

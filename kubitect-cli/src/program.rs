@@ -58,6 +58,7 @@ pub fn run_in(
         Command::Destroy(args) => args.output == Output::Json,
         Command::Stop(args) => args.output == Output::Json,
         Command::Start(args) => args.output == Output::Json,
+        Command::Store(Store::Restore(args)) => args.output == Output::Json,
         _ => false,
     };
     View {
@@ -191,6 +192,9 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         Command::Console(args) => commands::console(world, &place.home()?, &args).map(done),
         Command::Store(Store::Snapshot(args)) => {
             commands::snapshot(world, &place.home()?, &args).map(done)
+        }
+        Command::Store(Store::Restore(args)) => {
+            followed(|to| commands::restore(world, &place.home()?, &args, to))
         }
         Command::Status(args) => {
             commands::status(world, &place.home()?, &args).map(|healthy| good(healthy, DEGRADED))

@@ -1,21 +1,25 @@
-//! [`Run::snapshot`]: all that a cluster's etcd holds, in a file of this machine.
+//! [`Run::snapshot`], all that a cluster's etcd holds in a file of this machine, and [`Restoring`], the way back.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use kubitect_config::cluster::{Node, Role};
-use kubitect_config::waiting::side_by_side;
-use kubitect_config::{Facts, Remote, chain};
-use kubitect_kubespray::control::{self, Health};
-use kubitect_kubespray::living::snapshot;
+use kubitect_config::Facts;
+use kubitect_config::cluster::Role;
+use kubitect_kubespray::living::restore::{Content, Restore};
+use kubitect_kubespray::living::{Back, snapshot};
+use kubitect_provision::blocking::blocking;
+use kubitect_provision::fleet::Logins;
+use kubitect_provision::observe;
 use kubitect_provision::ssh::Keys;
 use serde::Serialize;
 
+use crate::event::{Ending, Event};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::pipeline::until_cancelled;
-use crate::run::Run;
-use kubitect_provision::blocking::blocking;
+use crate::plan::{Plan, document};
+use crate::power::event;
+use crate::run::{Run, View};
 
 /// A snapshot that was taken. Every secret of Kubernetes is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,21 +38,26 @@ impl Run {
     /// A file that is there stays as it is, and is an error.
     pub async fn snapshot(&mut self, file: Option<&Path>) -> Result<Snapshot, Failure> {
         let job = &self.view.job;
-        let name = &job.cluster.name;
-        let named = file.map(new_file).transpose()?;
-        let Some((keys, facts)) = blocking(|| job.reach())? else {
-            return Err(Failure::failed(format!(
-                "save a snapshot of the etcd of {name}: the key that opens its machines is not in {}; `kubitect apply` with its \
-                 file brings it back",
-                job.dir.ssh().display()
-            )));
-        };
+        let named = file.map(snapshot::new_file).transpose()?;
+        let (keys, facts) = reached(job, "save a snapshot of the etcd")?;
         let file = match named {
             Some(file) => file,
             None => snapshot::file_in(&job.dir.backups())?,
         };
         let work = async {
-            let master = serving(job, &facts, &keys).await?;
+            let machines = logins(job, &keys, facts);
+            let masters = job.cluster.role(Role::Master).map(|node| &node.name);
+            let master = snapshot::serving(&machines, masters).await;
+            let master = master.map_err(|why| {
+                let name = &job.cluster.name;
+                Failure::because(
+                    format!(
+                        "find a master of {name} that serves (`kubitect status {name}` says more, `kubitect start {name}` starts one \
+                         that is stopped)"
+                    ),
+                    why,
+                )
+            })?;
             Ok(snapshot::take(&master, &file).await?)
         };
         let saved = until_cancelled(&job.options.cancel, work).await?;
@@ -60,57 +69,107 @@ impl Run {
     }
 }
 
-/// A file that is not there yet, in a folder that is.
-fn new_file(file: &Path) -> Result<PathBuf, Failure> {
-    let file = std::path::absolute(file).map_err(|e| Failure::io("find", file, e))?;
-    let what = format!("write a snapshot to {}", file.display());
-    if file.symlink_metadata().is_ok() {
-        return Err(Failure::failed(format!(
-            "{what}: it is there already; name another file"
-        )));
-    }
-    match file.parent().is_some_and(Path::is_dir) {
-        true => Ok(file),
-        false => Err(Failure::failed(format!(
-            "{what}: its folder is not there; make it, or name another file"
-        ))),
+/// What the cluster's machines are reached with, for this.
+fn reached(job: &Job, what: &str) -> Result<(Keys, Facts), Failure> {
+    blocking(|| job.reach())?.ok_or_else(|| {
+        Failure::failed(format!(
+            "{what} of {}: the key that opens its machines is not in {}; `kubitect apply` with its file brings it back",
+            job.cluster.name,
+            job.dir.ssh().display()
+        ))
+    })
+}
+
+fn logins<'a>(job: &'a Job, keys: &'a Keys, facts: Facts) -> Logins<'a> {
+    Logins {
+        fleet: &job.fleet,
+        facts,
+        keys,
     }
 }
 
-/// A master whose API serves, and its etcd behind it; else why none does.
-async fn serving(job: &Job, facts: &Facts, keys: &Keys) -> Result<Arc<dyn Remote>, Failure> {
-    let masters = job.cluster.role(Role::Master);
-    let mut why = Vec::new();
-    // The first in the file's order, so that what a killed run left there goes.
-    for answer in side_by_side(masters.map(|node| ask(job, facts, keys, node))).await {
-        match answer {
-            Ok(master) => return Ok(master),
-            Err(reason) => why.push(reason),
-        }
-    }
-    let name = &job.cluster.name;
-    Err(Failure::because(
-        format!(
-            "find a master of {name} that serves (`kubitect status {name}` says more, `kubitect start {name}` starts one that is \
-             stopped)"
-        ),
-        why.join("; "),
-    ))
+/// A cluster that is brought back to a snapshot, which `Display` shows. While this is held, no other run works on the cluster.
+pub struct Restoring {
+    run: Run,
+    restore: Restore,
+    keys: Keys,
+    facts: Facts,
 }
 
-async fn ask(
-    job: &Job,
-    facts: &Facts,
-    keys: &Keys,
-    node: &Node,
-) -> Result<Arc<dyn Remote>, String> {
-    let failed = |why: String| format!("{}: {why}", node.name);
-    let login = job.login(facts, keys, &node.name).await;
-    let master = login.map_err(|e| failed(chain(&e)))?;
-    match control::api_health(&master).await {
-        Ok(Health::Well) => Ok(master),
-        Ok(Health::Ill(why)) => Err(failed(why)),
-        Err(error) => Err(failed(chain(&error))),
+impl Restoring {
+    /// Looks at the snapshot and at the masters, which have to be on; changes nothing.
+    pub async fn plan(run: Run, file: &Path) -> Result<Self, Failure> {
+        let job = &run.view.job;
+        let failed = |e| Failure::because(format!("restore {}", job.cluster.name), e);
+        let content = Content::read(file).map_err(failed)?;
+        let (keys, facts) = reached(job, "restore the etcd")?;
+        let observed = blocking(|| observe::look(&job.cluster, &job.hosts))?;
+        let seen = Plan::of(job, job.applied()?.as_ref(), &observed)?.seen;
+        let work = async {
+            let machines = logins(job, &keys, facts.clone());
+            let restore = Restore::look(&job.cluster.name, content, &seen, &machines);
+            restore.await.map_err(failed)
+        };
+        let restore = until_cancelled(&job.options.cancel, work).await?;
+        Ok(Self {
+            run,
+            restore,
+            keys,
+            facts,
+        })
+    }
+
+    /// For programs: one object, as of a plan.
+    pub fn json(&self) -> serde_json::Value {
+        let (phases, rows) = (self.restore.phases(), self.restore.rows());
+        let cluster = &self.view().cluster().name;
+        document(cluster, &phases, &rows, &self.restore.notes())
+    }
+
+    /// The cluster.
+    pub fn view(&self) -> &View {
+        &self.run
+    }
+
+    /// Does it. Needs a runtime of several threads. Killed or failed, the same begins anew.
+    pub async fn carry_out(self) -> Result<(), Failure> {
+        let job = &self.run.view.job;
+        let options = &job.options;
+        let phases = self.restore.phases();
+        let begun = |number: usize| {
+            options.events.send(Event::Phase {
+                number,
+                total: phases.len(),
+                title: phases[number - 1].clone(),
+                next: phases.get(number).cloned(),
+            });
+        };
+        let work = async {
+            let back = Back {
+                machines: &logins(job, &self.keys, self.facts.clone()),
+                limit: options.site.timeouts.ready.into(),
+                on_step: &|what, step| options.events.machines(event(what, step)),
+            };
+            let restored = self.restore.carry_out(&back, &begun).await?;
+            for (name, path) in &restored.aside {
+                options.events.note(format!(
+                    "{name}: what it held before is in {path}; remove that when nobody misses it"
+                ));
+            }
+            restored
+                .left
+                .iter()
+                .for_each(|left| options.events.warn(left));
+            Ok(())
+        };
+        let work = until_cancelled(&options.cancel, work);
+        options.carry_out(&job.cluster.name, Ending::Restored, work)
+    }
+}
+
+impl fmt::Display for Restoring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.restore.fmt(f)
     }
 }
 
@@ -128,20 +187,5 @@ mod tests {
         };
         let json = serde_json::to_string(&saved).unwrap();
         assert_eq!(json, r#"{"file":"/x/etcd.db","bytes":7,"sha256":"00"}"#);
-    }
-
-    #[test]
-    fn a_snapshot_is_never_over_a_file_that_is_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let there = folder.path().join("there.db");
-        std::fs::write(&there, "mine").unwrap();
-        std::os::unix::fs::symlink("/nowhere", folder.path().join("link.db")).unwrap();
-        let why = |name: &str| new_file(&folder.path().join(name)).unwrap_err().to_string();
-        for name in ["there.db", "link.db"] {
-            assert!(why(name).contains("it is there already"), "{}", why(name));
-        }
-        assert!(why("no/folder.db").contains("its folder is not there"));
-        let new = folder.path().join("new.db");
-        assert_eq!(new_file(&new).unwrap(), new);
     }
 }

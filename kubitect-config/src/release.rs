@@ -11,8 +11,10 @@ pub mod components;
 pub mod meant;
 pub mod names;
 pub mod removed;
+mod table;
 mod upgrade;
 
+pub use table::{Minor, Releases, Way, Ways};
 pub use upgrade::{Cilium, Hop, PathError, path, path_with};
 
 /// One release of Kubespray.

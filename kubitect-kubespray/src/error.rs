@@ -179,6 +179,14 @@ pub enum Error {
         /// Why it failed.
         source: Option<BoxError>,
     },
+    /// Something is not done, for all of these reasons.
+    #[error("{what}: it is refused{}", indented(&.reasons.join("\n")))]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// The reasons, a sentence each.
+        reasons: Vec<String>,
+    },
     /// A master could not be asked.
     #[error("{what}")]
     Remote {

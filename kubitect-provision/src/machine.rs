@@ -40,22 +40,20 @@ pub fn why_off(
         let hosts = reach.hosts(&[&its]);
         drop(sender.send(hosts.and_then(|hosts| power_state(&hosts, &own))));
     });
-    let power = receiver
-        .recv_timeout(limit)
-        .unwrap_or_else(|_| Err(unheard(&host.name, limit)))?;
-    Ok(match power {
-        Some(PowerState::Running) => None,
-        Some(PowerState::Paused) => Some(format!(
-            "it is paused; `kubitect start {cluster}` has it go on"
-        )),
-        Some(PowerState::Off | PowerState::Crashed) => {
-            Some(format!("it is off; `kubitect start {cluster}` starts it"))
+    let power = receiver.recv_timeout(limit);
+    let power = power.unwrap_or_else(|_| Err(unheard(&host.name, limit)))?;
+    let why = match power {
+        Some(PowerState::Running) => return Ok(None),
+        Some(PowerState::Paused) => {
+            format!("it is paused; `kubitect start {cluster}` has it go on")
         }
-        None => Some(format!(
+        Some(_) => format!("it is off; `kubitect start {cluster}` starts it"),
+        None => format!(
             "host {} has no such machine; `kubitect apply` with the cluster's file makes it",
             host.name
-        )),
-    })
+        ),
+    };
+    Ok(Some(why))
 }
 
 fn unheard(host: &Name, after: Duration) -> Error {

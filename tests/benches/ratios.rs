@@ -22,6 +22,8 @@ mod picture;
 mod plays;
 #[path = "../tests/killed/program.rs"]
 mod program;
+#[path = "../tests/killed/restored.rs"]
+mod restored;
 #[path = "../tests/killed/shape.rs"]
 mod shape;
 #[path = "../tests/killed/stage.rs"]

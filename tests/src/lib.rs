@@ -8,5 +8,6 @@ pub mod many;
 pub mod outputs;
 pub mod pages;
 pub mod points;
+pub mod snapshot;
 pub mod sshd;
 pub mod terminal;

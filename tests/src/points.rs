@@ -3,7 +3,7 @@
 //! They are nothing in any build but that of the tests, which turns `fail`'s feature `failpoints` on.
 
 /// Each name, and where the program is then. Most are passed many times in a run.
-pub const POINTS: [(&str, &str); 38] = [
+pub const POINTS: [(&str, &str); 44] = [
     // The hosts.
     (
         "provision::begun",
@@ -112,6 +112,30 @@ pub const POINTS: [(&str, &str); 38] = [
     (
         "kubespray::snapshot-saved",
         "a snapshot of etcd lies on a master, and not yet here",
+    ),
+    (
+        "kubespray::restore-unpacked",
+        "a snapshot is unpacked on all masters, and all runs as before",
+    ),
+    (
+        "kubespray::restore-api-stopped",
+        "no control plane runs, and etcd does",
+    ),
+    (
+        "kubespray::restore-halted",
+        "no member of etcd runs, and each has its old data",
+    ),
+    (
+        "kubespray::restore-aside",
+        "a member's old data are set aside, and it has no other",
+    ),
+    (
+        "kubespray::restore-replaced",
+        "one more member has the snapshot's data",
+    ),
+    (
+        "kubespray::restore-started",
+        "etcd serves the snapshot, and no control plane runs",
     ),
     (
         "cli::powered",

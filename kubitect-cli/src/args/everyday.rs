@@ -44,6 +44,26 @@ pub struct TakeOver {
 pub enum Store {
     /// Save all that etcd holds, every secret among it, to a file that only its owner can read
     Snapshot(Snapshot),
+    /// Bring all that Kubernetes knows back to such a file; what came later is lost, and what etcd holds is set aside
+    Restore(Restore),
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The cluster's name
+    #[arg(value_name = "CLUSTER", add = ArgValueCandidates::new(names::candidates))]
+    pub cluster: Label,
+    /// The snapshot, as `etcd snapshot`, `apply` before an upgrade, or etcdctl saved it
+    #[arg(value_name = "SNAPSHOT")]
+    pub file: PathBuf,
+    /// Don't ask
+    #[arg(long, visible_alias = "yes")]
+    pub auto_approve: bool,
+    #[command(flatten)]
+    pub held: TakeOver,
+    /// For people, or for programs: the events of the run on stdout, one a line
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]

@@ -37,7 +37,7 @@ pub use logs::logs;
 pub use plan::plan;
 pub use power::{start, stop};
 pub use render::render;
-pub use snapshot::snapshot;
+pub use snapshot::{restore, snapshot};
 pub use ssh::ssh;
 pub use status::status;
 pub use support::support;
@@ -50,6 +50,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kubitect_config::{KeyJudge, Parsed, Site, text};
+use serde::Serialize;
 
 use crate::args::DEFAULT_FILE;
 use crate::event::Events;
@@ -75,6 +76,13 @@ fn print_lines(result: impl Display) -> Result<(), Failure> {
 /// Prints a JSON document on stdout.
 fn print_json(document: impl Display) -> Result<(), Failure> {
     print_exactly(text::json(&format!("{document:#}\n")))
+}
+
+/// The same, of what is an object, with the version of its form.
+fn print_object(what: &impl Serialize) -> Result<(), Failure> {
+    let mut object = serde_json::json!(what);
+    object["formatVersion"] = 1.into();
+    print_json(object)
 }
 
 /// Prints on stdout as it is. A reader that has gone (`| head`) is no failure.

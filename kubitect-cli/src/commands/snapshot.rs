@@ -1,19 +1,22 @@
-//! `etcd snapshot`: all that a cluster's etcd holds, in a file.
+//! `etcd snapshot`, all that a cluster's etcd holds in a file, and `etcd restore`, the way back.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{logged, options, print, print_json};
-use crate::args::{Output, Snapshot};
+use super::{logged, options, print, print_object};
+use crate::approve::{self, Question};
+use crate::args::{Output, Restore, Snapshot};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::names;
 use crate::report::Reporter;
 use crate::run::{Run, Wanted};
+use crate::signals::until_interrupted;
+use crate::snapshot::Restoring;
 use crate::world::World;
 
-/// Carries the command out.
+/// Saves what etcd holds.
 pub fn snapshot(world: &Arc<dyn World>, home: &Home, args: &Snapshot) -> Result<(), Failure> {
     let cluster = names::meant(home, &args.cluster)?;
     let reporter = Arc::new(Reporter::new());
@@ -31,11 +34,7 @@ pub fn snapshot(world: &Arc<dyn World>, home: &Home, args: &Snapshot) -> Result<
     logged::end(&reporter, &saved, &[], &[again]);
     let saved = saved?;
     match args.output {
-        Output::Json => {
-            let mut object = json!(saved);
-            object["formatVersion"] = json!(1);
-            print_json(object)
-        }
+        Output::Json => print_object(&saved),
         Output::Text => print(format!(
             "{} ({} KiB, SHA-256 {})\nEvery secret of the cluster is in it: keep it as you keep a key.\n",
             saved.file.display(),
@@ -43,4 +42,39 @@ pub fn snapshot(world: &Arc<dyn World>, home: &Home, args: &Snapshot) -> Result<
             saved.sha256
         )),
     }
+}
+
+/// Brings etcd back to a snapshot.
+pub fn restore(
+    world: &Arc<dyn World>,
+    home: &Home,
+    args: &Restore,
+    reporter: &Arc<Reporter>,
+) -> Result<(), Failure> {
+    let cluster = &args.cluster;
+    names::check(home, cluster)?;
+    let mut options = options(world, home, reporter)?;
+    options.take_over = args.held.take_over;
+    let cancel = options.cancel.clone();
+    let run = Run::connect(Wanted::kept(cluster, &options)?, options)?;
+    let restoring = until_interrupted(&cancel, Restoring::plan(run, &args.file))?;
+    reporter.emit(&json!({"type": "plan", "plan": restoring.json()}));
+    reporter.proposal(cluster, &restoring, "", !args.auto_approve);
+    if !args.auto_approve {
+        let question =
+            Question::new("Shall the cluster go back to this, and what came later be lost?");
+        approve::ask(&question.of_loss(cluster.as_str()))?;
+    }
+    let logs = restoring.view().folder().logs();
+    let answer = logged::answer(args.auto_approve);
+    logged::begin(reporter, &logs, "etcd-restore", answer)?;
+    reporter.begin([]);
+    let result = logged::work(reporter, &cancel, restoring.carry_out());
+    let next = [
+        format!("next: kubitect status {cluster}"),
+        "      kubitect plan -c FILE, for what the file wants otherwise by now".to_owned(),
+    ];
+    let again = "the same command begins anew with the same snapshot".to_owned();
+    logged::end(reporter, &result, &next, &[again]);
+    result
 }

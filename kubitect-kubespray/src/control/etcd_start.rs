@@ -10,6 +10,9 @@ use super::kubeadm::exists;
 use super::remote::{PATIENCE, once, said, succeed};
 use crate::Error;
 
+/// The program itself.
+pub(super) const ETCD: &str = "/usr/local/bin/etcd";
+
 /// Where Kubespray writes the members with which etcd begins.
 const INITIAL: &str = "ETCD_INITIAL_CLUSTER=";
 
@@ -18,33 +21,42 @@ const INITIAL: &str = "ETCD_INITIAL_CLUSTER=";
 /// was. Only for a machine whose address etcd does not list, or whose member is one of two.
 pub async fn set_data_aside(remote: &impl Remote, folder: &str) -> Result<Option<String>, Error> {
     let what = format!("set aside the old etcd data in {folder}");
-    let data = format!("{folder}/member");
-    let there = once(remote, &what, &["test", "-e", &data], PATIENCE).await?;
-    match there.status {
-        0 => {}
-        1 => return Ok(None),
-        _ => {
-            return Err(Error::Program {
-                what,
-                lines: said(&there),
-            });
-        }
+    if !exists(remote, &format!("{folder}/member")).await? {
+        return Ok(None);
     }
-    // Where there is no such unit it fails, and nothing runs.
+    stop_etcd(remote, &what).await?;
+    move_data(remote, &what, folder).await
+}
+
+/// Stops and disables etcd on the machine at the other end. Where there is no such unit, nothing runs.
+pub(super) async fn stop_etcd(remote: &impl Remote, what: &str) -> Result<(), Error> {
     let argv = ["systemctl", "disable", "--now", "etcd"];
-    let stopped = once(remote, &what, &argv, PATIENCE).await?;
+    let stopped = once(remote, what, &argv, PATIENCE).await?;
     let argv = ["systemctl", "--quiet", "is-active", "etcd"];
-    if once(remote, &what, &argv, PATIENCE).await?.status == 0 {
-        return Err(Error::Program {
-            what,
+    match once(remote, what, &argv, PATIENCE).await?.status {
+        0 => Err(Error::Program {
+            what: what.to_owned(),
             lines: format!("etcd does not stop: {}", said(&stopped)),
-        });
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Moves the data of an etcd that does not run aside; where they are then, if there are any.
+pub(super) async fn move_data(
+    remote: &impl Remote,
+    what: &str,
+    folder: &str,
+) -> Result<Option<String>, Error> {
+    let data = format!("{folder}/member");
+    if !exists(remote, &data).await? {
+        return Ok(None);
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let aside = format!("{folder}/set-aside-{}", now.unwrap_or_default().as_nanos());
     // In the same folder, so that it is one step; etcd looks at nothing there but `member`.
     let argv = ["mv", "-f", "-T", "--", &data, &aside];
-    succeed(remote, &what, &argv, PATIENCE).await?;
+    succeed(remote, what, &argv, PATIENCE).await?;
     Ok(Some(aside))
 }
 

@@ -10,6 +10,7 @@ mod certificates;
 mod deprecated;
 mod elsewhere;
 mod etcd;
+mod etcd_restore;
 mod etcd_start;
 mod kubeadm;
 mod kubeadm_config;
@@ -32,6 +33,9 @@ pub use elsewhere::{PodState, Toleration, nowhere};
 pub use etcd::{
     EtcdMember, Snapshot, by_hand, discard_snapshot, has_leader, members, members_alone,
     remove_member, save_snapshot,
+};
+pub use etcd_restore::{
+    BROUGHT, Member, bring, clear, discard, halt, member, put_in_place, resume, stop_member, unpack,
 };
 pub use etcd_start::{announced, restart_etcd, set_data_aside};
 pub use kubeadm::{Remedy, Traces, is_initialised, mark, reset, traces};

@@ -75,13 +75,13 @@ impl Back<'_> {
         late
     }
 
-    async fn login(&self, name: &Label) -> Result<Arc<dyn Remote>, Error> {
+    pub(super) async fn login(&self, name: &Label) -> Result<Arc<dyn Remote>, Error> {
         let session = self.machines.connect(name).await;
         session.map_err(|e| Error::because(format!("log in on {name}"), e))
     }
 
     /// Waits for something, and says so.
-    async fn told(
+    pub(super) async fn told(
         &self,
         what: &str,
         wait: impl AsyncFnOnce(&(dyn Fn(&str) + Send + Sync)) -> Result<(), Error>,

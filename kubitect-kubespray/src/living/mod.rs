@@ -18,6 +18,7 @@ mod nodes;
 pub mod note;
 pub mod plan;
 mod recall;
+pub mod restore;
 mod revive;
 pub mod rows;
 mod service;

@@ -45,6 +45,9 @@ pub struct Note {
     /// joined later.
     #[serde(default)]
     pub joined: u32,
+    /// Whether its etcd was being brought back to a snapshot, which has not ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restoring: bool,
 }
 
 impl Note {
@@ -76,6 +79,7 @@ impl Note {
                 _ => BTreeSet::new(),
             },
             joined: 0,
+            restoring: false,
         })
     }
 
@@ -230,6 +234,7 @@ mod tests {
             taints: ["only=db:NoSchedule".to_owned()].into(),
             members: ["c-master-1".parse().unwrap()].into(),
             joined: 0,
+            restoring: false,
         };
         let fields = r#""finished":true,"busy":false,"release":{"kubernetes":"v1.23.7","kubespray":"v2.19.0"},"settings":"aa","addons":"bb","labels":{"tier":"db"},"taints":["only=db:NoSchedule"],"members":["c-master-1"]"#;
         let first = format!("{{{fields}}}");
@@ -367,6 +372,7 @@ mod tests {
                 taints: BTreeSet::from([text.clone()]),
                 members: BTreeSet::from(["c-master-1".parse().unwrap()]),
                 joined: 1,
+                restoring: cut % 5 == 0,
             };
             note.busy = cut % 2 == 0;
             let written = note.text().unwrap();

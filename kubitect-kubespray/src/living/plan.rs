@@ -21,6 +21,14 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
         return create(cluster, seen, wanted);
     }
     check_settings(cluster, seen)?;
+    let restoring = |seen: &Seen| seen.note.as_ref().is_some_and(|note| note.restoring);
+    if masters().any(restoring) {
+        return Err(vec![format!(
+            "{0}: its etcd was being brought back to a snapshot by a run that was not finished; `kubitect etcd restore {0} FILE` with that \
+             snapshot ends it. Until then nothing else is done",
+            cluster.name
+        )]);
+    }
 
     // An upgrade that was interrupted has nodes of two releases: all reach the newer one before anything else is done.
     let (now, path) = releases(cluster, seen, &wanted)?;

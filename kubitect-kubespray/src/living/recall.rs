@@ -61,6 +61,7 @@ pub fn recall(
                     _ => BTreeSet::new(),
                 },
                 joined: 0,
+                restoring: false,
             };
             (node.name.clone(), note)
         })

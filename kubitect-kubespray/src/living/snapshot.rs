@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kubitect_config::Remote;
 use kubitect_config::digest::hex;
 use kubitect_config::file::{self, Aside};
+use kubitect_config::remote::Machines;
+use kubitect_config::value::Label;
+use kubitect_config::waiting::side_by_side;
+use kubitect_config::{Remote, chain};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::control::{self, Snapshot};
+use crate::control::{self, Health, Snapshot};
 
 /// How long saving a snapshot may take, and fetching a piece of it.
 const SNAPSHOT: Duration = Duration::from_secs(10 * 60);
@@ -29,6 +32,51 @@ pub fn file_in(folder: &Path) -> Result<PathBuf, Error> {
     file::private_folder(folder).map_err(Error::file("create", folder))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Ok(folder.join(format!("etcd-{}.db", now.unwrap_or_default().as_secs())))
+}
+
+/// A file that is not there yet, in a folder that is.
+pub fn new_file(file: &Path) -> Result<PathBuf, Error> {
+    let file = std::path::absolute(file).map_err(Error::file("find", file))?;
+    let failed = |why: &str| {
+        let file = file.display();
+        Err(Error::failed(format!("write a snapshot to {file}: {why}")))
+    };
+    if file.symlink_metadata().is_ok() {
+        return failed("it is there already; name another file");
+    }
+    match file.parent().is_some_and(Path::is_dir) {
+        true => Ok(file),
+        false => failed("its folder is not there; make it, or name another file"),
+    }
+}
+
+/// The first of these masters whose API serves, and its etcd behind it; else why none does.
+pub async fn serving<'a>(
+    machines: &dyn Machines,
+    masters: impl Iterator<Item = &'a Label>,
+) -> Result<Arc<dyn Remote>, String> {
+    let mut why = Vec::new();
+    // The first in their order, so that what a killed run left there goes.
+    for answer in side_by_side(masters.map(|name| ask(machines, name))).await {
+        match answer {
+            Ok(master) => return Ok(master),
+            Err(reason) => why.push(reason),
+        }
+    }
+    Err(why.join("; "))
+}
+
+async fn ask(machines: &dyn Machines, name: &Label) -> Result<Arc<dyn Remote>, String> {
+    let failed = |why: String| format!("{name}: {why}");
+    let master = machines
+        .connect(name)
+        .await
+        .map_err(|e| failed(chain(&*e)))?;
+    match control::api_health(&master).await {
+        Ok(Health::Well) => Ok(master),
+        Ok(Health::Ill(why)) => Err(failed(why)),
+        Err(error) => Err(failed(chain(&error))),
+    }
 }
 
 /// Saves what etcd holds through a master that serves, and brings it to this file, which its owner alone can read. Nothing of it
@@ -109,4 +157,24 @@ async fn fetch_pieces(
         ));
     }
     aside.publish(0o600).map_err(Error::file("write", home))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_never_over_a_file_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("there.db");
+        std::fs::write(&there, "mine").unwrap();
+        std::os::unix::fs::symlink("/nowhere", folder.path().join("link.db")).unwrap();
+        let why = |name: &str| new_file(&folder.path().join(name)).unwrap_err().to_string();
+        for name in ["there.db", "link.db"] {
+            assert!(why(name).contains("it is there already"), "{}", why(name));
+        }
+        assert!(why("no/folder.db").contains("its folder is not there"));
+        let new = folder.path().join("new.db");
+        assert_eq!(new_file(&new).unwrap(), new);
+    }
 }

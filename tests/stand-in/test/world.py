@@ -29,7 +29,8 @@ def main():
         harness.until("the API", 60, answers)
         print(json.dumps({
             "folder": etcds.folder, "kubeconfig": kubeconfig, "tls": etcds.tls, "apis": [api.port for api in apis],
-            "etcd": [etcds.url(index) for index in range(count)], "addresses": [etcds.address(index) for index in range(count)]}), flush=True)
+            "etcd": [etcds.url(index) for index in range(count)],
+            "peers": [etcds.peer(index) for index in range(count)], "addresses": [etcds.address(index) for index in range(count)]}), flush=True)
         for line in sys.stdin:
             verb, index = line.split()
             for process in (etcds.members[int(index)], apis[int(index)]):

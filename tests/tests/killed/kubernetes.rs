@@ -7,6 +7,7 @@ use kubitect_provision::fake::FakeHost;
 use serde_json::{Value, json};
 
 use crate::machine::{failed, ok};
+use crate::restored::{saved, text};
 use crate::state::{CERTIFICATE, MANIFEST, Node, Pod, State, endpoint};
 
 /// What kubeadm is given on each master.
@@ -406,9 +407,9 @@ pub fn etcdctl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
             ok("Member removed")
         }
         ["snapshot", "save", path, _] => {
-            let text = serde_json::to_string(&state.kube).unwrap();
+            let bytes = saved(&state.kube, &state.guests[name].api_version);
             let guest = state.guests.get_mut(name).unwrap();
-            guest.files.insert((*path).to_owned(), text);
+            guest.files.insert((*path).to_owned(), text(&bytes));
             ok("")
         }
         _ => panic!("unexpected: etcdctl {argv:?}"),

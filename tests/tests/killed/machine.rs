@@ -5,6 +5,7 @@ use kubitect_lb::{KEEPALIVED, PROBE, SET_STATE};
 use kubitect_provision::fake::FakeHost;
 
 use crate::kubernetes::{api_server, etcdctl, kubectl};
+use crate::restored::{self, bytes};
 use crate::state::{CERTIFICATE, Guest, MARK, Node, SETTINGS, State, file};
 
 /// Runs a command on a machine that answers.
@@ -121,8 +122,9 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
         }
         _ => {}
     }
-    if let Some(output) =
-        api_server(state, host, name, argv).or_else(|| etcd(state, host, name, argv))
+    if let Some(output) = restored::run(state, host, name, argv)
+        .or_else(|| api_server(state, host, name, argv))
+        .or_else(|| etcd(state, host, name, argv))
     {
         return output;
     }
@@ -203,16 +205,19 @@ fn files(guest: &mut Guest, argv: &[&str]) -> Option<Output> {
         // All that is saved here is one piece.
         ["dd", from, _, "skip=0", "count=1", "status=none"] => {
             match files.get(&from["if=".len()..]) {
-                Some(text) => ok(text),
+                Some(text) => Output {
+                    stdout: bytes(from, text),
+                    ..Output::default()
+                },
                 None => missing(from),
             }
         }
         ["stat", "--format=%s", path] => match files.get(*path) {
-            Some(text) => ok(format!("{}\n", text.len())),
+            Some(text) => ok(format!("{}\n", bytes(path, text).len())),
             None => missing(path),
         },
         ["sha256sum", "--", path] => match files.get(*path) {
-            Some(text) => ok(format!("{}  {path}\n", digest(text.as_bytes()))),
+            Some(text) => ok(format!("{}  {path}\n", digest(&bytes(path, text)))),
             None => missing(path),
         },
         _ => return None,

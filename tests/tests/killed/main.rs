@@ -31,6 +31,8 @@ mod power;
 mod program;
 mod releases;
 mod removed;
+mod restored;
+mod returns;
 mod saved;
 mod sequences;
 mod shape;
@@ -145,6 +147,7 @@ fn main() -> ExitCode {
         ("sequences_over_unfinished_runs", sequences::over_unfinished),
         ("sequences_of_hosts", sequences::hosts),
         ("snapshots_are_taken_at_any_time", power::snapshots),
+        ("a_cluster_goes_back_to_its_snapshot", returns::all),
         ("consoles_are_read", power::consoles),
         ("who_is_off_is_not_logged_in_on", power::logins),
         (

@@ -266,7 +266,11 @@ impl Stage<'_> {
             kube.next_member += 1;
             let id = (kube.id << 8) | kube.next_member;
             let own = self.play.text(&name, "etcd_member_name");
-            kube.members.push(Member { id, name: own, ip });
+            kube.members.push(Member {
+                id,
+                name: own,
+                ip: ip.clone(),
+            });
             let stops = self
                 .fault
                 .is_some_and(|fault| fault.host == name && fault.at == "announced");
@@ -297,7 +301,13 @@ impl Stage<'_> {
             }
             let env =
                 ["ENDPOINTS", "CACERT", "CERT", "KEY"].map(|key| format!("ETCDCTL_{key}=x\n"));
-            let env = format!("{}ETCD_INITIAL_CLUSTER={initial}\n", env.concat());
+            let mut all = initial.split(',').filter_map(|own| own.split_once('='));
+            let own = all.find(|(_, url)| *url == format!("https://{ip}:2380"));
+            let (own, url) = own.unwrap();
+            let env = format!(
+                "ETCD_DATA_DIR=/var/lib/etcd\nETCD_NAME={own}\nETCD_INITIAL_ADVERTISE_PEER_URLS={url}\n{}ETCD_INITIAL_CLUSTER={initial}\n",
+                env.concat()
+            );
             guest.files.insert("/etc/etcd.env".to_owned(), env);
             if stops {
                 return fail(&name, "as the test asks");

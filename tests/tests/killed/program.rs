@@ -376,7 +376,10 @@ impl Remote for Machine {
         _: u32,
         _: Duration,
     ) -> remote::Doing<'a, ()> {
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let text = match path.ends_with(".db") {
+            true => crate::restored::text(bytes),
+            false => String::from_utf8(bytes.to_vec()).unwrap(),
+        };
         Box::pin(async move {
             self.with(|state| {
                 let guest = state.guests.get_mut(&self.name).unwrap();

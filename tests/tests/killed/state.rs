@@ -17,6 +17,8 @@ use kubitect_provision::observe::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::restored::Unpacked;
+
 /// A world in a folder.
 pub struct Place {
     pub folder: PathBuf,
@@ -92,6 +94,15 @@ pub struct Guest {
     /// Services of Kubernetes that are enabled, and stand still.
     #[serde(default)]
     pub stopped: BTreeSet<String>,
+    /// A snapshot of etcd that was unpacked beside its data.
+    #[serde(default)]
+    pub unpacked: Option<Unpacked>,
+    /// One that is in the place of its data, with which etcd has not started yet.
+    #[serde(default)]
+    pub in_place: Option<Unpacked>,
+    /// Whether its etcd does not stop.
+    #[serde(default)]
+    pub stubborn: bool,
 }
 
 /// What etcd holds, and its members.

@@ -13,6 +13,7 @@ mod jump;
 mod kubeadm;
 mod playbook;
 mod render;
+mod restore;
 mod source;
 mod states;
 mod world;

@@ -35,17 +35,40 @@ impl World {
         };
         let line = world.line();
         world.told = serde_json::from_str(&line).expect("the stand-in's control plane starts");
-        let told = |name: &str| world.told["tls"][name].as_str().unwrap();
-        let environment = format!(
-            "# Environment file for etcd\nETCD_NAME=m0\n\n# CLI settings\nETCDCTL_ENDPOINTS={}\nETCDCTL_CACERT={}\n\
-             ETCDCTL_KEY={}\nETCDCTL_CERT={}\n",
-            world.told["etcd"][0].as_str().unwrap(),
+        std::fs::write(world.path("etcd.env"), world.environment(0)).unwrap();
+        world
+    }
+
+    /// What Kubespray writes of the etcd member of a master.
+    fn environment(&self, master: usize) -> String {
+        let told = |name: &str| self.told["tls"][name].as_str().unwrap();
+        let own = |list: &str| self.told[list][master].as_str().unwrap();
+        format!(
+            "# Environment file for etcd\nETCD_DATA_DIR={}\nETCD_NAME=m{master}\nETCD_INITIAL_ADVERTISE_PEER_URLS={}\n\n# CLI \
+             settings\nETCDCTL_ENDPOINTS={}\nETCDCTL_CACERT={}\nETCDCTL_KEY={}\nETCDCTL_CERT={}\n",
+            self.path(&format!("m{master}")),
+            own("peers"),
+            own("etcd"),
             told("ca"),
             told("key"),
             told("cert"),
-        );
-        std::fs::write(world.path("etcd.env"), environment).unwrap();
-        world
+        )
+    }
+
+    /// Writes that into a file of its own.
+    pub fn write_environment(&self, master: usize) {
+        let path = self.path(&format!("etcd-{master}.env"));
+        std::fs::write(path, self.environment(master)).unwrap();
+    }
+
+    /// By which variables etcdctl reaches the first member.
+    pub fn etcdctl(&self) -> Vec<(String, String)> {
+        let environment = self.environment(0);
+        let lines = environment.lines().filter_map(|line| line.split_once('='));
+        let own = lines.filter(|(name, _)| name.starts_with("ETCDCTL_"));
+        let own = own.chain([("ETCDCTL_API", "3")]);
+        own.map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 
     /// A file in the folder of the control plane.
@@ -98,9 +121,13 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The same command, with what lies elsewhere here than on a master.
     fn here(&self, argument: &str) -> String {
-        let port = &self.told["apis"][0];
+        self.here_at(0, argument)
+    }
+
+    /// The same argument, with what lies elsewhere here than on a master.
+    pub fn here_at(&self, master: usize, argument: &str) -> String {
+        let port = &self.told["apis"][master];
         match argument {
             "/usr/local/bin/kubectl" => "kubectl".to_owned(),
             "/usr/local/bin/etcdctl" => "etcdctl".to_owned(),
