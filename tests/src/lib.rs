@@ -8,6 +8,7 @@ pub mod many;
 pub mod outputs;
 pub mod pages;
 pub mod points;
+pub mod recording;
 pub mod snapshot;
 pub mod sshd;
 pub mod terminal;

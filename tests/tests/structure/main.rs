@@ -7,6 +7,7 @@ mod layers;
 mod pages;
 mod points;
 mod real;
+mod recording;
 mod site;
 mod sizes;
 mod yaml;
