@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::keys::KeyJudge;
 use crate::problem::{Problem, Severity};
 use crate::release::Hop;
-use crate::report::Report;
+use crate::report::{At, Report};
 use crate::site::Site;
 use crate::tree::Tree;
 use crate::{ansible, keep, older, raw, schema, structure, tree, validate, yaml};
@@ -234,16 +234,23 @@ fn check<R: serde::de::DeserializeOwned, T>(
         report.fault(severity, fault);
     }
     let mut result = None;
-    match &tree {
-        Some(tree) => {
+    let stranger = tree
+        .as_ref()
+        .and_then(|tree| structure::stranger(tree, schema));
+    match (&tree, stranger) {
+        (Some(tree), Some((message, help))) => {
+            let error = Severity::Error;
+            report.at_key(&At::Root, tree, error, "other-file", message, help);
+        }
+        (Some(tree), None) => {
             let value = structure::check(tree, schema, &mut report);
             match yaml::from_value::<R>(value) {
                 Ok(raw) => result = validate(raw, &mut report),
                 Err(error) => report.structure_error(error.to_string()),
             }
         }
-        None if !report.failed() => report.empty(),
-        None => {}
+        (None, _) if !report.failed() => report.empty(),
+        (None, _) => {}
     }
     let failed = report.failed();
     let problems = report.finish();
@@ -293,6 +300,11 @@ pub fn read(path: &Path) -> Result<(String, String), Error> {
     } else {
         let input = File::open(path).map_err(failed)?;
         let metadata = input.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(failed(io::Error::other(
+                "it is a folder; name a file in it",
+            )));
+        }
         if metadata.is_file() && metadata.len() > MAX_BYTES as u64 {
             return Err(whole(&file, "file-too-large", too_large(metadata.len())));
         }

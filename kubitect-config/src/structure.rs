@@ -14,8 +14,10 @@ use crate::report::{At, Report, nearest, quote};
 use crate::tree::{Kind, Tree};
 
 mod hints;
+mod stranger;
 
 use hints::Places;
+pub(crate) use stranger::stranger;
 
 /// The value of `tree` as far as it fits the schema.
 pub(crate) fn check(tree: &Tree, schema: &Schema, report: &mut Report) -> Value {

@@ -26,7 +26,9 @@ pub fn explain(args: &Explain) -> Result<(), Failure> {
     let code = code.split_once('[').map_or(&**code, |(_, rest)| rest);
     let code = code.trim_end_matches(']');
     let Some(one) = all.get(code) else {
-        let guess = text::nearest(code, all.keys().map(String::as_str));
+        let codes = || all.keys().map(String::as_str);
+        let begins = codes().find(|known| known.starts_with(code));
+        let guess = begins.or_else(|| text::nearest(code, codes()));
         let guess = guess.map(|guess| format!("; did you mean `{guess}`?"));
         return Err(Failure::failed(format!(
             "explain `{code}`: no problem has this code{}; `kubitect explain` lists all",

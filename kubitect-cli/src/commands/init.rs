@@ -1,7 +1,7 @@
 //! `init`: a cluster file to begin with, and its schema for the editor beside it. Never over a file that is there.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, ErrorKind, IsTerminal, Write};
+use std::io::{BufRead, Error, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
 use kubitect_config::presets::{PRESETS, Preset};
@@ -102,6 +102,7 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     let mut file = file.map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => there(path),
+        ErrorKind::NotFound => Failure::io("write", path, Error::other("its folder is not there")),
         _ => Failure::io("write", path, e),
     })?;
     let written = file.write_all(text.as_bytes());

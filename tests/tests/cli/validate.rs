@@ -151,7 +151,7 @@ fn a_file_that_can_t_be_read_is_a_failure_and_no_problem_of_the_file() {
         .tells(&["failed to read missing.yaml", "No such file"]);
     env.run(&["validate", "-c", "."])
         .code(1)
-        .tells(&["failed to read .", "Is a directory"]);
+        .tells(&["failed to read .", "it is a folder; name a file in it"]);
     // Those after it are judged all the same.
     let files = ["-c", "right.yaml", "missing.yaml", "wrong.yaml"];
     env.run(&[&["validate"][..], &files].concat())

@@ -32,11 +32,12 @@ fn shown(text: &str, problem: &Problem) -> String {
 }
 
 /// What is said of a whole file, and of sections that it does not have.
-const OF_THE_FILE: [&str; 6] = [
+const OF_THE_FILE: [&str; 7] = [
     "empty",
     "hosts-missing",
     "masters-missing",
     "missing",
+    "other-file",
     "version-missing",
     "wrong-type",
 ];

@@ -1,0 +1,194 @@
+//! Files of other programs, and one of ours in the place of another: what such a file is, rather than all that it lacks.
+
+use serde_json::Value as Schema;
+
+use super::hints;
+use super::is_extension;
+use crate::report::{At, nearest, quote};
+use crate::schema;
+use crate::tree::{Kind, Tree};
+
+/// What a file is that has no key of this schema's, nor one that may be meant for it, and what to do; none: it may be ours.
+pub(crate) fn stranger(tree: &Tree, schema: &Schema) -> Option<(String, String)> {
+    let entries = match &tree.kind {
+        Kind::Map(entries) => entries,
+        Kind::List(items) => return of_list(items, schema),
+        Kind::Scalar { .. } => return None,
+    };
+    let value = |name: &str| entries.iter().find(|(key, _)| key.text() == name);
+    let text = |name: &str| value(name).map(|(_, value)| value.text());
+    if let (Some(version), Some(kind)) = (text("apiVersion"), text("kind")) {
+        return Some(not(schema, &of_kubernetes(version, kind)));
+    }
+    let names = entries.iter().map(|(key, _)| key.text());
+    let names = names.filter(|name| !is_extension(name, &At::Root.key(name)));
+    let names: Vec<_> = names.collect();
+    if let Some(help) = of_ours(&names, schema) {
+        return Some(not(schema, help));
+    }
+    let first = names.first()?;
+    let (known, places) = (keys(schema).collect::<Vec<_>>(), hints::places(schema));
+    if names.iter().any(|name| may_be_ours(name, &known, &places)) {
+        return None;
+    }
+    Some(match () {
+        () if entries.iter().any(|(_, value)| is_group(value)) => not(
+            schema,
+            "it is an inventory of Ansible's; Kubitect writes its own",
+        ),
+        () if names.contains(&"services") => not(schema, "it is a file of Docker Compose"),
+        () => not(
+            schema,
+            &format!("its first key is {}, which is none of one", quote(first)),
+        ),
+    })
+}
+
+/// Whether this is a group of an inventory.
+fn is_group(value: &Tree) -> bool {
+    let is_part = |key: &Tree| ["hosts", "children", "vars"].contains(&key.text());
+    matches!(&value.kind, Kind::Map(entries) if entries.iter().any(|(key, _)| is_part(key)))
+}
+
+/// Whether somebody may have meant a key of this schema's: misspelt, by another program's word, or in the wrong place.
+fn may_be_ours(name: &str, known: &[&str], places: &hints::Places) -> bool {
+    known.contains(&name)
+        || name == "plugins"
+        || nearest(name, known.iter().copied()).is_some()
+        || hints::otherwise(name, known).is_some()
+        || hints::elsewhere(places, &At::Root.key(name)).is_some()
+}
+
+/// What the file is that is ours, in the place of this one: all its keys are those of the other, and none is this one's.
+fn of_ours(names: &[&str], schema: &Schema) -> Option<&'static str> {
+    let (other, what) = match is_site(schema) {
+        true => (&*schema::CLUSTER, "it is a cluster file, which -c names"),
+        false => (
+            &*schema::SITE,
+            "it is a site file, whose place is `site.yaml` in Kubitect's folder",
+        ),
+    };
+    let has = |schema: &Schema, name: &str| keys(schema).any(|key| key == name);
+    let is_other = |name: &&str| has(other, name) && !has(schema, name);
+    (!names.is_empty() && names.iter().all(is_other)).then_some(what)
+}
+
+/// A playbook of Ansible's.
+fn of_list(items: &[Tree], schema: &Schema) -> Option<(String, String)> {
+    let Kind::Map(entries) = &items.first()?.kind else {
+        return None;
+    };
+    let has = |name: &str| entries.iter().any(|(key, _)| key.text() == name);
+    let is_play = has("hosts") && (has("tasks") || has("roles"));
+    is_play.then(|| not(schema, "it is a playbook of Ansible's"))
+}
+
+fn of_kubernetes(version: &str, kind: &str) -> String {
+    match (version, kind) {
+        ("v1", "Config") => "it is a kubeconfig".to_owned(),
+        _ if version.contains("kubeadm") || kind.starts_with("Kubelet") => {
+            format!("it is a file for kubeadm ({})", quote(kind))
+        }
+        _ if version.contains("k0sctl") => "it is a cluster of k0sctl's".to_owned(),
+        _ => format!(
+            "it is an object of Kubernetes ({}), which `kubectl apply -f` takes",
+            quote(kind)
+        ),
+    }
+}
+
+fn not(schema: &Schema, what: &str) -> (String, String) {
+    let (name, begins) = match is_site(schema) {
+        true => (
+            "the site file",
+            "a site file has virtType, images, kubespray, pip, libvirtUris, proxy or timeouts",
+        ),
+        false => (
+            "a cluster file",
+            "a cluster file has hosts, cluster and kubernetes; `kubitect init` writes one",
+        ),
+    };
+    (format!("this is not {name}: {what}"), begins.to_owned())
+}
+
+fn is_site(schema: &Schema) -> bool {
+    !keys(schema).any(|key| key == "hosts")
+}
+
+fn keys(schema: &Schema) -> impl Iterator<Item = &str> {
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    properties.map(|(name, _)| name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Site, parse};
+
+    /// Other people's files get one error that says what they are; misspelt ones of ours get what is wrong with each key.
+    #[test]
+    fn a_file_of_another_program_is_called_one() {
+        let codes = |error: crate::Error| {
+            let problems = error.problems().iter();
+            let all = problems.map(|problem| (problem.code, problem.message.clone()));
+            all.collect::<Vec<_>>()
+        };
+        let of_cluster = |text: &str| codes(parse(text, "x", &Site::default()).unwrap_err());
+        let of_site = |text: &str| codes(Site::parse(text, "site.yaml").unwrap_err());
+        let whole = "hosts: []\ncluster: {name: c}\nkubernetes: {version: v1.35.4}\n";
+        for (text, part) in [
+            (
+                "apiVersion: apps/v1\nkind: Deployment\n",
+                "object of Kubernetes (`Deployment`)",
+            ),
+            (
+                "apiVersion: v1\nkind: Config\nclusters: []\n",
+                "a kubeconfig",
+            ),
+            (
+                "apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\n",
+                "for kubeadm",
+            ),
+            (
+                "all: {children: {etcd: {hosts: {a: }}}}\n",
+                "inventory of Ansible's",
+            ),
+            ("etcd: {hosts: {a: }}\n", "inventory of Ansible's"),
+            ("- hosts: all\n  tasks: []\n", "playbook"),
+            ("services: {web: {image: nginx}}\n", "Docker Compose"),
+            ("foo: 1\nbar: 2\n", "its first key is `foo`"),
+            (
+                "virtType: qemu\ntimeouts: {boot: 20m}\n",
+                "it is a site file",
+            ),
+        ] {
+            let [(code, message)] = &of_cluster(text)[..] else {
+                panic!("{text}: {:?}", of_cluster(text));
+            };
+            assert!(*code == "other-file" && message.contains(part), "{message}");
+        }
+        for text in [
+            whole,
+            "all: {hosts: {a: }}\n",
+            "apiVersion: v1\nkind: Pod\n",
+        ] {
+            let [(code, message)] = &of_site(text)[..] else {
+                panic!("{text}: {:?}", of_site(text));
+            };
+            assert!(
+                *code == "other-file" && message.contains("not the site file"),
+                "{message}"
+            );
+        }
+        for text in [
+            "clusters: {name: c}\n",
+            "nodes: {}\n",
+            "x-a: 1\n",
+            "host: {}\n",
+        ] {
+            let all = of_cluster(text);
+            assert!(all.iter().all(|(code, _)| *code != "other-file"), "{all:?}");
+        }
+        let all = of_site("virtTyp: qemu\n");
+        assert_eq!(all[0].0, "unknown-key");
+    }
+}
