@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::Facts;
-use kubitect_config::cluster::Role;
 use kubitect_kubespray::living::restore::{Content, Restore};
 use kubitect_kubespray::living::{Back, snapshot};
 use kubitect_provision::blocking::blocking;
@@ -39,25 +38,11 @@ impl Run {
     pub async fn snapshot(&mut self, file: Option<&Path>) -> Result<Snapshot, Failure> {
         let job = &self.view.job;
         let named = file.map(snapshot::new_file).transpose()?;
-        let (keys, facts) = reached(job, "save a snapshot of the etcd")?;
-        let file = match named {
-            Some(file) => file,
-            None => snapshot::file_in(&job.dir.backups())?,
-        };
+        let (keys, facts) = blocking(|| job.reach_for("save a snapshot of the etcd"))?;
+        let file = named.map_or_else(|| snapshot::file_in(&job.dir.backups()), Ok)?;
         let work = async {
             let machines = logins(job, &keys, facts);
-            let masters = job.cluster.role(Role::Master).map(|node| &node.name);
-            let master = snapshot::serving(&machines, masters).await;
-            let master = master.map_err(|why| {
-                let name = &job.cluster.name;
-                Failure::because(
-                    format!(
-                        "find a master of {name} that serves (`kubitect status {name}` says more, `kubitect start {name}` starts one \
-                         that is stopped)"
-                    ),
-                    why,
-                )
-            })?;
+            let master = snapshot::serving(&job.cluster, &machines).await?;
             Ok(snapshot::take(&master, &file).await?)
         };
         let saved = until_cancelled(&job.options.cancel, work).await?;
@@ -67,17 +52,6 @@ impl Run {
             sha256: saved.sha256,
         })
     }
-}
-
-/// What the cluster's machines are reached with, for this.
-fn reached(job: &Job, what: &str) -> Result<(Keys, Facts), Failure> {
-    blocking(|| job.reach())?.ok_or_else(|| {
-        Failure::failed(format!(
-            "{what} of {}: the key that opens its machines is not in {}; `kubitect apply` with its file brings it back",
-            job.cluster.name,
-            job.dir.ssh().display()
-        ))
-    })
 }
 
 fn logins<'a>(job: &'a Job, keys: &'a Keys, facts: Facts) -> Logins<'a> {
@@ -102,7 +76,7 @@ impl Restoring {
         let job = &run.view.job;
         let failed = |e| Failure::because(format!("restore {}", job.cluster.name), e);
         let content = Content::read(file).map_err(failed)?;
-        let (keys, facts) = reached(job, "restore the etcd")?;
+        let (keys, facts) = blocking(|| job.reach_for("restore the etcd"))?;
         let observed = blocking(|| observe::look(&job.cluster, &job.hosts))?;
         let seen = Plan::of(job, job.applied()?.as_ref(), &observed)?.seen;
         let work = async {
@@ -151,11 +125,7 @@ impl Restoring {
                 on_step: &|what, step| options.events.machines(event(what, step)),
             };
             let restored = self.restore.carry_out(&back, &begun).await?;
-            for (name, path) in &restored.aside {
-                options.events.note(format!(
-                    "{name}: what it held before is in {path}; remove that when nobody misses it"
-                ));
-            }
+            restored.kept().for_each(|kept| options.events.note(kept));
             restored
                 .left
                 .iter()

@@ -164,6 +164,16 @@ impl Fleet {
         Ok(Some((keys, facts)))
     }
 
+    /// The same, for this `what` of the cluster, which can't be done without them.
+    pub fn reach_for(&self, what: &str) -> Result<(Keys, Facts), Error> {
+        let (cluster, folder) = (&self.cluster.name, self.dir.ssh());
+        let lost = "`kubitect apply` with its file brings it back";
+        let folder = folder.display();
+        let why = format!("the key that opens its machines is not in {folder}; {lost}");
+        let lost = || Error::failed(format!("{what} of {cluster}: {why}"));
+        self.reach()?.ok_or_else(lost)
+    }
+
     /// Recovers lost keys of these machines, which exist; all of them have to run for that. Whether any was lost.
     pub fn recover_keys(&self, machines: &Cluster) -> Result<bool, Error> {
         let folder = self.dir.ssh();

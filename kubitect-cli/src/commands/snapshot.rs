@@ -70,11 +70,7 @@ pub fn restore(
     logged::begin(reporter, &logs, "etcd-restore", answer)?;
     reporter.begin([]);
     let result = logged::work(reporter, &cancel, restoring.carry_out());
-    let next = [
-        format!("next: kubitect status {cluster}"),
-        "      kubitect plan -c FILE, for what the file wants otherwise by now".to_owned(),
-    ];
-    let again = "the same command begins anew with the same snapshot".to_owned();
-    logged::end(reporter, &result, &next, &[again]);
+    let next = [format!("next: kubitect status {cluster}")];
+    logged::end(reporter, &result, &next, &[logged::again()]);
     result
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use kubitect_config::Cluster;
+use kubitect_config::cluster::Role;
 use kubitect_config::digest::hex;
 use kubitect_config::file::{self, Aside};
 use kubitect_config::remote::Machines;
@@ -50,20 +52,24 @@ pub fn new_file(file: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// The first of these masters whose API serves, and its etcd behind it; else why none does.
-pub async fn serving<'a>(
-    machines: &dyn Machines,
-    masters: impl Iterator<Item = &'a Label>,
-) -> Result<Arc<dyn Remote>, String> {
+/// The first master of this cluster whose API serves, and its etcd behind it; else why none does.
+pub async fn serving(cluster: &Cluster, machines: &dyn Machines) -> Result<Arc<dyn Remote>, Error> {
     let mut why = Vec::new();
+    let masters = cluster.role(Role::Master);
     // The first in their order, so that what a killed run left there goes.
-    for answer in side_by_side(masters.map(|name| ask(machines, name))).await {
+    for answer in side_by_side(masters.map(|node| ask(machines, &node.name))).await {
         match answer {
             Ok(master) => return Ok(master),
             Err(reason) => why.push(reason),
         }
     }
-    Err(why.join("; "))
+    Err(Error::because(unserved(&cluster.name), why.join("; ")))
+}
+
+fn unserved(name: &Label) -> String {
+    format!(
+        "find a master of {name} that serves (`kubitect status {name}` says more, `kubitect start {name}` starts one that is stopped)"
+    )
 }
 
 async fn ask(machines: &dyn Machines, name: &Label) -> Result<Arc<dyn Remote>, String> {

@@ -26,6 +26,15 @@ pub struct Restored {
     pub left: Vec<String>,
 }
 
+impl Restored {
+    /// What is kept of before, and where, a sentence each.
+    pub fn kept(&self) -> impl Iterator<Item = String> {
+        self.aside.iter().map(|(name, path)| {
+            format!("{name}: what it held before is in {path}; remove that when nobody misses it")
+        })
+    }
+}
+
 /// A master, and the connection to it.
 type Connected<'a> = (&'a Master, Arc<dyn Remote>);
 
