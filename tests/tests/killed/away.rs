@@ -266,3 +266,37 @@ pub fn broken_key() {
     ended(&stage.run(&["status", "demo"], None), 0, &[]);
     stage.end();
 }
+
+/// A plan that can't be made, and a pipe that nobody writes to in the cluster's folder, are a problem each.
+pub fn unplanned() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    ended(&stage.apply(&Shape::base(), None), 0, &[]);
+    let mark = |mark| {
+        let host = stage.place().host;
+        host.meddle("demo-worker-1", |domain| domain.mark = mark);
+    };
+    let was = stage.place().host.domain_of("demo-worker-1").unwrap().mark;
+    mark(None);
+    let status = stage.run(&["status", "demo"], None);
+    ended(
+        &status,
+        5,
+        &[
+            "  machine     demo-worker-2 running ",
+            "  API         demo-master-1 v1.23.7 serves\n",
+            "! failed to plan demo because: touch domain demo-worker-1",
+        ],
+    );
+    mark(was);
+    let key = stage
+        .folder
+        .join("home/clusters/demo/config/.ssh/hosts/demo-master-2");
+    fs::remove_file(&key).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&key).status();
+    assert!(made.unwrap().success());
+    let status = stage.run(&["status", "demo"], None);
+    let why = "it is no regular file; move it away";
+    ended(&status, 5, &["! demo-master-2: ", why]);
+    stage.end();
+}
