@@ -279,7 +279,13 @@ async fn old_data_are_set_aside_once_etcd_has_stopped() {
         None
     );
 
-    let master = Recorded::new(&[(0, "", ""), (0, "", ""), (3, "", ""), (0, "", "")]);
+    let master = Recorded::new(&[
+        (0, "", ""),
+        (0, "", ""),
+        (3, "", ""),
+        (0, "", ""),
+        (0, "", ""),
+    ]);
     let aside = control::set_data_aside(&master, "/var/lib/etcd")
         .await
         .unwrap()
@@ -289,7 +295,7 @@ async fn old_data_are_set_aside_once_etcd_has_stopped() {
     assert_eq!(asked[0], "sudo -n test -e /var/lib/etcd/member");
     assert_eq!(asked[1], "sudo -n systemctl disable --now etcd");
     assert_eq!(
-        asked[3],
+        asked[4],
         format!("sudo -n mv -f -T -- /var/lib/etcd/member {aside}")
     );
 
