@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kubitect_config::cluster::Kubespray;
+use kubitect_config::digest::hex;
 use kubitect_config::value::Version;
 use kubitect_config::{address, release, text};
 use sha2::{Digest, Sha256};
@@ -350,11 +351,6 @@ fn remove_with_prefix(folder: &Path, prefix: &str) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use kubitect_config::waiting::side_by_side;
 use serde::Deserialize;
 
 use super::elsewhere::nowhere;
-use super::nodes::{Item, List, NodeState, kubectl, pod_items, pod_state};
+use super::nodes::{Item, List, NodeState, kubectl};
+use super::pods::{pod_items, pod_state};
 use super::remote::json;
 use crate::Error;
 

@@ -17,6 +17,7 @@ mod kubeadm_config;
 mod names;
 mod network;
 mod nodes;
+mod pods;
 mod remote;
 mod revive;
 mod system;
@@ -42,9 +43,10 @@ pub use kubeadm::{Remedy, Traces, is_initialised, mark, reset, traces};
 pub use names::stopping_names;
 pub use network::{calico_blocksize, cilium_ipam};
 pub use nodes::{
-    NodeState, api_health, api_version, cordon, delete_node, drain, drain_lost, label, nodes, pods,
-    restart_kubelet, restart_runtime, taint, uncordon, untaint,
+    NodeState, api_health, api_version, cordon, delete_node, label, nodes, restart_kubelet,
+    restart_runtime, taint, uncordon, untaint,
 };
+pub use pods::{drain, drain_lost, pods};
 pub use remote::Health;
 pub use revive::{put_certificate_back, start_stopped};
 pub use system::{crio_runtime, has_cgroup2};

@@ -3,6 +3,7 @@
 mod apply;
 mod debug;
 mod destroy;
+mod doctor;
 mod env;
 mod everyday;
 mod explain;

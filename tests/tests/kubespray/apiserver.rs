@@ -5,7 +5,7 @@ use std::time::Duration;
 use kubitect_kubespray::Error;
 use kubitect_kubespray::control::{self, Health};
 
-use crate::control::ENVIRONMENT;
+use crate::etcd::ENVIRONMENT;
 use crate::world::Recorded;
 
 const SOON: Duration = Duration::from_secs(60);

@@ -6,6 +6,7 @@
 mod apiserver;
 mod control;
 mod environment;
+mod etcd;
 mod fixture;
 mod goals;
 mod host_key;
