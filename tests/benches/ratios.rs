@@ -10,14 +10,24 @@
 mod ansible;
 #[path = "../tests/killed/demands.rs"]
 mod demands;
+#[path = "../tests/killed/etcd.rs"]
+mod etcd;
+#[path = "../tests/killed/etcd_plays.rs"]
+mod etcd_plays;
+#[path = "../tests/killed/guest.rs"]
+mod guest;
 #[path = "../tests/killed/joins.rs"]
 mod joins;
+#[path = "../tests/killed/kubelet.rs"]
+mod kubelet;
 #[path = "../tests/killed/kubernetes.rs"]
 mod kubernetes;
 #[path = "../tests/killed/machine.rs"]
 mod machine;
 #[path = "../tests/killed/picture.rs"]
 mod picture;
+#[path = "../tests/killed/place.rs"]
+mod place;
 #[path = "../tests/killed/plays.rs"]
 mod plays;
 #[path = "../tests/killed/program.rs"]
@@ -30,6 +40,8 @@ mod shape;
 mod stage;
 #[path = "../tests/killed/state.rs"]
 mod state;
+#[path = "../tests/killed/upgrade_plays.rs"]
+mod upgrade_plays;
 #[path = "../../examples/embed/verbs.rs"]
 mod verbs;
 #[path = "../tests/pipeline/world.rs"]

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_yaml::Value;
 
+use crate::place::Place;
 use crate::plays;
 use crate::program::{PLAY, hang_at};
-use crate::state::Place;
 
 /// A playbook, and what it is run with.
 pub struct Play {

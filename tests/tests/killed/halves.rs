@@ -5,6 +5,7 @@ use crate::living::check;
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
 use crate::state::{MARK, Pod};
+use crate::upgrades::ends_as_shown;
 
 /// A run that ends in a step of kubeadm, or of what follows on it, and the next one.
 fn half_done(before: Option<&Shape>, shape: &Shape, playbook: &str, host: &str, step: &str) {
@@ -89,15 +90,13 @@ pub fn what_goes_on() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
     let mut shape = Shape::base();
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
+    stage.done(&shape);
     shape.workers.push(Worker::new(4));
     stage.place().with(|state, _| {
         let guest = state.guests.get_mut("demo-master-2").unwrap();
         guest.busy = vec![("apt-get -y install conntrack".to_owned(), 1)];
     });
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
+    let run = stage.done(&shape);
     let waited = "demo-master-2: apt-get (process 800) goes on there, as an earlier run may have left it, and is waited for";
     assert!(run.said.contains(waited), "{}", run.said);
     stage.end();
@@ -129,8 +128,7 @@ pub fn nowhere_to_go() {
     ];
     for (before, after, node) in cases {
         let stage = Stage::new(scratch.path());
-        let run = stage.apply(before, None);
-        assert_eq!(run.code, Some(0), "{}", run.said);
+        stage.done(before);
         stage.place().with(|state, _| {
             let pod = Pod {
                 node: node.to_owned(),
@@ -139,8 +137,7 @@ pub fn nowhere_to_go() {
             };
             state.kube.pods.insert("db".to_owned(), pod);
         });
-        let run = stage.apply(&after, None);
-        assert_eq!(run.code, Some(0), "{}", run.said);
+        let run = stage.done(&after);
         let said = format!("{node}: its pods stay on it: no other node takes");
         assert!(run.said.contains(&said), "{}", run.said);
         stage.place().with(|state, _| {
@@ -160,8 +157,7 @@ pub fn last_workers() {
         let stage = Stage::new(scratch.path());
         shape.release = release;
         shape.workers = Shape::base().workers;
-        let run = stage.apply(&shape, None);
-        assert_eq!(run.code, Some(0), "{}", run.said);
+        stage.done(&shape);
         stage.place().with(|state, _| {
             for id in [1, 2] {
                 let pod = Pod {
@@ -197,193 +193,10 @@ pub fn last_workers() {
         assert_eq!(kept(), 0);
         // As in a cluster that was made with workers.
         shape.workers = Shape::base().workers;
-        let run = stage.apply(&shape, None);
-        assert_eq!(run.code, Some(0), "{}", run.said);
+        stage.done(&shape);
         assert_eq!(kept(), 3);
         assert_eq!(stage.plan(&shape), None);
         stage.end();
-    }
-}
-
-/// A node whose kubelet is upgraded and whose API server is not is not upgraded.
-pub fn upgrades_that_stop_half_way() {
-    let scratch = scratch();
-    let stage = Stage::new(scratch.path());
-    let mut shape = Shape::base();
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
-    shape.release = ["v1.24.6", "v2.20.0"];
-    stage.break_in("upgrade-cluster.yml", "demo-master-1", "kubelet");
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(1), "{}", run.said);
-    let status = stage.run(&["status", "--cluster", "demo"], None);
-    // Kubespray has upgraded the kubelet, and not the API server.
-    for said in [
-        "API         demo-master-1 v1.23.7 serves",
-        "node        demo-master-1 v1.24.6 Ready",
-    ] {
-        assert!(status.said.contains(said), "{}", status.said);
-    }
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
-    let dns = stage.place().with(|state, _| state.kube.dns.clone());
-    assert_eq!(dns, "Kubespray");
-    stage.end();
-}
-
-/// Nothing older runs on a node whose upgrade has begun, whatever the file says by then.
-pub fn upgrades_do_not_go_back() {
-    let scratch = scratch();
-    let stage = Stage::new(scratch.path());
-    let base = Shape::base();
-    let run = stage.apply(&base, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
-    let mut upgraded = base.clone();
-    upgraded.release = ["v1.24.6", "v2.20.0"];
-    stage.break_in("upgrade-cluster.yml", "demo-master-1", "kubelet");
-    let run = stage.apply(&upgraded, None);
-    assert_eq!(run.code, Some(1), "{}", run.said);
-    stage.playbooks();
-    // The file as it was, with one more worker and an addon.
-    let mut wider = base.clone();
-    wider.workers.push(Worker::new(4));
-    wider.addon = true;
-    for shape in [&base, &wider] {
-        let run = stage.apply(shape, None);
-        assert_eq!(run.code, Some(2), "{}", run.said);
-        let said = "demo-master-1: a run that was not finished has begun to upgrade it, or a master before it, to Kubernetes v1.24.6";
-        assert!(run.said.contains(said), "{}", run.said);
-    }
-    assert_eq!(stage.playbooks(), []);
-    // A worker that is new comes when all are upgraded.
-    wider.release = upgraded.release;
-    let run = stage.apply_as_shown(&wider);
-    assert_eq!(run.code, Some(0), "{}", run.said);
-    assert_eq!(stage.plan(&wider), None);
-    check(&stage, &wider).unwrap();
-    stage.end();
-}
-
-/// A creation that has begun goes on with the release and the settings that it had begun with, or with newer programs where no
-/// Kubernetes is there yet.
-pub fn creations_do_not_go_back() {
-    let scratch = scratch();
-    let newer = Shape {
-        release: ["v1.24.6", "v2.20.0"],
-        ..Shape::base()
-    };
-    let older = Shape::base();
-    for (first, step, second, code) in [
-        (&newer, "config", &older, 2),
-        (&newer, "initialised", &older, 2),
-        (&older, "initialised", &newer, 1),
-    ] {
-        let stage = Stage::new(scratch.path());
-        stage.break_in("cluster.yml", "demo-master-1", step);
-        let run = stage.apply(first, None);
-        assert_eq!(run.code, Some(1), "{}", run.said);
-        stage.playbooks();
-        let run = stage.apply(second, None);
-        assert_eq!(run.code, Some(code), "{}", run.said);
-        let said = format!(
-            "demo-master-1: a run that was not finished has begun to set up Kubernetes {} with Kubespray {} there",
-            first.release[0], first.release[1]
-        );
-        assert!(run.said.contains(&said), "{}", run.said);
-        assert_eq!(stage.playbooks(), []);
-        let run = stage.apply(first, None);
-        assert_eq!(run.code, Some(0), "{}", run.said);
-        stage.end();
-    }
-    // What kubeadm had not finished is cleared: then another release may follow.
-    let stage = Stage::new(scratch.path());
-    stage.break_in("cluster.yml", "demo-master-1", "config");
-    let run = stage.apply(&older, None);
-    assert_eq!(run.code, Some(1), "{}", run.said);
-    let run = stage.apply(&newer, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
-    check(&stage, &newer).unwrap();
-    stage.end();
-}
-
-/// What the plan shows is done, and then nothing is left to do.
-fn ends_as_shown(stage: Stage, shape: &Shape) {
-    let run = stage.apply_as_shown(shape);
-    assert_eq!(run.code, Some(0), "{}", run.said);
-    assert_eq!(stage.plan(shape), None);
-    check(&stage, shape).unwrap();
-    stage.end();
-}
-
-/// An upgrade stops between masters, and then one is lost: of two members of etcd the other is upgraded, with an outage that the
-/// plan shows, before a new one joins.
-pub fn upgrades_that_lose_a_master() {
-    let scratch = scratch();
-    for step in ["", "kubelet"] {
-        let stage = Stage::new(scratch.path());
-        let mut shape = Shape::base();
-        let run = stage.apply(&shape, None);
-        assert_eq!(run.code, Some(0), "{}", run.said);
-        shape.release = ["v1.24.6", "v2.20.0"];
-        stage.break_in("upgrade-cluster.yml", "demo-master-3", step);
-        let run = stage.apply(&shape, None);
-        assert_eq!(run.code, Some(1), "{}", run.said);
-        let host = stage.place().host;
-        host.lose_file("/pools/demo-main-resource-pool", "demo-master-2-main-disk");
-        let plan = stage.steps(&shape);
-        let row = |line: &&str| line.contains("demo-master-3 ");
-        let row = plan.lines().find(row).unwrap_or_default();
-        assert!(row.contains("outage]"), "{plan}");
-        ends_as_shown(stage, &shape);
-    }
-}
-
-/// The first master has been upgraded, or was about to be, and is lost before another one's upgrade began: nothing older is set up
-/// after that, and the others are upgraded before it joins again.
-pub fn upgrades_that_lose_the_first_master() {
-    let scratch = scratch();
-    let base = Shape::base();
-    let upgraded = Shape {
-        release: ["v1.24.6", "v2.20.0"],
-        ..base.clone()
-    };
-    for is_done in [true, false] {
-        let stage = Stage::new(scratch.path());
-        let run = stage.apply(&base, None);
-        assert_eq!(run.code, Some(0), "{}", run.said);
-        match is_done {
-            // The second one's turn has come, and its pods are still there.
-            true => {
-                let run = stage.apply(&upgraded, Some(("kubespray::out-of-service", 1)));
-                assert_eq!(run.code, None, "{}", run.said);
-            }
-            false => {
-                stage.break_in("upgrade-cluster.yml", "demo-master-1", "kubelet");
-                let run = stage.apply(&upgraded, None);
-                assert_eq!(run.code, Some(1), "{}", run.said);
-            }
-        }
-        stage.playbooks();
-        let host = stage.place().host;
-        host.lose_file("/pools/demo-main-resource-pool", "demo-master-1-main-disk");
-        let run = stage.apply(&base, None);
-        assert_eq!(run.code, Some(2), "{}", run.said);
-        let said =
-            "to Kubernetes v1.24.6 with Kubespray v2.20.0, and may have put parts of that in place";
-        assert!(run.said.contains(said), "{}", run.said);
-        assert_eq!(stage.playbooks(), []);
-
-        let plan = stage.steps(&upgraded);
-        let at = |part: &str| {
-            plan.find(part)
-                .unwrap_or_else(|| panic!("no {part}: {plan}"))
-        };
-        let join = at("joins: Kubernetes v1.24.6 with Kubespray v2.20.0");
-        for name in ["demo-master-2 ", "demo-master-3 "] {
-            let row = &plan[at(&format!("update  node   {name}"))..join];
-            assert!(row.lines().next().unwrap().contains("outage]"), "{plan}");
-        }
-        ends_as_shown(stage, &upgraded);
     }
 }
 
@@ -414,29 +227,12 @@ pub fn creations_that_lose_a_master() {
     }
 }
 
-/// An upgrade stopped after the first master, and another is to be exchanged now: the playbook with which the new one joins goes over
-/// the one that leaves, too, so that is upgraded before.
-pub fn upgrades_that_exchange_a_master() {
-    let scratch = scratch();
-    let stage = Stage::new(scratch.path());
-    let mut shape = Shape::base();
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
-    shape.release = ["v1.24.6", "v2.20.0"];
-    stage.break_at("upgrade-cluster.yml", "demo-master-2");
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(1), "{}", run.said);
-    shape.masters = vec![1, 3, 4];
-    ends_as_shown(stage, &shape);
-}
-
 /// A node that leaves and does not let us in is drained all the same; only its machine is not cleaned.
 pub fn who_leaves_unheard() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
     let mut shape = Shape::base();
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
+    stage.done(&shape);
     stage.playbooks();
     stage.place().with(|state, _| {
         let pod = |kept| Pod {
@@ -448,8 +244,7 @@ pub fn who_leaves_unheard() {
         state.guests.get_mut("demo-worker-1").unwrap().deaf = true;
     });
     shape.workers.remove(0);
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
+    let run = stage.done(&shape);
     for said in [
         "demo-worker-1: its pods are moved elsewhere",
         "without being cleaned",
@@ -470,8 +265,7 @@ pub fn connections() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
     let mut shape = Shape::base();
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
+    stage.done(&shape);
     stage.place().with(|state, _| {
         state.kube.nodes.get_mut("demo-master-3").unwrap().cordoned = true;
     });
@@ -486,8 +280,7 @@ pub fn connections() {
     let run = stage.apply(&shape, Some(("provision::restarted", 2)));
     assert_eq!(run.code, None, "{}", run.said);
     assert!(drained() > 0);
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
+    let run = stage.done(&shape);
     assert_eq!(drained(), 0, "{}", run.said);
     let cordoned = stage
         .place()

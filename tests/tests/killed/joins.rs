@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::kubelet::mark;
 use crate::kubernetes::KUBEADM_CONFIG;
-use crate::machine::mark;
 use crate::plays::{Result, Stage, fail};
 use crate::state::{AUTHORITY, CERTIFICATE, CONFIG, KUBELET_CONF, MANIFEST, Node};
 

@@ -44,7 +44,7 @@ pub fn all() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
     let base = Shape::base();
-    done(&stage.apply(&base, None));
+    stage.done(&base);
     let config = stage.folder.join("cluster.yaml");
     let command = format!(
         "$ kubitect apply --auto-approve --config {}\n",
@@ -62,7 +62,7 @@ pub fn all() {
     ];
     last(&stage, "apply", &made);
     // What finds nothing to do brings files up to date, and says so.
-    done(&stage.apply(&base, None));
+    stage.done(&base);
     last(
         &stage,
         "apply",
@@ -122,7 +122,7 @@ pub fn all() {
     // It is found without its name, too, and a cluster that is made again has it before its own.
     let run = stage.run(&["logs"], None);
     assert!(run.said.contains("-destroy.log\n"), "{}", run.said);
-    done(&stage.apply(&base, None));
+    stage.done(&base);
     last(&stage, "apply", &made);
     assert_eq!(logs(&stage).len(), 2);
     let none = stage.run(&["status", "demo"], None);

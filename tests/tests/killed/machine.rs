@@ -4,9 +4,11 @@ use kubitect_config::remote::Output;
 use kubitect_lb::{KEEPALIVED, PROBE, SET_STATE};
 use kubitect_provision::fake::FakeHost;
 
-use crate::kubernetes::{api_server, etcdctl, kubectl};
+use crate::etcd::{self, etcdctl};
+use crate::kubelet::{kubeadm, restart_kubelet};
+use crate::kubernetes::{api_server, kubectl};
 use crate::restored::{self, bytes};
-use crate::state::{CERTIFICATE, Guest, MARK, Node, SETTINGS, State, file};
+use crate::state::{CERTIFICATE, Guest, State, file};
 
 /// Runs a command on a machine that answers.
 pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Output {
@@ -124,43 +126,13 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
     }
     if let Some(output) = restored::run(state, host, name, argv)
         .or_else(|| api_server(state, host, name, argv))
-        .or_else(|| etcd(state, host, name, argv))
+        .or_else(|| etcd::service(state, host, name, argv))
     {
         return output;
     }
     let guest = state.guests.get_mut(name).unwrap();
     let output = files(guest, argv).or_else(|| services(guest, name, argv));
     output.unwrap_or_else(|| panic!("unexpected command on {name}: {argv:?}"))
-}
-
-/// etcd's service and its data.
-fn etcd(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Option<Output> {
-    let address = state.address(host, name);
-    let guest = state.guests.get_mut(name).unwrap();
-    let mut members = state.kube.members.iter();
-    Some(match argv {
-        ["test", "-e", "/var/lib/etcd/member"] => failed(u32::from(guest.member.is_none()), ""),
-        ["systemctl", "disable", "--now", "etcd"] | ["systemctl", "enable", "etcd"] => ok(""),
-        ["systemctl", "--quiet", "is-active", "etcd"] => failed(3, ""),
-        ["mv", "-f", "-T", "--", "/var/lib/etcd/member", _] => {
-            let own = guest.member.take();
-            assert!(
-                !members.any(|member| Some(member.id) == own),
-                "{name}: data of a member"
-            );
-            ok("")
-        }
-        // It begins where it is listed and has no data; with those of another it ends at once.
-        ["systemctl", "restart", "--no-block", "etcd"] => {
-            if let Some(own) = members.find(|member| Some(&member.ip) == address.as_ref())
-                && guest.member.is_none()
-            {
-                guest.member = Some(own.id);
-            }
-            ok("")
-        }
-        _ => return None,
-    })
 }
 
 /// The virtual address of all clusters here.
@@ -338,45 +310,6 @@ pub fn servers(guest: &Guest, backend: &str) -> Vec<String> {
         .collect()
 }
 
-/// What kubeadm is asked for of a node; its configuration is `api_server`'s, `init` and `join` are the playbooks'.
-fn kubeadm(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Output {
-    match argv {
-        ["reset", "--force", rest @ ..] => {
-            let spares_etcd = rest.contains(&"--skip-phases=remove-etcd-member");
-            assert!(rest.contains(&"--cri-socket=unix:///run/containerd/containerd.sock"));
-            state
-                .guests
-                .get_mut(name)
-                .unwrap()
-                .reset_kubeadm(spares_etcd);
-            ok("")
-        }
-        ["init", "phase", "mark-control-plane", config] => {
-            assert_eq!(*config, format!("--config={SETTINGS}"));
-            let text = state.guests[name].files[SETTINGS].clone();
-            match state
-                .serves(host, name)
-                .then(|| state.kube.nodes.get_mut(name))
-            {
-                Some(Some(node)) => {
-                    mark(node, text.contains("NoSchedule"));
-                    ok("")
-                }
-                _ => failed(1, "could not find the node, or no API server answers"),
-            }
-        }
-        _ => panic!("unexpected: kubeadm {argv:?}"),
-    }
-}
-
-/// What kubeadm gives a master's node last of all.
-pub fn mark(node: &mut Node, tainted: bool) {
-    node.labels.insert(MARK.to_owned(), String::new());
-    if tainted {
-        node.taints.insert(format!("{MARK}:NoSchedule"));
-    }
-}
-
 fn processes(state: &mut State, name: &str) -> Output {
     let guest = state.guests.get_mut(name).unwrap();
     let mut text = "    1 /sbin/init\n".to_owned();
@@ -386,21 +319,6 @@ fn processes(state: &mut State, name: &str) -> Output {
     }
     guest.busy.retain(|(_, looks)| *looks > 0);
     ok(text)
-}
-
-fn restart_kubelet(state: &mut State, name: &str) -> Output {
-    let guest = state.guests.get_mut(name).unwrap();
-    if let (Some(installed), Some((runs, _))) = (guest.installed.take(), &mut guest.kubelet) {
-        *runs = installed;
-    }
-    let kubelet = guest.kubelet.as_ref();
-    let Some((version, _)) = kubelet.filter(|(_, id)| *id == state.kube.id) else {
-        return failed(5, "Unit kubelet.service not found.");
-    };
-    let node = state.kube.nodes.entry(name.to_owned()).or_default();
-    node.version.clone_from(version);
-    (node.cpus, node.ram) = (guest.cpus, guest.ram);
-    ok("")
 }
 
 fn grow(state: &mut State, host: &FakeHost, name: &str, given: &[&str]) -> Output {

@@ -14,18 +14,24 @@ mod demands;
 mod driver;
 mod edits;
 mod embedded;
+mod etcd;
+mod etcd_plays;
 mod frames;
+mod guest;
 mod halves;
 mod homes;
 mod joins;
+mod kubelet;
 mod kubernetes;
 mod left;
 mod living;
 mod logs;
 mod machine;
 mod members;
+mod networks;
 mod pages;
 mod picture;
+mod place;
 mod plays;
 mod power;
 mod program;
@@ -38,7 +44,10 @@ mod sequences;
 mod shape;
 mod stage;
 mod state;
+mod stopped;
 mod truth;
+mod upgrade_plays;
+mod upgrades;
 #[path = "../../../examples/embed/verbs.rs"]
 mod verbs;
 mod waiting;
@@ -78,7 +87,7 @@ fn main() -> ExitCode {
         ("half_done_work_is_waited_for", halves::what_goes_on),
         (
             "half_done_upgrades_go_on",
-            halves::upgrades_that_stop_half_way,
+            upgrades::upgrades_that_stop_half_way,
         ),
         (
             "what_a_killed_run_took_from_masters_comes_back",
@@ -86,19 +95,19 @@ fn main() -> ExitCode {
         ),
         (
             "half_done_upgrades_do_not_go_back",
-            halves::upgrades_do_not_go_back,
+            upgrades::upgrades_do_not_go_back,
         ),
         (
             "half_done_creations_do_not_go_back",
-            halves::creations_do_not_go_back,
+            upgrades::creations_do_not_go_back,
         ),
         (
             "an_upgrade_that_loses_a_master_goes_on",
-            halves::upgrades_that_lose_a_master,
+            upgrades::upgrades_that_lose_a_master,
         ),
         (
             "an_upgrade_that_loses_the_first_master_goes_on",
-            halves::upgrades_that_lose_the_first_master,
+            upgrades::upgrades_that_lose_the_first_master,
         ),
         (
             "a_creation_that_loses_a_master_is_made_again",
@@ -106,7 +115,7 @@ fn main() -> ExitCode {
         ),
         (
             "an_upgrade_that_exchanges_a_master_goes_on",
-            halves::upgrades_that_exchange_a_master,
+            upgrades::upgrades_that_exchange_a_master,
         ),
         ("who_leaves_unheard_is_drained", halves::who_leaves_unheard),
         ("releases_get_what_they_need", releases::all),
@@ -130,7 +139,7 @@ fn main() -> ExitCode {
         ),
         (
             "a_plan_that_stopped_is_what_status_shows",
-            truth::stopped_half_way,
+            stopped::stopped_half_way,
         ),
         ("a_plan_says_what_becomes_of_own_files", truth::own_files),
         ("power_is_switched_in_order", power::in_order),
@@ -158,7 +167,7 @@ fn main() -> ExitCode {
         ("status_waits_until_all_is_well", power::waited_for),
         (
             "a_plan_that_hangs_is_interrupted_twice",
-            truth::interrupted_twice,
+            stopped::interrupted_twice,
         ),
     ];
     let meant = alone.iter().filter(|(name, _)| name.contains(test));

@@ -8,9 +8,9 @@ use std::path::Path;
 use kubitect_lb::{HAPROXY_FILE, KEEPALIVED_FILE};
 use kubitect_provision::hypervisor::Hypervisor;
 
+use crate::place::Place;
 use crate::state::{
-    AUTHORITY, CERTIFICATE, CONFIG, ISSUES, KUBELET_CONF, MANIFEST, NAME_SERVERS, Place, SETTINGS,
-    file,
+    AUTHORITY, CERTIFICATE, CONFIG, ISSUES, KUBELET_CONF, MANIFEST, NAME_SERVERS, SETTINGS, file,
 };
 
 /// What a world is like.

@@ -20,7 +20,7 @@ fn done(run: &Run) {
 fn finished(shape: &Shape) -> (tempfile::TempDir, Stage) {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
-    done(&stage.apply(shape, None));
+    stage.done(shape);
     (scratch, stage)
 }
 

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tests::points::POINTS;
 
 use crate::machine::run;
-use crate::state::Place;
+use crate::place::Place;
 
 /// The variable that names the world's folder.
 pub const WORLD: &str = "KUBITECT_TEST_WORLD";

@@ -13,9 +13,9 @@ use serde_json::Value;
 
 use crate::ansible::{Fault, Noted};
 use crate::picture::{self, Picture};
+use crate::place::Place;
 use crate::program::{ANSWER, Asked, EMBEDDED, KILL, WORLD, asked};
 use crate::shape::{Shape, lease};
-use crate::state::Place;
 
 /// A folder for worlds, in memory where that can be had: the program flushes each file that it writes. Its path is always as long:
 /// lines that name it are broken at the same place.
@@ -169,6 +169,14 @@ impl Stage {
     pub fn apply(&self, shape: &Shape, kill: Option<(&str, usize)>) -> Run {
         let file = self.want(shape);
         self.run(&["apply", "--auto-approve", "--config", &file], kill)
+    }
+
+    /// As [`Self::apply`], and sees that it ends well.
+    #[track_caller]
+    pub fn done(&self, shape: &Shape) -> Run {
+        let run = self.apply(shape, None);
+        assert_eq!(run.code, Some(0), "{}", run.said);
+        run
     }
 
     /// As [`Self::apply`], and sees that the phases that ran are those that `plan` had shown; of a run that stopped, the first

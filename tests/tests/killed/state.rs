@@ -4,26 +4,15 @@
 //! not answer, one whose main disk was recreated is blank, and one that was switched on has the sizes that it was given.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use kubitect_lb::{HAPROXY_FILE, KEEPALIVED_FILE};
-use kubitect_provision::cloud_init::seed;
 use kubitect_provision::fake::FakeHost;
 use kubitect_provision::hypervisor::Hypervisor;
-use kubitect_provision::observe::{
-    DomainState, HostState, Live, NetworkState, PoolState, PowerState, VolumeState,
-};
+use kubitect_provision::observe::{DomainState, PowerState};
 use serde::{Deserialize, Serialize};
 
 use crate::restored::Unpacked;
-
-/// A world in a folder.
-pub struct Place {
-    pub folder: PathBuf,
-    pub host: Arc<FakeHost>,
-}
 
 /// All machines, and what they carry together.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -179,87 +168,6 @@ pub struct Node {
     pub ram: u64,
 }
 
-impl Place {
-    /// The world in this folder. A new one has what is other people's.
-    pub fn open(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            host: Arc::new(FakeHost::kept_in(&folder.join("host"), others())),
-        }
-    }
-
-    /// Reads what is, has it changed, and writes it down if it is another then (most calls only look); one process at a time.
-    pub fn with<T>(&self, change: impl FnOnce(&mut State, &FakeHost) -> T) -> T {
-        let lock = File::create(self.folder.join("lock")).unwrap();
-        lock.lock().unwrap();
-        let path = self.folder.join("state.json");
-        let mut state: State = match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).unwrap(),
-            Err(_) => State::default(),
-        };
-        let before = state.clone();
-        state.settle(&self.host);
-        let result = change(&mut state, &self.host);
-        if state == before && path.exists() {
-            return result;
-        }
-        let aside = self.folder.join("state.json.new");
-        std::fs::write(&aside, serde_json::to_vec(&state).unwrap()).unwrap();
-        std::fs::rename(&aside, &path).unwrap();
-        result
-    }
-}
-
-/// What other people have on the host: a network, a pool with a disk, and a machine that runs.
-fn others() -> HostState {
-    let disk = PathBuf::from("/others/demo-worker-1-main-disk");
-    let volume = VolumeState {
-        name: "demo-worker-1-main-disk".into(),
-        path: disk.clone(),
-        format: "qcow2".into(),
-        capacity: 1 << 20,
-        allocation: 300,
-        physical: None,
-        backing: None,
-    };
-    HostState {
-        networks: vec![NetworkState {
-            name: "default".into(),
-            active: true,
-            mark: None,
-            bridge: Some("virbr0".into()),
-            cidr: Some("192.168.122.0/24".parse().unwrap()),
-            reservations: Vec::new(),
-        }],
-        pools: vec![PoolState {
-            name: "default".into(),
-            is_folder: true,
-            path: Some("/others".into()),
-            active: true,
-            available: 1 << 30,
-            volumes: vec![volume],
-        }],
-        domains: vec![DomainState {
-            name: "others".into(),
-            power: PowerState::Running,
-            note: Some("another's".into()),
-            vcpus: 2,
-            max_vcpus: 2,
-            memory_mib: 1024,
-            disks: vec![disk.clone()],
-            live: Some(Live {
-                balloon_mib: None,
-                vcpus: 2,
-                memory_mib: 1024,
-                disks: vec![disk],
-                ..Live::default()
-            }),
-            ..DomainState::default()
-        }],
-        ..HostState::default()
-    }
-}
-
 /// The domain of a machine of ours, if it runs.
 fn running(host: &FakeHost, name: &str) -> Option<DomainState> {
     let domain = host.domain_of(name)?;
@@ -274,7 +182,7 @@ impl State {
     }
 
     /// Lets machines follow what has become of their domains and disks.
-    fn settle(&mut self, host: &FakeHost) {
+    pub fn settle(&mut self, host: &FakeHost) {
         let domains = host.domains().unwrap();
         self.guests.retain(|name, guest| {
             let main = &guest.main;
@@ -434,56 +342,6 @@ pub const CNI: &str = "/etc/cni/net.d/10-plugin.conflist";
 pub const CRIO: &str = "/etc/crio/crio.conf";
 /// The label that kubeadm gives a master last of all.
 pub const MARK: &str = "node-role.kubernetes.io/control-plane";
-
-impl Guest {
-    /// A machine as cloud-init leaves it: it knows the keys of its seed, and HAProxy runs with its package's file.
-    fn blank(host: &FakeHost, domain: &DomainState) -> Self {
-        let is_seed = |disk: &&PathBuf| disk.to_string_lossy().ends_with("-seed");
-        let seed = domain.disks.iter().find(is_seed).unwrap();
-        let documents = seed::read(&host.content(seed).unwrap()).unwrap();
-        let words: Vec<_> = documents.user_data.split_whitespace().collect();
-        let keys = words
-            .windows(2)
-            .filter(|pair| pair[0].trim_start_matches(['"', '\'']) == "ssh-ed25519")
-            .map(|pair| format!("ssh-ed25519 {}", pair[1].trim_end_matches(['"', '\''])));
-        let mut guest = Self {
-            keys: keys.collect(),
-            ..Self::default()
-        };
-        if domain.name.contains("-lb-") {
-            let stock = "# stock\n".to_owned();
-            guest.files.insert(HAPROXY_FILE.to_owned(), stock);
-            guest.enabled.insert("haproxy".to_owned());
-        }
-        guest
-    }
-
-    /// `kubeadm reset`. Where it is not told to leave etcd alone, the member's data are gone.
-    pub fn reset_kubeadm(&mut self, spares_etcd: bool) {
-        self.kubelet = None;
-        self.api = None;
-        for path in [
-            CONFIG,
-            KUBELET_CONF,
-            MANIFEST,
-            kubitect_kubespray::ADMIN_CONF,
-        ] {
-            self.files.remove(path);
-        }
-        if !spares_etcd {
-            self.member = None;
-        }
-    }
-
-    /// Takes Kubernetes from the machine.
-    pub fn reset(&mut self) {
-        self.kubelet = None;
-        self.api = None;
-        self.member = None;
-        self.files
-            .retain(|path, _| file("haproxy") == path || file("keepalived") == path);
-    }
-}
 
 /// By which clients reach the etcd member at an address.
 pub fn endpoint(ip: &str) -> String {

@@ -30,8 +30,7 @@ pub fn side_by_side() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
     let mut shape = Shape::base();
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
+    let run = stage.done(&shape);
     let created = [
         // Before a playbook runs, what an earlier run may have left is looked for on all machines of Kubernetes.
         ("ps -e", 5),
@@ -51,14 +50,12 @@ pub fn side_by_side() {
 
     // A person's file that lacks all of the machines; one master is logged in on for the kubeconfig.
     std::fs::write(stage.folder.join("person/.ssh/known_hosts"), "").unwrap();
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
+    let run = stage.done(&shape);
     expect("apply", &stage, &run, &[(LOGIN, 6)]);
 
     shape.master_ram = 3;
     shape.workers.push(Worker::new(4));
-    let run = stage.apply(&shape, None);
-    assert_eq!(run.code, Some(0), "{}", run.said);
+    let run = stage.done(&shape);
     let changed = [
         ("ps -e", 5),
         (LOGIN, 5),
