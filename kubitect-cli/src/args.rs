@@ -339,7 +339,7 @@ mod tests {
         "support",
     ];
     /// Commands that print events.
-    const EVENTS: [&str; 4] = ["apply", "destroy", "start", "stop"];
+    const EVENTS: [&str; 5] = ["apply", "destroy", "etcd restore", "start", "stop"];
 
     fn leaves(command: &clap::Command, words: &str, all: &mut Vec<(String, bool)>) {
         for own in command
