@@ -20,7 +20,11 @@ fn without_times(text: &str) -> String {
     let text = words
         .iter()
         .fold(text.to_owned(), |text, word| text.replace(word, ""));
-    text.replace("/world/k/", "~/.kubitect/")
+    let text = text.replace("/world/k/", "~/.kubitect/");
+    let times = ["00000000T000000.000000Z", "00000000T000000Z"];
+    times
+        .iter()
+        .fold(text, |text, time| text.replace(time, "<time>"))
 }
 
 #[test]
