@@ -61,7 +61,7 @@ pub fn canonical(distro: &str) -> &str {
 }
 
 /// Names of releases, and the distros that they stand for.
-const RELEASES: [(&str, &str); 8] = [
+const RELEASES: [(&str, &str); 11] = [
     ("focal", "ubuntu20"),
     ("jammy", "ubuntu22"),
     ("noble", "ubuntu24"),
@@ -70,6 +70,9 @@ const RELEASES: [(&str, &str); 8] = [
     ("trixie", "debian13"),
     ("centosstream9", "centos9"),
     ("rockylinux9", "rocky9"),
+    ("ubuntu2004", "ubuntu20"),
+    ("ubuntu2204", "ubuntu22"),
+    ("ubuntu2404", "ubuntu24"),
 ];
 
 /// The distro that another spelling of its name or release means: `Ubuntu 22.04`, `debian-12`, `jammy`.

@@ -237,6 +237,12 @@ impl<'a> Report<'a> {
         false
     }
 
+    /// Whether a value of this key was wrong in itself, wherever it stands.
+    pub fn has_left_out(&self, key: &str) -> bool {
+        let is_it = |path: &String| path.rsplit('.').next() == Some(key);
+        self.left_out.iter().any(is_it)
+    }
+
     /// Whether an error has been found.
     pub fn failed(&self) -> bool {
         self.problems

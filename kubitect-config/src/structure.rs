@@ -9,7 +9,6 @@ use crate::yaml::{Mapping, Value};
 use serde_json::Value as Schema;
 
 use crate::problem::Severity;
-use crate::release::names::last_with;
 use crate::report::{At, Report, nearest, quote};
 use crate::tree::{Kind, Tree};
 
@@ -299,12 +298,6 @@ fn wrong_type(tree: &Tree, types: &[&str], at: &At, report: &mut Report) -> Opti
     None
 }
 
-/// Whether a key is a variable of Kubespray's: of `addons` anyone, elsewhere one that no key of ours is written like.
-fn is_variable(key: &str, at: &At) -> bool {
-    let is_addons = matches!(at, At::Key(At::Key(At::Root, "addons"), _));
-    (is_addons || key.contains('_')) && last_with(key).is_some()
-}
-
 /// A size with its unit, as `4GiB`: the number alone, where it is GiB.
 fn in_gib(text: &str, at: &At) -> Option<String> {
     let At::Key(_, key @ ("ram" | "mainDiskSize" | "size")) = at else {
@@ -337,29 +330,7 @@ fn unknown(
         .filter(|(_, property)| property["deprecated"] != true)
         .map(|(name, _)| name.as_str())
         .collect();
-    let meant = || hints::otherwise(key.text(), &known);
-    let guess = nearest(key.text(), known.iter().copied()).or_else(meant);
-    let number = hints::number(key.text(), &known);
-    let elsewhere = match guess {
-        Some(_) => None,
-        None => number.or_else(|| hints::elsewhere(places, at)),
-    };
-    let help = match guess {
-        _ if is_variable(key.text(), at) => {
-            format!(
-                "write it under `addons.kubespray`: `kubespray: {{{}: …}}`",
-                key.text()
-            )
-        }
-        None if key.text() == "plugins" && matches!(at, At::Key(At::Root, _)) => {
-            "did you mean `addons`?".to_owned()
-        }
-        Some(guess) => format!("did you mean `{guess}`?"),
-        None => elsewhere.unwrap_or_else(|| match known.is_empty() {
-            true => "remove it".to_owned(),
-            false => format!("remove it; known here are: {}", known.join(", ")),
-        }),
-    };
+    let (guess, help) = hints::mended(key.text(), &known, places, at);
     report.at_key(
         at,
         key,

@@ -4,6 +4,7 @@ use serde_json::Value as Schema;
 
 use super::hints;
 use super::is_extension;
+use crate::release::names::last_with;
 use crate::report::{At, nearest, quote};
 use crate::schema;
 use crate::tree::{Kind, Tree};
@@ -13,7 +14,7 @@ pub(crate) fn stranger(tree: &Tree, schema: &Schema) -> Option<(String, String)>
     let entries = match &tree.kind {
         Kind::Map(entries) => entries,
         Kind::List(items) => return of_list(items, schema),
-        Kind::Scalar { .. } => return None,
+        Kind::Scalar { text, .. } => return Some(not(schema, of_text(text))),
     };
     let value = |name: &str| entries.iter().find(|(key, _)| key.text() == name);
     let text = |name: &str| value(name).map(|(_, value)| value.text());
@@ -25,6 +26,9 @@ pub(crate) fn stranger(tree: &Tree, schema: &Schema) -> Option<(String, String)>
     let names: Vec<_> = names.collect();
     if let Some(help) = of_ours(&names, schema) {
         return Some(not(schema, help));
+    }
+    if let Some(what) = of_others(&names, text("version")) {
+        return Some(not(schema, what));
     }
     let first = names.first()?;
     let (known, places) = (keys(schema).collect::<Vec<_>>(), hints::places(schema));
@@ -71,6 +75,36 @@ fn of_ours(names: &[&str], schema: &Schema) -> Option<&'static str> {
     let has = |schema: &Schema, name: &str| keys(schema).any(|key| key == name);
     let is_other = |name: &&str| has(other, name) && !has(schema, name);
     (!names.is_empty() && names.iter().all(is_other)).then_some(what)
+}
+
+/// A file of another program that is known by its keys.
+fn of_others(names: &[&str], version: Option<&str>) -> Option<&'static str> {
+    let is_talos = version.is_some_and(|version| version.starts_with("v1alpha"));
+    let is_variable = |name: &&str| name.contains('_') && last_with(name).is_some();
+    match () {
+        () if names.contains(&"machine") && is_talos => {
+            Some("it is a machine's configuration of Talos")
+        }
+        () if names.contains(&"talosVersion") => Some("it is a configuration of talhelper's"),
+        () if names.contains(&"ctlplanes") => Some("it is a file of parameters of kcli's"),
+        () if !names.is_empty() && names.iter().all(is_variable) => {
+            Some("its keys are variables of Kubespray, which stand under `addons.kubespray` of one")
+        }
+        () => None,
+    }
+}
+
+/// What a text without a single key is.
+fn of_text(text: &str) -> &'static str {
+    let begins = |start: &str| text.trim_start().starts_with(start);
+    match () {
+        () if begins("Vagrant.configure") => "it is a Vagrantfile",
+        () if begins("<") => "it is XML",
+        () if begins("resource \"") || begins("terraform {") || begins("provider \"") => {
+            "it is a file of Terraform's"
+        }
+        () => "there is no `key: value` in it",
+    }
 }
 
 /// A playbook of Ansible's.
@@ -156,6 +190,23 @@ mod tests {
             ("- hosts: all\n  tasks: []\n", "playbook"),
             ("services: {web: {image: nginx}}\n", "Docker Compose"),
             ("foo: 1\nbar: 2\n", "its first key is `foo`"),
+            ("version: v1alpha1\nmachine: {}\ncluster: {}\n", "Talos"),
+            (
+                "clusterName: a\ntalosVersion: v1.7.0\nnodes: []\n",
+                "talhelper",
+            ),
+            ("cluster: a\nctlplanes: 3\nworkers: 2\n", "kcli"),
+            (
+                "kube_version: 1.35.4\nkube_network_plugin: calico\n",
+                "variables of Kubespray",
+            ),
+            ("Vagrant.configure('2') do |config|\nend\n", "a Vagrantfile"),
+            (
+                "resource \"libvirt_domain\" \"m\" {\n  a = 1\n}\n",
+                "Terraform",
+            ),
+            ("<domain type='kvm'><name>x</name></domain>\n", "XML"),
+            ("just words\n", "no `key: value` in it"),
             (
                 "virtType: qemu\ntimeouts: {boot: 20m}\n",
                 "it is a site file",

@@ -12,9 +12,12 @@ use crate::value::Version;
 use crate::variables::truth;
 
 mod calico;
+mod cilium;
 mod components;
 mod distros;
+mod forms;
 mod interfaces;
+mod kube_proxy;
 mod kubeadm;
 mod metallb;
 mod older;
@@ -28,6 +31,11 @@ pub(super) use rules::fits as version_fits;
 
 /// What most conditions are reported as.
 const CODE: &str = "kubespray-refuses";
+
+/// Whether the form of a variable is judged here: its type is not spoken of twice.
+pub(super) fn judges(name: &str) -> bool {
+    name == cilium::REPLACEMENT || forms::GATES.contains(&name)
+}
 
 /// The values of variables that validation knows.
 pub(crate) fn known_values() -> impl Iterator<Item = &'static str> {

@@ -63,7 +63,7 @@ pub(super) fn disks(
             let message = format!("there is a default data disk `{}` already", disk.name);
             Some(("name", "disk-duplicate", message, UNIQUE.to_owned()))
         } else {
-            missing_pool(raw, host)
+            missing_pool(raw, host, report)
                 .map(|message| ("pool", "pool-unknown", message, pool_help(host)))
         };
         if let Some((key, code, message, help)) = fault
@@ -83,7 +83,7 @@ pub(super) fn disks(
             let message = format!("the machine has a data disk `{}` already", disk.name);
             report.error(&at.key("name"), "disk-duplicate", message, UNIQUE);
         }
-        if let Some(message) = missing_pool(raw, host) {
+        if let Some(message) = missing_pool(raw, host, report) {
             report.error(&at.key("pool"), "pool-unknown", message, pool_help(host));
         }
         disks.push(disk);
@@ -146,8 +146,13 @@ fn disk(raw: &raw::DataDisk, at: &At, report: &mut Report) -> Option<DataDisk> {
     })
 }
 
-fn missing_pool(raw: &raw::DataDisk, host: Option<&raw::Host>) -> Option<String> {
+fn missing_pool(raw: &raw::DataDisk, host: Option<&raw::Host>, report: &Report) -> Option<String> {
     let (pool, host) = (raw.pool.as_deref()?, host?);
+    // A pool without a name, or under a key that is none, is said already.
+    let pools = &host.data_resource_pools;
+    if report.has_left_out("dataResourcePools") || pools.iter().any(|pool| pool.name.is_none()) {
+        return None;
+    }
     let known = pool == defaults::DATA_DISK_POOL
         || host
             .data_resource_pools

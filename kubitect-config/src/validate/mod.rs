@@ -13,6 +13,7 @@ mod label;
 mod network;
 mod node;
 mod pair;
+mod placing;
 mod proxy;
 mod root;
 mod site;

@@ -249,7 +249,9 @@ fn host<'a>(
         .hosts
         .iter()
         .find(|host| host.name.as_deref() == Some(wanted));
-    if found.is_none() {
+    // Where none, or one without a name, stands in the file, that is said already.
+    let all_named = names().count() == context.hosts.len() && !context.hosts.is_empty();
+    if found.is_none() && all_named {
         let help = match nearest(wanted, names()) {
             Some(guess) => format!("did you mean `{guess}`?"),
             None => format!("use one of: {}", names().collect::<Vec<_>>().join(", ")),

@@ -1,8 +1,8 @@
 //! The whole file: the sections in order, and what holds between them.
 
 use super::{
-    addresses, balancer, conditions, forward, host, kubernetes, network, node, proxy, sizes,
-    template, words,
+    addresses, balancer, conditions, forward, host, kubernetes, network, node, placing, proxy,
+    sizes, template, words,
 };
 use crate::cluster::{Cluster, Network, NetworkMode, Proxy, Role};
 use crate::keys::{KeyJudge, KeyUse};
@@ -72,6 +72,11 @@ pub(crate) fn cluster(
                 + raw.cluster.nodes.worker.instances.len(),
         };
         conditions::conditions(&context, &at, report);
+        let of_pods = nodes.iter().filter(|node| node.role != Role::LoadBalancer);
+        // One that is wrong in itself may be the one that takes them.
+        if context.nodes > 0 && of_pods.count() == context.nodes {
+            placing::placing(&nodes, kubernetes, &addons, &at_nodes, report);
+        }
     }
 
     let at_balancer = at_nodes.key("loadBalancer");

@@ -220,7 +220,7 @@ fn mismatch(
         (Kind::Collection, value) => value.is_sequence() || value.is_mapping(),
         (kind, _) => kind != Kind::Boolean,
     };
-    if fits {
+    if fits || conditions::judges(name) {
         return;
     }
     let wanted = match kind {
@@ -323,7 +323,8 @@ fn unknown(
         (Some(now), Some(last), _) => format!("the last that reads it is {}; {now}", last.tag),
         (None, Some(last), _) => format!("the last that reads it is {}; leave it out", last.tag),
         (_, None, Some(first)) => format!("the first that reads it is {}", first.tag),
-        (_, None, None) => match guess() {
+        (Some(now), None, None) => now.to_owned(),
+        (None, None, None) => match guess() {
             Some(guess) => format!("did you mean `{guess}`?{}", refusal(guess, value)),
             None => "leave it out, unless a role of your own reads it".to_owned(),
         },

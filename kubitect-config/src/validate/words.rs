@@ -163,6 +163,11 @@ fn repository(text: &str) -> Result<(), Invalid> {
         return path(text);
     }
     plain_word(text)?;
+    if let Some(base) = page(text) {
+        return Err(Invalid::new(format!(
+            "must be what git clones, not a page about it: write `{base}`, and the release as kubespray.version"
+        )));
+    }
     let url = ["https://", "http://", "ssh://", "git://", "file:///"]
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));
@@ -190,6 +195,18 @@ fn repository(text: &str) -> Result<(), Invalid> {
             false => rule.to_owned(),
         }))
     }
+}
+
+/// The repository whose page or archive on GitHub this address is.
+fn page(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("https://github.com/")?;
+    let mut parts = rest.split('/');
+    let (owner, name, kind) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_page = [
+        "archive", "blob", "commit", "commits", "releases", "tags", "tree",
+    ]
+    .contains(&kind);
+    is_page.then(|| format!("https://github.com/{owner}/{name}"))
 }
 
 /// Whether what comes from this address can be changed by anybody on the way.

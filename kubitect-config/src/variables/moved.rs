@@ -1,4 +1,4 @@
-//! Variables that older releases read, and what does their work since.
+//! Variables that older releases read, or that other programs call so, and what does their work.
 
 pub(super) const MOVED: [(&str, &str); 28] = [
     ("metallb_ip_range", METALLB),
@@ -58,15 +58,31 @@ pub(super) const MOVED: [(&str, &str); 28] = [
     ("kata_containers_enabled", HELM),
 ];
 
+/// What other programs call it, and the variable that is meant.
+const OTHERWISE: [(&str, &str); 9] = [
+    ("cluster_cidr", PODS),
+    ("kube_pod_cidr", PODS),
+    ("pod_cidr", PODS),
+    ("pod_network_cidr", PODS),
+    ("pod_subnet", PODS),
+    ("kube_service_cidr", SERVICES),
+    ("kube_service_subnet", SERVICES),
+    ("service_cidr", SERVICES),
+    ("service_subnet", SERVICES),
+];
+
 const METALLB: &str = "addresses and peers are parts of metallb_config: `metallb_config: {address_pools: {primary: \
                        {ip_range: [FIRST-LAST]}}, layer2: [primary]}`";
+const PODS: &str = "set kube_pods_subnet";
+const SERVICES: &str = "set kube_service_addresses";
 const MIRRORS: &str = "set containerd_registries_mirrors";
 const HELM: &str = "Kubespray no longer installs it; install it into the finished cluster";
 
-/// What does the work of a variable that this release no longer has.
+/// What does the work of a variable that this release does not have.
 pub(crate) fn moved(name: &str) -> Option<&'static str> {
     MOVED
         .iter()
+        .chain(&OTHERWISE)
         .find(|(moved, _)| *moved == name)
         .map(|(_, now)| *now)
 }

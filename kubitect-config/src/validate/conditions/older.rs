@@ -35,8 +35,24 @@ pub(super) fn older(context: &Context, variables: &Variables, report: &mut Repor
             report,
         );
     }
+    insecure_registries(context, variables, report);
     multus(context, variables, report);
     patches(context, variables, report);
+}
+
+/// v2.21 goes through the names of this mapping as if each were an entry.
+fn insecure_registries(context: &Context, variables: &Variables, report: &mut Report) {
+    let name = "containerd_insecure_registries";
+    let release = context.release;
+    let concerned = release.is_from(21) && !release.is_from(22);
+    if concerned
+        && context.kubernetes.container_manager == "containerd"
+        && variables.get(name).is_some()
+    {
+        let message = format!("Kubespray {} stops at it (its issue 9705)", release.tag);
+        let help = "use Kubespray v2.22.0 or later, or leave it out as long as v2.21 is on the way";
+        variables.error(name, message, help, report);
+    }
 }
 
 /// v2.26 asks for a variable that nobody sets as soon as multus is on.

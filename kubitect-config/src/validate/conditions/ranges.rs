@@ -1,5 +1,7 @@
 //! The ranges of pods and services: apart from one another and from the machines, and large enough.
 
+use std::net::Ipv4Addr;
+
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{Context, Variables, kubeadm};
@@ -10,6 +12,8 @@ use crate::variables::{PODS, SERVICES};
 /// Kubespray's own, as its ranges, in all known releases.
 const NODE_PREFIX: u64 = 24;
 const MAX_PODS: u64 = 110;
+/// Where every node asks for names, unless `enable_nodelocaldns` is off.
+const NODE_DNS: &str = "169.254.25.10";
 
 pub(super) fn of_ipv4(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
     let services = range("kube_service_addresses", SERVICES, variables, report);
@@ -35,13 +39,9 @@ pub(super) fn of_ipv4(context: &Context, variables: &Variables, at: &At, report:
     if let Some(network) = context.network {
         let at_cluster = at.key("cluster");
         let at_network = at_cluster.key("network");
-        machines_apart(
-            network.cidr,
-            services,
-            pods,
-            &at_network.key("cidr"),
-            report,
-        );
+        let at_cidr = at_network.key("cidr");
+        machines_apart(network.cidr, services, pods, &at_cidr, report);
+        name_server(network.cidr, variables, &at_cidr, report);
     }
     given_out(variables, services, pods, report);
     if let Some(pods) = pods {
@@ -127,7 +127,8 @@ fn range(name: &str, default: &str, variables: &Variables, report: &mut Report) 
         Some(value) => value.as_str().unwrap_or_default(),
     };
     let range = text.parse::<Ipv4Net>().ok();
-    let range = range.filter(|range| range.addr() == range.network());
+    // Numbers that begin with zeros are read as octal by some programs, and refused by others.
+    let range = range.filter(|range| range.trunc().to_string() == text);
     if range.is_none() {
         variables.error(
             name,
@@ -184,6 +185,25 @@ fn machines_apart(
             shown(pods)
         ),
     );
+}
+
+/// Each node has the address at which it asks for names, whoever else has it.
+fn name_server(cidr: Ipv4Net, variables: &Variables, at: &At, report: &mut Report) {
+    const NAME: &str = "nodelocaldns_ip";
+    let (text, at) = match variables.get(NAME) {
+        Some(_) => (variables.text(NAME), variables.at.key(NAME)),
+        None => (Some(NODE_DNS), *at),
+    };
+    let address = text.and_then(|text| text.parse::<Ipv4Addr>().ok());
+    let is_off = variables.truth("enable_nodelocaldns") == Some(false);
+    let Some(address) = address.filter(|address| cidr.contains(address) && !is_off) else {
+        return;
+    };
+    let message = format!(
+        "{address}, the name server of each node ({NAME}), lies in {cidr}, and a machine may get it as its own"
+    );
+    let help = "use another `cidr`, or an address that no machine can have, as 169.254.25.10";
+    report.warning(&at, "range-overlap", message, help);
 }
 
 /// A service's own address is none of a pod's, nor one that Kubernetes gives services inside of the cluster.

@@ -1,6 +1,6 @@
 //! Conditions that are about variables alone: which values a release takes, and what one of them demands of another.
 
-use super::{Context, Variables, calico, metallb, older, runtime};
+use super::{Context, Variables, calico, cilium, forms, kube_proxy, metallb, older, runtime};
 use crate::release::Release;
 use crate::report::{At, Report, nearest, quote};
 use crate::value::Version;
@@ -14,7 +14,7 @@ struct When(Tag, Tag);
 const ALWAYS: When = When((0, 0), (u64::MAX, 0));
 
 /// Values that a release's assertions take, of variables that count always.
-const VALUES: [(&str, When, &[&str]); 11] = [
+const VALUES: [(&str, When, &[&str]); 12] = [
     (
         "kube_proxy_mode",
         When((0, 0), (28, 0)),
@@ -71,6 +71,11 @@ const VALUES: [(&str, When, &[&str]); 11] = [
         "registry_service_type",
         ALWAYS,
         &["ClusterIP", "LoadBalancer", "NodePort"],
+    ),
+    (
+        "kube_encryption_algorithm",
+        ALWAYS,
+        &["aescbc", "aesgcm", "secretbox"],
     ),
     ("cilium_encryption_type", ALWAYS, &["ipsec", "wireguard"]),
     (
@@ -171,6 +176,9 @@ pub(super) fn rules(context: &Context, variables: &Variables, at: &At, report: &
     if context.kubernetes.network_plugin == "calico" {
         calico::calico(context, variables, report);
     }
+    cilium::cilium(context, variables, report);
+    kube_proxy::kube_proxy(context, variables, report);
+    forms::forms(context, variables, report);
     metallb::address_resolution(variables, report);
     metallb::kube_vip(variables, report);
     let at = at.key("kubernetes");
@@ -255,10 +263,29 @@ fn version(name: &str, context: &Context, variables: &Variables, report: &mut Re
     }
 }
 
+/// Webhooks of the API server, and their addresses, for which no release has a default.
+const WEBHOOKS: [(&str, &str); 2] = [
+    ("kube_webhook_token_auth", "kube_webhook_token_auth_url"),
+    (
+        "kube_webhook_authorization",
+        "kube_webhook_authorization_url",
+    ),
+];
+
 /// What one variable demands of others.
 fn together(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
     let kubernetes = context.kubernetes;
     let release = context.release;
+    let empty = |name: &str| match variables.get(name) {
+        None => true,
+        Some(value) => value.as_sequence().is_some_and(Vec::is_empty) || value.as_str() == Some(""),
+    };
+    if kubernetes.dns_mode == "manual" && empty("manual_dns_server") {
+        let message = "the DNS mode manual needs the address of your name server";
+        let help = "set `manual_dns_server` in addons.kubespray, or leave dnsMode out";
+        let at = at.key("dnsMode");
+        variables.error_or("manual_dns_server", &at, message, help, report);
+    }
     let mut unless = |broken: bool, name: &str, message: &str, help: &str| {
         if broken {
             let plugin = at.key("networkPlugin");
@@ -285,42 +312,11 @@ fn together(context: &Context, variables: &Variables, at: &At, report: &mut Repo
         "Kubernetes has it up to v1.21 only",
         "leave it out",
     );
-    let cilium =
-        kubernetes.network_plugin == "cilium" || variables.is_on("cilium_deploy_additionally");
-    let encrypts = cilium && variables.is_on("cilium_encryption_enabled");
-    let tunnel = variables.get("cilium_tunnel_mode").is_none()
-        || variables.text("cilium_tunnel_mode") == Some("vxlan");
-    let by = variables.text("cilium_encryption_type").unwrap_or("ipsec");
-    unless(
-        encrypts && tunnel && by == "ipsec" && variables.get("cilium_ipsec_key").is_none(),
-        "cilium_encryption_enabled",
-        "encryption by IPsec needs a key",
-        "set cilium_ipsec_key, or `cilium_encryption_type: wireguard`",
-    );
-    unless(
-        cilium && variables.is_on("cilium_ipsec_enabled") && by != "ipsec",
-        "cilium_ipsec_enabled",
-        "it needs `cilium_encryption_type: ipsec`",
-        "leave it out",
-    );
-    let id = variables.number("cilium_cluster_id", 0);
-    unless(
-        cilium && id.is_some_and(|id| id > 255),
-        "cilium_cluster_id",
-        "it is a number from 0 to 255",
-        "use a lower number",
-    );
-    let capacity = variables.number("cilium_hubble_event_buffer_capacity", 4095);
-    unless(
-        cilium && capacity.is_some_and(|n| !(1..=65535).contains(&n) || !(n + 1).is_power_of_two()),
-        "cilium_hubble_event_buffer_capacity",
-        "it is one less than a power of two, at most 65535",
-        "use 4095",
-    );
-    let empty = |name: &str| match variables.get(name) {
-        None => true,
-        Some(value) => value.as_sequence().is_some_and(Vec::is_empty) || value.as_str() == Some(""),
-    };
+    for (name, url) in WEBHOOKS {
+        let help = format!("set {url}, too, or leave this out");
+        let message = format!("it needs `{url}`, the address that is asked");
+        unless(variables.is_on(name) && empty(url), name, &message, &help);
+    }
     unless(
         kubernetes.network_plugin == "custom_cni"
             && empty("custom_cni_manifests")
