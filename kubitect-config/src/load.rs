@@ -50,7 +50,7 @@ pub fn load(path: &Path, site: &Site) -> Result<Parsed, Error> {
 
 /// What a cluster can't be set up or changed with, and can be what it is: conditions that a file may break which an older
 /// Kubitect accepted.
-pub(crate) const CONDITIONS: [&str; 23] = [
+pub(crate) const CONDITIONS: [&str; 24] = [
     "addon-variable",
     "addon-variable-type",
     "addon-variable-version",
@@ -68,6 +68,7 @@ pub(crate) const CONDITIONS: [&str; 23] = [
     "kubespray-pair",
     "kubespray-refuses",
     "memory",
+    "name-server",
     "network-full",
     "network-hosts",
     "not-in-release",

@@ -341,10 +341,25 @@ impl<'a> Report<'a> {
         let last = if end.line == start.line {
             byte(end.column)
         } else {
-            line.trim_end().len()
+            // The parser counts what follows a quoted text on its line to it: a comment.
+            let quoted = closing(&line[first..]).map(|length| first + length);
+            quoted.unwrap_or_else(|| line.trim_end().len())
         };
         begin + first..begin + last.max(first)
     }
+}
+
+/// The length of a text in quotation marks at the beginning of a line, if it ends on it.
+fn closing(line: &str) -> Option<usize> {
+    let mark = line.chars().next().filter(|c| ['"', '\''].contains(c))?;
+    let mut escaped = false;
+    let mut after = line.char_indices().skip(1);
+    let (last, _) = after.find(|(_, c)| {
+        let is_end = *c == mark && !escaped;
+        escaped = mark == '"' && *c == '\\' && !escaped;
+        is_end
+    })?;
+    Some(last + 1)
 }
 
 pub(crate) use crate::text::nearest;

@@ -40,7 +40,6 @@ pub(crate) fn stranger(tree: &Tree, schema: &Schema) -> Option<(String, String)>
             schema,
             "it is an inventory of Ansible's; Kubitect writes its own",
         ),
-        () if names.contains(&"services") => not(schema, "it is a file of Docker Compose"),
         () => not(
             schema,
             &format!("its first key is {}, which is none of one", quote(first)),
@@ -85,6 +84,7 @@ fn of_others(names: &[&str], version: Option<&str>) -> Option<&'static str> {
         () if names.contains(&"machine") && is_talos => {
             Some("it is a machine's configuration of Talos")
         }
+        () if names.contains(&"services") => Some("it is a file of Docker Compose"),
         () if names.contains(&"talosVersion") => Some("it is a configuration of talhelper's"),
         () if names.contains(&"ctlplanes") => Some("it is a file of parameters of kcli's"),
         () if !names.is_empty() && names.iter().all(is_variable) => {
@@ -124,6 +124,8 @@ fn of_kubernetes(version: &str, kind: &str) -> String {
             format!("it is a file for kubeadm ({})", quote(kind))
         }
         _ if version.contains("k0sctl") => "it is a cluster of k0sctl's".to_owned(),
+        _ if version.starts_with("kind.") => "it is a cluster of kind's".to_owned(),
+        _ if version.starts_with("k3d.") => "it is a cluster of k3d's".to_owned(),
         _ => format!(
             "it is an object of Kubernetes ({}), which `kubectl apply -f` takes",
             quote(kind)
@@ -189,6 +191,14 @@ mod tests {
             ("etcd: {hosts: {a: }}\n", "inventory of Ansible's"),
             ("- hosts: all\n  tasks: []\n", "playbook"),
             ("services: {web: {image: nginx}}\n", "Docker Compose"),
+            (
+                "version: '3'\nservices: {web: {image: nginx}}\n",
+                "Docker Compose",
+            ),
+            (
+                "apiVersion: kind.x-k8s.io/v1alpha4\nkind: Cluster\n",
+                "a cluster of kind's",
+            ),
             ("foo: 1\nbar: 2\n", "its first key is `foo`"),
             ("version: v1alpha1\nmachine: {}\ncluster: {}\n", "Talos"),
             (

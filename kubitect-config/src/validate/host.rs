@@ -116,6 +116,18 @@ pub(super) fn name(
 fn pool_path(raw: Option<&str>, at: &At, report: &mut Report) -> Option<PathBuf> {
     let path = raw.unwrap_or(defaults::POOL_PATH);
     report.checked(at, "path", path, words::absolute_path)?;
+    if ["/home/", "/root/"]
+        .iter()
+        .any(|home| path.starts_with(home))
+        || path == "/root"
+    {
+        report.warning(
+            at,
+            "pool-home",
+            "on most hosts QEMU runs as an account of its own, which may not enter somebody's home",
+            "use a folder outside, as /var/lib/libvirt/images or /srv, or let that account pass (`chmod o+x` on each folder above)",
+        );
+    }
     Some(PathBuf::from(path))
 }
 

@@ -1,5 +1,6 @@
 //! Section `cluster.nodeTemplate`.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use super::{network, words};
@@ -47,7 +48,7 @@ pub(super) fn guest(
         .dns
         .iter()
         .enumerate()
-        .filter_map(|(index, text)| network::ipv4(text, &at_dns.index(index), report))
+        .filter_map(|(index, text)| name_server(text, &at_dns.index(index), report))
         .collect();
     Some(Guest {
         user: user.to_owned(),
@@ -62,6 +63,20 @@ pub(super) fn guest(
         dns,
         update_on_boot: raw.update_on_boot.unwrap_or(defaults::UPDATE_ON_BOOT),
     })
+}
+
+/// A server that machines can ask: on their own loopback, as what systemd-resolved has there, none answers them.
+fn name_server(text: &str, at: &At, report: &mut Report) -> Option<Ipv4Addr> {
+    let address = network::ipv4(text, at, report)?;
+    if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
+        let message = format!(
+            "{address} is no name server that machines reach: there they find themselves, or nobody"
+        );
+        let help =
+            "write the address of a server in your network, or leave `dns` out for the gateway";
+        report.error(at, "name-server", message, help);
+    }
+    Some(address)
 }
 
 /// The file's own image, else the site's for the distro, else the distro's.

@@ -31,7 +31,26 @@ pub(super) fn forms(context: &Context, variables: &Variables, report: &mut Repor
     for name in NUMBERS {
         number(name, variables, report);
     }
+    if context.kubernetes.container_manager == "docker" {
+        docker(variables, report);
+    }
     policies(context, variables, report);
+}
+
+/// Releases know Docker's packages by two numbers.
+fn docker(variables: &Variables, report: &mut Report) {
+    let name = "docker_version";
+    let Some(text) = variables.text(name) else {
+        return;
+    };
+    let plain = text.trim_start_matches('v');
+    let parts: Vec<&str> = plain.split('.').collect();
+    let is_number = |part: &&str| part.parse::<u16>().is_ok();
+    if parts.len() > 2 && parts[..2].iter().all(is_number) {
+        let message = "Kubespray knows Docker's versions by two numbers, and stops at a third";
+        let help = format!("write `{name}: \"{}.{}\"`", parts[0], parts[1]);
+        variables.error(name, message, help, report);
+    }
 }
 
 /// Programs end at a gate of another form.
