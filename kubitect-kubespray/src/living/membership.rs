@@ -45,7 +45,7 @@ impl Kubernetes<'_> {
                 if reachable {
                     self.hold(name).await?;
                 }
-                self.move_pods(name, node, &master).await?;
+                self.move_pods(name, node, reachable, &master).await?;
             }
             // Only what cleans the machine itself needs it to answer.
             let cleaned = node.is_some() && reachable && self.answers(name).await;
@@ -124,13 +124,15 @@ impl Kubernetes<'_> {
         &self,
         name: &Label,
         node: &NodeState,
+        reachable: bool,
         master: &Arc<dyn Remote>,
     ) -> Result<(), Error> {
         self.say(format!("{name}: its pods are moved elsewhere"));
         match &node.health {
-            Health::Well => self.move_away(name, master).await?,
+            // For a while Kubernetes calls a node Ready whose machine has died.
+            Health::Well if reachable => self.move_away(name, master).await?,
             // What budgets keep starts elsewhere once the node is deleted: nobody else can end it there.
-            Health::Ill(_) => {
+            _ => {
                 if let Err(error) = control::drain_lost(master, name, LOST).await {
                     let why = chain(&error);
                     self.say(format!(

@@ -205,8 +205,16 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
     };
     match argv {
         ["cordon", ..] => there.cordoned = true,
-        ["drain", ..] => {
+        ["drain", _, options @ ..] => {
             there.cordoned = true;
+            let waits = !options.contains(&"--skip-wait-for-delete-timeout=1");
+            let mut pods = state.kube.pods.values();
+            if waits && !state.is_ready(host, node) && pods.any(|pod| pod.node == node) {
+                return failed(
+                    1,
+                    "nobody says that the pods of a machine that died have ended",
+                );
+            }
             return drain(state, host, node);
         }
         ["uncordon", _] => there.cordoned = false,
@@ -309,7 +317,7 @@ fn item(state: &State, host: &FakeHost, name: &str) -> Value {
             json!({"key": key, "value": value, "effect": effect})
         })
         .collect();
-    let ready = match state.is_ready(host, name) {
+    let ready = match state.is_ready(host, name) || state.unnoticed {
         true => {
             json!({"type": "Ready", "status": "True", "message": "kubelet is posting ready status"})
         }

@@ -6,7 +6,7 @@ use crate::driver::side_by_side;
 use crate::living::check;
 use crate::shape::Shape;
 use crate::stage::{Stage, scratch};
-use crate::state::{Member, endpoint};
+use crate::state::{Member, Pod, endpoint};
 
 /// Releases before and after their changes: all API servers at each run, at upgrades, at no run of an upgrade, and at upgrades again.
 const RELEASES: [[&str; 2]; 5] = [
@@ -62,6 +62,7 @@ pub fn all() {
     }
     one_master_after_another(path);
     api_servers_that_know_the_first_master_alone(path);
+    died_just_now(path);
     half_left(path);
     announced_and_not_started(path);
     old_data_of_the_second(path);
@@ -104,6 +105,35 @@ fn api_servers_that_know_the_first_master_alone(path: &std::path::Path) {
         said.contains("demo-master-2: its API server uses 2 etcd members"),
         "{said}"
     );
+    stage.end();
+}
+
+/// A master's disk is lost, and a worker that is no longer wanted has died, and Kubernetes has noticed neither yet: nobody says that
+/// their pods have ended, and that is not waited for.
+fn died_just_now(path: &std::path::Path) {
+    let mut wanted = shape(&[1, 2, 3], RELEASES[4]);
+    let stage = made(path, &wanted);
+    wanted.workers.remove(0);
+    let dead = ["demo-master-3", "demo-worker-1"];
+    stage.place().with(|state, _| {
+        state.unnoticed = true;
+        for node in dead.map(str::to_owned) {
+            let pod = Pod {
+                node: node.clone(),
+                ..Pod::default()
+            };
+            state.kube.pods.insert(format!("of-{node}"), pod);
+        }
+    });
+    let host = stage.place().host;
+    host.lose_file("/pools/demo-main-resource-pool", "demo-master-3-main-disk");
+    host.stop("demo-worker-1");
+    becomes(&stage, &wanted);
+    stage.place().with(|state, _| {
+        for (pod, own) in &state.kube.pods {
+            assert_eq!(own.node, "demo-worker-2", "{pod}");
+        }
+    });
     stage.end();
 }
 

@@ -33,6 +33,9 @@ pub struct State {
     /// Whether NetworkManager has the machines' name servers.
     #[serde(default)]
     pub network_manager: bool,
+    /// Whether Kubernetes still calls nodes Ready whose machines have died.
+    #[serde(default)]
+    pub unnoticed: bool,
 }
 
 /// A machine's system.
