@@ -39,10 +39,16 @@ pub fn stops<'a>(
     let hops: BTreeSet<_> = hops.collect();
     let stops = hops.into_iter().flat_map(|hop| {
         let problems = kubitect_config::on_the_way(text, site, hop).into_iter();
-        problems.map(move |Problem { message, help, .. }| {
-            format!(
-                "the upgrade goes over {hop}, where the file would stop it: {message}; {help}. Apply a file of these versions first"
-            )
+        problems.map(move |problem| {
+            let Problem { message, help, .. } = problem;
+            let stop = format!(
+                "the upgrade goes over {hop}, where the file would stop it: {message}; {help}"
+            );
+            match problem.path.as_str() {
+                // No file of these versions is any better.
+                "kubernetes.version" => stop,
+                _ => format!("{stop}. Apply a file of these versions first"),
+            }
         })
     });
     stops.collect()

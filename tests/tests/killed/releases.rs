@@ -94,6 +94,19 @@ fn containers_as_they_were_run(path: &Path) {
         });
         stage.end();
     }
+    // The release on the way has no CRI-O for the Kubernetes on the way: what helps is said, and helps.
+    let stage = Stage::new(path);
+    becomes(&stage, &with(&[1], ["v1.29.10", "v2.26.1"]));
+    let wanted = with(&[1], ["v1.31.9", "v2.28.1"]);
+    let run = stage.apply(&wanted, None);
+    assert_eq!(run.code, Some(2), "{}", run.said);
+    let why = "the upgrade goes over Kubernetes v1.30.13 with Kubespray v2.27.1, where the file would stop it: Kubespray v2.27.1 sets up \
+               CRI-O for Kubernetes v1.31 and later only; a new cluster takes Kubernetes v1.31 or later; one that has an older one gets \
+               v1.30 with Kubespray v2.26.1 first, and v1.31 from there\n";
+    assert!(run.said.contains(why), "{}", run.said);
+    becomes(&stage, &with(&[1], ["v1.30.6", "v2.26.1"]));
+    becomes(&stage, &wanted);
+    stage.end();
 }
 
 /// Where NetworkManager has the name servers, all API servers restart at the end of `cluster.yml`: they are waited for.

@@ -46,7 +46,7 @@ fn crio(context: &Context, at: &At, report: &mut Report) {
             &at.key("version"),
             CODE,
             format!("Kubespray {} sets up CRI-O for Kubernetes v1.31 and later only", release.tag),
-            "take Kubernetes v1.31; a cluster that has an older one gets v1.30 with Kubespray v2.26.1 first, and from there v1.31",
+            "a new cluster takes Kubernetes v1.31 or later; one that has an older one gets v1.30 with Kubespray v2.26.1 first, and v1.31 from there",
         );
     }
 }
