@@ -117,6 +117,10 @@ fn main() -> ExitCode {
             "an_upgrade_that_exchanges_a_master_goes_on",
             upgrades::upgrades_that_exchange_a_master,
         ),
+        (
+            "an_upgrade_leaves_etcd_its_majority",
+            upgrades::upgrades_without_a_majority,
+        ),
         ("who_leaves_unheard_is_drained", halves::who_leaves_unheard),
         ("releases_get_what_they_need", releases::all),
         (

@@ -1,6 +1,7 @@
 //! Upgrades and creations that stop half way, and what an edit, or a master that is lost, makes of them.
 
 use crate::living::check;
+use crate::members::{becomes, shape};
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
 
@@ -192,4 +193,32 @@ pub fn upgrades_that_exchange_a_master() {
     assert_eq!(run.code, Some(1), "{}", run.said);
     shape.masters = vec![1, 3, 4];
     ends_as_shown(stage, &shape);
+}
+
+/// With Kubernetes v1.35, Kubespray v2.31 stops a master's etcd on its way from 3.5 to 3.6 before it looks at the others: where these
+/// would be no majority, no playbook is run.
+pub fn upgrades_without_a_majority() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let upgraded = shape(&[1, 2, 3], ["v1.35.4", "v2.31.0"]);
+    becomes(&stage, &shape(&[1, 2, 3], ["v1.34.7", "v2.31.0"]));
+    let stopped = |is| {
+        stage.place().with(|state, _| {
+            let units = &mut state.guests.get_mut("demo-master-2").unwrap().stopped;
+            match is {
+                true => units.insert("etcd".to_owned()),
+                false => units.remove("etcd"),
+            }
+        })
+    };
+    stopped(true);
+    stage.playbooks();
+    let run = stage.apply(&upgraded, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    let why = "upgrade demo-master-1: of 3 etcd members only 1 others answer, which is no majority";
+    assert!(run.said.contains(why), "{}", run.said);
+    assert_eq!(stage.playbooks(), []);
+    stopped(false);
+    becomes(&stage, &upgraded);
+    stage.end();
 }

@@ -1,9 +1,10 @@
 //! Goals of a living cluster: which playbooks are run, in which order, and on which hosts.
 
+use std::time::{Duration, SystemTime};
+
 use kubitect_config::value::Label;
-use kubitect_kubespray::carry_out;
 use kubitect_kubespray::goal::Goal;
-use kubitect_kubespray::{Event, Outcome};
+use kubitect_kubespray::{Event, Outcome, carry_on, carry_out};
 
 use crate::fixture::{Events, Stage};
 
@@ -138,4 +139,60 @@ async fn each_goal_runs_on_the_hosts_that_it_concerns() {
             "etcd: master-2 master-1, first master-2"
         ]
     );
+}
+
+/// As Kubespray does it for all nodes, on this machine.
+const GATHER: &str = r#"
+- name: Gather
+  hosts: k8s_cluster
+  gather_facts: false
+  vars:
+    ansible_connection: local
+    ansible_become: false
+  tasks:
+    - name: Gather
+      set_fact: {main_access_ip: "{{ access_ip }}", cacheable: true}
+"#;
+
+/// As runs that leave nodes out do with these.
+const ASK: &str = r#"
+- name: Ask
+  hosts: k8s_cluster
+  gather_facts: false
+  tasks:
+    - name: Ask
+      assert: {that: "hostvars[item].main_access_ip is defined"}
+      loop: "{{ groups['k8s_cluster'] }}"
+"#;
+
+/// A release forgets after 2 to 24 hours, and an upgrade of many nodes takes longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_gathered_holds_for_a_whole_upgrade() {
+    let playbooks = [
+        ("playbooks/facts.yml", GATHER),
+        ("upgrade-cluster.yml", ASK),
+    ];
+    let stage = Stage::of(&playbooks).await;
+    let upgrade = |node| Goal::Upgrade {
+        node: name(node),
+        stays: false,
+    };
+    run(&stage, &upgrade("master-1")).await;
+    let gathered = stage.folder.path().join("config/.ansible/facts");
+    let week = Duration::from_secs(7 * 24 * 3600);
+    let mut aged = 0;
+    for entry in std::fs::read_dir(gathered).unwrap() {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(entry.unwrap().path());
+        file.unwrap()
+            .set_modified(SystemTime::now() - week)
+            .unwrap();
+        aged += 1;
+    }
+    assert_eq!(aged, 6);
+    let (cluster, facts, tools) = (&stage.cluster, &stage.facts, &stage.tools);
+    let goal = upgrade("master-2");
+    let done = carry_on(&goal, cluster, facts, tools, &stage.workdir, &|_| ()).await;
+    done.unwrap();
 }
