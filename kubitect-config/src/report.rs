@@ -341,25 +341,28 @@ impl<'a> Report<'a> {
         let last = if end.line == start.line {
             byte(end.column)
         } else {
-            // The parser counts what follows a quoted text on its line to it: a comment.
-            let quoted = closing(&line[first..]).map(|length| first + length);
-            quoted.unwrap_or_else(|| line.trim_end().len())
+            line.trim_end().len()
         };
-        begin + first..begin + last.max(first)
+        let last = last.max(first);
+        let last = without_comment(&line[first..last]).map_or(last, |length| first + length);
+        begin + first..begin + last
     }
 }
 
-/// The length of a text in quotation marks at the beginning of a line, if it ends on it.
-fn closing(line: &str) -> Option<usize> {
-    let mark = line.chars().next().filter(|c| ['"', '\''].contains(c))?;
+/// The length of a text in quotation marks, where a comment follows, which the parser counts to it.
+fn without_comment(text: &str) -> Option<usize> {
+    let mark = text.chars().next().filter(|c| ['"', '\''].contains(c))?;
     let mut escaped = false;
-    let mut after = line.char_indices().skip(1);
+    let mut after = text.char_indices().skip(1);
     let (last, _) = after.find(|(_, c)| {
         let is_end = *c == mark && !escaped;
         escaped = mark == '"' && *c == '\\' && !escaped;
         is_end
     })?;
-    Some(last + 1)
+    text[last + 1..]
+        .trim_start()
+        .starts_with('#')
+        .then_some(last + 1)
 }
 
 pub(crate) use crate::text::nearest;
