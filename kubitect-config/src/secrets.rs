@@ -362,6 +362,10 @@ addons:
                 "clone https://me:let-me-in@git.example.org/x.git".to_owned(),
                 "let-me-in",
             ),
+            ("\"ghp_abcdefghijklmnop0123\"".to_owned(), "ijklmnop"),
+            ("root:$6$abcdefgh$0123456789:1".to_owned(), "0123456789"),
+            ("curl -u me:let-me-in https://x".to_owned(), "let-me-in"),
+            ("sshpass -p let-me-in ssh x".to_owned(), "let-me-in"),
             (
                 "clone https://ghp_0123456789@git.example.org/x.git".to_owned(),
                 "ghp_0123456789",

@@ -11,11 +11,14 @@ fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c,
             // Soft hyphen, the Arabic letter mark, no-width and direction marks.
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            '\u{ad}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
             // Ends of line and paragraph; embeddings, overrides and isolates of direction; invisible operators.
             | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            // The byte order mark, annotations, and tags that spell hidden text.
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            // A joiner, fillers, vowels and a letter that nobody sees, and what only varies the character before.
+            | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            // The byte order mark, annotations, tags and variations that spell hidden text.
+            | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// As one line of at most 4,000 characters: ends of lines are escapes, too, so that nobody forges a line of ours.

@@ -34,9 +34,10 @@ class CallbackModule(CallbackBase):
         self._socket.connect(os.environ["KUBITECT_EVENTS"])
 
     def _tell(self, kind, **fields):
-        line = json.dumps(dict(fields, kind=kind)) + "\n"
+        # A machine may print what is no text; as half of a character it would make the whole line unreadable.
+        line = json.dumps(dict(fields, kind=kind), ensure_ascii=False) + "\n"
         try:
-            self._socket.sendall(line.encode())
+            self._socket.sendall(line.encode("utf-8", "replace"))
         except OSError:
             # Whoever started us is gone, and so is its lock on the cluster: nothing may go on without it. Programs that a
             # shell starts in the background ignore SIGINT.

@@ -46,6 +46,11 @@ pub fn file(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
         (0, revision, value)
     });
     let changes = leaf(4, &changes.collect::<Vec<_>>());
+    saved(changes)
+}
+
+/// A snapshot whose changes lie in these pages, from page 4 on.
+fn saved(changes: Vec<u8>) -> Vec<u8> {
     let bucket = [4u64.to_le_bytes(), [0; 8]].concat();
     let pages = 4 + changes.len() / PAGE;
     let mut bytes = [
@@ -59,6 +64,24 @@ pub fn file(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let digest = Sha256::digest(&bytes);
     bytes.extend(digest);
     bytes
+}
+
+/// Snapshots that are small, and large for whoever follows all that they say: the same pages under many names, and the same bytes in
+/// many entries.
+pub fn folded() -> [Vec<u8>; 2] {
+    let change = |size: usize| (0, [0; 17].to_vec(), field(1, &vec![b'x'; size]));
+    let long = leaf(5, &[change(16 * PAGE)]);
+    let places = (0..10).flat_map(|_| [[0; 8], 5u64.to_le_bytes()].concat());
+    let branch = page(4, 1, 10, &places.collect::<Vec<_>>());
+    let mut once = leaf(4, &[change(PAGE), change(0), change(0)]);
+    let first = once[16..32].to_vec();
+    for entry in [1, 2] {
+        let at = 16 + entry * 16;
+        once[at..at + 16].copy_from_slice(&first);
+        // Where it begins is counted from the entry itself.
+        once[at + 4] -= (entry * 16) as u8;
+    }
+    [saved([branch, long].concat()), saved(once)]
 }
 
 /// A page, with as many after it as it needs.

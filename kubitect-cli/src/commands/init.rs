@@ -64,7 +64,7 @@ pub fn init(args: &Init) -> Result<(), Failure> {
     let current = format!("{:#}\n", kubitect_config::schema());
     match write_new(&schema, &current) {
         Err(_) if schema.exists() => {
-            if std::fs::read(&schema).is_ok_and(|there| there != current.as_bytes()) {
+            if kubitect_config::file::read(&schema).is_ok_and(|there| there != current.as_bytes()) {
                 let schema = schema.display();
                 hint(&format!(
                     "{schema} is there already and says something else than this program; it stays, and `kubitect export schema \

@@ -52,7 +52,7 @@ pub fn failure(failure: &impl std::fmt::Display) {
 
 /// Says what a person may want to know beside a result, on stderr.
 pub fn hint(text: &str) {
-    let text = fitted(text, &std::io::stderr());
+    let text = fitted(&text::lines(text), &std::io::stderr());
     // Nowhere to tell that stderr is gone.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

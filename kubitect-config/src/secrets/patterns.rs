@@ -27,6 +27,21 @@ pub static PATTERNS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"(?i)(?P<before>\b(?:bearer|basic) )[A-Za-z0-9._~+/=-]{8,}".to_owned(), REMOVED),
         // kubeadm's bootstrap tokens.
         (r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b".to_owned(), REMOVED),
+        // Tokens whose beginnings say of what they are, and passwords as `/etc/shadow` has them.
+        (
+            r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-|hvs\.|AKIA|ASIA)[A-Za-z0-9_-]{12,}".to_owned(),
+            REMOVED,
+        ),
+        (
+            r#"\$(?:1|2[abxy]|5|6|7|g?y|apr1|argon2[a-z]+)\$[^\s"':,]+"#.to_owned(),
+            REMOVED,
+        ),
+        // Options of curl and of sshpass.
+        (
+            r"(?m)(?P<before>(?:^|\s)(?:-u|--user)[ =]+[^\s:]+:)[^\s]+".to_owned(),
+            REMOVED,
+        ),
+        (r"(?P<before>\bsshpass +-p *)[^\s]+".to_owned(), REMOVED),
         // Options: `--token abc`, `--password=abc`.
         (
             format!(r"(?i)(?P<before>--?[a-z-]*(?:{words})[a-z-]*(?:=| +))[^\s]+"),
@@ -69,6 +84,6 @@ mod tests {
 
     #[test]
     fn every_pattern_is_one() {
-        assert_eq!(PATTERNS.len(), 14);
+        assert_eq!(PATTERNS.len(), 18);
     }
 }

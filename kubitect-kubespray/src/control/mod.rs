@@ -53,3 +53,6 @@ pub use system::{crio_runtime, has_cgroup2};
 pub use wait::{Waits, wait};
 pub use words::words;
 pub use work::{running, uptime, wait_idle};
+
+#[cfg(test)]
+mod tests;

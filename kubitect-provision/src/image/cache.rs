@@ -53,12 +53,7 @@ impl Cache {
 
     /// The image that a published list gave for this address when it was fetched, by its SHA-256.
     pub fn listed(&self, source: &str, list: &str) -> Result<Option<String>, Error> {
-        let path = self.list(source, list);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.trim().to_owned())),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(file::error("read", &path)(e)),
-        }
+        noted(&self.list(source, list))
     }
 
     /// Remembers what [`Self::listed`] gives.
@@ -71,6 +66,18 @@ impl Cache {
         let key = digest::sha256(format!("{source}\n{list}").as_bytes());
         self.folder.join(format!("list-{key}.is"))
     }
+}
+
+/// The SHA-256 that a file says; none where it is not there, or says something else: it is written again.
+fn noted(path: &Path) -> Result<Option<String>, Error> {
+    let text = match kubitect_config::file::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(file::error("read", path)(e)),
+    };
+    let digits = text.trim_ascii();
+    let is_digest = digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit);
+    Ok(is_digest.then(|| String::from_utf8_lossy(digits).into_owned()))
 }
 
 impl Entry<'_> {
@@ -108,10 +115,9 @@ impl Entry<'_> {
     pub fn published(&self) -> Result<Option<PathBuf>, Error> {
         let sha256 = match &self.sha256 {
             Some(sha256) => sha256.clone(),
-            None => match std::fs::read_to_string(self.reference()) {
-                Ok(text) => text.trim().to_owned(),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(e) => return Err(file::error("read", &self.reference())(e)),
+            None => match noted(&self.reference())? {
+                Some(sha256) => sha256,
+                None => return Ok(None),
             },
         };
         let path = self.image(&sha256);
@@ -152,5 +158,30 @@ impl Entry<'_> {
     /// Says which image another digest, or an address without one, stands for.
     fn reference(&self) -> PathBuf {
         self.folder.join(format!("{}.is", self.key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_that_is_broken_says_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.is");
+        assert_eq!(noted(&path).unwrap(), None);
+        let digits = "0a".repeat(32);
+        for (text, says) in [
+            (format!("{digits}\n"), Some(&digits)),
+            (digits[..40].to_owned(), None),
+            (format!("../{digits}"), None),
+            ("\0".repeat(64), None),
+            (String::new(), None),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(noted(&path).unwrap().as_ref(), says);
+        }
+        std::fs::write(&path, [0xff; 65]).unwrap();
+        assert_eq!(noted(&path).unwrap(), None);
     }
 }

@@ -121,12 +121,9 @@ pub fn fetch(
 fn local(image: &Image, watch: Watch<'_>) -> Result<(LocalImage, Outcome), Error> {
     let path = Path::new(&image.source);
     let expected = Expected::of(image, watch)?;
-    let opened = File::open(path).map_err(file::error("open image", path))?;
-    if !opened
-        .metadata()
-        .map_err(file::error("read image", path))?
-        .is_file()
-    {
+    // Before it is opened: a pipe would be waited for.
+    let about = path.metadata().map_err(file::error("open image", path))?;
+    if !about.is_file() {
         return Err(unusable(&image.source, "it is not a file"));
     }
     Ok((

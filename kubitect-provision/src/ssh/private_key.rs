@@ -117,7 +117,8 @@ fn judged(path: &Path) -> Result<Own, Fault> {
     let own = own?;
     let public = beside(path);
     let fits = |public: &PublicKey| public.key_data() == own.key.public_key().key_data();
-    match std::fs::read_to_string(&public).map(|text| PublicKey::from_openssh(text.trim())) {
+    match kubitect_config::file::read_text(&public).map(|text| PublicKey::from_openssh(text.trim()))
+    {
         Ok(Ok(other)) if !fits(&other) => Err(Fault::new(
             format!(
                 "its public half, {}, belongs to another key, which ssh would offer in its place",
@@ -143,14 +144,15 @@ fn text(path: &Path) -> Result<(String, u32), Fault> {
         );
         Fault::new(format!("it can't be read ({e})"), help)
     };
-    let file = File::open(path).map_err(unread)?;
-    let metadata = file.metadata().map_err(unread)?;
+    // Before it is opened: a pipe would be waited for.
+    let metadata = path.metadata().map_err(unread)?;
     if !metadata.is_file() {
         return Err(Fault::new(
             "it is no file",
             "name the file of a private key",
         ));
     }
+    let file = File::open(path).map_err(unread)?;
     let mode = metadata.permissions().mode() & 0o7777;
     let mut bytes = Vec::new();
     let taken = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);

@@ -15,8 +15,9 @@ use kubitect_config::jump::Jump;
 use crate::Error;
 use crate::ssh::{jump, quote};
 
-/// The most that a command may print, both streams together. What we run prints little; more means a runaway.
-const OUTPUT_MAX: usize = 64 << 20;
+/// The most that a command may print, both streams together. What we run prints little; more means a runaway. Tests, whose SSH is
+/// not optimised, do with less.
+const OUTPUT_MAX: usize = if cfg!(test) { 4 << 20 } else { 64 << 20 };
 
 /// Replaces a file whole: the bytes go aside, are counted (a lost connection ends them early), flushed and renamed.
 /// Its arguments are the path, the mode and the number of bytes.

@@ -32,6 +32,9 @@ const KINDS: &str = r#"
     - name: Ignored
       fail: {msg: never mind}
       ignore_errors: true
+    - name: No text
+      command: sh -c 'printf "\377 is no text" >&2; exit 3'
+      ignore_errors: true
     - name: Secret
       command: sh -c 'echo s3cret-$((40 + 2)); exit 3'
       no_log: true
@@ -105,6 +108,11 @@ async fn every_kind_of_result_is_told_and_secrets_are_not() {
     assert_eq!(
         outcomes(&events, "Fails at first"),
         [(Outcome::Failed, Some("rescued"))]
+    );
+    let raw = outcomes(&events, "No text");
+    assert!(
+        matches!(raw[..], [(Outcome::Ignored, Some(said))] if said.contains(" is no text")),
+        "{raw:?}"
     );
     let again = outcomes(&events, "Tried again");
     assert!(

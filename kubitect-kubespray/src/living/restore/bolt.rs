@@ -85,7 +85,8 @@ impl Database {
         }
     }
 
-    /// Gives the entries of all leaves below a page. `left`: how many pages may still be read, so that a circle has an end.
+    /// Gives the entries of all leaves below a page. `left`: how many pages may still be read. Each belongs to one place, so whoever
+    /// wants more of them than the file has goes round in a circle.
     fn follow(
         &self,
         page: u64,
@@ -93,19 +94,23 @@ impl Database {
         left: &mut u64,
         each: EachEntry<'_>,
     ) -> Result<(), String> {
-        if depth > DEPTH || *left == 0 {
-            return Err("its pages lead in a circle".to_owned());
+        let circle = || "its pages lead in a circle".to_owned();
+        if depth > DEPTH {
+            return Err(circle());
         }
-        *left -= 1;
         let bytes = self.read(page)?;
+        let pages = (bytes.len() / self.page) as u64;
+        *left = left.checked_sub(pages).ok_or_else(circle)?;
         match number(&bytes, 8, 2)? as u16 {
             LEAF => entries(&bytes, each),
             BRANCH => {
-                for at in 0..number(&bytes, 10, 2)? as usize {
-                    let below = number(&bytes, HEADER + at * ENTRY + 8, 8)?;
-                    self.follow(below, depth + 1, left, each)?;
-                }
-                Ok(())
+                let count = number(&bytes, 10, 2)? as usize;
+                let below = (0..count).map(|at| number(&bytes, HEADER + at * ENTRY + 8, 8));
+                let below: Vec<_> = below.collect::<Result<_, _>>()?;
+                // Not kept while what is below is read.
+                drop(bytes);
+                let mut below = below.into_iter();
+                below.try_for_each(|page| self.follow(page, depth + 1, left, each))
             }
             other => Err(format!("its page {page} is of no known kind ({other})")),
         }
@@ -130,13 +135,15 @@ impl Database {
     }
 }
 
-/// Gives the entries of a leaf.
+/// Gives the entries of a leaf, in which no two have a byte in common.
 fn entries(page: &[u8], each: EachEntry<'_>) -> Result<(), String> {
+    let mut left = page.len();
     for at in 0..number(page, 10, 2)? as usize {
         let entry = HEADER + at * ENTRY;
         let field = |offset: usize| number(page, entry + offset, 4);
         let (flags, place) = (field(0)? as u32, field(4)? as usize);
         let (key, value) = (field(8)? as usize, field(12)? as usize);
+        left = left.checked_sub(key + value).ok_or(BROKEN)?;
         let begin = entry + place;
         let part = |from: usize, length: usize| page.get(from..from + length).ok_or(BROKEN);
         each(flags, part(begin, key)?, part(begin + key, value)?)?;

@@ -59,9 +59,10 @@ impl Content {
             let path = path.display();
             Error::failed(format!("read {path} as a snapshot of etcd: {why}"))
         };
-        let file = File::open(path).map_err(Error::file("open", path))?;
-        let about = file.metadata().map_err(Error::file("look at", path))?;
+        // Before it is opened: a pipe would be waited for.
+        let about = path.metadata().map_err(Error::file("look at", path))?;
         let length = saved_length(&about).map_err(failed)?;
+        let file = File::open(path).map_err(Error::file("open", path))?;
         let sha256 = digests(&file, length, path)?.ok_or_else(|| {
             failed("its content is not what was saved: the digest at its end is another".to_owned())
         })?;

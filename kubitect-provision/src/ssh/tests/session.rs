@@ -138,6 +138,24 @@ async fn a_command_that_hangs_is_given_up_and_the_next_one_runs() {
 }
 
 #[tokio::test]
+async fn a_command_that_prints_too_much_is_given_up() {
+    let (_server, session) = connected().await;
+    for (mib, fits) in [("4M", true), ("5M", false)] {
+        let argv = ["head", "-c", mib, "/dev/zero"];
+        let result = session.run(&argv, Duration::from_secs(120)).await;
+        let said = match &result {
+            Ok(_) => String::new(),
+            Err(error) => kubitect_config::chain(error),
+        };
+        assert_eq!(result.is_ok(), fits, "{said}");
+        assert!(
+            fits || said.contains("it printed more than 4 MiB"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_lost_connection_is_an_error_once_and_then_made_anew() {
     let (_server, session) = connected().await;
     assert!(session.run(&["die"], SOON).await.is_err());

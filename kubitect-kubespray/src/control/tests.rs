@@ -1,0 +1,82 @@
+//! What a hostile master says: only so much of it is taken.
+
+use std::time::Duration;
+
+use kubitect_config::chain;
+use kubitect_config::remote::{Doing, Output, Remote};
+
+use super::{certificates, nodes, save_snapshot};
+
+/// A master that says this, whatever it is asked.
+struct Says(fn(&[&str]) -> String);
+
+impl Remote for Says {
+    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+        let stdout = self.0(argv).into_bytes();
+        Box::pin(async move {
+            Ok(Output {
+                stdout,
+                ..Output::default()
+            })
+        })
+    }
+
+    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+const ENVIRONMENT: &str = "ETCDCTL_ENDPOINTS=a\nETCDCTL_CACERT=b\nETCDCTL_CERT=c\nETCDCTL_KEY=d\n";
+
+const NODE: &str = r#"{"metadata": {"name": "a"}}"#;
+
+fn list(entries: usize) -> String {
+    format!("{{\"items\": [{}]}}", vec![NODE; entries].join(","))
+}
+
+#[tokio::test]
+async fn lists_have_an_end() {
+    assert_eq!(nodes(&Says(|_| list(12_000))).await.unwrap().len(), 12_000);
+    let error = chain(&nodes(&Says(|_| list(12_001))).await.unwrap_err());
+    assert!(error.contains("a list of at most 12000"), "{error}");
+    let deep = Says(|_| {
+        format!(
+            "{{\"items\": [{{\"spec\": {{\"volumes\": {}",
+            "[".repeat(1 << 20)
+        )
+    });
+    assert!(nodes(&deep).await.is_err());
+}
+
+#[tokio::test]
+async fn certificates_are_not_looked_at_without_end() {
+    let says = |argv: &[&str]| match argv.contains(&"find") {
+        true => "/etc/kubernetes/ssl/x.crt\n".repeat(101),
+        false => panic!("none is asked for its date"),
+    };
+    let error = chain(&certificates(&Says(says)).await.unwrap_err());
+    assert!(error.contains("there are more than 100"), "{error}");
+}
+
+#[tokio::test]
+async fn a_snapshot_has_a_size_and_a_digest() {
+    let soon = Duration::from_secs(5);
+    let large = |argv: &[&str]| match argv[2] {
+        "stat" => "17179869185".to_owned(),
+        "cat" => ENVIRONMENT.to_owned(),
+        _ => "0a".repeat(32),
+    };
+    let error = save_snapshot(&Says(large), "/x/y", soon).await.unwrap_err();
+    let error = chain(&error);
+    assert!(
+        error.contains("more than 16 GiB are not fetched"),
+        "{error}"
+    );
+    let none = |argv: &[&str]| match argv[2] {
+        "stat" => "4096".to_owned(),
+        "cat" => ENVIRONMENT.to_owned(),
+        _ => "../../etc".to_owned(),
+    };
+    let error = chain(&save_snapshot(&Says(none), "/x/y", soon).await.unwrap_err());
+    assert!(error.contains("cannot be measured"), "{error}");
+}
