@@ -32,7 +32,7 @@ impl Place {
     /// The folder, which has to be ours alone.
     pub fn home(&self) -> Result<Home, Failure> {
         let home = Home::open_for(&self.path()?, person().ok(), us())?;
-        Ok(if self.local { home.local() } else { home })
+        Ok(if self.local { home.local()? } else { home })
     }
 
     /// What counts for all clusters. Where the folder holds no site file, nothing of it is believed, whoever's it is.

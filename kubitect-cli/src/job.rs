@@ -96,8 +96,11 @@ impl Job {
         let cluster = draft.cluster();
         let dir = options.home.cluster(&cluster.name);
         // Before any machine is made: Ansible and SSH are given paths in it.
-        kubitect_kubespray::check_folder(dir.root())
-            .map_err(|e| Failure::because(format!("work on {}", cluster.name), e))?;
+        let failed = |e| Failure::because(format!("work on {}", cluster.name), e);
+        kubitect_kubespray::check_folder(dir.root()).map_err(failed)?;
+        if options.home.is_local() {
+            kubitect_kubespray::check_variables(&dir.config_dir()).map_err(failed)?;
+        }
         let of = |living| draft.of(living, &options.site).map_err(Failure::config);
         let fleet = Fleet::connect(options.machines(), cluster.clone());
         // What is wrong with the text comes before what is wrong with a host.

@@ -19,8 +19,10 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// As [`read`], of a text.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    check_regular(path)?;
-    std::fs::read_to_string(path)
+    String::from_utf8(read(path)?).map_err(|_| {
+        let why = "it is broken: it is no text; mend it, or move it away";
+        io::Error::new(io::ErrorKind::InvalidData, why)
+    })
 }
 
 /// An error if something else than a regular file is there.
@@ -40,6 +42,13 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut aside = Aside::new(path)?;
     aside.write(content)?;
     aside.publish(mode)
+}
+
+/// Makes a file whole, in a folder that is made if need be: never over one that somebody else has put there meanwhile.
+pub fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut aside = Aside::new(path)?;
+    aside.write(content)?;
+    aside.publish_new(mode)
 }
 
 /// As [`replace`], but not flushed to the disk: for what can be made again from what is. After a loss of power the file may be
@@ -141,6 +150,28 @@ impl Aside {
         Ok(())
     }
 
+    /// Puts it where no file is; one that has come meanwhile stays, and is an error.
+    pub fn publish_new(self, mode: u32) -> io::Result<()> {
+        self.file.set_permissions(Permissions::from_mode(mode))?;
+        self.file.sync_all()?;
+        fail::fail_point!("config::file-aside");
+        match std::fs::hard_link(&self.path, &self.real) {
+            // Some file systems know no second name.
+            Err(e)
+                if e.kind() != io::ErrorKind::AlreadyExists
+                    && self.real.symlink_metadata().is_err() =>
+            {
+                std::fs::rename(&self.path, &self.real)?;
+            }
+            linked => linked?,
+        }
+        // Its other name, which a kill would leave behind.
+        let _ = std::fs::remove_file(&self.path);
+        File::open(folder(&self.real))?.sync_all()?;
+        fail::fail_point!("config::file-written");
+        Ok(())
+    }
+
     /// Gives it its mode, and the owner of the file that it replaces.
     fn settle(&self, mode: u32) -> io::Result<()> {
         if let Ok(existing) = self.real.metadata() {
@@ -227,6 +258,10 @@ mod tests {
             assert!(why.contains("no regular file"), "{why}");
             assert!(read_text(path).is_err());
         }
+        let broken = dir.path().join("broken");
+        std::fs::write(&broken, [0xff]).unwrap();
+        let why = read_text(&broken).unwrap_err().to_string();
+        assert!(why.contains("move it away"), "{why}");
         assert_eq!(
             read(&dir.path().join("none")).unwrap_err().kind(),
             io::ErrorKind::NotFound
@@ -261,6 +296,23 @@ mod tests {
         assert!(why(&link).contains("a link to nothing"), "{}", why(&link));
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn what_has_come_meanwhile_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let mut aside = Aside::new(&path).unwrap();
+        aside.write(b"ours").unwrap();
+        std::fs::write(&path, "theirs").unwrap();
+        let error = aside.publish_new(0o600).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
+        std::fs::remove_file(&path).unwrap();
+        create(&path, b"ours", 0o640).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"ours");
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o640);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

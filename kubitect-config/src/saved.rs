@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::shown;
 use crate::digest::sha256;
-use crate::file::replace;
+use crate::file::{create, replace};
 use crate::row::Row;
 
 /// The version of the file's form. It changes when a field goes or means something else, not when one comes.
@@ -158,9 +158,10 @@ impl Saved {
             file: file.display().to_string(),
             source,
         };
+        let mut put: fn(&Path, &[u8], u32) -> std::io::Result<()> = replace;
         match Self::read(file) {
             Ok(_) | Err(Error::Version { .. }) => {}
-            Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => put = create,
             Err(Error::File { source, .. }) => return Err(failed(source)),
             Err(_) if file.metadata().is_ok_and(|there| there.len() == 0) => {}
             Err(_) => {
@@ -176,7 +177,7 @@ impl Saved {
         }
         let text = serde_json::to_string_pretty(self).map_err(|e| failed(e.into()))?;
         let text = crate::text::json(&format!("{text}\n"));
-        replace(file, text.as_bytes(), 0o600).map_err(failed)
+        put(file, text.as_bytes(), 0o600).map_err(failed)
     }
 
     /// What would be done now and differs from this plan, a sentence each; empty: exactly this plan would be carried out.

@@ -27,6 +27,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 const PLUGIN: &str = include_str!("../callback/kubitect_events.py");
 const PLUGIN_FILE: &str = "kubitect_events.py";
+/// Its folder, in one of each run's own.
+const CALLBACKS: &str = "callback";
 
 /// Runs one playbook on the inventory of `workdir` to its end. Cancelled, it is ended with all that it has started.
 pub(crate) async fn play(
@@ -37,13 +39,11 @@ pub(crate) async fn play(
 ) -> Result<(), Error> {
     // A run that was killed may have left its playbook behind, at work on the same machines.
     program::end_leftovers(workdir.config());
-    workdir::write(
-        &workdir.callback().join(PLUGIN_FILE),
-        PLUGIN.as_bytes(),
-        0o600,
-    )?;
     let (log, log_file) = new_log(workdir.logs(), &run.playbook)?;
     let private = private_folder(workdir)?;
+    // Nothing else is there: Ansible runs all that lies beside it.
+    let plugin = private.path().join(CALLBACKS).join(PLUGIN_FILE);
+    workdir::write(&plugin, PLUGIN.as_bytes(), 0o600)?;
     let socket = private.path().join("events");
     let listener = UnixListener::bind(&socket).map_err(Error::file("listen on", &socket))?;
 
@@ -202,7 +202,7 @@ fn command(run: &Run, tools: &Tools, workdir: &Workdir, private: &Path) -> Comma
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("KUBITECT_EVENTS", private.join("events"))
         .env("ANSIBLE_CONFIG", tools.kubespray.join("ansible.cfg"))
-        .env("ANSIBLE_CALLBACK_PLUGINS", workdir.callback())
+        .env("ANSIBLE_CALLBACK_PLUGINS", private.join(CALLBACKS))
         .env("ANSIBLE_CALLBACKS_ENABLED", "kubitect_events")
         .env("ANSIBLE_STDOUT_CALLBACK", "default")
         .env("ANSIBLE_NOCOLOR", "1")
@@ -322,7 +322,11 @@ mod tests {
             let mut all = command.as_std().get_envs();
             all.find_map(|(key, value)| (key == name).then(|| value.unwrap().to_owned()))
         };
-        for name in ["ANSIBLE_HOME", "ANSIBLE_COLLECTIONS_PATH"] {
+        for name in [
+            "ANSIBLE_HOME",
+            "ANSIBLE_COLLECTIONS_PATH",
+            "ANSIBLE_CALLBACK_PLUGINS",
+        ] {
             let path = PathBuf::from(of(name).unwrap());
             assert!(path.starts_with(folder.join("private")), "{name}");
         }

@@ -30,6 +30,13 @@ pub enum Error {
         /// What is in it.
         character: char,
     },
+    /// Beside the inventory lie variables that are not ours.
+    #[error("{}: Kubitect writes no such file, its folder may come from elsewhere, and Ansible's variables can run programs on this \
+             machine; move it away, or write what it says under addons.kubespray of the cluster file", path.display())]
+    Variables {
+        /// The file.
+        path: PathBuf,
+    },
     /// A machine of the cluster is not among the facts.
     #[error(
         "nothing is known of the machine `{node}`; run apply again, which looks at the machines again"
@@ -303,9 +310,10 @@ impl Error {
     /// Of which kind it is, where it is of one by itself.
     pub fn kind(&self) -> Option<Kind> {
         match self {
-            Self::Kubeconfig { .. } | Self::OtherCommit { .. } | Self::SourceChanged { .. } => {
-                Some(Kind::Untrusted)
-            }
+            Self::Kubeconfig { .. }
+            | Self::OtherCommit { .. }
+            | Self::SourceChanged { .. }
+            | Self::Variables { .. } => Some(Kind::Untrusted),
             Self::Playbook { .. } | Self::Ansible { .. } => Some(Kind::Playbook),
             Self::Slow { .. }
             | Self::Drain { .. }

@@ -1,8 +1,9 @@
 //! Cluster and facts to Ansible's inventory, in which nothing depends on positions and every host key is pinned.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kubitect_config::cluster::{Node, Role, Taint};
 use kubitect_config::jump::{Jump, quoted};
@@ -135,6 +136,28 @@ fn ssh_common_args(known_hosts: &Path, jump: Option<&Jump>) -> Result<String, Er
 /// An error if paths in this folder could not be handed to SSH and Ansible: to be asked before any machine is made.
 pub fn check_folder(folder: &Path) -> Result<(), Error> {
     literal(folder).map(drop)
+}
+
+/// An error if variables lie beside the inventory in this folder that Kubitect does not write: Ansible would read them, and a
+/// variable can run a program on this machine. To be asked where the folder may have come from elsewhere.
+pub fn check_variables(folder: &Path) -> Result<(), Error> {
+    let mut left = ["group_vars", "host_vars"].map(PathBuf::from).to_vec();
+    while let Some(name) = left.pop() {
+        let path = folder.join(&name);
+        let failed = || Error::file("look at", &path);
+        match path.symlink_metadata() {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(failed()(e)),
+            Ok(there) if there.is_dir() => {
+                for entry in path.read_dir().map_err(failed())? {
+                    left.push(name.join(entry.map_err(failed())?.file_name()));
+                }
+            }
+            Ok(_) if crate::GROUP_VARS.iter().any(|own| name == Path::new(own)) => {}
+            Ok(_) => return Err(Error::Variables { path }),
+        }
+    }
+    Ok(())
 }
 
 /// A path that Ansible's templates and splitting and SSH's tokens leave as it is. Blanks are fine.

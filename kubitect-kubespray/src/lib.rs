@@ -44,7 +44,7 @@ mod workdir;
 
 pub use error::Error;
 pub use event::{Event, Outcome};
-pub use inventory::check_folder;
+pub use inventory::{check_folder, check_variables};
 pub use playing::Playing;
 pub use source::{checkout, checkout_for};
 pub use status::{Api, MasterCertificate, Status, status};

@@ -48,11 +48,6 @@ impl Workdir {
         self.config.join(".ansible/facts")
     }
 
-    /// The folder of our callback plugin.
-    pub(crate) fn callback(&self) -> PathBuf {
-        self.config.join(".ansible/callback")
-    }
-
     /// Makes the folders, for the owner only, as absolute paths: Ansible runs elsewhere.
     pub(crate) fn ready(&self) -> Result<Self, Error> {
         let absolute =
@@ -61,12 +56,7 @@ impl Workdir {
             config: absolute(&self.config)?,
             logs: absolute(&self.logs)?,
         };
-        for path in [
-            &ready.config,
-            &ready.logs,
-            &ready.facts(),
-            &ready.callback(),
-        ] {
+        for path in [&ready.config, &ready.logs, &ready.facts()] {
             make_private(path)?;
         }
         Ok(ready)

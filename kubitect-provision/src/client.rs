@@ -21,6 +21,8 @@ pub fn write_client_config(home: &Home, cluster: &Cluster) -> Result<(PathBuf, F
             let new = new.filter(|node| facts.node(&node.name).is_none());
             let new: Vec<_> = new.collect();
             facts.nodes.extend(new);
+            // The configuration was checked; what the last run knew is only read.
+            facts.user.clone_from(&cluster.guest.user);
             facts
         }
         (None, Some(fixed)) => fixed,
@@ -36,7 +38,7 @@ pub fn write_client_config(home: &Home, cluster: &Cluster) -> Result<(PathBuf, F
     let path = dir.config_dir().join("ssh_config");
     let text = client_config(cluster, &facts).ok_or_else(|| {
         Error::failed(format!(
-            "write {}: a path in it has a quotation mark",
+            "write {}: a path in it has a quotation mark, or its user is no word",
             path.display()
         ))
     })?;
@@ -51,7 +53,10 @@ fn remembered(dir: &ClusterDir) -> Result<Option<Facts>, Error> {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|e| Error::io("read", &path, e))?,
     };
-    let broken = |e| Error::because(format!("read {}", path.display()), chain(&e));
+    let broken = |e| {
+        let what = "which `ssh` goes by; remove it, and the next `kubitect apply` writes it";
+        Error::because(format!("read {}, {what}", path.display()), chain(&e))
+    };
     read_as(&text, Limits::OWN).map(Some).map_err(broken)
 }
 

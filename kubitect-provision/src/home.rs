@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::Site;
+use kubitect_config::cluster::Pip;
 use kubitect_config::file::{private_folder, replace};
 use kubitect_config::value::Label;
 
@@ -29,8 +30,8 @@ pub struct Home {
     root: PathBuf,
     person: Option<PathBuf>,
     us: Us,
-    /// Whether it may have come with a folder from elsewhere.
-    is_local: bool,
+    /// The person's own folder, where this one may have come from elsewhere: what runs programs is taken from there only.
+    own: Option<PathBuf>,
 }
 
 impl Home {
@@ -57,19 +58,32 @@ impl Home {
             root: path,
             person,
             us,
-            is_local: false,
+            own: None,
         })
     }
 
-    /// The same, if it may have come with a folder from elsewhere: what runs programs is taken from the person's own home only.
-    pub fn local(mut self) -> Self {
-        self.is_local = true;
-        self
+    /// The same, if it may have come with a folder from elsewhere: what runs programs is taken from `.kubitect` in the person's
+    /// home folder only.
+    pub fn local(mut self) -> Result<Self, Error> {
+        let own = self.person()?.join(".kubitect");
+        Self::open_for(&own, None, self.us.clone())?;
+        self.own = Some(own);
+        Ok(self)
+    }
+
+    /// Whether it may have come with a folder from elsewhere.
+    pub fn is_local(&self) -> bool {
+        self.own.is_some()
     }
 
     /// Who may have written what is believed.
     pub fn us(&self) -> &Us {
         &self.us
+    }
+
+    /// An error if what is at `path`, which a person names, is somebody else's, as [`trust::named`] says.
+    pub fn check_named(&self, path: &Path) -> Result<(), Error> {
+        trust::named(path, &self.us)
     }
 
     /// The person's home folder.
@@ -95,9 +109,14 @@ impl Home {
         Ok(self.person()?.join(".ssh/known_hosts"))
     }
 
-    /// What clusters share: images, checkouts, Python environments.
+    /// What clusters share: images, and the checkouts and Python environments that run on this machine.
     pub fn share(&self) -> PathBuf {
-        self.root.join("share")
+        self.own.as_ref().unwrap_or(&self.root).join("share")
+    }
+
+    /// The site file, which need not be there.
+    pub fn site_file(&self) -> PathBuf {
+        self.root.join("site.yaml")
     }
 
     /// The folder of one cluster.
@@ -129,26 +148,22 @@ impl Home {
     /// The site file, or its defaults where there is none. What runs programs on this machine is taken from the person's own
     /// home only, never from `./.kubitect`.
     pub fn site(&self) -> Result<Site, Error> {
-        let path = self.root.join("site.yaml");
-        let mut site = site(&path)?;
-        if self.is_local {
-            let folder = self.person()?.join(".kubitect");
-            trust::folder(&folder, &self.us)
-                .and_then(|()| trust::below(&folder, 1, &self.us))
-                .map_err(|e| Error::because("use the site file of your own home", e))?;
-            let own = folder.join("site.yaml");
+        let mut site = site(&self.site_file())?;
+        if let Some(own) = &self.own {
+            let own = own.join("site.yaml");
             let kubespray = &site.kubespray;
             let runs = kubespray.python.is_some() || kubespray.any_commit == Some(true);
-            if runs || !site.libvirt_uris.is_empty() {
+            if runs || !site.libvirt_uris.is_empty() || site.pip != Pip::default() {
                 return Err(Error::Site(format!(
-                    "{}: `libvirtUris`, `kubespray.python` and `kubespray.anyCommit` say what runs on this machine, and the \
-                     folder may come from elsewhere; write them into {}, which counts with --local, too",
-                    path.display(),
+                    "{}: `libvirtUris`, `pip`, `kubespray.python` and `kubespray.anyCommit` say what runs on this machine, and \
+                     the folder may come from elsewhere; write them into {}, which counts with --local, too",
+                    self.site_file().display(),
                     own.display()
                 )));
             }
             let own = self::site(&own)?;
             site.libvirt_uris = own.libvirt_uris;
+            site.pip = own.pip;
             site.kubespray.python = own.kubespray.python;
             site.kubespray.any_commit = Some(own.kubespray.any_commit == Some(true));
         }

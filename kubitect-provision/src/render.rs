@@ -12,7 +12,7 @@ use crate::observe::Capability;
 use crate::ssh::MachineKeys;
 use crate::{cloud_init, desired};
 
-pub use folder::Folder;
+pub use folder::{Folder, fill_for_all};
 
 /// What libvirt and cloud-init would get, without keys. The same cluster gives the same text.
 pub fn files(cluster: &Cluster) -> BTreeMap<PathBuf, String> {

@@ -12,6 +12,10 @@ use kubitect_config::text::quoted;
 
 use crate::{Error, file};
 
+mod named;
+
+pub use named::{named, named_with_all};
+
 /// Write permission of anybody but the owner.
 const OTHERS: u32 = 0o022;
 /// Only the owner of a file may remove or rename it.
@@ -62,7 +66,7 @@ const ANOTHER: &str = "use a folder of your own: KUBITECT_HOME or --home names i
 fn look(path: &Path) -> Result<Option<Metadata>, Error> {
     match path.symlink_metadata() {
         Ok(there) => Ok(Some(there)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&e.kind()) => Ok(None),
         Err(e) => Err(file::error("look at", path)(e)),
     }
 }
@@ -224,8 +228,21 @@ pub(crate) fn pool(path: &Path, us: &Us) -> Option<String> {
             there.uid()
         ));
     }
-    (there.mode() & 0o002 != 0 && there.mode() & STICKY == 0)
-        .then(|| "can be written to by everybody, who could exchange the disks in it".to_owned())
+    if there.mode() & 0o002 != 0 && there.mode() & STICKY == 0 {
+        return Some(
+            "can be written to by everybody, who could exchange the disks in it".to_owned(),
+        );
+    }
+    // Whoever owns a folder on the way, or a link, could put another folder in its place.
+    let real = path.canonicalize().ok()?;
+    let mut way = path.ancestors().chain(real.ancestors());
+    way.find_map(|folder| {
+        let there = folder.symlink_metadata().ok()?;
+        (!us.are_or_root(there.uid())).then(|| {
+            let (folder, owner) = (folder.display(), there.uid());
+            format!("is reached by {folder}, which belongs to user {owner}, who could exchange it")
+        })
+    })
 }
 
 #[cfg(test)]
@@ -334,10 +351,22 @@ mod tests {
         assert!(pool(&home, &us()).unwrap().contains("user 4321"));
         chown(&home, Some(0), None).unwrap();
         assert_eq!(pool(&home, &us()), None);
+        let link = folder_above.path().join("link");
+        symlink(&home, &link).unwrap();
+        assert_eq!(pool(&link, &us()), None);
+        std::os::unix::fs::lchown(&link, Some(4321), None).unwrap();
+        assert!(
+            pool(&link, &us())
+                .unwrap()
+                .contains("link, which belongs to user 4321")
+        );
+        std::fs::remove_file(&link).unwrap();
         chown(home.join("share"), Some(4321), None).unwrap();
         assert!(refusal(below(&home, 9, &us())).contains("belongs to user 4321"));
         chown(folder_above.path(), Some(4321), None).unwrap();
         assert!(refusal(folder(&home, &us())).contains("put another in its place"));
+        assert!(pool(&home, &us()).unwrap().contains("is reached by"));
+        chown(folder_above.path(), Some(0), None).unwrap();
         chmod(&home, 0o777);
         assert!(pool(&home, &us()).unwrap().contains("everybody"));
         chmod(&home, 0o1777);

@@ -30,7 +30,7 @@ pub fn apply(
     options.site.timeouts = options.site.timeouts.or(args.timeouts.given());
     options.take_over = args.held.take_over;
     let cancel = options.cancel.clone();
-    let (file, saved) = meant(args)?;
+    let (file, saved) = meant(home, args)?;
     let mut run = Run::connect(wanted(&file, &options)?, options)?;
     let plan = run.plan()?;
     if let Some(action) = args.action {
@@ -99,8 +99,11 @@ fn question<'a>(run: &'a Run, plan: &Plan, file: &Path) -> Question<'a> {
 }
 
 /// The configuration that is meant, and the plan that was saved, if one is to be carried out.
-fn meant(args: &Apply) -> Result<(PathBuf, Option<Saved>), Failure> {
-    let saved = args.plan.as_deref().map(Saved::read).transpose()?;
+fn meant(home: &Home, args: &Apply) -> Result<(PathBuf, Option<Saved>), Failure> {
+    let plan = args.plan.as_deref();
+    // It says which configuration is applied.
+    plan.map_or(Ok(()), |plan| home.check_named(plan))?;
+    let saved = plan.map(Saved::read).transpose()?;
     let file = match (&args.config, &saved) {
         (Some(file), _) => file.clone(),
         (None, None) => DEFAULT_FILE.into(),
@@ -129,7 +132,8 @@ fn next(run: &Run) -> [String; 3] {
 fn after_failure(run: &Run, result: &Result<(), Failure>) -> Vec<String> {
     let text = result.as_ref().err().map(Failure::to_string);
     let words = text.as_deref().unwrap_or_default();
-    let mut words = words.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    // A name in a path, as a key's, is not a machine that failed.
+    let mut words = words.split(|c: char| !c.is_ascii_alphanumeric() && !"-/".contains(c));
     let nodes = &run.cluster().nodes;
     let named = words.find(|word| nodes.iter().any(|node| node.name.as_str() == *word));
     let look = named.map(|name| format!("look at it: kubitect ssh {name} (or console {name})"));

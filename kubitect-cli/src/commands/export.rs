@@ -46,6 +46,7 @@ fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
     kubitect_kubespray::kubeconfig::check_own(&text)?;
     match &args.out {
         Some(out) if out != Path::new("-") => {
+            home.check_named(out)?;
             personal::export(out, &cluster, &text)?;
             let out = out.display();
             print(format!(
@@ -54,10 +55,8 @@ fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
         }
         None if args.merge => {
             let list = std::env::var_os("KUBECONFIG").unwrap_or_default();
-            let path = match personal::of_list(&list, &cluster, &text)? {
-                Some(path) => path,
-                None => home.kubeconfig()?,
-            };
+            let path = personal::of_list(&list, &cluster, &text)?;
+            let path = path.map_or_else(|| home.kubeconfig(), Ok)?;
             personal::merge(&path, &cluster, &text)?;
             print(format!(
                 "{}: has the context {cluster}\nnext: kubectl --context {cluster} get nodes\n",
@@ -70,11 +69,10 @@ fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
 
 /// A file of the cluster as it is: it may be written to another.
 fn file(path: &Path, cluster: &Label) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Failure::failed(format!(
+    personal::read_if_there(path)?.ok_or_else(|| {
+        Failure::failed(format!(
             "export from cluster `{cluster}`: there is no {}; `kubitect apply` makes it",
             path.display()
-        )),
-        _ => Failure::io("read", path, e),
+        ))
     })
 }

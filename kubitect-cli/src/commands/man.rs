@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use kubitect_provision::render::fill_for_all;
 use serde_json::json;
 
 use super::completion::script;
 use super::{print, print_json};
 use crate::args::{Output, command_line};
+use crate::environment::us;
 use crate::failure::Failure;
-use crate::home::write_whole;
 use crate::manual;
 
 /// Where the script of each shell belongs, below the folder that packages install from.
@@ -35,13 +36,7 @@ pub fn man(out: &Path, output: Output) -> Result<(), Failure> {
     for (shell, path) in SCRIPTS {
         files.push((path.to_owned(), script(shell)?.into_bytes()));
     }
-    for (path, bytes) in &files {
-        let path = out.join(path);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|e| Failure::io("create", folder, e))?;
-        }
-        write_whole(&path, bytes, 0o644)?;
-    }
+    fill_for_all(out, &files, &us())?;
     let names: Vec<_> = files.into_iter().map(|(path, _)| path).collect();
     match output {
         Output::Json => print_json(json!({"formatVersion": 1, "folder": out, "files": names})),

@@ -33,8 +33,10 @@ pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Fa
     if let Some(out) = &args.out {
         let stdin = args.config == Path::new("-");
         let file = (!stdin).then(|| std::path::absolute(&args.config));
-        let file = file.transpose();
-        let file = file.map_err(|e| Failure::io("find", &args.config, e))?;
+        let file = file
+            .transpose()
+            .map_err(|e| Failure::io("find", &args.config, e))?;
+        home.check_named(out)?;
         view.to_save(&plan, file, time(RFC3339))?.write(out)?;
         let rest = if stdin { " -c -" } else { "" };
         reporter.text(format!(

@@ -8,6 +8,7 @@ use kubitect_provision::render::{self, Folder};
 use serde_json::json;
 
 use crate::args::{Output, Render};
+use crate::environment::us;
 use crate::failure::Failure;
 use crate::keys;
 
@@ -17,7 +18,7 @@ use super::{load, print, print_json};
 pub fn render(site: &Site, args: &Render) -> Result<(), Failure> {
     let (parsed, _) = load(&args.config, site, &keys::there)?;
     let files = files(&parsed.cluster)?;
-    Folder::claim(&args.out, &parsed.cluster.name)?.fill(&files)?;
+    Folder::claim(&args.out, &parsed.cluster.name, &us())?.fill(&files)?;
     if args.output == Output::Json {
         let names: Vec<_> = files.keys().collect();
         return print_json(json!({"formatVersion": 1, "folder": args.out, "files": names}));

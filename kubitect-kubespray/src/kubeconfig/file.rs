@@ -65,7 +65,10 @@ pub fn export(path: &Path, cluster: &Label, ours: &str) -> Result<(), Error> {
         ));
     }
     let there = match std::fs::read(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            // Whoever put a file there meanwhile would own what is written over it.
+            return file::create(path, ours.as_bytes(), 0o600).map_err(Error::file("write", path));
+        }
         other => other.map_err(Error::file("read", path))?,
     };
     let is_own = |text| kubeconfig::holds_only(text, cluster, ours);

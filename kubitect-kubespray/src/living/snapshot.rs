@@ -162,7 +162,8 @@ async fn fetch_pieces(
             "fetch the snapshot of etcd: what arrived is not what was saved; try again",
         ));
     }
-    aside.publish(0o600).map_err(Error::file("write", home))
+    // Whoever put a file there meanwhile would own what is written over it.
+    aside.publish_new(0o600).map_err(Error::file("write", home))
 }
 
 #[cfg(test)]

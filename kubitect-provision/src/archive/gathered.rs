@@ -57,8 +57,7 @@ impl Gathered {
 
     /// Files of the cluster, with what stands under names of secrets removed.
     pub fn files(&mut self, home: &Home, dir: &ClusterDir) {
-        let site = home.share().with_file_name("site.yaml");
-        let mut paths = vec![site, dir.wanted(), dir.applied(), dir.facts()];
+        let mut paths = vec![home.site_file(), dir.wanted(), dir.applied(), dir.facts()];
         let unfinished = dir.unfinished();
         paths.extend(
             self.missing("unfinished configurations", unfinished)

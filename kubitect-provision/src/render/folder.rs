@@ -8,7 +8,8 @@ use kubitect_config::file;
 use kubitect_config::value::Label;
 
 use crate::Error;
-use crate::home::create_private_dir;
+use crate::home::{create_private_dir, write_whole};
+use crate::trust::{Us, named, named_with_all};
 
 /// The file that says whose files a folder holds: the cluster's name, then their paths, a line each.
 const MARK: &str = "cluster";
@@ -21,15 +22,17 @@ const FOLDERS: [&str; 5] = ["libvirt", "cloud-init", "haproxy", "keepalived", "a
 pub struct Folder<'a> {
     path: &'a Path,
     cluster: &'a Label,
+    us: &'a Us,
     /// What was written before.
     former: BTreeSet<PathBuf>,
 }
 
 impl<'a> Folder<'a> {
-    /// Takes the folder for this cluster's files, which another's there would mix with.
-    pub fn claim(path: &'a Path, cluster: &'a Label) -> Result<Self, Error> {
+    /// Takes the folder for this cluster's files, which another's there would mix with. It is ours, or nobody's yet.
+    pub fn claim(path: &'a Path, cluster: &'a Label, us: &'a Us) -> Result<Self, Error> {
+        is_ours(path, us)?;
         let mark = path.join(MARK);
-        let other = match std::fs::read_to_string(&mark) {
+        let other = match file::read_text(&mark) {
             Ok(text) => match text.lines().next().unwrap_or_default().trim() {
                 name if name == cluster.as_str() => {
                     let former = text.lines().skip(1).map(PathBuf::from);
@@ -37,6 +40,7 @@ impl<'a> Folder<'a> {
                     return Ok(Self {
                         path,
                         cluster,
+                        us,
                         former,
                     });
                 }
@@ -53,6 +57,7 @@ impl<'a> Folder<'a> {
                 return Ok(Self {
                     path,
                     cluster,
+                    us,
                     former,
                 });
             }
@@ -66,6 +71,9 @@ impl<'a> Folder<'a> {
     /// Writes these files, and removes those that were written before and are none of them. Killed, the next one goes on.
     pub fn fill(&self, files: &BTreeMap<PathBuf, String>) -> Result<(), Error> {
         let now: BTreeSet<_> = files.keys().cloned().collect();
+        // Somebody else may have made it meanwhile.
+        create_private_dir(self.path)?;
+        is_ours(self.path, self.us)?;
         self.mark(&self.former | &now)?;
         for (path, text) in files {
             write(&self.path.join(path), text)?;
@@ -104,6 +112,29 @@ impl<'a> Folder<'a> {
         }
         Ok(())
     }
+}
+
+/// Writes files that anybody may read, by their paths, into a folder that is ours, or is made for us.
+pub fn fill_for_all(path: &Path, files: &[(String, Vec<u8>)], us: &Us) -> Result<(), Error> {
+    for (name, bytes) in files {
+        let file = path.join(name);
+        let folder = file.parent().unwrap_or(path);
+        std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+        for place in [path, folder, &file] {
+            named(place, us)?;
+        }
+        write_whole(&file, bytes, 0o644)?;
+    }
+    Ok(())
+}
+
+/// An error if the folder, or what lies where its files get to, is somebody else's.
+fn is_ours(path: &Path, us: &Us) -> Result<(), Error> {
+    let because = |e| Error::because(format!("write into {}", path.display()), e);
+    let mut parts = FOLDERS.iter().chain([&MARK]);
+    named(path, us)
+        .and_then(|()| parts.try_for_each(|part| named_with_all(&path.join(part), us)))
+        .map_err(because)
 }
 
 /// Whether this is a path of a file that is rendered: below one of our folders, and in no way out of it.

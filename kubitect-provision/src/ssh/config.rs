@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use kubitect_config::{Cluster, Facts};
+use kubitect_config::{Cluster, Facts, text};
 
 /// The file's text. Machines have their own names and those without the cluster's before.
 ///
-/// Nothing if a path in it could not be written: OpenSSH knows no way to write a quotation mark or a line break.
+/// Nothing if a path or the user in it could not be written: OpenSSH knows no way to write a quotation mark or a line break.
 pub fn client_config(cluster: &Cluster, facts: &Facts) -> Option<String> {
     let quoted = |path: &Path| {
         let text = path.to_str()?;
@@ -15,6 +15,9 @@ pub fn client_config(cluster: &Cluster, facts: &Facts) -> Option<String> {
         plain.then(|| format!("\"{}\"", text.replace('%', "%%")))
     };
     let (key, known) = (quoted(&facts.private_key)?, quoted(&facts.known_hosts)?);
+    // What is more than a word would be more options.
+    let user =
+        Some(&facts.user).filter(|user| text::line(user) == **user && !user.contains(' '))?;
     let mut text = format!(
         "# Made by Kubitect: ssh -F THIS-FILE NODE logs in on the machines of {}.\n",
         cluster.name
@@ -30,7 +33,7 @@ pub fn client_config(cluster: &Cluster, facts: &Facts) -> Option<String> {
              UpdateHostKeys no\n  ConnectTimeout 20\n  ConnectionAttempts 1\n",
             short.unwrap_or_default(),
             node.ip,
-            facts.user,
+            user,
         );
         if let Some(jump) = cluster.jump(&node.host) {
             let command = jump.proxy_command();

@@ -157,7 +157,7 @@ fn which_cluster_is_meant() {
 }
 
 /// A cluster `demo` with its kubeconfig.
-fn with_kubeconfig() -> TestEnv {
+pub fn with_kubeconfig() -> TestEnv {
     let env = TestEnv::new();
     let config = env.kept("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();

@@ -145,6 +145,11 @@ fn a_key_that_opens_nothing_is_an_error_with_the_command_that_mends_it() {
         private(&key, text);
         refused(what, "help: ");
     }
+    // Nobody writes to the pipe, and nobody waits for that.
+    fs::remove_file(&key).unwrap();
+    let made = checkers::run("mkfifo", &[key.to_str().unwrap()]);
+    assert!(made.status.success());
+    refused("it is no file", "name the file");
     fs::remove_file(&key).unwrap();
     fs::create_dir(&key).unwrap();
     refused("it is no file", "name the file");
@@ -246,7 +251,7 @@ fn a_uri_that_runs_a_program_is_refused_unless_the_persons_own_site_lists_it() {
     private(&foreign.join("site.yaml"), &allowed);
     let local = ["--local", "plan", "-c", "cluster.yaml"];
     env.run(&local).code(2).tells(&[
-        "`libvirtUris`, `kubespray.python` and `kubespray.anyCommit`",
+        "`libvirtUris`, `pip`, `kubespray.python` and `kubespray.anyCommit`",
         "[DIR]/home/.kubitect/site.yaml",
     ]);
     private(
@@ -255,7 +260,7 @@ fn a_uri_that_runs_a_program_is_refused_unless_the_persons_own_site_lists_it() {
     );
     env.run(&local)
         .code(2)
-        .tells(&["`libvirtUris`, `kubespray.python` and `kubespray.anyCommit`"]);
+        .tells(&["`libvirtUris`, `pip`, `kubespray.python` and `kubespray.anyCommit`"]);
     private(&foreign.join("site.yaml"), "virtType: qemu\n");
     env.run(&local).code(2).tells(&["may run a program"]);
     assert!(!ran.exists());

@@ -16,6 +16,7 @@ mod keys;
 mod outputs;
 mod package;
 mod plan;
+mod planted;
 mod reference;
 mod render;
 mod running;
