@@ -285,6 +285,9 @@ fn parse(text: &str, what: &str) -> Result<Mapping, Error> {
         },
         Ok(_) => Err(broken("it is not a map".to_owned())),
         // Its errors quote places and keys, no values: no secret gets into a message.
+        Err(error) if what == YOURS => {
+            Err(broken(format!("{error}; mend the file, or move it away")))
+        }
         Err(error) => Err(broken(error.to_string())),
     }
 }

@@ -9,6 +9,7 @@
 mod ansible;
 mod away;
 mod begun;
+mod broken;
 mod degraded;
 mod demands;
 mod driver;
@@ -156,6 +157,7 @@ fn main() -> ExitCode {
         ("a_host_that_is_away_hides_no_other", away::host),
         ("a_broken_key_hides_one_machine", away::broken_key),
         ("a_plan_that_fails_hides_nothing", away::unplanned),
+        ("broken_files_are_not_taken_for_none", broken::all),
         ("sequences_of_everything_at_once", sequences::at_once),
         ("sequences_of_exchanges", sequences::exchanged),
         ("sequences_over_unfinished_runs", sequences::over_unfinished),

@@ -8,6 +8,7 @@ mod pages;
 mod points;
 mod real;
 mod recording;
+mod security;
 mod site;
 mod sizes;
 mod yaml;
