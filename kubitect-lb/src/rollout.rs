@@ -229,22 +229,30 @@ pub async fn holds<R: Remote>(rendered: &Rendered, remote: &R) -> Result<bool, E
     }
 }
 
-/// Waits no longer than this until a balancer, as one whose machine was restarted, serves with its files.
+/// Waits no longer than this until a balancer, as one whose machine was restarted, serves with its files; also where its machine
+/// hangs and does not answer.
 pub async fn wait_serving<R: Remote>(
     rendered: &Rendered,
     remote: &R,
     within: Duration,
 ) -> Result<(), Error> {
     let end = Instant::now() + within;
-    loop {
-        let Err(error) = serves(rendered, remote).await else {
+    let mut last = Error::NotServing {
+        node: rendered.node.clone(),
+        service: Service::Haproxy,
+        said: format!("its machine did not answer within {} s", within.as_secs()),
+    };
+    while let Ok(proven) = tokio::time::timeout_at(end, serves(rendered, remote)).await {
+        let Err(error) = proven else {
             return Ok(());
         };
+        last = error;
         if Instant::now() + PAUSE >= end {
-            return Err(error);
+            break;
         }
         tokio::time::sleep(PAUSE).await;
     }
+    Err(last)
 }
 
 async fn serves<R: Remote>(rendered: &Rendered, remote: &R) -> Result<(), Error> {

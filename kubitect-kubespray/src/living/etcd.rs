@@ -268,15 +268,18 @@ impl Kubernetes<'_> {
     /// Whether the etcd member of this master has a leader within this time.
     async fn is_led(&self, master: &Arc<dyn Remote>, limit: Duration) -> bool {
         let what = "wait for a leader of etcd".to_owned();
+        let mut lacks = false;
         let missing = self.waiting(what, async |waits| {
             control::wait(limit, waits, async || {
-                // One that does not answer is another matter.
-                let is_led = control::has_leader(master).await.unwrap_or(true);
-                (!is_led).then(|| "there is none".to_owned())
+                // One that does not answer, or not in time, is another matter.
+                lacks = false;
+                lacks = !control::has_leader(master).await.unwrap_or(true);
+                lacks.then(|| "there is none".to_owned())
             })
             .await
         });
-        missing.await.is_none()
+        missing.await;
+        !lacks
     }
 
     /// The masters that have joined and are wanted, but for these, as they have joined.

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use kubitect_config::remote::{Doing, Output, Remote};
 use kubitect_lb::{Error, Event, Service, holds, roll_out, wait_serving};
 
 use crate::fake::world;
@@ -41,6 +42,30 @@ async fn a_restarted_balancer_is_waited_for_until_it_serves() {
     // It serves, but not with its files.
     let others = files(2, Some("web"));
     wait_serving(&others[0], remote, within).await.unwrap_err();
+}
+
+/// A machine that takes every connection and answers none.
+struct Hangs;
+
+impl Remote for Hangs {
+    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+        Box::pin(std::future::pending())
+    }
+
+    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Within 30 s means 30 s, also where each call would have more.
+#[tokio::test]
+async fn a_machine_that_hangs_is_given_up_when_the_time_is_over() {
+    let within = Duration::from_millis(50);
+    let wanted = files(2, None);
+    let waited = wait_serving(&wanted[0], &Hangs, within);
+    let waited = tokio::time::timeout(Duration::from_secs(20), waited).await;
+    let error = waited.unwrap().unwrap_err().to_string();
+    assert!(error.contains("its machine did not answer"), "{error}");
 }
 
 /// A backup whose keepalived is in FAULT runs, and could never take the address: it does not serve.
