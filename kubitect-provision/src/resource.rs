@@ -1,5 +1,6 @@
 //! Networks, pools, volumes and domains as plain data: what a cluster wants of a hypervisor.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -305,7 +306,7 @@ impl Network {
 
 /// What the digest of a network is of: these names, in this order. It lies in living networks, and another one asks people to
 /// make theirs anew, so this stays as it is whatever becomes of [`Network`].
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct NetworkFields<'a> {
     name: &'a str,
     cluster: &'a Label,
@@ -317,10 +318,10 @@ struct NetworkFields<'a> {
 }
 
 /// SHA-256 of a definition's JSON, in hexadecimal.
-fn digest(definition: &impl Serialize) -> String {
-    // Strings and numbers always serialise; what did not would be like nothing else, not like an empty definition.
-    let json = serde_json::to_vec(definition).unwrap_or_else(|e| e.to_string().into_bytes());
-    sha256(&json)
+fn digest(definition: &(impl Serialize + fmt::Debug)) -> String {
+    // What is not JSON, as a path that is no UTF-8, is like nothing else: never like an empty definition, or another such one.
+    let json = serde_json::to_vec(definition);
+    sha256(&json.unwrap_or_else(|_| format!("{definition:?}").into_bytes()))
 }
 
 /// What the configuration asks of a machine's emulation.

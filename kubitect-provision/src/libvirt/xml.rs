@@ -107,3 +107,28 @@ pub(super) fn all<'a, 'input>(
     node.children()
         .filter(move |child| child.tag_name().name() == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Writing can't fail: what is read is what was meant, and never nothing.
+        #[test]
+        fn a_document_is_never_empty_and_means_what_was_written(
+            value in "[\\PC\n\t\"'<>&]{0,40}",
+            inner in "[\\PC\"'<>&]{0,40}",
+        ) {
+            let written = Element::new("a")
+                .attr("of", &value)
+                .child(Element::text("b", &inner))
+                .document();
+            let document = roxmltree::Document::parse(&written).unwrap();
+            let root = document.root_element();
+            prop_assert_eq!(root.attribute("of"), Some(value.as_str()));
+            let read = find(root, &["b"]).unwrap().text().unwrap_or_default();
+            prop_assert_eq!(read, inner);
+        }
+    }
+}

@@ -19,7 +19,16 @@ fn golden_digests_of_marks() {
     let text = r#"{"name":"c-network","cluster":"c","forward":"nat","bridge":null,"cidr":"10.9.0.0/24","gateway":"10.9.0.1","dynamic":[["10.9.0.2","10.9.0.9"]]}"#;
     assert_eq!(network.mark().digest, sha256(text.as_bytes()));
 
-    let domain = Domain {
+    let domain = machine();
+    let text = format!(
+        r#"[{{"virt":"auto","cpu":"custom"}},"{}",{{"network":"c-network"}},"/pools/c-main-resource-pool/c-master-1-console.log"]"#,
+        domain.mac
+    );
+    assert_eq!(domain.mark().digest, sha256(text.as_bytes()));
+}
+
+fn machine() -> Domain {
+    Domain {
         name: "c-master-1".parse().unwrap(),
         cluster: "c".parse().unwrap(),
         asked: Asked {
@@ -43,10 +52,24 @@ fn golden_digests_of_marks() {
         console: "/pools/c-main-resource-pool/c-master-1-console.log".into(),
         note: None,
         gone: Vec::new(),
-    };
-    let text = format!(
-        r#"[{{"virt":"auto","cpu":"custom"}},"{}",{{"network":"c-network"}},"/pools/c-main-resource-pool/c-master-1-console.log"]"#,
-        domain.mac
-    );
-    assert_eq!(domain.mark().digest, sha256(text.as_bytes()));
+    }
+}
+
+/// Paths that are no UTF-8 are not to be had as JSON.
+#[test]
+fn what_can_t_be_written_for_a_digest_is_like_nothing_else() {
+    use std::os::unix::ffi::OsStrExt;
+    let digests: std::collections::BTreeSet<_> = [b"/a/\xff", b"/b/\xff"]
+        .map(|path| {
+            let console = PathBuf::from(std::ffi::OsStr::from_bytes(path));
+            Domain {
+                console,
+                ..machine()
+            }
+            .mark()
+            .digest
+        })
+        .into();
+    assert_eq!(digests.len(), 2);
+    assert!(!digests.contains(&sha256(b"")));
 }
