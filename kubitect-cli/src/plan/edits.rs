@@ -78,18 +78,19 @@ impl Plan {
         let mut refused = edits
             .iter()
             .filter(|edit| matches!(policy(edit), Policy::Refused { .. }));
+        // Its range, mode, gateway, and the address that it does not lease, as libvirt has it.
+        let is_of_network = || {
+            let mut changes = self.machines.refused();
+            changes.any(|change| change.kind == change::Kind::Network && reason == refusal(change))
+        };
         refused.any(|edit| match &edit.change {
             Change::NetworkPlugin
             | Change::DnsMode
             | Change::ContainerManager
             | Change::CertificateRenewal
-            | Change::Vip
             | Change::Endpoint => reason == self.settings_differ,
-            // Its range, mode or gateway, as libvirt has it.
-            Change::Network => self
-                .machines
-                .refused()
-                .any(|change| change.kind == change::Kind::Network && reason == refusal(change)),
+            Change::Vip => reason == self.settings_differ || is_of_network(),
+            Change::Network => is_of_network(),
             Change::MainDisk { node, .. }
             | Change::DataDisk { node, .. }
             | Change::DataDiskPool { node, .. } => self.machines.refused().any(|change| {

@@ -135,6 +135,7 @@ fn main() -> ExitCode {
         ("the_last_workers_leave_to_masters", halves::last_workers),
         ("a_plan_reloads_what_is_reloaded", truth::balancers),
         ("a_plan_says_what_is_disturbed", truth::disruptions),
+        ("a_plan_refuses_each_cause_once", truth::causes),
         ("a_plan_foresees_what_budgets_keep", truth::budgets),
         ("a_plan_names_what_nothing_follows", truth::notes),
         ("a_plan_restarts_the_holder_last", truth::holder_last),

@@ -127,6 +127,48 @@ pub fn disruptions() {
     stage.end();
 }
 
+/// What can't be had is refused in one line, however much follows from the key that was edited, and no key that nobody edited is
+/// named as if somebody had.
+pub fn causes() {
+    let shape = Shape::base();
+    let (_scratch, stage) = finished(&shape);
+    let file = stage.want(&shape);
+    let text = fs::read_to_string(&file).unwrap();
+    let vip = format!("vip: {}", crate::machine::VIP);
+    for (key, was, is) in [
+        (
+            "cluster.network.cidr: ",
+            "cidr: 10.9.0.0/24",
+            "cidr: 10.9.0.0/23",
+        ),
+        ("cluster.network.mode: ", "mode: nat", "mode: route"),
+        (
+            "cluster.nodes.loadBalancer.vip: ",
+            vip.as_str(),
+            "vip: 10.9.0.98",
+        ),
+        (
+            "kubernetes.networkPlugin: ",
+            "networkPlugin: calico",
+            "networkPlugin: flannel",
+        ),
+        ("cluster.nodes.", "mainDiskSize: 8", "mainDiskSize: 7"),
+    ] {
+        let edited = text.replace(was, is);
+        assert_ne!(text, edited);
+        fs::write(&file, edited).unwrap();
+        let run = stage.run(&["plan", "--output", "json", "--config", &file], None);
+        assert_eq!(run.code, Some(2), "{}", run.said);
+        let mut values = serde_json::Deserializer::from_str(&run.said).into_iter::<Value>();
+        let plan = values.next().unwrap().unwrap();
+        let refused = plan["refused"].as_array().unwrap();
+        assert_eq!(refused.len(), 1, "{was} -> {is}: {refused:#?}");
+        let refused = refused[0].as_str().unwrap();
+        assert!(refused.starts_with(key), "{was} -> {is}: {refused}");
+    }
+    stage.end();
+}
+
 /// A pod that a budget keeps where it is stands in the plan of what would stop at it, with what to do.
 pub fn budgets() {
     let shape = Shape::base();
