@@ -108,5 +108,16 @@ mod tests {
             );
         }
         assert_eq!(remarks.len(), 2, "{remarks:?}");
+
+        let wanted = cluster(|text| text.replace("distro: debian", "distro: ubuntu24"));
+        let edits = edits(&applied, &wanted);
+        assert!(!edits.is_empty());
+        for edit in &edits {
+            let remark = remark(edit).unwrap_or_else(|| panic!("nothing is said of {edit}"));
+            assert!(
+                remark.contains("machines that are made from now on"),
+                "{remark}"
+            );
+        }
     }
 }

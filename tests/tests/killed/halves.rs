@@ -1,5 +1,7 @@
 //! What is left half done on machines and nodes: the next apply clears it, waits for it, or goes on with it.
 
+use std::fs;
+
 use crate::driver::side_by_side;
 use crate::living::check;
 use crate::shape::{Shape, Worker};
@@ -286,6 +288,49 @@ pub fn connections() {
         .place()
         .with(|state, _| state.kube.nodes["demo-master-3"].cordoned);
     assert!(cordoned, "a person did it");
+    assert_eq!(stage.plan(&shape), None);
+    stage.end();
+}
+
+/// Of three workers that join together one does not become Ready: the others have joined, and are not joined once more.
+pub fn workers_together() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    let mut shape = Shape {
+        plugin: "kube-router",
+        ..Shape::base()
+    };
+    stage.done(&shape);
+    let site = stage.folder.join("home/site.yaml");
+    fs::write(&site, "timeouts: {ready: 1s}\n").unwrap();
+    shape.workers.extend((3..=5).map(Worker::new));
+    stage.break_in("scale.yml", "demo-worker-4", "network");
+    let run = stage.apply(&shape, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    assert!(
+        run.said.contains("wait for demo-worker-4 to be Ready"),
+        "{}",
+        run.said
+    );
+    for name in ["demo-worker-3", "demo-worker-5"] {
+        assert!(
+            run.said.contains(&format!("{name}: joined")),
+            "{}",
+            run.said
+        );
+    }
+    fs::remove_file(site).unwrap();
+    stage.playbooks();
+    stage.done(&shape);
+    let ran = stage.playbooks();
+    let scaled: Vec<_> = ran
+        .iter()
+        .filter(|run| run.playbook == "scale.yml")
+        .collect();
+    assert_eq!(scaled.len(), 1, "{ran:?}");
+    let mut workers = scaled[0].hosts.clone();
+    workers.retain(|name| name.contains("-worker-"));
+    assert_eq!(workers, ["demo-worker-4"]);
     assert_eq!(stage.plan(&shape), None);
     stage.end();
 }

@@ -131,6 +131,10 @@ fn main() -> ExitCode {
         ("actions_cover_what_the_plan_does", begun::actions),
         ("a_plan_names_what_an_upgrade_takes_away", removed::all),
         ("connections_come_back", halves::connections),
+        (
+            "workers_that_join_together_count_each_by_itself",
+            halves::workers_together,
+        ),
         ("pods_without_another_place_stay", halves::nowhere_to_go),
         ("the_last_workers_leave_to_masters", halves::last_workers),
         ("a_plan_reloads_what_is_reloaded", truth::balancers),

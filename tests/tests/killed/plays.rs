@@ -245,7 +245,10 @@ impl Stage<'_> {
             }
             self.crio(&name)?;
             self.worker(&name)?;
-            self.on_host(&name);
+            // It comes up by itself, later, or not at all.
+            if !self.breaks_at(&name, "network") {
+                self.on_host(&name);
+            }
             self.describe(&name)?;
         }
         Ok(())

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kubitect_config::cluster::{Effect, Taint};
+use kubitect_config::cluster::{Effect, Node, Role, Taint};
+use kubitect_config::remote::{BoxError, Doing, Machines, Output, Remote};
 use kubitect_config::value::Label;
-use kubitect_kubespray::Error;
 use kubitect_kubespray::control::{self, Health, NodeState};
+use kubitect_kubespray::{Error, status};
 
+use crate::fixture::{RELEASE, cluster, example, facts};
 use crate::world::{Recorded, World};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -223,6 +226,81 @@ async fn pods_that_would_not_go_are_named_with_the_reason() {
         "apply again",
     ] {
         assert!(text.contains(part), "{text}");
+    }
+}
+
+/// A cause below a cause.
+#[derive(Debug)]
+struct Cause(&'static str, Option<Box<Cause>>);
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.1.as_deref().map(|cause| cause as _)
+    }
+}
+
+/// A master to which the connection is lost.
+struct Lost;
+
+impl Remote for Lost {
+    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+        let below = Cause("no route to host", None);
+        let cause = Cause("the connection was lost", Some(Box::new(below)));
+        Box::pin(async { Err(cause.into()) })
+    }
+
+    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+        Box::pin(async { Err("nothing is put here".into()) })
+    }
+}
+
+impl Machines for Lost {
+    fn connect<'a>(&'a self, _: &'a Label) -> Doing<'a, Arc<dyn Remote>> {
+        Box::pin(async { Ok(Arc::new(Self) as Arc<dyn Remote>) })
+    }
+
+    fn note(&self, _: &Node, _: &str) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// What a wait ends with, what it says meanwhile, and a problem of status have the whole chain of causes.
+#[tokio::test]
+async fn no_cause_is_lost_in_waits_and_status() {
+    const CAUSES: &str = "the connection was lost: no route to host";
+    let (master, soon) = (name("c-master-1"), Duration::from_millis(50));
+    let said = std::sync::Mutex::new(Vec::new());
+    let waits = |why: &str| said.lock().unwrap().push(why.to_owned());
+    let ready = control::wait_ready(&Lost, &master, None, None, soon, &waits).await;
+    let ready = ready.unwrap_err();
+    assert!(matches!(ready, Error::NotReady { .. }), "{ready:?}");
+    let serves = control::wait_serving(&Lost, &master, soon, &waits).await;
+    let limit = Duration::from_secs(3);
+    let later = control::wait_serving(&Lost, &master, limit, &waits).await;
+    for error in [ready, serves.unwrap_err(), later.unwrap_err()] {
+        assert!(error.to_string().contains(CAUSES), "{error}");
+    }
+    let said = said.into_inner().unwrap();
+    assert!(said.len() == 1 && said[0].contains(CAUSES), "{said:?}");
+
+    let cluster = cluster(&example(RELEASE));
+    let masters: Vec<_> = cluster.role(Role::Master).collect();
+    let facts = facts(&cluster, std::path::Path::new("/x"));
+    let status = status(&cluster, &facts, &masters, &Lost).await;
+    for master in masters {
+        let problem = format!("the API of {} does not serve: ", master.name);
+        let problem = status.problems.iter().find(|own| own.starts_with(&problem));
+        let problem = problem.unwrap_or_else(|| panic!("{:#?}", status.problems));
+        assert!(
+            problem.contains(CAUSES) && !problem.contains('\n'),
+            "{problem}"
+        );
     }
 }
 

@@ -22,7 +22,7 @@ fn leased() -> Cluster {
 }
 
 /// Makes the machines, in memory.
-fn make(cluster: &Cluster, hosts: &Hosts) {
+pub fn make(cluster: &Cluster, hosts: &Hosts) {
     let mut disk = vec![0; 1024];
     disk[510..512].copy_from_slice(b"\x55\xaa");
     let home = tempfile::tempdir().unwrap();

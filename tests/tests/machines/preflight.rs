@@ -1,14 +1,17 @@
 //! What is found about hosts in memory before the example is made on them.
 
-use kubitect_config::Severity;
+use kubitect_config::{Cluster, Severity};
+use kubitect_provision::change::Step;
+use kubitect_provision::observe::PowerState;
 use kubitect_provision::plan;
 use kubitect_provision::preflight::{Finding, check};
 
+use super::gather::make;
 use super::{example, hosts};
 
-fn findings(change: impl FnOnce(&mut kubitect_config::Cluster)) -> Vec<Finding> {
+/// The example on another machine, so that this one's own folders and firewall are not looked at.
+fn elsewhere() -> Cluster {
     let mut cluster = example();
-    // So that this machine's own folders and firewall are not looked at.
     cluster.hosts[0].connection = kubitect_config::cluster::Connection::Remote {
         user: "root".to_owned(),
         address: "192.0.2.1".to_owned(),
@@ -16,9 +19,32 @@ fn findings(change: impl FnOnce(&mut kubitect_config::Cluster)) -> Vec<Finding> 
         keyfile: None,
         verify: true,
     };
+    cluster
+}
+
+fn findings(change: impl FnOnce(&mut Cluster)) -> Vec<Finding> {
+    let mut cluster = elsewhere();
     change(&mut cluster);
     let (_, hosts) = hosts(&cluster);
     check(&cluster, &hosts, &plan(&cluster, &hosts).unwrap()).unwrap()
+}
+
+/// They have it: it is not asked for once more as they go on.
+#[test]
+fn the_memory_of_paused_machines_counts_once() {
+    let mut cluster = elsewhere();
+    // 56 of the host's 64 GiB.
+    cluster.nodes.iter_mut().for_each(|node| node.ram.0 = 8);
+    let (fake, hosts) = hosts(&cluster);
+    make(&cluster, &hosts);
+    for node in &cluster.nodes {
+        fake.meddle(node.name.as_str(), |own| own.power = PowerState::Paused);
+    }
+    let plan = plan(&cluster, &hosts).unwrap();
+    let started = plan.changes.iter();
+    let started = started.filter(|change| matches!(change.step, Step::StartDomain(_)));
+    assert_eq!(started.count(), cluster.nodes.len(), "{plan}");
+    assert_eq!(check(&cluster, &hosts, &plan).unwrap(), []);
 }
 
 #[test]
