@@ -3,17 +3,18 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Kind;
 
 /// The version of what [`Event`] is as JSON. It changes when a field goes or means something else, not when one comes.
 pub const VERSION: u32 = 1;
 
-/// One thing that happened in a run. `Display` is one line for people, [`Event::json`] the same for programs.
+/// One thing that happened in a run. `Display` is one line for people, [`Event::json`] the same for programs, and is read again as
+/// it was.
 ///
 /// A change that is carried out ends with exactly one of `Done`, `Failed` and `Cancelled`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Event {
@@ -73,7 +74,7 @@ pub enum Event {
 }
 
 /// What became of a cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Ending {
@@ -267,5 +268,40 @@ mod tests {
             r#"{"formatVersion":1,"type":"cancelled"}"#
         );
         assert_eq!(phase.to_string(), "phase 1 of 2: make machines");
+        let events = [
+            phase,
+            Event::Machines {
+                event: kubitect_provision::Event::Finished {
+                    what: "wait for demo-lb-1".to_owned(),
+                    outcome: kubitect_provision::Outcome::Warned("slow".to_owned()),
+                },
+            },
+            Event::Balancers {
+                event: kubitect_lb::Event::Reloaded {
+                    node: "demo-lb-1".parse().unwrap(),
+                    service: kubitect_lb::Service::Haproxy,
+                },
+            },
+            Event::Kubernetes {
+                event: kubitect_kubespray::Event::HostDone {
+                    host: "demo-lb-1".to_owned(),
+                    task: "t".to_owned(),
+                    outcome: kubitect_kubespray::Outcome::Changed,
+                    message: None,
+                },
+            },
+            Event::Failed {
+                kind: Kind::TimedOut,
+                why: "failed to wait".to_owned(),
+            },
+            Event::Done {
+                cluster: "demo".to_owned(),
+                ending: Ending::Applied,
+            },
+        ];
+        for event in events {
+            let read: Event = serde_json::from_value(event.json()).unwrap();
+            assert_eq!(read, event);
+        }
     }
 }

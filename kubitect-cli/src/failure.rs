@@ -36,6 +36,8 @@ pub enum Failure {
         /// The number of the run's process.
         holder: String,
     },
+    /// Another folder's run is at work on the cluster, or may be (exit 1).
+    Held(kubitect_provision::Error),
     /// The person said no (exit 3).
     Declined(String),
     /// The run was asked to stop: in the program by Ctrl-C, SIGTERM or SIGHUP (exit 130).
@@ -52,18 +54,6 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<Kind> {
     of_machines
         .or(of_kubernetes)
         .or(balancers.and_then(kubitect_lb::Error::kind))
-}
-
-/// The kind that the first error of a chain shows that shows one.
-fn kind_below(error: &(dyn Error + 'static)) -> Option<Kind> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(kind) = kind_of(error) {
-            return Some(kind);
-        }
-        cause = error.source();
-    }
-    None
 }
 
 impl Failure {
@@ -114,12 +104,27 @@ impl Failure {
         Self::because(format!("{verb} {}", path.display()), source)
     }
 
+    /// Its causes, each below the one before.
+    fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        let first = match self {
+            Self::Failed { source, .. } => source.as_deref().map(|e| e as &(dyn Error + 'static)),
+            Self::Held(error) => Some(error as _),
+            _ => None,
+        };
+        std::iter::successors(first, |error| (**error).source())
+    }
+
+    /// The first cause of this type: an error of the crate that failed, as `kubitect_kubespray::Error`, which says by its variant and
+    /// its fields what was tried on what.
+    pub fn cause<E: Error + 'static>(&self) -> Option<&E> {
+        self.causes().find_map(|error| error.downcast_ref())
+    }
+
     /// Of which kind it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Failed { source, .. } => {
-                let below = source.as_deref().and_then(|error| kind_below(error));
-                below.unwrap_or(Kind::Other)
+            Self::Failed { .. } | Self::Held(_) => {
+                self.causes().find_map(kind_of).unwrap_or(Kind::Other)
             }
             Self::Invalid(_) => Kind::Invalid,
             Self::Refused(_) => Kind::Refused,
@@ -159,7 +164,7 @@ impl Failure {
     /// The exit code that scripts can rely on, where this ends the command.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Failed { .. } | Self::Unfit(_) | Self::Busy { .. } => 1,
+            Self::Failed { .. } | Self::Unfit(_) | Self::Busy { .. } | Self::Held(_) => 1,
             Self::Invalid(_) | Self::Refused(_) | Self::Stale(_) | Self::Usage(_) => 2,
             Self::Declined(_) => 3,
             Self::Interrupted => Self::INTERRUPTED,
@@ -192,9 +197,7 @@ impl From<kubitect_provision::Error> for Failure {
                 source,
             } => Self::io(action, &path, source),
             Error::Busy { cluster, holder } => Self::Busy { cluster, holder },
-            held @ (Error::Locked { .. } | Error::TakenOver { .. }) => {
-                Self::failed(held.to_string())
-            }
+            held @ (Error::Locked { .. } | Error::TakenOver { .. }) => Self::Held(held),
             Error::Config(error) => Self::config(error),
             Error::Site(why) => Self::Refused(vec![why]),
             other => Self::because("work on machines", other),
@@ -217,18 +220,12 @@ impl Error for Failure {}
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed { what, source } => {
+            Self::Failed { what, .. } => {
                 write!(f, "failed to {what}")?;
-                let mut cause = source.as_deref().map(|e| e as &dyn Error);
-                while let Some(error) = cause {
-                    write!(
-                        f,
-                        "\n  because: {}",
-                        error.to_string().replace('\n', "\n    ")
-                    )?;
-                    cause = error.source();
-                }
-                Ok(())
+                self.causes().try_for_each(|cause| {
+                    let cause = cause.to_string().replace('\n', "\n    ");
+                    write!(f, "\n  because: {cause}")
+                })
             }
             Self::Unfit(findings) => {
                 f.write_str("failed to use the hosts as they are:")?;
@@ -241,6 +238,7 @@ impl fmt::Display for Failure {
                 "failed to take the cluster `{cluster}`: another run is at work on it (process {holder}); wait for it to end"
             ),
             Self::Invalid(error) => write!(f, "failed to {error}"),
+            Self::Held(error) => write!(f, "failed to {error}"),
             Self::Refused(reasons) => {
                 f.write_str("the file asks for changes that can't be made")?;
                 reasons
@@ -288,6 +286,12 @@ mod tests {
             pods: Vec::new(),
             lines: String::new(),
         };
+        let held = |at_work| Machines::Locked {
+            cluster: "demo".to_owned(),
+            host: "a".to_owned(),
+            by: "another".to_owned(),
+            at_work,
+        };
         let kinds = [
             (Failure::from(away()), Kind::HostAway),
             (
@@ -302,11 +306,29 @@ mod tests {
                 Kind::Untrusted,
             ),
             (Failure::from(drain), Kind::TimedOut),
+            (Failure::from(held(true)), Kind::Busy),
+            // Only a person can tell whether that run is over.
+            (Failure::from(held(false)), Kind::Other),
             (Failure::failed("go on"), Kind::Other),
             (Failure::Interrupted, Kind::Interrupted),
         ];
         for (failure, kind) in kinds {
             assert_eq!(failure.kind(), kind, "{failure}");
         }
+        // Programs match on what failed, too.
+        let failure = Failure::because("go on", Failure::failed("x")).below(Failure::failed("y"));
+        assert!(failure.cause::<Machines>().is_none());
+        let failure = Failure::because(
+            "apply",
+            Machines::Step {
+                what: "make machines".to_owned(),
+                source: Some(away().into()),
+            },
+        );
+        let Some(Machines::Step { what, .. }) = failure.cause() else {
+            panic!("{failure}");
+        };
+        assert_eq!(what, "make machines");
+        assert!(Failure::from(held(true)).cause::<Machines>().is_some());
     }
 }

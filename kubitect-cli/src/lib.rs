@@ -1,5 +1,9 @@
 //! Kubitect as a whole: composes the Kubitect crates. Its library half is for programs that make clusters; the other half is the
-//! `kubitect` command, which is one of them (feature `program`, on unless switched off).
+//! `kubitect` command, which is one of them (feature `program`, on unless switched off):
+//!
+//! ```toml
+//! kubitect-cli = { git = "https://github.com/kubitect/kubitect-rs", default-features = false, features = ["libvirt"] }
+//! ```
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -70,12 +74,12 @@ pub use job::Options;
 pub use kubitect_config::saved::Saved;
 pub use kubitect_provision::Cancel;
 pub use kubitect_provision::home::{ClusterDir, Home, Lock};
-pub use phase::{Make, Phase};
-pub use plan::Plan;
+pub use phase::{Make, Phase, RestartBalancer};
+pub use plan::{Personal, Plan};
 pub use power::{Power, SHUT_DOWN, Switch};
 #[cfg(feature = "program")]
 pub use program::{run, run_in};
 pub use removal::{Extent, Removal};
 pub use run::{Run, View, Wanted};
 pub use snapshot::{Restoring, Snapshot};
-pub use status::{Machine, Status, Verdict};
+pub use status::{AtWork, Machine, Status, Verdict};

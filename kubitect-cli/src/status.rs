@@ -20,8 +20,9 @@ pub use kubitect_provision::at_work::AtWork;
 pub use kubitect_provision::status::Machine;
 
 /// How a cluster is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Status {
     /// The cluster.
     pub cluster: String,

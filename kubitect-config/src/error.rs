@@ -58,7 +58,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The kinds of failures: what a program goes by that tries again, asks a person, or gives up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Kind {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Cluster;
 use crate::cluster::Role;
 use crate::value::{Label, Mac, Name};
 
@@ -23,6 +24,26 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// As they are known before any machine runs, for files that are only looked at: no keys, and `0.0.0.0` where only a lease will
+    /// tell the address.
+    pub fn placeholders(cluster: &Cluster) -> Self {
+        let nodes = cluster.nodes.iter().map(|node| NodeFacts {
+            name: node.name.clone(),
+            role: node.role,
+            id: node.id.clone(),
+            host: node.host.clone(),
+            ip: node.ip.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            mac: node.mac,
+            host_key: String::new(),
+        });
+        Self {
+            user: cluster.guest.user.clone(),
+            private_key: ".ssh/id_ed25519".into(),
+            known_hosts: ".ssh/known_hosts".into(),
+            nodes: nodes.collect(),
+        }
+    }
+
     /// The machine of this name.
     pub fn node(&self, name: &Label) -> Option<&NodeFacts> {
         self.nodes.iter().find(|node| node.name == *name)

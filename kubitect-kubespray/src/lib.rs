@@ -3,7 +3,8 @@
 //! [`prepare`] fetches the release and makes its Python environment (while the machines boot); [`create`] writes the
 //! inventory and the group variables and runs `cluster.yml` on the machines; [`carry_out`] reaches any other
 //! [`Goal`](goal::Goal) of a living cluster. [`quorum`] says in which order masters come and go, and [`control`] asks
-//! Kubernetes and etcd themselves. What is written is also had offline:
+//! Kubernetes and etcd themselves. What is written is also had offline, with the facts of
+//! [`Facts::placeholders`](kubitect_config::Facts::placeholders) before there is a machine:
 //!
 //! ```no_run
 //! # async fn example(cluster: kubitect_config::Cluster, facts: kubitect_config::Facts)

@@ -17,7 +17,7 @@ use crate::control::{self, Certificate, EtcdMember, Health, NodeState};
 const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How Kubernetes is.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Status {
@@ -37,23 +37,29 @@ pub struct Status {
 }
 
 /// A master's API server.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Api {
-    name: String,
+    /// The master.
+    pub name: String,
+    /// Whether it serves.
     #[serde(flatten)]
-    health: Health,
+    pub health: Health,
     /// As `v1.23.7`. Nodes tell of their kubelets only.
-    version: Option<String>,
+    pub version: Option<String>,
 }
 
 /// The first certificate of a master to end.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct MasterCertificate {
-    name: String,
+    /// The master.
+    pub name: String,
+    /// Its certificate.
     #[serde(flatten)]
-    certificate: Certificate,
+    pub certificate: Certificate,
 }
 
 /// What a master has said.

@@ -4,12 +4,12 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use kubitect_config::value::Label;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Service;
 
 /// What rolling out tells. The last one is always `Finished` or `Failed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Event {

@@ -1,6 +1,7 @@
 //! The load balancer in front of a cluster's control plane: HAProxy, and keepalived where an address is shared.
 //!
-//! [`render`] is pure: a cluster and its facts become the files of every balancer. [`roll_out`] puts them in place
+//! [`render`] is pure: a cluster and its facts ([`Facts::placeholders`](kubitect_config::Facts::placeholders), before there is a
+//! machine) become the files of every balancer. [`roll_out`] puts them in place
 //! without ever leaving a balancer with a file that does not serve, and [`plan`] tells beforehand which ones differ.
 //! The crate opens no connection itself: it asks for a [`Remote`](kubitect_config::Remote).
 //!

@@ -12,14 +12,14 @@
 use std::fmt;
 
 use kubitect_config::value::Label;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
 use crate::{Error, Rendered, haproxy, keepalived, vrrp};
 use kubitect_config::Remote;
 
 /// A program that balancers run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
     /// Passes connections on.

@@ -14,7 +14,7 @@ use crate::state::{ServerState, amiss, servers};
 use crate::vrrp::{self, Keepalived, Look};
 
 /// How the balancers are. As JSON it is a list of them.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(transparent)]
 pub struct Status {
     /// The balancers, with the servers behind them.
@@ -25,13 +25,16 @@ pub struct Status {
 }
 
 /// A balancer, and what it says of its servers and of the virtual address.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct BalancerState {
-    name: String,
-    servers: Vec<ServerState>,
+    /// Its name.
+    pub name: String,
+    /// The servers behind it.
+    pub servers: Vec<ServerState>,
     /// None: there is no virtual address, or keepalived can't be asked.
-    keepalived: Option<Keepalived>,
+    pub keepalived: Option<Keepalived>,
 }
 
 /// Asks these balancers of a cluster, which run: all at the same time. What can't be asked is a problem. Of others nothing is known.

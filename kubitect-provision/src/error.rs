@@ -308,6 +308,9 @@ impl Error {
             }
             Self::Connect { .. } | Self::Jump { .. } => Some(Kind::HostAway),
             Self::Timeout { .. } => Some(Kind::TimedOut),
+            Self::Busy { .. } | Self::Locked { at_work: true, .. } | Self::TakenOver { .. } => {
+                Some(Kind::Busy)
+            }
             Self::Hosts(errors) | Self::Machines(errors) | Self::StillOn(errors) => {
                 errors.iter().find_map(Self::kind)
             }

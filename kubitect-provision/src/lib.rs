@@ -5,15 +5,36 @@
 //! remembered between runs, so a run that died is simply run again.
 //!
 //! ```no_run
-//! # fn demo(cluster: &kubitect_config::Cluster, inputs: &kubitect_provision::Inputs) -> Result<(), kubitect_provision::Error> {
-//! use std::sync::atomic::AtomicBool;
+//! # async fn demo(
+//! #     cluster: &kubitect_config::Cluster,
+//! #     folder: &std::path::Path,
+//! # ) -> Result<kubitect_config::Facts, Box<dyn std::error::Error>> {
+//! use kubitect_provision::{Cancel, Event, Hosts, Inputs, apply, cloud_init, gather, image, plan, ssh::Keys};
 //!
-//! let hosts = kubitect_provision::Hosts::connect(cluster)?;
-//! let plan = kubitect_provision::plan(cluster, &hosts)?; // reads only
+//! let (cancel, tell) = (Cancel::default(), |event: Event| println!("{event}"));
+//! let hosts = Hosts::connect(cluster)?;
+//! let plan = plan(cluster, &hosts)?; // reads only
 //! println!("{plan}");
-//! kubitect_provision::apply(&plan, &hosts, inputs, &AtomicBool::new(false), &|event| println!("{event}"))
+//! // What it is carried out with: the base image, and a seed with its keys for each machine that is made.
+//! let keys = Keys::ensure(&folder.join("ssh"), cluster, None)?;
+//! let mut inputs = Inputs::default();
+//! if plan.needs_image() {
+//!     inputs.image = Some(image::fetch(&cluster.guest.image, folder, cancel.flag(), &tell)?);
+//! }
+//! for node in &cluster.nodes {
+//!     if plan.needs_seeds().any(|name| *name == node.name) {
+//!         let own = keys.machine(&node.name).ok_or("it has no key")?;
+//!         let documents = cloud_init::documents(cluster, node, &own);
+//!         inputs.seeds.insert(node.name.clone(), cloud_init::seed::image(&documents)?);
+//!     }
+//! }
+//! apply(&plan, &hosts, &inputs, cancel.flag(), &tell)?; // blocks
+//! let facts = gather::gather(cluster, &hosts, &keys, cancel.flag(), &tell).await?; // where they are
+//! # Ok(facts)
 //! # }
 //! ```
+//!
+//! [`Fleet`] does all of this in a cluster's folder, and waits until the machines can be logged in on.
 
 mod again;
 pub mod apply;

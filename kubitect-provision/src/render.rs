@@ -5,7 +5,7 @@ mod folder;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kubitect_config::{Cluster, Facts, NodeFacts};
+use kubitect_config::Cluster;
 
 use crate::libvirt::{domain, network, pool, volume};
 use crate::observe::Capability;
@@ -69,23 +69,4 @@ fn libvirt(cluster: &Cluster) -> BTreeMap<PathBuf, String> {
         }
     }
     files
-}
-
-/// Facts as they are known before any machine runs: `0.0.0.0` where only a lease will tell the address.
-pub fn placeholders(cluster: &Cluster) -> Facts {
-    let nodes = cluster.nodes.iter().map(|node| NodeFacts {
-        name: node.name.clone(),
-        role: node.role,
-        id: node.id.clone(),
-        host: node.host.clone(),
-        ip: node.ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED),
-        mac: node.mac,
-        host_key: MachineKeys::placeholder().host_public,
-    });
-    Facts {
-        user: cluster.guest.user.clone(),
-        private_key: ".ssh/id_ed25519".into(),
-        known_hosts: ".ssh/known_hosts".into(),
-        nodes: nodes.collect(),
-    }
 }

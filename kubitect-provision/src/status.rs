@@ -11,7 +11,7 @@ use crate::hypervisor::Hosts;
 use crate::observe::{Observed, PowerState, look_at_machines};
 
 /// A machine, as libvirt has it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Machine {

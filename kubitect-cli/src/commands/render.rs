@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kubitect_config::{Cluster, Site};
+use kubitect_config::{Cluster, Facts, Site};
 use kubitect_provision::render::{self, Folder};
 use serde_json::json;
 
@@ -29,7 +29,7 @@ pub fn render(site: &Site, args: &Render) -> Result<(), Failure> {
 
 /// Everything by its path in the tree. The same cluster gives the same text.
 fn files(cluster: &Cluster) -> Result<BTreeMap<PathBuf, String>, Failure> {
-    let facts = render::placeholders(cluster);
+    let facts = Facts::placeholders(cluster);
     let mut files = render::files(cluster);
     let rendered = kubitect_lb::render(cluster, &facts)
         .map_err(|e| Failure::because("describe the balancers", e))?;

@@ -82,7 +82,7 @@ impl Reporter {
                 state.watch.end(what);
                 (plain, true)
             }
-            Event::Planned { .. } => (plain, self.view.verbose || !redraws),
+            _ => (plain, self.view.verbose || !redraws),
         };
         drop(state);
         self.said(&line, shown && !self.view.quiet);
