@@ -83,7 +83,8 @@ impl Home {
 
     /// An error if what is at `path`, which a person names, is somebody else's, as [`trust::named`] says.
     pub fn check_named(&self, path: &Path) -> Result<(), Error> {
-        trust::named(path, &self.us)
+        let failed = |e| Error::because(format!("use {}", path.display()), e);
+        trust::named(path, &self.us).map_err(failed)
     }
 
     /// The person's home folder.

@@ -120,9 +120,9 @@ pub fn fill_for_all(path: &Path, files: &[(String, Vec<u8>)], us: &Us) -> Result
         let file = path.join(name);
         let folder = file.parent().unwrap_or(path);
         std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
-        for place in [path, folder, &file] {
-            named(place, us)?;
-        }
+        let mut places = [path, folder, &file].into_iter();
+        let ours = places.try_for_each(|place| named(place, us));
+        ours.map_err(|e| Error::because(format!("write into {}", path.display()), e))?;
         write_whole(&file, bytes, 0o644)?;
     }
     Ok(())
