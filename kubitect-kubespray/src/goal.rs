@@ -78,6 +78,9 @@ const ADDONS: [&str; 4] = [
     "external-provisioner",
 ];
 
+/// The tags of the network plugin, and of the downloads that it needs: they lie in `/tmp`, and a machine may have been restarted since.
+const NETWORK: [&str; 2] = ["download", "network"];
+
 /// The tags of the cluster's DNS.
 const DNS: [&str; 2] = ["coredns", "nodelocaldns"];
 
@@ -182,13 +185,13 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
                 true => Run::new("cluster.yml").limited_to(&CONTROL_PLANE[1..]),
                 false => Run::new("cluster.yml").limited_to(joined),
             };
-            run.tags = vec!["network".to_owned()];
+            run.tags = NETWORK.map(str::to_owned).to_vec();
             vec![facts(), run]
         }
         // macvlan asks all masters, where these take pods, and gives each the way to the new one.
         Goal::JoiningNetwork(_) => {
             let mut run = Run::new("cluster.yml").limited_to(&CONTROL_PLANE[1..]);
-            run.tags = vec!["network".to_owned()];
+            run.tags = NETWORK.map(str::to_owned).to_vec();
             vec![facts(), run]
         }
         Goal::Upgrade { node, stays } => {

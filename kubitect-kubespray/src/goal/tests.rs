@@ -252,7 +252,7 @@ fn what_a_creation_goes_on_with_and_what_an_upgrade_ends_with_is_limited_to_tags
         lines(Goal::Network(names(&["c-master-1"])), 1, "v2.31.0"),
         [
             "playbooks/facts.yml",
-            "--limit=kube_control_plane --tags=network cluster.yml"
+            "--limit=kube_control_plane --tags=download,network cluster.yml"
         ]
     );
     // One joins: it stands last, and there is an even number of members.
@@ -264,13 +264,13 @@ fn what_a_creation_goes_on_with_and_what_an_upgrade_ends_with_is_limited_to_tags
         ),
         [
             r#"--extra-vars={"ignore_assert_errors":true} playbooks/facts.yml"#,
-            r#"--limit=kube_control_plane --tags=network --extra-vars={"ignore_assert_errors":true} cluster.yml"#,
+            r#"--limit=kube_control_plane --tags=download,network --extra-vars={"ignore_assert_errors":true} cluster.yml"#,
         ]
     );
     // The others have yet to join, and would be waited for.
     assert_eq!(
         lines(Goal::Network(names(&["c-master-1"])), 3, "v2.31.0")[1],
-        "--limit=c-master-1 --tags=network cluster.yml"
+        "--limit=c-master-1 --tags=download,network cluster.yml"
     );
     assert_eq!(
         lines(Goal::Dns, 3, "v2.19.0"),
