@@ -19,7 +19,7 @@ BALANCER = f"{NETWORK}.100"
 # Of Kubespray.
 RELEASE = (pathlib.Path(__file__).parent / "release").read_text().strip()
 # Emulated machines on a busy machine: generous, yet an end.
-APPLY_SECONDS = 4 * 3600
+APPLY_SECONDS = 10 * 3600
 SETTLE_SECONDS = 1200
 
 
