@@ -112,12 +112,13 @@ depends() {
   printf '%s\n' "${all[@]}" | sort -u | paste -sd, | sed 's/,/, /g'
 }
 
+maintainer='The Kubitect developers <kubitect@users.noreply.github.com>'
 control() {
   cat <<END
 Package: kubitect
 Version: $version
 Architecture: $architecture
-Maintainer: The Kubitect developers <https://github.com/kubitect/kubitect-rs/issues>
+Maintainer: $maintainer
 Installed-Size: $(du -sk --apparent-size "$work/deb/usr" | cut -f 1)
 Depends: $(depends)
 Recommends: git, openssh-client, python3-venv
@@ -140,10 +141,21 @@ Upstream-Name: kubitect
 Source: https://github.com/kubitect/kubitect-rs
 
 Files: *
-Copyright: The Kubitect developers
+Copyright: $(date -u -d "@$SOURCE_DATE_EPOCH" +%Y) The Kubitect developers
 License: Apache-2.0
  On Debian systems, the text of the Apache License 2.0 is in
  /usr/share/common-licenses/Apache-2.0.
+END
+}
+
+# In Debian's form, which tools read; what changed stands in CHANGELOG.md.
+changelog() {
+  cat <<END
+kubitect ($version) unstable; urgency=medium
+
+  * See /usr/share/doc/kubitect/CHANGELOG.md.gz.
+
+ -- $maintainer  $(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")
 END
 }
 
@@ -154,8 +166,8 @@ pack_deb() {
   cp -r "$tree" "$deb/usr"
   # Where Debian's zsh looks.
   mv "$deb/usr/share/zsh/site-functions" "$deb/usr/share/zsh/vendor-completions"
-  gzip -n -9 <CHANGELOG.md >"$deb/usr/share/doc/kubitect/changelog.gz"
-  rm "$deb/usr/share/doc/kubitect/CHANGELOG.md"
+  gzip -n -9 "$deb/usr/share/doc/kubitect/CHANGELOG.md"
+  changelog | gzip -n -9 >"$deb/usr/share/doc/kubitect/changelog.gz"
   copyright >"$deb/usr/share/doc/kubitect/copyright"
   control >"$deb/DEBIAN/control"
   (cd "$deb" && find usr -type f -print0 | sort -z | xargs -0 md5sum >DEBIAN/md5sums)

@@ -26,6 +26,8 @@ PACKAGES=(
   etcd-server etcd-client openssl
   # the benchmarks' peak memory; terminals for tests, and the shells whose completion they try
   time bsdutils tmux zsh fish
+  # what Debian says of the package
+  lintian
 )
 # libvirt's drivers where they are packages of their own (Debian 13); elsewhere they are in libvirt-daemon.
 DRIVER_PACKAGES=(

@@ -158,14 +158,8 @@ fn the_package_and_the_tarball_hold_what_is_needed() {
     judge(&package);
 }
 
-/// What Debian's own checker says, where it is installed.
+/// Debian's own checker finds no error.
 fn judge(package: &str) {
-    let Ok(output) = Command::new("lintian")
-        .args(["--fail-on", "error", package])
-        .output()
-    else {
-        eprintln!("NOT CHECKED: lintian is not installed");
-        return;
-    };
+    let output = run("lintian", &["--fail-on", "error", package]);
     assert!(output.status.success(), "{}", said(&output));
 }
