@@ -227,8 +227,21 @@ pub async fn api_health(remote: &impl Remote) -> Result<Health, Error> {
         // What sudo says where there is no kubectl.
         Health::ill("Kubernetes is not set up on it yet")
     } else {
-        Health::ill(&said(&output))
+        Health::ill(&unready(said(&output)))
     })
+}
+
+/// Of the some thirty checks that `/readyz` answers with, only those that fail, by their names.
+fn unready(said: String) -> String {
+    // kubectl quotes the answer, and escapes its line breaks.
+    let checks = said.split("\\n").filter_map(|line| line.split_once("[-]"));
+    let failing: Vec<_> = checks
+        .map(|(_, check)| check.split(" failed").next().unwrap_or(check))
+        .collect();
+    match failing.is_empty() {
+        true => said,
+        false => format!("/readyz fails: {}", failing.join(", ")),
+    }
 }
 
 /// The version of the API server of this master, as `v1.23.7`. Nodes tell of their kubelets only.
@@ -335,4 +348,18 @@ pub async fn restart_kubelet(remote: &impl Remote) -> Result<(), Error> {
     let argv = ["systemctl", "restart", "kubelet"];
     succeed(remote, "restart the kubelet", &argv, PATIENCE).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unready;
+
+    #[test]
+    fn of_what_readyz_answers_only_what_fails_is_said() {
+        let said = r#"Error from server (InternalError): an error on the server ("[+]ping ok\n[-]etcd failed: reason withheld\n[+]log ok\n[-]poststarthook/rbac/bootstrap-roles failed: reason withheld\nreadyz check failed") has prevented the request from succeeding"#;
+        let failing = "/readyz fails: etcd, poststarthook/rbac/bootstrap-roles";
+        assert_eq!(unready(said.to_owned()), failing);
+        let other = "Unable to connect to the server: EOF";
+        assert_eq!(unready(other.to_owned()), other);
+    }
 }
