@@ -10,7 +10,8 @@ use kubitect_provision::hypervisor::Hypervisor;
 
 use crate::place::Place;
 use crate::state::{
-    AUTHORITY, CERTIFICATE, CONFIG, ISSUES, KUBELET_CONF, MANIFEST, NAME_SERVERS, SETTINGS, file,
+    AUTHORITY, CERTIFICATE, CONFIG, ISSUES, KUBELET_CONF, MANIFEST, NAME_SERVERS, RELEASES,
+    SETTINGS, file,
 };
 
 /// What a world is like.
@@ -130,8 +131,8 @@ fn machines(place: &Place, picture: &mut Picture) {
             }
             lines.push(format!("machine {name} file systems {systems:?}"));
             for (path, text) in &guest.files {
-                // Who has once been the first member of etcd has it still.
-                if path == ISSUES {
+                // Who has once been the first member of etcd has it still, and what was downloaded lies there until a boot.
+                if path == ISSUES || path == RELEASES {
                     continue;
                 }
                 lines.push(format!("machine {name} {path} {text:?}"));

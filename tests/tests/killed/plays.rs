@@ -6,7 +6,7 @@ use kubitect_provision::fake::FakeHost;
 
 use crate::ansible::{Failed, Fault, Play};
 use crate::demands::{blocks, blocks_ipv6, ipam};
-use crate::state::{CNI, CONFIG, ISSUES, MARK, NAME_SERVERS, Node, State};
+use crate::state::{CNI, CONFIG, ISSUES, MARK, NAME_SERVERS, Node, RELEASES, State};
 
 pub type Result<T> = std::result::Result<T, Failed>;
 
@@ -70,6 +70,11 @@ impl Stage<'_> {
 
     fn cluster(&mut self) -> Result<()> {
         self.prepared()?;
+        if self.play.tags.is_empty() || self.play.has_tag("download") {
+            for name in self.play.hosts.clone() {
+                self.put(&name, RELEASES, "");
+            }
+        }
         let masters = self.play.group("kube_control_plane");
         if self.play.has_tag("network") {
             return self.network();
@@ -155,6 +160,13 @@ impl Stage<'_> {
 
     /// The network plugin: daemons, which come to nodes that join later by themselves.
     fn network(&mut self) -> Result<()> {
+        let hosts = self.play.hosts.iter();
+        if let Some(name) = hosts.clone().find(|name| !self.has(name, RELEASES)) {
+            return fail(
+                name,
+                format!("{RELEASES}/cni-plugins-linux-amd64-1.9.1.tgz does not exist"),
+            );
+        }
         let nodes = &self.state.kube.nodes;
         match self
             .play

@@ -213,6 +213,7 @@ impl State {
                 guest.cpus = live.vcpus;
                 guest.ram = live.memory_mib;
                 guest.drained.clear();
+                guest.files.remove(RELEASES);
                 let read =
                     |unit: &String| Some((unit.clone(), guest.files.get(file(unit))?.clone()));
                 guest.running = guest.enabled.iter().filter_map(read).collect();
@@ -339,6 +340,8 @@ pub const NAME_SERVERS: &str = "/etc/NetworkManager/conf.d/dns.conf";
 pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 /// What kubeadm is given on masters.
 pub const SETTINGS: &str = "/etc/kubernetes/kubeadm-config.yaml";
+/// Where Kubespray puts what it downloads; a boot empties it.
+pub const RELEASES: &str = "/tmp/releases";
 /// By which a kubelet knows that its machine has a network, where a task of the plugin writes it.
 pub const CNI: &str = "/etc/cni/net.d/10-plugin.conflist";
 /// How CRI-O runs containers.
