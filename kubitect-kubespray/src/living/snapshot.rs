@@ -33,7 +33,13 @@ const RESERVE: u64 = 256 << 20;
 pub fn file_in(folder: &Path) -> Result<PathBuf, Error> {
     file::private_folder(folder).map_err(Error::file("create", folder))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    Ok(folder.join(format!("etcd-{}.db", now.unwrap_or_default().as_secs())))
+    let named = |second: u64| folder.join(format!("etcd-{second}.db"));
+    let mut second = now.unwrap_or_default().as_secs();
+    // One that a run of this second left stays.
+    while named(second).symlink_metadata().is_ok() {
+        second += 1;
+    }
+    Ok(named(second))
 }
 
 /// A file that is not there yet, in a folder that is.
