@@ -91,4 +91,4 @@ pub use load::{Parsed, load, load_kept, on_the_way, parse, parse_with_keys, read
 pub use problem::{Excerpt, Problem, Severity};
 pub use remote::Remote;
 pub use schema::{schema, schema_draft_07, site_schema};
-pub use site::Site;
+pub use site::{Site, SiteImage, SiteKubespray, SiteProxy};
