@@ -27,7 +27,7 @@ FIRST, SECOND = (version("k8s.io/kubernetes", f"kubernetes-{minor}") for minor i
 REGISTRY = "192.168.120.1:5000"
 PROBE = f"{REGISTRY}/probe:1"
 # Masters' taint alone: who tolerates every taint tolerates a cordon, and goes back to the node that is drained.
-ANYWHERE = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
+ON_MASTERS = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
 
 
 @dataclasses.dataclass
@@ -51,7 +51,7 @@ def probe_pod(labels, **more):
     """What a pod of the probe is."""
     container = {"name": "probe", "image": PROBE, "ports": [{"containerPort": 8080}]}
     container["readinessProbe"] = {"httpGet": {"path": "/", "port": 8080}, "timeoutSeconds": 10}
-    return {"metadata": {"labels": labels}, "spec": {"containers": [container], "tolerations": ANYWHERE, **more}}
+    return {"metadata": {"labels": labels}, "spec": {"containers": [container], "tolerations": ON_MASTERS, **more}}
 
 
 def service(name, labels, **more):

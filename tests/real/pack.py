@@ -217,7 +217,7 @@ def variables(address, checksums, kubernetes_versions):
         "upstream_dns_servers": [address.rpartition(":")[0]],
         **PATIENCE,
     }
-    for repository in ["kube", "docker", "quay", "github", "gcr"]:
+    for repository in ["kube", "docker", "quay", "github"]:
         given[f"{repository}_image_repo"] = address
     for program in ["kubeadm", "kubelet", "kubectl"]:
         given[f"{program}_download_url"] = f"{url}/{program}-{{{{ kube_version }}}}"

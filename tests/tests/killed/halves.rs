@@ -306,7 +306,7 @@ pub fn workers_together() {
     };
     stage.done(&shape);
     let site = stage.folder.join("home/site.yaml");
-    fs::write(&site, "timeouts: {ready: 1s}\n").unwrap();
+    fs::write(&site, "timeouts: {ready: 10s}\n").unwrap();
     shape.workers.extend((3..=5).map(Worker::new));
     stage.break_in("scale.yml", "demo-worker-4", "network");
     let run = stage.apply(&shape, None);
