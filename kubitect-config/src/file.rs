@@ -141,32 +141,21 @@ impl Aside {
     /// Puts it into the file's place.
     pub fn publish(self, mode: u32) -> io::Result<()> {
         self.settle(mode)?;
-        self.file.sync_all()?;
-        fail::fail_point!("config::file-aside");
-        std::fs::rename(&self.path, &self.real)?;
-        // A rename is on the disk when its folder is.
-        File::open(folder(&self.real))?.sync_all()?;
-        fail::fail_point!("config::file-written");
-        Ok(())
+        self.put(|aside, real| std::fs::rename(aside, real))
     }
 
     /// Puts it where no file is; one that has come meanwhile stays, and is an error.
     pub fn publish_new(self, mode: u32) -> io::Result<()> {
         self.file.set_permissions(Permissions::from_mode(mode))?;
+        self.put(link)
+    }
+
+    /// Puts it there in this way, flushed to the disk.
+    fn put(&self, way: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
         self.file.sync_all()?;
         fail::fail_point!("config::file-aside");
-        match std::fs::hard_link(&self.path, &self.real) {
-            // Some file systems know no second name.
-            Err(e)
-                if e.kind() != io::ErrorKind::AlreadyExists
-                    && self.real.symlink_metadata().is_err() =>
-            {
-                std::fs::rename(&self.path, &self.real)?;
-            }
-            linked => linked?,
-        }
-        // Its other name, which a kill would leave behind.
-        let _ = std::fs::remove_file(&self.path);
+        way(&self.path, &self.real)?;
+        // A new name is on the disk when its folder is.
         File::open(folder(&self.real))?.sync_all()?;
         fail::fail_point!("config::file-written");
         Ok(())
@@ -188,6 +177,17 @@ impl Drop for Aside {
     fn drop(&mut self) {
         // Published, it is there no more; else there is nobody to tell.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Gives a file another name, at which none may be, and takes its own away, which a kill would leave behind.
+fn link(aside: &Path, real: &Path) -> io::Result<()> {
+    match std::fs::hard_link(aside, real) {
+        // Some file systems know no second name.
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists && real.symlink_metadata().is_err() => {
+            std::fs::rename(aside, real)
+        }
+        linked => linked.map(|()| drop(std::fs::remove_file(aside))),
     }
 }
 
