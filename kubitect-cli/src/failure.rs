@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::path::Path;
 
-use kubitect_config::Problem;
 pub use kubitect_config::error::Kind;
+use kubitect_config::{Problem, Refusal};
 use kubitect_provision::preflight::Finding;
 
 /// Why something was not done that was asked for. Its text has the whole chain of causes.
@@ -21,8 +21,8 @@ pub enum Failure {
     },
     /// The configuration, or its use, is not valid (exit 2).
     Invalid(kubitect_config::Error),
-    /// The file asks for what can't be done (exit 2): each line a change and the reason.
-    Refused(Vec<String>),
+    /// The file asks for what can't be done (exit 2).
+    Refused(Vec<Refusal>),
     /// A plan that was saved is not what would be done now (exit 2): what differs, a line each.
     Stale(Vec<String>),
     /// The command line leaves open what is meant (exit 2).
@@ -137,8 +137,8 @@ impl Failure {
         }
     }
 
-    /// The changes that can't be made, each with its reason.
-    pub fn refused(&self) -> &[String] {
+    /// What can't be done, and why.
+    pub fn refused(&self) -> &[Refusal] {
         match self {
             Self::Refused(reasons) => reasons,
             _ => &[],
@@ -199,7 +199,7 @@ impl From<kubitect_provision::Error> for Failure {
             Error::Busy { cluster, holder } => Self::Busy { cluster, holder },
             held @ (Error::Locked { .. } | Error::TakenOver { .. }) => Self::Held(held),
             Error::Config(error) => Self::config(error),
-            Error::Site(why) => Self::Refused(vec![why]),
+            Error::Site(refusal) => Self::Refused(vec![*refusal]),
             other => Self::because("work on machines", other),
         }
     }

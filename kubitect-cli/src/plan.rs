@@ -5,11 +5,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kubitect_config::Cluster;
 use kubitect_config::cluster::Role;
 use kubitect_config::row::{Fold, Row, Table};
 use kubitect_config::value::Label;
-use kubitect_kubespray::living::plan::settings_differ;
+use kubitect_config::{Cluster, Refusal};
 use kubitect_kubespray::living::{Found, Nodes, Seen, Stage, Task, rows};
 use kubitect_provision::change;
 use kubitect_provision::gather::Leaving;
@@ -43,9 +42,7 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// Who made it.
     pub(crate) made_by: Option<Arc<()>>,
-    refused: Vec<String>,
-    /// How it is said that the settings differ from what is set up.
-    settings_differ: String,
+    refused: Vec<Refusal>,
     notes: Vec<String>,
     rows: Vec<Row>,
 }
@@ -130,7 +127,7 @@ impl Plan {
             one_stays: balancers.any(|node| noted(&node.name).is_some()),
             balancers: kubitect_lb::outdated(cluster, files, noted),
         });
-        let refused = machines.refused().map(refusal);
+        let refused = machines.refused().cloned();
         let mut plan = Self {
             refused: refused.chain(nodes.refused).collect(),
             machines,
@@ -140,7 +137,6 @@ impl Plan {
             personal: Personal::default(),
             findings: Vec::new(),
             made_by: None,
-            settings_differ: settings_differ(cluster),
             notes: Vec::new(),
             rows: Vec::new(),
         };
@@ -192,8 +188,8 @@ impl Plan {
             .any(|phase| matches!(phase, Phase::Kubernetes(task) if task.stage == Stage::Create))
     }
 
-    /// What can't be done, each with its reason; then nothing is.
-    pub fn refused(&self) -> &[String] {
+    /// Why nothing is done, if so.
+    pub fn refused(&self) -> &[Refusal] {
         &self.refused
     }
 
@@ -234,7 +230,8 @@ impl Plan {
         let phases = self.phases.iter().filter(|_| !self.is_empty());
         let phases: Vec<_> = phases.map(Phase::to_string).collect();
         let mut document = document(&self.machines.cluster, &phases, &self.rows, &self.notes);
-        document["refused"] = json!(self.refused);
+        document["refused"] = json!(sentences(&self.refused));
+        document["refusals"] = json!(self.refused);
         document["findings"] = json!(self.findings);
         document
     }
@@ -271,14 +268,15 @@ pub(crate) fn document(
         "phases": phases,
         "changes": changes,
         "refused": [],
+        "refusals": [],
         "notes": notes,
         "findings": [],
     })
 }
 
-/// Why a change of machines can't be made.
-fn refusal(change: &change::Change) -> String {
-    format!("{}: {}", change.title(), change.details)
+/// Refusals as people read them.
+pub(crate) fn sentences(refused: &[Refusal]) -> Vec<String> {
+    refused.iter().map(Refusal::to_string).collect()
 }
 
 /// What a person approves.

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::edit::{Change, Edit};
+use crate::{Refusal, RefusalKind};
 
 mod begun;
 mod remark;
@@ -18,7 +19,7 @@ mod table;
 mod tests;
 
 pub use begun::Begun;
-pub use remark::{refusals, remark};
+pub use remark::remark;
 pub use step::{TAKES_PODS, uncovered_steps};
 pub use table::policy;
 
@@ -35,6 +36,18 @@ pub enum Policy {
         /// What to do instead; fits after a semicolon.
         instead: String,
     },
+}
+
+impl Policy {
+    /// The refusal of an edit by this policy, if it refuses it.
+    pub fn refusal(self, edit: &Edit) -> Option<Refusal> {
+        match self {
+            Self::InPlace(_) => None,
+            Self::Refused { why, instead } => {
+                Some(Refusal::of_edit(RefusalKind::Edit, edit, why, instead))
+            }
+        }
+    }
 }
 
 /// What an edit disturbs at most. What really happens is in the plan: a processor may well be added to a running
@@ -132,22 +145,33 @@ pub fn covers(chosen: Action, edit: &Edit) -> bool {
     action(edit) == chosen
 }
 
-/// Why an action covers not all of these edits, a sentence each. A cluster without edits was never finished: it is yet to be made.
-pub fn uncovered(chosen: Action, edits: Option<&[Edit]>) -> Vec<String> {
+/// Why an action covers not all of these edits. A cluster without edits was never finished: it is yet to be made.
+pub fn uncovered(chosen: Action, edits: Option<&[Edit]>) -> Vec<Refusal> {
     let Some(edits) = edits else {
         return match chosen {
             Action::Create => Vec::new(),
-            _ => vec![format!(
-                "the action `{chosen}` changes a finished cluster, and this one has yet to be made; use the action `create`, or none"
-            )],
+            _ => vec![
+                Refusal::new(
+                    RefusalKind::Action,
+                    "it changes a finished cluster, and this one has yet to be made",
+                    "use the action `create`, or none",
+                )
+                .of(format!("the action `{chosen}`")),
+            ],
         };
     };
     let others = edits.iter().filter(|edit| !covers(chosen, edit));
     let refused = others.map(|edit| {
-        let other = action(edit);
-        format!(
-            "{edit}: the action `{chosen}` does not cover this; use the action `{other}`, or none"
-        )
+        let (why, instead) = uncovered_by(chosen, action(edit));
+        Refusal::of_edit(RefusalKind::Action, edit, why, instead)
     });
     refused.collect()
+}
+
+/// Why an action does not cover what another one does, and what to do instead.
+fn uncovered_by(chosen: Action, other: Action) -> (String, String) {
+    (
+        format!("the action `{chosen}` does not cover this"),
+        format!("use the action `{other}`, or none"),
+    )
 }

@@ -314,6 +314,7 @@ impl Error {
             | Self::OtherCommit { .. }
             | Self::SourceChanged { .. }
             | Self::Variables { .. } => Some(Kind::Untrusted),
+            Self::Refused { .. } => Some(Kind::Refused),
             Self::Playbook { .. } | Self::Ansible { .. } => Some(Kind::Playbook),
             Self::Slow { .. }
             | Self::Drain { .. }

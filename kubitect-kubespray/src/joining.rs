@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use kubitect_config::value::Version;
+use kubitect_config::{Refusal, RefusalKind};
 
 fn tag(minor: u64, patch: u64) -> Version {
     Version::new((2, minor), patch)
@@ -12,12 +13,14 @@ fn tag(minor: u64, patch: u64) -> Version {
 ///
 /// v2.28.0 puts quotation marks into the new member's `ETCD_INITIAL_CLUSTER`, which etcd refuses, after it has announced the
 /// member: a cluster of one loses its majority for good (Kubespray's issue 12249).
-pub fn refused(release: &Version) -> Option<String> {
+pub fn refused(release: &Version) -> Option<Refusal> {
     (*release == tag(28, 0)).then(|| {
-        format!(
+        let why = format!(
             "Kubespray {release} can't add a member to etcd (its issue 12249), and a cluster of one master would lose its etcd \
-             with the try; set kubernetes.kubespray.version to v2.28.1, apply that alone, and then let masters join"
-        )
+             with the try"
+        );
+        let instead = "set kubernetes.kubespray.version to v2.28.1, apply that alone, and then let masters join";
+        Refusal::new(RefusalKind::Joining, why, instead)
     })
 }
 
@@ -25,7 +28,7 @@ pub fn refused(release: &Version) -> Option<String> {
 ///
 /// Up to v2.22.2 Kubespray looks for an address in the list of members without its end: `192.168.113.10` is found in
 /// `192.168.113.101`, counts as a member, and is never added.
-pub fn hidden(release: &Version, joins: Ipv4Addr, members: &[Ipv4Addr]) -> Option<String> {
+pub fn hidden(release: &Version, joins: Ipv4Addr, members: &[Ipv4Addr]) -> Option<Refusal> {
     if *release > tag(22, 2) {
         return None;
     }
@@ -33,10 +36,12 @@ pub fn hidden(release: &Version, joins: Ipv4Addr, members: &[Ipv4Addr]) -> Optio
     let is_hidden =
         |member: &&Ipv4Addr| **member != joins && member.to_string().starts_with(&begin);
     members.iter().find(is_hidden).map(|member| {
-        format!(
+        let why = format!(
             "Kubespray {release} takes the address {joins} for that of the etcd member {member}, which begins with it, and would \
-             never add it; give the joining master another address, or upgrade to v2.23.0 or later first"
-        )
+             never add it"
+        );
+        let instead = "give the joining master another address, or upgrade to v2.23.0 or later first";
+        Refusal::new(RefusalKind::Joining, why, instead)
     })
 }
 
@@ -66,7 +71,7 @@ mod tests {
             .collect();
         assert_eq!(refusing.len(), 1, "{refusing:?}");
         for part in ["v2.28.0", "12249", "v2.28.1"] {
-            assert!(refusing[0].contains(part), "{refusing:?}");
+            assert!(refusing[0].to_string().contains(part), "{refusing:?}");
         }
     }
 
@@ -76,7 +81,7 @@ mod tests {
         let members = [ip("192.168.113.101"), ip("192.168.113.12")];
         let old = "v2.22.2".parse().unwrap();
         let why = hidden(&old, ip("192.168.113.10"), &members).unwrap();
-        assert!(why.contains("192.168.113.101"), "{why}");
+        assert!(why.why.contains("192.168.113.101"), "{why}");
         assert_eq!(hidden(&old, ip("192.168.113.101"), &members), None);
         assert_eq!(hidden(&old, ip("192.168.113.13"), &members), None);
         // The longer one is found nowhere in the shorter.

@@ -18,6 +18,7 @@
 //! is announced until it has started; etcd itself makes an exception there, and the API pauses for those seconds.
 
 use kubitect_config::value::Label;
+use kubitect_config::{Refusal, RefusalKind};
 
 /// A master that is a member of etcd.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,41 +46,6 @@ pub enum Step {
     RemoveHealthy(Label),
 }
 
-/// Why nothing may be done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// Too few would answer for etcd to take any change.
-    #[error(
-        "of {members} etcd members only {healthy} would answer, and {needed} have to: without {} etcd takes no change, \
-         and nothing in Kubernetes could be changed. {}", listed(.missing), advice(.replaced)
-    )]
-    Lost {
-        /// How many members there are.
-        members: usize,
-        /// How many of them answer, those that are to be recreated not counted.
-        healthy: usize,
-        /// How many have to.
-        needed: usize,
-        /// Those that do not.
-        missing: Vec<Label>,
-        /// Those of them whose machines would be recreated.
-        replaced: Vec<Label>,
-    },
-    /// A member that does not answer is to stay, and others are to change.
-    #[error(
-        "{} not answer as etcd member and {} to stay, so that no other master can join or leave: Kubespray waits until \
-         all members are healthy. Start or mend {}, or take it out of the configuration; then apply again",
-        does(.0), is(.0), listed(.0)
-    )]
-    DeadStays(Vec<Label>),
-    /// An even number of masters, or none, is wanted.
-    #[error(
-        "{0} masters are wanted, and etcd wants an odd number: with an even one it bears no more failures than with one less"
-    )]
-    Even(usize),
-}
-
 /// The steps from the members that are there to the masters that are wanted: dead members leave, those that are half-way
 /// leave or join to the end, masters join, the API servers get the list of members, healthy members leave. None where nothing
 /// changes.
@@ -90,27 +56,18 @@ pub fn plan(
     members: &[Member],
     wanted: &[Label],
     replaced: &[Label],
-) -> Result<Vec<Step>, Refusal> {
+) -> Result<Vec<Step>, Box<Refusal>> {
     if wanted.len().is_multiple_of(2) {
-        return Err(Refusal::Even(wanted.len()));
+        return Err(even(wanted.len()).into());
     }
     let (living, dead): (Vec<_>, Vec<_>) = members
         .iter()
         .partition(|member| member.healthy && !replaced.contains(&member.name));
     let needed = members.len() / 2 + 1;
     if living.len() < needed {
-        let missing = names(&dead);
-        return Err(Refusal::Lost {
-            members: members.len(),
-            healthy: living.len(),
-            needed,
-            replaced: missing
-                .iter()
-                .filter(|name| replaced.contains(name))
-                .cloned()
-                .collect(),
-            missing,
-        });
+        let is_replaced = |name: &&Label| replaced.contains(name);
+        let replaced: Vec<_> = names(&dead).iter().filter(is_replaced).cloned().collect();
+        return Err(lost(members.len(), living.len(), &names(&dead), &replaced).into());
     }
     let goes = |member: &Member| !wanted.contains(&member.name) || replaced.contains(&member.name);
     let (out, stuck): (Vec<_>, Vec<_>) = dead.into_iter().partition(|member| goes(member));
@@ -133,7 +90,7 @@ pub fn plan(
     if steps.is_empty() || stuck.is_empty() {
         Ok(steps)
     } else {
-        Err(Refusal::DeadStays(names(&stuck)))
+        Err(dead_stays(&names(&stuck)).into())
     }
 }
 
@@ -159,16 +116,49 @@ fn is(names: &[Label]) -> &'static str {
 const RECOVERY: &str = "the cluster can be restored by hand from a snapshot of etcd, or from the data of one member that is \
                         left (docs/repairing.md, \"The majority of etcd is lost\")";
 
-fn advice(replaced: &[Label]) -> String {
-    let begin = "Start or mend what does not answer, and apply again";
-    if replaced.is_empty() {
-        return format!("{begin}; if their disks are lost for good, {RECOVERY}");
-    }
-    format!(
-        "{begin} (the machines of {} would be recreated, with empty disks: give them their disks back, or as many others \
-         as are needed); if the disks are lost for good, {RECOVERY}",
-        listed(replaced)
-    )
+/// Too few would answer for etcd to take any change: those that are missing do not, and the machines of some would be recreated.
+fn lost(members: usize, healthy: usize, missing: &[Label], replaced: &[Label]) -> Refusal {
+    let why = format!(
+        "of {members} etcd members only {healthy} would answer, and {} have to: without {} etcd takes no change, and nothing in \
+         Kubernetes could be changed",
+        members / 2 + 1,
+        listed(missing)
+    );
+    let begin = "start or mend what does not answer, and apply again";
+    let instead = match replaced.is_empty() {
+        true => format!("{begin}; if their disks are lost for good, {RECOVERY}"),
+        false => format!(
+            "{begin} (the machines of {} would be recreated, with empty disks: give them their disks back, or as many others \
+             as are needed); if the disks are lost for good, {RECOVERY}",
+            listed(replaced)
+        ),
+    };
+    let refusal = Refusal::new(RefusalKind::Quorum, why, instead);
+    missing.iter().fold(refusal, Refusal::on)
+}
+
+/// Members that do not answer are to stay, and others are to change.
+fn dead_stays(names: &[Label]) -> Refusal {
+    let why = format!(
+        "{} not answer as etcd member and {} to stay, so that no other master can join or leave: Kubespray waits until all members \
+         are healthy",
+        does(names),
+        is(names)
+    );
+    let instead = format!(
+        "start or mend {}, or take it out of the configuration; then apply again",
+        listed(names)
+    );
+    let refusal = Refusal::new(RefusalKind::MemberDown, why, instead);
+    names.iter().fold(refusal, Refusal::on)
+}
+
+/// An even number of masters, or none, is wanted.
+fn even(masters: usize) -> Refusal {
+    let why = format!(
+        "{masters} masters are wanted, and etcd wants an odd number: with an even one it bears no more failures than with one less"
+    );
+    Refusal::new(RefusalKind::EvenMasters, why, "")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
+use kubitect_config::Refusal;
 use kubitect_config::row::Row;
 use kubitect_config::value::{Label, Name};
 use serde::Serialize;
@@ -199,8 +200,8 @@ pub enum Step {
     Redefine(Domain),
     /// Removes a machine.
     RemoveDomain(Label),
-    /// Can't be done; the details say why, and what can be done instead.
-    Refused,
+    /// Can't be done, and neither is anything else.
+    Refused(Box<Refusal>),
 }
 
 impl Step {
@@ -285,6 +286,14 @@ impl Change {
         )
     }
 
+    /// Why it can't be done, if it can't.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match &self.step {
+            Step::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
     /// The restart that a machine needs which is given processors while it runs, if libvirt refuses that.
     pub fn if_refused(&self) -> Option<Self> {
         let Step::SetVcpus(domain) = &self.step else {
@@ -301,7 +310,7 @@ impl Change {
 
     /// Whether it destroys something.
     pub fn is_destructive(&self) -> bool {
-        let done = self.step != Step::Refused;
+        let done = self.refusal().is_none();
         let loses = self.loses
             || matches!(self.action, Action::Delete | Action::Replace)
             || self.disruption == Disruption::DataLoss;
@@ -336,7 +345,7 @@ impl fmt::Display for Kind {
 impl From<&Change> for Row {
     fn from(change: &Change) -> Self {
         let refused = match change.step {
-            Step::Refused => "NOT POSSIBLE ",
+            Step::Refused(_) => "NOT POSSIBLE ",
             _ => "",
         };
         let (action, kind) = (change.action.to_string(), change.kind.to_string());

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kubitect_config::Refusal;
 use kubitect_config::error::Kind;
 use kubitect_config::value::Name;
 
@@ -68,11 +69,8 @@ pub enum Error {
         other: String,
     },
     /// The plan holds changes that can't be done.
-    #[error("apply the plan: {}", reasons.join("; "))]
-    Refused {
-        /// Each change, and why not.
-        reasons: Vec<String>,
-    },
+    #[error("apply the plan: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Refused(Vec<Refusal>),
     /// The plan speaks of something that the caller did not bring.
     #[error("apply the plan: {missing}")]
     MissingInput {
@@ -285,7 +283,7 @@ pub enum Error {
     Config(kubitect_config::Error),
     /// The site file says what only another one may say; it reads for itself.
     #[error("{0}")]
-    Site(String),
+    Site(Box<Refusal>),
     /// One step of the work failed.
     #[error("{what}")]
     Step {
@@ -308,6 +306,7 @@ impl Error {
             }
             Self::Connect { .. } | Self::Jump { .. } => Some(Kind::HostAway),
             Self::Timeout { .. } => Some(Kind::TimedOut),
+            Self::Refused(_) | Self::Site(_) => Some(Kind::Refused),
             Self::Busy { .. } | Self::Locked { at_work: true, .. } | Self::TakenOver { .. } => {
                 Some(Kind::Busy)
             }

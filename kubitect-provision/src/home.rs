@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use kubitect_config::Site;
 use kubitect_config::cluster::Pip;
 use kubitect_config::file::{private_folder, replace};
 use kubitect_config::value::Label;
+use kubitect_config::{Refusal, RefusalKind, Site};
 
 use crate::Error;
 use crate::trust::{self, Us};
@@ -155,12 +155,12 @@ impl Home {
             let kubespray = &site.kubespray;
             let runs = kubespray.python.is_some() || kubespray.any_commit == Some(true);
             if runs || !site.libvirt_uris.is_empty() || site.pip != Pip::default() {
-                return Err(Error::Site(format!(
-                    "{}: `libvirtUris`, `pip`, `kubespray.python` and `kubespray.anyCommit` say what runs on this machine, and \
-                     the folder may come from elsewhere; write them into {}, which counts with --local, too",
-                    self.site_file().display(),
-                    own.display()
-                )));
+                let why = "`libvirtUris`, `pip`, `kubespray.python` and `kubespray.anyCommit` say what runs on this machine, and \
+                           the folder may come from elsewhere";
+                let own = own.display();
+                let instead = format!("write them into {own}, which counts with --local, too");
+                let refusal = Refusal::new(RefusalKind::Site, why, instead);
+                return Err(Error::Site(refusal.of(self.site_file().display()).into()));
             }
             let own = self::site(&own)?;
             site.libvirt_uris = own.libvirt_uris;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use kubitect_config::Refusal;
 use kubitect_config::value::Label;
 use serde::Serialize;
 
@@ -87,11 +88,9 @@ impl Plan {
         })
     }
 
-    /// The changes that can't be done: with one of them, the plan is not applied at all.
-    pub fn refused(&self) -> impl Iterator<Item = &Change> {
-        self.changes
-            .iter()
-            .filter(|change| change.step == Step::Refused)
+    /// Why changes can't be done: with one of them, the plan is not applied at all.
+    pub fn refused(&self) -> impl Iterator<Item = &Refusal> {
+        self.changes.iter().filter_map(Change::refusal)
     }
 
     /// Whether the base image must be brought along to [`apply`](crate::apply::apply).
@@ -144,7 +143,7 @@ impl fmt::Display for Plan {
 /// What a person should know of a change.
 fn remarks(change: &Change) -> String {
     let mut remarks = Vec::new();
-    if change.step == Step::Refused {
+    if change.refusal().is_some() {
         remarks.push("NOT POSSIBLE".to_owned());
     }
     if change.disruption != Disruption::None {

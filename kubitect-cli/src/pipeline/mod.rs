@@ -167,6 +167,7 @@ mod tests {
     use super::*;
     use crate::event::Events;
     use crate::home::Home;
+    use kubitect_config::RefusalKind;
     use kubitect_config::cluster::Role;
     use kubitect_kubespray::living::Note;
     use kubitect_provision::host_lock::Holder;
@@ -215,10 +216,11 @@ mod tests {
             let refused = of(machines, &noted);
             assert!(!refused.creates() && refused.refused().len() == 1);
             let reason = &refused.refused()[0];
-            assert!(
-                reason.starts_with("demo-master-1: ") && reason.contains(part),
-                "{reason}"
+            assert_eq!(
+                (reason.kind, &*reason.what),
+                (RefusalKind::Note, "demo-master-1")
             );
+            assert!(reason.why.contains(part), "{reason}");
         }
         let told = Arc::new(Mutex::new(String::new()));
         let events = Events::new({

@@ -1,14 +1,13 @@
 //! What edits of a file mean for a plan: those that can't be had refuse it, those that no step shows are named.
 
-use kubitect_config::Cluster;
 use kubitect_config::cluster::Role;
 use kubitect_config::edit::{Change, Edit};
-use kubitect_config::policy::{Begun, Policy, policy, refusals, remark};
+use kubitect_config::policy::{Begun, policy, remark};
 use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Refusal, RefusalKind};
 use kubitect_kubespray::living::not_known;
-use kubitect_provision::change;
 
-use super::{Plan, refusal};
+use super::Plan;
 
 impl Plan {
     /// The same, refused if one of the edits that it carries out can't be had.
@@ -17,38 +16,26 @@ impl Plan {
         let lives = !self.creates();
         let brought_back = self.machines.brings_back().filter(|_| lives);
         let brought_back: Vec<_> = brought_back.collect();
-        let refused = edits
-            .iter()
-            .filter_map(|edit| match (policy(edit), &edit.change) {
-                (Policy::Refused { why, instead }, _) => {
-                    Some((edit, format!("{why}; {instead}")))
-                }
-                (Policy::InPlace(_), Change::HostConnection { carries, .. })
-                    if !carries.is_empty() && carries.iter().all(|name| made.contains(&name)) =>
-                {
-                    Some((
-                        edit,
-                        "none of the machines that this host carries is behind the new connection, where they would be made a \
-                         second time; check the connection, or bring them back"
-                            .to_owned(),
-                    ))
-                }
-                (Policy::InPlace(_), Change::NodeAdded { role, node })
-                    if *role != Role::LoadBalancer && brought_back.contains(&node) =>
-                {
-                    Some((edit, not_known(node)))
-                }
-                (Policy::InPlace(_), _) => None,
-            })
-            .collect::<Vec<_>>();
-        let others = self
-            .refused
-            .iter()
-            .filter(|reason| !self.follows(edits, reason));
-        self.refused = refusals(refused)
-            .into_iter()
-            .chain(others.cloned())
-            .collect();
+        let refused = edits.iter().filter_map(|edit| match &edit.change {
+            Change::HostConnection { carries, .. }
+                if !carries.is_empty() && carries.iter().all(|name| made.contains(&name)) =>
+            {
+                let why = "none of the machines that this host carries is behind the new connection, where they would be made a \
+                           second time";
+                let instead = "check the connection, or bring them back";
+                Some(Refusal::of_edit(RefusalKind::Edit, edit, why, instead))
+            }
+            Change::NodeAdded { role, node }
+                if *role != Role::LoadBalancer && brought_back.contains(&node) =>
+            {
+                let Refusal { why, instead, .. } = not_known(node);
+                Some(Refusal::of_edit(RefusalKind::Unknown, edit, why, instead))
+            }
+            _ => policy(edit).refusal(edit),
+        });
+        let others = self.refused.iter();
+        let others = others.filter(|refusal| !follows(edits, refusal)).cloned();
+        self.refused = Refusal::merged(refused).into_iter().chain(others).collect();
         self.notes.splice(0..0, edits.iter().filter_map(remark));
         self
     }
@@ -72,33 +59,30 @@ impl Plan {
         self.refused.splice(0..0, refused);
         self.notes.splice(0..0, notes);
     }
+}
 
-    /// Whether a refusal only says again what the refusal of an edit says.
-    fn follows(&self, edits: &[Edit], reason: &str) -> bool {
-        let mut refused = edits
-            .iter()
-            .filter(|edit| matches!(policy(edit), Policy::Refused { .. }));
-        // Its range, mode, gateway, and the address that it does not lease, as libvirt has it.
-        let is_of_network = || {
-            let mut changes = self.machines.refused();
-            changes.any(|change| change.kind == change::Kind::Network && reason == refusal(change))
-        };
-        refused.any(|edit| match &edit.change {
+/// Whether a refusal only says again what the refusal of an edit says.
+fn follows(edits: &[Edit], refusal: &Refusal) -> bool {
+    use RefusalKind::{DiskSize, Network, Pool, Settings, Versions};
+    let mut refused = edits.iter();
+    refused.any(|edit| match (&edit.change, refusal.kind) {
+        _ if policy(edit).refusal(edit).is_none() => false,
+        (
             Change::NetworkPlugin
             | Change::DnsMode
             | Change::ContainerManager
             | Change::CertificateRenewal
-            | Change::Endpoint => reason == self.settings_differ,
-            Change::Vip => reason == self.settings_differ || is_of_network(),
-            Change::Network => is_of_network(),
-            Change::MainDisk { node, .. }
-            | Change::DataDisk { node, .. }
-            | Change::DataDiskPool { node, .. } => self.machines.refused().any(|change| {
-                change.name.starts_with(&format!("{node}-")) && reason == refusal(change)
-            }),
-            _ => false,
-        })
-    }
+            | Change::Endpoint,
+            Settings,
+        ) => true,
+        // Its range, mode, gateway, and the address that it does not lease, as libvirt has it.
+        (Change::Network, Network) | (Change::Vip, Settings | Network) => true,
+        // A node of which a run has begun the upgrade is another cause.
+        (Change::Versions { .. }, Versions) => refusal.machines.is_empty(),
+        (Change::MainDisk { node, .. } | Change::DataDisk { node, .. }, DiskSize)
+        | (Change::DataDiskPool { node, .. }, Pool) => refusal.machines.contains(&node.to_string()),
+        _ => false,
+    })
 }
 
 #[cfg(test)]
@@ -143,19 +127,20 @@ mod tests {
             text.replace("kubernetes:\n", "kubernetes:\n  networkPlugin: flannel\n")
         }));
         assert_eq!(plugin.len(), 1, "{plugin:?}");
-        assert!(
-            plugin[0].starts_with("kubernetes.networkPlugin: "),
-            "{plugin:?}"
-        );
+        assert_eq!(plugin[0].kind, RefusalKind::Edit);
+        assert_eq!(plugin[0].path.as_deref(), Some("kubernetes.networkPlugin"));
+        assert_eq!(plugin[0].to.as_deref(), Some("flannel"));
         // The range, and the gateway that follows from it.
         let mut network = applied.clone();
         network.network.cidr = "10.77.0.0/25".parse().unwrap();
         network.network.gateway = "10.77.0.2".parse().unwrap();
         let network = refusals(&network);
         assert_eq!(network.len(), 1, "{network:?}");
+        assert_eq!(network[0].others, ["cluster.network.gateway"]);
+        let sentence = network[0].to_string();
         assert!(
-            network[0].contains(" (and cluster.network.gateway): "),
-            "{network:?}"
+            sentence.contains(" (and cluster.network.gateway): "),
+            "{sentence}"
         );
         // A default of many machines.
         let mut smaller = applied.clone();
@@ -165,5 +150,13 @@ mod tests {
             .for_each(|node| node.main_disk.0 -= 1);
         let smaller = refusals(&smaller);
         assert_eq!(smaller.len(), 1, "{smaller:?}");
+        assert_eq!(smaller[0].machines.len(), applied.nodes.len());
+        // The edit, and the way of releases.
+        let mut back = applied.clone();
+        back.kubernetes.version = "v1.33.1".parse().unwrap();
+        let back = refusals(&back);
+        assert_eq!(back.len(), 1, "{back:?}");
+        assert_eq!(back[0].kind, RefusalKind::Versions);
+        assert_eq!(back[0].path.as_deref(), Some("kubernetes.version"));
     }
 }

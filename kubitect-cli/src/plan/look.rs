@@ -8,7 +8,7 @@ use kubitect_kubespray::living::{self, Seen, Task, rows};
 use kubitect_provision::balloon;
 use kubitect_provision::fleet::Logins;
 use kubitect_provision::observe::{self, Observed};
-use kubitect_provision::preflight::{self, Finding};
+use kubitect_provision::preflight::{self, Finding, FindingKind};
 use kubitect_provision::{gather, ssh};
 
 use super::{Personal, Plan};
@@ -102,12 +102,9 @@ impl Plan {
         })?;
         let finding = |one: living::Foreseen| {
             let node = self.seen.iter().find(|seen| seen.node.name == one.node)?;
-            Some(Finding {
-                severity: Severity::Warning,
-                host: node.node.host.clone(),
-                message: one.message,
-                help: one.help,
-            })
+            let (kind, host) = (FindingKind::Pods, &node.node.host);
+            let finding = Finding::new(kind, Severity::Warning, host, one.message, one.help);
+            Some(finding.of(one.node))
         };
         let first = job.cluster.role(Role::Master).next().into_iter().cycle();
         let gone = gone.iter().zip(first);

@@ -21,6 +21,7 @@ use super::view::View;
 use super::words::{RFC3339, safe, time};
 use crate::event::VERSION;
 use crate::failure::Failure;
+use crate::plan::sentences;
 
 /// How often the block is brought up to date.
 const TICK: Duration = Duration::from_millis(250);
@@ -271,7 +272,8 @@ impl Reporter {
             end["kind"] = json!(failure.kind());
             end["error"] = json!(failure.to_string());
             end["exitCode"] = json!(failure.code());
-            end["refused"] = json!(failure.refused());
+            end["refused"] = json!(sentences(failure.refused()));
+            end["refusals"] = json!(failure.refused());
             end["findings"] = json!(failure.findings());
             end["problems"] = json!(failure.problems());
         }

@@ -258,3 +258,27 @@ pub enum Change {
     /// Rook.
     Rook,
 }
+
+impl Change {
+    /// The machine that it is about, where it is about one.
+    pub fn node(&self) -> Option<&Label> {
+        match self {
+            Self::NodeAdded { node, .. }
+            | Self::NodeRemoved { node, .. }
+            | Self::NodeHost { node }
+            | Self::NodeIp { node }
+            | Self::NodeMac { node }
+            | Self::Cpu { node, .. }
+            | Self::Ram { node, .. }
+            | Self::MainDisk { node, .. }
+            | Self::DataDiskAdded { node, .. }
+            | Self::DataDiskRemoved { node, .. }
+            | Self::DataDisk { node, .. }
+            | Self::DataDiskPool { node, .. }
+            | Self::NodeLabel { node, .. }
+            | Self::NodeTaint { node, .. }
+            | Self::Priority { node } => Some(node),
+            _ => None,
+        }
+    }
+}

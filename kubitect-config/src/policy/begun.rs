@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Policy, policy, refusals, remark};
+use super::{Policy, policy, remark};
 use crate::cluster::Cluster;
 use crate::edit::{Change, Edit, edits};
 use crate::value::Label;
+use crate::{Refusal, RefusalKind};
 
 /// What there is of what a run was to make that did not end.
 pub struct Begun<'a> {
@@ -22,7 +23,7 @@ pub struct Begun<'a> {
 
 impl Begun<'_> {
     /// Which edits between that and what is wanted now can't be had, and what a person should know of the others.
-    pub fn judge(&self, wanted: &Cluster) -> (Vec<String>, Vec<String>) {
+    pub fn judge(&self, wanted: &Cluster) -> (Vec<Refusal>, Vec<String>) {
         let edits = edits(self.cluster, wanted);
         let edits: Vec<_> = edits.iter().filter(|edit| self.concerns(edit)).collect();
         let instead = match self.applied {
@@ -34,16 +35,20 @@ impl Begun<'_> {
             }
         };
         let refused = edits.iter().filter_map(|edit| match policy(edit) {
-            Policy::Refused { why, .. } => Some((
-                *edit,
-                format!(
-                    "a run that did not end has made machines of it already, and {why}; {instead}"
-                ),
-            )),
+            Policy::Refused { why, .. } => {
+                let why =
+                    format!("a run that did not end has made machines of it already, and {why}");
+                Some(Refusal::of_edit(
+                    RefusalKind::Unfinished,
+                    edit,
+                    why,
+                    instead,
+                ))
+            }
             Policy::InPlace(_) => None,
         });
         let notes = edits.iter().filter_map(|edit| remark(edit));
-        (refusals(refused.collect()), notes.collect())
+        (Refusal::merged(refused), notes.collect())
     }
 
     /// Whether an edit is about something that is there and that nothing else compares with what is wanted. What was applied is
@@ -132,7 +137,8 @@ mod tests {
             there: there.iter().collect(),
             kubernetes,
         };
-        begun.judge(&wanted)
+        let (refused, notes) = begun.judge(&wanted);
+        (refused.iter().map(ToString::to_string).collect(), notes)
     }
 
     #[test]
@@ -207,7 +213,10 @@ mod tests {
         };
         let (refused, _) = begun.judge(&wanted);
         assert!(
-            refused.len() == 1 && refused[0].contains("or apply the file without this machine"),
+            refused.len() == 1
+                && refused[0]
+                    .instead
+                    .contains("or apply the file without this machine"),
             "{refused:?}"
         );
     }

@@ -1,29 +1,7 @@
-//! What is said of edits: one line for all that are refused for one reason, and when those count that no step of a plan shows.
+//! What is said of edits that no step of a plan shows: when they count.
 
 use super::{Disturbs, Policy, policy};
 use crate::edit::{Change, Edit};
-
-/// Refused edits, with one line for all that are refused for the same reason: what follows from one key of a file, as the kubespray
-/// that goes with a Kubernetes, or a default for many machines, is one cause.
-pub fn refusals(refused: Vec<(&Edit, String)>) -> Vec<String> {
-    const SHOWN: usize = 3;
-    let mut groups: Vec<(&Edit, String, Vec<&str>)> = Vec::new();
-    for (edit, why) in refused {
-        match groups.iter_mut().find(|(_, other, _)| *other == why) {
-            Some((.., paths)) => paths.push(&edit.path),
-            None => groups.push((edit, why, Vec::new())),
-        }
-    }
-    let line = |(edit, why, others): (&Edit, String, Vec<&str>)| {
-        let shown: Vec<_> = others.iter().take(SHOWN).copied().collect();
-        match others.len().saturating_sub(SHOWN) {
-            _ if others.is_empty() => format!("{edit}: {why}"),
-            0 => format!("{edit} (and {}): {why}", shown.join(", ")),
-            more => format!("{edit} (and {} and {more} more): {why}", shown.join(", ")),
-        }
-    };
-    groups.into_iter().map(line).collect()
-}
 
 /// What a person should know of an edit that no step of a plan shows.
 pub fn remark(edit: &Edit) -> Option<String> {

@@ -1,25 +1,26 @@
 //! [`uncovered_steps`]: which steps of a plan an action does not cover, whatever led to them. A file may change nothing and its plan
 //! a lot: after a run that did not end, or where something was lost.
 
-use super::Action;
+use super::{Action, uncovered_by};
 use crate::cluster::Cluster;
 use crate::edit::{Change, Edit};
 use crate::row::Row;
+use crate::{Refusal, RefusalKind};
 
-/// Why an action covers not all of these steps, a sentence for each action that would. Starts are covered by all. Of a cluster without
+/// Why an action covers not all of these steps, one refusal for each action that would. Starts are covered by all. Of a cluster without
 /// edits, which is yet to be made, all steps make it.
 pub fn uncovered_steps(
     chosen: Action,
     cluster: &Cluster,
     edits: Option<&[Edit]>,
     steps: &[Row],
-) -> Vec<String> {
+) -> Vec<Refusal> {
     let Some(edits) = edits else {
         return Vec::new();
     };
     let others = [Action::Create, Action::Scale, Action::Upgrade];
     let others = others.into_iter().filter(|other| *other != chosen);
-    let sentence = |other| {
+    let refusal = |other| {
         let mut steps = steps.iter().filter(|row| {
             let covered = actions(row, cluster, edits);
             !covered.contains(&chosen) && covered.first() == Some(&other)
@@ -31,12 +32,11 @@ pub fn uncovered_steps(
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
-        Some(format!(
-            "{action} {kind} {name}{more}, which the plan has besides: the action `{chosen}` does not cover this; use the action \
-             `{other}`, or none"
-        ))
+        let (why, instead) = uncovered_by(chosen, other);
+        let what = format!("{action} {kind} {name}{more}, which the plan has besides");
+        Some(Refusal::new(RefusalKind::Action, why, instead).of(what))
     };
-    others.filter_map(sentence).collect()
+    others.filter_map(refusal).collect()
 }
 
 /// The actions that cover a step, the one that it belongs to first.
@@ -87,7 +87,9 @@ mod tests {
     fn a_step_is_covered_by_the_action_that_it_belongs_to() {
         let cluster = base();
         let why = |chosen, cluster: &Cluster, rows: &[Row]| {
-            uncovered_steps(chosen, cluster, Some(&edits(&base(), cluster)), rows).join("\n")
+            let refused = uncovered_steps(chosen, cluster, Some(&edits(&base(), cluster)), rows);
+            let refused = refused.iter().map(ToString::to_string);
+            refused.collect::<Vec<_>>().join("\n")
         };
         use Action::{Create, Scale, Upgrade};
         let kept = cluster.nodes.last().unwrap().name.to_string();
@@ -140,6 +142,6 @@ mod tests {
             let why = why(chosen, &cluster, &upgrade);
             assert!(why.ends_with("use the action `upgrade`, or none"), "{why}");
         }
-        assert_eq!(uncovered_steps(Upgrade, &cluster, None, &left), [""; 0]);
+        assert!(uncovered_steps(Upgrade, &cluster, None, &left).is_empty());
     }
 }

@@ -137,7 +137,14 @@ fn an_action_covers_what_it_is_named_for() {
     });
     let change = edits(&base(), &grown);
     assert_eq!(change.len(), 1, "{change:?}");
-    let why = |action, edits| uncovered(action, edits).join("\n");
+    let why = |action, edits| {
+        let refused = uncovered(action, edits);
+        refused
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     use Action::{Create, Scale, Upgrade};
     assert_eq!(why(Scale, Some(&change)), "");
     for action in [Create, Upgrade] {

@@ -162,7 +162,10 @@ impl Kubernetes<'_> {
         let ip = self.facts.node(name).map(|known| known.ip);
         let hidden = ip.and_then(|ip| joining::hidden(release, ip, &members));
         match joining::refused(release).or(hidden) {
-            Some(why) => Err(Error::failed(format!("join {name}: {why}"))),
+            Some(refusal) => Err(Error::Refused {
+                what: format!("join {name}"),
+                reasons: vec![refusal.to_string()],
+            }),
             None => Ok(()),
         }
     }

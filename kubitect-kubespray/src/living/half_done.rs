@@ -128,10 +128,13 @@ impl Kubernetes<'_> {
     /// An error if a run had begun with another Kubernetes on this machine.
     fn is_of(&self, name: &Label, at: &Hop) -> Result<(), Error> {
         match self.notes.get(name).map(|note| &note.release) {
-            Some(was) if was.kubernetes != at.kubernetes => Err(Error::failed(format!(
-                "set up {name}: a run that was not finished has begun to set up {was} there, which {at} would not upgrade. Put back what \
-                 was there until the cluster is finished, or destroy the cluster and make it again"
-            ))),
+            Some(was) if was.kubernetes != at.kubernetes => Err(Error::Refused {
+                what: format!("set up {name}"),
+                reasons: vec![format!(
+                    "a run that was not finished has begun to set up {was} there, which {at} would not upgrade; put back what was \
+                     there until the cluster is finished, or destroy the cluster and make it again"
+                )],
+            }),
             _ => Ok(()),
         }
     }

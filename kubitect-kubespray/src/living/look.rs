@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::value::Label;
-use kubitect_config::{Cluster, chain};
+use kubitect_config::{Cluster, Refusal, RefusalKind, chain};
 
 use super::note::Note;
 use super::plan::tasks;
@@ -36,8 +36,8 @@ pub struct Nodes {
     pub recalled: BTreeMap<Label, String>,
     /// What is done, in this order.
     pub tasks: Vec<Task>,
-    /// What can't be done, each with its reason; then nothing is.
-    pub refused: Vec<String>,
+    /// Why nothing is done, if so.
+    pub refused: Vec<Refusal>,
 }
 
 impl Nodes {
@@ -96,7 +96,7 @@ impl Nodes {
 
 impl Found<'_> {
     /// What is noted of masters and workers, and a reason for each note that can't be read. A balancer's is none of ours.
-    fn read_notes(&self) -> (BTreeMap<Label, Note>, Vec<String>) {
+    fn read_notes(&self) -> (BTreeMap<Label, Note>, Vec<Refusal>) {
         let leaving = self.leaving.iter().map(|(node, _)| node);
         let nodes = self.cluster.nodes.iter().chain(leaving);
         let nodes = nodes.filter(|node| node.role != Role::LoadBalancer);
@@ -105,7 +105,11 @@ impl Found<'_> {
             let noted = self.noted.get(name).and_then(Option::as_deref);
             match noted.map(Note::read) {
                 Some(Ok(note)) => drop(notes.insert(name.clone(), note)),
-                Some(Err(error)) => unreadable.push(format!("{name}: failed to {}", chain(&error))),
+                Some(Err(error)) => {
+                    let why = format!("failed to {}", chain(&error));
+                    let refusal = Refusal::new(RefusalKind::Note, why, "");
+                    unreadable.push(refusal.of(name).on(name));
+                }
                 None => {}
             }
         }
@@ -113,7 +117,7 @@ impl Found<'_> {
     }
 
     /// Why machines are not brought back of which nothing tells what is on their disks: nothing is set up over these.
-    fn strange(&self, any_finished: bool, recalled: &BTreeMap<Label, Note>) -> Vec<String> {
+    fn strange(&self, any_finished: bool, recalled: &BTreeMap<Label, Note>) -> Vec<Refusal> {
         let nodes = self.cluster.nodes.iter();
         let nodes = nodes.filter(|node| node.role != Role::LoadBalancer);
         let is_back = |node: &&Node| self.brought_back.contains(&node.name);
@@ -127,15 +131,17 @@ impl Found<'_> {
 
     /// Why a cluster that is not finished does not go on where a master's disk was lost: etcd lists a member whose data is gone and
     /// takes no other one in its place, and the first master's disk had the authority that the others trust.
-    fn lost(&self, any_finished: bool, notes: &BTreeMap<Label, Note>) -> Vec<String> {
+    fn lost(&self, any_finished: bool, notes: &BTreeMap<Label, Note>) -> Vec<Refusal> {
         let began = |name: &&Label| notes.values().any(|note| note.members.contains(*name));
         let lost = self.made.iter().filter(began).filter(|_| !any_finished);
+        let instead = format!(
+            "give it its disk back, or make the cluster again: `kubitect destroy {}`, and then apply",
+            self.cluster.name
+        );
         lost.map(|name| {
-            format!(
-                "{name}: its disk is lost, and a run that was not finished may have made it a member of etcd, which does not begin \
-                 again with an empty one. Give it its disk back, or make the cluster again: `kubitect destroy {}`, and then apply",
-                self.cluster.name
-            )
+            let why = "its disk is lost, and a run that was not finished may have made it a member of etcd, which does not begin again \
+                       with an empty one";
+            Refusal::new(RefusalKind::DiskLost, why, &instead).of(name).on(name)
         })
         .collect()
     }
@@ -173,9 +179,12 @@ impl Found<'_> {
 }
 
 /// Why a machine is not brought back that had not joined Kubernetes when it was last seen.
-pub fn not_known(name: &Label) -> String {
-    format!(
-        "{name}: its definition is gone, its disk is there, and nothing tells that it had joined Kubernetes; remove the disk \
-         {name}-main-disk (virsh vol-delete), and the machine is recreated"
-    )
+pub fn not_known(name: &Label) -> Refusal {
+    let why = "its definition is gone, its disk is there, and nothing tells that it had joined Kubernetes";
+    let instead = format!(
+        "remove the disk {name}-main-disk (virsh vol-delete), and the machine is recreated"
+    );
+    Refusal::new(RefusalKind::Unknown, why, instead)
+        .of(name)
+        .on(name)
 }

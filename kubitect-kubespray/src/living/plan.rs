@@ -3,18 +3,19 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::release::{self, Cilium, Hop};
 use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Refusal, RefusalKind, chain};
 
 use super::note::{self, Note};
 use super::stage::{Seen, Stage, Task};
+use crate::Error;
 use crate::goal::network_in_etcd;
 use crate::quorum::{self, Member, Step};
 
 /// The tasks that lead from what is seen to what is wanted, or the reasons why there are none.
-pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>> {
+pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<Refusal>> {
     let masters = || seen.iter().filter(|seen| seen.node.role == Role::Master);
     let wanted = cluster.kubernetes.hop();
     if !masters().any(Seen::is_finished) {
@@ -23,11 +24,12 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
     check_settings(cluster, seen)?;
     let restoring = |seen: &Seen| seen.note.as_ref().is_some_and(|note| note.restoring);
     if masters().any(restoring) {
-        return Err(vec![format!(
-            "{0}: its etcd was being brought back to a snapshot by a run that was not finished; `kubitect etcd restore {0} FILE` with that \
-             snapshot ends it. Until then nothing else is done",
+        let instead = format!(
+            "`kubitect etcd restore {} FILE` with that snapshot ends it. Until then nothing else is done",
             cluster.name
-        )]);
+        );
+        let why = "its etcd was being brought back to a snapshot by a run that was not finished";
+        return refused(cluster, RefusalKind::Restoring, why, instead);
     }
 
     // An upgrade that was interrupted has nodes of two releases: all reach the newer one before anything else is done.
@@ -35,7 +37,7 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
     let mut stages = Tasks::default();
     // Members that are dead or half-way first: Kubespray does nothing to a master while etcd lists one that does not answer,
     // and takes a master that is not in its inventory for one that is missing there.
-    let mut leave_first = membership(seen)?;
+    let mut leave_first = membership(cluster, seen)?;
     let others = |stage: &Stage| !matches!(stage, Stage::Leave { .. });
     let membership = match leave_first.iter().position(others) {
         Some(at) => leave_first.split_off(at),
@@ -87,7 +89,7 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<String>>
     });
     let describe = |seen: &Seen| Stage::Describe(seen.node.name.clone());
     stages.add(&wanted, described.map(describe).collect());
-    let addons = note::addons(cluster).map_err(|e| vec![e.to_string()])?;
+    let addons = note::addons(cluster).or_else(|e| undescribed(cluster, &e))?;
     let finished = masters()
         .filter(|seen| seen.wanted)
         .filter_map(Seen::finished);
@@ -107,7 +109,7 @@ fn releases(
     cluster: &Cluster,
     seen: &[Seen],
     wanted: &Hop,
-) -> Result<(Hop, Vec<Hop>), Vec<String>> {
+) -> Result<(Hop, Vec<Hop>), Vec<Refusal>> {
     let finished = || {
         seen.iter()
             .filter_map(|seen| Some((&seen.node.name, seen.finished()?)))
@@ -121,14 +123,19 @@ fn releases(
     // It is noted on all masters: the first is named.
     let begun = begun.max_by_key(|(begun, name)| (*begun, Reverse(*name)));
     let Some((begun, name)) = begun.filter(|(begun, _)| *begun > newest) else {
-        let path = path(newest).map_err(|e| vec![e.to_string()])?;
+        let no_way = |e: release::PathError| Refusal::new(RefusalKind::Versions, e.to_string(), "");
+        let path =
+            path(newest).map_err(|e| vec![no_way(e).of(&cluster.name).from_to(newest, wanted)])?;
         return Ok((newest.clone(), path));
     };
     let rest = path(begun).map_err(|e| {
-        vec![format!(
-            "{name}: a run that was not finished has begun to upgrade it, or a master before it, to {begun}, and may have put parts \
-             of that in place; {e}. Put these versions back into the file, or newer ones, and apply"
-        )]
+        let why = format!(
+            "a run that was not finished has begun to upgrade it, or a master before it, to {begun}, and may have put parts of that \
+             in place; {e}"
+        );
+        let instead = "put these versions back into the file, or newer ones, and apply";
+        let refusal = Refusal::new(RefusalKind::Versions, why, instead).of(name).on(name);
+        vec![refusal.from_to(begun, wanted)]
     })?;
     // A patch that the file names now may take the place of the one that had begun.
     let covers = |hop: &Hop| hop.kubernetes >= begun.kubernetes && hop.kubespray >= begun.kubespray;
@@ -139,28 +146,24 @@ fn releases(
 }
 
 /// The tasks of a cluster of which no master is finished.
-fn create(cluster: &Cluster, seen: &[Seen], at: Hop) -> Result<Vec<Task>, Vec<String>> {
+fn create(cluster: &Cluster, seen: &[Seen], at: Hop) -> Result<Vec<Task>, Vec<Refusal>> {
     let nodes = || {
         seen.iter()
             .filter(|seen| seen.wanted && seen.node.role != Role::LoadBalancer)
     };
     let begun = nodes().any(|seen| seen.node.role == Role::Master && seen.note.is_some());
     if !begun && nodes().any(Seen::is_finished) {
-        return Err(vec![format!(
-            "{}: all its masters are gone, and what Kubernetes knew with them, while workers of it are still there. Bring \
-             back the masters' disks, or destroy the cluster and make it again",
-            cluster.name
-        )]);
+        let why = "all its masters are gone, and what Kubernetes knew with them, while workers of it are still there";
+        let instead = "bring back the masters' disks, or destroy the cluster and make it again";
+        return refused(cluster, RefusalKind::MastersLost, why, instead);
     }
     let forsaken: Vec<_> = seen
         .iter()
         .filter(|seen| !seen.wanted && seen.node.role == Role::Master && seen.note.is_some())
-        .map(|seen| {
-            format!(
-                "{}: a run that was not finished may have made it a member of etcd, which would lose it with its machine. Put \
-                 it back until the cluster is finished, or destroy the cluster and make it again",
-                seen.node.name
-            )
+        .map(|Seen { node, .. }| {
+            let why = "a run that was not finished may have made it a member of etcd, which would lose it with its machine";
+            let instead = "put it back until the cluster is finished, or destroy the cluster and make it again";
+            Refusal::new(RefusalKind::Unfinished, why, instead).of(&node.name).on(&node.name)
         })
         .collect();
     if !forsaken.is_empty() {
@@ -181,23 +184,24 @@ fn check_begun<'a>(
     cluster: &Cluster,
     begun: impl Iterator<Item = (&'a Label, &'a Note)>,
     at: &Hop,
-) -> Result<(), Vec<String>> {
-    let settings = note::settings(cluster).map_err(|e| vec![e.to_string()])?;
-    let escape = "Put back what was there until the cluster is finished, or destroy the cluster and make it again";
+) -> Result<(), Vec<Refusal>> {
+    let settings = note::settings(cluster).or_else(|e| undescribed(cluster, &e))?;
+    let instead = "put back what was there until the cluster is finished, or destroy the cluster and make it again";
     for (name, note) in begun {
         let was = &note.release;
         if note.settings != settings {
-            return Err(vec![format!(
-                "{}: the network plugin, the DNS mode, the container manager, the renewal of certificates or the virtual address \
-                 differ from those with which a run that was not finished has begun. {escape}",
-                cluster.name
-            )]);
+            let why = "the network plugin, the DNS mode, the container manager, the renewal of certificates or the virtual address \
+                       differ from those with which a run that was not finished has begun";
+            return refused(cluster, RefusalKind::Unfinished, why, instead);
         }
         if was.kubernetes > at.kubernetes || was.kubespray > at.kubespray {
-            return Err(vec![format!(
-                "{name}: a run that was not finished has begun to set up {was} there, and {at} may put older programs in the place \
-                 of newer ones. {escape}"
-            )]);
+            let why = format!(
+                "a run that was not finished has begun to set up {was} there, and {at} may put older programs in the place of newer ones"
+            );
+            let refusal = Refusal::new(RefusalKind::Unfinished, why, instead)
+                .of(name)
+                .on(name);
+            return Err(vec![refusal.from_to(was, at)]);
         }
     }
     Ok(())
@@ -242,27 +246,36 @@ pub fn taints(node: &Node) -> BTreeSet<String> {
     node.taints.iter().map(ToString::to_string).collect()
 }
 
-fn check_settings(cluster: &Cluster, seen: &[Seen]) -> Result<(), Vec<String>> {
-    let settings = note::settings(cluster).map_err(|e| vec![e.to_string()])?;
+/// Why nothing is done to a cluster whose settings differ from what is set up.
+fn check_settings(cluster: &Cluster, seen: &[Seen]) -> Result<(), Vec<Refusal>> {
+    let settings = note::settings(cluster).or_else(|e| undescribed(cluster, &e))?;
     let mut finished = seen.iter().filter_map(Seen::finished);
     if finished.all(|note| note.settings == settings) {
         return Ok(());
     }
-    Err(vec![settings_differ(cluster)])
+    let why = "the network plugin, the DNS mode, the container manager, the renewal of certificates or the virtual address differ from \
+               what is set up; Kubespray can't change them on a living cluster";
+    let instead = "put back what was there, or make a new cluster";
+    refused(cluster, RefusalKind::Settings, why, instead)
 }
 
-/// Why nothing is done to a cluster whose settings differ from what is set up.
-pub fn settings_differ(cluster: &Cluster) -> String {
-    format!(
-        "{}: the network plugin, the DNS mode, the container manager, the renewal of certificates or the virtual address \
-         differ from what is set up; Kubespray can't change them on a living cluster. Put back what was there, or make a \
-         new cluster",
-        cluster.name
-    )
+/// One refusal, of all that is to be done to a cluster.
+fn refused<T>(
+    cluster: &Cluster,
+    kind: RefusalKind,
+    why: &str,
+    instead: impl Into<String>,
+) -> Result<T, Vec<Refusal>> {
+    Err(vec![Refusal::new(kind, why, instead).of(&cluster.name)])
+}
+
+/// Where what is wanted can't be compared with what is noted.
+fn undescribed<T>(cluster: &Cluster, error: &Error) -> Result<T, Vec<Refusal>> {
+    refused(cluster, RefusalKind::Note, &chain(error), "")
 }
 
 /// Masters that leave and join.
-fn membership(seen: &[Seen]) -> Result<Vec<Stage>, Vec<String>> {
+fn membership(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Stage>, Vec<Refusal>> {
     let masters: Vec<_> = seen
         .iter()
         .filter(|seen| seen.node.role == Role::Master)
@@ -305,7 +318,8 @@ fn membership(seen: &[Seen]) -> Result<Vec<Stage>, Vec<String>> {
         .filter(|seen| seen.wanted)
         .map(|seen| seen.node.name.clone())
         .collect();
-    let steps = quorum::plan(&members, &wanted, &replaced).map_err(|e| vec![e.to_string()])?;
+    let steps = quorum::plan(&members, &wanted, &replaced)
+        .map_err(|refusal| vec![refusal.of(&cluster.name)])?;
     let mut stages: Vec<_> = steps
         .iter()
         .map(|step| match step {

@@ -8,7 +8,7 @@ use kubitect_config::policy::TAKES_PODS;
 use kubitect_config::release::Hop;
 use kubitect_config::row::{Disruption, Row};
 use kubitect_config::value::Label;
-use kubitect_config::{Cluster, Problem, Site};
+use kubitect_config::{Cluster, Problem, Refusal, RefusalKind, Site};
 
 use super::plan;
 use super::stage::{Seen, Stage, Task};
@@ -24,13 +24,13 @@ const JOINING: &str = "when a master joins, Kubespray goes over all masters: var
      changed since their last upgrade come to all of them, and what these restart (the container runtime, the kubelet, from v2.28 on \
      the API server) restarts on all of them at once";
 
-/// What an upgrade would stop at on its way: what of the file the releases between do not take, a sentence each.
+/// What an upgrade would stop at on its way: what of the file the releases between do not take.
 pub fn stops<'a>(
     text: &str,
     site: &Site,
     tasks: impl Iterator<Item = &'a Task>,
     cluster: &Cluster,
-) -> Vec<String> {
+) -> Vec<Refusal> {
     let last = cluster.kubernetes.hop();
     let hops = tasks.filter_map(|task| match &task.stage {
         Stage::Upgrade { to, .. } if *to != last => Some(to),
@@ -40,15 +40,21 @@ pub fn stops<'a>(
     let stops = hops.into_iter().flat_map(|hop| {
         let problems = kubitect_config::on_the_way(text, site, hop).into_iter();
         problems.map(move |problem| {
-            let Problem { message, help, .. } = problem;
-            let stop = format!(
-                "the upgrade goes over {hop}, where the file would stop it: {message}; {help}"
-            );
-            match problem.path.as_str() {
+            let Problem {
+                path,
+                message,
+                help,
+                ..
+            } = problem;
+            let instead = match path.as_str() {
                 // No file of these versions is any better.
-                "kubernetes.version" => stop,
-                _ => format!("{stop}. Apply a file of these versions first"),
-            }
+                "kubernetes.version" => help,
+                _ => format!("{help}. Apply a file of these versions first"),
+            };
+            let refusal = Refusal::new(RefusalKind::OnTheWay, message, instead).at(path);
+            refusal.of(format!(
+                "the upgrade goes over {hop}, where the file would stop it"
+            ))
         })
     });
     stops.collect()

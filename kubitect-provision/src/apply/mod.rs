@@ -102,12 +102,9 @@ pub fn apply_within(
 
 /// An error unless all changes can be made with what was brought.
 fn check(plan: &Plan, hosts: &Hosts, inputs: &Inputs) -> Result<(), Error> {
-    let reasons: Vec<_> = plan
-        .refused()
-        .map(|change| format!("can't {} ({})", change.title(), change.details))
-        .collect();
-    if !reasons.is_empty() {
-        return Err(Error::Refused { reasons });
+    let refused: Vec<_> = plan.refused().cloned().collect();
+    if !refused.is_empty() {
+        return Err(Error::Refused(refused));
     }
     for change in &plan.changes {
         hosts.get(&change.host)?;
@@ -311,11 +308,7 @@ impl HostApply<'_> {
             Step::TakeInUse { node, .. } => verbs.note_given(node, &[]),
             Step::Redefine(domain) => return self.redefine(domain),
             Step::RemoveDomain(name) => verbs.remove_domain(name),
-            Step::Refused => {
-                return Err(Error::Refused {
-                    reasons: vec![change.title()],
-                });
-            }
+            Step::Refused(refusal) => return Err(Error::Refused(vec![(**refusal).clone()])),
         };
         done.map_err(|failure| failure.on(self.name))?;
         Ok(Outcome::Done)

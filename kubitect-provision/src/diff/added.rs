@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use kubitect_config::{Refusal, RefusalKind};
+
 use super::HostDiff;
 use crate::change::Change;
 use crate::desired::Machine;
@@ -62,34 +64,36 @@ pub(super) fn only_live(wanted: &Domain, there: &DomainState) -> Vec<String> {
 }
 
 /// Why a machine can't get the size that is wanted: its layout was made by hand for the one that it has.
-pub(super) fn laid_out(wanted: &Domain, there: &DomainState) -> Option<String> {
-    let by_hand = "set both by hand (virsh edit) and apply again, or put the number back";
-    if there.added.cells && there.memory_mib != wanted.memory_mib {
-        return Some(format!(
-            "memory {} MiB -> {} MiB: it is laid out in NUMA cells, which is not Kubitect's doing; {by_hand}",
-            there.memory_mib, wanted.memory_mib
-        ));
+pub(super) fn laid_out(wanted: &Domain, there: &DomainState) -> Option<Refusal> {
+    let refusal = |why: String| {
+        let by_hand = "set both by hand (virsh edit) and apply again, or put the number back";
+        Refusal::new(RefusalKind::Machine, why, by_hand)
+    };
+    let (was, is) = (there.memory_mib, wanted.memory_mib);
+    if there.added.cells && was != is {
+        let why = format!(
+            "memory {was} MiB -> {is} MiB: it is laid out in NUMA cells, which is not Kubitect's doing"
+        );
+        return Some(refusal(why).from_to(was, is));
     }
-    let room = there.added.topology?;
-    (room < wanted.vcpus).then(|| {
-        format!(
-            "CPUs {} -> {}: their topology is laid out for {room}, which is not Kubitect's doing; {by_hand}",
-            there.vcpus, wanted.vcpus
-        )
-    })
+    let (room, was, is) = (there.added.topology?, there.vcpus, wanted.vcpus);
+    let why = format!(
+        "CPUs {was} -> {is}: their topology is laid out for {room}, which is not Kubitect's doing"
+    );
+    (room < is).then(|| refusal(why).from_to(was, is))
 }
 
 /// Why a machine of KVM is left as it is while its host offers none.
-pub(super) fn without_kvm(wanted: &Domain, there: &DomainState) -> Option<String> {
+pub(super) fn without_kvm(wanted: &Domain, there: &DomainState) -> Option<Refusal> {
     let is_asked = |digest: &str| wanted.emulates_anew(digest, &there.virt);
     let asked = there
         .mark
         .as_ref()
         .is_none_or(|mark| is_asked(&mark.digest));
     (there.virt == "kvm" && wanted.virt == "qemu" && !asked).then(|| {
-        "it would have to start, and its host offers no KVM now: see to /dev/kvm (the modules kvm_intel or kvm_amd), or have it \
-         emulated for good by `virtType: qemu`"
-            .to_owned()
+        let why = "it would have to start, and its host offers no KVM now";
+        let instead = "see to /dev/kvm (the modules kvm_intel or kvm_amd), or have it emulated for good by `virtType: qemu`";
+        Refusal::new(RefusalKind::Kvm, why, instead)
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use kubitect_config::{Refusal, RefusalKind};
+
 use super::{HostDiff, gib};
 use crate::change::{Action, Disruption, ImageSpec, Kind, Part, Step};
 use crate::cloud_init::seed::SIZE;
@@ -21,11 +23,12 @@ impl<'a> HostDiff<'a> {
         let node = &machine.domain.name;
         let domain = self.kept(machine);
         if let Some(user) = self.user_of_disks(machine) {
-            let details = format!(
-                "its disks are those of machine {user}, which is not Kubitect's; if that is this one by another name, `virsh \
-                 domrename {user} {node}` on the host, else give {user} other disks"
+            let why = format!("its disks are those of machine {user}, which is not Kubitect's");
+            let instead = format!(
+                "if that is this one by another name, `virsh domrename {user} {node}` on the host, else give {user} other disks"
             );
-            self.refuse(Action::Create, Kind::Domain, node.as_str(), details);
+            let refusal = Refusal::new(RefusalKind::DisksTaken, why, instead);
+            self.refuse(Action::Create, Kind::Domain, node.as_str(), refusal);
             return Ok(());
         }
         if domain.is_none() && self.there.domain(node.as_str()).is_some() {
@@ -243,10 +246,12 @@ impl<'a> HostDiff<'a> {
             let details = format!("size {sizes}");
             self.push(Action::Update, Kind::Volume, &volume.name, details, step);
         } else if there.capacity > volume.capacity {
-            let details = format!(
-                "size {sizes}: a disk can't shrink without losing what is on it; put the size back, or {instead}"
-            );
-            self.refuse(Action::Update, Kind::Volume, &volume.name, details);
+            let why = format!("size {sizes}: a disk can't shrink without losing what is on it");
+            let instead = format!("put the size back, or {instead}");
+            let refusal = Refusal::new(RefusalKind::DiskSize, why, instead)
+                .from_to(gib(there.capacity), gib(volume.capacity))
+                .on(&machine.domain.name);
+            self.refuse(Action::Update, Kind::Volume, &volume.name, refusal);
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! A machine's definition and its power.
 
+use kubitect_config::{Refusal, RefusalKind};
+
 use super::HostDiff;
 use super::added::{laid_out, only_live, say_lost, without_kvm};
 use crate::change::{Action, Disruption, Kind, Part, Step};
@@ -12,7 +14,7 @@ impl HostDiff<'_> {
         let wanted = &machine.domain;
         let name = wanted.name.as_str();
         let is_refused = |change: &crate::change::Change| {
-            change.step == Step::Refused && change.kind == Kind::Domain && change.name == name
+            change.refusal().is_some() && change.kind == Kind::Domain && change.name == name
         };
         if self.changes.iter().any(is_refused) {
             return;
@@ -29,10 +31,11 @@ impl HostDiff<'_> {
             return;
         };
         let uprooted = self.uprooted(wanted, there).map(|why| {
-            format!("{why}; put it back, or add a node of another id, then remove this one")
+            let instead = "put it back, or add a node of another id, then remove this one";
+            Refusal::new(RefusalKind::Machine, why, instead)
         });
-        if let Some(details) = uprooted.or_else(|| laid_out(wanted, there)) {
-            self.refuse(Action::Update, Kind::Domain, name, details);
+        if let Some(refusal) = uprooted.or_else(|| laid_out(wanted, there)) {
+            self.refuse(Action::Update, Kind::Domain, name, refusal);
             return;
         }
         let wanted = &Domain {
@@ -43,8 +46,8 @@ impl HostDiff<'_> {
         let mut reasons = self.reasons(machine, there);
         let processors = processors(there, wanted);
         let stays = reasons.is_empty() && processors.is_none() && there.live.is_some();
-        if let Some(details) = without_kvm(wanted, there).filter(|_| !stays) {
-            self.refuse(Action::Update, Kind::Domain, name, details);
+        if let Some(refusal) = without_kvm(wanted, there).filter(|_| !stays) {
+            self.refuse(Action::Update, Kind::Domain, name, refusal);
             return;
         }
         match (&there.live, processors) {

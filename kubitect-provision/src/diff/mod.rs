@@ -12,6 +12,7 @@ mod unwanted;
 use std::collections::BTreeSet;
 
 use kubitect_config::value::{Label, Name};
+use kubitect_config::{Refusal, RefusalKind};
 
 use crate::change::{Action, Change, Disruption, Kind, Part, Spared, Step};
 use crate::desired::{Desired, DesiredHost, Machine};
@@ -139,7 +140,7 @@ impl<'a> HostDiff<'a> {
             self.pool(pool, true)?;
         }
         self.hollow(wanted);
-        if self.changes.iter().any(|c| c.step == Step::Refused) {
+        if self.changes.iter().any(|c| c.refusal().is_some()) {
             // With the network or a pool elsewhere or not mounted, every machine would differ.
             return Ok(());
         }
@@ -189,9 +190,18 @@ impl<'a> HostDiff<'a> {
         &mut self.changes[last]
     }
 
-    /// Adds a change that can't be made, with the reason and what to do instead.
-    fn refuse(&mut self, action: Action, kind: Kind, name: &str, details: impl Into<String>) {
-        self.push(action, kind, name, details, Step::Refused);
+    /// Adds a change that can't be made.
+    fn refuse(&mut self, action: Action, kind: Kind, name: &str, refusal: Refusal) {
+        let details = format!("{}; {}", refusal.why, refusal.instead);
+        let step = Step::Refused(Box::new(refusal));
+        let change = self.push(action, kind, name, details, step);
+        let (title, host) = (change.title(), change.host.to_string());
+        if let Step::Refused(refusal) = &mut change.step {
+            refusal.what = title;
+            refusal.host = Some(host);
+            let machine = Some(name.to_owned()).filter(|_| kind == Kind::Domain);
+            refusal.machines.extend(machine);
+        }
     }
 
     fn foreign(&self, kind: &'static str, name: &str, why: String) -> Error {
@@ -239,13 +249,14 @@ impl<'a> HostDiff<'a> {
     }
 
     fn moved(&mut self, machine: &Machine, host: &Name) {
-        let details = format!(
-            "it is on host {host}, and machines are not moved between hosts; add a node of another id on {}, then \
-             remove this one, or put its host back",
+        let why = format!("it is on host {host}, and machines are not moved between hosts");
+        let instead = format!(
+            "add a node of another id on {}, then remove this one, or put its host back",
             self.host
         );
+        let refusal = Refusal::new(RefusalKind::Host, why, instead).from_to(host, self.host);
         let name = machine.domain.name.as_str();
-        self.refuse(Action::Replace, Kind::Domain, name, details);
+        self.refuse(Action::Replace, Kind::Domain, name, refusal);
     }
 
     /// The machine's domain, unless there is none or it must be recreated because its main disk is gone.

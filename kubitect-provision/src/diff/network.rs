@@ -1,6 +1,7 @@
 //! The cluster's network, and the addresses that it keeps for machines.
 
 use ipnet::Ipv4Net;
+use kubitect_config::{Refusal, RefusalKind};
 
 use super::HostDiff;
 use crate::change::{Action, Kind, Step};
@@ -31,11 +32,10 @@ impl HostDiff<'_> {
                 }
                 _ => "its mode, gateway, bridge or virtual address differs".to_owned(),
             };
-            let details = format!(
-                "{differs}; machines keep the network that they were made with: put the old values back, or destroy the \
-                 cluster and apply again"
-            );
-            self.refuse(Action::Update, Kind::Network, &wanted.name, details);
+            let why = format!("{differs}; machines keep the network that they were made with");
+            let instead = "put the old values back, or destroy the cluster and apply again";
+            let refusal = Refusal::new(RefusalKind::Network, why, instead);
+            self.refuse(Action::Update, Kind::Network, &wanted.name, refusal);
             return Ok(());
         }
         self.reservations(wanted, there, machines);
@@ -74,12 +74,12 @@ impl HostDiff<'_> {
         });
         let name = &wanted.name;
         if let Some((reservation, other)) = taken {
-            let details = format!(
-                "{} is kept for {other} and can't be {}'s; give it another address, or remove {other} and apply before \
-                 adding it",
-                reservation.ip, reservation.name
-            );
-            self.refuse(Action::Update, Kind::Network, name, details);
+            let Reservation { ip, name: own, .. } = &reservation;
+            let why = format!("{ip} is kept for {other} and can't be {own}'s");
+            let instead =
+                format!("give it another address, or remove {other} and apply before adding it");
+            let refusal = Refusal::new(RefusalKind::Address, why, instead).on(own);
+            self.refuse(Action::Update, Kind::Network, name, refusal);
             return;
         }
         if !stale.is_empty() {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use kubitect_config::{Refusal, RefusalKind};
+
 use super::HostDiff;
 use super::disk::half_made;
 use crate::base;
@@ -43,11 +45,11 @@ impl HostDiff<'_> {
             if !self.holds_our_disks(there) {
                 return Err(self.foreign("pool", &wanted.name, why));
             }
-            let details = format!(
-                "{why}; disks of a living cluster are not moved: put the old path back, or destroy the cluster and apply \
-                 again"
-            );
-            self.refuse(Action::Replace, Kind::Pool, &wanted.name, details);
+            let why = format!("{why}; disks of a living cluster are not moved");
+            let instead = "put the old path back, or destroy the cluster and apply again";
+            let refusal =
+                Refusal::new(RefusalKind::Pool, why, instead).from_to(place, wanted.path.display());
+            self.refuse(Action::Replace, Kind::Pool, &wanted.name, refusal);
             return Ok(());
         }
         if let Some(rival) = rival(self.cluster, there, self.there) {
@@ -94,11 +96,11 @@ impl HostDiff<'_> {
                 1 => format!("the only disk that a machine has in {place} is"),
                 _ => format!("all {missing} disks that machines have in {place} are"),
             };
-            let details = format!(
-                "{what} missing, as where a file system is not mounted: mount it; if what is missing is lost for good, say so \
-                 by virsh undefine of the machines, or virsh detach-disk of data disks"
-            );
-            self.refuse(Action::Replace, Kind::Pool, &pool.name, details);
+            let why = format!("{what} missing, as where a file system is not mounted");
+            let instead = "mount it; if what is missing is lost for good, say so by virsh undefine of the machines, or virsh \
+                           detach-disk of data disks";
+            let refusal = Refusal::new(RefusalKind::PoolEmpty, why, instead);
+            self.refuse(Action::Replace, Kind::Pool, &pool.name, refusal);
         }
     }
 

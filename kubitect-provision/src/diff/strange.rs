@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use kubitect_config::{Refusal, RefusalKind};
+
 use super::HostDiff;
 use crate::desired::Machine;
 use crate::names::is_own_volume;
@@ -23,7 +25,7 @@ impl<'a> HostDiff<'a> {
     }
 
     /// Why the machine's disks can't be brought in order: something else took the place of one.
-    pub(super) fn rearranged(&self, machine: &Machine, there: &DomainState) -> Option<String> {
+    pub(super) fn rearranged(&self, machine: &Machine, there: &DomainState) -> Option<Refusal> {
         for volume in &machine.data {
             let wanted = |path: &&PathBuf| machine.domain.disks.iter().any(|d| d.path == **path);
             let moved = there
@@ -31,12 +33,13 @@ impl<'a> HostDiff<'a> {
                 .filter(|path| !wanted(path))
                 .find(|path| path.ends_with(&volume.name));
             if let Some(path) = moved {
-                return Some(format!(
-                    "its disk {} lies in {}, and disks are not moved between pools; add a disk of another name in the new \
-                     pool, copy what is on it, then remove this one",
+                let why = format!(
+                    "its disk {} lies in {}, and disks are not moved between pools",
                     volume.name,
                     path.parent().unwrap_or(Path::new("/")).display()
-                ));
+                );
+                let instead = "add a disk of another name in the new pool, copy what is on it, then remove this one";
+                return Some(Refusal::new(RefusalKind::Pool, why, instead));
             }
         }
         let strangers = self.strangers(machine, there);
@@ -118,10 +121,9 @@ impl<'a> HostDiff<'a> {
 }
 
 /// Why a machine's disks can't be brought in order that has this one in the place of, or over, that one.
-fn replaced(stranger: &Path, own: &Path) -> String {
-    format!(
-        "it has {} where {} was, as after a snapshot; bring it back first (virsh blockcommit, or detach-disk and attach-disk)",
-        stranger.display(),
-        own.display()
-    )
+fn replaced(stranger: &Path, own: &Path) -> Refusal {
+    let (stranger, own) = (stranger.display(), own.display());
+    let why = format!("it has {stranger} where {own} was, as after a snapshot");
+    let instead = "bring it back first (virsh blockcommit, or detach-disk and attach-disk)";
+    Refusal::new(RefusalKind::DiskReplaced, why, instead).from_to(stranger, own)
 }

@@ -55,8 +55,8 @@ fn looked_at(
         own.name
     );
     let mut checks = vec![Check::good(what, found)];
-    let refused = plan.refused().map(|change| {
-        let found = format!("{}: {}", change.title(), change.details);
+    let refused = plan.refused().map(|refusal| {
+        let found = refusal.to_string();
         Check::wrong(what, found, "rename the cluster, or what is in its way")
     });
     checks.extend(refused);

@@ -3,7 +3,7 @@
 use kubitect_config::Severity;
 use kubitect_config::value::Name;
 
-use super::{Asked, Demand, Finding};
+use super::{Asked, Demand, Finding, FindingKind};
 
 /// Virtual processors to one of the host's, above which machines wait for each other most of the time.
 const CPU_RATIO: u32 = 4;
@@ -15,22 +15,17 @@ const DISK_FLOOR: u64 = 512 << 20;
 
 /// What stands against the plan on this host.
 pub(super) fn findings(host: &Name, demand: &Demand) -> Vec<Finding> {
-    let finding = |severity, message: String, help: &str| Finding {
-        severity,
-        host: host.clone(),
-        message,
-        help: help.to_owned(),
+    let finding = |kind, (severity, message): (Severity, String), help: &str| {
+        let message = format!("{message} (host {host})");
+        Finding::new(kind, severity, host, message, help)
     };
-    let mut findings = Vec::new();
-    for (severity, message) in memory(demand).into_iter().chain(processors(demand)) {
-        let help = "give machines less, spread them over more hosts, or stop what else runs there";
-        findings.push(finding(severity, format!("{message} (host {host})"), help));
-    }
-    for (severity, message) in disk(demand) {
-        let help = "free space there, or configure smaller disks or another pool path";
-        findings.push(finding(severity, format!("{message} (host {host})"), help));
-    }
-    findings
+    let less = "give machines less, spread them over more hosts, or stop what else runs there";
+    let memory = memory(demand).map(|own| finding(FindingKind::Memory, own, less));
+    let processors = processors(demand).map(|own| finding(FindingKind::Processors, own, less));
+    let space = "free space there, or configure smaller disks or another pool path";
+    let disks = disk(demand).into_iter();
+    let disks = disks.map(|own| finding(FindingKind::Space, own, space));
+    memory.into_iter().chain(processors).chain(disks).collect()
 }
 
 /// What a machine has already is no reason to refuse what is done to it: only one that is new, or gets more, is.

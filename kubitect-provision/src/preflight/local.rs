@@ -7,7 +7,7 @@ use kubitect_config::Severity;
 use kubitect_config::value::Name;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
-use super::Finding;
+use super::{Finding, FindingKind};
 use crate::trust::{self, Us};
 
 /// libvirt's own place for images, which its packages make at the latest with the first pool. Any other folder that a
@@ -33,13 +33,10 @@ pub(super) fn folders(host: &Name, folders: &[PathBuf]) -> Vec<Finding> {
 pub(super) fn strangers(host: &Name, folders: &[PathBuf], us: &Us) -> Vec<Finding> {
     let stranger = |folder: &PathBuf| {
         let why = trust::pool(folder, us)?;
-        Some(Finding {
-            severity: Severity::Error,
-            host: host.clone(),
-            message: format!("the pool path {} {why} (host {host})", folder.display()),
-            help: "name a folder of root's or of your own, or give it to root: chown, chmod go-w"
-                .to_owned(),
-        })
+        let message = format!("the pool path {} {why} (host {host})", folder.display());
+        let help = "name a folder of root's or of your own, or give it to root: chown, chmod go-w";
+        let (kind, severity) = (FindingKind::Owner, Severity::Error);
+        Some(Finding::new(kind, severity, host, message, help))
     };
     folders.iter().filter_map(stranger).collect()
 }
@@ -72,12 +69,9 @@ fn unfit(host: &Name, folder: &Path) -> Option<Finding> {
     } else {
         return None;
     };
-    Some(Finding {
-        severity: Severity::Error,
-        host: host.clone(),
-        message: format!("{message} (host {host})"),
-        help,
-    })
+    let message = format!("{message} (host {host})");
+    let (kind, severity) = (FindingKind::Folder, Severity::Error);
+    Some(Finding::new(kind, severity, host, message, help))
 }
 
 /// Whether the configured bridge is there.
@@ -92,12 +86,9 @@ pub(super) fn bridge(host: &Name, name: Option<&str>) -> Option<Finding> {
     } else {
         format!("there is no bridge {name} (host {host})")
     };
-    Some(Finding {
-        severity: Severity::Error,
-        host: host.clone(),
-        message,
-        help: "make the bridge first, or correct cluster.network.bridge".to_owned(),
-    })
+    let help = "make the bridge first, or correct cluster.network.bridge";
+    let (kind, severity) = (FindingKind::Bridge, Severity::Error);
+    Some(Finding::new(kind, severity, host, message, help))
 }
 
 /// Whether the firewall would keep guests from the outside. Where its rules may not be read, nothing is said.
@@ -125,13 +116,12 @@ fn forwarding(host: &Name, rules: &str) -> Option<Finding> {
     } else {
         ""
     };
-    Some(Finding {
-        severity: Severity::Warning,
-        host: host.clone(),
-        message: format!("the firewall drops forwarded packets{docker}: guests may reach nobody (host {host})"),
-        help: "if they do, accept the cluster's network: iptables -I FORWARD -s <cidr> -j ACCEPT, and the same with -d"
-            .to_owned(),
-    })
+    let message = format!(
+        "the firewall drops forwarded packets{docker}: guests may reach nobody (host {host})"
+    );
+    let help = "if they do, accept the cluster's network: iptables -I FORWARD -s <cidr> -j ACCEPT, and the same with -d";
+    let (kind, severity) = (FindingKind::Firewall, Severity::Warning);
+    Some(Finding::new(kind, severity, host, message, help))
 }
 
 #[cfg(test)]

@@ -4,21 +4,21 @@
 //! is a warning: guests rarely use all that they are given.
 
 mod capacity;
+mod finding;
 mod local;
 mod probe;
 
+pub use finding::{Finding, FindingKind, here, of_cluster};
 pub use probe::Answers;
 pub(crate) use probe::answers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use kubitect_config::check::Check;
 use kubitect_config::cluster::{Host, NetworkMode, VirtType};
-use kubitect_config::value::{Label, Name};
+use kubitect_config::value::Label;
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 use kubitect_config::{Cluster, Severity};
-use serde::Serialize;
 
 use crate::Error;
 use crate::balloon;
@@ -28,19 +28,6 @@ use crate::observe::{DomainState, PoolState};
 use crate::plan::Plan;
 use crate::resource::{BASE_POOL, Domain, Pool};
 use crate::trust::Us;
-
-/// Something that a person should know before machines are made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// Whether it stands in the way.
-    pub severity: Severity,
-    /// The host that it concerns.
-    pub host: Name,
-    /// What was found.
-    pub message: String,
-    /// What to do about it.
-    pub help: String,
-}
 
 /// A machine that will be started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -108,30 +95,6 @@ pub fn check_for(
     findings.extend(probe::taken(cluster, plan, answers));
     findings.sort_by_key(|finding| finding.severity);
     Ok(findings)
-}
-
-/// Something that is wrong on this machine, from which hosts and machines are worked on.
-pub fn here(check: &Check) -> Result<Finding, Error> {
-    let name = "localhost".parse::<Name>();
-    Ok(Finding {
-        severity: Severity::Error,
-        host: name.map_err(|e| Error::because("name this machine", e))?,
-        message: format!(
-            "this machine lacks a fitting {}: {}",
-            check.what, check.found
-        ),
-        help: check.cure.clone(),
-    })
-}
-
-/// What should be known of a living cluster before it is changed, which is on this host, among others.
-pub fn of_cluster(check: &Check, host: &Name) -> Finding {
-    Finding {
-        severity: Severity::Warning,
-        host: host.clone(),
-        message: format!("{}: {}", check.what, check.found),
-        help: check.cure.clone(),
-    }
 }
 
 fn check_host(
@@ -231,12 +194,8 @@ fn no_kvm(host: &Host) -> Finding {
             "its libvirt offers no KVM, so machines are emulated: slow",
         ),
     };
-    Finding {
-        severity,
-        host: host.name.clone(),
-        message: message.to_owned(),
-        help: "enable virtualisation in the firmware and load kvm_intel or kvm_amd, or say virtType: qemu".to_owned(),
-    }
+    let help = "enable virtualisation in the firmware and load kvm_intel or kvm_amd, or say virtType: qemu";
+    Finding::new(FindingKind::Kvm, severity, &host.name, message, help)
 }
 
 /// The folders of disks that are used: where pools lie or will lie, the pool of base images among them.

@@ -13,7 +13,7 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::in_threads;
 use kubitect_config::{Cluster, Severity};
 
-use super::Finding;
+use super::{Finding, FindingKind};
 use crate::change::{Part, Step};
 use crate::plan::Plan;
 
@@ -43,11 +43,15 @@ pub(super) fn taken(cluster: &Cluster, plan: &Plan, answers: Answers<'_>) -> Vec
     let taken = answering(asked, &[22, API_PORT], answers);
     taken
         .into_iter()
-        .map(|(who, ip)| Finding {
-            severity: Severity::Error,
-            host: host.name.clone(),
-            message: format!("somebody answers at {ip} already, which is for {who}"),
-            help: "choose another address, or stop the machine that has it".to_owned(),
+        .map(|(who, ip)| {
+            let message = format!("somebody answers at {ip} already, which is for {who}");
+            let help = "choose another address, or stop the machine that has it";
+            let (kind, severity) = (FindingKind::Address, Severity::Error);
+            let finding = Finding::new(kind, severity, &host.name, message, help);
+            match cluster.nodes.iter().any(|node| node.name.as_str() == who) {
+                true => finding.of(who),
+                false => finding,
+            }
         })
         .collect()
 }

@@ -46,6 +46,7 @@ fn json_is_one_object_of_what_others_rely_on() {
             "phases",
             "changes",
             "refused",
+            "refusals",
             "notes",
             "findings"
         ]
@@ -57,7 +58,7 @@ fn json_is_one_object_of_what_others_rely_on() {
     for finding in findings {
         assert_eq!(
             finding.as_object().unwrap().keys().collect::<Vec<_>>(),
-            ["severity", "host", "message", "help"]
+            ["kind", "severity", "host", "machine", "message", "help"]
         );
         assert_eq!(finding["severity"], "warning");
     }
@@ -83,6 +84,7 @@ fn json_is_one_object_of_what_others_rely_on() {
         json!(["make machines", "set up balancers", "set up Kubernetes"])
     );
     assert_eq!(plan["refused"], json!([]));
+    assert_eq!(plan["refusals"], json!([]));
     assert_eq!(changes[15]["phase"], 3);
     assert_eq!(
         changes[10],

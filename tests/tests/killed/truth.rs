@@ -165,6 +165,13 @@ pub fn causes() {
         assert_eq!(refused.len(), 1, "{was} -> {is}: {refused:#?}");
         let refused = refused[0].as_str().unwrap();
         assert!(refused.starts_with(key), "{was} -> {is}: {refused}");
+        // The same for programs, which read no sentence.
+        let parts = &plan["refusals"][0];
+        assert_eq!(parts["kind"], "edit", "{parts}");
+        for part in ["path", "from", "to", "why", "instead"] {
+            let part = parts[part].as_str().unwrap();
+            assert!(!part.is_empty() && refused.contains(part), "{parts}");
+        }
     }
     stage.end();
 }

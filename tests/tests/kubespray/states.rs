@@ -125,7 +125,10 @@ fn done(name: &str, state: &(&str, &str, Change)) -> String {
             });
             tasks.collect::<Vec<_>>().join("; ")
         }
-        Err(reasons) => format!("refused: {}", reasons.join("; ")),
+        Err(refused) => {
+            let refused: Vec<_> = refused.iter().map(ToString::to_string).collect();
+            format!("refused: {}", refused.join("; "))
+        }
     };
     said.replace('|', "\\|")
 }

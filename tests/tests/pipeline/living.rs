@@ -67,8 +67,8 @@ pub fn refused(world: &World, yaml: &str) -> String {
     assert_eq!(world.inventory(), before);
     let told = error.to_string();
     assert!(plan.to_string().contains("NOT POSSIBLE"), "{plan}");
-    for change in plan.refused() {
-        assert!(told.contains(&change.details), "{told}");
+    for refusal in plan.refused() {
+        assert!(told.contains(&refusal.to_string()), "{told}");
     }
     told
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use kubitect_provision::change::{Kind, Step};
+use kubitect_config::RefusalKind;
+use kubitect_provision::change::Step;
 use kubitect_provision::observe::{DomainState, HostState, Live, PoolState, PowerState};
 use kubitect_provision::{Plan, plan_destroy};
 
@@ -79,16 +80,10 @@ fn a_machine_that_was_renamed_keeps_its_disks() {
     let plan = world.plan().unwrap();
     let refused: Vec<_> = plan.refused().collect();
     assert_eq!(refused.len(), 1, "{plan}");
-    assert_eq!(
-        (refused[0].kind, refused[0].name.as_str()),
-        (Kind::Domain, "demo-worker-1")
-    );
-    assert!(
-        refused[0]
-            .details
-            .contains("virsh domrename somebody demo-worker-1"),
-        "{plan}"
-    );
+    assert_eq!(refused[0].kind, RefusalKind::DisksTaken);
+    assert_eq!(refused[0].machines, ["demo-worker-1"]);
+    let rename = "virsh domrename somebody demo-worker-1";
+    assert!(refused[0].instead.contains(rename), "{plan}");
     assert!(removed(&plan).is_empty(), "{plan}");
 }
 
@@ -169,7 +164,7 @@ fn a_data_disk_under_a_snapshot_stays_when_it_leaves_the_file() {
         let plan = world.with(&text).plan().unwrap();
         let refused: Vec<_> = plan.refused().collect();
         assert!(
-            refused.len() == 1 && refused[0].details.contains("blockcommit"),
+            refused.len() == 1 && refused[0].kind == RefusalKind::DiskReplaced,
             "{plan}"
         );
         assert!(!removed(&plan).contains(&ROOK.1), "{plan}");

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use kubitect_config::Cluster;
 use kubitect_config::cluster::Role;
+use kubitect_config::{Cluster, Refusal, RefusalKind};
 
 use crate::joining;
 use crate::living::stage::{Seen, Stage, Task};
 
 /// The reasons; none: they can be.
-pub(super) fn reasons(cluster: &Cluster, seen: &[Seen], tasks: &[Task]) -> Vec<String> {
+pub(super) fn reasons(cluster: &Cluster, seen: &[Seen], tasks: &[Task]) -> Vec<Refusal> {
     let mut reasons = joins(seen, tasks);
     reasons.extend(left_out(cluster, seen, tasks));
     reasons
 }
 
 /// The masters that can't join with the release that is there, each with the reason.
-fn joins(seen: &[Seen], tasks: &[Task]) -> Vec<String> {
+fn joins(seen: &[Seen], tasks: &[Task]) -> Vec<Refusal> {
     let masters = || seen.iter().filter(|seen| seen.node.role == Role::Master);
     let members: Vec<_> = masters().filter_map(|seen| seen.node.ip).collect();
     let reason = |task: &Task| {
@@ -28,14 +28,14 @@ fn joins(seen: &[Seen], tasks: &[Task]) -> Vec<String> {
         let hidden = |ip| joining::hidden(release, ip, &members);
         let reason = joining::refused(release)
             .or_else(|| own.and_then(|seen| seen.node.ip).and_then(hidden))?;
-        Some(format!("{name} can't join: {reason}"))
+        Some(reason.of(format!("{name} can't join")).on(name))
     };
     tasks.iter().filter_map(reason).collect()
 }
 
 /// macvlan's tasks ask every node that takes pods for its part of the pods' range, which only a run with that node knows: one that leaves
 /// such nodes out stops there. Kubespray's other plugins don't.
-fn left_out(cluster: &Cluster, seen: &[Seen], tasks: &[Task]) -> Option<String> {
+fn left_out(cluster: &Cluster, seen: &[Seen], tasks: &[Task]) -> Option<Refusal> {
     let finished = |role| {
         let own = seen.iter().filter(move |own| own.node.role == role);
         own.filter(|own| own.finished().is_some() && own.answers)
@@ -55,9 +55,7 @@ fn left_out(cluster: &Cluster, seen: &[Seen], tasks: &[Task]) -> Option<String> 
     };
     let concerned = &*cluster.kubernetes.network_plugin == "macvlan";
     let task = tasks.iter().find(leaves_out).filter(|_| concerned)?;
-    Some(format!(
-        "{}: with macvlan Kubespray sets up only all nodes at once, and stops in a run that leaves one out; make a new cluster for it, or \
-         one with another network plugin",
-        task.stage
-    ))
+    let why = "with macvlan Kubespray sets up only all nodes at once, and stops in a run that leaves one out";
+    let instead = "make a new cluster for it, or one with another network plugin";
+    Some(Refusal::new(RefusalKind::NetworkPlugin, why, instead).of(&task.stage))
 }
