@@ -132,7 +132,8 @@ impl Progress {
 
     /// How many results changed a host.
     pub(crate) fn changed(&self) -> usize {
-        self.stats.iter().flatten().map(|(_, s)| s.changed).sum()
+        let changed = self.stats.iter().flatten().map(|(_, s)| s.changed);
+        changed.fold(0, usize::saturating_add)
     }
 
     /// The failure to report, and on how many other hosts there was one.
@@ -218,6 +219,83 @@ mod tests {
         assert!(Progress::default().failure().is_none());
     }
 
+    fn steers_nothing(event: Option<Event>) -> Result<(), TestCaseError> {
+        let line = event.map(|event| event.to_string()).unwrap_or_default();
+        prop_assert!(!line.contains(|c: char| c.is_control()), "{:?}", line);
+        prop_assert!(line.chars().count() < 13_000);
+        Ok(())
+    }
+
+    /// Any JSON: odd numbers, what steers a terminal, and lists and maps of all of it.
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            prop_oneof![any::<u64>(), 0..3u64, Just(u64::MAX)].prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            prop_oneof![
+                "[ab]",
+                "\\PC{0,9}",
+                "(\u{1b}\\[|[\n\r\u{9b}\u{202e}m;0]){0,9}"
+            ]
+            .prop_map(Into::into),
+            Just("x".repeat(9000).into()),
+        ];
+        leaf.prop_recursive(3, 20, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::btree_map("changed|failed|[ab]", inner, 0..4)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// A line of one of the plugin's kinds: each field as the plugin writes it, mostly, or any JSON, or none.
+    fn kinds() -> impl Strategy<Value = serde_json::Value> {
+        let field = |good: BoxedStrategy<serde_json::Value>| {
+            prop::option::weighted(0.95, prop_oneof![8 => good, 1 => json()])
+        };
+        let text = || {
+            prop_oneof!["[ab]", "\\PC{0,9}"]
+                .prop_map(Into::into)
+                .boxed()
+        };
+        let outcome = "ok|changed|skipped|failed|ignored|retried|unreachable|Failed";
+        let number = || prop_oneof![0..3u64, Just(u64::MAX)].prop_map(serde_json::Value::from);
+        let host = (number(), number()).prop_map(
+            |(changed, failed)| serde_json::json!({"changed": changed, "failed": failed}),
+        );
+        let hosts = prop::collection::btree_map("[ab]", host, 0..3)
+            .prop_map(|hosts| serde_json::Value::Object(hosts.into_iter().collect()));
+        let fields = (
+            field(
+                "play|task|host|host|stats|Stats"
+                    .prop_map(Into::into)
+                    .boxed(),
+            ),
+            field(text()),
+            field(text()),
+            field(text()),
+            field(outcome.prop_map(Into::into).boxed()),
+            field(text()),
+            field(hosts.boxed()),
+        );
+        fields.prop_map(|(kind, name, host, task, outcome, message, hosts)| {
+            let fields = [
+                ("kind", kind),
+                ("name", name),
+                ("host", host),
+                ("task", task),
+                ("outcome", outcome),
+                ("message", message),
+                ("hosts", hosts),
+            ];
+            let fields = fields.map(|(name, value)| Some((name.to_owned(), value?)));
+            serde_json::Value::Object(fields.into_iter().flatten().collect())
+        })
+    }
+
     proptest! {
         /// Whatever comes as a line: no panic, and every event is one line that steers nothing.
         #[test]
@@ -228,15 +306,24 @@ mod tests {
             })
             .to_string();
             let part: String = whole.chars().take(cut).collect();
-            let task = serde_json::json!({"kind": "task", "name": said}).to_string();
-            for line in [&text, &part, &whole, &task] {
-                if let Some(event) = progress.take(line) {
-                    let line = event.to_string();
-                    prop_assert!(!line.contains(|c: char| c.is_control()), "{:?}", line);
-                    prop_assert!(line.chars().count() < 2000);
-                }
+            for line in [&text, &part, &whole] {
+                steers_nothing(progress.take(line))?;
             }
             let _ = (progress.failure(), progress.changed());
+        }
+
+        /// Lines of the plugin's kinds whose fields are of any type, lacking, or too large.
+        #[test]
+        fn fuzz_ansibles_kinds(lines in prop::collection::vec(kinds(), 0..8)) {
+            let mut progress = Progress::default();
+            for line in &lines {
+                steers_nothing(progress.take(&line.to_string()))?;
+            }
+            if let Some((failure, others)) = progress.failure() {
+                prop_assert!(!failure.host.contains('\n') && others < lines.len());
+            }
+            prop_assert!(progress.tasks() <= lines.len());
+            let _ = (progress.changed(), progress.complete(), progress.task());
         }
     }
 }

@@ -148,6 +148,67 @@ proptest! {
     }
 }
 
+/// Values of every type, and at the ends of each range.
+const ODD: [&str; 36] = [
+    "null",
+    "true",
+    "-1",
+    "0",
+    "1",
+    "65536",
+    "4294967296",
+    "18446744073709551615",
+    "18446744073709551616",
+    "-9223372036854775808",
+    "1e308",
+    ".inf",
+    ".nan",
+    "0x7f",
+    "0o17",
+    "1_000",
+    "\"\"",
+    "'a b'",
+    "\"\\e[2J\\n\"",
+    "[]",
+    "[[], {}]",
+    "{}",
+    "{a: b, a: c}",
+    "&a [*a]",
+    "!!binary YQ==",
+    "0.0.0.0/0",
+    "255.255.255.255/32",
+    "10.0.0.0/31",
+    "10.0.0.0/33",
+    "255.255.255.255",
+    "0.0.0.0",
+    "::1",
+    "v99999999999.0.0",
+    "../../../etc",
+    "https://user:secret@h/?q=1#f",
+    "|",
+];
+
+fn changed_lines(
+    file: &str,
+    changes: &[(prop::sample::Index, usize, prop::sample::Index)],
+) -> String {
+    let mut lines: Vec<String> = file.lines().map(str::to_owned).collect();
+    for (at, kind, odd) in changes {
+        let at = at.index(lines.len());
+        let odd = odd.get(&ODD);
+        match kind {
+            0 => lines.insert(at, lines[at].clone()),
+            1 => lines[at].insert_str(0, "  "),
+            2 if lines.len() > 1 => _ = lines.remove(at),
+            _ => {
+                let key = lines[at].split_inclusive(": ").next().unwrap_or_default();
+                lines[at] = format!("{}: {odd}", key.trim_end().trim_end_matches(':'));
+            }
+        }
+    }
+    lines.join("\n")
+}
+
 proptest! {
     /// A configuration that somebody cut into: no panic, and what is found stands in the file.
     #[test]
@@ -168,5 +229,20 @@ proptest! {
             }
         }
         let _ = crate::Site::parse(&file, "site.yaml");
+    }
+
+    /// Whole values replaced by odd ones, lines doubled, left out or set in: this reaches what looks at values, as no random text does.
+    #[test]
+    fn fuzz_the_cluster_files_values(
+        file in 0..4usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..6usize, any::<prop::sample::Index>()), 1..5),
+    ) {
+        let file = std::fs::read_to_string(&files("examples")[file]).unwrap();
+        let file = changed_lines(&file, &changes);
+        if let Err(error) = crate::parse(&file, "c.yaml", &crate::Site::default()) {
+            for problem in error.problems() {
+                prop_assert!(problem.line <= file.lines().count() + 1, "{:?}", problem);
+            }
+        }
     }
 }

@@ -160,7 +160,7 @@ impl Kubernetes<'_> {
         let last = others
             .filter_map(|other| Some(self.notes.get(&other)?.joined))
             .max();
-        last.map_or(0, |last| last + 1)
+        last.map_or(0, |last| last.saturating_add(1))
     }
 
     /// Where a node stands in the inventory: masters first, as they have joined.

@@ -191,9 +191,10 @@ mod tests {
         #[test]
         fn fuzz_lists_of_digests(
             text in "([0-9a-fA-F]{60,68}|SHA256 \\(|\\) = |x\\.img|[ \t*./\n]|\\PC){0,40}",
+            lines in "((SHA256|SHA512|MD5)? ?([0-9a-fA-F]{64}|[0-9a-f]{128}|[0-9a-f]{63}|é{32}|SHA256)( [ *]|\t| \\()(\\./|a/)?(x\\.img|X\\.img|y)(\\) = [0-9a-f]{64}|\\) = | x)?(\r)?\n){0,6}",
             raw in proptest::prelude::any::<String>(),
         ) {
-            for list in [&text, &raw] {
+            for list in [&text, &lines, &raw] {
                 if let Some(found) = in_list(list, "x.img") {
                     proptest::prop_assert!([64, 128].contains(&found.digits().len()));
                     proptest::prop_assert!(list.to_ascii_lowercase().contains(found.digits()));

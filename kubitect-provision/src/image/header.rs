@@ -223,5 +223,35 @@ mod tests {
                 proptest::prop_assert!(found.virtual_size <= most);
             }
         }
+
+        /// Headers with plausible fields: what is taken stands for itself, is closed, plain, and has a size.
+        #[test]
+        fn fuzz_plausible_headers(
+            version in proptest::sample::select(vec![0u32, 1, 2, 2, 3, 3, 3, 4, 1 << 24]),
+            backing in proptest::sample::select(vec![0u64, 0, 0, 1, 104, 1 << 32, u64::MAX]),
+            size in proptest::sample::select(vec![0, 1, 512, 1 << 33, SIZE_MAX, SIZE_MAX + 1, 1 << 63, u64::MAX]),
+            encryption in proptest::sample::select(vec![0u32, 0, 0, 1, 2, 1 << 24]),
+            features in proptest::sample::select(vec![0u64, 0, 1, 2, 4, 8, 16, 5, 1 << 63, 1 << 56]),
+            length in 0..120usize,
+        ) {
+            let mut start = vec![0; 104];
+            for (at, bytes) in [
+                (0, &b"QFI\xfb"[..]),
+                (4, &version.to_be_bytes()),
+                (8, &backing.to_be_bytes()),
+                (24, &size.to_be_bytes()),
+                (32, &encryption.to_be_bytes()),
+                (72, &features.to_be_bytes()),
+            ] {
+                start[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            start.resize(length, 0);
+            if let Ok(found) = header(&start, 4096) {
+                proptest::prop_assert!(found.format == Format::Qcow2 && found.virtual_size == size);
+                proptest::prop_assert!((1..=SIZE_MAX).contains(&size));
+                proptest::prop_assert!([2, 3].contains(&version) && backing == 0 && encryption == 0);
+                proptest::prop_assert!(version == 2 || features & 7 == 0);
+            }
+        }
     }
 }

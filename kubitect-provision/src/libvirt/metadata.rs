@@ -208,5 +208,42 @@ mod tests {
                 let _ = (mark(root), note(root), given(root));
             }
         }
+
+        /// Elements of ours as somebody else would plant them: twice, in other places and namespaces, without attributes or with odd ones.
+        #[test]
+        fn fuzz_planted_marks(
+            elements in prop::collection::vec((
+                prop::sample::select(vec!["mark", "note", "given", "lock", "metadata", "name"]),
+                prop::sample::select(vec![NAMESPACE, NOTE_NAMESPACE, GIVEN_NAMESPACE, LOCK_NAMESPACE, "", "x"]),
+                prop::collection::btree_map(
+                    prop::sample::select(vec!["cluster", "node", "address", "digest", "version", "text", "what", "holder"]),
+                    "|demo|demo-master-1|a{70}|-|10\\.0\\.0\\.1|999\\.1\\.1\\.1|::1|&#10;|&#x9b;[a-z]?|é/\\.\\./",
+                    0..6,
+                ),
+                any::<bool>(),
+            ), 0..8),
+        ) {
+            let mut inside = String::new();
+            for (name, namespace, attributes, nested) in &elements {
+                let mut element = format!("<{name} xmlns=\"{namespace}\"");
+                for (name, value) in attributes {
+                    element += &format!(" {name}=\"{value}\"");
+                }
+                inside = match nested {
+                    true => format!("{element}>{inside}</{name}>"),
+                    false => format!("{inside}{element}/>"),
+                };
+            }
+            let text = format!("<domain>{inside}<metadata>{inside}</metadata><metadata>{inside}</metadata></domain>");
+            let document = roxmltree::Document::parse(&text).unwrap();
+            let root = document.root_element();
+            if let Some(mark) = mark(root) {
+                let written = domain(&metadata(&mark, note(root).as_deref()).document());
+                let document = roxmltree::Document::parse(&written).unwrap();
+                prop_assert_eq!(super::mark(document.root_element()), Some(mark));
+                prop_assert_eq!(note(document.root_element()), note(root));
+            }
+            let _ = (given(root), lock(root), mark_node(root).map(is_own));
+        }
     }
 }

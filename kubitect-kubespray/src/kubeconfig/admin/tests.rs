@@ -165,6 +165,34 @@ fn half_a_user_is_none_and_no_value_gets_into_an_error() {
     assert!(Admin::read(&token, "it").is_ok());
 }
 
+/// What YAML can make of a line, and what kubectl would run or follow.
+const LINES: [&str; 24] = [
+    "exec: {command: sh}",
+    "proxy-url: http://x",
+    "insecure-skip-tls-verify: true",
+    "token: abc",
+    "token: \"\\e[2J\"",
+    "client-key: /etc/shadow",
+    "&a",
+    "*a",
+    "<<: *a",
+    "<<: {exec: {}}",
+    "!!str",
+    "!!binary",
+    "!x",
+    "!<tag:x>",
+    "? exec",
+    ": {}",
+    "---",
+    "...",
+    "%YAML 1.1",
+    "- name: x",
+    "|",
+    ">-",
+    "[",
+    "{}",
+];
+
 proptest! {
     /// Whatever a guest hands over: it is refused without a panic, or what is written of it is read again as the same,
     /// and nothing is in it but the few fields.
@@ -184,5 +212,29 @@ proptest! {
             prop_assert_eq!(again.write(&name, "https://h:6443").unwrap(), written);
         }
         let _ = Admin::read(&text, "it");
+    }
+
+    /// Lines of YAML put between others, doubled, left out or set in: keys twice, anchors, tags, merges, documents.
+    #[test]
+    fn fuzz_what_a_guest_makes_of_the_lines(
+        changes in prop::collection::vec((0..20usize, 0..4usize, 0..4usize, 0..LINES.len()), 1..6),
+    ) {
+        let mut lines: Vec<String> = ADMIN.lines().map(str::to_owned).collect();
+        for (at, kind, indent, line) in changes {
+            let at = at.min(lines.len() - 1);
+            match kind {
+                0 => lines.insert(at, format!("{}{}", "  ".repeat(indent), LINES[line])),
+                1 => lines.insert(at, lines[at].clone()),
+                2 => lines[at] = lines[at].replacen(": ", &format!(": {} ", LINES[line]), 1),
+                _ => _ = lines.remove(at),
+            }
+        }
+        if let Ok(admin) = Admin::read(&lines.join("\n"), "it") {
+            let written = admin.write(&"demo".parse().unwrap(), "https://h:6443").unwrap();
+            for evil in ["exec", "proxy", "insecure", "/etc", "\u{1b}", "127.0.0.1", "kubernetes-admin"] {
+                prop_assert!(!written.contains(evil), "{}", written);
+            }
+            prop_assert_eq!(written.lines().count(), 18 - usize::from(written.contains("    token:")));
+        }
     }
 }

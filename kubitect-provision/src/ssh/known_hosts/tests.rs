@@ -3,6 +3,7 @@
 use super::*;
 use kubitect_config::NodeFacts;
 use kubitect_config::cluster::Role;
+use proptest::strategy::Strategy;
 
 const FOREIGN: &str = "# mine\n\n|1|abc=|def= ssh-ed25519 AAAAhashed\ngithub.com ssh-rsa AAAAgithub a comment\n\
     @cert-authority *.example.org ssh-rsa AAAAca\n10.9.9.9 ssh-ed25519 AAAAno-newline";
@@ -177,14 +178,20 @@ proptest::proptest! {
     fn fuzz_known_hosts(
         before in proptest::collection::vec(proptest::prop_oneof![
             proptest::prelude::any::<Vec<u8>>(),
-            proptest::prelude::Just(b"10.0.0.1 ssh-ed25519 AAAA kubitect:demo".to_vec()),
-            proptest::prelude::Just(b"10.0.0.1,h ssh-ed25519 AAAA".to_vec()),
-            proptest::prelude::Just(b"# 10.0.0.1 kubitect:demo".to_vec()),
+            "[ \t]?(#|@revoked |@cert-authority |\\|1\\|YQ==\\|YQ== |!)?(10\\.0\\.0\\.[12]|\\[10\\.0\\.0\\.1\\]:22|h|\\*)(,10\\.0\\.0\\.[12]|,)?( |\t|  )\
+              (ssh-ed25519|ssh-rsa)? ?(AAAA|BBBB)?( c)?( |\t)(kubitect:(demo|demo2|)|#kubitect:demo)?[ \t\r\u{0}]?"
+                .prop_map(String::into_bytes),
         ], 0..8),
+        others in proptest::collection::btree_map(2..5u8, ("AAAA|BBBB", proptest::prelude::any::<bool>()), 0..4),
     ) {
         let before = before.join(&b'\n');
         let cluster: Label = "demo".parse().unwrap();
-        let entries = [Entry { address: "10.0.0.1".parse().unwrap(), key: "ssh-ed25519 AAAA".to_owned(), proven: true }];
+        let mut entries = vec![Entry { address: "10.0.0.1".parse().unwrap(), key: "ssh-ed25519 AAAA".to_owned(), proven: true }];
+        entries.extend(others.into_iter().map(|(last, (key, proven))| Entry {
+            address: Ipv4Addr::new(10, 0, 0, last),
+            key: format!("ssh-ed25519 {key}"),
+            proven,
+        }));
         let with = rewritten(&before, &cluster, &entries);
         proptest::prop_assert_eq!(&rewritten(&with, &cluster, &entries), &with);
         let without = rewritten(&with, &cluster, &[]);
