@@ -18,7 +18,8 @@ case "${1:-up}" in
 up) ;;
 down)
   lab down
-  rm -rf -- "$home"
+  # Root wrote what is in it.
+  rm -rf -- "$home" 2>/dev/null || sudo rm -rf -- "$home"
   exit 0
   ;;
 *)
@@ -43,7 +44,7 @@ inside "$kubitect" plan --config examples/multi-master.yaml
 
 say "kubectl get nodes, through the balancer"
 kubeconfig=$home/clusters/$cluster/config/admin.conf
-grep server: "$kubeconfig"
+inside grep server: "$kubeconfig"
 inside kubectl --kubeconfig "$kubeconfig" get nodes
 
 cat <<EOT

@@ -21,6 +21,8 @@ die() {
 # Runs the calling script again as root. HOME and PATH are kept: the tool under test lives in them.
 become_root() {
   [ "$(id -u)" = 0 ] && return
+  # A cache that is made for this is its owner's, not root's.
+  mkdir -p "${KUBITECT_LAB_CACHE%/*}"
   command -v sudo >/dev/null || die "run this as root, or install sudo"
   exec sudo --preserve-env -- env "PATH=$PATH" "HOME=$HOME" bash "$0" "$@"
 }

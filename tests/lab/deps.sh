@@ -225,6 +225,7 @@ esac
 if ! command -v apt-get dpkg-query >/dev/null; then
   die "only Debian and Ubuntu are supported"
 fi
+command -v cargo >/dev/null || die "cargo is missing: install Rust as https://rustup.rs says, and open a new shell"
 if [ -z "$(wanted)" ] && { command -v kubectl >/dev/null || [ -x "$KUBITECT_LAB_CACHE/bin/kubectl" ]; }; then
   say "everything is installed"
   exit 0
