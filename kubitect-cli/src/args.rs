@@ -244,7 +244,7 @@ pub struct Destroy {
 pub enum List {
     /// The clusters kept here, and whether each was ever finished
     Clusters,
-    /// Cluster files to begin with, for `export preset`
+    /// Cluster files to begin with, for `init` and `export preset`
     Presets,
     /// The machines of a cluster, as libvirt has them
     Nodes(ClusterName),

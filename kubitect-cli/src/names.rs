@@ -32,6 +32,7 @@ pub fn meant(home: &Home, args: &ClusterName) -> Result<Label, Failure> {
 /// The same; it may be one of these others, which are gone.
 pub fn meant_of(home: &Home, args: &ClusterName, gone: &[Label]) -> Result<Label, Failure> {
     let (name, mut known) = (named(args), home.clusters()?);
+    let place = home.root().display();
     if known.is_empty() {
         known = gone.to_vec();
     }
@@ -39,7 +40,11 @@ pub fn meant_of(home: &Home, args: &ClusterName, gone: &[Label]) -> Result<Label
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => match &known[..] {
             [only] => only.clone(),
-            [] => return Err(Failure::failed("find a cluster: there is none yet")),
+            [] => {
+                return Err(Failure::failed(format!(
+                    "find a cluster: there is none yet in {place}"
+                )));
+            }
             several => {
                 return Err(Failure::failed(format!(
                     "choose a cluster: there are {}; name one of them, or set KUBITECT_CLUSTER",

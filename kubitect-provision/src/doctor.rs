@@ -169,7 +169,7 @@ fn libvirt(place: &Place) -> Check {
         None => Check::wrong(
             "libvirt",
             "it does not run",
-            "sudo apt install libvirt-daemon-system qemu-system && sudo systemctl enable --now libvirtd",
+            "sudo apt install libvirt-daemon-system qemu-system-x86 && sudo systemctl enable --now libvirtd",
         ),
     }
 }
@@ -245,7 +245,7 @@ fn qemu(place: &Place) -> Check {
         place.has(&emulator) || red_hat.is_file(),
         place.has("qemu-img"),
     ) {
-        (false, _) => lacks(&emulator, "qemu-system qemu-utils"),
+        (false, _) => lacks(&emulator, "qemu-system-x86 qemu-utils"),
         (true, false) => lacks("qemu-img", "qemu-utils"),
         (true, true) => Check::good("QEMU", format!("{emulator} and qemu-img are there")),
     }

@@ -71,6 +71,11 @@ impl Home {
         Ok(self)
     }
 
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Whether it may have come with a folder from elsewhere.
     pub fn is_local(&self) -> bool {
         self.own.is_some()

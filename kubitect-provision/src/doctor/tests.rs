@@ -59,7 +59,12 @@ fn each_fault_is_found_alone_and_its_cure_named() {
     for (what, path, text, cure) in [
         ("processor", "proc/cpuinfo", "flags : fpu\n", "firmware"),
         ("KVM", "dev/kvm", "", "modprobe"),
-        ("libvirt", "run/libvirt/libvirt-sock", "", "apt install"),
+        (
+            "libvirt",
+            "run/libvirt/libvirt-sock",
+            "",
+            "libvirt-daemon-system qemu-system-x86 &&",
+        ),
         ("memory", "proc/meminfo", "MemAvailable: 9 kB", "memory"),
         (
             "AppArmor",
@@ -68,7 +73,7 @@ fn each_fault_is_found_alone_and_its_cure_named() {
             "install apparmor",
         ),
         ("QEMU", "bin/qemu-img", "", "qemu-utils"),
-        ("QEMU", &emulator, "", "qemu-system"),
+        ("QEMU", &emulator, "", "qemu-system-x86 qemu-utils"),
     ] {
         let (_folder, place, _socket) = good();
         let path = place.root.join(path);

@@ -175,7 +175,7 @@ fn help(connection: &Connection, message: &str) -> String {
                 "no libvirt answers at this URI; check connection.uri, and that libvirtd is installed and runs there"
             }
             Connection::Local => {
-                "libvirt does not run; install libvirt-daemon-system and qemu-system-x86 and start it (`sudo systemctl start libvirtd`)"
+                "libvirt does not run; install libvirt-daemon-system and qemu-system-x86 and start it (`sudo systemctl enable --now libvirtd`); `kubitect doctor` says what else is missing"
             }
         }
     } else if said(&[
@@ -239,7 +239,7 @@ mod tests {
             ),
             (
                 "Failed to connect socket to '/var/run/libvirt/libvirt-sock': No such file or directory",
-                "does not run",
+                "`kubitect doctor`",
             ),
             (
                 "Cannot recv data: Host key verification failed.: Connection reset by peer",

@@ -141,7 +141,9 @@ fn which_cluster_is_meant() {
         command.env("KUBITECT_CLUSTER", variable);
         env.said(command.output().unwrap())
     };
-    export("").code(1).tells(&["there is none yet"]);
+    export("")
+        .code(1)
+        .tells(&["there is none yet in [DIR]/kubitect"]);
     for name in ["a", "b"] {
         let config = env.kept(&format!("clusters/{name}/config"));
         fs::create_dir_all(&config).unwrap();
