@@ -47,6 +47,9 @@ impl Patient {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
+            if failure.is_unanswered() {
+                return Err(failure);
+            }
             // That it can't be looked at says nothing new.
             if is_so().unwrap_or(false) {
                 tracing::debug!(action = failure.action, error = %failure.source, "refused, and so already");

@@ -8,18 +8,19 @@ use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use kubitect_config::value::{Label, Mac, Name};
 
+use crate::blocking::answer;
 use crate::hypervisor::{Failure, Hypervisor, LockState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 use crate::state::{Capability, DomainState, NetworkState, PoolState, VolumeState};
 
 /// How long any call may take: removing a large disk, or starting a machine on a busy host.
 const CALL: Duration = Duration::from_secs(10 * 60);
+/// How long a short question may take: whether a host answers at all shows in this time.
+const SHORT: Duration = Duration::from_secs(2 * 60);
 /// How long a guest's agent may take to answer, and libvirt to tell of it.
 const AGENT: Duration = Duration::from_secs(60);
 /// The most characters of what a call is given that are shown.
@@ -40,33 +41,38 @@ fn within<T: Send + 'static>(
     action: &str,
     call: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let (sender, receiver) = mpsc::channel();
-    // Nobody listens any more once the time is over.
-    thread::spawn(move || drop(sender.send(call())));
-    match receiver.recv_timeout(limit) {
-        Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => Err(Failure::new(
-            action,
-            format!(
-                "libvirt has not answered within {} s: a job of it is stuck, or a QEMU hangs (`virsh list`, `virsh domjobinfo` \
-                 and the log of libvirtd on that host tell); machines run on while libvirtd is restarted",
-                limit.as_secs()
-            ),
-        )),
-        Err(RecvTimeoutError::Disconnected) => {
-            Err(Failure::new(action, "the call ended without a result"))
-        }
+    let given = answer(limit, &|| false, call);
+    given.unwrap_or_else(|| Err(Failure::new(action, Unanswered(limit))))
+}
+
+/// Why a call gave nothing: whoever asks the same host again waits again.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "libvirt has not answered within {} s: a job of it is stuck, or a QEMU hangs (`virsh list`, `virsh domjobinfo` \
+     and the log of libvirtd on that host tell); machines run on while libvirtd is restarted",
+    .0.as_secs()
+)]
+struct Unanswered(Duration);
+
+impl Failure {
+    /// Whether nobody answered in time: the host hangs, and is asked nothing more.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.source.is::<Unanswered>()
     }
 }
 
-/// Makes a call of the host's within [`CALL`]: its verb, what it is given by reference, and after a semicolon by value.
+/// Makes a call of the host's within [`CALL`], or the time after `in`: its verb, what it is given by reference, and after a
+/// semicolon by value.
 macro_rules! bounded {
-    ($self:ident.$verb:ident($($reference:ident),* $(; $value:ident),*)) => {{
+    ($self:ident.$verb:ident($($reference:ident),* $(; $value:ident),*)) => {
+        bounded!($self.$verb($($reference),* $(; $value),*) in CALL)
+    };
+    ($self:ident.$verb:ident($($reference:ident),* $(; $value:ident),*) in $limit:ident) => {{
         let host = Arc::clone(&$self.libvirt);
         let words = [stringify!($verb).replace('_', " "), $($reference.called(),)* $($value.to_string()),*];
         let action = words.join(" ");
         $(let $reference = $reference.to_owned();)*
-        $self.within(CALL, &action, move || host.$verb($(&$reference,)* $($value),*))
+        $self.within($limit, &action, move || host.$verb($(&$reference,)* $($value),*))
     }};
 }
 
@@ -159,7 +165,7 @@ impl Hypervisor for Bounded {
     }
 
     fn networks(&self) -> Result<Vec<NetworkState>, Failure> {
-        bounded!(self.networks())
+        bounded!(self.networks() in SHORT)
     }
 
     fn pools(&self) -> Result<Vec<PoolState>, Failure> {
@@ -167,7 +173,7 @@ impl Hypervisor for Bounded {
     }
 
     fn started_pools(&self) -> Result<Vec<String>, Failure> {
-        bounded!(self.started_pools())
+        bounded!(self.started_pools() in SHORT)
     }
 
     fn domains(&self) -> Result<Vec<DomainState>, Failure> {
@@ -183,7 +189,7 @@ impl Hypervisor for Bounded {
     }
 
     fn domain_state(&self, name: &Label) -> Result<Option<DomainState>, Failure> {
-        bounded!(self.domain_state(name))
+        bounded!(self.domain_state(name) in SHORT)
     }
 
     fn another(&self) -> Option<Arc<dyn Hypervisor>> {
@@ -353,6 +359,8 @@ impl Hypervisor for Bounded {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
     use crate::fake::FakeHost;
     use crate::observe::HostState;

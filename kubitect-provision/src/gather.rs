@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kubitect_config::cluster::Node;
 use kubitect_config::value::Label;
 use kubitect_config::waiting::at_most;
 use kubitect_config::{Cluster, Facts, NodeFacts};
+use tokio::time::Instant;
 
 use crate::error::told;
 use crate::hypervisor::{Failure, Hosts};
@@ -248,7 +249,7 @@ async fn leased(
     cancelled: &AtomicBool,
     waits: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Ipv4Addr, Error> {
-    let started = Instant::now();
+    let end = Instant::now() + within;
     let mut said = String::new();
     loop {
         if cancelled.load(Ordering::Relaxed) {
@@ -256,31 +257,43 @@ async fn leased(
         }
         // libvirt blocks, and others are waited for in this task.
         let (cluster_, hosts_, node_) = (cluster.clone(), hosts.clone(), node.clone());
-        let asked = tokio::task::spawn_blocking(move || kept(&cluster_, &hosts_, &node_)).await;
-        let last = match asked {
-            Ok(Ok(Some(ip))) => return Ok(ip),
-            Ok(Ok(None)) => "no lease and no answer of its agent yet".to_owned(),
+        let asked = tokio::task::spawn_blocking(move || kept(&cluster_, &hosts_, &node_));
+        let last = match tokio::time::timeout_at(end, asked).await {
+            Ok(Ok(Ok(Some(ip)))) => return Ok(ip),
+            Ok(Ok(Ok(None))) => "no lease and no answer of its agent yet".to_owned(),
             // libvirt may be restarted meanwhile.
-            Ok(Err(error)) => told(&error),
-            Err(error) => error.to_string(),
+            Ok(Ok(Err(error))) => told(&error),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) if said.is_empty() => format!("host {} does not answer", node.host),
+            Err(_) => said.clone(),
         };
         if last != said {
             waits(&last);
             said.clone_from(&last);
         }
-        if started.elapsed() >= within {
-            let console = machine::console_tail(hosts, cluster, node, 20)
-                .unwrap_or_else(|error| vec![told(&error)])
-                .into_iter()
-                .map(|line| format!("console: {line}"));
-            return Err(Error::Timeout {
-                what: format!("an address of {}", node.name),
-                after: within,
-                evidence: std::iter::once(format!("last answer: {last}"))
-                    .chain(console)
-                    .collect(),
-            });
+        if Instant::now() >= end {
+            return Err(no_address(cluster, hosts, node, within, &last).await);
         }
         tokio::time::sleep(PAUSE.min(within)).await;
+    }
+}
+
+/// That a machine has no address in time, with the last lines of its console.
+async fn no_address(
+    cluster: &Cluster,
+    hosts: &Hosts,
+    node: &Node,
+    within: Duration,
+    last: &str,
+) -> Error {
+    let (cluster, hosts, own) = (cluster.name.clone(), hosts.clone(), node.clone());
+    let console = tokio::task::spawn_blocking(move || machine::evidence(&hosts, &cluster, &own));
+    let console = console.await.unwrap_or_default().into_iter();
+    Error::Timeout {
+        what: format!("an address of {}", node.name),
+        after: within,
+        evidence: std::iter::once(format!("last answer: {last}"))
+            .chain(console.map(|line| format!("console: {line}")))
+            .collect(),
     }
 }

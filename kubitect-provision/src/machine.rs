@@ -1,22 +1,25 @@
 //! One machine at a time: power, addresses, console.
 
 use std::net::Ipv4Addr;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kubitect_config::cluster::{Host, NetworkMode, Node};
 use kubitect_config::value::{Label, Name};
 use kubitect_config::{Cluster, Facts};
 
+use crate::blocking::answer;
 use crate::bounded::Bounded;
 use crate::claim;
 use crate::desired::console_volume;
-use crate::error::Error;
+use crate::error::{Error, told};
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::observe::PowerState;
 use crate::reach::Reach;
 use crate::resource::Reservation;
 
+/// How long a console may take to be read for the evidence of a wait that has ended.
+const EVIDENCE: Duration = Duration::from_secs(10);
 /// How much of a console is read for its last lines.
 const TAIL: u64 = 64 << 10;
 
@@ -33,15 +36,12 @@ pub fn why_off(
     (node, host): (&Node, &Host),
     limit: Duration,
 ) -> Result<Option<String>, Error> {
-    let (sender, receiver) = mpsc::channel();
     let (own, its) = (node.clone(), host.clone());
-    // Nobody listens any more once the time is over.
-    std::thread::spawn(move || {
+    let power = answer(limit, &|| false, move || {
         let hosts = reach.hosts(&[&its]);
-        drop(sender.send(hosts.and_then(|hosts| power_state(&hosts, &own))));
+        hosts.and_then(|hosts| power_state(&hosts, &own))
     });
-    let power = receiver.recv_timeout(limit);
-    let power = power.unwrap_or_else(|_| Err(unheard(&host.name, limit)))?;
+    let power = power.unwrap_or_else(|| Err(unheard(&host.name, limit)))?;
     let why = match power {
         Some(PowerState::Running) => return Ok(None),
         Some(PowerState::Paused) => {
@@ -156,8 +156,32 @@ pub fn console_tail(
         .map_err(|failure| failure.on(&node.host))
 }
 
+/// The last lines of a machine's console as the evidence of a wait that has ended: soon, whatever hangs.
+pub(crate) fn evidence(hosts: &Hosts, cluster: &Label, node: &Node) -> Vec<String> {
+    match hosts.get(&node.host) {
+        Ok(hypervisor) => evidence_of((&node.host, hypervisor), cluster, &node.name),
+        Err(error) => vec![told(&error)],
+    }
+}
+
+/// As [`evidence`], of a machine that this hypervisor has.
+pub(crate) fn evidence_of(
+    (host, hypervisor): (&Name, &Arc<dyn Hypervisor>),
+    cluster: &Label,
+    name: &Label,
+) -> Vec<String> {
+    let (hypervisor, cluster, name) = (Arc::clone(hypervisor), cluster.clone(), name.clone());
+    let lines = answer(EVIDENCE, &|| false, move || {
+        console_lines(hypervisor.as_ref(), &cluster, &name, 20)
+    });
+    match lines {
+        Some(lines) => lines.unwrap_or_else(|failure| vec![told(&failure.on(host))]),
+        None => vec![format!("host {host} does not answer")],
+    }
+}
+
 /// As [`console_tail`], of a machine that this hypervisor has.
-pub(crate) fn console_lines(
+fn console_lines(
     hypervisor: &dyn Hypervisor,
     cluster: &Label,
     node: &Label,

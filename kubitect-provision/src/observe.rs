@@ -107,11 +107,13 @@ pub(crate) fn notes(cluster: &Label, hosts: &Hosts) -> Notes {
 
 /// A host's domains and networks.
 fn machines(hypervisor: &dyn Hypervisor) -> Result<HostState, Failure> {
+    // First what is short: a host that hangs is known to soon.
+    let networks = hypervisor.networks()?;
     let mut domains = hypervisor.domains()?;
     // libvirt lists them in no order, and machines are made side by side: a plan of the same things reads the same.
     domains.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(HostState {
-        networks: hypervisor.networks()?,
+        networks,
         domains,
         ..HostState::default()
     })
@@ -124,6 +126,9 @@ fn whole(cluster: &Label, hypervisor: &dyn Hypervisor) -> Result<HostState, Fail
         if concerns(&pool, cluster)
             && let Err(failure) = hypervisor.refresh_pool(&pool)
         {
+            if failure.is_unanswered() {
+                return Err(failure);
+            }
             tracing::debug!(pool, error = %failure.source, "pool not refreshed");
         }
     }

@@ -1,5 +1,6 @@
 //! Machines switched off by their own guests, and on again: several at the same time, and nothing of them changed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,11 +9,12 @@ use kubitect_config::cluster::{Node, Role};
 use kubitect_config::value::{Label, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 
-use crate::error::{Error, humane};
+use crate::blocking::answer;
+use crate::error::{Error, humane, told};
 use crate::event::Event;
 use crate::gather::{self, Leaving};
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
-use crate::machine::console_lines;
+use crate::machine::evidence_of;
 use crate::observe::{self, Notes, Observed, PowerState};
 use crate::plan::Plan;
 use crate::planner;
@@ -129,7 +131,7 @@ pub(crate) struct Off<'a> {
     /// Its host.
     pub host: &'a Name,
     /// The host's libvirt.
-    pub hypervisor: &'a dyn Hypervisor,
+    pub hypervisor: &'a Arc<dyn Hypervisor>,
     /// Whose machine it is.
     pub cluster: &'a Label,
     /// How long it may take.
@@ -142,42 +144,63 @@ impl Off<'_> {
     /// Has a machine shut down by its own guest, and waits until it has. Its power is never cut: what the guest has not
     /// written yet would be lost.
     pub(crate) fn switch(&self, name: &Label) -> Result<(), Error> {
-        let verbs = self.hypervisor;
-        let on_host = |failure: Failure| failure.on(self.host);
         let started = Instant::now();
+        let end = started + self.within;
         let mut asked: Option<Instant> = None;
-        let mut answer = "it was asked to shut down and did not go off".to_owned();
+        let mut said = "its host does not answer".to_owned();
         loop {
-            let there = verbs.domain_state(name).map_err(on_host)?;
-            let Some(there) = there.filter(|there| there.live.is_some()) else {
+            let power = self.ask(end, name, |verbs, name| verbs.domain_state(name));
+            let Some(power) = power? else {
+                return Err(self.still_on(name, said));
+            };
+            let Some(there) = power?.filter(|there| there.live.is_some()) else {
                 return Ok(());
             };
-            if started.elapsed() >= self.within {
-                return Err(self.still_on(name, answer));
+            if asked.is_none() {
+                said = "it was asked to shut down and did not go off".to_owned();
             }
-            if (self.stopped)() {
-                return Err(Error::Cancelled);
+            if Instant::now() >= end {
+                return Err(self.still_on(name, said));
             }
             if asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN) {
                 asked = Some(Instant::now());
                 if there.power == PowerState::Paused {
-                    verbs.start_domain(name).map_err(on_host)?;
+                    let resumed = self.ask(end, name, |verbs, name| verbs.start_domain(name));
+                    resumed?.transpose()?;
                 }
                 // It may have gone off just now; then asking fails, and the next look tells.
-                if let Err(failure) = verbs.shut_down_domain(name) {
-                    answer = format!("last answer: {}", failure.source);
+                let heard = self.ask(end, name, |verbs, name| verbs.shut_down_domain(name))?;
+                if let Some(Err(error)) = heard {
+                    said = format!("last answer: {}", told(&error));
                 }
                 continue;
             }
             // Often at first, so that what goes off at once is not waited for.
             let pause = started.elapsed() / 4 + Duration::from_millis(10);
-            std::thread::sleep(pause.min(PAUSE));
+            // The last look is made before the time is over.
+            let left = end.saturating_duration_since(Instant::now());
+            std::thread::sleep(pause.min(PAUSE).min(left / 2));
+        }
+    }
+
+    /// What libvirt answers to a question about a machine until `end`; nothing: it has not answered.
+    fn ask<T: Send + 'static>(
+        &self,
+        end: Instant,
+        name: &Label,
+        question: impl FnOnce(&dyn Hypervisor, &Label) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<Option<Result<T, Error>>, Error> {
+        let (verbs, name) = (Arc::clone(self.hypervisor), name.clone());
+        let left = end.saturating_duration_since(Instant::now());
+        let answer = answer(left, self.stopped, move || question(verbs.as_ref(), &name));
+        match (self.stopped)() {
+            true => Err(Error::Cancelled),
+            false => Ok(answer.map(|answer| answer.map_err(|failure| failure.on(self.host)))),
         }
     }
 
     fn still_on(&self, name: &Label, answer: String) -> Error {
-        let console = console_lines(self.hypervisor, self.cluster, name, 20);
-        let console = console.unwrap_or_else(|failure| vec![failure.source.to_string()]);
+        let console = evidence_of((self.host, self.hypervisor), self.cluster, name);
         let lines = console.into_iter().map(|line| format!("console: {line}"));
         Error::Timeout {
             what: format!("{name} off"),
@@ -210,7 +233,7 @@ pub fn shut_down(
         let off = hosts.get(&node.host).and_then(|hypervisor| {
             let off = Off {
                 host: &node.host,
-                hypervisor: hypervisor.as_ref(),
+                hypervisor,
                 cluster,
                 within,
                 stopped: &stopped,

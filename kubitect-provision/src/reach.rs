@@ -40,7 +40,7 @@ pub trait Reach: Send + Sync {
     /// Waits until machines can be worked with, with events of each.
     fn wait<'a>(
         &'a self,
-        machines: Vec<wait::Machine<'a>>,
+        machines: Vec<wait::Machine>,
         on_event: &'a (dyn Fn(Event) + Send + Sync),
     ) -> Waiting<'a>;
 }
@@ -96,7 +96,7 @@ impl Reach for Real {
 
     fn wait<'a>(
         &'a self,
-        machines: Vec<wait::Machine<'a>>,
+        machines: Vec<wait::Machine>,
         on_event: &'a (dyn Fn(Event) + Send + Sync),
     ) -> Waiting<'a> {
         Box::pin(async move {

@@ -1,11 +1,12 @@
 //! `status`: how a cluster is. Changes nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kubitect_config::text;
 use kubitect_config::timeouts::Timeout;
 use kubitect_config::value::Label;
+use kubitect_kubespray::control;
 
 use super::{options, print, print_json};
 use crate::args::{Output, Status};
@@ -17,9 +18,6 @@ use crate::run::{View, Wanted};
 use crate::signals::on_runtime_alone;
 use crate::status::Verdict;
 use crate::world::World;
-
-/// Between two looks at a cluster that is waited for.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// `--wait 5m` names a cluster; the time belongs to the option.
 fn check_time(home: &Home, args: &Status) -> Result<(), Failure> {
@@ -40,7 +38,7 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
     let reporter = Arc::new(Reporter::new());
     let options = options(world, home, &reporter)?;
     let wanted = Wanted::kept(&cluster, &options)?;
-    let view = View::connect(wanted, options)?;
+    let view = Arc::new(View::connect(wanted, options)?);
     let status = match args.wait {
         None => on_runtime_alone(view.status())??,
         Some(limit) => on_runtime_alone(healthy(&view, limit.into(), &reporter))??,
@@ -68,28 +66,26 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
     Ok(status.problems.is_empty())
 }
 
-/// How a cluster is once nothing is wrong with it, or once the time is over; says what is waited for, whenever that changes.
+/// How a cluster is once nothing is wrong with it, or once the time is over, be it that a host hangs; says what is waited for,
+/// whenever that changes.
 async fn healthy(
-    view: &View,
+    view: &Arc<View>,
     limit: Duration,
     reporter: &Reporter,
 ) -> Result<crate::status::Status, Failure> {
-    let end = Instant::now() + limit;
-    let mut said = String::new();
-    loop {
-        let status = view.status().await?;
-        if status.problems.is_empty() {
-            return Ok(status);
-        }
-        if Instant::now() + LOOK >= end {
-            reporter.line("the time is over");
-            return Ok(status);
-        }
-        let waits = text::few(&status.problems);
-        if waits != said {
-            reporter.line(format!("waiting: {waits}"));
-            said = waits;
-        }
-        tokio::time::sleep(LOOK).await;
+    let mut last = Err(Failure::failed("look at the cluster: no answer in time"));
+    let waits = |why: &str| reporter.line(format!("waiting: {why}"));
+    let missing = control::wait(limit, &waits, async || {
+        let view = Arc::clone(view);
+        // In a task of its own: libvirt may block for longer than is waited.
+        let look = tokio::spawn(async move { view.status().await });
+        let looked = look.await;
+        last = looked.unwrap_or_else(|e| Err(Failure::because("look at the cluster", e)));
+        let problems = &last.as_ref().ok()?.problems;
+        (!problems.is_empty()).then(|| text::few(problems))
+    });
+    if missing.await.is_some() {
+        reporter.line("the time is over");
     }
+    last
 }

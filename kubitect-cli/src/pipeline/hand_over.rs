@@ -179,7 +179,7 @@ mod tests {
 
         fn wait<'a>(
             &'a self,
-            machines: Vec<wait::Machine<'a>>,
+            machines: Vec<wait::Machine>,
             _: &'a (dyn Fn(Event) + Send + Sync),
         ) -> Waiting<'a> {
             Box::pin(async move { machines.iter().map(|_| nothing()).collect() })

@@ -1,15 +1,13 @@
 //! What an earlier run has left running on a machine: the end of an SSH session does not end it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kubitect_config::Remote;
-use tokio::time::Instant;
 
 use super::remote::{PATIENCE, succeed};
+use super::wait::wait;
 use crate::Error;
-
-/// Between two looks.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// Programs that Kubespray's tasks run for long, or that hold the locks of package managers.
 const PROGRAMS: [&str; 7] = ["kubeadm", "apt-get", "apt", "dpkg", "dnf", "yum", "rpm"];
@@ -87,27 +85,30 @@ pub async fn wait_idle(
     remote: &impl Remote,
     machine: &str,
     limit: Duration,
-    tell: impl Fn(&str),
+    tell: impl Fn(&str) + Send + Sync,
 ) -> Result<(), Error> {
-    let end = Instant::now() + limit;
-    let mut told = false;
-    loop {
-        let running = running(remote).await?;
-        if running.is_empty() {
-            return Ok(());
+    let mut failed = None;
+    let told = AtomicBool::new(false);
+    let waits = |running: &str| {
+        if !told.swap(true, Ordering::Relaxed) {
+            tell(running);
         }
-        if Instant::now() + LOOK >= end {
-            return Err(Error::Busy {
-                machine: machine.to_owned(),
-                limit,
-                running: running.join(", "),
-            });
+    };
+    let left = wait(limit, &waits, async || match running(remote).await {
+        Ok(running) => Some(running.join(", ")).filter(|running| !running.is_empty()),
+        Err(error) => {
+            failed = Some(error);
+            None
         }
-        if !told {
-            tell(&running.join(", "));
-            told = true;
-        }
-        tokio::time::sleep(LOOK).await;
+    });
+    match (left.await, failed) {
+        (Some(running), _) => Err(Error::Busy {
+            machine: machine.to_owned(),
+            limit,
+            running,
+        }),
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok(()),
     }
 }
 

@@ -47,7 +47,7 @@ impl HostApply<'_> {
     pub(super) fn switch_off(&self, name: &Label) -> Result<(), Error> {
         let off = Off {
             host: self.name,
-            hypervisor: self.hypervisor.as_ref(),
+            hypervisor: self.hypervisor,
             cluster: self.cluster,
             within: self.off_within,
             stopped: &|| (self.stopped)(),

@@ -1,6 +1,7 @@
 //! Machines are brought up: what they are made with is fetched, they are made, looked up, and waited for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use kubitect_config::Facts;
 use kubitect_config::cluster::Node;
@@ -133,20 +134,18 @@ impl Fleet {
         keys: &Keys,
     ) -> Vec<Result<(), Error>> {
         let virtual_address = self.cluster.balancing.vip.is_some();
-        let tail = |node| machine::console_tail(&self.hosts, &self.cluster, node, 20);
-        let consoles = nodes.iter();
-        let consoles: Vec<_> = consoles
-            .map(|node| move || tail(node).unwrap_or_default())
-            .collect();
         let (mut waits, mut targets) = (Vec::new(), Vec::new());
-        for (node, console) in nodes.iter().zip(&consoles) {
+        for &node in nodes {
+            let (hosts, cluster, own) =
+                (self.hosts.clone(), self.cluster.name.clone(), node.clone());
+            let console = move || machine::evidence(&hosts, &cluster, &own);
             let target = self.target(facts, keys, &node.name);
             targets.push(target.map(|target| {
                 waits.push(wait::Machine {
                     target,
                     programs: wait::programs(node.role, virtual_address),
                     within: Some(self.context.site.timeouts.boot.into()),
-                    console,
+                    console: Arc::new(console),
                 });
             }));
         }

@@ -3,6 +3,7 @@
 //! Each machine's host key is made here ([`Keys`]), handed over by cloud-init and pinned by every [`Session`]: there
 //! is no trust on first use. [`ready`] waits until a machine can be worked with.
 
+mod complaints;
 mod config;
 mod grown;
 mod jump;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::session::{Session, Target};
 use crate::Error;
@@ -17,6 +17,7 @@ pub struct Sessions(Mutex<BTreeMap<String, Arc<Session>>>);
 impl Sessions {
     /// A connection to a machine: the one that is held, if it is alive and leads there; else a new one, within `deadline`.
     pub async fn get(&self, target: Target, deadline: Duration) -> Result<Arc<Session>, Error> {
+        let end = Instant::now() + deadline;
         let held = self.held(&target);
         if let Some(session) = held
             && let Ok(output) = session.run(&["true"], deadline.min(ALIVE)).await
@@ -24,7 +25,8 @@ impl Sessions {
         {
             return Ok(session);
         }
-        Ok(self.hold(Session::connect(target, deadline).await?))
+        Ok(self
+            .hold(Session::connect(target, end.saturating_duration_since(Instant::now())).await?))
     }
 
     /// Holds a connection, in the place of the one that was held to the same machine.

@@ -4,16 +4,17 @@
 //! mirror harms nobody. Its files are read rather than its command, whose exit codes and options differ between
 //! versions, and which takes seconds on a slow machine.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kubitect_config::cluster::Role;
 use kubitect_config::remote::Output;
 use kubitect_config::text;
 use kubitect_config::waiting::{AT_ONCE, at_most};
-use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::error::{headline, humane, told};
+use crate::ssh::complaints::complaints;
 use crate::ssh::session::{Session, Target, last_lines};
 use crate::ssh::stages;
 use crate::{Error, Event, Outcome};
@@ -40,6 +41,9 @@ impl Default for Patience {
     }
 }
 
+/// How long a machine may take to answer why it is late, once the time is over.
+const EVIDENCE: Duration = Duration::from_secs(15);
+
 /// A machine that can be worked with.
 pub struct Ready {
     /// A connection to it.
@@ -49,7 +53,7 @@ pub struct Ready {
 }
 
 /// A machine to wait for.
-pub struct Machine<'a> {
+pub struct Machine {
     /// How it is reached.
     pub target: Target,
     /// Programs that it must have; see [`programs`].
@@ -57,8 +61,11 @@ pub struct Machine<'a> {
     /// How long it may take, if not as long as others.
     pub within: Option<Duration>,
     /// The last lines of its console, asked for when waiting was in vain.
-    pub console: &'a (dyn Fn() -> Vec<String> + Send + Sync),
+    pub console: Console,
 }
+
+/// Reads the last lines of a machine's console. May block.
+pub type Console = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
 /// What a machine of this role can't do without. Balancers that have a virtual address, even a single one, hold it by
 /// keepalived.
@@ -84,7 +91,7 @@ done
 /// Waits for all machines side by side, telling of each; what became of each, in their order. None waits for another one to
 /// boot; only so many are logged in on at the same time.
 pub async fn all_ready(
-    machines: Vec<Machine<'_>>,
+    machines: Vec<Machine>,
     patience: Patience,
     on_event: &(dyn Fn(Event) + Send + Sync),
 ) -> Vec<Result<Ready, Error>> {
@@ -118,13 +125,13 @@ pub async fn all_ready(
 }
 
 /// Waits for one machine.
-pub async fn ready(machine: Machine<'_>, patience: Patience) -> Result<Ready, Error> {
+pub async fn ready(machine: Machine, patience: Patience) -> Result<Ready, Error> {
     ready_among(machine, patience, &Semaphore::new(1), &|_| {}).await
 }
 
 /// The same among others, telling what is waited for whenever that changes.
 async fn ready_among(
-    machine: Machine<'_>,
+    machine: Machine,
     patience: Patience,
     logins: &Semaphore,
     waits: &(dyn Fn(&str) + Send + Sync),
@@ -139,7 +146,16 @@ async fn ready_among(
     };
     let session = wait.login(&machine.target).await?;
     wait.cloud_init(&session).await?;
-    let warnings = wait.judge(&session, &machine.programs).await?;
+    // Also what is ready at the last moment is asked.
+    let limit = patience.attempt.max(wait.left());
+    let warnings = match tokio::time::timeout(limit, wait.judge(&session, &machine.programs)).await
+    {
+        Ok(warnings) => warnings?,
+        Err(_) => {
+            let what = format!("{} answer whether it is usable", machine.target.machine);
+            return Err(wait.timeout(what, Vec::new()).await);
+        }
+    };
     Ok(Ready { session, warnings })
 }
 
@@ -149,7 +165,7 @@ struct Wait<'a> {
     patience: Patience,
     waits: &'a (dyn Fn(&str) + Send + Sync),
     started: Instant,
-    console: &'a (dyn Fn() -> Vec<String> + Send + Sync),
+    console: Console,
 }
 
 impl Wait<'_> {
@@ -161,7 +177,7 @@ impl Wait<'_> {
         let most = humane(self.patience.total);
         (self.waits)(&format!("SSH does not answer yet (at most {most})"));
         loop {
-            let turn = self.logins.acquire().await;
+            let turn = tokio::time::timeout(self.left(), self.logins.acquire()).await;
             let attempt = self.patience.attempt.min(self.left());
             let connected = Session::connect(target.clone(), attempt).await;
             drop(turn);
@@ -177,24 +193,24 @@ impl Wait<'_> {
                     "an SSH login as {} on {} ({})",
                     target.user, target.machine, target.address
                 );
-                return Err(self.timeout(what, vec![format!("last attempt: {error}")]));
+                return Err(self
+                    .timeout(what, vec![format!("last attempt: {error}")])
+                    .await);
             }
         }
     }
 
     async fn cloud_init(&self, session: &Session) -> Result<(), Error> {
         let mut stage = String::new();
+        let mut error = None;
         (self.waits)(&stages::told(&stage));
         loop {
-            let seconds = self.left().min(Duration::from_secs(20)).as_secs().max(1);
+            // The machine's own wait ends before this one.
+            let seconds = self.left().as_secs().saturating_sub(1).min(20);
             let deadline = Duration::from_secs(seconds) + self.patience.attempt;
-            let error = match session
-                .run(
-                    &["sh", "-c", stages::DONE, "sh", &seconds.to_string(), &stage],
-                    deadline,
-                )
-                .await
-            {
+            let given = seconds.to_string();
+            let argv = ["sh", "-c", stages::DONE, "sh", &given, &stage];
+            match session.run(&argv, deadline.min(self.left())).await {
                 Ok(output) if output.success() => return Ok(()),
                 Ok(output) => {
                     let is = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -203,26 +219,30 @@ impl Wait<'_> {
                         (self.waits)(&told);
                     }
                     stage = is.chars().take(40).collect();
-                    None
+                    error = None;
                 }
                 Err(error @ Error::HostKey { .. }) => return Err(error),
+                // The end of the time has cut it off.
+                Err(_) if self.left().is_zero() => {}
                 // The machine may reboot, or be too busy to answer.
-                Err(error) => Some(told(&error)),
-            };
-            if self.left().is_zero() {
-                let mut evidence = Vec::new();
-                evidence.extend(error.map(|error| format!("last attempt: {error}")));
-                evidence.extend(self.status(session).await);
-                evidence.extend(self.log(session).await);
-                return Err(self.timeout(
-                    format!("cloud-init end on {}", session.target().machine),
-                    evidence,
-                ));
+                Err(failed) => error = Some(told(&failed)),
             }
-            if error.is_some() {
+            if error.is_some() || seconds == 0 {
                 tokio::time::sleep(self.patience.pause.min(self.left())).await;
             }
+            if self.left().is_zero() {
+                let error = error.map(|error| format!("last attempt: {error}"));
+                return Err(self.cloud_init_late(session, error).await);
+            }
         }
+    }
+
+    /// That cloud-init has not ended, with what it says itself.
+    async fn cloud_init_late(&self, session: &Session, error: Option<String>) -> Error {
+        let (status, log) = tokio::join!(self.status(session), self.log(session));
+        let evidence = error.into_iter().chain(status).chain(log);
+        let what = format!("cloud-init end on {}", session.target().machine);
+        self.timeout(what, evidence.collect()).await
     }
 
     /// Whether the machine is usable; if it is, what cloud-init complained about.
@@ -278,7 +298,11 @@ impl Wait<'_> {
 
     /// cloud-init's own words on how far it is; nothing if it can't be asked.
     async fn status(&self, session: &Session) -> Vec<String> {
-        match self.ask(session, &["cloud-init", "status", "--long"]).await {
+        let status = ["cloud-init", "status", "--long"];
+        match session
+            .run(&status, EVIDENCE.min(self.patience.attempt))
+            .await
+        {
             Ok(output) => labelled("cloud-init", last_lines(&output.stdout, 10)),
             Err(error) => vec![format!("cloud-init: {}", told(&error))],
         }
@@ -294,7 +318,10 @@ impl Wait<'_> {
             "15",
             "/var/log/cloud-init-output.log",
         ];
-        match self.ask(session, &tail).await {
+        match session
+            .run(&tail, EVIDENCE.min(self.patience.attempt))
+            .await
+        {
             Ok(output) if output.success() => {
                 labelled("cloud-init's log", last_lines(&output.stdout, 15))
             }
@@ -302,8 +329,11 @@ impl Wait<'_> {
         }
     }
 
-    fn timeout(&self, what: String, mut evidence: Vec<String>) -> Error {
-        evidence.extend(labelled("console", (self.console)()));
+    async fn timeout(&self, what: String, mut evidence: Vec<String>) -> Error {
+        let console = Arc::clone(&self.console);
+        // It may block, and others are waited for in this task.
+        let console = tokio::task::spawn_blocking(move || console()).await;
+        evidence.extend(labelled("console", console.unwrap_or_default()));
         Error::Timeout {
             what,
             after: self.patience.total,
@@ -317,72 +347,4 @@ fn labelled(label: &str, lines: Vec<String>) -> Vec<String> {
         .into_iter()
         .map(|line| format!("{label}: {}", text::line(&line)))
         .collect()
-}
-
-/// How many complaints of cloud-init are shown.
-const COMPLAINTS: usize = 20;
-
-/// The errors of cloud-init's `result.json` and the recoverable ones of `status.json`, which new versions keep apart.
-fn complaints(result: &[u8], status: &[u8]) -> Vec<String> {
-    let parse = |json: &[u8]| serde_json::from_slice::<Value>(json).unwrap_or(Value::Null);
-    let (result, status) = (parse(result), parse(status));
-    let mut complaints = Vec::new();
-    let mut add = |list: &Value| {
-        for item in list.as_array().into_iter().flatten() {
-            let text = item
-                .as_str()
-                .map_or_else(|| text::line(&item.to_string()), text::line);
-            if complaints.len() < COMPLAINTS && !complaints.contains(&text) {
-                complaints.push(text);
-            }
-        }
-    };
-    if result["v1"]["errors"].is_array() {
-        add(&result["v1"]["errors"]);
-    } else {
-        add(&Value::from(vec!["its result.json is not understood"]));
-    }
-    for stage in status["v1"]
-        .as_object()
-        .into_iter()
-        .flat_map(|stages| stages.values())
-    {
-        for list in stage["recoverable_errors"]
-            .as_object()
-            .into_iter()
-            .flat_map(|kinds| kinds.values())
-        {
-            add(list);
-        }
-    }
-    complaints
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_of_old_and_new_versions_are_found() {
-        let result =
-            br#"{"v1": {"datasource": "DataSourceNoCloud", "errors": ["('package-update', 1)"]}}"#;
-        // 22.4 knows no recoverable errors.
-        let old = br#"{"v1": {"datasource": "x", "init": {"errors": [], "finished": 1.5}, "stage": null}}"#;
-        assert_eq!(complaints(result, old), ["('package-update', 1)"]);
-        let new = br#"{"v1": {"modules-final": {"errors": [],
-            "recoverable_errors": {"WARNING": ["no mirror", "no mirror"], "ERROR": ["no package"]}}}}"#;
-        let found = complaints(br#"{"v1": {"errors": []}}"#, new);
-        assert_eq!(found, ["no mirror", "no package"]);
-        let many: Vec<_> = (0..1000).map(|n| format!("\u{1b}[2J{n}\nforged")).collect();
-        let many = serde_json::json!({"v1": {"errors": many}}).to_string();
-        let found = complaints(many.as_bytes(), b"");
-        assert_eq!(found.len(), COMPLAINTS);
-        assert_eq!(found[0], "\\u{1b}[2J0\\nforged");
-    }
-
-    #[test]
-    fn a_clean_end_has_no_complaints_and_nonsense_is_one() {
-        assert!(complaints(br#"{"v1": {"errors": []}}"#, b"").is_empty());
-        assert_eq!(complaints(b"", b""), ["its result.json is not understood"]);
-    }
 }

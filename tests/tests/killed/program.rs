@@ -285,7 +285,7 @@ impl Reach for InMemory {
 
     fn wait<'a>(
         &'a self,
-        machines: Vec<wait::Machine<'a>>,
+        machines: Vec<wait::Machine>,
         on_event: &'a (dyn Fn(Event) + Send + Sync),
     ) -> Waiting<'a> {
         // Machines here boot at once, or never.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kubitect_config::chain;
-use kubitect_config::remote::BoxError;
+use kubitect_config::remote::{BoxError, Doing, Output, Remote};
 use kubitect_config::value::Label;
 use kubitect_kubespray::{control, kubeconfig};
 
@@ -119,13 +119,34 @@ async fn what_goes_on_is_waited_for_and_named_if_it_does_not_end() {
         .await
         .unwrap();
     assert_eq!(told.into_inner().unwrap(), ["kubeadm (process 12)"]);
-    let master = Recorded::new(&[(0, busy, "")]);
+    let master = Recorded::new(&[(0, busy, ""); 4]);
     let error = control::wait_idle(&master, "c-master-1", SHORT, |_| ()).await;
     let error = error.unwrap_err().to_string();
     assert!(
         error.contains("c-master-1 to end: kubeadm (process 12), not within 3 s"),
         "{error}"
     );
+}
+
+/// A machine that takes a command and never answers.
+struct Hangs;
+
+impl Remote for Hangs {
+    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+        Box::pin(std::future::pending())
+    }
+
+    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_hangs_is_waited_for_no_longer_than_is_said() {
+    let wait = control::wait_idle(&Hangs, "c-master-1", SHORT, |_| ());
+    let error = tokio::time::timeout(Duration::from_secs(30), wait).await;
+    let error = error.expect("it ends in time").unwrap_err().to_string();
+    assert!(error.contains("no answer, not within 3 s"), "{error}");
 }
 
 /// As kubeadm writes it.

@@ -145,3 +145,17 @@ async fn a_cancelled_wait_ends() {
         .unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error:?}");
 }
+
+/// The wait ends in its time and that in which consoles are read, not in what libvirt takes.
+#[tokio::test]
+async fn a_host_that_hangs_makes_no_wait_longer() {
+    let cluster = leased();
+    let (fake, hosts) = hosts(&cluster);
+    make(&cluster, &hosts);
+    fake.take(Duration::from_secs(8));
+    let began = std::time::Instant::now();
+    let error = gathered(&cluster, &hosts, Duration::from_millis(300)).await;
+    let text = error.unwrap_err().to_string();
+    assert!(began.elapsed() < Duration::from_secs(20), "{text}");
+    assert!(text.contains("does not answer"), "{text}");
+}

@@ -1,8 +1,8 @@
 //! Machines switched off and on together.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use kubitect_provision::hypervisor::Hypervisor;
 use kubitect_provision::observe::{HostState, PowerState};
@@ -10,7 +10,7 @@ use kubitect_provision::{Error, Event, power};
 
 use crate::world::{DEMO, World};
 
-const SOON: Duration = Duration::from_millis(50);
+const SOON: Duration = Duration::from_secs(1);
 
 fn made() -> World {
     let world = World::new(DEMO, &HostState::default());
@@ -102,4 +102,39 @@ fn a_cancelled_run_asks_no_machine() {
     let (result, _) = shut_down(&world, true);
     assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
     assert_eq!(world.fake().domains().unwrap(), before);
+}
+
+/// Within 1 s means 1 s and the time in which the console is read, not what libvirt takes.
+#[test]
+fn a_host_that_hangs_makes_no_wait_longer() {
+    let world = made();
+    world.fake().take(Duration::from_secs(8));
+    let began = Instant::now();
+    let error = shut_down(&world, false).0.unwrap_err().to_string();
+    assert!(began.elapsed() < Duration::from_secs(20), "{error}");
+    assert!(error.contains("its host does not answer"), "{error}");
+}
+
+#[test]
+fn a_run_that_is_cancelled_does_not_wait_for_a_host_that_hangs() {
+    let world = made();
+    world.fake().take(Duration::from_secs(30));
+    let (began, cancelled) = (Instant::now(), AtomicBool::new(false));
+    let (cluster, hosts, hour) = (&world.cluster, world.hosts(), Duration::from_secs(3600));
+    let result = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            cancelled.store(true, Ordering::Relaxed);
+        });
+        power::shut_down(
+            &cluster.name,
+            &cluster.nodes,
+            &hosts,
+            hour,
+            &cancelled,
+            &|_| (),
+        )
+    });
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
 }

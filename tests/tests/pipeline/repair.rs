@@ -226,7 +226,7 @@ fn a_guest_that_does_not_shut_down_is_never_cut_off() {
     )]));
     let plan = changed.plan().unwrap();
     let started = std::time::Instant::now();
-    let within = Duration::from_millis(50);
+    let within = Duration::from_secs(1);
     let never = AtomicBool::new(false);
     let inputs = Inputs::default();
     let error =

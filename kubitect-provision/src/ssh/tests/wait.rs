@@ -1,6 +1,6 @@
 //! Waiting for a machine: what counts as ready, and what is said when it never is.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::server::Server;
@@ -24,12 +24,12 @@ fn console() -> Vec<String> {
     vec!["Kernel panic - not syncing".to_owned()]
 }
 
-fn machine(target: Target) -> Machine<'static> {
+fn machine(target: Target) -> Machine {
     Machine {
         target,
         programs: vec!["sudo", "python3"],
         within: None,
-        console: &console,
+        console: Arc::new(console),
     }
 }
 
@@ -295,4 +295,22 @@ async fn all_are_waited_for_and_every_failure_is_told() {
     assert_eq!(count(|e| matches!(e, Event::Started { .. })), 3);
     assert_eq!(count(|e| matches!(e, Event::Finished { .. })), 1);
     assert_eq!(count(|e| matches!(e, Event::Failed { .. })), 2);
+}
+
+#[tokio::test]
+async fn a_machine_that_hangs_makes_no_wait_longer() {
+    let server = booted("").await;
+    for program in ["sleep", "cloud-init"] {
+        server.program(program, "exec /bin/sleep 60");
+    }
+    let patience = Patience {
+        total: Duration::from_secs(3),
+        attempt: Duration::from_secs(8),
+        ..PATIENCE
+    };
+    let began = std::time::Instant::now();
+    let error = error(target(server.address), patience).await;
+    // Its time, and that in which it is asked why.
+    assert!(began.elapsed() < Duration::from_secs(15), "{error}");
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
 }
