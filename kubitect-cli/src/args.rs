@@ -12,6 +12,7 @@ use kubitect_config::presets::PRESETS;
 use kubitect_config::timeouts::Timeout;
 use kubitect_config::value::Name;
 
+use crate::environment::expand;
 use crate::names::ClusterName;
 
 pub use everyday::{Console, Logs, Restore, Snapshot, Ssh, Start, Stop, Store, TakeOver, Timeouts};
@@ -124,10 +125,10 @@ pub const DEFAULT_FILE: &str = "kubitect.yaml";
 #[derive(Debug, Args)]
 pub struct Apply {
     /// A plan that `plan --out` saved: exactly that is done, or nothing if anything has changed since
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", value_parser = path())]
     pub plan: Option<PathBuf>,
     /// The cluster's file; - for stdin [default: kubitect.yaml, or the one that PLAN was made of]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = path())]
     pub config: Option<PathBuf>,
     /// Refuse changes that this action does not cover
     #[arg(short, long, value_enum)]
@@ -180,10 +181,10 @@ pub struct Status {
 #[derive(Debug, Args)]
 pub struct Plan {
     /// The cluster's file; - for stdin
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE, value_parser = path())]
     pub config: PathBuf,
     /// Save it to this file as well, for `apply PLAN`; only another plan is replaced
-    #[arg(long, value_name = "PLAN")]
+    #[arg(long, value_name = "PLAN", value_parser = path())]
     pub out: Option<PathBuf>,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
@@ -193,7 +194,7 @@ pub struct Plan {
 #[derive(Debug, Args)]
 pub struct Validate {
     /// The files; - for stdin
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE, num_args = 1..)]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE, num_args = 1.., value_parser = path())]
     pub config: Vec<PathBuf>,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]
@@ -203,7 +204,7 @@ pub struct Validate {
 #[derive(Debug, Args)]
 pub struct Render {
     /// The cluster's file; - for stdin
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE, value_parser = path())]
     pub config: PathBuf,
     /// The folder to write into
     #[arg(long, value_name = "DIR", value_parser = written())]
@@ -287,16 +288,21 @@ pub struct Kubeconfig {
     #[command(flatten)]
     pub cluster: ClusterName,
     /// Write it to this file, for its owner alone; one that is there is replaced only if it is this cluster's; - prints it
-    #[arg(long, value_name = "FILE", conflicts_with = "merge")]
+    #[arg(long, value_name = "FILE", conflicts_with = "merge", value_parser = path())]
     pub out: Option<PathBuf>,
     /// Put it into your kubeconfig (of KUBECONFIG, else ~/.kube/config), beside what is there, instead of printing it
     #[arg(long)]
     pub merge: bool,
 }
 
+/// A file or folder; the person's own folder is meant by `~/` also where the shell has left that, as in `--out=~/plan`.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(|path| expand(&path).unwrap_or(path))
+}
+
 /// A file or folder that is written; stdout is none.
 fn written() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|path| match path == Path::new("-") {
+    path().try_map(|path| match path == Path::new("-") {
         true => Err(
             "this can't be written to stdout; name a file or folder, as `./-` for one of that name",
         ),

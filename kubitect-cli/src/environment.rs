@@ -24,7 +24,7 @@ impl Place {
         let variable = || std::env::var_os("KUBITECT_HOME").filter(|home| !home.is_empty());
         match self.home.clone().or_else(|| variable().map(PathBuf::from)) {
             _ if self.local => Ok(PathBuf::from(".kubitect")),
-            Some(path) => Ok(path),
+            Some(path) => expand(&path),
             None => Ok(person()?.join(".kubitect")),
         }
     }

@@ -54,7 +54,7 @@ pub struct Restore {
     #[arg(value_name = "CLUSTER", add = ArgValueCandidates::new(names::candidates))]
     pub cluster: Label,
     /// The snapshot, as `etcd snapshot`, `apply` before an upgrade, or etcdctl saved it
-    #[arg(value_name = "SNAPSHOT")]
+    #[arg(value_name = "SNAPSHOT", value_parser = super::path())]
     pub file: PathBuf,
     /// Don't ask
     #[arg(long, visible_alias = "yes")]

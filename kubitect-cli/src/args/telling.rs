@@ -32,7 +32,7 @@ pub struct Graph {
     #[command(flatten)]
     pub cluster: ClusterName,
     /// The file of a cluster, instead of a living one; - for stdin [default: kubitect.yaml]
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["name", "cluster"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["name", "cluster"], value_parser = super::path())]
     pub config: Option<PathBuf>,
     /// The form of the picture
     #[arg(long, value_enum, default_value_t)]
@@ -58,7 +58,7 @@ pub enum Form {
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// The file of a cluster, whose hosts are looked at, before any of it is made; - for stdin
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = super::path())]
     pub config: Option<PathBuf>,
     /// For people or for programs
     #[arg(short, long, value_enum, default_value_t)]

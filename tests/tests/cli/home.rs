@@ -294,3 +294,15 @@ fn an_exported_kubeconfig_takes_the_place_of_nothing_else() {
     }
     assert!(!env.path("here/-").exists());
 }
+
+/// The shell resolves `~` at the beginning of a word only, and a folder called so is soon removed with all of a person's own.
+#[test]
+fn what_the_shell_left_of_a_home_folder_is_resolved() {
+    let env = TestEnv::new();
+    fs::write(env.path("home/demo.yaml"), env.cluster()).unwrap();
+    let config = "--config=~/demo.yaml";
+    env.run(&["validate", config]).code(0);
+    env.run(&["render", config, "--out=~/out"]).code(0);
+    assert!(env.path("home/out/haproxy").is_dir());
+    assert!(!env.path("here/~").exists());
+}
