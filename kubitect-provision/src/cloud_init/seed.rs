@@ -1,6 +1,6 @@
 //! The volume that carries the documents: a FAT file system labelled `cidata`, made in memory.
 
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, Cursor, Write};
 
 use fatfs::{Date, DateTime, Dir, FileSystem, FormatVolumeOptions, FsOptions, Time, TimeProvider};
 
@@ -11,6 +11,9 @@ pub const SIZE: usize = 1 << 20;
 
 /// The first sector says how the rest is laid out.
 const SECTOR: usize = 512;
+
+/// What the root folder takes for a file, a label, or a part of a long name.
+const ENTRY: usize = 32;
 
 /// What cloud-init looks for; FAT pads labels with blanks.
 const LABEL: [u8; 11] = *b"cidata     ";
@@ -58,25 +61,52 @@ pub fn read(bytes: &[u8]) -> io::Result<Documents> {
     if bytes.len() != SIZE || bytes.get(..SECTOR) != empty.get(..SECTOR) {
         return Err(io::Error::other("it is not a seed as Kubitect writes it"));
     }
-    let mut copy = bytes.to_vec();
-    let volume = FileSystem::new(
-        Cursor::new(&mut copy[..]),
-        FsOptions::new().time_provider(&Epoch),
-    )?;
-    let root = volume.root_dir();
     let text = |name| {
-        let mut text = String::new();
-        // A chain of clusters that goes round in circles has no end.
-        root.open_file(name)?
-            .take(SIZE as u64)
-            .read_to_string(&mut text)?;
-        io::Result::Ok(text)
+        // The name as FAT keeps it, which stands in our own volume at the same place among the files.
+        let short = files(&empty).nth(name).map(|file| &file[..11]);
+        let file = files(bytes).find(|file| Some(&file[..11]) == short);
+        let text = file.and_then(|file| content(bytes, file));
+        String::from_utf8(text.ok_or_else(damaged)?.to_vec()).map_err(|_| damaged())
     };
     Ok(Documents {
-        user_data: text("user-data")?,
-        network_config: text("network-config")?,
-        meta_data: text("meta-data")?,
+        meta_data: text(0)?,
+        user_data: text(1)?,
+        network_config: text(2)?,
     })
+}
+
+fn damaged() -> io::Error {
+    io::Error::other("it was changed: it holds not what Kubitect has written")
+}
+
+/// The number of two bytes, for places in the first sector, which is ours, and in entries of the root folder.
+fn word(bytes: &[u8], at: usize) -> usize {
+    usize::from(bytes[at]) | usize::from(bytes[at + 1]) << 8
+}
+
+/// Where the root folder begins and where it ends, which is where what the files hold begins.
+fn root(volume: &[u8]) -> (usize, usize) {
+    let tables = usize::from(volume[16]) * word(volume, 22);
+    let start = (word(volume, 14) + tables) * SECTOR;
+    (start, start + word(volume, 17) * ENTRY)
+}
+
+/// The root folder's entries of files, 32 bytes each: neither parts of long names nor the volume's label.
+fn files(volume: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (start, end) = root(volume);
+    let entries = volume[start..end].chunks_exact(ENTRY);
+    entries.filter(|entry| entry[0] != 0 && entry[11] & 0x08 == 0)
+}
+
+/// What a file holds. [`image`] writes each in one piece. Not read by the library: it panics on places that a machine made up.
+fn content<'a>(volume: &'a [u8], file: &[u8]) -> Option<&'a [u8]> {
+    let size = word(file, 28) | word(file, 30) << 16;
+    if size == 0 {
+        return Some(&[]);
+    }
+    let cluster = usize::from(volume[13]) * SECTOR;
+    let start = root(volume).1 + word(file, 26).checked_sub(2)? * cluster;
+    volume.get(start..start.checked_add(size)?)
 }
 
 fn write(root: &Dir<'_, Cursor<&mut [u8]>>, name: &str, text: &str) -> io::Result<()> {

@@ -231,4 +231,33 @@ proptest::proptest! {
         bytes[..raw.len()].copy_from_slice(&raw);
         let _ = (seed::read(&bytes), seed::read(&raw));
     }
+
+    /// The same with whole fields of the file system: where files begin, how long they are, and what follows on what.
+    #[test]
+    fn fuzz_seeds_fields(
+        words in proptest::collection::vec(
+            (0..40usize, 0..16usize, proptest::sample::select(vec![0u16, 1, 2, 3, 9, 0xff0, 0xff7, 0xff8, 0xfff, 0x7fff, 0xffff])),
+            1..8,
+        ),
+        links in proptest::collection::vec((0..32usize, proptest::prelude::any::<u8>()), 0..8),
+    ) {
+        let long = |c: &str| c.repeat(3000);
+        let documents =
+            super::Documents { user_data: long("u"), network_config: long("n"), meta_data: long("m") };
+        let mut bytes = seed::image(&documents).unwrap();
+        // The allocation table lies behind what the first sector reserves, and the root folder behind all its copies.
+        let word = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+        let table = word(14) * 512;
+        let root = table + usize::from(bytes[16]) * word(22) * 512;
+        for (entry, word, value) in words {
+            let at = root + entry * 32 + word * 2;
+            bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        }
+        for (at, byte) in links {
+            bytes[table + at] = byte;
+        }
+        if let Ok(found) = seed::read(&bytes) {
+            proptest::prop_assert!(found.user_data.len() <= seed::SIZE);
+        }
+    }
 }
