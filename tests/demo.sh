@@ -29,7 +29,7 @@ down)
 esac
 
 say "Set-up: packages, the program, the guests' image, the lab"
-tests/lab/deps.sh
+tests/lab/deps.sh --demo
 cargo build --release --locked -p kubitect-cli
 target=$(cargo metadata --format-version 1 --no-deps | jq -r .target_directory)
 kubitect=$target/release/kubitect

@@ -2,6 +2,7 @@
 # Installs what building, testing and the lab need on a Debian 12/13 or Ubuntu 22.04/24.04 that has a Rust toolchain.
 #
 #   tests/lab/deps.sh            install what is missing
+#   tests/lab/deps.sh --demo     the same, without what only tests need
 #   tests/lab/deps.sh --list     say what is missing; exit 1 if anything is
 #
 # It changes nothing but packages: no daemon is started or enabled on this machine. That is why it takes libvirt's
@@ -21,11 +22,14 @@ PACKAGES=(
   # the lab's image
   mmdebstrap debian-archive-keyring fdisk e2fsprogs zstd
   # looking into it: clients, and checkers of what is rendered
-  openssh-client openssh-server curl jq socat dosfstools mtools haproxy keepalived shellcheck
+  openssh-client openssh-server openssl curl jq socat dosfstools mtools haproxy keepalived bsdutils
+)
+TESTS_PACKAGES=(
+  shellcheck
   # the stand-in's own tests
-  etcd-server etcd-client openssl
+  etcd-server etcd-client
   # the benchmarks' peak memory; terminals for tests, and the shells whose completion they try
-  time bsdutils tmux zsh fish
+  time tmux zsh fish
   # what Debian says of the package
   lintian
 )
@@ -208,18 +212,26 @@ wanted() {
   local drivers
   mapfile -t drivers < <(drivers)
   missing "${PACKAGES[@]}" "${drivers[@]}" "${QEMU_PACKAGES[@]}"
-  [ -x "$CLOUD_INIT_DIR/bin/cloud-init" ] || echo "cloud-init (unpacked, not installed)"
-  [ -e "$EDITOR_DIR" ] || echo "yaml-language-server (in the cache, not installed)"
+  if [ "$purpose" = tests ]; then
+    [ -x "$CLOUD_INIT_DIR/bin/cloud-init" ] || echo "cloud-init (unpacked, not installed)"
+    [ -e "$EDITOR_DIR" ] || echo "yaml-language-server (in the cache, not installed)"
+  fi
 }
 
+purpose=tests
+if [ "${1:-}" = --demo ]; then
+  purpose=demo
+else
+  PACKAGES+=("${TESTS_PACKAGES[@]}")
+fi
 case ${1:-} in
   --list)
     wanted
     [ -z "$(wanted)" ]
     exit
     ;;
-  '') ;;
-  *) die "usage: ${0##*/} [--list]" ;;
+  '' | --demo) ;;
+  *) die "usage: ${0##*/} [--list|--demo]" ;;
 esac
 
 if ! command -v apt-get dpkg-query >/dev/null; then
@@ -247,7 +259,7 @@ fi
 say "reading the package lists"
 apt update >&2
 mapfile -t drivers < <(drivers)
-mapfile -t packages < <(missing "${PACKAGES[@]}" "${drivers[@]}"; node_packages)
+mapfile -t packages < <(missing "${PACKAGES[@]}" "${drivers[@]}"; [ "$purpose" = demo ] || node_packages)
 if ((${#packages[@]})); then
   say "installing: ${packages[*]}"
   install "${packages[@]}"
@@ -258,6 +270,8 @@ if ((${#packages[@]})); then
   install ${qemu_from:+-t "$qemu_from"} "${packages[@]}"
 fi
 install_kubectl
-unpack_cloud_init
-fetch_language_server
+if [ "$purpose" = tests ]; then
+  unpack_cloud_init
+  fetch_language_server
+fi
 say "done"
