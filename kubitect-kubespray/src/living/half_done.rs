@@ -131,7 +131,7 @@ impl Kubernetes<'_> {
             Some(was) if was.kubernetes != at.kubernetes => Err(Error::Refused {
                 what: format!("set up {name}"),
                 reasons: vec![format!(
-                    "a run that was not finished has begun to set up {was} there, which {at} would not upgrade; put back what was \
+                    "{name}: a run that was not finished has begun to set up {was} there, which {at} would not upgrade; put back what was \
                      there until the cluster is finished, or destroy the cluster and make it again"
                 )],
             }),
