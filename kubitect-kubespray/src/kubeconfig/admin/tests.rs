@@ -234,7 +234,9 @@ proptest! {
             for evil in ["exec", "proxy", "insecure", "/etc", "\u{1b}", "127.0.0.1", "kubernetes-admin"] {
                 prop_assert!(!written.contains(evil), "{}", written);
             }
-            prop_assert_eq!(written.lines().count(), 18 - usize::from(written.contains("    token:")));
+            // A user has a certificate and its key, or a token, or all of them.
+            let user = 2 * usize::from(written.contains("    client-key-data:")) + usize::from(written.contains("    token:"));
+            prop_assert_eq!(written.lines().count(), 16 + user);
         }
     }
 }
