@@ -11,14 +11,13 @@
 set -u
 SILENT=240
 WORKER_NICE=5
-declare -A resets spoke
+declare -A resets
 
 while sleep 20; do
   for name in $(timeout 30 virsh list --name --state-running 2>/dev/null); do
     xml=$(timeout 30 virsh dumpxml "$name" 2>/dev/null) || continue
     case $xml in
     *"org.qemu.guest_agent.0' state='connected'"*)
-      spoke[$name]=$(date +%s)
       if pid=$(cat "/run/libvirt/qemu/$name.pid" 2>/dev/null); then
         nice=0
         [[ $name != *-worker-* ]] || nice=$WORKER_NICE
@@ -30,10 +29,7 @@ while sleep 20; do
     esac
     console=$(sed -n "s/.*<log file='\([^']*\)'.*/\1/p" <<<"$xml" | head -n 1)
     [ -s "$console" ] || continue
-    # An agent that has just been restarted, or stopped, hangs in no boot: its console may have been silent for hours.
-    since=$(stat -c %Y "$console")
-    [ "$since" -ge "${spoke[$name]:-0}" ] || since=${spoke[$name]}
-    silent=$(($(date +%s) - since))
+    silent=$(($(date +%s) - $(stat -c %Y "$console")))
     blocked=$(grep -c 'task swapper/0:1 blocked' "$console")
     # A reset does not empty the console: of its complaints, those that were answered by a reset don't count again.
     answered=${resets[$name]:-0}
