@@ -61,9 +61,9 @@ pub fn read(bytes: &[u8]) -> io::Result<Documents> {
     if bytes.len() != SIZE || bytes.get(..SECTOR) != empty.get(..SECTOR) {
         return Err(io::Error::other("it is not a seed as Kubitect writes it"));
     }
-    let text = |name| {
-        // The name as FAT keeps it, which stands in our own volume at the same place among the files.
-        let short = files(&empty).nth(name).map(|file| &file[..11]);
+    let text = |number| {
+        // The name as FAT keeps it: that of the file which our own volume has at this place.
+        let short = files(&empty).nth(number).map(|file| &file[..11]);
         let file = files(bytes).find(|file| Some(&file[..11]) == short);
         let text = file.and_then(|file| content(bytes, file));
         String::from_utf8(text.ok_or_else(damaged)?.to_vec()).map_err(|_| damaged())

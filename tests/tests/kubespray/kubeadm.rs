@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kubitect_config::chain;
-use kubitect_config::remote::{BoxError, Doing, Output, Remote};
+use kubitect_config::remote::BoxError;
 use kubitect_config::value::Label;
 use kubitect_kubespray::{control, kubeconfig};
 
@@ -11,6 +11,7 @@ use crate::fixture::{cluster, facts};
 use crate::world::Recorded;
 use tests::ansible::RELEASE;
 use tests::example::example;
+use tests::hangs::Hangs;
 
 const SOON: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(3);
@@ -126,19 +127,6 @@ async fn what_goes_on_is_waited_for_and_named_if_it_does_not_end() {
         error.contains("c-master-1 to end: kubeadm (process 12), not within 3 s"),
         "{error}"
     );
-}
-
-/// A machine that takes a command and never answers.
-struct Hangs;
-
-impl Remote for Hangs {
-    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
-        Box::pin(std::future::pending())
-    }
-
-    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
-        Box::pin(std::future::pending())
-    }
 }
 
 #[tokio::test]

@@ -3,11 +3,11 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use kubitect_config::remote::{Doing, Output, Remote};
 use kubitect_lb::{Error, Event, Service, holds, roll_out, wait_serving};
 
 use crate::fake::world;
 use crate::rollout::{assert_settled, files, lb, quietly};
+use tests::hangs::Hangs;
 
 /// A balancer that was restarted counts only once it serves with its files, and both of its services run.
 #[tokio::test]
@@ -42,19 +42,6 @@ async fn a_restarted_balancer_is_waited_for_until_it_serves() {
     // It serves, but not with its files.
     let others = files(2, Some("web"));
     wait_serving(&others[0], remote, within).await.unwrap_err();
-}
-
-/// A machine that takes every connection and answers none.
-struct Hangs;
-
-impl Remote for Hangs {
-    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
-        Box::pin(std::future::pending())
-    }
-
-    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
-        Box::pin(std::future::pending())
-    }
 }
 
 /// Within 30 s means 30 s, also where each call would have more.
