@@ -36,11 +36,13 @@ impl Fault {
     }
 }
 
-/// YAML forbids most control characters; the parser takes a NUL for the end of the text, which would hide the rest.
+/// YAML forbids most control characters. The parser takes a NUL for the end of the text, which would hide the rest, and a carriage
+/// return that ends no line for the end of one, so that it would count more lines than anybody else.
 pub(super) fn control_character(text: &str) -> Option<Fault> {
     for (number, line) in text.split('\n').enumerate() {
+        let line = line.strip_suffix('\r').unwrap_or(line);
         for (column, c) in line.chars().enumerate() {
-            if c.is_control() && !matches!(c, '\t' | '\r' | '\u{85}') {
+            if c.is_control() && !matches!(c, '\t' | '\u{85}') {
                 let start = Position {
                     line: number + 1,
                     column: column + 1,
@@ -55,7 +57,13 @@ pub(super) fn control_character(text: &str) -> Option<Fault> {
                     end,
                     code: "yaml-control-character",
                     message: format!("the file contains the control character {c:?}"),
-                    help: "remove it; YAML is plain text".to_owned(),
+                    help: match c {
+                        '\r' => {
+                            "remove it, or let all lines end as those of Unix (`dos2unix -c mac`)"
+                        }
+                        _ => "remove it; YAML is plain text",
+                    }
+                    .to_owned(),
                 });
             }
         }

@@ -125,6 +125,25 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
+/// The parser takes a carriage return alone for the end of a line, and no editor or count of ours does.
+#[test]
+fn a_carriage_return_that_ends_no_line_is_named_where_it_stands() {
+    let old = "a: b\rc: d\re: f\rg: [\r";
+    for text in [old, "a: 1\r\nb: \"x\ry\"\r\n", "a: |\n  x\r\r\n"] {
+        let (tree, faults) = read(text, true);
+        assert!(tree.is_none(), "{text:?}");
+        let fault = &faults[0];
+        assert_eq!(
+            fault.code, "yaml-control-character",
+            "{text:?}: {}",
+            fault.message
+        );
+        assert!(fault.start.line <= text.lines().count());
+    }
+    let (tree, faults) = read("a: 1\r\nb: 2\r\n", true);
+    assert!(tree.is_some() && faults.is_empty());
+}
+
 proptest! {
     #[test]
     fn both_parsers_agree_on_what_serde_yaml_writes(value in values()) {
