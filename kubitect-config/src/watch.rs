@@ -119,21 +119,33 @@ impl Watch {
         }
         lines.extend(other.iter().map(|other| format!("  {other}")));
         let steps = self.steps.iter().take(SHOWN);
-        lines.extend(steps.map(|step| format!("  {}", step.line())));
+        lines.extend(steps.map(|step| format!("  {}", step.line(&[]))));
         if let ([], None, Some((said, since))) = (&self.steps[..], &other, &self.said) {
             lines.push(format!("  {said} · {}", clock(since.elapsed())));
         }
-        match self.steps.len().saturating_sub(SHOWN) {
-            0 => {}
-            more => lines.push(format!("  … and {more} more")),
-        }
+        lines.extend(self.more().map(|more| format!("  … {more}")));
         lines
     }
 
-    /// For a pipe: what is waited for, `other` among it.
+    /// How many steps go on beside those that are shown.
+    fn more(&self) -> Option<String> {
+        match self.steps.len().saturating_sub(SHOWN) {
+            0 => None,
+            more => Some(format!("and {more} more")),
+        }
+    }
+
+    /// For a pipe: what is waited for, `other` among it. Steps that differ only in their last word, as a machine's name, are one.
     pub fn waited(&self, other: Option<String>) -> Option<String> {
-        let steps: Vec<_> = self.steps.iter().take(SHOWN).map(Step::line).collect();
-        let all: Vec<_> = other.into_iter().chain(steps).collect();
+        let mut groups: Vec<(&Step, Vec<&str>)> = Vec::new();
+        for step in self.steps.iter().take(SHOWN) {
+            match groups.iter_mut().find(|(first, _)| first.is_like(step)) {
+                Some((_, others)) => others.push(step.words().1),
+                None => groups.push((step, Vec::new())),
+            }
+        }
+        let steps = groups.iter().map(|(first, others)| first.line(others));
+        let all: Vec<_> = other.into_iter().chain(steps).chain(self.more()).collect();
         match (all.is_empty(), &self.said, self.place()) {
             (false, ..) => Some(all.join("; ")),
             (true, Some((said, since)), Some(place)) => {
@@ -145,13 +157,24 @@ impl Watch {
 }
 
 impl Step {
-    fn line(&self) -> String {
+    /// What is done, and to what.
+    fn words(&self) -> (&str, &str) {
+        self.what.rsplit_once(' ').unwrap_or((&self.what, ""))
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.words().0 == other.words().0 && self.detail == other.detail
+    }
+
+    /// The step, done to others as well.
+    fn line(&self, others: &[&str]) -> String {
         let detail = match self.detail.as_str() {
             "" => String::new(),
             detail => format!(" · {detail}"),
         };
         // What a narrow terminal cuts off is the reason.
-        format!("{} · {}{detail}", self.what, clock(self.since.elapsed()))
+        let what = [&[self.what.as_str()], others].concat().join(", ");
+        format!("{what} · {}{detail}", clock(self.since.elapsed()))
     }
 }
 
@@ -190,7 +213,11 @@ mod tests {
         assert_eq!(lines[3], "  wait for m4");
         assert_eq!(lines.last().unwrap(), "  … and 1 more");
         let waited = watch.waited(None).unwrap();
-        assert!(waited.starts_with("wait for m1 · 0:00 · SSH"), "{waited}");
+        let same = "wait for m2, m4, m5, m6, m7, m8, m9, m10, m11 · 0:00";
+        assert_eq!(
+            waited,
+            format!("wait for m1 · 0:00 · SSH does not answer; {same}; and 1 more")
+        );
         let ended = phase(&mut watch, 2, "remove", None).unwrap();
         assert!(ended.starts_with("phase 1 of 2: make machines: done in "));
         assert_eq!(timeless(&watch), ["phase 2 of 2: remove"]);
