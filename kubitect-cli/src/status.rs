@@ -7,7 +7,7 @@ use kubitect_config::{Cluster, Facts, chain, file, text};
 use kubitect_provision::fleet::Logins;
 use kubitect_provision::observe;
 use kubitect_provision::ssh::Keys;
-use kubitect_provision::status::machines_of;
+use kubitect_provision::status::{machines_of, problems_of};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -84,17 +84,13 @@ impl fmt::Display for Verdict {
 pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failure> {
     let observed = blocking(|| observe::look_around(&job.cluster, &job.hosts));
     let machines = machines_of(&job.cluster, &observed);
-    let off = machines
-        .iter()
-        .filter(|own| !own.runs() && !own.is_unknown());
-    let off = off.map(|machine| format!("{} is {}", machine.name, machine.state));
     let mut status = Status {
         cluster: job.cluster.name.to_string(),
         unfinished: false,
         applied: applied.is_some(),
         run: AtWork::on(&job.fleet),
         stopped: machines.iter().all(|own| own.state == "off"),
-        problems: observed.problems().into_iter().chain(off).collect(),
+        problems: [observed.problems(), problems_of(&machines)].concat(),
         away: observed.problems(),
         machines,
         balancers: kubitect_lb::Status::default(),

@@ -140,9 +140,9 @@ impl Uri {
             None => return Err(broken()),
             Some(port) => Some(port.parse::<u16>().map_err(|_| broken())?),
         };
-        // What begins with a hyphen would be an option of ssh.
+        // What begins with a hyphen would be an option of ssh, which may put both into a shell's line (`%h`, `%r`).
         let safe = |c: char| c.is_ascii_alphanumeric() || "-.:_".contains(c);
-        let strange = |c: char| c.is_control() || c.is_whitespace() || "'\"\\/:".contains(c);
+        let strange = |c: char| !c.is_alphanumeric() && !"-_.@+$".contains(c);
         if host.starts_with('-')
             || !host.chars().all(safe)
             || user.as_ref().is_some_and(|user| {
@@ -261,6 +261,10 @@ mod tests {
             "qemu+ssh://h/system?keyfile=/a%0acommand",
             "qemu+ssh://h/system?%00command=/bin/evil",
             "qemu+ssh://u%0a@h/system",
+            "qemu+ssh://u%60id%60@h/system",
+            "qemu+ssh://u%3Bid@h/system",
+            "qemu+ssh://u$(id)@h/system",
+            "qemu+ssh://u%26@h/system",
             "qemu+ssh://h\u{202e}/system",
             "qemu+ssh://h%0a/system",
             "qemu:///system?socket=/tmp/evil",

@@ -12,11 +12,11 @@ use kubitect_config::waiting::at_most;
 use kubitect_config::{Cluster, Facts, NodeFacts};
 use tokio::time::Instant;
 
+use crate::claim::reserved;
 use crate::error::told;
 use crate::hypervisor::{Failure, Hosts};
 use crate::observe::{HostState, Observed, PowerState, look_at_machines};
 use crate::ssh::Keys;
-use crate::state::reserved;
 use crate::{Error, Event, machine};
 
 mod leaving;
@@ -114,33 +114,44 @@ pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
     Ok(complete.then_some(known))
 }
 
-/// As [`known`], of the machines whose addresses are known now: the others are not in it, nor those of hosts that can't be reached.
+/// As [`known`], of the machines whose addresses are known now: the others are not in it, nor those of hosts that can't be reached,
+/// nor those of which two claim the same address.
 pub fn now(cluster: &Cluster, hosts: &Hosts) -> Result<Facts, Error> {
     let all_fixed = cluster.nodes.iter().all(|node| node.ip.is_some());
     let observed = match all_fixed {
         true => Observed::default(),
         false => look_at_machines(cluster, hosts),
     };
-    so_far(cluster, &observed)
+    let mut facts = found(cluster, &observed);
+    // One machine that lies keeps nobody from the others.
+    while let Some((ip, _)) = taken(&facts.nodes) {
+        facts.nodes.retain(|node| node.ip != ip);
+    }
+    Ok(facts)
 }
 
-/// As [`now`], by what was seen.
+/// As [`known`], of the machines whose addresses are known by what was seen; an error if two claim the same one.
 pub fn so_far(cluster: &Cluster, observed: &Observed) -> Result<Facts, Error> {
+    let facts = found(cluster, observed);
+    match taken(&facts.nodes) {
+        Some((_, error)) => Err(error),
+        None => Ok(facts),
+    }
+}
+
+fn found(cluster: &Cluster, observed: &Observed) -> Facts {
     let mut nodes = Vec::new();
     for node in &cluster.nodes {
         let host = observed.hosts.get(&node.host);
         let ip = node.ip.or_else(|| at(cluster, host?, node));
         nodes.extend(ip.map(|ip| facts(node, ip, String::new())));
     }
-    if let Some((_, error)) = taken(&nodes) {
-        return Err(error);
-    }
-    Ok(Facts {
+    Facts {
         user: cluster.guest.user.clone(),
         private_key: PathBuf::new(),
         known_hosts: PathBuf::new(),
         nodes,
-    })
+    }
 }
 
 /// Whether a machine runs (none: it is not there), and its address: a fixed one, or while it runs the one that it has.
@@ -205,11 +216,12 @@ fn kept(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr
     }
     let host = hosts.get(&node.host)?.as_ref();
     let look = || {
-        if let Some(ip) = reserved(cluster, &host.networks()?, node.mac) {
+        let networks = host.networks()?;
+        if let Some(ip) = reserved(cluster, &networks, node.mac) {
             return Ok(Some(ip));
         }
         match host.domain_state(&node.name)?.map(|domain| domain.power) {
-            Some(PowerState::Running) => machine::leased(cluster, host, node),
+            Some(PowerState::Running) => machine::leased(cluster, host, &networks, node),
             _ => Ok(None),
         }
     };

@@ -14,7 +14,7 @@ use crate::claim;
 use crate::desired::console_volume;
 use crate::error::{Error, told};
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
-use crate::observe::PowerState;
+use crate::observe::{NetworkState, PowerState};
 use crate::reach::Reach;
 use crate::resource::Reservation;
 
@@ -103,17 +103,23 @@ pub fn address(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<I
     if node.ip.is_some() {
         return Ok(node.ip);
     }
-    leased(cluster, hosts.get(&node.host)?.as_ref(), node).map_err(|failure| failure.on(&node.host))
+    let host = hosts.get(&node.host)?;
+    let networks = host.networks();
+    networks
+        .and_then(|networks| leased(cluster, host.as_ref(), &networks, node))
+        .map_err(|failure| failure.on(&node.host))
 }
 
 /// The address leased to a machine on this host that runs, or else that its agent claims and may.
 pub(crate) fn leased(
     cluster: &Cluster,
     host: &dyn Hypervisor,
+    networks: &[NetworkState],
     node: &Node,
 ) -> Result<Option<Ipv4Addr>, Failure> {
     let addresses = host.addresses(&node.name)?;
-    Ok(claim::first(cluster, &node.name, node.mac, &addresses))
+    let (name, mac) = (&node.name, node.mac);
+    Ok(claim::first(cluster, networks, name, mac, &addresses))
 }
 
 /// Makes the leases of machines without a fixed address permanent: each keeps its address for life.

@@ -5,11 +5,9 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
-use kubitect_config::Cluster;
 use kubitect_config::value::{Label, Mac, Name};
 use serde::{Deserialize, Serialize};
 
-use crate::claim;
 use crate::names::of_node;
 use crate::resource::{BASE_POOL, Link, Mark, Reservation};
 
@@ -95,17 +93,6 @@ impl HostState {
     /// The domain of this name.
     pub fn domain(&self, name: &str) -> Option<&DomainState> {
         self.domains.iter().find(|domain| domain.name == name)
-    }
-
-    /// The address that the cluster's network has reserved for this Ethernet address.
-    pub(crate) fn reserved(&self, cluster: &Cluster, mac: Mac) -> Option<Ipv4Addr> {
-        reserved(cluster, &self.networks, mac)
-    }
-
-    /// The address of a machine that is neither fixed nor reserved: leased to it, or claimed by its agent, if it may have that.
-    pub(crate) fn leased(&self, cluster: &Cluster, name: &Label, mac: Mac) -> Option<Ipv4Addr> {
-        let answers = self.addresses.get(name.as_str())?;
-        claim::first(cluster, name, mac, answers)
     }
 }
 
@@ -382,14 +369,6 @@ pub(crate) fn concerns(pool: &str, cluster: &Label) -> bool {
     let rest = pool.strip_prefix(cluster.as_str());
     pool == BASE_POOL
         || rest.is_some_and(|rest| rest.starts_with('-') && rest.ends_with("-resource-pool"))
-}
-
-/// The address that the cluster's network has reserved for this Ethernet address.
-pub(crate) fn reserved(cluster: &Cluster, networks: &[NetworkState], mac: Mac) -> Option<Ipv4Addr> {
-    let name = cluster.network_name();
-    let own = networks.iter().filter(|network| network.name == name);
-    let mut reservations = own.flat_map(|network| &network.reservations);
-    Some(reservations.find(|own| own.mac == mac)?.ip)
 }
 
 /// The whole range that an address with this netmask lies in.

@@ -43,6 +43,19 @@ pub fn machines(cluster: &Cluster, hosts: &Hosts) -> (Vec<Machine>, Vec<String>)
     (machines_of(cluster, &observed), observed.problems())
 }
 
+/// What is not as it should be with these machines, a sentence each. Of one whose host can't be reached nothing is known.
+pub fn problems_of(machines: &[Machine]) -> Vec<String> {
+    let problem = |own: &Machine| match (own.is_unknown(), own.runs(), own.address) {
+        (true, ..) | (_, true, Some(_)) => None,
+        (_, true, None) => Some(format!(
+            "the address of {} is not known: neither a lease nor its agent tells one that may be its own",
+            own.name
+        )),
+        (_, false, _) => Some(format!("{} is {}", own.name, own.state)),
+    };
+    machines.iter().filter_map(problem).collect()
+}
+
 /// The machines that are wanted, by what was seen.
 pub fn machines_of(cluster: &Cluster, observed: &Observed) -> Vec<Machine> {
     let seen = gather::seen(cluster, observed);
@@ -76,5 +89,30 @@ impl fmt::Display for Machine {
             "  machine     {:wide$} {:8} {address} on {}",
             self.name, self.state, self.host
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_whose_address_nobody_knows_is_a_problem() {
+        let machine = |state, address: Option<&str>| Machine {
+            name: "demo-worker-1".to_owned(),
+            host: "h".to_owned(),
+            address: address.map(|ip| ip.parse().unwrap()),
+            state,
+        };
+        let problem = |state, address| problems_of(&[machine(state, address)]).pop();
+        assert_eq!(problem("running", Some("10.0.0.1")), None);
+        assert_eq!(problem("unknown", None), None);
+        let off = "demo-worker-1 is off".to_owned();
+        assert_eq!(problem("off", None), Some(off));
+        let lost = problem("running", None).unwrap();
+        assert!(
+            lost.starts_with("the address of demo-worker-1 is not known"),
+            "{lost}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::address;
+use crate::text::line;
 use crate::uri::Uri;
 use crate::value::Invalid;
 
@@ -100,8 +101,9 @@ pub(super) fn path(text: &str) -> Result<(), Invalid> {
 
 /// What no address may contain: it would end the word or begin an option.
 fn plain_word(text: &str) -> Result<(), Invalid> {
-    let forbidden = |c: char| c.is_control() || c.is_whitespace() || "\"'`<>\\{}|^".contains(c);
-    if text.starts_with('-') || text.contains(forbidden) {
+    let forbidden = |c: char| c.is_whitespace() || "\"'`<>\\{}|^".contains(c);
+    // Characters that nobody sees, and more than anybody reads, are none of an address either.
+    if text.starts_with('-') || text.contains(forbidden) || line(text) != text {
         return Err(Invalid::new(
             "must not begin with `-`, nor contain blanks, quotes, control characters or any of <>\\{}|^",
         ));
@@ -119,6 +121,28 @@ fn named_host(url: &str) -> Result<(), Invalid> {
     }
 }
 
+/// Who logs in where, as `user@host:port` says it: the user, if it names one. The host is a name or an address, an IPv6 one in
+/// brackets.
+fn user_at_place(authority: &str) -> Result<Option<&str>, Invalid> {
+    let (user, place) = match authority.rsplit_once('@') {
+        Some((user, place)) => (Some(user), place),
+        None => (None, authority),
+    };
+    let (host, port) = match place.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or((rest, "?")),
+        None => place.split_at(place.find(':').unwrap_or(place.len())),
+    };
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let is_port = |text: &str| is_number(text) && text.parse::<u16>().is_ok_and(|port| port > 0);
+    let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+    if host_name(host).is_ok() && host.contains(':') == place.starts_with('[') && port_fits {
+        return Ok(user);
+    }
+    Err(Invalid::new(
+        "must name a host, or its address of four numbers from 0 to 255, and behind a `:` no more than its port",
+    ))
+}
+
 /// An http(s) address.
 pub(super) fn http(text: &str) -> Result<(), Invalid> {
     plain_word(text)?;
@@ -127,7 +151,8 @@ pub(super) fn http(text: &str) -> Result<(), Invalid> {
         .or_else(|| text.strip_prefix("http://"));
     match rest {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') => {
-            named_host(text)
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            user_at_place(authority).map(drop)
         }
         _ => Err(Invalid::new("must be an http:// or https:// address")),
     }
@@ -157,7 +182,8 @@ pub(super) fn image_source(text: &str) -> Result<(), Invalid> {
     }
 }
 
-/// A git repository: a path, a URL, or `user@host:path`.
+/// A git repository: a path, a URL, or `user@host:path`. Host and user are plain: git hands them to `ssh`, which may put them into
+/// a shell's line (`%h` and `%r` of a `ProxyCommand`).
 fn repository(text: &str) -> Result<(), Invalid> {
     if text.starts_with('/') || text.starts_with("~/") {
         return path(text);
@@ -168,33 +194,40 @@ fn repository(text: &str) -> Result<(), Invalid> {
             "must be what git clones, not a page about it: write `{base}`, and the release as kubespray.version"
         )));
     }
-    let url = ["https://", "http://", "ssh://", "git://", "file:///"]
+    if let Some(rest) = text.strip_prefix("file://") {
+        return absolute_path(rest);
+    }
+    let url = ["https://", "http://", "ssh://", "git://"]
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));
-    let scp = || {
-        text.split_once(':').is_some_and(|(host, path)| {
-            host.contains('@') && !host.contains('/') && !path.is_empty() && !path.starts_with(':')
-        })
+    let authority = match url {
+        Some(rest) => rest.split('/').next(),
+        None => scp(text),
     };
-    let well_formed = match url {
-        // git would take a host that begins with `-` for an option of ssh.
-        Some(rest) => !rest.is_empty() && !rest.starts_with(['-', '/']),
-        None => scp(),
-    };
-    if well_formed {
-        Ok(())
-    } else {
+    let Some(authority) = authority.filter(|authority| !authority.is_empty()) else {
         let rule =
             "must be a git URL (https://, ssh://, file:///), user@host:path or an absolute path";
         let bare = !text.contains("://")
             && text.split_once('/').is_some_and(|(host, path)| {
                 host.contains('.') && !path.is_empty() && host_name(host).is_ok()
             });
-        Err(Invalid::new(match bare {
+        return Err(Invalid::new(match bare {
             true => format!("{rule}: write `https://{text}`"),
             false => rule.to_owned(),
-        }))
+        }));
+    };
+    match user_at_place(authority)? {
+        Some(user) => host_login(user),
+        None => Ok(()),
     }
+}
+
+/// The `user@host` of `user@host:path`.
+fn scp(text: &str) -> Option<&str> {
+    let (place, path) = text.split_once(':')?;
+    // git would take a path that begins with `-` for an option, and `::` for a program of its own.
+    let is_path = !path.is_empty() && !path.starts_with([':', '-']);
+    (place.contains('@') && !place.contains('/') && is_path).then_some(place)
 }
 
 /// The repository whose page or archive on GitHub this address is.
@@ -286,3 +319,6 @@ pub(super) fn host_login(text: &str) -> Result<(), Invalid> {
     let valid = (is_one && text.chars().all(safe)).then_some(());
     valid.ok_or_else(|| Invalid::new(why))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,11 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use kubitect_config::cluster::Image;
+use kubitect_config::cluster::{Image, Node};
 use kubitect_config::{Cluster, Facts};
-use kubitect_provision::gather::{gather, gather_within, known};
+use kubitect_provision::gather::{self, gather, gather_within, known};
 use kubitect_provision::ssh::Keys;
-use kubitect_provision::{Error, Hosts, Inputs, apply, image, machine, plan};
+use kubitect_provision::{Error, Hosts, Inputs, apply, image, machine, observe, plan};
 
 use super::{cluster, example, hosts};
 
@@ -116,6 +116,28 @@ async fn leases_are_waited_for_and_kept() {
         known.node(&workers[1].name).unwrap().ip.to_string(),
         "192.168.113.201"
     );
+}
+
+/// By its words alone, nobody can tell the machine that lies from the other one; all others are as near as before.
+#[test]
+fn an_address_that_two_claim_is_neithers_and_hides_no_other_machine() {
+    let cluster = leased();
+    let (fake, hosts) = hosts(&cluster);
+    make(&cluster, &hosts);
+    let open: Vec<_> = cluster.nodes.iter().filter(|n| n.ip.is_none()).collect();
+    for (node, last) in open.iter().zip([200, 200, 201]) {
+        fake.lease(node.name.as_str(), node.mac, [192, 168, 113, last].into());
+    }
+    let now = gather::now(&cluster, &hosts).unwrap();
+    let known = |node: &Node| now.node(&node.name).is_some();
+    assert_eq!(
+        open.iter().map(|n| known(n)).collect::<Vec<_>>(),
+        [false, false, true]
+    );
+    assert_eq!(now.nodes.len(), cluster.nodes.len() - 2);
+    let observed = observe::look(&cluster, &hosts).unwrap();
+    let error = gather::so_far(&cluster, &observed).unwrap_err();
+    assert!(matches!(error, Error::AddressTaken { .. }), "{error}");
 }
 
 #[tokio::test]
