@@ -219,19 +219,19 @@ impl Error for Failure {}
 /// The words for a person, with the whole chain of causes; problems of a file are shown by `report::problems`.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What others said in several lines passes for none of ours.
+        let set_in = |text: &dyn fmt::Display| text.to_string().replace('\n', "\n    ");
         match self {
             Self::Failed { what, .. } => {
-                write!(f, "failed to {what}")?;
-                self.causes().try_for_each(|cause| {
-                    let cause = cause.to_string().replace('\n', "\n    ");
-                    write!(f, "\n  because: {cause}")
-                })
+                write!(f, "failed to {}", set_in(what))?;
+                self.causes()
+                    .try_for_each(|cause| write!(f, "\n  because: {}", set_in(&cause)))
             }
             Self::Unfit(findings) => {
                 f.write_str("failed to use the hosts as they are:")?;
                 findings
                     .iter()
-                    .try_for_each(|e| write!(f, "\n  {}; {}", e.message, e.help))
+                    .try_for_each(|e| write!(f, "\n  {}; {}", set_in(&e.message), e.help))
             }
             Self::Busy { cluster, holder } => write!(
                 f,
@@ -243,12 +243,12 @@ impl fmt::Display for Failure {
                 f.write_str("the file asks for changes that can't be made")?;
                 reasons
                     .iter()
-                    .try_for_each(|reason| write!(f, "\n  {reason}"))
+                    .try_for_each(|reason| write!(f, "\n  {}", set_in(reason)))
             }
             Self::Stale(reasons) => {
                 f.write_str("the saved plan is not what would be done now, so nothing is:")?;
                 for reason in reasons {
-                    write!(f, "\n  {reason}")?;
+                    write!(f, "\n  {}", set_in(reason))?;
                 }
                 f.write_str("\nplan again, and look at it before you apply it")
             }
@@ -265,6 +265,22 @@ impl fmt::Display for Failure {
 mod tests {
     use super::*;
     use kubitect_provision::Error as Machines;
+
+    #[test]
+    fn what_others_said_in_several_lines_passes_for_none_of_ours() {
+        let said = "m1: no\nkubitect: all is well";
+        let kind = kubitect_config::RefusalKind::Site;
+        let failures = [
+            Failure::failed(said),
+            Failure::because("go on", said),
+            Failure::Refused(vec![Refusal::new(kind, said, said)]),
+            Failure::Stale(vec![said.to_owned()]),
+        ];
+        for failure in failures {
+            let text = failure.to_string();
+            assert!(!text.contains("\nkubitect:"), "{text}");
+        }
+    }
 
     #[test]
     fn a_failure_is_of_the_kind_of_its_cause_wherever_that_stands_in_the_chain() {

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text;
+
 pub use fold::Fold;
 pub use paint::painted;
 
@@ -74,7 +76,8 @@ impl Row {
         Self {
             action: action.to_owned(),
             kind: kind.to_owned(),
-            name: name.to_owned(),
+            // Of a file that somebody has put into a pool, too.
+            name: text::line(name),
             host,
             disruption: Disruption::None,
             details: String::new(),
@@ -96,7 +99,8 @@ impl Row {
         if !self.details.is_empty() {
             self.details.push_str("; ");
         }
-        self.details.push_str(detail);
+        self.details
+            .push_str(&text::lines(detail).replace('\n', " "));
         self
     }
 }
@@ -131,5 +135,19 @@ impl fmt::Display for Table<'_> {
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_one_line_whatever_things_are_called() {
+        let forged = "x\n! delete  domain  demo-master-1\u{9b}2J";
+        let row = Row::new("delete", "volume", forged, "h".to_owned()).with(forged);
+        let table = Table(&[row]).to_string();
+        assert_eq!(table.lines().count(), 1, "{table}");
+        assert!(!table.contains('\u{9b}'), "{table}");
     }
 }

@@ -166,7 +166,6 @@ fn failed(playbook: String, status: ExitStatus, progress: &Progress, log: PathBu
             log: log.into(),
         };
     }
-    let text = std::fs::read(&log).unwrap_or_default();
     Error::Ansible {
         playbook,
         status: if status.success() {
@@ -174,7 +173,7 @@ fn failed(playbook: String, status: ExitStatus, progress: &Progress, log: PathBu
         } else {
             format!("Ansible ended with {status}")
         },
-        lines: program::last_lines(&String::from_utf8_lossy(&text), 8),
+        lines: program::last_lines(&lines::end(&log), 8),
         log,
     }
 }

@@ -164,7 +164,8 @@ impl Reporter {
     /// A line of the log, which people see too if `shown`.
     fn said(&self, line: &str, shown: bool) {
         let mut state = self.state();
-        let line = state.timed(&safe(line));
+        // What a machine says in several lines passes for none of ours.
+        let line = state.timed(&safe(line).replace('\n', "\n       "));
         state.note(&line);
         if shown && !self.view.json {
             state.show(&line);
@@ -316,5 +317,25 @@ impl Reporter {
     /// How many tasks each playbook had.
     pub fn tasks(&self) -> std::collections::BTreeMap<String, usize> {
         self.state().playing.tasks.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_somebody_else_passes_for_none_of_a_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open(folder.path(), "apply").unwrap();
+        let path = log.path.clone();
+        let reporter = Reporter::new();
+        reporter.keep(log);
+        reporter.note("m1: no\n  0:00 exit code 0");
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(
+            text.contains("m1: no") && !text.contains("\n  0:00 exit"),
+            "{text}"
+        );
     }
 }

@@ -162,7 +162,7 @@ fn meets(own: &Drained, states: &[NodeState], pods: &[Item], budgets: &[Budget])
     if !own.leaves && nowhere(&own.node, states, &known).is_some() {
         return Met::default();
     }
-    let name = |pod: &Item| text::line(&pod_state(pod).name);
+    let name = |pod: &Item| pod_state(pod).name;
     // What has not begun, or ends already, no budget keeps.
     let runs = |pod: &&Item| pod.status.phase != "Pending" && !pod.metadata.is_ending();
     let kept = pods.iter().filter(runs).filter_map(|pod| {

@@ -174,8 +174,8 @@ impl From<Item> for NodeState {
             None => Health::Ill("its kubelet has not reported yet".to_owned()),
         };
         let taints = spec.taints.iter().map(|taint| match taint.value.as_str() {
-            "" => format!("{}:{}", taint.key, taint.effect),
-            value => format!("{}={value}:{}", taint.key, taint.effect),
+            "" => text::line(&format!("{}:{}", taint.key, taint.effect)),
+            value => text::line(&format!("{}={value}:{}", taint.key, taint.effect)),
         });
         Self {
             // Names of ours are as they were; others' are shown.
@@ -183,7 +183,7 @@ impl From<Item> for NodeState {
             health,
             cordoned: spec.unschedulable,
             version: text::line(&status.node_info.kubelet_version),
-            boot: status.node_info.boot_id,
+            boot: text::line(&status.node_info.boot_id),
             labels: metadata.labels,
             taints: taints.collect(),
             cpu: text::line(&status.capacity.cpu),
@@ -249,7 +249,7 @@ pub async fn api_version(remote: &impl Remote) -> Result<String, Error> {
     let what = "ask the API server for its version";
     let output = kubectl(remote, what, &["get", "--raw=/version"]).await?;
     let version: ApiVersion = json(what, &output.stdout)?;
-    Ok(version.git_version)
+    Ok(text::line(&version.git_version))
 }
 
 #[derive(Deserialize)]

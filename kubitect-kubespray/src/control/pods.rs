@@ -120,7 +120,7 @@ pub(super) async fn pod_items(remote: &impl Remote, node: &Label) -> Result<Vec<
 
 pub(super) fn pod_state(pod: &Item) -> PodState {
     PodState {
-        name: format!("{}/{}", pod.metadata.namespace, pod.metadata.name),
+        name: text::line(&format!("{}/{}", pod.metadata.namespace, pod.metadata.name)),
         tolerations: pod.spec.tolerations.clone(),
     }
 }
@@ -135,7 +135,7 @@ async fn stuck(remote: &impl Remote, node: &Label, said: &str) -> Result<Vec<Str
             .and_then(|line| line.rsplit_once("): "));
         match reason {
             Some((_, reason)) => text::line(&format!("{}: {reason}", pod.name)),
-            None => text::line(&pod.name),
+            None => pod.name.clone(),
         }
     };
     Ok(pods(remote, node).await?.iter().map(told).collect())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kubitect_config::chain;
 use kubitect_config::remote::{Doing, Output, Remote};
 
-use super::{certificates, nodes, save_snapshot};
+use super::{api_version, certificates, nodes, pods, running, save_snapshot, uptime};
 
 /// A master that says this, whatever it is asked.
 struct Says(fn(&[&str]) -> String);
@@ -46,6 +46,32 @@ async fn lists_have_an_end() {
         )
     });
     assert!(nodes(&deep).await.is_err());
+}
+
+/// Each of these gets into a line of a status, of a plan or of a log.
+#[tokio::test]
+async fn no_word_of_a_master_becomes_a_line_of_its_own() {
+    let says = Says(|_| {
+        let word = "v1\nnode b is Ready";
+        let item = serde_json::json!({
+            "metadata": {"name": word, "namespace": word},
+            "status": {"nodeInfo": {"bootID": word}},
+            "spec": {"taints": [{"key": word, "value": word, "effect": word}]},
+        });
+        serde_json::json!({"gitVersion": word, "items": [item]}).to_string()
+    });
+    let version = api_version(&says).await.unwrap();
+    assert_eq!(version, "v1\\nnode b is Ready");
+    let node = nodes(&says).await.unwrap().remove(0);
+    let pod = pods(&says, &"a".parse().unwrap()).await.unwrap().remove(0);
+    for text in [&node.name, &node.boot, &node.taints[0], &pod.name] {
+        assert!(!text.contains('\n') && text.contains("\\n"), "{text}");
+    }
+    let processes = Says(|_| "1\u{9b}2J kubeadm init\n7 kubeadm init\n".to_owned());
+    let running = running(&processes).await.unwrap();
+    assert_eq!(running, ["kubeadm (process 7)"]);
+    let why = chain(&uptime(&Says(|_| "a\nb".to_owned())).await.unwrap_err());
+    assert!(why.contains("`a\\nb` is no time"), "{why}");
 }
 
 #[tokio::test]

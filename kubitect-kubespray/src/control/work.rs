@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kubitect_config::Remote;
+use kubitect_config::{Remote, text};
 
 use super::remote::{PATIENCE, succeed};
 use super::wait::wait;
@@ -40,7 +40,8 @@ fn left(processes: &str) -> Vec<String> {
             _ => return None,
         };
         let named = named.rsplit('/').next().unwrap_or(named);
-        Some(format!("{named} (process {pid})"))
+        let is_number = pid.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| format!("{named} (process {pid})"))
     };
     processes.lines().filter_map(line).collect()
 }
@@ -75,7 +76,7 @@ pub async fn uptime(remote: &impl Remote) -> Result<Duration, Error> {
         Some(seconds) => Ok(Duration::from_secs(seconds)),
         None => Err(Error::Program {
             what: what.to_owned(),
-            lines: format!("`{}` is no time", text.trim()),
+            lines: format!("`{}` is no time", text::line(text.trim())),
         }),
     }
 }

@@ -2,15 +2,18 @@
 //! could not be had.
 
 use std::fmt::Display;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use kubitect_config::secrets::Secrets;
+use kubitect_config::text;
 
 use crate::home::{ClusterDir, Home};
 
 /// The most logs, the newest, and the most bytes of each, the last.
 const LOGS: usize = 10;
-const LOG: usize = 2 << 20;
+const LOG: u64 = 2 << 20;
 
 /// What goes into the archive.
 #[derive(Default)]
@@ -89,16 +92,13 @@ impl Gathered {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            let text = read(&path);
-            let mut start = text.len().saturating_sub(LOG);
-            while !text.is_char_boundary(start) {
-                start += 1;
-            }
-            self.text(&format!("logs/{name}"), text[start..].to_owned());
+            let end = end(&path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&end).into_owned();
+            self.text(&format!("logs/{name}"), text);
         }
     }
 
-    /// All of it, without secrets.
+    /// All of it, without secrets, and clean: whoever looks at it has a terminal.
     pub fn finish(mut self) -> Vec<(String, String)> {
         let missing: String = self
             .missing
@@ -107,7 +107,14 @@ impl Gathered {
             .collect();
         self.text("missing.txt", missing);
         let secrets = self.secrets;
-        let clean = |(name, text): (String, String)| (name, secrets.without(&text));
+        let clean = |(name, text): (String, String)| {
+            let text = secrets.without(&text);
+            let clean = match name.ends_with(".json") {
+                true => text::json(&text),
+                false => text::lines(&text),
+            };
+            (name, clean)
+        };
         self.parts.into_iter().map(clean).collect()
     }
 }
@@ -126,8 +133,47 @@ fn below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The end of a log, which may be longer than the memory.
+fn end(log: &Path) -> std::io::Result<Vec<u8>> {
+    let (mut file, mut bytes) = (File::open(log)?, Vec::new());
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG)))?;
+    file.take(LOG).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// A file's text; nothing where it can't be read.
 fn read(path: &Path) -> String {
     let bytes = kubitect_config::file::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_an_archive_steers_a_terminal() {
+        let mut gathered = Gathered::default();
+        gathered.text("a.txt", "one\u{1b}[2J\ntwo\u{202e}\n".to_owned());
+        gathered.text("b.json", "{\"a\": \"\u{9b}\"}\n".to_owned());
+        let texts: Vec<_> = gathered
+            .finish()
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect();
+        assert_eq!(
+            texts[..2],
+            ["one\\u{1b}[2J\ntwo\\u{202e}\n", "{\"a\": \"\\u009b\"}\n"]
+        );
+    }
+
+    #[test]
+    fn of_a_long_log_the_end_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        std::fs::write(&log, "x".repeat(LOG as usize) + "last").unwrap();
+        let end = super::end(&log).unwrap();
+        assert!(end.len() as u64 == LOG && end.ends_with(b"xlast"));
+    }
 }
