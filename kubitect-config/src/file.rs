@@ -1,14 +1,14 @@
 //! [`Aside`]: a file replaced whole or not at all: written aside, flushed, renamed.
 
-use std::fs::{DirBuilder, DirEntry, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{DirBuilder, DirEntry, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How the names of files begin that are written aside, in the folder of what they are to replace. Whoever is alone in that
-/// folder removes what killed runs left.
+/// How the names of files begin that are written aside, in the folder of what they are to replace. Who is alone there removes what
+/// killed runs left, and so does who writes there next, of its own files.
 pub const ASIDE: &str = ".kubitect-new-";
 
 /// What a regular file holds. What else may be there, as a pipe that nobody writes to, is an error and is not waited for.
@@ -54,7 +54,7 @@ pub fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// As [`replace`], but not flushed to the disk: for what can be made again from what is. After a loss of power the file may be
 /// empty.
 pub fn replace_unflushed(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut aside = Aside::new(path)?;
+    let mut aside = Aside::begin(replaceable(path)?)?;
     aside.write(content)?;
     aside.settle(mode)?;
     std::fs::rename(&aside.path, &aside.real)
@@ -92,13 +92,40 @@ pub fn lock_folder(folder: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Removes this file if it is one that was written aside. Whoever asks is alone in its folder.
+/// Removes this file if it is one that was written aside, and nobody is at it. Whoever asks is alone in its folder.
 pub fn remove_aside(entry: &DirEntry) -> io::Result<()> {
     let is_aside = entry.file_name().to_string_lossy().starts_with(ASIDE)
         && entry.file_type().is_ok_and(|kind| kind.is_file());
-    match is_aside {
-        true => std::fs::remove_file(entry.path()),
-        false => Ok(()),
+    if !is_aside {
+        return Ok(());
+    }
+    // Whoever writes it holds it; held here, nobody takes it for a new one of theirs.
+    let file = File::open(entry.path());
+    match file.as_ref().map(File::try_lock) {
+        Ok(Err(TryLockError::WouldBlock)) => Ok(()),
+        _ => std::fs::remove_file(entry.path()),
+    }
+}
+
+/// Removes what killed runs of this user left in a folder that nobody may be alone in, as `/tmp`.
+fn remove_left(folder: &Path, user: u32) {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // Other names are of files that are written without being held, by whoever is alone there.
+    let is_ours = |entry: &DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_str().and_then(|name| name.strip_prefix(ASIDE));
+        let numbers = name.and_then(|name| name.split_once('-'));
+        numbers.is_some_and(|(process, number)| is_number(process) && is_number(number))
+            && (entry.metadata()).is_ok_and(|there| there.is_file() && there.uid() == user)
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in entries.filter(is_ours).map(|entry| entry.path()) {
+        // Where nobody can tell whether somebody is at it, it stays.
+        if let Ok(file) = File::open(&path)
+            && file.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_file(&path);
+        }
     }
 }
 
@@ -114,7 +141,12 @@ pub struct Aside {
 impl Aside {
     /// Begins to replace this file, whose folder is made if need be. What is there has to be a regular file, or a link to one.
     pub fn new(path: &Path) -> io::Result<Self> {
-        let real = replaceable(path)?;
+        let aside = Self::begin(replaceable(path)?)?;
+        remove_left(folder(&aside.real), aside.file.metadata()?.uid());
+        Ok(aside)
+    }
+
+    fn begin(real: PathBuf) -> io::Result<Self> {
         let folder = folder(&real);
         private_folder(folder)?;
         loop {
@@ -125,8 +157,9 @@ impl Aside {
                 .mode(0o600)
                 .open(&path);
             match opened {
-                Ok(file) => return Ok(Self { real, path, file }),
-                // Another process of this number left it.
+                Ok(file) if hold(&file, &path)? => return Ok(Self { real, path, file }),
+                // Somebody took it for one that was left; or another process of this number left it.
+                Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
             }
@@ -178,6 +211,14 @@ impl Drop for Aside {
         // Published, it is there no more; else there is nobody to tell.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Says that somebody is at a file, for as long as it is open; false: it is being removed. Some file systems can't say it.
+fn hold(file: &File, path: &Path) -> io::Result<bool> {
+    let is_taken = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    let (ours, there) = (file.metadata()?, path.symlink_metadata());
+    let is_same = |there: Metadata| (there.dev(), there.ino()) == (ours.dev(), ours.ino());
+    Ok(!is_taken && there.is_ok_and(is_same))
 }
 
 /// Gives a file another name, at which none may be, and takes its own away, which a kill would leave behind.
@@ -313,6 +354,32 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"ours");
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o640);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    /// A run that was killed while it wrote where many do, as to `/tmp`: the next one there removes what it left.
+    #[test]
+    fn what_a_killed_run_left_goes_with_the_next_one_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(format!("{ASIDE}{name}"));
+        let stay = ["1", "x1y2z3", "-1", "1-", "1-x", "1-2-3"];
+        for name in stay.iter().chain(&["1-0", "4294967295-7"]) {
+            std::fs::write(path(name), "secret").unwrap();
+        }
+        std::os::unix::fs::symlink("/", path("1-1")).unwrap();
+        std::fs::create_dir(path("1-2")).unwrap();
+        std::fs::write(path("1-3"), "theirs").unwrap();
+        let given = std::os::unix::fs::chown(path("1-3"), Some(4321), None).is_ok();
+        let mut at_work = Aside::new(&dir.path().join("a")).unwrap();
+        let left = |name: &str| path(name).symlink_metadata().is_ok();
+        assert!(!left("1-0") && !left("4294967295-7"));
+        assert!(stay.iter().chain(&["1-1", "1-2"]).all(|name| left(name)));
+        assert_eq!(left("1-3"), given);
+        // What is written now stays, whoever is alone in the folder.
+        replace(&dir.path().join("b"), b"b", 0o600).unwrap();
+        drop(lock_folder(dir.path()).unwrap());
+        at_work.write(b"a").unwrap();
+        at_work.publish(0o600).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"a");
     }
 
     #[test]

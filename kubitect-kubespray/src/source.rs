@@ -35,8 +35,8 @@ pub async fn checkout_for(
     make(url, version, commit, share, on_event).await
 }
 
-/// The checkout of `tag` of the repository at `url` (anything that git can fetch from, or a path), made if need be, whatever
-/// commit the tag stands for.
+/// The checkout of `tag` of the repository at `url` (anything that git can fetch from, or an absolute path), made if need be,
+/// whatever commit the tag stands for.
 ///
 /// It appears whole or not at all: it is made aside and renamed. A repository that is a folder of this machine is asked
 /// each time where its tag stands, because such tags move while somebody works on them.
@@ -102,15 +102,10 @@ impl<'a> Source<'a> {
         folder: &'a Path,
     ) -> Result<Self, Error> {
         let path = Path::new(url);
-        let local = path.exists();
-        let url = if local {
-            let path = std::path::absolute(path).map_err(Error::file("resolve", path))?;
-            path.to_string_lossy().into_owned()
-        } else {
-            url.to_owned()
-        };
+        // Another user's folder where we are could be called as an address is.
+        let local = path.is_absolute() && path.exists();
         let mut source = Self {
-            url,
+            url: url.to_owned(),
             tag,
             commit,
             folder,
@@ -313,6 +308,8 @@ fn git(folder: &Path) -> Command {
         .args(["-c", "advice.detachedHead=false"])
         // A share may belong to another user than the one who runs us (sudo): it is ours by place.
         .args(["-c", "safe.directory=*"])
+        // A repository in a folder above could be anybody's, and its settings name programs.
+        .env("GIT_DIR", ".git")
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_ASKPASS", "false")
         .env("SSH_ASKPASS_REQUIRE", "never")

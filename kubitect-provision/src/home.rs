@@ -47,13 +47,12 @@ impl Home {
     /// As [`Home::open`], where these may have written what is in it.
     pub fn open_for(path: &Path, person: Option<PathBuf>, us: Us) -> Result<Self, Error> {
         let path = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
-        let failed = |e| Error::because("use Kubitect's folder", e);
-        trust::folder(&path, &us).map_err(failed)?;
-        trust::below(&path, 1, &us).map_err(failed)?;
+        trust::folder(&path, &us).map_err(not_ours)?;
+        trust::below(&path, 1, &us).map_err(not_ours)?;
         // Checkouts and Python environments have links in them, by right.
-        trust::below(&path.join("share"), 2, &us).map_err(failed)?;
-        trust::below(&path.join("clusters"), DEPTH, &us).map_err(failed)?;
-        trust::below(&path.join(runs::REMOVALS), 2, &us).map_err(failed)?;
+        trust::below(&path.join("share"), 2, &us).map_err(not_ours)?;
+        trust::below(&path.join("clusters"), DEPTH, &us).map_err(not_ours)?;
+        trust::below(&path.join(runs::REMOVALS), 2, &us).map_err(not_ours)?;
         Ok(Self {
             root: path,
             person,
@@ -69,6 +68,11 @@ impl Home {
         Self::open_for(&own, None, self.us.clone())?;
         self.own = Some(own);
         Ok(self)
+    }
+
+    /// An error if somebody else has made the folder since it was opened, as they can below `/tmp`.
+    fn still_ours(&self) -> Result<(), Error> {
+        trust::folder(&self.root, &self.us).map_err(not_ours)
     }
 
     /// The folder itself.
@@ -127,7 +131,8 @@ impl Home {
 
     /// The folder of one cluster.
     pub fn cluster(&self, name: &Label) -> ClusterDir {
-        ClusterDir(self.root.join("clusters").join(name.as_str()))
+        let root = self.root.join("clusters").join(name.as_str());
+        ClusterDir(root, self.us.clone())
     }
 
     /// The names of all clusters that have a folder, in order.
@@ -155,6 +160,7 @@ impl Home {
     /// home only, never from `./.kubitect`.
     pub fn site(&self) -> Result<Site, Error> {
         let mut site = site(&self.site_file())?;
+        self.still_ours()?;
         if let Some(own) = &self.own {
             let own = own.join("site.yaml");
             let kubespray = &site.kubespray;
@@ -177,6 +183,10 @@ impl Home {
     }
 }
 
+fn not_ours(why: Error) -> Error {
+    Error::because("use Kubitect's folder", why)
+}
+
 fn site(path: &Path) -> Result<Site, Error> {
     match Site::load(path) {
         Err(kubitect_config::Error::Read { source, .. })
@@ -193,9 +203,9 @@ pub fn no_home() -> Error {
     Error::failed("find your home folder: set HOME, or KUBITECT_HOME, or use --local")
 }
 
-/// The folder of one cluster.
+/// The folder of one cluster, and who may have written what is in it.
 #[derive(Debug, Clone)]
-pub struct ClusterDir(PathBuf);
+pub struct ClusterDir(PathBuf, Us);
 
 impl ClusterDir {
     /// The folder itself.
@@ -318,6 +328,29 @@ mod tests {
             error.contains("kubitect-versions.yaml, which says"),
             "{error}"
         );
+    }
+
+    /// Below `/tmp`, another user can make the folder between the look at it and its first use.
+    #[test]
+    fn a_folder_that_was_made_meanwhile_is_looked_at_again() {
+        use std::os::unix::fs::PermissionsExt;
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("home");
+        let home = Home::open(&path, None).unwrap();
+        let dir = home.cluster(&"demo".parse().unwrap());
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("site.yaml"), "virtType: qemu\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = |error: Error| {
+            let why = kubitect_config::chain(&error);
+            assert!(why.contains("can write"), "{why}");
+        };
+        refused(home.site().map(drop).unwrap_err());
+        refused(dir.lock().map(drop).unwrap_err());
+        assert!(!path.join("clusters/.demo.lock").exists());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        home.site().unwrap();
+        dir.lock().unwrap();
     }
 
     /// Programs read this file.

@@ -57,6 +57,7 @@ fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
             let list = std::env::var_os("KUBECONFIG").unwrap_or_default();
             let path = personal::of_list(&list, &cluster, &text)?;
             let path = path.map_or_else(|| home.kubeconfig(), Ok)?;
+            home.check_named(&path)?;
             personal::merge(&path, &cluster, &text)?;
             print(format!(
                 "{}: has the context {cluster}\nnext: kubectl --context {cluster} get nodes\n",

@@ -64,7 +64,7 @@ pub fn export(path: &Path, cluster: &Label, ours: &str) -> Result<(), Error> {
             "it is there, and no regular file (`--out -` prints it)",
         ));
     }
-    let there = match std::fs::read(path) {
+    let there = match file::read(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => {
             // Whoever put a file there meanwhile would own what is written over it.
             return file::create(path, ours.as_bytes(), 0o600).map_err(Error::file("write", path));
@@ -135,7 +135,7 @@ fn lock_of(path: &Path) -> PathBuf {
 }
 
 fn is_ours(lock: &Path) -> bool {
-    std::fs::read(lock).is_ok_and(|text| text == MARK)
+    file::read(lock).is_ok_and(|text| text == MARK)
 }
 
 /// How long kubectl may hold its lock.

@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::{ClusterDir, create_private_dir};
-use crate::{Error, file};
+use super::{ClusterDir, create_private_dir, not_ours};
+use crate::{Error, file, trust};
 
 impl ClusterDir {
     /// Whether a run has begun with the cluster and left anything on this machine.
@@ -43,6 +43,8 @@ impl ClusterDir {
     pub fn lock(&self) -> Result<Lock, Error> {
         let parent = self.0.parent().unwrap_or(&self.0);
         create_private_dir(parent)?;
+        // Where it was not there before, somebody else may have made it.
+        trust::folder(parent, &self.1).map_err(not_ours)?;
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
         let path = self.lock_path();
         let mut held = loop {

@@ -221,6 +221,27 @@ fn a_kubeconfig_is_merged_where_kubectl_would_put_it() {
         .tells(&["merge the kubeconfig into foreign", "another one"]);
 }
 
+/// What is merged keeps its owner, who could read it; and where kubectl's lock would be, others can put what is waited for.
+#[test]
+fn a_kubeconfig_is_merged_into_nobody_elses_and_waits_for_no_pipe() {
+    let env = with_kubeconfig();
+    let merge = || {
+        let mut command = env.command(&["export", "kubeconfig", "--merge"]);
+        env.said(command.env("KUBECONFIG", "theirs").output().unwrap())
+    };
+    env.write("theirs", "kind: Config\n");
+    let (file, pipe) = (env.path("here/theirs"), env.path("here/theirs.lock"));
+    let made = tests::checkers::run("mkfifo", &[pipe.to_str().unwrap()]);
+    assert!(made.status.success());
+    merge().code(1).tells(&["kubectl holds theirs.lock"]);
+    fs::remove_file(&pipe).unwrap();
+    // Only root can give files away.
+    if std::os::unix::fs::chown(&file, Some(4321), None).is_ok() {
+        merge().code(1).tells(&["belongs to user 4321"]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "kind: Config\n");
+    }
+}
+
 #[test]
 fn others_can_not_write_to_what_is_made_whatever_the_umask() {
     use std::os::unix::fs::PermissionsExt;

@@ -105,6 +105,36 @@ async fn a_repository_that_is_not_there_is_named() {
     );
 }
 
+/// In `/tmp`, another user can make a repository above ours, whose settings name other repositories, and programs.
+#[tokio::test]
+async fn a_repository_above_the_folder_says_nothing() {
+    let repository = Repository::with(&[("cluster.yml", "[]")], "v2.19.0");
+    let above = tempfile::tempdir().unwrap();
+    let git = |arguments: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        let ended = git.current_dir(above.path()).args(arguments).status();
+        assert!(ended.unwrap().success());
+    };
+    git(&["init", "--quiet"]);
+    git(&["config", "url.file:///nowhere/.insteadOf", repository.url()]);
+    let share = above.path().join("home/share");
+    fetch(repository.url(), &share, &Events::default())
+        .await
+        .unwrap();
+}
+
+/// Where the program is started, another user's folder could be called as the address is.
+#[tokio::test]
+async fn a_folder_that_is_called_as_an_address_is_none() {
+    let repository = Repository::with(&[("cluster.yml", "[]")], "v2.19.0");
+    let here = tempfile::tempdir_in(".").unwrap();
+    let called = here.path().file_name().unwrap().to_str().unwrap();
+    std::os::unix::fs::symlink(repository.url(), here.path().join("k")).unwrap();
+    let share = tempfile::tempdir().unwrap();
+    let url = format!("{called}/k");
+    assert!(fetch(&url, share.path(), &Events::default()).await.is_err());
+}
+
 #[tokio::test]
 async fn addresses_are_never_options_or_commands() {
     let share = tempfile::tempdir().unwrap();
