@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The real Kubespray and the real Kubernetes, driven by the product on emulated machines: one journey, and a table of its steps.
 #
-#   tests/real.sh life|masters|kills [--kubespray REPOSITORY] [--keep] [--from STEP] [--only STEP] [--list]
+#   tests/real.sh life|masters|kills|plays [--kubespray REPOSITORY] [--keep] [--from STEP] [--only STEP] [--list]
 #
 # REPOSITORY is a git repository of Kubespray, a folder or an address; by default the public one. --keep leaves the lab
 # up, --from and --only take up what an earlier run has left. As root (or with sudo), with Rust and Go; takes hours where
@@ -16,14 +16,14 @@ keep=no
 resumed=no
 arguments=()
 usage() {
-  echo "usage: tests/real.sh life|masters|kills [--kubespray REPOSITORY] [--keep] [--from STEP] [--only STEP] [--list]" >&2
+  echo "usage: tests/real.sh life|masters|kills|plays [--kubespray REPOSITORY] [--keep] [--from STEP] [--only STEP] [--list]" >&2
   exit 2
 }
 
 (($#)) || usage
 journey=$1
 shift
-case $journey in life | masters | kills) ;; *) usage ;; esac
+case $journey in life | masters | kills | plays) ;; *) usage ;; esac
 while (($#)); do
   case $1 in
     --keep) keep=yes ;;
@@ -102,12 +102,12 @@ jq -n --arg image "${made[image]}" --arg checksum "${made[checksum]}" --arg url 
 }' >"$home/site.yaml"
 
 step "The journey: $journey"
-# Files and images, for the guests; ends with the lab. One that an earlier run has left serves on.
-if ! lab exec -- curl --silent --fail --max-time 5 --output /dev/null http://127.0.0.1:5000/v2/; then
+# Files and images, for the guests, where the journey has some; ends with the lab. One that an earlier run has left serves on.
+if [ -n "${made[served]:-}" ] && ! lab exec -- curl --silent --fail --max-time 5 --output /dev/null http://127.0.0.1:5000/v2/; then
   lab exec -- setsid python3 -B tests/real/serve.py "${made[served]}" 5000 </dev/null >/dev/null 2>"$home/serve.log" &
 fi
 # In the background, so that a signal is heeded at once.
-lab exec -- env KUBITECT_HOME="$home" HOME="$home" RING_HOME="$home" RING_PROGRAM="$program" RING_SERVED="${made[served]}" \
+lab exec -- env KUBITECT_HOME="$home" HOME="$home" RING_HOME="$home" RING_PROGRAM="$program" RING_SERVED="${made[served]:-}" \
   python3 -B tests/real/journey.py "$journey" "${arguments[@]}" &
 running=$!
 wait "$running"

@@ -20,6 +20,9 @@ requirements: [started by Kubitect]
 """
 
 LONGEST = 4000
+HIDDEN = "what it says is hidden, since it may hold a password"
+# Kubespray's variable for most of what it hides, downloads among it.
+SHOWING = "unsafe_show_logs"
 
 
 class CallbackModule(CallbackBase):
@@ -32,6 +35,7 @@ class CallbackModule(CallbackBase):
         super().__init__(*args, **kwargs)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.connect(os.environ["KUBITECT_EVENTS"])
+        self._hidden = HIDDEN
 
     def _tell(self, kind, **fields):
         # A machine may print what is no text; as half of a character it would make the whole line unreadable.
@@ -43,6 +47,12 @@ class CallbackModule(CallbackBase):
             # shell starts in the background ignore SIGINT.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.kill(os.getpid(), signal.SIGINT)
+
+    def _task(self, task):
+        # Here it still says on what its no_log depends; with its results that is decided.
+        shown = SHOWING in str(task.no_log)
+        self._hidden = HIDDEN + ("; addons.kubespray.%s: true shows it" % SHOWING if shown else "")
+        self._tell("task", name=_name(task))
 
     def _host(self, result, outcome, message=None):
         self._tell(
@@ -57,10 +67,10 @@ class CallbackModule(CallbackBase):
         self._tell("play", name=str(play.get_name()).strip())
 
     def v2_playbook_on_task_start(self, task, is_conditional):
-        self._tell("task", name=_name(task))
+        self._task(task)
 
     def v2_playbook_on_handler_task_start(self, task):
-        self._tell("task", name=_name(task))
+        self._task(task)
 
     def v2_runner_on_ok(self, result):
         changed = _part(result, "result").get("changed", False)
@@ -71,12 +81,12 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
         outcome = "ignored" if ignore_errors else "failed"
-        self._host(result, outcome, _message(_part(result, "result")))
+        self._host(result, outcome, _message(_part(result, "result"), self._hidden))
 
     def v2_runner_on_unreachable(self, result):
         ignored = getattr(_part(result, "task"), "ignore_unreachable", False)
         outcome = "ignored" if ignored else "unreachable"
-        self._host(result, outcome, _message(_part(result, "result")))
+        self._host(result, outcome, _message(_part(result, "result"), self._hidden))
 
     def v2_runner_retry(self, result):
         done = _part(result, "result")
@@ -105,15 +115,15 @@ def _name(task):
     return str(task.get_name()).strip()
 
 
-def _message(result):
+def _message(result, hidden):
     """What a failed result says, in the order of what helps most; the failed items of a loop speak for it."""
     items = result.get("results")
     if isinstance(items, list):
         failed = [i for i in items if isinstance(i, dict) and (i.get("failed") or i.get("unreachable"))]
         if failed:
-            return _cut("\n".join(_message(item) for item in failed[:5]))
+            return _cut("\n".join(_message(item, hidden) for item in failed[:5]))
     if "censored" in result:
-        return _cut(_text(result["censored"]))
+        return hidden
     parts = []
     for key in ("msg", "reason", "module_stderr", "stderr", "module_stdout"):
         text = _text(result.get(key)).strip()

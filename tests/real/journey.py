@@ -1,6 +1,6 @@
 """The ring's journeys: a list of steps each, a table at the end.
 
-    journey.py life|masters|kills [--from STEP] [--only STEP] [--list]
+    journey.py life|masters|kills|plays [--from STEP] [--only STEP] [--list]
 
 Runs inside the lab; tests/real.sh prepares it and says in its environment where all lies: RING_HOME, RING_PROGRAM, RING_SERVED.
 A step is a change of the file, what is done with it, and what must be true then. Of steps that are skipped only the change
@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 from cluster import NAME, SETTLE_SECONDS, Api, Asker, Cluster, Failed, ask_web, say, wait_for
 from pack import version
+from plays import PAIRS, ended_where_a_network_lacks, of_release
 
 # The two ends of the upgrade.
 FIRST, SECOND = (version("k8s.io/kubernetes", f"kubernetes-{minor}") for minor in ["1.34", "1.35"])
@@ -37,6 +38,7 @@ class Step:
     name: str
     change: Callable = lambda cluster: None
     act: Callable = Cluster.apply
+    # What it returns stands in the table.
     check: Callable = lambda cluster: None
     # Whether a client asks the API and the Service all along.
     asked: bool = True
@@ -344,11 +346,19 @@ def kills():
     ]
 
 
-JOURNEYS = {"life": life, "masters": masters_journey, "kills": kills}
+def plays():
+    """A creation by each of several releases, on new machines, as far as one comes without a network."""
+    return [
+        Step(tag, of_release(tag, kubernetes), act=fails, check=ended_where_a_network_lacks, asked=False, lasting=False)
+        for tag, kubernetes in PAIRS
+    ]
+
+
+JOURNEYS = {"life": life, "masters": masters_journey, "kills": kills, "plays": plays}
 
 
 def carry_out(cluster, step):
-    """Does a step, with clients that ask meanwhile; returns the longest gaps as a text."""
+    """Does a step, with clients that ask meanwhile; returns what the table says of it, the longest gaps among it."""
     askers = []
     if step.asked:
         api = Api(cluster)
@@ -359,10 +369,12 @@ def carry_out(cluster, step):
         gaps = [(asker.name, asker.stop()) for asker in askers]
     if step.lasting:
         cluster.finished()
-    step.check(cluster)
+    found = step.check(cluster) or ""
     if askers and (lost := api.lost()):
         raise Failed(f"written and lost: {lost}")
-    return ", ".join(f"{name} {gap:.1f} s" for name, gap in gaps)
+    if gaps:
+        found += "gaps: " + ", ".join(f"{name} {gap:.1f} s" for name, gap in gaps)
+    return found
 
 
 def run(cluster, steps, first, only):
@@ -375,14 +387,14 @@ def run(cluster, steps, first, only):
             continue
         say(f"--- {step.name}")
         began = time.monotonic()
-        gaps = ""
+        found = ""
         try:
-            gaps = carry_out(cluster, step)
+            found = carry_out(cluster, step)
         # Whatever it is, ctrl-C too, the table is printed.
         except BaseException:  # noqa: BLE001
             traceback.print_exc()
             well = False
-        rows.append(f"step {step.name} {'ok' if well else 'failed'} {time.monotonic() - began:.0f}" + (f"   gaps: {gaps}" if gaps else ""))
+        rows.append(f"step {step.name} {'ok' if well else 'failed'} {time.monotonic() - began:.0f}   {found}".rstrip())
         say(rows[-1])
         if not well:
             break
@@ -408,7 +420,8 @@ def main():
             parser.error(f"{arguments.journey} has no step {name!r}: {', '.join(names)}")
     # As an exception, so that the program that runs is ended, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    variables = json.loads((pathlib.Path(os.environ["RING_SERVED"]) / "variables.json").read_text())
+    served = os.environ["RING_SERVED"]
+    variables = json.loads((pathlib.Path(served) / "variables.json").read_text()) if served else {}
     cluster = Cluster(os.environ["RING_PROGRAM"], os.environ["RING_HOME"], variables, FIRST)
     return 0 if run(cluster, steps, arguments.first, arguments.only) else 1
 

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Makes all that a journey of the ring needs and can't get from inside the lab, and prints where it lies: `NAME=PATH`.
 #
-#   tests/real/prepare.sh JOURNEY KUBESPRAY   KUBESPRAY is a git repository (a folder or an address) with the ring's release
+#   tests/real/prepare.sh JOURNEY KUBESPRAY   KUBESPRAY is a git repository (a folder or an address) with the ring's releases
 #
-# Only the programs that the journey needs are built. The programs, the guests' image, the folder that is served to the guests, a copy of the Kubespray release, and its Python
-# packages. All of it is taken from the lab's cache where it is there already.
+# Only the programs that the journey needs are built. The programs, the guests' image, the folder that is served to the guests, a copy of the
+# Kubespray releases, and their Python packages. All of it is taken from the lab's cache where it is there already.
 
 . "$(dirname "$0")/../lab/common.sh"
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 cache=$KUBITECT_LAB_CACHE/real
 address=192.168.120.1:5000
-release=$(<"$here/release")
+table=$here/../../kubitect-config/data/kubespray-releases.yaml
 # What kube-proxy and flannel call, on top of Debian's smallest system.
 BASE=(iptables ipset conntrack kmod)
 PYTHON=/usr/bin/python3
@@ -21,56 +21,75 @@ kubespray=${2:-}
 if [ -z "$kubespray" ] || (($# > 2)); then
   die "usage: ${0##*/} JOURNEY KUBESPRAY"
 fi
+releases=("$(<"$here/release")")
 SETS=(small runc etcd cri-tools cni-plugins cni-flannel containerd flannel coredns kubernetes-1.34)
 case $journey in
   life) SETS+=(metrics-server kubernetes-1.35) ;;
   kills) SETS+=(kubernetes-1.35) ;;
+  plays)
+    mapfile -t releases < <(cut -d ' ' -f 1 "$here/first-plays")
+    SETS=()
+    ;;
 esac
 become_root "$@"
 mkdir -p "$cache"
 
 # libseccomp's headers, for runc; nothing of it runs here.
-if [ ! -e /usr/include/seccomp.h ]; then
+if ((${#SETS[@]})) && [ ! -e /usr/include/seccomp.h ]; then
   say "installing libseccomp-dev"
   DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 install -y --no-install-recommends libseccomp-dev >&2
 fi
 
-# A bare repository with the release alone.
+# A bare repository with the releases alone.
 copy() {
-  local target work
-  target=$cache/kubespray/$release-$(sha256sum <<<"$kubespray" | cut -c 1-16)
+  local target work release
+  target=$cache/kubespray/$(IFS=- && echo "${releases[*]}")-$(sha256sum <<<"$kubespray" | cut -c 1-16)
   if [ ! -d "$target" ]; then
-    say "fetching Kubespray $release from $kubespray"
     mkdir -p "$cache/kubespray"
     work=$(mktemp -d "$cache/kubespray/new.XXXXXX")
     git init --quiet --bare "$work"
-    git -c safe.directory='*' -C "$work" fetch --quiet --depth 1 "$kubespray" "refs/tags/$release:refs/tags/$release" >&2
+    for release in "${releases[@]}"; do
+      say "fetching Kubespray $release from $kubespray"
+      git -c safe.directory='*' -C "$work" fetch --quiet --depth 1 "$kubespray" "refs/tags/$release:refs/tags/$release" >&2
+    done
     chmod 0755 "$work"
     mv -T "$work" "$target"
   fi
   echo "$target"
 }
 
-# wheels REPOSITORY : a folder with the Python packages that the release asks for.
+# requirements REPOSITORY RELEASE FOLDER : what a release asks for, without what the product leaves out on the newest Python.
+requirements() {
+  # In old releases it is a link to another one.
+  git -C "$1" archive "$2" ':(glob)requirements*.txt' | tar --extract --directory "$3"
+  sed -n "s/.*tag: \"$2\".* unpin: \[\([^]]*\)\].*/\1/p" "$table" | { grep -o '[^", ]\+' || true; } >"$3/left-out"
+  grep --invert-match --fixed-strings --file="$3/left-out" "$3/requirements.txt" >"$3/$2.txt"
+}
+
+# wheels REPOSITORY : a folder with the Python packages that the releases ask for, those without wheels built.
 wheels() {
-  local requirements target work
-  requirements=$(mktemp)
-  git -C "$1" show "$release:requirements.txt" >"$requirements"
+  local folder release target work
+  folder=$(mktemp -d)
+  for release in "${releases[@]}"; do
+    requirements "$1" "$release" "$folder"
+  done
   target=$cache/wheels-$({
     $PYTHON --version
-    cat "$requirements"
+    cat "$folder"/v*.txt
   } | sha256sum | cut -c 1-16)
   if [ ! -d "$target" ]; then
     say "fetching Kubespray's Python packages"
     work=$(mktemp -d "$cache/new.XXXXXX")
     $PYTHON -m venv "$work/venv"
-    "$work/venv/bin/python" -m pip --quiet --disable-pip-version-check download --only-binary :all: \
-      --requirement "$requirements" --dest "$work/wheels" >&2
+    for release in "${releases[@]}"; do
+      "$work/venv/bin/python" -m pip --quiet --disable-pip-version-check wheel --requirement "$folder/$release.txt" \
+        --wheel-dir "$work/wheels" >&2
+    done
     chmod -R a+rX "$work/wheels"
     mv -T "$work/wheels" "$target"
     rm -rf "$work"
   fi
-  rm -f "$requirements"
+  rm -rf "$folder"
   echo "$target"
 }
 
@@ -119,7 +138,9 @@ echo "wheels=$(wheels "$repository")"
 image=$("$LAB_DIR/image.sh" --extra "$here/image")
 echo "image=${image% sha256:*}"
 echo "checksum=sha256:${image##* sha256:}"
-programs=$("$here/programs.sh" "${SETS[@]}")
-mapfile -t sets <<<"${programs// /=}"
-made=$(base)
-echo "served=$(packed "$made" "${sets[@]}")"
+if ((${#SETS[@]})); then
+  programs=$("$here/programs.sh" "${SETS[@]}")
+  mapfile -t sets <<<"${programs// /=}"
+  made=$(base)
+  echo "served=$(packed "$made" "${sets[@]}")"
+fi

@@ -39,6 +39,11 @@ const KINDS: &str = r#"
       command: sh -c 'echo s3cret-$((40 + 2)); exit 3'
       no_log: true
       ignore_errors: true
+    - name: Secret unless
+      command: sh -c 'echo s3cret-$((40 + 2)); exit 3'
+      no_log: "{{ not (unsafe_show_logs | bool) }}"
+      vars: {unsafe_show_logs: false}
+      ignore_errors: true
     - name: Tried again
       command: "false"
       retries: 1
@@ -123,8 +128,16 @@ async fn every_kind_of_result_is_told_and_secrets_are_not() {
         again.iter().any(|(o, _)| *o == Outcome::Ignored),
         "{again:?}"
     );
-    let secret = outcomes(&events, "Secret");
-    assert!(secret[0].1.unwrap().contains("no_log"), "{secret:?}");
+    let hidden = "what it says is hidden, since it may hold a password";
+    assert_eq!(
+        outcomes(&events, "Secret"),
+        [(Outcome::Ignored, Some(hidden))]
+    );
+    let unless = format!("{hidden}; addons.kubespray.unsafe_show_logs: true shows it");
+    assert_eq!(
+        outcomes(&events, "Secret unless"),
+        [(Outcome::Ignored, Some(unless.as_str()))]
+    );
     assert!(!lines.contains("s3cret-42"), "{lines}");
     match events.last() {
         // Changed, and put right, on three hosts.

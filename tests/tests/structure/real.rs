@@ -44,6 +44,20 @@ fn the_ring_upgrades_between_versions_of_the_newest_release() {
 }
 
 #[test]
+fn the_first_plays_are_of_known_releases_with_what_they_set_up() {
+    let text = fs::read_to_string(ring().join("first-plays")).unwrap();
+    let mut tags = Vec::new();
+    for line in text.lines() {
+        let (tag, kubernetes) = line.split_once(' ').unwrap();
+        let known = release::find(&tag.parse().unwrap());
+        let known = known.unwrap_or_else(|| panic!("{tag} is not in the table"));
+        assert!(known.supports(&kubernetes.parse().unwrap()), "{line}");
+        tags.push(known.tag.clone());
+    }
+    assert_eq!(tags.last(), Some(&release::newest().tag));
+}
+
+#[test]
 fn every_set_of_programs_is_pinned() {
     for entry in fs::read_dir(ring().join("programs")).unwrap() {
         let folder = entry.unwrap().path();
