@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use crate::address;
 use crate::problem::{Problem, Severity};
-use crate::text::step;
+use crate::text::{self, step};
 use crate::tree::{Fault, Kind, Position, Tree};
 use crate::value::Invalid;
 
@@ -318,8 +318,9 @@ impl<'a> Report<'a> {
             path,
             severity,
             code,
-            message,
-            help,
+            // Keys and tags of the file are in them.
+            message: text::line(&message),
+            help: text::line(&help),
             span,
         });
     }

@@ -144,6 +144,20 @@ fn a_carriage_return_that_ends_no_line_is_named_where_it_stands() {
     assert!(tree.is_some() && faults.is_empty());
 }
 
+#[test]
+fn keys_and_tags_of_a_file_steer_no_terminal() {
+    for file in [
+        "hosts: !%1b x\n",
+        "hosts: []\n\"\\e]0;x\\a\": 1\n\"\\e]0;x\\a\": 2\n",
+    ] {
+        let error = crate::parse(file, "c.yaml", &crate::Site::default()).unwrap_err();
+        for problem in error.problems() {
+            let shown = problem.to_string();
+            assert!(!shown.contains(char::is_control), "{shown:?}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn both_parsers_agree_on_what_serde_yaml_writes(value in values()) {
