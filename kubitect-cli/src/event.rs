@@ -147,11 +147,7 @@ pub struct Events {
     ended: Arc<RwLock<bool>>,
 }
 
-impl fmt::Debug for Events {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Events")
-    }
-}
+kubitect_config::shown_by!(Events);
 
 impl Events {
     /// Each event goes to `listener`, which should return soon: the run waits for it.

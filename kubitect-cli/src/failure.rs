@@ -137,10 +137,12 @@ impl Failure {
         }
     }
 
-    /// What can't be done, and why.
+    /// What can't be done, and why; be it that a crate has refused it.
     pub fn refused(&self) -> &[Refusal] {
-        match self {
-            Self::Refused(reasons) => reasons,
+        match (self, self.cause(), self.cause()) {
+            (Self::Refused(reasons), ..)
+            | (_, Some(kubitect_kubespray::Error::Refused { reasons, .. }), _)
+            | (_, _, Some(kubitect_provision::Error::Refused(reasons))) => reasons,
             _ => &[],
         }
     }
@@ -159,6 +161,19 @@ impl Failure {
             Self::Invalid(kubitect_config::Error::Invalid { problems, .. }) => problems,
             _ => &[],
         }
+    }
+
+    /// For programs: what an `end` of `docs/output/events.json` says of a command that failed.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "kind": self.kind(),
+            "error": self.to_string(),
+            "exitCode": self.code(),
+            "refused": Refusal::sentences(self.refused()),
+            "refusals": self.refused(),
+            "findings": self.findings(),
+            "problems": self.problems(),
+        })
     }
 
     /// The exit code that scripts can rely on, where this ends the command.

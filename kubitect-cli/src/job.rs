@@ -33,6 +33,8 @@ pub struct Options {
     pub take_over: bool,
 }
 
+kubitect_config::shown_by!(Options, home, cancel, take_over);
+
 impl Options {
     /// In this folder and with its site file; the world is the real one.
     pub fn new(home: Home, events: Events) -> Result<Self, Failure> {
@@ -78,6 +80,8 @@ pub struct Job {
     /// Where all this is, and how it is worked on.
     pub options: Options,
 }
+
+kubitect_config::shown_by!(Job, fleet, options);
 
 impl Deref for Job {
     type Target = Fleet;

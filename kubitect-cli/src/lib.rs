@@ -82,4 +82,4 @@ pub use program::{run, run_in};
 pub use removal::{Extent, Removal};
 pub use run::{Run, View, Wanted};
 pub use snapshot::{Restoring, Snapshot};
-pub use status::{AtWork, Machine, Status, Verdict};
+pub use status::{AtWork, Machine, State, Status, Verdict};

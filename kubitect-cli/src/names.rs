@@ -87,15 +87,13 @@ fn variable() -> Result<Option<Label>, Failure> {
 
 /// There is no cluster of this name; these there are.
 pub fn unknown(name: &Label, known: &[Label]) -> Failure {
-    let nearest = text::nearest(name.as_str(), known.iter().map(Label::as_str));
-    let guess = nearest.map(|guess| format!("; did you mean `{guess}`?"));
+    let guess = text::did_you_mean(name.as_str(), known.iter().map(Label::as_str));
     let known = match known {
         [] => "there is none at all yet".to_owned(),
         known => format!("there are: {}", list(known)),
     };
     Failure::failed(format!(
-        "find the cluster `{name}`: there is none of that name ({known}){}",
-        guess.unwrap_or_default()
+        "find the cluster `{name}`: there is none of that name ({known}){guess}"
     ))
 }
 

@@ -87,8 +87,7 @@ fn find(cluster: &Cluster, name: &str) -> Option<Node> {
 fn unknown(cluster: &Cluster, name: &str, full: &str) -> Failure {
     let known = || cluster.nodes.iter().map(|node| node.name.as_str());
     let guess = text::nearest(full, known()).or_else(|| text::nearest(name, known()));
-    let guess = guess.map(|guess| format!("; did you mean `{guess}`?"));
-    let all: Vec<_> = known().collect();
+    let (guess, all) = (guess.map(text::or_rather), known().collect::<Vec<_>>());
     Failure::failed(format!(
         "find the machine `{name}` of {}{}; there are: {}",
         cluster.name,

@@ -27,6 +27,7 @@ use phase_rows::phase_rows;
 
 /// All that a run will do.
 #[derive(Debug, Clone, PartialEq)]
+#[must_use = "nothing is done until it is applied"]
 pub struct Plan {
     /// Networks, disks, machines.
     pub machines: Machines,
@@ -230,7 +231,7 @@ impl Plan {
         let phases = self.phases.iter().filter(|_| !self.is_empty());
         let phases: Vec<_> = phases.map(Phase::to_string).collect();
         let mut document = document(&self.machines.cluster, &phases, &self.rows, &self.notes);
-        document["refused"] = json!(sentences(&self.refused));
+        document["refused"] = json!(Refusal::sentences(&self.refused));
         document["refusals"] = json!(self.refused);
         document["findings"] = json!(self.findings);
         document
@@ -272,11 +273,6 @@ pub(crate) fn document(
         "notes": notes,
         "findings": [],
     })
-}
-
-/// Refusals as people read them.
-pub(crate) fn sentences(refused: &[Refusal]) -> Vec<String> {
-    refused.iter().map(Refusal::to_string).collect()
 }
 
 /// What a person approves.

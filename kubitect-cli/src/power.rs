@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kubitect_config::cluster::Role;
-use kubitect_config::row::{Disruption, Row};
+use kubitect_config::row::{Action, Disruption};
 use kubitect_config::value::Label;
 use kubitect_config::{Facts, Remote, chain};
 use kubitect_kubespray::living::{self, Back, Step};
@@ -35,6 +35,7 @@ pub const SHUT_DOWN: Duration = power::OFF_WAIT;
 
 /// A cluster's machines that are switched off or on: in which order, `Display` shows. While this is held, no other run works on
 /// the cluster.
+#[must_use = "nothing is switched until it is carried out"]
 pub struct Switch {
     run: Run,
     to: Power,
@@ -42,6 +43,8 @@ pub struct Switch {
     /// The machines on which Kubernetes is set up.
     joined: Vec<Label>,
 }
+
+kubitect_config::shown_by!(Switch, run, to, there);
 
 impl Switch {
     /// Looks at the machines, those that leave among them. A host that can't be reached hides no other.
@@ -52,7 +55,7 @@ impl Switch {
         })?;
         Ok(Self {
             to,
-            joined: living::finished(&there.notes),
+            joined: living::finished(&there.noted),
             there,
             run,
         })
@@ -66,30 +69,17 @@ impl Switch {
     /// For programs: one object, as of a plan.
     pub fn json(&self) -> serde_json::Value {
         let (action, disruption) = match self.to {
-            Power::Off(_) => ("stop", Disruption::Outage),
-            Power::On => ("start", Disruption::None),
+            Power::Off(_) => (Action::Stop, Disruption::Outage),
+            Power::On => (Action::Start, Disruption::None),
         };
-        let rows = self
-            .there
-            .stages
-            .iter()
-            .zip(1..)
-            .flat_map(|(stage, phase)| {
-                stage.nodes.iter().map(move |node| Row {
-                    phase,
-                    ..Row::new(action, "domain", node.name.as_str(), node.host.to_string())
-                        .disturbing(disruption)
-                })
-            });
-        let phases = self.there.stages.iter().map(|stage| self.title(stage));
-        let missing = self.there.missing.iter();
-        let missing = missing.map(|name| format!("{name} is not there"));
-        let notes = self.there.away.iter().cloned().chain(missing);
+        let (there, cluster) = (&self.there, &self.run.cluster().name);
+        let phases = there.stages.iter().map(|stage| self.title(stage));
+        let phases: Vec<_> = phases.collect();
         document(
-            &self.run.cluster().name,
-            &phases.collect::<Vec<_>>(),
-            &rows.collect::<Vec<_>>(),
-            &notes.collect::<Vec<_>>(),
+            cluster,
+            &phases,
+            &there.rows(action, disruption),
+            &there.notes(),
         )
     }
 
@@ -359,14 +349,7 @@ impl fmt::Display for Switch {
             f,
             "{name}: these machines are {verb}, one kind after another:"
         )?;
-        for (stage, number) in self.there.stages.iter().zip(1..) {
-            let names = stage.nodes.iter().map(|node| node.name.as_str());
-            let names: Vec<_> = names.collect();
-            writeln!(f, "  {number}. {:9}  {}", stage.title(), names.join(", "))?;
-        }
-        for away in &self.there.away {
-            writeln!(f, "! {away}")?;
-        }
+        self.there.fmt(f)?;
         match self.to {
             Power::Off(within) => writeln!(
                 f,

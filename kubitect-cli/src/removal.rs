@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-use kubitect_config::row::{Fold, Row, Table};
+use kubitect_config::row::{Action, Fold, Kind, Row, Table};
 use kubitect_config::value::{Label, Name};
 use kubitect_provision::host_lock::{self, Holder, HostLocks};
 use kubitect_provision::hypervisor::Hosts;
@@ -30,6 +30,7 @@ pub struct Extent {
 }
 
 /// All that goes with a cluster. While this is held, no other run works on it. `Display` shows it to people.
+#[must_use = "nothing is removed until it is carried out"]
 pub struct Removal {
     cluster: Label,
     options: Options,
@@ -38,6 +39,8 @@ pub struct Removal {
     on_hosts: HostLocks,
     lock: Lock,
 }
+
+kubitect_config::shown_by!(Removal, cluster, options, on_hosts);
 
 /// What goes with a cluster: on its hosts, and here.
 struct Found {
@@ -246,12 +249,17 @@ impl Here {
 
     /// What goes, for programs.
     fn rows(&self) -> Vec<Row> {
-        let files = self.folder.goes().map(|path| ("remove", path));
+        let files = self.folder.goes().map(|path| (Action::Remove, path));
         let own = self.known_hosts.iter().chain(&self.kubeconfig);
-        let own = own.map(|path| ("change", path.as_path()));
+        let own = own.map(|path| (Action::Change, path.as_path()));
         let rows = files.chain(own).map(|(action, path)| Row {
-            destructive: action == "remove",
-            ..Row::new(action, "file", &path.display().to_string(), String::new())
+            destructive: action == Action::Remove,
+            ..Row::new(
+                action,
+                Kind::File,
+                &path.display().to_string(),
+                String::new(),
+            )
         });
         rows.collect()
     }

@@ -95,6 +95,8 @@ pub struct View {
     id: Arc<()>,
 }
 
+kubitect_config::shown_by!(View, job);
+
 impl View {
     /// Connects to the hosts of a cluster, and to those that carried it before. Without one that can't be reached nothing is planned;
     /// all else is shown.
@@ -129,10 +131,6 @@ impl View {
         self.job.lost.iter().for_each(|lost| events.warn(lost));
         let applied = self.job.applied()?;
         let mut plan = Plan::look(&self.job, applied.as_ref())?;
-        // Of a plan that is refused, nothing would be carried out.
-        if plan.refused().is_empty() && !plan.is_empty() {
-            plan.findings = plan.check_hosts(&self.job)?;
-        }
         plan.made_by = Some(Arc::clone(&self.id));
         Ok(plan)
     }
@@ -167,12 +165,15 @@ impl View {
 }
 
 /// A cluster that is worked on: while this is held, no other run is, of whatever folder.
+#[must_use = "the cluster is held only while this is"]
 pub struct Run {
     pub(crate) view: View,
     // Given back before the folder's own lock is.
     on_hosts: HostLocks,
     _lock: Lock,
 }
+
+kubitect_config::shown_by!(Run, view, on_hosts);
 
 impl Deref for Run {
     type Target = View;

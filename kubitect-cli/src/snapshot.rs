@@ -1,7 +1,7 @@
 //! [`Run::snapshot`], all that a cluster's etcd holds in a file of this machine, and [`Restoring`], the way back.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kubitect_config::Facts;
 use kubitect_kubespray::living::restore::{Content, Restore};
@@ -10,7 +10,6 @@ use kubitect_provision::blocking::blocking;
 use kubitect_provision::fleet::Logins;
 use kubitect_provision::observe;
 use kubitect_provision::ssh::Keys;
-use serde::Serialize;
 
 use crate::event::{Ending, Event};
 use crate::failure::Failure;
@@ -20,17 +19,7 @@ use crate::plan::{Plan, document};
 use crate::power::event;
 use crate::run::{Run, View};
 
-/// A snapshot that was taken. Every secret of Kubernetes is in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Snapshot {
-    /// The file, which its owner alone can read.
-    pub file: PathBuf,
-    /// How large it is.
-    pub bytes: u64,
-    /// Its SHA-256, in hexadecimal digits.
-    pub sha256: String,
-}
+pub use kubitect_kubespray::living::snapshot::Taken as Snapshot;
 
 impl Run {
     /// Saves what etcd holds, through a master that serves, into this file; without one, into the cluster's folder of snapshots.
@@ -43,14 +32,9 @@ impl Run {
         let work = async {
             let machines = logins(job, &keys, facts);
             let master = snapshot::serving(&job.cluster, &machines).await?;
-            Ok(snapshot::take(&master, &file).await?)
+            Ok(snapshot::take(&master, file).await?)
         };
-        let saved = until_cancelled(&job.options.cancel, work).await?;
-        Ok(Snapshot {
-            file,
-            bytes: saved.bytes,
-            sha256: saved.sha256,
-        })
+        until_cancelled(&job.options.cancel, work).await
     }
 }
 
@@ -63,12 +47,15 @@ fn logins<'a>(job: &'a Job, keys: &'a Keys, facts: Facts) -> Logins<'a> {
 }
 
 /// A cluster that is brought back to a snapshot, which `Display` shows. While this is held, no other run works on the cluster.
+#[must_use = "nothing is brought back until it is carried out"]
 pub struct Restoring {
     run: Run,
     restore: Restore,
     keys: Keys,
     facts: Facts,
 }
+
+kubitect_config::shown_by!(Restoring, run, restore);
 
 impl Restoring {
     /// Looks at the snapshot and at the masters, which have to be on; changes nothing.
@@ -140,22 +127,5 @@ impl Restoring {
 impl fmt::Display for Restoring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.restore.fmt(f)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `docs/output/etcd-snapshot.json` describes it.
-    #[test]
-    fn golden_snapshot_as_programs_read_it() {
-        let saved = Snapshot {
-            file: "/x/etcd.db".into(),
-            bytes: 7,
-            sha256: "00".to_owned(),
-        };
-        let json = serde_json::to_string(&saved).unwrap();
-        assert_eq!(json, r#"{"file":"/x/etcd.db","bytes":7,"sha256":"00"}"#);
     }
 }

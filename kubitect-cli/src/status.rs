@@ -3,7 +3,7 @@
 use std::fmt;
 
 use kubitect_config::cluster::{Node, Role};
-use kubitect_config::{Cluster, Facts, chain, file, text};
+use kubitect_config::{Cluster, Facts, chain, text};
 use kubitect_provision::fleet::Logins;
 use kubitect_provision::observe;
 use kubitect_provision::ssh::Keys;
@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use kubitect_provision::blocking::blocking;
 
 pub use kubitect_provision::at_work::AtWork;
-pub use kubitect_provision::status::Machine;
+pub use kubitect_provision::status::{Machine, State};
 
 /// How a cluster is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -89,7 +89,7 @@ pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failur
         unfinished: false,
         applied: applied.is_some(),
         run: AtWork::on(&job.fleet),
-        stopped: machines.iter().all(|own| own.state == "off"),
+        stopped: machines.iter().all(|own| own.state == State::Off),
         problems: [observed.problems(), problems_of(&machines)].concat(),
         away: observed.problems(),
         machines,
@@ -111,7 +111,7 @@ pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failur
              brings it back",
             job.dir.ssh().display()
         )),
-        Err(error) => status.problems.push(sentence(&chain(&error))),
+        Err(error) => status.problems.push(text::sentence(&chain(&error))),
     }
     Ok(status)
 }
@@ -148,7 +148,7 @@ impl Status {
                 plan.only_starts()
             }
             Err(failure) => {
-                self.problems.push(sentence(&failure.to_string()));
+                self.problems.push(text::sentence(&failure.to_string()));
                 false
             }
         }
@@ -165,7 +165,9 @@ impl Status {
             let mut machines = self.machines.iter();
             let can_be_asked = !broken.contains_key(&node.name);
             can_be_asked
-                && machines.any(|machine| machine.name == node.name.as_str() && machine.runs())
+                && machines.any(|machine| {
+                    machine.name == node.name.as_str() && machine.state == State::Running
+                })
         };
         let running = |role| -> Vec<_> { job.cluster.role(role).filter(runs).collect() };
         let (balancers, masters) = (running(Role::LoadBalancer), running(Role::Master));
@@ -181,13 +183,12 @@ impl Status {
         let problems = self.balancers.problems.iter();
         let problems = problems.chain(&self.kubernetes.problems);
         self.problems
-            .extend(problems.map(|problem| sentence(problem)));
+            .extend(problems.map(|problem| text::sentence(problem)));
     }
 
     /// Says first whether a run has not ended: what is wanted, which is what is looked at by, was not applied.
     pub fn compare(&mut self, dir: &ClusterDir) {
-        let (wanted, applied) = (dir.wanted(), dir.applied());
-        self.unfinished = wanted.exists() && file::read(&wanted).ok() != file::read(&applied).ok();
+        self.unfinished = dir.is_unfinished();
         if self.unfinished {
             let what = match self.applied {
                 true => "the run that was to change it",
@@ -210,12 +211,6 @@ impl Status {
         }
         self
     }
-}
-
-/// A problem as one line, whatever lines its causes have.
-fn sentence(problem: &str) -> String {
-    let lines: Vec<_> = problem.lines().map(str::trim).collect();
-    text::line(&lines.join(" "))
 }
 
 impl fmt::Display for Status {

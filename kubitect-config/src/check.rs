@@ -1,5 +1,7 @@
 //! [`Check`]: one thing that was looked at on a machine, and what mends it.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// How something is.
@@ -27,6 +29,22 @@ pub struct Check {
     pub found: String,
     /// The command that mends it, or what to do; empty where nothing is wrong.
     pub cure: String,
+}
+
+/// As a person reads it: what was found, and below it what mends it.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.state {
+            State::Good => ' ',
+            State::Note => '-',
+            State::Wrong => '!',
+        };
+        writeln!(f, "{mark} {:10} {}", self.what, self.found)?;
+        match self.cure.as_str() {
+            "" => Ok(()),
+            cure => writeln!(f, "  {:10} {cure}", ""),
+        }
+    }
 }
 
 impl Check {

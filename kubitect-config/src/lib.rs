@@ -70,6 +70,7 @@ pub mod saved;
 mod schema;
 mod secret;
 pub mod secrets;
+mod shown_by;
 mod site;
 mod structure;
 pub mod text;

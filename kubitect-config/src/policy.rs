@@ -9,9 +9,11 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::edit::{Change, Edit};
-use crate::{Refusal, RefusalKind};
+use crate::row::Row;
+use crate::{Cluster, Refusal, RefusalKind};
 
 mod begun;
+mod refused;
 mod remark;
 mod step;
 mod table;
@@ -19,8 +21,10 @@ mod table;
 mod tests;
 
 pub use begun::Begun;
+pub use refused::refused;
 pub use remark::remark;
-pub use step::{TAKES_PODS, uncovered_steps};
+pub use step::TAKES_PODS;
+use step::uncovered_steps;
 pub use table::policy;
 
 /// What becomes of an edit.
@@ -145,8 +149,21 @@ pub fn covers(chosen: Action, edit: &Edit) -> bool {
     action(edit) == chosen
 }
 
+/// Why an action covers not all of these edits; or, where it does, not all of the steps of their plan.
+pub fn uncovered(
+    chosen: Action,
+    cluster: &Cluster,
+    edits: Option<&[Edit]>,
+    steps: &[Row],
+) -> Vec<Refusal> {
+    match uncovered_edits(chosen, edits) {
+        none if none.is_empty() => uncovered_steps(chosen, cluster, edits, steps),
+        refused => refused,
+    }
+}
+
 /// Why an action covers not all of these edits. A cluster without edits was never finished: it is yet to be made.
-pub fn uncovered(chosen: Action, edits: Option<&[Edit]>) -> Vec<Refusal> {
+fn uncovered_edits(chosen: Action, edits: Option<&[Edit]>) -> Vec<Refusal> {
     let Some(edits) = edits else {
         return match chosen {
             Action::Create => Vec::new(),

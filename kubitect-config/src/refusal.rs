@@ -92,6 +92,14 @@ pub enum RefusalKind {
     Joining,
     /// The network plugin can't be set up on some nodes only.
     NetworkPlugin,
+    /// All masters have to be members of etcd for it, and one is not.
+    Members,
+    /// A machine does not answer, or not as it should.
+    Away,
+    /// There is no room on a machine's disk.
+    Room,
+    /// A snapshot is of another cluster.
+    Snapshot,
 }
 
 impl Refusal {
@@ -153,6 +161,11 @@ impl Refusal {
         self.from = Some(from.to_string());
         self.to = Some(to.to_string());
         self
+    }
+
+    /// Refusals as people read them.
+    pub fn sentences(refused: &[Self]) -> Vec<String> {
+        refused.iter().map(Self::to_string).collect()
     }
 
     /// The same refusals, with one for all edits that are refused for the same reason: what follows from one key of a file, as the

@@ -12,6 +12,72 @@ use crate::text;
 pub use fold::Fold;
 pub use paint::painted;
 
+/// What is done in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Action {
+    /// It is made.
+    Create,
+    /// It is there, and is started.
+    Start,
+    /// It is switched off, and stays there.
+    Stop,
+    /// It is changed in place.
+    Update,
+    /// It is removed and recreated.
+    Replace,
+    /// It gets back what it held.
+    Restore,
+    /// It is removed.
+    Delete,
+    /// A file of this machine goes.
+    Remove,
+    /// A person's own file loses what is a cluster's.
+    Change,
+}
+
+/// The kinds of things that steps are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Kind {
+    /// A network.
+    Network,
+    /// A folder of volumes.
+    Pool,
+    /// A base image.
+    Image,
+    /// A disk.
+    Volume,
+    /// A machine.
+    Domain,
+    /// What a balancer serves.
+    Balancer,
+    /// A node of Kubernetes.
+    Node,
+    /// The etcd of a cluster, or of a master.
+    Etcd,
+    /// The addons of a cluster.
+    Addons,
+    /// A file of this machine.
+    File,
+}
+
+/// As it stands in JSON, too.
+macro_rules! in_lower_case {
+    ($type:ty) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&format!("{self:?}").to_lowercase())
+            }
+        }
+    };
+}
+
+in_lower_case!(Action);
+in_lower_case!(Kind);
+
 /// What a step disturbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -46,10 +112,10 @@ impl fmt::Display for Disruption {
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What is done, as `create`.
-    pub action: String,
-    /// To what kind of thing, as `domain`.
-    pub kind: String,
+    /// What is done.
+    pub action: Action,
+    /// To what kind of thing.
+    pub kind: Kind,
     /// To which.
     pub name: String,
     /// On which host.
@@ -72,10 +138,10 @@ pub struct Row {
 
 impl Row {
     /// A step that disturbs nothing.
-    pub fn new(action: &str, kind: &str, name: &str, host: String) -> Self {
+    pub fn new(action: Action, kind: Kind, name: &str, host: String) -> Self {
         Self {
-            action: action.to_owned(),
-            kind: kind.to_owned(),
+            action,
+            kind,
             // Of a file that somebody has put into a pool, too.
             name: text::line(name),
             host,
@@ -115,7 +181,8 @@ impl fmt::Display for Table<'_> {
             let widths = self.0.iter().map(|row| text(row).len());
             widths.max().unwrap_or(0)
         };
-        let kind = widest(|row| &row.kind);
+        let kinds = self.0.iter().map(|row| row.kind.to_string().len());
+        let kind = kinds.max().unwrap_or(0);
         let name = widest(|row| &row.name);
         let host = widest(|row| &row.host);
         for row in self.0 {
@@ -145,7 +212,7 @@ mod tests {
     #[test]
     fn a_step_is_one_line_whatever_things_are_called() {
         let forged = "x\n! delete  domain  demo-master-1\u{9b}2J";
-        let row = Row::new("delete", "volume", forged, "h".to_owned()).with(forged);
+        let row = Row::new(Action::Delete, Kind::Volume, forged, "h".to_owned()).with(forged);
         let table = Table(&[row]).to_string();
         assert_eq!(table.lines().count(), 1, "{table}");
         assert!(!table.contains('\u{9b}'), "{table}");

@@ -137,6 +137,12 @@ pub fn quoted(path: &std::path::Path) -> String {
     format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
 }
 
+/// As one line, whatever lines it has.
+pub fn sentence(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    line(&lines.join(" "))
+}
+
 /// What was probably meant, of those that are possible.
 pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let lower = word.to_lowercase();
@@ -152,6 +158,16 @@ pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&
         })
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// What was probably meant, as the end of a sentence; nothing, where nothing is like it.
+pub fn did_you_mean<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
+    nearest(word, known).map_or_else(String::new, or_rather)
+}
+
+/// That this was probably meant, as the end of a sentence.
+pub fn or_rather(guess: &str) -> String {
+    format!("; did you mean `{guess}`?")
 }
 
 /// A key in a path. One with dots or worse stays one step: `labels["example.com/x"]`.

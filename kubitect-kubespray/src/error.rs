@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kubitect_config::Refusal;
 use kubitect_config::error::Kind;
 use kubitect_config::remote::BoxError;
 use kubitect_config::value::Version;
@@ -187,12 +188,12 @@ pub enum Error {
         source: Option<BoxError>,
     },
     /// Something is not done, for all of these reasons.
-    #[error("{what}: it is refused{}", indented(&.reasons.join("\n")))]
+    #[error("{what}: it is refused{}", indented(&Refusal::sentences(.reasons).join("\n")))]
     Refused {
         /// What was asked for.
         what: String,
-        /// The reasons, a sentence each.
-        reasons: Vec<String>,
+        /// The reasons.
+        reasons: Vec<Refusal>,
     },
     /// A master could not be asked.
     #[error("{what}")]

@@ -6,6 +6,7 @@
 mod admin;
 pub mod file;
 
+use std::path::Path;
 use std::time::Duration;
 
 use kubitect_config::cluster::Role;
@@ -14,8 +15,8 @@ use kubitect_config::value::Label;
 use kubitect_config::yaml::{self, Limits, Mapping, Value};
 use kubitect_config::{Cluster, Facts, Remote, chain};
 
-use crate::Error;
 use crate::control::{self, Health};
+use crate::{Error, workdir};
 use admin::Admin;
 
 pub use admin::MAX_BYTES;
@@ -76,6 +77,22 @@ pub async fn fetch<R: Remote>(
         what,
         Error::because(name.to_string(), first),
     ))
+}
+
+/// As [`fetch`], into the file at `path`, which its owner alone can read. Says whether it is another one than was there: upgrades, and
+/// Kubernetes itself once a year, make the certificate in it anew.
+pub async fn bring<R: Remote>(
+    cluster: &Cluster,
+    facts: &Facts,
+    path: &Path,
+    connect: impl AsyncFn(&Label) -> Result<R, BoxError>,
+) -> Result<bool, Error> {
+    let ours = fetch(cluster, facts, connect).await?;
+    if file::read_if_there(path)?.as_ref() == Some(&ours) {
+        return Ok(false);
+    }
+    workdir::write(path, ours.as_bytes(), 0o600)?;
+    Ok(true)
 }
 
 async fn read(

@@ -64,7 +64,7 @@ pub use haproxy::{FILE as HAPROXY_FILE, PRIVATE_PORT, SOCKET};
 pub use keepalived::FILE as KEEPALIVED_FILE;
 pub use note::{notes, notes_so_far, outdated, row};
 pub use plan::{Change, plan};
-pub use render::{Rendered, render};
+pub use render::{Rendered, files, render};
 pub use rollout::{Report, holds, roll_out, roll_out_and, wait_serving};
 pub use service::{PROBE, Service};
 pub use state::{ServerState, amiss, servers};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use kubitect_config::cluster::{API_PORT, ForwardPort, Role, Target};
-use kubitect_config::row::{Disruption, Row};
+use kubitect_config::row::{Action, Disruption, Kind, Row};
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Facts, NodeFacts, digest};
 
@@ -76,9 +76,9 @@ pub fn row(
     let moves = applied.is_some_and(|applied| other_router(applied, cluster).is_some());
     let (action, disruption) = match serves {
         // Who has the address is not agreed upon meanwhile.
-        true if moves => ("update", Disruption::Outage),
-        true => ("update", Disruption::Reload),
-        false => ("create", Disruption::None),
+        true if moves => (Action::Update, Disruption::Outage),
+        true => (Action::Update, Disruption::Reload),
+        false => (Action::Create, Disruption::None),
     };
     let changes = applied
         .filter(|_| serves)
@@ -87,7 +87,7 @@ pub fn row(
         Some(changes) if !changes.is_empty() => changes,
         _ => leads(cluster),
     };
-    let row = Row::new(action, "balancer", name.as_str(), host);
+    let row = Row::new(action, Kind::Balancer, name.as_str(), host);
     row.with(&all.join("; ")).disturbing(disruption)
 }
 

@@ -1,5 +1,8 @@
 //! Cluster + Facts → the files of every balancer. Pure: the same input gives the same bytes.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Facts};
 use serde::Serialize;
@@ -19,6 +22,18 @@ pub struct Rendered {
     pub vrrp: Option<Vrrp>,
     /// The ports that it serves: the API's, then the forwarded ones.
     pub ports: Vec<u16>,
+}
+
+/// The files of all balancers, by their names in a folder: `haproxy/<node>.cfg`, `keepalived/<node>.conf`.
+pub fn files(cluster: &Cluster, facts: &Facts) -> Result<BTreeMap<PathBuf, String>, Error> {
+    let mut files = BTreeMap::new();
+    for own in render(cluster, facts)? {
+        files.insert(format!("haproxy/{}.cfg", own.node).into(), own.haproxy);
+        if let Some(text) = own.keepalived {
+            files.insert(format!("keepalived/{}.conf", own.node).into(), text);
+        }
+    }
+    Ok(files)
 }
 
 /// The files of all balancers, in the order of the cluster's nodes.

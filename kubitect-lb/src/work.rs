@@ -32,6 +32,8 @@ pub struct Balancers<'a> {
     pub on_event: &'a (dyn Fn(Event) + Send + Sync),
 }
 
+kubitect_config::shown_by!(Balancers<'_>, cluster.name, facts);
+
 impl Balancers<'_> {
     /// Rolls out the balancers' files, for the masters that are wanted and those `besides`; without these, it is noted. The
     /// balancers that `give_up` the virtual address, all of which leave, do it before it is looked for.

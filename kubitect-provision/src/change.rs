@@ -1,7 +1,6 @@
 //! [`Change`]: one step of a plan, as a person sees it and as it is carried out.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::PathBuf;
 
 use kubitect_config::Refusal;
@@ -9,7 +8,7 @@ use kubitect_config::row::Row;
 use kubitect_config::value::{Label, Name};
 use serde::Serialize;
 
-pub use kubitect_config::row::Disruption;
+pub use kubitect_config::row::{Action, Disruption, Kind};
 
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
@@ -52,38 +51,6 @@ pub enum Part {
     Restart,
     /// What is no longer wanted goes.
     Remove,
-}
-
-/// What is done to something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// It is made.
-    Create,
-    /// It is there, and is started.
-    Start,
-    /// It is changed in place.
-    Update,
-    /// It is removed and recreated.
-    Replace,
-    /// It is removed.
-    Delete,
-}
-
-/// A kind of thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A network.
-    Network,
-    /// A folder of volumes.
-    Pool,
-    /// A base image.
-    Image,
-    /// A disk.
-    Volume,
-    /// A machine.
-    Domain,
 }
 
 /// How a change is carried out.
@@ -318,43 +285,23 @@ impl Change {
     }
 }
 
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Create => "create",
-            Self::Start => "start",
-            Self::Update => "update",
-            Self::Replace => "replace",
-            Self::Delete => "delete",
-        })
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Network => "network",
-            Self::Pool => "pool",
-            Self::Image => "image",
-            Self::Volume => "volume",
-            Self::Domain => "domain",
-        })
-    }
-}
-
 impl From<&Change> for Row {
     fn from(change: &Change) -> Self {
         let refused = match change.step {
             Step::Refused(_) => "NOT POSSIBLE ",
             _ => "",
         };
-        let (action, kind) = (change.action.to_string(), change.kind.to_string());
         Self {
             disruption: change.disruption,
             details: format!("{refused}{}", change.details),
             destructive: change.is_destructive(),
             follows: matches!(change.step, Step::TakeInUse { .. } | Step::WriteSeed { .. }),
-            ..Self::new(&action, &kind, &change.name, change.host.to_string())
+            ..Self::new(
+                change.action,
+                change.kind,
+                &change.name,
+                change.host.to_string(),
+            )
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Context {
     pub on_event: Arc<dyn Fn(Event) + Send + Sync>,
 }
 
+kubitect_config::shown_by!(Context, home, cancel);
+
 /// The machines of a cluster under work.
 pub struct Fleet {
     /// What is wanted.
@@ -67,6 +69,8 @@ pub struct Fleet {
     /// The machines that were logged in on: their keys are at their addresses.
     proven: Mutex<BTreeSet<Label>>,
 }
+
+kubitect_config::shown_by!(Fleet, cluster.name, hosts);
 
 impl Fleet {
     /// Connects to the hosts of a cluster, and to those that carried it before.
@@ -291,6 +295,8 @@ pub struct Logins<'a> {
     /// Their keys.
     pub keys: &'a Keys,
 }
+
+kubitect_config::shown_by!(Logins<'_>, fleet, facts);
 
 impl Machines for Logins<'_> {
     fn connect<'a>(&'a self, name: &'a Label) -> Doing<'a, Arc<dyn Remote>> {

@@ -197,6 +197,16 @@ pub fn fixed(node: &Node) -> Option<NodeFacts> {
     Some(facts(node, node.ip?, String::new()))
 }
 
+/// What is known of machines that may not exist yet: those whose addresses are configured.
+pub fn all_fixed(cluster: &Cluster) -> Facts {
+    Facts {
+        user: cluster.guest.user.clone(),
+        private_key: PathBuf::new(),
+        known_hosts: PathBuf::new(),
+        nodes: cluster.nodes.iter().filter_map(fixed).collect(),
+    }
+}
+
 fn facts(node: &Node, ip: Ipv4Addr, host_key: String) -> NodeFacts {
     NodeFacts {
         name: node.name.clone(),

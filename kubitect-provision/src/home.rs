@@ -350,7 +350,7 @@ mod tests {
         assert!(!path.join("clusters/.demo.lock").exists());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
         home.site().unwrap();
-        dir.lock().unwrap();
+        drop(dir.lock().unwrap());
     }
 
     /// Programs read this file.

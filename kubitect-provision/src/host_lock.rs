@@ -6,7 +6,6 @@
 //! machine this can't be known, so that a person has to say it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -35,22 +34,14 @@ pub(crate) fn name_of(cluster: &Label) -> String {
 }
 
 /// Holds a cluster on its hosts for one run.
+#[must_use = "the cluster is held only while this is"]
 pub struct HostLocks {
     name: String,
     own: String,
     hosts: BTreeMap<Name, (Arc<dyn Hypervisor>, LockState)>,
 }
 
-impl fmt::Debug for HostLocks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<_> = self.hosts.keys().collect();
-        let name = &self.name;
-        f.debug_struct("HostLocks")
-            .field("name", name)
-            .field("hosts", &hosts)
-            .finish_non_exhaustive()
-    }
-}
+kubitect_config::shown_by!(HostLocks, name, own);
 
 impl HostLocks {
     /// Takes the cluster on all these hosts, or on none. `me` has the lock of its folder already.

@@ -20,6 +20,7 @@ use crate::reach::Reach;
 use crate::ssh::private_key;
 
 /// The hosts of a cluster, connected.
+#[derive(Debug)]
 pub struct Connected {
     /// Those that carry it, and those that did; of those that can't be reached, why.
     pub hosts: Hosts,

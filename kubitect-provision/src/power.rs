@@ -1,11 +1,13 @@
 //! Machines switched off by their own guests, and on again: several at the same time, and nothing of them changed.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
+use kubitect_config::row::{Action, Disruption, Kind, Row};
 use kubitect_config::value::{Label, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 
@@ -74,6 +76,7 @@ impl Stage {
 }
 
 /// What there is of a cluster to be switched.
+#[derive(Debug)]
 pub struct There {
     /// The machines, in order: those that are on, where they are to be off.
     pub stages: Vec<Stage>,
@@ -82,9 +85,49 @@ pub struct There {
     /// Hosts that can't be reached, and which machines are left as they are therefore: a sentence each.
     pub away: Vec<String>,
     /// What is noted of the machines.
-    pub notes: Notes,
+    pub noted: Notes,
     /// What has to be started before machines are.
     pub ground: Plan,
+}
+
+impl There {
+    /// A step for each machine, phase by phase.
+    pub fn rows(&self, action: Action, disruption: Disruption) -> Vec<Row> {
+        let stages = self.stages.iter().zip(1..);
+        let rows = stages.flat_map(|(stage, phase)| {
+            stage.nodes.iter().map(move |node| Row {
+                phase,
+                ..Row::new(
+                    action,
+                    Kind::Domain,
+                    node.name.as_str(),
+                    node.host.to_string(),
+                )
+                .disturbing(disruption)
+            })
+        });
+        rows.collect()
+    }
+
+    /// What is not switched, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let missing = self.missing.iter();
+        let missing = missing.map(|name| format!("{name} is not there"));
+        self.away.iter().cloned().chain(missing).collect()
+    }
+}
+
+/// The machines, a line for each kind, and the hosts that can't be reached.
+impl fmt::Display for There {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (stage, number) in self.stages.iter().zip(1..) {
+            let names: Vec<_> = stage.nodes.iter().map(|node| node.name.as_str()).collect();
+            writeln!(f, "  {number}. {:9}  {}", stage.title(), names.join(", "))?;
+        }
+        self.away
+            .iter()
+            .try_for_each(|away| writeln!(f, "! {away}"))
+    }
 }
 
 /// Looks at the machines of a cluster that are to be switched `on` or off, those that leave among them.
@@ -110,7 +153,7 @@ pub fn look(cluster: &Cluster, hosts: &Hosts, on: bool) -> Result<There, Error> 
                 .is_some_and(|(power, _)| power.is_none())
         }),
         away: away(&observed, &unseen),
-        notes: observed.notes(&cluster.name),
+        noted: observed.notes(&cluster.name),
         ground: match on {
             true => planner::ground(cluster, &observed)?,
             false => Plan::empty(&cluster.name),

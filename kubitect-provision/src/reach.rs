@@ -79,7 +79,7 @@ impl Hosts {
 }
 
 /// libvirt's own connections, and SSH: one connection a machine is held while this is.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Real(Sessions);
 
 impl Reach for Real {

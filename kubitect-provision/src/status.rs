@@ -10,6 +10,38 @@ use crate::gather;
 use crate::hypervisor::Hosts;
 use crate::observe::{Observed, PowerState, look_at_machines};
 
+/// How a machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum State {
+    /// It runs.
+    Running,
+    /// It is off.
+    Off,
+    /// It is stopped in the middle of its work.
+    Paused,
+    /// Its guest has crashed.
+    Crashed,
+    /// It is not there.
+    Missing,
+    /// Its host can't be reached.
+    Unknown,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Running => "running",
+            Self::Off => "off",
+            Self::Paused => "paused",
+            Self::Crashed => "crashed",
+            Self::Missing => "missing",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 /// A machine, as libvirt has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,20 +53,8 @@ pub struct Machine {
     pub host: String,
     /// Its address, as far as it is known.
     pub address: Option<Ipv4Addr>,
-    /// `running`, `off`, `paused`, `crashed`, `missing`, or `unknown` where its host can't be reached.
-    pub state: &'static str,
-}
-
-impl Machine {
-    /// Whether it runs.
-    pub fn runs(&self) -> bool {
-        self.state == "running"
-    }
-
-    /// Whether its host can't be reached.
-    pub fn is_unknown(&self) -> bool {
-        self.state == "unknown"
-    }
+    /// How it is.
+    pub state: State,
 }
 
 /// The machines that are wanted, each host looked at once, and a sentence for each host that can't be reached.
@@ -45,13 +65,13 @@ pub fn machines(cluster: &Cluster, hosts: &Hosts) -> (Vec<Machine>, Vec<String>)
 
 /// What is not as it should be with these machines, a sentence each. Of one whose host can't be reached nothing is known.
 pub fn problems_of(machines: &[Machine]) -> Vec<String> {
-    let problem = |own: &Machine| match (own.is_unknown(), own.runs(), own.address) {
-        (true, ..) | (_, true, Some(_)) => None,
-        (_, true, None) => Some(format!(
+    let problem = |own: &Machine| match (own.state, own.address) {
+        (State::Unknown, _) | (State::Running, Some(_)) => None,
+        (State::Running, None) => Some(format!(
             "the address of {} is not known: neither a lease nor its agent tells one that may be its own",
             own.name
         )),
-        (_, false, _) => Some(format!("{} is {}", own.name, own.state)),
+        _ => Some(format!("{} is {}", own.name, own.state)),
     };
     machines.iter().filter_map(problem).collect()
 }
@@ -62,12 +82,12 @@ pub fn machines_of(cluster: &Cluster, observed: &Observed) -> Vec<Machine> {
     let machines = cluster.nodes.iter().map(|node| {
         let seen = seen.get(&node.name);
         let (state, address) = match seen {
-            None => ("unknown", node.ip),
-            Some((Some(PowerState::Running), ip)) => ("running", *ip),
-            Some((Some(PowerState::Off), ip)) => ("off", *ip),
-            Some((Some(PowerState::Paused), ip)) => ("paused", *ip),
-            Some((Some(PowerState::Crashed), ip)) => ("crashed", *ip),
-            Some((None, ip)) => ("missing", *ip),
+            None => (State::Unknown, node.ip),
+            Some((Some(PowerState::Running), ip)) => (State::Running, *ip),
+            Some((Some(PowerState::Off), ip)) => (State::Off, *ip),
+            Some((Some(PowerState::Paused), ip)) => (State::Paused, *ip),
+            Some((Some(PowerState::Crashed), ip)) => (State::Crashed, *ip),
+            Some((None, ip)) => (State::Missing, *ip),
         };
         Machine {
             name: node.name.to_string(),
@@ -105,11 +125,11 @@ mod tests {
             state,
         };
         let problem = |state, address| problems_of(&[machine(state, address)]).pop();
-        assert_eq!(problem("running", Some("10.0.0.1")), None);
-        assert_eq!(problem("unknown", None), None);
+        assert_eq!(problem(State::Running, Some("10.0.0.1")), None);
+        assert_eq!(problem(State::Unknown, None), None);
         let off = "demo-worker-1 is off".to_owned();
-        assert_eq!(problem("off", None), Some(off));
-        let lost = problem("running", None).unwrap();
+        assert_eq!(problem(State::Off, None), Some(off));
+        let lost = problem(State::Running, None).unwrap();
         assert!(
             lost.starts_with("the address of demo-worker-1 is not known"),
             "{lost}"

@@ -35,11 +35,8 @@ pub fn apply(
     let plan = run.plan()?;
     if let Some(action) = args.action {
         let edits = run.edits()?;
-        let (action, edits) = (action.into(), edits.as_deref());
-        let mut others = policy::uncovered(action, edits);
-        if others.is_empty() {
-            others = policy::uncovered_steps(action, run.cluster(), edits, plan.steps());
-        }
+        let (edits, steps) = (edits.as_deref(), plan.steps());
+        let others = policy::uncovered(action.into(), run.cluster(), edits, steps);
         if !others.is_empty() {
             return Err(Failure::Refused(others));
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kubitect_config::check::{Check, State};
+use kubitect_config::check::Check;
 use kubitect_config::release;
 use kubitect_provision::doctor::{self, folder, look};
 use serde_json::json;
@@ -26,7 +26,7 @@ pub fn doctor(world: &Arc<dyn World>, place: &Place, args: &Doctor) -> Result<bo
     };
     match args.output {
         Output::Json => print_json(json!({"formatVersion": 1, "checks": checks}))?,
-        Output::Text => checks.iter().try_for_each(|check| print(line(check)))?,
+        Output::Text => checks.iter().try_for_each(print)?,
     }
     Ok(checks.iter().all(|check| check.good))
 }
@@ -59,18 +59,4 @@ pub fn checks(place: &Place) -> Result<Vec<Check>, Failure> {
     let tools = kubitect_kubespray::check(release::newest(), python.as_deref(), &share);
     checks.extend(on_runtime_alone(tools)?);
     Ok(checks)
-}
-
-/// A check as a person reads it.
-fn line(check: &Check) -> String {
-    let mark = match check.state {
-        State::Good => ' ',
-        State::Note => '-',
-        State::Wrong => '!',
-    };
-    let cure = match check.cure.as_str() {
-        "" => String::new(),
-        cure => format!("  {:10} {cure}\n", ""),
-    };
-    format!("{mark} {:10} {}\n{cure}", check.what, check.found)
 }

@@ -29,7 +29,7 @@ pub fn explain(args: &Explain) -> Result<(), Failure> {
         let codes = || all.keys().map(String::as_str);
         let begins = codes().find(|known| known.starts_with(code));
         let guess = begins.or_else(|| text::nearest(code, codes()));
-        let guess = guess.map(|guess| format!("; did you mean `{guess}`?"));
+        let guess = guess.map(text::or_rather);
         return Err(Failure::failed(format!(
             "explain `{code}`: no problem has this code{}; `kubitect explain` lists all",
             guess.unwrap_or_default()

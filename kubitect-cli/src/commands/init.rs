@@ -36,11 +36,9 @@ pub fn init(args: &Init) -> Result<(), Failure> {
         None => DEFAULT.to_owned(),
     };
     let preset = Preset::find(&preset).ok_or_else(|| {
-        let guess = text::nearest(&preset, PRESETS.iter().map(|preset| preset.name));
-        let guess = guess.map(|guess| format!("; did you mean `{guess}`?"));
+        let guess = text::did_you_mean(&preset, PRESETS.iter().map(|preset| preset.name));
         Failure::failed(format!(
-            "find the preset `{preset}`{}; `kubitect list presets` shows them",
-            guess.unwrap_or_default()
+            "find the preset `{preset}`{guess}; `kubitect list presets` shows them"
         ))
     })?;
     let name = match &args.name {

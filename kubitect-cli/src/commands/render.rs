@@ -31,20 +31,9 @@ pub fn render(site: &Site, args: &Render) -> Result<(), Failure> {
 fn files(cluster: &Cluster) -> Result<BTreeMap<PathBuf, String>, Failure> {
     let facts = Facts::placeholders(cluster);
     let mut files = render::files(cluster);
-    let rendered = kubitect_lb::render(cluster, &facts)
+    let balancers = kubitect_lb::files(cluster, &facts)
         .map_err(|e| Failure::because("describe the balancers", e))?;
-    for balancer in rendered {
-        files.insert(
-            format!("haproxy/{}.cfg", balancer.node).into(),
-            balancer.haproxy,
-        );
-        if let Some(keepalived) = balancer.keepalived {
-            files.insert(
-                format!("keepalived/{}.conf", balancer.node).into(),
-                keepalived,
-            );
-        }
-    }
+    files.extend(balancers);
     let ansible = kubitect_kubespray::files(cluster, &facts)
         .map_err(|e| Failure::because("describe the inventory", e))?;
     files.extend(

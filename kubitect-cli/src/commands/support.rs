@@ -23,17 +23,6 @@ use crate::world::World;
 /// Lines of each machine's console.
 const CONSOLE: usize = 300;
 
-/// What every archive begins with.
-const ABOUT: &str = "\
-What `kubitect support` gathered of a cluster. It holds the cluster's files, logs, plan and status, the ends of consoles, and what
-Kubernetes says of its nodes, pods and events; `missing.txt` says what could not be had, and why.
-
-Keys, kubeconfigs, inventories and group variables are not in it. What cluster and site files hold under names of secrets, values
-of Kubespray's variables other than truth values, numbers, versions, addresses and known words, and whatever looks like a key, a
-token or a password, read `[removed]`. It names machines, addresses and accounts: look through it
-before you give it to others.
-";
-
 /// Carries the command out.
 pub fn support(world: &Arc<dyn World>, place: &Place, args: &Support) -> Result<(), Failure> {
     let home = &place.home()?;
@@ -43,12 +32,7 @@ pub fn support(world: &Arc<dyn World>, place: &Place, args: &Support) -> Result<
         Some(out) => out.clone(),
         None => PathBuf::from(format!("{name}.tar.gz")),
     };
-    let dir = home.cluster(&cluster);
-    let mut gathered = Gathered::default();
-    gathered.text("README.txt", ABOUT.to_owned());
-    gathered.learn(&dir);
-    gathered.files(home, &dir);
-    gathered.logs(&dir);
+    let mut gathered = Gathered::of(home, &home.cluster(&cluster));
     gathered.text("versions.json", format!("{:#}\n", version_json()));
     if let Some(checks) = gathered.missing("what `doctor` finds", checks(place)) {
         gathered.text("doctor.json", format!("{:#}\n", json!(checks)));

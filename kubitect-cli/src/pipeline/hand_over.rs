@@ -1,31 +1,13 @@
 //! What a finished cluster leaves on this machine: the kubeconfig, and the person's own files.
 
-use kubitect_config::Facts;
 use kubitect_config::value::Label;
 use kubitect_kubespray::kubeconfig;
-use kubitect_provision::ssh::{self, Keys};
+use kubitect_provision::ssh;
 
 use crate::failure::{Failure, Kind};
-use crate::home::write_whole;
 use crate::job::{Job, Options};
 use crate::personal;
 use crate::plan::Plan;
-
-/// Fetches the administrator's kubeconfig from any master that serves, names it after the cluster and points it at the balancer. Says whether
-/// it is another one than was here: upgrades, and Kubernetes itself once a year, make the certificate in it anew.
-pub async fn fetch_kubeconfig(job: &Job, facts: &Facts, keys: &Keys) -> Result<bool, Failure> {
-    let failed = |e| Failure::because("fetch the kubeconfig", e);
-    let connect = async |name: &Label| Ok(job.login(facts, keys, name).await?);
-    let ours = kubeconfig::fetch(&job.cluster, facts, connect)
-        .await
-        .map_err(failed)?;
-    let path = job.dir.kubeconfig();
-    if personal::read_if_there(&path)?.as_ref() == Some(&ours) {
-        return Ok(false);
-    }
-    write_whole(&path, ours.as_bytes(), 0o600)?;
-    Ok(true)
-}
 
 /// Brings what a finished cluster leaves on this machine up to date. That a master can't be asked is a failure only if the
 /// kubeconfig is not here.
@@ -54,7 +36,9 @@ pub async fn hand_over(job: &Job, plan: &Plan) -> Result<(), Failure> {
     }
     if let Some((keys, facts)) = reached {
         let cluster = &job.cluster.name;
-        match fetch_kubeconfig(job, &facts, &keys).await {
+        let connect = async |name: &Label| Ok(job.login(&facts, &keys, name).await?);
+        let fetched = kubeconfig::bring(&job.cluster, &facts, &conf, connect).await;
+        match fetched.map_err(|e| Failure::because("fetch the kubeconfig", e)) {
             Ok(true) => events.note(format!("{cluster}: fetched the kubeconfig")),
             Ok(false) => {}
             // Somebody else answers for the machine, or holds it: that is not to be overlooked.
@@ -106,7 +90,7 @@ mod tests {
     use kubitect_config::remote::{self, Output};
     use kubitect_kubespray::OnEvent;
     use kubitect_provision::hypervisor::Hosts;
-    use kubitect_provision::ssh::{Target, wait};
+    use kubitect_provision::ssh::{Keys, Target, wait};
     use kubitect_provision::{Error, Event};
 
     use super::*;

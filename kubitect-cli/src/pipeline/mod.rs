@@ -4,9 +4,7 @@ mod hand_over;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use kubitect_config::Facts;
 use kubitect_config::value::Version;
 use kubitect_kubespray::Tools;
 use kubitect_provision::apply::{Inputs, apply as provision};
@@ -111,15 +109,7 @@ fn mergeable(job: &Job, plan: &Plan) -> Result<(), Failure> {
         return Ok(());
     }
     // An address that is not fixed is not known yet.
-    let mut fixed = Facts {
-        user: job.cluster.guest.user.clone(),
-        private_key: PathBuf::new(),
-        known_hosts: PathBuf::new(),
-        nodes: Vec::new(),
-    };
-    for node in &job.cluster.nodes {
-        fixed.nodes.extend(gather::fixed(node));
-    }
+    let fixed = gather::all_fixed(&job.cluster);
     let server = kubitect_kubespray::api_server(&job.cluster, &fixed).ok();
     let path = job.options.home.kubeconfig()?;
     Ok(kubeconfig::check(

@@ -1,10 +1,9 @@
 //! What edits of a file mean for a plan: those that can't be had refuse it, those that no step shows are named.
 
-use kubitect_config::cluster::Role;
-use kubitect_config::edit::{Change, Edit};
-use kubitect_config::policy::{Begun, policy, remark};
+use kubitect_config::Cluster;
+use kubitect_config::edit::Edit;
+use kubitect_config::policy::{Begun, refused, remark};
 use kubitect_config::value::Label;
-use kubitect_config::{Cluster, Refusal, RefusalKind};
 use kubitect_kubespray::living::not_known;
 
 use super::Plan;
@@ -16,26 +15,8 @@ impl Plan {
         let lives = !self.creates();
         let brought_back = self.machines.brings_back().filter(|_| lives);
         let brought_back: Vec<_> = brought_back.collect();
-        let refused = edits.iter().filter_map(|edit| match &edit.change {
-            Change::HostConnection { carries, .. }
-                if !carries.is_empty() && carries.iter().all(|name| made.contains(&name)) =>
-            {
-                let why = "none of the machines that this host carries is behind the new connection, where they would be made a \
-                           second time";
-                let instead = "check the connection, or bring them back";
-                Some(Refusal::of_edit(RefusalKind::Edit, edit, why, instead))
-            }
-            Change::NodeAdded { role, node }
-                if *role != Role::LoadBalancer && brought_back.contains(&node) =>
-            {
-                let Refusal { why, instead, .. } = not_known(node);
-                Some(Refusal::of_edit(RefusalKind::Unknown, edit, why, instead))
-            }
-            _ => policy(edit).refusal(edit),
-        });
-        let others = self.refused.iter();
-        let others = others.filter(|refusal| !follows(edits, refusal)).cloned();
-        self.refused = Refusal::merged(refused).into_iter().chain(others).collect();
+        let unknown = |node: &Label| brought_back.contains(&node).then(|| not_known(node));
+        self.refused = refused(edits, &made, unknown, &self.refused);
         self.notes.splice(0..0, edits.iter().filter_map(remark));
         self
     }
@@ -61,36 +42,13 @@ impl Plan {
     }
 }
 
-/// Whether a refusal only says again what the refusal of an edit says.
-fn follows(edits: &[Edit], refusal: &Refusal) -> bool {
-    use RefusalKind::{DiskSize, Network, Pool, Settings, Versions};
-    let mut refused = edits.iter();
-    refused.any(|edit| match (&edit.change, refusal.kind) {
-        _ if policy(edit).refusal(edit).is_none() => false,
-        (
-            Change::NetworkPlugin
-            | Change::DnsMode
-            | Change::ContainerManager
-            | Change::CertificateRenewal
-            | Change::Endpoint,
-            Settings,
-        ) => true,
-        // Its range, mode, gateway, and the address that it does not lease, as libvirt has it.
-        (Change::Network, Network) | (Change::Vip, Settings | Network) => true,
-        // A node of which a run has begun the upgrade is another cause.
-        (Change::Versions { .. }, Versions) => refusal.machines.is_empty(),
-        (Change::MainDisk { node, .. } | Change::DataDisk { node, .. }, DiskSize)
-        | (Change::DataDiskPool { node, .. }, Pool) => refusal.machines.contains(&node.to_string()),
-        _ => false,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use kubitect_config::Site;
+    use kubitect_config::cluster::Role;
     use kubitect_config::edit::edits;
+    use kubitect_config::{RefusalKind, Site};
     use kubitect_kubespray::living::Note;
     use kubitect_provision::plan::Plan as Machines;
 

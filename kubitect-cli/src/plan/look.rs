@@ -18,16 +18,18 @@ use crate::personal;
 use crate::phase::Phase;
 
 impl Plan {
-    /// What is to be done, where this was applied last. Reads libvirt only.
+    /// What is to be done, where this was applied last, and what stands in its way. libvirt is read once.
     pub fn look(job: &Job, applied: Option<&Cluster>) -> Result<Self, Failure> {
-        Self::of(
-            job,
-            applied,
-            &observe::look(&job.cluster, &job.hosts).map_err(failed(job))?,
-        )
+        let observed = observe::look(&job.cluster, &job.hosts).map_err(failed(job))?;
+        let mut plan = Self::of(job, applied, &observed)?;
+        // Of a plan that is refused, nothing would be carried out.
+        if plan.refused.is_empty() && !plan.is_empty() {
+            plan.findings = plan.check_hosts(job, &observed)?;
+        }
+        Ok(plan)
     }
 
-    /// The same, by what was seen of the hosts, which are all.
+    /// What is to be done, by what was seen of the hosts, which are all.
     pub(crate) fn of(
         job: &Job,
         applied: Option<&Cluster>,
@@ -57,11 +59,10 @@ impl Plan {
     }
 
     /// What stands in the way of the plan on the hosts and on this machine, or may: errors first. Looks only.
-    pub fn check_hosts(&self, job: &Job) -> Result<Vec<Finding>, Failure> {
+    fn check_hosts(&self, job: &Job, observed: &Observed) -> Result<Vec<Finding>, Failure> {
         let us = job.options.home.us();
         let answers = |address| job.options.world.answers(address);
-        let found = preflight::check_for(&job.cluster, &job.hosts, &self.machines, us, &answers);
-        let mut found = found.map_err(|e| Failure::because("check the hosts", e))?;
+        let mut found = preflight::check_for(&job.cluster, observed, &self.machines, us, &answers);
         let mut phases = self.phases.iter();
         if phases.any(|phase| matches!(phase, Phase::Kubernetes(_))) {
             found.extend(check_here(job, self.tasks())?);

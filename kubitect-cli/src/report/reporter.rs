@@ -21,7 +21,6 @@ use super::view::View;
 use super::words::{RFC3339, safe, time};
 use crate::event::VERSION;
 use crate::failure::Failure;
-use crate::plan::sentences;
 
 /// How often the block is brought up to date.
 const TICK: Duration = Duration::from_millis(250);
@@ -268,15 +267,11 @@ impl Reporter {
             .map(|(title, took)| json!({"title": title, "seconds": took.as_secs()}))
             .collect::<Vec<_>>();
         let mut end = json!({"type": "end", "ok": result.is_ok(), "phases": phases});
-        if let Err(failure) = result {
-            end["phase"] = json!(state.stopped_in);
-            end["kind"] = json!(failure.kind());
-            end["error"] = json!(failure.to_string());
-            end["exitCode"] = json!(failure.code());
-            end["refused"] = json!(sentences(failure.refused()));
-            end["refusals"] = json!(failure.refused());
-            end["findings"] = json!(failure.findings());
-            end["problems"] = json!(failure.problems());
+        if let (Err(failure), Some(end)) = (result, end.as_object_mut()) {
+            end.insert("phase".to_owned(), json!(state.stopped_in));
+            if let Value::Object(own) = failure.json() {
+                end.extend(own);
+            }
         }
         drop(state);
         self.emit(&end);

@@ -10,6 +10,7 @@ use crate::value::Label;
 use crate::{Refusal, RefusalKind};
 
 /// What there is of what a run was to make that did not end.
+#[derive(Debug)]
 pub struct Begun<'a> {
     /// What it was to make.
     pub cluster: &'a Cluster,

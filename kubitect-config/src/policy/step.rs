@@ -4,12 +4,12 @@
 use super::{Action, uncovered_by};
 use crate::cluster::Cluster;
 use crate::edit::{Change, Edit};
-use crate::row::Row;
+use crate::row::{self, Kind, Row};
 use crate::{Refusal, RefusalKind};
 
 /// Why an action covers not all of these steps, one refusal for each action that would. Starts are covered by all. Of a cluster without
 /// edits, which is yet to be made, all steps make it.
-pub fn uncovered_steps(
+pub(super) fn uncovered_steps(
     chosen: Action,
     cluster: &Cluster,
     edits: Option<&[Edit]>,
@@ -42,18 +42,20 @@ pub fn uncovered_steps(
 /// The actions that cover a step, the one that it belongs to first.
 fn actions(row: &Row, cluster: &Cluster, edits: &[Edit]) -> &'static [Action] {
     use Action::{Create, Scale, Upgrade};
-    match (&*row.action, &*row.kind) {
+    match (row.action, row.kind) {
         _ if row.upgrade.is_some() => &[Upgrade],
-        ("start", _) => &[Create, Scale, Upgrade],
+        (row::Action::Start, _) => &[Create, Scale, Upgrade],
         // A snapshot before an upgrade, and whom API servers know after masters have come or gone.
-        (_, "etcd") => &[Scale, Upgrade, Create],
-        ("update", "node") if row.details == TAKES_PODS => &[Create, Scale, Upgrade],
-        (_, "node" | "domain" | "volume") => match comes_or_goes(&row.name, cluster, edits) {
-            true => &[Scale],
-            false => &[Create],
-        },
+        (_, Kind::Etcd) => &[Scale, Upgrade, Create],
+        (row::Action::Update, Kind::Node) if row.details == TAKES_PODS => &[Create, Scale, Upgrade],
+        (_, Kind::Node | Kind::Domain | Kind::Volume) => {
+            match comes_or_goes(&row.name, cluster, edits) {
+                true => &[Scale],
+                false => &[Create],
+            }
+        }
         // They lead to other machines then, and hosts begin to carry some, or carry none.
-        (_, "balancer" | "pool" | "image" | "network") => &[Create, Scale],
+        (_, Kind::Balancer | Kind::Pool | Kind::Image | Kind::Network) => &[Create, Scale],
         _ => &[Create],
     }
 }
@@ -80,6 +82,8 @@ mod tests {
     use crate::edit::tests::base;
 
     fn row(action: &str, kind: &str, name: &str) -> Row {
+        let action = serde_json::from_value(action.into()).unwrap();
+        let kind = serde_json::from_value(kind.into()).unwrap();
         Row::new(action, kind, name, "box".to_owned())
     }
 

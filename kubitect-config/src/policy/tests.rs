@@ -138,7 +138,7 @@ fn an_action_covers_what_it_is_named_for() {
     let change = edits(&base(), &grown);
     assert_eq!(change.len(), 1, "{change:?}");
     let why = |action, edits| {
-        let refused = uncovered(action, edits);
+        let refused = uncovered_edits(action, edits);
         refused
             .iter()
             .map(ToString::to_string)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Disruption, Row};
+use super::{Action, Disruption, Kind, Row};
 
 /// How many names the last line has.
 const NAMED: usize = 5;
@@ -33,13 +33,13 @@ enum Key {
     /// A machine, with its disks and what runs on it.
     Machine(String),
     /// What all machines of a host stand on: networks, pools, images.
-    Ground(&'static str, String),
+    Ground(Action, String),
     /// Nodes that get the same.
     Nodes(String),
     /// A hop of an upgrade.
     Hop(String),
     /// Anything else, by its kind and name.
-    Other(String, String),
+    Other(Kind, String),
 }
 
 #[derive(Debug)]
@@ -123,25 +123,25 @@ impl<'a> Fold<'a> {
 }
 
 fn is_of_machine(row: &Row) -> bool {
-    ["domain", "node", "balancer"].contains(&row.kind.as_str())
+    matches!(row.kind, Kind::Domain | Kind::Node | Kind::Balancer)
 }
 
 fn key(row: &Row, machines: &BTreeSet<&str>) -> Key {
     if let Some(hop) = &row.upgrade {
         return Key::Hop(hop.clone());
     }
-    if row.kind == "node" && row.action == "create" {
+    if row.kind == Kind::Node && row.action == Action::Create {
         return Key::Nodes(row.details.clone());
     }
     if is_of_machine(row) {
         return Key::Machine(row.name.clone());
     }
-    match (row.kind.as_str(), owner(&row.name, machines)) {
-        ("volume", Some(machine)) => Key::Machine(machine.to_owned()),
-        ("network" | "pool" | "image", _) if verb(row) != "update" => {
-            Key::Ground(verb(row), row.host.clone())
+    match (row.kind, owner(&row.name, machines)) {
+        (Kind::Volume, Some(machine)) => Key::Machine(machine.to_owned()),
+        (Kind::Network | Kind::Pool | Kind::Image, _) if row.action != Action::Update => {
+            Key::Ground(row.action, row.host.clone())
         }
-        _ => Key::Other(row.kind.clone(), row.name.clone()),
+        _ => Key::Other(row.kind, row.name.clone()),
     }
 }
 
@@ -158,32 +158,24 @@ fn owner<'a>(disk: &str, machines: &BTreeSet<&'a str>) -> Option<&'a str> {
         .copied()
 }
 
-fn verb(row: &Row) -> &'static str {
-    match row.action.as_str() {
-        "create" => "create",
-        "delete" => "delete",
-        "start" => "start",
-        "replace" => "replace",
-        _ => "update",
-    }
-}
-
 /// The sign of what rows of one key do to its subject.
 fn sign(key: &Key, rows: &[&Row]) -> Sign {
-    let of = |kind: &str, action: &str| {
+    let of = |kind: Kind, action: Action| {
         let mut rows = rows.iter();
         rows.any(|row| row.kind == kind && row.action == action)
     };
-    let own = |action: &str| match key {
-        Key::Machine(_) if rows.iter().any(|row| row.kind == "domain") => of("domain", action),
-        Key::Machine(_) => of("balancer", action) || of("node", action),
+    let own = |action: Action| match key {
+        Key::Machine(_) if rows.iter().any(|row| row.kind == Kind::Domain) => {
+            of(Kind::Domain, action)
+        }
+        Key::Machine(_) => of(Kind::Balancer, action) || of(Kind::Node, action),
         _ => rows.iter().all(|row| row.action == action),
     };
     match key {
         Key::Hop(_) => Sign::Change,
-        _ if own("replace") || own("create") && own("delete") => Sign::Recreate,
-        _ if own("create") => Sign::Add,
-        _ if own("delete") => Sign::Remove,
+        _ if own(Action::Replace) || own(Action::Create) && own(Action::Delete) => Sign::Recreate,
+        _ if own(Action::Create) => Sign::Add,
+        _ if own(Action::Delete) => Sign::Remove,
         _ => Sign::Change,
     }
 }
@@ -218,7 +210,7 @@ fn line(key: Key, rows: &[&Row], several_hosts: bool) -> Line {
 
 /// What is said of a machine: what follows from something else that is said is left out.
 fn of_machine(machine: &str, sign: Sign, rows: &[&Row]) -> Vec<String> {
-    let disks: Vec<_> = rows.iter().filter(|row| row.kind == "volume").collect();
+    let disks: Vec<_> = rows.iter().filter(|row| row.kind == Kind::Volume).collect();
     let mut details: Vec<String> = Vec::new();
     let mut say = |detail: String| {
         if !detail.is_empty() && !details.contains(&detail) {
@@ -228,13 +220,13 @@ fn of_machine(machine: &str, sign: Sign, rows: &[&Row]) -> Vec<String> {
     for row in rows {
         let disturbs = row.destructive || row.disruption != Disruption::None;
         let follows = disks.iter().any(|disk| row.details.contains(&disk.name));
-        match (row.kind.as_str(), sign) {
-            ("volume", Sign::Remove) if row.action == "delete" => {
+        match (row.kind, sign) {
+            (Kind::Volume, Sign::Remove) if row.action == Action::Delete => {
                 if let Some(disk) = disk(machine, row).filter(|disk| disk.starts_with("disk ")) {
                     say(format!("with its {disk}"));
                 }
             }
-            ("volume", _) => {
+            (Kind::Volume, _) => {
                 if let Some(disk) = disk(machine, row) {
                     say(format!("{}{disk} {}", mark(row, sign), row.details)
                         .trim_end()
@@ -242,7 +234,7 @@ fn of_machine(machine: &str, sign: Sign, rows: &[&Row]) -> Vec<String> {
                 }
             }
             // Why a machine is restarted is never left out.
-            _ if !disturbs && (row.follows || (follows && row.action == "update")) => {}
+            _ if !disturbs && (row.follows || (follows && row.action == Action::Update)) => {}
             _ => say(row.details.clone()),
         }
     }
@@ -251,10 +243,10 @@ fn of_machine(machine: &str, sign: Sign, rows: &[&Row]) -> Vec<String> {
 
 /// What happens to a disk of a machine that stays.
 fn mark(row: &Row, sign: Sign) -> &'static str {
-    match (verb(row), sign) {
-        ("create", Sign::Change) => "+ ",
-        ("delete", _) => "- ",
-        ("replace", _) => "± ",
+    match (row.action, sign) {
+        (Action::Create, Sign::Change) => "+ ",
+        (Action::Delete, _) => "- ",
+        (Action::Replace, _) => "± ",
         _ => "",
     }
 }
@@ -317,7 +309,7 @@ impl Line {
     fn subject(&self) -> String {
         match &self.key {
             Key::Machine(name) => name.clone(),
-            Key::Ground("start", _) => format!("start {}", self.names.join(", ")),
+            Key::Ground(Action::Start, _) => format!("start {}", self.names.join(", ")),
             Key::Ground(..) => self.names.join(", "),
             Key::Nodes(what) => {
                 let nodes = if self.names.len() == 1 {
@@ -328,9 +320,9 @@ impl Line {
                 format!("{nodes} {}: {what}", together(&self.names))
             }
             Key::Hop(hop) => format!("upgrade {hop}: {}", together(&self.names)),
-            Key::Other(kind, name) => match kind.as_str() {
+            Key::Other(kind, name) => match kind {
                 // There is one of each.
-                "network" | "etcd" | "addons" => kind.clone(),
+                Kind::Network | Kind::Etcd | Kind::Addons => kind.to_string(),
                 _ => format!("{kind} {name}"),
             },
         }

@@ -1,12 +1,12 @@
 //! Plans in files: what is saved, what is refused, and that nothing else is replaced.
 
 use super::*;
-use crate::row::Disruption;
+use crate::row::{Action, Disruption, Kind};
 
 fn row(name: &str, details: &str) -> Row {
     Row {
         phase: 1,
-        ..Row::new("create", "domain", name, "box".to_owned()).with(details)
+        ..Row::new(Action::Create, Kind::Domain, name, "box".to_owned()).with(details)
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Back<'a> {
     pub on_step: &'a (dyn Fn(&str, Step<'_>) + Send + Sync),
 }
 
+kubitect_config::shown_by!(Back<'_>, limit);
+
 impl Back<'_> {
     /// Waits for the API servers of these masters, all of them at the same time: each master, or why its API does not serve.
     pub async fn masters(&self, names: &[&Label]) -> Vec<Result<Arc<dyn Remote>, Error>> {

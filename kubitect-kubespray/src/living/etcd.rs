@@ -164,7 +164,7 @@ impl Kubernetes<'_> {
         match joining::refused(release).or(hidden) {
             Some(refusal) => Err(Error::Refused {
                 what: format!("join {name}"),
-                reasons: vec![refusal.to_string()],
+                reasons: vec![refusal.of(name).on(name)],
             }),
             None => Ok(()),
         }

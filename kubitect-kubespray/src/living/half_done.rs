@@ -9,7 +9,7 @@ use kubitect_config::cluster::Role;
 use kubitect_config::release::Hop;
 use kubitect_config::value::Label;
 use kubitect_config::waiting::{first_success, side_by_side};
-use kubitect_config::{Remote, chain};
+use kubitect_config::{Refusal, RefusalKind, Remote, chain};
 
 use super::kubernetes::{Kubernetes, LOOK, SERVES};
 use super::nodes::states;
@@ -128,13 +128,17 @@ impl Kubernetes<'_> {
     /// An error if a run had begun with another Kubernetes on this machine.
     fn is_of(&self, name: &Label, at: &Hop) -> Result<(), Error> {
         match self.notes.get(name).map(|note| &note.release) {
-            Some(was) if was.kubernetes != at.kubernetes => Err(Error::Refused {
-                what: format!("set up {name}"),
-                reasons: vec![format!(
-                    "{name}: a run that was not finished has begun to set up {was} there, which {at} would not upgrade; put back what was \
-                     there until the cluster is finished, or destroy the cluster and make it again"
-                )],
-            }),
+            Some(was) if was.kubernetes != at.kubernetes => {
+                let why = format!(
+                    "a run that was not finished has begun to set up {was} there, which {at} would not upgrade"
+                );
+                let instead = "put back what was there until the cluster is finished, or destroy the cluster and make it again";
+                let refusal = Refusal::new(RefusalKind::Unfinished, why, instead);
+                Err(Error::Refused {
+                    what: format!("set up {name}"),
+                    reasons: vec![refusal.of(name).on(name).from_to(was, at)],
+                })
+            }
             _ => Ok(()),
         }
     }

@@ -18,7 +18,7 @@ use super::note::{self, Note};
 use super::stage::{Seen, Stage, Task};
 use crate::control::{self, Waits};
 use crate::goal::{self, Goal};
-use crate::{Error, Event, OnEvent, Tools, Workdir, kubeconfig, workdir};
+use crate::{Error, Event, OnEvent, Tools, Workdir, kubeconfig};
 
 /// How long what Kubitect itself has restarted on a master may take to serve, and how old a machine is before something on it
 /// counts as broken.
@@ -43,6 +43,8 @@ pub struct Context<'a> {
     /// Who is told.
     pub on_event: OnEvent<'a>,
 }
+
+kubitect_config::shown_by!(Context<'_>, cluster.name, tools, workdir);
 
 /// A living cluster under work.
 pub struct Kubernetes<'a> {
@@ -70,6 +72,8 @@ pub struct Kubernetes<'a> {
     /// The machines on whose systems kubelets of the wanted Kubernetes start.
     pub(super) fitting: BTreeSet<Label>,
 }
+
+kubitect_config::shown_by!(Kubernetes<'_>, cluster.name, notes);
 
 impl<'a> Kubernetes<'a> {
     /// As the plan saw it, with the `facts` of all machines, those that leave among them.
@@ -172,8 +176,9 @@ impl<'a> Kubernetes<'a> {
     /// Brings the administrator's kubeconfig to this machine.
     async fn fetch_kubeconfig(&self) -> Result<(), Error> {
         let connect = async |name: &Label| self.access.machines().connect(name).await;
-        let text = kubeconfig::fetch(self.cluster, &self.facts, connect).await?;
-        workdir::write(&self.workdir.kubeconfig(), text.as_bytes(), 0o600)
+        let path = self.workdir.kubeconfig();
+        let brought = kubeconfig::bring(self.cluster, &self.facts, &path, connect);
+        brought.await.map(drop)
     }
 
     /// Brings a node's labels and taints to what is configured. Those that others have set stay.

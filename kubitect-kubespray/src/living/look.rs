@@ -13,6 +13,7 @@ use super::stage::{Seen, Task};
 use crate::Error;
 
 /// What is there of a cluster, as whoever has its machines found it.
+#[derive(Debug)]
 pub struct Found<'a> {
     /// What is wanted.
     pub cluster: &'a Cluster,
@@ -29,6 +30,7 @@ pub struct Found<'a> {
 }
 
 /// The nodes of a cluster, and what is to be done to them.
+#[derive(Debug)]
 pub struct Nodes {
     /// All machines that are wanted or still there.
     pub seen: Vec<Seen>,

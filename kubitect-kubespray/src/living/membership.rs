@@ -302,6 +302,8 @@ impl Kubernetes<'_> {
         let are_first = !present
             .iter()
             .any(|name| !self.is_master(name) && self.has_joined(name));
+        // Where it fails, it ends for all of them: what it had left to do on those that have joined, such as labels and name servers,
+        // nobody tells, so that all stay unfinished and the next run repeats it.
         self.play(&Goal::AddWorkers(names.to_vec()), task, &present)
             .await?;
         // Each that has joined is noted, whatever becomes of the others.

@@ -6,7 +6,7 @@ use kubitect_config::cluster::{Effect, Node, Role};
 use kubitect_config::edit::edits;
 use kubitect_config::policy::TAKES_PODS;
 use kubitect_config::release::Hop;
-use kubitect_config::row::{Disruption, Row};
+use kubitect_config::row::{Action, Disruption, Kind, Row};
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Problem, Refusal, RefusalKind, Site};
 
@@ -73,6 +73,8 @@ pub struct Given<'a> {
     /// Tells which host carries a machine.
     pub host: &'a dyn Fn(&Label) -> String,
 }
+
+kubitect_config::shown_by!(Given<'_>, cluster.name, releases);
 
 impl<'a> Given<'a> {
     /// Before the first task.
@@ -264,13 +266,19 @@ impl Task {
 
     fn rows_of(&self, given: &Given<'_>) -> Vec<Row> {
         let (cluster, host, at) = (given.cluster, given.host, self.at.to_string());
-        let row = |action: &str, name: &Label, details: &str| {
-            Row::new(action, "node", name.as_str(), host(name)).with(details)
+        let row = |action: Action, name: &Label, details: &str| {
+            Row::new(action, Kind::Node, name.as_str(), host(name)).with(details)
         };
-        let on_masters = |kind: &str, details: &str| -> Vec<_> {
+        let on_masters = |kind: Kind, details: &str| -> Vec<_> {
             let first = cluster.role(Role::Master).next().into_iter();
             let rows = first.map(|node| {
-                Row::new("update", kind, cluster.name.as_str(), host(&node.name)).with(details)
+                Row::new(
+                    Action::Update,
+                    kind,
+                    cluster.name.as_str(),
+                    host(&node.name),
+                )
+                .with(details)
             });
             rows.collect()
         };
@@ -278,7 +286,9 @@ impl Task {
             Stage::Create => {
                 let nodes = cluster.nodes.iter();
                 let nodes = nodes.filter(|node| node.role != Role::LoadBalancer);
-                nodes.map(|node| row("create", &node.name, &at)).collect()
+                nodes
+                    .map(|node| row(Action::Create, &node.name, &at))
+                    .collect()
             }
             Stage::Leave { nodes, reachable } => {
                 let how = match reachable {
@@ -291,7 +301,7 @@ impl Task {
                         && cluster.role(Role::Worker).next().is_none()
                 };
                 let leave = |name| {
-                    let row = row("delete", name, how).disturbing(Disruption::Drain);
+                    let row = row(Action::Delete, name, how).disturbing(Disruption::Drain);
                     let row = match is_last(name) {
                         true => row.with("no worker stays, and the masters take pods from now on"),
                         false => row,
@@ -305,13 +315,13 @@ impl Task {
             }
             Stage::JoinMaster(name) => {
                 let pauses = joining::pauses(&self.at.kubespray);
-                vec![row("create", name, &format!("joins: {at}; {pauses}"))]
+                vec![row(Action::Create, name, &format!("joins: {at}; {pauses}"))]
             }
             Stage::JoinWorkers(names) => {
                 let joins = format!("joins: {at}");
                 names
                     .iter()
-                    .map(|name| row("create", name, &joins))
+                    .map(|name| row(Action::Create, name, &joins))
                     .collect()
             }
             Stage::Members => {
@@ -320,15 +330,15 @@ impl Task {
                     _ => Disruption::Reload,
                 };
                 let how = "the API servers use the members that stay, one after another";
-                let rows = on_masters("etcd", how).into_iter();
+                let rows = on_masters(Kind::Etcd, how).into_iter();
                 rows.map(|row| row.disturbing(disruption)).collect()
             }
-            Stage::Snapshot => on_masters("etcd", "a snapshot is saved on this machine"),
-            Stage::Addons => on_masters("addons", &given.addons()),
-            Stage::Describe(name) => vec![row("update", name, &given.description(name))],
-            Stage::Release(name) => vec![row("update", name, TAKES_PODS)],
+            Stage::Snapshot => on_masters(Kind::Etcd, "a snapshot is saved on this machine"),
+            Stage::Addons => on_masters(Kind::Addons, &given.addons()),
+            Stage::Describe(name) => vec![row(Action::Update, name, &given.description(name))],
+            Stage::Release(name) => vec![row(Action::Update, name, TAKES_PODS)],
             Stage::Upgrade { node, to, pauses } => {
-                let row = upgrade(row("update", node, ""), to, *pauses, cluster);
+                let row = upgrade(row(Action::Update, node, ""), to, *pauses, cluster);
                 let hop = from_to(given.releases.get(node), to);
                 vec![Row {
                     upgrade: Some(hop),

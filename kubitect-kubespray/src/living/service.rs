@@ -20,12 +20,11 @@ impl Kubernetes<'_> {
     /// Saves what etcd holds: without it, nothing brings back a cluster whose upgrade goes wrong.
     pub(super) async fn snapshot(&self) -> Result<(), Error> {
         let master = self.master(&[]).await?;
-        let file = snapshot::file_in(&self.backups)?;
-        let saved = snapshot::take(&master, &file).await?;
+        let taken = snapshot::take(&master, snapshot::file_in(&self.backups)?).await?;
         self.say(format!(
             "a snapshot of etcd is in {} ({} KiB)",
-            file.display(),
-            saved.bytes / 1024
+            taken.file.display(),
+            taken.bytes / 1024
         ));
         Ok(())
     }

@@ -12,10 +12,23 @@ use kubitect_config::remote::Machines;
 use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
 use kubitect_config::{Remote, chain};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::control::{self, Health, Snapshot};
+
+/// A snapshot that was taken. Every secret of Kubernetes is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Taken {
+    /// The file, which its owner alone can read.
+    pub file: PathBuf,
+    /// How large it is.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal digits.
+    pub sha256: String,
+}
 
 /// How long saving a snapshot may take, and fetching a piece of it.
 const SNAPSHOT: Duration = Duration::from_secs(10 * 60);
@@ -93,19 +106,23 @@ async fn ask(machines: &dyn Machines, name: &Label) -> Result<Arc<dyn Remote>, S
 
 /// Saves what etcd holds through a master that serves, and brings it to this file, which its owner alone can read. Nothing of it
 /// stays on the master.
-pub async fn take(master: &Arc<dyn Remote>, home: &Path) -> Result<Snapshot, Error> {
+pub async fn take(master: &Arc<dyn Remote>, file: PathBuf) -> Result<Taken, Error> {
     let failed = |e| Error::because("save a snapshot of etcd", e);
     let snapshot = control::save_snapshot(master, SAVED, SNAPSHOT)
         .await
         .map_err(failed)?;
     fail::fail_point!("kubespray::snapshot-saved");
-    let fetched = fetch(master, &snapshot, home).await;
+    let fetched = fetch(master, &snapshot, &file).await;
     // Every secret of the cluster is in it: it does not stay, whether it arrived or not.
     control::discard_snapshot(master, SAVED)
         .await
         .map_err(failed)?;
     fetched?;
-    Ok(snapshot)
+    Ok(Taken {
+        file,
+        bytes: snapshot.bytes,
+        sha256: snapshot.sha256,
+    })
 }
 
 /// Brings a snapshot home, piece by piece: it may be larger than what a command may print. How large it is, a master says.
@@ -189,5 +206,17 @@ mod tests {
         assert!(why("no/folder.db").contains("its folder is not there"));
         let new = folder.path().join("new.db");
         assert_eq!(new_file(&new).unwrap(), new);
+    }
+
+    /// `docs/output/etcd-snapshot.json` describes it.
+    #[test]
+    fn golden_snapshot_as_programs_read_it() {
+        let saved = Taken {
+            file: "/x/etcd.db".into(),
+            bytes: 7,
+            sha256: "00".to_owned(),
+        };
+        let json = serde_json::to_string(&saved).unwrap();
+        assert_eq!(json, r#"{"file":"/x/etcd.db","bytes":7,"sha256":"00"}"#);
     }
 }

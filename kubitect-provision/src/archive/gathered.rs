@@ -23,7 +23,30 @@ pub struct Gathered {
     secrets: Secrets,
 }
 
+kubitect_config::shown_by!(Gathered, missing);
+
+/// What every archive begins with.
+const ABOUT: &str = "\
+What `kubitect support` gathered of a cluster. It holds the cluster's files, logs, plan and status, the ends of consoles, and what
+Kubernetes says of its nodes, pods and events; `missing.txt` says what could not be had, and why.
+
+Keys, kubeconfigs, inventories and group variables are not in it. What cluster and site files hold under names of secrets, values
+of Kubespray's variables other than truth values, numbers, versions, addresses and known words, and whatever looks like a key, a
+token or a password, read `[removed]`. It names machines, addresses and accounts: look through it
+before you give it to others.
+";
+
 impl Gathered {
+    /// What this machine has of a cluster.
+    pub fn of(home: &Home, dir: &ClusterDir) -> Self {
+        let mut gathered = Self::default();
+        gathered.text("README.txt", ABOUT.to_owned());
+        gathered.learn(dir);
+        gathered.files(home, dir);
+        gathered.logs(dir);
+        gathered
+    }
+
     /// Adds a text by its name.
     pub fn text(&mut self, name: &str, text: String) {
         self.parts.push((name.to_owned(), text));
@@ -41,7 +64,7 @@ impl Gathered {
     }
 
     /// Learns the secrets from the files that hold them, none of which is taken.
-    pub fn learn(&mut self, dir: &ClusterDir) {
+    fn learn(&mut self, dir: &ClusterDir) {
         for path in below(&dir.ssh()) {
             let text = read(&path);
             if text.contains("PRIVATE KEY") {
@@ -59,7 +82,7 @@ impl Gathered {
     }
 
     /// Files of the cluster, with what stands under names of secrets removed.
-    pub fn files(&mut self, home: &Home, dir: &ClusterDir) {
+    fn files(&mut self, home: &Home, dir: &ClusterDir) {
         let mut paths = vec![home.site_file(), dir.wanted(), dir.applied(), dir.facts()];
         let unfinished = dir.unfinished();
         paths.extend(
@@ -82,7 +105,7 @@ impl Gathered {
     }
 
     /// The last logs, each from its end.
-    pub fn logs(&mut self, dir: &ClusterDir) {
+    fn logs(&mut self, dir: &ClusterDir) {
         let mut logs = below(&dir.logs());
         logs.retain(|path| path.extension().is_some_and(|end| end == "log"));
         let kept = logs.split_off(logs.len().saturating_sub(LOGS));

@@ -27,14 +27,7 @@ pub struct Documents {
     pub meta_data: String,
 }
 
-impl std::fmt::Debug for Documents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Documents")
-            .field("network_config", &self.network_config)
-            .field("meta_data", &self.meta_data)
-            .finish_non_exhaustive()
-    }
-}
+kubitect_config::shown_by!(Documents, network_config, meta_data);
 
 /// The documents of `node`. The same input always gives the same text.
 pub fn documents(cluster: &Cluster, node: &Node, keys: &MachineKeys) -> Documents {

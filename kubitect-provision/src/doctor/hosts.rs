@@ -37,12 +37,14 @@ fn looked_at(
     what: &str,
 ) -> Result<Vec<Check>, Error> {
     let hosts = reach.hosts(&[host])?;
-    let capability = hosts.get(&host.name)?.capability();
-    let capability = capability.map_err(|failure| failure.on(&host.name))?;
     // The others' machines are none of its concern.
     let mut own = cluster.clone();
     own.nodes.retain(|node| node.host == host.name);
-    let plan = planner::plan_of(&own, &observe::look(&own, &hosts)?)?;
+    let observed = observe::look(&own, &hosts)?;
+    let plan = planner::plan_of(&own, &observed)?;
+    let state = observed.hosts.get(&host.name);
+    let capability = state.map(|state| state.capability.clone());
+    let capability = capability.unwrap_or_default();
     let kvm = match capability.virt.iter().any(|virt| virt == "kvm") {
         true => "KVM",
         false => "no KVM",
@@ -60,8 +62,8 @@ fn looked_at(
         Check::wrong(what, found, "rename the cluster, or what is in its way")
     });
     checks.extend(refused);
-    let findings = check_for(&own, &hosts, &plan, us, &|at| reach.answers(at))?.into_iter();
-    checks.extend(findings.map(|finding| match finding.severity {
+    let findings = check_for(&own, &observed, &plan, us, &|at| reach.answers(at));
+    checks.extend(findings.into_iter().map(|finding| match finding.severity {
         Severity::Error => Check::wrong(what, finding.message, finding.help),
         Severity::Warning => Check::note(what, finding.message, finding.help),
     }));

@@ -58,6 +58,13 @@ impl ClusterDir {
         Ok(files)
     }
 
+    /// Whether the last run has not ended: what it was to make was not applied.
+    pub fn is_unfinished(&self) -> bool {
+        let text = |path| kubitect_config::file::read(path).ok();
+        let (wanted, applied) = (self.wanted(), self.applied());
+        wanted.exists() && text(&wanted) != text(&applied)
+    }
+
     /// Writes the configuration that is wanted from now on; one whose run did not end is kept.
     pub fn begin(&self, text: &str) -> Result<(), Error> {
         let kept = |path: PathBuf| match kubitect_config::file::read(&path) {

@@ -11,6 +11,7 @@ use super::ClusterDir;
 use crate::Error;
 
 /// What lies in a cluster's folder.
+#[derive(Debug)]
 pub struct Contents {
     /// The folder.
     pub dir: ClusterDir,

@@ -97,6 +97,7 @@ impl ClusterDir {
 
 /// Holds a cluster for one run. Of a cluster that has no folder, as one that was not approved, the lock itself goes with it.
 #[derive(Debug)]
+#[must_use = "the cluster is held only while this is"]
 pub struct Lock {
     folder: PathBuf,
     path: PathBuf,

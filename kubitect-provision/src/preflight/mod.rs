@@ -1,7 +1,7 @@
 //! Checks hosts against a plan before anything is created.
 //!
-//! What decides is pure (`capacity`, `local::forwarding`); the rest looks and changes nothing. What only may go wrong
-//! is a warning: guests rarely use all that they are given.
+//! libvirt is not asked: what a plan was made from says what hosts have. What decides is pure (`capacity`, `local::forwarding`); the
+//! rest looks at this machine and changes nothing. What only may go wrong is a warning: guests rarely use all that they are given.
 
 mod capacity;
 mod finding;
@@ -17,14 +17,11 @@ use std::path::PathBuf;
 
 use kubitect_config::cluster::{Host, NetworkMode, VirtType};
 use kubitect_config::value::Label;
-use kubitect_config::waiting::{AT_ONCE, in_threads};
 use kubitect_config::{Cluster, Severity};
 
-use crate::Error;
 use crate::balloon;
 use crate::change::Step;
-use crate::hypervisor::Hosts;
-use crate::observe::{DomainState, PoolState};
+use crate::observe::{DomainState, HostState, Observed, PoolState};
 use crate::plan::Plan;
 use crate::resource::{BASE_POOL, Domain, Pool};
 use crate::trust::Us;
@@ -61,62 +58,53 @@ pub struct Demand {
     pub memory_free_mib: Option<u64>,
 }
 
-/// Looks at all hosts that the plan concerns, and tells all that it found, errors first. On this machine, only folders of this
-/// process's user and of root are fit to hold disks.
-pub fn check(cluster: &Cluster, hosts: &Hosts, plan: &Plan) -> Result<Vec<Finding>, Error> {
-    check_for(cluster, hosts, plan, &Us::new(None), &answers)
+/// All that stands in the way of a plan on the hosts that it concerns, by what was seen of them, or may: errors first. On this
+/// machine, only folders of this process's user and of root are fit to hold disks.
+pub fn check(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Vec<Finding> {
+    check_for(cluster, observed, plan, &Us::new(None), &answers)
 }
 
 /// As [`check`], where folders of `us` are fit, and `answers` says whether somebody is at an address.
 pub fn check_for(
     cluster: &Cluster,
-    hosts: &Hosts,
+    observed: &Observed,
     plan: &Plan,
     us: &Us,
     answers: Answers<'_>,
-) -> Result<Vec<Finding>, Error> {
-    let used: Vec<_> = cluster.used_hosts().collect();
-    let checks = in_threads(AT_ONCE, &used, |host| {
-        let steps: Vec<&Step> = plan
-            .changes
-            .iter()
-            .filter(|change| change.host == host.name)
-            .map(|change| &change.step)
-            .collect();
-        match steps.is_empty() {
-            true => Ok(Vec::new()),
-            false => check_host(cluster, host, hosts, &steps, us),
-        }
-    });
+) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for own in checks {
-        findings.extend(own?);
+    for host in cluster.used_hosts() {
+        let changes = plan.changes.iter().filter(|own| own.host == host.name);
+        let steps: Vec<_> = changes.map(|change| &change.step).collect();
+        if let Some(state) = observed.hosts.get(&host.name).filter(|_| !steps.is_empty()) {
+            findings.extend(check_host(cluster, host, state, &steps, us));
+        }
     }
     findings.extend(probe::taken(cluster, plan, answers));
     findings.sort_by_key(|finding| finding.severity);
-    Ok(findings)
+    findings
 }
 
 fn check_host(
     cluster: &Cluster,
     host: &Host,
-    hosts: &Hosts,
+    state: &HostState,
     steps: &[&Step],
     us: &Us,
-) -> Result<Vec<Finding>, Error> {
-    let hypervisor = hosts.get(&host.name)?;
-    let on_host = |failure: crate::hypervisor::Failure| failure.on(&host.name);
-    let capability = hypervisor.capability().map_err(on_host)?;
-    let pools = hypervisor.pools().map_err(on_host)?;
-    let domains = hypervisor.domains().map_err(on_host)?;
-
-    let machines = asked(steps, &domains);
+) -> Vec<Finding> {
+    let HostState {
+        capability,
+        pools,
+        domains,
+        ..
+    } = state;
+    let machines = asked(steps, domains);
     let mut findings = Vec::new();
     if host.connection.is_local() {
-        findings.extend(local::folders(&host.name, &folders(cluster, host, &pools)));
+        findings.extend(local::folders(&host.name, &folders(cluster, host, pools)));
         findings.extend(local::strangers(
             &host.name,
-            &used_folders(cluster, host, &pools),
+            &used_folders(cluster, host, pools),
             us,
         ));
         match cluster.network.mode {
@@ -133,15 +121,15 @@ fn check_host(
     findings.extend(capacity::findings(
         &host.name,
         &Demand {
-            others_mib: others(cluster, steps, &domains, &machines),
+            others_mib: others(cluster, steps, domains, &machines),
             machines,
-            folders: disks(cluster, host, steps, &pools),
+            folders: disks(cluster, host, steps, pools),
             cpus: capability.cpus,
             memory_mib: capability.memory_mib,
             memory_free_mib: capability.memory_free_mib,
         },
     ));
-    Ok(findings)
+    findings
 }
 
 /// The machines that these steps start.

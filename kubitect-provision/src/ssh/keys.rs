@@ -58,14 +58,7 @@ impl MachineKeys {
     }
 }
 
-impl fmt::Debug for MachineKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MachineKeys")
-            .field("authorized", &self.authorized)
-            .field("host_public", &self.host_public)
-            .finish_non_exhaustive()
-    }
-}
+kubitect_config::shown_by!(MachineKeys, authorized, host_public);
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -50,6 +50,8 @@ pub struct Target {
     pub jump: Option<Jump>,
 }
 
+kubitect_config::shown_by!(Target, machine, address, user);
+
 /// A connection to one machine. Commands may run side by side; one that was cut off is not run again, but the next
 /// command connects anew.
 pub struct Session {
@@ -57,6 +59,8 @@ pub struct Session {
     connect_within: Duration,
     handle: tokio::sync::Mutex<Arc<Handle<Pinned>>>,
 }
+
+kubitect_config::shown_by!(Session, target);
 
 impl Session {
     /// Connects, checks the host key and logs in, all within `deadline`.

@@ -14,6 +14,8 @@ const ALIVE: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub struct Sessions(Mutex<BTreeMap<String, Arc<Session>>>);
 
+kubitect_config::shown_by!(Sessions);
+
 impl Sessions {
     /// A connection to a machine: the one that is held, if it is alive and leads there; else a new one, within `deadline`.
     pub async fn get(&self, target: Target, deadline: Duration) -> Result<Arc<Session>, Error> {

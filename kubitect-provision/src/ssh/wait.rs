@@ -45,6 +45,7 @@ impl Default for Patience {
 const EVIDENCE: Duration = Duration::from_secs(15);
 
 /// A machine that can be worked with.
+#[derive(Debug)]
 pub struct Ready {
     /// A connection to it.
     pub session: Session,
@@ -63,6 +64,8 @@ pub struct Machine {
     /// The last lines of its console, asked for when waiting was in vain.
     pub console: Console,
 }
+
+kubitect_config::shown_by!(Machine, target, programs, within);
 
 /// Reads the last lines of a machine's console. May block.
 pub type Console = Arc<dyn Fn() -> Vec<String> + Send + Sync>;

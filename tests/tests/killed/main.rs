@@ -177,6 +177,10 @@ fn main() -> ExitCode {
         ),
         ("status_waits_until_all_is_well", power::waited_for),
         (
+            "status_waits_no_longer_for_what_hangs",
+            stopped::waits_in_vain,
+        ),
+        (
             "a_plan_that_hangs_is_interrupted_twice",
             stopped::interrupted_twice,
         ),

@@ -32,12 +32,14 @@ pub const WORLD: &str = "KUBITECT_TEST_WORLD";
 pub const KILL: &str = "KUBITECT_TEST_KILL";
 /// The variable that says for how many milliseconds machines think of each answer.
 pub const ANSWER: &str = "KUBITECT_TEST_ANSWER";
-/// The variable that names the points at which the program hangs, with commas; [`BOOT`] and [`PLAY`] are among them.
+/// The variable that names the points at which the program hangs, with commas; those below are among them.
 pub const HANG: &str = "KUBITECT_TEST_HANG";
 /// While machines boot.
 pub const BOOT: &str = "boot";
 /// While Ansible is at a task.
 pub const PLAY: &str = "ansible";
+/// While libvirt of a host is asked.
+pub const HOST: &str = "host";
 /// The variable that says that this is the program of `examples/embed`.
 pub const EMBEDDED: &str = "KUBITECT_TEST_EMBEDDED";
 /// The variable that says that this is Ansible.
@@ -58,10 +60,14 @@ pub fn hangs(folder: &Path) -> PathBuf {
     folder.join("hangs")
 }
 
+fn is_to_hang(point: &str) -> bool {
+    let asked = std::env::var(HANG).unwrap_or_default();
+    asked.split(',').any(|asked| asked == point)
+}
+
 /// Hangs, if a test asks for that here.
 pub fn hang_at(point: &str, folder: &Path) {
-    let asked = std::env::var(HANG).unwrap_or_default();
-    if !asked.split(',').any(|asked| asked == point) {
+    if !is_to_hang(point) {
         return;
     }
     let (mark, end) = (hangs(folder), Instant::now() + Duration::from_secs(600));
@@ -263,6 +269,9 @@ impl Reach for InMemory {
                 }),
                 false => {
                     let own = self.0.host.part(host.name.as_str());
+                    if is_to_hang(HOST) {
+                        own.take(Duration::from_secs(600));
+                    }
                     Ok((host.name.clone(), Arc::new(own) as Arc<dyn Hypervisor>))
                 }
             });

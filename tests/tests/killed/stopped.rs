@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::program::{HANG, hangs};
+use crate::program::{ANSWER, HANG, HOST, hangs};
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
 use crate::truth::finished;
@@ -93,5 +93,26 @@ pub fn interrupted_twice() {
     assert!(log.contains(" interrupted twice: ended at once"), "{log}");
     assert!(log.ends_with(" exit code 130\n"), "{log}");
     stage.done(&Shape::base());
+    stage.end();
+}
+
+/// `status --wait` ends in its time, though a machine or a host's libvirt hangs.
+pub fn waits_in_vain() {
+    let (_scratch, stage) = finished(&Shape::base());
+    for (what, hangs) in [(ANSWER, "600000"), (HANG, HOST)] {
+        let begun = Instant::now();
+        let mut command = stage.command(&["status", "demo", "--wait=3s"]);
+        let output = command.env(what, hangs).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{what}: {:?}",
+            begun.elapsed()
+        );
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        for part in ["the time is over", "no answer in time"] {
+            assert!(said.contains(part), "{what}: {said}");
+        }
+    }
     stage.end();
 }

@@ -1,10 +1,18 @@
 //! What is found about hosts in memory before the example is made on them.
 
-use kubitect_config::{Cluster, Severity};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kubitect_config::cluster::Host;
+use kubitect_config::{Cluster, Remote, Severity};
 use kubitect_provision::change::Step;
-use kubitect_provision::observe::PowerState;
-use kubitect_provision::plan;
+use kubitect_provision::observe::{self, PowerState};
 use kubitect_provision::preflight::{Finding, check};
+use kubitect_provision::reach::{Doing, Reach, Waiting};
+use kubitect_provision::ssh::{Target, wait};
+use kubitect_provision::trust::Us;
+use kubitect_provision::{Error, Event, Hosts, doctor, plan_of};
 
 use super::gather::make;
 use super::{example, hosts};
@@ -26,7 +34,8 @@ fn findings(change: impl FnOnce(&mut Cluster)) -> Vec<Finding> {
     let mut cluster = elsewhere();
     change(&mut cluster);
     let (_, hosts) = hosts(&cluster);
-    check(&cluster, &hosts, &plan(&cluster, &hosts).unwrap()).unwrap()
+    let observed = observe::look(&cluster, &hosts).unwrap();
+    check(&cluster, &observed, &plan_of(&cluster, &observed).unwrap())
 }
 
 /// They have it: it is not asked for once more as they go on.
@@ -40,11 +49,12 @@ fn the_memory_of_paused_machines_counts_once() {
     for node in &cluster.nodes {
         fake.meddle(node.name.as_str(), |own| own.power = PowerState::Paused);
     }
-    let plan = plan(&cluster, &hosts).unwrap();
+    let observed = observe::look(&cluster, &hosts).unwrap();
+    let plan = plan_of(&cluster, &observed).unwrap();
     let started = plan.changes.iter();
     let started = started.filter(|change| matches!(change.step, Step::StartDomain(_)));
     assert_eq!(started.count(), cluster.nodes.len(), "{plan}");
-    assert_eq!(check(&cluster, &hosts, &plan).unwrap(), []);
+    assert_eq!(check(&cluster, &observed, &plan), []);
 }
 
 #[test]
@@ -78,7 +88,45 @@ fn machines_that_ask_for_more_than_there_is_are_errors_and_come_first() {
 fn nothing_to_do_is_nothing_to_check() {
     let cluster = example();
     let (_, hosts) = hosts(&cluster);
-    let mut nothing = plan(&cluster, &hosts).unwrap();
+    let observed = observe::look(&cluster, &hosts).unwrap();
+    let mut nothing = plan_of(&cluster, &observed).unwrap();
     nothing.changes.clear();
-    assert_eq!(check(&cluster, &hosts, &nothing).unwrap(), []);
+    assert_eq!(check(&cluster, &observed, &nothing), []);
+}
+
+/// The only way to hosts in memory.
+struct Way(Hosts);
+
+impl Reach for Way {
+    fn hosts(&self, _: &[&Host]) -> Result<Hosts, Error> {
+        Ok(self.0.clone())
+    }
+
+    fn answers(&self, _: SocketAddr) -> bool {
+        false
+    }
+
+    fn connect(&self, _: Target, _: Duration) -> Doing<'_, Arc<dyn Remote>> {
+        unimplemented!("no machine is there")
+    }
+
+    fn wait<'a>(
+        &'a self,
+        _: Vec<wait::Machine>,
+        _: &'a (dyn Fn(Event) + Send + Sync),
+    ) -> Waiting<'a> {
+        unimplemented!("no machine is there")
+    }
+}
+
+/// A slow host takes long for each answer: what it has and what is on it is asked for once.
+#[test]
+fn a_host_is_asked_once_for_a_plan_and_for_what_stands_in_its_way() {
+    let cluster = elsewhere();
+    let (fake, hosts) = hosts(&cluster);
+    observe::look(&cluster, &hosts).unwrap();
+    let once = fake.calls();
+    let checks = doctor::hosts(&cluster, &Way(hosts), &Us::new(None));
+    assert!(checks.iter().all(|check| check.good), "{checks:?}");
+    assert_eq!(fake.calls() - once, once);
 }

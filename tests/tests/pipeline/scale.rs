@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kubitect_provision::fake::Meeting;
 use kubitect_provision::observe::{self, HostState};
-use kubitect_provision::{Error, Hosts, gather, plan_destroy, preflight, status};
+use kubitect_provision::{Error, Hosts, gather, status};
 use tests::many::{cluster, hosts};
 
 use crate::world::World;
@@ -31,7 +31,6 @@ fn all_hosts_are_asked_at_the_same_time() {
     let world = many(5, &cluster(5, 2));
     world.apply().unwrap();
     let own = &world.cluster;
-    let removal = plan_destroy(&own.name, &world.hosts()).unwrap();
     let mut open = own.clone();
     open.nodes.iter_mut().for_each(|node| node.ip = None);
     together(&world, "look", |hosts| observe::look(own, hosts).map(drop));
@@ -42,9 +41,6 @@ fn all_hosts_are_asked_at_the_same_time() {
     });
     together(&world, "known", |hosts| {
         gather::known(&open, hosts).map(drop)
-    });
-    together(&world, "preflight", |hosts| {
-        preflight::check(own, hosts, &removal).map(drop)
     });
 }
 

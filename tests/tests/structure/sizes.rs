@@ -13,7 +13,7 @@ const FILE: usize = 400;
 
 /// The most code lines of kubitect-cli that are allowed now, with room for what everyday use asks of its commands. The goal is
 /// 2,000.
-const CLI: usize = 6_185;
+const CLI: usize = 6_055;
 
 /// What kubitect-cli may not speak of: it belongs to the libraries.
 const FOREIGN: [&str; 3] = ["etcd", "quorum", "drain"];

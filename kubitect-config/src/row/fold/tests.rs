@@ -3,6 +3,8 @@
 use super::*;
 
 fn row(action: &str, kind: &str, name: &str, details: &str) -> Row {
+    let action = serde_json::from_value(action.into()).unwrap();
+    let kind = serde_json::from_value(kind.into()).unwrap();
     Row::new(action, kind, name, "box".to_owned()).with(details)
 }
 

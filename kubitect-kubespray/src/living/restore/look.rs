@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use kubitect_config::chain;
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::remote::Machines;
 use kubitect_config::value::{Label, Version};
 use kubitect_config::waiting::side_by_side;
+use kubitect_config::{Refusal, RefusalKind, chain};
 
 use super::content::Content;
 use super::plan::{Master, Restore};
@@ -25,7 +25,7 @@ impl Restore {
         seen: &[Seen],
         machines: &dyn Machines,
     ) -> Result<Self, Error> {
-        let failed = |reasons: Vec<String>| {
+        let failed = |reasons: Vec<Refusal>| {
             let file = content.file.display();
             Error::Refused {
                 what: format!("bring the etcd of {cluster} back to {file}"),
@@ -61,7 +61,7 @@ impl Restore {
 }
 
 /// Those that answered, and why the others did not.
-fn parted(answers: Vec<Result<Master, String>>) -> (Vec<Master>, Vec<String>) {
+fn parted(answers: Vec<Result<Master, Refusal>>) -> (Vec<Master>, Vec<Refusal>) {
     let (mut masters, mut reasons) = (Vec::new(), Vec::new());
     for answer in answers {
         match answer {
@@ -92,7 +92,7 @@ fn remarks(masters: &[Master]) -> Vec<String> {
 }
 
 /// The masters whose etcd members there are; or why they are not as many as they should be.
-fn members(seen: &[Seen]) -> Result<Vec<(Node, Note)>, Vec<String>> {
+fn members(seen: &[Seen]) -> Result<Vec<(Node, Note)>, Vec<Refusal>> {
     let masters = seen.iter().filter(|seen| seen.node.role == Role::Master);
     let (mut members, mut reasons) = (Vec::new(), Vec::new());
     for master in masters {
@@ -102,17 +102,23 @@ fn members(seen: &[Seen]) -> Result<Vec<(Node, Note)>, Vec<String>> {
                 members.push((master.node.clone(), note.clone()));
             }
             (None, false) => {}
-            (_, true) => reasons.push(format!(
-                "{name}: it has not joined Kubernetes, or is recreated, and all masters have to be members of etcd; `kubitect apply` has \
-                 it join, or take it out of the file and apply"
+            (_, true) => reasons.push(of(
+                RefusalKind::Members,
+                name,
+                "it has not joined Kubernetes, or is recreated, and all masters have to be members of etcd",
+                "`kubitect apply` has it join, or take it out of the file and apply",
             )),
-            (_, false) => reasons.push(format!(
-                "{name}: it leaves the cluster, and may be a member of etcd still; `kubitect apply` first"
+            (_, false) => reasons.push(of(
+                RefusalKind::Members,
+                name,
+                "it leaves the cluster, and may be a member of etcd still",
+                "`kubitect apply` first",
             )),
         }
     }
     if members.is_empty() {
-        reasons.push("Kubernetes is not set up; `kubitect apply` sets it up".to_owned());
+        let (why, instead) = ("Kubernetes is not set up", "`kubitect apply` sets it up");
+        reasons.push(Refusal::new(RefusalKind::Members, why, instead));
     }
     match reasons.is_empty() {
         true => Ok(members),
@@ -120,35 +126,37 @@ fn members(seen: &[Seen]) -> Result<Vec<(Node, Note)>, Vec<String>> {
     }
 }
 
+/// A reason that is a master's.
+fn of(kind: RefusalKind, name: &Label, why: impl Into<String>, instead: &str) -> Refusal {
+    Refusal::new(kind, why, instead).of(name).on(name)
+}
+
 /// A master as its own machine tells of it; or why it can't.
-async fn ask(node: &Node, note: &Note, machines: &dyn Machines) -> Result<Master, String> {
-    let name = &node.name;
-    let session = machines.connect(name).await;
-    let session = session.map_err(|e| {
-        format!(
-            "{name}: failed to log in on it: {}; all masters have to be on",
-            chain(&*e)
-        )
+async fn ask(node: &Node, note: &Note, machines: &dyn Machines) -> Result<Master, Refusal> {
+    let away = |why, instead| of(RefusalKind::Away, &node.name, why, instead);
+    let session = machines.connect(&node.name).await.map_err(|e| {
+        let why = format!("failed to log in on it: {}", chain(&*e));
+        away(why, "all masters have to be on")
     })?;
     let member = control::member(&session).await;
     Ok(Master {
         node: node.clone(),
         note: note.clone(),
-        member: member.map_err(|e| format!("{name}: failed to {}", chain(&e)))?,
+        member: member.map_err(|e| away(format!("failed to {}", chain(&e)), ""))?,
     })
 }
 
 /// Why there is no room for the snapshot on a master.
-fn room(content: &Content, master: &Master) -> Option<String> {
+fn room(content: &Content, master: &Master) -> Option<Refusal> {
     let Member { free, folder, .. } = &master.member;
     let needed = 2 * content.bytes + RESERVE;
-    let name = &master.node.name;
     (*free < needed).then(|| {
-        format!(
-            "{name}: there are {} MiB free where {folder} lies, and {} MiB are needed to unpack the snapshot beside etcd's data; make room",
+        let why = format!(
+            "there are {} MiB free where {folder} lies, and {} MiB are needed to unpack the snapshot beside etcd's data",
             free >> 20,
             needed >> 20
-        )
+        );
+        of(RefusalKind::Room, &master.node.name, why, "make room")
     })
 }
 
@@ -158,14 +166,15 @@ fn foreign(
     masters: &[Master],
     known: &BTreeSet<&str>,
     notes: &mut Vec<String>,
-) -> Option<String> {
+) -> Option<Refusal> {
+    let refusal = |why: String| Some(Refusal::new(RefusalKind::Snapshot, why, ""));
     let Some(authority) = &content.authority else {
         if !content
             .nodes
             .iter()
             .any(|node| known.contains(node.as_str()))
         {
-            return Some("nothing in the snapshot tells that it is of this cluster: none of its nodes is in it".to_owned());
+            return refusal("nothing in the snapshot tells that it is of this cluster: none of its nodes is in it".to_owned());
         }
         notes.push(
             "the snapshot does not show its cluster's authority (it is encrypted, or of an old Kubernetes); by its nodes it is of this \
@@ -179,7 +188,7 @@ fn foreign(
         return None;
     }
     let nodes: Vec<_> = content.nodes.iter().map(String::as_str).take(5).collect();
-    Some(format!(
+    refusal(format!(
         "the snapshot is of another cluster (its nodes are {}): its authority is not the one in /etc/kubernetes/ssl/ca.crt of the masters. \
          What it holds could not be used here: accounts and certificates of it are signed by that one",
         nodes.join(", ")
@@ -187,8 +196,11 @@ fn foreign(
 }
 
 /// What does not fit of versions: a program never reads what a newer one wrote.
-fn versions(content: &Content, masters: &[Master], notes: &mut Vec<String>) -> Vec<String> {
+fn versions(content: &Content, masters: &[Master], notes: &mut Vec<String>) -> Vec<Refusal> {
     let mut reasons = Vec::new();
+    let refusal = |was: &Version, is: &Version, why: String| {
+        Refusal::new(RefusalKind::Versions, why, "").from_to(is, was)
+    };
     let oldest = masters.iter().map(|master| &master.note.release.kubernetes);
     if let (Some(was), Some(is)) = (&content.kubernetes, oldest.min()) {
         let minor = |version: &Version| version.minor().1;
@@ -198,10 +210,13 @@ fn versions(content: &Content, masters: &[Master], notes: &mut Vec<String>) -> V
                 "the snapshot is of Kubernetes {was}, and {is} runs: what the upgrade changed in Kubernetes itself is undone, as kubeadm's \
                  settings; the next upgrade writes it again"
             )),
-            _ => reasons.push(format!(
-                "the snapshot is of Kubernetes {was}, and {is} runs: an API server reads what its own minor version wrote, or the one \
-                 before it"
-            )),
+            _ => {
+                let why = format!(
+                    "the snapshot is of Kubernetes {was}, and {is} runs: an API server reads what its own minor version wrote, or the \
+                     one before it"
+                );
+                reasons.push(refusal(was, is, why));
+            }
         }
     }
     let etcd = masters
@@ -210,11 +225,9 @@ fn versions(content: &Content, masters: &[Master], notes: &mut Vec<String>) -> V
     if let (Some(was), Some(is)) = (&content.etcd, etcd.min())
         && was.minor() > is.minor()
     {
-        reasons.push(format!(
-            "the snapshot is of etcd {}, and {} runs, which does not read it",
-            was.bare(),
-            is.bare()
-        ));
+        let (own, here) = (was.bare(), is.bare());
+        let why = format!("the snapshot is of etcd {own}, and {here} runs, which does not read it");
+        reasons.push(refusal(was, is, why));
     }
     reasons
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use kubitect_config::cluster::Node;
-use kubitect_config::row::{Disruption, Row};
+use kubitect_config::row::{Action, Disruption, Kind, Row};
 use kubitect_config::value::Label;
 
 use super::content::Content;
@@ -117,7 +117,7 @@ impl Restore {
 fn row(master: &Master) -> Row {
     let Node { name, host, .. } = &master.node;
     let aside = format!("what it holds is set aside in {}", master.member.folder);
-    let row = Row::new("restore", "etcd", name.as_str(), host.to_string());
+    let row = Row::new(Action::Restore, Kind::Etcd, name.as_str(), host.to_string());
     let mut row = row.disturbing(Disruption::DataLoss).with(&aside);
     (row.phase, row.destructive) = (3, true);
     row
