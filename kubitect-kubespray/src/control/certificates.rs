@@ -1,11 +1,12 @@
 //! When the certificates on a master end, by openssl.
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+use kubitect_config::remote::Output;
 use kubitect_config::{Remote, text};
 use serde::{Serialize, Serializer};
 use tokio::time::{Duration, timeout};
 
-use super::remote::{PATIENCE, succeed};
+use super::remote::{PATIENCE, once, said, succeed};
 use crate::Error;
 
 /// Where Kubespray keeps the certificates of Kubernetes and of etcd.
@@ -43,6 +44,13 @@ pub async fn certificates(remote: &impl Remote) -> Result<Vec<Certificate>, Erro
     })
 }
 
+/// Whether all that `find` complains of is a folder that is not there, as before etcd is set up: there are no certificates in it.
+fn lacks_folders(output: &Output) -> bool {
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let mut lines = complaints.trim().lines().peekable();
+    lines.peek().is_some() && lines.all(|line| line.ends_with(": No such file or directory"))
+}
+
 async fn all(remote: &impl Remote, what: &str) -> Result<Vec<Certificate>, Error> {
     let arguments = [
         "-maxdepth",
@@ -61,7 +69,13 @@ async fn all(remote: &impl Remote, what: &str) -> Result<Vec<Certificate>, Error
         "*-key.pem",
     ];
     let argv = [&["find"], &FOLDERS[..], &arguments].concat();
-    let output = succeed(remote, what, &argv, PATIENCE).await?;
+    let output = once(remote, what, &argv, PATIENCE).await?;
+    if !output.success() && !lacks_folders(&output) {
+        return Err(Error::Program {
+            what: what.to_owned(),
+            lines: said(&output),
+        });
+    }
     let paths = String::from_utf8_lossy(&output.stdout);
     if paths.lines().nth(FILES).is_some() {
         return Err(Error::Program {

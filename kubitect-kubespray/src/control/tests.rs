@@ -48,6 +48,37 @@ async fn lists_have_an_end() {
     assert!(nodes(&deep).await.is_err());
 }
 
+/// A master whose `find` fails with this complaint.
+struct Complains(&'static str);
+
+impl Remote for Complains {
+    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+        let stderr = self.0.as_bytes().to_vec();
+        let status = 1;
+        Box::pin(async move {
+            Ok(Output {
+                status,
+                stderr,
+                ..Output::default()
+            })
+        })
+    }
+
+    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn a_master_without_a_folder_of_certificates_has_none_in_it() {
+    let lacks = "find: '/etc/ssl/etcd/ssl': No such file or directory\n";
+    assert_eq!(certificates(&Complains(lacks)).await.unwrap(), []);
+    for other in ["", "find: '/etc/ssl/etcd/ssl': Permission denied\n"] {
+        let error = chain(&certificates(&Complains(other)).await.unwrap_err());
+        assert!(error.starts_with("look for the certificates"), "{error}");
+    }
+}
+
 /// Each of these gets into a line of a status, of a plan or of a log.
 #[tokio::test]
 async fn no_word_of_a_master_becomes_a_line_of_its_own() {
