@@ -92,6 +92,8 @@ if [ "$keep" = yes ]; then
 else
   lab up --owner $$
 fi
+# A control plane needs both its processors: on one thread `kubeadm init` takes five times as long (tests/lab/bin/qemu-system-x86_64).
+lab exec -- touch /etc/libvirt/a-thread-for-each-processor
 mkdir -p "$home"
 # JSON is YAML.
 jq -n --arg image "${made[image]}" --arg checksum "${made[checksum]}" --arg url "${made[kubespray]}" --arg wheels "${made[wheels]}" '{
@@ -106,8 +108,8 @@ step "The journey: $journey"
 if [ -n "${made[served]:-}" ] && ! lab exec -- curl --silent --fail --max-time 5 --output /dev/null http://127.0.0.1:5000/v2/; then
   lab exec -- setsid python3 -B tests/real/serve.py "${made[served]}" 5000 </dev/null >/dev/null 2>"$home/serve.log" &
 fi
-# In the background, so that a signal is heeded at once.
-lab exec -- env KUBITECT_HOME="$home" HOME="$home" RING_HOME="$home" RING_PROGRAM="$program" RING_SERVED="${made[served]:-}" \
+# In the background, so that a signal is heeded at once; not by the function, whose shell would end without the journey.
+tests/lab/lab.sh --name "$name" exec -- env KUBITECT_HOME="$home" HOME="$home" RING_HOME="$home" RING_PROGRAM="$program" RING_SERVED="${made[served]:-}" \
   python3 -B tests/real/journey.py "$journey" "${arguments[@]}" &
 running=$!
 wait "$running"
