@@ -253,6 +253,20 @@ PATIENCE = {
     "kube_controller_node_monitor_grace_period": "160s",
     "pkg_install_timeout": 1800,
     "download_retries": 4,
+    # What an idle control plane does every second or two costs most of an emulated machine: it does it less often, and with keys that
+    # are cheap to sign with.
+    "kube_asymmetric_encryption_algorithm": "ECDSA-P256",
+    "kube_kubeadm_controller_extra_args": {"leader-elect-retry-period": "20s"},
+    "kube_scheduler_leader_elect_extra_opts": {"retryPeriod": "20s"},
+    "kubelet_status_update_frequency": "20s",
+    "kubelet_custom_flags": ["--housekeeping-interval=60s"],
+    "kubeadm_patches": [
+        {
+            "target": name,
+            "patch": {"spec": {"containers": [{"name": name, "readinessProbe": {"periodSeconds": 10}}]}},
+        }
+        for name in ["kube-apiserver", "kube-scheduler"]
+    ],
 }
 
 
