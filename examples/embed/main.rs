@@ -1,4 +1,4 @@
-//! Clusters made, changed and removed by a program of one's own.
+//! A program that uses the library: it creates, changes, upgrades, observes and removes clusters.
 //!
 //! ```console
 //! $ cargo run -p tests --example embed -- create cluster.yaml
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [_, verb, what] = &arguments[..] else {
         return Err("usage: embed create|change|upgrade FILE, embed status|destroy NAME".into());
     };
-    // Where this program has its clusters, and the person into whose kubeconfig and known hosts they come.
+    // The folder of this program's clusters, and the home folder whose kubeconfig and known hosts they are added to.
     let home = Home::open(Path::new("clusters"), std::env::home_dir())?;
     let options = Options::new(home, Events::new(|event| println!("{}", event.json())))?;
     let cancel = options.cancel.clone();

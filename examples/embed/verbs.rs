@@ -7,13 +7,13 @@ use kubitect_cli::{Extent, Options, Removal, Run, View, Wanted};
 use kubitect_config::edit::Edit;
 use kubitect_config::policy::{Action, covers};
 
-/// Does what a verb says to a cluster: a file for `create`, `change` and `upgrade`, its name for the others. The answer is for
-/// people.
+/// Carries out a verb on a cluster: `what` is its file for `create`, `change` and `upgrade`, and its name for the others. Returns a
+/// text for people.
 pub async fn carry_out(verb: &str, what: &str, options: Options) -> Result<String, Box<dyn Error>> {
     match verb {
-        "create" | "change" | "upgrade" => bring(verb, Path::new(what), options).await,
+        "create" | "change" | "upgrade" => apply(verb, Path::new(what), options).await,
         "status" => {
-            let wanted = Wanted::kept(&what.parse()?, &options)?;
+            let wanted = Wanted::stored(&what.parse()?, &options)?;
             let status = View::connect(wanted, options)?.status().await?;
             match status.problems[..] {
                 [] => Ok(status.to_string()),
@@ -30,8 +30,8 @@ pub async fn carry_out(verb: &str, what: &str, options: Options) -> Result<Strin
     }
 }
 
-/// Makes a cluster what its file says, where the verb covers what differs from what was applied last.
-async fn bring(verb: &str, file: &Path, options: Options) -> Result<String, Box<dyn Error>> {
+/// Makes a cluster what its file says. Refuses edits since the last apply that the verb does not cover.
+async fn apply(verb: &str, file: &Path, options: Options) -> Result<String, Box<dyn Error>> {
     let mut run = Run::connect(Wanted::read(file, &options.site)?, options)?;
     let is_upgrade = |edit: &Edit| covers(Action::Upgrade, edit);
     match (verb, run.edits()?) {

@@ -1,13 +1,13 @@
-//! Asks a person for a yes. Without a terminal the answer is no.
+//! Asks a person for approval. Without a terminal the answer is no.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 
 use crate::failure::Failure;
 
-/// What is to be approved.
+/// A question to a person.
 pub struct Question<'a> {
-    /// What is asked, a sentence.
+    /// The question, a sentence.
     pub text: &'a str,
     /// The only answer that is a yes.
     pub yes: &'a str,
@@ -25,7 +25,7 @@ impl<'a> Question<'a> {
         }
     }
 
-    /// The same; where data is lost, the cluster's name is the answer, which nobody types by habit.
+    /// The same for a change that loses data: the answer is the cluster's name, which nobody types by habit.
     pub fn of_loss(self, cluster: &'a str) -> Self {
         Self {
             yes: cluster,
@@ -34,7 +34,7 @@ impl<'a> Question<'a> {
     }
 }
 
-/// Whether the person at the terminal says yes.
+/// A failure unless the person at the terminal says yes.
 pub fn ask(question: &Question<'_>) -> Result<(), Failure> {
     let none = || {
         Failure::Declined(

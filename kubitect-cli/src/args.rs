@@ -1,7 +1,7 @@
 //! The command line, as clap types and nothing else.
 
 mod everyday;
-mod telling;
+mod info;
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::environment::expand;
 use crate::names::ClusterName;
 
 pub use everyday::{Console, Logs, Restore, Snapshot, Ssh, Start, Stop, Store, TakeOver, Timeouts};
-pub use telling::{Doctor, Explain, Form, Graph, Init, Support, Versions};
+pub use info::{Doctor, Explain, Form, Graph, Init, Support, Versions};
 
 /// Kubernetes clusters on libvirt hosts, from one YAML file.
 #[derive(Debug, Parser)]

@@ -1,15 +1,15 @@
-//! What the process's environment says: where the folder of all clusters is, and whose it is.
+//! What the process's environment says about the folder of all clusters: its path, and the users that are trusted with it.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use kubitect_config::Site;
-use kubitect_provision::trust::Us;
+use kubitect_provision::trust::TrustedUsers;
 
 use crate::failure::Failure;
 use crate::home::{Home, no_home};
 
-/// The folder of all clusters as the command line names it. It is looked at only where it is used.
+/// The folder of all clusters as the command line names it. It is opened only by a command that uses it.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
     /// Whether it is `./.kubitect`.
@@ -29,13 +29,13 @@ impl Place {
         }
     }
 
-    /// The folder, which has to be ours alone.
+    /// Opens the folder; an error if other users could have written to it.
     pub fn home(&self) -> Result<Home, Failure> {
-        let home = Home::open_for(&self.path()?, person().ok(), us())?;
+        let home = Home::open_for(&self.path()?, person().ok(), trusted_users())?;
         Ok(if self.local { home.local()? } else { home })
     }
 
-    /// What counts for all clusters. Where the folder holds no site file, nothing of it is believed, whoever's it is.
+    /// The site file, or its defaults. A folder without a site file may be anybody's: nothing of it is used then.
     pub fn site(&self) -> Result<Site, Failure> {
         let file = self.path()?.join("site.yaml");
         match file
@@ -49,12 +49,12 @@ impl Place {
     }
 }
 
-/// Who may have written what we believe: this process's user, and who became root by sudo to start it.
-pub fn us() -> Us {
+/// The users whose files are trusted: this process's user, and the one who started it by sudo.
+pub fn trusted_users() -> TrustedUsers {
     let behind_sudo = std::env::var("SUDO_UID")
         .ok()
         .and_then(|id| id.parse().ok());
-    Us::new(behind_sudo)
+    TrustedUsers::new(behind_sudo)
 }
 
 /// The person's home folder.

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Kind;
 
-/// The version of what [`Event`] is as JSON. It changes when a field goes or means something else, not when one comes.
+/// The version of [`Event`]'s JSON form. It changes when a field is removed or changes its meaning, not when one is added.
 pub const VERSION: u32 = 1;
 
-/// One thing that happened in a run. `Display` is one line for people, [`Event::json`] the same for programs, and is read again as
-/// it was.
+/// One thing that happened in a run. `Display` is one line for people, [`Event::json`] is the form for programs, from which the
+/// same event can be deserialized.
 ///
 /// A change that is carried out ends with exactly one of `Done`, `Failed` and `Cancelled`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub enum Event {
         /// What, in a sentence.
         text: String,
     },
-    /// The run goes on, but a person should know this.
+    /// The run goes on; a person should know this.
     Warning {
         /// What, in a sentence.
         text: String,
@@ -59,12 +59,12 @@ pub enum Event {
     Done {
         /// The cluster.
         cluster: String,
-        /// What became of it.
+        /// How the run has ended.
         ending: Ending,
     },
     /// The run failed. The last event.
     Failed {
-        /// Of which kind: whether to try again, or to ask a person.
+        /// The kind of failure: whether to try again, or to ask a person.
         kind: Kind,
         /// Why, with all causes.
         why: String,
@@ -73,16 +73,16 @@ pub enum Event {
     Cancelled,
 }
 
-/// What became of a cluster.
+/// How a run of a cluster has ended, if well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Ending {
-    /// Nothing was to be done.
+    /// There was nothing to do.
     Unchanged,
-    /// It is as it is wanted.
+    /// The cluster is what its file says.
     Applied,
-    /// It is gone.
+    /// The cluster is removed.
     Removed,
     /// All its machines are off.
     Stopped,
@@ -120,7 +120,7 @@ impl fmt::Display for Event {
             Self::Note { text } => f.write_str(text),
             Self::Warning { text } => write!(f, "warning: {text}"),
             Self::Done { cluster, ending } => {
-                let became = match ending {
+                let result = match ending {
                     Ending::Unchanged => "nothing to do",
                     Ending::Applied => "done",
                     Ending::Removed => "removed",
@@ -128,7 +128,7 @@ impl fmt::Display for Event {
                     Ending::Started => "runs",
                     Ending::Restored => "restored",
                 };
-                write!(f, "{cluster}: {became}")
+                write!(f, "{cluster}: {result}")
             }
             Self::Failed { why, .. } => f.write_str(why),
             Self::Cancelled => f.write_str("cancelled"),
@@ -138,8 +138,7 @@ impl fmt::Display for Event {
 
 /// Where the events of a run go. Called from several threads.
 ///
-/// What goes on beside a change that failed, such as a download, may send on for a moment: nobody hears of it, so that the last
-/// event stays the last one.
+/// Events after the last one of a change are dropped: a download beside a change that failed may still send some for a moment.
 #[derive(Clone)]
 pub struct Events {
     listener: Arc<dyn Fn(Event) + Send + Sync>,
@@ -147,10 +146,10 @@ pub struct Events {
     ended: Arc<RwLock<bool>>,
 }
 
-kubitect_config::shown_by!(Events);
+kubitect_config::debug_fields!(Events);
 
 impl Events {
-    /// Each event goes to `listener`, which should return soon: the run waits for it.
+    /// Calls `listener` with each event. It should return soon: the run waits for it.
     pub fn new(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self {
             listener: Arc::new(listener),
@@ -158,13 +157,13 @@ impl Events {
         }
     }
 
-    /// Nobody hears of anything.
+    /// Drops all events.
     pub fn ignored() -> Self {
         Self::new(drop)
     }
 
-    /// For one run: that another one has ended does not silence it.
-    pub(crate) fn of_run(&self) -> Self {
+    /// The same listener for one run, which the last event of another run does not silence.
+    pub(crate) fn for_run(&self) -> Self {
         Self {
             listener: Arc::clone(&self.listener),
             ended: Arc::default(),
@@ -180,14 +179,14 @@ impl Events {
         *self.ended.write().unwrap_or_else(PoisonError::into_inner) = false;
     }
 
-    /// A change has come to its end: this is its last event.
+    /// A change has ended: sends its last event, and drops all that follow.
     pub(crate) fn end(&self, last: Event) {
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
         *ended = true;
         self.send(last);
     }
 
-    /// A part of a change.
+    /// Sends an event of a change, unless the change has ended.
     fn part(&self, event: Event) {
         let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
         if !*ended {
@@ -224,21 +223,21 @@ mod tests {
 
     #[test]
     fn nothing_follows_the_last_event_of_a_change() {
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let listener = Arc::clone(&heard);
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let listener = Arc::clone(&received);
         let events = Events::new(move |event| listener.lock().unwrap().push(event.to_string()));
         let planned = || kubitect_provision::Event::Planned { total: 3 };
         events.begin();
         events.clone().end(Event::Cancelled);
         events.machines(planned());
-        assert_eq!(*heard.lock().unwrap(), ["cancelled"]);
-        // Another run is heard of all the while.
-        events.of_run().machines(planned());
-        assert_eq!(heard.lock().unwrap().len(), 2);
-        // The next change is heard of again.
+        assert_eq!(*received.lock().unwrap(), ["cancelled"]);
+        // Another run's events are sent all the same.
+        events.for_run().machines(planned());
+        assert_eq!(received.lock().unwrap().len(), 2);
+        // The next change's events are sent again.
         events.begin();
         events.machines(planned());
-        assert_eq!(heard.lock().unwrap().len(), 3);
+        assert_eq!(received.lock().unwrap().len(), 3);
     }
 
     #[test]

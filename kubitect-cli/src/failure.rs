@@ -1,4 +1,4 @@
-//! [`Failure`]: what ends work early, in words.
+//! [`Failure`]: the error of all commands, with its text, its kind and its exit code.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +8,7 @@ pub use kubitect_config::error::Kind;
 use kubitect_config::{Problem, Refusal};
 use kubitect_provision::preflight::Finding;
 
-/// Why something was not done that was asked for. Its text has the whole chain of causes.
+/// Why a command could not do its work. Its text contains the whole chain of causes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Failure {
@@ -23,11 +23,11 @@ pub enum Failure {
     Invalid(kubitect_config::Error),
     /// The file asks for what can't be done (exit 2).
     Refused(Vec<Refusal>),
-    /// A plan that was saved is not what would be done now (exit 2): what differs, a line each.
+    /// A saved plan differs from the plan of now (exit 2): the differences, a line each.
     Stale(Vec<String>),
-    /// The command line leaves open what is meant (exit 2).
+    /// The command line is not complete or not clear (exit 2).
     Usage(String),
-    /// Something on the hosts stands in the way (exit 1).
+    /// The hosts lack something for the plan (exit 1).
     Unfit(Vec<Finding>),
     /// Another run is at work on the cluster (exit 1).
     Busy {
@@ -38,13 +38,13 @@ pub enum Failure {
     },
     /// Another folder's run is at work on the cluster, or may be (exit 1).
     Held(kubitect_provision::Error),
-    /// The person said no (exit 3).
+    /// The person foreign no (exit 3).
     Declined(String),
     /// The run was asked to stop: in the program by Ctrl-C, SIGTERM or SIGHUP (exit 130).
     Interrupted,
 }
 
-/// The kind that one error of a chain of causes shows, if it shows one.
+/// The kind of one error of a chain of causes, if it has one by itself.
 fn kind_of(error: &(dyn Error + 'static)) -> Option<Kind> {
     let machines = error.downcast_ref::<kubitect_provision::Error>();
     let kubernetes = error.downcast_ref::<kubitect_kubespray::Error>();
@@ -91,7 +91,7 @@ impl Failure {
     pub fn config(error: kubitect_config::Error) -> Self {
         match error {
             kubitect_config::Error::Invalid { .. } => Self::Invalid(error),
-            // Reading is no fault of what the file says.
+            // A file that can't be read is not an invalid file.
             _ => Self::Failed {
                 what: error.to_string(),
                 source: error.source().map(|e| e.to_string().into()),
@@ -114,13 +114,13 @@ impl Failure {
         std::iter::successors(first, |error| (**error).source())
     }
 
-    /// The first cause of this type: an error of the crate that failed, as `kubitect_kubespray::Error`, which says by its variant and
-    /// its fields what was tried on what.
+    /// The first cause of this type, as `kubitect_kubespray::Error`: the error of the crate that failed, whose variant and fields
+    /// say what was tried on what.
     pub fn cause<E: Error + 'static>(&self) -> Option<&E> {
         self.causes().find_map(|error| error.downcast_ref())
     }
 
-    /// Of which kind it is.
+    /// Its kind, for programs that decide whether to try again.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Failed { .. } | Self::Held(_) => {
@@ -137,7 +137,7 @@ impl Failure {
         }
     }
 
-    /// What can't be done, and why; be it that a crate has refused it.
+    /// The refusals: of the plan, or of a crate that refused a step.
     pub fn refused(&self) -> &[Refusal] {
         match (self, self.cause(), self.cause()) {
             (Self::Refused(reasons), ..)
@@ -147,7 +147,7 @@ impl Failure {
         }
     }
 
-    /// What on the hosts stands in the way.
+    /// What the hosts lack.
     pub fn findings(&self) -> &[Finding] {
         match self {
             Self::Unfit(findings) => findings,
@@ -155,7 +155,7 @@ impl Failure {
         }
     }
 
-    /// What is wrong with the file.
+    /// The problems of the file.
     pub fn problems(&self) -> &[Problem] {
         match self {
             Self::Invalid(kubitect_config::Error::Invalid { problems, .. }) => problems,
@@ -163,7 +163,7 @@ impl Failure {
         }
     }
 
-    /// For programs: what an `end` of `docs/output/events.json` says of a command that failed.
+    /// For programs: the fields that an `end` of `docs/output/events.json` has for a command that failed.
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({
             "kind": self.kind(),
@@ -176,7 +176,7 @@ impl Failure {
         })
     }
 
-    /// The exit code that scripts can rely on, where this ends the command.
+    /// The exit code of a command that ends with this failure. Scripts rely on it.
     pub fn code(&self) -> u8 {
         match self {
             Self::Failed { .. } | Self::Unfit(_) | Self::Busy { .. } | Self::Held(_) => 1,
@@ -231,10 +231,10 @@ impl From<kubitect_lb::Error> for Failure {
 
 impl Error for Failure {}
 
-/// The words for a person, with the whole chain of causes; problems of a file are shown by `report::problems`.
+/// The text for people, with the whole chain of causes. Problems of a file are shown by `report::problems`.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What others said in several lines passes for none of ours.
+        // Further lines of foreign text are indented, so that none of them looks like a line of this program.
         let set_in = |text: &dyn fmt::Display| text.to_string().replace('\n', "\n    ");
         match self {
             Self::Failed { what, .. } => {
@@ -282,14 +282,14 @@ mod tests {
     use kubitect_provision::Error as Machines;
 
     #[test]
-    fn what_others_said_in_several_lines_passes_for_none_of_ours() {
-        let said = "m1: no\nkubitect: all is well";
+    fn foreign_text_of_several_lines_never_looks_like_our_own() {
+        let foreign = "m1: no\nkubitect: all is well";
         let kind = kubitect_config::RefusalKind::Site;
         let failures = [
-            Failure::failed(said),
-            Failure::because("go on", said),
-            Failure::Refused(vec![Refusal::new(kind, said, said)]),
-            Failure::Stale(vec![said.to_owned()]),
+            Failure::failed(foreign),
+            Failure::because("go on", foreign),
+            Failure::Refused(vec![Refusal::new(kind, foreign, foreign)]),
+            Failure::Stale(vec![foreign.to_owned()]),
         ];
         for failure in failures {
             let text = failure.to_string();
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_of_the_kind_of_its_cause_wherever_that_stands_in_the_chain() {
-        let away = || Machines::Connect {
+        let host_unreached = || Machines::Connect {
             host: "a".to_owned(),
             uri: "qemu+ssh://a/system".to_owned(),
             help: "is it on?".to_owned(),
@@ -324,9 +324,9 @@ mod tests {
             at_work,
         };
         let kinds = [
-            (Failure::from(away()), Kind::HostAway),
+            (Failure::from(host_unreached()), Kind::HostAway),
             (
-                Failure::because("apply", Machines::Hosts(vec![away()])),
+                Failure::because("apply", Machines::Hosts(vec![host_unreached()])),
                 Kind::HostAway,
             ),
             (
@@ -338,7 +338,7 @@ mod tests {
             ),
             (Failure::from(drain), Kind::TimedOut),
             (Failure::from(held(true)), Kind::Busy),
-            // Only a person can tell whether that run is over.
+            // Only a person can find out whether that run has ended.
             (Failure::from(held(false)), Kind::Other),
             (Failure::failed("go on"), Kind::Other),
             (Failure::Interrupted, Kind::Interrupted),
@@ -346,14 +346,14 @@ mod tests {
         for (failure, kind) in kinds {
             assert_eq!(failure.kind(), kind, "{failure}");
         }
-        // Programs match on what failed, too.
+        // Programs can match on the error that is the cause.
         let failure = Failure::because("go on", Failure::failed("x")).below(Failure::failed("y"));
         assert!(failure.cause::<Machines>().is_none());
         let failure = Failure::because(
             "apply",
             Machines::Step {
                 what: "make machines".to_owned(),
-                source: Some(away().into()),
+                source: Some(host_unreached().into()),
             },
         );
         let Some(Machines::Step { what, .. }) = failure.cause() else {

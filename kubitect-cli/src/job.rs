@@ -1,4 +1,4 @@
-//! [`Job`]: a cluster under work, with all that commands need to look at it and to change it.
+//! [`Job`]: a cluster with its hosts connected, and all that commands need to observe and to change it.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -14,29 +14,31 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::world::{Real, World};
 
-/// Where clusters are worked on, and how. A clone is asked to stop together with what it was cloned from; a run of its own to stop
-/// gets a [`Cancel`] of its own.
+/// Where clusters are kept, and how they are worked on.
+///
+/// A clone shares its [`Cancel`] with the original: both are cancelled together. A run that is to be cancelled alone gets a new
+/// one.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
     /// The folder of all clusters.
     pub home: Home,
-    /// What counts for all clusters.
+    /// The site file: what holds for all clusters.
     pub site: Site,
-    /// By which way hosts, machines and Kubespray are reached.
+    /// How hosts, machines and Kubespray are reached.
     pub world: Arc<dyn World>,
     /// Where events go.
     pub events: Events,
-    /// Asks the work to stop.
+    /// Cancels the work.
     pub cancel: Cancel,
-    /// Whether a cluster is taken from a run of which nobody knows whether it is over.
+    /// Whether to take the cluster from another folder's run of which it can't be told whether it still works.
     pub take_over: bool,
 }
 
-kubitect_config::shown_by!(Options, home, cancel, take_over);
+kubitect_config::debug_fields!(Options, home, cancel, take_over);
 
 impl Options {
-    /// In this folder and with its site file; the world is the real one.
+    /// Options for a folder, with its site file, the real world, and nothing taken over.
     pub fn new(home: Home, events: Events) -> Result<Self, Failure> {
         Ok(Self {
             site: home.site()?,
@@ -48,15 +50,15 @@ impl Options {
         })
     }
 
-    /// For one run, whose events end with it.
-    pub(crate) fn of_run(self) -> Self {
+    /// The same for one run: its last event does not silence another run.
+    pub(crate) fn for_run(self) -> Self {
         Self {
-            events: self.events.of_run(),
+            events: self.events.for_run(),
             ..self
         }
     }
 
-    /// What machines are worked on with.
+    /// What the crate for machines needs of them.
     pub(crate) fn machines(&self) -> Context {
         let events = self.events.clone();
         Context {
@@ -69,19 +71,19 @@ impl Options {
     }
 }
 
-/// A cluster under work.
+/// A cluster with its hosts connected.
 pub struct Job {
-    /// Its machines.
+    /// Its hosts and machines.
     pub fleet: Fleet,
-    /// The text that says what is wanted.
+    /// The text of the wanted configuration.
     pub text: String,
-    /// What a person should know of the versions that the text leaves out.
-    pub kept: Vec<String>,
-    /// Where all this is, and how it is worked on.
+    /// Notes for people on the versions that the text leaves out, a sentence each.
+    pub version_notes: Vec<String>,
+    /// Where clusters are kept, and how this one is worked on.
     pub options: Options,
 }
 
-kubitect_config::shown_by!(Job, fleet, options);
+kubitect_config::debug_fields!(Job, fleet, options);
 
 impl Deref for Job {
     type Target = Fleet;
@@ -92,14 +94,14 @@ impl Deref for Job {
 }
 
 impl Job {
-    /// Connects to the hosts of a cluster, and to those that carried it before: what is on them has to go.
+    /// Connects to the hosts of a cluster, and to its former ones: the machines that they still carry have to be removed.
     ///
-    /// Versions that the text leaves out are those that the cluster has.
+    /// A version that the text leaves out is the one that the cluster has: a newer program must not upgrade it unasked.
     pub fn new(options: Options, draft: &Draft) -> Result<Self, Failure> {
-        let options = options.of_run();
+        let options = options.for_run();
         let cluster = draft.cluster();
         let dir = options.home.cluster(&cluster.name);
-        // Before any machine is made: Ansible and SSH are given paths in it.
+        // Ansible and SSH get paths in this folder, and can't use every character. Checked before any machine is made.
         let failed = |e| Failure::because(format!("work on {}", cluster.name), e);
         kubitect_kubespray::check_folder(dir.root()).map_err(failed)?;
         if options.home.is_local() {
@@ -107,19 +109,19 @@ impl Job {
         }
         let of = |living| draft.of(living, &options.site).map_err(Failure::config);
         let fleet = Fleet::connect(options.machines(), cluster.clone());
-        // What is wrong with the text comes before what is wrong with a host.
+        // Errors in the text are reported before errors of a host.
         let mut fleet = fleet.or_else(|e| of(None).and(Err(e.into())))?;
-        let mut kept = Vec::new();
-        if draft.is_open() {
-            let living = kubitect_kubespray::living::has(&fleet.notes());
+        let mut version_notes = Vec::new();
+        if draft.omits_version() {
+            let living = kubitect_kubespray::living::newest_release(&fleet.notes());
             let parsed = of(living.as_ref())?;
-            fleet.keep(parsed.cluster, living)?;
-            kept = parsed.kept;
+            fleet.set_versions(parsed.cluster, living)?;
+            version_notes = parsed.version_remarks;
         }
         Ok(Self {
             fleet,
             text: draft.text().to_owned(),
-            kept,
+            version_notes,
             options,
         })
     }
@@ -134,28 +136,28 @@ impl Job {
         Self {
             fleet: Fleet::on(options.machines(), cluster, connected),
             text,
-            kept: Vec::new(),
+            version_notes: Vec::new(),
             options,
         }
     }
 
-    /// What differs from the configuration that was applied last.
+    /// The edits since the configuration that was `applied` last.
     pub fn edits(&self, applied: &Cluster) -> Vec<Edit> {
         kubitect_config::edit::edits(applied, &self.cluster)
     }
 }
 
-/// Tells what is doubtful on the hosts; a failure if anything stands in the way.
-pub fn fit(findings: &[Finding], events: &Events) -> Result<(), Failure> {
+/// Reports the warnings among the findings; a failure if one is an error.
+pub fn check_findings(findings: &[Finding], events: &Events) -> Result<(), Failure> {
     let is_warning = |finding: &&Finding| finding.severity == Severity::Warning;
     for warning in findings.iter().filter(is_warning) {
         events.warn(format!("{} ({})", warning.message, warning.help));
     }
-    unfit(findings)
+    no_errors(findings)
 }
 
-/// The failure of what stands in the way on the hosts.
-pub fn unfit(findings: &[Finding]) -> Result<(), Failure> {
+/// A failure with the errors among the findings, if there are any.
+pub fn no_errors(findings: &[Finding]) -> Result<(), Failure> {
     let is_error = |finding: &&Finding| finding.severity == Severity::Error;
     let errors: Vec<_> = findings.iter().filter(is_error).cloned().collect();
     match errors.is_empty() {

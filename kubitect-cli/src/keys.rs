@@ -1,4 +1,4 @@
-//! The keys that a configuration names: looked at before anything is made with them.
+//! Checks the key files that a configuration names, before anything is created with them.
 
 use std::path::Path;
 
@@ -7,23 +7,24 @@ use kubitect_provision::ssh::private_key;
 
 use crate::environment::expand;
 
-/// What is wrong with a key on the machine that makes the cluster: there it has to be.
+/// What is wrong with a key on the machine that applies the file: a missing one is an error.
 pub fn needed(kind: KeyUse, path: &str) -> Option<KeyFinding> {
-    judged(kind, path, true)
+    check(kind, path, true)
 }
 
-/// What is wrong with a key where it is; files are validated on other machines, too.
-pub fn there(kind: KeyUse, path: &str) -> Option<KeyFinding> {
-    judged(kind, path, false)
+/// What is wrong with a key, if this machine has it: files are validated on other machines, too.
+pub fn if_present(kind: KeyUse, path: &str) -> Option<KeyFinding> {
+    check(kind, path, false)
 }
 
-fn judged(kind: KeyUse, written: &str, needed: bool) -> Option<KeyFinding> {
+fn check(kind: KeyUse, written: &str, needed: bool) -> Option<KeyFinding> {
     let path = expand(Path::new(written)).ok()?;
     if !needed && !path.exists() {
         return None;
     }
     let fault = private_key::fault(&path)?;
-    // `ssh` asks an agent for the keys of hosts; on the machines, nobody does.
+    // With an agent a passphrase is only a warning, but only for a host's key: `ssh` asks the agent for it. The keys of machines
+    // are read from their files.
     let agent = kind == KeyUse::Host && std::env::var_os("SSH_AUTH_SOCK").is_some();
     let severity = match fault.passphrase && agent {
         true => Severity::Warning,

@@ -1,5 +1,5 @@
-//! Kubitect as a whole: composes the Kubitect crates. Its library half is for programs that make clusters; the other half is the
-//! `kubitect` command, which is one of them (feature `program`, on unless switched off):
+//! Kubitect as a whole: it composes the other Kubitect crates. One half is a library for programs that make clusters. The other
+//! half is such a program, the `kubitect` command (feature `program`, on by default):
 //!
 //! ```toml
 //! kubitect-cli = { git = "https://github.com/kubitect/kubitect-rs", default-features = false, features = ["libvirt"] }
@@ -22,9 +22,9 @@
 //! # }
 //! ```
 //!
-//! The library half prints nothing, asks nobody, ends no process, reads no environment and has no state beside the values that it
-//! gives. Of the program: results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or invalid
-//! configuration, 3 refused by the person, 4 `plan` has changes, 5 `status` finds something amiss, 130 interrupted.
+//! The library prints nothing, asks no questions, ends no process, reads no environment variables, and has no state outside of the
+//! values that it returns. The program prints results to stdout and everything else to stderr. Its exit codes: 0 done, 1 failed,
+//! 2 usage or invalid configuration, 3 refused by the person, 4 `plan` has changes, 5 `status` finds a problem, 130 interrupted.
 
 mod event;
 mod failure;
@@ -71,7 +71,7 @@ pub use args::command_line;
 pub use event::{Ending, Event, Events, VERSION as EVENT_VERSION};
 pub use failure::{Failure, Kind};
 pub use job::Options;
-pub use kubitect_config::saved::Saved;
+pub use kubitect_config::saved::SavedPlan;
 pub use kubitect_provision::Cancel;
 pub use kubitect_provision::home::{ClusterDir, Home, Lock};
 pub use phase::{Make, Phase, RestartBalancer};
@@ -82,4 +82,4 @@ pub use program::{run, run_in};
 pub use removal::{Extent, Removal};
 pub use run::{Run, View, Wanted};
 pub use snapshot::{Restoring, Snapshot};
-pub use status::{AtWork, Machine, State, Status, Verdict};
+pub use status::{ActiveRun, Machine, State, Status, Verdict};

@@ -1,4 +1,4 @@
-//! What help and man pages say besides the options: examples, exit codes, environment, files.
+//! The parts of help and man pages besides the options: examples, exit codes, environment, files.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -18,12 +18,12 @@ struct Manual {
     exit: Pairs,
     environment: Pairs,
     files: Pairs,
-    /// By the words of each command.
+    /// The examples of each command, by its words.
     examples: BTreeMap<String, Pairs>,
 }
 
 static MANUAL: LazyLock<Manual> = LazyLock::new(|| {
-    // It comes with this program; a test reads it.
+    // The file is a part of this program, and a test checks that it can be read.
     read_as(include_str!("../manual.yaml"), Limits::OWN).unwrap_or_default()
 });
 
@@ -37,7 +37,7 @@ fn examples(words: &str) -> &'static [(String, String)] {
     MANUAL.examples.get(words).map_or(&[], Vec::as_slice)
 }
 
-/// The same command, whose help and that of all below it ends with examples.
+/// The same command with examples at the end of its help, and of that of its subcommands.
 pub fn with_examples(command: Command) -> Command {
     below(command, "")
 }
@@ -60,7 +60,7 @@ fn below(mut command: Command, words: &str) -> Command {
     }
 }
 
-/// The man page of a command, one of `all` that have a page; its options and those of the commands above it were built into it.
+/// The man page of a command, with links to `all` others. The command has to be built, so that it has its parents' options.
 pub fn page(command: &Command, all: &[String]) -> std::io::Result<Vec<u8>> {
     let (man, mut page) = (Man::new(command.clone()), Vec::new());
     man.render_title(&mut page)?;

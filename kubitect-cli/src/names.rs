@@ -1,4 +1,4 @@
-//! Clusters by their names: which one a command means, and which there are.
+//! Clusters by their names: which one a command is about, and which ones exist.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ use crate::environment::Place;
 use crate::failure::Failure;
 use crate::home::Home;
 
-/// The cluster that is meant.
+/// The cluster that a command is about.
 #[derive(Debug, Default, Args)]
 pub struct ClusterName {
     /// The cluster's name; else KUBITECT_CLUSTER says it, or it is the only cluster that there is
@@ -23,22 +23,22 @@ pub struct ClusterName {
     pub cluster: Option<Label>,
 }
 
-/// The cluster that a command is about: the one named on the command line, by `KUBITECT_CLUSTER`, or the only one. It has a
-/// folder.
-pub fn meant(home: &Home, args: &ClusterName) -> Result<Label, Failure> {
-    meant_of(home, args, &[])
+/// The cluster that a command is about: the one that the command line names, else `KUBITECT_CLUSTER`, else the only one that
+/// exists. An error if it has no folder.
+pub fn resolve(home: &Home, args: &ClusterName) -> Result<Label, Failure> {
+    resolve_with(home, args, &[])
 }
 
-/// The same; it may be one of these others, which are gone.
-pub fn meant_of(home: &Home, args: &ClusterName, gone: &[Label]) -> Result<Label, Failure> {
-    let (name, mut known) = (named(args), home.clusters()?);
+/// The same; it may also be one of the `removed` clusters.
+pub fn resolve_with(home: &Home, args: &ClusterName, removed: &[Label]) -> Result<Label, Failure> {
+    let (name, mut existing) = (named(args), home.clusters()?);
     let place = home.root().display();
-    if known.is_empty() {
-        known = gone.to_vec();
+    if existing.is_empty() {
+        existing = removed.to_vec();
     }
     let name = match (name, variable()?) {
         (Some(name), _) | (None, Some(name)) => name,
-        (None, None) => match &known[..] {
+        (None, None) => match &existing[..] {
             [only] => only.clone(),
             [] => {
                 return Err(Failure::failed(format!(
@@ -53,27 +53,28 @@ pub fn meant_of(home: &Home, args: &ClusterName, gone: &[Label]) -> Result<Label
             }
         },
     };
-    match known.contains(&name) || gone.contains(&name) {
+    match existing.contains(&name) || removed.contains(&name) {
         true => Ok(name),
-        false => Err(unknown(&name, &known)),
+        false => Err(unknown(&name, &existing)),
     }
 }
 
 /// An error unless there is a cluster of this name.
 pub fn check(home: &Home, name: &Label) -> Result<(), Failure> {
-    let known = home.clusters()?;
-    match known.contains(name) {
+    let existing = home.clusters()?;
+    match existing.contains(name) {
         true => Ok(()),
-        false => Err(unknown(name, &known)),
+        false => Err(unknown(name, &existing)),
     }
 }
 
-/// The cluster that the command line itself names: what removes one is about no other.
+/// The cluster that the command line names. `destroy` takes no other: a variable, or being the only one, is not enough to remove
+/// it.
 pub fn named(args: &ClusterName) -> Option<Label> {
     args.cluster.clone().or_else(|| args.name.clone())
 }
 
-/// The one that the environment names.
+/// The cluster that `KUBITECT_CLUSTER` names.
 fn variable() -> Result<Option<Label>, Failure> {
     let value = std::env::var("KUBITECT_CLUSTER").unwrap_or_default();
     match value.as_str() {
@@ -85,15 +86,15 @@ fn variable() -> Result<Option<Label>, Failure> {
     }
 }
 
-/// There is no cluster of this name; these there are.
-pub fn unknown(name: &Label, known: &[Label]) -> Failure {
-    let guess = text::did_you_mean(name.as_str(), known.iter().map(Label::as_str));
-    let known = match known {
+/// The failure that there is no cluster of this name, with the existing ones.
+pub fn unknown(name: &Label, existing: &[Label]) -> Failure {
+    let guess = text::did_you_mean(name.as_str(), existing.iter().map(Label::as_str));
+    let all = match existing {
         [] => "there is none at all yet".to_owned(),
-        known => format!("there are: {}", list(known)),
+        existing => format!("there are: {}", list(existing)),
     };
     Failure::failed(format!(
-        "find the cluster `{name}`: there is none of that name ({known}){guess}"
+        "find the cluster `{name}`: there is none of that name ({all}){guess}"
     ))
 }
 
@@ -102,8 +103,8 @@ fn list(names: &[Label]) -> String {
     names.join(", ")
 }
 
-/// What stands behind an option of the line that a shell completes: its words stand after `--`.
-pub fn of_line(option: &str) -> Option<OsString> {
+/// The value of an option on the command line that a shell completes. The shell gives that line after `--`.
+pub fn option_of_line(option: &str) -> Option<OsString> {
     let mut words = std::env::args_os().skip(2);
     let joined = format!("{option}=");
     while let Some(word) = words.next() {
@@ -117,19 +118,19 @@ pub fn of_line(option: &str) -> Option<OsString> {
     None
 }
 
-/// The folder that a line names which a shell completes.
+/// The folder of all clusters that the command line names which a shell completes.
 pub fn home_of_line() -> Result<Home, Failure> {
     let local = std::env::args_os().any(|word| word == "--local" || word == "-l");
-    let home = of_line("--home").map(Into::into);
+    let home = option_of_line("--home").map(Into::into);
     Place { local, home }.home()
 }
 
-/// The clusters that there are, for a shell that completes.
+/// The existing clusters, for a shell that completes.
 pub fn candidates() -> Vec<CompletionCandidate> {
     let home = home_of_line();
-    let known = home.and_then(|home| Ok(home.clusters()?));
-    let known = known.unwrap_or_default();
-    known
+    let clusters = home.and_then(|home| Ok(home.clusters()?));
+    let clusters = clusters.unwrap_or_default();
+    clusters
         .iter()
         .map(|name| CompletionCandidate::new(name.as_str()))
         .collect()

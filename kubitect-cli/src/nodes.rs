@@ -1,4 +1,4 @@
-//! Machines by their names: which one a command means, and which there are.
+//! Machines by their names: which one a command is about, and which ones exist.
 
 use clap_complete::CompletionCandidate;
 use kubitect_config::cluster::Node;
@@ -7,12 +7,14 @@ use kubitect_config::{Cluster, Site, text};
 
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::hosts::read_kept;
+use crate::hosts::read_stored;
 use crate::names::{self, ClusterName};
 
-/// The machine of this name, with or without its cluster's before it, and its cluster: the one that is named, or whose machine
-/// has exactly this name, or the usual one. A run need not have ended well: by what it was to make.
-pub fn meant(
+/// A machine and its cluster. `name` may lack the cluster's name before it.
+///
+/// The cluster is the one that is named; else the one of which a machine has exactly this name; else the one of
+/// [`names::resolve`]. Its machines are those of the stored configuration, which the last run need not have applied to its end.
+pub fn resolve(
     home: &Home,
     site: &Site,
     cluster: Option<&Label>,
@@ -21,26 +23,26 @@ pub fn meant(
     if let Some(label) = cluster {
         return of(home, site, label, name);
     }
-    // One whose file can't be read has other machines.
-    let all = home.clusters()?;
-    let all = all.iter().filter_map(|known| kept(home, site, known).ok()?);
-    let all: Vec<_> = all.collect();
+    // A cluster whose stored configuration can't be read is skipped: the machine may be one of another cluster.
+    let labels = home.clusters()?;
+    let read = |label| stored(home, site, label).ok()?;
+    let all: Vec<_> = labels.iter().filter_map(read).collect();
     let exact = all
         .iter()
         .find_map(|own| Some((own.clone(), find(own, name)?)));
     if let Some(exact) = exact {
         return Ok(exact);
     }
-    match names::meant(home, &ClusterName::default()) {
+    match names::resolve(home, &ClusterName::default()) {
         Ok(label) => of(home, site, &label, name),
-        Err(failure) => Err(among(&all, name).unwrap_or(failure)),
+        Err(failure) => Err(suggestion(&all, name).unwrap_or(failure)),
     }
 }
 
 /// The machine of this name in this cluster.
 fn of(home: &Home, site: &Site, label: &Label, name: &str) -> Result<(Cluster, Node), Failure> {
     names::check(home, label)?;
-    let cluster = kept(home, site, label)?.ok_or_else(|| {
+    let cluster = stored(home, site, label)?.ok_or_else(|| {
         let what = "no run has begun with it; `kubitect apply` makes it";
         Failure::failed(format!("find the machines of {label}: {what}"))
     })?;
@@ -51,8 +53,8 @@ fn of(home: &Home, site: &Site, label: &Label, name: &str) -> Result<(Cluster, N
     }
 }
 
-/// What is wrong with a name that no cluster was named for, and no machine has, where something like it is there.
-fn among(all: &[Cluster], name: &str) -> Option<Failure> {
+/// The failure that no machine has this name, where one has a similar name. The command names no cluster.
+fn suggestion(all: &[Cluster], name: &str) -> Option<Failure> {
     let short = all
         .iter()
         .filter_map(|own| find(own, &format!("{}-{name}", own.name)));
@@ -70,12 +72,12 @@ fn among(all: &[Cluster], name: &str) -> Option<Failure> {
     )))
 }
 
-/// What was to be made last of a cluster.
-fn kept(home: &Home, site: &Site, name: &Label) -> Result<Option<Cluster>, Failure> {
+/// The stored configuration of a cluster: the one that the last run was to apply, else the one that was applied last.
+fn stored(home: &Home, site: &Site, name: &Label) -> Result<Option<Cluster>, Failure> {
     let dir = home.cluster(name);
-    match read_kept(&dir.wanted(), site)? {
+    match read_stored(&dir.wanted(), site)? {
         Some(cluster) => Ok(Some(cluster)),
-        None => Ok(read_kept(&dir.applied(), site)?),
+        None => Ok(read_stored(&dir.applied(), site)?),
     }
 }
 
@@ -85,9 +87,9 @@ fn find(cluster: &Cluster, name: &str) -> Option<Node> {
 }
 
 fn unknown(cluster: &Cluster, name: &str, full: &str) -> Failure {
-    let known = || cluster.nodes.iter().map(|node| node.name.as_str());
-    let guess = text::nearest(full, known()).or_else(|| text::nearest(name, known()));
-    let (guess, all) = (guess.map(text::or_rather), known().collect::<Vec<_>>());
+    let names = || cluster.nodes.iter().map(|node| node.name.as_str());
+    let guess = text::nearest(full, names()).or_else(|| text::nearest(name, names()));
+    let (guess, all) = (guess.map(text::or_rather), names().collect::<Vec<_>>());
     Failure::failed(format!(
         "find the machine `{name}` of {}{}; there are: {}",
         cluster.name,
@@ -96,18 +98,18 @@ fn unknown(cluster: &Cluster, name: &str, full: &str) -> Failure {
     ))
 }
 
-/// The machines that there are, of the cluster that the line names, for a shell that completes.
+/// The existing machines, for a shell that completes: those of the cluster that the command line names, else of all clusters.
 pub fn candidates() -> Vec<CompletionCandidate> {
     let Ok(home) = names::home_of_line() else {
         return Vec::new();
     };
     let site = home.site().unwrap_or_default();
-    let named = names::of_line("--cluster");
-    let named = |name: &Label| named.as_deref().is_none_or(|named| named == name.as_str());
+    let named = names::option_of_line("--cluster");
+    let is_named = |name: &Label| named.as_deref().is_none_or(|named| named == name.as_str());
     let clusters = home.clusters().unwrap_or_default();
-    let clusters = clusters.iter().filter(|name| named(name));
-    let kept = clusters.filter_map(|name| kept(&home, &site, name).ok()?);
-    let nodes = kept.flat_map(|cluster| cluster.nodes);
+    let clusters = clusters.iter().filter(|name| is_named(name));
+    let clusters = clusters.filter_map(|name| stored(&home, &site, name).ok()?);
+    let nodes = clusters.flat_map(|cluster| cluster.nodes);
     nodes
         .map(|node| CompletionCandidate::new(node.name.as_str()))
         .collect()

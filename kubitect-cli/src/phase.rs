@@ -1,5 +1,5 @@
-//! [`Phase`]: one part of a run, with all that is decided of it. A plan is a list of them: shown, printed as JSON and
-//! carried out.
+//! [`Phase`]: one part of a run, with every decision of it. A plan is a list of phases: what is shown, printed as JSON and carried
+//! out. Their order, and the reason for it: [`phases`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,34 +7,34 @@ use std::fmt;
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::value::{Label, Version};
-use kubitect_kubespray::living::{Seen, Stage, Task};
+use kubitect_kubespray::living::{ObservedNode, Stage, Task};
 use kubitect_provision::change::{Change, Kind, Part, Step};
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::plan::Plan as Machines;
 
-/// One part of a run. Each is complete before the next begins.
+/// One part of a run. A phase is complete before the next one begins.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Phase {
-    /// Networks, disks and machines are made, started and grown, on all hosts side by side; then machines are waited for.
-    /// Kubespray is prepared meanwhile. Always the first.
+    /// Networks, disks and machines are created, started and grown, on all hosts side by side; then machines are waited for.
+    /// Kubespray is prepared meanwhile. Always the first phase.
     Make(Make),
-    /// A machine's system takes into use what it was given while it runs.
+    /// A machine's guest takes into use what libvirt has hot-plugged or grown.
     Use {
-        /// What it was given.
+        /// What was added or grown.
         change: Change,
-        /// Whether a kubelet runs on it, which reads the machine's size when it starts.
+        /// Whether a kubelet runs on it. It is restarted then: it reads the machine's size only when it starts.
         kubelet: bool,
     },
-    /// Balancers that leave give up the virtual address.
+    /// keepalived stops on these balancers, which leave, so that another one takes the virtual address.
     GiveUpAddress(Vec<Label>),
     /// The balancers' files are rolled out.
     Balance {
         /// The balancers, and whether each serves already.
         balancers: Vec<(Label, bool)>,
-        /// Masters that leave, to which the balancers go on leading meanwhile: no other API serves yet, and those that join
-        /// do it through a balancer. It is rolled out once more after the tasks then, and noted only then.
-        besides: Vec<Label>,
-        /// Balancers that leave, which give up the virtual address as soon as those that stay serve.
+        /// Masters that leave and stay behind the balancers for now: no wanted master's API serves yet, and the new masters join
+        /// through a balancer. The files are rolled out once more after the tasks, and noted only then.
+        leaving: Vec<Label>,
+        /// Balancers that leave. They give up the virtual address as soon as the wanted ones serve.
         give_up: Vec<Label>,
     },
     /// A machine is switched off and on again.
@@ -46,12 +46,12 @@ pub enum Phase {
         /// Whether Kubernetes runs on it: then its pods and connections go elsewhere first.
         has_kubelet: bool,
     },
-    /// Balancers are switched off and on again, one after another: the one that holds the virtual address last, and each only
-    /// when the one before serves. Who holds it is known only then.
+    /// Balancers are switched off and on again, one after another, each only when the one before serves. The holder of the virtual
+    /// address is the last one; which one that is, is observed when the phase begins.
     RestartBalancers(Vec<RestartBalancer>),
     /// Something is done to Kubernetes.
     Kubernetes(Task),
-    /// Machines and disks that are no longer wanted go.
+    /// Machines and disks that are no longer wanted are removed.
     Remove(Vec<Change>),
 }
 
@@ -64,7 +64,7 @@ pub struct RestartBalancer {
     pub if_refused: bool,
 }
 
-/// How machines come to be.
+/// What the first phase does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Make {
     /// What is done on the hosts; often nothing.
@@ -75,32 +75,35 @@ pub struct Make {
     pub releases: BTreeSet<Version>,
 }
 
-/// What phases follow from.
+/// What the phases are decided from.
 pub struct Parts<'a> {
-    /// What is wanted.
+    /// The wanted cluster.
     pub cluster: &'a Cluster,
-    /// What is done on the hosts.
+    /// The changes on the hosts.
     pub machines: &'a Machines,
-    /// What is done to Kubernetes.
+    /// The work on Kubernetes, in its order.
     pub tasks: Vec<Task>,
-    /// The machines that are wanted or still exist.
-    pub seen: &'a [Seen],
+    /// The machines that are wanted or still exist, with their notes.
+    pub nodes: &'a [ObservedNode],
     /// The machines that still exist and are not wanted.
     pub leaving: &'a [Leaving],
     /// The balancers whose files differ, and whether each serves already.
     pub balancers: Vec<(Label, bool)>,
     /// Whether a balancer that is wanted serves already.
-    pub one_stays: bool,
+    pub any_serves: bool,
 }
 
-/// All phases, in their order.
+/// All phases, in their order:
 ///
-/// - Machines first: everything else needs them.
-/// - Balancers before tasks: nodes join through them. A balancer that is set up takes the virtual address as soon as those that
-///   leave give it up; where none is set up yet, they keep it until the new ones serve.
-/// - A machine on which Kubernetes is not set up yet is restarted before the tasks, which may need its new size; the others
-///   after them, one by one.
-/// - Removals last: nothing leads to what goes by then.
+/// 1. Machines are created: everything else needs them.
+/// 2. Balancers are rolled out before the tasks, because nodes join through them. Balancers that leave give up the virtual address
+///    first where a wanted one serves already and can take it. Where none does, they keep it until the new ones serve, so that the
+///    API is reachable all the time.
+/// 3. Machines on which Kubernetes is not set up yet are restarted: the tasks may need their new size, and no pod runs on them.
+/// 4. Tasks: nodes join, leave and are upgraded.
+/// 5. Balancers, then the other machines are restarted after the tasks, one by one: connections and pods move elsewhere meanwhile,
+///    and the tasks may just have added the nodes that take them.
+/// 6. Removals are last: by then no balancer leads to the machine, it is no node of Kubernetes, and etcd does not list it.
 pub fn phases(parts: Parts<'_>) -> Vec<Phase> {
     let part = |part: Part| {
         let changes = parts.machines.changes.iter();
@@ -115,15 +118,15 @@ pub fn phases(parts: Parts<'_>) -> Vec<Phase> {
         kubelet: parts.has_kubelet(&change.name),
         change,
     }));
-    let again = parts.balance(&mut phases);
-    let (last, first): (Vec<_>, Vec<_>) = parts.restarts().partition(
-        |phase| matches!(phase, Phase::Restart { change, .. } if !parts.sets_up(change)),
+    let second_roll_out = parts.balance(&mut phases);
+    let (late, early): (Vec<_>, Vec<_>) = parts.restarts().partition(
+        |phase| matches!(phase, Phase::Restart { change, .. } if !parts.lacks_kubernetes(change)),
     );
-    phases.extend(first);
+    phases.extend(early);
     phases.extend(parts.tasks.iter().cloned().map(Phase::Kubernetes));
-    phases.extend(again);
+    phases.extend(second_roll_out);
     phases.extend(parts.restart_balancers());
-    phases.extend(last);
+    phases.extend(late);
     let removed: Vec<_> = part(Part::Remove).collect();
     if !removed.is_empty() {
         phases.push(Phase::Remove(removed));
@@ -132,15 +135,15 @@ pub fn phases(parts: Parts<'_>) -> Vec<Phase> {
 }
 
 impl Parts<'_> {
-    /// The machines to wait for: all that are not known to be set up, that are started, or that a run that stopped may have
-    /// restarted. Whoever needs one of the others logs in on it then.
+    /// The machines that the first phase waits for: those that it creates, starts or changes, and those whose set-up is not noted
+    /// as finished, which a killed run may just have restarted. The others run; a phase that needs one logs in on it then.
     fn awaited(&self) -> BTreeSet<Label> {
         let nodes = self.cluster.nodes.iter();
-        let awaited = nodes.filter(|node| self.is_touched(node) || !self.is_settled(node));
+        let awaited = nodes.filter(|node| self.is_changed(node) || !self.is_settled(node));
         awaited.map(|node| node.name.clone()).collect()
     }
 
-    fn is_touched(&self, node: &Node) -> bool {
+    fn is_changed(&self, node: &Node) -> bool {
         self.machines.changes.iter().any(|change| {
             change.part == Part::Make
                 && change.kind == Kind::Domain
@@ -152,58 +155,58 @@ impl Parts<'_> {
         match node.role {
             Role::LoadBalancer => !self.balancers.contains(&(node.name.clone(), false)),
             _ => {
-                let own = self.seen.iter().find(|seen| seen.node.name == node.name);
-                own.is_some_and(Seen::is_settled)
+                let own = self.nodes.iter().find(|own| own.node.name == node.name);
+                own.is_some_and(ObservedNode::is_settled)
             }
         }
     }
 
     fn has_kubelet(&self, name: &str) -> bool {
-        let mut seen = self.seen.iter();
-        seen.any(|seen| seen.node.name.as_str() == name && seen.finished().is_some())
+        let mut nodes = self.nodes.iter();
+        nodes.any(|own| own.node.name.as_str() == name && own.finished().is_some())
     }
 
-    /// Whether a change is one of a machine on which Kubernetes has yet to be set up.
-    fn sets_up(&self, change: &Change) -> bool {
-        self.seen.iter().any(|seen| {
-            seen.node.name.as_str() == change.name
-                && seen.node.role != Role::LoadBalancer
-                && seen.finished().is_none()
+    /// Whether a change is one of a master or worker on which Kubernetes is not set up yet.
+    fn lacks_kubernetes(&self, change: &Change) -> bool {
+        self.nodes.iter().any(|own| {
+            own.node.name.as_str() == change.name
+                && own.node.role != Role::LoadBalancer
+                && own.finished().is_none()
         })
     }
 
-    /// Adds the phases of balancers before the tasks, and gives the one after them, if there is one.
+    /// Adds the phases of balancers before the tasks. Returns the roll-out after the tasks, if one is necessary.
     fn balance(&self, phases: &mut Vec<Phase>) -> Option<Phase> {
-        let leave = |leaving: &&Leaving| leaving.role == Role::LoadBalancer;
-        let give_up: Vec<_> = match self.cluster.balancing.vip {
-            Some(_) => self.leaving.iter().filter(leave).collect(),
+        let is_balancer = |leaving: &&Leaving| leaving.role == Role::LoadBalancer;
+        let leaving: Vec<_> = match self.cluster.balancing.vip {
+            Some(_) => self.leaving.iter().filter(is_balancer).collect(),
             None => Vec::new(),
         };
-        let mut give_up: Vec<_> = give_up.iter().map(|own| own.name.clone()).collect();
-        if !give_up.is_empty() && (self.one_stays || self.balancers.is_empty()) {
+        let mut give_up: Vec<_> = leaving.iter().map(|own| own.name.clone()).collect();
+        if !give_up.is_empty() && (self.any_serves || self.balancers.is_empty()) {
             phases.push(Phase::GiveUpAddress(std::mem::take(&mut give_up)));
         }
         if self.balancers.is_empty() {
             return None;
         }
-        let besides = self.besides();
-        let balance = |besides, give_up| Phase::Balance {
+        let masters = self.leaving_masters();
+        let balance = |leaving, give_up| Phase::Balance {
             balancers: self.balancers.clone(),
-            besides,
+            leaving,
             give_up,
         };
-        let again = (!besides.is_empty()).then(|| balance(Vec::new(), Vec::new()));
-        phases.push(balance(besides, give_up));
-        again
+        let second = (!masters.is_empty()).then(|| balance(Vec::new(), Vec::new()));
+        phases.push(balance(masters, give_up));
+        second
     }
 
-    /// The masters that leave, if of all masters only these have joined.
-    fn besides(&self) -> Vec<Label> {
+    /// The masters that leave, where no wanted master has joined: only their APIs serve, and the new masters join through them.
+    fn leaving_masters(&self) -> Vec<Label> {
         let masters = self
-            .seen
+            .nodes
             .iter()
-            .filter(|seen| seen.node.role == Role::Master && seen.finished().is_some());
-        let (wanted, leave): (Vec<_>, Vec<_>) = masters.partition(|seen| seen.wanted);
+            .filter(|own| own.node.role == Role::Master && own.finished().is_some());
+        let (wanted, leaving): (Vec<_>, Vec<_>) = masters.partition(|own| own.wanted);
         if !wanted.is_empty() {
             return Vec::new();
         }
@@ -211,7 +214,7 @@ impl Parts<'_> {
             let mut leaving = self.leaving.iter();
             leaving.any(|leaving| leaving.name == *name && leaving.ip.is_some())
         };
-        let names = leave.iter().map(|seen| seen.node.name.clone());
+        let names = leaving.iter().map(|own| own.node.name.clone());
         names.filter(has_address).collect()
     }
 
@@ -240,7 +243,7 @@ impl Parts<'_> {
         balancers.any(|node| node.name.as_str() == change.name)
     }
 
-    /// The restarts, and those of machines that libvirt may refuse to give processors while they run (true).
+    /// All restarts; true for one that is necessary only if libvirt refuses to hot-plug processors.
     fn all_restarts(&self) -> impl Iterator<Item = (Change, bool)> {
         let changes = self.machines.changes.iter();
         changes.filter_map(|change| match &change.step {
@@ -251,16 +254,16 @@ impl Parts<'_> {
     }
 }
 
-/// The Kubespray releases that tasks run playbooks of.
+/// The Kubespray releases whose playbooks the tasks run.
 fn releases(tasks: &[Task]) -> BTreeSet<Version> {
-    let plays = |task: &&Task| {
+    let runs_playbook = |task: &&Task| {
         !matches!(
             task.stage,
-            Stage::Snapshot | Stage::Describe(_) | Stage::Release(_)
+            Stage::Snapshot | Stage::LabelsAndTaints(_) | Stage::ReturnToService(_)
         )
     };
-    let tags = tasks.iter().filter(plays);
-    tags.map(|task| task.at.kubespray.clone()).collect()
+    let tags = tasks.iter().filter(runs_playbook);
+    tags.map(|task| task.release.kubespray.clone()).collect()
 }
 
 /// What the phase is, in a few words.
@@ -270,7 +273,7 @@ impl fmt::Display for Phase {
             Self::Make(_) => f.write_str("make machines"),
             Self::Use { change, .. } => write!(f, "take into use what {} was given", change.name),
             Self::GiveUpAddress(_) => f.write_str("give up the virtual address"),
-            Self::Balance { besides, .. } if !besides.is_empty() => {
+            Self::Balance { leaving, .. } if !leaving.is_empty() => {
                 f.write_str("set up balancers, for the masters that leave, too")
             }
             Self::Balance { .. } => f.write_str("set up balancers"),

@@ -1,4 +1,4 @@
-//! [`Plan`]: all that a run will do, from disks to Kubernetes, as a person sees it and as programs do.
+//! [`Plan`]: all that a run will do, from disks to Kubernetes, shown to people and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use kubitect_config::cluster::Role;
 use kubitect_config::row::{Fold, Row, Table};
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Refusal};
-use kubitect_kubespray::living::{Found, Nodes, Seen, Stage, Task, rows};
+use kubitect_kubespray::living::{NodePlan, ObservedNode, PlanInput, Stage, Task, rows};
 use kubitect_provision::change;
 use kubitect_provision::gather::Leaving;
 use kubitect_provision::plan::Plan as Machines;
@@ -29,35 +29,35 @@ use phase_rows::phase_rows;
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "nothing is done until it is applied"]
 pub struct Plan {
-    /// Networks, disks, machines.
+    /// The changes of networks, disks and machines.
     pub machines: Machines,
-    /// What is done, in this order.
+    /// The phases, in the order in which they are carried out.
     pub phases: Vec<Phase>,
-    /// All machines that are wanted or still there.
-    pub seen: Vec<Seen>,
-    /// Machines that are still there and not wanted any more.
+    /// All machines that are wanted or still exist, with their notes.
+    pub nodes: Vec<ObservedNode>,
+    /// Machines that still exist and are no longer wanted.
     pub leaving: Vec<Leaving>,
-    /// What becomes of the person's own files.
+    /// The changes of the person's own files.
     pub personal: Personal,
-    /// What is doubtful on the hosts, or stands in the way: errors first.
+    /// What the hosts lack for the plan (errors, first), and what is doubtful on them (warnings).
     pub findings: Vec<Finding>,
-    /// Who made it.
+    /// The [`View`](crate::View) that made it; no other run may carry it out.
     pub(crate) made_by: Option<Arc<()>>,
     refused: Vec<Refusal>,
     notes: Vec<String>,
     rows: Vec<Row>,
 }
 
-/// What becomes of the person's own files.
+/// The changes of the person's own files; none of a file that stays as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Personal {
-    /// The kubeconfig that gets the cluster's context, or another form of it.
+    /// The kubeconfig into which the cluster's context is merged, or changed.
     pub merges: Option<PathBuf>,
-    /// The kubeconfig that loses it, because `mergeKubeconfig` was switched off.
+    /// The kubeconfig from which it is removed, because `mergeKubeconfig` was switched off.
     pub unmerges: Option<PathBuf>,
-    /// The known hosts that get keys of machines.
+    /// The known hosts to which keys of machines are added.
     pub adds: Option<PathBuf>,
-    /// Those that lose them, because `addToKnownHosts` was switched off.
+    /// The known hosts from which they are removed, because `addToKnownHosts` was switched off.
     pub forgets: Option<PathBuf>,
 }
 
@@ -89,10 +89,10 @@ impl Personal {
 }
 
 impl Plan {
-    /// What leads from the machines and the notes that were found to what the cluster wants.
+    /// The plan from the observed machines and notes to the wanted cluster.
     ///
-    /// `files` are the digests of the balancers' files, as far as they are known; `applied` is the configuration that was applied
-    /// last.
+    /// `noted`: the note of each machine that exists. `files`: the digests of the balancers' wanted files, as far as their
+    /// addresses are known. `applied`: the configuration that was applied last.
     pub fn new(
         cluster: &Cluster,
         mut machines: Machines,
@@ -101,20 +101,21 @@ impl Plan {
         files: &BTreeMap<Label, String>,
         applied: Option<&Cluster>,
     ) -> Result<Self, Failure> {
-        let made: Vec<_> = machines.makes().cloned().collect();
-        let gone = leaving.iter().map(|own| (own.node(), own.answers()));
-        let nodes = Nodes::look(&Found {
+        let created: Vec<_> = machines.created().cloned().collect();
+        let departing = leaving.iter().map(|own| (own.node(), own.answers()));
+        let nodes = NodePlan::new(&PlanInput {
             cluster,
             applied,
-            noted,
-            made: &made,
-            brought_back: &machines.brings_back().cloned().collect::<Vec<_>>(),
-            leaving: &gone.collect::<Vec<_>>(),
+            note_texts: noted,
+            recreated: &created,
+            brought_back: &machines.recovered().cloned().collect::<Vec<_>>(),
+            leaving: &departing.collect::<Vec<_>>(),
         })?;
-        for (name, note) in &nodes.recalled {
-            machines.remember(name, note);
+        for (name, note) in &nodes.rebuilt_notes {
+            machines.set_note(name, note);
         }
-        let noted = |name: &Label| match made.contains(name) {
+        // A machine that is created has no note any more: what its predecessor of the same name noted does not hold.
+        let noted = |name: &Label| match created.contains(name) {
             true => None,
             false => noted.get(name).cloned().flatten(),
         };
@@ -123,17 +124,17 @@ impl Plan {
             cluster,
             machines: &machines,
             tasks: nodes.tasks,
-            seen: &nodes.seen,
+            nodes: &nodes.observed,
             leaving: &leaving,
-            one_stays: balancers.any(|node| noted(&node.name).is_some()),
+            any_serves: balancers.any(|node| noted(&node.name).is_some()),
             balancers: kubitect_lb::outdated(cluster, files, noted),
         });
         let refused = machines.refused().cloned();
         let mut plan = Self {
-            refused: refused.chain(nodes.refused).collect(),
+            refused: refused.chain(nodes.refusals).collect(),
             machines,
             phases,
-            seen: nodes.seen,
+            nodes: nodes.observed,
             leaving,
             personal: Personal::default(),
             findings: Vec::new(),
@@ -162,7 +163,7 @@ impl Plan {
         restarts.collect()
     }
 
-    /// What is done to Kubernetes.
+    /// The tasks on Kubernetes.
     fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.phases.iter().filter_map(|phase| match phase {
             Phase::Kubernetes(task) => Some(task),
@@ -178,24 +179,24 @@ impl Plan {
     /// Whether it only starts machines that are off.
     pub fn only_starts(&self) -> bool {
         let starts = |change: &change::Change| matches!(change.step, change::Step::StartDomain(_));
-        let one = self.phases.len() <= 1 && self.refused.is_empty();
-        one && self.machines.changes.iter().all(starts)
+        let only_machines = self.phases.len() <= 1 && self.refused.is_empty();
+        only_machines && self.machines.changes.iter().all(starts)
     }
 
-    /// Whether the cluster has yet to be made, or an interrupted run has yet to make it.
+    /// Whether it creates the cluster, or completes a creation that was interrupted.
     pub fn creates(&self) -> bool {
         self.phases
             .iter()
             .any(|phase| matches!(phase, Phase::Kubernetes(task) if task.stage == Stage::Create))
     }
 
-    /// Why nothing is done, if so.
+    /// The reasons for which the plan can't be carried out; none: it can.
     pub fn refused(&self) -> &[Refusal] {
         &self.refused
     }
 
-    /// The same, with what becomes of the person's own files of a cluster that is set up; one that is yet to be is not in them.
-    pub fn and_for(mut self, personal: Personal) -> Self {
+    /// The same, with the changes of the person's own files. A plan that creates the cluster has none: no file names it yet.
+    pub fn with_personal(mut self, personal: Personal) -> Self {
         if !self.creates() {
             self.notes
                 .splice(0..0, personal.notes(&self.machines.cluster));
@@ -204,7 +205,7 @@ impl Plan {
         self
     }
 
-    /// What a person should know besides, a sentence each: what no step shows, and what all of a kind have in common.
+    /// Notes for people that no step shows, or that hold for all steps of a kind, a sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -214,7 +215,7 @@ impl Plan {
         Table(&self.rows).to_string()
     }
 
-    /// Whose data is lost by it: of a machine that goes with its disks, it alone.
+    /// The machines and disks whose data is lost; of a machine that is removed with its disks, only the machine.
     pub fn data_lost(&self) -> Vec<String> {
         let fold = Fold::new(self.machines.cluster.as_str(), &self.rows);
         fold.data_lost().into_iter().map(str::to_owned).collect()
@@ -227,7 +228,7 @@ impl Plan {
 
     /// For programs: one object.
     pub fn json(&self) -> serde_json::Value {
-        // Without a change none is carried out.
+        // Without a change no phase is carried out.
         let phases = self.phases.iter().filter(|_| !self.is_empty());
         let phases: Vec<_> = phases.map(Phase::to_string).collect();
         let mut document = document(&self.machines.cluster, &phases, &self.rows, &self.notes);
@@ -240,11 +241,11 @@ impl Plan {
     /// The steps of all phases.
     fn rows(&self, cluster: &Cluster, applied: Option<&Cluster>) -> Vec<Row> {
         let host = |name: &Label| {
-            let node = self.seen.iter().find(|seen| seen.node.name == *name);
-            node.map(|seen| seen.node.host.to_string())
+            let node = self.nodes.iter().find(|own| own.node.name == *name);
+            node.map(|own| own.node.host.to_string())
                 .unwrap_or_default()
         };
-        let mut given = rows::Given::new(cluster, applied, &self.seen, &host);
+        let mut given = rows::RowContext::new(cluster, applied, &self.nodes, &host);
         let rows = self.phases.iter().zip(1..).flat_map(|(phase, number)| {
             let rows = phase_rows(phase, &mut given).into_iter();
             rows.map(move |row| Row {
@@ -256,7 +257,7 @@ impl Plan {
     }
 }
 
-/// What is done to a cluster, for programs: one object, which `docs/output/plan.json` describes.
+/// The changes to a cluster, for programs: one object, which `docs/output/plan.json` describes.
 pub(crate) fn document(
     cluster: &Label,
     phases: &[String],

@@ -1,5 +1,5 @@
-//! [`Switch`]: all machines of a cluster switched off, or on again, in an order in which nothing is lost: workers, masters, balancers,
-//! and back.
+//! [`Switch`]: shuts all machines of a cluster down (workers, masters, balancers, so that the API serves as long as a worker
+//! runs), or starts them again in the other order.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use kubitect_config::cluster::Role;
 use kubitect_config::row::{Action, Disruption};
 use kubitect_config::value::Label;
 use kubitect_config::{Facts, Remote, chain};
-use kubitect_kubespray::living::{self, Back, Step};
+use kubitect_kubespray::living::{self, Startup, WaitStep};
 use kubitect_provision::Outcome;
 use kubitect_provision::fleet::Logins;
-use kubitect_provision::power::{self, Stage, There};
+use kubitect_provision::power::{self, MachinesToSwitch, Stage};
 use kubitect_provision::ssh::Keys;
 
 use crate::event::{Ending, Event};
@@ -21,7 +21,7 @@ use crate::pipeline::until_cancelled;
 use crate::plan::document;
 use crate::run::{Run, View};
 
-/// What all machines of a cluster are to be.
+/// The power state that all machines of a cluster are to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Power {
     /// Off; a machine whose guest has not shut down within this time is a failure.
@@ -30,40 +30,41 @@ pub enum Power {
     On,
 }
 
-/// How long a machine may take to shut down, where nobody says otherwise.
+/// A machine has to shut down within this time, unless the caller gives another one.
 pub const SHUT_DOWN: Duration = power::OFF_WAIT;
 
-/// A cluster's machines that are switched off or on: in which order, `Display` shows. While this is held, no other run works on
-/// the cluster.
+/// A cluster's machines that are shut down or started; `Display` shows their order. While this exists, no other run works on the
+/// cluster.
 #[must_use = "nothing is switched until it is carried out"]
 pub struct Switch {
     run: Run,
     to: Power,
-    there: There,
+    machines: MachinesToSwitch,
     /// The machines on which Kubernetes is set up.
     joined: Vec<Label>,
 }
 
-kubitect_config::shown_by!(Switch, run, to, there);
+kubitect_config::debug_fields!(Switch, run, to, machines);
 
 impl Switch {
-    /// Looks at the machines, those that leave among them. A host that can't be reached hides no other.
+    /// Observes the machines, also those that leave. Without a host that can't be reached the others are switched all the same.
     pub fn plan(run: Run, to: Power) -> Result<Self, Failure> {
         let cluster = run.cluster();
-        let there = power::look(cluster, &run.view.job.hosts, to == Power::On).map_err(|e| {
-            Failure::because(format!("look at the machines of {}", cluster.name), e)
-        })?;
+        let machines =
+            power::observe(cluster, &run.view.job.hosts, to == Power::On).map_err(|e| {
+                Failure::because(format!("look at the machines of {}", cluster.name), e)
+            })?;
         Ok(Self {
             to,
-            joined: living::finished(&there.noted),
-            there,
+            joined: living::joined_nodes(&machines.noted),
+            machines,
             run,
         })
     }
 
-    /// Whether no machine is concerned.
+    /// Whether no machine is to be switched, and every host was reached.
     pub fn is_empty(&self) -> bool {
-        self.there.stages.is_empty() && self.there.away.is_empty()
+        self.machines.stages.is_empty() && self.machines.unreachable.is_empty()
     }
 
     /// For programs: one object, as of a plan.
@@ -72,14 +73,14 @@ impl Switch {
             Power::Off(_) => (Action::Stop, Disruption::Outage),
             Power::On => (Action::Start, Disruption::None),
         };
-        let (there, cluster) = (&self.there, &self.run.cluster().name);
-        let phases = there.stages.iter().map(|stage| self.title(stage));
+        let (machines, cluster) = (&self.machines, &self.run.cluster().name);
+        let phases = machines.stages.iter().map(|stage| self.title(stage));
         let phases: Vec<_> = phases.collect();
         document(
             cluster,
             &phases,
-            &there.rows(action, disruption),
-            &there.notes(),
+            &machines.rows(action, disruption),
+            &machines.notes(),
         )
     }
 
@@ -95,8 +96,8 @@ impl Switch {
         &self.run
     }
 
-    /// Does it, one kind of machines after another. Needs a runtime of several threads. Killed or failed, the same goes on from
-    /// there.
+    /// Does it, one kind of machines after another. Needs a runtime with several threads. After a failure or a kill the same
+    /// command goes on with the machines that are left.
     pub async fn carry_out(self) -> Result<(), Failure> {
         let job = &self.run.view.job;
         let ending = match self.to {
@@ -122,7 +123,7 @@ impl Switch {
     async fn stop(&self, within: Duration) -> Result<(), Failure> {
         let job = &self.run.view.job;
         let name = &job.cluster.name;
-        for stage in self.begun() {
+        for stage in self.announced_stages() {
             let off = job.fleet.shut_down(&stage.nodes, within);
             off.map_err(|e| {
                 Failure::because(
@@ -136,73 +137,72 @@ impl Switch {
             })?;
             fail::fail_point!("cli::powered");
         }
-        self.all_done(&self.there.away)
+        self.all_done(&self.machines.unreachable)
     }
 
     async fn start(&self) -> Result<(), Failure> {
         let job = &self.run.view.job;
-        for name in &self.there.missing {
+        for name in &self.machines.missing {
             let events = &job.options.events;
             events.warn(format!("{name} is not there; `kubitect apply` makes it"));
         }
-        let mut back = Returned::new(self.keys()?);
-        back.late.extend_from_slice(&self.there.away);
-        let ground = job.fleet.start_ground(&self.there.ground);
-        back.late.extend(ground.err().map(|e| chain(&e)));
-        for (stage, number) in self.begun().zip(1..) {
-            let serves = self.bring_back(stage, &mut back).await?;
-            if let Some(next) = self.there.stages.get(number).filter(|_| !serves) {
+        let mut started = Started::new(self.keys()?);
+        started
+            .failures
+            .extend_from_slice(&self.machines.unreachable);
+        let prerequisites = job.fleet.start_prerequisites(&self.machines.prerequisites);
+        let failed = prerequisites.err().map(|e| chain(&e));
+        started.failures.extend(failed);
+        for (stage, number) in self.announced_stages().zip(1..) {
+            let serves = self.start_stage(stage, &mut started).await?;
+            if let Some(next) = self.machines.stages.get(number).filter(|_| !serves) {
                 let (these, others) = (stage.title(), next.title());
-                back.late.push(format!(
+                started.failures.push(format!(
                     "none of the {these} serves, so that the {others} were not started"
                 ));
                 break;
             }
             fail::fail_point!("cli::powered");
         }
-        self.all_done(&back.late)
+        self.all_done(&started.failures)
     }
 
-    /// A failure if something is missing, for these reasons.
-    fn all_done(&self, late: &[String]) -> Result<(), Failure> {
+    /// A failure with these texts, if there are any.
+    fn all_done(&self, failures: &[String]) -> Result<(), Failure> {
         let (verb, state) = match self.to {
             Power::Off(_) => ("stop", "off"),
             Power::On => ("start", "on"),
         };
         let name = &self.run.cluster().name;
-        match late.is_empty() {
+        match failures.is_empty() {
             true => Ok(()),
             false => Err(Failure::because(
                 format!(
                     "{verb} all of {name}: what is {state} stays {state}, and the same command goes on with what is missing"
                 ),
-                late.join("\n"),
+                failures.join("\n"),
             )),
         }
     }
 
-    /// Each stage, as it begins.
-    fn begun(&self) -> impl Iterator<Item = &Stage> {
-        let total = self.there.stages.len();
-        self.there
-            .stages
-            .iter()
-            .zip(1..)
-            .map(move |(stage, number)| {
-                self.run.view.job.options.events.send(Event::Phase {
-                    number,
-                    total,
-                    title: self.title(stage),
-                    next: self.there.stages.get(number).map(|next| self.title(next)),
-                });
-                stage
-            })
+    /// The stages; each is announced by an event when the iterator returns it.
+    fn announced_stages(&self) -> impl Iterator<Item = &Stage> {
+        let stages = &self.machines.stages;
+        stages.iter().zip(1..).map(move |(stage, number)| {
+            self.run.view.job.options.events.send(Event::Phase {
+                number,
+                total: stages.len(),
+                title: self.title(stage),
+                next: stages.get(number).map(|next| self.title(next)),
+            });
+            stage
+        })
     }
 
-    /// The keys that the machines have, as far as they are here. None is made.
+    /// The keys of the machines, as far as this machine has them. None is created: no machine would know it.
     fn keys(&self) -> Result<Keys, Failure> {
         let job = &self.run.view.job;
-        job.present_keys()?.ok_or_else(|| {
+        job.available_keys()?.ok_or_else(|| {
             Failure::failed(format!(
                 "start {}: the key that opens its machines is not in {}, so that none could be asked whether it serves; \
                  `kubitect apply` with its file starts them and brings the key back",
@@ -212,51 +212,53 @@ impl Switch {
         })
     }
 
-    /// Starts the machines of a stage, and waits until they can be worked with and Kubernetes serves on them, where it is set
-    /// up. One that does not come back keeps no other off: whether any of those that count serves.
-    async fn bring_back(&self, stage: &Stage, back: &mut Returned) -> Result<bool, Failure> {
+    /// Starts the machines of a stage, and waits until they can be logged in on, and until Kubernetes serves on them where it is
+    /// set up. One that fails is noted, and the others go on.
+    ///
+    /// Returns whether the next stage can be started: at least one machine serves, or none of the stage has to. Those that have
+    /// to are the balancers that stay, and the nodes that have joined and stay.
+    async fn start_stage(&self, stage: &Stage, started: &mut Started) -> Result<bool, Failure> {
         let job = &self.run.view.job;
         let mut on = Vec::new();
-        let started = stage.nodes.iter().zip(job.fleet.start(&stage.nodes));
-        for (node, started) in started {
-            match started {
+        for (node, result) in stage.nodes.iter().zip(job.fleet.start(&stage.nodes)) {
+            match result {
                 Ok(()) => on.push(&node.name),
-                Err(error) => back.late.push(chain(&error)),
+                Err(error) => started.failures.push(chain(&error)),
             }
         }
         let awaited = |name: &Label| on.contains(&name) && stage.awaits(name);
-        let (come, late) = job.come_up(awaited, &back.keys).await?;
-        back.late.extend(late.iter().map(|e| chain(e)));
-        let serving: Vec<_> = come.nodes.iter().map(|node| node.name.clone()).collect();
-        back.add(come);
-        let counts = |name: &Label| {
+        let (up, late) = job.wait_until_ready(awaited, &started.keys).await?;
+        started.failures.extend(late.iter().map(|e| chain(e)));
+        let serving: Vec<_> = up.nodes.iter().map(|node| node.name.clone()).collect();
+        started.add(up);
+        let has_to_serve = |name: &Label| {
             stage.awaits(name) && (stage.role == Role::LoadBalancer || self.joined.contains(name))
         };
-        let mut serving: Vec<_> = serving.iter().filter(|name| counts(name)).collect();
+        let mut serving: Vec<_> = serving.iter().filter(|name| has_to_serve(name)).collect();
         if stage.role != Role::LoadBalancer {
-            self.serve(stage, &mut serving, back).await?;
+            self.wait_kubernetes(stage, &mut serving, started).await?;
         }
-        let mut own = stage.nodes.iter();
-        Ok(!serving.is_empty() || !own.any(|node| counts(&node.name)))
+        let mut nodes = stage.nodes.iter();
+        Ok(!serving.is_empty() || !nodes.any(|node| has_to_serve(&node.name)))
     }
 
-    /// Waits until Kubernetes serves on these machines of a stage; of masters those stay in the list that do.
-    async fn serve(
+    /// Waits until Kubernetes serves on these machines of a stage. Masters whose API does not serve are removed from `names`.
+    async fn wait_kubernetes(
         &self,
         stage: &Stage,
         names: &mut Vec<&Label>,
-        back: &mut Returned,
+        started: &mut Started,
     ) -> Result<(), Failure> {
         let job = &self.run.view.job;
-        let Some(facts) = back.facts.clone().filter(|_| !names.is_empty()) else {
+        let Some(facts) = started.facts.clone().filter(|_| !names.is_empty()) else {
             return Ok(());
         };
         let logins = Logins {
             fleet: &job.fleet,
             facts,
-            keys: &back.keys,
+            keys: &started.keys,
         };
-        let kubernetes = Back {
+        let kubernetes = Startup {
             machines: &logins,
             limit: job.options.site.timeouts.ready.into(),
             on_step: &|what, step| job.options.events.machines(event(what, step)),
@@ -267,19 +269,19 @@ impl Switch {
             names.retain(|_| serves.next() == Some(true));
             for master in masters {
                 match master {
-                    Ok(master) => drop(back.master.get_or_insert(master)),
-                    Err(error) => back.late.push(chain(&error)),
+                    Ok(master) => drop(started.master.get_or_insert(master)),
+                    Err(error) => started.failures.push(chain(&error)),
                 }
             }
         }
-        match &back.master {
+        match &started.master {
             Some(master) => {
                 let what = format!("wait until {} are Ready", stage.title());
                 let late = kubernetes.nodes(names, master, &what).await;
-                back.late.extend(late.iter().map(|e| chain(e)));
+                started.failures.extend(late.iter().map(|e| chain(e)));
             }
             None if stage.role == Role::Master => {}
-            None => back.late.push(format!(
+            None => started.failures.push(format!(
                 "ask the Kubernetes of {}: none of its masters is set up",
                 job.cluster.name
             )),
@@ -288,50 +290,50 @@ impl Switch {
     }
 }
 
-/// What has come back of a cluster.
-struct Returned {
+/// What was started of a cluster so far.
+struct Started {
     keys: Keys,
-    /// Where its machines are.
+    /// The facts of the machines that are up.
     facts: Option<Facts>,
-    /// A master that serves.
+    /// The connection to a master whose API serves.
     master: Option<Arc<dyn Remote>>,
-    /// Why others have not come back, each.
-    late: Vec<String>,
+    /// Why other machines are not up or do not serve, a text each.
+    failures: Vec<String>,
 }
 
-impl Returned {
+impl Started {
     fn new(keys: Keys) -> Self {
         Self {
             keys,
             facts: None,
             master: None,
-            late: Vec::new(),
+            failures: Vec::new(),
         }
     }
 
-    fn add(&mut self, come: Facts) {
+    fn add(&mut self, up: Facts) {
         match &mut self.facts {
-            Some(facts) => facts.nodes.extend(come.nodes),
-            None => self.facts = Some(come),
+            Some(facts) => facts.nodes.extend(up.nodes),
+            None => self.facts = Some(up),
         }
     }
 }
 
-/// A step of a wait, as other steps are told.
-pub(crate) fn event(what: &str, step: Step<'_>) -> kubitect_provision::Event {
+/// A step of a wait, as an event of machines.
+pub(crate) fn event(what: &str, step: WaitStep<'_>) -> kubitect_provision::Event {
     use kubitect_provision::Event;
     let what = what.to_owned();
     match step {
-        Step::Begun => Event::Started { what },
-        Step::Waits(why) => Event::Waiting {
+        WaitStep::Begun => Event::Started { what },
+        WaitStep::Waits(why) => Event::Waiting {
             what,
             why: why.to_owned(),
         },
-        Step::Ended(Ok(())) => Event::Finished {
+        WaitStep::Ended(Ok(())) => Event::Finished {
             what,
             outcome: Outcome::Done,
         },
-        Step::Ended(Err(error)) => Event::Failed {
+        WaitStep::Ended(Err(error)) => Event::Failed {
             what,
             error: chain(error),
         },
@@ -349,7 +351,7 @@ impl fmt::Display for Switch {
             f,
             "{name}: these machines are {verb}, one kind after another:"
         )?;
-        self.there.fmt(f)?;
+        self.machines.fmt(f)?;
         match self.to {
             Power::Off(within) => writeln!(
                 f,

@@ -1,4 +1,4 @@
-//! The program: arguments, commands, exit codes.
+//! The program: from the arguments to a command and its exit code.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -20,15 +20,15 @@ use crate::{commands, manual, report};
 
 /// Exit code of `plan` when there is something to do.
 const CHANGES: u8 = 4;
-/// Exit code of what looks at a cluster when something is not as it should be.
+/// Exit code of commands that only observe, when they find a problem.
 const DEGRADED: u8 = 5;
 
-/// Does what the process's arguments say, and tells the process's exit code.
+/// Carries out the command of the process's arguments. Returns the process's exit code.
 pub fn run() -> ExitCode {
-    // What is made here, or by programs that are started, others can never write to: what they can, is not trusted later.
-    let others_write = Mode::WGRP | Mode::WOTH;
-    umask(umask(others_write) | others_write);
-    // What shells ask while somebody types; ends the process if this is such a question.
+    // Files that this process and its children create are never writable by others: such a file would not be trusted later.
+    let write_by_others = Mode::WGRP | Mode::WOTH;
+    umask(umask(write_by_others) | write_by_others);
+    // Answers a shell that asks for completions, and ends the process then.
     CompleteEnv::with_factory(Cli::command).complete();
     run_in(
         &(Arc::new(world::Real::default()) as Arc<dyn World>),
@@ -87,7 +87,7 @@ pub fn run_in(
 
 /// Shows help, the version or a mistake on the command line, with colours only where they are wanted.
 fn usage(mut error: clap::Error, no_color: bool) -> ExitCode {
-    if let Some(tip) = meant(&error) {
+    if let Some(tip) = tip(&error) {
         for other in [ContextKind::SuggestedSubcommand, ContextKind::Suggested] {
             error.remove(other);
         }
@@ -100,7 +100,7 @@ fn usage(mut error: clap::Error, no_color: bool) -> ExitCode {
             ContextValue::StyledStrs(vec![tip.into()]),
         );
     }
-    // Nowhere to tell that stdout or stderr is gone.
+    // A failure can't be shown where stdout or stderr is closed.
     let _ = match (no_color, error.use_stderr()) {
         (false, _) => error.print(),
         (true, true) => write!(std::io::stderr(), "{}", error.render()),
@@ -109,8 +109,8 @@ fn usage(mut error: clap::Error, no_color: bool) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// What other programs call things, and what does them here.
-const OTHERS: [(&[&str], &str); 7] = [
+/// Words of other programs, and the tip for a person who types one.
+const SYNONYMS: [(&[&str], &str); 7] = [
     (
         &["create", "up", "deploy", "upgrade", "update", "scale"],
         "`kubitect apply` makes, scales and upgrades a cluster, as its file says",
@@ -135,20 +135,20 @@ const OTHERS: [(&[&str], &str); 7] = [
     (&["-y", "--yes"], "--auto-approve answers for you"),
 ];
 
-/// What somebody who typed a word of another program wants.
-fn meant(error: &clap::Error) -> Option<&'static str> {
+/// The tip for a word of another program.
+fn tip(error: &clap::Error) -> Option<&'static str> {
     let kinds = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
     let word = kinds.iter().find_map(|kind| error.get(*kind))?;
     let ContextValue::String(word) = word else {
         return None;
     };
     let unknown = [ErrorKind::InvalidSubcommand, ErrorKind::UnknownArgument];
-    let mut others = OTHERS.iter().filter(|_| unknown.contains(&error.kind()));
-    let (_, tip) = others.find(|(words, _)| words.contains(&word.as_str()))?;
+    let mut synonyms = SYNONYMS.iter().filter(|_| unknown.contains(&error.kind()));
+    let (_, tip) = synonyms.find(|(words, _)| words.contains(&word.as_str()))?;
     Some(tip)
 }
 
-/// The file that somebody named where only an option names one: of commands that have `-c`, and one word is too much.
+/// The file that was given as a word to a command that takes it only by `-c`.
 fn file_without_option(error: &clap::Error) -> Option<&str> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
         return None;
@@ -170,22 +170,22 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         home: cli.home,
     };
     let done = |()| ExitCode::SUCCESS;
-    let good = |good: bool, otherwise: u8| {
-        if good {
+    let exit = |ok: bool, otherwise: u8| {
+        if ok {
             ExitCode::SUCCESS
         } else {
             ExitCode::from(otherwise)
         }
     };
     match cli.command {
-        Command::Apply(args) => followed(|to| commands::apply(world, &place.home()?, &args, to)),
+        Command::Apply(args) => reported(|to| commands::apply(world, &place.home()?, &args, to)),
         Command::Destroy(args) => {
-            followed(|to| commands::destroy(world, &place.home()?, &args, to))
+            reported(|to| commands::destroy(world, &place.home()?, &args, to))
         }
-        Command::Stop(args) => followed(|to| commands::stop(world, &place.home()?, &args, to)),
-        Command::Start(args) => followed(|to| commands::start(world, &place.home()?, &args, to)),
+        Command::Stop(args) => reported(|to| commands::stop(world, &place.home()?, &args, to)),
+        Command::Start(args) => reported(|to| commands::start(world, &place.home()?, &args, to)),
         Command::Plan(args) => {
-            commands::plan(world, &place.home()?, &args).map(|nothing| good(nothing, CHANGES))
+            commands::plan(world, &place.home()?, &args).map(|nothing| exit(nothing, CHANGES))
         }
         Command::Validate(args) => commands::validate(&place.site()?, &args).map(ExitCode::from),
         Command::Render(args) => commands::render(&place.site()?, &args).map(done),
@@ -194,17 +194,17 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
             commands::snapshot(world, &place.home()?, &args).map(done)
         }
         Command::Store(Store::Restore(args)) => {
-            followed(|to| commands::restore(world, &place.home()?, &args, to))
+            reported(|to| commands::restore(world, &place.home()?, &args, to))
         }
         Command::Status(args) => {
-            commands::status(world, &place.home()?, &args).map(|healthy| good(healthy, DEGRADED))
+            commands::status(world, &place.home()?, &args).map(|healthy| exit(healthy, DEGRADED))
         }
         Command::List { what, output } => {
-            commands::list(world, &place, &what, output).map(|all| good(all, DEGRADED))
+            commands::list(world, &place, &what, output).map(|all| exit(all, DEGRADED))
         }
         Command::Init(args) => commands::init(&args).map(done),
         Command::Graph(args) => {
-            commands::graph(world, &place, &args).map(|all| good(all, DEGRADED))
+            commands::graph(world, &place, &args).map(|all| exit(all, DEGRADED))
         }
         Command::Support(args) => commands::support(world, &place, &args).map(done),
         Command::Ssh(args) => commands::ssh(world, &place.home()?, &args).map(done),
@@ -212,7 +212,7 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
         Command::Versions(args) => commands::versions(&place, &args).map(done),
         Command::Version { output } => commands::version(output).map(done),
         Command::Doctor(args) => {
-            commands::doctor(world, &place, &args).map(|well| good(well, DEGRADED))
+            commands::doctor(world, &place, &args).map(|all| exit(all, DEGRADED))
         }
         Command::Explain(args) => commands::explain(&args).map(done),
         Command::Export(what) => commands::export(&place, &what).map(done),
@@ -220,8 +220,8 @@ fn dispatch(world: &Arc<dyn World>, cli: Cli) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Carries out a command whose events are followed: the last one says how it ended, whatever ended it.
-fn followed(work: impl FnOnce(&Arc<Reporter>) -> Result<(), Failure>) -> Result<ExitCode, Failure> {
+/// Carries out a command with events; the last event says how it ended, also after a failure.
+fn reported(work: impl FnOnce(&Arc<Reporter>) -> Result<(), Failure>) -> Result<ExitCode, Failure> {
     let reporter = Arc::new(Reporter::new());
     let result = work(&reporter);
     reporter.end(&result);

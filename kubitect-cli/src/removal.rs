@@ -1,4 +1,5 @@
-//! [`Removal`]: all of a cluster, as libvirt tells it, and what this machine has of it; snapshots of etcd stay.
+//! [`Removal`]: removes all of a cluster: what libvirt has of it on the hosts, and its files on this machine. Snapshots of etcd
+//! stay unless they are asked for.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,49 +19,50 @@ use crate::job::Options;
 use crate::plan::document;
 use crate::{personal, pipeline};
 
-/// What of a cluster goes.
+/// How much of a cluster is removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extent {
-    /// Whether its snapshots of etcd go, too.
+    /// Whether its snapshots of etcd are removed, too.
     pub with_snapshots: bool,
-    /// Hosts that are gone for good: they are not asked, and what they carry stays.
+    /// Hosts that are left out: they are not connected to. What they carry stays, and is remembered, so that a later run removes
+    /// it.
     pub without_hosts: Vec<Name>,
-    /// The same, and what they carry is not remembered either.
+    /// Hosts that are left out and never come back: what they carry is not remembered.
     pub forget_hosts: Vec<Name>,
 }
 
-/// All that goes with a cluster. While this is held, no other run works on it. `Display` shows it to people.
+/// All that is removed with a cluster; `Display` shows it to people. While this exists, no other run works on the cluster.
 #[must_use = "nothing is removed until it is carried out"]
 pub struct Removal {
     cluster: Label,
     options: Options,
     found: Found,
-    // Given back before the folder's own lock is.
+    // Dropped before the folder's lock: fields are dropped in their order.
     on_hosts: HostLocks,
     lock: Lock,
 }
 
-kubitect_config::shown_by!(Removal, cluster, options, on_hosts);
+kubitect_config::debug_fields!(Removal, cluster, options, on_hosts);
 
-/// What goes with a cluster: on its hosts, and here.
+/// What is removed with a cluster: on its hosts, and on this machine.
 struct Found {
     hosts: Hosts,
     left_out: Vec<LeftOut>,
     machines: Machines,
-    here: Here,
+    local: LocalFiles,
 }
 
 impl Removal {
-    /// Whether anything goes with the cluster of this name. Leaves nothing behind, not even a lock.
+    /// Whether there is anything to remove of the cluster of this name. Creates nothing, not even a lock.
     pub fn is_due(cluster: &Label, extent: &Extent, options: &Options) -> Result<bool, Failure> {
         let (hosts, left_out) = reach(cluster, extent, options)?;
-        let is_left = host_lock::is_left(cluster, &hosts)?;
+        let is_left = host_lock::has_lock(cluster, &hosts)?;
         Ok(is_left || !Found::look(cluster, extent, options, hosts, left_out)?.is_empty())
     }
 
-    /// Finds what goes with the cluster of this name.
+    /// Takes the cluster of this name, and finds all that is to be removed of it.
     pub fn plan(cluster: Label, extent: &Extent, options: Options) -> Result<Self, Failure> {
-        let options = options.of_run();
+        let options = options.for_run();
         let dir = options.home.cluster(&cluster);
         let lock = dir.lock()?;
         let (hosts, left_out) = reach(&cluster, extent, &options)?;
@@ -75,37 +77,36 @@ impl Removal {
         })
     }
 
-    /// All that goes on the hosts, a line each.
+    /// All that is removed on the hosts, a line each.
     pub fn table(&self) -> String {
         let changes = self.found.machines.changes.iter();
         Table(&changes.map(Row::from).collect::<Vec<_>>()).to_string()
     }
 
-    /// Whether there is no such cluster.
+    /// Whether there is nothing to remove.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// What stays on hosts that are left out, a sentence each.
+    /// What stays on the hosts that are left out, a sentence each.
     pub fn left_out(&self) -> Vec<String> {
-        let left = self.found.left_out.iter();
-        left.map(|own| own.sentence(&self.cluster)).collect()
+        let hosts = self.found.left_out.iter();
+        hosts.map(|own| own.sentence(&self.cluster)).collect()
     }
 
     /// For programs: one object, as of a plan.
     pub fn json(&self) -> serde_json::Value {
         let rows = self.found.machines.changes.iter().map(Row::from);
-        let rows = rows.chain(self.found.here.rows());
+        let rows = rows.chain(self.found.local.rows());
         let rows: Vec<_> = rows.map(|row| Row { phase: 1, ..row }).collect();
-        let left = self.found.left_out.iter();
-        let left = left.map(|own| own.sentence(&self.cluster));
+        let left_out = self.left_out();
         let notes: Vec<_> = self
             .found
-            .here
+            .local
             .folder
-            .stays()
+            .retained()
             .into_iter()
-            .chain(left)
+            .chain(left_out)
             .collect();
         document(&self.cluster, &["remove".to_owned()], &rows, &notes)
     }
@@ -128,14 +129,14 @@ impl Removal {
             if !found.machines.is_empty() {
                 pipeline::destroy(&found.machines, &found.hosts, &options).await?;
             }
-            // As long as the folder tells on which hosts it is.
+            // The host locks are removed while the folder, which names the hosts, still exists.
             drop(on_hosts);
             fail::fail_point!("cli::destroy");
-            let mut left = found.left_out.iter();
-            left.try_for_each(|own| own.remember(&found.here.folder.dir))?;
-            found.here.remove(&cluster, &options)?;
-            let left = found.left_out.iter();
-            left.for_each(|own| options.events.warn(own.sentence(&cluster)));
+            let mut hosts = found.left_out.iter();
+            hosts.try_for_each(|own| own.store(&found.local.folder.dir))?;
+            found.local.remove(&cluster, &options)?;
+            let hosts = found.left_out.iter();
+            hosts.for_each(|own| options.events.warn(own.sentence(&cluster)));
             Ok(lock.remove()?)
         };
         options.carry_out(&cluster, Ending::Removed, work)
@@ -175,12 +176,12 @@ impl Found {
             hosts,
             left_out,
             machines,
-            here: Here::look(home, cluster, dir, extent.with_snapshots, &remembered)?,
+            local: LocalFiles::find(home, cluster, dir, extent.with_snapshots, &remembered)?,
         })
     }
 
     fn is_empty(&self) -> bool {
-        self.machines.is_empty() && self.here.is_empty()
+        self.machines.is_empty() && self.local.is_empty()
     }
 }
 
@@ -190,7 +191,7 @@ impl fmt::Display for Removal {
             hosts: _,
             left_out,
             machines,
-            here,
+            local,
         } = &self.found;
         match (machines.is_empty(), left_out.is_empty()) {
             (false, _) => {
@@ -204,14 +205,14 @@ impl fmt::Display for Removal {
                 self.cluster
             )?,
         }
-        here.fmt(f)?;
-        let mut left = left_out.iter();
-        left.try_for_each(|own| writeln!(f, "{}", own.sentence(&self.cluster)))
+        local.fmt(f)?;
+        let mut hosts = left_out.iter();
+        hosts.try_for_each(|own| writeln!(f, "{}", own.sentence(&self.cluster)))
     }
 }
 
-/// What this machine has of a cluster.
-struct Here {
+/// The files of a cluster on this machine.
+struct LocalFiles {
     folder: Contents,
     /// The person's `known_hosts`, if lines of the cluster are in it.
     known_hosts: Option<PathBuf>,
@@ -219,8 +220,8 @@ struct Here {
     kubeconfig: Option<PathBuf>,
 }
 
-impl Here {
-    fn look(
+impl LocalFiles {
+    fn find(
         home: &Home,
         cluster: &Label,
         dir: ClusterDir,
@@ -234,25 +235,25 @@ impl Here {
         let kubeconfig = home
             .kubeconfig()
             .ok()
-            .filter(|path| personal::has(path, cluster, &dir.kubeconfig()));
+            .filter(|path| personal::contains(path, cluster, &dir.kubeconfig()));
         Ok(Self {
-            folder: Contents::look(dir, with_snapshots, left_out)?,
+            folder: Contents::read(dir, with_snapshots, left_out)?,
             known_hosts,
             kubeconfig,
         })
     }
 
-    /// Whether nothing goes.
+    /// Whether nothing is removed.
     fn is_empty(&self) -> bool {
         self.folder.is_empty() && self.known_hosts.is_none() && self.kubeconfig.is_none()
     }
 
-    /// What goes, for programs.
+    /// What is removed, for programs.
     fn rows(&self) -> Vec<Row> {
-        let files = self.folder.goes().map(|path| (Action::Remove, path));
-        let own = self.known_hosts.iter().chain(&self.kubeconfig);
-        let own = own.map(|path| (Action::Change, path.as_path()));
-        let rows = files.chain(own).map(|(action, path)| Row {
+        let files = self.folder.removed().map(|path| (Action::Remove, path));
+        let changed = self.known_hosts.iter().chain(&self.kubeconfig);
+        let changed = changed.map(|path| (Action::Change, path.as_path()));
+        let rows = files.chain(changed).map(|(action, path)| Row {
             destructive: action == Action::Remove,
             ..Row::new(
                 action,
@@ -272,24 +273,24 @@ impl Here {
                 .map_err(|e| Failure::because("remove the machines from your known_hosts", e)),
             None => Ok(()),
         };
-        // A file is written anew before it takes the place of the old one: on a full disk there is room for that only when the
-        // cluster's folder is gone.
-        let early = remove_lines();
+        // A changed file is written beside the old one and then renamed. On a full disk that fails; it is tried again when the
+        // cluster's folder is removed.
+        let first_try = remove_lines();
         fail::fail_point!("cli::destroy");
-        // A kubeconfig that can't be worked with is the person's to mend, and no reason to keep the rest.
+        // A kubeconfig that can't be changed is only a warning: the person can repair it, and the rest is removed all the same.
         let unmerged = match &self.kubeconfig {
             Some(path) => personal::unmerge(path, cluster, &self.folder.dir.kubeconfig()),
             None => options
                 .home
                 .kubeconfig()
-                .map_or(Ok(()), |path| personal::forget_lock(&path)),
+                .map_or(Ok(()), |path| personal::remove_stale_lock(&path)),
         };
         if let Err(e) = unmerged {
             events.warn(Failure::from(e).to_string());
         }
         fail::fail_point!("cli::destroy");
         self.folder.remove()?;
-        if early.is_err()
+        if first_try.is_err()
             && let Err(e) = remove_lines()
         {
             events.warn(e.to_string());
@@ -298,11 +299,11 @@ impl Here {
     }
 }
 
-/// A line each, as the plan's other lines.
-impl fmt::Display for Here {
+/// A line for each file, in the form of the plan's other lines.
+impl fmt::Display for LocalFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stays = self.folder.stays();
-        if self.is_empty() && stays.is_none() {
+        let retained = self.folder.retained();
+        if self.is_empty() && retained.is_none() {
             return Ok(());
         }
         writeln!(f, "On this machine:")?;
@@ -317,8 +318,8 @@ impl fmt::Display for Here {
                 path.display()
             )?;
         }
-        match stays {
-            Some(stays) => writeln!(f, "    {stays}"),
+        match retained {
+            Some(retained) => writeln!(f, "    {retained}"),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! [`View`] and [`Run`]: a cluster looked at, and one that is made what is wanted. The page that programs begin with.
+//! [`View`] observes a cluster, [`Run`] changes it. Programs that use this library begin with them.
 
 mod report;
 
@@ -18,19 +18,19 @@ use crate::event::{Ending, Event};
 use crate::failure::Failure;
 use crate::home::{ClusterDir, Lock};
 use crate::hosts;
-use crate::job::{Job, Options, fit, unfit};
+use crate::job::{Job, Options, check_findings, no_errors};
 use crate::pipeline::{self, until_cancelled};
 use crate::plan::{Plan, check};
-use crate::status::{self, AtWork, Machine, Status};
+use crate::status::{self, ActiveRun, Machine, Status};
 
-/// A cluster that is wanted, with the text that says so.
+/// A wanted cluster, and the text of its configuration.
 #[derive(Debug, Clone)]
 pub struct Wanted(Draft);
 
 impl Wanted {
-    /// Reads a configuration from a file. Key files that it names are not looked at.
+    /// Reads a configuration from a file. Key files that it names are not checked.
     pub fn read(file: &Path, site: &Site) -> Result<Self, Failure> {
-        // To a program a file of this name is one; standard input is its own.
+        // `./` before it: a program's file may be named `-`, which does not mean standard input here.
         let named = Path::new(".").join(file);
         let file = if file.is_absolute() { file } else { &named };
         let (name, text) = kubitect_config::read(file).map_err(Failure::config)?;
@@ -38,15 +38,16 @@ impl Wanted {
         Self::parse(text, name, site, &|_, _| None)
     }
 
-    /// A configuration that is a text: from a repository, a database, a form. Problems name it `name`; `judge` looks at the key
-    /// files that it names, and says what is wrong with one.
+    /// A configuration from a text, as of a repository, a database or a form. Problems call it `name`; `judge` checks the key files
+    /// that it names.
     pub fn parse(text: String, name: &str, site: &Site, judge: KeyJudge) -> Result<Self, Failure> {
         let draft = Draft::parse(text, name.to_owned(), site, judge);
         draft.map(Self).map_err(Failure::config)
     }
 
-    /// What a run was to make last of the cluster of this name: it may have stopped half-way, and the next one goes on with it.
-    pub fn kept(name: &Label, options: &Options) -> Result<Self, Failure> {
+    /// The configuration that the last run of this cluster was to apply, also where that run stopped half-way: the next one goes on
+    /// with it.
+    pub fn stored(name: &Label, options: &Options) -> Result<Self, Failure> {
         let dir = options.home.cluster(name);
         let path = match dir.wanted() {
             path if path.exists() => path,
@@ -64,12 +65,12 @@ impl Wanted {
                 path.display()
             )));
         }
-        // It is no file that somebody is at work on: what is wrong with it has another cause.
-        let draft = Draft::kept(&path, &options.site);
+        // Nobody edits this file, so an error in it has another cause than in a cluster file, and other words.
+        let draft = Draft::stored(&path, &options.site);
         Ok(Self(draft.map_err(|e| hosts::unreadable(&path, &e))?))
     }
 
-    /// The cluster. Versions that the text leaves out are those of a new one, until a [`View`] has seen what it has.
+    /// The cluster. A version that the text leaves out is that of a new cluster; a [`View`] puts in the one that the cluster has.
     pub fn cluster(&self) -> &Cluster {
         self.0.cluster()
     }
@@ -79,36 +80,36 @@ impl Wanted {
         self.0.text()
     }
 
-    /// What is doubtful in the text.
+    /// The warnings about the text.
     pub fn warnings(&self) -> &[Problem] {
         self.0.warnings()
     }
 }
 
-/// A cluster that is looked at. Nothing is changed by it.
+/// A cluster that is observed. It changes nothing.
 ///
-/// Where a function is not `async`, libvirt is asked, which blocks.
+/// A function that is not `async` may call libvirt, and blocks meanwhile.
 pub struct View {
     pub(crate) job: Job,
-    is_kept: bool,
-    /// Tells its plans from those of others.
+    is_stored: bool,
+    /// Marks its plans.
     id: Arc<()>,
 }
 
-kubitect_config::shown_by!(View, job);
+kubitect_config::debug_fields!(View, job);
 
 impl View {
-    /// Connects to the hosts of a cluster, and to those that carried it before. Without one that can't be reached nothing is planned;
-    /// all else is shown.
+    /// Connects to the hosts of a cluster, and to its former ones. With a host that can't be reached there is no plan; all else is
+    /// shown without it.
     pub fn connect(wanted: Wanted, options: Options) -> Result<Self, Failure> {
         Ok(Self {
             job: Job::new(options, &wanted.0)?,
-            is_kept: wanted.0.is_kept(),
+            is_stored: wanted.0.is_stored(),
             id: Arc::default(),
         })
     }
 
-    /// The cluster that is wanted.
+    /// The wanted cluster.
     pub fn cluster(&self) -> &Cluster {
         &self.job.cluster
     }
@@ -118,13 +119,13 @@ impl View {
         &self.job.dir
     }
 
-    /// What differs from the configuration that was applied last; none, where none ever was.
+    /// The edits since the configuration that was applied last; none where none was ever applied.
     pub fn edits(&self) -> Result<Option<Vec<Edit>>, Failure> {
         let applied = self.job.applied()?;
         Ok(applied.map(|applied| self.job.edits(&applied)))
     }
 
-    /// What is to be done, and what stands in its way on the hosts; a failure where one of them can't be reached.
+    /// The plan, with what the hosts lack for it. A failure where a host can't be reached: a machine on it would be planned again.
     pub fn plan(&self) -> Result<Plan, Failure> {
         self.job.all_reached()?;
         let events = &self.job.options.events;
@@ -135,45 +136,45 @@ impl View {
         Ok(plan)
     }
 
-    /// How the cluster is. What can't be asked is a problem in it, and the rest is asked all the same.
+    /// How the cluster is. A host or machine that can't be asked is a problem in it; the others are asked all the same.
     pub async fn status(&self) -> Result<Status, Failure> {
-        let look = async {
+        let observe = async {
             let applied = self.job.applied()?;
-            status::look(&self.job, applied.as_ref()).await
+            status::observe(&self.job, applied.as_ref()).await
         };
-        let mut status = until_cancelled(&self.job.options.cancel, look).await?;
-        if self.is_kept {
-            status.compare(&self.job.dir);
+        let mut status = until_cancelled(&self.job.options.cancel, observe).await?;
+        if self.is_stored {
+            status.mark_unfinished(&self.job.dir);
         }
         Ok(status)
     }
 
-    /// The run that is at work on the cluster, if one is: of this folder, or of another one.
-    pub fn at_work(&self) -> Option<AtWork> {
-        AtWork::on(&self.job.fleet)
+    /// The run that works on the cluster now, of this folder or of another one.
+    pub fn active_run(&self) -> Option<ActiveRun> {
+        ActiveRun::on(&self.job.fleet)
     }
 
-    /// The machines that are wanted, as libvirt has them, and a sentence for each host that can't be reached.
+    /// The wanted machines, as libvirt has them, and a sentence for each host that can't be reached.
     pub fn machines(&self) -> (Vec<Machine>, Vec<String>) {
         machines(&self.job.cluster, &self.job.hosts)
     }
 
-    /// A failure if the hosts do not fit the plan; what is doubtful is told as warnings.
-    pub fn fit(&self, plan: &Plan) -> Result<(), Failure> {
-        fit(&plan.findings, &self.job.options.events)
+    /// A failure if the hosts lack something for the plan; what is doubtful is reported as warnings.
+    pub fn check_findings(&self, plan: &Plan) -> Result<(), Failure> {
+        check_findings(&plan.findings, &self.job.options.events)
     }
 }
 
-/// A cluster that is worked on: while this is held, no other run is, of whatever folder.
+/// A cluster that is changed. While this exists, no other run works on the cluster, from no folder.
 #[must_use = "the cluster is held only while this is"]
 pub struct Run {
     pub(crate) view: View,
-    // Given back before the folder's own lock is.
+    // Dropped before the folder's lock: fields are dropped in their order.
     on_hosts: HostLocks,
     _lock: Lock,
 }
 
-kubitect_config::shown_by!(Run, view, on_hosts);
+kubitect_config::debug_fields!(Run, view, on_hosts);
 
 impl Deref for Run {
     type Target = View;
@@ -191,7 +192,7 @@ impl Run {
         Self::take(view)
     }
 
-    /// The same, with the hosts that can be reached: for what is done to machines as they are. Nothing is planned without a host.
+    /// The same with only the hosts that can be reached: for work that needs no plan, as a snapshot or a stop.
     pub fn connect_to_reached(wanted: Wanted, options: Options) -> Result<Self, Failure> {
         Self::take(View::connect(wanted, options)?)
     }
@@ -208,11 +209,11 @@ impl Run {
         })
     }
 
-    /// Carries out a plan that this run has made: exactly the list that it shows. An empty one brings the files of this machine up
-    /// to date.
+    /// Carries out a plan that this run has made: exactly the steps that it shows. An empty plan brings the files on this machine
+    /// up to date.
     ///
-    /// Needs a runtime of several threads: it is done on the thread that waits for it, to its end or until [`Options::cancel`] asks
-    /// it to stop. Nothing is undone on a failure; the next run goes on from there.
+    /// Needs a runtime with several threads. It blocks its thread until the work ends or is cancelled by [`Options::cancel`]. A
+    /// failure undoes nothing: the next run observes what there is, and goes on.
     ///
     /// A run carries out one plan at a time, and each plan once; both are checked by the compiler:
     ///
@@ -230,31 +231,31 @@ impl Run {
     /// ```
     pub async fn apply(&mut self, plan: Plan) -> Result<(), Failure> {
         let job = &self.view.job;
-        let made_here = plan
+        let is_own = plan
             .made_by
             .as_ref()
             .is_some_and(|by| Arc::ptr_eq(by, &self.view.id));
-        if !made_here {
+        if !is_own {
             return Err(Failure::failed(format!(
                 "apply the plan to {}: it is of another run; plan with the one that applies",
                 job.cluster.name
             )));
         }
-        let done = match plan.is_empty() {
+        let ending = match plan.is_empty() {
             true => Ending::Unchanged,
             false => Ending::Applied,
         };
-        job.options.carry_out(&job.cluster.name, done, async {
+        job.options.carry_out(&job.cluster.name, ending, async {
             check(&plan)?;
-            unfit(&plan.findings)?;
+            no_errors(&plan.findings)?;
             pipeline::apply(job, &plan, &self.on_hosts).await
         })
     }
 }
 
 impl Options {
-    /// Does work on this thread to its end, and tells how it ended. So whoever waits for it may do so on any thread, and can't drop
-    /// it half-way: it is asked to stop by [`Options::cancel`].
+    /// Does work on this thread to its end, and sends the last event. A caller can't drop the work half-way, only cancel it by
+    /// [`Options::cancel`]: a change that is cut off between two of its steps would need a repair.
     pub(crate) fn carry_out(
         &self,
         cluster: &Label,
@@ -284,22 +285,22 @@ mod tests {
     use crate::power::Switch;
     use crate::removal::Removal;
 
-    /// Programs that reconcile clusters begin with `tokio::spawn`. It compiles, or it does not.
+    /// Programs that reconcile clusters use `tokio::spawn`. This compiles only if the work is `Send`.
     #[allow(dead_code)]
     fn work_can_be_spawned(
         [mut run, mut other]: [Run; 2],
         [view, another]: [View; 2],
         (plan, removal, switch): (Plan, Removal, Switch),
     ) {
-        fn spawned<T: Send + 'static>(_: T) {}
-        fn shared<T: Send + Sync + 'static>() {}
-        spawned(async move { run.apply(plan).await });
-        spawned(async move { view.status().await.map(drop) });
-        spawned(async move { other.snapshot(None).await });
-        spawned(async move { another.words().await });
-        spawned(removal.carry_out());
-        spawned(switch.carry_out());
-        shared::<(Run, View, Plan, Options, Status, Failure)>();
+        fn spawn<T: Send + 'static>(_: T) {}
+        fn is_shared<T: Send + Sync + 'static>() {}
+        spawn(async move { run.apply(plan).await });
+        spawn(async move { view.status().await.map(drop) });
+        spawn(async move { other.snapshot(None).await });
+        spawn(async move { another.answers().await });
+        spawn(removal.carry_out());
+        spawn(switch.carry_out());
+        is_shared::<(Run, View, Plan, Options, Status, Failure)>();
     }
 
     #[test]

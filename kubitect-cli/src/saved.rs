@@ -1,10 +1,10 @@
-//! Plans that are saved, and carried out later if they are still what would be done.
+//! Plans that are saved, and carried out later if the plan of then is the same.
 
 use std::path::{Path, PathBuf};
 
 use kubitect_config::address::shown;
 use kubitect_config::digest;
-use kubitect_config::saved::{self, Configuration, Saved, SavedPhase};
+use kubitect_config::saved::{self, Configuration, SavedPhase, SavedPlan};
 
 use crate::failure::Failure;
 use crate::phase::Phase;
@@ -25,19 +25,20 @@ impl From<saved::Error> for Failure {
 }
 
 impl View {
-    /// A plan of this cluster as it is saved: made at `time` (RFC 3339) of the configuration in `file`; none: of standard input.
+    /// A plan of this cluster in the form in which it is saved. It was made at `time` (RFC 3339) of the configuration in `file`;
+    /// none: of standard input.
     pub fn to_save(
         &self,
         plan: &Plan,
         file: Option<PathBuf>,
         time: String,
-    ) -> Result<Saved, Failure> {
+    ) -> Result<SavedPlan, Failure> {
         let failed = |e| Failure::because("describe the site file", e);
         let phases = plan.phases.iter().zip(1..).map(|(phase, number)| {
             let rows = plan.steps().iter().filter(|row| row.phase == number);
             SavedPhase::new(&phase.to_string(), &decided(phase), rows.cloned().collect())
         });
-        Ok(Saved {
+        Ok(SavedPlan {
             format_version: saved::VERSION,
             kubitect: env!("CARGO_PKG_VERSION").to_owned(),
             time,
@@ -52,8 +53,8 @@ impl View {
         })
     }
 
-    /// A failure that says what has changed, unless a plan of this cluster is exactly the one that was saved.
-    pub fn is_as_saved(&self, saved: &Saved, plan: &Plan) -> Result<(), Failure> {
+    /// A failure with the differences, unless a plan of this cluster is exactly the one that was saved.
+    pub fn is_as_saved(&self, saved: &SavedPlan, plan: &Plan) -> Result<(), Failure> {
         let now = self.to_save(plan, saved.configuration.file.clone(), String::new())?;
         let mut reasons = saved.differences(&now);
         let refused = plan.refused().iter();
@@ -65,7 +66,7 @@ impl View {
     }
 }
 
-/// All that is decided of a phase. The program's version stands beside it, so that its form may change.
+/// All that is decided of a phase, as text to compare. Its form may change with the program's version, which is saved beside it.
 fn decided(phase: &Phase) -> String {
     format!("{phase:?}")
 }

@@ -1,4 +1,5 @@
-//! Ctrl-C and its kin: the first asks work to stop, the second ends the process; and runtimes that end in time.
+//! Signals that interrupt (Ctrl-C, SIGTERM, SIGHUP): the first one cancels the work, the second one ends the process. And runtimes
+//! that end in time.
 
 use std::time::Duration;
 
@@ -8,25 +9,25 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::failure::Failure;
 use kubitect_provision::Cancel;
 
-/// How long work that blocks may take to end by itself, once nobody waits for it.
+/// Work that blocks has to end within this time once nothing waits for it; else it is abandoned.
 const END: Duration = Duration::from_secs(2);
-/// How long the process may take to end, once it is asked a second time.
+/// After the second signal the process has to end within this time; else it is aborted.
 const EXIT: Duration = Duration::from_secs(1);
 
-/// Does work on a runtime of its own. `stop` is called, on another thread, at the first ctrl-C, SIGTERM or SIGHUP (the terminal is
-/// gone); the second one ends the process at once, after `last`. It may be killed anywhere: the next run goes on from there.
+/// Does work on a runtime of its own. The first Ctrl-C, SIGTERM or SIGHUP (the terminal is closed) calls `stop` on another
+/// thread. The second one calls `before_exit` and ends the process at once, which is safe: the next run goes on from any state.
 fn on_runtime<T>(
     stop: impl FnOnce() + Send + 'static,
-    last: impl FnOnce(u8) + Send + 'static,
+    before_exit: impl FnOnce(u8) + Send + 'static,
     work: impl Future<Output = T>,
 ) -> Result<T, Failure> {
     let runtime = runtime()?;
-    // On a thread of its own, so that it comes through while libvirt is waited for.
-    runtime.spawn(watch(stop, last));
+    // A task of its own runs on another thread while this one blocks on libvirt.
+    runtime.spawn(watch(stop, before_exit));
     Ok(end(runtime, work))
 }
 
-/// The same, of work that ends when it is cancelled.
+/// The same for work that ends when it is cancelled.
 pub fn until_interrupted<T>(
     cancel: &Cancel,
     work: impl Future<Output = Result<T, Failure>>,
@@ -34,17 +35,17 @@ pub fn until_interrupted<T>(
     until_interrupted_and(cancel, drop, work)
 }
 
-/// The same; before the second signal ends the process, `last` is called with the exit code.
+/// The same; before the second signal ends the process, `before_exit` is called with the exit code.
 pub fn until_interrupted_and<T>(
     cancel: &Cancel,
-    last: impl FnOnce(u8) + Send + 'static,
+    before_exit: impl FnOnce(u8) + Send + 'static,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let cancel = cancel.clone();
-    on_runtime(move || cancel.cancel(), last, work)?
+    on_runtime(move || cancel.cancel(), before_exit, work)?
 }
 
-/// The same, of work that signals may end at any time.
+/// Does work on a runtime of its own. A signal ends the process at once: nothing is changed by this work.
 pub fn on_runtime_alone<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(end(runtime()?, work))
 }
@@ -58,12 +59,12 @@ fn runtime() -> Result<Runtime, Failure> {
 
 fn end<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
     let result = runtime.block_on(work);
-    // Dropping it would wait for what blocks, for ever if that hangs.
+    // Dropping the runtime would wait for threads that block, for ever if they hang.
     runtime.shutdown_timeout(END);
     result
 }
 
-async fn watch(stop: impl FnOnce(), last: impl FnOnce(u8)) {
+async fn watch(stop: impl FnOnce(), before_exit: impl FnOnce(u8)) {
     let kinds = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
@@ -83,12 +84,12 @@ async fn watch(stop: impl FnOnce(), last: impl FnOnce(u8)) {
     next().await;
     stop();
     next().await;
-    // What runs when a process ends may wait for the very thing that hangs.
+    // Exit handlers may wait for the very thing that hangs; then the process is aborted.
     std::thread::spawn(|| {
         std::thread::sleep(EXIT);
         std::process::abort();
     });
-    last(Failure::INTERRUPTED);
+    before_exit(Failure::INTERRUPTED);
     std::process::exit(Failure::INTERRUPTED.into());
 }
 

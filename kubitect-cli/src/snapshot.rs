@@ -1,11 +1,11 @@
-//! [`Run::snapshot`], all that a cluster's etcd holds in a file of this machine, and [`Restoring`], the way back.
+//! [`Run::snapshot`] saves all that a cluster's etcd holds to a file on this machine; [`Restoring`] restores it.
 
 use std::fmt;
 use std::path::Path;
 
 use kubitect_config::Facts;
 use kubitect_kubespray::living::restore::{Content, Restore};
-use kubitect_kubespray::living::{Back, snapshot};
+use kubitect_kubespray::living::{Startup, snapshot};
 use kubitect_provision::blocking::blocking;
 use kubitect_provision::fleet::Logins;
 use kubitect_provision::observe;
@@ -22,16 +22,16 @@ use crate::run::{Run, View};
 pub use kubitect_kubespray::living::snapshot::Taken as Snapshot;
 
 impl Run {
-    /// Saves what etcd holds, through a master that serves, into this file; without one, into the cluster's folder of snapshots.
-    /// A file that is there stays as it is, and is an error.
+    /// Saves what etcd holds, from a master that serves, to `file`; without one, to the cluster's folder of snapshots. A file that
+    /// exists is not replaced: it is an error.
     pub async fn snapshot(&mut self, file: Option<&Path>) -> Result<Snapshot, Failure> {
         let job = &self.view.job;
         let named = file.map(snapshot::new_file).transpose()?;
-        let (keys, facts) = blocking(|| job.reach_for("save a snapshot of the etcd"))?;
+        let (keys, facts) = blocking(|| job.access_for("save a snapshot of the etcd"))?;
         let file = named.map_or_else(|| snapshot::file_in(&job.dir.backups()), Ok)?;
         let work = async {
             let machines = logins(job, &keys, facts);
-            let master = snapshot::serving(&job.cluster, &machines).await?;
+            let master = snapshot::serving_master(&job.cluster, &machines).await?;
             Ok(snapshot::take(&master, file).await?)
         };
         until_cancelled(&job.options.cancel, work).await
@@ -46,8 +46,8 @@ fn logins<'a>(job: &'a Job, keys: &'a Keys, facts: Facts) -> Logins<'a> {
     }
 }
 
-/// A cluster that is brought back to a snapshot, which `Display` shows. While this is held, no other run works on the cluster.
-#[must_use = "nothing is brought back until it is carried out"]
+/// The restore of a cluster's etcd from a snapshot; `Display` shows it. While this exists, no other run works on the cluster.
+#[must_use = "nothing is restored until it is carried out"]
 pub struct Restoring {
     run: Run,
     restore: Restore,
@@ -55,20 +55,20 @@ pub struct Restoring {
     facts: Facts,
 }
 
-kubitect_config::shown_by!(Restoring, run, restore);
+kubitect_config::debug_fields!(Restoring, run, restore);
 
 impl Restoring {
-    /// Looks at the snapshot and at the masters, which have to be on; changes nothing.
+    /// Reads the snapshot and observes the masters, which have to be on. Changes nothing.
     pub async fn plan(run: Run, file: &Path) -> Result<Self, Failure> {
         let job = &run.view.job;
         let failed = |e| Failure::because(format!("restore {}", job.cluster.name), e);
         let content = Content::read(file).map_err(failed)?;
-        let (keys, facts) = blocking(|| job.reach_for("restore the etcd"))?;
-        let observed = blocking(|| observe::look(&job.cluster, &job.hosts))?;
-        let seen = Plan::of(job, job.applied()?.as_ref(), &observed)?.seen;
+        let (keys, facts) = blocking(|| job.access_for("restore the etcd"))?;
+        let observed = blocking(|| observe::observe_with_addresses(&job.cluster, &job.hosts))?;
+        let nodes = Plan::of(job, job.applied()?.as_ref(), &observed)?.nodes;
         let work = async {
             let machines = logins(job, &keys, facts.clone());
-            let restore = Restore::look(&job.cluster.name, content, &seen, &machines);
+            let restore = Restore::plan(&job.cluster.name, content, &nodes, &machines);
             restore.await.map_err(failed)
         };
         let restore = until_cancelled(&job.options.cancel, work).await?;
@@ -92,7 +92,7 @@ impl Restoring {
         &self.run
     }
 
-    /// Does it. Needs a runtime of several threads. Killed or failed, the same begins anew.
+    /// Does it. Needs a runtime with several threads. After a failure or a kill the same command begins again.
     pub async fn carry_out(self) -> Result<(), Failure> {
         let job = &self.run.view.job;
         let options = &job.options;
@@ -106,17 +106,18 @@ impl Restoring {
             });
         };
         let work = async {
-            let back = Back {
+            let startup = Startup {
                 machines: &logins(job, &self.keys, self.facts.clone()),
                 limit: options.site.timeouts.ready.into(),
                 on_step: &|what, step| options.events.machines(event(what, step)),
             };
-            let restored = self.restore.carry_out(&back, &begun).await?;
-            restored.kept().for_each(|kept| options.events.note(kept));
+            let restored = self.restore.carry_out(&startup, &begun).await?;
+            let note = |line| options.events.note(line);
+            restored.retained().for_each(note);
             restored
-                .left
+                .manual_steps
                 .iter()
-                .for_each(|left| options.events.warn(left));
+                .for_each(|step| options.events.warn(step));
             Ok(())
         };
         let work = until_cancelled(&options.cancel, work);

@@ -1,4 +1,4 @@
-//! [`Status`]: how a cluster is, seen from libvirt, from its balancers, and from its masters.
+//! [`Status`]: how a cluster is, as libvirt, its balancers and its masters report it.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::job::Job;
 use crate::plan::Plan;
 use kubitect_provision::blocking::blocking;
 
-pub use kubitect_provision::at_work::AtWork;
+pub use kubitect_provision::active_run::ActiveRun;
 pub use kubitect_provision::status::{Machine, State};
 
 /// How a cluster is.
@@ -26,25 +26,25 @@ pub use kubitect_provision::status::{Machine, State};
 pub struct Status {
     /// The cluster.
     pub cluster: String,
-    /// Whether it has yet to be made, or a run that was to change it has not ended.
+    /// Whether its creation, or a run that was to change it, has not ended.
     pub unfinished: bool,
     /// Whether it was ever applied to the end.
     #[serde(skip)]
     pub applied: bool,
-    /// The run that is at work on it, if one is.
-    pub run: Option<AtWork>,
-    /// Whether all its machines are there and off.
+    /// The run that works on it now, if there is one.
+    pub run: Option<ActiveRun>,
+    /// Whether all its machines exist and are off.
     pub stopped: bool,
-    /// All that is not as it should be, a sentence each.
+    /// The problems, a sentence each.
     pub problems: Vec<String>,
-    /// Those of them that are hosts which can't be reached.
+    /// The problems that are hosts which can't be reached.
     #[serde(skip)]
-    pub away: Vec<String>,
-    /// The machines that are wanted.
+    pub unreached_hosts: Vec<String>,
+    /// The wanted machines.
     pub machines: Vec<Machine>,
     /// The balancers, with the servers behind them.
     pub balancers: kubitect_lb::Status,
-    /// What the masters say.
+    /// What the masters report.
     #[serde(flatten)]
     pub kubernetes: kubitect_kubespray::Status,
     /// What `apply` would do, a line each.
@@ -64,7 +64,7 @@ pub enum Verdict {
     Unreachable,
     /// It has never been made to the end, and no master's API serves.
     Unfinished,
-    /// All its machines are there and off.
+    /// All its machines exist and are off.
     Stopped,
 }
 
@@ -80,31 +80,32 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Looks at a cluster, where this was `applied` last. What can't be asked is a problem, and the rest is asked all the same.
-pub async fn look(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failure> {
-    let observed = blocking(|| observe::look_around(&job.cluster, &job.hosts));
+/// Observes a cluster; `applied` was applied last. A host or machine that can't be asked is a problem; the others are asked all the
+/// same.
+pub async fn observe(job: &Job, applied: Option<&Cluster>) -> Result<Status, Failure> {
+    let observed = blocking(|| observe::observe_reachable(&job.cluster, &job.hosts));
     let machines = machines_of(&job.cluster, &observed);
     let mut status = Status {
         cluster: job.cluster.name.to_string(),
         unfinished: false,
         applied: applied.is_some(),
-        run: AtWork::on(&job.fleet),
-        stopped: machines.iter().all(|own| own.state == State::Off),
+        run: ActiveRun::on(&job.fleet),
+        stopped: machines.iter().all(|machine| machine.state == State::Off),
         problems: [observed.problems(), problems_of(&machines)].concat(),
-        away: observed.problems(),
+        unreached_hosts: observed.problems(),
         machines,
         balancers: kubitect_lb::Status::default(),
         kubernetes: kubitect_kubespray::Status::default(),
         drift: Vec::new(),
     };
-    // What is on a host that can't be seen is not known: no plan would be true.
-    let planned = status.away.is_empty();
-    let planned = planned.then(|| blocking(|| Plan::of(job, applied, &observed)));
-    let only_starts = status.differs(planned.transpose());
+    // With a host that can't be reached there is no plan: it would create again what that host carries.
+    let all_reached = status.unreached_hosts.is_empty();
+    let planned = all_reached.then(|| blocking(|| Plan::of(job, applied, &observed)));
+    let only_starts = status.add_drift(planned.transpose());
     if status.stopped {
-        return Ok(status.off(only_starts));
+        return Ok(status.into_stopped(only_starts));
     }
-    match blocking(|| job.reach()) {
+    match blocking(|| job.access()) {
         Ok(Some((keys, facts))) => status.ask(job, facts, &keys).await,
         Ok(None) => status.problems.push(format!(
             "the key that opens the machines is not in {}, so that none can be asked; `kubitect apply` with the cluster's file \
@@ -136,8 +137,8 @@ impl Status {
         object
     }
 
-    /// Says what `apply` would do, or why that is not known: whether it only starts machines.
-    fn differs(&mut self, planned: Result<Option<Plan>, Failure>) -> bool {
+    /// Adds what `apply` would do, or why that is not known. Returns whether it would only start machines.
+    fn add_drift(&mut self, planned: Result<Option<Plan>, Failure>) -> bool {
         match planned {
             Ok(None) => false,
             Ok(Some(plan)) if plan.is_empty() => false,
@@ -154,7 +155,7 @@ impl Status {
         }
     }
 
-    /// Asks the balancers and the masters that run, side by side.
+    /// Asks the balancers and masters whose machines run, side by side.
     async fn ask(&mut self, job: &Job, facts: Facts, keys: &Keys) {
         let broken = keys.broken();
         let broken_keys = broken
@@ -186,8 +187,9 @@ impl Status {
             .extend(problems.map(|problem| text::sentence(problem)));
     }
 
-    /// Says first whether a run has not ended: what is wanted, which is what is looked at by, was not applied.
-    pub fn compare(&mut self, dir: &ClusterDir) {
+    /// Adds, as the first problem, that the last run has not ended, where that is so: the status then compares with a configuration
+    /// that was not applied to the end.
+    pub fn mark_unfinished(&mut self, dir: &ClusterDir) {
         self.unfinished = dir.is_unfinished();
         if self.unfinished {
             let what = match self.applied {
@@ -202,11 +204,12 @@ impl Status {
         }
     }
 
-    /// It is off: what its machines would be asked is not asked, and what follows from it is no problem of its own.
-    fn off(mut self, as_wanted: bool) -> Self {
+    /// The status of a cluster whose machines are all off: that is its only problem, because every other one follows from it. Where
+    /// `apply` would only start the machines, that is no drift.
+    fn into_stopped(mut self, only_starts: bool) -> Self {
         let start = format!("it is stopped; `kubitect start {}` starts it", self.cluster);
         self.problems = vec![start];
-        if as_wanted {
+        if only_starts {
             self.drift.clear();
         }
         self

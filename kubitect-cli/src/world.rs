@@ -1,4 +1,4 @@
-//! [`World`]: all that commands reach outside of this machine's own files.
+//! [`World`]: hosts, machines and Kubespray: all that commands use besides the files of this machine. Tests replace it by a fake.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -7,18 +7,18 @@ use kubitect_config::check::Check;
 use kubitect_config::cluster::Kubernetes;
 use kubitect_kubespray::{OnEvent, Tools};
 
-pub use kubitect_provision::reach::{Doing, Reach, Real, Waiting};
+pub use kubitect_provision::reach::{BoxFuture, Reach, Real, Waiting};
 
-/// What takes its time, of Kubespray.
+/// The future of [`World::prepare`].
 pub type Preparing<'a> =
     Pin<Box<dyn Future<Output = Result<Tools, kubitect_kubespray::Error>> + Send + 'a>>;
 
-/// The hosts, the machines on them and Kubespray, by whatever way they are had.
+/// The hosts, the machines on them and Kubespray, real or fake.
 pub trait World: Reach {
-    /// Looks whether this machine has what a release of Kubespray is brought here and run with.
+    /// Checks whether this machine has the programs that are needed to download a release of Kubespray and to run it.
     fn check<'a>(&'a self, kubernetes: &'a Kubernetes, share: &'a Path) -> Checking<'a>;
 
-    /// Brings a release of Kubespray and its Ansible to this machine, under `share`.
+    /// Downloads a release of Kubespray and its Ansible to this machine, under `share`.
     fn prepare<'a>(
         &'a self,
         kubernetes: &'a Kubernetes,
@@ -27,10 +27,10 @@ pub trait World: Reach {
     ) -> Preparing<'a>;
 }
 
-/// What takes its time, of looking at this machine.
+/// The future of [`World::check`].
 pub type Checking<'a> = Pin<Box<dyn Future<Output = Vec<Check>> + Send + 'a>>;
 
-/// The world as it is.
+/// The real hosts, machines and Kubespray.
 impl World for Real {
     fn check<'a>(&'a self, kubernetes: &'a Kubernetes, share: &'a Path) -> Checking<'a> {
         Box::pin(kubitect_kubespray::check_for(kubernetes, share))

@@ -1,20 +1,20 @@
-//! Addresses that hold a secret: what stands before the host (`https://TOKEN@host/`) and in the query (`?sig=…`), other users
-//! and logs would see.
+//! Secrets in URLs: before the host (`https://TOKEN@host/`) and in the query (`?sig=…`). They must not be shown, as other users
+//! see command lines and logs.
 
 use std::ops::Range;
 
-/// Instead of a secret.
+/// The text that replaces a secret.
 pub(crate) const HIDDEN: &str = "(not shown)";
 
-/// Whether an address in `text` holds a secret: over HTTP anything before its host, as a token is a user's name there;
-/// over SSH a password, but no user's name (`ssh://git@host/`).
+/// Whether a URL in `text` has a secret before its host. Over HTTP that is anything, as a token can be the user's name; over SSH
+/// only a password, not a user's name alone (`ssh://git@host/`).
 pub fn holds_secret(text: &str) -> bool {
     secrets(text)
         .iter()
         .any(|secret| !text[..secret.start].ends_with('?'))
 }
 
-/// The text without the secrets of the addresses in it: signed addresses have theirs in the query.
+/// The text without the secrets of the URLs in it. Queries are removed, too: signed URLs have their secret there.
 pub fn shown(text: &str) -> String {
     let mut shown = String::new();
     let mut end = 0;
@@ -26,12 +26,12 @@ pub fn shown(text: &str) -> String {
     shown + &text[end..]
 }
 
-/// Where in the text the secrets of the addresses in it stand, in bytes and in order.
+/// The byte ranges of the secrets of all URLs in the text, in order.
 pub fn secrets(text: &str) -> Vec<Range<usize>> {
     let mut secrets = of_urls(text);
-    let bare = bare(text).filter(|one| {
-        let apart = |other: &Range<usize>| one.end <= other.start || other.end <= one.start;
-        secrets.iter().all(apart)
+    let bare = bare(text).filter(|own| {
+        let disjoint = |other: &Range<usize>| own.end <= other.start || other.end <= own.start;
+        secrets.iter().all(disjoint)
     });
     let bare: Vec<_> = bare.collect();
     secrets.extend(bare);
@@ -39,32 +39,34 @@ pub fn secrets(text: &str) -> Vec<Range<usize>> {
     secrets
 }
 
-/// What can't belong to an address.
+/// Whether a character ends a URL.
 fn ends(c: char) -> bool {
     c.is_whitespace() || c.is_control() || "\"'`<>#".contains(c)
 }
 
-/// What stands before the host of an address that lacks its beginning: `me:secret@proxy:3128`; of a proxy's any user's name.
+/// The parts before the host of URLs without a scheme: `me:secret@proxy:3128`; for a variable of a proxy also a user's name
+/// alone, which may be a token.
 fn bare(text: &str) -> impl Iterator<Item = Range<usize>> {
-    let word = |at: usize| {
-        let start = text[..at].rfind(ends).map_or(0, |before| {
+    let login = |end: usize| {
+        let start = text[..end].rfind(ends).map_or(0, |before| {
             before + text[before..].chars().next().map_or(0, char::len_utf8)
         });
-        let user = &text[start..at];
+        let user = &text[start..end];
         let label = text[..start].trim_end_matches(['"', '\'', ' ']);
         let is_proxy =
             label.trim_end_matches([':', '"']).ends_with("proxy") && label.ends_with(':');
         let has_secret = user.contains(':') || is_proxy;
-        (has_secret && !user.is_empty() && !user.contains('/')).then_some(start..at)
+        (has_secret && !user.is_empty() && !user.contains('/')).then_some(start..end)
     };
-    let ats = text.match_indices('@').filter(move |(at, _)| {
-        // The last one of its word is before the host; what stands before a digest is the name of an image.
-        let rest = text[at + 1..].split(ends).next().unwrap_or_default();
+    let signs = text.match_indices('@').filter(move |(index, _)| {
+        // Only the last `@` of a word is before a host. Before `@sha256:` is the name of a container image.
+        let rest = text[index + 1..].split(ends).next().unwrap_or_default();
         !rest.contains('@') && !rest.starts_with("sha256:")
     });
-    ats.filter_map(move |(at, _)| word(at))
+    signs.filter_map(move |(index, _)| login(index))
 }
 
+/// The secrets of URLs with a scheme.
 fn of_urls(text: &str) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
     let mut from = 0;
@@ -81,7 +83,7 @@ fn of_urls(text: &str) -> Vec<Range<usize>> {
             secrets.push(start..start + user.len());
         }
         let address = &text[start..start + text[start..].find(ends).unwrap_or(text.len() - start)];
-        if let Some(query) = address.find('?').map(|at| start + at + 1) {
+        if let Some(query) = address.find('?').map(|index| start + index + 1) {
             let whole = query..start + address.len();
             if !whole.is_empty() && secrets.last().is_none_or(|last| last.end <= query) {
                 secrets.push(whole.clone());
@@ -92,7 +94,7 @@ fn of_urls(text: &str) -> Vec<Range<usize>> {
     secrets
 }
 
-/// The host of an address: without who logs in, the port and what follows; none where it names none.
+/// The host of a URL, without user, port and path; none if the URL has none.
 pub fn host(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
@@ -143,7 +145,7 @@ mod tests {
             assert!(holds_secret(url), "{url}");
             assert_eq!(shown(url), without);
         }
-        // The beginning is missing.
+        // Without a scheme.
         for (text, without) in [
             ("u:secret@proxy:3128", "(not shown)@proxy:3128"),
             (
@@ -186,7 +188,7 @@ mod tests {
             assert!(!holds_secret(url), "{url}");
             assert_eq!(shown(url), url);
         }
-        // A query is no reason to refuse an address, and not shown.
+        // A URL with a query is allowed, but the query is not shown.
         for (url, without) in [
             ("https://h/x?a=b#c", "https://h/x?(not shown)#c"),
             (

@@ -1,9 +1,9 @@
-//! [`rewrite`]: what plain words mean among Ansible's variables, whose files are YAML 1.1: `yes` and `off` are truth values
-//! there. A version is text, however it is written: as a number, `20.10` would be 20.1.
+//! [`rewrite`]: reads Ansible's variables as Ansible does. Its files are YAML 1.1, in which the plain words `yes` and `off` are
+//! truth values. A version is always read as text: as a number, `20.10` would be 20.1.
 
 use crate::tree::{Kind, Tree};
 
-/// Versions elsewhere in the file.
+/// The paths of versions outside of `addons.kubespray`.
 const VERSIONS: [&str; 3] = [
     "kubernetes.version",
     "kubernetes.kubespray.version",
@@ -13,17 +13,17 @@ const VERSIONS: [&str; 3] = [
 const TRUE: [&str; 6] = ["yes", "Yes", "YES", "on", "On", "ON"];
 const FALSE: [&str; 6] = ["no", "No", "NO", "off", "Off", "OFF"];
 
-/// Rewrites the variables in `addons.kubespray` of a cluster file, and versions anywhere in it.
+/// Rewrites the variables in `addons.kubespray` of a cluster file, and all versions in the file.
 pub(crate) fn rewrite(root: &mut Tree) {
     for path in VERSIONS {
-        if let Some(tree) = root.at_mut(path) {
+        if let Some(tree) = root.path_mut(path) {
             as_text(tree);
         }
     }
-    let Some(variables) = root.at_mut("addons.kubespray") else {
+    let Some(variables) = root.path_mut("addons.kubespray") else {
         return;
     };
-    words(variables);
+    truth_values(variables);
     let Kind::Map(entries) = &mut variables.kind else {
         return;
     };
@@ -34,6 +34,7 @@ pub(crate) fn rewrite(root: &mut Tree) {
     }
 }
 
+/// Makes a number text.
 fn as_text(tree: &mut Tree) {
     let is_number = tree.value().is_number();
     if let Kind::Scalar { plain, .. } = &mut tree.kind
@@ -43,7 +44,8 @@ fn as_text(tree: &mut Tree) {
     }
 }
 
-fn words(tree: &mut Tree) {
+/// Rewrites the plain words of YAML 1.1 for true and false, at any depth.
+fn truth_values(tree: &mut Tree) {
     match &mut tree.kind {
         Kind::Scalar { text, plain: true } => {
             if TRUE.contains(&text.as_str()) {
@@ -53,8 +55,10 @@ fn words(tree: &mut Tree) {
             }
         }
         Kind::Scalar { .. } => {}
-        Kind::List(items) => items.iter_mut().for_each(words),
-        Kind::Map(entries) => entries.iter_mut().for_each(|(_, value)| words(value)),
+        Kind::List(items) => items.iter_mut().for_each(truth_values),
+        Kind::Map(entries) => entries
+            .iter_mut()
+            .for_each(|(_, value)| truth_values(value)),
     }
 }
 

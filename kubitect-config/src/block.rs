@@ -1,18 +1,20 @@
-//! [`Block`]: lines at the end of a terminal that are drawn again as they change; as the text that draws them. Pure.
+//! [`Block`]: the last lines on a terminal, which are redrawn when they change. It gives the text that draws them, and writes
+//! nothing.
 //!
-//! No line is as wide as the terminal, so that none goes on in the next row. The cursor rests in the row below, where what others
-//! write (the `^C` that a terminal shows, the prompt after a kill) spoils no line. A terminal that was made narrower meanwhile has
-//! broken the lines into more rows, which are counted; the few that cut them off instead lose as many rows of what was above.
+//! Each line is shorter than a row of the terminal, so that none wraps. The cursor stays in the row below, where the output of
+//! others (the `^C` that a terminal shows, the prompt after a kill) damages no line. If the terminal was made narrower since, it
+//! has wrapped the lines into more rows, which are counted. A few terminals cut lines off instead: there, as many rows above the
+//! block are lost.
 
 use unicode_width::UnicodeWidthChar;
 
-/// Narrower or lower terminals are drawn on as if they had this many columns and rows.
+/// The least columns and rows that are assumed, however small the terminal is.
 const LEAST: usize = 8;
-/// Clears a row. Only so does a terminal forget that it has broken a line there, which it would put together again when it is made
-/// wider; and only row by row does none take it for the whole screen, which some move into their history first.
+/// Clears a row. Each row is cleared by itself, for two reasons: then a terminal no longer joins a wrapped line when it is made
+/// wider; and some terminals move the whole screen into their history if it is cleared at once.
 const CLEAR: &str = "\x1b[2K";
 
-/// How large a terminal is.
+/// The size of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// Characters in a row.
@@ -21,7 +23,7 @@ pub struct Size {
     pub rows: usize,
 }
 
-/// The lines that stand there now.
+/// The lines that were drawn last.
 #[derive(Debug, Default)]
 pub struct Block {
     drawn: Vec<String>,
@@ -29,11 +31,11 @@ pub struct Block {
 }
 
 impl Block {
-    /// The text that writes `above`, which stays, over the lines that stand there, and these lines below it, each cut where the
-    /// terminal ends. Nothing, if nothing changes.
+    /// The text that replaces the drawn lines: by `above`, which stays, and by the new lines below it, each cut to the terminal's
+    /// width. Empty if nothing changes.
     pub fn draw(&mut self, above: &str, lines: &[String], size: Size) -> String {
         let (columns, rows) = (size.columns.max(LEAST), size.rows.max(LEAST));
-        // One that does not fit on the screen can't be drawn over again.
+        // Only lines that fit on the screen: a line that has scrolled off can't be redrawn.
         let lines = lines.iter().take(rows - 2);
         let lines: Vec<_> = lines.map(|line| cut(line, columns - 1)).collect();
         if above.is_empty() && lines == self.drawn && columns == self.columns {
@@ -52,7 +54,7 @@ impl Block {
         text
     }
 
-    /// The rows that the lines take up in a terminal of so many columns.
+    /// The number of rows that the drawn lines take on a terminal of this width.
     fn rows(&self, columns: usize) -> usize {
         let rows = self.drawn.iter().map(|line| width(line).div_ceil(columns));
         rows.map(|rows| rows.max(1)).sum()
@@ -63,17 +65,17 @@ fn width(line: &str) -> usize {
     line.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
-/// The line, or as much of it as has room, with an ellipsis.
+/// The line; if it is too long, its beginning with an ellipsis.
 fn cut(line: &str, columns: usize) -> String {
     if width(line) <= columns {
         return line.to_owned();
     }
     let mut used = 0;
-    let kept = line.chars().take_while(|c| {
+    let beginning = line.chars().take_while(|c| {
         used += c.width().unwrap_or(0);
         used < columns
     });
-    kept.chain(['…']).collect()
+    beginning.chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -113,7 +115,7 @@ mod tests {
         let text = draw(&mut block, "", &["x"], narrow);
         assert!(text.starts_with("\r\x1b[2K\x1b[6A\x1b[2K\n"), "{text:?}");
         assert!(text.ends_with("\x1b[2K\n\x1b[6Ax\n"), "{text:?}");
-        // What has no room on the screen is left out.
+        // Lines that do not fit on the screen are left out.
         let low = Size { rows: 9, ..SIZE };
         let text = draw(&mut block, "", &["l"; 20], low);
         assert_eq!(text.matches('l').count(), 7);

@@ -1,37 +1,37 @@
-//! [`Check`]: one thing that was looked at on a machine, and what mends it.
+//! [`Check`]: the result of one check of this machine or a host (`doctor`), with what to do.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// How something is.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// As it should be.
+    /// Nothing is wrong.
     Good,
-    /// Not as it could be; nothing fails by it.
+    /// It could be better, but nothing fails because of it.
     Note,
-    /// Something fails by it.
+    /// Something fails because of it.
     Wrong,
 }
 
-/// One thing that was looked at.
+/// One check with its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What, as `KVM`.
+    /// What was checked, as `KVM`.
     pub what: String,
-    /// Whether nothing fails by it.
+    /// Whether nothing fails because of it: true for [`State::Good`] and [`State::Note`].
     pub good: bool,
-    /// How it is.
+    /// The result.
     pub state: State,
     /// What was found.
     pub found: String,
-    /// The command that mends it, or what to do; empty where nothing is wrong.
+    /// The command that repairs it, or what to do; empty if nothing is wrong.
     pub cure: String,
 }
 
-/// As a person reads it: what was found, and below it what mends it.
+/// For a person: a line with what was found, and below it what to do.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = match self.state {
@@ -48,7 +48,7 @@ impl fmt::Display for Check {
 }
 
 impl Check {
-    /// Something that is as it should be.
+    /// A check with nothing wrong.
     pub fn good(what: impl Into<String>, found: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -59,7 +59,7 @@ impl Check {
         }
     }
 
-    /// Something by which nothing fails, and that could be better.
+    /// A check whose result could be better, but makes nothing fail.
     pub fn note(
         what: impl Into<String>,
         found: impl Into<String>,
@@ -72,7 +72,7 @@ impl Check {
         }
     }
 
-    /// Something by which work fails.
+    /// A check whose result makes something fail.
     pub fn wrong(
         what: impl Into<String>,
         found: impl Into<String>,

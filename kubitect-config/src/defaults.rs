@@ -1,6 +1,6 @@
-//! Every default of the configuration, once. The schema takes its own from here.
+//! All defaults of the configuration. The schema shows them, too.
 
-/// Folder of the pools' folders.
+/// Folder in which the pools' folders are made.
 pub(crate) const POOL_PATH: &str = "/var/lib/libvirt/images/";
 /// SSH port of remote hosts.
 pub(crate) const SSH_PORT: u16 = 22;
@@ -10,7 +10,7 @@ pub(crate) const SSH_VERIFY: bool = true;
 pub(crate) const USER: &str = "k8s";
 /// Operating system of the machines.
 pub(crate) const DISTRO: &str = "ubuntu";
-/// Name of a machine's network interface; the first one of QEMU's usual machine, and what users know.
+/// Name of a machine's network interface: the usual name of the first one on a QEMU machine.
 pub(crate) const INTERFACE: &str = "ens3";
 /// Whether packages are brought up to date at the first boot.
 pub(crate) const UPDATE_ON_BOOT: bool = true;

@@ -1,19 +1,19 @@
-//! Digests: SHA-256, in lower-case hexadecimal digits.
+//! SHA-256 digests, as lower-case hexadecimal digits.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// Of a value, as JSON.
+/// The digest of a value's JSON.
 pub fn of(value: &impl Serialize) -> Result<String, serde_json::Error> {
     serde_json::to_vec(value).map(|text| sha256(&text))
 }
 
-/// Of bytes.
+/// The digest of bytes.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Bytes in hexadecimal digits.
+/// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,40 +1,41 @@
-//! [`Draft`]: a configuration before it is known whether its cluster lives, which keeps the versions that a file leaves out.
+//! [`Draft`]: a configuration that was read before its cluster was observed. If the file omits versions, they depend on the
+//! cluster: one that exists keeps its own.
 
 use std::path::Path;
 
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::keys::KeyJudge;
-use crate::load::{CONDITIONS, How, Parsed, parse_as, read_kept};
+use crate::load::{CONDITIONS, Mode, Parsed, parse_as, read_stored};
 use crate::problem::Problem;
 use crate::release::Hop;
 use crate::site::Site;
 
-/// A configuration that was read.
+/// A configuration whose omitted versions are not known yet.
 #[derive(Debug, Clone)]
 pub struct Draft {
     file: String,
     text: String,
     parsed: Parsed,
-    /// Whether it is of a cluster's folder.
-    is_kept: bool,
+    /// Whether it is from a cluster's folder.
+    is_stored: bool,
 }
 
 impl Draft {
-    /// Checks a configuration, and has the key files looked at that it names. `file` names it in problems.
+    /// Checks a configuration; `keys` judges the key files that it names, and `file` names it in problems.
     ///
     /// # Errors
-    /// It has errors that it has whichever versions it is taken for.
+    /// It has errors that do not depend on the versions that it omits.
     pub fn parse(text: String, file: String, site: &Site, keys: KeyJudge) -> Result<Self, Error> {
-        let as_new = parse_as(How::default(), &text, &file, site, keys);
+        let as_new = parse_as(Mode::default(), &text, &file, site, keys);
         let parsed = as_new.or_else(|error| {
-            // What the newest release refuses, the one that set the cluster up may take.
-            let how = How {
+            // The newest release may refuse what the cluster's own release takes: `of` checks it again with the cluster's versions.
+            let mode = Mode {
                 tolerated: &CONDITIONS,
                 living: None,
             };
-            match parse_as(how, &text, &file, site, keys) {
-                Ok(parsed) if parsed.is_open => Ok(Parsed {
+            match parse_as(mode, &text, &file, site, keys) {
+                Ok(parsed) if parsed.omits_version => Ok(Parsed {
                     warnings: Vec::new(),
                     ..parsed
                 }),
@@ -45,66 +46,66 @@ impl Draft {
             file,
             text,
             parsed,
-            is_kept: false,
+            is_stored: false,
         })
     }
 
-    /// Reads the configuration of a cluster that there is, as [`load_kept`](crate::load_kept) does.
+    /// Reads the configuration from a cluster's folder, as [`load_stored`](crate::load_stored) does.
     ///
     /// # Errors
-    /// The file cannot be read, or has other errors than those.
-    pub fn kept(path: &Path, site: &Site) -> Result<Self, Error> {
-        let (file, text) = read_kept(path)?;
-        let how = How {
+    /// The file cannot be read, or has errors that are not tolerated.
+    pub fn stored(path: &Path, site: &Site) -> Result<Self, Error> {
+        let (file, text) = read_stored(path)?;
+        let mode = Mode {
             tolerated: &CONDITIONS,
             living: None,
         };
-        let parsed = parse_as(how, &text, &file, site, &|_, _| None)?;
+        let parsed = parse_as(mode, &text, &file, site, &|_, _| None)?;
         Ok(Self {
             file,
             text,
             parsed,
-            is_kept: true,
+            is_stored: true,
         })
     }
 
-    /// The cluster, as if it were a new one: its hosts and machines are those, its versions may not be.
+    /// The cluster as if it were a new one: its hosts and machines are right, its versions may be others.
     pub fn cluster(&self) -> &Cluster {
         &self.parsed.cluster
     }
 
-    /// The text.
+    /// The text of the file.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What is doubtful in the text.
+    /// The warnings, in the order of the file.
     pub fn warnings(&self) -> &[Problem] {
         &self.parsed.warnings
     }
 
     /// Whether it is from a cluster's folder.
-    pub fn is_kept(&self) -> bool {
-        self.is_kept
+    pub fn is_stored(&self) -> bool {
+        self.is_stored
     }
 
-    /// Whether it leaves a version out.
-    pub fn is_open(&self) -> bool {
-        self.parsed.is_open
+    /// Whether it omits the version of Kubernetes or of Kubespray.
+    pub fn omits_version(&self) -> bool {
+        self.parsed.omits_version
     }
 
-    /// What is wanted of a cluster that has this; none: of a new one.
+    /// The configuration for a cluster with the versions `living`; none: for a new one.
     ///
     /// # Errors
     /// It has errors with these versions.
     pub fn of(&self, living: Option<&Hop>, site: &Site) -> Result<Parsed, Error> {
-        let tolerated: &[&str] = match self.is_kept {
+        let tolerated: &[&str] = match self.is_stored {
             true => &CONDITIONS,
             false => &[],
         };
-        match self.parsed.is_open {
+        match self.parsed.omits_version {
             true => parse_as(
-                How { tolerated, living },
+                Mode { tolerated, living },
                 &self.text,
                 &self.file,
                 site,
@@ -134,7 +135,7 @@ mod tests {
         }
     }
 
-    /// What a draft comes to on a cluster that has this: its versions, or what is wrong.
+    /// The versions of a draft for a cluster with these versions, or the code of the first error.
     fn of(draft: &Draft, living: Option<[&str; 2]>) -> Result<[String; 2], String> {
         let living = living.map(hop);
         match draft.of(living.as_ref(), &Site::default()) {
@@ -158,11 +159,11 @@ mod tests {
     fn what_a_file_leaves_out_is_what_its_cluster_has() {
         let older = ["v1.33.5", "v2.29.1"];
         let open = draft("{version: v1.33.5}").unwrap();
-        assert!(open.is_open());
+        assert!(open.omits_version());
         assert_eq!(of(&open, None), versions(["v1.33.5", "v2.31.0"]));
         assert_eq!(of(&open, Some(older)), versions(older));
         let named = draft("{version: v1.33.5, kubespray: {version: v2.30.0}}").unwrap();
-        assert!(!named.is_open());
+        assert!(!named.omits_version());
         assert_eq!(of(&named, Some(older)), versions(["v1.33.5", "v2.30.0"]));
         assert_eq!(of(&draft("{}").unwrap(), Some(older)), versions(older));
     }
@@ -177,7 +178,7 @@ mod tests {
         let pair = draft("{kubespray: {version: v2.28.1}}").unwrap();
         assert_eq!(of(&pair, Some(living)), versions(living));
         assert_eq!(of(&pair, None), Err("kubespray-pair".to_owned()));
-        // What is wrong whichever it is, is wrong at once.
+        // An error that does not depend on the versions is reported at once.
         assert!(
             draft("{version: v1.32.5, kubespray: {version: v2.28.1}, networkPlugin: no}").is_err()
         );

@@ -1,10 +1,10 @@
-//! [`Error`]: why a file gives no cluster.
+//! [`Error`]: why a file can't be used as a configuration.
 
 use std::io;
 
 use crate::problem::Problem;
 
-/// Why a file gives no cluster; fits after "failed to".
+/// Why a file can't be used as a configuration; fits after "failed to".
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -13,7 +13,7 @@ pub enum Error {
     Read {
         /// The file, as the caller named it.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The file was read and is not valid.
@@ -21,7 +21,7 @@ pub enum Error {
     Invalid {
         /// The file, as the caller named it.
         file: String,
-        /// Its text, for excerpts; empty where it is not text at all.
+        /// Its text, for excerpts; empty if it is not text.
         text: String,
         /// All errors and warnings, in the order of the file.
         problems: Vec<Problem>,
@@ -29,7 +29,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What is to be mended in the file, in its order.
+    /// The problems of the file, in its order.
     pub fn problems(&self) -> &[Problem] {
         match self {
             Self::Read { .. } => &[],
@@ -46,7 +46,7 @@ fn count(problems: &[Problem]) -> String {
     }
 }
 
-/// An error with all its causes, in one line of text each separated by a colon: what a person needs to find the reason.
+/// An error with all its causes, separated by colons: a person needs all of them to find the reason.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -57,34 +57,34 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The kinds of failures: what a program goes by that tries again, asks a person, or gives up.
+/// The kinds of failures. By these, a program decides whether to try again, to ask a person, or to give up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Kind {
     /// The configuration, or its use, is not valid.
     Invalid,
-    /// The file asks for what can't be done.
+    /// The file asks for something that is not possible.
     Refused,
-    /// A plan that was saved is not what would be done now.
+    /// A saved plan differs from the current one.
     Stale,
-    /// It is left open what is meant.
+    /// The command is ambiguous or incomplete.
     Usage,
-    /// Something on the hosts stands in the way.
+    /// The state of a host prevents the run.
     Unfit,
-    /// Another run is at work.
+    /// Another run is active.
     Busy,
-    /// The person said no.
+    /// The person declined.
     Declined,
     /// The run was asked to stop.
     Interrupted,
     /// A host can't be reached. It may be later.
     HostAway,
-    /// Something did not happen in its time. The same again goes on from there.
+    /// A deadline has passed. The same command continues from there.
     TimedOut,
-    /// A machine, a file or a repository is not what it should be: a person has to look before anything is tried again.
+    /// A machine, a file or a repository is not the expected one: a person has to check it before the command is repeated.
     Untrusted,
-    /// A playbook of Kubespray's failed. The same again goes on from there.
+    /// A playbook of Kubespray's failed. The same command continues from there.
     Playbook,
     /// Anything else.
     Other,

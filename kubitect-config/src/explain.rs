@@ -1,4 +1,4 @@
-//! What each problem of a file means, and how it is mended: the table `data/problems.yaml`.
+//! What each problem code means and what to do: the table `data/problems.yaml`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::yaml::{Limits, read_as};
 
-/// What one problem means.
+/// The explanation of one problem code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Explanation {
     /// What is wrong.
     pub means: String,
-    /// Lines that give the problem, over those of [`SMALLEST`].
+    /// Lines that cause the problem, merged into [`SMALLEST`].
     #[serde(default)]
     pub example: Option<String>,
     /// Why there is no example.
     #[serde(default, skip_serializing)]
     pub none: Option<String>,
-    /// Whether the example is a file by itself.
+    /// Whether the example is a complete file.
     #[serde(default, skip_serializing)]
     pub whole: bool,
     /// Whether the example is a site file.
@@ -30,7 +30,7 @@ pub struct Explanation {
     pub mend: String,
 }
 
-/// The file over which the examples stand.
+/// The file into which the examples are merged.
 pub const SMALLEST: &str = "\
 hosts:
   - name: localhost
@@ -54,7 +54,7 @@ static ALL: LazyLock<BTreeMap<String, Explanation>> = LazyLock::new(|| {
         .expect("the table of problems is well formed")
 });
 
-/// All of them, by their codes.
+/// All explanations, by their codes.
 pub fn all() -> &'static BTreeMap<String, Explanation> {
     &ALL
 }
@@ -64,8 +64,8 @@ impl fmt::Display for Explanation {
         writeln!(f, "{}", self.means)?;
         match (&self.example, &self.none) {
             (Some(example), _) => {
-                let place = if self.site { ", in the site file" } else { "" };
-                writeln!(f, "\nAn example{place}:\n")?;
+                let suffix = if self.site { ", in the site file" } else { "" };
+                writeln!(f, "\nAn example{suffix}:\n")?;
                 for line in example.lines() {
                     writeln!(f, "    {line}")?;
                 }
@@ -83,13 +83,13 @@ mod tests {
     use crate::yaml::Value;
     use crate::{Error, Site, parse, yaml};
 
-    /// Puts one mapping over another: mappings within it, too; anything else takes the place of what is there.
-    fn over(below: &mut Value, above: Value) {
+    /// Merges one mapping into another, at any depth; any other value replaces the one below.
+    fn merge(below: &mut Value, above: Value) {
         match (below, above) {
             (Value::Mapping(below), Value::Mapping(above)) => {
                 for (key, value) in above {
                     match below.get_mut(&key) {
-                        Some(own) => over(own, value),
+                        Some(own) => merge(own, value),
                         None => drop(below.insert(key, value)),
                     }
                 }
@@ -108,7 +108,7 @@ mod tests {
                 example.to_owned()
             } else {
                 let mut whole = read(SMALLEST);
-                over(&mut whole, read(example));
+                merge(&mut whole, read(example));
                 yaml::write(&whole).unwrap()
             };
             parse(&text, "cluster.yaml", &Site::default()).map(|parsed| parsed.warnings)
@@ -140,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_over_a_mapping_leaves_the_rest() {
+    fn merging_a_mapping_leaves_the_other_keys() {
         let read = |text: &str| yaml::read(text, Limits::OWN).unwrap();
         let mut below = read("{a: {b: 1, c: [1]}, d: 2}");
-        over(&mut below, read("{a: {c: [2]}}"));
+        merge(&mut below, read("{a: {c: [2]}}"));
         assert_eq!(below, read("{a: {b: 1, c: [2]}, d: 2}"));
     }
 }

@@ -1,4 +1,5 @@
-//! [`Facts`]: what is known once the machines run. Kept in `infrastructure.yaml`, never believed from there.
+//! [`Facts`]: what is known of the machines when they run. It is written to `infrastructure.yaml` for people and other programs;
+//! Kubitect never reads it from there.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -9,23 +10,23 @@ use crate::Cluster;
 use crate::cluster::Role;
 use crate::value::{Label, Mac, Name};
 
-/// What is known of a cluster's running machines.
+/// The observed facts of a cluster's running machines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
     /// The account on each machine.
     pub user: String,
-    /// The private key that opens it (0600).
+    /// The private key that logs in to it (mode 0600).
     pub private_key: PathBuf,
-    /// The machines' pinned host keys, in the format of OpenSSH's `known_hosts`, for programs that we start.
+    /// A file in the format of OpenSSH's `known_hosts` with the machines' host keys, for the programs that Kubitect starts.
     pub known_hosts: PathBuf,
     /// The machines, in the order of the cluster's nodes.
     pub nodes: Vec<NodeFacts>,
 }
 
 impl Facts {
-    /// As they are known before any machine runs, for files that are only looked at: no keys, and `0.0.0.0` where only a lease will
-    /// tell the address.
+    /// The facts as far as they are known before any machine runs, for files that are only shown: without keys, and with
+    /// `0.0.0.0` for an address that DHCP will lease.
     pub fn placeholders(cluster: &Cluster) -> Self {
         let nodes = cluster.nodes.iter().map(|node| NodeFacts {
             name: node.name.clone(),
@@ -55,22 +56,22 @@ impl Facts {
     }
 }
 
-/// What is known of one machine.
+/// The facts of one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeFacts {
     /// Its name.
     pub name: Label,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
     /// Its id within the role.
     pub id: Label,
     /// The host that carries it.
     pub host: Name,
-    /// The address that it answers at.
+    /// The address at which it answers.
     pub ip: Ipv4Addr,
     /// Its Ethernet address.
     pub mac: Mac,
-    /// Its SSH host key, which we made: one line `ssh-ed25519 AAAA…`.
+    /// Its public SSH host key, which Kubitect made: one line `ssh-ed25519 AAAA…`.
     pub host_key: String,
 }

@@ -1,4 +1,4 @@
-//! [`Aside`]: a file replaced whole or not at all: written aside, flushed, renamed.
+//! [`AtomicFile`]: replaces a file whole or not at all: it is written as a temporary file, flushed and renamed.
 
 use std::fs::{DirBuilder, DirEntry, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How the names of files begin that are written aside, in the folder of what they are to replace. Who is alone there removes what
-/// killed runs left, and so does who writes there next, of its own files.
-pub const ASIDE: &str = ".kubitect-new-";
+/// The prefix of the names of temporary files, which are in the folder of the file that they will replace. What killed runs left is
+/// removed by [`lock_folder`], and by the next [`AtomicFile::new`] of the same user in that folder.
+pub const TEMPORARY: &str = ".kubitect-new-";
 
-/// What a regular file holds. What else may be there, as a pipe that nobody writes to, is an error and is not waited for.
+/// The content of a regular file. Anything else is an error and is not opened: reading a pipe could block for ever.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     check_regular(path)?;
     std::fs::read(path)
 }
 
-/// As [`read`], of a text.
+/// As [`read`], as text.
 pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|_| {
         let why = "it is broken: it is no text; mend it, or move it away";
@@ -25,7 +25,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     })
 }
 
-/// An error if something else than a regular file is there.
+/// An error if the path is not that of a regular file.
 pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
     match path.metadata()?.is_file() {
         true => Ok(()),
@@ -36,40 +36,39 @@ pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Replaces a file whole, in a folder that is made if need be. A link stays one, and a file keeps its owner: it may be the
-/// person's own, and we root. It is never readable by more than `mode` says.
+/// Replaces a file whole; its folder is made if it does not exist. A link stays a link, and the file keeps its owner: it may be a
+/// person's own while Kubitect runs as root. At no time is it readable by more users than `mode` allows.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut aside = Aside::new(path)?;
-    aside.write(content)?;
-    aside.publish(mode)
+    let mut file = AtomicFile::new(path)?;
+    file.write(content)?;
+    file.publish(mode)
 }
 
-/// Makes a file whole, in a folder that is made if need be: never over one that somebody else has put there meanwhile.
+/// Makes a new file whole; its folder is made if it does not exist. A file that another program has made there since is an error.
 pub fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut aside = Aside::new(path)?;
-    aside.write(content)?;
-    aside.publish_new(mode)
+    let mut file = AtomicFile::new(path)?;
+    file.write(content)?;
+    file.publish_new(mode)
 }
 
-/// As [`replace`], but not flushed to the disk: for what can be made again from what is. After a loss of power the file may be
-/// empty.
+/// As [`replace`], but not flushed to the disk: after a loss of power the file may be empty. For files that can be generated again.
 pub fn replace_unflushed(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut aside = Aside::begin(replaceable(path)?)?;
-    aside.write(content)?;
-    aside.settle(mode)?;
-    std::fs::rename(&aside.path, &aside.real)
+    let mut file = AtomicFile::begin(replaceable(path)?)?;
+    file.write(content)?;
+    file.set_access(mode)?;
+    std::fs::rename(&file.path, &file.real)
 }
 
-/// Makes a folder, and those above it, for the owner only (0700). One that exists stays as it is.
+/// Makes a folder and its parents, for the owner only (mode 0700). An existing folder stays as it is.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// How long another run may hold a folder.
+/// How long to wait for a folder that another run has locked.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// Keeps other runs from changing files in a folder of the person's own, until it is dropped, and removes what killed ones
-/// left there. The folder itself is locked, so no lock file stays behind.
+/// Locks a folder of the person's own against other runs until the result is dropped, and removes the temporary files of killed
+/// runs there. The folder itself is locked, so that no lock file stays behind.
 pub fn lock_folder(folder: &Path) -> io::Result<File> {
     let file = File::open(folder)?;
     let started = Instant::now();
@@ -87,19 +86,19 @@ pub fn lock_folder(folder: &Path) -> io::Result<File> {
         }
     }
     for entry in std::fs::read_dir(folder)? {
-        remove_aside(&entry?)?;
+        remove_temporary(&entry?)?;
     }
     Ok(file)
 }
 
-/// Removes this file if it is one that was written aside, and nobody is at it. Whoever asks is alone in its folder.
-pub fn remove_aside(entry: &DirEntry) -> io::Result<()> {
-    let is_aside = entry.file_name().to_string_lossy().starts_with(ASIDE)
+/// Removes a file if it is a temporary one that no process writes. The caller must have locked its folder.
+pub fn remove_temporary(entry: &DirEntry) -> io::Result<()> {
+    let is_temporary = entry.file_name().to_string_lossy().starts_with(TEMPORARY)
         && entry.file_type().is_ok_and(|kind| kind.is_file());
-    if !is_aside {
+    if !is_temporary {
         return Ok(());
     }
-    // Whoever writes it holds it; held here, nobody takes it for a new one of theirs.
+    // A process that writes it has locked it. While it is locked here, no process takes it for its own new file.
     let file = File::open(entry.path());
     match file.as_ref().map(File::try_lock) {
         Ok(Err(TryLockError::WouldBlock)) => Ok(()),
@@ -107,20 +106,20 @@ pub fn remove_aside(entry: &DirEntry) -> io::Result<()> {
     }
 }
 
-/// Removes what killed runs of this user left in a folder that nobody may be alone in, as `/tmp`.
-fn remove_left(folder: &Path, user: u32) {
+/// Removes the temporary files of killed runs of this user from a folder that can't be locked, as `/tmp`.
+fn remove_leftovers(folder: &Path, user: u32) {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    // Other names are of files that are written without being held, by whoever is alone there.
+    // Only names with two numbers, as `unused_name` makes them: files with other names are written without a lock.
     let is_ours = |entry: &DirEntry| {
         let name = entry.file_name();
-        let name = name.to_str().and_then(|name| name.strip_prefix(ASIDE));
+        let name = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY));
         let numbers = name.and_then(|name| name.split_once('-'));
         numbers.is_some_and(|(process, number)| is_number(process) && is_number(number))
-            && (entry.metadata()).is_ok_and(|there| there.is_file() && there.uid() == user)
+            && (entry.metadata()).is_ok_and(|found| found.is_file() && found.uid() == user)
     };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     for path in entries.filter(is_ours).map(|entry| entry.path()) {
-        // Where nobody can tell whether somebody is at it, it stays.
+        // On a file system without locks it stays: a process may still write it.
         if let Ok(file) = File::open(&path)
             && file.try_lock().is_ok()
         {
@@ -129,21 +128,21 @@ fn remove_left(folder: &Path, user: u32) {
     }
 }
 
-/// What is to replace a file whole, written piece by piece. Dropped before it is published, it leaves nothing.
+/// A temporary file that will replace another, written piece by piece. If it is dropped before it is published, it is removed.
 #[derive(Debug)]
-pub struct Aside {
-    /// The file that it replaces, behind all links.
+pub struct AtomicFile {
+    /// The file that it will replace, with all links resolved.
     real: PathBuf,
     path: PathBuf,
     file: File,
 }
 
-impl Aside {
-    /// Begins to replace this file, whose folder is made if need be. What is there has to be a regular file, or a link to one.
+impl AtomicFile {
+    /// Begins to replace a regular file, or a link to one, or a file that does not exist yet. Its folder is made if need be.
     pub fn new(path: &Path) -> io::Result<Self> {
-        let aside = Self::begin(replaceable(path)?)?;
-        remove_left(folder(&aside.real), aside.file.metadata()?.uid());
-        Ok(aside)
+        let new = Self::begin(replaceable(path)?)?;
+        remove_leftovers(folder(&new.real), new.file.metadata()?.uid());
+        Ok(new)
     }
 
     fn begin(real: PathBuf) -> io::Result<Self> {
@@ -157,8 +156,8 @@ impl Aside {
                 .mode(0o600)
                 .open(&path);
             match opened {
-                Ok(file) if hold(&file, &path)? => return Ok(Self { real, path, file }),
-                // Somebody took it for one that was left; or another process of this number left it.
+                Ok(file) if lock(&file, &path)? => return Ok(Self { real, path, file }),
+                // Another process took it for a leftover and removes it; or an earlier process with the same id left it.
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
@@ -166,36 +165,36 @@ impl Aside {
         }
     }
 
-    /// Adds a piece.
+    /// Appends a piece.
     pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         self.file.write_all(piece)
     }
 
-    /// Puts it into the file's place.
+    /// Replaces the file.
     pub fn publish(self, mode: u32) -> io::Result<()> {
-        self.settle(mode)?;
-        self.put(|aside, real| std::fs::rename(aside, real))
+        self.set_access(mode)?;
+        self.flush_and(|temporary, real| std::fs::rename(temporary, real))
     }
 
-    /// Puts it where no file is; one that has come meanwhile stays, and is an error.
+    /// Makes the file, which must not exist: one that was made since stays, and is an error.
     pub fn publish_new(self, mode: u32) -> io::Result<()> {
         self.file.set_permissions(Permissions::from_mode(mode))?;
-        self.put(link)
+        self.flush_and(link)
     }
 
-    /// Puts it there in this way, flushed to the disk.
-    fn put(&self, way: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+    /// Flushes it to the disk, gives it its name by `rename`, and flushes the folder.
+    fn flush_and(&self, rename: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
         self.file.sync_all()?;
         fail::fail_point!("config::file-aside");
-        way(&self.path, &self.real)?;
-        // A new name is on the disk when its folder is.
+        rename(&self.path, &self.real)?;
+        // The new name is on the disk only when the folder is.
         File::open(folder(&self.real))?.sync_all()?;
         fail::fail_point!("config::file-written");
         Ok(())
     }
 
-    /// Gives it its mode, and the owner of the file that it replaces.
-    fn settle(&self, mode: u32) -> io::Result<()> {
+    /// Sets its mode, and the owner of the file that it replaces.
+    fn set_access(&self, mode: u32) -> io::Result<()> {
         if let Ok(existing) = self.real.metadata() {
             let ours = self.file.metadata()?;
             if (existing.uid(), existing.gid()) != (ours.uid(), ours.gid()) {
@@ -206,42 +205,42 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
-        // Published, it is there no more; else there is nobody to tell.
+        // After it is published, there is nothing to remove; and `drop` can't report an error.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Says that somebody is at a file, for as long as it is open; false: it is being removed. Some file systems can't say it.
-fn hold(file: &File, path: &Path) -> io::Result<bool> {
+/// Locks a new temporary file until it is closed; false: another process is removing it. Without locks in the file system: true.
+fn lock(file: &File, path: &Path) -> io::Result<bool> {
     let is_taken = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
-    let (ours, there) = (file.metadata()?, path.symlink_metadata());
-    let is_same = |there: Metadata| (there.dev(), there.ino()) == (ours.dev(), ours.ino());
-    Ok(!is_taken && there.is_ok_and(is_same))
+    let (own, found) = (file.metadata()?, path.symlink_metadata());
+    let is_same = |found: Metadata| (found.dev(), found.ino()) == (own.dev(), own.ino());
+    Ok(!is_taken && found.is_ok_and(is_same))
 }
 
-/// Gives a file another name, at which none may be, and takes its own away, which a kill would leave behind.
-fn link(aside: &Path, real: &Path) -> io::Result<()> {
-    match std::fs::hard_link(aside, real) {
-        // Some file systems know no second name.
+/// Renames a temporary file to a name that must not exist: by a hard link, as a rename would replace a file with that name.
+fn link(temporary: &Path, real: &Path) -> io::Result<()> {
+    match std::fs::hard_link(temporary, real) {
+        // Some file systems have no hard links.
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists && real.symlink_metadata().is_err() => {
-            std::fs::rename(aside, real)
+            std::fs::rename(temporary, real)
         }
-        linked => linked.map(|()| drop(std::fs::remove_file(aside))),
+        linked => linked.map(|()| drop(std::fs::remove_file(temporary))),
     }
 }
 
-/// The file that is replaced at this path, behind all links: a regular one, or none that is there yet. What else is there, as a
-/// device, would be lost to all who use it.
+/// The file to replace at this path, with all links resolved: a regular file, or one that does not exist yet. Anything else is an
+/// error: a device, for example, would be lost to all its users.
 fn replaceable(path: &Path) -> io::Result<PathBuf> {
     let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    let there = match path.symlink_metadata() {
+    let found = match path.symlink_metadata() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(path.to_owned()),
         other => other?,
     };
     let real = match path.canonicalize() {
-        Err(e) if e.kind() == io::ErrorKind::NotFound && there.is_symlink() => {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && found.is_symlink() => {
             return refused("it is a link to nothing; remove it, or make what it leads to");
         }
         other => other?,
@@ -252,14 +251,14 @@ fn replaceable(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// A name that no other thread of this process uses, and hardly any other process.
+/// A name for a temporary file that no other thread of this process uses; it has the process' id.
 fn unused_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{ASIDE}{}-{next}", std::process::id())
+    format!("{TEMPORARY}{}-{next}", std::process::id())
 }
 
-/// The folder that a file lies in.
+/// The folder of a file.
 fn folder(file: &Path) -> &Path {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -343,10 +342,10 @@ mod tests {
     fn what_has_come_meanwhile_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
-        let mut aside = Aside::new(&path).unwrap();
-        aside.write(b"ours").unwrap();
+        let mut file = AtomicFile::new(&path).unwrap();
+        file.write(b"ours").unwrap();
         std::fs::write(&path, "theirs").unwrap();
-        let error = aside.publish_new(0o600).unwrap_err();
+        let error = file.publish_new(0o600).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
         std::fs::remove_file(&path).unwrap();
@@ -356,11 +355,11 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
-    /// A run that was killed while it wrote where many do, as to `/tmp`: the next one there removes what it left.
+    /// After a run was killed while it wrote to a shared folder, as `/tmp`, the next one there removes its temporary file.
     #[test]
     fn what_a_killed_run_left_goes_with_the_next_one_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(format!("{ASIDE}{name}"));
+        let path = |name: &str| dir.path().join(format!("{TEMPORARY}{name}"));
         let stay = ["1", "x1y2z3", "-1", "1-", "1-x", "1-2-3"];
         for name in stay.iter().chain(&["1-0", "4294967295-7"]) {
             std::fs::write(path(name), "secret").unwrap();
@@ -368,17 +367,17 @@ mod tests {
         std::os::unix::fs::symlink("/", path("1-1")).unwrap();
         std::fs::create_dir(path("1-2")).unwrap();
         std::fs::write(path("1-3"), "theirs").unwrap();
-        let given = std::os::unix::fs::chown(path("1-3"), Some(4321), None).is_ok();
-        let mut at_work = Aside::new(&dir.path().join("a")).unwrap();
-        let left = |name: &str| path(name).symlink_metadata().is_ok();
-        assert!(!left("1-0") && !left("4294967295-7"));
-        assert!(stay.iter().chain(&["1-1", "1-2"]).all(|name| left(name)));
-        assert_eq!(left("1-3"), given);
-        // What is written now stays, whoever is alone in the folder.
+        let is_foreign = std::os::unix::fs::chown(path("1-3"), Some(4321), None).is_ok();
+        let mut active = AtomicFile::new(&dir.path().join("a")).unwrap();
+        let exists = |name: &str| path(name).symlink_metadata().is_ok();
+        assert!(!exists("1-0") && !exists("4294967295-7"));
+        assert!(stay.iter().chain(&["1-1", "1-2"]).all(|name| exists(name)));
+        assert_eq!(exists("1-3"), is_foreign);
+        // A temporary file that is being written stays, even when another run locks the folder.
         replace(&dir.path().join("b"), b"b", 0o600).unwrap();
         drop(lock_folder(dir.path()).unwrap());
-        at_work.write(b"a").unwrap();
-        at_work.publish(0o600).unwrap();
+        active.write(b"a").unwrap();
+        active.publish(0o600).unwrap();
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"a");
     }
 
@@ -388,9 +387,9 @@ mod tests {
         let (real, link) = (dir.path().join("real"), dir.path().join("link"));
         std::fs::write(&real, "old").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        let mut aside = Aside::new(&link).unwrap();
-        aside.write(b"half").unwrap();
-        drop(aside);
+        let mut file = AtomicFile::new(&link).unwrap();
+        file.write(b"half").unwrap();
+        drop(file);
         assert_eq!(std::fs::read(&real).unwrap(), b"old");
         replace(&link, b"new", 0o600).unwrap();
         assert_eq!(std::fs::read(&real).unwrap(), b"new");

@@ -1,4 +1,4 @@
-//! Distros by name: each publisher's own cloud image and its own list of digests.
+//! The distros that have names: each with its publisher's cloud image and list of digests.
 
 use crate::cluster::Image;
 use crate::value::Checksum;
@@ -8,14 +8,14 @@ use crate::value::Checksum;
 pub struct Preset {
     /// Its name, as `ubuntu22`.
     pub distro: &'static str,
-    /// Address of its image, x86-64.
+    /// URL of its image, x86-64.
     pub source: &'static str,
-    /// Address of the publisher's list of digests.
+    /// URL of the publisher's list of digests.
     pub checksums: &'static str,
 }
 
 impl Preset {
-    /// The image, to be checked against the publisher's list.
+    /// The image, which will be checked against the publisher's list.
     pub fn image(&self) -> Image {
         Image {
             distro: self.distro.to_owned(),
@@ -35,7 +35,7 @@ macro_rules! presets {
     };
 }
 
-/// All distros with an image of their own.
+/// All distros that have names.
 pub const PRESETS: [Preset; 8] = presets! {
     "ubuntu20" "https://cloud-images.ubuntu.com/focal/current/" "focal-server-cloudimg-amd64.img" "SHA256SUMS"
     "ubuntu22" "https://cloud-images.ubuntu.com/jammy/current/" "jammy-server-cloudimg-amd64.img" "SHA256SUMS"
@@ -49,7 +49,7 @@ pub const PRESETS: [Preset; 8] = presets! {
         "Rocky-9-GenericCloud.latest.x86_64.qcow2" "Rocky-9-GenericCloud.latest.x86_64.qcow2.CHECKSUM"
 };
 
-/// A distro's own name where a shorter one was given: `ubuntu22` for `ubuntu`.
+/// A distro's full name: `ubuntu22` for `ubuntu`. Other names stay as they are.
 pub fn canonical(distro: &str) -> &str {
     match distro {
         "ubuntu" => "ubuntu22",
@@ -60,7 +60,7 @@ pub fn canonical(distro: &str) -> &str {
     }
 }
 
-/// Names of releases, and the distros that they stand for.
+/// Names of releases, with the distro that each means.
 const RELEASES: [(&str, &str); 11] = [
     ("focal", "ubuntu20"),
     ("jammy", "ubuntu22"),
@@ -75,8 +75,8 @@ const RELEASES: [(&str, &str); 11] = [
     ("ubuntu2404", "ubuntu24"),
 ];
 
-/// The distro that another spelling of its name or release means: `Ubuntu 22.04`, `debian-12`, `jammy`.
-pub(crate) fn meant(text: &str) -> Option<&'static str> {
+/// The distro to suggest for another spelling of its name or release: `Ubuntu 22.04`, `debian-12`, `jammy`.
+pub(crate) fn suggestion(text: &str) -> Option<&'static str> {
     let plain: String = text
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || *c == '.')
@@ -90,7 +90,7 @@ pub(crate) fn meant(text: &str) -> Option<&'static str> {
     distros.find(|distro| *distro == name)
 }
 
-/// The distro of this name, or of the one it is short for.
+/// The distro with this name, also a short one.
 pub fn find(distro: &str) -> Option<&'static Preset> {
     let distro = canonical(distro);
     PRESETS.iter().find(|preset| preset.distro == distro)

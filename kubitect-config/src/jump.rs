@@ -1,8 +1,8 @@
-//! [`Jump`]: the way to machines that only their host reaches, through that host.
+//! [`Jump`]: an SSH jump through a host to its machines (OpenSSH's `ProxyJump`).
 //!
-//! Machines on a `nat` network have addresses that only their host routes to. OpenSSH's client makes the way (`ssh -W`,
-//! the protocol's direct-tcpip), as it does for libvirt's own connection to the host: with the person's known hosts, keys,
-//! agent and configuration.
+//! On a `nat` network, only the host has a route to its machines. OpenSSH's client forwards the connection (`ssh -W`, the
+//! protocol's direct-tcpip), as it does for libvirt's own connection to the host: with the person's known hosts, keys, agent and
+//! configuration.
 
 use std::path::PathBuf;
 
@@ -10,25 +10,25 @@ use crate::cluster::{Cluster, Connection, NetworkMode};
 use crate::uri::Uri;
 use crate::value::Name;
 
-/// How a host is logged in on that leads to its machines.
+/// How to log in on a host through which its machines are reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jump {
     /// OpenSSH's client.
     pub program: PathBuf,
-    /// Who logs in; none: whom that client takes.
+    /// The user; none: the client's default.
     pub user: Option<String>,
     /// Name or address of the host.
     pub address: String,
-    /// Its port; none: the one that the client takes.
+    /// Its port; none: the client's default.
     pub port: Option<u16>,
-    /// The private key; none: what the client finds.
+    /// The private key; none: the keys that the client finds.
     pub keyfile: Option<PathBuf>,
-    /// Whether the host's key must be known already.
+    /// Whether the host's key must be in `known_hosts` already.
     pub verify: bool,
 }
 
 impl Connection {
-    /// The way through the host; none if it is this machine, or not reached by SSH.
+    /// The jump through the host; none if it is this machine, or not reached by SSH.
     pub fn jump(&self) -> Option<Jump> {
         let program = PathBuf::from("ssh");
         match self {
@@ -63,7 +63,7 @@ impl Connection {
 }
 
 impl Cluster {
-    /// The way to the machines on a host, if it leads through the host.
+    /// The jump to the machines on a host; none if they are reached directly.
     pub fn jump(&self, host: &Name) -> Option<Jump> {
         match self.network.mode {
             NetworkMode::Nat => self.host(host)?.connection.jump(),
@@ -73,7 +73,7 @@ impl Cluster {
 }
 
 impl Jump {
-    /// The client's arguments that connect its input and output with `target` (`address:port`), asking nobody.
+    /// The client's arguments that connect its input and output with `target` (`address:port`), without asking a person.
     pub fn arguments(&self, target: &str) -> Vec<String> {
         let mut arguments = Vec::new();
         let mut option = |text: &str| arguments.extend(["-o".to_owned(), text.to_owned()]);
@@ -110,18 +110,18 @@ impl Jump {
         arguments
     }
 
-    /// The same as the value of OpenSSH's option `ProxyCommand`, of which the client makes a line for the person's shell.
+    /// The same command as the value of OpenSSH's option `ProxyCommand`, which the client gives to the person's shell.
     pub fn proxy_command(&self) -> String {
         let program = self.program.display().to_string();
-        let words = std::iter::once(program).chain(self.arguments("TARGET"));
-        let quoted = words.map(|word| match word.as_str() {
+        let command = std::iter::once(program).chain(self.arguments("TARGET"));
+        let quoted = command.map(|word| match word.as_str() {
             "TARGET" => "%h:%p".to_owned(),
             word => quoted(&word.replace('%', "%%")),
         });
         quoted.collect::<Vec<_>>().join(" ")
     }
 
-    /// What a person types to log in on the host, which shows its key and asks whether it is the right one.
+    /// The command with which a person logs in on the host by hand: then ssh shows the host's key and asks whether to trust it.
     pub fn by_hand(&self) -> String {
         let mut words = vec!["ssh".to_owned()];
         words.extend(
@@ -149,7 +149,7 @@ impl std::fmt::Display for Jump {
     }
 }
 
-/// The text as one word of a shell's line, whatever stands in it.
+/// The text as one quoted word of a shell command, whatever characters it has.
 pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -201,7 +201,7 @@ mod tests {
         }
     }
 
-    /// What a shell makes of the option's value once ssh has replaced its tokens.
+    /// The arguments that a shell reads from the option's value after ssh has replaced its tokens.
     #[test]
     fn a_shell_reads_back_what_was_meant() {
         let jump = remote("o'brien@corp $(id)", "/home/a b/`k`%h", true)

@@ -1,8 +1,8 @@
-//! [`KeyJudge`]: whoever looks at the key files that a configuration names.
+//! [`KeyJudge`]: the check of the key files that a configuration names. The caller provides it, as this crate reads no other files.
 
 use crate::problem::Severity;
 
-/// What a key file that a configuration names is for.
+/// The use of a key file that a configuration names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyUse {
     /// To log in on the machines.
@@ -11,10 +11,10 @@ pub enum KeyUse {
     Host,
 }
 
-/// What is wrong with a key file, or doubtful.
+/// A problem of a key file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFinding {
-    /// Whether it keeps the configuration from being used.
+    /// Whether it is an error or a warning.
     pub severity: Severity,
     /// What is wrong.
     pub message: String,
@@ -22,5 +22,5 @@ pub struct KeyFinding {
     pub help: String,
 }
 
-/// Whoever looks at the key files that a configuration names, as it names them: this crate does not.
+/// Checks a key file, by its path as the configuration has it; none: nothing is wrong with it.
 pub type KeyJudge<'a> = &'a dyn Fn(KeyUse, &str) -> Option<KeyFinding>;

@@ -1,9 +1,9 @@
 //! Kubitect's configuration: from YAML text to a complete and consistent [`Cluster`].
 //!
 //! The crate is pure: it opens no connection, starts no program and reads no environment. `Cluster` and [`Facts`]
-//! are the nouns that all other Kubitect crates share. Text becomes a tree with positions, is held against the JSON
-//! Schema ([`schema`]), read into raw types in which everything is optional, and validated; each step reports all that
-//! it finds, so that a person mends a file in one go.
+//! are the types that all other Kubitect crates share. Text becomes a tree with positions, is checked against the JSON
+//! Schema ([`schema`]), read into raw types in which everything is optional, and validated. Each step reports all problems that
+//! it finds, so that a person can repair a file in one go.
 //!
 //! ```
 //! use kubitect_config::{Site, cluster::Role, parse};
@@ -25,10 +25,10 @@
 //! let cluster = parse(text, "cluster.yaml", &Site::default())?.cluster;
 //! let master = cluster.role(Role::Master).next().expect("one was given");
 //! assert_eq!(master.name.as_str(), "demo-master-1");
-//! // What the file left open is settled: here, the newest Kubespray that sets up this Kubernetes.
+//! // Values that the file omits get their defaults: here, the newest Kubespray that sets up this Kubernetes.
 //! assert_eq!(cluster.kubernetes.kubespray.version.to_string(), "v2.21.0");
 //!
-//! // Problems come all at once, each with its place and what to do.
+//! // All problems come at once, each with its position and what to do.
 //! let error = parse(&text.replace("id: 1", "id: '-'").replace("nat", "net"), "cluster.yaml", &Site::default());
 //! let problems = error.expect_err("two mistakes").problems().to_vec();
 //! assert_eq!(problems[0].path, "cluster.network.mode");
@@ -42,6 +42,7 @@ mod ansible;
 pub mod block;
 pub mod check;
 pub mod cluster;
+mod debug_fields;
 mod defaults;
 pub mod digest;
 mod draft;
@@ -50,13 +51,12 @@ pub mod error;
 pub mod explain;
 mod facts;
 pub mod file;
-pub mod given_out;
 pub mod images;
 pub mod jump;
-mod keep;
 mod keys;
 mod load;
 mod older;
+mod omitted_versions;
 pub mod policy;
 pub mod presets;
 mod problem;
@@ -70,7 +70,7 @@ pub mod saved;
 mod schema;
 mod secret;
 pub mod secrets;
-mod shown_by;
+pub mod service_ranges;
 mod site;
 mod structure;
 pub mod text;
@@ -89,7 +89,7 @@ pub use draft::Draft;
 pub use error::{Error, chain};
 pub use facts::{Facts, NodeFacts};
 pub use keys::{KeyFinding, KeyJudge, KeyUse};
-pub use load::{Parsed, load, load_kept, on_the_way, parse, parse_with_keys, read};
+pub use load::{Parsed, load, load_stored, parse, parse_with_keys, problems_at_hop, read};
 pub use problem::{Excerpt, Problem, Severity};
 pub use refusal::{Refusal, RefusalKind};
 pub use remote::Remote;

@@ -1,4 +1,4 @@
-//! Text to [`Cluster`]; reading the text is the crate's only I/O.
+//! From a file or text to a [`Cluster`] or [`Site`]. Reading these files is the crate's only I/O.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,33 +9,33 @@ use crate::error::Error;
 use crate::keys::KeyJudge;
 use crate::problem::{Problem, Severity};
 use crate::release::Hop;
-use crate::report::{At, Report};
+use crate::report::{KeyPath, Report};
 use crate::site::Site;
 use crate::tree::Tree;
-use crate::{ansible, keep, older, raw, schema, structure, tree, validate, yaml};
+use crate::{ansible, older, omitted_versions, raw, schema, structure, tree, validate, yaml};
 
-/// The largest file that is read, in bytes. A cluster of 10,000 nodes has a sixth of it.
+/// The largest file that is read, in bytes. The file of a cluster of 10,000 nodes has a sixth of that.
 const MAX_BYTES: usize = 4 << 20;
 
-/// A valid configuration, and what is doubtful in it.
+/// A valid configuration, with its warnings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {
     /// The cluster.
     pub cluster: Cluster,
-    /// Doubts, in the order of the file.
+    /// The warnings, in the order of the file.
     pub warnings: Vec<Problem>,
-    /// Whether the file leaves a version out, of Kubernetes or of Kubespray: a cluster that lives keeps its own.
-    pub is_open: bool,
-    /// What a person should know of the versions that it leaves out, a sentence each, where the cluster lives.
-    pub kept: Vec<String>,
+    /// Whether the file omits the version of Kubernetes or of Kubespray: a cluster that exists then keeps its own.
+    pub omits_version: bool,
+    /// For a cluster that exists: a sentence for each omitted version, if a newer one could be set up.
+    pub version_remarks: Vec<String>,
 }
 
 /// How a configuration is checked.
 #[derive(Default, Clone, Copy)]
-pub(crate) struct How<'a> {
-    /// Codes of errors that are warnings here.
+pub(crate) struct Mode<'a> {
+    /// Codes of errors that become warnings.
     pub tolerated: &'static [&'static str],
-    /// What the cluster has that is described; none: it is a new one.
+    /// The versions of the cluster that the file describes; none: it is a new one.
     pub living: Option<&'a Hop>,
 }
 
@@ -48,8 +48,8 @@ pub fn load(path: &Path, site: &Site) -> Result<Parsed, Error> {
     parse(&text, &file, site)
 }
 
-/// What a cluster can't be set up or changed with, and can be what it is: conditions that a file may break which an older
-/// Kubitect accepted.
+/// Codes of problems with which a cluster can't be set up or changed, but can exist: a file that an older Kubitect accepted and
+/// applied may have them. For a stored configuration they are warnings, so that its cluster can still be looked at and destroyed.
 pub(crate) const CONDITIONS: [&str; 24] = [
     "addon-variable",
     "addon-variable-type",
@@ -77,19 +77,19 @@ pub(crate) const CONDITIONS: [&str; 24] = [
     "range-overlap",
 ];
 
-/// Reads the configuration of a cluster that there is, as it was kept when it was applied; versions that it leaves out are those
-/// of `living`. What Kubespray would refuse, and what is only wrong by a rule of this release's, are warnings: the cluster can be
-/// looked at and destroyed with it.
+/// Reads the configuration of a cluster that exists, as a run stored it in the cluster's folder. Versions that it omits are those
+/// of `living`. Problems that a newer Kubitect or Kubespray would refuse (`CONDITIONS`) are warnings: so the cluster can still be
+/// looked at and destroyed.
 ///
 /// # Errors
 /// The file cannot be read, or has other errors: all of them are in [`Error::problems`].
-pub fn load_kept(path: &Path, site: &Site, living: Option<&Hop>) -> Result<Parsed, Error> {
-    let (file, text) = read_kept(path)?;
-    let how = How {
+pub fn load_stored(path: &Path, site: &Site, living: Option<&Hop>) -> Result<Parsed, Error> {
+    let (file, text) = read_stored(path)?;
+    let mode = Mode {
         tolerated: &CONDITIONS,
         living,
     };
-    parse_as(how, &text, &file, site, &|_, _| None)
+    parse_as(mode, &text, &file, site, &|_, _| None)
 }
 
 /// Checks a configuration. `file` names it in problems.
@@ -100,9 +100,10 @@ pub fn parse(text: &str, file: &str, site: &Site) -> Result<Parsed, Error> {
     parse_with_keys(text, file, site, &|_, _| None)
 }
 
-/// What a configuration would be wrong with if it were of this pair of versions: an upgrade that goes over it sets nodes up with the
-/// variables of the file. Nothing, where it is wrong as it is.
-pub fn on_the_way(text: &str, site: &Site, hop: &Hop) -> Vec<Problem> {
+/// The errors that a configuration would have with these versions. An upgrade through this hop sets nodes up with the file's
+/// variables, so the release of the hop must take them. Empty if the configuration has errors with its own versions: those are
+/// reported elsewhere.
+pub fn problems_at_hop(text: &str, site: &Site, hop: &Hop) -> Vec<Problem> {
     let with_hop = |mut raw: raw::Config, report: &mut Report| {
         raw.kubernetes.version = Some(hop.kubernetes.to_string());
         raw.kubernetes.kubespray.version = Some(hop.kubespray.to_string());
@@ -125,7 +126,7 @@ pub fn on_the_way(text: &str, site: &Site, hop: &Hop) -> Vec<Problem> {
     problems(&with_hop).into_iter().filter(is_error).collect()
 }
 
-/// Checks a configuration as [`parse`] does, and has the key files looked at that it names.
+/// Checks a configuration as [`parse`] does; `keys` judges the key files that it names.
 ///
 /// # Errors
 /// It has errors: all of them are in [`Error::problems`].
@@ -135,34 +136,34 @@ pub fn parse_with_keys(
     site: &Site,
     keys: KeyJudge,
 ) -> Result<Parsed, Error> {
-    parse_as(How::default(), text, file, site, keys)
+    parse_as(Mode::default(), text, file, site, keys)
 }
 
-/// The same, in this way.
+/// Checks a configuration in this mode.
 pub(crate) fn parse_as(
-    how: How,
+    mode: Mode,
     text: &str,
     file: &str,
     site: &Site,
     keys: KeyJudge,
 ) -> Result<Parsed, Error> {
-    let (found, warnings) = checked(how.tolerated, text, file, &|mut raw, report| {
+    let (found, warnings) = checked(mode.tolerated, text, file, &|mut raw, report| {
         let written = raw.kubernetes.clone();
-        if let Some(living) = how.living {
-            keep::keep(&mut raw.kubernetes, living);
+        if let Some(living) = mode.living {
+            omitted_versions::fill_in(&mut raw.kubernetes, living);
         }
         Some((validate::cluster(&raw, site, keys, report)?, written))
     })?;
     let (cluster, written) = found;
-    let has = cluster.kubernetes.hop();
-    let kept = how
+    let wanted = cluster.kubernetes.hop();
+    let remarks = mode
         .living
-        .map(|living| keep::remarks(&written, living, &has));
+        .map(|living| omitted_versions::remarks(&written, living, &wanted));
     Ok(Parsed {
         cluster,
         warnings,
-        is_open: keep::is_open(&written),
-        kept: kept.unwrap_or_default(),
+        omits_version: omitted_versions::omits_version(&written),
+        version_remarks: remarks.unwrap_or_default(),
     })
 }
 
@@ -195,7 +196,7 @@ impl Site {
     /// # Errors
     /// It has errors: all of them are in [`Error::problems`].
     pub fn parse(text: &str, file: &str) -> Result<Self, Error> {
-        // A file of comments only is as good as none.
+        // A file with comments only is the same as no file.
         if let (None, faults) = tree::read(text, true)
             && faults.is_empty()
         {
@@ -213,7 +214,7 @@ impl Site {
     }
 }
 
-/// Text → tree → raw → `T`, with all problems of all steps.
+/// From text to a tree, to raw types `R`, to `T`, with all problems of all steps.
 fn check<R: serde::de::DeserializeOwned, T>(
     tolerated: &'static [&'static str],
     text: &str,
@@ -235,13 +236,13 @@ fn check<R: serde::de::DeserializeOwned, T>(
         report.fault(severity, fault);
     }
     let mut result = None;
-    let stranger = tree
+    let foreign = tree
         .as_ref()
-        .and_then(|tree| structure::stranger(tree, schema));
-    match (&tree, stranger) {
+        .and_then(|tree| structure::foreign_file(tree, schema));
+    match (&tree, foreign) {
         (Some(tree), Some((message, help))) => {
             let error = Severity::Error;
-            report.at_key(&At::Root, tree, error, "other-file", message, help);
+            report.at_key(&KeyPath::Root, tree, error, "other-file", message, help);
         }
         (Some(tree), None) => {
             let value = structure::check(tree, schema, &mut report);
@@ -265,8 +266,8 @@ fn check<R: serde::de::DeserializeOwned, T>(
     }
 }
 
-/// As [`read`], a file that was written by a run.
-pub(crate) fn read_kept(path: &Path) -> Result<(String, String), Error> {
+/// As [`read`], for a file that a run has stored: a regular file.
+pub(crate) fn read_stored(path: &Path) -> Result<(String, String), Error> {
     crate::file::check_regular(path).map_err(|source| Error::Read {
         file: path.display().to_string(),
         source,
@@ -274,7 +275,7 @@ pub(crate) fn read_kept(path: &Path) -> Result<(String, String), Error> {
     read(path)
 }
 
-/// Reads a configuration file, of bounded size; `-` is standard input. Gives its name for people, and its text.
+/// Reads a configuration file of limited size; `-` is standard input. Gives its name for messages, and its text.
 ///
 /// # Errors
 /// The file cannot be read, is too large or is not text.
@@ -290,7 +291,7 @@ pub fn read(path: &Path) -> Result<(String, String), Error> {
         source,
     };
     let mut bytes = Vec::new();
-    // One byte more than is allowed tells a file that is too large, whatever it claims to be.
+    // One byte more than the limit is read: so a file that is too large is recognised whatever size its metadata says.
     let limit = MAX_BYTES as u64 + 1;
     if stdin {
         io::stdin()
@@ -345,7 +346,7 @@ fn too_large(bytes: u64) -> (String, String) {
     )
 }
 
-/// A problem of a file as a whole.
+/// An error about a file as a whole.
 fn whole(file: &str, code: &'static str, (message, help): (String, String)) -> Error {
     Error::Invalid {
         file: file.to_owned(),

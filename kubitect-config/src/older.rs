@@ -1,17 +1,18 @@
-//! [`rewrite`]: what the Go program's older series called otherwise, as it is called now.
+//! [`rewrite`]: renames the keys of files of the Go program's older series to today's.
 //!
-//! The tree is rewritten before it is held against the schema, so that nothing after this knows the older spellings. Each
-//! rewriting is a warning that shows the new one: a key that was dropped would install another system than the file says.
+//! The tree is rewritten before it is checked against the schema, so that no later step has to know the older keys. Each renamed
+//! key is a warning that shows the new one. Older keys are not just ignored: that would install another system than the file
+//! says.
 
 use crate::problem::Severity;
 use crate::tree::{self, Fault, Kind, Tree};
 
 const CODE: &str = "older-key";
 
-/// What was found, and whether the file can be used with it.
+/// An older key, and whether the file can be used with it.
 pub(crate) type Finding = (Severity, Fault);
 
-/// Rewrites the older spellings in a cluster file.
+/// Renames all older keys in a cluster file.
 pub(crate) fn rewrite(root: &mut Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for (from, to) in MOVED {
@@ -23,10 +24,10 @@ pub(crate) fn rewrite(root: &mut Tree) -> Vec<Finding> {
     role_label(root, &mut found);
     for role in ["master", "worker"] {
         let group = format!("cluster.nodes.{role}");
-        if let Some(default) = root.at_mut(&format!("{group}.default")) {
+        if let Some(default) = root.path_mut(&format!("{group}.default")) {
             label_list(default, &format!("{group}.default"), "labels", &mut found);
         }
-        let instances = root.at_mut(&format!("{group}.instances"));
+        let instances = root.path_mut(&format!("{group}.instances"));
         if let Some(Kind::List(instances)) = instances.map(|tree| &mut tree.kind) {
             for (index, instance) in instances.iter_mut().enumerate() {
                 let path = format!("{group}.instances[{index}]");
@@ -34,22 +35,22 @@ pub(crate) fn rewrite(root: &mut Tree) -> Vec<Finding> {
             }
         }
     }
-    if let Some(rook) = root.at_mut("addons.rook") {
+    if let Some(rook) = root.path_mut("addons.rook") {
         label_list(rook, "addons.rook", "nodeSelector", &mut found);
     }
     found
 }
 
-/// The key of a file of addons, which is not read.
+/// The older key of a file with the addons' variables, which is not read.
 pub(crate) const ADDONS_FILE: &str = "kubernetes.kubespray.addons";
 
-/// The key of the label of all workers.
+/// The older key of a label of all workers.
 pub(crate) const ROLE_LABEL: &str = "cluster.nodes.worker.default.label";
 
-/// Keys that stand elsewhere now. A mapping is merged into the one that is there; what is there counts.
+/// Keys that have another path now: from, to. A mapping is merged into an existing one, whose own values count.
 pub(crate) const MOVED: [(&str, &str); 7] = [
     ("cluster.nodeTemplate.image", "cluster.nodeTemplate.os"),
-    // So it is called in the documentation of 2.0.
+    // The documentation of 2.0 has this key.
     ("cluster.nodeTemplate.images", "cluster.nodeTemplate.os"),
     (
         "cluster.nodeTemplate.networkInterface",
@@ -83,9 +84,9 @@ fn moved(root: &mut Tree, from: &str, to: &str, found: &mut Vec<Finding>) {
     put(root, &to.split('.').collect::<Vec<_>>(), value);
 }
 
-/// 2.0 called a distro that it did not know `N/A`; its image has a `source`.
+/// 2.0: the distro `N/A` is a custom one, whose image has a `source`.
 fn any_distro(root: &mut Tree) {
-    if let Some(distro) = root.at_mut("cluster.nodeTemplate.os.distro")
+    if let Some(distro) = root.path_mut("cluster.nodeTemplate.os.distro")
         && let Kind::Scalar { text, .. } = &mut distro.kind
         && text == "N/A"
     {
@@ -93,7 +94,7 @@ fn any_distro(root: &mut Tree) {
     }
 }
 
-/// 2.0 read the addons' variables from a file of its own.
+/// 2.0: the addons' variables are in a separate file. That is an error, unless the file is turned off.
 fn addons_file(root: &mut Tree, found: &mut Vec<Finding>) {
     const PATH: &str = ADDONS_FILE;
     let Some((key, value)) = take(root, PATH) else {
@@ -122,10 +123,10 @@ fn addons_file(root: &mut Tree, found: &mut Vec<Finding>) {
     }
 }
 
-/// 3.0 took the addons' variables as one text of YAML.
+/// 3.0: the addons' variables are one text, which is YAML itself.
 fn addons_text(root: &mut Tree, found: &mut Vec<Finding>) {
     const PATH: &str = "addons.kubespray";
-    let Some(addons) = root.at_mut("addons") else {
+    let Some(addons) = root.path_mut("addons") else {
         return;
     };
     let Some((key, value)) = addons.entry_mut("kubespray") else {
@@ -137,7 +138,7 @@ fn addons_text(root: &mut Tree, found: &mut Vec<Finding>) {
     if !faults.is_empty() || !matches!(inner.kind, Kind::Map(_)) {
         return;
     }
-    inner.place(value.start, value.end);
+    inner.set_position(value.start, value.end);
     *value = inner;
     let key = key.clone();
     found.push(warning(
@@ -148,7 +149,7 @@ fn addons_text(root: &mut Tree, found: &mut Vec<Finding>) {
     ));
 }
 
-/// 2.0 gave all workers the label of one role.
+/// 2.0: `label` is the role in a label of all workers.
 fn role_label(root: &mut Tree, found: &mut Vec<Finding>) {
     const PATH: &str = ROLE_LABEL;
     let Some((key, value)) = take(root, PATH) else {
@@ -182,7 +183,7 @@ fn role_label(root: &mut Tree, found: &mut Vec<Finding>) {
     put(root, &path, labels);
 }
 
-/// 2.1 to 2.3 took labels as a list of mappings, too; of two with one name, the later counts.
+/// 2.1 to 2.3: labels are a list of mappings; of two labels with one name, the later counts.
 fn label_list(parent: &mut Tree, path: &str, name: &str, found: &mut Vec<Finding>) {
     let Some((key, value)) = parent.entry_mut(name) else {
         return;
@@ -225,17 +226,17 @@ fn fault(path: &str, key: &Tree, message: String, help: String) -> Fault {
     }
 }
 
-/// Takes an entry out.
+/// Removes the entry at a path, and gives its key and value.
 fn take(root: &mut Tree, path: &str) -> Option<(Tree, Tree)> {
     let (parent, key) = path.rsplit_once('.')?;
-    let Kind::Map(entries) = &mut root.at_mut(parent)?.kind else {
+    let Kind::Map(entries) = &mut root.path_mut(parent)?.kind else {
         return None;
     };
     let index = entries.iter().position(|(k, _)| k.text() == key)?;
     Some(entries.remove(index))
 }
 
-/// Puts a value in its place, making the mappings on the way; what is there already counts.
+/// Adds a value at a path, with the mappings above it. A value that exists already counts.
 fn put(tree: &mut Tree, path: &[&str], value: Tree) {
     if tree.is_nothing() {
         tree.kind = Kind::Map(Vec::new());
@@ -257,13 +258,13 @@ fn put(tree: &mut Tree, path: &[&str], value: Tree) {
             entries.len() - 1
         }
     };
-    let there = &mut entries[index].1;
+    let existing = &mut entries[index].1;
     match value.kind {
-        _ if !rest.is_empty() => put(there, rest, value),
-        _ if there.is_nothing() => *there = value,
+        _ if !rest.is_empty() => put(existing, rest, value),
+        _ if existing.is_nothing() => *existing = value,
         Kind::Map(more) => {
             for (key, value) in more {
-                put(there, &[key.text()], value);
+                put(existing, &[key.text()], value);
             }
         }
         _ => {}

@@ -1,8 +1,9 @@
 //! [`policy()`]: what each edit disturbs, or why it is refused and what to do instead.
 //!
-//! A person's file says what is wanted; here stands, once and for all edits, which of it can be had on a living cluster.
-//! No edit is carried out by making a machine anew: a machine that cannot become what is wanted stays as it is, and the
-//! refusal says how a new one takes its place. (Machines that are *lost* are recreated, whatever the file says.)
+//! A file says what is wanted; this module decides, for each kind of edit, whether a living cluster can be changed to it. No edit
+//! is carried out by recreating a machine, as that would lose its disks and its membership in the cluster: a machine that cannot
+//! be changed in place stays as it is, and the refusal says how a new machine takes its place. (A machine that is *lost* is
+//! recreated, whatever the file says.)
 
 use std::fmt;
 
@@ -12,28 +13,28 @@ use crate::edit::{Change, Edit};
 use crate::row::Row;
 use crate::{Cluster, Refusal, RefusalKind};
 
-mod begun;
 mod refused;
 mod remark;
 mod step;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unfinished_run;
 
-pub use begun::Begun;
 pub use refused::refused;
 pub use remark::remark;
 pub use step::TAKES_PODS;
 use step::uncovered_steps;
 pub use table::policy;
+pub use unfinished_run::UnfinishedRun;
 
-/// What becomes of an edit.
+/// Whether an edit is carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Policy {
-    /// It is carried out on the living cluster.
+    /// It is carried out on the living cluster; machines keep their disks, unless the edit removes them.
     InPlace(Disturbs),
-    /// It is not carried out, and neither is any other edit of the same file.
+    /// It is not carried out, and no other edit of the same file is: a plan is carried out whole or not at all.
     Refused {
         /// The reason; a sentence without its full stop.
         why: String,
@@ -43,7 +44,7 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// The refusal of an edit by this policy, if it refuses it.
+    /// The refusal of the edit, if this policy refuses it.
     pub fn refusal(self, edit: &Edit) -> Option<Refusal> {
         match self {
             Self::InPlace(_) => None,
@@ -54,20 +55,20 @@ impl Policy {
     }
 }
 
-/// What an edit disturbs at most. What really happens is in the plan: a processor may well be added to a running
-/// machine.
+/// The most that an edit can disturb. The plan says what it really disturbs: a processor, for example, can often be added to a
+/// running machine (hot-plug).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Disturbs {
     /// Nothing that runs.
     Nothing,
-    /// Nothing that exists: it counts for machines that are made from now on.
+    /// Nothing that exists: the edit counts for machines that are made from now on.
     NewMachinesOnly,
-    /// Nothing at once: a node gets it when it is upgraded or made.
+    /// Nothing now: a node gets the new value when it is upgraded or made.
     NextUpgrade,
-    /// Nothing; and what was set up before stays until a person removes it.
+    /// Nothing; an addon that was set up stays until a person removes it.
     Leftovers,
-    /// The balancers reload their configuration; connections live on.
+    /// The balancers reload their configuration; open connections stay.
     Reload,
     /// Pods that do not tolerate the taint are evicted.
     Eviction,
@@ -113,15 +114,15 @@ impl fmt::Display for Disturbs {
     }
 }
 
-/// A choice of what `apply` may do, for people who want it narrowed.
+/// What `apply` is allowed to do, where a person narrows it (`--action`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// Make the cluster, or change what the other two do not cover.
+    /// Make the cluster, or carry out edits that the other two do not cover.
     Create,
     /// Add and remove machines.
     Scale,
-    /// Another version of Kubernetes or Kubespray.
+    /// Change the version of Kubernetes or Kubespray.
     Upgrade,
 }
 
@@ -144,12 +145,13 @@ pub fn action(edit: &Edit) -> Action {
     }
 }
 
-/// Whether an action covers an edit; if not, [`action`] is the one that does.
+/// Whether an action covers an edit; if not, [`action()`] names the one that does.
 pub fn covers(chosen: Action, edit: &Edit) -> bool {
     action(edit) == chosen
 }
 
-/// Why an action covers not all of these edits; or, where it does, not all of the steps of their plan.
+/// The refusals of all edits that the chosen action does not cover; if it covers all edits, those of the steps of their plan.
+/// `edits` is none for a cluster that was never applied to its end.
 pub fn uncovered(
     chosen: Action,
     cluster: &Cluster,
@@ -157,12 +159,13 @@ pub fn uncovered(
     steps: &[Row],
 ) -> Vec<Refusal> {
     match uncovered_edits(chosen, edits) {
-        none if none.is_empty() => uncovered_steps(chosen, cluster, edits, steps),
+        refused if refused.is_empty() => uncovered_steps(chosen, cluster, edits, steps),
         refused => refused,
     }
 }
 
-/// Why an action covers not all of these edits. A cluster without edits was never finished: it is yet to be made.
+/// The refusals of all edits that the chosen action does not cover. Where `edits` is none, the cluster is yet to be made, and only
+/// [`Action::Create`] does that.
 fn uncovered_edits(chosen: Action, edits: Option<&[Edit]>) -> Vec<Refusal> {
     let Some(edits) = edits else {
         return match chosen {
@@ -185,7 +188,7 @@ fn uncovered_edits(chosen: Action, edits: Option<&[Edit]>) -> Vec<Refusal> {
     refused.collect()
 }
 
-/// Why an action does not cover what another one does, and what to do instead.
+/// Why the chosen action does not cover what the other action covers, and what to do instead.
 fn uncovered_by(chosen: Action, other: Action) -> (String, String) {
     (
         format!("the action `{chosen}` does not cover this"),

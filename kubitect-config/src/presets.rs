@@ -1,4 +1,4 @@
-//! [`PRESETS`]: cluster files to begin with, of the newest Kubernetes that the newest known Kubespray sets up.
+//! [`PRESETS`]: cluster files to begin with. Their Kubernetes is the newest that the newest Kubespray of the table sets up.
 
 use crate::release;
 use crate::value::{Label, Version};
@@ -20,21 +20,21 @@ macro_rules! presets {
     };
 }
 
-/// All of them, the simplest first.
+/// All presets, the simplest first.
 pub const PRESETS: [Preset; 6] = presets! {
     "minimal" "getting-started" "example-single-node" "example-multi-worker" "example-multi-master" "example-ha-cluster"
 };
 
-/// Where the file's Kubernetes version goes.
+/// The placeholder of the Kubernetes version in the files.
 const VERSION: &str = "NEWEST";
 
 impl Preset {
-    /// The one of this name.
+    /// The preset with this name.
     pub fn find(name: &str) -> Option<&'static Self> {
         PRESETS.iter().find(|preset| preset.name == name)
     }
 
-    /// What it is for, in a line: its first one.
+    /// Its purpose in one line: the file's first comment.
     pub fn about(&self) -> &'static str {
         let first = self.text.lines().next().unwrap_or_default();
         first.trim_start_matches("# ")
@@ -47,7 +47,7 @@ impl Preset {
         name.unwrap_or_default().to_owned()
     }
 
-    /// The file, of a cluster of this name if one is given.
+    /// The file, with the cluster's name replaced if one is given.
     pub fn named(&self, name: Option<&Label>) -> String {
         let line = |name: &str| format!("\n  name: {name}\n");
         match name {
@@ -67,7 +67,7 @@ impl Preset {
     }
 }
 
-/// The newest Kubernetes that the newest known Kubespray sets up.
+/// The newest Kubernetes that the newest Kubespray of the table sets up.
 fn newest() -> Option<Version> {
     let (minor, [_, patch]) = release::all().last()?.minors().max()?;
     Some(Version::new(minor, patch))

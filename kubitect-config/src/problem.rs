@@ -1,4 +1,4 @@
-//! [`Problem`]: one thing in a configuration file that a person should mend.
+//! [`Problem`]: an error or a warning about a configuration file.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{address, text};
 
-/// One thing that is wrong, or doubtful, in a configuration file.
+/// An error or a warning about a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The file, as the caller named it.
@@ -16,28 +16,28 @@ pub struct Problem {
     pub line: usize,
     /// Column of the value in characters, from 1.
     pub column: usize,
-    /// Where it stands, as `cluster.nodes.worker.instances[1].ip`; empty for the whole file.
+    /// The value's path, as `cluster.nodes.worker.instances[1].ip`; empty for the whole file.
     pub path: String,
-    /// Whether it keeps the file from being used.
+    /// Whether it is an error or a warning.
     pub severity: Severity,
-    /// Names the rule, as `address-duplicate`; stable.
+    /// The rule's code, as `address-duplicate`; stable across releases.
     pub code: &'static str,
     /// What is wrong.
     pub message: String,
     /// What to do about it.
     pub help: String,
-    /// The bytes of the file's text to mark in an excerpt, all on one line; may be empty.
+    /// The bytes of the file's text to mark in an excerpt: all on one line, or none.
     #[serde(skip)]
     pub span: Range<usize>,
 }
 
 impl Problem {
-    /// Whether it keeps the file from being used.
+    /// Whether it is an error: then the file can't be used.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 
-    /// The lines of the file's text that it is about, fit for a terminal and without secrets.
+    /// The line of the file's text that it is about, without secrets and without characters that control a terminal.
     pub fn excerpt(&self, text: &str) -> Excerpt {
         let (source, line, span) = excerpt(text, &self.span);
         Excerpt {
@@ -55,11 +55,11 @@ pub struct Excerpt {
     pub text: String,
     /// The number of the first.
     pub line: usize,
-    /// The bytes of it that are to be marked.
+    /// The bytes of the text to mark.
     pub span: Range<usize>,
 }
 
-/// The text with the secrets of the addresses in it starred out, in as many bytes.
+/// The text with the secrets of the URLs in it replaced by as many bytes of `*`: so spans stay right.
 fn without_secrets(text: &str) -> String {
     let mut text = text.to_owned();
     for secret in address::secrets(&text) {
@@ -68,20 +68,22 @@ fn without_secrets(text: &str) -> String {
     text
 }
 
-/// The lines that `span` (in bytes) touches, the number of the first, and the span within them: a file can be large
-/// and its problems many.
+/// The line in which `span` (in bytes) begins, its number, and the span within it. Not the whole text: a file can be large, and
+/// have many problems.
 fn excerpt<'a>(text: &'a str, span: &Range<usize>) -> (&'a str, usize, Range<usize>) {
-    let floor = |at: usize| {
-        let at = at.min(text.len());
-        (0..=at)
+    let floor = |byte: usize| {
+        let byte = byte.min(text.len());
+        (0..=byte)
             .rev()
             .find(|&i| text.is_char_boundary(i))
             .unwrap_or(0)
     };
     let (start, end) = (floor(span.start), floor(span.end.max(span.start)));
-    let from = text[..start].rfind('\n').map_or(0, |at| at + 1);
-    // A whole section may be the value: its first line shows which.
-    let to = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    let from = text[..start].rfind('\n').map_or(0, |index| index + 1);
+    // The value may be a whole section: its first line is enough to recognise it.
+    let to = text[start..]
+        .find('\n')
+        .map_or(text.len(), |index| start + index);
     let line = text[..from].matches('\n').count() + 1;
     (
         &text[from..to],
@@ -90,13 +92,13 @@ fn excerpt<'a>(text: &'a str, span: &Range<usize>) -> (&'a str, usize, Range<usi
     )
 }
 
-/// Whether a problem keeps a file from being used.
+/// How severe a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// It does.
+    /// The file can't be used.
     Error,
-    /// It does not.
+    /// The file can be used.
     Warning,
 }
 

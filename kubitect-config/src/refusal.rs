@@ -1,4 +1,4 @@
-//! [`Refusal`]: why nothing of a plan is done, as a line for people and in parts for programs.
+//! [`Refusal`]: why a plan is not carried out, as a line for people and as fields for programs.
 
 use std::fmt;
 
@@ -6,104 +6,105 @@ use serde::Serialize;
 
 use crate::edit::{Change, Edit};
 
-/// One reason why nothing of a plan is done. `Display` is a line for people; a program goes by `kind` and by the parts.
+/// One reason why a plan is not carried out. A single one is enough: a plan is carried out whole or not at all. `Display` is a
+/// line for people; programs use `kind` and the other fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Refusal {
-    /// Which rule refuses; stable.
+    /// The rule that refuses; stable across releases.
     pub kind: RefusalKind,
-    /// What is refused, in words: an edit, a step, or the machine or cluster to which nothing is done.
+    /// What is refused, as text: an edit, a step, a machine or the cluster.
     pub what: String,
-    /// Where that stands in the file, as `kubernetes.networkPlugin`; none where it stands nowhere.
+    /// Its path in the file, as `kubernetes.networkPlugin`; none if it is not in the file.
     pub path: Option<String>,
-    /// Further places in the file that are refused for the same reason.
+    /// Further paths in the file that are refused for the same reason.
     pub others: Vec<String>,
-    /// What was applied, or is there; none: nothing, or nothing that can be said in a word.
+    /// The applied or observed value; none: there is none, or it is not a single value.
     pub from: Option<String>,
-    /// What is wanted; none: as for `from`.
+    /// The wanted value; none as for `from`.
     pub to: Option<String>,
-    /// The machines that it is about; none: all, or something else.
+    /// The machines that it is about; empty: all, or something else.
     pub machines: Vec<String>,
-    /// The host on which that is; none: on no certain one.
+    /// The host of what is refused; none: no single one.
     pub host: Option<String>,
     /// The reason; a sentence without its full stop.
     pub why: String,
-    /// What to do instead; empty where the reason says it.
+    /// What to do instead; empty if the reason says it.
     pub instead: String,
 }
 
-/// The rules that refuse something.
+/// The rules that can refuse a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum RefusalKind {
-    /// An edit that a living cluster can't follow.
+    /// An edit that is not possible on a living cluster.
     Edit,
-    /// The file differs from what a run has begun with that did not end.
+    /// The file differs from the configuration of a run that did not end, and that run has made machines with it.
     Unfinished,
-    /// There is no way from the release that is set up to the wanted one.
+    /// There is no upgrade path from the cluster's versions to the wanted ones.
     Versions,
-    /// An upgrade goes over a release that does not take the file.
+    /// An intermediate release of an upgrade does not take the file's variables.
     OnTheWay,
-    /// The chosen action does not cover it.
+    /// The chosen action does not cover the edit or step.
     Action,
-    /// A site file says what it may not say there.
+    /// With `--local`, the folder's site file has settings that run programs, which only the person's own site file may have.
     Site,
-    /// Machines keep the network that they were made with.
+    /// The network of existing machines can't be changed.
     Network,
-    /// An address is another machine's.
+    /// An address belongs to another machine.
     Address,
-    /// Disks stay in the folder in which they are.
+    /// A pool's folder can't be changed: disks are not moved.
     Pool,
     /// All disks of a pool are missing.
     PoolEmpty,
-    /// A disk does not shrink.
+    /// A disk can't shrink.
     DiskSize,
-    /// Something else is in the place of a disk.
+    /// The file of a disk is not the disk that was made.
     DiskReplaced,
-    /// A machine's disks are another machine's.
+    /// A machine's disks are used by another machine.
     DisksTaken,
-    /// A machine stays on its host.
+    /// A machine can't be moved to another host.
     Host,
-    /// A machine was changed by hand, or can't become what is wanted.
+    /// A machine was changed by hand, or can't be changed to the wanted one.
     Machine,
-    /// A host offers no KVM any more.
+    /// A host no longer offers KVM.
     Kvm,
-    /// What is noted of a machine can't be read.
+    /// The note of a machine can't be read.
     Note,
-    /// Nothing tells what is on a machine's disk.
+    /// No note says what is set up on a machine's disk.
     Unknown,
-    /// A disk is lost that the cluster can't do without.
+    /// A disk is lost without which the cluster can't work.
     DiskLost,
     /// All masters are gone.
     MastersLost,
-    /// What is fixed from the start differs from what is set up.
+    /// A setting that is fixed at the first set-up differs from the cluster's.
     Settings,
-    /// etcd is being brought back to a snapshot.
+    /// etcd is being restored from a snapshot.
     Restoring,
     /// etcd would have no majority.
     Quorum,
-    /// A member of etcd does not answer, and others would come or go.
+    /// A member of etcd does not answer while others would join or leave.
     MemberDown,
     /// An even number of masters is wanted.
     EvenMasters,
-    /// The release can't let a master join.
+    /// With this release no master can join.
     Joining,
-    /// The network plugin can't be set up on some nodes only.
+    /// The network plugin can only be set up on all nodes at once.
     NetworkPlugin,
-    /// All masters have to be members of etcd for it, and one is not.
+    /// A master is not a member of etcd, and the step needs all of them to be.
     Members,
-    /// A machine does not answer, or not as it should.
+    /// A machine does not answer, or gives an unexpected answer.
     Away,
-    /// There is no room on a machine's disk.
+    /// There is not enough space on a machine's disk.
     Room,
     /// A snapshot is of another cluster.
     Snapshot,
 }
 
 impl Refusal {
-    /// A refusal; what it is about is said by the functions below.
+    /// A refusal. The methods below add what it is about.
     pub fn new(kind: RefusalKind, why: impl Into<String>, instead: impl Into<String>) -> Self {
         Self {
             kind,
@@ -138,38 +139,38 @@ impl Refusal {
         }
     }
 
-    /// The same, of this.
+    /// The same refusal, with what is refused.
     pub fn of(mut self, what: impl ToString) -> Self {
         self.what = what.to_string();
         self
     }
 
-    /// The same, of what stands there in the file.
+    /// The same refusal, with the path in the file.
     pub fn at(mut self, path: String) -> Self {
         self.path = Some(path);
         self
     }
 
-    /// The same, about this machine, too.
+    /// The same refusal, about one more machine.
     pub fn on(mut self, machine: impl ToString) -> Self {
         self.machines.push(machine.to_string());
         self
     }
 
-    /// The same, about what is one thing and is wanted as another.
+    /// The same refusal, with the applied or observed value and the wanted one.
     pub fn from_to(mut self, from: impl ToString, to: impl ToString) -> Self {
         self.from = Some(from.to_string());
         self.to = Some(to.to_string());
         self
     }
 
-    /// Refusals as people read them.
+    /// The refusals as lines for people.
     pub fn sentences(refused: &[Self]) -> Vec<String> {
         refused.iter().map(Self::to_string).collect()
     }
 
-    /// The same refusals, with one for all edits that are refused for the same reason: what follows from one key of a file, as the
-    /// kubespray that goes with a Kubernetes, or a default for many machines, is one cause.
+    /// The same refusals, with all that have the same kind and reason merged into one: a single key of a file can cause several
+    /// edits, as a Kubernetes version that needs another Kubespray, or a default of many machines.
     pub fn merged(refusals: impl IntoIterator<Item = Self>) -> Vec<Self> {
         let mut merged: Vec<Self> = Vec::new();
         for refusal in refusals {

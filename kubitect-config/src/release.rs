@@ -1,4 +1,4 @@
-//! What differs between Kubespray's releases: the table that decides which Kubernetes, Python and variables fit.
+//! The table of Kubespray's releases: which Kubernetes, Python and variables each of them takes.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -8,13 +8,13 @@ use serde::Deserialize;
 use crate::value::Version;
 
 pub mod components;
-pub mod meant;
 pub mod names;
 pub mod removed;
+pub mod suggestion;
 mod table;
 mod upgrade;
 
-pub use table::{Minor, Releases, Way, Ways};
+pub use table::{Minor, Releases, UpgradePath, UpgradePaths};
 pub use upgrade::{Cilium, Hop, PathError, path, path_with};
 
 /// One release of Kubespray.
@@ -23,9 +23,9 @@ pub use upgrade::{Cilium, Hop, PathError, path, path_with};
 pub struct Release {
     /// Its tag, as `v2.19.0`.
     pub tag: Version,
-    /// Whether `kube_version` is written with a leading `v`.
+    /// Whether the release wants `kube_version` with a leading `v`.
     pub v: bool,
-    /// Kubernetes that it can set up: minor (`1.23`) to lowest and highest patch.
+    /// The Kubernetes versions that it can set up: minor (`1.23`) to lowest and highest patch.
     pub kubernetes: BTreeMap<String, [u64; 2]>,
     /// CPython minors (`3.11`) on which its requirements install as they are.
     pub python: Vec<String>,
@@ -43,15 +43,15 @@ pub struct Release {
     pub facts_playbook: String,
     /// The playbook that checks an inventory without any connection, where there is one.
     pub inventory_check: Option<String>,
-    /// Whether `remove-node.yml` refuses to run without `node` (older ones take the whole cluster).
+    /// Whether `remove-node.yml` refuses to run without the variable `node` (older releases then remove the whole cluster).
     pub node_mandatory: bool,
     /// The least memory of a control plane and of another node, in MiB, that its assertions accept.
     pub memory_mb: [u64; 2],
     /// The tag of the tasks that prepare a fresh machine.
     pub bootstrap_tag: String,
-    /// Whether kubeadm's own checks of a machine stop it: a control plane needs two processors.
+    /// Whether its playbooks fail where kubeadm's preflight checks do: a control plane needs two processors.
     pub preflight: bool,
-    /// The distros that it is made for, of those that Kubitect has names for.
+    /// The distros that it supports, of those that Kubitect has names for.
     pub distros: Vec<String>,
     /// The distros on which its first tasks fail.
     pub distros_refused: Vec<String>,
@@ -65,7 +65,7 @@ impl Release {
         })
     }
 
-    /// Whether it is of this minor release or a later one: `is_from(22)` for v2.22.0 and newer.
+    /// Whether it is of this minor release or a later one: `is_from(22)` is true for v2.22.0 and newer.
     pub fn is_from(&self, minor: u64) -> bool {
         self.tag.minor() >= (2, minor)
     }
@@ -77,7 +77,7 @@ impl Release {
             .max()
     }
 
-    /// Kubernetes that it can set up: major and minor, lowest and highest patch.
+    /// The Kubernetes versions that it can set up: major and minor, lowest and highest patch.
     pub fn minors(&self) -> impl Iterator<Item = ((u64, u64), [u64; 2])> + '_ {
         self.kubernetes.iter().filter_map(|(minor, patches)| {
             let (major, minor) = minor.split_once('.')?;
@@ -86,7 +86,7 @@ impl Release {
     }
 }
 
-// The table is part of the program and read by a test: it cannot fail on input.
+// The table is compiled in, and a test reads it: `expect` can't fail on a person's input.
 static RELEASES: LazyLock<Vec<Release>> = LazyLock::new(|| {
     crate::yaml::read_as(
         include_str!("../data/kubespray-releases.yaml"),
@@ -95,40 +95,40 @@ static RELEASES: LazyLock<Vec<Release>> = LazyLock::new(|| {
     .expect("the table of releases is well formed")
 });
 
-/// All known releases, oldest first.
+/// All releases of the table, oldest first.
 pub fn all() -> &'static [Release] {
     &RELEASES
 }
 
-/// The newest known release.
+/// The newest release of the table.
 pub fn newest() -> &'static Release {
     all().last().expect("the table of releases is not empty")
 }
 
-/// Kubernetes where a file names none: the newest that the newest known release sets up.
+/// The Kubernetes version if a file has none: the newest that the newest release of the table sets up.
 pub fn default_kubernetes() -> Version {
     newest()
         .newest_kubernetes()
         .expect("every release sets up some Kubernetes")
 }
 
-/// The known release of this tag.
+/// The release with this tag; none if the table does not have it.
 pub fn find(tag: &Version) -> Option<&'static Release> {
     all().iter().find(|release| release.tag == *tag)
 }
 
-/// The facts that count for a tag: its own, or, of one that is newer than all known ones, the newest's.
+/// The release whose facts count for a tag: its own; for a tag that is newer than the table, the newest release of the table.
 pub fn find_or_newest(tag: &Version) -> Option<&'static Release> {
     find(tag).or_else(|| all().last().filter(|newest| newest.tag < *tag))
 }
 
-/// The commit that a known release's tag stands for in the public repository, in hexadecimal digits.
+/// The commit of a release's tag in the public repository, in hexadecimal digits; none if the table does not have the tag.
 pub fn commit(tag: &Version) -> Option<&'static str> {
     let tag = tag.to_string();
     include_str!("../data/kubespray-commits.txt")
         .lines()
         .filter_map(|line| line.split_once(' '))
-        .find_map(|(known, commit)| (known == tag).then_some(commit))
+        .find_map(|(own, commit)| (own == tag).then_some(commit))
 }
 
 /// The releases that can set up this Kubernetes, oldest first.
@@ -155,7 +155,7 @@ mod tests {
             let hex = commit.bytes().all(|b| b.is_ascii_hexdigit());
             assert!(commit.len() == 40 && hex, "{}: {commit}", release.tag);
         }
-        // Annotated, unlike the others: its commit, not the tag's own object.
+        // An annotated tag, unlike the others: the commit, not the tag object.
         assert_eq!(
             commit(&"v2.23.0".parse().unwrap()),
             Some("c33e4d7bb76cadb52707b2714bb199885563f2a9")
@@ -175,10 +175,14 @@ mod tests {
     #[test]
     fn every_release_says_what_becomes_of_the_distros() {
         for release in all() {
-            let known = |distro: &String| crate::images::find(distro).is_some();
+            let is_preset = |distro: &String| crate::images::find(distro).is_some();
             assert!(!release.distros.is_empty(), "{}", release.tag);
-            assert!(release.distros.iter().all(known), "{}", release.tag);
-            assert!(release.distros_refused.iter().all(known), "{}", release.tag);
+            assert!(release.distros.iter().all(is_preset), "{}", release.tag);
+            assert!(
+                release.distros_refused.iter().all(is_preset),
+                "{}",
+                release.tag
+            );
             let both = |distro: &String| release.distros_refused.contains(distro);
             assert!(!release.distros.iter().any(both), "{}", release.tag);
         }
@@ -195,12 +199,12 @@ mod tests {
 
     #[test]
     fn a_newer_release_is_treated_as_the_newest_known_and_no_other_is() {
-        let known = |tag: &str| find_or_newest(&tag.parse().unwrap()).map(|r| r.tag.to_string());
+        let tag_of = |tag: &str| find_or_newest(&tag.parse().unwrap()).map(|r| r.tag.to_string());
         let newest = all().last().unwrap().tag.to_string();
-        assert_eq!(known("v2.19.0").as_deref(), Some("v2.19.0"));
-        assert_eq!(known("v2.999.0"), Some(newest));
-        assert_eq!(known("v2.19.9"), None);
-        assert_eq!(known("v2.1.0"), None);
+        assert_eq!(tag_of("v2.19.0").as_deref(), Some("v2.19.0"));
+        assert_eq!(tag_of("v2.999.0"), Some(newest));
+        assert_eq!(tag_of("v2.19.9"), None);
+        assert_eq!(tag_of("v2.1.0"), None);
     }
 
     #[test]

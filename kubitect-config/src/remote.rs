@@ -1,5 +1,5 @@
-//! [`Remote`]: a machine on which commands run, and [`Machines`]: those of a cluster. Whoever has connections to them implements
-//! this; the crates that work on machines ask for it.
+//! [`Remote`]: a machine on which commands can be run, and [`Machines`]: those of a cluster. The crate that has the SSH connections
+//! implements these traits; the crates that work on machines use them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use std::time::Duration;
 use crate::cluster::Node;
 use crate::value::Label;
 
-/// What a connection failed with.
+/// The error of a connection.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What takes its time; boxed, so that a [`Remote`] may be of any kind.
-pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+/// A boxed future, so that [`Remote`] can be a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
 
 /// A machine that answers; its account may use sudo without a password.
 ///
-/// The connection keeps to each deadline itself: what takes longer is an error.
+/// The connection itself observes each deadline: a command that takes longer is an error.
 pub trait Remote: Send + Sync {
     /// Runs a command without input, as the account of the connection. Any exit status is an `Ok`. Every element of `argv`
     /// arrives as one argument, whatever characters it has.
-    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Output>;
+    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> BoxFuture<'a, Output>;
 
     /// Replaces the file at `path` (absolute, in a folder of root's) by these bytes, whole or not at all, as root.
     fn put<'a>(
@@ -29,10 +29,10 @@ pub trait Remote: Send + Sync {
         bytes: &'a [u8],
         mode: u32,
         deadline: Duration,
-    ) -> Doing<'a, ()>;
+    ) -> BoxFuture<'a, ()>;
 
     /// Runs a command that must end with 0, and gives its standard output.
-    fn run_ok<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Vec<u8>> {
+    fn run_ok<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> BoxFuture<'a, Vec<u8>> {
         Box::pin(async move {
             let output = self.run(argv, deadline).await?;
             match output.success() {
@@ -40,7 +40,7 @@ pub trait Remote: Send + Sync {
                 false => Err(Box::from(CommandFailed {
                     command: argv.join(" "),
                     status: output.status,
-                    said: output.said(),
+                    messages: output.messages(),
                 })),
             }
         })
@@ -48,7 +48,7 @@ pub trait Remote: Send + Sync {
 }
 
 impl<R: Remote + ?Sized> Remote for Arc<R> {
-    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Output> {
+    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> BoxFuture<'a, Output> {
         (**self).run(argv, deadline)
     }
 
@@ -58,41 +58,42 @@ impl<R: Remote + ?Sized> Remote for Arc<R> {
         bytes: &'a [u8],
         mode: u32,
         deadline: Duration,
-    ) -> Doing<'a, ()> {
+    ) -> BoxFuture<'a, ()> {
         (**self).put(path, bytes, mode, deadline)
     }
 }
 
-/// The machines of a cluster, for whoever works on what runs on them. Whoever has the machines implements this.
+/// The machines of a cluster, for the crates that work on what runs on them.
 pub trait Machines: Send + Sync {
     /// Logs in on a machine that answers.
-    fn connect<'a>(&'a self, name: &'a Label) -> Doing<'a, Arc<dyn Remote>>;
+    fn connect<'a>(&'a self, name: &'a Label) -> BoxFuture<'a, Arc<dyn Remote>>;
 
-    /// Keeps this text with a node's machine, in place of an earlier one; it is lost with the machine.
+    /// Stores the note of a node beside the mark of its machine, in libvirt. It replaces an earlier one, and is lost with the
+    /// machine.
     fn note(&self, node: &Node, text: &str) -> Result<(), BoxError>;
 }
 
-/// How many lines of a machine's words are shown.
-const SAID: usize = 30;
+/// The most lines of a command's output that are shown.
+const SHOWN: usize = 30;
 
-/// The last lines of a text that is not ours: enough for a person, and nothing that steers a terminal.
+/// The last lines of a command's output, without characters that control a terminal.
 fn last(text: &str) -> String {
     let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(SAID)..]
+    lines[lines.len().saturating_sub(SHOWN)..]
         .iter()
         .map(|line| crate::text::line(line))
         .collect::<Vec<_>>()
         .join("\n")
 }
 
-/// What a command left.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Output {
     /// Its exit status.
     pub status: u32,
-    /// What it printed.
+    /// Its standard output.
     pub stdout: Vec<u8>,
-    /// What it complained of.
+    /// Its standard error.
     pub stderr: Vec<u8>,
 }
 
@@ -107,8 +108,9 @@ impl Output {
         String::from_utf8_lossy(&self.stdout).trim().to_owned()
     }
 
-    /// What it said, for a person: complaints first, the last lines of each, clean.
-    pub fn said(&self) -> String {
+    /// The last lines of standard error and then of standard output, without characters that control a terminal: for error
+    /// messages.
+    pub fn messages(&self) -> String {
         let both = [&self.stderr, &self.stdout].map(|s| String::from_utf8_lossy(s));
         both.map(|s| s.trim().to_owned())
             .into_iter()
@@ -121,12 +123,12 @@ impl Output {
 
 /// A command that had to end with 0 and did not.
 #[derive(Debug, thiserror::Error)]
-#[error("`{command}` ended with {status}: {said}")]
+#[error("`{command}` ended with {status}: {messages}")]
 pub struct CommandFailed {
     /// The command.
     pub command: String,
     /// Its exit status.
     pub status: u32,
-    /// What it said.
-    pub said: String,
+    /// The last lines of its output.
+    pub messages: String,
 }

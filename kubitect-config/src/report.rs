@@ -1,4 +1,4 @@
-//! [`Report`]: gathers problems while a file is checked; [`At`]: a path into the file.
+//! [`Report`]: collects the problems of a file while it is checked; [`KeyPath`]: a path into the file.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,39 +11,39 @@ use crate::text::{self, step};
 use crate::tree::{Fault, Kind, Position, Tree};
 use crate::value::Invalid;
 
-/// A path into a configuration file; costs nothing until it is shown.
+/// A path into a configuration file: a chain of references, which allocates nothing until it is shown.
 #[derive(Clone, Copy)]
-pub(crate) enum At<'a> {
+pub(crate) enum KeyPath<'a> {
     Root,
-    Key(&'a At<'a>, &'a str),
-    Index(&'a At<'a>, usize),
+    Key(&'a KeyPath<'a>, &'a str),
+    Index(&'a KeyPath<'a>, usize),
 }
 
-impl<'a> At<'a> {
+impl<'a> KeyPath<'a> {
     pub fn key(&'a self, key: &'a str) -> Self {
-        At::Key(self, key)
+        KeyPath::Key(self, key)
     }
 
     pub fn index(&'a self, index: usize) -> Self {
-        At::Index(self, index)
+        KeyPath::Index(self, index)
     }
 
-    fn parent(&self) -> Option<&'a At<'a>> {
+    fn parent(&self) -> Option<&'a KeyPath<'a>> {
         match self {
-            At::Root => None,
-            At::Key(parent, _) | At::Index(parent, _) => Some(parent),
+            KeyPath::Root => None,
+            KeyPath::Key(parent, _) | KeyPath::Index(parent, _) => Some(parent),
         }
     }
 
     /// The key's position (none for items of lists) and the value.
     fn find<'t>(&self, root: &'t Tree) -> Option<(Option<&'t Tree>, &'t Tree)> {
         match self {
-            At::Root => Some((None, root)),
-            At::Key(parent, key) => {
+            KeyPath::Root => Some((None, root)),
+            KeyPath::Key(parent, key) => {
                 let (key, value) = parent.find(root)?.1.get(key)?;
                 Some((Some(key), value))
             }
-            At::Index(parent, index) => match &parent.find(root)?.1.kind {
+            KeyPath::Index(parent, index) => match &parent.find(root)?.1.kind {
                 Kind::List(items) => Some((None, items.get(*index)?)),
                 _ => None,
             },
@@ -51,34 +51,34 @@ impl<'a> At<'a> {
     }
 }
 
-impl fmt::Display for At<'_> {
+impl fmt::Display for KeyPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            At::Root => Ok(()),
-            At::Key(At::Root, key) => f.write_str(&step("", key)),
-            At::Key(parent, key) => write!(f, "{parent}{}", step(".", key)),
-            At::Index(parent, index) => write!(f, "{parent}[{index}]"),
+            KeyPath::Root => Ok(()),
+            KeyPath::Key(KeyPath::Root, key) => f.write_str(&step("", key)),
+            KeyPath::Key(parent, key) => write!(f, "{parent}{}", step(".", key)),
+            KeyPath::Index(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }
 }
 
-/// What has been found in one file.
+/// The problems of one file so far.
 pub(crate) struct Report<'a> {
     file: &'a str,
     text: &'a str,
     root: Option<&'a Tree>,
-    /// Byte at which each line begins.
+    /// The byte at which each line begins.
     lines: Vec<usize>,
-    /// Paths of values that were wrong in themselves and therefore left out: what follows from that is not reported.
+    /// Paths of values that were reported and left out: problems that only follow from that are not reported.
     left_out: HashSet<String>,
-    /// Codes of errors that are warnings here.
+    /// Codes of errors that become warnings.
     tolerated: &'static [&'static str],
     problems: Vec<Problem>,
 }
 
 impl<'a> Report<'a> {
     pub fn new(file: &'a str, text: &'a str, root: Option<&'a Tree>) -> Self {
-        // A byte order mark counts in no column.
+        // A byte order mark is not counted as a column.
         let first = if text.starts_with('\u{feff}') { 3 } else { 0 };
         let lines = std::iter::once(first)
             .chain(text.match_indices('\n').map(|(index, _)| index + 1))
@@ -94,7 +94,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Makes errors of these codes warnings.
+    /// The same report, in which errors with these codes become warnings.
     pub fn tolerating(self, codes: &'static [&'static str]) -> Self {
         Self {
             tolerated: codes,
@@ -102,32 +102,32 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Reports an error with the value at `at`, or with its parent where it is missing.
+    /// Reports an error at a value; if the value is missing, at its parent.
     pub fn error(
         &mut self,
-        at: &At,
+        path: &KeyPath,
         code: &'static str,
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.add(at, Severity::Error, code, message.into(), help.into());
+        self.add(path, Severity::Error, code, message.into(), help.into());
     }
 
-    /// Reports something doubtful.
+    /// Reports a warning at a value; if the value is missing, at its parent.
     pub fn warning(
         &mut self,
-        at: &At,
+        path: &KeyPath,
         code: &'static str,
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.add(at, Severity::Warning, code, message.into(), help.into());
+        self.add(path, Severity::Warning, code, message.into(), help.into());
     }
 
-    /// Reports a problem with the key of a value rather than with the value.
+    /// Reports a problem at a value's key.
     pub fn at_key(
         &mut self,
-        at: &At,
+        path: &KeyPath,
         key: &Tree,
         severity: Severity,
         code: &'static str,
@@ -135,21 +135,28 @@ impl<'a> Report<'a> {
         help: impl Into<String>,
     ) {
         let range = (key.start, key.end);
-        self.push(at.to_string(), range, severity, code, message, help.into());
+        self.push(
+            path.to_string(),
+            range,
+            severity,
+            code,
+            message,
+            help.into(),
+        );
     }
 
-    /// The key that leads to a value.
-    pub fn key(&self, at: &At) -> Option<&'a Tree> {
-        at.find(self.root?)?.0
+    /// The key of a value; none for items of lists, and if the value is missing.
+    pub fn key(&self, path: &KeyPath) -> Option<&'a Tree> {
+        path.find(self.root?)?.0
     }
 
-    /// Whether the value is a word without quotation marks.
-    pub fn is_plain(&self, at: &At) -> bool {
-        let found = self.root.and_then(|root| at.find(root));
+    /// Whether the value is plain text, without quotes.
+    pub fn is_plain(&self, path: &KeyPath) -> bool {
+        let found = self.root.and_then(|root| path.find(root));
         found.is_some_and(|(_, value)| matches!(value.kind, Kind::Scalar { plain: true, .. }))
     }
 
-    /// Reports a fault of the YAML itself, or what it says in an older spelling.
+    /// Reports an error in the YAML itself, or an older key.
     pub fn fault(&mut self, severity: Severity, fault: Fault) {
         self.push(
             fault.path,
@@ -161,89 +168,89 @@ impl<'a> Report<'a> {
         );
     }
 
-    /// A checked value from its text.
+    /// The typed value of a text; none if the text is not valid, which is reported.
     pub fn parse<T: FromStr<Err = Invalid>>(
         &mut self,
-        at: &At,
+        path: &KeyPath,
         code: &'static str,
         text: &str,
     ) -> Option<T> {
         text.parse()
-            .map_err(|error| self.invalid(at, code, text, &error))
+            .map_err(|error| self.invalid(path, code, text, &error))
             .ok()
     }
 
-    /// Holds a text against a rule; none if it is broken.
+    /// Checks a text against a rule; none if it breaks the rule, which is reported.
     pub fn checked(
         &mut self,
-        at: &At,
+        path: &KeyPath,
         code: &'static str,
         text: &str,
         rule: impl Fn(&str) -> Result<(), Invalid>,
     ) -> Option<()> {
         rule(text)
-            .map_err(|error| self.invalid(at, code, text, &error))
+            .map_err(|error| self.invalid(path, code, text, &error))
             .ok()
     }
 
-    fn invalid(&mut self, at: &At, code: &'static str, text: &str, error: &Invalid) {
-        // A key that stands where its path should is shown to nobody.
+    fn invalid(&mut self, path: &KeyPath, code: &'static str, text: &str, error: &Invalid) {
+        // Somebody may write a private key itself instead of its path: it must not be shown.
         let message = match text.contains("PRIVATE KEY") {
             true => "this is a private key itself".to_owned(),
             false => format!("{} is not valid", quote(&address::shown(text))),
         };
-        self.error(at, code, message, format!("it {error}"));
+        self.error(path, code, message, format!("it {error}"));
     }
 
-    /// Reports a key that must be there.
-    pub fn missing(&mut self, at: &At, help: impl Into<String>) {
-        let key = match at {
-            At::Key(_, key) => *key,
+    /// Reports a missing key.
+    pub fn missing(&mut self, path: &KeyPath, help: impl Into<String>) {
+        let key = match path {
+            KeyPath::Key(_, key) => *key,
             _ => "value",
         };
-        self.error(at, "missing", format!("`{key}` is missing"), help);
+        self.error(path, "missing", format!("`{key}` is missing"), help);
     }
 
-    /// Reports a text without any value.
+    /// Reports an empty file.
     pub fn empty(&mut self) {
         self.error(
-            &At::Root,
+            &KeyPath::Root,
             "empty",
             "the file is empty",
             "begin with `hosts:`, `cluster:` and `kubernetes:`; the documentation has examples",
         );
     }
 
-    /// Reports what the schema let through and the types did not take.
+    /// Reports a value that passed the schema and that the raw types do not take.
     pub fn structure_error(&mut self, message: String) {
         let help = "compare the file with the documentation of the configuration";
-        self.error(&At::Root, "structure", message, help);
+        self.error(&KeyPath::Root, "structure", message, help);
     }
 
-    /// From now on, problems at or under `at` are consequences of one already reported.
-    pub fn leave_out(&mut self, at: &At) {
-        self.left_out.insert(at.to_string());
+    /// Marks a value as left out: from now on, problems at or below it are not reported, as they only follow from one that was.
+    pub fn leave_out(&mut self, path: &KeyPath) {
+        self.left_out.insert(path.to_string());
     }
 
-    /// Whether the value at `at` was wrong in itself, and therefore seems to be missing.
-    pub fn is_left_out(&self, at: &At) -> bool {
-        let mut ancestor = (!self.left_out.is_empty()).then_some(at);
-        while let Some(path) = ancestor {
-            if self.left_out.contains(&path.to_string()) {
+    /// Whether a value, or one above it, was reported and left out, so that it only seems to be missing.
+    pub fn is_left_out(&self, path: &KeyPath) -> bool {
+        let mut ancestor = (!self.left_out.is_empty()).then_some(path);
+        while let Some(current) = ancestor {
+            if self.left_out.contains(&current.to_string()) {
                 return true;
             }
-            ancestor = path.parent();
+            ancestor = current.parent();
         }
         false
     }
 
-    /// Whether a value of this key was wrong in itself, wherever it stands.
+    /// Whether a value with this key was left out, anywhere in the file.
     pub fn has_left_out(&self, key: &str) -> bool {
         let is_it = |path: &String| path.rsplit('.').next() == Some(key);
         self.left_out.iter().any(is_it)
     }
 
-    /// Whether an error has been found.
+    /// Whether there is an error.
     pub fn failed(&self) -> bool {
         self.problems
             .iter()
@@ -259,40 +266,40 @@ impl<'a> Report<'a> {
 
     fn add(
         &mut self,
-        at: &At,
+        path: &KeyPath,
         severity: Severity,
         code: &'static str,
         message: String,
         help: String,
     ) {
-        if self.is_left_out(at) {
+        if self.is_left_out(path) {
             return;
         }
-        let range = self.range(at);
-        self.push(at.to_string(), range, severity, code, message, help);
+        let range = self.range(path);
+        self.push(path.to_string(), range, severity, code, message, help);
     }
 
-    /// Where a value stands; a missing one: its nearest parent, by its key where it has one.
-    fn range(&self, at: &At) -> (Position, Position) {
+    /// The position of a value. For a missing one, that of the nearest value above it, by its key if it has one.
+    fn range(&self, path: &KeyPath) -> (Position, Position) {
         let start = Position { line: 1, column: 1 };
         let Some(root) = self.root else {
             return (start, start);
         };
-        if let Some((key, value)) = at.find(root) {
-            // An empty value has no place of its own.
+        if let Some((key, value)) = path.find(root) {
+            // An empty value has no position of its own.
             let token = match key {
                 Some(key) if value.start == value.end => key,
                 _ => value,
             };
             return (token.start, token.end);
         }
-        let mut ancestor = at.parent();
-        while let Some(path) = ancestor {
-            if let Some((key, value)) = path.find(root) {
+        let mut ancestor = path.parent();
+        while let Some(current) = ancestor {
+            if let Some((key, value)) = current.find(root) {
                 let token = key.unwrap_or(value);
                 return (token.start, token.end);
             }
-            ancestor = path.parent();
+            ancestor = current.parent();
         }
         (start, start)
     }
@@ -318,14 +325,14 @@ impl<'a> Report<'a> {
             path,
             severity,
             code,
-            // Keys and tags of the file are in them.
+            // They quote keys and tags of the file, which may have characters that control a terminal.
             message: text::line(&message),
             help: text::line(&help),
             span,
         });
     }
 
-    /// The bytes from `start` to `end`, cut off at the end of the first line.
+    /// The bytes from `start` to `end`; at most to the end of the first line.
     fn bytes(&self, start: Position, end: Position) -> Range<usize> {
         let begin = self
             .lines
@@ -350,7 +357,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The length of a text in quotation marks, where a comment follows, which the parser counts to it.
+/// The length of a quoted text without the comment after it, which the parser counts as a part of it; none if there is no comment.
 fn without_comment(text: &str) -> Option<usize> {
     let mark = text.chars().next().filter(|c| ['"', '\''].contains(c))?;
     let mut escaped = false;
@@ -368,7 +375,7 @@ fn without_comment(text: &str) -> Option<usize> {
 
 pub(crate) use crate::text::nearest;
 
-/// A text of the user in a message: in backquotes, control characters made visible, of bounded length.
+/// A text of the file for a message: in backquotes, with control characters escaped, and cut to a limited length.
 pub(crate) fn quote(text: &str) -> String {
     const MAX: usize = 80;
     let mut shown: String = text

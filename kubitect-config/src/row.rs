@@ -1,4 +1,4 @@
-//! [`Row`]: one step of a plan in the form that programs get and people read, whichever part of the work it belongs to.
+//! [`Row`]: one step of a plan as people and programs read it. Steps of machines, balancers and Kubernetes all have this form.
 
 mod fold;
 mod paint;
@@ -19,32 +19,32 @@ pub use paint::painted;
 pub enum Action {
     /// It is made.
     Create,
-    /// It is there, and is started.
+    /// It exists and is started.
     Start,
-    /// It is switched off, and stays there.
+    /// It is shut down, and not removed.
     Stop,
     /// It is changed in place.
     Update,
     /// It is removed and recreated.
     Replace,
-    /// It gets back what it held.
+    /// Its data is restored from a snapshot.
     Restore,
     /// It is removed.
     Delete,
-    /// A file of this machine goes.
+    /// A file on this machine is removed.
     Remove,
-    /// A person's own file loses what is a cluster's.
+    /// A cluster's entries are removed from a person's own file.
     Change,
 }
 
-/// The kinds of things that steps are about.
+/// The kind of resource that a step is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Kind {
     /// A network.
     Network,
-    /// A folder of volumes.
+    /// A pool of volumes.
     Pool,
     /// A base image.
     Image,
@@ -52,7 +52,7 @@ pub enum Kind {
     Volume,
     /// A machine.
     Domain,
-    /// What a balancer serves.
+    /// The configuration of a balancer.
     Balancer,
     /// A node of Kubernetes.
     Node,
@@ -60,11 +60,11 @@ pub enum Kind {
     Etcd,
     /// The addons of a cluster.
     Addons,
-    /// A file of this machine.
+    /// A file on this machine.
     File,
 }
 
-/// As it stands in JSON, too.
+/// `Display` as the name in lower case, as in JSON.
 macro_rules! in_lower_case {
     ($type:ty) => {
         impl fmt::Display for $type {
@@ -90,7 +90,7 @@ pub enum Disruption {
     Drain,
     /// A machine is restarted; one with Kubernetes is drained before.
     Reboot,
-    /// Something that has no second one stops serving for a while: the API, or the way to it.
+    /// A service without a second instance stops for a while: the API, or the balancer in front of it.
     Outage,
     /// Data is lost.
     DataLoss,
@@ -114,11 +114,11 @@ impl fmt::Display for Disruption {
 pub struct Row {
     /// What is done.
     pub action: Action,
-    /// To what kind of thing.
+    /// The kind of resource.
     pub kind: Kind,
-    /// To which.
+    /// The resource's name.
     pub name: String,
-    /// On which host.
+    /// The host's name.
     pub host: String,
     /// What it disturbs.
     pub disruption: Disruption,
@@ -128,10 +128,10 @@ pub struct Row {
     pub destructive: bool,
     /// The number of its phase, from 1.
     pub phase: usize,
-    /// Of the upgrade of a node: from what to what.
+    /// If it upgrades a node: the versions, from and to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<String>,
-    /// Whether it only follows from another step.
+    /// Whether it only completes another step, so that the short form of a plan leaves its details out.
     #[serde(skip)]
     pub follows: bool,
 }
@@ -142,7 +142,7 @@ impl Row {
         Self {
             action,
             kind,
-            // Of a file that somebody has put into a pool, too.
+            // On one line: a volume's name may be that of any file that somebody put into a pool.
             name: text::line(name),
             host,
             disruption: Disruption::None,
@@ -154,13 +154,13 @@ impl Row {
         }
     }
 
-    /// The same, which disturbs at least this.
+    /// The same step, with at least this disruption.
     pub fn disturbing(mut self, disruption: Disruption) -> Self {
         self.disruption = self.disruption.max(disruption);
         self
     }
 
-    /// The same, with one more thing that a person should know.
+    /// The same step, with one more detail.
     pub fn with(mut self, detail: &str) -> Self {
         if !self.details.is_empty() {
             self.details.push_str("; ");
@@ -171,7 +171,7 @@ impl Row {
     }
 }
 
-/// Rows below one another, a line each.
+/// The rows as a table, one line each.
 #[derive(Debug)]
 pub struct Table<'a>(pub &'a [Row]);
 

@@ -1,5 +1,5 @@
-//! [`Saved`]: a plan in a file, so that somebody can look at it before it is carried out, and what differs from it when it is. It
-//! holds digests and what a plan shows, and no secret.
+//! [`SavedPlan`]: a plan in a file. Somebody can check it before it is carried out; and when it is, the current plan is compared
+//! with it. The file has digests and what a plan shows, and no secrets.
 
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::digest::sha256;
 use crate::file::{create, replace};
 use crate::row::Row;
 
-/// The version of the file's form. It changes when a field goes or means something else, not when one comes.
+/// The version of the file's format. It changes when a field is removed or gets another meaning, not when one is added.
 pub const VERSION: u32 = 1;
 
-/// The largest file that is read, in bytes: a plan of 10,000 machines has a third of it.
+/// The largest file that is read, in bytes. A plan for 10,000 machines has a third of that.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The most differences that are named.
@@ -23,26 +23,26 @@ const NAMED: usize = 12;
 /// A plan that was saved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Saved {
-    /// The version of this form.
+pub struct SavedPlan {
+    /// The version of the format.
     pub format_version: u32,
     /// The version of the program that made the plan.
     pub kubitect: String,
-    /// When, in UTC (RFC 3339).
+    /// When the plan was made, in UTC (RFC 3339).
     pub time: String,
     /// The cluster.
     pub cluster: String,
-    /// What was planned.
+    /// The configuration that was planned.
     pub configuration: Configuration,
-    /// The SHA-256 of what the site file says.
+    /// The SHA-256 of the site file's content.
     pub site: String,
-    /// The parts of the run, in their order.
+    /// The phases of the run, in order.
     pub phases: Vec<SavedPhase>,
-    /// What no step shows.
+    /// Remarks on edits that no step shows.
     pub notes: Vec<String>,
 }
 
-/// The configuration that a plan was made of.
+/// The configuration that a plan was made from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Configuration {
     /// The file; none: it came from standard input.
@@ -51,18 +51,18 @@ pub struct Configuration {
     pub sha256: String,
 }
 
-/// A part of a run.
+/// A phase of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SavedPhase {
     /// What it does.
     pub title: String,
-    /// The SHA-256 of all that is decided of it, also of what no step shows.
+    /// The SHA-256 of all its decisions, also of those that no step shows.
     pub sha256: String,
     /// Its steps.
     pub changes: Vec<Row>,
 }
 
-/// Why a file is no saved plan, or can't be made one.
+/// Why a saved plan can't be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -73,17 +73,17 @@ pub enum Error {
         action: &'static str,
         /// The file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It is something else.
+    /// The file is not a saved plan.
     #[error(
         "use {file} as a plan: it is none that `kubitect plan --out` saved ({why}); a configuration is applied by `-c {file}`"
     )]
     Other {
         /// The file.
         file: String,
-        /// What of it is not as it has to be.
+        /// What is wrong with it as a plan.
         why: String,
     },
     /// A newer program saved it.
@@ -96,7 +96,7 @@ pub enum Error {
         /// The version.
         found: u64,
     },
-    /// It would take the place of something else.
+    /// The plan would replace a file that is not a plan.
     #[error("save the plan to {file}: what is there is no plan, and stays; name another file")]
     Taken {
         /// The file.
@@ -105,7 +105,7 @@ pub enum Error {
 }
 
 impl SavedPhase {
-    /// A phase with these steps; `all` is a text of all that is decided of it. Secrets of addresses are not in it.
+    /// A phase with these steps; `all` is a text of all its decisions, for the digest. Secrets in URLs are removed from the steps.
     pub fn new(title: &str, all: &str, changes: Vec<Row>) -> Self {
         let clean = |row: Row| Row {
             details: shown(&row.details),
@@ -120,7 +120,7 @@ impl SavedPhase {
     }
 }
 
-impl Saved {
+impl SavedPlan {
     /// Reads a plan.
     pub fn read(file: &Path) -> Result<Self, Error> {
         let bytes = contents(file).map_err(|source| Error::File {
@@ -151,19 +151,21 @@ impl Saved {
         serde_json::from_value(value).map_err(|e| other(e.to_string()))
     }
 
-    /// Writes it for its owner alone. Only another plan is replaced, or an empty file, as `mktemp` makes it.
+    /// Writes the plan, readable by its owner only. It replaces only another plan, or an empty file as `mktemp` makes it.
     pub fn write(&self, file: &Path) -> Result<(), Error> {
         let failed = |source| Error::File {
             action: "write",
             file: file.display().to_string(),
             source,
         };
-        let mut put: fn(&Path, &[u8], u32) -> std::io::Result<()> = replace;
+        let mut write: fn(&Path, &[u8], u32) -> std::io::Result<()> = replace;
         match Self::read(file) {
             Ok(_) | Err(Error::Version { .. }) => {}
-            Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => put = create,
+            Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                write = create
+            }
             Err(Error::File { source, .. }) => return Err(failed(source)),
-            Err(_) if file.metadata().is_ok_and(|there| there.len() == 0) => {}
+            Err(_) if file.metadata().is_ok_and(|metadata| metadata.len() == 0) => {}
             Err(_) => {
                 return Err(Error::Taken {
                     file: file.display().to_string(),
@@ -177,10 +179,10 @@ impl Saved {
         }
         let text = serde_json::to_string_pretty(self).map_err(|e| failed(e.into()))?;
         let text = crate::text::json(&format!("{text}\n"));
-        put(file, text.as_bytes(), 0o600).map_err(failed)
+        write(file, text.as_bytes(), 0o600).map_err(failed)
     }
 
-    /// What would be done now and differs from this plan, a sentence each; empty: exactly this plan would be carried out.
+    /// A sentence for each difference of the current plan from this one; empty: exactly this plan would be carried out.
     pub fn differences(&self, now: &Self) -> Vec<String> {
         let mut found = Vec::new();
         if self.kubitect != now.kubitect {
@@ -226,21 +228,21 @@ impl Saved {
         found
     }
 
-    /// Steps that came, went, or have other details.
+    /// Steps that were added, were removed, or have other details.
     fn steps_that_differ(&self, now: &Self) -> Vec<String> {
         let mut new: Vec<&Row> = now.steps().collect();
-        let mut gone = Vec::new();
+        let mut removed = Vec::new();
         for row in self.steps() {
             match new.iter().position(|other| is_same(row, other)) {
-                Some(at) => drop(new.remove(at)),
-                None => gone.push(row),
+                Some(index) => drop(new.remove(index)),
+                None => removed.push(row),
             }
         }
         let mut found = Vec::new();
-        for row in gone {
+        for row in removed {
             match new.iter().position(|other| name(row) == name(other)) {
-                Some(at) => {
-                    let other = new.remove(at);
+                Some(index) => {
+                    let other = new.remove(index);
                     let (was, is) = (about(row), about(other));
                     found.push(format!("{}: was {was}, and is {is}", name(row)));
                 }
@@ -254,7 +256,7 @@ impl Saved {
         found
     }
 
-    /// Where all steps are the same: phases in another order, or with other contents than the steps show.
+    /// Differences that no step shows: phases in another order, or with other digests.
     fn hidden_differences(&self, now: &Self) -> Vec<String> {
         let titles = |saved: &Self| {
             let titles = saved.phases.iter().map(|phase| phase.title.clone());
@@ -285,7 +287,7 @@ impl Saved {
     }
 }
 
-/// What is in a regular file. Whatever else it is, it is not opened: a pipe would be waited for.
+/// The content of a regular file. Anything else is not opened: reading a pipe could block for ever.
 fn contents(file: &Path) -> std::io::Result<Vec<u8>> {
     if !file.metadata()?.is_file() {
         let why = "it is no regular file";
@@ -297,10 +299,10 @@ fn contents(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether two steps are one, be it in phases of other numbers.
-fn is_same(one: &Row, other: &Row) -> bool {
-    *one == Row {
-        phase: one.phase,
+/// Whether two steps are the same; the numbers of their phases may differ.
+fn is_same(row: &Row, other: &Row) -> bool {
+    *row == Row {
+        phase: row.phase,
         ..other.clone()
     }
 }
@@ -313,7 +315,7 @@ fn name(row: &Row) -> String {
     format!("{} {} {}{on}", row.action, row.kind, row.name)
 }
 
-/// What a step says beside its name.
+/// A step's details and disruption.
 fn about(row: &Row) -> String {
     match row.details.as_str() {
         "" => format!("[{}]", row.disruption),

@@ -1,10 +1,10 @@
-//! The JSON Schemas, made from the raw types: for editors, with all that they show, and for this crate's own check of a file's
-//! structure.
+//! The JSON Schemas, made from the raw types: one form for this crate's own check of a file's structure, and one for editors,
+//! with all the texts that they show.
 
 mod choices;
 mod editor;
+mod key_texts;
 mod older;
-mod words;
 
 use std::sync::LazyLock;
 
@@ -14,9 +14,9 @@ use serde_json::{Map, Value};
 
 use crate::raw;
 
-/// What a cluster file is checked by.
+/// The schema against which a cluster file is checked.
 pub(crate) static CLUSTER: LazyLock<Value> = LazyLock::new(generate::<raw::Config>);
-/// What a site file is checked by.
+/// The schema against which a site file is checked.
 pub(crate) static SITE: LazyLock<Value> = LazyLock::new(generate::<raw::Site>);
 
 /// The JSON Schema of a cluster file (draft 2020-12).
@@ -25,7 +25,7 @@ pub fn schema() -> Value {
     named(&CLUSTER, "Config", draft, "schema.json")
 }
 
-/// The same in draft 07, for editors that know no newer one.
+/// The same schema in draft 07, for editors that support no newer draft.
 pub fn schema_draft_07() -> Value {
     let draft = "http://json-schema.org/draft-07/schema#";
     named(&CLUSTER, "Config", draft, "schema-draft-07.json")
@@ -37,7 +37,7 @@ pub fn site_schema() -> Value {
     named(&SITE, "Site", draft, "site-schema.json")
 }
 
-/// Where the schemas lie that have names of their own.
+/// The address of the folder with the published schemas.
 const HOME: &str = "https://raw.githubusercontent.com/kubitect/kubitect-rs/main/docs/";
 
 fn generate<T: JsonSchema>() -> Value {
@@ -48,7 +48,7 @@ fn generate<T: JsonSchema>() -> Value {
         .to_value()
 }
 
-/// A schema for editors, with its draft and its address.
+/// A schema for editors, with its draft and its own address.
 fn named(raw: &Value, root: &str, draft: &str, name: &str) -> Value {
     let mut schema = Map::new();
     schema.insert("$schema".to_owned(), draft.into());

@@ -1,9 +1,9 @@
-//! Which variables are nobody's business: by their names, or as addresses with a password.
+//! Which of Kubespray's variables hold a secret: by their names, or as URLs with a password.
 
 use crate::address;
 use crate::yaml::{Mapping, Value};
 
-/// Words in names of variables whose values are nobody's business.
+/// Words in the names of variables that hold a secret.
 const SECRETS: [&str; 7] = [
     "private",
     "password",
@@ -14,7 +14,7 @@ const SECRETS: [&str; 7] = [
     "auth",
 ];
 
-/// Whether one of these variables is nobody's business, by its name or as an address.
+/// Whether one of these variables holds a secret, at any depth.
 pub fn hold_secret(variables: &Mapping) -> bool {
     let mut entries = variables.iter();
     entries.any(|(key, value)| key.as_str().is_some_and(is_secret) || holds_secret(value))

@@ -1,11 +1,11 @@
-//! [`Secrets`]: takes keys, tokens and passwords out of texts that leave this machine.
+//! [`Secrets`]: removes keys, tokens and passwords from texts that leave this machine.
 //!
-//! By structure first: what a file holds under a name that stands for a secret is taken out, and remembered, so that it is found
-//! wherever else it stands. Of Kubespray's variables, whose names say little, only values stay that can't be secrets. By pattern
-//! second: what looks like a secret in logs and in what machines say.
+//! First by structure: in a YAML file, the value of a key that names a secret is removed and remembered, so that it is also found
+//! in other texts. Of Kubespray's variables, whose names often don't say whether they hold secrets, only values that can't be one
+//! stay. Then by pattern: in any text, as logs and the output of programs, whatever looks like a secret is removed.
 
+mod classify;
 mod patterns;
-mod words;
 
 use std::collections::BTreeSet;
 
@@ -13,44 +13,44 @@ use regex::Captures;
 
 use crate::address;
 use crate::yaml::{self, Limits, Value};
+use classify::{KeyMeaning, is_harmless, is_ordinary, is_plain, key_meaning};
 use patterns::PATTERNS;
-use words::{Name, is_harmless, is_ordinary, is_plain, name};
 
-/// What stands in place of a secret.
+/// The text that replaces a secret.
 pub const REMOVED: &str = "[removed]";
 
-/// Shorter ones are words of their own elsewhere.
+/// The fewest characters of a remembered secret. A shorter text is also an ordinary word, which must not be removed elsewhere.
 const SHORTEST: usize = 4;
-/// Shorter parts of values that may be secrets, or not, are words of their own elsewhere.
-const PART: usize = 6;
-/// The same of values under names that say nothing.
-const WHOLE: usize = 8;
+/// The same for the parts of a value whose key may name a secret.
+const SHORTEST_PART: usize = 6;
+/// The same for a value whose key says nothing.
+const SHORTEST_VALUE: usize = 8;
 
-/// What is known of a value by where it stands.
+/// How a value is treated, by the keys above it. In the order of caution: below a key, the more cautious one counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum Sensitivity {
     /// It is shown.
     Open,
-    /// A variable of Kubespray's: it is shown only if it can't be a secret.
+    /// It is a variable of Kubespray's: it is shown only if it can't be a secret.
     Variable,
-    /// Its name may stand for a secret: it is not shown.
+    /// Its key may name a secret: it is not shown.
     Doubtful,
-    /// Its name stands for a secret.
+    /// Its key names a secret: it is not shown.
     Secret,
 }
 
-/// The secrets of this machine that are known by their values.
+/// The values of secrets that were found so far.
 #[derive(Default)]
 pub struct Secrets(BTreeSet<String>);
 
 impl Secrets {
-    /// None yet.
+    /// No secrets yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Remembers a secret, and each line of one that has several.
-    pub fn know(&mut self, secret: &str) {
+    /// Remembers a secret; of one with several lines, each line.
+    pub fn add(&mut self, secret: &str) {
         for line in secret.lines().map(str::trim) {
             let is_frame = line.starts_with("-----");
             if line.len() >= SHORTEST && !is_frame && !is_ordinary(line) {
@@ -59,102 +59,103 @@ impl Secrets {
         }
     }
 
-    /// Remembers what a file of YAML holds under names of secrets and in addresses, and gives the file without it, comments
-    /// left out; none, where it can't be read.
+    /// Remembers the secrets of a YAML file, and gives the file without them and without comments; none if it can't be read.
     pub fn yaml(&mut self, text: &str) -> Option<String> {
         let mut value = yaml::read(text, Limits::OWN).ok()?;
         let addons = value.get_mut("addons");
         if let Some(variables) = addons.and_then(|addons| addons.get_mut("kubespray")) {
-            self.value(variables, Place::Variable);
+            self.value(variables, Sensitivity::Variable);
         }
-        self.value(&mut value, Place::Open);
+        self.value(&mut value, Sensitivity::Open);
         yaml::write(&value).ok().map(|text| self.without(&text))
     }
 
-    fn value(&mut self, value: &mut Value, place: Place) {
+    fn value(&mut self, value: &mut Value, sensitivity: Sensitivity) {
         match value {
             Value::Mapping(keys) => {
                 for (key, value) in keys.iter_mut() {
-                    self.value(value, place.below(key.as_str().unwrap_or_default()));
+                    self.value(value, sensitivity.below(key.as_str().unwrap_or_default()));
                 }
-                if place != Place::Open {
+                if sensitivity != Sensitivity::Open {
                     *keys = std::mem::take(keys)
                         .into_iter()
                         .map(|(key, value)| (shown_key(key), value))
                         .collect();
                 }
             }
-            Value::Sequence(items) => items.iter_mut().for_each(|item| self.value(item, place)),
-            Value::Tagged(tagged) => self.value(&mut tagged.value, place),
+            Value::Sequence(items) => items
+                .iter_mut()
+                .for_each(|item| self.value(item, sensitivity)),
+            Value::Tagged(tagged) => self.value(&mut tagged.value, sensitivity),
             Value::String(text) => {
-                let shown = self.keeps(text, place);
-                if !shown {
+                let is_shown = self.is_shown(text, sensitivity);
+                if !is_shown {
                     *value = Value::String(REMOVED.to_owned());
                 }
             }
-            Value::Number(number) if place >= Place::Doubtful => {
+            Value::Number(number) if sensitivity >= Sensitivity::Doubtful => {
                 let number = number.to_string();
-                self.keeps(&number, place);
+                self.is_shown(&number, sensitivity);
                 *value = Value::String(REMOVED.to_owned());
             }
             _ => {}
         }
     }
 
-    /// Whether a value is shown that stands there; remembers it where it is not.
-    fn keeps(&mut self, text: &str, place: Place) -> bool {
+    /// Whether a value is shown; if it is not, it is remembered.
+    fn is_shown(&mut self, text: &str, sensitivity: Sensitivity) -> bool {
         for range in address::secrets(text) {
             let secret = &text[range];
-            // The name of who logs in is no secret beside a password.
-            self.know(secret.rsplit(':').next().unwrap_or_default());
-            self.know(secret);
+            // Of `user:password`, the password alone, too: logs may have it without the user.
+            self.add(secret.rsplit(':').next().unwrap_or_default());
+            self.add(secret);
         }
-        match place {
-            Place::Open => return true,
+        match sensitivity {
+            Sensitivity::Open => return true,
             _ if text == REMOVED => return true,
-            Place::Variable if is_harmless(text) => return true,
-            Place::Variable => self.suspect(text, false),
-            Place::Doubtful => self.suspect(text, true),
-            Place::Secret => {
-                self.know(text);
+            Sensitivity::Variable if is_harmless(text) => return true,
+            Sensitivity::Variable => self.suspect(text, false),
+            Sensitivity::Doubtful => self.suspect(text, true),
+            Sensitivity::Secret => {
+                self.add(text);
                 self.suspect(text, true);
             }
         }
         false
     }
 
-    /// Remembers what may be secret of a value: the whole of one that is a single word, and those of its parts that read as no
-    /// word of a language; all its parts where its name is `doubtful`.
+    /// Remembers the parts of a value that may be secrets: the whole value if it is a single word, and its parts that mix letters
+    /// and digits; all parts if the key is `doubtful`. Ordinary words are left out: they would be removed from other texts, too.
     fn suspect(&mut self, text: &str, doubtful: bool) {
         for line in text.lines().map(str::trim) {
             let is_word = !line.contains(char::is_whitespace) && !is_plain(line);
-            if line.len() >= WHOLE && is_word && !is_harmless(line) {
-                self.know(line);
+            if line.len() >= SHORTEST_VALUE && is_word && !is_harmless(line) {
+                self.add(line);
             }
             let parts = line.split(|c: char| !(c.is_ascii_alphanumeric() || "+/_.~-".contains(c)));
-            // A step of an address may be one by itself.
-            let steps = line.contains("://").then(|| line.split('/'));
-            for part in parts.chain(steps.into_iter().flatten()) {
+            // A single segment of a URL's path may be a secret.
+            let segments = line.contains("://").then(|| line.split('/'));
+            for part in parts.chain(segments.into_iter().flatten()) {
                 let mixed = |test: fn(&char) -> bool| part.chars().any(|c| test(&c));
                 let random = mixed(char::is_ascii_digit) && mixed(char::is_ascii_alphabetic);
                 let counts = match doubtful {
-                    true => part.len() >= PART,
-                    false => part.len() >= WHOLE && random,
+                    true => part.len() >= SHORTEST_PART,
+                    false => part.len() >= SHORTEST_VALUE && random,
                 };
                 if counts && !is_plain(part) && !is_harmless(part) {
-                    self.know(part);
+                    self.add(part);
                 }
             }
         }
     }
 
-    /// A text without the secrets that are known, and without what looks like one.
+    /// The text without the remembered secrets and without whatever looks like a secret.
     pub fn without(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        // The longest first: one may be a part of another.
-        let mut known: Vec<_> = self.0.iter().collect();
-        known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        for secret in known {
+        // The longest first: a secret may be a part of another.
+        let mut secrets: Vec<_> = self.0.iter().collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        for secret in secrets {
             text = text.replace(secret.as_str(), REMOVED);
         }
         for (pattern, shown) in &*PATTERNS {
@@ -164,41 +165,40 @@ impl Secrets {
             });
             text = replaced.into_owned();
         }
-        // Line by line: an address ends with its line.
+        // Line by line: an address ends at the end of its line at the latest.
         let lines: Vec<_> = text.split('\n').map(address::shown).collect();
         lines.join("\n")
     }
 }
 
-impl Place {
-    /// The place of what stands there under this name.
+impl Sensitivity {
+    /// The sensitivity of a value below this one, under this key.
     fn below(self, key: &str) -> Self {
-        self.max(match name(key) {
-            Name::Secret => Self::Secret,
-            Name::Doubtful => Self::Doubtful,
-            Name::Other => Self::Open,
+        self.max(match key_meaning(key) {
+            KeyMeaning::Secret => Self::Secret,
+            KeyMeaning::Doubtful => Self::Doubtful,
+            KeyMeaning::Other => Self::Open,
         })
     }
 }
 
-/// Whether a variable of Kubespray's is shown to everyone who sees a plan: if its name stands for nothing secret, and its value can't
-/// be a secret.
+/// Whether plans show the value of a variable of Kubespray's: if its name names no secret, and its value can't be one.
 pub(crate) fn may_be_shown(key: &str, value: &Value) -> bool {
-    let place = Place::Variable.below(key);
-    let is_harmless = |text: &str| place == Place::Variable && is_harmless(text);
+    let is_open = Sensitivity::Variable.below(key) == Sensitivity::Variable;
+    let is_harmless = |text: &str| is_open && is_harmless(text);
     match value {
-        Value::Null | Value::Bool(_) => place == Place::Variable,
+        Value::Null | Value::Bool(_) => is_open,
         Value::Number(number) => is_harmless(&number.to_string()),
         Value::String(text) => is_harmless(text),
         Value::Sequence(items) => items.iter().all(|item| may_be_shown(key, item)),
         Value::Mapping(entries) => entries.iter().all(|(own, value)| {
-            place == Place::Variable && own.as_str().is_some_and(|own| may_be_shown(own, value))
+            is_open && own.as_str().is_some_and(|own| may_be_shown(own, value))
         }),
         Value::Tagged(_) => false,
     }
 }
 
-/// A name under which something stands, where it is one; texts may be used as names, too.
+/// The key of a mapping if it looks like a name, else [`REMOVED`]: any text can be a key, also a secret one.
 fn shown_key(key: Value) -> Value {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
     match key.as_str() {
@@ -276,7 +276,7 @@ addons:
             log,
             "peer with [removed], then [removed] and [removed]; ipvs on 10.233.64.0/18"
         );
-        // The form of older files: one text, of which nothing can be told.
+        // Older files have all variables in one text: nothing of it is shown.
         let older = Secrets::new()
             .yaml("addons:\n  kubespray: |\n    a_key: mine\n")
             .unwrap();

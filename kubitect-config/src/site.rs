@@ -1,4 +1,4 @@
-//! [`Site`]: what is true of this machine rather than of a cluster (`site.yaml`).
+//! [`Site`]: the site file (`site.yaml`), with the settings of this machine rather than of a cluster.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use crate::cluster::{Pip, VirtType};
 use crate::timeouts::Timeouts;
 use crate::value::Checksum;
 
-/// The site file. All of it may be left out.
+/// The site file. Every part is optional.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Site {
-    /// Default for hosts that do not say.
+    /// The default of hosts that have none.
     pub virt_type: VirtType,
     /// Images by distro (`ubuntu22`), instead of the built-in ones.
     pub images: BTreeMap<String, SiteImage>,
@@ -22,15 +22,15 @@ pub struct Site {
     pub kubespray: SiteKubespray,
     /// Where Python packages come from.
     pub pip: Pip,
-    /// libvirt URIs that cluster files may name although they do more than connect; each whole.
+    /// libvirt URIs that cluster files may use although they do more than connect; each is complete.
     pub libvirt_uris: Vec<String>,
     /// The HTTP proxy of machines.
     pub proxy: SiteProxy,
-    /// How long is waited for machines and nodes.
+    /// The deadlines of waits for machines and nodes.
     pub timeouts: Timeouts,
 }
 
-/// The site's HTTP proxy. Its addresses may hold a password, which `Debug` does not show.
+/// The site's HTTP proxy. `Debug` does not show the passwords that its URLs may have.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SiteProxy {
@@ -38,7 +38,7 @@ pub struct SiteProxy {
     pub http: Option<String>,
     /// For https addresses.
     pub https: Option<String>,
-    /// What is reached without it, besides the cluster's own.
+    /// Names and addresses that are reached without it, in addition to the cluster's own.
     pub no: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ impl std::fmt::Debug for SiteProxy {
 pub struct SiteImage {
     /// A path on this machine or an http(s) address.
     pub source: String,
-    /// What it must hash to.
+    /// The image's checksum; none: it is not checked.
     pub checksum: Option<Checksum>,
 }
 

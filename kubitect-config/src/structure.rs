@@ -1,7 +1,7 @@
-//! Checks a [`Tree`] against the JSON Schema: unknown keys, types, ranges and allowed words, all in one go.
+//! Checks a [`Tree`] against the JSON Schema: unknown keys, types, ranges and allowed words, all in one pass.
 //!
-//! The schema is made from the raw types, so what passes here deserialises into them. What does not pass is reported
-//! and left out, and the rest goes on to validation.
+//! The schema is made from the raw types: so what passes here deserialises into them. What does not pass is reported and left
+//! out, and the rest is still validated: a person gets all problems at once.
 
 use std::cell::OnceCell;
 
@@ -9,30 +9,30 @@ use crate::yaml::{Mapping, Value};
 use serde_json::Value as Schema;
 
 use crate::problem::Severity;
-use crate::report::{At, Report, nearest, quote};
+use crate::report::{KeyPath, Report, nearest, quote};
 use crate::tree::{Kind, Tree};
 
+mod foreign;
 mod hints;
-mod stranger;
 
-use hints::Places;
-pub(crate) use stranger::stranger;
+pub(crate) use foreign::foreign_file;
+use hints::KeyParents;
 
-/// The value of `tree` as far as it fits the schema.
+/// The value of `tree` without the parts that do not fit the schema.
 pub(crate) fn check(tree: &Tree, schema: &Schema, report: &mut Report) -> Value {
     let checker = Checker {
         root: schema,
-        places: OnceCell::new(),
+        parents: OnceCell::new(),
     };
     checker
-        .value(tree, schema, &At::Root, report)
+        .value(tree, schema, &KeyPath::Root, report)
         .unwrap_or_default()
 }
 
 struct Checker<'a> {
     root: &'a Schema,
-    /// Gathered when the first key has no place.
-    places: OnceCell<Places>,
+    /// Made at the first unknown key.
+    parents: OnceCell<KeyParents>,
 }
 
 impl<'a> Checker<'a> {
@@ -44,7 +44,7 @@ impl<'a> Checker<'a> {
         &self,
         tree: &Tree,
         schema: &'a Schema,
-        at: &At,
+        path: &KeyPath,
         report: &mut Report,
     ) -> Option<Value> {
         let schema = self.resolve(schema);
@@ -54,16 +54,16 @@ impl<'a> Checker<'a> {
         }
         match &tree.kind {
             Kind::Map(entries) if types.contains(&"object") => {
-                Some(self.map(entries, schema, at, report))
+                Some(self.map(entries, schema, path, report))
             }
             Kind::List(items) if types.contains(&"array") => {
-                Some(self.list(items, &schema["items"], at, report))
+                Some(self.list(items, &schema["items"], path, report))
             }
             Kind::Scalar { text, plain } => {
-                scalar(tree, (text, *plain), schema, &types, at, report)
+                scalar(tree, (text, *plain), schema, &types, path, report)
             }
-            _ if types.is_empty() => wrong_type(tree, &["string"], at, report),
-            _ => wrong_type(tree, &types, at, report),
+            _ if types.is_empty() => wrong_type(tree, &["string"], path, report),
+            _ => wrong_type(tree, &types, path, report),
         }
     }
 
@@ -71,17 +71,17 @@ impl<'a> Checker<'a> {
         &self,
         entries: &[(Tree, Tree)],
         schema: &'a Schema,
-        at: &At,
+        path: &KeyPath,
         report: &mut Report,
     ) -> Value {
         let mut map = Mapping::new();
         for (key, tree) in entries {
             let name = key.text();
-            let at = at.key(name);
+            let path = path.key(name);
             let value = if let Some(property) = schema["properties"].get(name) {
                 if property["deprecated"] == true {
                     report.at_key(
-                        &at,
+                        &path,
                         key,
                         Severity::Warning,
                         "deprecated",
@@ -92,17 +92,17 @@ impl<'a> Checker<'a> {
                 // A key without a value is the same as no key.
                 match tree.value() {
                     Value::Null => None,
-                    _ => self.value(tree, property, &at, report),
+                    _ => self.value(tree, property, &path, report),
                 }
             } else {
                 match &schema["additionalProperties"] {
-                    Schema::Bool(false) if is_extension(name, &at) => None,
+                    Schema::Bool(false) if is_extension(name, &path) => None,
                     Schema::Bool(false) => {
-                        let places = self.places.get_or_init(|| hints::places(self.root));
-                        unknown(key, entries, (places, schema), &at, report);
+                        let parents = self.parents.get_or_init(|| hints::key_parents(self.root));
+                        unknown(key, entries, (parents, schema), &path, report);
                         None
                     }
-                    other => self.value(tree, other, &at, report),
+                    other => self.value(tree, other, &path, report),
                 }
             };
             if let Some(value) = value {
@@ -112,8 +112,14 @@ impl<'a> Checker<'a> {
         Value::Mapping(map)
     }
 
-    /// Items that do not fit become empty ones, so that the others keep their places.
-    fn list(&self, items: &[Tree], schema: &'a Schema, at: &At, report: &mut Report) -> Value {
+    /// Items that do not fit are replaced by empty ones, so that the others keep their indices.
+    fn list(
+        &self,
+        items: &[Tree],
+        schema: &'a Schema,
+        path: &KeyPath,
+        report: &mut Report,
+    ) -> Value {
         let empty = || match types(self.resolve(schema)).as_slice() {
             types if types.contains(&"object") => Value::Mapping(Mapping::new()),
             _ => Value::String(String::new()),
@@ -122,14 +128,14 @@ impl<'a> Checker<'a> {
             .iter()
             .enumerate()
             .map(|(index, item)| {
-                self.value(item, schema, &at.index(index), report)
+                self.value(item, schema, &path.index(index), report)
                     .unwrap_or_else(empty)
             })
             .collect()
     }
 }
 
-/// Follows references, and `anyOf` with null, to the schema that says the type.
+/// The schema that has the type: `$ref` is followed, and of `anyOf` the choice that is not null.
 fn resolve<'a>(root: &'a Schema, mut schema: &'a Schema) -> &'a Schema {
     loop {
         if let Some(pointer) = schema["$ref"].as_str() {
@@ -139,7 +145,7 @@ fn resolve<'a>(root: &'a Schema, mut schema: &'a Schema) -> &'a Schema {
         } else if let Some(choice) = schema["anyOf"].as_array() {
             schema = choice
                 .iter()
-                .find(|one| one["type"] != "null")
+                .find(|option| option["type"] != "null")
                 .unwrap_or(&Schema::Null);
         } else {
             return schema;
@@ -147,15 +153,16 @@ fn resolve<'a>(root: &'a Schema, mut schema: &'a Schema) -> &'a Schema {
     }
 }
 
-/// Keys at the top that hold what a file repeats (`&name`), or name its schema for editors.
-fn is_extension(name: &str, at: &At) -> bool {
-    matches!(at, At::Key(At::Root, _)) && (name.starts_with("x-") || name == "$schema")
+/// Whether a key at the top of the file is free for its author: `x-…` for values that are repeated by anchors (`&name`), and
+/// `$schema`, which editors read.
+fn is_extension(name: &str, path: &KeyPath) -> bool {
+    matches!(path, KeyPath::Key(KeyPath::Root, _)) && (name.starts_with("x-") || name == "$schema")
 }
 
 fn types(schema: &Schema) -> Vec<&str> {
     match &schema["type"] {
-        Schema::String(one) => vec![one],
-        Schema::Array(several) => several.iter().filter_map(Schema::as_str).collect(),
+        Schema::String(name) => vec![name],
+        Schema::Array(names) => names.iter().filter_map(Schema::as_str).collect(),
         _ => Vec::new(),
     }
 }
@@ -167,9 +174,9 @@ fn allowed(schema: &Schema) -> Vec<&str> {
         .as_array()
         .into_iter()
         .flatten()
-        .flat_map(|one| {
-            let several = one["enum"].as_array().into_iter().flatten();
-            several.chain(one.get("const"))
+        .flat_map(|option| {
+            let words = option["enum"].as_array().into_iter().flatten();
+            words.chain(option.get("const"))
         });
     own.chain(documented).filter_map(Schema::as_str).collect()
 }
@@ -179,7 +186,7 @@ fn scalar(
     (text, plain): (&str, bool),
     schema: &Schema,
     types: &[&str],
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Option<Value> {
     let words = allowed(schema);
@@ -192,23 +199,23 @@ fn scalar(
             None => format!("use one of: {}", words.join(", ")),
         };
         report.error(
-            at,
+            path,
             "not-allowed",
             format!("{} is not possible here", quote(text)),
             help,
         );
-        report.leave_out(at);
+        report.leave_out(path);
         return None;
     }
     let accepts = |wanted: &str| types.contains(&wanted);
     match tree.value() {
         Value::String(value) if accepts("string") => Some(Value::String(value)),
-        // YAML 1.1, and so the Go program, took these words for truth values.
+        // In YAML 1.1, which the Go program read, these words are truth values.
         Value::String(_) if plain && accepts("boolean") && yes_or_no(text).is_some() => {
             yes_or_no(text).map(Value::Bool)
         }
         Value::Bool(value) if accepts("boolean") && !accepts("string") => Some(Value::Bool(value)),
-        // Where text and numbers are both possible, both mean their text: 1 is "1", and 1.10 stays "1.10".
+        // Where text and numbers are allowed, a number means its text: 1 is "1", and 1.10 stays "1.10".
         Value::Number(_) if accepts("string") && (accepts("number") || accepts("integer")) => {
             Some(Value::String(text.to_owned()))
         }
@@ -222,7 +229,7 @@ fn scalar(
                 .map(i128::from)
                 .or_else(|| number.as_u64().map(i128::from));
             let Some(value) = value else {
-                return wrong_type(tree, types, at, report);
+                return wrong_type(tree, types, path, report);
             };
             let low = schema["minimum"].as_i64().map_or(i128::MIN, i128::from);
             let high = schema["maximum"].as_i64().map_or(i128::MAX, i128::from);
@@ -230,15 +237,15 @@ fn scalar(
                 return Some(Value::Number(number));
             }
             report.error(
-                at,
+                path,
                 "out-of-range",
                 format!("{value} is out of range"),
                 format!("use a whole number from {low} to {high}"),
             );
-            report.leave_out(at);
+            report.leave_out(path);
             None
         }
-        _ => wrong_type(tree, types, at, report),
+        _ => wrong_type(tree, types, path, report),
     }
 }
 
@@ -250,7 +257,7 @@ fn yes_or_no(text: &str) -> Option<bool> {
     }
 }
 
-fn wrong_type(tree: &Tree, types: &[&str], at: &At, report: &mut Report) -> Option<Value> {
+fn wrong_type(tree: &Tree, types: &[&str], path: &KeyPath, report: &mut Report) -> Option<Value> {
     let wanted: Vec<&str> = types
         .iter()
         .filter_map(|kind| match *kind {
@@ -265,7 +272,7 @@ fn wrong_type(tree: &Tree, types: &[&str], at: &At, report: &mut Report) -> Opti
         .collect();
     let wanted = wanted.join(" or ");
     let gib = match tree.value() {
-        Value::String(text) => in_gib(&text, at),
+        Value::String(text) => in_gib(&text, path),
         _ => None,
     };
     let (found, help) = match tree.value() {
@@ -288,19 +295,19 @@ fn wrong_type(tree: &Tree, types: &[&str], at: &At, report: &mut Report) -> Opti
         _ => ("a mapping".to_owned(), format!("write {wanted}")),
     };
     report.error(
-        at,
+        path,
         "wrong-type",
         format!("must be {wanted}, but is {found}"),
-        gib.or_else(|| hints::shape(tree, types, at))
+        gib.or_else(|| hints::shape(tree, types, path))
             .unwrap_or(help),
     );
-    report.leave_out(at);
+    report.leave_out(path);
     None
 }
 
-/// A size with its unit, as `4GiB`: the number alone, where it is GiB.
-fn in_gib(text: &str, at: &At) -> Option<String> {
-    let At::Key(_, key @ ("ram" | "mainDiskSize" | "size")) = at else {
+/// The help for a size that is written with its unit, as `4GiB`: the number in GiB, which the key takes.
+fn in_gib(text: &str, path: &KeyPath) -> Option<String> {
+    let KeyPath::Key(_, key @ ("ram" | "mainDiskSize" | "size")) = path else {
         return None;
     };
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
@@ -318,29 +325,29 @@ fn in_gib(text: &str, at: &At) -> Option<String> {
 fn unknown(
     key: &Tree,
     entries: &[(Tree, Tree)],
-    (places, schema): (&Places, &Schema),
-    at: &At,
+    (parents, schema): (&KeyParents, &Schema),
+    path: &KeyPath,
     report: &mut Report,
 ) {
-    // What no longer means anything is proposed to nobody.
-    let known: Vec<&str> = schema["properties"]
+    // A deprecated key is never suggested.
+    let allowed: Vec<&str> = schema["properties"]
         .as_object()
         .into_iter()
         .flatten()
         .filter(|(_, property)| property["deprecated"] != true)
         .map(|(name, _)| name.as_str())
         .collect();
-    let (guess, help) = hints::mended(key.text(), &known, places, at);
+    let (guess, help) = hints::unknown_key(key.text(), &allowed, parents, path);
     report.at_key(
-        at,
+        path,
         key,
         Severity::Error,
         "unknown-key",
         format!("unknown key {}", quote(key.text())),
         help,
     );
-    // If a misspelt key is missed later, that is the same mistake.
-    if let (Some(guess), At::Key(parent, _)) = (guess, at)
+    // If the key is misspelt, validation must not report the right one as missing: that is the same mistake.
+    if let (Some(guess), KeyPath::Key(parent, _)) = (guess, path)
         && !entries.iter().any(|(key, _)| key.text() == guess)
     {
         report.leave_out(&parent.key(guess));

@@ -1,4 +1,4 @@
-//! [`Timeouts`]: how long is waited for machines and nodes, which depends on the hosts rather than on a cluster.
+//! [`Timeouts`]: the deadlines of waits for machines and nodes. They are settings of the site, as they depend on the hosts' speed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::value::Invalid;
 
-/// The longest: nobody watches a run for more than a day.
+/// The longest timeout, in seconds: nobody waits for a run for more than a day.
 const MOST: u64 = 24 * 3600;
 
-/// How long something may take: as `90s`, `20m` or `2h`; a second at least, a day at most.
+/// A timeout, written as `90s`, `20m` or `2h`: from one second to one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timeout(u64);
 
@@ -66,11 +66,11 @@ impl<'de> Deserialize<'de> for Timeout {
     }
 }
 
-/// How long is waited.
+/// The timeouts of all waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// For a machine that starts: for its address, and then until cloud-init is done.
+    /// For a machine that starts: for its address, and again for the end of cloud-init.
     pub boot: Timeout,
     /// For pods to leave a node.
     pub drain: Timeout,
@@ -79,7 +79,7 @@ pub struct Timeouts {
 }
 
 impl Default for Timeouts {
-    /// Fit for emulated machines, of which several boot on one processor.
+    /// Long enough for emulated machines, several of which boot on one processor.
     fn default() -> Self {
         Self {
             boot: Timeout(20 * 60),
@@ -90,7 +90,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// These, but for those that are given: for booting, draining and being Ready.
+    /// The same timeouts, with those for boot, drain and Ready replaced that are given.
     pub fn or(self, [boot, drain, ready]: [Option<Timeout>; 3]) -> Self {
         Self {
             boot: boot.unwrap_or(self.boot),

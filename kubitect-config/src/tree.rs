@@ -26,7 +26,7 @@ impl From<Marker> for Position {
     }
 }
 
-/// A YAML value and where it stands.
+/// A YAML value with its position in the text.
 #[derive(Debug, Clone)]
 pub(crate) struct Tree {
     pub start: Position,
@@ -34,10 +34,10 @@ pub(crate) struct Tree {
     pub kind: Kind,
 }
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
-    /// Text as written (escapes resolved). Only a plain one can mean a number, a truth value or nothing.
+    /// Text as written, with escapes resolved. Only plain (unquoted) text can mean a number, a truth value or null.
     Scalar { text: String, plain: bool },
     /// A list.
     List(Vec<Tree>),
@@ -54,7 +54,7 @@ impl Tree {
         }
     }
 
-    /// The value of a mapping's key, and the key.
+    /// The entry of a mapping: the key and its value.
     pub fn get(&self, key: &str) -> Option<(&Tree, &Tree)> {
         match &self.kind {
             Kind::Map(entries) => entries
@@ -65,7 +65,7 @@ impl Tree {
         }
     }
 
-    /// The entry of a mapping, to be changed.
+    /// The entry of a mapping, whose value can be changed.
     pub fn entry_mut(&mut self, key: &str) -> Option<(&Tree, &mut Tree)> {
         match &mut self.kind {
             Kind::Map(entries) => entries
@@ -76,29 +76,32 @@ impl Tree {
         }
     }
 
-    /// The value at a path of keys, to be changed.
-    pub fn at_mut(&mut self, path: &str) -> Option<&mut Tree> {
+    /// The value at a path of keys (`a.b.c`), which can be changed.
+    pub fn path_mut(&mut self, path: &str) -> Option<&mut Tree> {
         path.split('.').try_fold(self, |tree, key| {
             tree.entry_mut(key).map(|(_, value)| value)
         })
     }
 
-    /// Lets it, and all in it, stand at another place: of a text that was read as YAML, that of the text.
-    pub fn place(&mut self, start: Position, end: Position) {
+    /// Sets the position of the value and of all values in it. For YAML that is a text inside of the file: its values get the
+    /// text's position.
+    pub fn set_position(&mut self, start: Position, end: Position) {
         (self.start, self.end) = (start, end);
         match &mut self.kind {
             Kind::Scalar { .. } => {}
-            Kind::List(items) => items.iter_mut().for_each(|item| item.place(start, end)),
+            Kind::List(items) => items
+                .iter_mut()
+                .for_each(|item| item.set_position(start, end)),
             Kind::Map(entries) => {
                 for (key, value) in entries {
-                    key.place(start, end);
-                    value.place(start, end);
+                    key.set_position(start, end);
+                    value.set_position(start, end);
                 }
             }
         }
     }
 
-    /// What it adds to the weight that [`read`] limits: long texts count, as an alias multiplies them too.
+    /// Its share of the weight that [`read`] limits. Long texts count for more, as an alias multiplies them, too.
     fn weight(&self) -> usize {
         match &self.kind {
             Kind::Scalar { text, .. } => 1 + text.len() / 32,

@@ -1,15 +1,16 @@
-//! [`Uri`]: a libvirt URI, read as strictly as libvirt reads it loosely, and whether it only connects.
+//! [`Uri`]: a libvirt URI, read strictly, and the check that it only connects.
 //!
-//! libvirt takes programs, sockets and whom to trust from a URI's query (<https://libvirt.org/uri.html>), so a cluster file
-//! from elsewhere could run what it likes as soon as somebody plans it. Only what is listed here is taken from one.
+//! The query of a libvirt URI can name programs to run, sockets, and whom to trust (<https://libvirt.org/uri.html>). So a cluster
+//! file from a stranger could run any program as soon as somebody plans with it. Only the parts that are listed here are allowed
+//! in one.
 
 use crate::value::Invalid;
 
-/// Drivers: QEMU's, and libvirt's own in memory for tests.
+/// The allowed drivers: QEMU's, and libvirt's `test` driver, which is in memory.
 const DRIVERS: [&str; 2] = ["qemu", "test"];
-/// Ways to the daemon; `ext` runs a program.
+/// The allowed transports. `ext` is not one of them: it runs a program.
 const TRANSPORTS: [&str; 6] = ["unix", "ssh", "libssh", "libssh2", "tls", "tcp"];
-/// Parameters that neither run anything nor say whom to trust, with the values that they may have; none: a path.
+/// The allowed parameters, which neither run a program nor say whom to trust, with their allowed values; empty: an absolute path.
 const PARAMETERS: [(&str, &[&str]); 6] = [
     ("keyfile", &[]),
     ("mode", &["auto", "legacy", "direct"]),
@@ -27,25 +28,25 @@ const PARAMETERS: [(&str, &[&str]); 6] = [
 pub struct Uri {
     /// `qemu`, or `test`.
     pub driver: String,
-    /// How the daemon is reached; none: a socket of this machine.
+    /// The transport to the daemon; none: a socket on this machine.
     pub transport: Option<String>,
-    /// Who logs in.
+    /// The user who logs in.
     pub user: Option<String>,
-    /// The machine, an IPv6 address without brackets; none: this one.
+    /// The host, an IPv6 address without brackets; none: this machine.
     pub host: Option<String>,
-    /// The port, where it is not the transport's own.
+    /// The port; none: the transport's default.
     pub port: Option<u16>,
-    /// `/system`, `/session`, or the file of libvirt's driver for tests.
+    /// `/system`, `/session`, or the file of libvirt's `test` driver.
     pub path: String,
     /// The query, in order.
     pub parameters: Vec<(String, String)>,
 }
 
 impl Uri {
-    /// Reads a URI, and refuses what would do more than connect.
+    /// Reads a URI that a cluster file has, and refuses one that could do more than connect.
     ///
     /// # Errors
-    /// It is no libvirt URI, or not one that every file may name.
+    /// It is no libvirt URI, or one that only the site file may allow.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let uri = Self::read(text)?;
         if !DRIVERS.contains(&uri.driver.as_str()) {
@@ -65,8 +66,8 @@ impl Uri {
             )));
         }
         for (index, (name, value)) in uri.parameters.iter().enumerate() {
-            let known = PARAMETERS.iter().find(|(known, _)| known == name);
-            let Some((_, values)) = known else {
+            let allowed = PARAMETERS.iter().find(|(allowed, _)| allowed == name);
+            let Some((_, values)) = allowed else {
                 return Err(refused(format!(
                     "`{name}=` may run a program or say whom to trust"
                 )));
@@ -99,13 +100,13 @@ impl Uri {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Whether the way goes over SSH, by whichever client.
+    /// Whether the transport is SSH, by any of libvirt's clients.
     pub fn is_ssh(&self) -> bool {
         let transport = self.transport.as_deref();
         self.host.is_some() && transport.is_some_and(|transport| transport.contains("ssh"))
     }
 
-    /// Reads a URI as [`Uri::parse`] does, whatever its driver, transport and parameters: one that the site allows.
+    /// Reads a URI with any driver, transport and parameters: for one that the site file allows.
     ///
     /// # Errors
     /// It is no libvirt URI.
@@ -127,33 +128,33 @@ impl Uri {
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let (user, place) = match authority.rsplit_once('@') {
-            Some((user, place)) => (Some(decoded(user).ok_or_else(broken)?), place),
+        let (user, rest) = match authority.rsplit_once('@') {
+            Some((user, rest)) => (Some(decoded(user).ok_or_else(broken)?), rest),
             None => (None, authority),
         };
-        let (host, port) = match place.strip_prefix('[') {
-            Some(place) => place.split_once(']').ok_or_else(broken)?,
-            None => place.split_at(place.find(':').unwrap_or(place.len())),
+        let (host, port) = match rest.strip_prefix('[') {
+            Some(rest) => rest.split_once(']').ok_or_else(broken)?,
+            None => rest.split_at(rest.find(':').unwrap_or(rest.len())),
         };
         let port = match port.strip_prefix(':') {
             None if port.is_empty() => None,
             None => return Err(broken()),
             Some(port) => Some(port.parse::<u16>().map_err(|_| broken())?),
         };
-        // What begins with a hyphen would be an option of ssh, which may put both into a shell's line (`%h`, `%r`).
+        // ssh would read a leading hyphen as an option, and may put host and user into a shell command (`%h`, `%r`).
         let safe = |c: char| c.is_ascii_alphanumeric() || "-.:_".contains(c);
-        let strange = |c: char| !c.is_alphanumeric() && !"-_.@+$".contains(c);
+        let forbidden = |c: char| !c.is_alphanumeric() && !"-_.@+$".contains(c);
         if host.starts_with('-')
             || !host.chars().all(safe)
             || user.as_ref().is_some_and(|user| {
-                user.is_empty() || user.starts_with('-') || user.contains(strange)
+                user.is_empty() || user.starts_with('-') || user.contains(forbidden)
             })
         {
             return Err(broken());
         }
         let mut parameters = Vec::new();
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            // libvirt takes `;` for `&` where there is no `&`.
+            // libvirt reads `;` as `&` if there is no `&`: then this would be several parameters.
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             if parameter.contains(';') {
                 return Err(broken());
@@ -177,7 +178,7 @@ impl Uri {
     }
 }
 
-/// What only the site may allow.
+/// The error for a URI that only the site file may allow.
 fn refused(why: String) -> Invalid {
     Invalid::new(format!(
         "must only say where libvirt is: {why}. A cluster's file may use {}; whoever trusts this URI lists it, whole, under \
@@ -186,7 +187,7 @@ fn refused(why: String) -> Invalid {
     ))
 }
 
-/// A text without its percent-encoding; none where that is broken or hides a NUL.
+/// The text with its percent-encoding decoded; none if that is not valid, or if it has a NUL.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();

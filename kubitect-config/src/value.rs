@@ -1,7 +1,7 @@
-//! Small checked types: a value of one of them is safe to put into a name, a file or an argument.
+//! Small checked types. Their values can safely be a part of a name, a file or an argument.
 //!
-//! Each is made from text (`FromStr`), shown as text (`Display`) and serialised as that text, so that what a person
-//! wrote is what a person reads.
+//! Each is read from text (`FromStr`), shown as text (`Display`) and serialised as that text: so a person reads what a person
+//! wrote.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// An error that says `message`.
+    /// An error with this message.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -78,7 +78,7 @@ impl FromStr for Label {
             }
             _ => {
                 let rule = "must be 1 to 63 lower-case letters, digits or hyphens, with a letter or digit at both ends";
-                Err(Invalid::new(match nearly_label(text) {
+                Err(Invalid::new(match suggested_label(text) {
                     Some(label) => format!("{rule}: write `{label}`"),
                     None => rule.to_owned(),
                 }))
@@ -87,13 +87,13 @@ impl FromStr for Label {
     }
 }
 
-/// The label that a text becomes with lower-case letters, and hyphens for what names have elsewhere.
-fn nearly_label(text: &str) -> Option<String> {
+/// The label to suggest: the text in lower case, with hyphens instead of `_`, `.` and blanks.
+fn suggested_label(text: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);
     let plain = text.to_ascii_lowercase().replace(['_', '.', ' '], "-");
     let plain = plain.trim_matches('-');
-    let is_one = !plain.is_empty() && plain.len() <= DNS_LABEL_MAX && text.chars().all(fits);
-    is_one.then(|| plain.to_owned())
+    let is_label = !plain.is_empty() && plain.len() <= DNS_LABEL_MAX && text.chars().all(fits);
+    is_label.then(|| plain.to_owned())
 }
 
 impl fmt::Display for Label {
@@ -150,12 +150,12 @@ impl AsRef<str> for Name {
     }
 }
 
-/// An Ethernet address of one machine: unicast, six bytes.
+/// An Ethernet (MAC) address of one machine: unicast, six bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac([u8; 6]);
 
 impl Mac {
-    /// The address that `seed` always leads to: QEMU's prefix `52:54:00` and 24 bits of the seed's digest.
+    /// An address derived from `seed`, always the same one: QEMU's prefix `52:54:00` and 24 bits of the seed's digest.
     pub fn derived(seed: &str) -> Self {
         use sha2::Digest;
         let digest = sha2::Sha256::digest(seed.as_bytes());
@@ -213,7 +213,7 @@ impl fmt::Display for Mac {
 pub struct Version(semver::Version);
 
 impl Version {
-    /// The release of these numbers: `v1.23.7` of `(1, 23)` and 7.
+    /// The version with these numbers: `v1.23.7` from `(1, 23)` and 7.
     pub fn new((major, minor): (u64, u64), patch: u64) -> Self {
         Self(semver::Version::new(major, minor, patch))
     }
@@ -286,8 +286,8 @@ pub enum Checksum {
     Sha256(String),
     /// SHA-512, 128 lower-case hexadecimal digits.
     Sha512(String),
-    /// The publisher's list of digests at this http(s) address, in the format of `sha256sum` (or BSD's), of which the
-    /// line with the image's file name counts. SHA-256 and SHA-512 are told apart by length.
+    /// The publisher's list of digests at this http(s) URL, in the format of `sha256sum` (or BSD's). The line with the image's
+    /// file name counts; SHA-256 and SHA-512 are distinguished by their length.
     Published(String),
 }
 

@@ -1,5 +1,5 @@
-//! Kubespray's variables in `addons.kubespray`: which are Kubitect's own, which Kubitect relies on, which a cluster keeps
-//! for life, which were renamed or removed, and which the tasks of the addons carry out.
+//! Kubespray's variables in `addons.kubespray`: those that Kubitect sets itself, those whose values it relies on, those that
+//! can't be changed in an existing cluster, those that were renamed or removed, and those of addons.
 
 mod moved;
 
@@ -8,14 +8,14 @@ use crate::yaml::{Mapping, Value};
 
 pub(crate) use moved::moved;
 
-/// Certificates' further names; the one variable that users and Kubitect both add to.
+/// Further names in the API server's certificates: the one list to which both the file and Kubitect add items.
 pub const SANS: &str = "supplementary_addresses_in_ssl_keys";
 
-/// The HTTP proxy for http addresses, which machines need before Kubespray knows them.
+/// The HTTP proxy for http addresses. Machines need it before Kubespray runs, so Kubitect reads it, too.
 pub const HTTP_PROXY: &str = "http_proxy";
 /// The HTTP proxy for https addresses.
 pub const HTTPS_PROXY: &str = "https_proxy";
-/// What is reached without the proxy: names, addresses and ranges between commas.
+/// Names, addresses and ranges that are reached without the proxy, separated by commas.
 pub const NO_PROXY: [&str; 2] = ["no_proxy", "additional_no_proxy"];
 
 /// Kubespray's default of `cluster_name`, and so of `dns_domain`.
@@ -27,7 +27,7 @@ pub(crate) const PODS: &str = "10.233.64.0/18";
 
 pub use crate::secret::hold_secret;
 
-/// Variables that follow from the rest of the configuration, or that say how a single run goes, and what to do instead.
+/// Variables that Kubitect sets itself, with what to do instead: they follow from other keys of the file, or control a single run.
 const MANAGED: [(&str, &str); 26] = [
     ("kube_version", "set kubernetes.version"),
     ("kube_network_plugin", "set kubernetes.networkPlugin"),
@@ -89,18 +89,19 @@ const MANAGED: [(&str, &str); 26] = [
 
 const REMOVAL: &str = "Kubitect decides it by whether the machine answers";
 
-/// A variable that may only have the values that Kubitect's own steps on the machines count on.
+/// A variable that may only have some values, as Kubitect's own steps on the machines rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Relied {
     /// The variable.
     pub name: &'static str,
-    /// Its possible values, the default first, as they stand in a file.
+    /// Its allowed values as a file has them, the default first.
     pub values: &'static [&'static str],
-    /// What would no longer work.
+    /// What would fail with another value.
     pub why: &'static str,
 }
 
-/// All of them. `tests/tests/structure/assumptions.rs` holds the paths, ports and units in our code against this list.
+/// All variables that Kubitect relies on. `tests/tests/structure/assumptions.rs` checks the paths, ports and units in the code
+/// against them.
 pub const RELIED: [Relied; 19] = [
     relied(
         "bin_dir",
@@ -206,7 +207,8 @@ const fn relied(name: &'static str, values: &'static [&'static str], why: &'stat
     Relied { name, values, why }
 }
 
-/// Arguments of the API server that would get around [`RELIED`] and [`MANAGED`] by `kube_kubeadm_apiserver_extra_args`.
+/// Arguments of the API server that are not allowed in `kube_kubeadm_apiserver_extra_args`: they would override variables of
+/// [`RELIED`] and [`MANAGED`].
 pub(crate) const API_SERVER_ARGUMENTS: [&str; 7] = [
     "anonymous-auth",
     "authentication-config",
@@ -217,8 +219,8 @@ pub(crate) const API_SERVER_ARGUMENTS: [&str; 7] = [
     "secure-port",
 ];
 
-/// Variables of Kubespray that a cluster is built on: Kubernetes, etcd and the network plugin keep what they were first
-/// set up with, and a later run would set up new nodes otherwise than the old ones.
+/// Variables that can't be changed in an existing cluster. Kubernetes, etcd and the network plugin keep the values of their first
+/// set-up, so a later run would set up new nodes differently from the existing ones.
 const FIXED: [&str; 30] = [
     "bin_dir",
     "calico_datastore",
@@ -252,8 +254,8 @@ const FIXED: [&str; 30] = [
     "skydns_server",
 ];
 
-/// What the names of addons' variables begin with: those that the sample configurations of Kubespray v2.19 to v2.31 have
-/// in their file of addons, and what the releases install beside them. kube-vip's are not among them: it is set up together with the nodes.
+/// The prefixes of addons' variables: the addons in the sample files of Kubespray v2.19 to v2.31, and others that these releases
+/// install. kube-vip is left out, as it is set up together with the nodes.
 const ADDONS: [&str; 20] = [
     "alb_ingress",
     "argocd",
@@ -277,8 +279,8 @@ const ADDONS: [&str; 20] = [
     "snapshot_controller",
 ];
 
-/// The registry is an addon, too, but not every variable that begins so is about it: `registry_host` is where all images
-/// come from in offline set-ups.
+/// The variables of the addon `registry`. They are listed, as not every variable with that prefix is the addon's: `registry_host`
+/// is the source of all images in offline set-ups.
 const REGISTRY: [&str; 4] = [
     "registry_enabled",
     "registry_namespace",
@@ -286,7 +288,7 @@ const REGISTRY: [&str; 4] = [
     "registry_disk_size",
 ];
 
-/// What to do instead of setting this variable, if it is one of Kubitect's own.
+/// What to do instead of setting this variable; none if Kubitect does not set it itself.
 pub fn managed(name: &str) -> Option<&'static str> {
     if name.starts_with("ansible_") {
         return Some("how Ansible reaches the machines is Kubitect's");
@@ -297,7 +299,7 @@ pub fn managed(name: &str) -> Option<&'static str> {
         .map(|(_, instead)| *instead)
 }
 
-/// What Kubitect counts on, where this value would break it.
+/// The entry of [`RELIED`] that this value would break; none if the value is allowed.
 pub fn broken(name: &str, value: &Value) -> Option<&'static Relied> {
     let relied = RELIED.iter().find(|relied| relied.name == name)?;
     let text = match value {
@@ -311,7 +313,7 @@ pub fn broken(name: &str, value: &Value) -> Option<&'static Relied> {
     (!relied.values.iter().any(|v| same(v) || means(v))).then_some(relied)
 }
 
-/// The truth value that a text means to Ansible.
+/// The truth value as which Ansible reads a text.
 pub(crate) fn truth(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "y" | "t" => Some(true),
@@ -320,24 +322,24 @@ pub(crate) fn truth(text: &str) -> Option<bool> {
     }
 }
 
-/// Whether a cluster keeps the value of this variable that it was first set up with.
+/// Whether this variable can't be changed in an existing cluster.
 pub(crate) fn is_fixed(name: &str) -> bool {
     FIXED.contains(&name)
 }
 
-/// Whether kubelets of this Kubernetes start only where the system has cgroups of version 2: from v1.35 on, unless
-/// `kubelet_fail_cgroup_v1` is false.
+/// Whether kubelets of this Kubernetes start only with cgroups of version 2: from v1.35 on, unless `kubelet_fail_cgroup_v1` is
+/// false.
 pub fn needs_cgroup2(kubernetes: &Version, kubespray: &Mapping) -> bool {
-    let told = match kubespray.get("kubelet_fail_cgroup_v1") {
+    let fails_on_v1 = match kubespray.get("kubelet_fail_cgroup_v1") {
         Some(Value::Bool(is)) => Some(*is),
         Some(Value::String(text)) => truth(text),
         _ => None,
     };
-    kubernetes.minor() >= (1, 35) && told != Some(false)
+    kubernetes.minor() >= (1, 35) && fails_on_v1 != Some(false)
 }
 
-/// Whether the tasks of the addons carry this variable out: it is named after an addon. All others come to a node when
-/// it is set up or upgraded.
+/// Whether this is a variable of an addon, by its name: then Kubespray's tasks for addons apply it at once. All others take
+/// effect on a node when it is set up or upgraded.
 pub fn is_addons(name: &str) -> bool {
     let is_of = |addon: &str| {
         name.strip_prefix(addon)

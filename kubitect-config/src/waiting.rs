@@ -1,7 +1,7 @@
-//! Waits for many things at the same time: what several machines are asked is asked side by side.
+//! Runs futures or blocking work concurrently: for questions to several machines at the same time.
 //!
-//! The order of what comes out is that of what went in, whichever ended first. Nothing is spawned: who is cancelled takes all
-//! that it waits for along.
+//! Outputs have the order of the inputs, whichever ends first. No tasks are spawned: if the caller's future is dropped, all
+//! futures that it waits for are dropped with it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -9,26 +9,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// How many machines are asked at the same time: enough for any cluster's masters and balancers, and few enough for the open
-/// files of this process and for the SSH server of a host through which all of its machines are reached.
+/// The most machines that are asked at the same time: enough for any cluster's masters and balancers, and few enough for this
+/// process' limit of open files and for the SSH server of a host through which all its machines are reached.
 pub const AT_ONCE: usize = 64;
 
-/// Runs futures side by side in this task, [`AT_ONCE`] of them at most, and gives their outputs in order.
+/// Runs futures concurrently in this task, at most [`AT_ONCE`] of them, and gives their outputs in order.
 pub async fn side_by_side<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     at_most(AT_ONCE, futures).await
 }
 
-/// As [`side_by_side`], with a limit of its own.
+/// As [`side_by_side`], with another limit.
 pub async fn at_most<F: Future>(
     limit: usize,
     futures: impl IntoIterator<Item = F>,
 ) -> Vec<F::Output> {
-    // No iterator is held while this waits: only the futures have to be `Send` where this one has to.
+    // The iterator is consumed first: so only the futures, and not the iterator, have to be `Send` for this one to be.
     let mut all = All::of(limit, futures.into_iter().collect());
     let mut outputs = BTreeMap::new();
     std::future::poll_fn(|context| {
-        all.poll(context, &mut |at, output| {
-            outputs.insert(at, output);
+        all.poll(context, &mut |index, output| {
+            outputs.insert(index, output);
             true
         })
     })
@@ -36,7 +36,7 @@ pub async fn at_most<F: Future>(
     outputs.into_values().collect()
 }
 
-/// Runs futures side by side, and gives the first success as soon as there is one; or else why each failed, in order.
+/// Runs futures concurrently, and gives the first success as soon as there is one; if all fail, their errors in order.
 pub async fn first_success<T, E, F: Future<Output = Result<T, E>>>(
     futures: impl IntoIterator<Item = F>,
 ) -> Result<T, Vec<E>> {
@@ -44,13 +44,13 @@ pub async fn first_success<T, E, F: Future<Output = Result<T, E>>>(
     let mut success = None;
     let mut failures = BTreeMap::new();
     std::future::poll_fn(|context| {
-        all.poll(context, &mut |at, output| match output {
+        all.poll(context, &mut |index, output| match output {
             Ok(value) => {
                 success.get_or_insert(value);
                 false
             }
             Err(error) => {
-                failures.insert(at, error);
+                failures.insert(index, error);
                 true
             }
         })
@@ -59,13 +59,13 @@ pub async fn first_success<T, E, F: Future<Output = Result<T, E>>>(
     success.ok_or_else(|| failures.into_values().collect())
 }
 
-/// A time as minutes and seconds, as `3:07`.
+/// A duration as minutes and seconds: `3:07`.
 pub fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// Works on items in threads, so many of them at most: for what blocks. Gives the results in order.
+/// Works on items in at most `limit` threads, for work that blocks. Gives the results in order.
 pub fn in_threads<T: Sync, R: Send>(
     limit: usize,
     items: &[T],
@@ -75,18 +75,18 @@ pub fn in_threads<T: Sync, R: Send>(
     let worker = || {
         let mut done = Vec::new();
         loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(at) else {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else {
                 return done;
             };
-            done.push((at, work(item)));
+            done.push((index, work(item)));
         }
     };
     let mut done: BTreeMap<usize, R> = BTreeMap::new();
     std::thread::scope(|scope| {
         let others = limit.max(1).min(items.len()).saturating_sub(1);
         let others: Vec<_> = (0..others).map(|_| scope.spawn(worker)).collect();
-        // This thread works, too: for a single item there is no other.
+        // The caller's thread works, too: for a single item no other is needed.
         done.extend(worker());
         for other in others {
             done.extend(
@@ -99,7 +99,7 @@ pub fn in_threads<T: Sync, R: Send>(
     done.into_values().collect()
 }
 
-/// Futures that wait, and those that run.
+/// Futures that have not begun, and those that run, each with its index.
 struct All<F> {
     limit: usize,
     waiting: VecDeque<(usize, F)>,
@@ -115,31 +115,31 @@ impl<F: Future> All<F> {
         }
     }
 
-    /// Polls all that may run. `take` gets each output, and says whether to go on.
+    /// Polls all that may run. `take` gets the index and output of each that ends, and says whether to continue.
     fn poll(
         &mut self,
         context: &mut Context<'_>,
         take: &mut dyn FnMut(usize, F::Output) -> bool,
     ) -> Poll<()> {
-        // How many of those that run were polled by now.
+        // The number of running futures that were polled in this call.
         let mut polled = 0;
         loop {
             while self.running.len() < self.limit
-                && let Some((at, future)) = self.waiting.pop_front()
+                && let Some((index, future)) = self.waiting.pop_front()
             {
-                self.running.push((at, Box::pin(future)));
+                self.running.push((index, Box::pin(future)));
             }
             if polled == self.running.len() {
                 break;
             }
-            while let Some((at, future)) = self.running.get_mut(polled) {
+            while let Some((index, future)) = self.running.get_mut(polled) {
                 match future.as_mut().poll(context) {
                     Poll::Pending => polled += 1,
                     Poll::Ready(output) => {
-                        let at = *at;
-                        // What has ended makes room for another.
+                        let index = *index;
+                        // Another one may begin in its place.
                         self.running.remove(polled);
-                        if !take(at, output) {
+                        if !take(index, output) {
                             return Poll::Ready(());
                         }
                     }
@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs what wakes itself.
+    /// Polls a future until it ends, without waiting to be woken.
     fn run<T>(future: impl Future<Output = T>) -> T {
         let mut future = std::pin::pin!(future);
         let mut context = Context::from_waker(Waker::noop());
@@ -172,12 +172,12 @@ mod tests {
         panic!("it waits for ever");
     }
 
-    /// Pending so many times.
+    /// A future that is pending so many times.
     async fn pause(times: usize) {
-        let mut left = times;
+        let mut remaining = times;
         std::future::poll_fn(|_| {
-            let ready = left == 0;
-            left = left.saturating_sub(1);
+            let ready = remaining == 0;
+            remaining = remaining.saturating_sub(1);
             match ready {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
@@ -187,12 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_one_another_goes_on_and_keeps_its_order() {
-        let here = &Cell::new(0);
+    fn futures_that_wait_for_one_another_end_and_keep_their_order() {
+        let begun = &Cell::new(0);
         let outputs = run(side_by_side((0..9).map(|n| async move {
-            here.set(here.get() + 1);
-            // Each waits for all the others to be here.
-            std::future::poll_fn(|_| match here.get() {
+            begun.set(begun.get() + 1);
+            // Each waits until all have begun.
+            std::future::poll_fn(|_| match begun.get() {
                 9 => Poll::Ready(()),
                 _ => Poll::Pending,
             })
@@ -204,28 +204,28 @@ mod tests {
     }
 
     #[test]
-    fn no_more_run_than_may_and_all_have_their_turn() {
-        let (here, most) = (&Cell::new(0), &Cell::new(0));
+    fn no_more_than_the_limit_run_and_all_end() {
+        let (running, most) = (&Cell::new(0), &Cell::new(0));
         let outputs = run(at_most(
             3,
             (0..20).map(|n| async move {
-                here.set(here.get() + 1);
-                most.set(most.get().max(here.get()));
+                running.set(running.get() + 1);
+                most.set(most.get().max(running.get()));
                 pause(n % 4).await;
-                here.set(here.get() - 1);
+                running.set(running.get() - 1);
                 n
             }),
         ));
         assert_eq!(outputs, (0..20).collect::<Vec<_>>());
         assert_eq!(most.get(), 3);
-        // Those that never wait, too.
+        // Futures that never wait, too.
         assert_eq!(run(at_most(2, (0..5).map(|n| async move { n }))).len(), 5);
         assert!(run(side_by_side(std::iter::empty::<std::future::Ready<()>>())).is_empty());
     }
 
     #[test]
     fn threads_wait_for_one_another_and_keep_the_order() {
-        // Were they one after another, the first would wait for ever.
+        // If they ran one after another, the first would wait for ever.
         let barrier = std::sync::Barrier::new(5);
         let items: Vec<_> = (0..5).collect();
         let doubled = in_threads(5, &items, |n| {
@@ -242,7 +242,7 @@ mod tests {
     fn the_first_success_ends_it_and_failures_come_in_order() {
         let ask = |n: usize| async move {
             match n {
-                // It never answers, and nobody waits for it.
+                // It never ends, and is not waited for.
                 0 => std::future::pending().await,
                 2 => {
                     pause(3).await;

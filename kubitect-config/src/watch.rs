@@ -1,27 +1,29 @@
-//! [`Watch`]: what a run is at and waits for, and for how long; as lines for a terminal, and as a sentence where there is none. Pure.
+//! [`Watch`]: the current phase and steps of a run, with how long each has taken: as lines for a terminal, and as a sentence
+//! without one. It gives texts, and writes nothing.
 
 use std::time::{Duration, Instant};
 
 use crate::waiting::clock;
 
-/// How many things that go on are shown.
+/// The most steps that are shown.
 const SHOWN: usize = 10;
 
-/// What goes on.
+/// The current state of a run.
 #[derive(Debug, Default)]
 pub struct Watch {
     phase: Option<Phase>,
     steps: Vec<Step>,
-    /// The phases that have ended, and how long each took.
+    /// The phases that have ended, with their durations.
     pub ended: Vec<(String, Duration)>,
-    /// What was said last in this phase: what is waited for where nothing else says it.
-    said: Option<(String, Instant)>,
+    /// The last message of this phase. It is shown if no step is active: the run then probably waits for that.
+    last_message: Option<(String, Instant)>,
 }
 
 #[derive(Debug)]
 struct Phase {
     title: String,
-    place: String,
+    /// Its number: `phase 3 of 8`.
+    number: String,
     next: Option<String>,
     since: Instant,
 }
@@ -34,41 +36,42 @@ struct Step {
 }
 
 impl Watch {
-    /// The phase that begins: its place, as `phase 3 of 8`, its title and the title of the next one. Gives the one that ends.
-    pub fn phase(&mut self, place: String, title: String, next: Option<String>) -> Option<String> {
+    /// Begins a phase, with its number (`phase 3 of 8`), its title and the title of the next one. Gives a line about the one that
+    /// ends.
+    pub fn phase(&mut self, number: String, title: String, next: Option<String>) -> Option<String> {
         let ended = self.end_phase();
         self.phase = Some(Phase {
             title,
-            place,
+            number,
             next,
             since: Instant::now(),
         });
         ended
     }
 
-    /// The phase has ended; a line that says so.
+    /// Ends the phase, and gives a line that says so.
     pub fn end_phase(&mut self) -> Option<String> {
-        self.said = None;
+        self.last_message = None;
         self.steps.clear();
         let Phase {
             title,
-            place,
+            number,
             since,
             ..
         } = self.phase.take()?;
         let took = since.elapsed();
-        let line = format!("{place}: {title}: done in {}", clock(took));
+        let line = format!("{number}: {title}: done in {}", clock(took));
         self.ended.push((title, took));
         Some(line)
     }
 
-    /// The phase that goes on.
-    pub fn place(&self) -> Option<String> {
+    /// The current phase: its title and number.
+    pub fn current_phase(&self) -> Option<String> {
         let phase = self.phase.as_ref()?;
-        Some(format!("{} ({})", phase.title, phase.place))
+        Some(format!("{} ({})", phase.title, phase.number))
     }
 
-    /// A step begins.
+    /// Begins a step.
     pub fn begin(&mut self, what: &str) {
         self.end(what);
         self.steps.push(Step {
@@ -78,25 +81,27 @@ impl Watch {
         });
     }
 
-    /// How far a step is.
+    /// Sets the progress of a step.
     pub fn detail(&mut self, what: &str, detail: String) {
         if let Some(step) = self.steps.iter_mut().find(|step| step.what == what) {
             step.detail = detail;
         }
     }
 
-    /// A step has ended; how long it took.
+    /// Ends a step, and gives its duration.
     pub fn end(&mut self, what: &str) -> Duration {
-        let at = self.steps.iter().position(|step| step.what == what);
-        at.map_or(Duration::ZERO, |at| self.steps.remove(at).since.elapsed())
+        let index = self.steps.iter().position(|step| step.what == what);
+        index.map_or(Duration::ZERO, |index| {
+            self.steps.remove(index).since.elapsed()
+        })
     }
 
-    /// Something was said that no step is.
-    pub fn said(&mut self, line: &str) {
-        self.said = Some((line.to_owned(), Instant::now()));
+    /// Records a message that does not belong to a step.
+    pub fn message(&mut self, line: &str) {
+        self.last_message = Some((line.to_owned(), Instant::now()));
     }
 
-    /// A step is not yet done, and this is why; it begins if it has not begun.
+    /// Sets the reason why a step is not done yet; the step begins if it has not begun.
     pub fn waits(&mut self, what: &str, why: String) {
         if !self.steps.iter().any(|step| step.what == what) {
             self.begin(what);
@@ -104,14 +109,14 @@ impl Watch {
         self.detail(what, why);
     }
 
-    /// For a terminal: the phase, then what goes on in it, `other` among it. Nothing before the first phase and step.
+    /// For a terminal: a line for the phase, one for `other`, and one for each step. Empty before the first phase and step.
     pub fn lines(&self, other: Option<String>) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(phase) = &self.phase {
             let next = phase.next.as_ref().map(|next| format!(" · next: {next}"));
             lines.push(format!(
                 "{}: {} · {}{}",
-                phase.place,
+                phase.number,
                 phase.title,
                 clock(phase.since.elapsed()),
                 next.unwrap_or_default()
@@ -120,14 +125,14 @@ impl Watch {
         lines.extend(other.iter().map(|other| format!("  {other}")));
         let steps = self.steps.iter().take(SHOWN);
         lines.extend(steps.map(|step| format!("  {}", step.line(&[]))));
-        if let ([], None, Some((said, since))) = (&self.steps[..], &other, &self.said) {
-            lines.push(format!("  {said} · {}", clock(since.elapsed())));
+        if let ([], None, Some((message, since))) = (&self.steps[..], &other, &self.last_message) {
+            lines.push(format!("  {message} · {}", clock(since.elapsed())));
         }
         lines.extend(self.more().map(|more| format!("  … {more}")));
         lines
     }
 
-    /// How many steps go on beside those that are shown.
+    /// The number of steps that are not shown, as text.
     fn more(&self) -> Option<String> {
         match self.steps.len().saturating_sub(SHOWN) {
             0 => None,
@@ -135,44 +140,45 @@ impl Watch {
         }
     }
 
-    /// For a pipe: what is waited for, `other` among it. Steps that differ only in their last word, as a machine's name, are one.
-    pub fn waited(&self, other: Option<String>) -> Option<String> {
+    /// For a pipe: a sentence with `other` and all steps. Steps that differ only in their last word, as a machine's name, are
+    /// merged.
+    pub fn waiting_for(&self, other: Option<String>) -> Option<String> {
         let mut groups: Vec<(&Step, Vec<&str>)> = Vec::new();
         for step in self.steps.iter().take(SHOWN) {
             match groups.iter_mut().find(|(first, _)| first.is_like(step)) {
-                Some((_, others)) => others.push(step.words().1),
+                Some((_, others)) => others.push(step.split().1),
                 None => groups.push((step, Vec::new())),
             }
         }
         let steps = groups.iter().map(|(first, others)| first.line(others));
         let all: Vec<_> = other.into_iter().chain(steps).chain(self.more()).collect();
-        match (all.is_empty(), &self.said, self.place()) {
+        match (all.is_empty(), &self.last_message, self.current_phase()) {
             (false, ..) => Some(all.join("; ")),
-            (true, Some((said, since)), Some(place)) => {
-                Some(format!("{place}: {said} · {}", clock(since.elapsed())))
+            (true, Some((message, since)), Some(phase)) => {
+                Some(format!("{phase}: {message} · {}", clock(since.elapsed())))
             }
-            (true, _, place) => place,
+            (true, _, phase) => phase,
         }
     }
 }
 
 impl Step {
-    /// What is done, and to what.
-    fn words(&self) -> (&str, &str) {
+    /// What is done, and on what: all but the last word, and the last word.
+    fn split(&self) -> (&str, &str) {
         self.what.rsplit_once(' ').unwrap_or((&self.what, ""))
     }
 
     fn is_like(&self, other: &Self) -> bool {
-        self.words().0 == other.words().0 && self.detail == other.detail
+        self.split().0 == other.split().0 && self.detail == other.detail
     }
 
-    /// The step, done to others as well.
+    /// The step as a line, with the last words of the steps that are merged into it.
     fn line(&self, others: &[&str]) -> String {
         let detail = match self.detail.as_str() {
             "" => String::new(),
             detail => format!(" · {detail}"),
         };
-        // What a narrow terminal cuts off is the reason.
+        // The detail is last: it is what a narrow terminal cuts off.
         let what = [&[self.what.as_str()], others].concat().join(", ");
         format!("{what} · {}{detail}", clock(self.since.elapsed()))
     }
@@ -182,7 +188,7 @@ impl Step {
 mod tests {
     use super::*;
 
-    /// The lines without how long each thing goes on.
+    /// The lines without their durations.
     fn timeless(watch: &Watch) -> Vec<String> {
         let is_time = |part: &str| part.chars().all(|c| c.is_ascii_digit() || c == ':');
         let line = |line: &String| {
@@ -196,10 +202,10 @@ mod tests {
     fn a_phase_shows_what_goes_on_in_it_and_what_comes_next() {
         let mut watch = Watch::default();
         assert_eq!(timeless(&watch), [""; 0]);
-        assert_eq!(watch.waited(None), None);
+        assert_eq!(watch.waiting_for(None), None);
         let phase = |watch: &mut Watch, number: usize, title: &str, next: Option<&str>| {
-            let place = format!("phase {number} of 2");
-            watch.phase(place, title.to_owned(), next.map(str::to_owned))
+            let number = format!("phase {number} of 2");
+            watch.phase(number, title.to_owned(), next.map(str::to_owned))
         };
         assert_eq!(phase(&mut watch, 1, "make machines", Some("remove")), None);
         for number in 1..=12 {
@@ -212,7 +218,7 @@ mod tests {
         assert_eq!(lines[1], "  wait for m1 · SSH does not answer");
         assert_eq!(lines[3], "  wait for m4");
         assert_eq!(lines.last().unwrap(), "  … and 1 more");
-        let waited = watch.waited(None).unwrap();
+        let waited = watch.waiting_for(None).unwrap();
         let same = "wait for m2, m4, m5, m6, m7, m8, m9, m10, m11 · 0:00";
         assert_eq!(
             waited,
@@ -221,16 +227,16 @@ mod tests {
         let ended = phase(&mut watch, 2, "remove", None).unwrap();
         assert!(ended.starts_with("phase 1 of 2: make machines: done in "));
         assert_eq!(timeless(&watch), ["phase 2 of 2: remove"]);
-        assert_eq!(watch.waited(None).unwrap(), "remove (phase 2 of 2)");
+        assert_eq!(watch.waiting_for(None).unwrap(), "remove (phase 2 of 2)");
     }
 
     #[test]
     fn what_is_waited_for_is_shown_with_its_reason_and_else_what_was_said_last() {
         let mut watch = Watch::default();
         watch.phase("phase 1 of 1".to_owned(), "upgrade".to_owned(), None);
-        watch.said("m1: its pods are moved elsewhere");
+        watch.message("m1: its pods are moved elsewhere");
         assert_eq!(timeless(&watch)[1], "  m1: its pods are moved elsewhere");
-        let waited = watch.waited(None).unwrap();
+        let waited = watch.waiting_for(None).unwrap();
         assert!(
             waited.starts_with("upgrade (phase 1 of 1): m1: its pods"),
             "{waited}"

@@ -1,8 +1,7 @@
-//! YAML as values: read by our own reader, within limits, and written so that older readers understand it too.
+//! YAML as values: read by this crate's own reader, within limits, and written so that readers of YAML 1.1 understand it, too.
 //!
-//! This is the only place that values become YAML, and no text becomes values but through the reader of this crate: the
-//! parser of serde_yaml is not used on anything. Ansible and kubectl speak YAML 1.1, where `yes`, `0644`, `1_000` and
-//! `2020-01-01` are no text unless they are quoted.
+//! Values become YAML only here, and text becomes values only by this crate's reader: the parser of serde_yaml is used on nothing.
+//! Ansible and kubectl read YAML 1.1, in which `yes`, `0644`, `1_000` and `2020-01-01` are text only if quoted.
 
 use std::fmt::{self, Write};
 
@@ -12,12 +11,12 @@ pub use serde_yaml::{Mapping, Number, Value};
 
 use crate::tree::{self, Kind, Tree};
 
-/// How much is read.
+/// The limits of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The longest text, in bytes.
     pub bytes: usize,
-    /// Whether a value may refer to another one (`*name`), which multiplies it.
+    /// Whether aliases (`*name`) are allowed, which multiply values.
     pub aliases: bool,
 }
 
@@ -27,14 +26,14 @@ impl Limits {
         bytes: 4 << 20,
         aliases: true,
     };
-    /// For what a guest hands over.
+    /// For text from a guest.
     pub const GUEST: Self = Self {
         bytes: 256 << 10,
         aliases: false,
     };
 }
 
-/// Why a text is not YAML that is read, or a value none that is written. Keys may stand in it, values never do.
+/// Why a text can't be read as YAML, or a value can't be written. It may quote keys, and never values, which may be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault(String);
 
@@ -46,8 +45,8 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// The value that a text of YAML means; nothing at all is null. Where a text can be read in two ways (keys twice, tags), it
-/// is refused.
+/// The value of a YAML text; an empty text is null. A text that readers could understand in two ways (a key twice, tags) is
+/// refused.
 pub fn read(text: &str, limits: Limits) -> Result<Value, Fault> {
     if text.len() > limits.bytes {
         return Err(Fault(format!(
@@ -68,7 +67,7 @@ pub fn read(text: &str, limits: Limits) -> Result<Value, Fault> {
 }
 
 impl Tree {
-    /// The plain value, as serde_yaml would read it.
+    /// The value without positions, as serde_yaml would read it.
     pub fn value(&self) -> Value {
         match &self.kind {
             Kind::Scalar { text, plain } => scalar(text, *plain),
@@ -82,7 +81,7 @@ impl Tree {
         }
     }
 
-    /// Whether it is empty: the same as no value.
+    /// Whether it is null, which is the same as no value.
     pub fn is_nothing(&self) -> bool {
         self.value() == Value::Null
     }
@@ -104,12 +103,12 @@ fn scalar(text: &str, plain: bool) -> Value {
     }
 }
 
-/// A text of YAML as typed data. Its errors may quote what was read: for texts without secrets.
+/// A YAML text as typed data. An error may quote the text: so it must have no secrets.
 pub fn read_as<T: DeserializeOwned>(text: &str, limits: Limits) -> Result<T, Fault> {
     from_value(read(text, limits)?)
 }
 
-/// A value as typed data. Its errors may quote the value.
+/// A value as typed data. An error may quote the value.
 pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
     serde_yaml::from_value(value).map_err(|e| Fault(e.to_string()))
 }
@@ -119,7 +118,7 @@ pub fn to_value(value: &impl Serialize) -> Result<Value, Fault> {
     serde_yaml::to_value(value).map_err(|e| Fault(e.to_string()))
 }
 
-/// `value` as a YAML document: maps in their order, text quoted wherever it might be taken for something else.
+/// `value` as a YAML document: mappings in their order, and text quoted wherever a reader could take it for something else.
 pub fn write(value: &impl Serialize) -> Result<String, Fault> {
     let value = to_value(value)?;
     let mut text = String::new();
@@ -135,9 +134,9 @@ pub fn write(value: &impl Serialize) -> Result<String, Fault> {
 }
 
 fn block_map(text: &mut String, map: &Mapping, indent: usize) {
-    for (at, (key, value)) in map.iter().enumerate() {
-        // The first entry of a map in a list stands on the line of its hyphen.
-        if at > 0 || !text.ends_with("- ") {
+    for (index, (key, value)) in map.iter().enumerate() {
+        // The first entry of a mapping in a list is on the line of the item's hyphen.
+        if index > 0 || !text.ends_with("- ") {
             push_indent(text, indent);
         }
         flow(text, key);
@@ -187,16 +186,16 @@ fn flow(text: &mut String, value: &Value) {
         Value::String(value) => string(text, value),
         Value::Sequence(items) => {
             text.push('[');
-            for (at, item) in items.iter().enumerate() {
-                text.push_str(if at > 0 { ", " } else { "" });
+            for (index, item) in items.iter().enumerate() {
+                text.push_str(if index > 0 { ", " } else { "" });
                 flow(text, item);
             }
             text.push(']');
         }
         Value::Mapping(map) => {
             text.push('{');
-            for (at, (key, value)) in map.iter().enumerate() {
-                text.push_str(if at > 0 { ", " } else { "" });
+            for (index, (key, value)) in map.iter().enumerate() {
+                text.push_str(if index > 0 { ", " } else { "" });
                 flow(text, key);
                 text.push_str(": ");
                 flow(text, value);
@@ -210,7 +209,7 @@ fn flow(text: &mut String, value: &Value) {
     }
 }
 
-/// YAML 1.1 knows a float by its dot, and an exponent by its sign.
+/// A number. In YAML 1.1 a float must have a dot, and its exponent a sign.
 fn number(text: &mut String, value: &Number) {
     match value.as_f64() {
         Some(float) if value.is_f64() && float.is_finite() => {
@@ -228,7 +227,7 @@ fn number(text: &mut String, value: &Number) {
     }
 }
 
-/// Text as it is where it can only be text, else in double quotes.
+/// Text: plain if a reader can only take it for text, else in double quotes.
 fn string(text: &mut String, value: &str) {
     const WORDS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
     let word = value.to_ascii_lowercase();

@@ -1,7 +1,7 @@
-# Tells Kubitect what Ansible does: one JSON line for each play, task and result, over a Unix socket.
+# Reports to Kubitect what Ansible does: one JSON line for each play, task and result, over a Unix socket.
 #
-# Works with ansible-core 2.11 to 2.19. What a task marks as secret (no_log) reaches callbacks censored already, and
-# only messages of failures are passed on.
+# Works with ansible-core 2.11 to 2.19. No secret is reported: Ansible censors the results of tasks with no_log before
+# callbacks get them, and of results only the messages of failures are reported.
 from __future__ import annotations
 
 import json
@@ -21,7 +21,7 @@ requirements: [started by Kubitect]
 
 LONGEST = 4000
 HIDDEN = "what it says is hidden, since it may hold a password"
-# Kubespray's variable for most of what it hides, downloads among it.
+# Kubespray's variable on which no_log depends in most of its tasks, including downloads.
 SHOWING = "unsafe_show_logs"
 
 
@@ -37,25 +37,25 @@ class CallbackModule(CallbackBase):
         self._socket.connect(os.environ["KUBITECT_EVENTS"])
         self._hidden = HIDDEN
 
-    def _tell(self, kind, **fields):
-        # A machine may print what is no text; as half of a character it would make the whole line unreadable.
+    def _send(self, kind, **fields):
+        # A machine may print bytes that are not text. They are replaced; otherwise the whole line could not be encoded.
         line = json.dumps(dict(fields, kind=kind), ensure_ascii=False) + "\n"
         try:
             self._socket.sendall(line.encode("utf-8", "replace"))
         except OSError:
-            # Whoever started us is gone, and so is its lock on the cluster: nothing may go on without it. Programs that a
-            # shell starts in the background ignore SIGINT.
+            # Kubitect has ended, and its lock on the cluster is released, so Ansible must not continue. The handler is set
+            # because programs that a shell starts in the background ignore SIGINT.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.kill(os.getpid(), signal.SIGINT)
 
     def _task(self, task):
-        # Here it still says on what its no_log depends; with its results that is decided.
+        # Only here no_log is still the expression with its variable; in results it is already evaluated.
         shown = SHOWING in str(task.no_log)
         self._hidden = HIDDEN + ("; addons.kubespray.%s: true shows it" % SHOWING if shown else "")
-        self._tell("task", name=_name(task))
+        self._send("task", name=_name(task))
 
     def _host(self, result, outcome, message=None):
-        self._tell(
+        self._send(
             "host",
             host=str(_part(result, "host").get_name()),
             task=_name(_part(result, "task")),
@@ -64,7 +64,7 @@ class CallbackModule(CallbackBase):
         )
 
     def v2_playbook_on_play_start(self, play):
-        self._tell("play", name=str(play.get_name()).strip())
+        self._send("play", name=str(play.get_name()).strip())
 
     def v2_playbook_on_task_start(self, task, is_conditional):
         self._task(task)
@@ -101,11 +101,11 @@ class CallbackModule(CallbackBase):
                 "changed": summary["changed"],
                 "failed": summary["failures"] + summary["unreachable"],
             }
-        self._tell("stats", hosts=hosts)
+        self._send("stats", hosts=hosts)
 
 
 def _part(result, name):
-    """A part of a result: public from ansible-core 2.19 on, with an underscore before."""
+    """A part of a result. Its name is public from ansible-core 2.19 on; earlier ones have an underscore."""
     if hasattr(result, name):
         return getattr(result, name)
     return getattr(result, "_" + name)
@@ -116,7 +116,7 @@ def _name(task):
 
 
 def _message(result, hidden):
-    """What a failed result says, in the order of what helps most; the failed items of a loop speak for it."""
+    """The message of a failed result, the most useful parts first; of a loop, the messages of its failed items."""
     items = result.get("results")
     if isinstance(items, list):
         failed = [i for i in items if isinstance(i, dict) and (i.get("failed") or i.get("unreachable"))]

@@ -1,4 +1,4 @@
-//! Runs a playbook of the release as it is: with our callback plugin, our log, our cache, and pinned host keys.
+//! Runs an unchanged playbook of the release, with Kubitect's callback plugin, log and fact cache, and with pinned host keys.
 
 use std::fs::File;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -14,78 +14,81 @@ use tokio::time::Instant;
 
 use crate::goal::Run;
 use crate::lines::{self, Lines};
-use crate::output::Progress;
+use crate::playbook_results::PlaybookResults;
 use crate::program::{self, Running};
 use crate::workdir::{self, Workdir};
 use crate::{Error, Event, OnEvent, Tools};
 
-/// The longest that all hosts together may go without a result: longer than any task of Kubespray takes to give up.
+/// How long no host may report a result before the playbook counts as stalled. It is longer than any task of Kubespray needs to
+/// fail.
 const STALLED: Duration = Duration::from_secs(60 * 60);
 
-/// How long the last lines may take once Ansible itself has ended.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long to read remaining output after Ansible has ended.
+const OUTPUT_LIMIT: Duration = Duration::from_secs(5);
 
 const PLUGIN: &str = include_str!("../callback/kubitect_events.py");
 const PLUGIN_FILE: &str = "kubitect_events.py";
-/// Its folder, in one of each run's own.
+/// The plugin's folder, within the private folder of each run.
 const CALLBACKS: &str = "callback";
 
-/// Runs one playbook on the inventory of `workdir` to its end. Cancelled, it is ended with all that it has started.
+/// Runs one playbook on the inventory of `workdir` to its end. When the future is dropped, Ansible and all its processes are
+/// killed.
 pub(crate) async fn play(
     run: &Run,
     tools: &Tools,
     workdir: &Workdir,
     on_event: OnEvent<'_>,
 ) -> Result<(), Error> {
-    // A run that was killed may have left its playbook behind, at work on the same machines.
+    // The playbook of a killed run may still be running, on the same machines.
     program::end_leftovers(workdir.config());
     let (log, log_file) = new_log(workdir.logs(), &run.playbook)?;
-    let private = private_folder(workdir)?;
-    // Nothing else is there: Ansible runs all that lies beside it.
-    let plugin = private.path().join(CALLBACKS).join(PLUGIN_FILE);
+    let folder = private_folder(workdir)?;
+    // In a folder of its own: Ansible runs every plugin that it finds there.
+    let plugin = folder.path().join(CALLBACKS).join(PLUGIN_FILE);
     workdir::write(&plugin, PLUGIN.as_bytes(), 0o600)?;
-    let socket = private.path().join("events");
+    let socket = folder.path().join("events");
     let listener = UnixListener::bind(&socket).map_err(Error::file("listen on", &socket))?;
 
     on_event(Event::PlaybookStarted {
         playbook: run.playbook.clone(),
         log: log.clone(),
     });
-    let mut command = command(run, tools, workdir, private.path());
+    let mut command = command(run, tools, workdir, folder.path());
     let output = into_log(&mut command, log_file).map_err(Error::file("write", &log))?;
     let mut running = Running::start(&mut command, workdir.config())?;
-    // Its copy of the pipe's end would keep the log from ending.
+    // It holds a copy of the pipe's writing end; the reader would never see the end of the output.
     drop(command);
     let output = tokio::spawn(output);
-    let mut progress = Progress::default();
-    let status = follow(&mut running, &listener, &mut progress, on_event).await;
+    let mut results = PlaybookResults::default();
+    let status = follow(&mut running, &listener, &mut results, on_event).await;
     drop(running);
-    let stop = output.abort_handle();
-    if tokio::time::timeout(DRAIN, output).await.is_err() {
-        stop.abort();
+    let log_task = output.abort_handle();
+    if tokio::time::timeout(OUTPUT_LIMIT, output).await.is_err() {
+        log_task.abort();
     }
 
     let playbook = run.playbook.clone();
     match status.map_err(Error::file("follow Ansible by", &socket))? {
         None => Err(Error::Stalled {
             playbook,
-            task: progress.task().to_owned(),
+            task: results.task().to_owned(),
             limit: STALLED,
             log,
         }),
-        Some(status) if status.success() && progress.complete() => {
+        Some(status) if status.success() && results.complete() => {
             on_event(Event::PlaybookFinished {
                 playbook,
-                tasks: progress.tasks(),
-                changed: progress.changed(),
+                tasks: results.tasks(),
+                changed: results.changed(),
             });
             Ok(())
         }
-        Some(status) => Err(failed(playbook, status, &progress, log)),
+        Some(status) => Err(failure_of(playbook, status, &results, log)),
     }
 }
 
-/// Sends what a program prints into its log, clean; to be waited for once it runs.
+/// Connects a program's output to its log; the returned future copies it, without control characters. To be awaited after the
+/// start.
 fn into_log(
     command: &mut Command,
     log: File,
@@ -96,16 +99,16 @@ fn into_log(
     Ok(lines::into_log(reader, log))
 }
 
-/// Hands on what the plugin tells until Ansible ends; `None` if for too long nothing was told.
+/// Passes the plugin's events on until Ansible ends. `None` if no event came within [`STALLED`].
 async fn follow(
     running: &mut Running,
     listener: &UnixListener,
-    progress: &mut Progress,
+    results: &mut PlaybookResults,
     on_event: OnEvent<'_>,
 ) -> std::io::Result<Option<ExitStatus>> {
-    let mut take = |line: &str| progress.take(line).into_iter().for_each(on_event);
+    let mut take = |line: &str| results.take(line).into_iter().for_each(on_event);
     let mut lines: Option<Lines<BufReader<UnixStream>>> = None;
-    let mut told = Instant::now();
+    let mut last_message = Instant::now();
     let status = loop {
         tokio::select! {
             accepted = listener.accept(), if lines.is_none() => {
@@ -113,14 +116,14 @@ async fn follow(
             }
             line = next_line(&mut lines), if lines.is_some() => match line? {
                 Some(line) => {
-                    told = Instant::now();
+                    last_message = Instant::now();
                     take(&line);
                 }
-                // The plugin's end is Ansible's end, or soon will be.
-                None => break tokio::time::timeout_at(told + STALLED, running.wait()).await,
+                // The plugin has disconnected: Ansible has ended, or is about to.
+                None => break tokio::time::timeout_at(last_message + STALLED, running.wait()).await,
             },
             status = running.wait() => break Ok(status),
-            () = tokio::time::sleep_until(told + STALLED) => return Ok(None),
+            () = tokio::time::sleep_until(last_message + STALLED) => return Ok(None),
         }
     };
     let Ok(status) = status else { return Ok(None) };
@@ -134,13 +137,13 @@ async fn follow(
         }
         std::io::Result::Ok(())
     };
-    // Ansible may have ended before it loaded the plugin; then nobody connects.
-    let drain = if status.success() {
-        DRAIN
+    // If Ansible ended before it loaded the plugin, nothing ever connects.
+    let limit = if status.success() {
+        OUTPUT_LIMIT
     } else {
         Duration::from_millis(500)
     };
-    match tokio::time::timeout(drain, rest).await {
+    match tokio::time::timeout(limit, rest).await {
         Ok(Err(error)) => Err(error),
         Ok(Ok(())) | Err(_) => Ok(Some(status)),
     }
@@ -155,8 +158,14 @@ async fn next_line(
     }
 }
 
-fn failed(playbook: String, status: ExitStatus, progress: &Progress, log: PathBuf) -> Error {
-    if let Some((failure, others)) = progress.failure() {
+/// The error for a playbook that ended, but not well: the failure of a host, or else the end of Ansible's log.
+fn failure_of(
+    playbook: String,
+    status: ExitStatus,
+    results: &PlaybookResults,
+    log: PathBuf,
+) -> Error {
+    if let Some((failure, others)) = results.failure() {
         return Error::Playbook {
             playbook,
             host: failure.host.clone(),
@@ -173,13 +182,13 @@ fn failed(playbook: String, status: ExitStatus, progress: &Progress, log: PathBu
         } else {
             format!("Ansible ended with {status}")
         },
-        lines: program::last_lines(&lines::end(&log), 8),
+        lines: program::last_lines(&lines::tail(&log), 8),
         log,
     }
 }
 
-/// `ansible-playbook` with nothing of the caller's own Ansible settings.
-fn command(run: &Run, tools: &Tools, workdir: &Workdir, private: &Path) -> Command {
+/// `ansible-playbook` without the caller's own Ansible settings; `folder` is the run's private folder.
+fn command(run: &Run, tools: &Tools, workdir: &Workdir, folder: &Path) -> Command {
     let bin = tools.environment.join("bin");
     let mut command = program::command(bin.join("ansible-playbook"));
     for (name, _) in std::env::vars_os() {
@@ -197,35 +206,35 @@ fn command(run: &Run, tools: &Tools, workdir: &Workdir, private: &Path) -> Comma
         .arg("--inventory")
         .arg(workdir.inventory())
         .args(run.arguments())
-        // The checkout is shared: it stays as the tag says.
+        // Several clusters share the checkout, and it may not differ from its tag.
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("KUBITECT_EVENTS", private.join("events"))
+        .env("KUBITECT_EVENTS", folder.join("events"))
         .env("ANSIBLE_CONFIG", tools.kubespray.join("ansible.cfg"))
-        .env("ANSIBLE_CALLBACK_PLUGINS", private.join(CALLBACKS))
+        .env("ANSIBLE_CALLBACK_PLUGINS", folder.join(CALLBACKS))
         .env("ANSIBLE_CALLBACKS_ENABLED", "kubitect_events")
         .env("ANSIBLE_STDOUT_CALLBACK", "default")
         .env("ANSIBLE_NOCOLOR", "1")
         .env("ANSIBLE_LOCALHOST_WARNING", "False")
         .env("ANSIBLE_RETRY_FILES_ENABLED", "False")
-        // Ansible looks for collections and plugins in a person's and the system's folders before the release's own.
-        .env("ANSIBLE_HOME", private.join("home"))
-        .env("ANSIBLE_COLLECTIONS_PATH", private.join("collections"))
-        .env("ANSIBLE_LOCAL_TEMP", private.join("tmp"))
-        // Kubespray's cache is shared by all clusters and keyed by host names.
+        // By default Ansible searches collections and plugins in the user's and the system's folders before those of the release.
+        .env("ANSIBLE_HOME", folder.join("home"))
+        .env("ANSIBLE_COLLECTIONS_PATH", folder.join("collections"))
+        .env("ANSIBLE_LOCAL_TEMP", folder.join("tmp"))
+        // Kubespray's own cache would be shared by all clusters, although its keys are host names.
         .env("ANSIBLE_CACHE_PLUGIN", "jsonfile")
         .env("ANSIBLE_CACHE_PLUGIN_CONNECTION", workdir.facts())
-        // What was gathered once holds for a whole upgrade, however long it takes: a release's own limit is 2 to 24 hours.
+        // Cached facts stay valid for a whole upgrade, however long it takes; the releases' own timeout is 2 to 24 hours.
         .env("ANSIBLE_CACHE_PLUGIN_TIMEOUT", "0")
         .env("ANSIBLE_HOST_KEY_CHECKING", "True")
-        .env("ANSIBLE_SSH_CONTROL_PATH_DIR", private.join("ssh"))
+        .env("ANSIBLE_SSH_CONTROL_PATH_DIR", folder.join("ssh"))
         .env("ANSIBLE_SSH_RETRIES", "3")
         .env("ANSIBLE_TIMEOUT", "60")
         .env("ANSIBLE_FORKS", tools.forks.to_string());
     command
 }
 
-/// A folder for sockets, whose paths may not be long, that nobody else can enter. Those that killed runs on this workdir
-/// left go.
+/// A private folder for one run. It is in a short path, because the path of a socket has a limit. Folders that killed runs on
+/// this workdir left are removed.
 fn private_folder(workdir: &Workdir) -> Result<tempfile::TempDir, Error> {
     let mut folder = std::env::temp_dir();
     if folder.as_os_str().len() > 40 {
@@ -236,7 +245,7 @@ fn private_folder(workdir: &Workdir) -> Result<tempfile::TempDir, Error> {
     let prefix = format!("kubitect-{digest}-");
     for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            // What is another's stays: it was not made by this person.
+            // Another user's folder can't be removed, which is right: this user's runs did not make it.
             if let Err(error) = std::fs::remove_dir_all(entry.path()) {
                 tracing::debug!(%error, path = %entry.path().display(), "not removed");
             }
@@ -249,7 +258,7 @@ fn private_folder(workdir: &Workdir) -> Result<tempfile::TempDir, Error> {
         .map_err(Error::file("create a folder in", &folder))
 }
 
-/// A new log for the owner only, as `20260501T120000Z-cluster.log`.
+/// Creates a log that only its owner can read, as `20260501T120000Z-cluster.log`; with a number if there is one of this name.
 fn new_log(folder: &Path, playbook: &str) -> Result<(PathBuf, File), Error> {
     let name = Path::new(playbook)
         .file_stem()

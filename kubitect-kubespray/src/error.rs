@@ -1,4 +1,4 @@
-//! What can go wrong between a cluster's machines and a running Kubernetes.
+//! [`Error`]: why Kubernetes could not be set up, changed or queried.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use kubitect_config::error::Kind;
 use kubitect_config::remote::BoxError;
 use kubitect_config::value::Version;
 
-/// What can go wrong. Each fits after "failed to set up Kubernetes: ".
+/// Why Kubernetes could not be set up, changed or queried. Each message fits after "failed to set up Kubernetes: ".
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -17,21 +17,21 @@ pub enum Error {
     File {
         /// What was tried, as "write".
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
     },
-    /// A path cannot be handed to SSH and Ansible as it is.
+    /// A path has a character that SSH or Ansible would interpret.
     #[error("the path `{}` contains {character:?}, which SSH or Ansible would not take literally; \
              move Kubitect's folder (KUBITECT_HOME) or the key to a path without it", path.display())]
     Path {
         /// The path.
         path: PathBuf,
-        /// What is in it.
+        /// The character.
         character: char,
     },
-    /// Beside the inventory lie variables that are not ours.
+    /// Beside the inventory is a file of variables that Kubitect did not write.
     #[error("{}: Kubitect writes no such file, its folder may come from elsewhere, and Ansible's variables can run programs on this \
              machine; move it away, or write what it says under addons.kubespray of the cluster file", path.display())]
     Variables {
@@ -46,7 +46,7 @@ pub enum Error {
         /// Its name.
         node: String,
     },
-    /// An addon variable is set by Kubitect itself.
+    /// The user sets a variable that Kubitect sets itself.
     #[error("addons.kubespray.{key} cannot be set there: {instead}")]
     ManagedVariable {
         /// The variable.
@@ -54,7 +54,7 @@ pub enum Error {
         /// What to do instead.
         instead: &'static str,
     },
-    /// Something is asked for that Kubitect cannot do.
+    /// The configuration asks for something that Kubitect can't do.
     #[error("{0}")]
     Unsupported(String),
     /// A document could not be written as YAML.
@@ -65,28 +65,28 @@ pub enum Error {
         /// Why not.
         source: kubitect_config::yaml::Fault,
     },
-    /// A kubeconfig is not one.
+    /// A kubeconfig can't be read, or holds something that is not accepted.
     #[error("{what} is not a kubeconfig that can be worked with: {reason}")]
     Kubeconfig {
-        /// Which one.
+        /// Which kubeconfig.
         what: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// The release is not in the table.
-    #[error("Kubespray {release} is not known to this Kubitect; known are {known}")]
+    /// This Kubitect does not support the Kubespray release.
+    #[error("Kubespray {release} is not known to this Kubitect; known are {supported}")]
     UnknownRelease {
         /// The release asked for.
         release: Version,
-        /// Those that are known.
-        known: String,
+        /// The supported releases.
+        supported: String,
     },
-    /// Another run holds a lock for too long.
-    #[error("waited {} for another run that is preparing {}; if none is running, remove that file", show(*.waited), path.display())]
+    /// Another run held a lock for too long.
+    #[error("waited {} for another run that is preparing {}; if none is running, remove that file", readable(*.waited), path.display())]
     Locked {
         /// The lock's file.
         path: PathBuf,
-        /// How long.
+        /// How long this run waited.
         waited: Duration,
     },
     /// A program could not be started.
@@ -98,9 +98,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A program did not end in time.
-    #[error("{what} took longer than {}{}", show(*.limit), indented(.lines))]
+    #[error("{what} took longer than {}{}", readable(*.limit), indented(.lines))]
     Slow {
-        /// What it was for.
+        /// What the program should do.
         what: String,
         /// The limit.
         limit: Duration,
@@ -110,20 +110,20 @@ pub enum Error {
     /// A program failed.
     #[error("{what}{}", indented(.lines))]
     Program {
-        /// What it was for.
+        /// What the program should do.
         what: String,
         /// Its last lines.
         lines: String,
     },
-    /// A password or a token stands in the address of the repository.
+    /// The address of the repository contains a password or a token.
     #[error(
         "the address of Kubespray's repository holds a user name, token or password, which other users could see \
              while git runs; leave it out and let git find it (a credential helper, or an SSH address)"
     )]
     SourceSecret,
-    /// The repository's tag is not the one that is known.
+    /// The tag stands for another commit than in the public repository.
     #[error(
-        "the tag {tag} of `{url}` stands for the commit {found}, and in the public repository for {known}: somebody changed what \
+        "the tag {tag} of `{url}` stands for the commit {found}, and in the public repository for {expected}: somebody changed what \
          would run as root on every machine; if it is a repository with changes of your own, say so in the site file \
          (kubespray.anyCommit: true)"
     )]
@@ -132,31 +132,31 @@ pub enum Error {
         tag: Version,
         /// The repository.
         url: String,
-        /// What it stands for there.
+        /// Its commit there.
         found: String,
-        /// What it stands for in the public repository.
-        known: String,
+        /// Its commit in the public repository.
+        expected: String,
     },
     /// The repository has no such tag.
-    #[error("`{url}` has no tag {tag}; {}", near(.similar))]
+    #[error("`{url}` has no tag {tag}; {}", similar_tags(.similar))]
     NoTag {
         /// The tag asked for.
         tag: Version,
         /// The repository.
         url: String,
-        /// Tags that it has and that are near.
+        /// Similar tags that it has.
         similar: Vec<String>,
     },
-    /// The shared checkout is not what the tag says.
+    /// The shared checkout differs from its tag.
     #[error("the checkout {} has been changed by hand ({changes}); move it away to have it made again, or commit the \
              change to a repository of your own and name that in kubernetes.kubespray.url", path.display())]
     SourceChanged {
         /// The checkout.
         path: PathBuf,
-        /// What is changed.
+        /// The first difference, and how many there are.
         changes: String,
     },
-    /// No fitting Python is on the machine.
+    /// The machine has no Python on which the release runs.
     #[error(
         "Kubespray {release} runs on Python {wanted}, but {found}; install one of these (with its venv module: \
              python3-venv on Debian and Ubuntu), or install uv, which fetches one, or name an interpreter as \
@@ -165,9 +165,9 @@ pub enum Error {
     NoPython {
         /// Kubespray's release.
         release: Version,
-        /// The minors that fit.
+        /// The minor versions on which it runs.
         wanted: String,
-        /// What is there.
+        /// Which interpreters there are.
         found: String,
     },
     /// pip could not install the requirements.
@@ -179,15 +179,15 @@ pub enum Error {
         /// pip's last lines.
         lines: String,
     },
-    /// A step of the work on a living cluster failed.
+    /// A step of the work on a running cluster failed.
     #[error("{what}")]
     Step {
         /// What was tried.
         what: String,
-        /// Why it failed.
+        /// Why it failed, if there is a cause.
         source: Option<BoxError>,
     },
-    /// Something is not done, for all of these reasons.
+    /// The work is refused, for all of these reasons.
     #[error("{what}: it is refused{}", indented(&Refusal::sentences(.reasons).join("\n")))]
     Refused {
         /// What was asked for.
@@ -195,15 +195,15 @@ pub enum Error {
         /// The reasons.
         reasons: Vec<Refusal>,
     },
-    /// A master could not be asked.
+    /// The connection to a machine failed.
     #[error("{what}")]
     Remote {
-        /// What for.
+        /// What should be done there.
         what: String,
         /// What the connection failed with.
         source: BoxError,
     },
-    /// A program on a master answered something else than it should.
+    /// The output of a program on a machine could not be parsed.
     #[error("{what}: the answer is not what it should be")]
     Answer {
         /// What was asked.
@@ -211,68 +211,68 @@ pub enum Error {
         /// What is wrong with the answer.
         source: serde_json::Error,
     },
-    /// Pods would not leave a node.
+    /// Not all pods of a node could be evicted in time.
     #[error("drain {node}: {} after {}; end or move them (or relax the disruption budget that keeps them) and apply again{}",
-            left(.pods), show(*.limit), indented(.lines))]
+            remaining_pods(.pods), readable(*.limit), indented(.lines))]
     Drain {
         /// The node.
         node: String,
-        /// How long they were given.
+        /// The limit.
         limit: Duration,
-        /// Those that are left, as `namespace/name: reason`.
+        /// The remaining pods, as `namespace/name: reason`.
         pods: Vec<String>,
         /// kubectl's last lines.
         lines: String,
     },
     /// A node did not become Ready.
-    #[error("wait for {node} to be Ready: not within {}: {missing}", show(*.limit))]
+    #[error("wait for {node} to be Ready: not within {}: {missing}", readable(*.limit))]
     NotReady {
         /// The node.
         node: String,
-        /// How long it was given.
+        /// The limit.
         limit: Duration,
-        /// What was still missing.
+        /// What was still missing at the end.
         missing: String,
     },
-    /// An API server did not come back with the etcd members that it was given.
-    #[error("wait for the API server with the etcd members {members}: not within {}: {missing}", show(*.limit))]
+    /// An API server did not serve in time with the etcd members that it was given.
+    #[error("wait for the API server with the etcd members {members}: not within {}: {missing}", readable(*.limit))]
     ApiServer {
         /// The members' endpoints.
         members: String,
-        /// How long it was given.
+        /// The limit.
         limit: Duration,
-        /// What was still missing.
+        /// What was still missing at the end.
         missing: String,
     },
-    /// The API server of a master does not serve as it should.
-    #[error("wait for the API server of {node}: not within {}: {missing}", show(*.limit))]
+    /// The API server of a master did not serve in time, or not in the right version.
+    #[error("wait for the API server of {node}: not within {}: {missing}", readable(*.limit))]
     ApiNotReady {
         /// The master.
         node: String,
-        /// How long it was given.
+        /// The limit.
         limit: Duration,
-        /// What was still missing.
+        /// What was still missing at the end.
         missing: String,
     },
-    /// What an earlier run began on a machine goes on there.
+    /// Processes of an earlier run still run on a machine.
     #[error("wait for what an earlier run may have left running on {machine} to end: {running}, not within {}; apply again when it \
-             has ended, or end it there", show(*.limit))]
+             has ended, or end it there", readable(*.limit))]
     Busy {
         /// The machine.
         machine: String,
-        /// How long it was given.
+        /// The limit.
         limit: Duration,
-        /// What runs.
+        /// The processes.
         running: String,
     },
     /// A playbook failed on a host.
-    #[error("{playbook} failed on {host} at \"{task}\": {message}{}; the whole log is {}", more(*.others), log.display())]
+    #[error("{playbook} failed on {host} at \"{task}\": {message}{}; the whole log is {}", other_hosts(*.others), log.display())]
     Playbook {
         /// The playbook.
         playbook: String,
         /// The host that failed first.
         host: String,
-        /// The task that it failed at.
+        /// The task that failed.
         task: String,
         /// What the task said.
         message: String,
@@ -281,7 +281,7 @@ pub enum Error {
         /// Ansible's whole output.
         log: Box<Path>,
     },
-    /// Ansible ended without a host having failed: a syntax error, a broken environment.
+    /// Ansible ended with an error although no host failed: because of a syntax error, or a broken environment.
     #[error("{playbook} did not run ({status}); the whole log is {}{}", log.display(), indented(.lines))]
     Ansible {
         /// The playbook.
@@ -293,12 +293,12 @@ pub enum Error {
         /// Ansible's whole output.
         log: PathBuf,
     },
-    /// No task has ended for too long.
-    #[error("{playbook} was stopped: \"{task}\" has gone on for {} without a result; the whole log is {}", show(*.limit), log.display())]
+    /// No task ended within the limit, and Ansible was stopped.
+    #[error("{playbook} was stopped: \"{task}\" has gone on for {} without a result; the whole log is {}", readable(*.limit), log.display())]
     Stalled {
         /// The playbook.
         playbook: String,
-        /// The task at which nothing moved.
+        /// The task that did not end.
         task: String,
         /// The limit.
         limit: Duration,
@@ -308,7 +308,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Of which kind it is, where it is of one by itself.
+    /// Its kind, if it has one of its own.
     pub fn kind(&self) -> Option<Kind> {
         match self {
             Self::Kubeconfig { .. }
@@ -329,7 +329,7 @@ impl Error {
         }
     }
 
-    /// A failure without a cause below it.
+    /// A failure without a further cause.
     pub(crate) fn failed(what: impl Into<String>) -> Self {
         Self::Step {
             what: what.into(),
@@ -337,7 +337,7 @@ impl Error {
         }
     }
 
-    /// A failure of `what`, for the reason `source`.
+    /// A failure of `what`, with its cause.
     pub(crate) fn because(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self::Step {
             what: what.into(),
@@ -356,7 +356,7 @@ impl Error {
     }
 }
 
-fn show(duration: Duration) -> String {
+fn readable(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds >= 120 && seconds % 60 == 0 => format!("{} minutes", seconds / 60),
         seconds => format!("{seconds} s"),
@@ -371,7 +371,7 @@ fn indented(lines: &str) -> String {
         .collect()
 }
 
-fn left(pods: &[String]) -> String {
+fn remaining_pods(pods: &[String]) -> String {
     match pods {
         [] => "its pods had not all gone".to_owned(),
         [pod] => format!("one pod had not gone ({pod})"),
@@ -379,7 +379,7 @@ fn left(pods: &[String]) -> String {
     }
 }
 
-fn more(count: usize) -> String {
+fn other_hosts(count: usize) -> String {
     match count {
         0 => String::new(),
         1 => " (and on 1 other host)".to_owned(),
@@ -387,7 +387,7 @@ fn more(count: usize) -> String {
     }
 }
 
-fn near(tags: &[String]) -> String {
+fn similar_tags(tags: &[String]) -> String {
     if tags.is_empty() {
         "it has no tag of a release at all".to_owned()
     } else {

@@ -1,11 +1,11 @@
-//! [`Event`]: what is told while Kubernetes is prepared and set up.
+//! [`Event`]: what is reported while Kubernetes is prepared, set up or changed.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that happened. `Display` is one line for people, `Serialize` the same for programs.
+/// Something that happened. `Display` is one line for people, `Serialize` is the same for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "event",
@@ -14,19 +14,19 @@ use serde::{Deserialize, Serialize};
 )]
 #[non_exhaustive]
 pub enum Event {
-    /// Another run is preparing the same thing; this one waits for it.
+    /// This run waits for another one that is preparing the same.
     Waiting {
-        /// For what.
+        /// What is prepared.
         what: String,
     },
     /// Kubespray is being fetched.
     Fetching {
         /// The tag.
         tag: String,
-        /// From where.
+        /// The repository.
         url: String,
     },
-    /// Kubespray's checkout is there.
+    /// Kubespray's checkout exists.
     SourceReady {
         /// The tag.
         tag: String,
@@ -38,7 +38,7 @@ pub enum Event {
         /// The interpreter's version.
         python: String,
     },
-    /// The Python environment is there.
+    /// The Python environment exists.
     PythonReady {
         /// The interpreter's version.
         python: String,
@@ -49,7 +49,7 @@ pub enum Event {
     PlaybookStarted {
         /// Its file name.
         playbook: String,
-        /// Where Ansible's whole output goes.
+        /// The file with Ansible's whole output.
         log: PathBuf,
     },
     /// A play starts.
@@ -57,14 +57,14 @@ pub enum Event {
         /// Its name.
         play: String,
     },
-    /// A task starts: the `number`th of the playbook (how many there will be, Ansible does not know).
+    /// A task starts. Ansible does not know how many tasks the playbook has.
     TaskStarted {
-        /// From 1.
+        /// Its number in the playbook, from 1.
         number: usize,
         /// Its name.
         task: String,
     },
-    /// A host is done with a task.
+    /// A task has ended on a host, or is tried again there.
     HostDone {
         /// The host.
         host: String,
@@ -72,34 +72,34 @@ pub enum Event {
         task: String,
         /// How it ended.
         outcome: Outcome,
-        /// What the task said, where that is worth a line.
+        /// The message of a failure or a retry.
         #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<String>,
     },
-    /// A playbook has ended well.
+    /// A playbook has ended without a failure.
     PlaybookFinished {
         /// Its file name.
         playbook: String,
         /// How many tasks were started.
         tasks: usize,
-        /// How many results changed a host.
+        /// How many results are changes of a host.
         changed: usize,
     },
-    /// Something is not yet as it is waited for.
+    /// Something that is waited for is not yet true.
     Waits {
         /// What is waited for, as "wait until demo-worker-1 is Ready".
         what: String,
-        /// Why it is not yet so.
+        /// What is still missing.
         why: String,
     },
-    /// It is waited for no longer.
+    /// The wait has ended.
     Waited {
         /// What was waited for, as in [`Event::Waits`].
         what: String,
     },
-    /// Something was done to Kubernetes, or failed and is gone on without.
+    /// Kubernetes was changed, or a step failed without which the run goes on.
     Said {
-        /// What, in a line.
+        /// The line for people.
         line: String,
     },
 }
@@ -108,15 +108,15 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Nothing was to be done.
+    /// It succeeded without a change.
     Ok,
-    /// Something was done.
+    /// It succeeded and changed the host.
     Changed,
-    /// It did not concern this host.
+    /// Its condition did not hold for this host.
     Skipped,
     /// It failed.
     Failed,
-    /// It failed, which the playbook does not mind.
+    /// It failed, and the playbook ignores that.
     Ignored,
     /// It failed and is tried again.
     Retried,

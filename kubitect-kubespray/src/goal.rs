@@ -1,12 +1,16 @@
-//! What is wanted of Kubernetes → the playbooks that do it, their arguments, and how the masters stand in the inventory.
+//! [`Goal`]: what a run of Kubespray has to reach → its playbooks, their arguments, and the order of the masters in the inventory.
 //!
-//! Positions matter to Kubespray more than it says. Up to v2.29 it takes as first control plane the one that the API names
-//! first, which is by name, and up to v2.27 only the first of the inventory hands on the key with which others join; from
-//! v2.30 on it takes the first of the inventory. Removing goes through the first of the inventory. So masters stand in
-//! the order of their names, one that joins comes last, and those that leave come last: then all of it is one machine.
+//! The inventory lists masters by name, but a master that joins or leaves last. Reason: which machine Kubespray takes for the
+//! first master depends on its release and on the task, and with this order it is always the same one, which has joined and
+//! stays. It takes:
 //!
-//! The group of etcd's members has an order of its own, in which they have joined: its first has issued etcd's certificates
-//! for longest, and every member whose list of members reads otherwise than before is restarted, for the order alone, too.
+//! - up to v2.29 the one that the API lists first, which is the first by name; from v2.30 on the first of the inventory;
+//! - up to v2.27, to upload the certificate key with which others join, the first of the inventory;
+//! - to remove a node, the first of the inventory.
+//!
+//! The group of etcd's members is listed in the order in which they joined. Its first member issues etcd's certificates and has
+//! what it needs for that. And a member restarts if its list of members changes, even if only in order, so the order must be the
+//! same in every run.
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
@@ -14,63 +18,66 @@ use kubitect_config::release::{Cilium, Release};
 use kubitect_config::value::{Label, Version};
 use serde_json::{Map, Value, json};
 
-/// What is wanted. On a living cluster, of one that runs: the configuration's Kubernetes version and Kubespray release are
-/// those that the nodes have, or, of an upgrade, are to have.
+/// What a run of Kubespray has to reach. For a running cluster, the configuration's Kubernetes version and Kubespray release are
+/// those of the nodes; for an upgrade, those after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goal {
-    /// A whole cluster.
+    /// Set up a whole cluster.
     Create,
-    /// Workers that are new in the inventory.
+    /// Join workers, which are new in the inventory.
     AddWorkers(Vec<Label>),
-    /// A master that is new in the inventory; every other there has joined, and every etcd member answers.
+    /// Join a master, which is new in the inventory. All others there have joined, and every etcd member serves.
     AddMaster(Label),
-    /// The network plugin learns of the members that etcd has now, where it keeps its data there ([`network_in_etcd`]); else
-    /// nothing is run. API servers learn of them by [`crate::control::use_members`] before.
-    AfterMembers,
-    /// Nodes are reset, and leave Kubernetes; they are still in the inventory. Masters have left etcd already (by
-    /// [`crate::control::remove_member`], which removes exactly the one that is meant) and leave one by one.
+    /// Give the network plugin the present list of etcd's members, if it stores its data in etcd ([`network_in_etcd`]); else
+    /// nothing is run. API servers get the list before, by [`crate::control::use_members`].
+    NetworkEtcdMembers,
+    /// Reset nodes and remove them from Kubernetes; they are still in the inventory. Masters are removed one by one, and their
+    /// members have been removed from etcd before, by [`crate::control::remove_member`], which picks the member by its address.
     Remove {
         /// Their names.
         nodes: Vec<Label>,
-        /// Whether they answer, and so can be drained and cleaned. Those that don't go first: cleaning asks all hosts.
+        /// Whether they answer, and so can be drained and reset. Nodes that don't answer are removed first, because a reset
+        /// connects to all hosts.
         reachable: bool,
     },
-    /// The network plugin is set up on masters that have joined. A creation that ended before it has to go on with it: from
-    /// v2.30 on Kubespray waits for masters to be Ready first, which they are not without it.
+    /// Set up the network plugin on masters that have joined. A creation that ended before this step can't be continued without
+    /// it: from v2.30 on Kubespray first waits for masters to be Ready, and without a network plugin they never are.
     Network(Vec<Label>),
-    /// The network plugin is set up on a master that joins and is registered already: see [`network_from_hosts`].
+    /// Set up the network plugin on a master that is joining and has a node object: see [`needs_joining_network`].
     JoiningNetwork(Label),
-    /// One node gets the inventory's Kubernetes version. The masters go first, in the order of [`masters`]; from v2.30 on each
-    /// of them has to be Ready.
+    /// Upgrade one node to the inventory's Kubernetes version. Masters are upgraded before workers, in the order of [`masters`];
+    /// from v2.30 on all masters have to be Ready.
     Upgrade {
         /// Its name.
         node: Label,
-        /// Whether its pods stay on it. Else it is cordoned by now: such a node Kubespray does not drain, and leaves cordoned.
-        stays: bool,
+        /// Whether its pods stay on it. If not, the caller has cordoned and drained it: Kubespray does not drain a node that is
+        /// cordoned, and leaves it cordoned.
+        keeps_pods: bool,
     },
-    /// Kubespray's own cluster DNS is put back, after the last master of an upgrade: see [`replaces_dns`].
+    /// Install Kubespray's own cluster DNS again, after the last master of an upgrade: see [`replaces_dns`].
     Dns,
-    /// Addons that the configuration switches on, or changes. Kubespray takes none away.
+    /// Install or change the addons of the configuration. Kubespray removes none.
     Addons,
 }
 
-/// One playbook and what it is run with.
+/// One run of a playbook, with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// Relative to the release's root.
+    /// Its file, relative to the release's root.
     pub playbook: String,
-    /// The hosts and groups that it is limited to; empty: none are left out.
+    /// The hosts and groups to which it is limited; empty: all hosts.
     pub limit: Vec<String>,
     /// The tags of the tasks that are run; empty: all.
     pub tags: Vec<String>,
-    /// Extra variables. As JSON, because text is not a boolean to Kubespray's assertions.
+    /// Extra variables, given as JSON: as `key=value` every value would be text, which Kubespray's assertions don't accept as a
+    /// boolean.
     pub variables: Map<String, Value>,
 }
 
-/// Masters and etcd members, to which changes of the membership are limited.
+/// The groups of masters and of etcd's members, to which runs that change membership are limited.
 const CONTROL_PLANE: [&str; 2] = ["etcd", "kube_control_plane"];
 
-/// The tags of all that is installed into a running Kubernetes, and of the downloads that it needs.
+/// The tags of the addons, and of the downloads that they need.
 const ADDONS: [&str; 4] = [
     "download",
     "apps",
@@ -78,22 +85,24 @@ const ADDONS: [&str; 4] = [
     "external-provisioner",
 ];
 
-/// The tags of the network plugin, and of the downloads that it needs: they lie in `/tmp`, and a machine may have been restarted since.
+/// The tags of the network plugin, and of the downloads that it needs: those are stored in `/tmp`, which a restart of the machine
+/// empties.
 const NETWORK: [&str; 2] = ["download", "network"];
 
 /// The tags of the cluster's DNS.
 const DNS: [&str; 2] = ["coredns", "nodelocaldns"];
 
-/// The names in the certificate of an API server: its own, the load balancer's and the user's. Kubespray's list has those of all
-/// masters, and each one's full name, which changes when `/etc/hosts` is written; see [`stops_at_names`].
-const NAMES: &str = "{{ (['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', \
+/// The names for the certificate of an API server: its own, the load balancer's and the user's. Kubespray's own list also has the
+/// names of all other masters, and each master's full name, which changes when `/etc/hosts` is written; see
+/// [`fails_on_missing_names`].
+const CERTIFICATE_NAMES: &str = "{{ (['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', \
      'kubernetes.default.svc.' ~ dns_domain, kube_apiserver_ip, 'localhost', '127.0.0.1', inventory_hostname, ip, \
      (loadbalancer_apiserver | default({})).address | default(ip), apiserver_loadbalancer_domain_name | default(ip), \
      kube_vip_address | default(ip, true)] + supplementary_addresses_in_ssl_keys | default([])) \
      | unique | difference(kubitect_names_left_out | default([])) }}";
 
-/// How long to wait for pods of a machine that does not answer: they are never heard of again.
-const DEAD_DRAIN: &str = "60s";
+/// The drain timeout for a machine that does not answer. It is short because nothing reports the end of its pods.
+const UNREACHABLE_DRAIN_TIMEOUT: &str = "60s";
 
 impl Run {
     fn new(playbook: &str) -> Self {
@@ -133,24 +142,25 @@ impl Run {
     }
 }
 
-/// The playbooks that reach a goal, in order. A goal that names no node where it has to needs none.
+/// The playbooks that reach a goal, in order. Empty for a goal about nodes that names none: without a limit, Kubespray would
+/// change all nodes.
 pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
-    // Plays that leave hosts out still need facts of all.
+    // A playbook that is limited to some hosts still needs the facts of all.
     let facts = || Run::new(&release.facts_playbook);
     let mut runs = match goal {
         Goal::Create => vec![Run::new("cluster.yml")],
         Goal::AddWorkers(nodes) if nodes.is_empty() => Vec::new(),
         Goal::AddWorkers(nodes) => {
             let mut hosts: Vec<_> = nodes.iter().map(Label::as_str).collect();
-            if certifies_workers(cluster, release) {
+            if issues_worker_certificates(cluster, release) {
                 hosts.push("etcd");
             }
             vec![facts(), Run::new("scale.yml").limited_to(&hosts)]
         }
         Goal::AddMaster(_) => vec![facts(), Run::new("cluster.yml").limited_to(&CONTROL_PLANE)],
-        Goal::AfterMembers if !network_in_etcd(cluster, release) => Vec::new(),
-        // One master at a time, and no pod has to move for it.
-        Goal::AfterMembers => vec![
+        Goal::NetworkEtcdMembers if !network_in_etcd(cluster, release) => Vec::new(),
+        // The upgrade's playbook does one master at a time. No pod has to move for this.
+        Goal::NetworkEtcdMembers => vec![
             facts(),
             Run::new("upgrade-cluster.yml")
                 .limited_to(&CONTROL_PLANE)
@@ -165,39 +175,40 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
                 .with("skip_confirmation", json!(true));
             let mut masters = cluster.role(Role::Master);
             let is_master = masters.any(|node| nodes.contains(&node.name));
-            // A worker's machine goes with its disks: nothing of it has to be cleaned. A master's API server and etcd are
-            // ended on it, lest they serve until then what is no longer true.
+            // A worker is not reset: its machine is removed with its disks. A master is, so that its API server and etcd stop now
+            // and don't serve outdated data until its machine is removed.
             if !reachable || !is_master {
                 run = run.with("reset_nodes", json!(false));
             }
             if !reachable {
                 run = run
                     .with("allow_ungraceful_removal", json!(true))
-                    .with("drain_timeout", json!(DEAD_DRAIN));
+                    .with("drain_timeout", json!(UNREACHABLE_DRAIN_TIMEOUT));
             }
             vec![run]
         }
         Goal::Network(joined) => {
             let masters = masters(goal, cluster);
-            let all = masters.iter().all(|node| joined.contains(&node.name));
-            // Plays on masters that have not joined would wait for a network that can't come up there.
-            let mut run = match all {
+            let all_joined = masters.iter().all(|node| joined.contains(&node.name));
+            // On a master that has not joined, the playbook would wait for a network that can't start there.
+            let mut run = match all_joined {
                 true => Run::new("cluster.yml").limited_to(&CONTROL_PLANE[1..]),
                 false => Run::new("cluster.yml").limited_to(joined),
             };
             run.tags = NETWORK.map(str::to_owned).to_vec();
             vec![facts(), run]
         }
-        // macvlan asks all masters, where these take pods, and gives each the way to the new one.
+        // On all masters, because macvlan's tasks read the pod network of each master that runs pods, and add a route to the new
+        // one on each.
         Goal::JoiningNetwork(_) => {
             let mut run = Run::new("cluster.yml").limited_to(&CONTROL_PLANE[1..]);
             run.tags = NETWORK.map(str::to_owned).to_vec();
             vec![facts(), run]
         }
-        Goal::Upgrade { node, stays } => {
+        Goal::Upgrade { node, keeps_pods } => {
             let run = Run::new("upgrade-cluster.yml").limited_to(std::slice::from_ref(node));
-            // Kubespray cordons it for its own work alone, and uncordons it before addons are rolled out.
-            let run = match stays {
+            // Without draining, Kubespray cordons the node only during its own work, and uncordons it before it installs addons.
+            let run = match keeps_pods {
                 true => run.with("drain_nodes", json!(false)),
                 false => run,
             };
@@ -213,22 +224,23 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
         Goal::Addons => {
             let mut run = Run::new("cluster.yml").limited_to(&CONTROL_PLANE[1..]);
             run.tags = ADDONS.map(str::to_owned).to_vec();
-            // They are set up with the nodes, outside of the addons' own tags.
-            let beside = [(28, "gateway_api"), (29, "prometheus_operator_crds")];
-            let beside = beside.iter().filter(|(minor, _)| release.is_from(*minor));
-            run.tags.extend(beside.map(|(_, tag)| (*tag).to_owned()));
+            // Kubespray installs these two with the nodes, so the tags of addons don't select them.
+            let more = [(28, "gateway_api"), (29, "prometheus_operator_crds")];
+            let more = more.iter().filter(|(minor, _)| release.is_from(*minor));
+            run.tags.extend(more.map(|(_, tag)| (*tag).to_owned()));
             vec![facts(), run]
         }
     };
-    if stops_at_names(release) && sets_up_masters(goal, cluster) {
+    if fails_on_missing_names(release) && sets_up_masters(goal, cluster) {
         let facts = &release.facts_playbook;
         for run in runs.iter_mut().filter(|run| run.playbook != *facts) {
             run.variables
-                .insert("apiserver_sans".to_owned(), json!(NAMES));
+                .insert("apiserver_sans".to_owned(), json!(CERTIFICATE_NAMES));
         }
     }
-    // Members come and go one at a time, so that there is an even number of them in between.
-    if etcd(goal, cluster).len().is_multiple_of(2) {
+    // Kubespray asserts an odd number of etcd members. Members join and leave one at a time, so every second step has an even
+    // number.
+    if etcd_members(goal, cluster).len().is_multiple_of(2) {
         for run in &mut runs {
             run.variables
                 .insert("ignore_assert_errors".to_owned(), json!(true));
@@ -237,10 +249,10 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
     runs
 }
 
-/// Whether API servers are set up, or gone over, on the way to a goal.
+/// Whether a goal's playbooks run the tasks that set up API servers.
 pub(crate) fn sets_up_masters(goal: &Goal, cluster: &Cluster) -> bool {
     match goal {
-        Goal::Create | Goal::AddMaster(_) | Goal::AfterMembers => true,
+        Goal::Create | Goal::AddMaster(_) | Goal::NetworkEtcdMembers => true,
         Goal::Upgrade { node, .. } => {
             let mut masters = cluster.role(Role::Master);
             masters.any(|master| master.name == *node)
@@ -254,41 +266,42 @@ pub(crate) fn sets_up_masters(goal: &Goal, cluster: &Cluster) -> bool {
     }
 }
 
-/// Whether a run on masters stops where the certificate of an API server lacks a name of the release's list and openssl says so
-/// by its exit status, too, as it does from 3.2 on (Kubespray's PR 11277). So these are given a list of names that no certificate
-/// lacks: without those of other masters, which nobody asks it for.
-pub fn stops_at_names(release: &Release) -> bool {
+/// Whether the release's playbooks fail on masters if the certificate of an API server lacks a name of the release's list and
+/// openssl is 3.2 or later: only then does openssl report a missing name by its exit status (Kubespray's PR 11277).
+///
+/// These releases get a shorter list of names, which every certificate has: without the names of other masters, by which no client
+/// connects to this one.
+pub fn fails_on_missing_names(release: &Release) -> bool {
     release.is_from(22) && !release.is_from(27)
 }
 
-/// Whether upgrading a master other than the first leaves kubeadm's cluster DNS in the place of Kubespray's, with which a
-/// user's settings for it are gone. All releases put theirs back only in runs with the first master; from v2.29 on kubeadm is told
-/// to leave it alone.
+/// Whether the upgrade of a master other than the first replaces Kubespray's cluster DNS by kubeadm's, which loses the user's
+/// settings of it. All releases install theirs again only in a run with the first master; from v2.29 on kubeadm skips its own.
 pub fn replaces_dns(release: &Release) -> bool {
     !release.is_from(29)
 }
 
-/// Whether an upgrade leaves the control plane with the arguments of before: these releases call kubeadm without the configuration
-/// that they have just written (Kubespray's issue 11552).
-pub fn keeps_arguments(release: &Release) -> bool {
+/// Whether an upgrade leaves the control plane with its old arguments: these releases call kubeadm without the configuration that
+/// they have just written (Kubespray's issue 11552).
+pub fn keeps_old_arguments(release: &Release) -> bool {
     let tag = |minor, patch| Version::new((2, minor), patch);
     (tag(26, 0)..=tag(27, 0)).contains(&release.tag)
 }
 
-/// Whether a creation that goes on waits for masters to be Ready before their network plugin is set up: see
-/// [`Goal::Network`].
-pub fn waits_for_network(release: &Release) -> bool {
+/// Whether the release waits for masters to be Ready before it sets up their network plugin: see [`Goal::Network`].
+pub fn waits_for_ready_masters(release: &Release) -> bool {
     release.tag.minor() >= (2, 30)
 }
 
-/// Whether a master that joins can't be Ready within the run in which it joins: the release waits for that before its network
-/// plugin has its turn, and what makes a node Ready is not brought by a pod of the plugin, but by tasks on the host.
-pub fn network_from_hosts(cluster: &Cluster, release: &Release) -> bool {
+/// Whether a joining master needs [`Goal::JoiningNetwork`] while its join runs. The release waits for the master to be Ready
+/// before the tasks of the network plugin. With most plugins a pod of the plugin makes the node Ready during this wait; with
+/// these two, only those tasks do.
+pub fn needs_joining_network(cluster: &Cluster, release: &Release) -> bool {
     let plugin = &*cluster.kubernetes.network_plugin;
-    waits_for_network(release) && ["kube-router", "macvlan"].contains(&plugin)
+    waits_for_ready_masters(release) && ["kube-router", "macvlan"].contains(&plugin)
 }
 
-/// The masters in the order in which they stand in the inventory, and in which they are upgraded.
+/// The masters in the order of the inventory, in which they are also upgraded: by name, those that join or leave last.
 pub fn masters<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
     let mut masters: Vec<_> = cluster.role(Role::Master).collect();
     masters.sort_by_key(|node| {
@@ -297,7 +310,7 @@ pub fn masters<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
             Goal::Remove { nodes, .. } => nodes.contains(&node.name),
             Goal::Create
             | Goal::AddWorkers(_)
-            | Goal::AfterMembers
+            | Goal::NetworkEtcdMembers
             | Goal::Network(_)
             | Goal::Upgrade { .. }
             | Goal::Dns
@@ -308,54 +321,54 @@ pub fn masters<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
     masters
 }
 
-/// The masters in the inventory's group of etcd members: in the order of the cluster's nodes, which is the one in which they
-/// have joined, and by name when all of them begin together.
-pub fn etcd<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
+/// The masters in the inventory's group of etcd members, in the order in which they joined, which is that of the cluster's nodes.
+/// By name for a new cluster, in which all of them start together.
+pub fn etcd_members<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
     match goal {
         Goal::Create | Goal::Network(_) => masters(goal, cluster),
         Goal::AddMaster(new) | Goal::JoiningNetwork(new) => {
-            let (joins, there): (Vec<_>, Vec<_>) = cluster
+            let (joining, joined): (Vec<_>, Vec<_>) = cluster
                 .role(Role::Master)
                 .partition(|node| node.name == *new);
-            [there, joins].concat()
+            [joined, joining].concat()
         }
         Goal::Remove { nodes, .. } => cluster
             .role(Role::Master)
             .filter(|node| !nodes.contains(&node.name))
             .collect(),
         Goal::AddWorkers(_)
-        | Goal::AfterMembers
+        | Goal::NetworkEtcdMembers
         | Goal::Upgrade { .. }
         | Goal::Dns
         | Goal::Addons => cluster.role(Role::Master).collect(),
     }
 }
 
-/// Whether the network plugin keeps its data in etcd, so that its settings list etcd's members.
+/// Whether the network plugin stores its data in etcd, so that its settings list etcd's members.
 pub fn network_in_etcd(cluster: &Cluster, release: &Release) -> bool {
-    // By default in etcd up to v2.27.1, as objects of Kubernetes later.
-    let identities = match variable(cluster, "cilium_identity_allocation_mode") {
+    // cilium stores identities in etcd by default up to v2.27.1, and as objects of Kubernetes later.
+    let identities_in_etcd = match variable(cluster, "cilium_identity_allocation_mode") {
         Some(mode) => mode == "kvstore",
         None => release.tag < Version::new((2, 28), 0),
     };
-    let own = match &*cluster.kubernetes.network_plugin {
+    let stores_in_etcd = match &*cluster.kubernetes.network_plugin {
         "canal" => true,
         "calico" => variable(cluster, "calico_datastore") == Some("etcd"),
         _ => false,
     };
-    own || (has_cilium(cluster) && identities)
+    stores_in_etcd || (has_cilium(cluster) && identities_in_etcd)
 }
 
-/// Whether cilium is the network plugin, or set up beside another.
+/// Whether cilium is the network plugin, or installed beside another one.
 pub(crate) fn has_cilium(cluster: &Cluster) -> bool {
     let plugin = &cluster.kubernetes.network_plugin;
     Cilium::of(plugin, &cluster.addons.kubespray) != Cilium::Absent
 }
 
-/// Whether workers get certificates of etcd. They are issued on its first member, and what issues them is there only if that member
-/// was the first host of a play: one that has become the first since, because others left, lacks it until it is in a run itself.
-/// v2.19 issues them whatever the network plugin.
-fn certifies_workers(cluster: &Cluster, release: &Release) -> bool {
+/// Whether workers get client certificates of etcd; v2.19 issues them for every network plugin. Then etcd's members have to be in
+/// the run: its first member issues the certificates, with files that exist only where it has been the first member in a run. A
+/// member that became the first because others left gets them only by being in a run itself.
+fn issues_worker_certificates(cluster: &Cluster, release: &Release) -> bool {
     let needs = match &*cluster.kubernetes.network_plugin {
         "flannel" | "canal" => true,
         "calico" => variable(cluster, "calico_datastore") == Some("etcd"),
@@ -364,7 +377,7 @@ fn certifies_workers(cluster: &Cluster, release: &Release) -> bool {
     needs || has_cilium(cluster) || !release.is_from(20)
 }
 
-/// A variable of the user's own that is text.
+/// A variable of `addons.kubespray`, if it is text.
 fn variable<'a>(cluster: &'a Cluster, name: &str) -> Option<&'a str> {
     cluster.addons.kubespray.get(name)?.as_str()
 }

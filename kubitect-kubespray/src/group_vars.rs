@@ -1,4 +1,4 @@
-//! Cluster and facts to Kubespray's group variables, as the release wants them.
+//! Cluster and facts → Kubespray's group variables, as the release needs them.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -12,15 +12,16 @@ use kubitect_config::{Cluster, Facts};
 use serde::Serialize;
 
 use crate::Error;
-use crate::goal::{Goal, waits_for_network};
+use crate::goal::{Goal, waits_for_ready_masters};
 
-/// The files that are generated. What is ours stands in `all`, where also the checks that look at the first host see it.
+/// The generated files. Kubitect's own variables are in `all`, because some of Kubespray's checks read those of the first host,
+/// which need not be in `k8s_cluster`.
 pub(crate) const FILES: [&str; 2] = [
     "group_vars/all/cluster.yaml",
     "group_vars/k8s_cluster/addons.yaml",
 ];
 
-/// What is set for the whole cluster.
+/// The variables for the whole cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Variables<'a> {
     kube_version: String,
@@ -28,56 +29,61 @@ struct Variables<'a> {
     dns_mode: &'a str,
     container_manager: &'a str,
     auto_renew_certificates: bool,
-    /// Patience with members that join; 4 by default. As the next, the user's own value stands in a group whose variables win.
+    /// How often Kubespray looks whether a joining member serves; its default is 4. A user's value overrides this one and the
+    /// next: it is written for `k8s_cluster`, whose variables win over those of `all`.
     etcd_retries: u32,
-    /// Each restart of etcd leaves a copy of all that it holds in `/var/backups`; by default none is ever removed.
+    /// How many backups of etcd to keep in `/var/backups`: each restart of etcd makes one, and by default none is ever removed.
     etcd_backup_retention_count: u32,
-    /// MetalLB and kube-vip need it, in whichever mode kube-proxy is; it is part of kube-proxy's own configuration, which
-    /// an addon that is switched on later does not change.
+    /// MetalLB and kube-vip need it, whatever kube-proxy's mode. It is set from the beginning, because it is part of kube-proxy's
+    /// configuration, which does not change when such an addon is enabled later.
     #[serde(skip_serializing_if = "Option::is_none")]
     kube_proxy_strict_arp: Option<bool>,
-    /// Before v2.20.0 Kubespray makes larger blocks than all later releases ask for, and these refuse what they find.
+    /// Before v2.20.0 Kubespray's default block size differs from that of all later releases, which fail if the pool has another
+    /// one.
     #[serde(skip_serializing_if = "Option::is_none")]
     calico_pool_blocksize: Option<Value>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     balancing: Option<Balancing>,
-    /// Before it upgrades a master, kubeadm runs a pod for 15 s wherever one fits, its image's download included: none does where each
-    /// worker has a taint, and the master itself is cordoned by then. Releases that pass over none of its checks stop at it.
+    /// Checks of kubeadm to ignore: `CreateJob`. Before it upgrades a master, kubeadm waits 15 s for a pod to run, including the
+    /// download of its image. No node takes the pod if every worker has a taint, since the master is cordoned. Set for releases
+    /// that would fail at this check.
     #[serde(skip_serializing_if = "Option::is_none")]
     kubeadm_ignore_preflight_errors: Option<[&'static str; 1]>,
-    /// How often, every 5 s, a joining master is looked at until it is Ready, the download of the network plugin's images included;
-    /// 24 by default.
+    /// How often, every 5 s, Kubespray looks whether a joining master is Ready. Its default of 24 may be too short for the
+    /// download of the network plugin's images.
     #[serde(skip_serializing_if = "Option::is_none")]
     control_plane_node_become_ready_tries: Option<u32>,
-    /// The package managers have the proxy from their first boot on; Kubespray would take one for https alone away from dnf.
+    /// Keeps Kubespray from configuring the proxy of package managers: cloud-init has done it, and Kubespray would remove a proxy
+    /// that is only for https from dnf.
     #[serde(skip_serializing_if = "Option::is_none")]
     skip_http_proxy_on_os_packages: Option<bool>,
-    /// From v2.29 on Kubespray's containerd is linked with a libc that older distros do not have: it does not start there.
+    /// From v2.29 on Kubespray's containerd is linked with a libc that older distros do not have, so it does not start there; the
+    /// static one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     containerd_static_binary: Option<bool>,
-    /// From v2.21 to v2.25 the last of multus' tasks asks every node for what the others have registered there, also nodes that a
-    /// run leaves out, and also where there is no multus: without this, no node can join, and none is upgraded.
+    /// From v2.21 to v2.25 multus' last task reads this registered result on every node, even without multus, and even on nodes
+    /// outside of the run's limit, which have none: without an empty result, no node could join or be upgraded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    multus_manifest_2: Option<Registered>,
+    multus_manifest_2: Option<EmptyResults>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     supplementary_addresses_in_ssl_keys: Vec<Value>,
-    /// See [`AS_MADE`].
+    /// See [`OBSERVED_VARIABLES`].
     #[serde(flatten)]
-    as_made: BTreeMap<&'static str, Value>,
+    observed: BTreeMap<&'static str, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_proxy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     https_proxy: Option<&'a str>,
-    /// Whole: a release that is given it adds nothing of its own.
+    /// The complete list: a release to which it is given adds nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     no_proxy: Option<String>,
 }
 
-/// The load balancer that we set up ourselves, and that answers before Kubespray runs.
+/// The load balancer, which Kubitect sets up before Kubespray runs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Balancing {
     loadbalancer_apiserver: Endpoint,
-    /// The address itself: the default is a name that no release from v2.29 on makes known to the nodes.
+    /// The address, not a name: the default is a name that releases from v2.29 on don't make resolvable on the nodes.
     apiserver_loadbalancer_domain_name: Ipv4Addr,
 }
 
@@ -87,30 +93,31 @@ struct Endpoint {
     port: u16,
 }
 
-/// What tasks in a loop have registered: nothing.
+/// The registered result of a task with a loop, without any result.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
-struct Registered {
+struct EmptyResults {
     results: [(); 0],
 }
 
-/// The size of calico's blocks, as the length of their prefix. Whoever works on a living cluster adds what its pool says to
-/// the variables.
+/// The size of calico's blocks, as a prefix length. For a running cluster, the caller adds the value of its pool to the variables.
 pub(crate) const BLOCKSIZE: &str = "calico_pool_blocksize";
 
-/// The same of its pool for IPv6.
+/// The same for calico's IPv6 pool.
 pub(crate) const BLOCKSIZE_IPV6: &str = "calico_pool_blocksize_ipv6";
-/// How cilium gives pods their addresses.
+/// cilium's IPAM mode.
 pub(crate) const CILIUM_IPAM: &str = "cilium_ipam_mode";
 
-/// Names that a run leaves out of the certificates of API servers, because the release would stop at them. Whoever works on a
-/// living cluster adds it to the variables; it is no variable of Kubespray's.
+/// Names that a run leaves out of the certificates of API servers, because the release would fail at them: see
+/// [`fails_on_missing_names`](crate::goal::fails_on_missing_names). It is Kubitect's variable, not Kubespray's; for a running
+/// cluster, the caller adds it to the variables.
 pub(crate) const NAMES_LEFT_OUT: &str = "kubitect_names_left_out";
 
-/// With which program CRI-O runs containers, and whether Kubespray gives it runc.
+/// CRI-O's default runtime, and whether Kubespray installs runc for it.
 pub(crate) const CRIO_RUNTIME: [&str; 2] = ["crio_default_runtime", "runc_enabled"];
 
-/// What is added to the variables of a living cluster: no addon of the user's.
-const AS_MADE: [&str; 5] = [
+/// Variables with the settings of a running cluster, which the caller has read there. They are written with Kubitect's variables,
+/// not as addons of the user.
+const OBSERVED_VARIABLES: [&str; 5] = [
     BLOCKSIZE_IPV6,
     CILIUM_IPAM,
     CRIO_RUNTIME[0],
@@ -118,20 +125,20 @@ const AS_MADE: [&str; 5] = [
     NAMES_LEFT_OUT,
 ];
 
-/// Where the release would make blocks of another size than its successors ask for: theirs.
+/// The block size of a new calico pool, if the release's default differs from that of its successors: theirs.
 fn calico_blocksize(goal: &Goal, cluster: &Cluster, release: &Release) -> Option<Value> {
-    let concerned = cluster.kubernetes.network_plugin == "calico" && !release.is_from(20);
-    let created = matches!(goal, Goal::Create | Goal::Network(_));
-    (concerned && created).then_some(Value::from(26))
+    let is_affected = cluster.kubernetes.network_plugin == "calico" && !release.is_from(20);
+    let is_created = matches!(goal, Goal::Create | Goal::Network(_));
+    (is_affected && is_created).then_some(Value::from(26))
 }
 
-/// Whether the machines' libc (2.31) is older than what the release's containerd is linked with.
+/// Whether the machines' libc (2.31) is older than the one with which the release's containerd is linked.
 fn needs_static_containerd(cluster: &Cluster, release: &Release) -> bool {
     let is_old = ["debian11", "ubuntu20"].contains(&&*cluster.guest.image.distro);
     is_old && cluster.kubernetes.container_manager == "containerd" && release.is_from(29)
 }
 
-/// The files by name; the addons' only where there are any.
+/// The files by name; that of the addons only if there are any.
 pub(crate) fn render(
     cluster: &Cluster,
     facts: &Facts,
@@ -155,7 +162,7 @@ pub(crate) fn render(
                 .to_owned(),
         ));
     }
-    let (mut addons, own_names) = passed_through(kubespray)?;
+    let (mut addons, user_names) = split_variables(kubespray)?;
     let proxy = cluster.proxy.as_ref();
     if proxy.is_some() {
         for name in [HTTP_PROXY, HTTPS_PROXY].iter().chain(&NO_PROXY) {
@@ -165,7 +172,7 @@ pub(crate) fn render(
     let calico_pool_blocksize = addons
         .remove(BLOCKSIZE)
         .or_else(|| calico_blocksize(goal, cluster, release));
-    let as_made = AS_MADE
+    let observed = OBSERVED_VARIABLES
         .iter()
         .filter_map(|name| Some((*name, addons.remove(*name)?)))
         .collect();
@@ -193,7 +200,7 @@ pub(crate) fn render(
         .chain(balancers)
         .map(|ip| ip.to_string().into())
         .collect();
-    for name in own_names {
+    for name in user_names {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -215,15 +222,16 @@ pub(crate) fn render(
         kube_proxy_strict_arp: unless_set("kube_proxy_strict_arp").then_some(true),
         calico_pool_blocksize,
         kubeadm_ignore_preflight_errors: release.preflight.then_some(["CreateJob"]),
-        control_plane_node_become_ready_tries: waits_for_network(release).then_some(60),
+        control_plane_node_become_ready_tries: waits_for_ready_masters(release).then_some(60),
         skip_http_proxy_on_os_packages: proxy.map(|_| true),
         containerd_static_binary: (unless_set("containerd_static_binary")
             && needs_static_containerd(cluster, release))
         .then_some(true),
-        multus_manifest_2: (release.is_from(21) && !release.is_from(26)).then(Registered::default),
+        multus_manifest_2: (release.is_from(21) && !release.is_from(26))
+            .then(EmptyResults::default),
         balancing,
         supplementary_addresses_in_ssl_keys: names,
-        as_made,
+        observed,
         http_proxy: proxy.and_then(|proxy| proxy.http.as_deref()),
         https_proxy: proxy.and_then(|proxy| proxy.https.as_deref()),
         no_proxy: proxy.map(|proxy| no_proxy(proxy, facts)),
@@ -237,7 +245,7 @@ pub(crate) fn render(
     Ok(files)
 }
 
-/// What is reached without the proxy, leased addresses included.
+/// The hosts and networks for which the proxy is not used, including leased addresses.
 fn no_proxy(proxy: &Proxy, facts: &Facts) -> String {
     let mut all: Vec<String> = proxy.without().into_iter().map(str::to_owned).collect();
     for node in &facts.nodes {
@@ -249,8 +257,9 @@ fn no_proxy(proxy: &Proxy, facts: &Facts) -> String {
     all.join(",")
 }
 
-/// The user's own variables as they are, and apart from them the names that go into the certificates beside ours.
-fn passed_through(kubespray: &Mapping) -> Result<(Mapping, Vec<Value>), Error> {
+/// Splits the user's variables: the names for certificates, which are added to Kubitect's, and all others, which stay as they
+/// are. Variables that Kubitect sets itself are an error.
+fn split_variables(kubespray: &Mapping) -> Result<(Mapping, Vec<Value>), Error> {
     let mut names = Vec::new();
     let mut rest = Mapping::new();
     for (key, value) in kubespray {

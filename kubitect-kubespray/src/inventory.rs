@@ -1,4 +1,4 @@
-//! Cluster and facts to Ansible's inventory, in which nothing depends on positions and every host key is pinned.
+//! Cluster and facts → Ansible's inventory, in which every host key is pinned and etcd's member names do not depend on positions.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -14,26 +14,27 @@ use serde::Serialize;
 use crate::Error;
 use crate::goal::{self, Goal};
 
-/// Everything that Ansible and Kubespray learn about one host. On the host, where no group and no `ansible.cfg` of a
-/// release can override it: Kubespray's own turns host keys off.
+/// The variables of one host. They are set on the host, where no group and no `ansible.cfg` overrides them: Kubespray's
+/// `ansible.cfg` turns the check of host keys off.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Host<'a> {
     ansible_host: Ipv4Addr,
-    /// The address that Kubernetes binds to, and by which others reach it.
+    /// The address to which Kubernetes binds, and by which other nodes reach it.
     ip: Ipv4Addr,
     access_ip: Ipv4Addr,
     ansible_user: &'a str,
-    /// On the host, because `-b` would want sudo on this machine as well.
+    /// A variable, because Ansible's option `-b` would also need sudo on this machine.
     ansible_become: bool,
     ansible_ssh_private_key_file: &'a Path,
     ansible_host_key_checking: bool,
-    /// Instead of those in Kubespray's `ansible.cfg`, which forget all host keys.
+    /// Replaces the arguments in Kubespray's `ansible.cfg`, which discard all host keys.
     ansible_ssh_args: &'static str,
     ansible_ssh_common_args: String,
-    /// A host that many log in on at once turns some away.
+    /// Set where a jump host is used: sshd rejects some of many simultaneous logins.
     #[serde(skip_serializing_if = "Option::is_none")]
     ansible_ssh_retries: Option<u32>,
-    /// From the id: by default it comes from the position, and reordering masters would rename members.
+    /// From the master's id. The default depends on the position in the inventory, so another order of masters would rename
+    /// members.
     #[serde(skip_serializing_if = "Option::is_none")]
     etcd_member_name: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -42,7 +43,7 @@ struct Host<'a> {
     node_taints: &'a [Taint],
 }
 
-/// One connection a host, shared by all tasks; a machine that is gone is noticed within two minutes.
+/// One connection for each host, which all tasks share; a machine that stops answering is noticed within two minutes.
 const SSH_ARGS: &str = "-o ControlMaster=auto -o ControlPersist=5m -o ConnectionAttempts=5 \
                         -o ServerAliveInterval=15 -o ServerAliveCountMax=8";
 
@@ -52,14 +53,14 @@ pub(crate) fn render(cluster: &Cluster, facts: &Facts, goal: &Goal) -> Result<St
         nodes.iter().map(|node| node.name.to_string()).collect()
     };
     let masters = names(goal::masters(goal, cluster));
-    let members = names(goal::etcd(goal, cluster));
+    let members = names(goal::etcd_members(goal, cluster));
     let mut workers = names(cluster.role(Role::Worker).collect());
     if workers.is_empty() {
-        // Somebody has to carry the workload, and Kubespray up to v2.25 refuses an empty group.
+        // Without workers the masters run pods. Also, Kubespray up to v2.25 refuses an empty group.
         workers.clone_from(&masters);
     }
 
-    // Balancers last: some checks of Kubespray look at the first host of all, which has to be one of Kubernetes'.
+    // Balancers last: some of Kubespray's checks use the first host, which has to be a node of Kubernetes.
     let (balancers, nodes): (Vec<_>, Vec<_>) = cluster
         .nodes
         .iter()
@@ -92,7 +93,7 @@ pub(crate) fn render(cluster: &Cluster, facts: &Facts, goal: &Goal) -> Result<St
 
 fn host<'a>(node: &'a Node, cluster: &Cluster, facts: &'a Facts) -> Result<Host<'a>, Error> {
     let ip = crate::address(node, facts)?;
-    literal(&facts.private_key)?;
+    check_literal(&facts.private_key)?;
     let jump = cluster.jump(&node.host);
     Ok(Host {
         ansible_host: ip,
@@ -111,46 +112,46 @@ fn host<'a>(node: &'a Node, cluster: &Cluster, facts: &'a Facts) -> Result<Host<
     })
 }
 
-/// The host key has to be the pinned one, the key has to be ours, and nothing asks anybody; also where the way leads through
-/// the machine's host.
+/// SSH's options: only the pinned host key is accepted, only the cluster's private key is used, and nothing prompts. With `jump`,
+/// the connection goes through the machine's host.
 fn ssh_common_args(known_hosts: &Path, jump: Option<&Jump>) -> Result<String, Error> {
-    // Ansible splits at blanks as a shell would; SSH splits the value again.
-    let known_hosts = literal(known_hosts)?;
+    // Quoted twice: Ansible splits the arguments at blanks as a shell does, and SSH splits the option's value again.
+    let known_hosts = check_literal(known_hosts)?;
     let mut args = format!(
         "-o StrictHostKeyChecking=yes -o 'UserKnownHostsFile=\"{known_hosts}\"' \
          -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o IdentitiesOnly=yes -o BatchMode=yes"
     );
     if let Some(jump) = jump {
         if let Some(keyfile) = &jump.keyfile {
-            literal(keyfile)?;
+            check_literal(keyfile)?;
         }
-        literal(&jump.program)?;
-        literal(Path::new(&jump.to_string()))?;
-        // SSH takes all that follows as it is, and gives it to a shell.
+        check_literal(&jump.program)?;
+        check_literal(Path::new(&jump.to_string()))?;
+        // SSH passes the whole rest of the option to a shell.
         let option = format!("ProxyCommand={}", jump.proxy_command());
         args.push_str(&format!(" -o {}", quoted(&option)));
     }
     Ok(args)
 }
 
-/// An error if paths in this folder could not be handed to SSH and Ansible: to be asked before any machine is made.
+/// An error if SSH or Ansible would not take paths in this folder literally. To be called before any machine is created.
 pub fn check_folder(folder: &Path) -> Result<(), Error> {
-    literal(folder).map(drop)
+    check_literal(folder).map(drop)
 }
 
-/// An error if variables lie beside the inventory in this folder that Kubitect does not write: Ansible would read them, and a
-/// variable can run a program on this machine. To be asked where the folder may have come from elsewhere.
+/// An error if this folder, which has the inventory, contains variables that Kubitect does not write. Ansible would read them,
+/// and a variable can run a program on this machine: the folder may have been copied from elsewhere.
 pub fn check_variables(folder: &Path) -> Result<(), Error> {
-    let mut left = ["group_vars", "host_vars"].map(PathBuf::from).to_vec();
-    while let Some(name) = left.pop() {
+    let mut pending = ["group_vars", "host_vars"].map(PathBuf::from).to_vec();
+    while let Some(name) = pending.pop() {
         let path = folder.join(&name);
         let failed = || Error::file("look at", &path);
         match path.symlink_metadata() {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(failed()(e)),
-            Ok(there) if there.is_dir() => {
+            Ok(found) if found.is_dir() => {
                 for entry in path.read_dir().map_err(failed())? {
-                    left.push(name.join(entry.map_err(failed())?.file_name()));
+                    pending.push(name.join(entry.map_err(failed())?.file_name()));
                 }
             }
             Ok(_) if crate::GROUP_VARS.iter().any(|own| name == Path::new(own)) => {}
@@ -160,8 +161,8 @@ pub fn check_variables(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// A path that Ansible's templates and splitting and SSH's tokens leave as it is. Blanks are fine.
-fn literal(path: &Path) -> Result<&str, Error> {
+/// The path as text, if it has no character that Ansible's templates, a shell or SSH's tokens would interpret. Blanks are allowed.
+fn check_literal(path: &Path) -> Result<&str, Error> {
     let error = |character| Error::Path {
         path: path.to_owned(),
         character,
@@ -241,7 +242,7 @@ mod tests {
         };
         let known = Path::new("/known_hosts");
         let args = ssh_common_args(known, Some(&jump("/home/a b/`k`"))).unwrap();
-        // As Ansible splits it.
+        // Split as Ansible does.
         let split = std::process::Command::new("python3")
             .args([
                 "-c",

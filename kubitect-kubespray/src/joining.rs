@@ -1,4 +1,4 @@
-//! What Kubespray's releases do to etcd and to the API when a master joins: which cannot do it, and what pauses meanwhile.
+//! The join of a master with each Kubespray release: which releases fail at it, and what it interrupts.
 
 use std::net::Ipv4Addr;
 
@@ -9,11 +9,12 @@ fn tag(minor: u64, patch: u64) -> Version {
     Version::new((2, minor), patch)
 }
 
-/// Why no master can join with this release, if that is so, whoever it is.
+/// The refusal if no master can join with this release.
 ///
-/// v2.28.0 puts quotation marks into the new member's `ETCD_INITIAL_CLUSTER`, which etcd refuses, after it has announced the
-/// member: a cluster of one loses its majority for good (Kubespray's issue 12249).
-pub fn refused(release: &Version) -> Option<Refusal> {
+/// v2.28.0 adds the new member to etcd, and then writes its `ETCD_INITIAL_CLUSTER` with quotation marks, with which etcd does not
+/// start (Kubespray's issue 12249). A cluster of one master loses the majority by this, and without a majority the member can't
+/// be removed.
+pub fn release_refusal(release: &Version) -> Option<Refusal> {
     (*release == tag(28, 0)).then(|| {
         let why = format!(
             "Kubespray {release} can't add a member to etcd (its issue 12249), and a cluster of one master would lose its etcd \
@@ -24,18 +25,22 @@ pub fn refused(release: &Version) -> Option<Refusal> {
     })
 }
 
-/// Why the machine with this address can't join the members at these with this release, if that is so.
+/// The refusal if this release would not add the machine with the address `joins` to the etcd members at `members`.
 ///
-/// Up to v2.22.2 Kubespray looks for an address in the list of members without its end: `192.168.113.10` is found in
-/// `192.168.113.101`, counts as a member, and is never added.
-pub fn hidden(release: &Version, joins: Ipv4Addr, members: &[Ipv4Addr]) -> Option<Refusal> {
+/// Up to v2.22.2 Kubespray searches the list of members for the address as text: it finds `192.168.113.10` in `192.168.113.101`,
+/// takes it for a member, and never adds it.
+pub fn address_refusal(
+    release: &Version,
+    joins: Ipv4Addr,
+    members: &[Ipv4Addr],
+) -> Option<Refusal> {
     if *release > tag(22, 2) {
         return None;
     }
     let begin = joins.to_string();
-    let is_hidden =
+    let is_mistaken =
         |member: &&Ipv4Addr| **member != joins && member.to_string().starts_with(&begin);
-    members.iter().find(is_hidden).map(|member| {
+    members.iter().find(is_mistaken).map(|member| {
         let why = format!(
             "Kubespray {release} takes the address {joins} for that of the etcd member {member}, which begins with it, and would \
              never add it"
@@ -45,10 +50,10 @@ pub fn hidden(release: &Version, joins: Ipv4Addr, members: &[Ipv4Addr]) -> Optio
     })
 }
 
-/// What pauses while a master joins, by what the release restarts at once: etcd's members get new certificates and a new list
-/// of members with each run on the masters. The seconds follow from Kubespray's election timeout of 5 s and from the restart
-/// of a static pod.
-pub fn pauses(release: &Version) -> &'static str {
+/// What the join of a master interrupts, and for how long, as text. Each run on the masters gives etcd's members new certificates
+/// and a new list of members, for which they restart; the release decides how many at once. The seconds follow from Kubespray's
+/// election timeout of 5 s and from the time in which a static pod restarts.
+pub fn interruption(release: &Version) -> &'static str {
     if *release < tag(24, 0) {
         "etcd and all API servers restart at once meanwhile, and don't answer for up to 60 s"
     } else if *release < tag(27, 0) {
@@ -67,7 +72,7 @@ mod tests {
     fn one_release_of_all_can_not_add_a_member() {
         let refusing: Vec<_> = release::all()
             .iter()
-            .filter_map(|release| refused(&release.tag))
+            .filter_map(|release| release_refusal(&release.tag))
             .collect();
         assert_eq!(refusing.len(), 1, "{refusing:?}");
         for part in ["v2.28.0", "12249", "v2.28.1"] {
@@ -80,20 +85,20 @@ mod tests {
         let ip = |text: &str| text.parse::<Ipv4Addr>().unwrap();
         let members = [ip("192.168.113.101"), ip("192.168.113.12")];
         let old = "v2.22.2".parse().unwrap();
-        let why = hidden(&old, ip("192.168.113.10"), &members).unwrap();
+        let why = address_refusal(&old, ip("192.168.113.10"), &members).unwrap();
         assert!(why.why.contains("192.168.113.101"), "{why}");
-        assert_eq!(hidden(&old, ip("192.168.113.101"), &members), None);
-        assert_eq!(hidden(&old, ip("192.168.113.13"), &members), None);
-        // The longer one is found nowhere in the shorter.
-        assert_eq!(hidden(&old, ip("192.168.113.120"), &members), None);
+        assert_eq!(address_refusal(&old, ip("192.168.113.101"), &members), None);
+        assert_eq!(address_refusal(&old, ip("192.168.113.13"), &members), None);
+        // A longer address is not found in a shorter one.
+        assert_eq!(address_refusal(&old, ip("192.168.113.120"), &members), None);
         let new = "v2.23.0".parse().unwrap();
-        assert_eq!(hidden(&new, ip("192.168.113.10"), &members), None);
+        assert_eq!(address_refusal(&new, ip("192.168.113.10"), &members), None);
     }
 
     #[test]
     fn what_pauses_is_said_as_the_releases_do_it() {
-        let all_at_once = |tag: &str| !pauses(&tag.parse().unwrap()).contains("half of them");
-        let api_servers = |tag: &str| pauses(&tag.parse().unwrap()).contains("API servers");
+        let all_at_once = |tag: &str| !interruption(&tag.parse().unwrap()).contains("half of them");
+        let api_servers = |tag: &str| interruption(&tag.parse().unwrap()).contains("API servers");
         assert!(all_at_once("v2.19.0") && api_servers("v2.23.3"));
         assert!(all_at_once("v2.26.1") && !api_servers("v2.24.0"));
         assert!(!all_at_once("v2.27.0") && !all_at_once("v2.31.0"));

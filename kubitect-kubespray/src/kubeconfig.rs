@@ -1,7 +1,7 @@
-//! Kubeconfigs: the cluster's own, named after it and pointed at its balancer, and the user's, which it is merged into.
+//! Kubeconfigs: the cluster's own, with the cluster's name and its balancer's address, and the user's, into which it is merged.
 //!
-//! The user's is edited as values: fields that are not known here stay, and so does the order of what was there. The
-//! cluster's comes from a guest and is written from its parts alone.
+//! The user's is changed value by value: fields that this program does not know stay, and so does the order. The cluster's comes
+//! from a machine, which is not trusted: only a few checked fields of it are used (module `admin`).
 
 mod admin;
 pub mod file;
@@ -21,25 +21,27 @@ use admin::Admin;
 
 pub use admin::MAX_BYTES;
 
-/// The lists of a kubeconfig, and the field in an entry that holds its content.
+/// The lists of a kubeconfig, each with the field that holds an entry's content.
 const LISTS: [(&str, &str); 3] = [
     ("clusters", "cluster"),
     ("contexts", "context"),
     ("users", "user"),
 ];
 
-/// The person's own, for messages.
-const YOURS: &str = "your kubeconfig";
+/// The user's kubeconfig, in messages.
+const USER_KUBECONFIG: &str = "your kubeconfig";
 
-/// The cluster's, for messages.
-const OURS: &str = "the cluster's kubeconfig (config/admin.conf in its folder; removed, it comes back with the next apply)";
+/// The cluster's own kubeconfig, in messages.
+const CLUSTER_KUBECONFIG: &str = "the cluster's kubeconfig (config/admin.conf in its folder; removed, it comes back with the next apply)";
 
-/// How long a master may take to hand over its kubeconfig.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long reading the kubeconfig on a master may take.
+const READ_LIMIT: Duration = Duration::from_secs(60);
 
-/// Reads the administrator's kubeconfig on the first master that answers and whose API serves, names it after the cluster and
-/// points it at the balancer. A master that hands over more than a kubeconfig may hold is an error, and no other is asked: somebody
-/// may have it in hand. Where none answers, the error says why each does not; its sources are why the first does not.
+/// Reads the administrator's kubeconfig on the first master that answers and whose API serves, and gives it the cluster's name
+/// and the balancer's address.
+///
+/// A kubeconfig with fields that are not accepted is an error, and no other master is tried: that master may be compromised. If
+/// no master serves, the error says why for each; its sources are those of the first.
 pub async fn fetch<R: Remote>(
     cluster: &Cluster,
     facts: &Facts,
@@ -56,8 +58,8 @@ pub async fn fetch<R: Remote>(
             }
         };
         let read = match control::api_health(&master).await {
-            Ok(Health::Well) => read(&master, name, cluster, facts).await,
-            Ok(Health::Ill(text)) => Err(Error::failed(text)),
+            Ok(Health::Healthy) => read(&master, name, cluster, facts).await,
+            Ok(Health::Unhealthy(text)) => Err(Error::failed(text)),
             Err(error) => Err(error),
         };
         match read {
@@ -79,22 +81,23 @@ pub async fn fetch<R: Remote>(
     ))
 }
 
-/// As [`fetch`], into the file at `path`, which its owner alone can read. Says whether it is another one than was there: upgrades, and
-/// Kubernetes itself once a year, make the certificate in it anew.
-pub async fn bring<R: Remote>(
+/// As [`fetch`], into the file at `path`, which only its owner can read. Returns whether the file changed: an upgrade renews the
+/// certificate in it, and so does Kubernetes once a year.
+pub async fn fetch_into<R: Remote>(
     cluster: &Cluster,
     facts: &Facts,
     path: &Path,
     connect: impl AsyncFn(&Label) -> Result<R, BoxError>,
 ) -> Result<bool, Error> {
-    let ours = fetch(cluster, facts, connect).await?;
-    if file::read_if_there(path)?.as_ref() == Some(&ours) {
+    let conf = fetch(cluster, facts, connect).await?;
+    if file::read_optional(path)?.as_ref() == Some(&conf) {
         return Ok(false);
     }
-    workdir::write(path, ours.as_bytes(), 0o600)?;
+    workdir::write(path, conf.as_bytes(), 0o600)?;
     Ok(true)
 }
 
+/// Reads the kubeconfig on one master.
 async fn read(
     master: &impl Remote,
     name: &Label,
@@ -103,28 +106,28 @@ async fn read(
 ) -> Result<String, Error> {
     let argv = ["sudo", "-n", "cat", crate::ADMIN_CONF];
     let failed = |e| Error::because("read the kubeconfig", e);
-    let conf = master.run_ok(&argv, PATIENCE).await.map_err(failed)?;
+    let conf = master.run_ok(&argv, READ_LIMIT).await.map_err(failed)?;
     let conf = String::from_utf8(conf).map_err(|e| failed(e.into()))?;
     let server = crate::api_server(cluster, facts)?;
     let what = format!("the kubeconfig on {name}");
     Admin::read(&conf, &what)?.write(&cluster.name, &server)
 }
 
-/// The administrator's kubeconfig as kubeadm writes it → a new one whose cluster, user and context are named after the
-/// cluster and that leads to `server`, as `https://192.168.113.100:6443`. Only the certificate authority, the client
-/// certificate with its key, and the token are taken from it; anything else is an error that names it.
+/// kubeadm's kubeconfig of the administrator → a new one whose cluster, user and context have the cluster's name, with the
+/// address `server`, as `https://192.168.113.100:6443`. Only the certificate authority, the client certificate with its key, and
+/// the token are taken over; any other field is an error that names it.
 pub fn retarget(admin_conf: &str, cluster: &Label, server: &str) -> Result<String, Error> {
     Admin::read(admin_conf, "the kubeconfig on a master")?.write(cluster, server)
 }
 
-/// The user's kubeconfig, if there is one, with the cluster in it whose own kubeconfig is `ours`: in the place of the
-/// entries of the same cluster, else after the others. The current context stays as it is, where there is one.
-pub fn merge(existing: Option<&str>, cluster: &Label, ours: &str) -> Result<String, Error> {
-    // What lies in the cluster's folder may be an older release's: it goes through the same needle's eye.
-    let admin = Admin::read(ours, OURS)?;
-    let new = parse(&admin.write(cluster, admin.server())?, OURS)?;
+/// The user's kubeconfig, if there is one, with the entries of `conf`, the cluster's own kubeconfig. They replace the entries of
+/// the same cluster, or are appended. A current context stays as it is.
+pub fn merge(existing: Option<&str>, cluster: &Label, conf: &str) -> Result<String, Error> {
+    // The file in the cluster's folder may be from an older version of this program: it passes the same checks.
+    let admin = Admin::read(conf, CLUSTER_KUBECONFIG)?;
+    let new = parse(&admin.write(cluster, admin.server())?, CLUSTER_KUBECONFIG)?;
     let mut config = match existing {
-        Some(text) if !text.trim().is_empty() => parse(text, YOURS)?,
+        Some(text) if !text.trim().is_empty() => parse(text, USER_KUBECONFIG)?,
         _ => Mapping::from_iter([
             ("apiVersion".into(), "v1".into()),
             ("kind".into(), "Config".into()),
@@ -132,8 +135,8 @@ pub fn merge(existing: Option<&str>, cluster: &Label, ours: &str) -> Result<Stri
     };
     refuse_foreign(&config, &new)?;
     for (list, _) in LISTS {
-        let additions = entries(&new, list, OURS)?;
-        let mut all = entries(&config, list, YOURS)?;
+        let additions = entries(&new, list, CLUSTER_KUBECONFIG)?;
+        let mut all = entries(&config, list, USER_KUBECONFIG)?;
         for addition in additions {
             let name = addition.get("name");
             match all.iter_mut().find(|old| old.get("name") == name) {
@@ -149,43 +152,47 @@ pub fn merge(existing: Option<&str>, cluster: &Label, ours: &str) -> Result<Stri
     {
         config.insert("current-context".into(), context.clone());
     }
-    crate::write_yaml(YOURS, &config)
+    crate::write_yaml(USER_KUBECONFIG, &config)
 }
 
-/// An error unless `ours` is a cluster's own kubeconfig and nothing else: what else one can hold, as a program to run, is refused.
-pub fn check_own(ours: &str) -> Result<(), Error> {
-    Admin::read(ours, OURS).map(drop)
+/// An error unless `conf` has only the fields of a cluster's own kubeconfig. Others, as a program that kubectl would run, are
+/// refused.
+pub fn check_own(conf: &str) -> Result<(), Error> {
+    Admin::read(conf, CLUSTER_KUBECONFIG).map(drop)
 }
 
-/// Whether a kubeconfig holds the cluster whose own is `ours`, and no other one, context or user.
-pub fn holds_only(existing: &str, cluster: &Label, ours: &str) -> bool {
-    let (Ok(existing), Ok(ours)) = (parse(existing, YOURS), parse(ours, OURS)) else {
+/// Whether a kubeconfig contains the cluster whose own kubeconfig is `conf`, and no other cluster, context or user.
+pub fn holds_only(existing: &str, cluster: &Label, conf: &str) -> bool {
+    let (Ok(existing), Ok(conf)) = (
+        parse(existing, USER_KUBECONFIG),
+        parse(conf, CLUSTER_KUBECONFIG),
+    ) else {
         return false;
     };
     let name = Some(cluster.as_str());
     let is_own = |entry: &Value| entry.get("name").and_then(Value::as_str) == name;
     let mut lists = LISTS
         .iter()
-        .map(|(list, _)| entries(&existing, list, YOURS));
+        .map(|(list, _)| entries(&existing, list, USER_KUBECONFIG));
     let only = lists.all(|all| all.is_ok_and(|all| all.iter().all(is_own)));
     only && entry(&existing, "clusters", cluster.as_str()).is_some()
-        && foreign(&existing, &ours).is_none()
+        && foreign_entry(&existing, &conf).is_none()
 }
 
-/// An error if what is known of a cluster beforehand says that it could not be merged into the user's kubeconfig.
-/// `server` is where the cluster will be reached, if that is known.
+/// An error if it is already clear, before the cluster exists, that it can't be merged into the user's kubeconfig. `server` is
+/// the cluster's address, if it is known.
 pub fn check(existing: Option<&str>, cluster: &Label, server: Option<&str>) -> Result<(), Error> {
     let Some(text) = existing.filter(|text| !text.trim().is_empty()) else {
         return Ok(());
     };
-    let config = parse(text, YOURS)?;
+    let config = parse(text, USER_KUBECONFIG)?;
     for (list, _) in LISTS {
-        entries(&config, list, YOURS)?;
+        entries(&config, list, USER_KUBECONFIG)?;
     }
-    let known = server.map(|server| ("server".into(), server.into()));
+    let fields = server.map(|server| ("server".into(), server.into()));
     let entry = Mapping::from_iter([
         ("name".into(), cluster.as_str().into()),
-        ("cluster".into(), Value::Mapping(Mapping::from_iter(known))),
+        ("cluster".into(), Value::Mapping(Mapping::from_iter(fields))),
     ]);
     let clusters = Value::Sequence(vec![entry.into()]);
     refuse_foreign(
@@ -194,24 +201,24 @@ pub fn check(existing: Option<&str>, cluster: &Label, server: Option<&str>) -> R
     )
 }
 
-/// The user's kubeconfig without the entries of the cluster whose own kubeconfig is `ours`, as far as they are of the same
-/// one; `None` if nothing of it is there.
-pub fn remove(existing: &str, cluster: &Label, ours: &str) -> Result<Option<String>, Error> {
-    let admin = Admin::read(ours, OURS)?;
-    let ours = parse(&admin.write(cluster, admin.server())?, OURS)?;
+/// The user's kubeconfig without the entries of the cluster whose own kubeconfig is `conf`. `None` if it has no entries of this
+/// cluster.
+pub fn remove(existing: &str, cluster: &Label, conf: &str) -> Result<Option<String>, Error> {
+    let admin = Admin::read(conf, CLUSTER_KUBECONFIG)?;
+    let conf = parse(&admin.write(cluster, admin.server())?, CLUSTER_KUBECONFIG)?;
     if existing.trim().is_empty() {
         return Ok(None);
     }
-    let mut config = parse(existing, YOURS)?;
-    if foreign(&config, &ours).is_some() {
+    let mut config = parse(existing, USER_KUBECONFIG)?;
+    if foreign_entry(&config, &conf).is_some() {
         return Ok(None);
     }
     let mut removed = false;
     for (list, _) in LISTS {
-        let gone = entries(&ours, list, OURS)?;
-        let mut all = entries(&config, list, YOURS)?;
+        let own = entries(&conf, list, CLUSTER_KUBECONFIG)?;
+        let mut all = entries(&config, list, USER_KUBECONFIG)?;
         let before = all.len();
-        all.retain(|old| !gone.iter().any(|gone| gone.get("name") == old.get("name")));
+        all.retain(|old| !own.iter().any(|own| own.get("name") == old.get("name")));
         if all.len() != before {
             removed = true;
             config.insert(list.into(), Value::Sequence(all));
@@ -220,37 +227,39 @@ pub fn remove(existing: &str, cluster: &Label, ours: &str) -> Result<Option<Stri
     if !removed {
         return Ok(None);
     }
-    if config.get("current-context") == ours.get("current-context") {
+    if config.get("current-context") == conf.get("current-context") {
         config.insert("current-context".into(), "".into());
     }
-    crate::write_yaml(YOURS, &config).map(Some)
+    crate::write_yaml(USER_KUBECONFIG, &config).map(Some)
 }
 
-fn refuse_foreign(config: &Mapping, ours: &Mapping) -> Result<(), Error> {
-    match foreign(config, ours) {
+/// An error for [`foreign_entry`].
+fn refuse_foreign(config: &Mapping, conf: &Mapping) -> Result<(), Error> {
+    match foreign_entry(config, conf) {
         Some(reason) => Err(Error::Kubeconfig {
-            what: YOURS.to_owned(),
+            what: USER_KUBECONFIG.to_owned(),
             reason,
         }),
         None => Ok(()),
     }
 }
 
-/// What in `config` has the name of a cluster of `ours` and is not of it, and what to do about it.
+/// Which entry of `config` has the name of the cluster of `conf` but belongs to another one, and what to do about it.
 ///
-/// A merge is written whole: the context and the user of that name are ours only if there is a cluster of ours, too.
-fn foreign(config: &Mapping, ours: &Mapping) -> Option<String> {
-    let clusters = ours.get("clusters")?.as_sequence()?;
+/// A merge always writes a cluster, a context and a user. So a context or a user of this name belongs to the cluster only if
+/// `config` also has the cluster itself.
+fn foreign_entry(config: &Mapping, conf: &Mapping) -> Option<String> {
+    let clusters = conf.get("clusters")?.as_sequence()?;
     clusters
         .iter()
         .filter_map(|cluster| cluster.get("name")?.as_str())
         .find_map(|name| {
             let content = |config| entry(config, "clusters", name)?.remove("cluster");
             if entry(config, "clusters", name).is_none() {
-                return stray(config, name);
+                return stray_entries(config, name);
             }
-            let (theirs, ours) = (content(config)?, content(ours)?);
-            is_another(&theirs, &ours).then(|| {
+            let (existing, new) = (content(config)?, content(conf)?);
+            is_another(&existing, &new).then(|| {
                 format!(
                     "it has a cluster `{name}` already that is another one (neither its server nor its certificate \
                      authority is the same); rename that, or remove it with `kubectl config delete-cluster {name}`, \
@@ -260,20 +269,21 @@ fn foreign(config: &Mapping, ours: &Mapping) -> Option<String> {
         })
 }
 
-/// Whether two clusters' contents lead to different ones. One of which nothing is known yet can't be compared.
-fn is_another(theirs: &Value, ours: &Value) -> bool {
-    let known = ["server", "certificate-authority-data"]
-        .map(|field| (theirs.get(field), ours.get(field)))
+/// Whether two entries describe different clusters: neither the server nor the certificate authority is the same. Fields that
+/// `new` does not have yet are not compared.
+fn is_another(existing: &Value, new: &Value) -> bool {
+    let fields = ["server", "certificate-authority-data"]
+        .map(|field| (existing.get(field), new.get(field)))
         .into_iter()
-        .filter(|(_, ours)| ours.is_some());
-    let same: Vec<_> = known.map(|(theirs, ours)| theirs == ours).collect();
+        .filter(|(_, new)| new.is_some());
+    let same: Vec<_> = fields.map(|(existing, new)| existing == new).collect();
     !same.is_empty() && !same.contains(&true)
 }
 
-/// A context or a user of the name of a cluster that is not there: somebody else's.
-fn stray(config: &Mapping, name: &str) -> Option<String> {
-    let is_there = |list| entry(config, list, name).is_some();
-    let (found, them, commands) = match (is_there("contexts"), is_there("users")) {
+/// The message if `config` has a context or a user of this name, but no cluster: it belongs to something else.
+fn stray_entries(config: &Mapping, name: &str) -> Option<String> {
+    let has = |list| entry(config, list, name).is_some();
+    let (found, pronoun, commands) = match (has("contexts"), has("users")) {
         (false, false) => return None,
         (true, false) => ("a context", "it", format!("`delete-context {name}`")),
         (false, true) => ("a user", "it", format!("`delete-user {name}`")),
@@ -285,11 +295,12 @@ fn stray(config: &Mapping, name: &str) -> Option<String> {
     };
     Some(format!(
         "it has {found} `{name}` already that the cluster's would take the place of, and no cluster `{name}`: what is \
-         there is for another one; rename {them} in the file, or remove {them} with `kubectl config` ({commands}), or \
+         there is for another one; rename {pronoun} in the file, or remove {pronoun} with `kubectl config` ({commands}), or \
          leave out kubernetes.other.mergeKubeconfig"
     ))
 }
 
+/// Parses a kubeconfig; `what` is its name for an error.
 fn parse(text: &str, what: &str) -> Result<Mapping, Error> {
     let broken = |reason| Error::Kubeconfig {
         what: what.to_owned(),
@@ -301,8 +312,8 @@ fn parse(text: &str, what: &str) -> Result<Mapping, Error> {
             Some(_) => Err(broken("its kind is not Config".to_owned())),
         },
         Ok(_) => Err(broken("it is not a map".to_owned())),
-        // Its errors quote places and keys, no values: no secret gets into a message.
-        Err(error) if what == YOURS => {
+        // The parser's errors name places and keys but no values, so they contain no secret.
+        Err(error) if what == USER_KUBECONFIG => {
             Err(broken(format!("{error}; mend the file, or move it away")))
         }
         Err(error) => Err(broken(error.to_string())),

@@ -1,10 +1,10 @@
-//! Kubernetes on a cluster's machines, through Kubespray: a release's playbooks, run as they are.
+//! Kubernetes on a cluster's machines, set up and changed by the unchanged playbooks of a Kubespray release.
 //!
-//! [`prepare`] fetches the release and makes its Python environment (while the machines boot); [`create`] writes the
-//! inventory and the group variables and runs `cluster.yml` on the machines; [`carry_out`] reaches any other
-//! [`Goal`](goal::Goal) of a living cluster. [`quorum`] says in which order masters come and go, and [`control`] asks
-//! Kubernetes and etcd themselves. What is written is also had offline, with the facts of
-//! [`Facts::placeholders`](kubitect_config::Facts::placeholders) before there is a machine:
+//! [`prepare`] fetches the release and makes its Python environment (while the machines boot). [`create`] writes the
+//! inventory and the group variables, and runs `cluster.yml`. [`carry_out`] reaches any other [`Goal`] of
+//! a running cluster. [`quorum`] decides in which order masters join and leave. [`control`] queries and changes Kubernetes
+//! and etcd without Kubespray. [`files`] renders what would be written, also before there are machines, with the facts of
+//! [`Facts::placeholders`](kubitect_config::Facts::placeholders):
 //!
 //! ```no_run
 //! # async fn example(cluster: kubitect_config::Cluster, facts: kubitect_config::Facts)
@@ -14,10 +14,10 @@
 //! for (name, text) in files(&cluster, &facts)? {
 //!     tracing::info!("{}:\n{text}", name.display());
 //! }
-//! let tell = |event: kubitect_kubespray::Event| tracing::info!("{event}");
-//! let tools = prepare(&cluster.kubernetes, "/var/lib/kubitect/share".as_ref(), &tell).await?;
+//! let on_event = |event: kubitect_kubespray::Event| tracing::info!("{event}");
+//! let tools = prepare(&cluster.kubernetes, "/var/lib/kubitect/share".as_ref(), &on_event).await?;
 //! let workdir = Workdir::new("/var/lib/kubitect/c1/config", "/var/lib/kubitect/c1/logs");
-//! create(&cluster, &facts, &tools, &workdir, &tell).await?;
+//! create(&cluster, &facts, &tools, &workdir, &on_event).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -34,9 +34,9 @@ pub mod kubeconfig;
 mod lines;
 pub mod living;
 mod lock;
-mod output;
-pub mod playing;
+mod playbook_results;
 mod program;
+pub mod progress;
 mod python;
 pub mod quorum;
 mod source;
@@ -46,7 +46,7 @@ mod workdir;
 pub use error::Error;
 pub use event::{Event, Outcome};
 pub use inventory::{check_folder, check_variables};
-pub use playing::Playing;
+pub use progress::PlaybookProgress;
 pub use source::{checkout, checkout_for};
 pub use status::{Api, MasterCertificate, Status, status};
 pub use workdir::Workdir;
@@ -62,25 +62,25 @@ use kubitect_config::cluster::{API_PORT, Kubernetes, Node, Role};
 use kubitect_config::release::{self, Release};
 use kubitect_config::{Cluster, Facts};
 
-/// Who is told of events.
+/// Called with each event.
 pub type OnEvent<'a> = &'a (dyn Fn(Event) + Send + Sync);
 
-/// Where kubeadm puts the administrator's kubeconfig on each master; only root can read it.
+/// The administrator's kubeconfig, which kubeadm writes on each master; only root can read it.
 pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 
-/// What playbooks are run with.
+/// The programs with which playbooks run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tools {
     /// The release's checkout.
     pub kubespray: PathBuf,
     /// The Python environment with its Ansible.
     pub environment: PathBuf,
-    /// How many machines it works on at a time.
+    /// On how many machines Ansible works at a time.
     pub forks: u16,
 }
 
-/// Fetches the release and makes its Python environment, both under `share` and shared by clusters. Needs no machine;
-/// what is there already is used. Cancelled or killed, it is done anew the next time.
+/// Fetches the release and makes its Python environment, both in the folder `share`, which all clusters use. Needs no machine.
+/// What exists already is used; what a cancelled or killed run left incomplete is made again.
 pub async fn prepare(
     kubernetes: &Kubernetes,
     share: &Path,
@@ -98,8 +98,8 @@ pub async fn prepare(
     })
 }
 
-/// Looks whether this machine has what a release is fetched and run with: git, SSH's client, and a Python. Changes nothing, and needs
-/// no network; `share` is as of [`prepare`].
+/// Checks that this machine has the programs for fetching and running a release: git, ssh and Python. Changes nothing, and needs
+/// no network; `share` is the folder of [`prepare`].
 pub async fn check(release: &Release, python: Option<&Path>, share: &Path) -> Vec<Check> {
     vec![
         program::check("git", "git", "--version", share).await,
@@ -108,7 +108,7 @@ pub async fn check(release: &Release, python: Option<&Path>, share: &Path) -> Ve
     ]
 }
 
-/// As [`check`], for the release of a cluster.
+/// As [`check`], for the release and the Python of a cluster.
 pub async fn check_for(kubernetes: &Kubernetes, share: &Path) -> Vec<Check> {
     match release(kubernetes) {
         Ok(release) => check(release, kubernetes.kubespray.python.as_deref(), share).await,
@@ -120,13 +120,14 @@ pub async fn check_for(kubernetes: &Kubernetes, share: &Path) -> Vec<Check> {
     }
 }
 
-/// What Ansible is given to set up the whole cluster: `nodes.yaml` and the files in `group_vars`. Pure; the same input
+/// The files with which Ansible sets up the whole cluster: `nodes.yaml` and those in `group_vars`. Pure; the same input
 /// gives the same bytes.
 pub fn files(cluster: &Cluster, facts: &Facts) -> Result<BTreeMap<PathBuf, String>, Error> {
     files_for(&Goal::Create, cluster, facts)
 }
 
-/// What Ansible is given to reach a goal; only the order of the masters, and who is in etcd, depend on it.
+/// The files with which Ansible reaches a goal. The goal decides the order of the masters, which of them are members of etcd, and
+/// which settings of a new cluster are written.
 pub fn files_for(
     goal: &Goal,
     cluster: &Cluster,
@@ -141,7 +142,7 @@ pub fn files_for(
     Ok(files)
 }
 
-/// A document of this name as YAML.
+/// A document as YAML; `what` is its name for an error.
 fn write_yaml(what: &str, value: &impl serde::Serialize) -> Result<String, Error> {
     kubitect_config::yaml::write(value).map_err(|source| Error::Yaml {
         what: what.to_owned(),
@@ -149,9 +150,9 @@ fn write_yaml(what: &str, value: &impl serde::Serialize) -> Result<String, Error
     })
 }
 
-/// Sets up Kubernetes on the machines, or carries on with it: playbooks do only what is left to do.
+/// Sets up Kubernetes on the machines, or continues an interrupted setup: playbooks skip what is done.
 ///
-/// The load balancer has to answer already: the masters are joined through it.
+/// The load balancer has to serve before: masters join through it.
 pub async fn create(
     cluster: &Cluster,
     facts: &Facts,
@@ -162,11 +163,11 @@ pub async fn create(
     carry_out(&Goal::Create, cluster, facts, tools, workdir, on_event).await
 }
 
-/// Reaches a goal: writes the inventory for it and runs its playbooks. Interrupted, it is done by the same call again.
+/// Reaches a goal: writes its inventory and runs its playbooks. After an interruption, the same call completes it.
 ///
-/// In `cluster` and `facts` are all nodes that the goal concerns, also those that are to leave, and no master that has not
-/// joined but the one that is to. The masters stand there in the order in which they have joined: so they stand in the group of
-/// etcd's members, whose order is the same for all goals, because every member whose list of members changes restarts.
+/// `cluster` and `facts` contain all nodes that the goal concerns, including those that will leave. Of the masters that have not
+/// joined they contain only the one that will join. The masters are in the order in which they joined, which becomes the order of
+/// the group of etcd's members. It has to be the same for all goals, because a member restarts if its list of members changes.
 pub async fn carry_out(
     goal: &Goal,
     cluster: &Cluster,
@@ -175,15 +176,15 @@ pub async fn carry_out(
     workdir: &Workdir,
     on_event: OnEvent<'_>,
 ) -> Result<(), Error> {
-    workdir.ready()?.forget_facts()?;
+    workdir.create_folders()?.clear_facts()?;
     let release = release(&cluster.kubernetes)?;
     let runs = goal::runs(goal, cluster, release);
     play(goal, runs, cluster, facts, tools, workdir, on_event).await
 }
 
-/// As [`carry_out`], right after another goal of the same release on the same machines: what Ansible gathered of them then
-/// still holds, and is not gathered again.
-pub async fn carry_on(
+/// As [`carry_out`], without gathering facts again: for a goal right after another one of the same release on the same machines,
+/// whose facts Ansible has cached.
+pub async fn carry_out_with_cached_facts(
     goal: &Goal,
     cluster: &Cluster,
     facts: &Facts,
@@ -197,6 +198,7 @@ pub async fn carry_on(
     play(goal, runs, cluster, facts, tools, workdir, on_event).await
 }
 
+/// Writes the files of a goal and runs these playbooks in order.
 async fn play(
     goal: &Goal,
     runs: Vec<goal::Run>,
@@ -206,8 +208,8 @@ async fn play(
     workdir: &Workdir,
     on_event: OnEvent<'_>,
 ) -> Result<(), Error> {
-    let workdir = workdir.ready()?;
-    workdir.put(&files_for(goal, cluster, facts)?)?;
+    let workdir = workdir.create_folders()?;
+    workdir.write_files(&files_for(goal, cluster, facts)?)?;
     for run in runs {
         fail::fail_point!("kubespray::playbook");
         ansible::play(&run, tools, &workdir, on_event).await?;
@@ -216,7 +218,7 @@ async fn play(
     Ok(())
 }
 
-/// The address at which the control plane is reached: the balancers' VIP, the one balancer, or the one master.
+/// The address of the control plane: the balancers' VIP, else the address of the only balancer, else that of the first master.
 pub fn api_address(cluster: &Cluster, facts: &Facts) -> Result<Ipv4Addr, Error> {
     if let Some(vip) = cluster.balancing.vip {
         return Ok(vip);
@@ -230,28 +232,30 @@ pub fn api_address(cluster: &Cluster, facts: &Facts) -> Result<Ipv4Addr, Error> 
     }
 }
 
-/// The control plane's address as kubeconfigs name it: `https://192.168.113.100:6443`.
+/// The control plane's address as in kubeconfigs: `https://192.168.113.100:6443`.
 pub fn api_server(cluster: &Cluster, facts: &Facts) -> Result<String, Error> {
     let address = api_address(cluster, facts)?;
     Ok(format!("https://{address}:{API_PORT}"))
 }
 
+/// A node's address in the facts.
 fn address(node: &Node, facts: &Facts) -> Result<Ipv4Addr, Error> {
     match facts.node(&node.name) {
-        Some(known) => Ok(known.ip),
+        Some(facts) => Ok(facts.ip),
         None => Err(Error::MissingFacts {
             node: node.name.to_string(),
         }),
     }
 }
 
+/// The release of a cluster's Kubespray version, by [`release::find_or_newest`].
 fn release(kubernetes: &Kubernetes) -> Result<&'static Release, Error> {
-    let wanted = &kubernetes.kubespray.version;
-    release::find_or_newest(wanted).ok_or_else(|| {
-        let known: Vec<_> = release::all().iter().map(|r| r.tag.to_string()).collect();
+    let version = &kubernetes.kubespray.version;
+    release::find_or_newest(version).ok_or_else(|| {
+        let supported: Vec<_> = release::all().iter().map(|r| r.tag.to_string()).collect();
         Error::UnknownRelease {
-            release: wanted.clone(),
-            known: known.join(", "),
+            release: version.clone(),
+            supported: supported.join(", "),
         }
     })
 }

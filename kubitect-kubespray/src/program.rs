@@ -1,8 +1,8 @@
-//! Other programs, each in a process group of its own that ends with us, whatever it has started itself.
+//! Runs other programs, each in its own process group, and kills them with all their descendants when the run ends.
 //!
-//! Ansible forks workers (newer ones leave its process group), and SSH leaves connections behind. So each program is
-//! marked by a variable in its environment that all its descendants inherit; what carries the mark can be ended
-//! also by a later run, when the one that started it was killed.
+//! Killing the process group is not enough: Ansible forks workers, which leave it in newer versions, and SSH leaves connections
+//! running. So each program gets a variable in its environment that all descendants inherit, the mark. All processes with the
+//! mark are killed; a later run can do that, too, if the run that started them was killed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -18,17 +18,17 @@ use tokio::process::{Child, Command};
 
 use crate::Error;
 
-/// The variable that marks a program and all that it starts.
+/// The environment variable with the mark.
 const MARK: &str = "KUBITECT_PROGRAM_OF";
 
-/// How long a program may take to end by itself once it is asked to.
+/// How long a program may take to end after SIGINT.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How much of what a program prints is kept: enough for any error, never all memory.
-const KEPT: usize = 256 * 1024;
+/// How much of a program's output is stored, in bytes: enough for an error message, and a bound on memory.
+const OUTPUT_MAX: usize = 256 * 1024;
 
-/// Variables that would change which Python, Ansible or repository a program works with.
-const STRAY: [&str; 16] = [
+/// Variables of the caller that would change which Python, packages or repository a program uses; they are removed.
+const REMOVED_VARIABLES: [&str; 16] = [
     "PYTHONHOME",
     "PYTHONPATH",
     "VIRTUAL_ENV",
@@ -47,40 +47,41 @@ const STRAY: [&str; 16] = [
     "GIT_TEMPLATE_DIR",
 ];
 
-/// A program that is about to run: no input, no terminal's colours, no stray settings of the caller's shell.
+/// A command without input, with a fixed locale, and without [`REMOVED_VARIABLES`].
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    for name in STRAY {
+    for name in REMOVED_VARIABLES {
         command.env_remove(name);
     }
     command.stdin(Stdio::null()).env("LC_ALL", "C.UTF-8");
     command
 }
 
-/// Tells the programs that work on one place apart.
+/// Numbers the programs of this process, so that each mark is unique.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// A running program. Dropped, it is ended with all that it has started.
+/// A running program. When it is dropped, the program and all its descendants are killed.
 pub(crate) struct Running {
     child: Child,
-    /// `<place>#<our process>-<count>`: of this program alone, and found by its place.
+    /// `<place>#<process id of this run>-<count>`: unique to this program, and found by `place`.
     mark: OsString,
     ended: bool,
-    /// Its command line, as others may see it.
+    /// Its command line without secrets, for the log.
     line: String,
     began: Instant,
 }
 
 impl Running {
-    /// Starts `command`, which works on `place`: the mark by which a later run finds what is left of it.
+    /// Starts `command`, which works on the folder or file `place`. A later run finds its processes by this path: see
+    /// [`end_leftovers`].
     pub(crate) fn start(command: &mut Command, place: &Path) -> Result<Self, Error> {
         let mut mark = place.as_os_str().to_owned();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         mark.push(format!("#{}-{count}", std::process::id()));
         let line = command.as_std();
-        let words = std::iter::once(line.get_program()).chain(line.get_args());
-        let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
-        let line = kubitect_config::address::shown(&words.join(" "));
+        let arguments = std::iter::once(line.get_program()).chain(line.get_args());
+        let arguments: Vec<_> = arguments.map(OsStr::to_string_lossy).collect();
+        let line = kubitect_config::address::shown(&arguments.join(" "));
         tracing::debug!(command = line, "program started");
         let child = command
             .env(MARK, &mark)
@@ -103,7 +104,7 @@ impl Running {
         })
     }
 
-    /// Waits for its end. May be cancelled and called again.
+    /// Waits for its end. Cancel safe.
     pub(crate) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
         let status = self.child.wait().await?;
         if !self.ended {
@@ -114,9 +115,9 @@ impl Running {
         Ok(status)
     }
 
-    /// Asks it to end, waits a little, and ends by force what is left.
+    /// Sends SIGINT, waits up to [`GRACE`], then kills all that is left.
     ///
-    /// Blocking on purpose: it also runs when a future is dropped, and nothing may be left after that.
+    /// It blocks on purpose: it also runs when a future is dropped, and no process may be left after that.
     fn end(&mut self) {
         if !self.ended {
             let took = self.began.elapsed();
@@ -151,20 +152,21 @@ impl Drop for Running {
     }
 }
 
-/// Ends what an earlier, killed run has left working on `place`. The caller holds the lock on `place`.
+/// Kills the processes that an earlier, killed run left working on `place`. The caller holds the lock on `place`, so no live run
+/// has any.
 pub(crate) fn end_leftovers(place: &Path) {
     let prefix = [place.as_os_str().as_bytes(), b"#"].concat();
     end_marked(|mark| mark.starts_with(&prefix));
 }
 
-/// Ends, by force, every process with such a mark: again and again, because they may be starting others.
-fn end_marked(ours: impl Fn(&[u8]) -> bool) {
+/// Kills every process with such a mark; repeats until none is found, because they may be starting others.
+fn end_marked(matches: impl Fn(&[u8]) -> bool) {
     let deadline = Instant::now() + GRACE;
     loop {
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let found = processes
             .filter_map(|process| process.file_name().to_str()?.parse().ok())
-            .filter(|pid| kill_if_marked(*pid, &ours))
+            .filter(|pid| kill_if_marked(*pid, &matches))
             .count();
         if found == 0 || Instant::now() > deadline {
             return;
@@ -173,9 +175,9 @@ fn end_marked(ours: impl Fn(&[u8]) -> bool) {
     }
 }
 
-/// Whether the process had such a mark in its environment, and so was ended. The handle taken first keeps a process
-/// that gets the same number meanwhile from being hit.
-fn kill_if_marked(pid: i32, ours: impl Fn(&[u8]) -> bool) -> bool {
+/// Kills a process if it has such a mark in its environment. Returns whether it did. The handle is opened before the check, so
+/// that a new process that gets the same id meanwhile is not killed.
+fn kill_if_marked(pid: i32, matches: impl Fn(&[u8]) -> bool) -> bool {
     let Some(handle) = Pid::from_raw(pid)
         .and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok())
     else {
@@ -187,18 +189,18 @@ fn kill_if_marked(pid: i32, ours: impl Fn(&[u8]) -> bool) -> bool {
     environment
         .split(|&byte| byte == 0)
         .filter_map(|entry| entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))
-        .any(ours)
+        .any(matches)
         && rustix::process::pidfd_send_signal(&handle, Signal::KILL).is_ok()
 }
 
-/// What a program printed, and how it ended.
+/// A program's output and exit status.
 pub(crate) struct Output {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// Runs a program to its end within `limit`. `what` says what for, as "fetch Kubespray v2.19.0 from …".
+/// Runs a program to its end within `limit`. `what` is its purpose for error messages, as "fetch Kubespray v2.19.0 from …".
 pub(crate) async fn run(
     command: &mut Command,
     place: &Path,
@@ -212,8 +214,8 @@ pub(crate) async fn run(
     let work = async {
         let (status, ..) = tokio::join!(
             running.wait(),
-            keep_end(stdout, &mut out),
-            keep_end(stderr, &mut err)
+            read_tail(stdout, &mut out),
+            read_tail(stderr, &mut err)
         );
         status
     };
@@ -238,15 +240,15 @@ pub(crate) async fn run(
     }
 }
 
-/// How long a program may take to say its version.
+/// How long a program may take to print its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(30);
 
-/// Looks whether a program runs, by the option that has it say its version.
+/// Checks that a program runs, by its option `version` that prints the version.
 pub(crate) async fn check(what: &str, program: &str, version: &str, place: &Path) -> Check {
-    let mut asked = command(program);
-    asked.arg(version);
-    let asking = format!("ask {program} for its version");
-    let said = match run(&mut asked, place, &asking, VERSION_LIMIT).await {
+    let mut command = command(program);
+    command.arg(version);
+    let purpose = format!("ask {program} for its version");
+    let output = match run(&mut command, place, &purpose, VERSION_LIMIT).await {
         Ok(output) if output.status.success() => output.stdout + &output.stderr,
         Ok(output) => {
             let why = last_lines(&output.stderr, 1);
@@ -266,23 +268,23 @@ pub(crate) async fn check(what: &str, program: &str, version: &str, place: &Path
             return Check::wrong(what, format!("there is no {program} in PATH"), cure);
         }
     };
-    let version = said.lines().next().unwrap_or_default().trim().to_owned();
+    let version = output.lines().next().unwrap_or_default().trim().to_owned();
     Check::good(what, version)
 }
 
-/// Reads to the end and keeps the last [`KEPT`] bytes.
-async fn keep_end(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+/// Reads a stream to its end, and stores at least its last [`OUTPUT_MAX`] bytes in `tail`.
+async fn read_tail(stream: Option<impl AsyncRead + Unpin>, tail: &mut Vec<u8>) {
     let Some(mut stream) = stream else { return };
     let mut chunk = [0; 8192];
     while let Ok(length @ 1..) = stream.read(&mut chunk).await {
-        kept.extend_from_slice(&chunk[..length]);
-        if kept.len() > 2 * KEPT {
-            kept.drain(..kept.len() - KEPT);
+        tail.extend_from_slice(&chunk[..length]);
+        if tail.len() > 2 * OUTPUT_MAX {
+            tail.drain(..tail.len() - OUTPUT_MAX);
         }
     }
 }
 
-/// The last lines of a text that say something, clean.
+/// The last lines of a text that are not empty, without control characters.
 pub(crate) fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<_> = text
         .lines()

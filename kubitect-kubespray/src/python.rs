@@ -1,4 +1,4 @@
-//! Kubespray's Python environment: made from the release's own requirements, shared by clusters with the same ones.
+//! Kubespray's Python environment: made from the release's own requirements, and shared by all clusters with the same ones.
 
 mod requirements;
 
@@ -15,7 +15,8 @@ use self::requirements::Requirements;
 use crate::program;
 use crate::{Error, Event, OnEvent, lock};
 
-/// What an interpreter says of itself. `ensurepip` is what Debian leaves out of a Python without python3-venv.
+/// A script by which an interpreter prints its version, its path, and whether it can make environments. It checks `ensurepip`,
+/// too, which Debian's Python lacks without the package python3-venv.
 const PROBE: &str = "import sys, json, importlib.util as i; \
     print(json.dumps({'version': '%d.%d.%d' % sys.version_info[:3], 'executable': sys.executable, \
     'venv': all(i.find_spec(m) for m in ('venv', 'ensurepip'))}))";
@@ -24,9 +25,9 @@ const PROBE_LIMIT: Duration = Duration::from_secs(30);
 const UV_LIMIT: Duration = Duration::from_secs(10 * 60);
 const VENV_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// The environment for the release in `checkout`, made if need be; `bin/ansible-playbook` is in it.
+/// The environment for the release in `checkout`, made if necessary; it contains `bin/ansible-playbook`.
 ///
-/// An environment does not survive being moved, so it is made in place, and counts once its marker is written, last.
+/// An environment can't be moved, so it is made in place. A marker file, which is written last, shows that it is complete.
 pub async fn environment(
     kubespray: &Kubespray,
     release: &Release,
@@ -36,7 +37,7 @@ pub async fn environment(
 ) -> Result<PathBuf, Error> {
     let folder = share.join("venv");
     crate::workdir::make_private(&folder)?;
-    // Interpreters are run from here, and an environment must not depend on where that is.
+    // The path has to be absolute: scripts in the environment contain it, and they run in other folders.
     let folder = std::path::absolute(&folder).map_err(Error::file("resolve", &folder))?;
     let python = choose(kubespray.python.as_deref(), release, &folder).await?;
     let requirements = Requirements::read(release, checkout, &python)?;
@@ -49,10 +50,10 @@ pub async fn environment(
     let what = format!("the Python environment of Kubespray {}", release.tag);
     let _lock = lock::lock(&lock_file, &what, on_event).await?;
     let marker = path.join(".complete");
-    // Its scripts name the interpreter by its full path: one that was moved, or lost its Python, is recreated.
-    let made = std::fs::read_to_string(&marker).ok().as_deref() != path.to_str()
+    // An environment that was moved (its scripts contain its path), or whose interpreter was removed, is made again.
+    let is_missing = std::fs::read_to_string(&marker).ok().as_deref() != path.to_str()
         || !path.join("bin/python").exists();
-    if made {
+    if is_missing {
         on_event(Event::Installing {
             python: python.version.clone(),
         });
@@ -60,9 +61,9 @@ pub async fn environment(
         if path.exists() {
             std::fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;
         }
-        // What Python makes in it follows the umask.
+        // Private, because Python creates files in it by the umask.
         crate::workdir::make_private(&path)?;
-        make(&python, &path, release).await?;
+        create_venv(&python, &path, release).await?;
         requirements
             .install(&path, checkout, &kubespray.pip, release)
             .await?;
@@ -71,12 +72,12 @@ pub async fn environment(
     }
     on_event(Event::PythonReady {
         python: python.version,
-        made,
+        made: is_missing,
     });
     Ok(path)
 }
 
-/// An interpreter.
+/// A Python interpreter.
 #[derive(Debug, Clone, Deserialize)]
 struct Python {
     version: String,
@@ -92,7 +93,7 @@ impl Python {
     }
 }
 
-/// Looks whether there is an interpreter for a release. Fetches none.
+/// Checks whether there is an interpreter for a release. Fetches none.
 pub(crate) async fn check(site: Option<&Path>, release: &Release, place: &Path) -> Check {
     const WHAT: &str = "Python";
     match find(site, release, place).await {
@@ -134,22 +135,23 @@ async fn uv(place: &Path) -> bool {
     ran.is_ok_and(|output| output.status.success())
 }
 
-/// The interpreter for a release: one that is there, or else, unless the site names one, one that uv fetches.
+/// The interpreter for a release: an installed one, else one that uv fetches. uv is not used if the site file names an
+/// interpreter (`site`).
 async fn choose(site: Option<&Path>, release: &Release, place: &Path) -> Result<Python, Error> {
-    let none = match find(site, release, place).await {
-        Err(none) if site.is_none() => none,
+    let not_found = match find(site, release, place).await {
+        Err(error) if site.is_none() => error,
         other => return other,
     };
     for minor in release.python.iter().rev() {
-        if let Some(python) = fetch(minor, place).await {
+        if let Some(python) = fetch_with_uv(minor, place).await {
             return Ok(python);
         }
     }
-    Err(none)
+    Err(not_found)
 }
 
-/// The interpreter that is there for a release: the site's; else, from those on PATH, the newest that fits as the requirements
-/// are, or with the harmless ones left out.
+/// The installed interpreter for a release. If the site file names one, only that. Else the newest on PATH on which the release's
+/// requirements can be installed; or, if there is none, the newest on which they can without the packages of `release.unpin`.
 async fn find(site: Option<&Path>, release: &Release, place: &Path) -> Result<Python, Error> {
     let fitting: Vec<&String> = release.python.iter().rev().collect();
     let unpinned: Vec<&String> = release.python_unpinned.iter().rev().collect();
@@ -167,7 +169,7 @@ async fn find(site: Option<&Path>, release: &Release, place: &Path) -> Result<Py
         all.sort_by_key(|minor| minor.rsplit('.').next().and_then(|m| m.parse::<u32>().ok()));
         all.join(", ")
     };
-    let none = |found: String| Error::NoPython {
+    let no_python = |found: String| Error::NoPython {
         release: release.tag.clone(),
         wanted: wanted(),
         found,
@@ -175,17 +177,17 @@ async fn find(site: Option<&Path>, release: &Release, place: &Path) -> Result<Py
 
     if let Some(path) = site {
         return match probe(path, place).await {
-            Some(python) if !fits(&python) => Err(none(format!(
+            Some(python) if !fits(&python) => Err(no_python(format!(
                 "{} of site.yaml is {}",
                 path.display(),
                 python.version
             ))),
-            Some(python) if !python.venv => Err(none(format!(
+            Some(python) if !python.venv => Err(no_python(format!(
                 "{} of site.yaml has no venv module",
                 path.display()
             ))),
             Some(python) => Ok(python),
-            None => Err(none(format!(
+            None => Err(no_python(format!(
                 "{} of site.yaml does not run",
                 path.display()
             ))),
@@ -218,14 +220,14 @@ async fn find(site: Option<&Path>, release: &Release, place: &Path) -> Result<Py
             format!("{} ({}{venv})", python.version, python.executable.display())
         })
         .collect();
-    Err(none(if found.is_empty() {
+    Err(no_python(if found.is_empty() {
         "no Python is on PATH".to_owned()
     } else {
         format!("on PATH there is {}", found.join(", "))
     }))
 }
 
-/// What the interpreter says of itself, if it runs at all.
+/// The output of [`PROBE`], if the interpreter runs.
 async fn probe(python: &Path, place: &Path) -> Option<Python> {
     let mut command = program::command(python);
     command.args(["-I", "-c", PROBE]);
@@ -239,8 +241,8 @@ async fn probe(python: &Path, place: &Path) -> Option<Python> {
     serde_json::from_str(output.stdout.trim()).ok()
 }
 
-/// An interpreter by uv, where uv is installed: one that it has, or else fetches.
-async fn fetch(minor: &str, place: &Path) -> Option<Python> {
+/// An interpreter that uv has or fetches; `None` without uv.
+async fn fetch_with_uv(minor: &str, place: &Path) -> Option<Python> {
     for arguments in [
         &["python", "install", "--quiet", minor][..],
         &["python", "find", minor],
@@ -257,8 +259,8 @@ async fn fetch(minor: &str, place: &Path) -> Option<Python> {
     None
 }
 
-/// An empty environment.
-async fn make(python: &Python, path: &Path, release: &Release) -> Result<(), Error> {
+/// Makes an empty environment.
+async fn create_venv(python: &Python, path: &Path, release: &Release) -> Result<(), Error> {
     let mut venv = program::command(&python.executable);
     venv.args(["-I", "-m", "venv"]).arg(path);
     let what = format!(
@@ -270,9 +272,9 @@ async fn make(python: &Python, path: &Path, release: &Release) -> Result<(), Err
     if output.status.success() {
         return Ok(());
     }
-    let said = format!("{}\n{}", output.stdout, output.stderr);
+    let output_text = format!("{}\n{}", output.stdout, output.stderr);
     Err(Error::Program {
         what,
-        lines: program::last_lines(&said, 8),
+        lines: program::last_lines(&output_text, 8),
     })
 }

@@ -13,13 +13,16 @@ use tokio::process::Command;
 use crate::program::{self, Output};
 use crate::{Error, Event, OnEvent, lock, workdir};
 
-/// The real repository is some 100 MB at depth 1.
+/// For a fetch: the public repository has about 100 MB at depth 1.
 const FETCH_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// For a query of the repository.
 const ASK_LIMIT: Duration = Duration::from_secs(2 * 60);
+/// For a git command that works on the checkout alone.
 const LOCAL_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// The checkout of a cluster's Kubespray, made if need be. The tag of a known release has to stand for the commit that is known
-/// for it, unless the site file says otherwise: what is checked out runs on this machine, and as root on all others.
+/// The checkout of a cluster's Kubespray, fetched if necessary. The tag has to stand for the same commit as in the public
+/// repository, unless the site file allows any (`kubespray.anyCommit`): the checkout's code runs on this machine, and as root on
+/// all machines of the cluster.
 pub async fn checkout_for(
     kubespray: &Kubespray,
     share: &Path,
@@ -32,24 +35,24 @@ pub async fn checkout_for(
         ..
     } = kubespray;
     let commit = release::commit(version).filter(|_| !any_commit);
-    make(url, version, commit, share, on_event).await
+    ensure_checkout(url, version, commit, share, on_event).await
 }
 
-/// The checkout of `tag` of the repository at `url` (anything that git can fetch from, or an absolute path), made if need be,
-/// whatever commit the tag stands for.
+/// The checkout of `tag` of the repository at `url` (an address that git can fetch from, or an absolute path), fetched if
+/// necessary, whatever commit the tag stands for.
 ///
-/// It appears whole or not at all: it is made aside and renamed. A repository that is a folder of this machine is asked
-/// each time where its tag stands, because such tags move while somebody works on them.
+/// It is made in a temporary folder and then renamed, so an interrupted fetch leaves no incomplete checkout. The tag of a
+/// repository on this machine is read again each time: its owner may move it during development.
 pub async fn checkout(
     url: &str,
     tag: &Version,
     share: &Path,
     on_event: OnEvent<'_>,
 ) -> Result<PathBuf, Error> {
-    make(url, tag, None, share, on_event).await
+    ensure_checkout(url, tag, None, share, on_event).await
 }
 
-async fn make(
+async fn ensure_checkout(
     url: &str,
     tag: &Version,
     commit: Option<&str>,
@@ -82,15 +85,15 @@ async fn make(
     Ok(path)
 }
 
-/// A tag of a repository, and where its checkouts lie.
+/// A tag of a repository, and the folder of its checkout.
 struct Source<'a> {
-    /// What git is given: the address, or an absolute path.
+    /// The argument for git: the address, or an absolute path.
     url: String,
     tag: &'a Version,
-    /// The commit that the tag has to stand for, if that is known.
+    /// The commit that the tag has to stand for, if that is checked.
     commit: Option<&'a str>,
     folder: &'a Path,
-    /// The checkout's name: the tag, and a digest of where it comes from.
+    /// The folder's name: the tag, and a digest of the address (and of the commit, for a repository on this machine).
     key: String,
 }
 
@@ -102,7 +105,8 @@ impl<'a> Source<'a> {
         folder: &'a Path,
     ) -> Result<Self, Error> {
         let path = Path::new(url);
-        // Another user's folder where we are could be called as an address is.
+        // Only an absolute path is taken for a folder: a folder in the current directory, perhaps another user's, could have the
+        // name of an address.
         let local = path.is_absolute() && path.exists();
         let mut source = Self {
             url: url.to_owned(),
@@ -115,7 +119,7 @@ impl<'a> Source<'a> {
         digest.update(&source.url);
         if local {
             digest.update(b"\0");
-            digest.update(source.commit_there().await?);
+            digest.update(source.remote_commit().await?);
         }
         source.key = format!("{tag}-{}", &hex(&digest.finalize())[..12]);
         Ok(source)
@@ -126,8 +130,8 @@ impl<'a> Source<'a> {
         format!("refs/tags/{}", self.tag)
     }
 
-    /// What the tag stands for in the repository that is fetched from.
-    async fn commit_there(&self) -> Result<String, Error> {
+    /// The commit of the tag in the repository at `url`.
+    async fn remote_commit(&self) -> Result<String, Error> {
         let mut git = git(self.folder);
         git.args(["ls-remote", "--", &self.url, &self.reference()]);
         let output = self.run(&mut git, self.folder, ASK_LIMIT).await?;
@@ -137,21 +141,22 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Makes the checkout aside and moves it to `path`. The lock is held: what lies aside under our key is a killed run's.
+    /// Makes the checkout in a temporary folder and moves it to `path`. Older temporary folders of this key are removed: the
+    /// caller holds the lock, so they were left by killed runs.
     async fn fetch(&self, path: &Path) -> Result<(), Error> {
         program::end_leftovers(path);
         let prefix = format!(".{}-", self.key);
         remove_with_prefix(self.folder, &prefix)?;
-        let aside = tempfile::Builder::new()
+        let temporary = tempfile::Builder::new()
             .prefix(&prefix)
             .tempdir_in(self.folder)
             .map_err(Error::file("create a folder in", self.folder))?;
-        let here = aside.path();
+        let folder = temporary.path();
 
-        let mut init = git(here);
+        let mut init = git(folder);
         init.args(["init", "--quiet", "--template=", "--initial-branch=main"]);
         self.run(&mut init, path, LOCAL_LIMIT).await?;
-        let mut fetch = git(here);
+        let mut fetch = git(folder);
         let reference = self.reference();
         fetch.args(["fetch", "--quiet", "--depth=1", "--no-tags"]);
         fetch.args(["--no-recurse-submodules", "--", &self.url]);
@@ -159,20 +164,20 @@ impl<'a> Source<'a> {
         if let Err(error) = self.run(&mut fetch, path, FETCH_LIMIT).await {
             return Err(self.explain(error).await);
         }
-        let mut checkout = git(here);
+        let mut checkout = git(folder);
         checkout.args(["checkout", "--quiet", "--detach", &reference]);
-        self.check_commit(here, &format!("{reference}^{{commit}}"))
+        self.check_commit(folder, &format!("{reference}^{{commit}}"))
             .await?;
         self.run(&mut checkout, path, LOCAL_LIMIT).await?;
-        self.verify(here).await?;
+        self.verify(folder).await?;
 
-        let aside = aside.keep();
-        std::fs::rename(&aside, path).map_err(Error::file("rename to", path))
+        let temporary = temporary.keep();
+        std::fs::rename(&temporary, path).map_err(Error::file("rename to", path))
     }
 
-    /// An error if what stands in `checkout` under this name is another commit than the one that is known for the tag.
+    /// An error if `name` in `checkout` stands for another commit than expected.
     async fn check_commit(&self, checkout: &Path, name: &str) -> Result<(), Error> {
-        let Some(known) = self.commit else {
+        let Some(expected) = self.commit else {
             return Ok(());
         };
         let mut commit = git(checkout);
@@ -180,23 +185,28 @@ impl<'a> Source<'a> {
             .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
             .arg(name);
         let found = self.run(&mut commit, checkout, LOCAL_LIMIT).await?.stdout;
-        match found.trim() == known {
+        match found.trim() == expected {
             true => Ok(()),
             false => Err(Error::OtherCommit {
                 tag: self.tag.clone(),
                 url: address::shown(&self.url),
                 found: text::line(&found),
-                known: known.to_owned(),
+                expected: expected.to_owned(),
             }),
         }
     }
 
-    /// Checks that `checkout` is what its tag says, and nothing but it: what lies there beside it would run, too.
+    /// An error if `checkout` differs from its tag in any file, or has additional files: Ansible would run those, too.
     async fn verify(&self, checkout: &Path) -> Result<(), Error> {
         let reference = format!("{}^{{commit}}", self.reference());
-        let mut heads = git(checkout);
-        heads.args(["rev-parse", "--verify", "--quiet"]).arg("HEAD");
-        let head = self.run(&mut heads, checkout, LOCAL_LIMIT).await?.stdout;
+        let mut rev_parse_head = git(checkout);
+        rev_parse_head
+            .args(["rev-parse", "--verify", "--quiet"])
+            .arg("HEAD");
+        let head = self
+            .run(&mut rev_parse_head, checkout, LOCAL_LIMIT)
+            .await?
+            .stdout;
         let mut tags = git(checkout);
         tags.args(["rev-parse", "--verify", "--quiet"])
             .arg(&reference);
@@ -209,7 +219,7 @@ impl<'a> Source<'a> {
             return Err(changed(format!("it does not stand at {}", self.tag)));
         }
         self.check_commit(checkout, "HEAD").await?;
-        // Neither what somebody told git to overlook nor what it would find unchanged by its times.
+        // `git status` skips files with the flags assume-unchanged or skip-worktree, so there may be none.
         let mut index = git(checkout);
         index.args(["ls-files", "-v"]);
         let index = self.run(&mut index, checkout, LOCAL_LIMIT).await?.stdout;
@@ -217,6 +227,7 @@ impl<'a> Source<'a> {
             let hidden = text::line(hidden.get(2..).unwrap_or_default());
             return Err(changed(format!("git is told to overlook {hidden}")));
         }
+        // And it shall not skip files because of settings: ignored ones, or those with an unchanged size and time.
         let mut status = git(checkout);
         status.args([
             "-c",
@@ -242,7 +253,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Tells a missing tag from a repository that cannot be fetched from.
+    /// The error for a failed fetch: a missing tag, or `error`, with which the repository could not be fetched.
     async fn explain(&self, error: Error) -> Error {
         let mut git = git(self.folder);
         git.args(["ls-remote", "--tags", "--", &self.url, &self.reference()]);
@@ -254,7 +265,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The error for a tag that is not there, with those that are near it.
+    /// The error for a missing tag, with similar tags.
     async fn no_tag(&self) -> Result<Error, Error> {
         let mut git = git(self.folder);
         git.args(["ls-remote", "--tags", "--refs", "--", &self.url]);
@@ -277,7 +288,7 @@ impl<'a> Source<'a> {
         limit: Duration,
     ) -> Result<Output, Error> {
         if self.url.starts_with("https://") {
-            // Wherever a server sends us on to: what was asked for by https does not come in the open.
+            // The server may redirect. A repository asked for by https must not be fetched unencrypted.
             command.env("GIT_ALLOW_PROTOCOL", "file:https:ssh");
         }
         let url = address::shown(&self.url);
@@ -294,8 +305,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// git in `folder`: it never prompts, runs no hook, converts no line and speaks no protocol that runs commands. The
-/// user's own configuration (proxies, credential helpers, mirrors) holds otherwise.
+/// git in `folder`. It never prompts, runs no hooks, converts no line ends and uses no protocol that runs commands. Otherwise the
+/// user's configuration (proxies, credential helpers, mirrors) applies.
 fn git(folder: &Path) -> Command {
     let mut command = program::command("git");
     command
@@ -306,9 +317,9 @@ fn git(folder: &Path) -> Command {
         .args(["-c", "gc.auto=0"])
         .args(["-c", "maintenance.auto=false"])
         .args(["-c", "advice.detachedHead=false"])
-        // A share may belong to another user than the one who runs us (sudo): it is ours by place.
+        // The shared folder may belong to another user than the one who runs this program (sudo); git would refuse it.
         .args(["-c", "safe.directory=*"])
-        // A repository in a folder above could be anybody's, and its settings name programs.
+        // git would otherwise use a repository in a parent folder, perhaps another user's, whose settings can name programs to run.
         .env("GIT_DIR", ".git")
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_ASKPASS", "false")
@@ -320,7 +331,7 @@ fn git(folder: &Path) -> Command {
     command
 }
 
-/// At most five tags: those of the same minor, else the newest.
+/// The tags of the same minor version, else the newest ones; at most five.
 fn nearest(wanted: &Version, tags: impl Iterator<Item = Version>) -> Vec<String> {
     let mut tags: Vec<_> = tags.collect();
     tags.sort();

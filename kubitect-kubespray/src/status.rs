@@ -1,4 +1,4 @@
-//! [`Status`]: how the Kubernetes of a cluster is: what its masters, its etcd and its nodes say.
+//! [`Status`]: the state of a cluster's Kubernetes, as its masters, its etcd and its nodes report it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use crate::control::{self, Certificate, EtcdMember, Health, NodeState};
 
-/// Certificates that end sooner than this are a problem.
-const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Certificates that expire sooner than this are a problem.
+const EXPIRES_SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How Kubernetes is.
+/// The state of a cluster's Kubernetes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -27,11 +27,11 @@ pub struct Status {
     pub api: Vec<Api>,
     /// The members of etcd.
     pub etcd: Vec<EtcdMember>,
-    /// What Kubernetes says of its nodes.
+    /// The nodes.
     pub nodes: Vec<NodeState>,
-    /// The certificate of each master that ends first.
+    /// The certificate of each master that expires first.
     pub certificates: Vec<MasterCertificate>,
-    /// All that is not as it should be, one for each; causes may have several lines.
+    /// One text for each problem; a cause may have several lines.
     #[serde(skip)]
     pub problems: Vec<String>,
 }
@@ -46,11 +46,11 @@ pub struct Api {
     /// Whether it serves.
     #[serde(flatten)]
     pub health: Health,
-    /// As `v1.23.7`. Nodes tell of their kubelets only.
+    /// The version of the API server, as `v1.23.7`; that of a node is only its kubelet's.
     pub version: Option<String>,
 }
 
-/// The first certificate of a master to end.
+/// The certificate of a master that expires first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -62,7 +62,7 @@ pub struct MasterCertificate {
     pub certificate: Certificate,
 }
 
-/// What a master has said.
+/// The answers of one master.
 struct Answers {
     machine: Arc<dyn Remote>,
     health: Health,
@@ -70,7 +70,8 @@ struct Answers {
     certificates: Result<Vec<Certificate>, String>,
 }
 
-/// Asks these masters, which run: all at the same time, each over one connection. What can't be asked is a problem.
+/// Queries these masters, whose machines run: all at the same time, each over one connection. Each query that fails is a problem
+/// of the status.
 pub async fn status(
     cluster: &Cluster,
     facts: &Facts,
@@ -80,17 +81,17 @@ pub async fn status(
     let mut status = Status::default();
     let asked = masters
         .iter()
-        .map(|node| async move { master(machines.connect(&node.name).await).await });
+        .map(|node| async move { ask_master(machines.connect(&node.name).await).await });
     let (mut logged_in, mut serving) = (Vec::new(), None);
     for (node, answers) in masters.iter().zip(side_by_side(asked).await) {
         match answers {
             Ok(answers) => {
                 let machine = Arc::clone(&answers.machine);
-                if serving.is_none() && answers.health == Health::Well {
+                if serving.is_none() && answers.health == Health::Healthy {
                     serving = Some((node, Arc::clone(&machine)));
                 }
                 logged_in.push(machine);
-                status.take(cluster, node, answers);
+                status.add_master(cluster, node, answers);
             }
             Err(why) => status.problems.push(format!("{}: {why}", node.name)),
         }
@@ -102,20 +103,20 @@ pub async fn status(
     if status.etcd.is_empty() {
         status.etcd = members_alone(cluster, facts, &logged_in).await;
     }
-    let problems = status.of_etcd_and_nodes(cluster);
+    let problems = status.etcd_and_node_problems(cluster);
     status.problems.extend(problems);
     status
 }
 
-/// What a master says of itself.
-async fn master(login: Result<Arc<dyn Remote>, BoxError>) -> Result<Answers, String> {
+/// Queries one master.
+async fn ask_master(login: Result<Arc<dyn Remote>, BoxError>) -> Result<Answers, String> {
     let machine = login.map_err(|e| chain(e.as_ref()))?;
     let api = async {
         let health = control::api_health(&machine).await;
-        let health = health.unwrap_or_else(|e| Health::Ill(chain(&e)));
+        let health = health.unwrap_or_else(|e| Health::Unhealthy(chain(&e)));
         let version = match &health {
-            Health::Well => control::api_version(&machine).await,
-            Health::Ill(_) => Ok(String::new()),
+            Health::Healthy => control::api_version(&machine).await,
+            Health::Unhealthy(_) => Ok(String::new()),
         };
         let version = version.map(|version| Some(version).filter(|version| !version.is_empty()));
         (health, version.map_err(|e| chain(&e)))
@@ -129,18 +130,18 @@ async fn master(login: Result<Arc<dyn Remote>, BoxError>) -> Result<Answers, Str
     })
 }
 
-/// etcd's members when no majority of them is there to list them: each master's address is asked, through the first master
-/// that can.
+/// etcd's members when etcd has no majority and can't list them: the addresses of all masters are queried, through the first
+/// master on which that works.
 async fn members_alone(
     cluster: &Cluster,
     facts: &Facts,
     masters: &[Arc<dyn Remote>],
 ) -> Vec<EtcdMember> {
     let nodes: Vec<_> = cluster.role(Role::Master).collect();
-    let address = |node: &&Node| facts.node(&node.name).map(|known| known.ip);
+    let address = |node: &&Node| facts.node(&node.name).map(|machine| machine.ip);
     let addresses: Vec<_> = nodes.iter().filter_map(address).collect();
     for master in masters {
-        let Ok(mut members) = control::members_alone(master, &addresses).await else {
+        let Ok(mut members) = control::members_without_quorum(master, &addresses).await else {
             continue;
         };
         for member in &mut members {
@@ -155,8 +156,8 @@ async fn members_alone(
 }
 
 impl Status {
-    /// What a master says, and the problems in it.
-    fn take(&mut self, cluster: &Cluster, node: &Node, answers: Answers) {
+    /// Adds the answers of a master, and the problems in them.
+    fn add_master(&mut self, cluster: &Cluster, node: &Node, answers: Answers) {
         let Answers {
             machine: _,
             health,
@@ -165,7 +166,7 @@ impl Status {
         } = answers;
         let name = node.name.to_string();
         let problems = &mut self.problems;
-        if let Health::Ill(why) = &health {
+        if let Health::Unhealthy(why) = &health {
             problems.push(format!("the API of {name} does not serve: {why}"));
         }
         let version = version.unwrap_or_else(|why| {
@@ -173,8 +174,10 @@ impl Status {
             None
         });
         let wanted = cluster.kubernetes.version.to_string();
-        if let Some(runs) = version.as_ref().filter(|runs| **runs != wanted) {
-            problems.push(format!("the API server of {name} is {runs}, not {wanted}"));
+        if let Some(current) = version.as_ref().filter(|current| **current != wanted) {
+            problems.push(format!(
+                "the API server of {name} is {current}, not {wanted}"
+            ));
         }
         self.api.push(Api {
             name: name.clone(),
@@ -191,7 +194,7 @@ impl Status {
         }
     }
 
-    /// What a master that serves says of etcd and of the nodes.
+    /// Queries etcd's members and the nodes, through a master whose API serves.
     async fn ask_cluster(&mut self, node: &Node, machine: &Arc<dyn Remote>) {
         let (members, nodes) = tokio::join!(control::members(machine), control::nodes(machine));
         for why in [members.as_ref().err(), nodes.as_ref().err()] {
@@ -202,27 +205,30 @@ impl Status {
         self.nodes = nodes.unwrap_or_default();
     }
 
-    /// What is not as it should be in what Kubernetes and etcd have said.
-    fn of_etcd_and_nodes(&self, cluster: &Cluster) -> Vec<String> {
+    /// The problems of etcd's members, of the nodes and of the certificates.
+    fn etcd_and_node_problems(&self, cluster: &Cluster) -> Vec<String> {
         let mut problems = Vec::new();
         for member in &self.etcd {
-            if let Health::Ill(why) = &member.health {
+            if let Health::Unhealthy(why) = &member.health {
                 let name = &member.name;
                 problems.push(format!("the etcd member {name} does not serve: {why}"));
             }
         }
         for node in &self.nodes {
-            problems.extend(of_node(node, cluster));
+            problems.extend(node_problems(node, cluster));
         }
         if self.reachable {
             let wanted = cluster.nodes.iter();
             let wanted = wanted.filter(|node| node.role != Role::LoadBalancer);
-            let has_joined =
-                |node: &&Node| self.nodes.iter().any(|own| own.name == node.name.as_str());
+            let has_joined = |node: &&Node| {
+                self.nodes
+                    .iter()
+                    .any(|state| state.name == node.name.as_str())
+            };
             let missing = wanted.filter(|node| !has_joined(node));
             problems.extend(missing.map(|node| format!("node {} has not joined", node.name)));
         }
-        let soon = DateTime::<Utc>::from(SystemTime::now() + SOON);
+        let soon = DateTime::<Utc>::from(SystemTime::now() + EXPIRES_SOON);
         for MasterCertificate { name, certificate } in &self.certificates {
             if certificate.ends < soon {
                 problems.push(format!(
@@ -235,22 +241,23 @@ impl Status {
         problems
     }
 
-    /// The names in the lines of its text.
+    /// The names of members and nodes in its text, for the width of the column.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let members = self.etcd.iter().map(|member| member.name.as_str());
         members.chain(self.nodes.iter().map(|node| node.name.as_str()))
     }
 }
 
-fn of_node(node: &NodeState, cluster: &Cluster) -> Vec<String> {
+/// The problems of one node.
+fn node_problems(node: &NodeState, cluster: &Cluster) -> Vec<String> {
     let mut problems = Vec::new();
     let name = &node.name;
     match &node.health {
-        Health::Ill(why) => problems.push(format!("node {name} is not Ready: {why}")),
-        Health::Well if node.cordoned => {
+        Health::Unhealthy(why) => problems.push(format!("node {name} is not Ready: {why}")),
+        Health::Healthy if node.cordoned => {
             problems.push(format!("node {name} takes no new pods (cordoned)"));
         }
-        Health::Well => {}
+        Health::Healthy => {}
     }
     let wanted = &cluster.kubernetes.version;
     if node.version != wanted.to_string() {
@@ -259,28 +266,28 @@ fn of_node(node: &NodeState, cluster: &Cluster) -> Vec<String> {
     problems
 }
 
-/// A line for each thing; the width is that of the column of names.
+/// One line for each API server, member, node and certificate; the width is that of the column of names.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wide = f.width().unwrap_or(0);
-        let say = |health: &Health| match health {
-            Health::Well => "serves".to_owned(),
-            Health::Ill(why) => format!("does not serve: {why}"),
+        let describe = |health: &Health| match health {
+            Health::Healthy => "serves".to_owned(),
+            Health::Unhealthy(why) => format!("does not serve: {why}"),
         };
         for api in &self.api {
             let version = api.version.as_ref().map(|version| format!("{version} "));
             let version = version.unwrap_or_default();
-            let health = say(&api.health);
+            let health = describe(&api.health);
             writeln!(f, "  API         {:wide$} {version}{health}", api.name)?;
         }
         for member in &self.etcd {
-            let health = say(&member.health);
+            let health = describe(&member.health);
             writeln!(f, "  etcd        {:wide$} {health}", member.name)?;
         }
         for node in &self.nodes {
             let health = match &node.health {
-                Health::Well => "Ready".to_owned(),
-                Health::Ill(why) => format!("not Ready: {why}"),
+                Health::Healthy => "Ready".to_owned(),
+                Health::Unhealthy(why) => format!("not Ready: {why}"),
             };
             let cordoned = if node.cordoned { ", cordoned" } else { "" };
             writeln!(

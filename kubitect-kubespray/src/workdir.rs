@@ -1,4 +1,4 @@
-//! [`Workdir`]: where a cluster's files lie; each is written whole or not at all.
+//! [`Workdir`]: the folders of a cluster's generated files and logs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub struct Workdir {
 }
 
 impl Workdir {
-    /// `config` gets the inventory and the group variables, `logs` one log for each run of a playbook.
+    /// `config` is for the inventory and the group variables, `logs` for one log of each run of a playbook.
     pub fn new(config: impl Into<PathBuf>, logs: impl Into<PathBuf>) -> Self {
         Self {
             config: config.into(),
@@ -28,12 +28,12 @@ impl Workdir {
         self.config.join("nodes.yaml")
     }
 
-    /// The kubeconfig.
+    /// The cluster's own kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.config.join("admin.conf")
     }
 
-    /// The folder with the inventory; also the mark of the programs that work on this cluster.
+    /// The folder with the inventory. Its path also marks the programs that work on this cluster.
     pub(crate) fn config(&self) -> &Path {
         &self.config
     }
@@ -43,27 +43,27 @@ impl Workdir {
         &self.logs
     }
 
-    /// Ansible's cache of what it gathered from this cluster's hosts.
+    /// Ansible's cache of facts of this cluster's hosts.
     pub(crate) fn facts(&self) -> PathBuf {
         self.config.join(".ansible/facts")
     }
 
-    /// Makes the folders, for the owner only, as absolute paths: Ansible runs elsewhere.
-    pub(crate) fn ready(&self) -> Result<Self, Error> {
+    /// Creates the folders for the owner only, and returns them with absolute paths, because Ansible runs in another folder.
+    pub(crate) fn create_folders(&self) -> Result<Self, Error> {
         let absolute =
             |path: &PathBuf| std::path::absolute(path).map_err(Error::file("resolve", path));
-        let ready = Self {
+        let workdir = Self {
             config: absolute(&self.config)?,
             logs: absolute(&self.logs)?,
         };
-        for path in [&ready.config, &ready.logs, &ready.facts()] {
+        for path in [&workdir.config, &workdir.logs, &workdir.facts()] {
             make_private(path)?;
         }
-        Ok(ready)
+        Ok(workdir)
     }
 
-    /// Writes the generated files, and removes group variables that an earlier run generated and this one does not.
-    pub(crate) fn put(&self, files: &BTreeMap<PathBuf, String>) -> Result<(), Error> {
+    /// Writes the generated files, each as a whole, and removes files of group variables that only an earlier run generated.
+    pub(crate) fn write_files(&self, files: &BTreeMap<PathBuf, String>) -> Result<(), Error> {
         for (name, text) in files {
             let path = self.config.join(name);
             if let Some(folder) = path.parent() {
@@ -80,20 +80,20 @@ impl Workdir {
         Ok(())
     }
 
-    /// Forgets what Ansible gathered: machines may have been recreated under their old names.
-    pub(crate) fn forget_facts(&self) -> Result<(), Error> {
+    /// Removes the cached facts: machines may have been recreated under the same names.
+    pub(crate) fn clear_facts(&self) -> Result<(), Error> {
         let path = self.facts();
         std::fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;
         make_private(&path)
     }
 }
 
-/// Makes a folder, and those above it, for the owner only. One that is there stays as it is.
+/// Creates a folder, and its parents, for the owner only. An existing one is not changed.
 pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
     file::private_folder(path).map_err(Error::file("create", path))
 }
 
-/// Replaces a file whole.
+/// Replaces a file as a whole: a crash leaves either the old or the new content.
 pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     file::replace(path, content, mode).map_err(Error::file("write", path))
 }
@@ -106,13 +106,13 @@ mod tests {
     fn generated_files_that_are_no_longer_wanted_go_and_others_stay() {
         let folder = tempfile::tempdir().unwrap();
         let workdir = Workdir::new(folder.path().join("config"), folder.path().join("logs"));
-        let workdir = workdir.ready().unwrap();
+        let workdir = workdir.create_folders().unwrap();
         let old = [crate::GROUP_VARS[0], crate::GROUP_VARS[1], "nodes.yaml"]
             .map(|name| (PathBuf::from(name), "a: 1\n".to_owned()));
-        workdir.put(&BTreeMap::from(old)).unwrap();
+        workdir.write_files(&BTreeMap::from(old)).unwrap();
         let own = workdir.config().join("group_vars/all/mine.yaml");
         std::fs::write(&own, "b: 2\n").unwrap();
-        workdir.put(&BTreeMap::new()).unwrap();
+        workdir.write_files(&BTreeMap::new()).unwrap();
         assert!(own.exists() && workdir.inventory().exists());
         assert!(!workdir.config().join(crate::GROUP_VARS[0]).exists());
         assert!(!workdir.config().join(crate::GROUP_VARS[1]).exists());

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::Error;
 
-/// The name of the API's frontend and backend. Validation gives no forwarded port this name, nor that of the other frontend that is
-/// the balancer's own.
+/// The name of the API's frontend and backend. Validation refuses a forwarded port of this name, or of the name of the balancer's
+/// private frontend.
 pub const API: &str = API_FRONTEND;
 
 /// What one load balancer does.
@@ -33,7 +33,7 @@ pub struct Frontend {
     pub port: u16,
     /// How servers are probed.
     pub probe: Probe,
-    /// Who receives the connections.
+    /// The servers that receive the connections.
     pub servers: Vec<Server>,
 }
 
@@ -43,7 +43,7 @@ pub struct Frontend {
 pub enum Probe {
     /// `GET /readyz` over TLS is answered with 200.
     Readyz,
-    /// A connection is accepted: all that is known of a forwarded port.
+    /// A connection is accepted: of a forwarded port the protocol is not known.
     Connect,
 }
 
@@ -69,7 +69,7 @@ pub struct Vrrp {
     pub address: Ipv4Addr,
     /// The interface that has it.
     pub interface: String,
-    /// Who takes the address first.
+    /// Of the balancers that could have the address, the one with the highest priority takes it.
     pub priority: u8,
     /// The other balancers, in the order of the file.
     pub peers: Vec<Ipv4Addr>,
@@ -115,9 +115,9 @@ fn servers(
     target: Target,
     port: u16,
 ) -> Result<Vec<Server>, Error> {
-    // Without workers the masters carry the workload, so what is meant for workers goes to them.
+    // Without workers the masters run the pods, so a port of the workers leads to them.
     let no_workers = cluster.role(Role::Worker).next().is_none();
-    let meant = |node: &&Node| match (node.role, target) {
+    let is_target = |node: &&Node| match (node.role, target) {
         (Role::LoadBalancer, _) => false,
         (Role::Master, Target::Workers) => no_workers,
         (Role::Master, Target::Masters | Target::All) => true,
@@ -127,11 +127,11 @@ fn servers(
     cluster
         .nodes
         .iter()
-        .filter(meant)
+        .filter(is_target)
         .map(|node| {
             Ok(Server {
                 name: node.name.clone(),
-                address: known(facts, node)?.ip,
+                address: facts_of(facts, node)?.ip,
                 port,
             })
         })
@@ -145,12 +145,12 @@ fn vrrp(cluster: &Cluster, facts: &Facts, node: &Node) -> Result<Option<Vrrp>, E
     let peers = cluster
         .role(Role::LoadBalancer)
         .filter(|other| other.name != node.name)
-        .map(|other| Ok(known(facts, other)?.ip))
+        .map(|other| Ok(facts_of(facts, other)?.ip))
         .collect::<Result<_, Error>>()?;
     Ok(Some(Vrrp {
         vip,
         router_id: cluster.balancing.virtual_router_id,
-        address: known(facts, node)?.ip,
+        address: facts_of(facts, node)?.ip,
         interface: interface(&cluster.guest.interface)?,
         priority: node.priority.ok_or_else(|| Error::NoPriority {
             node: node.name.clone(),
@@ -159,7 +159,8 @@ fn vrrp(cluster: &Cluster, facts: &Facts, node: &Node) -> Result<Option<Vrrp>, E
     }))
 }
 
-/// The only value of a rendered file that is not of a checked type: checked here, by the kernel's rule and ours.
+/// An interface's name, checked: at most 15 bytes, as the kernel has it, and of characters that mean nothing in keepalived's file.
+/// All other values in the rendered files are of checked types.
 fn interface(name: &str) -> Result<String, Error> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     if (1..=15).contains(&name.len()) && name.bytes().all(plain) {
@@ -171,7 +172,7 @@ fn interface(name: &str) -> Result<String, Error> {
     }
 }
 
-fn known<'a>(facts: &'a Facts, node: &Node) -> Result<&'a NodeFacts, Error> {
+fn facts_of<'a>(facts: &'a Facts, node: &Node) -> Result<&'a NodeFacts, Error> {
     facts.node(&node.name).ok_or_else(|| Error::NoFacts {
         node: node.name.clone(),
     })

@@ -20,8 +20,8 @@ pub const SET_STATE: &str = include_str!("programs/set_state.py");
 
 /// Sets the state of a node in all backends of a balancer that lead to it.
 ///
-/// It lasts until the next reload of this balancer's HAProxy, after which every server is ready: drain after a
-/// roll-out, not before one.
+/// Drain after a roll-out, not before one: the state lasts until the next reload of this balancer's HAProxy, after which every
+/// server is ready.
 pub async fn set_state<R: Remote>(
     balancer: &Balancer,
     remote: &R,

@@ -1,4 +1,4 @@
-//! What can go wrong; each fits after "failed to" of whoever called.
+//! What can go wrong; each text fits after the caller's "failed to".
 
 use std::net::Ipv4Addr;
 
@@ -23,7 +23,7 @@ pub enum Error {
         /// The balancer.
         node: Label,
     },
-    /// The interface's name is none that Linux and keepalived both take.
+    /// The interface's name is not one that both Linux and keepalived accept.
     #[error(
         "render keepalived.conf: `{name}` is not an interface's name; use 1 to 15 letters, digits, `-`, `_` or `.`"
     )]
@@ -31,7 +31,7 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// A template does not fit its values: our own mistake.
+    /// A template does not fit its values: a bug of this crate.
     #[error("render {name}")]
     Template {
         /// The template.
@@ -39,7 +39,7 @@ pub enum Error {
         /// Why.
         source: minijinja::Error,
     },
-    /// No digest of the files could be taken: our own mistake.
+    /// No digest of the files could be taken: a bug of this crate.
     #[error("take a digest of the balancers' files")]
     Digest {
         /// Why.
@@ -101,7 +101,7 @@ pub enum Error {
         /// The program.
         program: &'static str,
     },
-    /// The program itself refuses the new file. Nothing was replaced.
+    /// The program's own check refuses the new file. Nothing was replaced.
     #[error("roll out {service} on {node}: it refuses its new configuration: {said}")]
     Rejected {
         /// The balancer.
@@ -145,7 +145,7 @@ pub enum Error {
         /// Why it failed.
         source: BoxError,
     },
-    /// Not one balancer alone has the virtual address, or another could not take it.
+    /// No balancer or several have the virtual address, or another one could not take it.
     #[error(
         "see {vip} on one balancer, and the others ready to take it: {why}; see `journalctl -u keepalived` there"
     )]
@@ -158,7 +158,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Of which kind it is, where it is of one by itself.
+    /// The kind of failure, where the variant itself says it.
     pub fn kind(&self) -> Option<kubitect_config::error::Kind> {
         match self {
             Self::Timeout { .. } | Self::NotServing { .. } => {

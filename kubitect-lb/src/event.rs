@@ -1,4 +1,4 @@
-//! [`Event`]: what rolling out tells while it works.
+//! [`Event`]: what a roll-out reports while it works.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Service;
 
-/// What rolling out tells. The last one is always `Finished` or `Failed`.
+/// What a roll-out reports. The last one is always `Finished` or `Failed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Event {
-    /// A balancer's service is looked at.
+    /// A balancer's service is checked.
     Started {
         /// The balancer.
         node: Label,
@@ -52,7 +52,7 @@ pub enum Event {
         /// The address.
         vip: Ipv4Addr,
     },
-    /// What a person should know, in a line.
+    /// A line for people: a warning, or what is waited for.
     Said {
         /// The line.
         line: String,

@@ -13,15 +13,15 @@ pub const FILE: &str = "/etc/haproxy/haproxy.cfg";
 
 /// The runtime socket on a balancer.
 ///
-/// In the folder that HAProxy's packages make on Debian, Ubuntu and their kin as well as on RHEL and its kin.
+/// In the folder that HAProxy's packages create on Debian, Ubuntu, RHEL and their derivatives.
 pub const SOCKET: &str = "/var/lib/haproxy/admin.sock";
 
-/// The port, on the balancer's loopback address only, that tells its health, its metrics and its state.
+/// The port, on the balancer's loopback address only, that serves its health, its metrics and its state.
 pub const PRIVATE_PORT: u16 = 8404;
 
 /// The text of the file.
 pub(crate) fn render(balancer: &Balancer) -> Result<String, Error> {
-    // Over what the file says, so that two files have the same digest only if they are the same.
+    // The digest is taken of the file without it: two files have the same digest only if they are the same.
     let blank = text(balancer, "")?;
     let digest = Sha256::digest(blank.as_bytes());
     let digest: String = digest[..8]
@@ -31,13 +31,13 @@ pub(crate) fn render(balancer: &Balancer) -> Result<String, Error> {
     text(balancer, &digest)
 }
 
-/// The digest that stands in a file which [`render`] made.
+/// The digest in a file that [`render`] wrote.
 pub(crate) fn digest(file: &str) -> Option<&str> {
     file.lines()
         .find_map(|line| line.trim().strip_prefix("stats show-desc "))
 }
 
-/// What the template may name.
+/// The variables of the template.
 #[derive(Serialize)]
 struct Values<'a> {
     node: &'a Label,

@@ -10,7 +10,7 @@ use crate::{Error, template};
 /// Where the file lies on a balancer.
 pub const FILE: &str = "/etc/keepalived/keepalived.conf";
 
-/// What the template may name.
+/// The variables of the template.
 #[derive(Serialize)]
 struct Values<'a> {
     node: &'a Label,
@@ -31,8 +31,10 @@ pub(crate) fn render(node: &Label, vrrp: &Vrrp) -> Result<String, Error> {
     )
 }
 
-/// Asks the local HAProxy for its health. bash, because every image has it and it starts at once, which counts for
-/// something that runs every two seconds; without quotes and variables, which keepalived would take for its own.
+/// The command that asks the local HAProxy for its health.
+///
+/// It is bash, which every image has and which starts fast: keepalived runs the command every two seconds. It has no quotes and no
+/// variables, which keepalived would interpret itself.
 fn health_check() -> String {
     format!(
         "/usr/bin/bash -c 'exec 3<>/dev/tcp/127.0.0.1/{PRIVATE_PORT} && \

@@ -1,13 +1,13 @@
 //! The load balancer in front of a cluster's control plane: HAProxy, and keepalived where an address is shared.
 //!
 //! [`render`] is pure: a cluster and its facts ([`Facts::placeholders`](kubitect_config::Facts::placeholders), before there is a
-//! machine) become the files of every balancer. [`roll_out`] puts them in place
-//! without ever leaving a balancer with a file that does not serve, and [`plan`] tells beforehand which ones differ.
-//! The crate opens no connection itself: it asks for a [`Remote`](kubitect_config::Remote).
+//! machine) become the files of every balancer. [`roll_out`] puts them in place and goes back to the previous file where the new
+//! one does not serve. [`plan`] lists beforehand the files that differ.
+//! The crate opens no connection itself: its caller passes a [`Remote`](kubitect_config::Remote).
 //!
 //! ```
 //! use kubitect_config::{Cluster, Facts};
-//! use kubitect_config::remote::{Doing, Output, Remote};
+//! use kubitect_config::remote::{BoxFuture, Output, Remote};
 //! use kubitect_lb::Report;
 //! use kubitect_config::value::Label;
 //! use std::collections::BTreeMap;
@@ -17,10 +17,10 @@
 //! struct Session;
 //!
 //! impl Remote for Session {
-//!     fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], mode: u32, deadline: Duration) -> Doing<'a, ()> {
+//!     fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], mode: u32, deadline: Duration) -> BoxFuture<'a, ()> {
 //!         unimplemented!("write {} bytes to {path} with mode {mode:o}", bytes.len())
 //!     }
-//!     fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Output> {
+//!     fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> BoxFuture<'a, Output> {
 //!         unimplemented!("run {argv:?}")
 //!     }
 //! }
@@ -67,7 +67,7 @@ pub use plan::{Change, plan};
 pub use render::{Rendered, files, render};
 pub use rollout::{Report, holds, roll_out, roll_out_and, wait_serving};
 pub use service::{PROBE, Service};
-pub use state::{ServerState, amiss, servers};
+pub use state::{ServerState, out_of_service, servers};
 pub use status::{BalancerState, Status, status};
 pub use vrrp::{KEEPALIVED, Keepalived, VrrpState};
 pub use work::Balancers;

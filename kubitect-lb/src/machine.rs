@@ -1,4 +1,4 @@
-//! [`Machine`]: a balancer's machine with a name for its errors; the few commands that rolling out is made of.
+//! [`Machine`]: a balancer's machine with a name for its errors; the few commands that a roll-out consists of.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use kubitect_config::value::Label;
 use crate::Error;
 use kubitect_config::remote::{BoxError, Output, Remote};
 
-/// After how long a call to a balancer's machine is given up.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// A call to a balancer's machine fails after this time.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A balancer's machine.
 pub(crate) struct Machine<'a, R> {
@@ -21,13 +21,13 @@ pub(crate) struct Machine<'a, R> {
 impl<R: Remote> Machine<'_, R> {
     /// Runs a command as root; any exit status is an `Ok`.
     pub async fn root(&self, argv: &[&str]) -> Result<Output, Error> {
-        // -n: sudo fails where it would ask for a password, which nobody could give.
+        // -n: where a password is needed sudo fails, instead of waiting for it.
         let argv = [&["sudo", "-n"], argv].concat();
-        self.bounded(shown(&argv), self.remote.run(&argv, PATIENCE))
+        self.bounded(shown(&argv), self.remote.run(&argv, TIMEOUT))
             .await
     }
 
-    /// Runs a command as root that must end with 0.
+    /// Runs a command as root; any exit status but 0 is an error.
     pub async fn root_ok(&self, argv: &[&str]) -> Result<Output, Error> {
         let output = self.root(argv).await?;
         if output.success() {
@@ -37,12 +37,12 @@ impl<R: Remote> Machine<'_, R> {
                 node: self.node.clone(),
                 command: shown(argv),
                 status: output.status,
-                said: output.said(),
+                said: output.messages(),
             })
         }
     }
 
-    /// Whether a command of yes and no says yes.
+    /// Whether a command ends with 0; any other exit status means no.
     pub async fn ask(&self, argv: &[&str]) -> Result<bool, Error> {
         Ok(self.root(argv).await?.success())
     }
@@ -51,7 +51,7 @@ impl<R: Remote> Machine<'_, R> {
     pub async fn put(&self, path: &str, text: &str) -> Result<(), Error> {
         self.bounded(
             format!("put {path}"),
-            self.remote.put(path, text.as_bytes(), 0o644, PATIENCE),
+            self.remote.put(path, text.as_bytes(), 0o644, TIMEOUT),
         )
         .await
     }
@@ -67,7 +67,7 @@ impl<R: Remote> Machine<'_, R> {
                 node: self.node.clone(),
                 command: format!("cat {path}"),
                 status: output.status,
-                said: output.said(),
+                said: output.messages(),
             });
         }
         Ok(None)
@@ -83,13 +83,13 @@ impl<R: Remote> Machine<'_, R> {
             .any(|word| word.split('/').next() == Some(wanted.as_str())))
     }
 
-    /// Makes sure that commands run as root and that a program is there.
-    pub async fn has(&self, program: &'static str) -> Result<(), Error> {
+    /// An error unless commands run as root and a program is installed.
+    pub async fn require(&self, program: &'static str) -> Result<(), Error> {
         let root = self.root(&["true"]).await?;
         if !root.success() {
             return Err(Error::NoRoot {
                 node: self.node.clone(),
-                said: root.said(),
+                said: root.messages(),
             });
         }
         if !self.ask(&[program, "-v"]).await? {
@@ -107,7 +107,7 @@ impl<R: Remote> Machine<'_, R> {
         call: impl Future<Output = Result<T, BoxError>>,
     ) -> Result<T, Error> {
         let node = self.node.clone();
-        match tokio::time::timeout(PATIENCE, call).await {
+        match tokio::time::timeout(TIMEOUT, call).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(source)) => Err(Error::Remote {
                 node,
@@ -117,13 +117,13 @@ impl<R: Remote> Machine<'_, R> {
             Err(_) => Err(Error::Timeout {
                 node,
                 command,
-                seconds: PATIENCE.as_secs(),
+                seconds: TIMEOUT.as_secs(),
             }),
         }
     }
 }
 
-/// A command as a person would know it again: a program of many lines given to `python3 -c` stays out.
+/// A command as errors show it: `…` stands for a program of many lines that is given to `python3 -c`.
 fn shown(argv: &[&str]) -> String {
     argv.iter()
         .map(|word| if word.contains('\n') { "…" } else { word })

@@ -1,4 +1,4 @@
-//! What is noted of balancers that serve, and which of them differ from it.
+//! The note of a balancer: the digest of the files that it serves with. And the balancers whose files differ from their notes.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -10,7 +10,7 @@ use kubitect_config::{Cluster, Facts, NodeFacts, digest};
 
 use crate::{Error, Rendered, render};
 
-/// What is noted of each balancer once these files are rolled out: their digest.
+/// The note that each balancer gets once these files are rolled out: their digest.
 pub fn notes(rendered: &[Rendered]) -> Result<BTreeMap<Label, String>, Error> {
     rendered
         .iter()
@@ -22,36 +22,37 @@ pub fn notes(rendered: &[Rendered]) -> Result<BTreeMap<Label, String>, Error> {
         .collect()
 }
 
-/// As [`notes`], of what is `known` of the machines so far: none of a balancer whose files depend on an address that is not
-/// known yet.
-pub fn notes_so_far(cluster: &Cluster, known: &Facts) -> Result<BTreeMap<Label, String>, Error> {
-    // What depends on an unknown address differs between two addresses that no machine has.
-    let digests = |other: u8| {
-        let mut facts = known.clone();
+/// As [`notes`], with the `facts` of only some machines, as in a plan: others have no address yet. A balancer whose files depend
+/// on an address that is not known gets no note.
+pub fn notes_so_far(cluster: &Cluster, facts: &Facts) -> Result<BTreeMap<Label, String>, Error> {
+    // The files are rendered twice, with different addresses in place of the unknown ones: a digest that differs depends on one.
+    let digests = |octet: u8| {
+        let mut assumed = facts.clone();
         for (node, number) in cluster.nodes.iter().zip(1_u16..) {
-            if known.node(&node.name).is_none() {
+            if facts.node(&node.name).is_none() {
                 let [high, low] = number.to_be_bytes();
-                facts.nodes.push(NodeFacts {
+                assumed.nodes.push(NodeFacts {
                     name: node.name.clone(),
                     role: node.role,
                     id: node.id.clone(),
                     host: node.host.clone(),
-                    ip: Ipv4Addr::new(0, other, high, low),
+                    ip: Ipv4Addr::new(0, octet, high, low),
                     mac: node.mac,
                     host_key: String::new(),
                 });
             }
         }
-        notes(&render(cluster, &facts)?)
+        notes(&render(cluster, &assumed)?)
     };
-    let (mut files, others) = (digests(1)?, digests(2)?);
-    files.retain(|name, digest| others.get(name) == Some(digest));
-    Ok(files)
+    let (mut notes, others) = (digests(1)?, digests(2)?);
+    notes.retain(|name, digest| others.get(name) == Some(digest));
+    Ok(notes)
 }
 
-/// The balancers whose files differ from what is `noted` of them, and whether each serves already.
+/// The balancers whose files are rolled out, and whether each serves already: those whose note differs from the `wanted` one.
 ///
-/// Of a file that depends on an address which is not known yet, nothing is `wanted` for certain, and it is rolled out.
+/// A balancer without a wanted note is rolled out, too: its file depends on an address that is not known yet. One without a note
+/// has never served.
 pub fn outdated(
     cluster: &Cluster,
     wanted: &BTreeMap<Label, String>,
@@ -60,12 +61,12 @@ pub fn outdated(
     let balancers = cluster.role(Role::LoadBalancer).map(|node| &node.name);
     balancers
         .map(|name| (name, noted(name)))
-        .filter(|(name, have)| have.is_none() || wanted.get(name) != have.as_ref())
-        .map(|(name, have)| (name.clone(), have.is_some()))
+        .filter(|(name, note)| note.is_none() || wanted.get(name) != note.as_ref())
+        .map(|(name, note)| (name.clone(), note.is_some()))
         .collect()
 }
 
-/// The row of a balancer whose file is rolled out, which `serves` already or not; `applied` is the cluster that it was made for.
+/// The plan's row of a balancer whose file is rolled out. `serves`: it serves already, with the file for the `applied` cluster.
 pub fn row(
     cluster: &Cluster,
     applied: Option<&Cluster>,
@@ -73,26 +74,27 @@ pub fn row(
     serves: bool,
     host: String,
 ) -> Row {
-    let moves = applied.is_some_and(|applied| other_router(applied, cluster).is_some());
+    let router_changes = applied.is_some_and(|applied| router_change(applied, cluster).is_some());
     let (action, disruption) = match serves {
-        // Who has the address is not agreed upon meanwhile.
-        true if moves => (Action::Update, Disruption::Outage),
+        // During the roll-out two balancers may have the address: those with the old id and those with the new one don't hear
+        // one another.
+        true if router_changes => (Action::Update, Disruption::Outage),
         true => (Action::Update, Disruption::Reload),
         false => (Action::Create, Disruption::None),
     };
     let changes = applied
         .filter(|_| serves)
         .map(|applied| changes(applied, cluster));
-    let all = match changes {
+    let details = match changes {
         Some(changes) if !changes.is_empty() => changes,
-        _ => leads(cluster),
+        _ => targets(cluster),
     };
     let row = Row::new(action, Kind::Balancer, name.as_str(), host);
-    row.with(&all.join("; ")).disturbing(disruption)
+    row.with(&details.join("; ")).disturbing(disruption)
 }
 
-/// Where a cluster's balancers lead.
-fn leads(cluster: &Cluster) -> Vec<String> {
+/// The ports of a cluster's balancers, and where they lead.
+fn targets(cluster: &Cluster) -> Vec<String> {
     let ports = cluster.balancing.forward_ports.iter();
     let ports = ports.map(|port| format!("port {}", forwarded(port)));
     let api = format!("port {API_PORT} to {}", masters(cluster));
@@ -107,23 +109,23 @@ fn masters(cluster: &Cluster) -> String {
 }
 
 fn forwarded(port: &ForwardPort) -> String {
-    let whom = match port.target {
+    let nodes = match port.target {
         Target::Workers => "workers",
         Target::Masters => "masters",
         Target::All => "all nodes",
     };
-    format!("{} to {} of {whom}", port.port, port.target_port)
+    format!("{} to {} of {nodes}", port.port, port.target_port)
 }
 
-/// What a change of the virtual router id does, where balancers share an address: those that have the new one do not hear the
-/// others, and reload before these.
-fn other_router(was: &Cluster, is: &Cluster) -> Option<String> {
-    let vip = is
+/// What a change of the virtual router id does, where balancers share an address. keepalived hears only peers with its own id, and
+/// balancers reload one after another: until the last one has reloaded, two may have the address.
+fn router_change(applied: &Cluster, wanted: &Cluster) -> Option<String> {
+    let vip = wanted
         .balancing
         .vip
-        .filter(|vip| was.balancing.vip == Some(*vip))?;
-    let [before, after] = [was, is].map(|cluster| cluster.balancing.virtual_router_id);
-    let share = is.role(Role::LoadBalancer).count() > 1;
+        .filter(|vip| applied.balancing.vip == Some(*vip))?;
+    let [before, after] = [applied, wanted].map(|cluster| cluster.balancing.virtual_router_id);
+    let share = wanted.role(Role::LoadBalancer).count() > 1;
     (share && before != after).then(|| {
         format!(
             "virtual router id {before} -> {after}: for some seconds two balancers may have {vip}, and connections to it end"
@@ -131,37 +133,42 @@ fn other_router(was: &Cluster, is: &Cluster) -> Option<String> {
     })
 }
 
-/// What a balancer leads to otherwise than before.
-fn changes(was: &Cluster, is: &Cluster) -> Vec<String> {
-    let mut changes = Vec::from_iter(other_router(was, is));
-    for (role, whom) in [(Role::Master, "masters"), (Role::Worker, "workers")] {
+/// What changes in a balancer's file between two clusters.
+fn changes(applied: &Cluster, wanted: &Cluster) -> Vec<String> {
+    let mut changes = Vec::from_iter(router_change(applied, wanted));
+    for (role, nodes) in [(Role::Master, "masters"), (Role::Worker, "workers")] {
         let names = |cluster: &Cluster| {
             let names = cluster.role(role).map(|node| node.name.clone());
             names.collect::<Vec<_>>()
         };
-        let (before, after) = (names(was), names(is));
+        let (before, after) = (names(applied), names(wanted));
         if before.len() != after.len() {
-            changes.push(format!("{whom} {} -> {}", before.len(), after.len()));
+            changes.push(format!("{nodes} {} -> {}", before.len(), after.len()));
         } else if before != after {
-            changes.push(format!("other {whom}"));
+            changes.push(format!("other {nodes}"));
         }
     }
-    let (before, after) = (&was.balancing.forward_ports, &is.balancing.forward_ports);
-    let same = |ports: &[ForwardPort], port: &ForwardPort| {
+    let (before, after) = (
+        &applied.balancing.forward_ports,
+        &wanted.balancing.forward_ports,
+    );
+    let of_same_name = |ports: &[ForwardPort], port: &ForwardPort| {
         let mut ports = ports.iter();
         ports.find(|other| other.name == port.name).cloned()
     };
     for port in before {
-        let own = forwarded(port);
-        match same(after, port) {
-            None => changes.push(format!("- port {own}")),
+        let text = forwarded(port);
+        match of_same_name(after, port) {
+            None => changes.push(format!("- port {text}")),
             Some(other) if other != *port => {
-                changes.push(format!("port {own} -> {}", forwarded(&other)));
+                changes.push(format!("port {text} -> {}", forwarded(&other)));
             }
             Some(_) => {}
         }
     }
-    let new = after.iter().filter(|port| same(before, port).is_none());
+    let new = after
+        .iter()
+        .filter(|port| of_same_name(before, port).is_none());
     changes.extend(new.map(|port| format!("+ port {}", forwarded(port))));
     changes
 }
@@ -181,24 +188,24 @@ mod tests {
             let parsed = kubitect_config::parse(&text, "c.yaml", &kubitect_config::Site::default());
             parsed.unwrap().cluster
         };
-        let said = |balancers: &str| {
-            let [was, is] =
+        let shown = |balancers: &str| {
+            let [applied, wanted] =
                 ["virtualRouterId: 7,", "virtualRouterId: 8,"].map(|id| cluster(id, balancers));
-            let name = is.role(Role::LoadBalancer).next().unwrap().name.clone();
-            let row = row(&is, Some(&was), &name, true, "h".to_owned());
+            let name = wanted.role(Role::LoadBalancer).next().unwrap().name.clone();
+            let row = row(&wanted, Some(&applied), &name, true, "h".to_owned());
             (row.disruption, row.details)
         };
-        let (disruption, details) = said("{id: 1}, {id: 2}");
+        let (disruption, details) = shown("{id: 1}, {id: 2}");
         assert_eq!(disruption, Disruption::Outage);
         assert!(
             details.contains("router id 7 -> 8: for some seconds two"),
             "{details}"
         );
-        // One alone has the address before and after.
-        assert_eq!(said("{id: 1}").0, Disruption::Reload);
+        // The only balancer has the address before and after.
+        assert_eq!(shown("{id: 1}").0, Disruption::Reload);
     }
 
-    /// Whoever changes this makes every living balancer reload once: the digests lie on people's machines.
+    /// A change of this makes every balancer that serves reload once: the digests are stored with people's machines.
     #[test]
     fn golden_notes_of_balancers() {
         let rendered = |keepalived: Option<&str>| Rendered {

@@ -22,7 +22,7 @@ pub struct Change {
     pub file: &'static str,
     /// Lines that the file has and will no longer have.
     pub removed: Vec<String>,
-    /// Lines that it will have. Both are empty where a killed run left all but the proof.
+    /// Lines that it will have. Both are empty where a killed run put the file in place, but did not see the service serve with it.
     pub added: Vec<String>,
 }
 
@@ -61,15 +61,15 @@ pub async fn plan<R: Remote>(
     Ok(all)
 }
 
-/// The lines of one text that the other lacks, in order. The digest follows from the others and is left out.
-fn lines_only_in(one: &str, other: &str) -> Vec<String> {
-    let mut left: Vec<&str> = other.lines().map(str::trim).collect();
-    one.lines()
+/// The lines of a text that the other lacks, in order. The line with the digest is left out: it changes with any other line.
+fn lines_only_in(text: &str, other: &str) -> Vec<String> {
+    let mut unmatched: Vec<&str> = other.lines().map(str::trim).collect();
+    text.lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with("stats show-desc "))
-        .filter(|line| match left.iter().position(|l| l == line) {
+        .filter(|line| match unmatched.iter().position(|l| l == line) {
             Some(i) => {
-                left.swap_remove(i);
+                unmatched.swap_remove(i);
                 false
             }
             None => true,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{Error, Vrrp, balancers, haproxy, keepalived};
 
-/// The files of one balancer, and what rolling them out needs to know besides.
+/// The files of one balancer, and what its roll-out checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rendered {
     /// Its machine.
@@ -27,10 +27,13 @@ pub struct Rendered {
 /// The files of all balancers, by their names in a folder: `haproxy/<node>.cfg`, `keepalived/<node>.conf`.
 pub fn files(cluster: &Cluster, facts: &Facts) -> Result<BTreeMap<PathBuf, String>, Error> {
     let mut files = BTreeMap::new();
-    for own in render(cluster, facts)? {
-        files.insert(format!("haproxy/{}.cfg", own.node).into(), own.haproxy);
-        if let Some(text) = own.keepalived {
-            files.insert(format!("keepalived/{}.conf", own.node).into(), text);
+    for balancer in render(cluster, facts)? {
+        files.insert(
+            format!("haproxy/{}.cfg", balancer.node).into(),
+            balancer.haproxy,
+        );
+        if let Some(text) = balancer.keepalived {
+            files.insert(format!("keepalived/{}.conf", balancer.node).into(), text);
         }
     }
     Ok(files)

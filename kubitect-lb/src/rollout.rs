@@ -1,4 +1,4 @@
-//! Rolls files out: one balancer at a time, backups first, so that at any time all but one serve as before.
+//! Rolls files out: one balancer at a time, the holder of the virtual address last. So at any time all but one serve as before.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -18,27 +18,26 @@ use kubitect_config::Remote;
 pub struct Report {
     /// What was reloaded, in this order.
     pub reloaded: Vec<(Label, Service)>,
-    /// What was as wanted already.
+    /// What ran with the wanted file already.
     pub unchanged: Vec<(Label, Service)>,
-    /// Who holds the virtual address in the end, if there is one.
+    /// The balancer that holds the virtual address in the end, if there is such an address.
     pub holder: Option<Label>,
 }
 
-/// How often is looked whether one balancer alone has the virtual address, and the others hear it. Each look takes as long as
-/// balancers are watched, and up to [`ABLE`].
-const LOOKS: usize = 8;
-/// For how many seconds all are watched: who hears nobody for 4 s takes the address, and then two have it.
-const WATCHED: &str = "5";
-/// How many seconds a look may take until a balancer can have the address.
-const ABLE: &str = "5";
-/// Between two looks.
+/// How often the balancers are asked whether one alone has the virtual address and the others hear it. Each time takes
+/// [`WATCH_SECONDS`], and up to [`START_SECONDS`] before.
+const ATTEMPTS: usize = 8;
+/// All are watched for so many seconds: a keepalived that hears no other one for 4 s takes the address, and then two have it.
+const WATCH_SECONDS: &str = "5";
+/// A keepalived may take so many seconds until it is MASTER or BACKUP.
+const START_SECONDS: &str = "5";
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Makes every balancer run with its files, and sees that it serves.
 ///
-/// A service whose file is in place and which runs with it is left alone. On a failure what was there before is put
-/// back, and the roll-out stops: balancers that were not reached are as they were. A run that was killed at any moment
-/// is mended by the next one.
+/// A service that runs with its wanted file is not touched. On a failure the previous file is put back and the roll-out stops:
+/// balancers whose turn had not come are unchanged. A run may be killed at any moment; the next one completes its work.
 pub async fn roll_out<R: Remote>(
     rendered: &[Rendered],
     remotes: &BTreeMap<Label, R>,
@@ -47,15 +46,17 @@ pub async fn roll_out<R: Remote>(
     roll_out_and(rendered, remotes, on_event, async || {}).await
 }
 
-/// As [`roll_out`]; `let_go` is called when every balancer serves, before the virtual address is looked for. There, balancers
-/// that leave give it up, if none that stays could have taken it before: as long as they announce it nobody else does.
+/// As [`roll_out`]; `once_serving` is called when every balancer serves, before the virtual address is waited for.
+///
+/// In it balancers that leave give the address up, where no balancer that stays could take it earlier: as long as they announce it
+/// no other takes it.
 pub async fn roll_out_and<R: Remote>(
     rendered: &[Rendered],
     remotes: &BTreeMap<Label, R>,
     on_event: &(dyn Fn(Event) + Send + Sync),
-    let_go: impl AsyncFnOnce(),
+    once_serving: impl AsyncFnOnce(),
 ) -> Result<Report, Error> {
-    let result = run(rendered, remotes, on_event, let_go).await;
+    let result = run(rendered, remotes, on_event, once_serving).await;
     on_event(match &result {
         Ok(report) => Event::Finished {
             reloaded: report.reloaded.len(),
@@ -71,7 +72,7 @@ async fn run<R: Remote>(
     rendered: &[Rendered],
     remotes: &BTreeMap<Label, R>,
     on_event: &(dyn Fn(Event) + Send + Sync),
-    let_go: impl AsyncFnOnce(),
+    once_serving: impl AsyncFnOnce(),
 ) -> Result<Report, Error> {
     let mut report = Report::default();
     let order = order(rendered, remotes).await?;
@@ -106,7 +107,7 @@ async fn run<R: Remote>(
             report.unchanged.push((node, service));
         }
     }
-    let_go().await;
+    once_serving().await;
     report.holder = settle_address(rendered, remotes, on_event).await?;
     Ok(report)
 }
@@ -116,7 +117,10 @@ async fn deploy<R: Remote>(
     deployment: &Deployment<'_, R>,
     on_event: &(dyn Fn(Event) + Send + Sync),
 ) -> Result<bool, Error> {
-    deployment.machine.has(deployment.service.name()).await?;
+    deployment
+        .machine
+        .require(deployment.service.name())
+        .await?;
     if deployment.is_settled().await? {
         deployment.tidy().await?;
         return Ok(false);
@@ -134,10 +138,12 @@ async fn deploy<R: Remote>(
     }
 }
 
-/// What is done after what: HAProxy everywhere, then keepalived; the holder of the virtual address last each time.
+/// The order of the work: HAProxy on all balancers, then keepalived; each time the holder of the virtual address last, so that
+/// connections end only once.
 ///
-/// Only a keepalived that does not run yet comes later still: those that run must know it as a peer before it starts,
-/// or it hears nobody and takes the address from its holder. Among several new ones the preferred one starts first.
+/// A keepalived that does not run yet starts after all that run. These must have it as a peer before, or it hears none of them and
+/// takes the address from its holder. Of several new ones that with the highest priority starts first, so that the address does not
+/// move again.
 async fn order<'a, R: Remote>(
     rendered: &'a [Rendered],
     remotes: &BTreeMap<Label, R>,
@@ -168,8 +174,8 @@ async fn order<'a, R: Remote>(
         .collect())
 }
 
-/// Waits until one balancer alone has the virtual address and each other one hears it and could take it, and is certain that it
-/// stays so.
+/// Waits until one balancer alone has the virtual address, and each other one hears that one and could take the address. They are
+/// watched for some seconds: a keepalived that does not hear the holder takes the address only then.
 pub(crate) async fn settle_address<R: Remote>(
     rendered: &[Rendered],
     remotes: &BTreeMap<Label, R>,
@@ -179,13 +185,13 @@ pub(crate) async fn settle_address<R: Remote>(
         return Ok(None);
     };
     let mut why = String::new();
-    for _ in 0..LOOKS {
-        let looks = looks(rendered, remotes, vip).await?;
-        let problems = vrrp::unsettled(&looks, &[], |name| {
-            let own = rendered.iter().find(|own| own.node == *name)?;
-            own.vrrp.as_ref().map(|own| own.address)
+    for _ in 0..ATTEMPTS {
+        let observations = observe(rendered, remotes, vip).await?;
+        let problems = vrrp::unsettled(&observations, &[], |name| {
+            let balancer = rendered.iter().find(|balancer| balancer.node == *name)?;
+            balancer.vrrp.as_ref().map(|vrrp| vrrp.address)
         });
-        if let (true, Ok(node)) = (problems.is_empty(), vrrp::holder(&looks)) {
+        if let (true, Ok(node)) = (problems.is_empty(), vrrp::holder(&observations)) {
             let node = node.clone();
             on_event(Event::Holds {
                 node: node.clone(),
@@ -193,31 +199,31 @@ pub(crate) async fn settle_address<R: Remote>(
             });
             return Ok(Some(node));
         }
-        let now = problems.join("; ");
-        if now != why {
+        let reason = problems.join("; ");
+        if reason != why {
             on_event(Event::Said {
-                line: format!("waiting for the virtual address {vip}: {now}"),
+                line: format!("waiting for the virtual address {vip}: {reason}"),
             });
-            why = now;
+            why = reason;
         }
-        // A look may end before its time.
+        // An observation may end early, with an error.
         tokio::time::sleep(PAUSE).await;
     }
     Err(Error::AddressUnsettled { vip, why })
 }
 
-/// What each balancer's keepalived says, watched side by side.
-async fn looks<'a, R: Remote>(
+/// What each balancer's keepalived reports, all watched side by side.
+async fn observe<'a, R: Remote>(
     rendered: &'a [Rendered],
     remotes: &BTreeMap<Label, R>,
     vip: Ipv4Addr,
-) -> Result<Vec<(&'a Label, vrrp::Look)>, Error> {
-    let looks = rendered.iter().map(|balancer| async move {
+) -> Result<Vec<(&'a Label, vrrp::Observation)>, Error> {
+    let observations = rendered.iter().map(|balancer| async move {
         let machine = machine(balancer, remotes)?;
-        let look = vrrp::look(&machine, vip, ABLE, WATCHED).await?;
-        Ok((&balancer.node, look))
+        let observation = vrrp::observe(&machine, vip, START_SECONDS, WATCH_SECONDS).await?;
+        Ok((&balancer.node, observation))
     });
-    side_by_side(looks).await.into_iter().collect()
+    side_by_side(observations).await.into_iter().collect()
 }
 
 /// Whether a balancer holds the virtual address; false where there is none.
@@ -229,8 +235,8 @@ pub async fn holds<R: Remote>(rendered: &Rendered, remote: &R) -> Result<bool, E
     }
 }
 
-/// Waits no longer than this until a balancer, as one whose machine was restarted, serves with its files; also where its machine
-/// hangs and does not answer.
+/// Waits until a balancer serves with its files, for example after a restart of its machine. Fails after `within`, also where its
+/// machine hangs and does not answer.
 pub async fn wait_serving<R: Remote>(
     rendered: &Rendered,
     remote: &R,

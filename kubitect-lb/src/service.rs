@@ -1,4 +1,4 @@
-//! One program on one balancer: its file put in place so that at every moment a file that served lies there or beside it.
+//! One program on one balancer: its file is replaced such that the last file that served is never lost.
 //!
 //! ```text
 //! FILE                 what the service reads
@@ -6,8 +6,8 @@
 //! FILE.kubitect-old    the last file that was seen serving; exists only from before the swap until the proof
 //! ```
 //!
-//! A run that finds `FILE.kubitect-old` knows that `FILE` was never proven: it keeps the old one as what to go back to
-//! and goes through all steps again. So a run may be killed anywhere.
+//! A run may be killed at any step. The next one that finds `FILE.kubitect-old` takes `FILE` for unproven: it keeps the old file
+//! for a rollback and goes through all steps again.
 
 use std::fmt;
 
@@ -45,7 +45,7 @@ impl Service {
         }
     }
 
-    /// What it is to read on this balancer, if it is to run there.
+    /// The text of its file on this balancer, if it is to run on it.
     pub fn text(self, rendered: &Rendered) -> Option<&str> {
         match self {
             Self::Haproxy => Some(&rendered.haproxy),
@@ -53,7 +53,7 @@ impl Service {
         }
     }
 
-    fn aside(self) -> String {
+    fn staged(self) -> String {
         format!("{}.kubitect-new", self.file())
     }
 
@@ -74,7 +74,7 @@ pub const PROBE: &str = include_str!("programs/probe.py");
 /// How long a reloaded service may take until it serves, in seconds: an emulated machine needs some.
 const PROOF_SECONDS: &str = "30";
 
-/// A service, the machine it runs on and what it is to read there.
+/// A service, the machine it runs on, and the text that its file is to have.
 pub(crate) struct Deployment<'a, R> {
     pub machine: Machine<'a, R>,
     pub service: Service,
@@ -82,18 +82,18 @@ pub(crate) struct Deployment<'a, R> {
     pub rendered: &'a Rendered,
 }
 
-/// What became of a deployment that failed after the swap.
+/// A deployment that failed, and which file is in use after it.
 pub(crate) enum Failure {
     /// Nothing was swapped.
     Before(Error),
-    /// The previous state is back.
+    /// The previous file was put back.
     PutBack(Error),
-    /// It is not.
+    /// The previous file could not be put back.
     Lost(Error),
 }
 
 impl<R: Remote> Deployment<'_, R> {
-    /// Whether the file lies there, nothing is unfinished, and the service runs with it.
+    /// Whether the file is in place, was proven, and the service runs with it.
     pub async fn is_settled(&self) -> Result<bool, Error> {
         if self.has_previous().await? {
             return Ok(false);
@@ -107,38 +107,38 @@ impl<R: Remote> Deployment<'_, R> {
 
     /// Removes what a killed run may have left beside a file that is settled.
     pub async fn tidy(&self) -> Result<(), Error> {
-        let aside = self.service.aside();
-        self.machine.root_ok(&["rm", "-f", "--", &aside]).await?;
+        let staged = self.service.staged();
+        self.machine.root_ok(&["rm", "-f", "--", &staged]).await?;
         Ok(())
     }
 
-    /// Puts the file in place and proves that the service runs with it; else puts the previous state back.
+    /// Puts the file in place and proves that the service runs with it; on a failure puts the previous file back.
     pub async fn carry_out(&self) -> Result<(), Failure> {
         let unfinished = self.has_previous().await.map_err(Failure::Before)?;
         let current = self.machine.read(self.service.file()).await;
-        let first = current.map_err(Failure::Before)?.is_none() && !unfinished;
+        let was_absent = current.map_err(Failure::Before)?.is_none() && !unfinished;
         if let Err(error) = self.upload().await {
-            // An earlier run's unproven file may lie in place: that one is undone as well.
+            // The file in place may be an unproven one of a killed run: that one is rolled back, too.
             return Err(if unfinished {
-                self.undo(first, error).await
+                self.undo(was_absent, error).await
             } else {
                 Failure::Before(error)
             });
         }
         fail::fail_point!("lb::uploaded");
-        match self.replace(first || unfinished).await {
+        match self.replace(was_absent || unfinished).await {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.undo(first, error).await),
+            Err(error) => Err(self.undo(was_absent, error).await),
         }
     }
 
-    /// Uploads the file aside and has the program itself judge it.
+    /// Uploads the file beside the one in use, and has the program itself check it.
     async fn upload(&self) -> Result<(), Error> {
-        let aside = self.service.aside();
-        self.machine.put(&aside, self.text).await?;
+        let staged = self.service.staged();
+        self.machine.put(&staged, self.text).await?;
         let check: &[&str] = match self.service {
-            Service::Haproxy => &["haproxy", "-c", "-f", &aside],
-            Service::Keepalived => &["keepalived", "--config-test", "--use-file", &aside],
+            Service::Haproxy => &["haproxy", "-c", "-f", &staged],
+            Service::Keepalived => &["keepalived", "--config-test", "--use-file", &staged],
         };
         let output = self.machine.root(check).await?;
         if output.success() {
@@ -148,24 +148,25 @@ impl<R: Remote> Deployment<'_, R> {
         Err(Error::Rejected {
             node: self.node(),
             service: self.service,
-            said: output.said(),
+            said: output.messages(),
         })
     }
 
-    /// Keeps the previous file (unless there is none to keep), swaps, reloads and proves.
-    async fn replace(&self, nothing_to_keep: bool) -> Result<(), Error> {
-        let (file, aside, previous) = (
+    /// Links the previous file beside, swaps, reloads and proves. `skip_link`: there is no previous file, or a killed run has
+    /// linked it already.
+    async fn replace(&self, skip_link: bool) -> Result<(), Error> {
+        let (file, staged, previous) = (
             self.service.file(),
-            self.service.aside(),
+            self.service.staged(),
             self.service.previous(),
         );
-        if !nothing_to_keep {
-            // A hard link: there at once and in full, which a copy is not.
-            let keep = ["ln", "-T", "--", file, &previous];
-            self.machine.root_ok(&keep).await?;
+        if !skip_link {
+            // A hard link, which exists in full from the first moment: a copy may be cut off.
+            let link = ["ln", "-T", "--", file, &previous];
+            self.machine.root_ok(&link).await?;
             fail::fail_point!("lb::kept");
         }
-        let swap = ["mv", "-f", "-T", "--", &aside, file];
+        let swap = ["mv", "-f", "-T", "--", &staged, file];
         self.machine.root_ok(&swap).await?;
         fail::fail_point!("lb::swapped");
         self.reload().await?;
@@ -176,9 +177,9 @@ impl<R: Remote> Deployment<'_, R> {
         Ok(())
     }
 
-    /// Puts the state before `replace` back; `why` is what made it necessary.
-    async fn undo(&self, first: bool, why: Error) -> Failure {
-        match self.restore(first).await {
+    /// Rolls back to the file before `replace`; `why` is the failure that made it necessary.
+    async fn undo(&self, was_absent: bool, why: Error) -> Failure {
+        match self.restore(was_absent).await {
             Ok(()) => Failure::PutBack(why),
             Err(source) => Failure::Lost(Error::PutBack {
                 node: self.node(),
@@ -189,22 +190,22 @@ impl<R: Remote> Deployment<'_, R> {
         }
     }
 
-    async fn restore(&self, first: bool) -> Result<(), Error> {
+    async fn restore(&self, was_absent: bool) -> Result<(), Error> {
         let (file, previous) = (self.service.file(), self.service.previous());
         self.tidy().await?;
-        if first {
-            // Before, there was no file, with which the service could not have run.
+        if was_absent {
+            // Without its file, which this deployment has added, the service can't have run before.
             let unit = self.service.name();
             self.machine.root_ok(&["systemctl", "stop", unit]).await?;
             self.machine.root_ok(&["rm", "-f", "--", file]).await?;
             return Ok(());
         }
         if self.has_previous().await? {
-            // A copy: the kept file may still be the same one as the file in place, and then mv refuses.
-            let aside = self.service.aside();
-            let copy = ["cp", "-T", "--", &previous, &aside];
+            // A copy, not a move: both names may still link to the same file, and then mv refuses.
+            let staged = self.service.staged();
+            let copy = ["cp", "-T", "--", &previous, &staged];
             self.machine.root_ok(&copy).await?;
-            let back = ["mv", "-f", "-T", "--", &aside, file];
+            let back = ["mv", "-f", "-T", "--", &staged, file];
             self.machine.root_ok(&back).await?;
             self.reload().await?;
             self.machine.root_ok(&["rm", "-f", "--", &previous]).await?;
@@ -216,7 +217,7 @@ impl<R: Remote> Deployment<'_, R> {
         }
     }
 
-    /// Reloads a running service, which keeps connections, and starts one that does not run, also from now on at boot.
+    /// Reloads a service that runs, which keeps its connections, or starts it. From now on it starts at boot.
     async fn reload(&self) -> Result<(), Error> {
         let unit = self.service.name();
         self.machine
@@ -228,35 +229,35 @@ impl<R: Remote> Deployment<'_, R> {
         Ok(())
     }
 
-    /// An error unless the service runs with its file, and serves within so many seconds.
-    pub async fn prove(&self, patience: &str) -> Result<(), Error> {
+    /// An error unless the service runs with its file, and serves within `timeout` seconds.
+    pub async fn prove(&self, timeout: &str) -> Result<(), Error> {
         if !self.is_active().await? {
             return Err(self.not_serving("its unit is not active"));
         }
         let said = match haproxy::digest(self.text) {
-            Some(digest) => self.probe(patience, digest).await?,
-            None => self.is_able(patience).await?,
+            Some(digest) => self.probe(timeout, digest).await?,
+            None => self.unable(timeout).await?,
         };
         said.map_or(Ok(()), |said| Err(self.not_serving(&said)))
     }
 
     /// What HAProxy lacks to serve with the file of this digest.
-    async fn probe(&self, patience: &str, digest: &str) -> Result<Option<String>, Error> {
+    async fn probe(&self, timeout: &str, digest: &str) -> Result<Option<String>, Error> {
         let private = haproxy::PRIVATE_PORT.to_string();
         let ports: Vec<String> = self.rendered.ports.iter().map(u16::to_string).collect();
-        let mut argv = vec!["python3", "-I", "-c", PROBE, patience, digest, &private];
+        let mut argv = vec!["python3", "-I", "-c", PROBE, timeout, digest, &private];
         argv.extend(ports.iter().map(String::as_str));
         let output = self.machine.root(&argv).await?;
-        Ok((!output.success()).then(|| output.said()))
+        Ok((!output.success()).then(|| output.messages()))
     }
 
-    /// Why keepalived could not take the virtual address. Who has it is seen when all balancers serve.
-    async fn is_able(&self, patience: &str) -> Result<Option<String>, Error> {
+    /// Why keepalived could not take the virtual address. Which balancer has it is checked once all balancers serve.
+    async fn unable(&self, timeout: &str) -> Result<Option<String>, Error> {
         let Some(vrrp) = &self.rendered.vrrp else {
             return Ok(None);
         };
-        let look = vrrp::look(&self.machine, vrrp.vip, patience, "0").await?;
-        Ok(vrrp::unable(&look))
+        let observation = vrrp::observe(&self.machine, vrrp.vip, timeout, "0").await?;
+        Ok(vrrp::unable(&observation))
     }
 
     async fn is_active(&self) -> Result<bool, Error> {

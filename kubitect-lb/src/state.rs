@@ -34,9 +34,10 @@ pub async fn servers<R: Remote>(node: &Label, remote: &R) -> Result<Vec<ServerSt
     Ok(parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// The servers that should take connections and do not: masters, and nodes behind a forwarded port that others serve. A port
-/// that no node serves leads to a service that nobody has made yet.
-pub fn amiss(servers: &[ServerState]) -> impl Iterator<Item = &ServerState> {
+/// The servers that should take connections and do not: masters, and nodes behind a forwarded port that other nodes serve.
+///
+/// Of a forwarded port that no node serves none is listed: the service behind it may not be deployed yet.
+pub fn out_of_service(servers: &[ServerState]) -> impl Iterator<Item = &ServerState> {
     let is_served = |backend: &str| {
         let mut others = servers.iter().filter(|server| server.backend == backend);
         backend == API || others.any(|server| server.serves)
@@ -45,7 +46,7 @@ pub fn amiss(servers: &[ServerState]) -> impl Iterator<Item = &ServerState> {
     idle.filter(move |server| is_served(&server.backend))
 }
 
-/// How many servers are looked at: 100 forwarded ports of 1,000 nodes.
+/// At most so many servers are read: 100 forwarded ports of 1,000 nodes.
 const ROWS: usize = 100_000;
 
 /// The rows of `show stat` that are servers. The columns are found by their names, which are the same in all releases.
@@ -63,7 +64,7 @@ fn parse(csv: &str) -> Vec<ServerState> {
     };
     let row = |line: &str| {
         let cells: Vec<_> = line.split(',').collect();
-        let cell = |at: usize| Some(text::line(cells.get(at)?));
+        let cell = |index: usize| Some(text::line(cells.get(index)?));
         let (backend, server, status) = (cell(backend)?, cell(server)?, cell(status)?);
         let is_server = server != "FRONTEND" && server != "BACKEND" && !server.is_empty();
         is_server.then(|| ServerState {
@@ -81,16 +82,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_told_from_frontends_and_backends() {
+    fn servers_are_distinguished_from_frontends_and_backends() {
         let csv = "# pxname,svname,qcur,status,weight\nkubernetes-api,FRONTEND,,OPEN,\n\
                    kubernetes-api,c-master-1,0,UP,1\nkubernetes-api,c-master-2,0,DOWN,1\n\
                    kubernetes-api,c-master-3,0,DRAIN,1\nkubernetes-api,BACKEND,0,UP,1\n\n";
-        let told: Vec<_> = parse(csv)
+        let shown: Vec<_> = parse(csv)
             .iter()
             .map(|s| format!("{} {} {}", s.server, s.status, s.serves))
             .collect();
         assert_eq!(
-            told,
+            shown,
             [
                 "c-master-1 UP true",
                 "c-master-2 DOWN false",
@@ -104,12 +105,12 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_nobody_serves_yet_is_not_amiss_and_a_master_that_does_not_serve_is() {
+    fn a_port_that_nobody_serves_yet_is_not_listed_and_a_master_that_does_not_serve_is() {
         let csv = "# pxname,svname,status\nkube_api,m-1,DOWN\nweb,w-1,DOWN\nweb,w-2,DOWN\nssh,w-1,UP\nssh,w-2,DOWN\n";
         let servers = parse(csv);
-        let told: Vec<_> = amiss(&servers)
+        let shown: Vec<_> = out_of_service(&servers)
             .map(|server| format!("{} in {}", server.server, server.backend))
             .collect();
-        assert_eq!(told, ["m-1 in kube_api", "w-2 in ssh"]);
+        assert_eq!(shown, ["m-1 in kube_api", "w-2 in ssh"]);
     }
 }

@@ -1,4 +1,4 @@
-//! [`Status`]: what each balancer of a cluster says of its servers, and of the virtual address.
+//! [`Status`]: what each balancer of a cluster reports of its servers, and of the virtual address.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use kubitect_config::{Cluster, Facts, chain};
 use serde::Serialize;
 
 use crate::machine::Machine;
-use crate::state::{ServerState, amiss, servers};
-use crate::vrrp::{self, Keepalived, Look};
+use crate::state::{ServerState, out_of_service, servers};
+use crate::vrrp::{self, Keepalived, Observation};
 
 /// How the balancers are. As JSON it is a list of them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -19,12 +19,12 @@ use crate::vrrp::{self, Keepalived, Look};
 pub struct Status {
     /// The balancers, with the servers behind them.
     pub balancers: Vec<BalancerState>,
-    /// All that is not as it should be, one for each; causes may have several lines.
+    /// The problems, a text each; one with its causes may have several lines.
     #[serde(skip)]
     pub problems: Vec<String>,
 }
 
-/// A balancer, and what it says of its servers and of the virtual address.
+/// A balancer, and what it reports of its servers and of the virtual address.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -37,7 +37,8 @@ pub struct BalancerState {
     pub keepalived: Option<Keepalived>,
 }
 
-/// Asks these balancers of a cluster, which run: all at the same time. What can't be asked is a problem. Of others nothing is known.
+/// Asks these balancers of a cluster, whose machines run, all at the same time. One that can't be asked is a problem. The balancers
+/// that are not among `nodes` are not asked.
 pub async fn status(
     cluster: &Cluster,
     facts: &Facts,
@@ -50,33 +51,33 @@ pub async fn status(
         let remote = machines.connect(&node.name).await;
         let remote = &remote.map_err(|e| chain(e.as_ref()))?;
         let node = &node.name;
-        let look = async {
-            let own = Machine { node, remote };
-            let look = async |vip| vrrp::look(&own, vip, "0", "0").await;
+        let observation = async {
+            let machine = Machine { node, remote };
+            let observe = async |vip| vrrp::observe(&machine, vip, "0", "0").await;
             match vip {
-                Some(vip) => Some(look(vip).await.unwrap_or_else(|e| Err(chain(&e)))),
+                Some(vip) => Some(observe(vip).await.unwrap_or_else(|e| Err(chain(&e)))),
                 None => None,
             }
         };
-        let (servers, look) = tokio::join!(servers(node, remote), look);
-        Ok::<_, String>((servers.map_err(|e| chain(&e)), look))
+        let (servers, observation) = tokio::join!(servers(node, remote), observation);
+        Ok::<_, String>((servers.map_err(|e| chain(&e)), observation))
     });
-    let mut looks = Vec::new();
+    let mut observations = Vec::new();
     for (node, asked) in nodes.iter().zip(side_by_side(asked).await) {
         match asked {
-            Ok((servers, look)) => {
-                status.take(&node.name, servers, look.as_ref());
-                looks.extend(look.map(|look| (&node.name, look)));
+            Ok((servers, observation)) => {
+                status.add(&node.name, servers, observation.as_ref());
+                observations.extend(observation.map(|own| (&node.name, own)));
             }
             Err(why) => status.problems.push(format!("{}: {why}", node.name)),
         }
     }
-    if let Some(vip) = vip.filter(|_| !looks.is_empty()) {
+    if let Some(vip) = vip.filter(|_| !observations.is_empty()) {
         let address = |name: &Label| Some(facts.node(name)?.ip);
-        let seen = |name: &&Label| looks.iter().any(|(own, _)| own == name);
+        let is_reached = |name: &&Label| observations.iter().any(|(own, _)| own == name);
         let all = cluster.role(Role::LoadBalancer).map(|node| &node.name);
-        let unseen: Vec<_> = all.filter(|name| !seen(name)).collect();
-        let problems = vrrp::unsettled(&looks, &unseen, address).into_iter();
+        let unreached: Vec<_> = all.filter(|name| !is_reached(name)).collect();
+        let problems = vrrp::unsettled(&observations, &unreached, address).into_iter();
         let problems = problems.map(|problem| format!("the virtual address {vip}: {problem}"));
         status.problems.extend(problems);
     }
@@ -84,18 +85,18 @@ pub async fn status(
 }
 
 impl Status {
-    /// What a balancer has said.
-    fn take(
+    /// Adds a balancer, and its problems.
+    fn add(
         &mut self,
         name: &Label,
         servers: Result<Vec<ServerState>, String>,
-        look: Option<&Look>,
+        observation: Option<&Observation>,
     ) {
         let servers = servers.unwrap_or_else(|why| {
             self.problems.push(format!("{name}: {why}"));
             Vec::new()
         });
-        self.problems.extend(amiss(&servers).map(|server| {
+        self.problems.extend(out_of_service(&servers).map(|server| {
             let ServerState {
                 server,
                 status,
@@ -107,12 +108,12 @@ impl Status {
         self.balancers.push(BalancerState {
             name: name.to_string(),
             servers,
-            keepalived: look.and_then(|look| look.clone().ok()),
+            keepalived: observation.and_then(|own| own.clone().ok()),
         });
     }
 }
 
-/// A line for each server, and one for keepalived; the width is that of the column of names.
+/// A line for keepalived and one for each server; the formatter's width is that of the column of names.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wide = f.width().unwrap_or(0);

@@ -9,15 +9,15 @@ use crate::Error;
 
 /// The text of a template with these values.
 ///
-/// Nothing is escaped, for neither HAProxy nor keepalived has an escape that fits everywhere. Instead every value is of
-/// a type whose text cannot end a word: labels, addresses, numbers, an interface's name and our own constants.
+/// Nothing is escaped, because neither HAProxy nor keepalived has an escape that fits everywhere. Instead every value is of
+/// a type whose text can't end a word: labels, addresses, numbers, an interface's name and our own constants.
 pub(crate) fn render(
     name: &'static str,
     source: &str,
     values: impl Serialize,
 ) -> Result<String, Error> {
     let failed = |source| Error::Template { name, source };
-    // Lines that only hold a statement leave no trace.
+    // A line that holds only a statement leaves no empty line.
     let syntax = SyntaxConfig::builder()
         .trim_blocks(true)
         .lstrip_blocks(true)

@@ -1,4 +1,5 @@
-//! What keepalived on balancers says: who has the virtual address, and whether the others hear that and could take it.
+//! What keepalived on balancers reports: which one has the virtual address, and whether the others hear that one and could take
+//! the address.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -13,25 +14,25 @@ use crate::machine::Machine;
 /// The Python program that asks the local keepalived; see the program's own first lines.
 pub const KEEPALIVED: &str = include_str!("programs/vrrp.py");
 
-/// Where keepalived's process is named on every distro.
+/// The file with the id of keepalived's process, the same on every distribution.
 const PROCESS: &str = "/run/keepalived.pid";
 
-/// What keepalived says of itself.
+/// keepalived's state in the group, as it reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum VrrpState {
     /// It has the address.
     Master,
-    /// It stands by for who has it.
+    /// It stands by, and hears the one that has it.
     Backup,
     /// It can't have it: its check of HAProxy fails, or its interface is down.
     Fault,
     /// It is just starting.
     Starting,
-    /// It did not stay the same while it was looked at.
+    /// It changed while it was watched.
     Changing,
-    /// It does not tell.
+    /// It does not report its state.
     Unknown,
 }
 
@@ -67,33 +68,34 @@ impl fmt::Display for VrrpState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Keepalived {
-    /// What it says of itself.
+    /// Its state in the group.
     pub state: VrrpState,
     /// Whether the machine has the virtual address.
     pub holds_address: bool,
-    /// Whom a backup hears.
+    /// The address of the balancer that a backup hears.
     #[serde(skip)]
     pub hears: Option<Ipv4Addr>,
 }
 
-/// What a balancer was seen as; or why it could not be.
-pub(crate) type Look = Result<Keepalived, String>;
+/// The state of a balancer's keepalived; or why it could not be observed.
+pub(crate) type Observation = Result<Keepalived, String>;
 
-/// Looks at a balancer's keepalived: how many seconds it may take until it can have the address, and how many it is then watched.
-pub(crate) async fn look<R: Remote>(
+/// Observes a balancer's keepalived. It may take `start` seconds until it is MASTER or BACKUP; then it is watched for `watch`
+/// seconds.
+pub(crate) async fn observe<R: Remote>(
     machine: &Machine<'_, R>,
     vip: Ipv4Addr,
-    patience: &str,
-    watched: &str,
-) -> Result<Look, Error> {
+    start: &str,
+    watch: &str,
+) -> Result<Observation, Error> {
     let vip = vip.to_string();
     let argv = [
-        "python3", "-I", "-c", KEEPALIVED, patience, watched, &vip, PROCESS,
+        "python3", "-I", "-c", KEEPALIVED, start, watch, &vip, PROCESS,
     ];
     let output = machine.root(&argv).await?;
     Ok(match output.success() {
         true => parse(&output.text()).ok_or_else(|| "its answer is not understood".to_owned()),
-        false => Err(output.said()),
+        false => Err(output.messages()),
     })
 }
 
@@ -107,10 +109,10 @@ fn parse(line: &str) -> Option<Keepalived> {
 }
 
 /// Why a balancer could not take the address; nothing if it could.
-pub(crate) fn unable(look: &Look) -> Option<String> {
-    match look {
+pub(crate) fn unable(observation: &Observation) -> Option<String> {
+    match observation {
         Err(why) => Some(why.clone()),
-        Ok(own) => match own.state {
+        Ok(keepalived) => match keepalived.state {
             VrrpState::Fault => Some(
                 "keepalived is in FAULT: its check of the local HAProxy fails, or its interface is down"
                     .to_owned(),
@@ -122,10 +124,10 @@ pub(crate) fn unable(look: &Look) -> Option<String> {
 }
 
 /// The balancer that alone has the address.
-pub(crate) fn holder<'a>(looks: &[(&'a Label, Look)]) -> Result<&'a Label, String> {
-    match holders(looks)[..] {
+pub(crate) fn holder<'a>(observations: &[(&'a Label, Observation)]) -> Result<&'a Label, String> {
+    match holders(observations)[..] {
         [] => Err("no balancer has it".to_owned()),
-        [one] => Ok(one),
+        [holder] => Ok(holder),
         ref several => {
             let names: Vec<_> = several.iter().map(|name| name.as_str()).collect();
             Err(format!(
@@ -137,26 +139,30 @@ pub(crate) fn holder<'a>(looks: &[(&'a Label, Look)]) -> Result<&'a Label, Strin
 }
 
 /// The balancers that have the address.
-fn holders<'a>(looks: &[(&'a Label, Look)]) -> Vec<&'a Label> {
-    let has = |look: &Look| look.as_ref().is_ok_and(|own| own.holds_address);
-    let holders = looks.iter().filter(|(_, look)| has(look));
+fn holders<'a>(observations: &[(&'a Label, Observation)]) -> Vec<&'a Label> {
+    let holds = |observation: &Observation| {
+        let keepalived = observation.as_ref();
+        keepalived.is_ok_and(|keepalived| keepalived.holds_address)
+    };
+    let holders = observations.iter().filter(|(_, own)| holds(own));
     holders.map(|(name, _)| *name).collect()
 }
 
-/// What is wrong where none of those that answer has the address: nothing if one of them hears one that does not answer.
+/// The problem where no balancer that answers has the address. There is none if one of them hears a balancer that does not answer:
+/// that one has the address.
 fn unheld(
-    looks: &[(&Label, Look)],
-    unseen: &[&Label],
+    observations: &[(&Label, Observation)],
+    unreached: &[&Label],
     address: impl Fn(&Label) -> Option<Ipv4Addr>,
 ) -> Option<String> {
-    let failed = looks.iter().filter(|(_, look)| look.is_err());
+    let failed = observations.iter().filter(|(_, own)| own.is_err());
     let silent: Vec<_> = failed
         .map(|(name, _)| *name)
-        .chain(unseen.iter().copied())
+        .chain(unreached.iter().copied())
         .collect();
-    let heard: Vec<_> = looks
+    let heard: Vec<_> = observations
         .iter()
-        .filter_map(|(_, look)| look.as_ref().ok()?.hears)
+        .filter_map(|(_, own)| own.as_ref().ok()?.hears)
         .collect();
     let is_heard = |name: &Label| address(name).is_some_and(|own| heard.contains(&own));
     match silent[..] {
@@ -166,28 +172,30 @@ fn unheld(
     }
 }
 
-/// All that is not as it should be in a group of balancers, whose addresses are known: one has the address, and each other hears
-/// that one and could take it. Those that were not `unseen` answered, or could at least be logged in on.
+/// The problems of a group of balancers. It has none where one balancer has the virtual address, and each other one hears that one
+/// and could take the address.
+///
+/// `unreached` are the balancers that could not be logged in on; `address` gives a balancer's own address.
 pub(crate) fn unsettled(
-    looks: &[(&Label, Look)],
-    unseen: &[&Label],
+    observations: &[(&Label, Observation)],
+    unreached: &[&Label],
     address: impl Fn(&Label) -> Option<Ipv4Addr>,
 ) -> Vec<String> {
-    let holder = holder(looks);
-    let wrong = match holders(looks)[..] {
-        [] => unheld(looks, unseen, &address),
+    let holder = holder(observations);
+    let of_address = match holders(observations)[..] {
+        [] => unheld(observations, unreached, &address),
         _ => holder.as_ref().err().cloned(),
     };
-    let mut problems = Vec::from_iter(wrong);
-    for (name, look) in looks {
-        if let Some(why) = unable(look) {
+    let mut problems = Vec::from_iter(of_address);
+    for (name, observation) in observations {
+        if let Some(why) = unable(observation) {
             problems.push(format!("{name}: {why}"));
         }
-        let (Ok(own), Ok(holder)) = (look, &holder) else {
+        let (Ok(keepalived), Ok(holder)) = (observation, &holder) else {
             continue;
         };
         let is_holder = name == holder;
-        match own.state {
+        match keepalived.state {
             VrrpState::Changing => problems.push(format!("{name}: keepalived changes its state")),
             VrrpState::Backup if is_holder => {
                 problems.push(format!("{name}: it has it, and keepalived is BACKUP"));
@@ -195,7 +203,9 @@ pub(crate) fn unsettled(
             VrrpState::Master if !is_holder => {
                 problems.push(format!("{name}: keepalived is MASTER, and {holder} has it"));
             }
-            VrrpState::Backup if own.hears.is_none() || own.hears != address(holder) => {
+            VrrpState::Backup
+                if keepalived.hears.is_none() || keepalived.hears != address(holder) =>
+            {
                 problems.push(format!(
                     "{name}: it does not hear {holder}, which has it; let VRRP (IP protocol 112) pass between them"
                 ));
@@ -214,18 +224,18 @@ mod tests {
         let names: Vec<Label> = (1..=lines.len())
             .map(|id| format!("lb-{id}").parse().unwrap())
             .collect();
-        let looks = names.iter().zip(lines).map(|(name, line)| {
-            let look = match line.strip_prefix("failed: ") {
+        let observations = names.iter().zip(lines).map(|(name, line)| {
+            let observation = match line.strip_prefix("failed: ") {
                 Some(why) => Err(why.to_owned()),
                 None => Ok(parse(line).unwrap()),
             };
-            (name, look)
+            (name, observation)
         });
         let address = |name: &Label| {
             let id = name.as_str().rsplit_once('-')?.1;
             format!("10.9.0.10{id}").parse().ok()
         };
-        unsettled(&looks.collect::<Vec<_>>(), &[], address)
+        unsettled(&observations.collect::<Vec<_>>(), &[], address)
     }
 
     #[test]
@@ -235,7 +245,7 @@ mod tests {
             &["MASTER 1 -"][..],
             &["MASTER 1 -", backup, backup],
             &[backup.replace("101", "102").as_str(), "MASTER 1 -"],
-            // Where keepalived does not tell, what can be seen counts.
+            // Where keepalived does not report its state, the addresses on the interfaces count.
             &["UNKNOWN 1 -", "UNKNOWN 0 -"],
         ] {
             assert_eq!(problems(good), [""; 0], "{good:?}");
@@ -268,10 +278,10 @@ mod tests {
                 "lb-2: it does not run",
             ),
         ] {
-            let said = problems(bad);
+            let problems = problems(bad);
             assert!(
-                said.iter().any(|line| line.starts_with(why)),
-                "{bad:?}: {said:?}"
+                problems.iter().any(|line| line.starts_with(why)),
+                "{bad:?}: {problems:?}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! [`Balancers`]: a cluster's balancers under work, while masters and balancers come and go.
+//! [`Balancers`]: a cluster's balancers during a run, in which masters and balancers join and leave.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,42 +17,44 @@ use crate::{
     wait_serving,
 };
 
-/// How long a balancer that was restarted may take until it serves, once its machine can be logged in on.
+/// A balancer that was restarted has to serve within this time, once its machine can be logged in on.
 const SERVES: Duration = Duration::from_secs(120);
 
-/// The balancers of a cluster under work.
+/// The balancers of a cluster during a run.
 pub struct Balancers<'a> {
-    /// What is wanted.
+    /// The wanted cluster.
     pub cluster: &'a Cluster,
-    /// What is known of its machines, those that leave among them.
+    /// The facts of its machines, also of those that leave.
     pub facts: &'a Facts,
-    /// How they are reached.
+    /// The way to log in on them.
     pub machines: &'a dyn Machines,
-    /// Who hears of what happens.
+    /// Receives the events.
     pub on_event: &'a (dyn Fn(Event) + Send + Sync),
 }
 
-kubitect_config::shown_by!(Balancers<'_>, cluster.name, facts);
+kubitect_config::debug_fields!(Balancers<'_>, cluster.name, facts);
 
 impl Balancers<'_> {
-    /// Rolls out the balancers' files, for the masters that are wanted and those `besides`; without these, it is noted. The
-    /// balancers that `give_up` the virtual address, all of which leave, do it before it is looked for.
+    /// Rolls out the balancers' files, which lead to the wanted masters and to the `leaving_masters`.
+    ///
+    /// With leaving masters nothing is noted: the files are rolled out once more when these have left. The balancers in `give_up`,
+    /// all of which leave, give up the virtual address once the others serve, before it is waited for.
     pub async fn set_up(
         &self,
-        besides: &[(Node, NodeFacts)],
+        leaving_masters: &[(Node, NodeFacts)],
         give_up: &[Label],
     ) -> Result<(), Error> {
         let (mut cluster, mut facts) = (self.cluster.clone(), self.facts.clone());
-        for (node, known) in besides {
+        for (node, own) in leaving_masters {
             cluster.nodes.push(node.clone());
-            facts.nodes.retain(|other| other.name != known.name);
-            facts.nodes.push(known.clone());
+            facts.nodes.retain(|other| other.name != own.name);
+            facts.nodes.push(own.clone());
         }
         let rendered = render(&cluster, &facts)?;
         let remotes = self.remotes(&rendered).await?;
-        let then = async || self.give_up_address(give_up).await;
-        roll_out_and(&rendered, &remotes, self.on_event, then).await?;
-        if !besides.is_empty() {
+        let once_serving = async || self.give_up_address(give_up).await;
+        roll_out_and(&rendered, &remotes, self.on_event, once_serving).await?;
+        if !leaving_masters.is_empty() {
             return Ok(());
         }
         fail::fail_point!("lb::rolled-out");
@@ -68,7 +70,8 @@ impl Balancers<'_> {
         Ok(())
     }
 
-    /// Has these balancers, which leave, give the virtual address to another at once, where they can still be asked.
+    /// Stops keepalived on these balancers, which leave: another one takes the virtual address at once. One that can't be asked is
+    /// only a warning: the others take the address when its machine is removed.
     pub async fn give_up_address(&self, names: &[Label]) {
         for node in names {
             if let Err(why) = self.stop_keepalived(node).await {
@@ -89,19 +92,19 @@ impl Balancers<'_> {
         stopped.map(drop).map_err(|e| chain(&e))
     }
 
-    /// Restarts balancers one after another: the one that holds the virtual address last, so that it moves once, and each only
-    /// when the one before is proven to serve. `again` restarts one, and says whether it had to be.
+    /// Restarts balancers one after another: the holder of the virtual address last, so that the address moves once, and each only
+    /// when the one before serves. `restart` restarts one machine, and says whether it was necessary.
     pub async fn restart<E: From<Error>>(
         &self,
         names: &[Label],
-        again: impl AsyncFn(&Label) -> Result<bool, E>,
+        restart: impl AsyncFn(&Label) -> Result<bool, E>,
     ) -> Result<(), E> {
         let rendered = render(self.cluster, self.facts)?;
         let (mut last, mut ordered) = (Vec::new(), Vec::new());
         for name in names {
             let files = rendered.iter().find(|files| files.node == *name);
             let files = files.ok_or_else(|| Error::NoFacts { node: name.clone() })?;
-            // One that does not let us in holds nothing that anybody could reach.
+            // One that can't be logged in on is taken for no holder: clients can't reach an address that it holds either.
             let holds = match self.machines.connect(&files.node).await {
                 Ok(session) => holds(files, &session).await.unwrap_or(false),
                 Err(_) => false,
@@ -112,14 +115,15 @@ impl Balancers<'_> {
             }
         }
         ordered.extend(last);
-        // Those that stay on, one that a run which was killed has restarted among them, have to serve meanwhile.
-        let stay = |files: &&Rendered| !names.contains(&files.node);
-        for files in rendered.iter().filter(stay) {
-            self.serves(files).await?;
+        // The balancers that are not restarted serve meanwhile, so they have to serve before. One of them may be just booting: a
+        // run that was killed has restarted it.
+        let stays_on = |files: &&Rendered| !names.contains(&files.node);
+        for files in rendered.iter().filter(stays_on) {
+            self.wait_serving(files).await?;
         }
         for files in ordered {
-            if again(&files.node).await? {
-                self.serves(files).await?;
+            if restart(&files.node).await? {
+                self.wait_serving(files).await?;
                 self.say(format!("{}: serves again", files.node));
             }
         }
@@ -141,7 +145,7 @@ impl Balancers<'_> {
     }
 
     /// Waits until a balancer serves: before that, no other is restarted.
-    async fn serves(&self, files: &Rendered) -> Result<(), Error> {
+    async fn wait_serving(&self, files: &Rendered) -> Result<(), Error> {
         let session = self.login(&files.node).await?;
         let waited = wait_serving(files, &session, SERVES).await;
         waited.map_err(|e| Error::Step {
@@ -153,9 +157,10 @@ impl Balancers<'_> {
         })
     }
 
-    /// Keeps new connections away from a master at all balancers (`away`), or lets them come again.
-    pub async fn keep_away(&self, master: &Label, away: bool) -> Result<(), Error> {
-        let state = if away { State::Drain } else { State::Ready };
+    /// Takes a master out of rotation at all balancers (`out`: it gets no new connections, HAProxy drains it), or has it take
+    /// connections again.
+    pub async fn take_out_of_rotation(&self, master: &Label, out: bool) -> Result<(), Error> {
+        let state = if out { State::Drain } else { State::Ready };
         let balancers = balancers(self.cluster, self.facts)?;
         let logins = balancers.iter().map(|balancer| self.login(&balancer.node));
         for (balancer, session) in balancers.iter().zip(side_by_side(logins).await) {

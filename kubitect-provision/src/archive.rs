@@ -1,6 +1,7 @@
-//! An archive of texts that is given to others: a compressed tar, for its owner alone, never over a file that is there.
+//! An archive of texts, for people who help with a problem: a compressed tar, readable by its owner only. An existing file is
+//! never overwritten.
 
-mod gathered;
+mod support_files;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -11,9 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-pub use gathered::Gathered;
+pub use support_files::SupportFiles;
 
-/// Writes texts by their names into `folder` of a new archive. Nothing is left of one that could not be written whole.
+/// Writes texts, by their names, into `folder` of a new archive. An archive that can't be written completely is removed.
 pub fn write(path: &Path, folder: &str, texts: &[(String, String)]) -> io::Result<()> {
     let file = OpenOptions::new()
         .write(true)
@@ -21,7 +22,7 @@ pub fn write(path: &Path, folder: &str, texts: &[(String, String)]) -> io::Resul
         .mode(0o600)
         .open(path)?;
     fill(file, folder, texts).inspect_err(|_| {
-        // The failure itself is what is said.
+        // The first error is the one to report.
         let _ = std::fs::remove_file(path);
     })
 }

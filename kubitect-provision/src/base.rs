@@ -1,14 +1,15 @@
-//! Base images on a host: names, proof of being whole, and who needs them. Shared by all clusters of the host.
+//! Base images on a host, which all its clusters share: upload, verification, and removal when nothing needs them.
 //!
-//! An image is uploaded by one cluster under a name that holds the cluster's own (so that two runs never write to one
-//! volume), its digest checked on the way. A marker volume made afterwards says that it is whole: its name carries the
-//! image's length and full digest. Without the marker, or with a file of another length (as a power cut leaves it), an
-//! image is not used. The marker goes first when the image is removed, and whoever made an overlay looks for the marker
-//! once more: so either the remover sees the overlay, or the maker of the overlay sees that the image is on its way out.
+//! **Verified.** One cluster uploads an image, under a name that includes its own, so that two runs never write to one volume; the
+//! digest is checked during the upload. Then a marker is made: an empty volume whose name holds the image's length and SHA-256. An
+//! image without a marker, or with a file of another length (as after a power cut), is not used.
 //!
-//! Hosts may share the folder, and none sees the disks of the others. So whoever makes an overlay puts a mark beside the image
-//! before, whose name says which cluster uses it on which host; while there is one that stays, the image does. The mark is made
-//! before an upload begins: by it, of several hosts of one run that share a folder, all but the first see that they do, and wait.
+//! **Removal against use.** A removal deletes the marker before it looks for overlays; a run that made an overlay looks for the marker
+//! afterwards. So either the removal sees the overlay, or the other run sees that the image is being removed.
+//!
+//! **Use marks.** Hosts may share the folder, and no host lists the disks of another. So before an overlay is made, a use mark is put
+//! beside the image: an empty volume whose name holds the cluster and the host. An image stays as long as it has a use mark. It is
+//! made before an upload begins, too: by it, hosts of one run find out that they share a folder, and only one of them uploads.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -17,27 +18,27 @@ use kubitect_config::digest::hex;
 use kubitect_config::value::Label;
 use sha2::{Digest, Sha256};
 
-use crate::change::{ImageSpec, Uses};
+use crate::change::{ImageSpec, ReleasedUses};
 use crate::error::Error;
 use crate::hypervisor::{Failure, Hypervisor};
 use crate::image::LocalImage;
+use crate::image_target::ImageTarget;
 use crate::image_use::{self, empty};
-use crate::names::{image_of, marked, uploader};
+use crate::names::{image_of_marker, parse_marker, uploader};
 use crate::observe::{DomainState, PoolState};
 use crate::resource::{BASE_POOL, Backing, Format};
 use crate::uploads::Turn;
-use crate::way::Way;
 
-/// A base image that is whole.
+/// A base image that was uploaded completely, and whose digest was right.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Verified {
     /// Its volume.
     pub volume: String,
-    /// The volume that says that it is whole.
+    /// The volume that says that it is verified.
     pub marker: String,
     /// Its digest.
     pub sha256: String,
-    /// What overlays refer to.
+    /// The backing image for overlays.
     pub backing: Backing,
 }
 
@@ -50,10 +51,10 @@ fn volume_name(spec: &ImageSpec, image: &LocalImage) -> String {
     format!("{distro}-{digest}.{cluster}.{format}")
 }
 
-/// The images of the pool that are whole.
+/// The verified images of the pool.
 pub(crate) fn verified(pool: &PoolState) -> Vec<Verified> {
     let verified = pool.volumes.iter().filter_map(|marker| {
-        let (name, length, sha256) = marked(&marker.name)?;
+        let (name, length, sha256) = parse_marker(&marker.name)?;
         let volume = pool.volume(name)?;
         volume
             .physical
@@ -75,12 +76,12 @@ pub(crate) fn verified(pool: &PoolState) -> Vec<Verified> {
     verified.collect()
 }
 
-/// The pool of base images as it is now, if it is there.
+/// The pool of base images as it is now, if it exists.
 fn pool(hypervisor: &dyn Hypervisor) -> Result<Option<PoolState>, Failure> {
     hypervisor.pool_state(BASE_POOL)
 }
 
-/// The whole image of this digest, if the host has it.
+/// The verified image with this digest, if the host has it.
 fn find(hypervisor: &dyn Hypervisor, sha256: &str) -> Result<Option<Verified>, Failure> {
     Ok(pool(hypervisor)?.and_then(|pool| {
         let mut images = verified(&pool).into_iter();
@@ -88,35 +89,39 @@ fn find(hypervisor: &dyn Hypervisor, sha256: &str) -> Result<Option<Verified>, F
     }))
 }
 
-/// Whether the image is still there and whole.
+/// Whether the image still exists and is verified.
 pub(crate) fn is_whole(hypervisor: &dyn Hypervisor, image: &Verified) -> Result<bool, Failure> {
     Ok(pool(hypervisor)?.is_some_and(|pool| verified(&pool).contains(image)))
 }
 
-/// As [`bring`], and says beside the image that the cluster uses it on this host.
+/// As [`bring`], and adds the use mark of the cluster on this host.
 pub(crate) fn ensure(
-    way: &Way<'_>,
+    target: &ImageTarget<'_>,
     spec: &ImageSpec,
     image: &LocalImage,
 ) -> Result<(Verified, bool), Error> {
-    let (image, uploaded) = bring(way, spec, image)?;
-    image_use::mark_use(way.hypervisor, &image.volume, &spec.cluster, way.host)
-        .map_err(|failure| failure.on(way.host))?;
+    let (image, uploaded) = bring(target, spec, image)?;
+    image_use::add_use_mark(target.hypervisor, &image.volume, &spec.cluster, target.host)
+        .map_err(|failure| failure.on(target.host))?;
     Ok((image, uploaded))
 }
 
-/// Brings the image to the host unless a whole one is there; tells which it is, and whether it was uploaded.
-fn bring(way: &Way<'_>, spec: &ImageSpec, image: &LocalImage) -> Result<(Verified, bool), Error> {
-    let Way {
+/// Uploads the image to the host unless it has a verified one; returns the image, and whether it was uploaded.
+fn bring(
+    target: &ImageTarget<'_>,
+    spec: &ImageSpec,
+    image: &LocalImage,
+) -> Result<(Verified, bool), Error> {
+    let ImageTarget {
         host, hypervisor, ..
-    } = *way;
+    } = *target;
     let on_host = |failure: Failure| failure.on(host);
-    // Another cluster's settings may have put the pool elsewhere: it is one pool for the host.
-    let exists = pool(hypervisor).map_err(on_host)?;
-    if !exists.is_some_and(|pool| pool.active) {
+    // The host has one pool of base images, in the folder that the first cluster's configuration named.
+    let existing = pool(hypervisor).map_err(on_host)?;
+    if !existing.is_some_and(|pool| pool.active) {
         hypervisor.ensure_pool(&spec.pool).map_err(on_host)?;
     }
-    // Another run may have filled, or a crash emptied, what libvirt remembers.
+    // libvirt's list of volumes may be older than the folder, which another run, or a crash of the host, has changed.
     if let Err(failure) = hypervisor.refresh_pool(BASE_POOL) {
         tracing::debug!(error = %failure.source, "pool of base images not refreshed");
     }
@@ -125,21 +130,21 @@ fn bring(way: &Way<'_>, spec: &ImageSpec, image: &LocalImage) -> Result<(Verifie
         if let Some(found) = find(hypervisor, &image.sha256).map_err(on_host)? {
             return Ok((found, false));
         }
-        let other = match way
-            .uploads
-            .begin(&name, host, |others| way.shares(spec, &name, others))?
-        {
+        let other = match target.uploads.begin(&name, host, |others| {
+            target.shared_with(spec, &name, others)
+        })? {
             Turn::Now(_upload) => {
-                // Who had uploaded it may have ended just before.
+                // Another host may have ended its upload between the first look and this turn.
                 if let Some(found) = find(hypervisor, &image.sha256).map_err(on_host)? {
                     return Ok((found, false));
                 }
-                upload(way, &name, image).inspect_err(|error| way.give_up(spec, &name, error))?;
+                upload(target, &name, image)
+                    .inspect_err(|error| target.remove_use_mark(spec, &name, error))?;
                 break;
             }
             Turn::After(other) => other,
         };
-        if !way.uploads.wait(&name, &other, way.stopped) {
+        if !target.uploads.wait(&name, &other, target.stopped) {
             return Err(Error::Cancelled);
         }
         hypervisor.refresh_pool(BASE_POOL).map_err(on_host)?;
@@ -154,13 +159,13 @@ fn bring(way: &Way<'_>, spec: &ImageSpec, image: &LocalImage) -> Result<(Verifie
     }
 }
 
-fn upload(way: &Way<'_>, name: &str, image: &LocalImage) -> Result<(), Error> {
-    let Way {
+fn upload(target: &ImageTarget<'_>, name: &str, image: &LocalImage) -> Result<(), Error> {
+    let ImageTarget {
         host,
         hypervisor,
         progress,
         ..
-    } = *way;
+    } = *target;
     let on_host = |failure: Failure| failure.on(host);
     let of_file = |source| Error::File {
         action: "read image",
@@ -169,14 +174,14 @@ fn upload(way: &Way<'_>, name: &str, image: &LocalImage) -> Result<(), Error> {
     };
     let file = std::fs::File::open(&image.path).map_err(of_file)?;
     let length = file.metadata().map_err(of_file)?.len();
-    // What lies here without a marker is what an earlier run of ours did not finish.
+    // An image without a marker is the rest of an upload that an earlier run of this cluster did not finish.
     let marker = format!("{name}.{length}.{}", image.sha256);
     for leftover in [&marker, name] {
         hypervisor
             .remove_volume(BASE_POOL, leftover)
             .map_err(on_host)?;
     }
-    // It begins small and grows as it is written: then its length tells whether all of it got to the disk.
+    // It is made small and grows as it is written, so that its length shows whether all of it was written.
     hypervisor.create_volume(&empty(name)).map_err(on_host)?;
     fail::fail_point!("provision::halfway");
     let mut content = Hashing {
@@ -204,17 +209,17 @@ fn upload(way: &Way<'_>, name: &str, image: &LocalImage) -> Result<(), Error> {
     hypervisor.create_volume(&empty(&marker)).map_err(on_host)
 }
 
-/// Hashes what is read through it, and tells how far it is.
+/// A reader that hashes what is read through it, and reports its progress.
 struct Hashing<'a> {
     inner: std::fs::File,
     hasher: Sha256,
     done: u64,
     length: u64,
-    /// Told how far it is; says whether to go on.
+    /// Called with the bytes so far and all bytes; returns whether to go on.
     progress: &'a dyn Fn(u64, u64) -> bool,
 }
 
-/// Progress is told once in so many bytes.
+/// Progress is reported once in so many bytes.
 const STRIDE: u64 = 4 << 20;
 
 impl Read for Hashing<'_> {
@@ -230,22 +235,22 @@ impl Read for Hashing<'_> {
     }
 }
 
-/// The paths of all images that something on the host lies over, or may.
+/// The images that disks on the host are overlays on.
 ///
-/// What can't be seen counts as needing every image: the volumes of another cluster's inactive pool, and the disks of
-/// another cluster's machines, and of copies of machines, that lie in no active pool.
+/// A disk that libvirt does not list may need any image: one in another cluster's stopped pool, and one of another cluster's machine,
+/// or of a copy of a machine, in no started pool.
 pub(crate) enum Needed {
-    /// Exactly these.
+    /// Exactly the images at these paths.
     Only(Vec<PathBuf>),
-    /// Not known, because of this.
+    /// Any image, for this reason.
     Unknown(String),
 }
 
 impl Needed {
-    /// Why this image is needed; none: it is not.
+    /// Why this image is needed; none if it is not.
     pub(crate) fn why(&self, path: &std::path::Path) -> Option<String> {
         match self {
-            // By its name, which tells what is in it: hosts that share a folder may have it at other paths.
+            // By the file's name, which holds the digest: hosts that share a folder may have it at different paths.
             Self::Only(paths) => paths
                 .iter()
                 .any(|needed| needed.file_name() == path.file_name())
@@ -255,14 +260,14 @@ impl Needed {
     }
 }
 
-/// Who needs base images, `except` for what this cluster still has.
+/// The base images that are needed once this cluster's machines and the `removed` volumes are gone.
 pub(crate) fn needed(
     pools: &[PoolState],
     domains: &[DomainState],
-    without: &Label,
-    except_volumes: &[PathBuf],
+    cluster: &Label,
+    removed: &[PathBuf],
 ) -> Needed {
-    let own_pool = format!("{without}-main-resource-pool");
+    let own_pool = format!("{cluster}-main-resource-pool");
     let hidden = pools.iter().find(|pool| {
         !pool.active && pool.name.ends_with("-main-resource-pool") && pool.name != own_pool
     });
@@ -273,10 +278,10 @@ pub(crate) fn needed(
         ));
     }
     let volumes = || pools.iter().flat_map(|pool| &pool.volumes);
-    // Copies and renamed machines bear no mark of their own.
+    // A copy or a renamed machine has no mark of its own, and may have the disk of a cluster.
     let others = domains.iter().filter(|domain| {
         let mark = domain.mark.as_ref();
-        domain.copy_of.is_some() || mark.is_some_and(|mark| mark.cluster != *without)
+        domain.copy_of.is_some() || mark.is_some_and(|mark| mark.cluster != *cluster)
     });
     for domain in others {
         if let Some(main) = domain.disks.first()
@@ -286,29 +291,28 @@ pub(crate) fn needed(
         }
     }
     let backings = volumes()
-        .filter(|volume| !except_volumes.contains(&volume.path))
+        .filter(|volume| !removed.contains(&volume.path))
         .filter_map(|volume| volume.backing.clone());
-    let strangers = domains.iter().filter(|domain| !domain.is_of(without));
-    let under = strangers.flat_map(|domain| domain.under.clone());
+    let foreign = domains.iter().filter(|domain| !domain.is_of(cluster));
+    let under = foreign.flat_map(|domain| domain.under.clone());
     Needed::Only(backings.chain(under).collect())
 }
 
-/// Removes an image unless something needs it (now, after all that was removed); tells why it stayed. The marks of use that are
-/// `going` are removed before.
+/// Removes the `released` use marks of an image, and then the image, unless something still needs it: then returns why it stays.
 pub(crate) fn remove(
     hypervisor: &dyn Hypervisor,
     cluster: &Label,
     volume: &str,
-    going: &Uses,
+    released: &ReleasedUses,
 ) -> Result<Option<String>, Failure> {
-    image_use::release(hypervisor, cluster, volume, going)?;
+    image_use::release(hypervisor, cluster, volume, released)?;
     let Some(before) = pool(hypervisor)? else {
         return Ok(None);
     };
     let markers: Vec<_> = before
         .volumes
         .iter()
-        .filter(|marker| image_of(&marker.name) == Some(volume))
+        .filter(|marker| image_of_marker(&marker.name) == Some(volume))
         .collect();
     for marker in &markers {
         hypervisor.remove_volume(BASE_POOL, &marker.name)?;
@@ -317,19 +321,19 @@ pub(crate) fn remove(
     let Some(image) = before.volume(volume) else {
         return Ok(None);
     };
-    // Another host may have marked its use meanwhile, or have removed the folder with all that was in it.
+    // Another host may have added a use mark since, or have removed the folder with all that was in it.
     if let Err(failure) = hypervisor.refresh_pool(BASE_POOL) {
-        let is_there = pool(hypervisor)?.is_some_and(|pool| pool.active);
-        return if is_there { Err(failure) } else { Ok(None) };
+        let is_active = pool(hypervisor)?.is_some_and(|pool| pool.active);
+        return if is_active { Err(failure) } else { Ok(None) };
     }
     let pools = hypervisor.pools()?;
     let mut base = pools.iter().filter(|pool| pool.name == BASE_POOL);
-    let why = match base.any(|pool| image_use::is_used(pool, volume, cluster, going)) {
+    let why = match base.any(|pool| image_use::is_used(pool, volume, cluster, released)) {
         true => Some("disks on another host lie over it".to_owned()),
         false => needed(&pools, &hypervisor.domains()?, cluster, &[]).why(&image.path),
     };
     if why.is_some() {
-        // The image serves on.
+        // The image stays in use, so it gets its markers back.
         for marker in markers {
             hypervisor.create_volume(&empty(&marker.name))?;
         }
@@ -339,7 +343,7 @@ pub(crate) fn remove(
     Ok(None)
 }
 
-/// The images of the pool that no living cluster but `cluster` put there: its own, and those of clusters that are gone.
+/// The images of the pool that this cluster uploaded, or a cluster that has no main pool on the host any more.
 pub(crate) fn removable<'a>(
     base: &'a PoolState,
     pools: &'a [PoolState],

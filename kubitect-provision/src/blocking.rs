@@ -1,4 +1,4 @@
-//! Work that blocks, in programs that have a tokio runtime.
+//! Blocking work in programs that have a tokio runtime.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -8,48 +8,48 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::Error;
 
-/// How soon it is seen that nobody wants an answer any more.
-const LOOK: Duration = Duration::from_millis(100);
+/// The time between two checks of `stopped`.
+const POLL: Duration = Duration::from_millis(100);
 
-/// Does work that blocks; what else goes on in a runtime of several threads goes on elsewhere meanwhile.
+/// Does blocking work on this thread. In a runtime with several threads, other tasks go on meanwhile.
 pub fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    match of_several_threads() {
+    match multi_thread_runtime() {
         Ok(_) => tokio::task::block_in_place(work),
         Err(_) => work(),
     }
 }
 
-/// Does work to its end on the thread that calls this.
+/// Runs a future to its end on the calling thread.
 ///
 /// # Errors
-/// There is no runtime, or it has one thread, on which work that blocks would end the program.
+/// There is no runtime, or it has only one thread, which must not be blocked.
 pub fn on_this_thread<T>(work: impl Future<Output = T>) -> Result<T, Error> {
-    let runtime = of_several_threads()?;
+    let runtime = multi_thread_runtime()?;
     Ok(tokio::task::block_in_place(|| runtime.block_on(work)))
 }
 
-/// What `work`, which blocks, gives within `limit`, on a thread of its own. Nothing: the time is over, or `stopped` says that nobody
-/// wants it any more; then it is left to end by itself.
-pub(crate) fn answer<T: Send + 'static>(
+/// The result of blocking work, done in a thread of its own. None: `limit` is over, or `stopped` said that the result is no longer
+/// wanted; the thread then ends by itself.
+pub(crate) fn run_within<T: Send + 'static>(
     limit: Duration,
     stopped: &dyn Fn() -> bool,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let end = Instant::now() + limit;
     let (sender, receiver) = mpsc::channel();
-    // Nobody listens any more once the time is over.
+    // The send fails once the limit is over; then the result is dropped.
     thread::spawn(move || drop(sender.send(work())));
     loop {
-        let left = end.saturating_duration_since(Instant::now());
-        match receiver.recv_timeout(left.min(LOOK)) {
-            Ok(given) => return Some(given),
-            Err(RecvTimeoutError::Timeout) if left > LOOK && !stopped() => {}
+        let remaining = end.saturating_duration_since(Instant::now());
+        match receiver.recv_timeout(remaining.min(POLL)) {
+            Ok(result) => return Some(result),
+            Err(RecvTimeoutError::Timeout) if remaining > POLL && !stopped() => {}
             Err(_) => return None,
         }
     }
 }
 
-fn of_several_threads() -> Result<Handle, Error> {
+fn multi_thread_runtime() -> Result<Handle, Error> {
     match Handle::try_current() {
         Ok(runtime) if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread => Ok(runtime),
         _ => Err(Error::failed(

@@ -1,28 +1,28 @@
-//! [`Bounded`]: takes so many bytes of what a guest can write to, and drops the rest.
+//! [`BoundedBuffer`]: a limit on what is read from a volume that a guest can write to; the bytes beyond it are dropped.
 
 use std::io::{Result, Write};
 
-/// The first bytes of what is written into it.
-pub(crate) struct Bounded {
+/// Stores the first bytes that are written into it.
+pub(crate) struct BoundedBuffer {
     pub bytes: Vec<u8>,
-    most: usize,
+    limit: usize,
 }
 
-impl Bounded {
-    /// Takes at most this many bytes.
-    pub fn new(most: usize) -> Self {
+impl BoundedBuffer {
+    /// A buffer that stores at most `limit` bytes.
+    pub fn new(limit: usize) -> Self {
         Self {
             bytes: Vec::new(),
-            most,
+            limit,
         }
     }
 }
 
-impl Write for Bounded {
+impl Write for BoundedBuffer {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        let room = self.most - self.bytes.len();
-        let taken = bytes.get(..room).unwrap_or(bytes);
-        self.bytes.extend_from_slice(taken);
+        let room = self.limit - self.bytes.len();
+        let stored = bytes.get(..room).unwrap_or(bytes);
+        self.bytes.extend_from_slice(stored);
         Ok(bytes.len())
     }
 
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_dropped() {
-        let mut bounded = Bounded::new(5);
+        let mut bounded = BoundedBuffer::new(5);
         for piece in [&b"abc"[..], b"def", b"", b"ghi"] {
             bounded.write_all(piece).unwrap();
         }

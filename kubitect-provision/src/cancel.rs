@@ -1,14 +1,14 @@
-//! [`Cancel`]: the one token with which a run is asked to stop.
+//! [`Cancel`]: the token by which a run is asked to stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How soon it is seen that a run is to stop.
+/// The time between two checks of the token.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Asks a run to stop. Copies are the same token. Work that blocks ends between two steps; what waits is dropped. The next run
-/// goes on from there.
+/// Asks a run to stop. Clones are the same token. Blocking work ends between two steps; futures that wait are dropped. The next
+/// run goes on from there.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -30,7 +30,7 @@ impl Cancel {
         }
     }
 
-    /// What work that blocks looks at between two steps.
+    /// The flag that blocking work checks between two steps.
     pub fn flag(&self) -> &AtomicBool {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! [`Change`]: one step of a plan, as a person sees it and as it is carried out.
+//! [`Change`]: one change of a plan, as a person sees it and as it is carried out.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,22 +12,22 @@ pub use kubitect_config::row::{Action, Disruption, Kind};
 
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 
-/// One step of a plan.
+/// One change of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
     /// What is done.
     pub action: Action,
-    /// To what kind of thing.
+    /// The kind of thing that it is done to.
     pub kind: Kind,
-    /// To which.
+    /// The name of that thing.
     pub name: String,
-    /// Where.
+    /// The host that has it.
     pub host: Name,
     /// What it disturbs.
     pub disruption: Disruption,
     /// What else a person should know; may be empty.
     pub details: String,
-    /// Whether it takes something away besides what its action says; the details say what.
+    /// Whether it removes something although its action does not say so; the details say what.
     #[serde(skip)]
     pub loses: bool,
     /// Which part of the run it belongs to.
@@ -38,18 +38,18 @@ pub struct Change {
     pub step: Step,
 }
 
-/// The parts of a run, in their order. Between them, whoever applies a plan does what belongs there: machines are waited
-/// for, services move to the new ones and away from those that leave, nodes are drained.
+/// The parts of a run, in their order. Between them, the caller that applies a plan does what is not libvirt's: it waits for the
+/// machines, sets up Kubernetes and balancers on the new ones, drains the nodes that are restarted or leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// What disturbs no machine that works: making, starting, growing.
+    /// What disturbs no machine that runs: to create, to start, to enlarge.
     Make,
-    /// Machines that were given something take it into use, see [`take_in_use`](crate::ssh::take_in_use); then it is noted
-    /// that they have.
+    /// The caller has the guests' systems take their new hardware into use, see [`take_in_use`](crate::ssh::take_in_use); then their
+    /// note that this is due is removed.
     Use,
-    /// Machines that work are switched off and on again, one after another.
+    /// Machines that run are switched off and on again, one after another.
     Restart,
-    /// What is no longer wanted goes.
+    /// What is no longer desired is removed. This comes last, when what replaces it serves.
     Remove,
 }
 
@@ -60,45 +60,45 @@ pub enum Step {
     CreateNetwork(Network),
     /// Starts a network.
     StartNetwork(String),
-    /// Keeps addresses for machines.
+    /// Reserves addresses of a network for machines.
     Reserve(String, Vec<Reservation>),
-    /// Keeps addresses for these machines no longer.
+    /// Removes reservations of a network.
     Unreserve(String, Vec<Reservation>),
     /// Removes a network.
     RemoveNetwork(String),
     /// Defines, builds and starts a pool.
     EnsurePool(Pool),
-    /// Starts a pool that holds disks of machines: its folder is never made, since without it its file system is not mounted.
+    /// Starts a pool that holds disks of machines. Its folder is never made: where it is missing, its file system is not mounted.
     StartPool(Pool),
-    /// Removes a pool with the consoles' logs in it, and its folder if nothing else lies in it.
+    /// Removes a pool and the console logs in it, and its folder if nothing else lies there.
     RemovePool {
         /// The pool.
         pool: String,
-        /// Whether the cluster's disks that may lie in it are removed too, since they could not be seen.
+        /// Whether the cluster's disks in it are removed, too: the pool was stopped, so that the plan could not list them.
         with_disks: bool,
-        /// What stays in it.
-        spare: Spared,
+        /// What stays in it, since it is another host's.
+        protected: Protected,
     },
-    /// Removes the pool of base images if nothing is left in it that anybody needs, with these marks of use.
-    RemoveBasePool(Uses),
+    /// Removes the pool of base images, with these use marks, if no cluster needs an image in it.
+    RemoveBasePool(ReleasedUses),
     /// Uploads and verifies a base image.
     CreateImage(ImageSpec),
-    /// Removes a base image, with these marks of its use, unless something has come to need it.
-    RemoveImage(String, Uses),
-    /// Removes these marks of use from a base image that others need.
-    ReleaseImage(String, Uses),
+    /// Removes a base image, with these use marks, unless a disk has been made over it since the plan.
+    RemoveImage(String, ReleasedUses),
+    /// Removes these use marks of a base image that other clusters need.
+    ReleaseImage(String, ReleasedUses),
     /// Makes a disk.
     CreateVolume {
         /// The machine that it belongs to.
         node: Label,
-        /// The disk; without its backing, which is settled when the image is there.
+        /// The disk, without its backing image: that is known only once the image is on the host.
         volume: Volume,
-        /// Whether it lies over the base image.
+        /// The base image, if the disk is an overlay on it.
         overlay: Option<ImageSpec>,
-        /// Whether a half-made one is removed first.
+        /// Whether an existing volume of its name is removed first.
         replace: bool,
     },
-    /// Makes a disk larger, under its machine if that runs.
+    /// Makes a disk larger; where its machine runs, through QEMU, so that the guest sees the new size.
     GrowVolume {
         /// The machine that it belongs to.
         node: Label,
@@ -106,14 +106,14 @@ pub enum Step {
         pool: String,
         /// The volume.
         volume: String,
-        /// What it is to its machine: `main`, or its serial number.
+        /// Its name in the machine: `main`, or its serial number.
         disk: String,
-        /// How large it is, in bytes.
+        /// Its size before, in bytes.
         was: u64,
-        /// How large it becomes, in bytes.
+        /// Its new size, in bytes.
         capacity: u64,
     },
-    /// Writes a machine's seed, over an older one if need be.
+    /// Writes a machine's seed, in place of an older one.
     WriteSeed {
         /// The machine.
         node: Label,
@@ -131,49 +131,50 @@ pub enum Step {
     },
     /// Defines and starts a machine.
     CreateDomain(Domain),
-    /// Defines and starts a machine whose definition is gone, with its disk that is there.
-    BringBack(Domain),
-    /// Defines a machine that runs and whose definition is gone.
+    /// Defines and starts a machine whose definition is lost, with its existing main disk.
+    RecoverDomain(Domain),
+    /// Defines a machine that runs without a definition (libvirt calls it transient).
     DefineDomain(Domain),
     /// Starts a machine.
     StartDomain(Label),
-    /// Has a machine shut down by its own guest.
+    /// Has a machine's guest shut it down.
     ShutDownDomain(Label),
-    /// Gives a machine a disk, at once if it runs.
+    /// Attaches a disk to a machine, by hot-plug if it runs.
     AttachDisk {
         /// The machine.
         node: Label,
-        /// The disk, whose volume is there.
+        /// The disk, whose volume exists.
         disk: Disk,
     },
-    /// Takes a disk from a machine, at once if it runs.
+    /// Detaches a disk from a machine, by hot-unplug if it runs.
     DetachDisk {
         /// The machine.
         node: Label,
         /// The volume's path.
         path: PathBuf,
     },
-    /// Gives a machine that runs more processors, as in this definition; where libvirt refuses that, it has them from its next
-    /// start on, see [`Change::if_refused`].
+    /// Hot-plugs processors until the machine has as many as this definition. Where libvirt refuses that, the machine has them from its
+    /// next start on, see [`Change::if_refused`].
     SetVcpus(Domain),
-    /// Notes that a machine has taken into use what it was given; whoever applies the plan has seen to it.
+    /// Removes the note that a machine has hardware that its system does not use yet. The caller that applies the plan has had the
+    /// system take it into use before.
     TakeInUse {
         /// The machine.
         node: Label,
-        /// What it was given, and still has.
+        /// The hardware: `cpus`, `main` (the main disk), serial numbers of data disks.
         given: Vec<String>,
     },
-    /// Switches a machine off, if it is on, defines it anew and starts it.
+    /// Switches a machine off, if it is on, changes its definition and starts it.
     Redefine(Domain),
     /// Removes a machine.
     RemoveDomain(Label),
-    /// Can't be done, and neither is anything else.
+    /// Can't be made. A plan with such a change is not applied at all.
     Refused(Box<Refusal>),
 }
 
 impl Step {
     /// The machine whose hardware it changes.
-    pub(crate) fn refits(&self) -> Option<&Label> {
+    pub(crate) fn changes_hardware_of(&self) -> Option<&Label> {
         match self {
             Self::CreateVolume { node, .. }
             | Self::GrowVolume { node, .. }
@@ -184,7 +185,7 @@ impl Step {
         }
     }
 
-    /// The machine that is given something by it, which its system must take into use, and what that is.
+    /// The machine that gets more of something it has, and what that is: its system must take the new part into use.
     pub(crate) fn gives(&self) -> Option<(&Label, &str)> {
         match self {
             Self::GrowVolume { node, disk, .. } => Some((node, disk)),
@@ -194,18 +195,18 @@ impl Step {
     }
 }
 
-/// What lies in a host's pools and is not this host's to remove, since hosts may share a folder.
+/// What a removal from one host must leave in its pools: hosts may share a folder, and then see each other's volumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Spared {
+pub struct Protected {
     /// The names of volumes that machines on other hosts have or are to have.
     pub(crate) volumes: BTreeSet<String>,
-    /// Machines on hosts that a removal leaves out: whatever is theirs.
+    /// Machines on hosts that a removal leaves out: all volumes with their names stay.
     pub(crate) machines: BTreeSet<Label>,
 }
 
-impl Spared {
-    /// Whether a volume of this name stays.
-    pub(crate) fn has(&self, volume: &str) -> bool {
+impl Protected {
+    /// Whether the volume of this name stays.
+    pub(crate) fn contains(&self, volume: &str) -> bool {
         let is_of = |machine: &Label| {
             let rest = volume.strip_prefix(machine.as_str());
             rest.is_some_and(|rest| rest.starts_with('-'))
@@ -214,33 +215,33 @@ impl Spared {
     }
 }
 
-/// Which of the cluster's marks go that say on which hosts its disks lie over a base image.
+/// Which use marks of a base image are removed. A use mark says that disks of a cluster on a host are overlays on the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Uses {
-    /// Those of this host.
-    Of(Name),
-    /// Those of all hosts but these.
-    AllBut(BTreeSet<Name>),
+pub enum ReleasedUses {
+    /// The cluster's mark of this host.
+    OneHost(Name),
+    /// The cluster's marks of all hosts but these.
+    AllHostsBut(BTreeSet<Name>),
 }
 
-impl Uses {
-    /// Whether the mark of a host of this name goes.
-    pub(crate) fn go(&self, host: &str) -> bool {
+impl ReleasedUses {
+    /// Whether the cluster's mark of the host of this name is removed.
+    pub(crate) fn includes(&self, host: &str) -> bool {
         match self {
-            Self::Of(own) => own.as_str() == host,
-            Self::AllBut(others) => others.iter().all(|other| other.as_str() != host),
+            Self::OneHost(own) => own.as_str() == host,
+            Self::AllHostsBut(others) => others.iter().all(|other| other.as_str() != host),
         }
     }
 }
 
-/// A base image as the plan knows it: its bytes are known only once it is fetched.
+/// A base image as far as a plan can name it: its digest and format are known only once it is downloaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSpec {
     /// The cluster that needs it.
     pub cluster: Label,
     /// Its distro.
     pub distro: String,
-    /// Where the pool of base images is made, if it is not there.
+    /// The pool of base images, to be made if it does not exist.
     pub pool: Pool,
 }
 
@@ -261,7 +262,7 @@ impl Change {
         }
     }
 
-    /// The restart that a machine needs which is given processors while it runs, if libvirt refuses that.
+    /// The restart that a machine needs if libvirt refuses to hot-plug its processors.
     pub fn if_refused(&self) -> Option<Self> {
         let Step::SetVcpus(domain) = &self.step else {
             return None;
@@ -275,13 +276,13 @@ impl Change {
         })
     }
 
-    /// Whether it destroys something.
+    /// Whether it removes something, and can be made.
     pub fn is_destructive(&self) -> bool {
-        let done = self.refusal().is_none();
+        let is_possible = self.refusal().is_none();
         let loses = self.loses
             || matches!(self.action, Action::Delete | Action::Replace)
             || self.disruption == Disruption::DataLoss;
-        done && loses
+        is_possible && loses
     }
 }
 

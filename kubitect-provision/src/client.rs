@@ -1,4 +1,4 @@
-//! What OpenSSH's client is given to reach a cluster's machines by their names: `ssh_config` in its folder.
+//! `ssh_config` in a cluster's folder: the configuration with which OpenSSH's client reaches the machines by name.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,18 +10,18 @@ use crate::home::{ClusterDir, Home, write_whole};
 use crate::ssh::{Keys, client_config};
 use crate::{Error, gather};
 
-/// Writes it from what the last run knew of the machines and from the addresses that the file itself gives; its path, and what stands in
-/// it. A machine that is another one by now has another key, and `ssh` says so.
+/// Writes `ssh_config` from the facts of the last run and from configured addresses; returns its path and the facts in it. The
+/// facts may be outdated, which is safe: a machine that was replaced has another host key, and `ssh` refuses it.
 pub fn write_client_config(home: &Home, cluster: &Cluster) -> Result<(PathBuf, Facts), Error> {
     let dir = home.cluster(&cluster.name);
-    let facts = match (remembered(&dir)?, by_file(home, cluster)?) {
+    let facts = match (saved_facts(&dir)?, configured_facts(home, cluster)?) {
         (Some(mut facts), fixed) => {
             let fixed = fixed.map(|fixed| fixed.nodes).unwrap_or_default();
             let new = fixed.into_iter();
             let new = new.filter(|node| facts.node(&node.name).is_none());
             let new: Vec<_> = new.collect();
             facts.nodes.extend(new);
-            // The configuration was checked; what the last run knew is only read.
+            // The user comes from the configuration, which was validated; the saved facts were not.
             facts.user.clone_from(&cluster.guest.user);
             facts
         }
@@ -46,26 +46,26 @@ pub fn write_client_config(home: &Home, cluster: &Cluster) -> Result<(PathBuf, F
     Ok((path, facts))
 }
 
-/// What the last run knew of the machines.
-fn remembered(dir: &ClusterDir) -> Result<Option<Facts>, Error> {
+/// The facts that the last run saved; none: there is no such file.
+fn saved_facts(dir: &ClusterDir) -> Result<Option<Facts>, Error> {
     let path = dir.facts();
     let text = match kubitect_config::file::read_text(&path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|e| Error::io("read", &path, e))?,
     };
     let broken = |e| {
-        let what = "which `ssh` goes by; remove it, and the next `kubitect apply` writes it";
+        let what = "which `ssh` uses; remove it, and the next `kubitect apply` writes it";
         Error::because(format!("read {}, {what}", path.display()), chain(&e))
     };
     read_as(&text, Limits::OWN).map(Some).map_err(broken)
 }
 
-/// The machines whose addresses the file gives, if all keys are here.
-fn by_file(home: &Home, cluster: &Cluster) -> Result<Option<Facts>, Error> {
-    let own = cluster.guest.private_key.as_deref();
-    let own = own.map(|path: &Path| home.expand(path)).transpose()?;
+/// The facts of machines with configured addresses; none if a key is missing.
+fn configured_facts(home: &Home, cluster: &Cluster) -> Result<Option<Facts>, Error> {
+    let named_key = cluster.guest.private_key.as_deref();
+    let named_key = named_key.map(|path: &Path| home.expand(path)).transpose()?;
     let folder = home.cluster(&cluster.name).ssh();
-    let Some(keys) = Keys::existing(&folder, cluster, own.as_deref())? else {
+    let Some(keys) = Keys::read_all(&folder, cluster, named_key.as_deref())? else {
         return Ok(None);
     };
     if !keys.known_hosts_path().exists() {

@@ -1,8 +1,8 @@
-//! [`Bounded`]: a host's libvirt whose calls end within a time.
+//! [`WithDeadline`]: a host's libvirt whose calls have a time limit.
 //!
-//! libvirt itself waits for ever: for a QEMU that hangs, for a guest agent that began to answer, for a job that never ends. A
-//! call that takes too long is left to end by itself in a thread of its own; whoever made it hears that it did not end, and
-//! what to do. What libvirt then still does, the next run sees.
+//! libvirt itself has none: it waits for ever for a QEMU that hangs, a guest agent that stops in the middle of an answer, or a
+//! job that never ends. So each call runs in a thread of its own. After the limit the caller gets an error that says what to do;
+//! the thread is left to itself. The next run observes what libvirt has done by then.
 
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
@@ -12,40 +12,40 @@ use std::time::{Duration, Instant};
 
 use kubitect_config::value::{Label, Mac, Name};
 
-use crate::blocking::answer;
+use crate::blocking::run_within;
 use crate::hypervisor::{Failure, Hypervisor, LockState};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 use crate::state::{Capability, DomainState, NetworkState, PoolState, VolumeState};
 
-/// How long any call may take: removing a large disk, or starting a machine on a busy host.
-const CALL: Duration = Duration::from_secs(10 * 60);
-/// How long a short question may take: whether a host answers at all shows in this time.
-const SHORT: Duration = Duration::from_secs(2 * 60);
-/// How long a guest's agent may take to answer, and libvirt to tell of it.
-const AGENT: Duration = Duration::from_secs(60);
-/// The most characters of what a call is given that are shown.
-const WORD: usize = 60;
+/// The limit of any call, as removing a large disk, or starting a machine on a busy host.
+const CALL_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// The limit of a short query, which shows whether a host answers at all.
+const QUERY_LIMIT: Duration = Duration::from_secs(2 * 60);
+/// The limit of a call that a guest agent answers.
+const AGENT_LIMIT: Duration = Duration::from_secs(60);
+/// The most characters of an argument that the debug log shows.
+const ARGUMENT_MAX: usize = 60;
 
-/// A host's libvirt whose calls end within a time, and each of which `--debug` shows. Uploads and downloads have no limit of their
-/// own: they take as long as their bytes do, and a connection that falls silent ends them.
-pub(crate) struct Bounded {
+/// A host's libvirt whose calls have a time limit and are written to the debug log (`--debug`). Uploads and downloads have no
+/// limit: how long they take depends on their size, and a connection over which no more bytes come ends them.
+pub(crate) struct WithDeadline {
     /// The host's name.
     pub host: Name,
     /// Its libvirt.
     pub libvirt: Arc<dyn Hypervisor>,
 }
 
-/// What a call gives within `limit`.
+/// The result of a call, or [`Unanswered`] after `limit`.
 fn within<T: Send + 'static>(
     limit: Duration,
     action: &str,
     call: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let given = answer(limit, &|| false, call);
-    given.unwrap_or_else(|| Err(Failure::new(action, Unanswered(limit))))
+    let result = run_within(limit, &|| false, call);
+    result.unwrap_or_else(|| Err(Failure::new(action, Unanswered(limit))))
 }
 
-/// Why a call gave nothing: whoever asks the same host again waits again.
+/// The error of a call that reached its limit.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "libvirt has not answered within {} s: a job of it is stuck, or a QEMU hangs (`virsh list`, `virsh domjobinfo` \
@@ -55,81 +55,81 @@ fn within<T: Send + 'static>(
 struct Unanswered(Duration);
 
 impl Failure {
-    /// Whether nobody answered in time: the host hangs, and is asked nothing more.
+    /// Whether the call reached its limit. Then the host hangs: a further call would wait as long.
     pub(crate) fn is_unanswered(&self) -> bool {
         self.source.is::<Unanswered>()
     }
 }
 
-/// Makes a call of the host's within [`CALL`], or the time after `in`: its verb, what it is given by reference, and after a
-/// semicolon by value.
+/// Makes a call of the host's within [`CALL_LIMIT`], or the limit after `in`: the method, its arguments by reference, and after a
+/// semicolon those by value.
 macro_rules! bounded {
     ($self:ident.$verb:ident($($reference:ident),* $(; $value:ident),*)) => {
-        bounded!($self.$verb($($reference),* $(; $value),*) in CALL)
+        bounded!($self.$verb($($reference),* $(; $value),*) in CALL_LIMIT)
     };
     ($self:ident.$verb:ident($($reference:ident),* $(; $value:ident),*) in $limit:ident) => {{
         let host = Arc::clone(&$self.libvirt);
-        let words = [stringify!($verb).replace('_', " "), $($reference.called(),)* $($value.to_string()),*];
-        let action = words.join(" ");
+        let parts = [stringify!($verb).replace('_', " "), $($reference.describe(),)* $($value.to_string()),*];
+        let action = parts.join(" ");
         $(let $reference = $reference.to_owned();)*
         $self.within($limit, &action, move || host.$verb($(&$reference,)* $($value),*))
     }};
 }
 
-/// What a call is given, in a word.
-trait Called {
-    fn called(&self) -> String;
+/// An argument of a call, as the debug log shows it.
+trait Describe {
+    fn describe(&self) -> String;
 }
 
-impl Called for str {
-    fn called(&self) -> String {
-        let whole = kubitect_config::text::line(self);
-        let cut: String = whole.chars().take(WORD).collect();
-        match cut.len() < whole.len() {
-            true => format!("{cut}…"),
-            false => cut,
+impl Describe for str {
+    fn describe(&self) -> String {
+        let text = kubitect_config::text::line(self);
+        let start: String = text.chars().take(ARGUMENT_MAX).collect();
+        match start.len() < text.len() {
+            true => format!("{start}…"),
+            false => start,
         }
     }
 }
 
-impl Called for Path {
-    fn called(&self) -> String {
+impl Describe for Path {
+    fn describe(&self) -> String {
         self.display().to_string()
     }
 }
 
-impl Called for [String] {
-    fn called(&self) -> String {
-        self.join(",").called()
+impl Describe for [String] {
+    fn describe(&self) -> String {
+        self.join(",").describe()
     }
 }
 
-macro_rules! called_by_name {
+macro_rules! describe_by_name {
     ($($kind:ty: $name:ident),*) => {$(
-        impl Called for $kind {
-            fn called(&self) -> String {
-                self.$name.to_string().called()
+        impl Describe for $kind {
+            fn describe(&self) -> String {
+                self.$name.to_string().describe()
             }
         }
     )*};
 }
 
-called_by_name!(Network: name, Pool: name, Volume: name, Domain: name, Reservation: name);
+describe_by_name!(Network: name, Pool: name, Volume: name, Domain: name, Reservation: name);
 
-impl Called for Label {
-    fn called(&self) -> String {
+impl Describe for Label {
+    fn describe(&self) -> String {
         self.to_string()
     }
 }
 
-impl Called for Disk {
-    fn called(&self) -> String {
-        self.path.called()
+impl Describe for Disk {
+    fn describe(&self) -> String {
+        self.path.describe()
     }
 }
 
-impl Bounded {
-    /// What a call gives within `limit`.
+impl WithDeadline {
+    /// The result of a call, or [`Unanswered`] after `limit`.
     fn within<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -139,7 +139,7 @@ impl Bounded {
         self.timed(action, || within(limit, action, call))
     }
 
-    /// Makes a call, and says which and how long it took.
+    /// Makes a call and logs it with its duration.
     fn timed<T>(
         &self,
         action: &str,
@@ -159,13 +159,13 @@ impl Bounded {
     }
 }
 
-impl Hypervisor for Bounded {
+impl Hypervisor for WithDeadline {
     fn capability(&self) -> Result<Capability, Failure> {
         bounded!(self.capability())
     }
 
     fn networks(&self) -> Result<Vec<NetworkState>, Failure> {
-        bounded!(self.networks() in SHORT)
+        bounded!(self.networks() in QUERY_LIMIT)
     }
 
     fn pools(&self) -> Result<Vec<PoolState>, Failure> {
@@ -173,7 +173,7 @@ impl Hypervisor for Bounded {
     }
 
     fn started_pools(&self) -> Result<Vec<String>, Failure> {
-        bounded!(self.started_pools() in SHORT)
+        bounded!(self.started_pools() in QUERY_LIMIT)
     }
 
     fn domains(&self) -> Result<Vec<DomainState>, Failure> {
@@ -189,13 +189,13 @@ impl Hypervisor for Bounded {
     }
 
     fn domain_state(&self, name: &Label) -> Result<Option<DomainState>, Failure> {
-        bounded!(self.domain_state(name) in SHORT)
+        bounded!(self.domain_state(name) in QUERY_LIMIT)
     }
 
-    fn another(&self) -> Option<Arc<dyn Hypervisor>> {
+    fn another_connection(&self) -> Option<Arc<dyn Hypervisor>> {
         Some(Arc::new(Self {
             host: self.host.clone(),
-            libvirt: self.libvirt.another()?,
+            libvirt: self.libvirt.another_connection()?,
         }))
     }
 
@@ -290,7 +290,7 @@ impl Hypervisor for Bounded {
         let host = Arc::clone(&self.libvirt);
         let (pool, volume, domain) = (pool.to_owned(), volume.to_owned(), domain.clone());
         let action = format!("grow volume {volume} to {capacity} bytes");
-        self.within(CALL, &action, move || {
+        self.within(CALL_LIMIT, &action, move || {
             host.grow_volume(&pool, &volume, capacity, &domain)
         })
     }
@@ -335,13 +335,13 @@ impl Hypervisor for Bounded {
         bounded!(self.note_domain(name, note))
     }
 
-    fn let_in(&self, name: &Label, user: &str, public_key: &str) -> Result<(), Failure> {
+    fn authorize_key(&self, name: &Label, user: &str, public_key: &str) -> Result<(), Failure> {
         let host = Arc::clone(&self.libvirt);
         let (name, user) = (name.clone(), user.to_owned());
         let public_key = public_key.to_owned();
-        let action = format!("have the guest agent of {name} let a key in");
-        self.within(AGENT, &action, move || {
-            host.let_in(&name, &user, &public_key)
+        let action = format!("have the guest agent of {name} authorize a key");
+        self.within(AGENT_LIMIT, &action, move || {
+            host.authorize_key(&name, &user, &public_key)
         })
     }
 
@@ -353,7 +353,7 @@ impl Hypervisor for Bounded {
         let host = Arc::clone(&self.libvirt);
         let name = name.clone();
         let action = format!("ask for addresses of {name}");
-        self.within(AGENT, &action, move || host.addresses(&name))
+        self.within(AGENT_LIMIT, &action, move || host.addresses(&name))
     }
 }
 
@@ -370,23 +370,23 @@ mod tests {
         let (_held, stuck) = mpsc::channel::<()>();
         let began = Instant::now();
         let failure = within(Duration::from_millis(50), "start domain", move || {
-            // Until the test ends.
+            // Blocks until the test ends.
             let _ = stuck.recv();
             Ok(())
         })
         .unwrap_err();
         assert!(began.elapsed() >= Duration::from_millis(50));
         assert_eq!(failure.action, "start domain");
-        let said = failure.source.to_string();
+        let message = failure.source.to_string();
         assert!(
-            said.contains("has not answered") && said.contains("libvirtd"),
-            "{said}"
+            message.contains("has not answered") && message.contains("libvirtd"),
+            "{message}"
         );
-        // One that ends gives what it gives, and what it failed with.
-        assert_eq!(within(CALL, "x", || Ok(7)).unwrap(), 7);
-        let failed = within(CALL, "x", || Err::<(), _>(Failure::new("y", "z")));
+        // A call that ends within the limit gives its own result.
+        assert_eq!(within(CALL_LIMIT, "x", || Ok(7)).unwrap(), 7);
+        let failed = within(CALL_LIMIT, "x", || Err::<(), _>(Failure::new("y", "z")));
         assert_eq!(failed.unwrap_err().action, "y");
-        let host = Bounded {
+        let host = WithDeadline {
             host: "box".parse().unwrap(),
             libvirt: Arc::new(FakeHost::new(HostState::default())),
         };

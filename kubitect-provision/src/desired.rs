@@ -1,4 +1,4 @@
-//! [`Desired`]: all names, addresses, sizes and digests that a cluster wants of its hosts. Pure.
+//! [`Desired`]: what a cluster's configuration asks of its hosts, with all names, addresses, sizes and digests. Pure.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{CpuMode, DiskPool, Host, NetworkMode, Node, VirtType};
-use kubitect_config::given_out::given_out;
+use kubitect_config::service_ranges::service_ranges;
 use kubitect_config::value::{Label, Name};
 use serde::Serialize;
 
@@ -16,30 +16,30 @@ use crate::resource::{
     Asked, BASE_POOL, Cpu, Disk, Domain, Format, Forward, Link, Network, Pool, Reservation, Volume,
 };
 
-/// What a cluster wants of its hosts.
+/// The desired state of a cluster's hosts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Desired {
     /// By the host's name.
     pub hosts: BTreeMap<Name, DesiredHost>,
 }
 
-/// What a cluster wants of one host.
+/// The desired state of one host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DesiredHost {
-    /// The network, unless an existing bridge serves.
+    /// The network; none where the machines use an existing bridge.
     pub network: Option<Network>,
     /// The pool of main disks, then those of data disks.
     pub pools: Vec<Pool>,
-    /// The image under all main disks.
+    /// The base image of all main disks.
     #[serde(skip)]
     pub image: ImageSpec,
-    /// The image's SHA-256, if the configuration tells it.
+    /// The image's SHA-256, if the configuration gives it.
     pub image_sha256: Option<String>,
     /// The machines.
     pub machines: Vec<Machine>,
 }
 
-/// What a node wants of its host.
+/// The desired state of one machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Machine {
     /// The disk with the operating system, an overlay on the base image.
@@ -64,20 +64,20 @@ impl Machine {
     }
 }
 
-/// The name of the volume that hands a node its cloud-init documents.
+/// The name of a node's seed: the volume with its cloud-init documents.
 pub fn seed_volume(node: &Label) -> String {
     format!("{node}-seed")
 }
 
-/// The name of the file beside a node's disks that its serial console is written to.
+/// The name of the file with the output of a node's serial console, beside its disks.
 pub fn console_volume(node: &Label) -> String {
     format!("{node}-console.log")
 }
 
-/// Addresses that are leased dynamically, at most; more would only make dnsmasq slow.
+/// The most addresses that DHCP may lease: more only make dnsmasq slow.
 const DYNAMIC_MAX: usize = 4096;
 
-/// What the cluster wants of hosts with these capabilities.
+/// The desired state of a cluster's hosts, which have these capabilities.
 pub fn desired(cluster: &Cluster, capabilities: &BTreeMap<Name, Capability>) -> Desired {
     let none = Capability::default();
     let hosts = cluster.used_hosts().map(|host| {
@@ -144,9 +144,9 @@ fn network(cluster: &Cluster, host: &Host) -> Option<Network> {
         bridge: network.bridge.clone(),
         cidr: network.cidr,
         gateway: network.gateway,
-        // The virtual address has no machine that it could be reserved for, so it is left out of what is leased.
+        // The VIP can't be reserved, since it belongs to no machine, so it is left out of the DHCP ranges.
         dynamic: dynamic(network.cidr, network.gateway, cluster.balancing.vip),
-        given_out: given_out(&cluster.addons.kubespray)
+        service_ranges: service_ranges(&cluster.addons.kubespray)
             .iter()
             .map(|range| (range.first, range.last))
             .collect(),
@@ -154,9 +154,9 @@ fn network(cluster: &Cluster, host: &Host) -> Option<Network> {
     })
 }
 
-/// The stretches at the upper end of the range that hold neither the gateway nor the virtual address.
+/// The DHCP ranges: the last addresses of the network, without the gateway and the VIP.
 fn dynamic(cidr: Ipv4Net, gateway: Ipv4Addr, vip: Option<Ipv4Addr>) -> Vec<(Ipv4Addr, Ipv4Addr)> {
-    let mut stretches: Vec<(Ipv4Addr, Ipv4Addr)> = Vec::new();
+    let mut ranges: Vec<(Ipv4Addr, Ipv4Addr)> = Vec::new();
     let top = u32::from(cidr.broadcast()).saturating_sub(1);
     let bottom = u32::from(cidr.network()).saturating_add(1);
     let free = (bottom..=top)
@@ -165,13 +165,13 @@ fn dynamic(cidr: Ipv4Net, gateway: Ipv4Addr, vip: Option<Ipv4Addr>) -> Vec<(Ipv4
         .filter(|address| *address != gateway && Some(*address) != vip)
         .take(DYNAMIC_MAX);
     for address in free {
-        match stretches.last_mut() {
+        match ranges.last_mut() {
             Some((start, _)) if u32::from(address) + 1 == u32::from(*start) => *start = address,
-            _ => stretches.push((address, address)),
+            _ => ranges.push((address, address)),
         }
     }
-    stretches.reverse();
-    stretches
+    ranges.reverse();
+    ranges
 }
 
 fn machine(
@@ -203,7 +203,7 @@ fn machine(
             format: Format::Qcow2,
             backing: None,
         };
-        // A pool that the host does not have is refused by validation.
+        // Validation refuses a pool that the host does not have, so the pool is always found.
         if let Some(pool) = pools.iter().find(|pool| pool.name == volume.pool) {
             disks.push(disk(pool, &volume, data_disk.name.as_str()));
             data.push(volume);
@@ -220,8 +220,10 @@ fn machine(
     let distro = &cluster.guest.image.distro;
     let cpu_of = |mode| cpu(mode, &virt, distro, capability);
     let cpu = cpu_of(cluster.guest.cpu_mode);
-    let same_cpu = CpuMode::ALL.into_iter();
-    let same_cpu = same_cpu.filter(|mode| cpu_of(*mode) == cpu).collect();
+    let equivalent_modes = CpuMode::ALL.into_iter();
+    let equivalent_modes = equivalent_modes
+        .filter(|mode| cpu_of(*mode) == cpu)
+        .collect();
     Machine {
         domain: Domain {
             name: node.name.clone(),
@@ -231,7 +233,7 @@ fn machine(
                 cpu: cluster.guest.cpu_mode,
             },
             cpu,
-            same_cpu,
+            equivalent_modes,
             virt,
             arch: capability.arch.clone(),
             vcpus: node.cpu,
@@ -243,7 +245,7 @@ fn machine(
             address: node.ip,
             console: main_pool.volume(&console_volume(&node.name)),
             note: None,
-            gone: Vec::new(),
+            detached: Vec::new(),
         },
         main,
         data,
@@ -256,14 +258,14 @@ fn disk(pool: &Pool, volume: &Volume, serial: &str) -> Disk {
     Disk {
         path: pool.volume(&volume.name),
         format: volume.format,
-        serial: serial_of(serial),
+        serial: disk_serial(serial),
         readonly: false,
     }
 }
 
-/// A serial number of the 20 bytes that virtio hands on: a longer name ends in a digest of all of it, so that two names
-/// that begin alike stay apart. Labels are ASCII.
-fn serial_of(name: &str) -> String {
+/// A disk's serial number, at most 20 bytes (virtio's limit). A longer name is cut and ends in a digest of the whole name, so that two
+/// long names with the same beginning have different serial numbers. Labels are ASCII.
+fn disk_serial(name: &str) -> String {
     if name.len() <= 20 {
         return name.to_owned();
     }
@@ -279,7 +281,7 @@ fn link(cluster: &Cluster) -> Link {
     }
 }
 
-/// libvirt's domain type: as configured, else the best that the host offers.
+/// libvirt's domain type: as configured, else KVM if the host offers it, else emulation.
 fn virt(wanted: VirtType, capability: &Capability) -> String {
     let offered = |kind: &str| capability.virt.iter().any(|offered| offered == kind);
     match wanted {
@@ -292,11 +294,11 @@ fn virt(wanted: VirtType, capability: &Capability) -> String {
     .to_owned()
 }
 
-/// With more, a machine must have an IOMMU of its own.
+/// The most processors that a machine can have without a virtual IOMMU.
 const MAX_VCPUS: u32 = 255;
 
-/// How many processors a machine with so many can be given while it runs: twice as many and at least eight, as far as the
-/// host's libvirt takes part; what is not used costs next to nothing.
+/// The maximum of processors to which a machine can be hot-plugged: twice as many as it has and at least eight, within the limit of the
+/// host's libvirt. Unused ones cost next to nothing.
 fn max_vcpus(vcpus: u32, host: Option<u32>) -> u32 {
     let room = vcpus.saturating_mul(2).clamp(8, MAX_VCPUS);
     room.min(host.unwrap_or(room)).max(vcpus)
@@ -304,9 +306,9 @@ fn max_vcpus(vcpus: u32, host: Option<u32>) -> u32 {
 
 /// The processor that a guest sees.
 ///
-/// `custom` is a baseline: x86-64-v2 (libvirt calls it Nehalem) where KVM can give it to guests, since newer distros
-/// ask for it, else the plainest. Emulation can offer everything, but the plainest is fastest; a host's own processor
-/// it can't be, so the modes that ask for that become `maximum`.
+/// `custom` is a baseline: x86-64-v2 (libvirt calls it Nehalem) if KVM can give it to guests, since newer distros need it, else
+/// `qemu64`. Under emulation it is x86-64-v2 only for the distros that need it, since `qemu64` is faster. Emulation can't offer the
+/// host's own processor, so the modes that ask for that become `maximum`.
 fn cpu(mode: CpuMode, virt: &str, distro: &str, capability: &Capability) -> Cpu {
     let needs_v2 = ["rocky", "centos"]
         .iter()
@@ -336,11 +338,11 @@ mod tests {
 
     #[test]
     fn disks_whose_names_begin_alike_have_serials_of_their_own() {
-        assert_eq!(serial_of("rook"), "rook");
-        assert_eq!(serial_of("twenty-bytes-long-20"), "twenty-bytes-long-20");
+        assert_eq!(disk_serial("rook"), "rook");
+        assert_eq!(disk_serial("twenty-bytes-long-20"), "twenty-bytes-long-20");
         let (one, two) = (
-            serial_of("postgres-data-of-team-1"),
-            serial_of("postgres-data-of-team-2"),
+            disk_serial("postgres-data-of-team-1"),
+            disk_serial("postgres-data-of-team-2"),
         );
         assert_eq!((one.len(), two.len()), (20, 20));
         assert_ne!(one, two);
@@ -373,8 +375,8 @@ mod tests {
         let pools = network(&cluster, &host).unwrap();
         assert_eq!(plain.mark(), pools.mark());
         let ip = |last: u8| Ipv4Addr::new(192, 168, 113, last);
-        assert_eq!(plain.leased(), [(ip(2), ip(254))]);
-        assert_eq!(pools.leased(), [(ip(4), ip(239)), (ip(251), ip(254))]);
+        assert_eq!(plain.dhcp_ranges(), [(ip(2), ip(254))]);
+        assert_eq!(pools.dhcp_ranges(), [(ip(4), ip(239)), (ip(251), ip(254))]);
     }
 
     #[test]

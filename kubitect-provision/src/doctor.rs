@@ -1,4 +1,5 @@
-//! What this machine, and the hosts of a configuration, lack to carry clusters, and the command that mends it. Looks only.
+//! Checks whether this machine, and the hosts of a configuration, can carry clusters; each fault comes with the command that
+//! repairs it. Changes nothing.
 
 mod hosts;
 #[cfg(test)]
@@ -14,31 +15,32 @@ use kubitect_config::cluster::Connection;
 
 use crate::Error;
 use crate::home::Home;
-use crate::trust::Us;
+use crate::trust::TrustedUsers;
 
 pub use hosts::hosts;
 
-/// Where is looked: the machine itself, or a picture of one.
+/// The system that is checked: this machine, or a folder that stands for one in tests.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct LocalSystem {
     /// The root of its files.
     pub root: PathBuf,
-    /// Where programs are searched, as `PATH`.
+    /// The folders of programs, as in `PATH`.
     pub path: OsString,
-    /// Where disks go.
+    /// The folder of machines' disks.
     pub disks: PathBuf,
-    /// Whether libvirt offers KVM, where it can be asked: it is libvirt that uses it, whoever asks.
+    /// Whether libvirt offers KVM; none: libvirt can't be asked. It is libvirt that has to be able to use it, not this process's
+    /// user.
     pub offers_kvm: Option<bool>,
 }
 
-/// The memory that a small cluster takes, in GiB.
+/// The memory that a small cluster needs, in GiB.
 const MEMORY: u64 = 4;
-/// The space that a small cluster and what it downloads take, in GiB.
+/// The disk space that a small cluster and its downloads need, in GiB.
 const SPACE: u64 = 20;
 
-impl Place {
+impl LocalSystem {
     /// This machine.
-    pub fn here() -> Self {
+    pub fn this_machine() -> Self {
         Self {
             root: PathBuf::from("/"),
             path: std::env::var_os("PATH").unwrap_or_default(),
@@ -47,12 +49,12 @@ impl Place {
         }
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    fn path_of(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
 
     fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.at(path)).unwrap_or_default()
+        fs::read_to_string(self.path_of(path)).unwrap_or_default()
     }
 
     fn has(&self, program: &str) -> bool {
@@ -60,7 +62,7 @@ impl Place {
     }
 }
 
-/// Whether this machine's libvirt offers KVM; none, where it can't be asked.
+/// Whether this machine's libvirt offers KVM; none: it can't be asked.
 fn offers_kvm() -> Option<bool> {
     let name = "localhost".parse().ok()?;
     let libvirt = crate::libvirt::connect(&name, &Connection::Local).ok()?;
@@ -68,22 +70,22 @@ fn offers_kvm() -> Option<bool> {
     Some(capability.virt.iter().any(|virt| virt == "kvm"))
 }
 
-/// Looks at all.
-pub fn look(place: &Place) -> Vec<Check> {
+/// All checks of a system.
+pub fn check_system(system: &LocalSystem) -> Vec<Check> {
     vec![
-        processor(place),
-        kvm(place),
-        libvirt(place),
-        memory(place),
-        space(place),
-        forwarding(place),
-        qemu(place),
-        apparmor(place),
+        processor(system),
+        kvm(system),
+        libvirt(system),
+        memory(system),
+        space(system),
+        forwarding(system),
+        qemu(system),
+        apparmor(system),
     ]
 }
 
-/// Looks whether the folder of all clusters at `path` can be used, be it that it has yet to be made.
-pub fn folder(path: &Path, us: Us) -> Check {
+/// Checks whether the folder of all clusters at `path`, which need not exist yet, can be used.
+pub fn folder(path: &Path, users: TrustedUsers) -> Check {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let unread = |found| {
         Check::wrong(
@@ -92,7 +94,7 @@ pub fn folder(path: &Path, us: Us) -> Check {
             format!("see that {} can be read", path.display()),
         )
     };
-    match Home::open_for(&path, None, us) {
+    match Home::open_for(&path, None, users) {
         Ok(_) => Check::good("folder", format!("{} is yours alone", path.display())),
         Err(Error::Step {
             source: Some(source),
@@ -107,8 +109,8 @@ pub fn folder(path: &Path, us: Us) -> Check {
     }
 }
 
-fn processor(place: &Place) -> Check {
-    let info = place.read("/proc/cpuinfo");
+fn processor(system: &LocalSystem) -> Check {
+    let info = system.read("/proc/cpuinfo");
     let able = info
         .lines()
         .filter(|line| line.starts_with("flags"))
@@ -126,10 +128,11 @@ fn processor(place: &Place) -> Check {
     }
 }
 
-/// By what libvirt says of itself. Who asks libvirt needs no right to the device, so the device is only a hint.
-fn kvm(place: &Place) -> Check {
-    let there = place.at("/dev/kvm").exists();
-    match (place.offers_kvm, there) {
+/// What libvirt reports decides. A user of libvirt needs no access to the device, so that the device only explains why libvirt
+/// has no KVM.
+fn kvm(system: &LocalSystem) -> Check {
+    let has_device = system.path_of("/dev/kvm").exists();
+    match (system.offers_kvm, has_device) {
         (Some(true), _) => Check::good("KVM", "libvirt offers it"),
         (None, true) => Check::good(
             "KVM",
@@ -148,13 +151,13 @@ fn kvm(place: &Place) -> Check {
     }
 }
 
-fn libvirt(place: &Place) -> Check {
+fn libvirt(system: &LocalSystem) -> Check {
     let sockets = ["/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"];
-    let there = sockets
+    let socket = sockets
         .iter()
-        .map(|socket| place.at(socket))
+        .map(|socket| system.path_of(socket))
         .find(|socket| socket.exists());
-    match there.map(|socket| connect(&socket)) {
+    match socket.map(|socket| connect(&socket)) {
         Some(Ok(())) => Check::good("libvirt", "its socket answers"),
         Some(Err(e)) if e.kind() == std::io::ErrorKind::PermissionDenied => Check::wrong(
             "libvirt",
@@ -178,8 +181,8 @@ fn connect(socket: &Path) -> std::io::Result<()> {
     UnixStream::connect(socket).map(drop)
 }
 
-fn memory(place: &Place) -> Check {
-    let info = place.read("/proc/meminfo");
+fn memory(system: &LocalSystem) -> Check {
+    let info = system.read("/proc/meminfo");
     let line = info
         .lines()
         .find_map(|line| line.strip_prefix("MemAvailable:"));
@@ -201,12 +204,12 @@ fn memory(place: &Place) -> Check {
     }
 }
 
-fn space(place: &Place) -> Check {
-    let disks = place.at(&place.disks.to_string_lossy());
-    let there = disks.ancestors().find(|folder| folder.exists());
-    let free = there.and_then(|folder| rustix::fs::statvfs(folder).ok());
+fn space(system: &LocalSystem) -> Check {
+    let disks = system.path_of(&system.disks.to_string_lossy());
+    let existing = disks.ancestors().find(|folder| folder.exists());
+    let free = existing.and_then(|folder| rustix::fs::statvfs(folder).ok());
     let free = free.map_or(0, |free| free.f_bavail.saturating_mul(free.f_frsize) >> 30);
-    let found = format!("{free} GiB are free in {}", place.disks.display());
+    let found = format!("{free} GiB are free in {}", system.disks.display());
     match free >= SPACE {
         true => Check::good("space", found),
         false => Check::wrong(
@@ -217,9 +220,9 @@ fn space(place: &Place) -> Check {
     }
 }
 
-/// libvirt switches it on itself, with its first network that needs it.
-fn forwarding(place: &Place) -> Check {
-    match place.read("/proc/sys/net/ipv4/ip_forward").trim() {
+/// No fault if it is off: libvirt switches it on with its first network that needs it.
+fn forwarding(system: &LocalSystem) -> Check {
+    match system.read("/proc/sys/net/ipv4/ip_forward").trim() {
         "1" => Check::good("forwarding", "IPv4 is forwarded"),
         _ => Check::note(
             "forwarding",
@@ -229,11 +232,11 @@ fn forwarding(place: &Place) -> Check {
     }
 }
 
-/// The program that runs machines, and the one by which libvirt makes their disks.
-fn qemu(place: &Place) -> Check {
+/// The program that runs machines, and the one with which libvirt creates their disks.
+fn qemu(system: &LocalSystem) -> Check {
     let emulator = format!("qemu-system-{}", std::env::consts::ARCH);
-    // Red Hat's lies outside of PATH.
-    let red_hat = place.at("/usr/libexec/qemu-kvm");
+    // That of Red Hat is not in PATH.
+    let red_hat = system.path_of("/usr/libexec/qemu-kvm");
     let lacks = |program: &str, packages: &str| {
         Check::wrong(
             "QEMU",
@@ -242,8 +245,8 @@ fn qemu(place: &Place) -> Check {
         )
     };
     match (
-        place.has(&emulator) || red_hat.is_file(),
-        place.has("qemu-img"),
+        system.has(&emulator) || red_hat.is_file(),
+        system.has("qemu-img"),
     ) {
         (false, _) => lacks(&emulator, "qemu-system-x86 qemu-utils"),
         (true, false) => lacks("qemu-img", "qemu-utils"),
@@ -251,13 +254,17 @@ fn qemu(place: &Place) -> Check {
     }
 }
 
-/// Where the kernel confines programs by AppArmor, libvirt gives each machine a profile, and starts none if it can't load it.
-fn apparmor(place: &Place) -> Check {
-    let confined = place
+/// Where the kernel uses AppArmor, libvirt makes a profile for each machine, and does not start a machine whose profile can't be
+/// loaded.
+fn apparmor(system: &LocalSystem) -> Check {
+    let confined = system
         .read("/sys/module/apparmor/parameters/enabled")
         .starts_with('Y');
     let parser = ["/usr/sbin/apparmor_parser", "/sbin/apparmor_parser"];
-    match (confined, parser.iter().any(|path| place.at(path).exists())) {
+    match (
+        confined,
+        parser.iter().any(|path| system.path_of(path).exists()),
+    ) {
         (true, true) => Check::good("AppArmor", "machines' profiles can be loaded"),
         (true, false) => Check::wrong(
             "AppArmor",

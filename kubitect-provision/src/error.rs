@@ -7,10 +7,10 @@ use kubitect_config::Refusal;
 use kubitect_config::error::Kind;
 use kubitect_config::value::Name;
 
-/// Anything behind an [`Error`] that carries its own words.
+/// The cause behind an [`Error`].
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong; the text fits after "failed to" or stands for itself, and leaves the cause to `source`.
+/// What went wrong. The text fits after "failed to" or is a sentence of its own; the cause is in `source`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,12 +27,12 @@ pub enum Error {
         source: Source,
     },
     /// Hosts of a cluster can't be reached.
-    #[error("{}", .0.iter().map(told).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", .0.iter().map(chain).collect::<Vec<_>>().join("\n"))]
     Hosts(Vec<Error>),
-    /// What went wrong once, for each whom it concerns.
+    /// One error that several machines share.
     #[error(transparent)]
     Shared(std::sync::Arc<Error>),
-    /// A verb of a host's libvirt failed.
+    /// A call of a host's libvirt failed.
     #[error("{action} on host {host}")]
     Hypervisor {
         /// The host, as configured.
@@ -42,7 +42,7 @@ pub enum Error {
         /// What libvirt said.
         source: Source,
     },
-    /// Something in libvirt has our name and is not ours.
+    /// A resource in libvirt has a name of this cluster's and belongs to something else.
     #[error(
         "touch {kind} {name} on host {host}: it is not this cluster's ({why}); rename or remove it, or rename the cluster"
     )]
@@ -53,7 +53,7 @@ pub enum Error {
         kind: &'static str,
         /// Its name.
         name: String,
-        /// How that is known.
+        /// Why it is not this cluster's.
         why: String,
     },
     /// The cluster's address range is used already.
@@ -71,7 +71,7 @@ pub enum Error {
     /// The plan holds changes that can't be done.
     #[error("apply the plan: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Refused(Vec<Refusal>),
-    /// The plan speaks of something that the caller did not bring.
+    /// The plan needs something that the caller did not supply.
     #[error("apply the plan: {missing}")]
     MissingInput {
         /// What is missing.
@@ -89,24 +89,24 @@ pub enum Error {
         /// How large the image is.
         needed: u64,
     },
-    /// A wait came to its end.
-    #[error("see {what} within {}{}", humane(*after), indented(evidence))]
+    /// A wait took longer than its limit.
+    #[error("see {what} within {}{}", human_duration(*after), indented(evidence))]
     Timeout {
         /// What was waited for.
         what: String,
-        /// For how long.
+        /// The limit.
         after: Duration,
-        /// What was last seen of it, line by line; may be empty.
+        /// The last state that was seen, line by line; may be empty.
         evidence: Vec<String>,
     },
     /// A file of this machine could not be used.
     #[error("{action} {}", path.display())]
     File {
-        /// What was tried, as "read".
+        /// The action, as "read".
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The image's bytes are not those that were asked for.
@@ -128,7 +128,7 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong and what to do about it.
         help: String,
-        /// What reading it said, if that was it.
+        /// The error of reading it, if that was the reason.
         source: Option<Source>,
     },
     /// A machine showed a host key that is not the pinned one; nothing was sent to it.
@@ -144,10 +144,10 @@ pub enum Error {
         address: String,
         /// The pinned key's fingerprint.
         wanted: String,
-        /// The fingerprint of the key that was shown, or which kinds there were.
+        /// The fingerprint of the key that was shown, or the kinds of keys that were offered.
         found: String,
     },
-    /// A machine's host does not lead to it, and time does not mend that.
+    /// A machine can't be reached through its host, for a reason that a retry does not cure.
     #[error("reach {machine} through its host {host}: {help} (ssh says: {said})")]
     Jump {
         /// The machine.
@@ -156,12 +156,12 @@ pub enum Error {
         host: String,
         /// What to do about it.
         help: String,
-        /// What OpenSSH's client said.
+        /// What OpenSSH's client printed.
         said: String,
     },
     /// Two machines claim one address.
     #[error(
-        "tell {first} from {second}: both claim the address {ip}, so one of them is not to be believed; look at both \
+        "distinguish {first} from {second}: both claim the address {ip}, so one of the claims is wrong; look at both \
          (`virsh domifaddr --source agent`), and give each an `ip` of its own"
     )]
     AddressTaken {
@@ -172,29 +172,29 @@ pub enum Error {
         /// Another one.
         second: String,
     },
-    /// Something failed on the way to a machine.
+    /// An SSH connection to a machine, or a command over it, failed.
     #[error("{action} (machine {machine})")]
     Ssh {
         /// The machine.
         machine: String,
         /// What was tried, as "connect to 192.168.113.10:22".
         action: String,
-        /// What SSH or the network said.
+        /// The error of SSH or of the network.
         source: Source,
     },
-    /// A command on a machine ended badly.
+    /// A command on a machine failed.
     #[error("{command} on {machine}: exit status {status}: {said}")]
     RemoteCommand {
         /// The machine.
         machine: String,
-        /// What was tried.
+        /// The command, or what it was for.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: u32,
-        /// The last lines of what it said.
+        /// The last lines of its standard error.
         said: String,
     },
-    /// A machine is up and can't be worked with.
+    /// A machine runs and lacks something that Kubitect needs there.
     #[error("use {machine}: {why}{}", indented(evidence))]
     Unusable {
         /// The machine.
@@ -205,19 +205,19 @@ pub enum Error {
         evidence: Vec<String>,
     },
     /// More than one machine failed.
-    #[error("bring up {} machines: {}", .0.len(), .0.iter().map(told).collect::<Vec<_>>().join("\n"))]
+    #[error("bring up {} machines: {}", .0.len(), .0.iter().map(chain).collect::<Vec<_>>().join("\n"))]
     Machines(Vec<Error>),
-    /// More than one machine does not go off.
-    #[error("shut down {} machines: {}", .0.len(), .0.iter().map(told).collect::<Vec<_>>().join("\n"))]
+    /// More than one machine did not shut down.
+    #[error("shut down {} machines: {}", .0.len(), .0.iter().map(chain).collect::<Vec<_>>().join("\n"))]
     StillOn(Vec<Error>),
-    /// An image can't be had or can't be a machine's disk.
+    /// An image can't be fetched, or can't be a machine's disk.
     #[error("use image {image}: {why}")]
     Image {
         /// The image.
         image: String,
         /// What is wrong and what to do about it.
         why: String,
-        /// What the network said, if that was it.
+        /// The error of the network, if that was the reason.
         source: Option<Source>,
     },
     /// A machine's address is not known.
@@ -234,17 +234,17 @@ pub enum Error {
         /// The machine.
         machine: String,
     },
-    /// A file or folder is not ours alone.
+    /// A file or folder may have been written by an untrusted user.
     #[error("trust {}: {why}; {cure}", path.display())]
     Untrusted {
-        /// It.
+        /// The file or folder.
         path: PathBuf,
-        /// Why not.
+        /// Why it is not trusted.
         why: String,
         /// What to do about it.
         cure: String,
     },
-    /// Another run is at work on the cluster.
+    /// Another run of this machine has locked the cluster.
     #[error(
         "take the cluster `{cluster}`: another run is at work on it (process {holder}); wait for it to end"
     )]
@@ -254,7 +254,7 @@ pub enum Error {
         /// The number of the run's process.
         holder: String,
     },
-    /// Another run, of another folder, holds the cluster on a host, or may.
+    /// A lock on a host says that another run, from another folder, works on the cluster, or may still do so.
     #[error("take the cluster `{cluster}` on host {host}: {}", locked(by, *at_work))]
     Locked {
         /// The cluster.
@@ -263,10 +263,10 @@ pub enum Error {
         host: String,
         /// The other run.
         by: String,
-        /// Whether it is at work for sure.
+        /// Whether it certainly still runs.
         at_work: bool,
     },
-    /// Another run has taken the cluster over.
+    /// Another run has replaced this run's lock on a host (`--take-over`).
     #[error(
         "go on with the cluster `{cluster}`: it was taken over on host {host} meanwhile, by {by}; nothing more is changed by this run"
     )]
@@ -281,7 +281,7 @@ pub enum Error {
     /// A configuration or site file can't be used.
     #[error(transparent)]
     Config(kubitect_config::Error),
-    /// The site file says what only another one may say; it reads for itself.
+    /// The site file of `--local` sets what only the person's own site file may set.
     #[error("{0}")]
     Site(Box<Refusal>),
     /// One step of the work failed.
@@ -292,13 +292,13 @@ pub enum Error {
         /// Why it failed.
         source: Option<Source>,
     },
-    /// The person asked to stop.
+    /// The user asked to stop.
     #[error("finish: cancelled between two steps; run the same command again to go on")]
     Cancelled,
 }
 
 impl Error {
-    /// Of which kind it is, where it is of one by itself.
+    /// The kind of the error, where the variant alone decides it.
     pub fn kind(&self) -> Option<Kind> {
         match self {
             Self::HostKey { .. } | Self::Untrusted { .. } | Self::Checksum { .. } => {
@@ -330,13 +330,13 @@ impl Error {
         Self::Step { what, source }
     }
 
-    /// Nobody is connected to this host.
+    /// There is no connection to this host.
     pub(crate) fn not_connected(host: &Name) -> Self {
         let missing = format!("there is no connection to host {host}");
         Self::MissingInput { missing }
     }
 
-    /// One failure of a machine, or several as one; none is none.
+    /// No error: `Ok`; one: that error; several: [`Error::Machines`].
     pub(crate) fn of_machines(mut errors: Vec<Self>) -> Result<(), Self> {
         match errors.len() {
             0 | 1 => errors.pop().map_or(Ok(()), Err),
@@ -344,7 +344,7 @@ impl Error {
         }
     }
 
-    /// What was tried on which file.
+    /// The failure of an action on a file.
     pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         let path = path.to_owned();
         Self::File {
@@ -355,7 +355,7 @@ impl Error {
     }
 }
 
-/// Why a cluster that another run holds is not taken, and what to do.
+/// Why a cluster that another run has locked is not changed, and what to do.
 fn locked(by: &str, at_work: bool) -> String {
     match at_work {
         true => format!("another run is at work on it ({by}); wait for it to end"),
@@ -371,13 +371,13 @@ fn indented(evidence: &[String]) -> String {
     evidence.iter().map(|line| format!("\n  {line}")).collect()
 }
 
-/// The first line of an error with its causes: what it is, without the evidence.
+/// The first line of [`chain`]: the error without its evidence.
 pub(crate) fn headline(error: &Error) -> String {
-    told(error).lines().next().unwrap_or_default().to_owned()
+    chain(error).lines().next().unwrap_or_default().to_owned()
 }
 
-/// An error with its causes.
-pub(crate) fn told(error: &Error) -> String {
+/// An error with its causes, separated by colons.
+pub(crate) fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -387,8 +387,8 @@ pub(crate) fn told(error: &Error) -> String {
     text
 }
 
-/// A duration in words: `90 s`, `5 min`.
-pub(crate) fn humane(duration: Duration) -> String {
+/// A duration for people: `90 s`, `5 min`.
+pub(crate) fn human_duration(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds >= 120 && seconds % 60 == 0 => format!("{} min", seconds / 60),
         seconds => format!("{seconds} s"),

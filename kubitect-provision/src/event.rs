@@ -1,4 +1,4 @@
-//! [`Event`]: what provisioning tells while it works.
+//! [`Event`]: what provisioning reports while it works.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, headline};
 
-/// One thing that happened. Steps are never lost; progress may be.
+/// One thing that happened. Events of steps are never lost; progress events may be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Event {
-    /// So many steps are ahead.
+    /// The number of steps of this run.
     Planned {
         /// How many.
         total: usize,
@@ -21,7 +21,7 @@ pub enum Event {
         /// What is done, as "create domain demo-master-1 on localhost".
         what: String,
     },
-    /// A step goes on.
+    /// A step makes progress.
     Progress {
         /// The step, as in [`Event::Started`].
         what: String,
@@ -34,14 +34,14 @@ pub enum Event {
     Waiting {
         /// The step, as in [`Event::Started`].
         what: String,
-        /// For what, or why.
+        /// What it waits for, or why.
         why: String,
     },
     /// A step ended well.
     Finished {
         /// The step, as in [`Event::Started`].
         what: String,
-        /// How.
+        /// How it ended.
         outcome: Outcome,
     },
     /// A step failed; the error that is returned says why.
@@ -53,7 +53,7 @@ pub enum Event {
     },
 }
 
-/// How a step ended that did not fail.
+/// How a step without a failure ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -67,7 +67,7 @@ pub enum Outcome {
 }
 
 impl Event {
-    /// How something ended.
+    /// The event for the end of a step with this result.
     pub(crate) fn ended<T>(what: String, result: &Result<T, Error>) -> Self {
         match result {
             Ok(_) => Self::Finished {

@@ -1,4 +1,4 @@
-//! Files replaced whole or not at all: written aside, flushed, renamed.
+//! Files that are replaced whole or not at all: written under a temporary name, flushed, renamed.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -9,15 +9,16 @@ use tempfile::NamedTempFile;
 
 use crate::Error;
 
-pub use kubitect_config::file::ASIDE;
-use kubitect_config::file::remove_aside;
+pub use kubitect_config::file::TEMPORARY;
+use kubitect_config::file::remove_temporary;
 
-/// Keeps other runs from changing files in a folder, see [`kubitect_config::file::lock_folder`].
+/// Locks a folder, so that other runs do not change files in it: see [`kubitect_config::file::lock_folder`].
 pub fn lock(folder: &Path) -> Result<File, Error> {
     kubitect_config::file::lock_folder(folder).map_err(error("lock", folder))
 }
 
-/// Removes what killed runs left half-written in a folder and all below it. Whoever asks is alone there.
+/// Removes the half-written files of killed runs in a folder and all below it. The caller must hold a lock that keeps other runs
+/// away.
 pub fn sweep(folder: &Path) -> Result<(), Error> {
     let entries = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -28,46 +29,47 @@ pub fn sweep(folder: &Path) -> Result<(), Error> {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             sweep(&entry.path())?;
         } else {
-            remove_aside(&entry).map_err(error("remove", &entry.path()))?;
+            remove_temporary(&entry).map_err(error("remove", &entry.path()))?;
         }
     }
     Ok(())
 }
 
-/// Closes a folder and all below it to others, public keys aside: a mode that is too wide, as a copy or an older release leaves
-/// it, is repaired.
-pub fn close(folder: &Path) -> Result<(), Error> {
-    let there = match folder.symlink_metadata() {
+/// Takes access to a folder and all below it from group and others, except for public keys (`.pub`). Modes may be too wide after a
+/// copy, or from an older release.
+pub fn restrict_modes(folder: &Path) -> Result<(), Error> {
+    let metadata = match folder.symlink_metadata() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(error("look at", folder))?,
     };
     let is_public = folder
         .extension()
         .is_some_and(|extension| extension == "pub");
-    if there.permissions().mode() & 0o077 != 0 && !there.is_symlink() && !is_public {
-        let mode = if there.is_dir() { 0o700 } else { 0o600 };
+    if metadata.permissions().mode() & 0o077 != 0 && !metadata.is_symlink() && !is_public {
+        let mode = if metadata.is_dir() { 0o700 } else { 0o600 };
         std::fs::set_permissions(folder, Permissions::from_mode(mode))
             .map_err(error("close to others", folder))?;
     }
-    if there.is_dir() {
+    if metadata.is_dir() {
         for entry in std::fs::read_dir(folder).map_err(error("list", folder))? {
-            close(&entry.map_err(error("list", folder))?.path())?;
+            restrict_modes(&entry.map_err(error("list", folder))?.path())?;
         }
     }
     Ok(())
 }
 
-/// Puts `bytes` into `path`, whatever was there. The mode is set when the file is created, so it is never wider.
+/// Writes `bytes` to `path`, in the place of any earlier file. The file is created with this mode, so that it never has a wider
+/// one.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    written_aside(path, bytes, mode)
+    write_temporary(path, bytes, mode)
         .and_then(|file| file.persist(path).map_err(|e| e.error))
         .and_then(|_| flush_folder(path))
         .map_err(error("write", path))
 }
 
-/// Puts `bytes` into `path` unless there is a file already; says whether it did.
+/// Writes `bytes` to `path` unless there is a file already; returns whether it did.
 pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, Error> {
-    let file = written_aside(path, bytes, mode).map_err(error("write", path))?;
+    let file = write_temporary(path, bytes, mode).map_err(error("write", path))?;
     match file.persist_noclobber(path) {
         Ok(_) => flush_folder(path)
             .map(|()| true)
@@ -77,14 +79,14 @@ pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, Error
     }
 }
 
-/// Makes a folder for secrets, with its parents; an existing one is closed to others.
+/// Creates a folder for secrets, with its parents; an existing one gets the mode 0700.
 pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
     make_private(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o700))
         .map_err(error("close to others", path))
 }
 
-/// Makes a folder, with its parents, for the owner only, whatever the umask; one that is there stays as it is.
+/// Creates a folder, with its parents, for the owner only, whatever the umask; an existing one keeps its mode.
 pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
@@ -94,7 +96,7 @@ pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
         .map_err(error("create folder", path))
 }
 
-/// Wraps what the system said about a file.
+/// The error of an action on a file.
 pub(crate) fn error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::File {
@@ -104,9 +106,9 @@ pub(crate) fn error(action: &'static str, path: &Path) -> impl FnOnce(io::Error)
     }
 }
 
-fn written_aside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
+fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new()
-        .prefix(ASIDE)
+        .prefix(TEMPORARY)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder(path))?;
     file.write_all(bytes)?;
@@ -115,7 +117,7 @@ fn written_aside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFi
     Ok(file)
 }
 
-/// A rename is on disk only when its folder is.
+/// Flushes the folder of a file: without that, a crash may undo the rename.
 fn flush_folder(path: &Path) -> io::Result<()> {
     File::open(folder(path))?.sync_all()
 }

@@ -1,6 +1,6 @@
-//! [`Fleet`]: the machines of one cluster under work: made, waited for, logged in on, restarted.
+//! [`Fleet`]: the machines of one cluster: create them, wait for them, log in on them, restart them.
 //!
-//! Work that blocks is done on the thread that asks for it: the runtime needs several.
+//! Blocking work runs on the thread of the caller, so the runtime needs several threads.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use kubitect_config::cluster::{Host, NetworkMode, Node};
 use kubitect_config::jump::Jump;
 use kubitect_config::release::Hop;
-use kubitect_config::remote::{BoxError, Doing, Machines};
+use kubitect_config::remote::{BoxError, BoxFuture, Machines};
 use kubitect_config::value::{Label, Name};
 use kubitect_config::{Cluster, Facts, Remote, Site};
 
@@ -31,59 +31,59 @@ mod known_hosts;
 mod power;
 mod restart;
 
-/// For a command on a machine that answers.
-const COMMAND: Duration = Duration::from_secs(60);
+/// The time limit of a command on a machine that answers.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where clusters are worked on, and how.
+/// What all clusters share: folder, settings, connections, cancellation, events.
 #[derive(Clone)]
 pub struct Context {
     /// The folder of all clusters.
     pub home: Home,
-    /// What counts for all clusters.
+    /// The settings for all clusters.
     pub site: Site,
-    /// By which way hosts and machines are reached.
+    /// How hosts and machines are connected to.
     pub reach: Arc<dyn Reach>,
-    /// Asks the work to stop.
+    /// The token by which a run is asked to stop.
     pub cancel: Cancel,
-    /// Who hears of what happens.
+    /// The receiver of events.
     pub on_event: Arc<dyn Fn(Event) + Send + Sync>,
 }
 
-kubitect_config::shown_by!(Context, home, cancel);
+kubitect_config::debug_fields!(Context, home, cancel);
 
-/// The machines of a cluster under work.
+/// The machines of one cluster, with the connections to their hosts.
 pub struct Fleet {
-    /// What is wanted.
+    /// The cluster as its file describes it.
     pub cluster: Cluster,
     /// The cluster's folder.
     pub dir: ClusterDir,
-    /// The connected hosts: those that carry the cluster, and those that did.
+    /// The connected hosts: those that carry the cluster, and those that carried it before.
     pub hosts: Hosts,
-    /// Hosts that carried the cluster, are in its file no more, and can't be reached.
+    /// Hosts that carried the cluster before, are no longer in its file, and can't be reached: a sentence each.
     pub lost: Vec<String>,
-    /// The hosts that did, and carry none of it by its file.
+    /// The hosts that carried the cluster before and, by its file, carry no machine of it now.
     former: Vec<Host>,
-    /// What the cluster has, where its file leaves versions out.
-    living: Option<Hop>,
+    /// The versions that the cluster has, if its file leaves versions out.
+    current_versions: Option<Hop>,
     context: Context,
-    /// The machines that were logged in on: their keys are at their addresses.
-    proven: Mutex<BTreeSet<Label>>,
+    /// The machines on which a login succeeded, which proves that their host keys are at their addresses.
+    verified: Mutex<BTreeSet<Label>>,
 }
 
-kubitect_config::shown_by!(Fleet, cluster.name, hosts);
+kubitect_config::debug_fields!(Fleet, cluster.name, hosts);
 
 impl Fleet {
-    /// Connects to the hosts of a cluster, and to those that carried it before.
+    /// Connects to the hosts of a cluster, and to those that carried it before: machines that are left there have to be removed.
     pub fn connect(context: Context, mut cluster: Cluster) -> Result<Self, Error> {
         let Context {
             home, site, reach, ..
         } = &context;
-        hosts::settle(home, &mut cluster)?;
+        hosts::expand_paths(home, &mut cluster)?;
         let connected = hosts::connect(reach.as_ref(), home, site, &cluster)?;
         Ok(Self::on(context, cluster, connected))
     }
 
-    /// The machines on hosts that are connected already.
+    /// The machines of a cluster on hosts that are connected already.
     pub fn on(context: Context, cluster: Cluster, connected: Connected) -> Self {
         let Connected {
             hosts,
@@ -96,71 +96,77 @@ impl Fleet {
             hosts,
             lost,
             former,
-            living: None,
+            current_versions: None,
             context,
-            proven: Mutex::default(),
+            verified: Mutex::default(),
         }
     }
 
-    /// An error if a host can't be reached: nothing is planned without one.
+    /// An error if a host can't be reached. Without one of its hosts, a cluster can't be planned: its machines would seem to be
+    /// gone.
     pub fn all_reached(&self) -> Result<(), Error> {
         let name = &self.cluster.name;
         let failed = |e| Error::because(format!("reach the hosts of {name}"), e);
         self.hosts.all_reached().map_err(failed)
     }
 
-    /// What was noted of each of the cluster's machines that can be seen.
+    /// The notes of the cluster's machines, of all hosts that can be reached.
     pub fn notes(&self) -> Notes {
         observe::notes(&self.cluster.name, &self.hosts)
     }
 
-    /// The same machines, where versions are those that the cluster has, which are these.
-    pub fn keep(&mut self, mut cluster: Cluster, living: Option<Hop>) -> Result<(), Error> {
-        hosts::settle(&self.context.home, &mut cluster)?;
-        (self.cluster, self.living) = (cluster, living);
+    /// Replaces the cluster by the same one with the versions that it has, `current`, where its file leaves them out.
+    pub fn set_versions(
+        &mut self,
+        mut cluster: Cluster,
+        current: Option<Hop>,
+    ) -> Result<(), Error> {
+        hosts::expand_paths(&self.context.home, &mut cluster)?;
+        (self.cluster, self.current_versions) = (cluster, current);
         Ok(())
     }
 
-    /// The configuration that was applied last; none, where none ever was.
+    /// The configuration that was applied last; none: none ever was.
     pub fn applied(&self) -> Result<Option<Cluster>, Error> {
         let Context { home, site, .. } = &self.context;
-        let mut applied = hosts::read_applied(&self.dir, site, self.living.as_ref())?;
+        let mut applied = hosts::read_applied(&self.dir, site, self.current_versions.as_ref())?;
         if let Some(applied) = &mut applied {
-            hosts::settle(home, applied)?;
+            hosts::expand_paths(home, applied)?;
         }
         Ok(applied)
     }
 
-    /// What a run was to make last that did not end; none: the last one ended, or was to make just this `text`.
-    pub fn begun(&self, text: &str) -> Result<Option<Cluster>, Error> {
+    /// The configuration of the last run, if it did not succeed; none: it did, or its configuration was this `text`.
+    pub fn unfinished(&self, text: &str) -> Result<Option<Cluster>, Error> {
         let Context { home, site, .. } = &self.context;
-        let mut begun = hosts::read_begun(&self.dir, site, text, self.living.as_ref())?;
-        if let Some(begun) = &mut begun {
-            hosts::settle(home, begun)?;
+        let mut unfinished =
+            hosts::read_unfinished(&self.dir, site, text, self.current_versions.as_ref())?;
+        if let Some(unfinished) = &mut unfinished {
+            hosts::expand_paths(home, unfinished)?;
         }
-        Ok(begun)
+        Ok(unfinished)
     }
 
-    /// The cluster's own private key, if the configuration names one.
+    /// The path of the private key that the configuration names; none: Kubitect makes the key.
     fn private_key(&self) -> Result<Option<PathBuf>, Error> {
         let path = self.cluster.guest.private_key.as_deref();
         path.map(|path| self.context.home.expand(path)).transpose()
     }
 
-    /// The keys of these machines, if all are here.
-    fn existing_keys(&self, machines: &Cluster) -> Result<Option<Keys>, Error> {
-        let own = self.private_key()?;
-        Keys::existing(&self.dir.ssh(), machines, own.as_deref())
+    /// The keys of these machines; none if one is missing.
+    fn all_keys(&self, machines: &Cluster) -> Result<Option<Keys>, Error> {
+        let named_key = self.private_key()?;
+        Keys::read_all(&self.dir.ssh(), machines, named_key.as_deref())
     }
 
-    /// What machines that are set up are reached with, of those whose keys and addresses are known; nothing if the key that
-    /// opens them is lost. No key is made: they would not accept it.
-    pub fn reach(&self) -> Result<Option<(Keys, Facts)>, Error> {
+    /// The keys and facts with which to log in on machines that are set up: those whose host keys and addresses are known. None if
+    /// the private key is lost. No key is made here: existing machines would not accept a new one.
+    pub fn access(&self) -> Result<Option<(Keys, Facts)>, Error> {
         let failed = |e| Error::because(format!("reach the machines of {}", self.cluster.name), e);
-        let Some(keys) = self.present_keys().map_err(failed)? else {
+        let Some(keys) = self.available_keys().map_err(failed)? else {
             return Ok(None);
         };
-        let mut facts = gather::now(&self.cluster, &self.hosts).map_err(failed)?;
+        let mut facts = gather::available_facts(&self.cluster, &self.hosts).map_err(failed)?;
         facts.nodes.retain_mut(|node| {
             node.host_key = keys.host_key_line(&node.name).unwrap_or_default();
             !node.host_key.is_empty()
@@ -168,17 +174,17 @@ impl Fleet {
         Ok(Some((keys, facts)))
     }
 
-    /// The same, for this `what` of the cluster, which can't be done without them.
-    pub fn reach_for(&self, what: &str) -> Result<(Keys, Facts), Error> {
+    /// As [`Self::access`], for the action `what`; an error if the private key is lost.
+    pub fn access_for(&self, what: &str) -> Result<(Keys, Facts), Error> {
         let (cluster, folder) = (&self.cluster.name, self.dir.ssh());
         let lost = "`kubitect apply` with its file brings it back";
         let folder = folder.display();
         let why = format!("the key that opens its machines is not in {folder}; {lost}");
         let lost = || Error::failed(format!("{what} of {cluster}: {why}"));
-        self.reach()?.ok_or_else(lost)
+        self.access()?.ok_or_else(lost)
     }
 
-    /// Recovers lost keys of these machines, which exist; all of them have to run for that. Whether any was lost.
+    /// Recovers lost keys of these machines, all of which have to run for that. Whether any key was lost.
     pub fn recover_keys(&self, machines: &Cluster) -> Result<bool, Error> {
         let folder = self.dir.ssh();
         let failed = |e| {
@@ -192,31 +198,33 @@ impl Fleet {
                 e,
             )
         };
-        let known = self.existing_keys(machines);
-        let known = known.map_err(|e| Error::because("read the cluster's keys", e))?;
-        if machines.nodes.is_empty() || known.is_some() {
+        let existing = self.all_keys(machines);
+        let existing = existing.map_err(|e| Error::because("read the cluster's keys", e))?;
+        if machines.nodes.is_empty() || existing.is_some() {
             return Ok(false);
         }
-        let own = self.private_key()?;
-        recovery::recover(&folder, machines, own.as_deref(), &self.hosts).map_err(failed)?;
+        let named_key = self.private_key()?;
+        recovery::recover(&folder, machines, named_key.as_deref(), &self.hosts).map_err(failed)?;
         Ok(true)
     }
 
-    /// The keys for a plan: those that machines have, and new ones for machines that are yet to be made. Whether any was lost.
+    /// The keys for a plan: those that machines have, and new ones for machines that the plan makes. Whether any had to be
+    /// recovered.
     pub fn keys(&self, plan: &Plan, leaving: &[Leaving]) -> Result<(Keys, bool), Error> {
-        let with = |leaving: &mut dyn Iterator<Item = &Leaving>| {
+        let cluster_with = |leaving: &mut dyn Iterator<Item = &Leaving>| {
             let mut cluster = self.cluster.clone();
             cluster.nodes.extend(leaving.map(Leaving::node));
             cluster
         };
-        let whole = with(&mut leaving.iter());
-        // Who has yet to get a seed gets a key with it; who leaves and does not answer is not asked.
-        let mut living = with(&mut leaving.iter().filter(|own| own.answers()));
+        let all = cluster_with(&mut leaving.iter());
+        // A new machine gets its key with its seed. A leaving one that does not answer is skipped: recovery needs a running
+        // machine.
+        let mut existing = cluster_with(&mut leaving.iter().filter(|machine| machine.answers()));
         let is_new = |node: &Node| plan.needs_seeds().any(|new| *new == node.name);
-        living.nodes.retain(|node| !is_new(node));
-        let recovered = self.recover_keys(&living);
-        let recovered = recovered.map_err(|e| Error::because("bring back lost keys", e))?;
-        let keys = Keys::ensure(&self.dir.ssh(), &whole, self.private_key()?.as_deref())
+        existing.nodes.retain(|node| !is_new(node));
+        let recovered = self.recover_keys(&existing);
+        let recovered = recovered.map_err(|e| Error::because("recover lost keys", e))?;
+        let keys = Keys::ensure(&self.dir.ssh(), &all, self.private_key()?.as_deref())
             .map_err(|e| Error::because("make the cluster's keys", e))?;
         Ok((keys, recovered))
     }
@@ -225,19 +233,19 @@ impl Fleet {
         let machine = || name.to_string();
         let host_key = keys.host_key(name);
         let host_key = host_key.ok_or_else(|| keys.no_host_key(name))?;
-        let known = facts.node(name);
-        let known = known.ok_or_else(|| Error::NoAddress { machine: machine() })?;
+        let node = facts.node(name);
+        let node = node.ok_or_else(|| Error::NoAddress { machine: machine() })?;
         Ok(Target {
             machine: machine(),
-            address: (known.ip, 22).into(),
+            address: (node.ip, 22).into(),
             user: facts.user.clone(),
             private_key: keys.private_key(),
             host_key: host_key.clone(),
-            jump: self.jump(&known.host),
+            jump: self.jump(&node.host),
         })
     }
 
-    /// The way to the machines on a host, if it leads through the host.
+    /// The SSH jump to the machines on a host, where they can only be reached through it.
     fn jump(&self, host: &Name) -> Option<Jump> {
         let former = || self.former.iter().find(|former| former.name == *host);
         match self.cluster.host(host) {
@@ -255,51 +263,52 @@ impl Fleet {
         name: &Label,
     ) -> Result<Arc<dyn Remote>, Error> {
         let target = self.target(facts, keys, name)?;
-        let session = self.context.reach.connect(target, COMMAND).await?;
-        self.prove(name);
+        let session = self.context.reach.connect(target, COMMAND_TIMEOUT).await?;
+        self.mark_verified(name);
         Ok(session)
     }
 
-    /// Removes machines and disks that are not wanted; those in `facts` stay.
+    /// Removes the machines and disks of these changes. The machines in `facts` stay, and with them their pinned host keys.
     pub fn remove(&self, changes: &[Change], facts: &Facts, keys: &Keys) -> Result<(), Error> {
-        let stay = facts.nodes.iter().map(|node| (&node.name, Some(node.ip)));
-        keys.write_known_hosts(stay)
-            .map_err(|e| Error::because("forget the host keys of what leaves", e))?;
-        self.carry_out(changes, keys)?
-            .map_err(|e| Error::because("remove what is not wanted any more", e))
+        let remaining = facts.nodes.iter().map(|node| (&node.name, Some(node.ip)));
+        keys.write_known_hosts(remaining)
+            .map_err(|e| Error::because("remove the pinned host keys of leaving machines", e))?;
+        self.carry_out(changes, keys)?.map_err(|e| {
+            Error::because("remove machines and disks that the file no longer names", e)
+        })
     }
 
-    /// Forgets the keys of machines that are gone: a new machine of such a name gets a key of its own.
-    pub fn forget_keys(&self) -> Result<(), Error> {
-        ssh::forget_others(&self.dir.ssh(), &self.cluster)
-            .map_err(|e| Error::because("forget the keys of machines that are gone", e))
+    /// Removes the keys of machines that no longer exist: a new machine of such a name gets a key of its own.
+    pub fn remove_old_keys(&self) -> Result<(), Error> {
+        ssh::remove_other_host_keys(&self.dir.ssh(), &self.cluster)
+            .map_err(|e| Error::because("remove the keys of machines that no longer exist", e))
     }
 
-    fn prove(&self, name: &Label) {
-        let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
-        proven.insert(name.clone());
+    fn mark_verified(&self, name: &Label) {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.insert(name.clone());
     }
 
-    fn is_proven(&self, name: &Label) -> bool {
-        let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
-        proven.contains(name)
+    fn is_verified(&self, name: &Label) -> bool {
+        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.contains(name)
     }
 }
 
-/// The machines of a fleet that can be logged in on, those that leave among them.
+/// Logins on the machines of a fleet, including those that leave the cluster.
 pub struct Logins<'a> {
     /// The fleet.
     pub fleet: &'a Fleet,
-    /// What is known of the machines.
+    /// The facts of the machines.
     pub facts: Facts,
     /// Their keys.
     pub keys: &'a Keys,
 }
 
-kubitect_config::shown_by!(Logins<'_>, fleet, facts);
+kubitect_config::debug_fields!(Logins<'_>, fleet, facts);
 
 impl Machines for Logins<'_> {
-    fn connect<'a>(&'a self, name: &'a Label) -> Doing<'a, Arc<dyn Remote>> {
+    fn connect<'a>(&'a self, name: &'a Label) -> BoxFuture<'a, Arc<dyn Remote>> {
         Box::pin(async { Ok(self.fleet.login(&self.facts, self.keys, name).await?) })
     }
 
@@ -308,7 +317,7 @@ impl Machines for Logins<'_> {
     }
 }
 
-/// The failure to log in on a machine.
+/// Adds to an error that it was a login on this machine that failed.
 fn no_login(name: &Label) -> impl FnOnce(Error) -> Error {
     let what = format!("log in on {name}");
     move |e| Error::because(what, e)

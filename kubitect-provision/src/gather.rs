@@ -1,4 +1,4 @@
-//! Machines to [`Facts`]: fixed addresses as they are configured, the others as they are leased.
+//! From machines to [`Facts`]: addresses are those that the configuration fixes, else those that DHCP has leased.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -12,10 +12,10 @@ use kubitect_config::waiting::at_most;
 use kubitect_config::{Cluster, Facts, NodeFacts};
 use tokio::time::Instant;
 
-use crate::claim::reserved;
-use crate::error::told;
+use crate::claim::reserved_address;
+use crate::error::chain;
 use crate::hypervisor::{Failure, Hosts};
-use crate::observe::{HostState, Observed, PowerState, look_at_machines};
+use crate::observe::{HostState, Observed, PowerState, observe_machines};
 use crate::ssh::Keys;
 use crate::{Error, Event, machine};
 
@@ -23,12 +23,12 @@ mod leaving;
 
 pub use leaving::{Leaving, leaving};
 
-/// How long a machine may take until it has asked for a lease. Several may boot, emulated, on one processor.
+/// The longest wait for a machine's DHCP lease. Several machines may boot, emulated, on one processor.
 const LEASE_WAIT: Duration = Duration::from_secs(15 * 60);
-/// How often libvirt is asked.
+/// The time between two questions to libvirt.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Waits until each machine has an address, and tells what is known of all.
+/// Waits until each machine has an address, and returns the facts of all.
 ///
 /// Must run on a Tokio runtime. Reads only: [`machine::reserve`] makes the leases permanent.
 pub async fn gather(
@@ -41,7 +41,7 @@ pub async fn gather(
     gather_within(cluster, hosts, keys, LEASE_WAIT, cancelled, on_event).await
 }
 
-/// As [`gather`], waiting no longer than this for a machine's lease.
+/// As [`gather`], waiting at most `within` for a machine's lease.
 pub async fn gather_within(
     cluster: &Cluster,
     hosts: &Hosts,
@@ -55,7 +55,7 @@ pub async fn gather_within(
     Error::of_machines(errors).map(|()| facts)
 }
 
-/// As [`gather_within`], of the machines that have an address and a host key in the end, and why others have not.
+/// As [`gather_within`]: the facts of the machines that have an address and a host key in time, and an error for each other one.
 pub(crate) async fn gather_each(
     cluster: &Cluster,
     hosts: &Hosts,
@@ -67,7 +67,7 @@ pub(crate) async fn gather_each(
     let waits = cluster.nodes.iter().map(|node| async move {
         (
             node,
-            address(cluster, hosts, node, within, cancelled, on_event).await,
+            wait_for_address(cluster, hosts, node, within, cancelled, on_event).await,
         )
     });
     let mut nodes = Vec::new();
@@ -80,7 +80,7 @@ pub(crate) async fn gather_each(
             Err(error) => errors.push(error),
         }
     }
-    while let Some((ip, error)) = taken(&nodes) {
+    while let Some((ip, error)) = duplicate_address(&nodes) {
         nodes.retain(|node| node.ip != ip);
         errors.push(error);
     }
@@ -93,7 +93,7 @@ pub(crate) async fn gather_each(
     Ok((facts, errors))
 }
 
-/// What is known of machines without asking anybody: those whose addresses are configured.
+/// The facts of the machines whose addresses are configured. Asks neither hosts nor machines.
 pub fn configured(cluster: &Cluster, keys: &Keys) -> Facts {
     let nodes = cluster.nodes.iter();
     let nodes =
@@ -106,44 +106,44 @@ pub fn configured(cluster: &Cluster, keys: &Keys) -> Facts {
     }
 }
 
-/// What is known of the machines without waiting and without keys (whose fields are empty). Nothing unless the address of
-/// every machine is known. Reads libvirt only.
-pub fn known(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
-    let known = now(cluster, hosts)?;
-    let complete = known.nodes.len() == cluster.nodes.len();
-    Ok(complete.then_some(known))
+/// The facts of all machines, without waiting and without keys (whose fields are empty); none unless the address of every machine
+/// is known. Reads libvirt only.
+pub fn complete_facts(cluster: &Cluster, hosts: &Hosts) -> Result<Option<Facts>, Error> {
+    let facts = available_facts(cluster, hosts)?;
+    let complete = facts.nodes.len() == cluster.nodes.len();
+    Ok(complete.then_some(facts))
 }
 
-/// As [`known`], of the machines whose addresses are known now: the others are not in it, nor those of hosts that can't be reached,
-/// nor those of which two claim the same address.
-pub fn now(cluster: &Cluster, hosts: &Hosts) -> Result<Facts, Error> {
+/// As [`complete_facts`], without the machines whose addresses are not known: those without a lease, those on hosts that can't be
+/// reached, and those of which two claim the same address.
+pub fn available_facts(cluster: &Cluster, hosts: &Hosts) -> Result<Facts, Error> {
     let all_fixed = cluster.nodes.iter().all(|node| node.ip.is_some());
     let observed = match all_fixed {
         true => Observed::default(),
-        false => look_at_machines(cluster, hosts),
+        false => observe_machines(cluster, hosts),
     };
-    let mut facts = found(cluster, &observed);
-    // One machine that lies keeps nobody from the others.
-    while let Some((ip, _)) = taken(&facts.nodes) {
+    let mut facts = facts_of(cluster, &observed);
+    // A machine that claims another's address must not make the rest unreachable.
+    while let Some((ip, _)) = duplicate_address(&facts.nodes) {
         facts.nodes.retain(|node| node.ip != ip);
     }
     Ok(facts)
 }
 
-/// As [`known`], of the machines whose addresses are known by what was seen; an error if two claim the same one.
-pub fn so_far(cluster: &Cluster, observed: &Observed) -> Result<Facts, Error> {
-    let facts = found(cluster, observed);
-    match taken(&facts.nodes) {
+/// As [`available_facts`], from what was observed; an error if two machines claim the same address.
+pub fn observed_facts(cluster: &Cluster, observed: &Observed) -> Result<Facts, Error> {
+    let facts = facts_of(cluster, observed);
+    match duplicate_address(&facts.nodes) {
         Some((_, error)) => Err(error),
         None => Ok(facts),
     }
 }
 
-fn found(cluster: &Cluster, observed: &Observed) -> Facts {
+fn facts_of(cluster: &Cluster, observed: &Observed) -> Facts {
     let mut nodes = Vec::new();
     for node in &cluster.nodes {
         let host = observed.hosts.get(&node.host);
-        let ip = node.ip.or_else(|| at(cluster, host?, node));
+        let ip = node.ip.or_else(|| observed_address(cluster, host?, node));
         nodes.extend(ip.map(|ip| facts(node, ip, String::new())));
     }
     Facts {
@@ -154,32 +154,36 @@ fn found(cluster: &Cluster, observed: &Observed) -> Facts {
     }
 }
 
-/// Whether a machine runs (none: it is not there), and its address: a fixed one, or while it runs the one that it has.
-pub type Seen = (Option<PowerState>, Option<Ipv4Addr>);
+/// The power state of a machine (none: it does not exist), and its address: the configured one, or that which it has while it
+/// runs.
+pub type PowerAndAddress = (Option<PowerState>, Option<Ipv4Addr>);
 
-/// How each machine is, and where, of those that were seen.
-pub fn seen(cluster: &Cluster, observed: &Observed) -> BTreeMap<Label, Seen> {
-    let seen = cluster.nodes.iter().filter_map(|node| {
+/// The power state and address of each machine whose host was observed.
+pub fn observed_machines(
+    cluster: &Cluster,
+    observed: &Observed,
+) -> BTreeMap<Label, PowerAndAddress> {
+    let machines = cluster.nodes.iter().filter_map(|node| {
         let host = observed.hosts.get(&node.host)?;
-        let power = host.domain(node.name.as_str()).map(|own| own.power);
+        let power = host.domain(node.name.as_str()).map(|domain| domain.power);
         let ip = match power {
-            Some(PowerState::Running) => at(cluster, host, node),
+            Some(PowerState::Running) => observed_address(cluster, host, node),
             _ => node.ip,
         };
         Some((node.name.clone(), (power, ip)))
     });
-    seen.collect()
+    machines.collect()
 }
 
-/// The address of a machine as far as it is certain: configured, reserved, or leased to it while it runs.
-fn at(cluster: &Cluster, host: &HostState, node: &Node) -> Option<Ipv4Addr> {
+/// The address that a machine certainly has, from what was observed: configured, reserved, or leased to it while it runs.
+fn observed_address(cluster: &Cluster, host: &HostState, node: &Node) -> Option<Ipv4Addr> {
     node.ip
-        .or_else(|| host.reserved(cluster, node.mac))
-        .or_else(|| host.leased(cluster, &node.name, node.mac))
+        .or_else(|| host.reserved_address(cluster, node.mac))
+        .or_else(|| host.leased_address(cluster, &node.name, node.mac))
 }
 
-/// An address that two machines have, and the error of that.
-fn taken(nodes: &[NodeFacts]) -> Option<(Ipv4Addr, Error)> {
+/// The first address that two machines have, and the error about it.
+fn duplicate_address(nodes: &[NodeFacts]) -> Option<(Ipv4Addr, Error)> {
     let mut by_address = BTreeMap::new();
     nodes.iter().find_map(|node| {
         let first = by_address.insert(node.ip, &node.name)?;
@@ -192,12 +196,12 @@ fn taken(nodes: &[NodeFacts]) -> Option<(Ipv4Addr, Error)> {
     })
 }
 
-/// What is known, without its key, of a machine that may not exist yet: only if its address is configured.
+/// The facts, without key, of a machine that need not exist yet; none unless its address is configured.
 pub fn fixed(node: &Node) -> Option<NodeFacts> {
     Some(facts(node, node.ip?, String::new()))
 }
 
-/// What is known of machines that may not exist yet: those whose addresses are configured.
+/// The facts, without keys, of the machines whose addresses are configured. They need not exist yet.
 pub fn all_fixed(cluster: &Cluster) -> Facts {
     Facts {
         user: cluster.guest.user.clone(),
@@ -219,15 +223,19 @@ fn facts(node: &Node, ip: Ipv4Addr, host_key: String) -> NodeFacts {
     }
 }
 
-/// The address that a machine has for certain: configured, reserved, or leased to it while it runs.
-fn kept(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr>, Error> {
+/// As [`observed_address`], asking libvirt now.
+fn current_address(
+    cluster: &Cluster,
+    hosts: &Hosts,
+    node: &Node,
+) -> Result<Option<Ipv4Addr>, Error> {
     if node.ip.is_some() {
         return Ok(node.ip);
     }
     let host = hosts.get(&node.host)?.as_ref();
-    let look = || {
+    let ask = || {
         let networks = host.networks()?;
-        if let Some(ip) = reserved(cluster, &networks, node.mac) {
+        if let Some(ip) = reserved_address(cluster, &networks, node.mac) {
             return Ok(Some(ip));
         }
         match host.domain_state(&node.name)?.map(|domain| domain.power) {
@@ -235,11 +243,11 @@ fn kept(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr
             _ => Ok(None),
         }
     };
-    look().map_err(|failure: Failure| failure.on(&node.host))
+    ask().map_err(|failure: Failure| failure.on(&node.host))
 }
 
-/// The address of one machine, waited for.
-async fn address(
+/// Waits for the address of one machine, with events.
+async fn wait_for_address(
     cluster: &Cluster,
     hosts: &Hosts,
     node: &Node,
@@ -252,55 +260,57 @@ async fn address(
     }
     let what = format!("wait for an address of {}", node.name);
     on_event(Event::Started { what: what.clone() });
-    let waits = |why: &str| {
+    let on_wait = |why: &str| {
         on_event(Event::Waiting {
             what: what.clone(),
             why: why.to_owned(),
         });
     };
-    let result = leased(cluster, hosts, node, within, cancelled, &waits).await;
+    let result = poll_address(cluster, hosts, node, within, cancelled, &on_wait).await;
     on_event(Event::ended(what, &result));
     result
 }
 
-async fn leased(
+/// Asks for the address of a machine until it has one or the time is over.
+async fn poll_address(
     cluster: &Cluster,
     hosts: &Hosts,
     node: &Node,
     within: Duration,
     cancelled: &AtomicBool,
-    waits: &(dyn Fn(&str) + Send + Sync),
+    on_wait: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Ipv4Addr, Error> {
     let end = Instant::now() + within;
-    let mut said = String::new();
+    let mut reported = String::new();
     loop {
         if cancelled.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
-        // libvirt blocks, and others are waited for in this task.
+        // In another thread: libvirt blocks, and this task waits for other machines, too.
         let (cluster_, hosts_, node_) = (cluster.clone(), hosts.clone(), node.clone());
-        let asked = tokio::task::spawn_blocking(move || kept(&cluster_, &hosts_, &node_));
-        let last = match tokio::time::timeout_at(end, asked).await {
+        let asked =
+            tokio::task::spawn_blocking(move || current_address(&cluster_, &hosts_, &node_));
+        let reason = match tokio::time::timeout_at(end, asked).await {
             Ok(Ok(Ok(Some(ip)))) => return Ok(ip),
             Ok(Ok(Ok(None))) => "no lease and no answer of its agent yet".to_owned(),
-            // libvirt may be restarted meanwhile.
-            Ok(Ok(Err(error))) => told(&error),
+            // Not final: libvirt may be restarting.
+            Ok(Ok(Err(error))) => chain(&error),
             Ok(Err(error)) => error.to_string(),
-            Err(_) if said.is_empty() => format!("host {} does not answer", node.host),
-            Err(_) => said.clone(),
+            Err(_) if reported.is_empty() => format!("host {} does not answer", node.host),
+            Err(_) => reported.clone(),
         };
-        if last != said {
-            waits(&last);
-            said.clone_from(&last);
+        if reason != reported {
+            on_wait(&reason);
+            reported.clone_from(&reason);
         }
         if Instant::now() >= end {
-            return Err(no_address(cluster, hosts, node, within, &last).await);
+            return Err(no_address(cluster, hosts, node, within, &reason).await);
         }
         tokio::time::sleep(PAUSE.min(within)).await;
     }
 }
 
-/// That a machine has no address in time, with the last lines of its console.
+/// The error that a machine got no address in time, with the last lines of its console.
 async fn no_address(
     cluster: &Cluster,
     hosts: &Hosts,
@@ -308,8 +318,9 @@ async fn no_address(
     within: Duration,
     last: &str,
 ) -> Error {
-    let (cluster, hosts, own) = (cluster.name.clone(), hosts.clone(), node.clone());
-    let console = tokio::task::spawn_blocking(move || machine::evidence(&hosts, &cluster, &own));
+    let (cluster, hosts, machine) = (cluster.name.clone(), hosts.clone(), node.clone());
+    let console =
+        tokio::task::spawn_blocking(move || machine::evidence(&hosts, &cluster, &machine));
     let console = console.await.unwrap_or_default().into_iter();
     Error::Timeout {
         what: format!("an address of {}", node.name),

@@ -1,4 +1,5 @@
-//! [`Home`]: the folder of all clusters, each cluster's own in it, and its lock: one run per cluster at a time.
+//! [`Home`]: the folder of all clusters. [`ClusterDir`]: the folder of one cluster in it, with a lock: one run per cluster at a
+//! time.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,9 @@ use kubitect_config::value::Label;
 use kubitect_config::{Refusal, RefusalKind, Site};
 
 use crate::Error;
-use crate::trust::{self, Us};
+use crate::trust::{self, TrustedUsers};
 
-mod begun;
+mod configurations;
 mod contents;
 mod left_out;
 mod lock;
@@ -21,58 +22,63 @@ pub use contents::Contents;
 pub use lock::Lock;
 pub use runs::new_log;
 
-/// How deep the folders of a cluster are at most.
+/// The most levels of folders below that of all clusters.
 const DEPTH: u32 = 16;
 
-/// The folder that holds all clusters, and the person whose own files belong to them.
+/// The folder of all clusters, and the home folder of the person who uses it.
 #[derive(Debug, Clone)]
 pub struct Home {
     root: PathBuf,
     person: Option<PathBuf>,
-    us: Us,
-    /// The person's own folder, where this one may have come from elsewhere: what runs programs is taken from there only.
-    own: Option<PathBuf>,
+    users: TrustedUsers,
+    /// `.kubitect` in the person's home folder, if `root` is another one that somebody else may have filled (`--local`): settings
+    /// that run programs are then read from here only.
+    personal: Option<PathBuf>,
 }
 
 impl Home {
-    /// The folder at `path`, which need not be there yet. One that is there has to be ours alone, with all in it that says what
-    /// is done; no link in it is followed.
+    /// The folder at `path`, which need not exist yet. An existing one, and the files in it that decide what a run does, have to
+    /// belong to this process's user, with nobody else allowed to write to them; links in it are refused.
     ///
-    /// `person` is the home folder from which `~/` counts, and whose `.kube/config` and `.ssh/known_hosts` a cluster comes into
-    /// if its file asks for that. Without one, a file that needs it is an error.
+    /// `person` is the home folder that `~/` stands for, and to whose `.kube/config` and `.ssh/known_hosts` a cluster is added if
+    /// its file asks for that. Without one, a file that needs it is an error.
     pub fn open(path: &Path, person: Option<PathBuf>) -> Result<Self, Error> {
-        Self::open_for(path, person, Us::new(None))
+        Self::open_for(path, person, TrustedUsers::new(None))
     }
 
-    /// As [`Home::open`], where these may have written what is in it.
-    pub fn open_for(path: &Path, person: Option<PathBuf>, us: Us) -> Result<Self, Error> {
+    /// As [`Home::open`], where files of these users are trusted.
+    pub fn open_for(
+        path: &Path,
+        person: Option<PathBuf>,
+        users: TrustedUsers,
+    ) -> Result<Self, Error> {
         let path = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
-        trust::folder(&path, &us).map_err(not_ours)?;
-        trust::below(&path, 1, &us).map_err(not_ours)?;
-        // Checkouts and Python environments have links in them, by right.
-        trust::below(&path.join("share"), 2, &us).map_err(not_ours)?;
-        trust::below(&path.join("clusters"), DEPTH, &us).map_err(not_ours)?;
-        trust::below(&path.join(runs::REMOVALS), 2, &us).map_err(not_ours)?;
+        trust::folder(&path, &users).map_err(untrusted)?;
+        trust::below(&path, 1, &users).map_err(untrusted)?;
+        // Not deeper: checkouts and Python environments contain links.
+        trust::below(&path.join("share"), 2, &users).map_err(untrusted)?;
+        trust::below(&path.join("clusters"), DEPTH, &users).map_err(untrusted)?;
+        trust::below(&path.join(runs::REMOVALS), 2, &users).map_err(untrusted)?;
         Ok(Self {
             root: path,
             person,
-            us,
-            own: None,
+            users,
+            personal: None,
         })
     }
 
-    /// The same, if it may have come with a folder from elsewhere: what runs programs is taken from `.kubitect` in the person's
-    /// home folder only.
+    /// The same folder, as `./.kubitect` of a folder that somebody else may have filled (`--local`): settings that run programs
+    /// are read from `.kubitect` in the person's home folder only.
     pub fn local(mut self) -> Result<Self, Error> {
-        let own = self.person()?.join(".kubitect");
-        Self::open_for(&own, None, self.us.clone())?;
-        self.own = Some(own);
+        let personal = self.person()?.join(".kubitect");
+        Self::open_for(&personal, None, self.users.clone())?;
+        self.personal = Some(personal);
         Ok(self)
     }
 
-    /// An error if somebody else has made the folder since it was opened, as they can below `/tmp`.
-    fn still_ours(&self) -> Result<(), Error> {
-        trust::folder(&self.root, &self.us).map_err(not_ours)
+    /// An error if another user has created the folder since it was opened, as is possible below `/tmp`.
+    fn check_owner(&self) -> Result<(), Error> {
+        trust::folder(&self.root, &self.users).map_err(untrusted)
     }
 
     /// The folder itself.
@@ -80,20 +86,20 @@ impl Home {
         &self.root
     }
 
-    /// Whether it may have come with a folder from elsewhere.
+    /// Whether somebody else may have filled the folder (`--local`).
     pub fn is_local(&self) -> bool {
-        self.own.is_some()
+        self.personal.is_some()
     }
 
-    /// Who may have written what is believed.
-    pub fn us(&self) -> &Us {
-        &self.us
+    /// The users whose files are trusted.
+    pub fn trusted_users(&self) -> &TrustedUsers {
+        &self.users
     }
 
-    /// An error if what is at `path`, which a person names, is somebody else's, as [`trust::named`] says.
+    /// An error if `path`, which the command line names, is not trusted; see [`trust::named`].
     pub fn check_named(&self, path: &Path) -> Result<(), Error> {
         let failed = |e| Error::because(format!("use {}", path.display()), e);
-        trust::named(path, &self.us).map_err(failed)
+        trust::named(path, &self.users).map_err(failed)
     }
 
     /// The person's home folder.
@@ -109,22 +115,22 @@ impl Home {
         }
     }
 
-    /// Where the person's kubeconfig is.
+    /// The path of the person's kubeconfig.
     pub fn kubeconfig(&self) -> Result<PathBuf, Error> {
         Ok(self.person()?.join(".kube/config"))
     }
 
-    /// Where the person's known hosts are.
+    /// The path of the person's `known_hosts`.
     pub fn known_hosts(&self) -> Result<PathBuf, Error> {
         Ok(self.person()?.join(".ssh/known_hosts"))
     }
 
-    /// What clusters share: images, and the checkouts and Python environments that run on this machine.
+    /// The folder of what clusters share: images, and the checkouts and Python environments that run on this machine.
     pub fn share(&self) -> PathBuf {
-        self.own.as_ref().unwrap_or(&self.root).join("share")
+        self.personal.as_ref().unwrap_or(&self.root).join("share")
     }
 
-    /// The site file, which need not be there.
+    /// The path of the site file, which need not exist.
     pub fn site_file(&self) -> PathBuf {
         self.root.join("site.yaml")
     }
@@ -132,7 +138,7 @@ impl Home {
     /// The folder of one cluster.
     pub fn cluster(&self, name: &Label) -> ClusterDir {
         let root = self.root.join("clusters").join(name.as_str());
-        ClusterDir(root, self.us.clone())
+        ClusterDir(root, self.users.clone())
     }
 
     /// The names of all clusters that have a folder, in order.
@@ -145,9 +151,9 @@ impl Home {
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|e| Error::io("list", &dir, e))?;
-            // Anything that is not a cluster's name was not made by us.
+            // An entry that is no valid cluster name was not made by Kubitect.
             if let Some(name) = entry.file_name().to_str().and_then(|n| n.parse().ok())
-                && self.cluster(&name).is_one()
+                && self.cluster(&name).has_cluster()
             {
                 names.push(name);
             }
@@ -156,34 +162,34 @@ impl Home {
         Ok(names)
     }
 
-    /// The site file, or its defaults where there is none. What runs programs on this machine is taken from the person's own
-    /// home only, never from `./.kubitect`.
+    /// The site file, or the defaults where there is none. With `--local`, settings that run programs on this machine come from
+    /// the person's own site file only: `./.kubitect` may have come with a checkout.
     pub fn site(&self) -> Result<Site, Error> {
         let mut site = site(&self.site_file())?;
-        self.still_ours()?;
-        if let Some(own) = &self.own {
-            let own = own.join("site.yaml");
+        self.check_owner()?;
+        if let Some(personal) = &self.personal {
+            let path = personal.join("site.yaml");
             let kubespray = &site.kubespray;
             let runs = kubespray.python.is_some() || kubespray.any_commit == Some(true);
             if runs || !site.libvirt_uris.is_empty() || site.pip != Pip::default() {
                 let why = "`libvirtUris`, `pip`, `kubespray.python` and `kubespray.anyCommit` say what runs on this machine, and \
                            the folder may come from elsewhere";
-                let own = own.display();
-                let instead = format!("write them into {own}, which counts with --local, too");
+                let path = path.display();
+                let instead = format!("write them into {path}, which counts with --local, too");
                 let refusal = Refusal::new(RefusalKind::Site, why, instead);
                 return Err(Error::Site(refusal.of(self.site_file().display()).into()));
             }
-            let own = self::site(&own)?;
-            site.libvirt_uris = own.libvirt_uris;
-            site.pip = own.pip;
-            site.kubespray.python = own.kubespray.python;
-            site.kubespray.any_commit = Some(own.kubespray.any_commit == Some(true));
+            let personal = self::site(&path)?;
+            site.libvirt_uris = personal.libvirt_uris;
+            site.pip = personal.pip;
+            site.kubespray.python = personal.kubespray.python;
+            site.kubespray.any_commit = Some(personal.kubespray.any_commit == Some(true));
         }
         Ok(site)
     }
 }
 
-fn not_ours(why: Error) -> Error {
+fn untrusted(why: Error) -> Error {
     Error::because("use Kubitect's folder", why)
 }
 
@@ -198,14 +204,14 @@ fn site(path: &Path) -> Result<Site, Error> {
     }
 }
 
-/// The failure of what needs a person's home folder where there is none.
+/// The error that there is no home folder.
 pub fn no_home() -> Error {
     Error::failed("find your home folder: set HOME, or KUBITECT_HOME, or use --local")
 }
 
-/// The folder of one cluster, and who may have written what is in it.
+/// The folder of one cluster, and the users whose files in it are trusted.
 #[derive(Debug, Clone)]
-pub struct ClusterDir(PathBuf, Us);
+pub struct ClusterDir(PathBuf, TrustedUsers);
 
 impl ClusterDir {
     /// The folder itself.
@@ -213,42 +219,42 @@ impl ClusterDir {
         &self.0
     }
 
-    /// Whether a cluster has this folder, and not only snapshots of one that is gone.
-    fn is_one(&self) -> bool {
+    /// Whether the folder is that of a cluster; else it has only the snapshots of a removed one.
+    fn has_cluster(&self) -> bool {
         self.config_dir().is_dir() || self.left_out_dir().is_dir()
     }
 
-    /// The cluster's files.
+    /// The folder of the cluster's configuration.
     pub fn config_dir(&self) -> PathBuf {
         self.0.join("config")
     }
 
-    /// The full logs, one a run.
+    /// The folder of the full logs, one a run.
     pub fn logs(&self) -> PathBuf {
         self.0.join("logs")
     }
 
-    /// Snapshots of etcd.
+    /// The folder of the snapshots of etcd.
     pub fn backups(&self) -> PathBuf {
         self.0.join("backups")
     }
 
-    /// Keys and pinned host keys.
+    /// The folder of SSH keys and pinned host keys.
     pub fn ssh(&self) -> PathBuf {
         self.config_dir().join(".ssh")
     }
 
-    /// The configuration that is wanted.
+    /// The configuration of the last run, whether it succeeded or not.
     pub fn wanted(&self) -> PathBuf {
         self.config_dir().join("kubitect.yaml")
     }
 
-    /// The configuration that was applied last.
+    /// The configuration that was applied last, by a run that succeeded.
     pub fn applied(&self) -> PathBuf {
         self.config_dir().join("kubitect-applied.yaml")
     }
 
-    /// What is known of the machines.
+    /// The [`Facts`](kubitect_config::Facts) of the last run: names, addresses and keys of the machines.
     pub fn facts(&self) -> PathBuf {
         self.config_dir().join("infrastructure.yaml")
     }
@@ -258,7 +264,7 @@ impl ClusterDir {
         self.config_dir().join("admin.conf")
     }
 
-    /// Makes the folders (0700).
+    /// Creates the folders of configuration and logs (0700).
     pub fn create(&self) -> Result<(), Error> {
         for dir in [self.config_dir(), self.logs()] {
             create_private_dir(&dir)?;
@@ -267,12 +273,12 @@ impl ClusterDir {
     }
 }
 
-/// Makes a folder, and those above it, for the owner only. One that is there stays as it is.
+/// Creates a folder, and those above it, for the owner only. An existing one keeps its mode.
 pub fn create_private_dir(dir: &Path) -> Result<(), Error> {
     private_folder(dir).map_err(|e| Error::io("create", dir, e))
 }
 
-/// Replaces a file whole.
+/// Replaces a file whole or not at all.
 pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     replace(path, content, mode).map_err(|e| Error::io("write", path, e))
 }
@@ -283,7 +289,7 @@ mod tests {
     use kubitect_config::release::Hop;
     use kubitect_config::{Facts, NodeFacts, cluster::Role};
 
-    /// Whoever changes a name here loses what lies on people's machines: keys, and on which hosts their clusters are.
+    /// These names must not change: under others, keys and configurations on users' machines would no longer be found.
     #[test]
     fn golden_files_of_a_cluster() {
         let folder = tempfile::tempdir().unwrap();
@@ -307,21 +313,21 @@ mod tests {
         dir.begin("a").unwrap();
         dir.begin("b").unwrap();
         let unfinished = root.join("config/kubitect-unfinished-ca978112.yaml");
-        assert_eq!(dir.unfinished().unwrap(), [unfinished]);
+        assert_eq!(dir.abandoned().unwrap(), [unfinished]);
         let lock = dir.lock().unwrap();
         let holder = std::fs::read_to_string(folder.path().join("clusters/.demo.lock")).unwrap();
         assert_eq!(holder, format!("{}\n", std::process::id()));
         drop(lock);
-        let has = Hop {
+        let versions_set_up = Hop {
             kubernetes: "v1.33.5".parse().unwrap(),
             kubespray: "v2.29.1".parse().unwrap(),
         };
-        dir.end("b", &has).unwrap();
+        dir.end("b", &versions_set_up).unwrap();
         let versions = root.join("config/kubitect-versions.yaml");
         let text = std::fs::read_to_string(&versions).unwrap();
         assert_eq!(text, "kubernetes: v1.33.5\nkubespray: v2.29.1\n");
-        assert_eq!(dir.applied_versions().unwrap(), Some(has));
-        // What can't be read is never taken for nothing.
+        assert_eq!(dir.applied_versions().unwrap(), Some(versions_set_up));
+        // A file that can't be read is an error, not the same as none.
         std::fs::write(versions, "kubernetes: 1").unwrap();
         let error = dir.applied_versions().unwrap_err().to_string();
         assert!(
@@ -330,9 +336,9 @@ mod tests {
         );
     }
 
-    /// Below `/tmp`, another user can make the folder between the look at it and its first use.
+    /// Below `/tmp`, another user can create the folder between the check and its first use.
     #[test]
-    fn a_folder_that_was_made_meanwhile_is_looked_at_again() {
+    fn a_folder_that_was_made_meanwhile_is_checked_again() {
         use std::os::unix::fs::PermissionsExt;
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("home");

@@ -1,9 +1,9 @@
-//! [`HostLocks`]: one run per cluster at a time on its hosts, whatever folders the runs keep their clusters in.
+//! [`HostLocks`]: at most one run at a time changes a cluster on its hosts, also where runs have their clusters in different folders.
 //!
-//! The lock of a folder is seen by those alone who use that folder. So a run also makes a lock in libvirt of each host: making one
-//! is refused where another is, and it says who holds it. A run that was killed leaves it. It counts no more where that run is over
-//! for sure: its folder is locked by this run, its process is gone, or its machine was started anew since. Of a run on another
-//! machine this can't be known, so that a person has to say it.
+//! The lock of a folder only stops runs that use that folder. So a run also makes a lock in the libvirt of each host, which says who
+//! holds it; making one is refused where another exists. A killed run leaves its lock behind. Such a lock is removed where that run
+//! has ended for sure: this run holds the lock of its folder, its process does not exist, or its machine was rebooted since. For a run
+//! on another machine this can't be known, so a person has to confirm it (`--take-over`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::hypervisor::{Failure, Hosts, Hypervisor, LockState};
 mod holder;
 
 pub use holder::Holder;
-use holder::Standing;
+use holder::RunState;
 
-/// How often another lock may come in the place of one that was removed, before it is given up.
-const TRIES: usize = 5;
+/// How often an ended run's lock is removed before taking the lock fails: each time, another run may have made its own first.
+const ATTEMPTS: usize = 5;
 
-/// Tells the runs of one process apart.
+/// Numbers the runs of this process.
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
 /// The name of a cluster's lock in libvirt.
@@ -33,7 +33,7 @@ pub(crate) fn name_of(cluster: &Label) -> String {
     format!("kubitect-lock-{cluster}")
 }
 
-/// Holds a cluster on its hosts for one run.
+/// The locks that one run holds on the cluster's hosts. They are released when this is dropped.
 #[must_use = "the cluster is held only while this is"]
 pub struct HostLocks {
     name: String,
@@ -41,12 +41,13 @@ pub struct HostLocks {
     hosts: BTreeMap<Name, (Arc<dyn Hypervisor>, LockState)>,
 }
 
-kubitect_config::shown_by!(HostLocks, name, own);
+kubitect_config::debug_fields!(HostLocks, name, own);
 
 impl HostLocks {
-    /// Takes the cluster on all these hosts, or on none. `me` has the lock of its folder already.
+    /// Takes the lock on all these hosts, or on none. The run `me` must hold the lock of its folder.
     ///
-    /// With `take_over`, it is taken from a run of which nobody knows whether it is over. It is never taken from one that is at work.
+    /// With `take_over`, the lock is also taken from a run of which it is unknown whether it has ended. It is never taken from one that
+    /// runs.
     pub fn take(
         cluster: &Label,
         hosts: &Hosts,
@@ -60,7 +61,7 @@ impl HostLocks {
             take(hypervisor.as_ref(), &name, &own, me, take_over)
                 .map_err(|refusal| refusal.error(cluster, host))
         });
-        // Whatever fails, what was taken is given back when this is dropped.
+        // On an error, this is dropped, which releases the locks that were taken.
         let mut locks = Self {
             name,
             own,
@@ -81,16 +82,22 @@ impl HostLocks {
         failed.map_or(Ok(locks), Err)
     }
 
-    /// An error if another run took the cluster over meanwhile: nothing more may be changed then.
+    /// An error if another run has taken a lock over since: then this run must change nothing more.
     pub fn check(&self, cluster: &Label) -> Result<(), Error> {
         let hosts: Vec<_> = self.hosts.iter().collect();
-        let seen = in_threads(AT_ONCE, &hosts, |(_, (hypervisor, _))| {
+        let locks = in_threads(AT_ONCE, &hosts, |(_, (hypervisor, _))| {
             hypervisor.lock_state(&self.name)
         });
-        for ((host, _), seen) in hosts.into_iter().zip(seen) {
-            let there = seen.map_err(|failure| failure.on(host))?;
-            if there.as_ref().is_none_or(|there| there.holder != self.own) {
-                let by = there.map_or_else(|| "nobody".to_owned(), |there| said(&there.holder));
+        for ((host, _), lock) in hosts.into_iter().zip(locks) {
+            let existing = lock.map_err(|failure| failure.on(host))?;
+            if existing
+                .as_ref()
+                .is_none_or(|existing| existing.holder != self.own)
+            {
+                let by = existing.map_or_else(
+                    || "nobody".to_owned(),
+                    |existing| describe_holder(&existing.holder),
+                );
                 return Err(Error::TakenOver {
                     cluster: cluster.to_string(),
                     host: host.to_string(),
@@ -106,7 +113,7 @@ impl Drop for HostLocks {
     fn drop(&mut self) {
         let hosts: Vec<_> = self.hosts.values().collect();
         in_threads(AT_ONCE, &hosts, |(hypervisor, lock)| {
-            // Nobody to tell; the next run of this folder takes it.
+            // A lock that stays does no harm: the next run of this folder finds that this one has ended, and removes it.
             if let Err(failure) = hypervisor.unlock(&self.name, &lock.id) {
                 tracing::debug!(error = %failure.source, "lock not removed");
             }
@@ -114,33 +121,33 @@ impl Drop for HostLocks {
     }
 }
 
-/// Who else is at work on a cluster, or may be: the first that is found. What can't be asked is not known of.
+/// Another run that changes the cluster, or may do so: the first that is found. Hosts that do not answer are passed over.
 pub fn other_run(cluster: &Label, hosts: &Hosts, me: &Holder) -> Option<Holder> {
     let name = name_of(cluster);
     let locks = hosts.ask_each(|_, hypervisor| hypervisor.lock_state(&name));
     let locks = locks.into_iter().filter_map(|(_, lock)| lock.ok()?);
     let mut holders = locks.filter_map(|lock| Holder::read(&lock.holder).ok());
-    holders.find(|holder| holder.standing(me, &holder::Processes) != Standing::Over)
+    holders.find(|holder| holder.run_state(me, &holder::ProcFs) != RunState::Ended)
 }
 
-/// Whether a lock of the cluster is on any of the hosts.
-pub fn is_left(cluster: &Label, hosts: &Hosts) -> Result<bool, Error> {
+/// Whether any of the hosts has a lock of the cluster.
+pub fn has_lock(cluster: &Label, hosts: &Hosts) -> Result<bool, Error> {
     let name = name_of(cluster);
     let locks = hosts.ask(|_, hypervisor| hypervisor.lock_state(&name))?;
     Ok(locks.iter().any(|(_, lock)| lock.is_some()))
 }
 
-/// Why a lock was not had.
+/// Why a lock was not taken.
 enum Refusal {
     Failed(Failure),
-    /// Something else has its name.
+    /// A network that is no lock has its name.
     Foreign(String),
     Held(Box<Held>),
 }
 
 struct Held {
     by: String,
-    standing: Standing,
+    run_state: RunState,
 }
 
 impl Refusal {
@@ -157,7 +164,7 @@ impl Refusal {
                 cluster: cluster.to_string(),
                 host: host.to_string(),
                 by: held.by,
-                at_work: held.standing == Standing::AtWork,
+                at_work: held.run_state == RunState::Running,
             },
         }
     }
@@ -171,43 +178,43 @@ fn take(
     me: &Holder,
     take_over: bool,
 ) -> Result<LockState, Refusal> {
-    let mut tries = 0..TRIES;
+    let mut attempts = 0..ATTEMPTS;
     loop {
-        let there = hypervisor.lock(name, own).map_err(Refusal::Failed)?;
-        if there.holder == own {
-            return Ok(there);
+        let existing = hypervisor.lock(name, own).map_err(Refusal::Failed)?;
+        if existing.holder == own {
+            return Ok(existing);
         }
-        if there.holder.is_empty() {
+        if existing.holder.is_empty() {
             return Err(Refusal::Foreign(name.to_owned()));
         }
-        // What can't be read is of a newer Kubitect.
-        let standing = Holder::read(&there.holder).map_or(Standing::Unknown, |holder| {
-            holder.standing(me, &holder::Processes)
+        // A text that can't be read was written by a newer Kubitect, which may be running.
+        let run_state = Holder::read(&existing.holder).map_or(RunState::Unknown, |holder| {
+            holder.run_state(me, &holder::ProcFs)
         });
-        let may = match standing {
-            Standing::Over => true,
-            Standing::Unknown => take_over,
-            Standing::AtWork => false,
+        let may_take = match run_state {
+            RunState::Ended => true,
+            RunState::Unknown => take_over,
+            RunState::Running => false,
         };
-        if !may || tries.next().is_none() {
-            let by = said(&there.holder);
-            return Err(Refusal::Held(Box::new(Held { by, standing })));
+        if !may_take || attempts.next().is_none() {
+            let by = describe_holder(&existing.holder);
+            return Err(Refusal::Held(Box::new(Held { by, run_state })));
         }
-        // Exactly this one: another run may have put its own in its place meanwhile.
+        // By its number: another run may have removed this lock and made its own since, which must stay.
         hypervisor
-            .unlock(name, &there.id)
+            .unlock(name, &existing.id)
             .map_err(Refusal::Failed)?;
         fail::fail_point!("provision::halfway");
     }
 }
 
-/// Who holds a lock, in words.
-fn said(holder: &str) -> String {
-    let said = Holder::read(holder).map_or_else(|why| why, |holder| holder.to_string());
-    text::line(&said)
+/// A lock's holder, as text for a person.
+fn describe_holder(holder: &str) -> String {
+    let description = Holder::read(holder).map_or_else(|why| why, |holder| holder.to_string());
+    text::line(&description)
 }
 
-/// What tells this run from all others.
+/// A text that no other run of this machine has.
 fn new_run() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = now.as_ref().map_or(0, Duration::as_nanos);

@@ -1,4 +1,4 @@
-//! Which hosts carry a cluster, or did: what is on them has to go.
+//! Which hosts carry machines of a cluster, or did by an earlier configuration: what is left there has to be removed.
 
 mod removal;
 
@@ -22,15 +22,18 @@ use crate::ssh::private_key;
 /// The hosts of a cluster, connected.
 #[derive(Debug)]
 pub struct Connected {
-    /// Those that carry it, and those that did; of those that can't be reached, why.
+    /// The hosts that carry machines, and those that did; with the reason, those that can't be reached.
     pub hosts: Hosts,
-    /// Those that did, and carry none of it by its file.
+    /// The hosts that carried machines, and carry none by the present file.
     pub former: Vec<Host>,
-    /// Those that did, are in its file no more, and can't be reached: a sentence each.
+    /// A sentence for each former host that is not in the present file and can't be reached: what it carries is taken for lost.
     pub lost: Vec<String>,
 }
 
-/// Connects to the hosts of a cluster, and to those that carried it before: what is on them has to go.
+/// Connects to the hosts of a cluster, and to those that carried machines of it before: what is left there has to be removed.
+///
+/// A host that can't be reached is an error for a plan as long as the file names it: whoever leaves a host in the file says that it
+/// exists. A former host that the file no longer names may be gone for good, and must not stop the cluster.
 pub fn connect(
     reach: &dyn Reach,
     home: &Home,
@@ -39,16 +42,16 @@ pub fn connect(
 ) -> Result<Connected, Error> {
     let former = former(home, &home.cluster(&cluster.name), site, cluster)?;
     let all: Vec<_> = cluster.used_hosts().chain(&former).collect();
-    let (mut hosts, away) = each(reach, &all);
+    let (mut hosts, unreachable) = connect_each(reach, &all);
     let mut lost = Vec::new();
-    for (host, error) in away {
+    for (host, error) in unreachable {
         let is_former = former.iter().any(|own| own.name == host.name);
         match (is_former, cluster.host(&host.name)) {
-            (false, _) => hosts.is_away(host.name.clone(), error),
+            (false, _) => hosts.add_unreachable(host.name.clone(), error),
             (true, Some(_)) => {
                 let what = "reach the hosts that carried machines (one that is gone for good has to leave `hosts`) of";
                 let error = Error::because(format!("{what} {}", cluster.name), error);
-                hosts.is_away(host.name.clone(), error);
+                hosts.add_unreachable(host.name.clone(), error);
             }
             (true, None) => lost.push(format!(
                 "host {} carried machines of {} and is not in its file any more; it can't be reached ({error}), so what \
@@ -64,22 +67,22 @@ pub fn connect(
     })
 }
 
-/// Connects to these hosts, side by side: those that are reached, and why others are not.
-fn each<'a>(reach: &dyn Reach, hosts: &[&'a Host]) -> (Hosts, Vec<(&'a Host, Error)>) {
+/// Connects to these hosts, in parallel: returns those that are reached, and the others with their errors.
+fn connect_each<'a>(reach: &dyn Reach, hosts: &[&'a Host]) -> (Hosts, Vec<(&'a Host, Error)>) {
     let mut all = Hosts::from_hypervisors(BTreeMap::new());
-    let mut away = Vec::new();
+    let mut unreachable = Vec::new();
     let reached = in_threads(AT_ONCE, hosts, |host| reach.hosts(&[host]));
     for (host, reached) in hosts.iter().zip(reached) {
         match reached {
             Ok(reached) => all.extend(reached),
-            Err(error) => away.push((*host, error)),
+            Err(error) => unreachable.push((*host, error)),
         }
     }
-    (all, away)
+    (all, unreachable)
 }
 
-/// Resolves the paths of a configuration that are written from a person's home.
-pub fn settle(home: &Home, cluster: &mut Cluster) -> Result<(), Error> {
+/// Expands the paths of a configuration that begin with `~/`.
+pub fn expand_paths(home: &Home, cluster: &mut Cluster) -> Result<(), Error> {
     for host in &mut cluster.hosts {
         expand_keyfile(home, host)?;
     }
@@ -87,7 +90,7 @@ pub fn settle(home: &Home, cluster: &mut Cluster) -> Result<(), Error> {
     expand_source(home, &mut cluster.kubernetes.kubespray.url)
 }
 
-/// A path or an address: a leading `~/` is resolved.
+/// Expands a leading `~/` of a path; an address stays as it is.
 fn expand_source(home: &Home, source: &mut String) -> Result<(), Error> {
     if source.starts_with("~/") {
         let path = home.expand(Path::new(source.as_str()))?;
@@ -96,8 +99,8 @@ fn expand_source(home: &Home, source: &mut String) -> Result<(), Error> {
     Ok(())
 }
 
-/// The hosts that carried a cluster by the configuration that was applied last, or by one that was to be, and that carry none of it by
-/// the present one: with the present one's connection, where it has them.
+/// The hosts that carried machines by a stored configuration and carry none by the present one. A host that the present one still
+/// names has the present connection.
 fn former(
     home: &Home,
     dir: &ClusterDir,
@@ -105,12 +108,12 @@ fn former(
     cluster: &Cluster,
 ) -> Result<Vec<Host>, Error> {
     let mut former: Vec<Host> = Vec::new();
-    for kept in all_kept(dir, site)? {
-        for host in kept?.hosts() {
+    for stored in stored_configs(dir, site)? {
+        for host in stored?.hosts() {
             let mut host = cluster.host(&host.name).unwrap_or(host).clone();
             expand_keyfile(home, &mut host)?;
             let same = |other: &Host| {
-                other.name == host.name || other.connection.same_place(&host.connection)
+                other.name == host.name || other.connection.same_libvirt(&host.connection)
             };
             if !cluster.used_hosts().chain(&former).any(same) {
                 former.push(host);
@@ -120,35 +123,35 @@ fn former(
     Ok(former)
 }
 
-/// A configuration that was kept of a cluster.
-struct Kept {
+/// A configuration that an earlier run stored in the cluster's folder.
+struct StoredConfig {
     file: PathBuf,
     cluster: Cluster,
-    /// The host that it is kept for, if only for one.
+    /// The only host that it holds for: one that a removal left out. If none, it holds for all.
     only: Option<Name>,
 }
 
-impl Kept {
-    /// The hosts that carry what it is kept for.
+impl StoredConfig {
+    /// The hosts that carry machines by it, and for which it holds.
     fn hosts(&self) -> impl Iterator<Item = &Host> {
-        let is_meant = |host: &&Host| self.only.as_ref().is_none_or(|only| host.name == *only);
-        self.cluster.used_hosts().filter(is_meant)
+        let is_included = |host: &&Host| self.only.as_ref().is_none_or(|only| host.name == *only);
+        self.cluster.used_hosts().filter(is_included)
     }
 }
 
-/// The configuration that was applied last, the one that was to be, those of runs that did not end, and those of hosts that were
-/// left out, as far as they are there.
-fn all_kept(
+/// All stored configurations: the one that was applied last, the one that was to be applied, those of runs that did not end, and
+/// those of hosts that a removal left out.
+fn stored_configs(
     dir: &ClusterDir,
     site: &Site,
-) -> Result<impl Iterator<Item = Result<Kept, Error>>, Error> {
+) -> Result<impl Iterator<Item = Result<StoredConfig, Error>>, Error> {
     let whole = [dir.applied(), dir.wanted()].into_iter();
-    let whole = whole.chain(dir.unfinished()?).map(|file| (None, file));
+    let whole = whole.chain(dir.abandoned()?).map(|file| (None, file));
     let left = dir.left_out()?.into_iter();
     let all = whole.chain(left.map(|(host, file)| (Some(host), file)));
     Ok(all.filter_map(|(only, file)| {
-        let cluster = read_kept(&file, site).transpose()?;
-        Some(cluster.map(|cluster| Kept {
+        let cluster = read_stored(&file, site).transpose()?;
+        Some(cluster.map(|cluster| StoredConfig {
             file,
             cluster,
             only,
@@ -156,63 +159,68 @@ fn all_kept(
     }))
 }
 
-/// Forgets hosts that an earlier removal left out and from which all was removed: they are connected.
-pub fn forget_left(
+/// Removes the stored configurations of hosts that an earlier removal left out and that are connected now: this run has removed what
+/// was left there.
+pub fn forget_left_out(
     dir: &ClusterDir,
     site: &Site,
     cluster: &Cluster,
     connected: &Hosts,
 ) -> Result<(), Error> {
     for (name, file) in dir.left_out()? {
-        let Some(kept) = read_kept(&file, site)? else {
+        let Some(stored) = read_stored(&file, site)? else {
             continue;
         };
-        // Under its name may be another host by now.
-        let is_same = |host: &Host| match cluster.host(&name) {
-            Some(now) => now.connection.same_place(&host.connection),
+        // The present file may give this name to another host.
+        let is_same_host = |host: &Host| match cluster.host(&name) {
+            Some(now) => now.connection.same_libvirt(&host.connection),
             None => true,
         };
-        if connected.get(&name).is_ok() && kept.host(&name).is_some_and(is_same) {
-            dir.forget(&file)?;
+        if connected.get(&name).is_ok() && stored.host(&name).is_some_and(is_same_host) {
+            dir.remove_left_out(&file)?;
         }
     }
     Ok(())
 }
 
-/// The cluster of a configuration that a run kept; none: there is no such file. One that can't be read, or that another release
-/// wrote, is an error: the hosts and the settings that it names would be forgotten.
-pub fn read_kept(file: &Path, site: &Site) -> Result<Option<Cluster>, Error> {
-    read_kept_of(file, site, None)
+/// The cluster of a stored configuration; none if there is no such file. One that can't be read, or that a newer release wrote, is an
+/// error: without it, hosts and settings that it names would be lost.
+pub fn read_stored(file: &Path, site: &Site) -> Result<Option<Cluster>, Error> {
+    read_stored_with(file, site, None)
 }
 
-/// The configuration that was applied last; versions that it leaves out are those that it has set up, or else these.
+/// The configuration that was applied last. Versions that it leaves out are those that its run has set up, or else these.
 pub fn read_applied(
     dir: &ClusterDir,
     site: &Site,
-    living: Option<&Hop>,
+    current_versions: Option<&Hop>,
 ) -> Result<Option<Cluster>, Error> {
     let set_up = dir.applied_versions()?;
-    read_kept_of(&dir.applied(), site, set_up.as_ref().or(living))
+    read_stored_with(&dir.applied(), site, set_up.as_ref().or(current_versions))
 }
 
-/// The configuration that a run was to apply that did not end, unless it is this text; versions that it leaves out are these.
-pub fn read_begun(
+/// The configuration of a run that did not end, unless it is this text or the applied one. Versions that it leaves out are these.
+pub fn read_unfinished(
     dir: &ClusterDir,
     site: &Site,
     text: &str,
-    living: Option<&Hop>,
+    current_versions: Option<&Hop>,
 ) -> Result<Option<Cluster>, Error> {
-    let begun = kubitect_config::file::read(&dir.wanted()).ok();
-    if begun.as_deref() == Some(text.as_bytes())
-        || begun == kubitect_config::file::read(&dir.applied()).ok()
+    let unfinished = kubitect_config::file::read(&dir.wanted()).ok();
+    if unfinished.as_deref() == Some(text.as_bytes())
+        || unfinished == kubitect_config::file::read(&dir.applied()).ok()
     {
         return Ok(None);
     }
-    read_kept_of(&dir.wanted(), site, living)
+    read_stored_with(&dir.wanted(), site, current_versions)
 }
 
-fn read_kept_of(file: &Path, site: &Site, living: Option<&Hop>) -> Result<Option<Cluster>, Error> {
-    match kubitect_config::load_kept(file, site, living) {
+fn read_stored_with(
+    file: &Path,
+    site: &Site,
+    current_versions: Option<&Hop>,
+) -> Result<Option<Cluster>, Error> {
+    match kubitect_config::load_stored(file, site, current_versions) {
         Ok(parsed) => Ok(Some(parsed.cluster)),
         Err(kubitect_config::Error::Read { source, .. })
             if source.kind() == std::io::ErrorKind::NotFound =>
@@ -223,7 +231,7 @@ fn read_kept_of(file: &Path, site: &Site, living: Option<&Hop>) -> Result<Option
     }
 }
 
-/// The failure of a configuration that a run kept and that can't be read now.
+/// The error of a stored configuration that can't be read.
 pub fn unreadable(file: &Path, error: &kubitect_config::Error) -> Error {
     let reason = match error.problems().iter().find(|problem| problem.is_error()) {
         Some(first) => format!("line {}: {}", first.line, first.message),
@@ -241,8 +249,8 @@ pub fn unreadable(file: &Path, error: &kubitect_config::Error) -> Error {
     )
 }
 
-/// Resolves the path of a host's key file to one from which `ssh` reads the key: written from a person's home, or in a form
-/// that `ssh` does not read.
+/// Replaces the path of a host's key file by one from which `ssh` can read the key: `~/` is expanded, and a key in a format that `ssh`
+/// does not read is converted.
 fn expand_keyfile(home: &Home, host: &mut Host) -> Result<(), Error> {
     if let Connection::Remote {
         keyfile: Some(keyfile),
@@ -288,10 +296,10 @@ mod tests {
                 .replace("- {id: 1}", worker)
         };
         let both = "- {id: 1}\n        - {id: 2, host: unused}";
-        let there = folder.path().join("node.xml");
-        std::fs::write(&there, "<node/>").unwrap();
-        let there = format!("test://{}", there.display());
-        std::fs::write(dir.applied(), text(&there, both)).unwrap();
+        let reachable = folder.path().join("node.xml");
+        std::fs::write(&reachable, "<node/>").unwrap();
+        let reachable = format!("test://{}", reachable.display());
+        std::fs::write(dir.applied(), text(&reachable, both)).unwrap();
         let connected = |text: String| {
             let cluster = kubitect_config::parse(&text, "x", &site).unwrap().cluster;
             connect(&Real::default(), &home, &site, &cluster)
@@ -303,17 +311,17 @@ mod tests {
                 .map(|(name, _)| name.to_string())
                 .collect()
         };
-        let kept = connected(text(&there, "- {id: 1}")).unwrap();
-        assert_eq!(names(&kept), ["box", "unused"]);
-        // Whoever leaves a host in the file says that it is there.
-        let away = "qemu+tcp://127.0.0.1:1/system";
-        let kept = connected(text(away, "- {id: 1}")).unwrap();
-        assert_eq!(names(&kept), ["box"]);
-        let error = kept.hosts.all_reached().unwrap_err().to_string();
+        let all = connected(text(&reachable, "- {id: 1}")).unwrap();
+        assert_eq!(names(&all), ["box", "unused"]);
+        // Whoever leaves a host in the file says that it exists.
+        let unreachable = "qemu+tcp://127.0.0.1:1/system";
+        let all = connected(text(unreachable, "- {id: 1}")).unwrap();
+        assert_eq!(names(&all), ["box"]);
+        let error = all.hosts.all_reached().unwrap_err().to_string();
         assert!(error.contains("has to leave `hosts`"), "{error}");
 
-        std::fs::write(dir.applied(), text(away, both)).unwrap();
-        let dropped = text(&there, "- {id: 1}").replace("name: unused", "name: another");
+        std::fs::write(dir.applied(), text(unreachable, both)).unwrap();
+        let dropped = text(&reachable, "- {id: 1}").replace("name: unused", "name: another");
         let lost = connected(dropped).unwrap();
         assert_eq!(names(&lost), ["box"]);
         assert!(
@@ -344,7 +352,7 @@ mod tests {
         }
         dir.begin(&last).unwrap();
         dir.begin(&last).unwrap();
-        assert_eq!(dir.unfinished().unwrap().len(), 2);
+        assert_eq!(dir.abandoned().unwrap().len(), 2);
         let has = cluster.kubernetes.hop();
         let mut names = names_of();
         names.sort();
@@ -353,6 +361,6 @@ mod tests {
         assert!(names_of().is_empty());
         // What was applied is not kept a second time.
         dir.begin(&only("another")).unwrap();
-        assert!(dir.unfinished().unwrap().is_empty());
+        assert!(dir.abandoned().unwrap().is_empty());
     }
 }

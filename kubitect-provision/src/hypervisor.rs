@@ -1,6 +1,7 @@
-//! [`Hypervisor`], the port: what provisioning asks of one host's libvirt. Blocking, because libvirt is.
+//! [`Hypervisor`]: the operations that provisioning needs of one host's libvirt, as a trait, so that tests can take another
+//! implementation. They block, because libvirt's do.
 //!
-//! Verbs that make or remove something are "ensure": done twice, they do no harm.
+//! Operations that make or remove something are idempotent: done twice, they do no harm.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -16,7 +17,7 @@ use crate::error::{Error, Source};
 use crate::resource::{Disk, Domain, Network, Pool, Reservation, Volume};
 use crate::state::{Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState};
 
-/// A verb that failed: what was tried on what, and why it did not work.
+/// A failed operation: what was tried on what, and why it failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{action}")]
 pub struct Failure {
@@ -35,7 +36,7 @@ impl Failure {
         }
     }
 
-    /// The same as an error of this host.
+    /// This failure as an error that names the host.
     pub fn on(self, host: &Name) -> Error {
         Error::Hypervisor {
             host: host.to_string(),
@@ -45,27 +46,27 @@ impl Failure {
     }
 }
 
-/// A lock that is there.
+/// A lock that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockState {
-    /// Tells it from those before it and after it.
+    /// Its number, which no earlier or later lock of the same name has.
     pub id: String,
-    /// Who holds it; empty: somebody else made what has its name.
+    /// The text that its holder gave; empty if what has its name is no lock of Kubitect.
     pub holder: String,
 }
 
 /// One host's libvirt.
 pub trait Hypervisor: Send + Sync {
-    /// What the host can do and has to give.
+    /// The host's capabilities and resources.
     fn capability(&self) -> Result<Capability, Failure>;
 
-    /// All networks, ours and others'.
+    /// All networks, the cluster's and others'.
     fn networks(&self) -> Result<Vec<NetworkState>, Failure>;
-    /// All pools, ours and others', with the volumes of those that are active.
+    /// All pools, the cluster's and others', with the volumes of those that are active.
     fn pools(&self) -> Result<Vec<PoolState>, Failure>;
-    /// The names of the pools that are started, ours and others'.
+    /// The names of the pools that are started, the cluster's and others'.
     fn started_pools(&self) -> Result<Vec<String>, Failure>;
-    /// All domains, ours and others'.
+    /// All domains, the cluster's and others'.
     fn domains(&self) -> Result<Vec<DomainState>, Failure>;
 
     /// The pool of this name, with its volumes if it is active.
@@ -74,43 +75,43 @@ pub trait Hypervisor: Send + Sync {
     fn volume_state(&self, pool: &str, name: &str) -> Result<Option<VolumeState>, Failure>;
     /// The domain of this name.
     fn domain_state(&self, name: &Label) -> Result<Option<DomainState>, Failure>;
-    /// Another connection to the same host: libvirt carries out only a few calls of one connection at a time. Nothing, where one
-    /// connection is as good as many, or where no other can be had.
-    fn another(&self) -> Option<Arc<dyn Hypervisor>>;
+    /// Another connection to the same host, since libvirt carries out only a few calls of one connection at a time. None where one
+    /// connection is enough, or where no other can be opened.
+    fn another_connection(&self) -> Option<Arc<dyn Hypervisor>>;
 
-    /// Defines a network to be started with the host.
+    /// Defines a network, with autostart.
     fn define_network(&self, network: &Network) -> Result<(), Failure>;
     /// Starts a defined network that is not active.
     fn start_network(&self, name: &str) -> Result<(), Failure>;
-    /// Keeps an address of a network for one machine, from now on and for good.
+    /// Reserves an address of a network for one machine, in the running network and in its definition.
     fn reserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure>;
-    /// Keeps an address of a network for this machine no longer.
+    /// Removes a reservation of a network, if it exists.
     fn unreserve(&self, network: &str, reservation: &Reservation) -> Result<(), Failure>;
-    /// Stops and removes a network, if it is there.
+    /// Stops and removes a network, if it exists.
     fn remove_network(&self, name: &str) -> Result<(), Failure>;
 
-    /// Makes a lock of this name that says who holds it, unless there is one; the one that is there then. Of two that ask at once,
-    /// one makes it.
+    /// Makes a lock of this name and holder unless one of the name exists, and returns the one that exists then. It is atomic: of two
+    /// callers at the same time, one makes it.
     fn lock(&self, name: &str, holder: &str) -> Result<LockState, Failure>;
     /// The lock of this name.
     fn lock_state(&self, name: &str) -> Result<Option<LockState>, Failure>;
-    /// Removes the lock with this number, if it is there; another one of its name stays.
+    /// Removes the lock with this name and number, if it exists. Another lock of the name stays.
     fn unlock(&self, name: &str, id: &str) -> Result<(), Failure>;
 
-    /// Defines a pool to be started with the host, makes its folder and starts it; whichever of it is missing.
+    /// Defines a pool, with autostart, makes its folder and starts it: whatever of this is missing.
     fn ensure_pool(&self, pool: &Pool) -> Result<(), Failure>;
-    /// Starts a defined pool, whose folder must be there.
+    /// Starts a defined pool, whose folder must exist.
     fn start_pool(&self, name: &str) -> Result<(), Failure>;
     /// Stops a pool; what is in it stays.
     fn stop_pool(&self, name: &str) -> Result<(), Failure>;
-    /// Has libvirt look into the pool's folder again.
+    /// Has libvirt list the files in the pool's folder again.
     fn refresh_pool(&self, name: &str) -> Result<(), Failure>;
-    /// Stops and removes a pool, if it is there, and its folder if that is empty; else tells why the folder stays.
+    /// Stops and removes a pool, if it exists, and its folder if that is empty; else returns why the folder stays.
     fn remove_pool(&self, name: &str) -> Result<Option<String>, Failure>;
 
-    /// Makes a volume; one of that name must not be there.
+    /// Makes a volume; none of its name may exist.
     fn create_volume(&self, volume: &Volume) -> Result<(), Failure>;
-    /// Fills a volume with all of `content`, which has `length` bytes; a raw one that is smaller grows as it is written.
+    /// Writes all of `content`, which has `length` bytes, into a volume; a raw volume that is smaller grows.
     fn upload(
         &self,
         pool: &str,
@@ -126,7 +127,8 @@ pub trait Hypervisor: Send + Sync {
         offset: u64,
         to: &mut dyn Write,
     ) -> Result<(), Failure>;
-    /// Makes a volume larger, unless it is; under the eyes of this domain, if that is on and has it.
+    /// Enlarges a volume to this capacity, unless it is as large. If this domain runs and has it as a disk, QEMU enlarges it, so that
+    /// the guest sees the new size.
     fn grow_volume(
         &self,
         pool: &str,
@@ -134,75 +136,80 @@ pub trait Hypervisor: Send + Sync {
         capacity: u64,
         domain: &Label,
     ) -> Result<(), Failure>;
-    /// Removes a volume, if it is there.
+    /// Removes a volume, if it exists.
     fn remove_volume(&self, pool: &str, volume: &str) -> Result<(), Failure>;
 
-    /// Defines a domain to be started with the host. One that is there stays the same one, with its note; while it is on,
-    /// only its next start will tell the difference.
+    /// Defines a domain, with autostart. A domain that exists keeps its UUID and its note; if it runs, the definition holds from its
+    /// next start on.
     fn define_domain(&self, domain: &Domain) -> Result<(), Failure>;
     /// Starts a domain that is not running.
     fn start_domain(&self, name: &Label) -> Result<(), Failure>;
-    /// Gives a domain a disk that it has not: first at once, if it is on, then from its next start on.
+    /// Attaches a disk to a domain that does not have it: first by hot-plug, if it runs, then in its definition.
     fn attach_disk(&self, name: &Label, disk: &Disk) -> Result<(), Failure>;
-    /// Takes the disk of this path from a domain that has it: first at once, if it is on, and only when its guest has let
-    /// go of it, from its next start on.
+    /// Detaches the disk of this path from a domain that has it: first by hot-unplug, if it runs, and only when its guest has released
+    /// the disk, in its definition.
     fn detach_disk(&self, name: &Label, path: &Path) -> Result<(), Failure>;
-    /// Gives a domain more processors: first at once, if it is on, then from its next start on.
+    /// Gives a domain more processors: first by hot-plug, if it runs, then in its definition.
     fn set_vcpus(&self, name: &Label, vcpus: u32) -> Result<(), Failure>;
-    /// Asks a domain to shut down; returns before it has.
+    /// Asks a domain's guest to shut down, and returns without waiting for it.
     fn shut_down_domain(&self, name: &Label) -> Result<(), Failure>;
-    /// Cuts a domain's power, if it runs.
+    /// Powers a domain off without its guest, if it runs.
     fn power_off_domain(&self, name: &Label) -> Result<(), Failure>;
-    /// Cuts a domain's power and removes it with all that libvirt keeps of it but its disks, if it is there.
+    /// Powers a domain off and removes its definition, NVRAM, saved state and snapshots' metadata, if it exists. Its disks stay.
     fn remove_domain(&self, name: &Label) -> Result<(), Failure>;
-    /// Keeps a short text with a domain, from now on and for as long as it is defined.
+    /// Writes a note into a domain's metadata, in place of an older one. It stays as long as the domain is defined.
     fn note_domain(&self, name: &Label, note: &str) -> Result<(), Failure>;
-    /// Lets whoever has this key log in on a running domain's system as `user`: its guest agent writes it down.
-    fn let_in(&self, name: &Label, user: &str, public_key: &str) -> Result<(), Failure>;
-    /// Keeps with a domain what it was given and has not yet taken into use, in place of what was kept; nothing of it, once it
-    /// is empty.
+    /// Has the guest agent of a running domain add a public key to the authorized keys of `user`.
+    fn authorize_key(&self, name: &Label, user: &str, public_key: &str) -> Result<(), Failure>;
+    /// Writes into a domain's metadata which hardware it was given that its guest does not use yet, in place of an older list. An empty
+    /// list removes it.
     fn note_given(&self, name: &Label, given: &[String]) -> Result<(), Failure>;
-    /// The IPv4 addresses of a running domain: those leased to it, else those that its agent tells.
+    /// The IPv4 addresses of a running domain: those leased to it, else those that its guest agent reports.
     fn addresses(&self, name: &Label) -> Result<Vec<(Mac, Ipv4Addr)>, Failure>;
 }
 
-/// The connected libvirt hosts, by their configured name, and those that can't be reached.
+/// The connected hosts, by their configured names, and those that can't be reached.
 #[derive(Clone)]
 pub struct Hosts {
     hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>,
-    away: BTreeMap<Name, Arc<Error>>,
+    unreachable: BTreeMap<Name, Arc<Error>>,
 }
 
 impl Hosts {
-    /// These hypervisors, as they are.
+    /// Hosts of these hypervisors, all of them reached.
     pub(crate) fn of(hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>) -> Self {
         Self {
             hypervisors,
-            away: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
         }
     }
 
     /// Adds other hosts.
     pub fn extend(&mut self, others: Self) {
         self.hypervisors.extend(others.hypervisors);
-        self.away.extend(others.away);
+        self.unreachable.extend(others.unreachable);
     }
 
-    /// Adds a host that can't be reached, and why.
-    pub fn is_away(&mut self, name: Name, why: Error) {
-        self.away.insert(name, Arc::new(why));
+    /// Adds a host that can't be reached, with the error.
+    pub fn add_unreachable(&mut self, name: Name, why: Error) {
+        self.unreachable.insert(name, Arc::new(why));
     }
 
     /// The host of this name.
     pub fn get(&self, name: &Name) -> Result<&Arc<dyn Hypervisor>, Error> {
-        let away = || self.away.get(name).cloned().map(Error::Shared);
+        let unreachable = || self.unreachable.get(name).cloned().map(Error::Shared);
         let host = self.hypervisors.get(name);
-        host.ok_or_else(|| away().unwrap_or_else(|| Error::not_connected(name)))
+        host.ok_or_else(|| unreachable().unwrap_or_else(|| Error::not_connected(name)))
     }
 
     /// An error if any host can't be reached.
     pub fn all_reached(&self) -> Result<(), Error> {
-        let mut errors: Vec<_> = self.away.values().cloned().map(Error::Shared).collect();
+        let mut errors: Vec<_> = self
+            .unreachable
+            .values()
+            .cloned()
+            .map(Error::Shared)
+            .collect();
         match (errors.len(), errors.pop()) {
             (_, None) => Ok(()),
             (1, Some(only)) => Err(only),
@@ -213,13 +220,13 @@ impl Hosts {
         }
     }
 
-    /// All hosts that are reached, in the order of their names.
+    /// The hosts that are reached, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &Arc<dyn Hypervisor>)> {
         self.hypervisors.iter()
     }
 
-    /// Asks all hosts side by side. The answers are in the order of the hosts' names; so is the failure, if there are several.
-    /// A host that can't be reached is one.
+    /// Asks all hosts in parallel, and returns the answers in the order of the hosts' names; of several failures, the first in this
+    /// order. A host that can't be reached is a failure.
     pub fn ask<T: Send>(
         &self,
         ask: impl Fn(&Name, &dyn Hypervisor) -> Result<T, Failure> + Sync,
@@ -229,7 +236,8 @@ impl Hosts {
         answers.map(|(name, answer)| Ok((name, answer?))).collect()
     }
 
-    /// Asks all hosts side by side, and gives what became of each, in the order of their names: those that can't be reached last.
+    /// Asks all hosts in parallel, and returns the answer or failure of each in the order of their names; hosts that can't be reached
+    /// come last.
     pub fn ask_each<T: Send>(
         &self,
         ask: impl Fn(&Name, &dyn Hypervisor) -> Result<T, Failure> + Sync,
@@ -241,12 +249,13 @@ impl Hosts {
             let answer = answer.map_err(|failure| failure.on(name));
             (name, answer)
         });
-        let away = self.away.iter();
-        let away = away.map(|(name, why)| (name, Err(Error::Shared(Arc::clone(why)))));
-        answers.chain(away).collect()
+        let unreachable = self.unreachable.iter();
+        let unreachable =
+            unreachable.map(|(name, why)| (name, Err(Error::Shared(Arc::clone(why)))));
+        answers.chain(unreachable).collect()
     }
 
-    /// Whether a machine runs; none: it is not there.
+    /// A machine's power state; none if it does not exist.
     pub fn power_state(&self, host: &Name, node: &Label) -> Result<Option<PowerState>, Error> {
         let domain = self.get(host)?.domain_state(node);
         let domain = domain.map_err(|failure| failure.on(host))?;

@@ -1,70 +1,80 @@
-//! Marks beside base images: which cluster has disks over one on which host. Hosts may share the folder, and none sees the disks of
-//! the others.
+//! Use marks of base images: which cluster has overlays on an image, on which host. Hosts may share the folder, and no host lists the
+//! disks of another.
 
 use kubitect_config::value::{Label, Name};
 
-use crate::change::Uses;
+use crate::change::ReleasedUses;
 use crate::hypervisor::{Failure, Hypervisor};
-use crate::names::{use_of, used};
+use crate::names::{parse_use_mark, use_mark};
 use crate::resource::{BASE_POOL, Format, Volume};
 use crate::state::PoolState;
 
-/// The marks of use of an image, and whether each of them is this cluster's and goes.
+/// The use marks of an image, each with whether it is this cluster's and among the released ones.
 fn uses<'p>(
     pool: &'p PoolState,
     image: &str,
     cluster: &Label,
-    going: &Uses,
+    released: &ReleasedUses,
 ) -> impl Iterator<Item = (&'p str, bool)> {
     pool.volumes.iter().filter_map(move |volume| {
-        let (of, by, host) = used(&volume.name)?;
-        let goes = by == cluster.as_str() && going.go(host);
-        (of == image).then_some((volume.name.as_str(), goes))
+        let (of, by, host) = parse_use_mark(&volume.name)?;
+        let is_released = by == cluster.as_str() && released.includes(host);
+        (of == image).then_some((volume.name.as_str(), is_released))
     })
 }
 
-/// Whether an image has a mark of use that stays.
-pub(crate) fn is_used(pool: &PoolState, image: &str, cluster: &Label, going: &Uses) -> bool {
-    uses(pool, image, cluster, going).any(|(_, goes)| !goes)
+/// Whether an image has a use mark that is not released.
+pub(crate) fn is_used(
+    pool: &PoolState,
+    image: &str,
+    cluster: &Label,
+    released: &ReleasedUses,
+) -> bool {
+    uses(pool, image, cluster, released).any(|(_, is_released)| !is_released)
 }
 
-/// Whether an image has a mark of use that goes.
-pub(crate) fn is_released(pool: &PoolState, image: &str, cluster: &Label, going: &Uses) -> bool {
-    uses(pool, image, cluster, going).any(|(_, goes)| goes)
+/// Whether an image has a use mark that is released.
+pub(crate) fn is_released(
+    pool: &PoolState,
+    image: &str,
+    cluster: &Label,
+    released: &ReleasedUses,
+) -> bool {
+    uses(pool, image, cluster, released).any(|(_, is_released)| is_released)
 }
 
-/// Removes the cluster's marks of use that go from an image.
+/// Removes the released use marks of the cluster from an image.
 pub(crate) fn release(
     hypervisor: &dyn Hypervisor,
     cluster: &Label,
     image: &str,
-    going: &Uses,
+    released: &ReleasedUses,
 ) -> Result<(), Failure> {
     let Some(pool) = hypervisor.pool_state(BASE_POOL)? else {
         return Ok(());
     };
-    for (mark, _) in uses(&pool, image, cluster, going).filter(|(_, goes)| *goes) {
+    for (mark, _) in uses(&pool, image, cluster, released).filter(|(_, is_released)| *is_released) {
         hypervisor.remove_volume(BASE_POOL, mark)?;
         fail::fail_point!("provision::halfway");
     }
     Ok(())
 }
 
-/// Says beside an image that disks of the cluster on this host lie over it, unless that is said.
-pub(crate) fn mark_use(
+/// Adds the use mark of the cluster on this host to an image, unless it has it.
+pub(crate) fn add_use_mark(
     hypervisor: &dyn Hypervisor,
     image: &str,
     cluster: &Label,
     host: &Name,
 ) -> Result<(), Failure> {
-    let name = use_of(image, cluster, host);
+    let name = use_mark(image, cluster, host);
     match hypervisor.volume_state(BASE_POOL, &name)? {
         Some(_) => Ok(()),
         None => hypervisor.create_volume(&empty(&name)),
     }
 }
 
-/// A volume of the pool that is all in its name, or grows.
+/// An empty volume in the pool of base images: a mark, or an image that grows as it is uploaded.
 pub(crate) fn empty(name: &str) -> Volume {
     Volume {
         pool: BASE_POOL.to_owned(),

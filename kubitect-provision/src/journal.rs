@@ -1,6 +1,6 @@
-//! The intent log: begun, done, failed; one JSON line each, on disk before the act.
+//! The journal of a run: one JSON line for each change that is begun, done or failed. It is on disk before the change is made.
 //!
-//! Nothing is ever resumed from it (the next run observes and plans again); it tells a person what was half done.
+//! No run is resumed from it: the next one observes and plans again. It shows a person which change was interrupted.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -14,20 +14,20 @@ use serde::Serialize;
 use crate::change::Change;
 use crate::error::Error;
 
-/// An open intent log.
+/// An open journal.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: Mutex<File>,
 }
 
-/// What became of a change.
+/// The state of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Entry<'a> {
     /// It is about to be made.
     Begun,
-    /// It is made.
+    /// It was made.
     Done,
     /// It failed, with this message.
     Failed(&'a str),
@@ -42,7 +42,7 @@ struct Line<'a> {
 }
 
 impl Journal {
-    /// Opens the log at `path`, and appends to what is there.
+    /// Opens the journal at `path`, to append to it.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = OpenOptions::new()
             .create(true)
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_for_its_owner_only() {
+    fn only_its_owner_can_read_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         Journal::open(&path).unwrap();

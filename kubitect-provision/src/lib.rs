@@ -1,8 +1,8 @@
 //! Networks, disks and virtual machines of a cluster on libvirt hosts: observe, plan, apply, gather.
 //!
-//! Data flows one way: a [`Cluster`](kubitect_config::Cluster) becomes what is [`desired`], the hosts are [`observe`]d,
-//! their difference is a [`Plan`], and only [`apply`](apply::apply) changes anything. libvirt is the truth: nothing is
-//! remembered between runs, so a run that died is simply run again.
+//! Data flows one way: [`desired`] derives the resources of a [`Cluster`](kubitect_config::Cluster), [`observe`] reads the hosts,
+//! the difference of both is a [`Plan`], and only [`apply`](apply::apply) changes anything. The state is in libvirt alone: each
+//! run observes and plans again, so that a run that was killed is repaired by running it again.
 //!
 //! ```no_run
 //! # async fn demo(
@@ -11,35 +11,34 @@
 //! # ) -> Result<kubitect_config::Facts, Box<dyn std::error::Error>> {
 //! use kubitect_provision::{Cancel, Event, Hosts, Inputs, apply, cloud_init, gather, image, plan, ssh::Keys};
 //!
-//! let (cancel, tell) = (Cancel::default(), |event: Event| println!("{event}"));
+//! let (cancel, on_event) = (Cancel::default(), |event: Event| println!("{event}"));
 //! let hosts = Hosts::connect(cluster)?;
 //! let plan = plan(cluster, &hosts)?; // reads only
 //! println!("{plan}");
-//! // What it is carried out with: the base image, and a seed with its keys for each machine that is made.
+//! // The inputs of the plan: the base image, and for each new machine a seed with its keys.
 //! let keys = Keys::ensure(&folder.join("ssh"), cluster, None)?;
 //! let mut inputs = Inputs::default();
 //! if plan.needs_image() {
-//!     inputs.image = Some(image::fetch(&cluster.guest.image, folder, cancel.flag(), &tell)?);
+//!     inputs.image = Some(image::fetch(&cluster.guest.image, folder, cancel.flag(), &on_event)?);
 //! }
 //! for node in &cluster.nodes {
 //!     if plan.needs_seeds().any(|name| *name == node.name) {
-//!         let own = keys.machine(&node.name).ok_or("it has no key")?;
-//!         let documents = cloud_init::documents(cluster, node, &own);
+//!         let machine_keys = keys.machine(&node.name).ok_or("it has no key")?;
+//!         let documents = cloud_init::documents(cluster, node, &machine_keys);
 //!         inputs.seeds.insert(node.name.clone(), cloud_init::seed::image(&documents)?);
 //!     }
 //! }
-//! apply(&plan, &hosts, &inputs, cancel.flag(), &tell)?; // blocks
-//! let facts = gather::gather(cluster, &hosts, &keys, cancel.flag(), &tell).await?; // where they are
+//! apply(&plan, &hosts, &inputs, cancel.flag(), &on_event)?; // blocks
+//! let facts = gather::gather(cluster, &hosts, &keys, cancel.flag(), &on_event).await?; // names, addresses, keys
 //! # Ok(facts)
 //! # }
 //! ```
 //!
-//! [`Fleet`] does all of this in a cluster's folder, and waits until the machines can be logged in on.
+//! [`Fleet`] does all of this in a cluster's folder, and waits until logins on the machines succeed.
 
-mod again;
+pub mod active_run;
 pub mod apply;
 pub mod archive;
-pub mod at_work;
 pub mod balloon;
 mod base;
 pub mod blocking;
@@ -65,6 +64,7 @@ pub mod host_lock;
 pub mod hosts;
 pub mod hypervisor;
 pub mod image;
+mod image_target;
 mod image_use;
 pub mod journal;
 pub mod libvirt;
@@ -81,6 +81,7 @@ mod recovery;
 mod removal;
 pub mod render;
 pub mod resource;
+mod retry;
 mod snapshots;
 pub mod ssh;
 mod state;
@@ -89,8 +90,7 @@ pub mod status;
 mod testing;
 pub mod trust;
 mod uploads;
-mod users;
-mod way;
+mod volume_users;
 
 pub use apply::{Inputs, apply};
 pub use cancel::Cancel;
@@ -101,5 +101,5 @@ pub use fleet::Fleet;
 pub use hypervisor::Hosts;
 pub use image::LocalImage;
 pub use plan::Plan;
-pub use planner::{ground, plan, plan_destroy, plan_destroy_without, plan_of};
+pub use planner::{plan, plan_destroy, plan_destroy_without, plan_of, prerequisites};
 pub use recovery::recover;

@@ -1,4 +1,4 @@
-//! One machine at a time: power, addresses, console.
+//! Operations on one machine: power, addresses, console.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -8,40 +8,40 @@ use kubitect_config::cluster::{Host, NetworkMode, Node};
 use kubitect_config::value::{Label, Name};
 use kubitect_config::{Cluster, Facts};
 
-use crate::blocking::answer;
-use crate::bounded::Bounded;
+use crate::blocking::run_within;
+use crate::bounded::BoundedBuffer;
 use crate::claim;
 use crate::desired::console_volume;
-use crate::error::{Error, told};
+use crate::error::{Error, chain};
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 use crate::observe::{NetworkState, PowerState};
 use crate::reach::Reach;
 use crate::resource::Reservation;
 
-/// How long a console may take to be read for the evidence of a wait that has ended.
-const EVIDENCE: Duration = Duration::from_secs(10);
-/// How much of a console is read for its last lines.
+/// The time limit of reading a console as evidence for a wait that failed.
+const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The bytes at the end of a console that are read for its last lines.
 const TAIL: u64 = 64 << 10;
 
-/// Whether a machine runs; none: it is not there.
+/// The power state of a machine; none: it does not exist.
 pub fn power_state(hosts: &Hosts, node: &Node) -> Result<Option<PowerState>, Error> {
     hosts.power_state(&node.host, &node.name)
 }
 
-/// Why a machine can't be reached, where its host's libvirt says that it does not run, with the command that starts it; none: it runs.
-/// What libvirt has not said within `limit` is an error.
+/// Why a machine does not run, with the command that starts it; none: it runs. No answer of its host's libvirt within `limit` is
+/// an error.
 pub fn why_off(
     reach: Arc<dyn Reach>,
     cluster: &Label,
     (node, host): (&Node, &Host),
     limit: Duration,
 ) -> Result<Option<String>, Error> {
-    let (own, its) = (node.clone(), host.clone());
-    let power = answer(limit, &|| false, move || {
-        let hosts = reach.hosts(&[&its]);
-        hosts.and_then(|hosts| power_state(&hosts, &own))
+    let (node, its_host) = (node.clone(), host.clone());
+    let power = run_within(limit, &|| false, move || {
+        let hosts = reach.hosts(&[&its_host]);
+        hosts.and_then(|hosts| power_state(&hosts, &node))
     });
-    let power = power.unwrap_or_else(|| Err(unheard(&host.name, limit)))?;
+    let power = power.unwrap_or_else(|| Err(no_answer(&host.name, limit)))?;
     let why = match power {
         Some(PowerState::Running) => return Ok(None),
         Some(PowerState::Paused) => {
@@ -56,7 +56,7 @@ pub fn why_off(
     Ok(Some(why))
 }
 
-fn unheard(host: &Name, after: Duration) -> Error {
+fn no_answer(host: &Name, after: Duration) -> Error {
     Error::Timeout {
         what: format!("an answer of libvirt on host {host}"),
         after,
@@ -72,7 +72,7 @@ pub fn start(hosts: &Hosts, node: &Node) -> Result<(), Error> {
         .map_err(|failure| failure.on(&node.host))
 }
 
-/// Asks a machine to shut down; returns before it has.
+/// Asks a machine to shut down, and does not wait until it is off.
 pub fn shut_down(hosts: &Hosts, node: &Node) -> Result<(), Error> {
     let hypervisor = hosts.get(&node.host)?;
     hypervisor
@@ -88,8 +88,8 @@ pub fn power_off(hosts: &Hosts, node: &Node) -> Result<(), Error> {
         .map_err(|failure| failure.on(&node.host))
 }
 
-/// Notes on a machine's domain what was set up on it: a short text, kept for as long as the domain is defined. A machine
-/// that is recreated has none.
+/// Stores a note in a machine's domain: a short text about what was set up on the machine. It exists as long as the domain is
+/// defined; a machine that is created again has none.
 pub fn note(hosts: &Hosts, node: &Node, note: &str) -> Result<(), Error> {
     let hypervisor = hosts.get(&node.host)?;
     hypervisor
@@ -97,8 +97,8 @@ pub fn note(hosts: &Hosts, node: &Node, note: &str) -> Result<(), Error> {
         .map_err(|failure| failure.on(&node.host))
 }
 
-/// The address that a machine answers at: its fixed one, else the one leased to it, once there is one. What its own agent
-/// claims counts only if it may be the machine's.
+/// The address of a machine: the configured one, else the one leased to it, if there is one. An address that only the guest agent
+/// reports counts only if it may be the machine's.
 pub fn address(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<Ipv4Addr>, Error> {
     if node.ip.is_some() {
         return Ok(node.ip);
@@ -110,7 +110,7 @@ pub fn address(cluster: &Cluster, hosts: &Hosts, node: &Node) -> Result<Option<I
         .map_err(|failure| failure.on(&node.host))
 }
 
-/// The address leased to a machine on this host that runs, or else that its agent claims and may.
+/// The address leased to a running machine on this host, else one that its guest agent reports and that may be its own.
 pub(crate) fn leased(
     cluster: &Cluster,
     host: &dyn Hypervisor,
@@ -119,23 +119,25 @@ pub(crate) fn leased(
 ) -> Result<Option<Ipv4Addr>, Failure> {
     let addresses = host.addresses(&node.name)?;
     let (name, mac) = (&node.name, node.mac);
-    Ok(claim::first(cluster, networks, name, mac, &addresses))
+    Ok(claim::first_allowed(
+        cluster, networks, name, mac, &addresses,
+    ))
 }
 
-/// Makes the leases of machines without a fixed address permanent: each keeps its address for life.
+/// Reserves the leased addresses of machines without a configured one: each keeps its address as long as it exists.
 ///
-/// On an existing bridge the addresses are another's to give, and nothing is done.
+/// Nothing is done on an existing bridge: its DHCP server is not libvirt's.
 pub fn reserve(cluster: &Cluster, hosts: &Hosts, facts: &Facts) -> Result<(), Error> {
     if cluster.network.mode == NetworkMode::Bridge {
         return Ok(());
     }
     for node in cluster.nodes.iter().filter(|node| node.ip.is_none()) {
-        let Some(known) = facts.node(&node.name) else {
+        let Some(found) = facts.node(&node.name) else {
             continue;
         };
         let reservation = Reservation {
             mac: node.mac,
-            ip: known.ip,
+            ip: found.ip,
             name: node.name.clone(),
         };
         hosts
@@ -149,8 +151,8 @@ pub fn reserve(cluster: &Cluster, hosts: &Hosts, facts: &Facts) -> Result<(), Er
 
 /// The last lines that a machine wrote to its serial console; empty if it wrote none.
 ///
-/// libvirt writes the console into a file beside the machine's disks, which is read as a volume: so it can be read by
-/// whoever may use that libvirt, here or far away, and by nobody else.
+/// libvirt writes the console into a file beside the machine's disks. It is read as a volume, so that it can be read through any
+/// connection to libvirt, local or remote, and by no other users.
 pub fn console_tail(
     hosts: &Hosts,
     cluster: &Cluster,
@@ -162,11 +164,12 @@ pub fn console_tail(
         .map_err(|failure| failure.on(&node.host))
 }
 
-/// The last lines of a machine's console as the evidence of a wait that has ended: soon, whatever hangs.
+/// The last lines of a machine's console, as evidence for a wait that failed. Returns after [`EVIDENCE_TIMEOUT`] even if libvirt
+/// hangs.
 pub(crate) fn evidence(hosts: &Hosts, cluster: &Label, node: &Node) -> Vec<String> {
     match hosts.get(&node.host) {
         Ok(hypervisor) => evidence_of((&node.host, hypervisor), cluster, &node.name),
-        Err(error) => vec![told(&error)],
+        Err(error) => vec![chain(&error)],
     }
 }
 
@@ -177,11 +180,11 @@ pub(crate) fn evidence_of(
     name: &Label,
 ) -> Vec<String> {
     let (hypervisor, cluster, name) = (Arc::clone(hypervisor), cluster.clone(), name.clone());
-    let lines = answer(EVIDENCE, &|| false, move || {
+    let lines = run_within(EVIDENCE_TIMEOUT, &|| false, move || {
         console_lines(hypervisor.as_ref(), &cluster, &name, 20)
     });
     match lines {
-        Some(lines) => lines.unwrap_or_else(|failure| vec![told(&failure.on(host))]),
+        Some(lines) => lines.unwrap_or_else(|failure| vec![chain(&failure.on(host))]),
         None => vec![format!("host {host} does not answer")],
     }
 }
@@ -199,9 +202,9 @@ fn console_lines(
     let pools = hypervisor.pools()?;
     let log = pools
         .iter()
-        .find(|there| there.name == pool)
-        .and_then(|there| there.volume(&name));
-    let mut tail = Bounded::new(2 * TAIL as usize);
+        .find(|state| state.name == pool)
+        .and_then(|state| state.volume(&name));
+    let mut tail = BoundedBuffer::new(2 * TAIL as usize);
     if let Some(log) = log {
         let length = log.physical.unwrap_or(log.capacity);
         hypervisor.download(&pool, &name, length.saturating_sub(TAIL), &mut tail)?;
@@ -209,19 +212,19 @@ fn console_lines(
     let text = String::from_utf8_lossy(&tail.bytes);
     let all: Vec<_> = text
         .lines()
-        .map(plain)
+        .map(without_control_sequences)
         .filter(|line| !line.is_empty())
         .collect();
     Ok(all[all.len().saturating_sub(lines)..].to_vec())
 }
 
 /// A line of a terminal without its control sequences.
-fn plain(line: &str) -> String {
+fn without_control_sequences(line: &str) -> String {
     let mut text = String::new();
     let mut characters = line.chars().peekable();
     while let Some(character) = characters.next() {
         if character == '\u{1b}' && characters.next_if_eq(&'[').is_some() {
-            // A control sequence ends with its first letter or the like.
+            // A control sequence ends with a character from `@` to `~`.
             characters.find(|c| ('@'..='~').contains(c));
         } else if !character.is_control() {
             text.push(character);
@@ -232,12 +235,12 @@ fn plain(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::without_control_sequences;
 
     #[test]
     fn a_console_line_loses_its_colours() {
         assert_eq!(
-            plain("\u{1b}[0;32m  OK  \u{1b}[0m] Started ssh.\r"),
+            without_control_sequences("\u{1b}[0;32m  OK  \u{1b}[0m] Started ssh.\r"),
             "  OK  ] Started ssh."
         );
     }

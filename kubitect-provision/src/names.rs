@@ -1,9 +1,9 @@
-//! What volumes and machines of a cluster are called, and whose a name is.
+//! The names of a cluster's machines and volumes, and what a name says: which cluster, node or image it belongs to.
 
 use kubitect_config::value::{Label, Name};
 
-/// The name after the cluster's, if it begins like that of a node.
-pub(crate) fn of_node<'a>(cluster: &str, name: &'a str) -> Option<&'a str> {
+/// The part after the cluster's name and a hyphen, if the name begins like a node's: `demo-master-1-seed` gives `master-1-seed`.
+pub(crate) fn node_suffix<'a>(cluster: &str, name: &'a str) -> Option<&'a str> {
     let rest = name.strip_prefix(cluster)?.strip_prefix('-')?;
     ["lb-", "master-", "worker-"]
         .iter()
@@ -11,9 +11,9 @@ pub(crate) fn of_node<'a>(cluster: &str, name: &'a str) -> Option<&'a str> {
         .then_some(rest)
 }
 
-/// Whether a volume in one of the cluster's pools is a disk, seed or console of one of its nodes.
+/// Whether a volume in one of the cluster's pools is, by its name, a disk, seed or console log of one of its nodes.
 pub(crate) fn is_own_volume(cluster: &str, name: &str) -> bool {
-    of_node(cluster, name).is_some_and(|rest| {
+    node_suffix(cluster, name).is_some_and(|rest| {
         ["-main-disk", "-data-disk", "-seed"]
             .iter()
             .any(|end| rest.ends_with(end))
@@ -21,9 +21,9 @@ pub(crate) fn is_own_volume(cluster: &str, name: &str) -> bool {
     })
 }
 
-/// The disk of one of the cluster's nodes that this is a snapshot's file of, by its name: libvirt names the file of a snapshot after
-/// the disk's own, with the snapshot's name behind a dot.
-pub(crate) fn snapshot_of<'a>(cluster: &str, name: &'a str) -> Option<&'a str> {
+/// The disk of one of the cluster's nodes whose snapshot this file is, by its name: libvirt appends a dot and the snapshot's name to
+/// the disk's file name.
+pub(crate) fn disk_of_snapshot<'a>(cluster: &str, name: &'a str) -> Option<&'a str> {
     let (disk, snapshot) = name.split_once('.')?;
     let is_disk = ["-main-disk", "-data-disk"]
         .iter()
@@ -31,13 +31,13 @@ pub(crate) fn snapshot_of<'a>(cluster: &str, name: &'a str) -> Option<&'a str> {
     (is_disk && !snapshot.is_empty() && is_own_volume(cluster, disk)).then_some(disk)
 }
 
-/// Whether a volume is a console's log, or an older part of one: libvirt's log daemon keeps `.0`, `.1` and so on.
+/// Whether a volume is a console log, or a rotated part of one: virtlogd names those `.0`, `.1` and so on.
 pub(crate) fn is_log(name: &str) -> bool {
-    log_of(name).is_some()
+    node_of_log(name).is_some()
 }
 
-/// The name before a console's log.
-pub(crate) fn log_of(name: &str) -> Option<&str> {
+/// The node whose console log this volume is, or a rotated part of.
+pub(crate) fn node_of_log(name: &str) -> Option<&str> {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     let current = match name.rsplit_once('.') {
         Some((front, part)) if is_number(part) => front,
@@ -46,7 +46,7 @@ pub(crate) fn log_of(name: &str) -> Option<&str> {
     current.strip_suffix("-console.log")
 }
 
-/// The cluster that uploaded, or uploads, the image in this volume.
+/// The cluster that uploaded the image in this volume, or is uploading it.
 pub(crate) fn uploader(volume: &str) -> Option<&str> {
     let mut parts = volume.split('.');
     let (Some(_), Some(cluster), Some("raw" | "qcow2"), None) =
@@ -57,8 +57,8 @@ pub(crate) fn uploader(volume: &str) -> Option<&str> {
     Some(cluster)
 }
 
-/// The image, length and digest that a marker's name tells; none if it is no marker.
-pub(crate) fn marked(name: &str) -> Option<(&str, u64, &str)> {
+/// The image, its length and its SHA-256 in the name of a marker, which says that the image is verified; none if it is no marker.
+pub(crate) fn parse_marker(name: &str) -> Option<(&str, u64, &str)> {
     let mut parts = name.rsplitn(3, '.');
     let (sha256, length, volume) = (parts.next()?, parts.next()?, parts.next()?);
     let is_digest = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
@@ -66,18 +66,18 @@ pub(crate) fn marked(name: &str) -> Option<(&str, u64, &str)> {
     is_digest.then_some((volume, length.parse().ok()?, sha256))
 }
 
-/// The image that this marker belongs to.
-pub(crate) fn image_of(marker: &str) -> Option<&str> {
-    marked(marker).map(|(volume, ..)| volume)
+/// The image that a marker says is verified.
+pub(crate) fn image_of_marker(marker: &str) -> Option<&str> {
+    parse_marker(marker).map(|(volume, ..)| volume)
 }
 
-/// The name of the volume that says that disks of this cluster on this host lie over the image.
-pub(crate) fn use_of(image: &str, cluster: &Label, host: &Name) -> String {
+/// The name of a use mark: the volume that says that disks of this cluster on this host are overlays on the image.
+pub(crate) fn use_mark(image: &str, cluster: &Label, host: &Name) -> String {
     format!("{image}.used.{cluster}.{host}")
 }
 
-/// The image, cluster and host that such a name tells; none if it is none.
-pub(crate) fn used(name: &str) -> Option<(&str, &str, &str)> {
+/// The image, cluster and host in the name of a use mark; none if it is none.
+pub(crate) fn parse_use_mark(name: &str) -> Option<(&str, &str, &str)> {
     let (end, _) = name.match_indices('.').nth(2)?;
     let (image, rest) = name.split_at(end);
     uploader(image)?;
@@ -85,9 +85,9 @@ pub(crate) fn used(name: &str) -> Option<(&str, &str, &str)> {
     Some((image, cluster, host))
 }
 
-/// The image that a marker or a mark of use belongs to.
-pub(crate) fn beside(name: &str) -> Option<&str> {
-    image_of(name).or_else(|| used(name).map(|(image, ..)| image))
+/// The image that a marker or a use mark belongs to.
+pub(crate) fn owning_image(name: &str) -> Option<&str> {
+    image_of_marker(name).or_else(|| parse_use_mark(name).map(|(image, ..)| image))
 }
 
 #[cfg(test)]
@@ -95,19 +95,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_of_use_are_told_from_images_and_their_markers() {
+    fn use_marks_images_and_markers_are_told_apart() {
         for (cluster, host) in [("demo", "box"), ("used", "a.used.b"), ("raw", "_h")] {
             let image = format!("ubuntu22-0123456789abcdef.{cluster}.qcow2");
             let (label, name): (Label, Name) = (cluster.parse().unwrap(), host.parse().unwrap());
-            let mark = use_of(&image, &label, &name);
-            assert_eq!(used(&mark), Some((image.as_str(), cluster, host)));
-            assert_eq!(beside(&mark), Some(image.as_str()));
-            assert_eq!((uploader(&mark), marked(&mark)), (None, None));
+            let mark = use_mark(&image, &label, &name);
+            assert_eq!(parse_use_mark(&mark), Some((image.as_str(), cluster, host)));
+            assert_eq!(owning_image(&mark), Some(image.as_str()));
+            assert_eq!((uploader(&mark), parse_marker(&mark)), (None, None));
             let marker = format!("{image}.77.{}", "a1".repeat(32));
-            assert_eq!((used(&marker), uploader(&marker)), (None, None));
-            assert_eq!(beside(&marker), Some(image.as_str()));
+            assert_eq!((parse_use_mark(&marker), uploader(&marker)), (None, None));
+            assert_eq!(owning_image(&marker), Some(image.as_str()));
             assert_eq!(uploader(&image), Some(cluster));
-            assert_eq!((used(&image), beside(&image)), (None, None));
+            assert_eq!((parse_use_mark(&image), owning_image(&image)), (None, None));
         }
     }
 }

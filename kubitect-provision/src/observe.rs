@@ -1,4 +1,4 @@
-//! [`observe()`]: the hosts are looked at, once.
+//! [`observe()`]: reads the state of the hosts, once.
 
 use std::collections::BTreeMap;
 
@@ -6,85 +6,88 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::in_threads;
 use kubitect_config::{Cluster, text};
 
-use crate::error::{Error, told};
+use crate::error::{Error, chain};
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
 
 pub use crate::state::{
     Added, Capability, DomainState, HostState, Live, NetworkState, Nic, Observed, PoolState,
     PowerState, VolumeState,
 };
-pub(crate) use crate::state::{concerns, range};
+pub(crate) use crate::state::{is_relevant_pool, range};
 
-/// What was noted of machines, by their names; none: nothing.
+/// The notes of machines, by their names; none for a machine without a note.
 pub type Notes = BTreeMap<Label, Option<String>>;
 
-/// How many machines of a host are asked for their addresses at the same time: libvirt carries out only a few calls of one
-/// connection side by side, and an agent may take its time.
+/// How many machines of a host are asked for their addresses in parallel: libvirt carries out only a few calls of one connection in
+/// parallel, and an agent may be slow.
 const PER_HOST: usize = 4;
 
-/// Looks at all hosts, side by side. Pools that concern the cluster are read anew from their folders.
+/// Observes all hosts, in parallel; an error if one can't be reached. Pools of the cluster are refreshed first: libvirt's list of
+/// volumes may be older than the folder.
 pub fn observe(cluster: &Label, hosts: &Hosts) -> Result<Observed, Error> {
-    of_hosts(hosts, |host| whole(cluster, host))
+    of_all_hosts(hosts, |host| host_state(cluster, host))
 }
 
-/// As [`observe()`], with the addresses that only leases and agents tell, of the machines that are wanted and of those that
-/// leave. Waits for no lease.
-pub fn look(cluster: &Cluster, hosts: &Hosts) -> Result<Observed, Error> {
-    of_hosts(hosts, |host| {
-        let mut state = whole(&cluster.name, host)?;
+/// As [`observe()`], with addresses that only leases and guest agents tell, of the cluster's running machines. Does not wait for a
+/// lease.
+pub fn observe_with_addresses(cluster: &Cluster, hosts: &Hosts) -> Result<Observed, Error> {
+    of_all_hosts(hosts, |host| {
+        let mut state = host_state(&cluster.name, host)?;
         ask_addresses(cluster, host, &mut state);
         Ok(state)
     })
 }
 
-/// As [`look`], of the hosts that can be seen. Where any is away, nothing is to be planned from it.
-pub fn look_around(cluster: &Cluster, hosts: &Hosts) -> Observed {
-    of_each(hosts, |host| {
-        let mut state = whole(&cluster.name, host)?;
+/// As [`observe_with_addresses`], of the hosts that can be reached. Where one can't, no plan may be made from this.
+pub fn observe_reachable(cluster: &Cluster, hosts: &Hosts) -> Observed {
+    of_reachable_hosts(hosts, |host| {
+        let mut state = host_state(&cluster.name, host)?;
         ask_addresses(cluster, host, &mut state);
         Ok(state)
     })
 }
 
-/// As [`look_around`], without pools and what a host can do: those stay empty, so that nothing can be planned from it.
-pub(crate) fn look_at_machines(cluster: &Cluster, hosts: &Hosts) -> Observed {
-    of_each(hosts, |host| {
-        let mut state = machines(host)?;
+/// As [`observe_reachable`], without pools and capabilities. Those stay empty, so that no plan may be made from this.
+pub(crate) fn observe_machines(cluster: &Cluster, hosts: &Hosts) -> Observed {
+    of_reachable_hosts(hosts, |host| {
+        let mut state = domains_and_networks(host)?;
         ask_addresses(cluster, host, &mut state);
         Ok(state)
     })
 }
 
-/// All hosts, side by side.
-fn of_hosts(
+/// Reads the state of all hosts, in parallel.
+fn of_all_hosts(
     hosts: &Hosts,
-    look: impl Fn(&dyn Hypervisor) -> Result<HostState, Failure> + Sync,
+    read: impl Fn(&dyn Hypervisor) -> Result<HostState, Failure> + Sync,
 ) -> Result<Observed, Error> {
-    let looks = hosts.ask(|_, host| look(host))?;
-    let named = looks.into_iter().map(|(name, state)| (name.clone(), state));
+    let states = hosts.ask(|_, host| read(host))?;
+    let named = states
+        .into_iter()
+        .map(|(name, state)| (name.clone(), state));
     Ok(Observed {
         hosts: named.collect(),
         ..Observed::default()
     })
 }
 
-/// All hosts, side by side: those that answer, and why others do not.
-fn of_each(
+/// Reads the state of the hosts that answer, in parallel, and why others do not.
+fn of_reachable_hosts(
     hosts: &Hosts,
-    look: impl Fn(&dyn Hypervisor) -> Result<HostState, Failure> + Sync,
+    read: impl Fn(&dyn Hypervisor) -> Result<HostState, Failure> + Sync,
 ) -> Observed {
     let mut observed = Observed::default();
-    for (name, look) in hosts.ask_each(|_, host| look(host)) {
-        match look {
+    for (name, state) in hosts.ask_each(|_, host| read(host)) {
+        match state {
             Ok(state) => drop(observed.hosts.insert(name.clone(), state)),
-            Err(why) => drop(observed.away.insert(name.clone(), text::line(&told(&why)))),
+            Err(why) => drop(observed.away.insert(name.clone(), text::line(&chain(&why)))),
         }
     }
     observed
 }
 
 impl Observed {
-    /// A sentence for each host that was not seen.
+    /// A sentence for each host that could not be reached.
     pub fn problems(&self) -> Vec<String> {
         let away = self.away.iter();
         away.map(|(host, why)| {
@@ -94,9 +97,9 @@ impl Observed {
     }
 }
 
-/// What was noted of each of a cluster's machines that can be seen.
+/// The notes of a cluster's machines on the hosts that can be reached.
 pub(crate) fn notes(cluster: &Label, hosts: &Hosts) -> Notes {
-    let observed = of_each(hosts, |host| {
+    let observed = of_reachable_hosts(hosts, |host| {
         Ok(HostState {
             domains: host.domains()?,
             ..HostState::default()
@@ -106,11 +109,11 @@ pub(crate) fn notes(cluster: &Label, hosts: &Hosts) -> Notes {
 }
 
 /// A host's domains and networks.
-fn machines(hypervisor: &dyn Hypervisor) -> Result<HostState, Failure> {
-    // First what is short: a host that hangs is known to soon.
+fn domains_and_networks(hypervisor: &dyn Hypervisor) -> Result<HostState, Failure> {
+    // The shorter list first: so it takes less time to find out that a host hangs.
     let networks = hypervisor.networks()?;
     let mut domains = hypervisor.domains()?;
-    // libvirt lists them in no order, and machines are made side by side: a plan of the same things reads the same.
+    // libvirt lists them in no order; sorted, the same state always gives the same plan.
     domains.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(HostState {
         networks,
@@ -119,11 +122,11 @@ fn machines(hypervisor: &dyn Hypervisor) -> Result<HostState, Failure> {
     })
 }
 
-/// A whole host.
-fn whole(cluster: &Label, hypervisor: &dyn Hypervisor) -> Result<HostState, Failure> {
+/// A host's state, without addresses.
+fn host_state(cluster: &Label, hypervisor: &dyn Hypervisor) -> Result<HostState, Failure> {
     for pool in hypervisor.started_pools()? {
-        // An upload or another run may hold the pool; then libvirt's own view is as new as it gets.
-        if concerns(&pool, cluster)
+        // libvirt refuses to refresh a pool in use, as during an upload: then its own list has to do.
+        if is_relevant_pool(&pool, cluster)
             && let Err(failure) = hypervisor.refresh_pool(&pool)
         {
             if failure.is_unanswered() {
@@ -135,30 +138,32 @@ fn whole(cluster: &Label, hypervisor: &dyn Hypervisor) -> Result<HostState, Fail
     Ok(HostState {
         capability: hypervisor.capability()?,
         pools: hypervisor.pools()?,
-        ..machines(hypervisor)?
+        ..domains_and_networks(hypervisor)?
     })
 }
 
-/// Asks for the addresses that nothing else tells. The machines that run may have one.
+/// Asks for the addresses of the machines that run and have neither a fixed nor a reserved one.
 fn ask_addresses(cluster: &Cluster, hypervisor: &dyn Hypervisor, state: &mut HostState) {
-    let is_open = |domain: &&DomainState| {
+    let needs_lookup = |domain: &&DomainState| {
         let Some(mark) = domain.mark.as_ref().filter(|_| domain.is_of(&cluster.name)) else {
             return false;
         };
-        let wanted = cluster
+        let node = cluster
             .nodes
             .iter()
             .find(|node| domain.name == node.name.as_str());
-        let fixed = wanted.map_or(mark.address, |node| node.ip);
-        let mac = wanted.map_or_else(|| domain.mac(), |node| node.mac);
+        let fixed = node.map_or(mark.address, |node| node.ip);
+        let mac = node.map_or_else(|| domain.mac(), |node| node.mac);
         domain.power == PowerState::Running
-            && fixed.or_else(|| state.reserved(cluster, mac)).is_none()
+            && fixed
+                .or_else(|| state.reserved_address(cluster, mac))
+                .is_none()
     };
-    let names = state.domains.iter().filter(is_open);
+    let names = state.domains.iter().filter(needs_lookup);
     let names: Vec<Label> = names.filter_map(|own| own.name.parse().ok()).collect();
     let answers = in_threads(PER_HOST, &names, |name| hypervisor.addresses(name));
     for (name, answer) in names.iter().zip(answers) {
-        // An agent that hangs, or a machine that has just gone off, hides no other machine.
+        // An agent that hangs, or a machine that was just switched off, must not make the whole observation fail.
         let answer = answer.unwrap_or_else(|failure| {
             tracing::debug!(%name, error = %failure.source, "no addresses told");
             Vec::new()

@@ -1,4 +1,4 @@
-//! [`Plan`]: what is to be done, in order; its `Display` is what a person approves.
+//! [`Plan`]: the changes that are to be made, in order. Its `Display` is the text that a person approves.
 
 use std::fmt;
 
@@ -8,17 +8,17 @@ use serde::Serialize;
 
 use crate::change::{Change, Disruption, Kind, Part, Step};
 
-/// What is to be done: on each host in this order, hosts side by side.
+/// The changes that are to be made: on each host in this order, on all hosts in parallel.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
     /// The cluster.
     pub cluster: Label,
-    /// The steps: part after part, and in each of them what depends on another after it.
+    /// The changes, part after part. Within a part, a change comes after those that it depends on.
     pub changes: Vec<Change>,
 }
 
 impl Plan {
-    /// Nothing.
+    /// A plan without changes.
     pub fn empty(cluster: &Label) -> Self {
         Self {
             cluster: cluster.clone(),
@@ -33,8 +33,8 @@ impl Plan {
 
     /// The changes of one part, in their order.
     ///
-    /// Those of [`Part::Restart`] are one for each machine; a caller that wants to have machines down one at a time applies
-    /// them as plans of one change each, since [`apply`](crate::apply::apply) works on all hosts side by side.
+    /// [`Part::Restart`] has one change for each machine. A caller that restarts machines one at a time applies each as a plan of its
+    /// own, since [`apply`](crate::apply::apply) works on all hosts in parallel.
     pub fn part(&self, part: Part) -> Self {
         let changes = self.changes.iter().filter(|change| change.part == part);
         Self {
@@ -43,26 +43,27 @@ impl Plan {
         }
     }
 
-    /// The machines that are made, or recreated.
-    pub fn makes(&self) -> impl Iterator<Item = &Label> {
+    /// The machines that are created or recreated.
+    pub fn created(&self) -> impl Iterator<Item = &Label> {
         self.changes.iter().filter_map(|change| match &change.step {
             Step::CreateDomain(domain) => Some(&domain.name),
             _ => None,
         })
     }
 
-    /// The machines whose definitions are gone and whose disks are there; with the definition goes what was noted of one.
-    pub fn brings_back(&self) -> impl Iterator<Item = &Label> {
+    /// The machines whose definition is lost and whose main disk exists: they are defined again. Their notes were lost with the
+    /// definitions.
+    pub fn recovered(&self) -> impl Iterator<Item = &Label> {
         self.changes.iter().filter_map(|change| match &change.step {
-            Step::BringBack(domain) => Some(&domain.name),
+            Step::RecoverDomain(domain) => Some(&domain.name),
             _ => None,
         })
     }
 
-    /// Has this noted of a machine that is brought back, from its definition on.
-    pub fn remember(&mut self, node: &Label, note: &str) {
+    /// Sets the note that a recovered machine is defined with.
+    pub fn set_note(&mut self, node: &Label, note: &str) {
         for change in &mut self.changes {
-            if let Step::BringBack(domain) = &mut change.step
+            if let Step::RecoverDomain(domain) = &mut change.step
                 && domain.name == *node
             {
                 domain.note = Some(note.to_owned());
@@ -70,8 +71,8 @@ impl Plan {
         }
     }
 
-    /// What of it machines that are there need before they can be started: their networks, and the pools with their disks.
-    pub fn ground(&self) -> Self {
+    /// The changes that existing machines need before they can be started: starts of their networks, and of the pools with their disks.
+    pub fn prerequisites(&self) -> Self {
         let starts = |step: &Step| matches!(step, Step::StartNetwork(_) | Step::StartPool(_));
         let changes = self.changes.iter().filter(|change| starts(&change.step));
         Self {
@@ -81,19 +82,19 @@ impl Plan {
     }
 
     /// The machines that are removed for good.
-    pub fn removes(&self) -> impl Iterator<Item = &Label> {
+    pub fn removed(&self) -> impl Iterator<Item = &Label> {
         self.changes.iter().filter_map(|change| match &change.step {
             Step::RemoveDomain(name) if change.part == Part::Remove => Some(name),
             _ => None,
         })
     }
 
-    /// Why changes can't be done: with one of them, the plan is not applied at all.
+    /// Why changes can't be made. With one such change, the plan is not applied at all.
     pub fn refused(&self) -> impl Iterator<Item = &Refusal> {
         self.changes.iter().filter_map(Change::refusal)
     }
 
-    /// Whether the base image must be brought along to [`apply`](crate::apply::apply).
+    /// Whether [`apply`](crate::apply::apply) needs the base image in its inputs.
     pub fn needs_image(&self) -> bool {
         self.changes.iter().any(|change| {
             matches!(
@@ -107,7 +108,7 @@ impl Plan {
         })
     }
 
-    /// The nodes whose seeds must be brought along to [`apply`](crate::apply::apply).
+    /// The nodes whose seeds [`apply`](crate::apply::apply) needs in its inputs.
     pub fn needs_seeds(&self) -> impl Iterator<Item = &Label> {
         self.changes.iter().filter_map(|change| match &change.step {
             Step::WriteSeed { node, .. } => Some(node),
@@ -140,7 +141,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// What a person should know of a change.
+/// What the line of a change says besides action, kind, name and host.
 fn remarks(change: &Change) -> String {
     let mut remarks = Vec::new();
     if change.refusal().is_some() {
@@ -155,7 +156,7 @@ fn remarks(change: &Change) -> String {
     remarks.join(" ")
 }
 
-/// How many changes, of machines, and destructive.
+/// The plan's last line: how many changes, how many of them to machines, and how many remove something.
 fn summary(changes: &[Change]) -> String {
     let machines = changes.iter().filter(|c| c.kind == Kind::Domain).count();
     let destructive = changes.iter().filter(|c| c.is_destructive()).count();

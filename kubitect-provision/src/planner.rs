@@ -1,4 +1,4 @@
-//! The planner: what is on the hosts, and what is wanted, become a [`Plan`]. Changes nothing.
+//! The planner: the observed state of the hosts and a cluster's desired state become a [`Plan`]. Changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use crate::observe::{Observed, observe};
 use crate::plan::Plan;
 use crate::{diff, removal};
 
-/// What must be done on the hosts to give the cluster what it wants. Changes nothing.
+/// Observes the hosts, and plans what gives the cluster its desired state. Changes nothing.
 pub fn plan(cluster: &Cluster, hosts: &Hosts) -> Result<Plan, Error> {
     plan_of(cluster, &observe(&cluster.name, hosts)?)
 }
 
-/// The same, by what was seen: all hosts, or it is an error.
+/// The same from what was observed. An error if a host could not be reached: what is not seen there would be planned a second time.
 pub fn plan_of(cluster: &Cluster, observed: &Observed) -> Result<Plan, Error> {
     if let [why, ..] = &observed.problems()[..] {
         return Err(Error::failed(format!("plan {}: {why}", cluster.name)));
@@ -31,24 +31,24 @@ pub fn plan_of(cluster: &Cluster, observed: &Observed) -> Result<Plan, Error> {
     diff::diff(&cluster.name, &desired(cluster, &capabilities), observed)
 }
 
-/// What machines that are there need before they can be started, on the hosts that were seen.
-pub fn ground(cluster: &Cluster, observed: &Observed) -> Result<Plan, Error> {
+/// What existing machines need before they can be started, on the hosts that can be reached: networks and pools that are stopped.
+pub fn prerequisites(cluster: &Cluster, observed: &Observed) -> Result<Plan, Error> {
     let mut own = cluster.clone();
     own.nodes
         .retain(|node| observed.hosts.contains_key(&node.host));
-    let seen = Observed {
+    let reached = Observed {
         hosts: observed.hosts.clone(),
         ..Observed::default()
     };
-    Ok(plan_of(&own, &seen)?.ground())
+    Ok(plan_of(&own, &reached)?.prerequisites())
 }
 
-/// What must be done on the hosts to remove all of a cluster, told from libvirt alone. Changes nothing.
+/// Plans what removes all of a cluster from the hosts, by what libvirt shows alone: the cluster's folder may be lost. Changes nothing.
 pub fn plan_destroy(cluster: &Label, hosts: &Hosts) -> Result<Plan, Error> {
     plan_destroy_without(cluster, hosts, &[])
 }
 
-/// As [`plan_destroy`], of the hosts that are not left out: what machines on those that are have in a shared folder stays.
+/// As [`plan_destroy`], without the hosts that are left out: what their machines have in a folder that hosts share stays.
 pub fn plan_destroy_without(
     cluster: &Label,
     hosts: &Hosts,

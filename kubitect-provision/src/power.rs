@@ -1,4 +1,4 @@
-//! Machines switched off by their own guests, and on again: several at the same time, and nothing of them changed.
+//! Switching machines off, by their own guests, and on again: several at the same time. Their definitions are not changed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use kubitect_config::row::{Action, Disruption, Kind, Row};
 use kubitect_config::value::{Label, Name};
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 
-use crate::blocking::answer;
-use crate::error::{Error, humane, told};
+use crate::blocking::run_within;
+use crate::error::{Error, chain, human_duration};
 use crate::event::Event;
 use crate::gather::{self, Leaving};
 use crate::hypervisor::{Failure, Hosts, Hypervisor};
@@ -21,26 +21,28 @@ use crate::observe::{self, Notes, Observed, PowerState};
 use crate::plan::Plan;
 use crate::planner;
 
-/// How long a machine's guest may take to shut down: services with a grace period of their own, emulated, on a busy host.
+/// The time limit of a shutdown. It is long because services have grace periods, machines may be emulated, and the host may be
+/// busy.
 pub const OFF_WAIT: Duration = Duration::from_secs(5 * 60);
 
-/// How often a guest that does not go off is asked again: one that was still booting did not hear the first time.
+/// The time after which a guest that is still on is asked again: one that is booting ignores the first request.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
-/// How often is looked whether it is off, at most.
+/// The longest time between two checks whether it is off.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// All machines of one kind, which are switched together: so a majority of etcd's members comes back together.
+/// All machines of one role, which are switched together: so that the masters, and with them a majority of etcd, start together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    /// Their kind.
+    /// Their role.
     pub role: Role,
     /// The machines.
     pub nodes: Vec<Node>,
-    /// Those of all machines that leave the cluster: nobody waits for what is on them.
+    /// The names of all machines that leave the cluster: Kubernetes on them is not waited for.
     leaving: Vec<Label>,
 }
 
-/// These machines in the order in which nothing is lost: workers, masters, balancers off, and back `on` again.
+/// The stages of these machines, in order. Off: workers, masters, balancers, so that pods end while the API still serves. `on`:
+/// the reverse.
 pub fn stages(on: bool, nodes: &[Node], leaving: &[Leaving]) -> Vec<Stage> {
     let mut roles = [Role::LoadBalancer, Role::Master, Role::Worker];
     if !on {
@@ -53,14 +55,14 @@ pub fn stages(on: bool, nodes: &[Node], leaving: &[Leaving]) -> Vec<Stage> {
             .filter(|node| node.role == role)
             .cloned()
             .collect(),
-        leaving: leaving.iter().map(|own| own.name.clone()).collect(),
+        leaving: leaving.iter().map(|machine| machine.name.clone()).collect(),
     };
     let stages = roles.into_iter().map(stage);
     stages.filter(|stage| !stage.nodes.is_empty()).collect()
 }
 
 impl Stage {
-    /// What they are called.
+    /// The name of the role, in the plural.
     pub fn title(&self) -> &'static str {
         match self.role {
             Role::LoadBalancer => "balancers",
@@ -69,28 +71,28 @@ impl Stage {
         }
     }
 
-    /// Whether a machine is one of them that stays: what is on it is waited for.
+    /// Whether a machine is of this stage and stays in the cluster: Kubernetes on it is waited for.
     pub fn awaits(&self, name: &Label) -> bool {
         self.nodes.iter().any(|node| node.name == *name) && !self.leaving.contains(name)
     }
 }
 
-/// What there is of a cluster to be switched.
+/// The machines of a cluster that a stop or start switches.
 #[derive(Debug)]
-pub struct There {
-    /// The machines, in order: those that are on, where they are to be off.
+pub struct MachinesToSwitch {
+    /// The machines, in order; for a stop only those that are on.
     pub stages: Vec<Stage>,
-    /// Machines that are wanted and not there.
+    /// Machines that the configuration names and that do not exist.
     pub missing: Vec<Label>,
-    /// Hosts that can't be reached, and which machines are left as they are therefore: a sentence each.
-    pub away: Vec<String>,
-    /// What is noted of the machines.
+    /// A sentence for each host that can't be reached, and one for the machines there, which are not switched.
+    pub unreachable: Vec<String>,
+    /// The notes of the machines.
     pub noted: Notes,
-    /// What has to be started before machines are.
-    pub ground: Plan,
+    /// The networks and pools that have to be started before machines.
+    pub prerequisites: Plan,
 }
 
-impl There {
+impl MachinesToSwitch {
     /// A step for each machine, phase by phase.
     pub fn rows(&self, action: Action, disruption: Disruption) -> Vec<Row> {
         let stages = self.stages.iter().zip(1..);
@@ -109,152 +111,153 @@ impl There {
         rows.collect()
     }
 
-    /// What is not switched, a sentence each.
+    /// A sentence for each machine or host that is not switched.
     pub fn notes(&self) -> Vec<String> {
         let missing = self.missing.iter();
         let missing = missing.map(|name| format!("{name} is not there"));
-        self.away.iter().cloned().chain(missing).collect()
+        self.unreachable.iter().cloned().chain(missing).collect()
     }
 }
 
-/// The machines, a line for each kind, and the hosts that can't be reached.
-impl fmt::Display for There {
+/// The machines, a line for each stage, and the hosts that can't be reached.
+impl fmt::Display for MachinesToSwitch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (stage, number) in self.stages.iter().zip(1..) {
             let names: Vec<_> = stage.nodes.iter().map(|node| node.name.as_str()).collect();
             writeln!(f, "  {number}. {:9}  {}", stage.title(), names.join(", "))?;
         }
-        self.away
+        self.unreachable
             .iter()
-            .try_for_each(|away| writeln!(f, "! {away}"))
+            .try_for_each(|sentence| writeln!(f, "! {sentence}"))
     }
 }
 
-/// Looks at the machines of a cluster that are to be switched `on` or off, those that leave among them.
-pub fn look(cluster: &Cluster, hosts: &Hosts, on: bool) -> Result<There, Error> {
-    let observed = observe::look_around(cluster, hosts);
+/// Observes the machines of a cluster that are to be switched `on` or off, also those that leave the cluster.
+pub fn observe(cluster: &Cluster, hosts: &Hosts, on: bool) -> Result<MachinesToSwitch, Error> {
+    let observed = observe::observe_reachable(cluster, hosts);
     let leaving = gather::leaving(cluster, &observed);
-    let seen = gather::seen(cluster, &observed);
-    let power_of = |node: &Node| seen.get(&node.name)?.0;
-    let own = cluster.nodes.iter();
-    let there = own.filter_map(|node| Some((node.clone(), power_of(node)?)));
-    let all = there.chain(leaving.iter().map(|own| (own.node(), own.power)));
-    let meant = all.filter(|(_, power)| on || power.is_on());
-    let meant: Vec<_> = meant.map(|(node, _)| node).collect();
-    let names = |is_meant: &dyn Fn(&Node) -> bool| -> Vec<Label> {
-        let nodes = cluster.nodes.iter().filter(|node| is_meant(node));
+    let machines = gather::observed_machines(cluster, &observed);
+    let power_of = |node: &Node| machines.get(&node.name)?.0;
+    let wanted = cluster.nodes.iter();
+    let existing = wanted.filter_map(|node| Some((node.clone(), power_of(node)?)));
+    let all = existing.chain(leaving.iter().map(|m| (m.node(), m.power)));
+    let switched = all.filter(|(_, power)| on || power.is_on());
+    let switched: Vec<_> = switched.map(|(node, _)| node).collect();
+    let names = |filter: &dyn Fn(&Node) -> bool| -> Vec<Label> {
+        let nodes = cluster.nodes.iter().filter(|node| filter(node));
         nodes.map(|node| node.name.clone()).collect()
     };
-    let unseen = names(&|node| !seen.contains_key(&node.name));
-    Ok(There {
-        stages: stages(on, &meant, &leaving),
+    let unknown = names(&|node| !machines.contains_key(&node.name));
+    Ok(MachinesToSwitch {
+        stages: stages(on, &switched, &leaving),
         missing: names(&|node| {
-            seen.get(&node.name)
+            machines
+                .get(&node.name)
                 .is_some_and(|(power, _)| power.is_none())
         }),
-        away: away(&observed, &unseen),
+        unreachable: unreachable(&observed, &unknown),
         noted: observed.notes(&cluster.name),
-        ground: match on {
-            true => planner::ground(cluster, &observed)?,
+        prerequisites: match on {
+            true => planner::prerequisites(cluster, &observed)?,
             false => Plan::empty(&cluster.name),
         },
     })
 }
 
-/// A sentence for each host that was not seen, and one for the machines on them.
-fn away(observed: &Observed, unseen: &[Label]) -> Vec<String> {
-    let names: Vec<_> = unseen.iter().map(Label::as_str).collect();
-    let left = format!("left as they are: {}", names.join(", "));
-    let left = Some(left).filter(|_| !names.is_empty());
-    observed.problems().into_iter().chain(left).collect()
+/// A sentence for each host that can't be reached, and one for the machines there.
+fn unreachable(observed: &Observed, unknown: &[Label]) -> Vec<String> {
+    let names: Vec<_> = unknown.iter().map(Label::as_str).collect();
+    let machines = format!("left as they are: {}", names.join(", "));
+    let machines = Some(machines).filter(|_| !names.is_empty());
+    observed.problems().into_iter().chain(machines).collect()
 }
 
-/// A machine that is switched off.
-pub(crate) struct Off<'a> {
+/// The shutdown of a machine by its guest.
+pub(crate) struct ShutDown<'a> {
     /// Its host.
     pub host: &'a Name,
     /// The host's libvirt.
     pub hypervisor: &'a Arc<dyn Hypervisor>,
-    /// Whose machine it is.
+    /// The machine's cluster.
     pub cluster: &'a Label,
-    /// How long it may take.
+    /// The time limit.
     pub within: Duration,
-    /// Whether it is no longer wanted.
+    /// Whether the run is to stop.
     pub stopped: &'a dyn Fn() -> bool,
 }
 
-impl Off<'_> {
-    /// Has a machine shut down by its own guest, and waits until it has. Its power is never cut: what the guest has not
-    /// written yet would be lost.
-    pub(crate) fn switch(&self, name: &Label) -> Result<(), Error> {
+impl ShutDown<'_> {
+    /// Asks the guest of a machine to shut down, and waits until the machine is off. The power is never cut: data that the guest
+    /// has not yet written to its disks would be lost.
+    pub(crate) fn run(&self, name: &Label) -> Result<(), Error> {
         let started = Instant::now();
         let end = started + self.within;
         let mut asked: Option<Instant> = None;
-        let mut said = "its host does not answer".to_owned();
+        let mut reason = "its host does not answer".to_owned();
         loop {
-            let power = self.ask(end, name, |verbs, name| verbs.domain_state(name));
+            let power = self.call(end, name, |verbs, name| verbs.domain_state(name));
             let Some(power) = power? else {
-                return Err(self.still_on(name, said));
+                return Err(self.still_on(name, reason));
             };
-            let Some(there) = power?.filter(|there| there.live.is_some()) else {
+            let Some(domain) = power?.filter(|domain| domain.live.is_some()) else {
                 return Ok(());
             };
             if asked.is_none() {
-                said = "it was asked to shut down and did not go off".to_owned();
+                reason = "it was asked to shut down and did not go off".to_owned();
             }
             if Instant::now() >= end {
-                return Err(self.still_on(name, said));
+                return Err(self.still_on(name, reason));
             }
             if asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN) {
                 asked = Some(Instant::now());
-                if there.power == PowerState::Paused {
-                    let resumed = self.ask(end, name, |verbs, name| verbs.start_domain(name));
+                if domain.power == PowerState::Paused {
+                    let resumed = self.call(end, name, |verbs, name| verbs.start_domain(name));
                     resumed?.transpose()?;
                 }
-                // It may have gone off just now; then asking fails, and the next look tells.
-                let heard = self.ask(end, name, |verbs, name| verbs.shut_down_domain(name))?;
-                if let Some(Err(error)) = heard {
-                    said = format!("last answer: {}", told(&error));
+                // If it has gone off meanwhile, the request fails, and the next check sees that it is off.
+                let answer = self.call(end, name, |verbs, name| verbs.shut_down_domain(name))?;
+                if let Some(Err(error)) = answer {
+                    reason = format!("last answer: {}", chain(&error));
                 }
                 continue;
             }
-            // Often at first, so that what goes off at once is not waited for.
+            // The time between checks grows, so that a machine that goes off at once is not waited for.
             let pause = started.elapsed() / 4 + Duration::from_millis(10);
-            // The last look is made before the time is over.
-            let left = end.saturating_duration_since(Instant::now());
-            std::thread::sleep(pause.min(PAUSE).min(left / 2));
+            // At most half of the remaining time, so that a last check comes before the end.
+            let remaining = end.saturating_duration_since(Instant::now());
+            std::thread::sleep(pause.min(PAUSE).min(remaining / 2));
         }
     }
 
-    /// What libvirt answers to a question about a machine until `end`; nothing: it has not answered.
-    fn ask<T: Send + 'static>(
+    /// The result of a call of libvirt's about a machine; none: it has not answered until `end`.
+    fn call<T: Send + 'static>(
         &self,
         end: Instant,
         name: &Label,
-        question: impl FnOnce(&dyn Hypervisor, &Label) -> Result<T, Failure> + Send + 'static,
+        call: impl FnOnce(&dyn Hypervisor, &Label) -> Result<T, Failure> + Send + 'static,
     ) -> Result<Option<Result<T, Error>>, Error> {
         let (verbs, name) = (Arc::clone(self.hypervisor), name.clone());
-        let left = end.saturating_duration_since(Instant::now());
-        let answer = answer(left, self.stopped, move || question(verbs.as_ref(), &name));
+        let remaining = end.saturating_duration_since(Instant::now());
+        let answer = run_within(remaining, self.stopped, move || call(verbs.as_ref(), &name));
         match (self.stopped)() {
             true => Err(Error::Cancelled),
             false => Ok(answer.map(|answer| answer.map_err(|failure| failure.on(self.host)))),
         }
     }
 
-    fn still_on(&self, name: &Label, answer: String) -> Error {
+    fn still_on(&self, name: &Label, reason: String) -> Error {
         let console = evidence_of((self.host, self.hypervisor), self.cluster, name);
         let lines = console.into_iter().map(|line| format!("console: {line}"));
         Error::Timeout {
             what: format!("{name} off"),
             after: self.within,
-            evidence: std::iter::once(answer).chain(lines).collect(),
+            evidence: std::iter::once(reason).chain(lines).collect(),
         }
     }
 }
 
-/// Has machines shut down by their own guests, all at the same time, and waits for each no longer than `within`. All are waited
-/// for before one that did not go off is an error. What is off already is no error.
+/// Asks the guests of machines to shut down, all at the same time, and waits for each at most `within`. The error comes after all
+/// were waited for. A machine that is off already is no error.
 pub fn shut_down(
     cluster: &Label,
     nodes: &[Node],
@@ -264,33 +267,34 @@ pub fn shut_down(
     on_event: &(dyn Fn(Event) + Send + Sync),
 ) -> Result<(), Error> {
     let stopped = || cancelled.load(Ordering::Relaxed);
-    let waits = format!("its guest has been asked (at most {})", humane(within));
+    let most = human_duration(within);
+    let message = format!("its guest has been asked (at most {most})");
     let switched = in_threads(AT_ONCE, nodes, |node| {
         let what = format!("shut down {}", node.name);
         on_event(Event::Started { what: what.clone() });
-        let why = waits.clone();
+        let why = message.clone();
         on_event(Event::Waiting {
             what: what.clone(),
             why,
         });
         let off = hosts.get(&node.host).and_then(|hypervisor| {
-            let off = Off {
+            let shut_down = ShutDown {
                 host: &node.host,
                 hypervisor,
                 cluster,
                 within,
                 stopped: &stopped,
             };
-            off.switch(&node.name)
+            shut_down.run(&node.name)
         });
         fail::fail_point!("provision::switched");
         on_event(Event::ended(what, &off));
         off
     });
-    all(switched)
+    summarize(switched)
 }
 
-/// Starts machines that are off, and resumes those that are paused; what became of each, in their order.
+/// Starts machines that are off, and resumes those that are paused; the result of each, in their order.
 pub fn start(
     nodes: &[Node],
     hosts: &Hosts,
@@ -313,8 +317,8 @@ pub fn start(
     })
 }
 
-/// One error of a machine that stays on, or several as one.
-fn all(results: Vec<Result<(), Error>>) -> Result<(), Error> {
+/// No error, the error of one machine, or those of several as one.
+fn summarize(results: Vec<Result<(), Error>>) -> Result<(), Error> {
     let mut errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
     if errors.iter().any(|error| matches!(error, Error::Cancelled)) {
         return Err(Error::Cancelled);

@@ -1,4 +1,4 @@
-//! [`Reach`]: by which way hosts and machines are reached. [`Real`] is the way of every run; tests have their own.
+//! [`Reach`]: how hosts and machines are connected to. [`Real`] is what every run uses; tests have their own.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,33 +11,33 @@ use kubitect_config::value::Name;
 use kubitect_config::waiting::{AT_ONCE, in_threads};
 use kubitect_config::{Cluster, Remote};
 
-use crate::again::Patient;
-use crate::deadline::Bounded;
+use crate::deadline::WithDeadline;
 use crate::hypervisor::{Hosts, Hypervisor};
 use crate::libvirt;
-use crate::ssh::{Patience, Sessions, Target, wait};
+use crate::retry::Retrying;
+use crate::ssh::{Sessions, Target, WaitLimits, wait};
 use crate::{Error, Event, preflight};
 
-/// What takes its time.
-pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+/// A future with a result.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// What becomes of each of several machines that are waited for, in their order.
+/// A future with the result of each of several machines, in their order.
 pub type Waiting<'a> = Pin<Box<dyn Future<Output = Vec<Result<(), Error>>> + Send + 'a>>;
 
-/// The hosts, and the machines on them, by whatever way they are reached.
+/// Connections to hosts and to the machines on them.
 pub trait Reach: Send + Sync {
     /// Connects to libvirt on these hosts.
     fn hosts(&self, hosts: &[&Host]) -> Result<Hosts, Error>;
 
-    /// Whether somebody answers at an address, on a network where others are.
+    /// Whether a machine answers at an address, on a network that the cluster shares with others.
     fn answers(&self, address: SocketAddr) -> bool {
         preflight::answers(address)
     }
 
     /// Logs in on a machine, within `deadline`.
-    fn connect(&self, target: Target, deadline: Duration) -> Doing<'_, Arc<dyn Remote>>;
+    fn connect(&self, target: Target, deadline: Duration) -> BoxFuture<'_, Arc<dyn Remote>>;
 
-    /// Waits until machines can be worked with, with events of each.
+    /// Waits until machines are ready, with events of each.
     fn wait<'a>(
         &'a self,
         machines: Vec<wait::Machine>,
@@ -48,7 +48,7 @@ pub trait Reach: Send + Sync {
 impl Hosts {
     /// Connects to all hosts that carry nodes of the cluster.
     ///
-    /// `~/` in a configured key file must be resolved by the caller: libraries do not read the environment.
+    /// The caller must resolve `~/` in configured key files: libraries do not read the environment.
     pub fn connect(cluster: &Cluster) -> Result<Self, Error> {
         Self::connect_to(cluster.used_hosts())
     }
@@ -66,19 +66,19 @@ impl Hosts {
         Ok(Self::from_hypervisors(hypervisors))
     }
 
-    /// These hypervisors, each with a deadline for its calls and looked at again where it refuses; for tests and for programs
-    /// that bring their own.
+    /// These hypervisors, whose calls get time limits and are repeated where libvirt is busy. For tests and for programs that
+    /// have their own hypervisors.
     pub fn from_hypervisors(hypervisors: BTreeMap<Name, Arc<dyn Hypervisor>>) -> Self {
-        let patient = |(name, libvirt): (Name, Arc<dyn Hypervisor>)| {
+        let wrapped = |(name, libvirt): (Name, Arc<dyn Hypervisor>)| {
             let host = name.clone();
-            let bounded = Arc::new(Bounded { host, libvirt });
-            (name, Arc::new(Patient(bounded)) as Arc<dyn Hypervisor>)
+            let bounded = Arc::new(WithDeadline { host, libvirt });
+            (name, Arc::new(Retrying(bounded)) as Arc<dyn Hypervisor>)
         };
-        Self::of(hypervisors.into_iter().map(patient).collect())
+        Self::of(hypervisors.into_iter().map(wrapped).collect())
     }
 }
 
-/// libvirt's own connections, and SSH: one connection a machine is held while this is.
+/// Connections by libvirt and SSH. One SSH connection to each machine stays open until this is dropped.
 #[derive(Debug, Default)]
 pub struct Real(Sessions);
 
@@ -87,7 +87,7 @@ impl Reach for Real {
         Hosts::connect_to(hosts.iter().copied())
     }
 
-    fn connect(&self, target: Target, deadline: Duration) -> Doing<'_, Arc<dyn Remote>> {
+    fn connect(&self, target: Target, deadline: Duration) -> BoxFuture<'_, Arc<dyn Remote>> {
         Box::pin(async move {
             let session = self.0.get(target, deadline).await?;
             Ok(session as Arc<dyn Remote>)
@@ -100,10 +100,10 @@ impl Reach for Real {
         on_event: &'a (dyn Fn(Event) + Send + Sync),
     ) -> Waiting<'a> {
         Box::pin(async move {
-            let ready = wait::all_ready(machines, Patience::default(), on_event);
-            let held = |ready: wait::Ready| drop(self.0.hold(ready.session));
+            let ready = wait::all_ready(machines, WaitLimits::default(), on_event);
+            let store = |ready: wait::Ready| drop(self.0.insert(ready.session));
             let ready = ready.await.into_iter();
-            ready.map(|ready| ready.map(held)).collect()
+            ready.map(|ready| ready.map(store)).collect()
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Keys whose folder was lost, brought back as far as libvirt tells and the machines' agents let us.
+//! Recovers the SSH keys of a cluster whose folder was lost: host keys from the machines' seeds, access by their guest agents.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use kubitect_config::Cluster;
 use kubitect_config::cluster::Node;
 use kubitect_config::yaml::{self, Limits, Value};
 
-use crate::bounded::Bounded;
+use crate::bounded::BoundedBuffer;
 use crate::cloud_init::seed;
 use crate::desired::seed_volume;
 use crate::hypervisor::{Failure, Hosts};
@@ -14,11 +14,11 @@ use crate::ssh::Keys;
 use crate::ssh::keys::{ensure_key, line};
 use crate::{Error, file};
 
-/// Brings back what is missing of the keys in `folder` for machines that exist, all of which have to run.
+/// Recovers the keys that are missing in `folder`, for machines that exist; all of them have to run.
 ///
-/// Their host keys stand in the seeds that they were first started with. The private key that opens them, unless the
-/// cluster names one of its own, is nowhere else: a new one is made, and the machines' agents let it in. Done again
-/// after an interruption, it goes on with the same keys.
+/// The host keys are in the seeds that the machines were first started with. The private key for logging in, unless the configuration
+/// names one, exists nowhere else: a new one is made, and the machines' guest agents authorize it. After an interruption, a second
+/// call goes on with the same keys.
 pub fn recover(
     folder: &Path,
     cluster: &Cluster,
@@ -37,20 +37,20 @@ pub fn recover(
     file::private_folder(&hosts_folder)?;
     for (path, text, node) in lost {
         file::create(&path, text.as_bytes(), 0o600)?;
-        // Its public half, too.
+        // Writes the public key beside it.
         ensure_key(&path, node.name.as_str())?;
     }
     let path = folder.join("id_ed25519");
     let lost = user_key.is_none() && !path.try_exists().map_err(file::error("read", &path))?;
     if lost {
-        // Under its name it would pass for a key that all machines know.
+        // It gets its final name only once all machines authorize it: a later run takes a key of that name for authorized.
         let comment = format!("kubitect-{}", cluster.name);
         let aside = folder.join("id_ed25519.new");
         let public = line(ensure_key(&aside, &comment)?.public_key());
         for node in &cluster.nodes {
             hosts
                 .get(&node.host)?
-                .let_in(&node.name, cluster.guest.user.as_str(), &public)
+                .authorize_key(&node.name, cluster.guest.user.as_str(), &public)
                 .map_err(|failure| failure.on(&node.host))?;
         }
         std::fs::rename(&aside, &path).map_err(file::error("rename", &aside))?;
@@ -58,15 +58,15 @@ pub fn recover(
         std::fs::remove_file(&stale).map_err(file::error("remove", &stale))?;
         ensure_key(&path, &comment)?;
     }
-    Keys::existing(folder, cluster, user_key)
+    Keys::read_all(folder, cluster, user_key)
 }
 
-/// The private host key that a machine was given.
+/// The private host key of a machine, from its seed.
 fn host_key(cluster: &Cluster, node: &Node, hosts: &Hosts) -> Result<String, Error> {
     let volume = seed_volume(&node.name);
     let action = || format!("read the host key of {} from {volume}", node.name);
-    // One byte more than a seed has tells what is none.
-    let mut volume_bytes = Bounded::new(seed::SIZE + 1);
+    // One byte more than a seed can have, so that a larger volume is found to be none.
+    let mut volume_bytes = BoundedBuffer::new(seed::SIZE + 1);
     let pool = cluster.main_pool_name();
     hosts
         .get(&node.host)?
@@ -75,7 +75,7 @@ fn host_key(cluster: &Cluster, node: &Node, hosts: &Hosts) -> Result<String, Err
     let documents = seed::read(&volume_bytes.bytes)
         .map_err(|e| Failure::new(action(), e))
         .map_err(|failure| failure.on(&node.host))?;
-    // The machine could write to its seed: nothing of it gets into a message.
+    // The machine may have written to its seed, so nothing of its content gets into a message.
     let data = yaml::read(&documents.user_data, Limits::GUEST)
         .map_err(|e| Failure::new(action(), e))
         .map_err(|failure| failure.on(&node.host))?;

@@ -1,4 +1,4 @@
-//! What machines are made from, as text by its path, without a host: for people to look at.
+//! The definitions of a cluster's machines as text, by path, for `render`. No host is needed.
 
 mod folder;
 
@@ -14,7 +14,7 @@ use crate::{cloud_init, desired};
 
 pub use folder::{Folder, fill_for_all};
 
-/// What libvirt and cloud-init would get, without keys. The same cluster gives the same text.
+/// The definitions for libvirt and cloud-init, without keys. The same cluster always gives the same text.
 pub fn files(cluster: &Cluster) -> BTreeMap<PathBuf, String> {
     let mut files = libvirt(cluster);
     for node in &cluster.nodes {

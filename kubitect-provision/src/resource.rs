@@ -1,4 +1,4 @@
-//! Networks, pools, volumes and domains as plain data: what a cluster wants of a hypervisor.
+//! The desired networks, pools, volumes and domains of a cluster, as plain data.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -10,10 +10,10 @@ use kubitect_config::digest::sha256;
 use kubitect_config::value::{Label, Mac};
 use serde::{Deserialize, Serialize};
 
-/// The pool that all clusters of a host share for the images under their disks.
+/// The pool of base images, which all clusters of a host share.
 pub const BASE_POOL: &str = "kubitect-base-images";
 
-/// The mark in a domain's or network's `<metadata>` that makes it ours.
+/// The mark in the `<metadata>` of a domain or network: Kubitect changes and removes only what bears it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The cluster.
@@ -22,14 +22,14 @@ pub struct Mark {
     pub node: Option<Label>,
     /// The fixed address that the node was made with, which its guest configures.
     pub address: Option<Ipv4Addr>,
-    /// Digest of what it was made from, as far as that can't be seen on the thing itself.
+    /// Digest of the part of its definition that can't be read from libvirt's.
     pub digest: String,
-    /// The Kubitect that made it.
+    /// The version of the Kubitect that made it.
     pub version: String,
 }
 
 impl Mark {
-    /// A mark of this Kubitect, of no node.
+    /// A mark of this version of Kubitect, without a node.
     fn new(cluster: &Label, digest: String) -> Self {
         Self {
             cluster: cluster.clone(),
@@ -41,7 +41,7 @@ impl Mark {
     }
 }
 
-/// A network that libvirt provides.
+/// A network of libvirt.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Network {
     /// Its name.
@@ -50,19 +50,19 @@ pub struct Network {
     pub cluster: Label,
     /// How it reaches the outside.
     pub forward: Forward,
-    /// The name of its Linux bridge; none: libvirt chooses a free one.
+    /// The name of its Linux bridge; if none, libvirt chooses a free one.
     pub bridge: Option<String>,
     /// Its range.
     pub cidr: Ipv4Net,
     /// The host's own address in it.
     pub gateway: Ipv4Addr,
-    /// Stretches of addresses that are leased to machines without a fixed one.
+    /// The DHCP ranges, for machines without a fixed address.
     pub dynamic: Vec<(Ipv4Addr, Ipv4Addr)>,
-    /// Stretches of these that are not leased after all, as an addon gives them out. No part of the digest: an addon may come
-    /// to a living network, which stays as it was made.
+    /// The parts of these that an addon, as MetalLB, gives to services, so that DHCP must not lease them. They are left out of the
+    /// digest: an addon may be added to a cluster whose network exists, and that network does not change.
     #[serde(skip)]
-    pub given_out: Vec<(Ipv4Addr, Ipv4Addr)>,
-    /// Addresses kept for one machine each. No part of the digest: leases join them as they are made permanent.
+    pub service_ranges: Vec<(Ipv4Addr, Ipv4Addr)>,
+    /// Reserved addresses. They are left out of the digest: leased addresses become reserved ones later.
     #[serde(skip)]
     pub reservations: Vec<Reservation>,
 }
@@ -71,24 +71,24 @@ pub struct Network {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Forward {
-    /// libvirt translates addresses.
+    /// With NAT.
     Nat,
-    /// libvirt routes.
+    /// By routing.
     Route,
 }
 
-/// An address that DHCP keeps for one machine.
+/// An address that DHCP reserves for one machine.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Reservation {
-    /// The machine.
+    /// The machine's Ethernet address.
     pub mac: Mac,
-    /// Its address.
+    /// The reserved address.
     pub ip: Ipv4Addr,
-    /// Its name.
+    /// The machine's name.
     pub name: Label,
 }
 
-/// A folder of volumes.
+/// A pool: a folder of volumes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pool {
     /// Its name.
@@ -120,21 +120,21 @@ pub struct Volume {
     pub pool: String,
     /// Its name.
     pub name: String,
-    /// What the guest sees, in bytes.
+    /// Its size in the guest, in bytes.
     pub capacity: u64,
-    /// How its bytes are kept.
+    /// Its format.
     pub format: Format,
-    /// The image under it.
+    /// Its backing image.
     pub backing: Option<Backing>,
 }
 
-/// How a volume's bytes are kept.
+/// The format of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// As they are.
+    /// The plain bytes.
     Raw,
-    /// QEMU's own format.
+    /// QEMU's own format, which allows overlays.
     Qcow2,
 }
 
@@ -148,12 +148,12 @@ impl Format {
     }
 }
 
-/// The image under an overlay.
+/// The backing image of an overlay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Backing {
     /// Its path on the host.
     pub path: PathBuf,
-    /// How its bytes are kept.
+    /// Its format.
     pub format: Format,
 }
 
@@ -164,8 +164,8 @@ pub struct Domain {
     pub name: Label,
     /// The cluster it is for.
     pub cluster: Label,
-    /// What was asked for, of which `virt`, `arch` and `cpu` are what the host could give. Only this is part of the
-    /// mark: a machine is no other one because its host offers less or more today.
+    /// What the configuration asks for; `virt`, `arch` and `cpu` are what the host offers of it. Only this is part of the mark's
+    /// digest: a machine does not differ because its host offers less or more today.
     pub asked: Asked,
     /// libvirt's domain type: `kvm` or `qemu` (or `test`, libvirt's own test driver).
     #[serde(skip)]
@@ -173,49 +173,49 @@ pub struct Domain {
     /// The processor's architecture.
     #[serde(skip)]
     pub arch: String,
-    /// What processor the guest sees.
+    /// The processor that the guest sees.
     #[serde(skip)]
     pub cpu: Cpu,
-    /// The modes of the configuration by which it would see the same one.
+    /// The modes of the configuration that lead to the same processor on this host.
     #[serde(skip)]
-    pub same_cpu: Vec<CpuMode>,
-    /// How many.
+    pub equivalent_modes: Vec<CpuMode>,
+    /// The number of its virtual processors.
     pub vcpus: u32,
-    /// Up to how many it can be given while it runs. No part of the mark: a machine made by another rule is no other one.
+    /// How many it can have at most by hot-plug. Not part of the mark's digest: a release with another maximum must not restart machines.
     #[serde(skip)]
     pub max_vcpus: u32,
     /// Memory, in MiB.
     pub memory_mib: u64,
-    /// Its disks, the one it boots from first.
+    /// Its disks, the main disk first.
     pub disks: Vec<Disk>,
     /// Its Ethernet address.
     pub mac: Mac,
-    /// What its network interface is plugged into.
+    /// What its network interface is connected to.
     pub link: Link,
     /// Its fixed address, which the guest configures.
     pub address: Option<Ipv4Addr>,
-    /// Where its serial console is written, on the host.
+    /// The file of its serial console, on the host.
     pub console: PathBuf,
-    /// What is noted of it as it is defined, unless it is there and has a note.
+    /// The note that a new domain is defined with. An existing domain keeps its own.
     #[serde(skip)]
     pub note: Option<String>,
-    /// The paths of disks of ours that it no longer has, where it is there with them.
+    /// The paths of data disks that an existing domain has, and that its new definition must leave out.
     #[serde(skip)]
-    pub gone: Vec<PathBuf>,
+    pub detached: Vec<PathBuf>,
 }
 
 impl Domain {
-    /// Whether one that is there, with this digest and of this type, gets another emulation by being defined so: because
-    /// another one is asked for, or because its host lacked KVM when it was defined.
-    pub(crate) fn emulates_anew(&self, digest: &str, virt: &str) -> bool {
+    /// Whether an existing domain with this digest and type gets another emulation by this definition: the configuration asks for
+    /// another one, or the host offers KVM now and did not when the domain was defined.
+    pub(crate) fn changes_emulation(&self, digest: &str, virt: &str) -> bool {
         !self.is_marked(digest, virt) || (virt == "qemu" && self.virt == "kvm")
     }
 
-    /// Whether one that is there, with this digest and of this type, is defined as this one is, whatever the configuration called
-    /// it: `auto` leads to what another host names `kvm`.
+    /// Whether an existing domain with this digest and type has the emulation of this definition. The digest may differ: on a host with
+    /// KVM, `auto` and `kvm` have different digests and lead to the same domain.
     pub(crate) fn is_marked(&self, digest: &str, virt: &str) -> bool {
         let asked = VirtType::ALL.iter().flat_map(|virt| {
-            let modes = self.same_cpu.iter();
+            let modes = self.equivalent_modes.iter();
             modes.map(|cpu| Asked {
                 virt: *virt,
                 cpu: *cpu,
@@ -229,19 +229,20 @@ impl Domain {
         digest(&(asked, &self.mac, &self.link, &self.console))
     }
 
-    /// Up to how many processors one that is there, with so much room, can be given while it runs once it is defined so.
-    pub(crate) fn room(&self, there: u32) -> u32 {
-        match there >= self.vcpus {
-            true => there,
+    /// The maximum of processors in the new definition of an existing domain with this maximum. It stays where it is large enough, since
+    /// another one takes a restart.
+    pub(crate) fn vcpu_limit(&self, existing: u32) -> u32 {
+        match existing >= self.vcpus {
+            true => existing,
             false => self.max_vcpus.max(self.vcpus),
         }
     }
 
-    /// The mark that makes it ours.
+    /// The domain's mark.
     ///
-    /// Processors, memory, disks and network interface are seen on the domain itself and compared with what is wanted, so
-    /// that they can be changed while it runs without touching the mark. Its digest is of the rest, and of what only says
-    /// whether it was our doing that the interface is another one.
+    /// Processors, memory, disks and network interface are read from libvirt's definition and compared with the desired ones, so that
+    /// they can change without a new mark. The digest is of the rest. It includes Ethernet address and link, too, which only serves to
+    /// tell whether Kubitect or somebody else has changed the interface.
     pub fn mark(&self) -> Mark {
         Mark {
             node: Some(self.name.clone()),
@@ -252,11 +253,11 @@ impl Domain {
 }
 
 impl Network {
-    /// The stretches that are leased.
-    pub fn leased(&self) -> Vec<(Ipv4Addr, Ipv4Addr)> {
+    /// The DHCP ranges without the parts that an addon gives out.
+    pub fn dhcp_ranges(&self) -> Vec<(Ipv4Addr, Ipv4Addr)> {
         let numbers = |(first, last): &(Ipv4Addr, Ipv4Addr)| (u32::from(*first), u32::from(*last));
         let mut left: Vec<(u32, u32)> = self.dynamic.iter().map(numbers).collect();
-        for (first, last) in self.given_out.iter().map(numbers) {
+        for (first, last) in self.service_ranges.iter().map(numbers) {
             let around = |(start, end): (u32, u32)| {
                 let below = (start, end.min(first.saturating_sub(1)));
                 let above = (start.max(last.saturating_add(1)), end);
@@ -267,9 +268,9 @@ impl Network {
             let apart = |&(start, end): &(u32, u32)| end < first || last < start;
             left = left
                 .into_iter()
-                .flat_map(|stretch| match apart(&stretch) {
-                    true => vec![stretch],
-                    false => around(stretch).collect(),
+                .flat_map(|range| match apart(&range) {
+                    true => vec![range],
+                    false => around(range).collect(),
                 })
                 .collect();
         }
@@ -278,7 +279,7 @@ impl Network {
             .collect()
     }
 
-    /// The mark that tells this definition from any other.
+    /// The network's mark, with the digest of its definition.
     pub fn mark(&self) -> Mark {
         let Self {
             name,
@@ -288,7 +289,7 @@ impl Network {
             cidr,
             gateway,
             dynamic,
-            given_out: _,
+            service_ranges: _,
             reservations: _,
         } = self;
         let fields = NetworkFields {
@@ -304,8 +305,8 @@ impl Network {
     }
 }
 
-/// What the digest of a network is of: these names, in this order. It lies in living networks, and another one asks people to
-/// make theirs anew, so this stays as it is whatever becomes of [`Network`].
+/// What a network's digest is computed of: these field names, in this order. They must never change, also when [`Network`] does: the
+/// digest is in existing networks, and one that differs makes Kubitect refuse to apply.
 #[derive(Debug, Serialize)]
 struct NetworkFields<'a> {
     name: &'a str,
@@ -319,21 +320,21 @@ struct NetworkFields<'a> {
 
 /// SHA-256 of a definition's JSON, in hexadecimal.
 fn digest(definition: &(impl Serialize + fmt::Debug)) -> String {
-    // What is not JSON, as a path that is no UTF-8, is like nothing else: never like an empty definition, or another such one.
+    // A definition that can't be JSON, as with a path that is not UTF-8, still gets a digest of its own, from its debug text.
     let json = serde_json::to_vec(definition);
     sha256(&json.unwrap_or_else(|_| format!("{definition:?}").into_bytes()))
 }
 
-/// What the configuration asks of a machine's emulation.
+/// What the configuration asks for: how QEMU runs a machine. The names of type and fields are part of digests: they must never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Asked {
-    /// What QEMU runs it with.
+    /// With KVM or without.
     pub virt: VirtType,
-    /// Its processor.
+    /// The processor mode.
     pub cpu: CpuMode,
 }
 
-/// What processor a guest sees.
+/// The processor that a guest sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cpu {
     /// libvirt's mode.
@@ -342,7 +343,7 @@ pub struct Cpu {
     pub model: Option<String>,
 }
 
-/// What a network interface is plugged into.
+/// What a network interface is connected to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Link {
@@ -357,11 +358,11 @@ pub enum Link {
 pub struct Disk {
     /// The volume's path on the host.
     pub path: PathBuf,
-    /// How its bytes are kept.
+    /// Its format.
     pub format: Format,
     /// Its serial number in the guest, at most 20 bytes (virtio's limit).
     pub serial: String,
-    /// Whether the guest only reads it.
+    /// Whether the guest can only read it.
     pub readonly: bool,
 }
 

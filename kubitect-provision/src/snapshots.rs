@@ -1,31 +1,32 @@
-//! Files of snapshots (`virsh snapshot-create-as --disk-only`) that lie in a cluster's pools: which are surely its own. Pure.
+//! Which files in a pool are external snapshots of a cluster's disks (`virsh snapshot-create-as --disk-only`). Pure.
 
 use kubitect_config::value::Label;
 
-use crate::names::snapshot_of;
+use crate::names::disk_of_snapshot;
 use crate::observe::{PoolState, VolumeState};
 
-/// The files of snapshots of the cluster's disks in a pool, each with the disk: by their names, and by what lies under them.
+/// The snapshot files of the cluster's disks in a pool, each with the name of the disk. Both have to fit: the name of the file,
+/// and its backing file, which is the disk or another snapshot of it in the same folder.
 pub(crate) fn snapshots<'p>(
     cluster: &Label,
     pool: &'p PoolState,
 ) -> impl Iterator<Item = (&'p VolumeState, &'p str)> {
     let cluster = cluster.clone();
     pool.volumes.iter().filter_map(move |volume| {
-        let disk = snapshot_of(cluster.as_str(), &volume.name)?;
-        let under = volume.backing.as_ref()?;
-        let name = under.file_name()?.to_str()?;
-        let is_over = name == disk || snapshot_of(cluster.as_str(), name) == Some(disk);
-        let is_here = under.parent() == volume.path.parent();
-        (is_over && is_here).then_some((volume, disk))
+        let disk = disk_of_snapshot(cluster.as_str(), &volume.name)?;
+        let backing = volume.backing.as_ref()?;
+        let name = backing.file_name()?.to_str()?;
+        let is_over_disk = name == disk || disk_of_snapshot(cluster.as_str(), name) == Some(disk);
+        let is_same_folder = backing.parent() == volume.path.parent();
+        (is_over_disk && is_same_folder).then_some((volume, disk))
     })
 }
 
-/// Whether something lies over a volume that is no snapshot of the cluster's.
+/// Whether a volume is the backing file of one that is no snapshot of the cluster's.
 pub(crate) fn is_under_another(cluster: &Label, volume: &VolumeState, pools: &[PoolState]) -> bool {
     let mut over = pools
         .iter()
         .flat_map(|pool| &pool.volumes)
         .filter(|above| above.backing.as_ref() == Some(&volume.path));
-    over.any(|above| snapshot_of(cluster.as_str(), &above.name).is_none())
+    over.any(|above| disk_of_snapshot(cluster.as_str(), &above.name).is_none())
 }

@@ -1,4 +1,4 @@
-//! [`Observed`]: what is on the hosts, and which of it is ours. Plain data.
+//! [`Observed`]: the state of the hosts as libvirt shows it, and what of it is the cluster's. Plain data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -8,23 +8,23 @@ use ipnet::Ipv4Net;
 use kubitect_config::value::{Label, Mac, Name};
 use serde::{Deserialize, Serialize};
 
-use crate::names::of_node;
+use crate::names::node_suffix;
 use crate::resource::{BASE_POOL, Link, Mark, Reservation};
 
-/// What is on all hosts.
+/// The observed state of all hosts.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Observed {
-    /// By the host's name.
+    /// The hosts that were reached, by name.
     pub hosts: BTreeMap<Name, HostState>,
-    /// Why others were not seen: what is on them is not known.
+    /// Why the other hosts could not be reached: their state is not known.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub away: BTreeMap<Name, String>,
 }
 
-/// What is on one host.
+/// The observed state of one host.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct HostState {
-    /// What it can do.
+    /// Its capabilities and resources.
     pub capability: Capability,
     /// Its networks.
     pub networks: Vec<NetworkState>,
@@ -32,25 +32,25 @@ pub struct HostState {
     pub pools: Vec<PoolState>,
     /// Its domains.
     pub domains: Vec<DomainState>,
-    /// Addresses that are leased to running domains of the cluster, or that their agents claim: only of those whose address is
-    /// neither fixed nor reserved, and only after [`look`](crate::observe::look).
+    /// Addresses that are leased to running domains of the cluster, or that their guest agents report. Only for domains with neither a
+    /// fixed nor a reserved address, and only after [`observe_with_addresses`](crate::observe::observe_with_addresses).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, Vec<(Mac, Ipv4Addr)>>,
 }
 
 impl Observed {
-    /// The names of the volumes that machines on other hosts than this one have, those that count. Hosts may share a folder.
+    /// The names of the volumes that the matching domains on other hosts have as disks. Hosts may share a folder.
     ///
-    /// Two names may lead to one libvirt: a disk that the same machine has on this host is not elsewhere.
-    pub(crate) fn disks_elsewhere(
+    /// Two hosts' names may lead to one libvirt: a disk that the same domain has on this host is not on another one.
+    pub(crate) fn disks_on_other_hosts(
         &self,
         host: &Name,
-        counts: impl Fn(&DomainState) -> bool,
+        matches: impl Fn(&DomainState) -> bool,
     ) -> BTreeSet<String> {
         let own = self.hosts.get(host);
         let others = self.hosts.iter().filter(|(other, _)| *other != host);
-        let domains = others.flat_map(|(_, there)| &there.domains);
-        let disks = domains.filter(|domain| counts(domain)).flat_map(|domain| {
+        let domains = others.flat_map(|(_, state)| &state.domains);
+        let disks = domains.filter(|domain| matches(domain)).flat_map(|domain| {
             let here = own.and_then(|own| own.domain(&domain.name));
             let here = here.filter(|here| here.mark == domain.mark);
             let is_here = move |disk: &PathBuf| {
@@ -62,7 +62,7 @@ impl Observed {
         names.map(str::to_owned).collect()
     }
 
-    /// What was noted of each of the cluster's machines that exist.
+    /// The notes of the cluster's machines that exist.
     pub fn notes(&self, cluster: &Label) -> BTreeMap<Label, Option<String>> {
         let domains = self.hosts.values().flat_map(|host| &host.domains);
         let ours = domains.filter_map(|domain| {
@@ -96,7 +96,7 @@ impl HostState {
     }
 }
 
-/// What a host can do and has to give.
+/// A host's capabilities and resources.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Capability {
     /// The architecture of its processors.
@@ -105,49 +105,49 @@ pub struct Capability {
     pub virt: Vec<String>,
     /// Processor models that KVM can give to guests.
     pub cpu_models: Vec<String>,
-    /// How many processors a guest can have, whichever of `virt` runs it, where libvirt tells.
+    /// How many virtual processors a domain can have at most, with any of the types in `virt`, if libvirt reports it.
     pub max_vcpus: Option<u32>,
-    /// Its processors.
+    /// The number of its processors.
     pub cpus: u32,
     /// Its memory, in MiB.
     pub memory_mib: u64,
-    /// Its memory that nobody needs, in MiB, where it can be told.
+    /// Its available memory, in MiB, if it can be read.
     pub memory_free_mib: Option<u64>,
-    /// Address ranges that it routes already, with the interface, where they can be seen.
+    /// The address ranges in its routing table, with the interface, if that can be read.
     pub routes: Vec<(Ipv4Net, String)>,
 }
 
-/// A network that is there.
+/// A network that exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NetworkState {
     /// Its name.
     pub name: String,
     /// Whether it is started.
     pub active: bool,
-    /// Our mark, if it is ours.
+    /// Its mark, if Kubitect made it.
     pub mark: Option<Mark>,
     /// Its bridge.
     pub bridge: Option<String>,
     /// Its range.
     pub cidr: Option<Ipv4Net>,
-    /// Addresses that it keeps for one machine each.
+    /// Its reservations (`<host>` elements of its DHCP).
     pub reservations: Vec<Reservation>,
 }
 
-/// A pool that is there.
+/// A pool that exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PoolState {
     /// Its name.
     pub name: String,
-    /// Whether it is a plain folder.
+    /// Whether it is a folder (libvirt's type `dir`).
     pub is_folder: bool,
     /// Its folder.
     pub path: Option<PathBuf>,
     /// Whether it is started.
     pub active: bool,
-    /// What is free in it, in bytes; 0 unless started.
+    /// The free space in it, in bytes; 0 unless it is started.
     pub available: u64,
-    /// Its volumes; none unless started.
+    /// Its volumes; none unless it is started.
     pub volumes: Vec<VolumeState>,
 }
 
@@ -170,8 +170,8 @@ impl PoolState {
             .collect()
     }
 
-    /// How many disks of this cluster's machines should lie in it, if it is started and not one of them does: then its file
-    /// system is rather not mounted than each of them lost. Else 0.
+    /// How many disks of this cluster's machines are missing in it, if it is started and all of them are; else 0. Where all are missing,
+    /// its file system is rather not mounted than each disk lost.
     pub(crate) fn missing(&self, cluster: &Label, domains: &[DomainState]) -> usize {
         let disks = self.disks_of(cluster, domains);
         let has = |disk: &&Path| self.volumes.iter().any(|volume| volume.path == **disk);
@@ -182,7 +182,7 @@ impl PoolState {
     }
 }
 
-/// A volume that is there.
+/// A volume that exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VolumeState {
     /// Its name.
@@ -191,59 +191,59 @@ pub struct VolumeState {
     pub path: PathBuf,
     /// libvirt's name of its format.
     pub format: String,
-    /// What a guest sees, in bytes.
+    /// Its size in a guest, in bytes.
     pub capacity: u64,
-    /// What it takes on the host's disk, in bytes.
+    /// The space that it takes on the host, in bytes.
     pub allocation: u64,
-    /// How long its file is, in bytes, where libvirt tells.
+    /// The length of its file, in bytes, if libvirt reports it.
     pub physical: Option<u64>,
-    /// The image under it.
+    /// Its backing image.
     pub backing: Option<PathBuf>,
 }
 
-/// A domain that is there.
+/// A domain that exists.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DomainState {
     /// Its name.
     pub name: String,
     /// Whether it runs.
     pub power: PowerState,
-    /// Whether its definition is gone while it runs, so that it goes with its power.
+    /// Whether it runs without a definition, so that it no longer exists once it is off.
     #[serde(default)]
     pub transient: bool,
-    /// Whether it was saved as it ran and is off: it goes on from there when it is started, with what it had then.
+    /// Whether it is off with a saved state, from which it is restored at its next start, with the hardware that it had then.
     #[serde(default)]
     pub saved: bool,
     /// libvirt's domain type: `kvm`, `qemu`.
     #[serde(default)]
     pub virt: String,
-    /// Our mark, if it is ours.
+    /// Its mark, if Kubitect made it.
     pub mark: Option<Mark>,
-    /// The machine whose mark it bears though it has another name: a copy of that one, as `virt-clone` makes it, or that one
-    /// renamed. It is none of ours.
+    /// The machine whose mark it bears under another name: it is a copy of that machine, as `virt-clone` makes it, or that machine
+    /// renamed, and not Kubitect's.
     #[serde(default)]
     pub copy_of: Option<Label>,
-    /// What was noted of it with [`crate::machine::note`].
+    /// Its note, see [`crate::machine::note`].
     pub note: Option<String>,
-    /// What it was given and its system may not use yet: `cpus`, `main` (the main disk), serial numbers of data disks.
+    /// The hardware that it was given and that its system may not use yet: `cpus`, `main` (the main disk), serial numbers of data disks.
     pub given: Vec<String>,
-    /// The network interface that was made for it: the one with the Ethernet address that is derived from its name, else its first.
+    /// The network interface that Kubitect made: the one with the Ethernet address that is derived from its name, else its first.
     pub nic: Option<Nic>,
     /// Its virtual processors.
     pub vcpus: u32,
-    /// Up to how many it can be given while it runs.
+    /// How many it can have at most by hot-plug.
     pub max_vcpus: u32,
     /// Its memory, in MiB.
     pub memory_mib: u64,
     /// The paths of its disks; `<pool>/<volume>` or `<protocol>:<name>` where a disk is named that way, as other programs do.
     pub disks: Vec<PathBuf>,
-    /// The paths of what lies under its disks, now and from its next start on, where libvirt tells.
+    /// The paths in the backing chains of its disks, of the running domain and of its definition, if libvirt reports them.
     #[serde(default)]
     pub under: Vec<PathBuf>,
-    /// What else it has.
+    /// What was added to its definition.
     #[serde(default)]
     pub added: Added,
-    /// What it has while it is on; the fields above are what it has when it is switched on the next time.
+    /// What the running domain has; the fields above are its definition, which holds from its next start on.
     pub live: Option<Live>,
 }
 
@@ -252,18 +252,18 @@ pub struct DomainState {
 pub struct Nic {
     /// Its Ethernet address.
     pub mac: Mac,
-    /// What it is plugged into, if that is of a kind that we make.
+    /// What it is connected to, if that is of a kind that Kubitect makes.
     pub link: Option<Link>,
 }
 
-/// What Kubitect would not have given to a domain: it was added by a person or another program, and stays.
+/// What a person or another program added to a domain. It stays.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Added {
     /// Further network interfaces.
     pub nics: Vec<Nic>,
-    /// Other devices, in words.
+    /// Other devices, as text for a person.
     pub devices: Vec<String>,
-    /// Other parts of its definition, in words.
+    /// Other parts of its definition, as text for a person.
     pub settings: Vec<String>,
     /// Whether its memory is laid out in NUMA cells.
     pub cells: bool,
@@ -271,24 +271,24 @@ pub struct Added {
     pub topology: Option<u32>,
 }
 
-/// What a domain has while it is on.
+/// What a running domain has.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Live {
     /// Its virtual processors.
     pub vcpus: u32,
     /// Its memory, in MiB.
     pub memory_mib: u64,
-    /// What its balloon leaves it of that now, where libvirt tells.
+    /// The memory that its balloon leaves to it now, in MiB, if libvirt reports it.
     #[serde(default)]
     pub balloon_mib: Option<u64>,
     /// The paths of its disks.
     pub disks: Vec<PathBuf>,
-    /// The network interface that was made for it, as [`DomainState::nic`].
+    /// The network interface that Kubitect made, as [`DomainState::nic`].
     pub nic: Option<Nic>,
-    /// What else it has.
+    /// What was added to it.
     #[serde(default)]
     pub added: Added,
-    /// How many disks it can still be given while it runs, where that can be told.
+    /// How many more disks can be hot-plugged, if that can be told.
     #[serde(default)]
     pub free_ports: Option<u32>,
 }
@@ -302,7 +302,7 @@ impl Live {
 }
 
 impl DomainState {
-    /// Its Ethernet address; where its interface is gone, the one that was derived for it.
+    /// Its Ethernet address; without an interface, the one that is derived from its name.
     pub(crate) fn mac(&self) -> Mac {
         let nic = self.nic.as_ref();
         nic.map_or_else(|| Mac::derived(&self.name), |nic| nic.mac)
@@ -314,7 +314,7 @@ impl DomainState {
         nics.find(|nic| nic.mac == mac)
     }
 
-    /// Whether this volume of that pool is one of its disks or lies under one, now or from its next start on.
+    /// Whether this volume of that pool is one of its disks, or in the backing chain of one, now or from its next start on.
     pub(crate) fn uses(&self, pool: &str, volume: &VolumeState) -> bool {
         let named = Path::new(pool).join(&volume.name);
         self.all_disks()
@@ -322,16 +322,16 @@ impl DomainState {
             .any(|disk| *disk == volume.path || *disk == named)
     }
 
-    /// The paths of its disks, now and from its next start on; most of them twice.
+    /// The paths of its disks, of its definition and of the running domain; most are in both, and come twice.
     pub(crate) fn all_disks(&self) -> impl Iterator<Item = &PathBuf> {
         let live = self.live.iter().flat_map(|live| &live.disks);
         self.disks.iter().chain(live)
     }
 
-    /// Whether another program made it and gave it a name like those of the cluster's machines.
+    /// Whether another program made it, with a name like those of the cluster's machines.
     pub(crate) fn is_namesake(&self, cluster: &Label) -> bool {
         let is_foreign = self.mark.is_none() && self.copy_of.is_none();
-        is_foreign && of_node(cluster.as_str(), &self.name).is_some()
+        is_foreign && node_suffix(cluster.as_str(), &self.name).is_some()
     }
 
     /// Whether it is of this cluster.
@@ -365,13 +365,13 @@ impl PowerState {
 }
 
 /// Whether the pool of this name is that of base images or has the name prefix of a cluster.
-pub(crate) fn concerns(pool: &str, cluster: &Label) -> bool {
+pub(crate) fn is_relevant_pool(pool: &str, cluster: &Label) -> bool {
     let rest = pool.strip_prefix(cluster.as_str());
     pool == BASE_POOL
         || rest.is_some_and(|rest| rest.starts_with('-') && rest.ends_with("-resource-pool"))
 }
 
-/// The whole range that an address with this netmask lies in.
+/// The range of an address with this netmask.
 pub(crate) fn range(address: Ipv4Addr, netmask: Ipv4Addr) -> Option<Ipv4Net> {
     Ipv4Net::with_netmask(address, netmask)
         .ok()

@@ -1,4 +1,4 @@
-//! [`Machine`]: how a cluster's machine is, as libvirt has it.
+//! [`Machine`]: the state of a machine, from libvirt.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::gather;
 use crate::hypervisor::Hosts;
-use crate::observe::{Observed, PowerState, look_at_machines};
+use crate::observe::{Observed, PowerState, observe_machines};
 
-/// How a machine is.
+/// The state of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -19,11 +19,11 @@ pub enum State {
     Running,
     /// It is off.
     Off,
-    /// It is stopped in the middle of its work.
+    /// It is paused.
     Paused,
     /// Its guest has crashed.
     Crashed,
-    /// It is not there.
+    /// It does not exist.
     Missing,
     /// Its host can't be reached.
     Unknown,
@@ -42,7 +42,7 @@ impl fmt::Display for State {
     }
 }
 
-/// A machine, as libvirt has it.
+/// A machine of a cluster, for `status`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -51,37 +51,36 @@ pub struct Machine {
     pub name: String,
     /// The host that carries it.
     pub host: String,
-    /// Its address, as far as it is known.
+    /// Its address, if known.
     pub address: Option<Ipv4Addr>,
-    /// How it is.
+    /// Its state.
     pub state: State,
 }
 
-/// The machines that are wanted, each host looked at once, and a sentence for each host that can't be reached.
+/// The machines that the configuration names, and a sentence for each host that can't be reached. Each host is read once.
 pub fn machines(cluster: &Cluster, hosts: &Hosts) -> (Vec<Machine>, Vec<String>) {
-    let observed = look_at_machines(cluster, hosts);
+    let observed = observe_machines(cluster, hosts);
     (machines_of(cluster, &observed), observed.problems())
 }
 
-/// What is not as it should be with these machines, a sentence each. Of one whose host can't be reached nothing is known.
+/// The problems of these machines, a sentence each. A machine whose host can't be reached is not one: its state is unknown.
 pub fn problems_of(machines: &[Machine]) -> Vec<String> {
-    let problem = |own: &Machine| match (own.state, own.address) {
+    let problem = |machine: &Machine| match (machine.state, machine.address) {
         (State::Unknown, _) | (State::Running, Some(_)) => None,
         (State::Running, None) => Some(format!(
             "the address of {} is not known: neither a lease nor its agent tells one that may be its own",
-            own.name
+            machine.name
         )),
-        _ => Some(format!("{} is {}", own.name, own.state)),
+        _ => Some(format!("{} is {}", machine.name, machine.state)),
     };
     machines.iter().filter_map(problem).collect()
 }
 
-/// The machines that are wanted, by what was seen.
+/// The machines that the configuration names, from what was observed.
 pub fn machines_of(cluster: &Cluster, observed: &Observed) -> Vec<Machine> {
-    let seen = gather::seen(cluster, observed);
+    let states = gather::observed_machines(cluster, observed);
     let machines = cluster.nodes.iter().map(|node| {
-        let seen = seen.get(&node.name);
-        let (state, address) = match seen {
+        let (state, address) = match states.get(&node.name) {
             None => (State::Unknown, node.ip),
             Some((Some(PowerState::Running), ip)) => (State::Running, *ip),
             Some((Some(PowerState::Off), ip)) => (State::Off, *ip),
@@ -99,14 +98,14 @@ pub fn machines_of(cluster: &Cluster, observed: &Observed) -> Vec<Machine> {
     machines.collect()
 }
 
-/// A line; the width is that of the column of names.
+/// One line; the width is that of the column of names.
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let wide = f.width().unwrap_or(0);
+        let width = f.width().unwrap_or(0);
         let address = self.address.map(|ip| ip.to_string()).unwrap_or_default();
         writeln!(
             f,
-            "  machine     {:wide$} {:8} {address} on {}",
+            "  machine     {:width$} {:8} {address} on {}",
             self.name, self.state, self.host
         )
     }

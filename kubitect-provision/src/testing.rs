@@ -10,8 +10,8 @@ use kubitect_config::cluster::{
 };
 use kubitect_config::value::GiB;
 
-/// A balancer and a master with fixed addresses, and a worker without one. The master's Ethernet address is one that
-/// YAML 1.1 takes for a number where it is not quoted.
+/// A balancer and a master with fixed addresses, and a worker without one. The master's Ethernet address is one that YAML 1.1
+/// reads as a number unless it is quoted.
 pub fn cluster() -> Cluster {
     Cluster {
         name: "demo".parse().unwrap(),

@@ -1,4 +1,5 @@
-//! [`Uploads`]: the base images that this run uploads, of all hosts: of those that share a folder one uploads, and the others wait.
+//! [`Uploads`]: the base images that this run uploads to all hosts. Of hosts that share a folder, only one uploads, and the
+//! others wait.
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,48 +7,50 @@ use std::time::Duration;
 
 use kubitect_config::value::Name;
 
-/// Between two looks whether who waits is to stop.
-const LOOK: Duration = Duration::from_millis(200);
+/// The time between two checks whether a waiting host is to stop.
+const POLL: Duration = Duration::from_millis(200);
 
-/// Which host uploads to volumes of which name.
+/// The uploads that go on now, by volume name and host.
 #[derive(Debug, Default)]
 pub(crate) struct Uploads {
-    now: Mutex<BTreeSet<(String, Name)>>,
+    active: Mutex<BTreeSet<(String, Name)>>,
     ended: Condvar,
 }
 
-/// A host's upload, for as long as this is held.
+/// A host's upload. Dropping it ends the upload.
 #[derive(Debug)]
 pub(crate) struct Upload<'a> {
     uploads: &'a Uploads,
     key: (String, Name),
 }
 
-/// Whether a host uploads now.
+/// Whether a host may upload now.
 #[derive(Debug)]
 pub(crate) enum Turn<'a> {
-    /// It does.
+    /// It may; the upload has begun.
     Now(Upload<'a>),
-    /// This other one does, to the same folder.
+    /// It has to wait: this other host uploads to the same folder.
     After(Name),
 }
 
 impl Uploads {
-    fn now(&self) -> MutexGuard<'_, BTreeSet<(String, Name)>> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn active(&self) -> MutexGuard<'_, BTreeSet<(String, Name)>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a host upload to this volume, unless another one does that shares its folder: `shares` looks for that one's mark.
+    /// Begins a host's upload to this volume, unless a host that shares its folder uploads to it. `shares` finds such a host
+    /// among the given ones, by its use mark.
     ///
-    /// One host looks at a time, and makes its own mark before: of two that share a folder the second sees that of the first.
+    /// `shares` adds this host's own use mark first and runs under the lock: so of two hosts that share a folder, the second sees
+    /// the mark of the first.
     pub(crate) fn begin<E>(
         &self,
         volume: &str,
         host: &Name,
         shares: impl FnOnce(&[Name]) -> Result<Option<Name>, E>,
     ) -> Result<Turn<'_>, E> {
-        let mut now = self.now();
-        let others = now
+        let mut active = self.active();
+        let others = active
             .iter()
             .filter(|(name, other)| name == volume && other != host);
         let others: Vec<_> = others.map(|(_, other)| other.clone()).collect();
@@ -55,20 +58,20 @@ impl Uploads {
             return Ok(Turn::After(other));
         }
         let key = (volume.to_owned(), host.clone());
-        now.insert(key.clone());
+        active.insert(key.clone());
         Ok(Turn::Now(Upload { uploads: self, key }))
     }
 
-    /// Waits until that host uploads to the volume no longer; false where `stopped` says that nothing more is wanted.
+    /// Waits until that host's upload to the volume has ended; false if `stopped` said that the run is to stop.
     pub(crate) fn wait(&self, volume: &str, host: &Name, stopped: &dyn Fn() -> bool) -> bool {
         let key = (volume.to_owned(), host.clone());
-        let mut now = self.now();
-        while now.contains(&key) {
+        let mut active = self.active();
+        while active.contains(&key) {
             if stopped() {
                 return false;
             }
-            let waited = self.ended.wait_timeout(now, LOOK);
-            now = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.ended.wait_timeout(active, POLL);
+            active = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         !stopped()
     }
@@ -76,7 +79,7 @@ impl Uploads {
 
 impl Drop for Upload<'_> {
     fn drop(&mut self) {
-        self.uploads.now().remove(&self.key);
+        self.uploads.active().remove(&self.key);
         self.uploads.ended.notify_all();
     }
 }

@@ -1,5 +1,5 @@
-//! Figures that must hold, as lines `ratio NAME VALUE LIMIT` for a script, and how often libvirt is called: over hosts and whole
-//! clusters in memory that answer with delays. It starts itself, as the program. See docs/performance.md.
+//! Figures that have to hold, as lines `ratio NAME VALUE LIMIT` for a script, and the number of calls to libvirt: over hosts and
+//! whole clusters in memory that answer with delays. It starts itself as the program. See docs/performance.md.
 
 #![expect(
     dead_code,
@@ -58,13 +58,13 @@ use tests::many;
 use shape::Shape;
 use stage::{Stage, scratch};
 
-/// Runs of each kind; the best counts, for others use this machine too.
+/// The number of runs of each kind. The best one counts: other processes use this machine, too.
 const RUNS: usize = 5;
-/// How long a call to libvirt takes.
+/// The duration of a call to libvirt.
 const CALL: Duration = Duration::from_millis(1);
-/// How long a machine takes to answer a question or to let one in.
+/// The time that a machine takes for an answer or a login.
 const ANSWER: Duration = Duration::from_millis(500);
-/// How long a plan with nothing to do may take.
+/// The limit for a plan with nothing to do.
 const PLAN: Duration = Duration::from_millis(100);
 
 fn ratio(name: &str, value: f64, limit: f64) {
@@ -108,13 +108,13 @@ fn example() {
     stage.end();
 }
 
-/// The calls to libvirt, and the time, that a plan, a look as `status` takes it, and an apply take.
+/// The calls to libvirt, and the time, of a plan, of an observation as for `status`, and of an apply.
 fn calls(hosts: usize, each: usize) -> [(u64, Duration); 3] {
     let names = many::hosts(hosts);
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let world = world::World::new_on(&names, &many::cluster(hosts, each), &HostState::default());
     for fake in world.fakes.values() {
-        fake.take(CALL);
+        fake.set_call_time(CALL);
     }
     let measured = |work: &dyn Fn()| {
         let so_far = || world.fakes.values().map(|fake| fake.calls()).sum::<u64>();
@@ -125,14 +125,14 @@ fn calls(hosts: usize, each: usize) -> [(u64, Duration); 3] {
     let apply = measured(&|| world.apply().unwrap());
     let (own, connected) = (&world.cluster, world.hosts());
     let plan = measured(&|| {
-        let observed = observe::look(own, &connected).unwrap();
+        let observed = observe::observe_with_addresses(own, &connected).unwrap();
         assert!(plan_of(own, &observed).unwrap().is_empty());
     });
     let look = measured(&|| drop(status::machines(own, &connected)));
     [plan, (plan.0 + look.0, plan.1 + look.1), apply]
 }
 
-/// How calls grow with machines.
+/// The growth of the calls with the machines.
 fn scale() {
     println!(
         "{:8} {:>8} {:>6} {:>8}   at {CALL:?} a call",

@@ -1,5 +1,5 @@
-//! Figures of whole processes: how long `kubitect validate` of many workers takes, and how much memory. It asserts
-//! nothing on speed. `KUBITECT` names another program than the one of this build.
+//! Figures of whole processes: the time and the memory of `kubitect validate` with many workers. It asserts nothing on speed.
+//! `KUBITECT` names another program than the one of this build.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs of each size; the best counts, for others use this machine too.
+/// The number of runs of each size. The best one counts: other processes use this machine, too.
 const RUNS: usize = 15;
 
-/// A cluster with this many workers, each with what workers usually say.
+/// A cluster with this many workers, each with the usual keys.
 fn file(workers: usize) -> String {
     let mut text = String::from(
         "hosts:\n  - name: localhost\n    connection:\n      type: local\ncluster:\n  name: large\n  network:\n    \

@@ -1,5 +1,5 @@
-//! What we give to Kubespray, held against the real one: each goal's playbooks with their inventory, variables and arguments pass
-//! `--syntax-check`, `--list-hosts` and `--list-tasks` of Ansible, for the releases that are named.
+//! Checks our arguments against the real Kubespray: each goal's playbooks with their inventory, variables and arguments pass
+//! `--syntax-check`, `--list-hosts` and `--list-tasks` of Ansible, for the named releases.
 //!
 //!     cargo run -p tests --example arguments -- REPOSITORY TAG...
 //!
@@ -64,13 +64,13 @@ fn goals(cluster: &Cluster) -> Vec<(&'static str, Goal)> {
         nodes: vec![node],
         reachable,
     };
-    let upgrade = |node, stays| Goal::Upgrade { node, stays };
+    let upgrade = |node, keeps_pods| Goal::Upgrade { node, keeps_pods };
     vec![
         ("create", Goal::Create),
         ("add-worker", Goal::AddWorkers(vec![worker.clone()])),
         ("add-master", Goal::AddMaster(second.clone())),
         ("bring-back-first-master", Goal::AddMaster(first.clone())),
-        ("after-members", Goal::AfterMembers),
+        ("after-members", Goal::NetworkEtcdMembers),
         ("remove-worker", leaves(worker.clone(), true)),
         ("remove-master", leaves(first.clone(), true)),
         ("remove-dead-worker", leaves(worker.clone(), false)),
@@ -117,7 +117,7 @@ impl Stage {
         })
     }
 
-    /// How many plays, hosts and tasks a run has. An error if Ansible refuses it, or if it would reach other hosts than it is
+    /// The number of plays, hosts and tasks of a run. An error if Ansible refuses it, or if it would reach other hosts than it is
     /// limited to.
     fn check(&self, goal: &Goal, run: &Run) -> Result<String> {
         let folder = self.folder.path().join("config");
@@ -170,7 +170,7 @@ impl Stage {
         }
     }
 
-    /// What Ansible prints of a run that it does not make.
+    /// Ansible's output for a listing, which runs nothing.
     fn ansible(&self, run: &Run, listing: &str) -> Result<String> {
         let bin = self.tools.environment.join("bin");
         let output = Command::new(bin.join("ansible-playbook"))
@@ -197,7 +197,7 @@ impl Stage {
     }
 }
 
-/// The hosts of all plays of a listing, this machine aside.
+/// The hosts of all plays of a listing, without this machine.
 fn reached(listing: &str) -> BTreeSet<String> {
     let mut inside = false;
     let mut found = BTreeSet::new();

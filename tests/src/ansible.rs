@@ -1,4 +1,4 @@
-//! An Ansible that the crate installs by itself, as it would for a cluster, and git repositories to install it from.
+//! An Ansible that kubitect-kubespray installs, as it does for a cluster, and git repositories to install it from.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ pub const REQUIREMENTS: &str = "ansible-core==2.17.14\n";
 pub struct Repository(pub tempfile::TempDir);
 
 impl Repository {
-    #[expect(clippy::new_without_default, reason = "it is made on disk")]
+    #[expect(clippy::new_without_default, reason = "it is created on disk")]
     pub fn new() -> Self {
         let repository = Self(tempfile::tempdir().unwrap());
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
@@ -57,7 +57,7 @@ impl Repository {
     }
 }
 
-/// The environment with Ansible in it, kept in `share` from one run of the tests to the next.
+/// The Python environment with Ansible in it. It stays in `share` from one run of the tests to the next.
 pub fn environment(share: &Path) -> PathBuf {
     let files = [("cluster.yml", "[]\n"), ("requirements.txt", REQUIREMENTS)];
     let repository = Repository::with(&files, RELEASE[0]);
@@ -69,12 +69,12 @@ pub fn environment(share: &Path) -> PathBuf {
     let tools = runtime
         .block_on(kubitect_kubespray::prepare(&kubernetes, share, &|_| ()))
         .unwrap();
-    forget(&tools.kubespray);
+    remove_checkout(&tools.kubespray);
     tools.environment
 }
 
-/// Removes a checkout of a repository that will be gone.
-pub fn forget(checkout: &Path) {
+/// Removes a checkout: its repository is in a temporary folder, which will be removed.
+pub fn remove_checkout(checkout: &Path) {
     let _ = std::fs::remove_dir_all(checkout);
     let _ = std::fs::remove_file(format!("{}.lock", checkout.display()));
 }

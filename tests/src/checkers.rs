@@ -1,10 +1,10 @@
-//! The programs that judge what is rendered. A check that cannot be made is a failed one.
+//! Programs that check rendered files. A test fails where such a program is missing.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Where programs are looked for: administrators' ones, too.
+/// The folders of programs, also of those for administrators.
 pub const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The output of a program that must be installed.
@@ -19,7 +19,7 @@ pub fn run(program: impl AsRef<OsStr>, args: &[&str]) -> Output {
         })
 }
 
-/// All that a program said.
+/// All that a program wrote to stdout and stderr.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
@@ -39,12 +39,12 @@ fn accepted(program: impl AsRef<OsStr>, args: &[&str]) {
     );
 }
 
-/// Fails unless HAProxy accepts the file without a word.
+/// Fails unless HAProxy accepts the file without a warning.
 pub fn haproxy(file: &Path) {
     accepted("haproxy", &["-c", "-f", text(file)]);
 }
 
-/// Fails unless keepalived accepts the file without a word. It must name an interface of this machine.
+/// Fails unless keepalived accepts the file without a warning. It must name an interface of this machine.
 pub fn keepalived(file: &Path) {
     accepted("keepalived", &["--config-test", "--use-file", text(file)]);
 }
@@ -72,7 +72,7 @@ pub fn libvirt(schema: &str, file: &Path) {
     );
 }
 
-/// What cloud-init's checker makes of a user-data.
+/// The output of cloud-init's check of a user-data.
 pub fn cloud_init(file: &Path) -> Output {
     run(
         cloud_init_program(),
@@ -87,7 +87,7 @@ fn cloud_init_program() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("cloud-init"))
 }
 
-/// Where the lab's scripts put what is no package of the system.
+/// The folder into which the lab's scripts install what is no package of the system.
 pub fn cache() -> Option<PathBuf> {
     if let Some(cache) = std::env::var_os("KUBITECT_LAB_CACHE") {
         return Some(PathBuf::from(cache));

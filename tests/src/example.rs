@@ -14,7 +14,7 @@ pub fn example([kubespray, kubernetes]: [&str; 2]) -> String {
         .replace("v1.23.7", kubernetes)
 }
 
-/// A text without the part from the line `from` to before the line `to`.
+/// A text without the lines from `from` to the one before `to`.
 pub fn without(text: &str, from: &str, to: &str) -> String {
     let start = text.find(from).expect(from);
     let length = text[start..].find(to).expect(to);
@@ -38,7 +38,7 @@ pub fn without_workers(text: &str) -> String {
     without(text, "    worker:\n", "\nkubernetes:")
 }
 
-/// What is known of its machines, whose keys lie in this folder.
+/// The facts of its machines, with keys in this folder.
 ///
 /// # Panics
 /// A machine has no fixed address.

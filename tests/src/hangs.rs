@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use kubitect_config::remote::{Doing, Output, Remote};
+use kubitect_config::remote::{BoxFuture, Output, Remote};
 
-/// It takes every connection and answers none.
+/// It accepts every connection and never answers.
 pub struct Hangs;
 
 impl Remote for Hangs {
-    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> BoxFuture<'a, Output> {
         Box::pin(std::future::pending())
     }
 
-    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> BoxFuture<'a, ()> {
         Box::pin(std::future::pending())
     }
 }

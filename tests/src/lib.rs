@@ -1,6 +1,6 @@
-//! What several rings share: the example in its variants, clusters of many machines, the project's pages, what judges JSON
-//! outputs, the programs that judge what is rendered, Ansible, OpenSSH's server, a machine that hangs, a terminal, and the points at
-//! which the program is killed.
+//! Helpers that several test targets share: the example cluster and its variants, clusters of many machines, the project's pages,
+//! checks of JSON outputs against their schemas, programs that check rendered files, Ansible, OpenSSH's server, a machine that hangs,
+//! a terminal, and the points at which the program is killed.
 
 pub mod ansible;
 pub mod checkers;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// So many hosts with so many machines each; one is the master, and all others are workers.
+/// The file of a cluster with `each` machines on each of `hosts` hosts; one is the master, all others are workers.
 pub fn cluster(hosts: usize, each: usize) -> String {
     let mut text = "hosts:\n".to_owned();
     for host in 0..hosts {

@@ -1,4 +1,4 @@
-//! JSON outputs, judged by their schemas in `docs/output`.
+//! Checks JSON outputs against their schemas in `docs/output`.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/output")
 }
 
-/// A schema, with nothing allowed that it does not describe: a new field needs its words.
+/// A schema that allows no field that it does not describe: a new field has to be documented.
 fn strict(name: &str) -> Value {
     fn tighten(schema: &mut Value) {
         match schema {
@@ -29,10 +29,10 @@ fn strict(name: &str) -> Value {
     schema
 }
 
-/// Fails unless a text is as this schema says.
+/// Fails unless a text is valid by this schema.
 #[track_caller]
 pub fn judge_as(name: &str, stdout: &str) {
-    let judge = jsonschema::validator_for(&strict(name)).unwrap();
+    let validator = jsonschema::validator_for(&strict(name)).unwrap();
     let documents: Vec<&str> = match name {
         "events" => stdout.lines().collect(),
         _ => Some(stdout)
@@ -42,7 +42,7 @@ pub fn judge_as(name: &str, stdout: &str) {
     };
     for text in documents {
         let value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{name}: {e}: {text}"));
-        let errors: Vec<_> = judge
+        let errors: Vec<_> = validator
             .iter_errors(&value)
             .map(|error| format!("{}: {error}", error.instance_path))
             .collect();

@@ -12,10 +12,10 @@ pub struct Page {
     pub text: String,
 }
 
-/// What stands between two fences.
+/// A block between two fences.
 #[derive(Debug, PartialEq)]
 pub struct Block {
-    /// What follows the first fence, as `console`.
+    /// The word after the first fence, as `console`.
     pub language: String,
     pub text: String,
     /// The line of the first fence, from 1.
@@ -38,9 +38,9 @@ pub fn assert_fresh(path: &str, generated: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&file, generated).unwrap_or_else(|e| panic!("{path}: {e}"));
     }
-    let there = std::fs::read_to_string(&file).unwrap_or_default();
+    let current = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(
-        there == generated,
+        current == generated,
         "{path} is out of date: run this test with UPDATE_DOCS=1 and look at the difference"
     );
 }
@@ -95,14 +95,14 @@ cluster:
 kubernetes: {version: v1.35.4}
 ";
 
-/// A file with a part laid over it: mappings are joined, all else takes the place of what was there.
+/// A file with a part laid over it: mappings are merged, any other value of the part replaces that of the file.
 pub fn laid_over(file: &str, part: &str) -> String {
     fn lay(below: &mut Value, above: Value) {
         match (below, above) {
             (Value::Mapping(below), Value::Mapping(above)) => {
                 for (key, value) in above {
                     match below.get_mut(&key) {
-                        Some(there) => lay(there, value),
+                        Some(current) => lay(current, value),
                         None => drop(below.insert(key, value)),
                     }
                 }
@@ -129,16 +129,16 @@ impl Page {
         let mut blocks: Vec<Block> = Vec::new();
         let mut open = false;
         let (mut not_run, mut warned) = (None, Vec::new());
-        for (at, line) in self.text.lines().enumerate() {
+        for (line, number) in self.text.lines().zip(1..) {
             match (line.strip_prefix("```"), open) {
                 (Some(language), false) => blocks.push(Block {
                     language: language.to_owned(),
                     text: String::new(),
-                    line: at + 1,
+                    line: number,
                     not_run: not_run.take(),
                     warned: std::mem::take(&mut warned),
                 }),
-                (Some(rest), true) => assert_eq!(rest, "", "{}:{}", self.path, at + 1),
+                (Some(rest), true) => assert_eq!(rest, "", "{}:{number}", self.path),
                 (None, true) => blocks.last_mut().unwrap().text += &format!("{line}\n"),
                 (None, false) if line.is_empty() => continue,
                 (None, false) => {
@@ -156,7 +156,7 @@ impl Page {
         blocks
     }
 
-    /// The text without what stands between fences.
+    /// The text without its blocks.
     pub fn prose(&self) -> String {
         let mut inside = false;
         let lines = self.text.lines().filter(|line| {
@@ -167,14 +167,14 @@ impl Page {
         lines.map(|line| format!("{line}\n")).collect()
     }
 
-    /// What stands between backquotes in the text, in one line each.
+    /// The parts of the text between backquotes, each in one line.
     pub fn spans(&self) -> Vec<String> {
         let prose = self.prose().replace('\n', " ");
         let spans = prose.split('`').skip(1).step_by(2);
         spans.map(str::to_owned).collect()
     }
 
-    /// Where its links lead.
+    /// The targets of its links.
     pub fn links(&self) -> Vec<String> {
         let prose = self.prose();
         let inline = prose.split("](").skip(1);
@@ -188,31 +188,31 @@ impl Page {
 
     /// The anchors of its headings, as forges and mdBook make them.
     pub fn anchors(&self) -> Vec<String> {
-        let mut seen: Vec<String> = Vec::new();
+        let mut anchors: Vec<String> = Vec::new();
         for line in self.prose().lines() {
             let heading = line.trim_start_matches('#');
             let Some(heading) = heading.strip_prefix(' ').filter(|_| line.starts_with('#')) else {
                 continue;
             };
-            let words = heading.to_lowercase();
-            let kept = words.chars().filter_map(|c| match c {
+            let heading = heading.to_lowercase();
+            let characters = heading.chars().filter_map(|c| match c {
                 ' ' => Some('-'),
                 c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
                 _ => None,
             });
-            let anchor: String = kept.collect();
-            let again = seen.iter().filter(|other| **other == anchor).count();
-            seen.push(match again {
+            let anchor: String = characters.collect();
+            let earlier = anchors.iter().filter(|other| **other == anchor).count();
+            anchors.push(match earlier {
                 0 => anchor,
-                _ => format!("{anchor}-{again}"),
+                _ => format!("{anchor}-{earlier}"),
             });
         }
-        seen
+        anchors
     }
 }
 
 impl Block {
-    /// What it is, if it is YAML.
+    /// The kind of file that it shows, if it is YAML.
     #[track_caller]
     pub fn file(&self) -> Option<File> {
         if self.language != "yaml" {
@@ -229,7 +229,7 @@ impl Block {
         })
     }
 
-    /// Its commands, each with the lines that it shows after it.
+    /// Its commands, each with the lines of output after it.
     pub fn commands(&self) -> Vec<(String, Vec<String>)> {
         let mut commands: Vec<(String, Vec<String>)> = Vec::new();
         for line in self.text.lines() {

@@ -1,8 +1,8 @@
-//! The named points at which tests kill the program (`fail::fail_point!` in the sources), and what is true there.
+//! The named points at which tests kill the program (`fail::fail_point!` in the sources), and the state at each.
 //!
-//! They are nothing in any build but that of the tests, which turns `fail`'s feature `failpoints` on.
+//! They exist only in builds of the tests, which switch `fail`'s feature `failpoints` on.
 
-/// Each name, and where the program is then. Most are passed many times in a run.
+/// Each name, and the state when the program is at it. A run passes most of them many times.
 pub const POINTS: [(&str, &str); 44] = [
     // The hosts.
     (
@@ -33,7 +33,7 @@ pub const POINTS: [(&str, &str); 44] = [
     ),
     (
         "lb::reloaded",
-        "the service was told, and has not been seen serving",
+        "the service was reloaded, and has not been seen serving",
     ),
     ("lb::proven", "it serves, and the old file is still there"),
     ("lb::state-set", "one balancer knows a master's new state"),
@@ -66,7 +66,7 @@ pub const POINTS: [(&str, &str); 44] = [
     ),
     (
         "provision::taken-in-use",
-        "a guest uses what it was given, and its kubelet has not been told",
+        "a guest uses what it was given, and its kubelet has not been restarted",
     ),
     (
         "kubespray::out-of-service",
@@ -103,7 +103,7 @@ pub const POINTS: [(&str, &str); 44] = [
     ),
     (
         "kubespray::uncordoned",
-        "a node takes pods again, and the balancers have not been told",
+        "a node takes pods again, and is still drained at the balancers",
     ),
     (
         "kubespray::labelled",

@@ -5,17 +5,18 @@ use std::fmt::Write;
 /// The size of the terminal.
 const COLUMNS: usize = 80;
 const ROWS: usize = 24;
-/// The size of a character, and what is around all, in pixels.
-const WIDE: f32 = 8.4;
-const HIGH: usize = 19;
-const AROUND: usize = 14;
-/// How long each screen is shown, in seconds.
+/// The size of a character, and the margin, in pixels.
+const WIDTH: f32 = 8.4;
+const HEIGHT: usize = 19;
+const MARGIN: usize = 14;
+/// Each screen is shown for so many seconds.
 const SHOWN: usize = 5;
 
-/// The SVG that shows these screens one after another; the last rows of each that fit. Where nothing moves, it is the last one.
+/// The SVG that shows these screens one after another, of each the last rows that fit. A viewer that does not animate shows the last
+/// screen.
 pub fn svg(title: &str, screens: &[String]) -> String {
-    let width = (COLUMNS as f32 * WIDE) as usize + 2 * AROUND;
-    let height = ROWS * HIGH + 2 * AROUND;
+    let width = (COLUMNS as f32 * WIDTH) as usize + 2 * MARGIN;
+    let height = ROWS * HEIGHT + 2 * MARGIN;
     let (count, whole) = (screens.len(), screens.len() * SHOWN);
     let part = 100.0 / count as f32;
     let mut svg = format!(
@@ -29,25 +30,25 @@ pub fn svg(title: &str, screens: &[String]) -> String {
          @keyframes shown {{ 0% {{ visibility: visible; }} {part}% {{ visibility: hidden; }} }}\n}}\n",
         escaped(title)
     );
-    for at in 0..count {
-        let late = at * SHOWN;
-        let _ = writeln!(svg, "#s{at} {{ animation-delay: {late}s !important; }}");
+    for index in 0..count {
+        let delay = index * SHOWN;
+        let _ = writeln!(svg, "#s{index} {{ animation-delay: {delay}s !important; }}");
     }
     let _ = writeln!(
         svg,
         "</style>\n<rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"#1d2127\"/>"
     );
-    for (at, screen) in screens.iter().enumerate() {
-        let _ = writeln!(svg, "<g id=\"s{at}\">");
+    for (index, screen) in screens.iter().enumerate() {
+        let _ = writeln!(svg, "<g id=\"s{index}\">");
         let lines: Vec<_> = screen.lines().collect();
         let rows = &lines[lines.len().saturating_sub(ROWS)..];
         for (row, line) in rows.iter().enumerate() {
-            let y = AROUND + row * HIGH + 14;
+            let y = MARGIN + row * HEIGHT + 14;
             let class = class(line);
             let line = escaped(line);
             let _ = writeln!(
                 svg,
-                "<text x=\"{AROUND}\" y=\"{y}\"{class} xml:space=\"preserve\">{line}</text>"
+                "<text x=\"{MARGIN}\" y=\"{y}\"{class} xml:space=\"preserve\">{line}</text>"
             );
         }
         svg.push_str("</g>\n");
@@ -55,7 +56,7 @@ pub fn svg(title: &str, screens: &[String]) -> String {
     svg + "</svg>\n"
 }
 
-/// How a line looks.
+/// The style of a line.
 fn class(line: &str) -> &'static str {
     let starts = |part: &str| line.starts_with(part);
     match () {

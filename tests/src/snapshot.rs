@@ -1,4 +1,4 @@
-//! Snapshots of etcd as files, and Kubernetes' objects as they lie in them, written by hand from the formats' own descriptions.
+//! Snapshots of etcd as files, and the objects of Kubernetes in them, written byte by byte from the descriptions of the formats.
 
 use sha2::{Digest, Sha256};
 
@@ -38,7 +38,7 @@ pub fn lease(renewed: u64) -> Vec<u8> {
     object(&field(2, &field(4, &time)))
 }
 
-/// A whole snapshot of these keys and values, the first of which was put first.
+/// A whole snapshot of these keys and values, in the order in which they were put.
 pub fn file(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let changes = entries.iter().zip(1u64..).map(|((key, value), revision)| {
         let value = [field(1, key.as_bytes()), field(5, value)].concat();
@@ -49,7 +49,7 @@ pub fn file(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     saved(changes)
 }
 
-/// A snapshot whose changes lie in these pages, from page 4 on.
+/// A snapshot whose changes are in these pages, from page 4 on.
 fn saved(changes: Vec<u8>) -> Vec<u8> {
     let bucket = [4u64.to_le_bytes(), [0; 8]].concat();
     let pages = 4 + changes.len() / PAGE;
@@ -66,9 +66,9 @@ fn saved(changes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Snapshots that are small, and large for whoever follows all that they say: the same pages under many names, and the same bytes in
-/// many entries.
-pub fn folded() -> [Vec<u8>; 2] {
+/// Small snapshots that are large for a reader that follows every reference: one refers to the same page many times, the other to the
+/// same bytes.
+pub fn repeated() -> [Vec<u8>; 2] {
     let change = |size: usize| (0, [0; 17].to_vec(), field(1, &vec![b'x'; size]));
     let long = leaf(5, &[change(16 * PAGE)]);
     let places = (0..10).flat_map(|_| [[0; 8], 5u64.to_le_bytes()].concat());
@@ -76,15 +76,15 @@ pub fn folded() -> [Vec<u8>; 2] {
     let mut once = leaf(4, &[change(PAGE), change(0), change(0)]);
     let first = once[16..32].to_vec();
     for entry in [1, 2] {
-        let at = 16 + entry * 16;
-        once[at..at + 16].copy_from_slice(&first);
-        // Where it begins is counted from the entry itself.
-        once[at + 4] -= (entry * 16) as u8;
+        let start = 16 + entry * 16;
+        once[start..start + 16].copy_from_slice(&first);
+        // Its offset is counted from the entry itself.
+        once[start + 4] -= (entry * 16) as u8;
     }
     [saved([branch, long].concat()), saved(once)]
 }
 
-/// A page, with as many after it as it needs.
+/// A page, with as many overflow pages as it needs.
 fn page(id: u64, kind: u16, count: usize, content: &[u8]) -> Vec<u8> {
     let length = (16 + content.len()).div_ceil(PAGE) * PAGE;
     let mut page = id.to_le_bytes().to_vec();
@@ -113,9 +113,9 @@ fn meta(id: u64, pages: usize) -> Vec<u8> {
 
 fn leaf(id: u64, entries: &[(u32, Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let (mut heads, mut bodies) = (Vec::new(), Vec::new());
-    for (at, (flags, key, value)) in entries.iter().enumerate() {
-        let place = (entries.len() - at) * 16 + bodies.len();
-        for number in [*flags, place as u32, key.len() as u32, value.len() as u32] {
+    for (index, (flags, key, value)) in entries.iter().enumerate() {
+        let offset = (entries.len() - index) * 16 + bodies.len();
+        for number in [*flags, offset as u32, key.len() as u32, value.len() as u32] {
             heads.extend(number.to_le_bytes());
         }
         bodies.extend(key);

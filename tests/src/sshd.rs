@@ -1,4 +1,4 @@
-//! OpenSSH's own server on the loopback, as the machines and hosts run it; started and stopped by a test.
+//! OpenSSH's server on the loopback, as machines and hosts run it, for the time of a test.
 
 use std::fs;
 use std::io::Read;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::checkers;
 
-/// Long enough on any machine.
+/// The server has to answer within this time; long enough on any machine.
 const START: Duration = Duration::from_secs(60);
 
-/// A server. It is gone when this is dropped.
+/// A server. It ends when this is dropped.
 pub struct Sshd {
     /// Its port on 127.0.0.1.
     pub port: u16,
@@ -25,15 +25,15 @@ pub struct Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
-        // Its own pid: what it started for connections ends with these.
+        // Only the server's own process; those for connections end with their connections.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Sshd {
-    /// Serves with this private host key (OpenSSH's form; none: one is made) and lets in who runs the test, by these keys
-    /// (lines of `authorized_keys`).
+    /// Starts a server with this private host key (in OpenSSH's form; none: a new one). The user who runs the test may log in by these
+    /// keys (lines of `authorized_keys`).
     pub fn start(host_key: Option<&str>, authorized: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -59,7 +59,7 @@ impl Sshd {
             .join(" ");
         private(&path("authorized"), &(authorized.join("\n") + "\n"));
         if rustix::process::geteuid().is_root() {
-            // Where the server goes to give its rights up; the distribution's unit makes it, too.
+            // The server's folder for its processes without privileges, which the distribution's unit creates.
             fs::create_dir_all("/run/sshd").unwrap();
         }
         let started = Instant::now();
@@ -93,14 +93,14 @@ impl Sshd {
                 assert!(started.elapsed() < START, "sshd does not answer");
                 std::thread::sleep(Duration::from_millis(20));
             }
-            // Somebody else may have taken the port.
+            // Another process may have taken the port meanwhile: the next one is tried.
             let log = fs::read_to_string(path("log")).unwrap();
             assert!(log.contains("in use") && started.elapsed() < START, "{log}");
         }
     }
 
     /// A line of `known_hosts` with its key.
-    pub fn known(&self) -> String {
+    pub fn known_hosts_line(&self) -> String {
         format!("[127.0.0.1]:{} {}\n", self.port, self.host_key)
     }
 
@@ -110,13 +110,13 @@ impl Sshd {
     }
 }
 
-/// Who runs the test, and so may log in.
+/// The user who runs the test, and may log in.
 pub fn user() -> String {
     let output = checkers::run("id", &["-un"]);
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// An `ssh` that knows these hosts and nothing of the person's own.
+/// The path of an `ssh` that knows these hosts and nothing of the user's own files.
 pub fn client(folder: &Path, known_hosts: &str) -> PathBuf {
     private(&folder.join("known"), known_hosts);
     let config = format!(

@@ -1,27 +1,27 @@
-//! [`Terminal`]: a terminal in which a program runs, whose screen is looked at and on which is typed. It is tmux.
+//! [`Terminal`]: runs a program in tmux, reads its screen and types into it.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// How long anything is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Anything that is waited for has to happen within this time.
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A terminal of 24 rows. Its history holds all that has left the screen. It ends with this.
+/// A terminal of 24 rows, with a history of all that has left the screen. It ends when this is dropped.
 pub struct Terminal {
-    /// Where its socket is.
+    /// The folder of its socket.
     folder: PathBuf,
 }
 
 impl Terminal {
-    /// Has a shell run this line, with the variables and in the folder that a command was given, which is not started.
-    pub fn open(dressed: &Command, columns: usize, line: &str) -> Self {
-        let folder = dressed.get_current_dir().unwrap().to_owned();
+    /// Has a shell run this line, with the variables and the folder of `prepared`, which itself is not started.
+    pub fn open(prepared: &Command, columns: usize, line: &str) -> Self {
+        let folder = prepared.get_current_dir().unwrap().to_owned();
         let config = folder.join("tmux.conf");
         std::fs::write(&config, "set -g status off\nset -sg escape-time 0\n").unwrap();
         let terminal = Self { folder };
         let mut command = terminal.tmux();
-        let variables = dressed.get_envs();
+        let variables = prepared.get_envs();
         command
             .envs(variables.filter_map(|(name, value)| Some((name, value?))))
             .env("LC_ALL", "C.UTF-8")
@@ -44,26 +44,26 @@ impl Terminal {
         command
     }
 
-    fn ask(&self, arguments: &[&str]) -> String {
+    fn output_of(&self, arguments: &[&str]) -> String {
         let output = self.tmux().args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// What stands on the screen.
+    /// The text on the screen.
     pub fn screen(&self) -> String {
-        self.ask(&["capture-pane", "-p"])
+        self.output_of(&["capture-pane", "-p"])
     }
 
-    /// All that was ever written and not over again; lines that the terminal has broken are whole.
+    /// All lines that were ever written and not replaced; a line that the terminal has wrapped is one line.
     pub fn history(&self) -> String {
-        self.ask(&["capture-pane", "-p", "-J", "-S", "-"])
+        self.output_of(&["capture-pane", "-p", "-J", "-S", "-"])
     }
 
-    /// The screen as soon as it is so.
+    /// Waits until `is_so`, and returns the screen then.
     #[track_caller]
     pub fn once(&self, is_so: impl Fn(&str) -> bool) -> String {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         loop {
             let screen = self.screen();
             if is_so(&screen) {
@@ -74,31 +74,31 @@ impl Terminal {
         }
     }
 
-    /// The screen as soon as this stands on it.
+    /// Waits until the screen contains this text, and returns the screen.
     #[track_caller]
     pub fn once_it_says(&self, text: &str) -> String {
         self.once(|screen| screen.contains(text))
     }
 
-    /// Types this as it is.
+    /// Types this text literally.
     pub fn types(&self, text: &str) {
-        self.ask(&["send-keys", "-l", text]);
+        self.output_of(&["send-keys", "-l", text]);
     }
 
     /// Presses a key by tmux's name of it, as `Enter`, `Tab`, `C-c`.
     pub fn presses(&self, key: &str) {
-        self.ask(&["send-keys", key]);
+        self.output_of(&["send-keys", key]);
     }
 
     /// Makes it narrower or wider.
     pub fn resize(&self, columns: usize) {
-        self.ask(&["resize-window", "-x", &columns.to_string()]);
+        self.output_of(&["resize-window", "-x", &columns.to_string()]);
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // What runs in it gets a hang-up.
+        // The programs in it get a SIGHUP.
         let _ = self.tmux().arg("kill-server").output();
     }
 }

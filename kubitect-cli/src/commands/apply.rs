@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kubitect_config::policy;
-use kubitect_config::saved::Saved;
-use kubitect_kubespray::playing;
+use kubitect_config::saved::SavedPlan;
+use kubitect_kubespray::progress;
 use serde_json::json;
 
 use crate::approve::{self, Question};
@@ -30,7 +30,7 @@ pub fn apply(
     options.site.timeouts = options.site.timeouts.or(args.timeouts.given());
     options.take_over = args.held.take_over;
     let cancel = options.cancel.clone();
-    let (file, saved) = meant(home, args)?;
+    let (file, saved) = inputs(home, args)?;
     let mut run = Run::connect(wanted(&file, &options)?, options)?;
     let plan = run.plan()?;
     if let Some(action) = args.action {
@@ -52,23 +52,23 @@ pub fn apply(
             reporter.line(format!("note: {note}"));
         }
     } else {
-        run.fit(&plan)?;
+        run.check_findings(&plan)?;
         let asks = !args.auto_approve;
         reporter.proposal(&run.cluster().name, &plan, &plan.table(), asks);
         if !args.auto_approve {
             approve::ask(&question(&run, &plan, &file))?;
         }
     }
-    // Only now: what is not approved leaves nothing behind.
+    // The log begins after the approval: a plan that is not approved leaves no file.
     let unchanged = plan.is_empty();
     let answer = match unchanged {
-        true => logged::UNASKED,
+        true => logged::NOT_ASKED,
         false => logged::answer(args.auto_approve),
     };
     logged::begin(reporter, &run.folder().logs(), "apply", answer)?;
-    reporter.begin(playing::tasks(&run.folder().logs()));
+    reporter.begin(progress::read_task_counts(&run.folder().logs()));
     let result = logged::work(reporter, &cancel, run.apply(plan));
-    playing::remember(&run.folder().logs(), &reporter.tasks());
+    progress::write_task_counts(&run.folder().logs(), &reporter.tasks());
     super::ssh::refresh(home, run.cluster());
     match (&result, unchanged) {
         (Ok(()), true) => reporter.end_well(),
@@ -82,7 +82,7 @@ pub fn apply(
     result
 }
 
-/// What a person approves.
+/// The question that a person answers. Where data is lost, the answer is the cluster's name.
 fn question<'a>(run: &'a Run, plan: &Plan, file: &Path) -> Question<'a> {
     let question = match plan.data_lost().is_empty() {
         true => Question::new("Shall this be done?"),
@@ -95,12 +95,12 @@ fn question<'a>(run: &'a Run, plan: &Plan, file: &Path) -> Question<'a> {
     }
 }
 
-/// The configuration that is meant, and the plan that was saved, if one is to be carried out.
-fn meant(home: &Home, args: &Apply) -> Result<(PathBuf, Option<Saved>), Failure> {
+/// The configuration file, and the saved plan, if one is to be carried out.
+fn inputs(home: &Home, args: &Apply) -> Result<(PathBuf, Option<SavedPlan>), Failure> {
     let plan = args.plan.as_deref();
-    // It says which configuration is applied.
+    // A saved plan names the configuration that is applied, so that only a file of trusted users is read.
     plan.map_or(Ok(()), |plan| home.check_named(plan))?;
-    let saved = plan.map(Saved::read).transpose()?;
+    let saved = plan.map(SavedPlan::read).transpose()?;
     let file = match (&args.config, &saved) {
         (Some(file), _) => file.clone(),
         (None, None) => DEFAULT_FILE.into(),
@@ -114,7 +114,7 @@ fn meant(home: &Home, args: &Apply) -> Result<(PathBuf, Option<Saved>), Failure>
     Ok((file, saved))
 }
 
-/// What there is now, and what comes next.
+/// The lines after a run that succeeded: the kubeconfig, and commands to go on with.
 fn next(run: &Run) -> [String; 3] {
     let (cluster, conf) = (&run.cluster().name, run.folder().kubeconfig());
     let conf = conf.display();
@@ -125,14 +125,14 @@ fn next(run: &Run) -> [String; 3] {
     ]
 }
 
-/// What to do after a run that stopped: look at the machine that the failure names, if it names one.
+/// The lines after a run that failed: how to look at the machine that the failure names, if it names one, and how to go on.
 fn after_failure(run: &Run, result: &Result<(), Failure>) -> Vec<String> {
     let text = result.as_ref().err().map(Failure::to_string);
-    let words = text.as_deref().unwrap_or_default();
-    // A name in a path, as a key's, is not a machine that failed.
-    let mut words = words.split(|c: char| !c.is_ascii_alphanumeric() && !"-/".contains(c));
+    let text = text.as_deref().unwrap_or_default();
+    // `/` is no separator: a name within a path, as of a key, is not a machine that failed.
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"-/".contains(c));
     let nodes = &run.cluster().nodes;
     let named = words.find(|word| nodes.iter().any(|node| node.name.as_str() == *word));
     let look = named.map(|name| format!("look at it: kubitect ssh {name} (or console {name})"));
-    look.into_iter().chain([logged::again()]).collect()
+    look.into_iter().chain([logged::retry_hint()]).collect()
 }

@@ -1,4 +1,4 @@
-//! `completion`: the script with which a shell asks this program what can follow.
+//! `completion`: prints the script with which a shell asks this program for completions.
 
 use clap_complete::Shell;
 use clap_complete::env::Shells;
@@ -7,7 +7,7 @@ use crate::failure::Failure;
 
 use super::print_exactly;
 
-/// In a folder of zsh's `fpath`, the script is a function that zsh loads at the first Tab: it has to answer that one, too.
+/// In a folder of zsh's `fpath` the script becomes a function that zsh loads at the first Tab. These lines answer that first Tab.
 const LOADED: &str = "if [ \"${funcstack[1]}\" = _kubitect ]; then\n    _clap_dynamic_completer_kubitect \"$@\"\nfi\n";
 
 /// Carries the command out.

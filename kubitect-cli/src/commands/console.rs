@@ -1,4 +1,4 @@
-//! `console`: a machine's serial console through its host's libvirt, or the log of what it wrote there.
+//! `console`: opens a machine's serial console through its host's libvirt, or prints the console's log.
 
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
@@ -12,26 +12,26 @@ use super::print_lines;
 use crate::args::Console;
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::hosts::settle;
+use crate::hosts::expand_paths;
 use crate::nodes;
 use crate::world::World;
 
-/// How long the host's libvirt may take to say whether the machine is on: virsh itself would wait for ever.
-const ASKED: Duration = Duration::from_secs(60);
+/// The host's libvirt has to say within this time whether the machine is on: virsh would wait for ever.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Carries the command out: at a terminal this process becomes `virsh`, so that only a failure comes back.
+/// Carries the command out. At a terminal this process becomes `virsh`, and only a failure returns.
 pub fn console(world: &Arc<dyn World>, home: &Home, args: &Console) -> Result<(), Failure> {
     let site = home.site()?;
-    let (mut cluster, node) = nodes::meant(home, &site, args.cluster.as_ref(), &args.node)?;
-    settle(home, &mut cluster)?;
+    let (mut cluster, node) = nodes::resolve(home, &site, args.cluster.as_ref(), &args.node)?;
+    expand_paths(home, &mut cluster)?;
     let host = cluster.host(&node.host).cloned();
     let host = host
         .ok_or_else(|| Failure::failed(format!("find the host {} of {}", node.host, node.name)))?;
-    let person = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    if person && !args.log {
+    let interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if interactive && !args.log {
         let failed = |e| Failure::because(format!("open the console of {}", node.name), e);
-        let asked = machine::why_off(world.clone(), &cluster.name, (&node, &host), ASKED);
-        if let Some(why) = asked.map_err(failed)? {
+        let off = machine::why_off(world.clone(), &cluster.name, (&node, &host), TIMEOUT);
+        if let Some(why) = off.map_err(failed)? {
             return Err(Failure::failed(format!(
                 "open the console of {}: {why}. What it wrote last: `kubitect console {} --log`",
                 node.name, node.name
@@ -51,7 +51,7 @@ pub fn console(world: &Arc<dyn World>, home: &Home, args: &Console) -> Result<()
     }
 }
 
-/// Becomes `virsh` on the console of this machine; why not.
+/// Becomes `virsh` on the console of this machine; returns only a failure.
 fn open(host: &Host, name: &str) -> Failure {
     let mut virsh = std::process::Command::new("virsh");
     virsh.arg("--connect").arg(libvirt::uri(&host.connection));

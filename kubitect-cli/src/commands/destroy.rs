@@ -1,4 +1,4 @@
-//! `destroy`: shows all that goes with a cluster, asks, and removes it.
+//! `destroy`: shows all that is removed with a cluster, asks, and removes it.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ pub fn destroy(
         without_hosts: args.without_host.clone(),
         forget_hosts: args.forget_host.clone(),
     };
-    // Of a name that is mistyped nothing is left behind, not even its lock.
-    if !home.cluster(&cluster).is_known() {
+    // A mistyped name must not leave anything behind, not even a lock.
+    if !home.cluster(&cluster).exists() {
         let unknown = names::unknown(&cluster, &home.clusters()?);
         match Removal::is_due(&cluster, &extent, &options) {
             Ok(false) => return Err(unknown),
@@ -48,19 +48,19 @@ pub fn destroy(
     reporter.emit(&json!({"type": "plan", "plan": removal.json()}));
     if removal.is_empty() {
         let left_out = removal.left_out();
-        let nothing = until_interrupted(&cancel, removal.carry_out());
+        let result = until_interrupted(&cancel, removal.carry_out());
         match left_out.is_empty() {
             true => reporter.line(format!("{cluster}: nothing of it is left")),
             false => left_out.into_iter().for_each(|line| reporter.line(line)),
         }
-        return nothing;
+        return result;
     }
     reporter.proposal(&cluster, &removal, &removal.table(), !args.auto_approve);
     if !args.auto_approve {
         let question = Question::new("Shall all of this be removed for good?");
         approve::ask(&question.of_loss(cluster.as_str()))?;
     }
-    // The cluster's own folder goes with it. What frees a full disk does not wait for its log.
+    // The log is outside the cluster's folder, which is removed. Without a log the run goes on: it may be what frees a full disk.
     let answer = logged::answer(args.auto_approve);
     let log = logged::begin(reporter, &home.removals(&cluster), "destroy", answer);
     if let Err(failure) = log {
@@ -68,6 +68,6 @@ pub fn destroy(
     }
     reporter.begin([]);
     let result = logged::work(reporter, &cancel, removal.carry_out());
-    logged::end(reporter, &result, &[], &[logged::again()]);
+    logged::end(reporter, &result, &[], &[logged::retry_hint()]);
     result
 }

@@ -1,4 +1,4 @@
-//! `explain`: what a problem that `validate` gives means, an example, and how it is mended.
+//! `explain`: what a problem that `validate` reports means, with an example, and how to repair it.
 
 use kubitect_config::{explain, text};
 use serde_json::json;
@@ -17,18 +17,18 @@ pub fn explain(args: &Explain) -> Result<(), Failure> {
             Output::Text => {
                 let rows = all
                     .iter()
-                    .map(|(code, one)| format!("{code:23} {}\n", one.means));
+                    .map(|(code, problem)| format!("{code:23} {}\n", problem.means));
                 print(rows.collect::<String>())
             }
         };
     };
-    // As it stands in a message: error[missing].
+    // Also in the form of a message: error[missing].
     let code = code.split_once('[').map_or(&**code, |(_, rest)| rest);
     let code = code.trim_end_matches(']');
-    let Some(one) = all.get(code) else {
+    let Some(problem) = all.get(code) else {
         let codes = || all.keys().map(String::as_str);
-        let begins = codes().find(|known| known.starts_with(code));
-        let guess = begins.or_else(|| text::nearest(code, codes()));
+        let prefixed = codes().find(|other| other.starts_with(code));
+        let guess = prefixed.or_else(|| text::nearest(code, codes()));
         let guess = guess.map(text::or_rather);
         return Err(Failure::failed(format!(
             "explain `{code}`: no problem has this code{}; `kubitect explain` lists all",
@@ -37,11 +37,11 @@ pub fn explain(args: &Explain) -> Result<(), Failure> {
     };
     match args.output {
         Output::Json => {
-            let mut object = json!(one);
+            let mut object = json!(problem);
             object["formatVersion"] = json!(1);
             object["code"] = json!(code);
             print_json(object)
         }
-        Output::Text => print(format!("{code}\n\n{one}\n")),
+        Output::Text => print(format!("{code}\n\n{problem}\n")),
     }
 }

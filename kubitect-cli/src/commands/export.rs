@@ -20,7 +20,7 @@ pub fn export(place: &Place, what: &Export) -> Result<(), Failure> {
     match what {
         Export::Config(name) => {
             let home = place.home()?;
-            let cluster = names::meant(&home, name)?;
+            let cluster = names::resolve(&home, name)?;
             print_exactly(file(&home.cluster(&cluster).applied(), &cluster)?)
         }
         Export::Kubeconfig(args) => kubeconfig(&place.home()?, args),
@@ -41,7 +41,7 @@ pub fn export(place: &Place, what: &Export) -> Result<(), Failure> {
 
 /// The kubeconfig, printed, written or merged.
 fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
-    let cluster = names::meant(home, &args.cluster)?;
+    let cluster = names::resolve(home, &args.cluster)?;
     let text = file(&home.cluster(&cluster).kubeconfig(), &cluster)?;
     kubitect_kubespray::kubeconfig::check_own(&text)?;
     match &args.out {
@@ -55,7 +55,7 @@ fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
         }
         None if args.merge => {
             let list = std::env::var_os("KUBECONFIG").unwrap_or_default();
-            let path = personal::of_list(&list, &cluster, &text)?;
+            let path = personal::choose(&list, &cluster, &text)?;
             let path = path.map_or_else(|| home.kubeconfig(), Ok)?;
             home.check_named(&path)?;
             personal::merge(&path, &cluster, &text)?;
@@ -68,9 +68,9 @@ fn kubeconfig(home: &Home, args: &Kubeconfig) -> Result<(), Failure> {
     }
 }
 
-/// A file of the cluster as it is: it may be written to another.
+/// The exact bytes of one of the cluster's files, which may be written to another file.
 fn file(path: &Path, cluster: &Label) -> Result<String, Failure> {
-    personal::read_if_there(path)?.ok_or_else(|| {
+    personal::read_optional(path)?.ok_or_else(|| {
         Failure::failed(format!(
             "export from cluster `{cluster}`: there is no {}; `kubitect apply` makes it",
             path.display()

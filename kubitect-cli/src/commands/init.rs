@@ -1,4 +1,4 @@
-//! `init`: a cluster file to begin with, and its schema for the editor beside it. Never over a file that is there.
+//! `init`: writes a cluster file to begin with, and beside it its schema for the editor. It never replaces a file.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, Error, ErrorKind, IsTerminal, Write};
@@ -21,7 +21,7 @@ const SCHEMA: &str = "kubitect.schema.json";
 /// Carries the command out.
 pub fn init(args: &Init) -> Result<(), Failure> {
     if args.file.exists() {
-        return Err(there(&args.file));
+        return Err(exists(&args.file));
     }
     let ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let preset = match &args.preset {
@@ -54,7 +54,7 @@ pub fn init(args: &Init) -> Result<(), Failure> {
         "# yaml-language-server: $schema=./{SCHEMA}\n{}",
         preset.named(name.as_ref())
     );
-    // What comes with this program is valid; a name may be too long for its machines.
+    // A preset is valid, but a name may be too long for its machines.
     kubitect_config::parse(&text, &args.file.display().to_string(), &Site::default())
         .map_err(Failure::config)?;
     write_new(&args.file, &text)?;
@@ -62,7 +62,7 @@ pub fn init(args: &Init) -> Result<(), Failure> {
     let current = format!("{:#}\n", kubitect_config::schema());
     match write_new(&schema, &current) {
         Err(_) if schema.exists() => {
-            if kubitect_config::file::read(&schema).is_ok_and(|there| there != current.as_bytes()) {
+            if kubitect_config::file::read(&schema).is_ok_and(|found| found != current.as_bytes()) {
                 let schema = schema.display();
                 hint(&format!(
                     "{schema} is there already and says something else than this program; it stays, and `kubitect export schema \
@@ -88,18 +88,18 @@ pub fn init(args: &Init) -> Result<(), Failure> {
 /// The preset where none is named.
 const DEFAULT: &str = "getting-started";
 
-fn there(file: &Path) -> Failure {
+fn exists(file: &Path) -> Failure {
     Failure::failed(format!(
         "write {}: it is there already, and stays as it is; name another file",
         file.display()
     ))
 }
 
-/// Writes a file that is not there yet.
+/// Writes a new file; a failure if it exists.
 fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     let mut file = file.map_err(|e| match e.kind() {
-        ErrorKind::AlreadyExists => there(path),
+        ErrorKind::AlreadyExists => exists(path),
         ErrorKind::NotFound => Failure::io("write", path, Error::other("its folder is not there")),
         _ => Failure::io("write", path, e),
     })?;
@@ -107,7 +107,7 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|e| Failure::io("write", path, e))
 }
 
-/// What the person at the terminal says; nothing: the default.
+/// The answer of the person at the terminal; an empty one is the default.
 fn answer(question: &str, default: &str) -> Result<String, Failure> {
     let (mut stderr, mut answer) = (std::io::stderr(), String::new());
     write!(stderr, "{question} [{default}] ")

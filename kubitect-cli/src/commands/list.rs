@@ -1,5 +1,5 @@
-//! `list`: the clusters that have a folder, and whether they were ever finished; the presets, and what each is for; the machines
-//! of a cluster, as libvirt has them.
+//! `list`: the clusters that have a folder, and whether each was ever applied to the end; the presets; the machines of a cluster,
+//! as libvirt has them.
 
 use std::sync::Arc;
 
@@ -24,31 +24,31 @@ pub fn list(
     what: &List,
     output: Output,
 ) -> Result<bool, Failure> {
-    let mut away = Vec::new();
+    let mut faults = Vec::new();
     let (name, rows) = match what {
         List::Clusters => ("clusters", clusters(&place.home()?)?),
         List::Presets => ("presets", PRESETS.iter().map(preset).collect()),
-        List::Nodes(cluster) => ("nodes", nodes(world, &place.home()?, cluster, &mut away)?),
+        List::Nodes(cluster) => ("nodes", nodes(world, &place.home()?, cluster, &mut faults)?),
     };
-    away.iter().for_each(|host| report::hint(host));
+    faults.iter().for_each(|host| report::hint(host));
     if output == Output::Json {
         let mut object = json!({"formatVersion": 1, name: rows});
         if matches!(what, List::Nodes(_)) {
-            object["problems"] = json!(away);
+            object["problems"] = json!(faults);
         }
-        return print_json(object).map(|()| away.is_empty());
+        return print_json(object).map(|()| faults.is_empty());
     }
     if rows.is_empty() && matches!(what, List::Clusters) {
         report::hint("there is no cluster yet; `kubitect init` writes a file to begin with");
     }
-    // Names are checked words; a tab stands between the columns.
+    // A tab separates the columns: no name contains one.
     let mut text = String::new();
     for row in &rows {
         let columns = row.as_object().into_iter().flat_map(|row| row.values());
         let columns: Vec<_> = columns.map(|value| value.as_str().unwrap_or("-")).collect();
         text += &format!("{}\n", columns.join("\t"));
     }
-    print_exactly(text).map(|()| away.is_empty())
+    print_exactly(text).map(|()| faults.is_empty())
 }
 
 fn clusters(home: &Home) -> Result<Vec<Value>, Failure> {
@@ -57,7 +57,7 @@ fn clusters(home: &Home) -> Result<Vec<Value>, Failure> {
         match (dir.applied().exists(), dir.config_dir().exists()) {
             (true, _) => "applied",
             (false, true) => "unfinished",
-            // Removed, but for what is on hosts that were left out.
+            // Removed, except for what hosts carry that were left out.
             (false, false) => "left-out",
         }
     };
@@ -74,11 +74,11 @@ fn nodes(
     world: &Arc<dyn World>,
     home: &Home,
     cluster: &ClusterName,
-    away: &mut Vec<String>,
+    faults: &mut Vec<String>,
 ) -> Result<Vec<Value>, Failure> {
-    let cluster = names::meant(home, cluster)?;
+    let cluster = names::resolve(home, cluster)?;
     let options = options(world, home, &Arc::new(Reporter::new()))?;
     let machines;
-    (machines, *away) = View::connect(Wanted::kept(&cluster, &options)?, options)?.machines();
+    (machines, *faults) = View::connect(Wanted::stored(&cluster, &options)?, options)?.machines();
     Ok(machines.iter().map(|machine| json!(machine)).collect())
 }

@@ -1,4 +1,4 @@
-//! A run that leaves a log: from what was answered to the exit code.
+//! The steps that all runs with a log share: the person's answer, the work, and how it ended.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::report::Reporter;
 use crate::report::log::Log;
 use crate::signals::until_interrupted_and;
 
-/// Why nobody was asked.
-pub const UNASKED: &str = "this is not asked about";
+/// In the place of an answer, where a command does not ask.
+pub const NOT_ASKED: &str = "this is not asked about";
 
 /// What a person answered, for the log.
 pub fn answer(auto_approve: bool) -> &'static str {
@@ -21,14 +21,14 @@ pub fn answer(auto_approve: bool) -> &'static str {
     }
 }
 
-/// Begins the log of `command` in a folder. What was said so far is in it, too.
+/// Begins the log of `command` in a folder, with all that was reported before.
 pub fn begin(
     reporter: &Reporter,
     folder: &Path,
     command: &str,
     answer: &str,
 ) -> Result<(), Failure> {
-    reporter.keep(Log::open(folder, command)?);
+    reporter.log_to(Log::open(folder, command)?);
     reporter.note(answer);
     Ok(())
 }
@@ -39,19 +39,19 @@ pub fn work<T>(
     cancel: &Cancel,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let last = Arc::clone(reporter);
-    until_interrupted_and(cancel, move |code| last.cut_short(code), work)
+    let reporter = Arc::clone(reporter);
+    until_interrupted_and(cancel, move |code| reporter.cut_short(code), work)
 }
 
-/// Says how a run has ended: well, with these lines, or else with those.
-pub fn end<T>(reporter: &Reporter, result: &Result<T, Failure>, well: &[String], ill: &[String]) {
+/// Reports how a run has ended, followed by the lines for its success or its failure.
+pub fn end<T>(reporter: &Reporter, result: &Result<T, Failure>, ok: &[String], err: &[String]) {
     match result {
-        Ok(_) => reporter.done(well),
-        Err(failure) => reporter.failed(&failure.to_string(), failure.code(), ill),
+        Ok(_) => reporter.done(ok),
+        Err(failure) => reporter.failed(&failure.to_string(), failure.code(), err),
     }
 }
 
-/// What to do after a run that stopped.
-pub fn again() -> String {
+/// How to go on after a run that stopped.
+pub fn retry_hint() -> String {
     "the same command goes on from here".to_owned()
 }

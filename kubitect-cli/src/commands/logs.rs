@@ -1,4 +1,4 @@
-//! `logs`: the logs of a cluster's runs: which there are, the last one, or one that is being written.
+//! `logs`: lists the logs of a cluster's runs, prints the last one, or follows it while it is written.
 
 use std::fs::File;
 use std::io::Read;
@@ -18,12 +18,12 @@ use crate::names;
 use super::{print_json, print_lines, print_while_read};
 use crate::signals::on_runtime_alone;
 
-/// Between two looks at a log that is written.
-const LOOK: Duration = Duration::from_millis(300);
+/// The pause between two reads of a log that is being written.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// Carries the command out.
 pub fn logs(home: &Home, args: &Logs) -> Result<(), Failure> {
-    let cluster = names::meant_of(home, &args.cluster, &home.removed()?)?;
+    let cluster = names::resolve_with(home, &args.cluster, &home.removed()?)?;
     let dir = home.cluster(&cluster);
     let all = home.runs(&cluster)?;
     if !args.last && !args.follow {
@@ -54,7 +54,7 @@ fn open(log: &Path) -> Result<File, Failure> {
     File::open(log).map_err(|e| Failure::io("read", log, e))
 }
 
-/// Prints what is there of a log and was not read yet; false: nobody reads it any more.
+/// Prints the part of a log that was not read yet; false: stdout has no reader any more.
 fn show(log: &Path, file: &mut File) -> Result<bool, Failure> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)
@@ -62,19 +62,19 @@ fn show(log: &Path, file: &mut File) -> Result<bool, Failure> {
     print_while_read(text::lines(&String::from_utf8_lossy(&bytes)))
 }
 
-/// Prints a log while it is written, until the run ends or nobody reads it any more.
+/// Prints a log while it is written, until the run ends or stdout has no reader any more.
 async fn follow(dir: &ClusterDir, log: &Path) -> Result<(), Failure> {
     let mut file = open(log)?;
-    // Where stdout is a file, nobody goes.
+    // Only a pipe can lose its reader; of a file there is no sender.
     let stdout = std::io::stdout().as_fd().try_clone_to_owned();
     let stdout = stdout.and_then(Sender::from_owned_fd_unchecked).ok();
     loop {
-        // Asked before the rest is read: what a run writes last is read then.
+        // Checked before the rest is read: so the last lines that the run writes are read, too.
         let ended = !dir.is_busy();
         if !show(log, &mut file)? || ended {
             return Ok(());
         }
-        let gone = async {
+        let reader_gone = async {
             if let Some(stdout) = &stdout
                 && let Ok(ready) = stdout.ready(Interest::ERROR).await
                 && ready.is_error()
@@ -84,8 +84,8 @@ async fn follow(dir: &ClusterDir, log: &Path) -> Result<(), Failure> {
             std::future::pending().await
         };
         tokio::select! {
-            () = gone => return Ok(()),
-            () = tokio::time::sleep(LOOK) => {}
+            () = reader_gone => return Ok(()),
+            () = tokio::time::sleep(PAUSE) => {}
         }
     }
 }

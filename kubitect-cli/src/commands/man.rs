@@ -1,4 +1,4 @@
-//! `export man`: the man pages of all commands and the shells' completion scripts, for packages.
+//! `export man`: writes the man pages of all commands and the shells' completion scripts, for packages.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use serde_json::json;
 use super::completion::script;
 use super::{print, print_json};
 use crate::args::{Output, command_line};
-use crate::environment::us;
+use crate::environment::trusted_users;
 use crate::failure::Failure;
 use crate::manual;
 
-/// Where the script of each shell belongs, below the folder that packages install from.
+/// The path of each shell's script, below the folder that packages are built from.
 const SCRIPTS: [(&str, &str); 3] = [
     ("bash", "completions/kubitect.bash"),
     ("fish", "completions/kubitect.fish"),
@@ -27,7 +27,7 @@ pub fn man(out: &Path, output: Output) -> Result<(), Failure> {
     all(&command, &mut commands);
     let name = |command: &clap::Command| clap_mangen::Man::new(command.clone()).get_filename();
     let names: Vec<_> = commands.iter().map(|command| name(command)).collect();
-    // `kubitect-export-schema.1`
+    // For example `kubitect-export-schema.1`.
     for (command, name) in commands.iter().zip(&names) {
         let page = manual::page(command, &names);
         let page = page.map_err(|e| Failure::because(format!("write the man page {name}"), e))?;
@@ -36,7 +36,7 @@ pub fn man(out: &Path, output: Output) -> Result<(), Failure> {
     for (shell, path) in SCRIPTS {
         files.push((path.to_owned(), script(shell)?.into_bytes()));
     }
-    fill_for_all(out, &files, &us())?;
+    fill_for_all(out, &files, &trusted_users())?;
     let names: Vec<_> = files.into_iter().map(|(path, _)| path).collect();
     match output {
         Output::Json => print_json(json!({"formatVersion": 1, "folder": out, "files": names})),

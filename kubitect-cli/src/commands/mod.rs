@@ -1,4 +1,4 @@
-//! One command each.
+//! The commands, one module each.
 
 mod apply;
 mod completion;
@@ -78,19 +78,19 @@ fn print_json(document: impl Display) -> Result<(), Failure> {
     print_exactly(text::json(&format!("{document:#}\n")))
 }
 
-/// The same, of what is an object, with the version of its form.
+/// Prints an object as JSON on stdout, with the version of its form.
 fn print_object(what: &impl Serialize) -> Result<(), Failure> {
     let mut object = serde_json::json!(what);
     object["formatVersion"] = 1.into();
     print_json(object)
 }
 
-/// Prints on stdout as it is. A reader that has gone (`| head`) is no failure.
+/// Prints on stdout as it is. A reader that has ended (`| head`) is no failure.
 fn print_exactly(result: impl Display) -> Result<(), Failure> {
     print_while_read(result).map(drop)
 }
 
-/// Prints on stdout as it is; false: nobody reads it any more.
+/// Prints on stdout as it is; false: stdout has no reader any more.
 fn print_while_read(result: impl Display) -> Result<bool, Failure> {
     let mut stdout = std::io::stdout().lock();
     match write!(stdout, "{result}").and_then(|()| stdout.flush()) {
@@ -100,7 +100,7 @@ fn print_while_read(result: impl Display) -> Result<bool, Failure> {
     }
 }
 
-/// How commands work on clusters: what happens goes to `reporter`.
+/// The options of commands: events go to `reporter`.
 fn options(
     world: &Arc<dyn World>,
     home: &Home,
@@ -113,7 +113,7 @@ fn options(
     Ok(options)
 }
 
-/// Reads what is wanted (`-`: stdin), with its keys looked at, and shows its warnings on stderr.
+/// Reads the wanted configuration (`-`: stdin), checks its keys, and shows its warnings on stderr.
 fn wanted(file: &Path, options: &Options) -> Result<Wanted, Failure> {
     let (name, text) = kubitect_config::read(file).map_err(unread(file))?;
     let wanted = Wanted::parse(text, &name, &options.site, &keys::needed)?;
@@ -130,12 +130,12 @@ fn load(file: &Path, site: &Site, judge: KeyJudge) -> Result<(Parsed, String), F
     Ok((parsed, text))
 }
 
-/// The failure to read a file; where nobody named one, what to do.
+/// The failure to read a file, with a hint if it is the default one, which nobody named.
 fn unread(file: &Path) -> impl Fn(kubitect_config::Error) -> Failure + '_ {
-    move |error| named(Failure::config(error), file)
+    move |error| with_hint(Failure::config(error), file)
 }
 
-fn named(failure: Failure, file: &Path) -> Failure {
+fn with_hint(failure: Failure, file: &Path) -> Failure {
     match (failure, file == Path::new(DEFAULT_FILE)) {
         (Failure::Failed { what, source }, true) => Failure::Failed {
             what: format!(

@@ -13,13 +13,13 @@ use crate::world::World;
 
 use super::{options, print_exactly, print_json, wanted};
 
-/// Carries the command out; false when there is something to do.
+/// Carries the command out; true where there is nothing to do.
 pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Failure> {
     let reporter = Arc::new(Reporter::new());
     let options = options(world, home, &reporter)?;
     let view = View::connect(wanted(&args.config, &options)?, options)?;
     let plan = view.plan()?;
-    if let Some(run) = view.at_work() {
+    if let Some(run) = view.active_run() {
         reporter.line(format!(
             "warning: {run}; what it changes is not in this plan"
         ));
@@ -29,7 +29,7 @@ pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Fa
         Output::Json => print_json(plan.json())?,
     }
     check(&plan)?;
-    view.fit(&plan)?;
+    view.check_findings(&plan)?;
     if let Some(out) = &args.out {
         let stdin = args.config == Path::new("-");
         let file = (!stdin).then(|| std::path::absolute(&args.config));
@@ -38,9 +38,9 @@ pub fn plan(world: &Arc<dyn World>, home: &Home, args: &Plan) -> Result<bool, Fa
             .map_err(|e| Failure::io("find", &args.config, e))?;
         home.check_named(out)?;
         view.to_save(&plan, file, time(RFC3339))?.write(out)?;
-        let rest = if stdin { " -c -" } else { "" };
+        let option = if stdin { " -c -" } else { "" };
         reporter.text(format!(
-            "saved; `kubitect apply {}{rest}` does this, or nothing\n",
+            "saved; `kubitect apply {}{option}` does this, or nothing\n",
             out.display()
         ));
     }

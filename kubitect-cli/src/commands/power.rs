@@ -65,11 +65,11 @@ impl Command {
         cluster: &ClusterName,
         reporter: &Arc<Reporter>,
     ) -> Result<(), Failure> {
-        let cluster = names::meant(home, cluster)?;
+        let cluster = names::resolve(home, cluster)?;
         let mut options = options(world, home, reporter)?;
         options.take_over = self.take_over;
         let cancel = options.cancel.clone();
-        let run = Run::connect_to_reached(Wanted::kept(&cluster, &options)?, options)?;
+        let run = Run::connect_to_reached(Wanted::stored(&cluster, &options)?, options)?;
         let switch = Switch::plan(run, self.to)?;
         reporter.emit(&json!({"type": "plan", "plan": switch.json()}));
         if switch.is_empty() {
@@ -83,7 +83,7 @@ impl Command {
         }
         let answer = match self.asks {
             true => logged::answer(false),
-            false if self.to == Power::On => logged::UNASKED,
+            false if self.to == Power::On => logged::NOT_ASKED,
             false => logged::answer(true),
         };
         let logs = switch.view().folder().logs();
@@ -94,7 +94,7 @@ impl Command {
             Power::Off(_) => format!("next: kubitect start {cluster}"),
             Power::On => format!("next: kubitect status {cluster}"),
         };
-        logged::end(reporter, &result, &[next], &[logged::again()]);
+        logged::end(reporter, &result, &[next], &[logged::retry_hint()]);
         result
     }
 }

@@ -1,4 +1,4 @@
-//! `render`: every file that apply would produce, without doing anything.
+//! `render`: writes every file that `apply` would produce, and changes nothing else.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use kubitect_provision::render::{self, Folder};
 use serde_json::json;
 
 use crate::args::{Output, Render};
-use crate::environment::us;
+use crate::environment::trusted_users;
 use crate::failure::Failure;
 use crate::keys;
 
@@ -16,9 +16,9 @@ use super::{load, print, print_json};
 
 /// Carries the command out.
 pub fn render(site: &Site, args: &Render) -> Result<(), Failure> {
-    let (parsed, _) = load(&args.config, site, &keys::there)?;
+    let (parsed, _) = load(&args.config, site, &keys::if_present)?;
     let files = files(&parsed.cluster)?;
-    Folder::claim(&args.out, &parsed.cluster.name, &us())?.fill(&files)?;
+    Folder::claim(&args.out, &parsed.cluster.name, &trusted_users())?.fill(&files)?;
     if args.output == Output::Json {
         let names: Vec<_> = files.keys().collect();
         return print_json(json!({"formatVersion": 1, "folder": args.out, "files": names}));
@@ -27,7 +27,7 @@ pub fn render(site: &Site, args: &Render) -> Result<(), Failure> {
     print(format!("{count} files written to {}\n", args.out.display()))
 }
 
-/// Everything by its path in the tree. The same cluster gives the same text.
+/// All files by their paths in the folder. The same cluster gives the same texts.
 fn files(cluster: &Cluster) -> Result<BTreeMap<PathBuf, String>, Failure> {
     let facts = Facts::placeholders(cluster);
     let mut files = render::files(cluster);

@@ -1,4 +1,4 @@
-//! `etcd snapshot`, all that a cluster's etcd holds in a file, and `etcd restore`, the way back.
+//! `etcd snapshot` saves all that a cluster's etcd holds to a file, and `etcd restore` restores it.
 
 use std::sync::Arc;
 
@@ -18,20 +18,20 @@ use crate::world::World;
 
 /// Saves what etcd holds.
 pub fn snapshot(world: &Arc<dyn World>, home: &Home, args: &Snapshot) -> Result<(), Failure> {
-    let cluster = names::meant(home, &args.cluster)?;
+    let cluster = names::resolve(home, &args.cluster)?;
     let reporter = Arc::new(Reporter::new());
     let mut options = options(world, home, &reporter)?;
     options.take_over = args.held.take_over;
     let cancel = options.cancel.clone();
-    let mut run = Run::connect_to_reached(Wanted::kept(&cluster, &options)?, options)?;
+    let mut run = Run::connect_to_reached(Wanted::stored(&cluster, &options)?, options)?;
     let logs = run.folder().logs();
-    logged::begin(&reporter, &logs, "etcd-snapshot", logged::UNASKED)?;
+    logged::begin(&reporter, &logs, "etcd-snapshot", logged::NOT_ASKED)?;
     let saved = logged::work(&reporter, &cancel, run.snapshot(args.out.as_deref()));
     if let Ok(saved) = &saved {
         reporter.note(json!(saved));
     }
-    let again = "the same command begins anew".to_owned();
-    logged::end(&reporter, &saved, &[], &[again]);
+    let retry = "the same command begins anew".to_owned();
+    logged::end(&reporter, &saved, &[], &[retry]);
     let saved = saved?;
     match args.output {
         Output::Json => print_object(&saved),
@@ -44,7 +44,7 @@ pub fn snapshot(world: &Arc<dyn World>, home: &Home, args: &Snapshot) -> Result<
     }
 }
 
-/// Brings etcd back to a snapshot.
+/// Restores etcd from a snapshot.
 pub fn restore(
     world: &Arc<dyn World>,
     home: &Home,
@@ -56,7 +56,7 @@ pub fn restore(
     let mut options = options(world, home, reporter)?;
     options.take_over = args.held.take_over;
     let cancel = options.cancel.clone();
-    let run = Run::connect(Wanted::kept(cluster, &options)?, options)?;
+    let run = Run::connect(Wanted::stored(cluster, &options)?, options)?;
     let restoring = until_interrupted(&cancel, Restoring::plan(run, &args.file))?;
     reporter.emit(&json!({"type": "plan", "plan": restoring.json()}));
     reporter.proposal(cluster, &restoring, "", !args.auto_approve);
@@ -71,6 +71,6 @@ pub fn restore(
     reporter.begin([]);
     let result = logged::work(reporter, &cancel, restoring.carry_out());
     let next = [format!("next: kubitect status {cluster}")];
-    logged::end(reporter, &result, &next, &[logged::again()]);
+    logged::end(reporter, &result, &next, &[logged::retry_hint()]);
     result
 }

@@ -19,7 +19,7 @@ use crate::signals::on_runtime_alone;
 use crate::status::Verdict;
 use crate::world::World;
 
-/// `--wait 5m` names a cluster; the time belongs to the option.
+/// An error for `--wait 5m`, in which `5m` is taken for a cluster's name: the time has to be written `--wait=5m`.
 fn check_time(home: &Home, args: &Status) -> Result<(), Failure> {
     let name = args.cluster.name.as_ref().filter(|_| args.wait.is_some());
     let is_time = |name: &&Label| name.as_str().parse::<Timeout>().is_ok();
@@ -31,17 +31,17 @@ fn check_time(home: &Home, args: &Status) -> Result<(), Failure> {
     }
 }
 
-/// Carries the command out; false when something is amiss.
+/// Carries the command out; false where the status has problems.
 pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool, Failure> {
     check_time(home, args)?;
-    let cluster = names::meant(home, &args.cluster)?;
+    let cluster = names::resolve(home, &args.cluster)?;
     let reporter = Arc::new(Reporter::new());
     let options = options(world, home, &reporter)?;
-    let wanted = Wanted::kept(&cluster, &options)?;
+    let wanted = Wanted::stored(&cluster, &options)?;
     let view = Arc::new(View::connect(wanted, options)?);
     let status = match args.wait {
         None => on_runtime_alone(view.status())??,
-        Some(limit) => on_runtime_alone(healthy(&view, limit.into(), &reporter))??,
+        Some(limit) => on_runtime_alone(wait_healthy(&view, limit.into(), &reporter))??,
     };
     match args.output {
         Output::Text => print(&status)?,
@@ -54,7 +54,7 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
             (None, Verdict::Unfinished) => {
                 "its creation has not ended; `kubitect apply` with its file goes on"
             }
-            (None, _) if !status.away.is_empty() => {
+            (None, _) if !status.unreached_hosts.is_empty() => {
                 "no master answers on the hosts that are reached"
             }
             (None, _) => "no master answers",
@@ -66,9 +66,9 @@ pub fn status(world: &Arc<dyn World>, home: &Home, args: &Status) -> Result<bool
     Ok(status.problems.is_empty())
 }
 
-/// How a cluster is once nothing is wrong with it, or once the time is over, be it that a host hangs; says what is waited for,
+/// The status of a cluster once it has no problem, or once the time is over, also where a host hangs. Reports what is waited for
 /// whenever that changes.
-async fn healthy(
+async fn wait_healthy(
     view: &Arc<View>,
     limit: Duration,
     reporter: &Reporter,
@@ -77,10 +77,9 @@ async fn healthy(
     let waits = |why: &str| reporter.line(format!("waiting: {why}"));
     let missing = control::wait(limit, &waits, async || {
         let view = Arc::clone(view);
-        // In a task of its own: libvirt may block for longer than is waited.
-        let look = tokio::spawn(async move { view.status().await });
-        let looked = look.await;
-        last = looked.unwrap_or_else(|e| Err(Failure::because("look at the cluster", e)));
+        // In a task of its own: libvirt may block for longer than the time.
+        let status = tokio::spawn(async move { view.status().await }).await;
+        last = status.unwrap_or_else(|e| Err(Failure::because("look at the cluster", e)));
         let problems = &last.as_ref().ok()?.problems;
         (!problems.is_empty()).then(|| text::few(problems))
     });

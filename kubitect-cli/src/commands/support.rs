@@ -1,10 +1,10 @@
-//! `support`: one archive with what somebody needs who is to find a fault, without keys, tokens and passwords.
+//! `support`: one archive with all that is needed to find a fault, without keys, tokens and passwords.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use kubitect_config::value::Label;
-use kubitect_provision::archive::{self, Gathered};
+use kubitect_provision::archive::{self, SupportFiles};
 use serde_json::json;
 
 use super::doctor::checks;
@@ -20,25 +20,25 @@ use crate::run::{View, Wanted};
 use crate::signals::on_runtime_alone;
 use crate::world::World;
 
-/// Lines of each machine's console.
+/// How many lines of each machine's console it contains.
 const CONSOLE: usize = 300;
 
 /// Carries the command out.
 pub fn support(world: &Arc<dyn World>, place: &Place, args: &Support) -> Result<(), Failure> {
     let home = &place.home()?;
-    let cluster = names::meant(home, &args.cluster)?;
+    let cluster = names::resolve(home, &args.cluster)?;
     let name = format!("kubitect-support-{cluster}-{}", time("%Y%m%dT%H%M%SZ"));
     let out = match &args.out {
         Some(out) => out.clone(),
         None => PathBuf::from(format!("{name}.tar.gz")),
     };
-    let mut gathered = Gathered::of(home, &home.cluster(&cluster));
+    let mut gathered = SupportFiles::of(home, &home.cluster(&cluster));
     gathered.text("versions.json", format!("{:#}\n", version_json()));
     if let Some(checks) = gathered.missing("what `doctor` finds", checks(place)) {
         gathered.text("doctor.json", format!("{:#}\n", json!(checks)));
     }
-    let living = living(&mut gathered, world, home, &cluster);
-    gathered.missing("plan, status, consoles and Kubernetes", living);
+    let observed = observe(&mut gathered, world, home, &cluster);
+    gathered.missing("plan, status, consoles and Kubernetes", observed);
     let parts = gathered.finish();
     let count = parts.len();
     archive::write(&out, &name, &parts).map_err(|e| Failure::io("write", &out, e))?;
@@ -48,15 +48,15 @@ pub fn support(world: &Arc<dyn World>, place: &Place, args: &Support) -> Result<
     ))
 }
 
-/// What hosts and machines say.
-fn living(
-    gathered: &mut Gathered,
+/// Adds what hosts, machines and Kubernetes answer.
+fn observe(
+    gathered: &mut SupportFiles,
     world: &Arc<dyn World>,
     home: &Home,
     cluster: &Label,
 ) -> Result<(), Failure> {
     let options = options(world, home, &Arc::new(Reporter::new()))?;
-    let view = View::connect(Wanted::kept(cluster, &options)?, options)?;
+    let view = View::connect(Wanted::stored(cluster, &options)?, options)?;
     let plan = view.plan();
     if let Some(plan) = gathered.missing("plan", plan) {
         gathered.text("plan.txt", plan.to_string());
@@ -72,8 +72,8 @@ fn living(
             gathered.text(&format!("consoles/{machine}.txt"), lines.join("\n") + "\n");
         }
     }
-    let words = on_runtime_alone(view.words()).and_then(|words| words);
-    for (name, answer) in gathered.missing("Kubernetes", words).unwrap_or_default() {
+    let answers = on_runtime_alone(view.answers()).and_then(|answers| answers);
+    for (name, answer) in gathered.missing("Kubernetes", answers).unwrap_or_default() {
         if let Some(text) = gathered.missing(&format!("Kubernetes' {name}"), answer) {
             gathered.text(&format!("kubernetes/{name}.txt"), text);
         }

@@ -11,13 +11,13 @@ use crate::{keys, report};
 
 use super::{print, print_json, unread};
 
-/// Carries the command out. Gives the exit code: 0, 2 where a file has an error, else 1 where one can't be read.
+/// Carries the command out. Returns the exit code: 2 where a file has an error, else 1 where one can't be read, else 0.
 pub fn validate(site: &Site, args: &Validate) -> Result<u8, Failure> {
     let (mut all, mut unreadable) = (Vec::new(), Vec::new());
     for file in &args.config {
         let (problems, text) = match check(file, site) {
             Ok(checked) => checked,
-            // The others are judged all the same.
+            // The other files are checked all the same.
             Err(failure) => {
                 if args.output == Output::Text {
                     report::failure(&failure);
@@ -46,7 +46,7 @@ pub fn validate(site: &Site, args: &Validate) -> Result<u8, Failure> {
     Ok(code)
 }
 
-/// How a file is called in what people read.
+/// The name of a file in messages.
 fn shown(file: &Path) -> String {
     match file == Path::new("-") {
         true => "<stdin>".to_owned(),
@@ -54,10 +54,10 @@ fn shown(file: &Path) -> String {
     }
 }
 
-/// A file's problems and its text. That it can't be read at all is a failure of the command.
+/// A file's problems and its text. A failure if it can't be read.
 fn check(file: &Path, site: &Site) -> Result<(Vec<Problem>, String), Failure> {
     let checked = kubitect_config::read(file).and_then(|(name, text)| {
-        let parsed = kubitect_config::parse_with_keys(&text, &name, site, &keys::there)?;
+        let parsed = kubitect_config::parse_with_keys(&text, &name, site, &keys::if_present)?;
         Ok((parsed.warnings, text))
     });
     match checked {

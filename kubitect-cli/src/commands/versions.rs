@@ -1,8 +1,9 @@
-//! `versions` and `version`: which Kubernetes and Kubespray there are, where a cluster can go, and which program this is.
+//! `versions` lists the releases of Kubernetes and Kubespray, or those to which a cluster can be upgraded. `version` prints the
+//! program's own.
 
 use std::fmt::Display;
 
-use kubitect_config::release::{self, Cilium, Releases, Ways};
+use kubitect_config::release::{self, Cilium, Releases, UpgradePaths};
 use kubitect_config::value::Label;
 use serde::Serialize;
 use serde_json::json;
@@ -28,7 +29,7 @@ pub fn version(output: Output) -> Result<(), Failure> {
     }
 }
 
-/// Which program this is, for programs.
+/// The program's versions, for programs.
 pub fn version_json() -> serde_json::Value {
     json!({
         "formatVersion": 1,
@@ -43,9 +44,9 @@ pub fn versions(place: &Place, args: &Versions) -> Result<(), Failure> {
     match args.named() {
         Some(named) => {
             let home = place.home()?;
-            of_cluster(&home, &names::meant(&home, named)?, args.output)
+            of_cluster(&home, &names::resolve(&home, named)?, args.output)
         }
-        None => show(&Releases::known(), args.output),
+        None => show(&Releases::all(), args.output),
     }
 }
 
@@ -54,9 +55,9 @@ fn of_cluster(home: &Home, name: &Label, output: Output) -> Result<(), Failure> 
     let cluster = applied.ok_or_else(|| {
         Failure::failed(format!("tell where {name} can go: it has yet to be made"))
     })?;
-    let plugin = &cluster.kubernetes.network_plugin;
-    let cilium = Cilium::of(plugin, &cluster.addons.kubespray);
-    show(&Ways::of(name, cluster.kubernetes.hop(), cilium), output)
+    let kubernetes = &cluster.kubernetes;
+    let cilium = Cilium::of(&kubernetes.network_plugin, &cluster.addons.kubespray);
+    show(&UpgradePaths::of(name, kubernetes.hop(), cilium), output)
 }
 
 fn show(what: &(impl Display + Serialize), output: Output) -> Result<(), Failure> {

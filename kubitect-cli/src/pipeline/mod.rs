@@ -1,6 +1,6 @@
-//! The phases of `apply` and `destroy` in order: the page to read first.
+//! Carries out `apply` and `destroy`, phase by phase: the file to read first.
 
-mod hand_over;
+mod local_files;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +19,11 @@ use crate::failure::Failure;
 use crate::job::{Job, Options};
 use crate::personal as kubeconfig;
 use crate::plan::Plan;
-use hand_over::{hand_over, note_recovered};
 use kubitect_provision::blocking::blocking;
+use local_files::{note_recovered, update_local_files};
 use work::Work;
 
-/// Carries out a plan. With an empty one it only brings this machine's files up to date.
+/// Carries out a plan. With an empty plan it only brings the files on this machine up to date.
 pub async fn apply(job: &Job, plan: &Plan, locks: &HostLocks) -> Result<(), Failure> {
     let Options { cancel, .. } = &job.options;
     job.dir.create()?;
@@ -33,12 +33,12 @@ pub async fn apply(job: &Job, plan: &Plan, locks: &HostLocks) -> Result<(), Fail
             change(job, plan, locks).await?;
             fail::fail_point!("cli::phase");
         }
-        hand_over(job, plan).await
+        update_local_files(job, plan).await
     };
     until_cancelled(cancel, work).await?;
     job.dir.end(&job.text, &job.cluster.kubernetes.hop())?;
     let site = &job.options.site;
-    let forgotten = hosts::forget_left(&job.dir, site, &job.cluster, &job.hosts);
+    let forgotten = hosts::forget_left_out(&job.dir, site, &job.cluster, &job.hosts);
     Ok(forgotten?)
 }
 
@@ -55,7 +55,7 @@ pub async fn destroy(plan: &Machines, hosts: &Hosts, options: &Options) -> Resul
     until_cancelled(&options.cancel, work).await
 }
 
-/// Runs `work` until it ends or is to stop. Blocking work ends between two steps; what waits is dropped.
+/// Runs `work` until it ends or is cancelled. Work that waits is dropped at once; work that blocks ends between two of its steps.
 pub async fn until_cancelled<T>(
     cancel: &Cancel,
     work: impl Future<Output = Result<T, Failure>>,
@@ -70,24 +70,25 @@ pub async fn until_cancelled<T>(
     }
 }
 
-/// From what is there, be it nothing or what an interrupted run left, to what is wanted: phase by phase, as the plan has it.
+/// Changes the observed cluster into the wanted one: all phases of the plan, in their order. It makes no difference whether the
+/// cluster is new or left by an interrupted run: the plan was made from what was observed.
 async fn change(job: &Job, plan: &Plan, locks: &HostLocks) -> Result<(), Failure> {
-    mergeable(job, plan)?;
+    check_mergeable(job, plan)?;
     let (keys, recovered) = blocking(|| job.keys(&plan.machines, &plan.leaving))?;
     if recovered {
         note_recovered(job);
     }
     fail::fail_point!("cli::phase");
     let events = &job.options.events;
-    let of_balancers = |event| events.balancers(event);
-    let of_kubernetes = |event| events.kubernetes(event);
+    let on_balancers = |event| events.balancers(event);
+    let on_kubernetes = |event| events.kubernetes(event);
     let mut work = Work {
         job,
         keys: &keys,
         plan,
-        of_balancers: &of_balancers,
-        of_kubernetes: &of_kubernetes,
-        made: None,
+        on_balancers: &on_balancers,
+        on_kubernetes: &on_kubernetes,
+        running: None,
     };
     for (phase, number) in plan.phases.iter().zip(1..) {
         locks.check(&job.cluster.name)?;
@@ -103,12 +104,13 @@ async fn change(job: &Job, plan: &Plan, locks: &HostLocks) -> Result<(), Failure
     Ok(())
 }
 
-/// An error if it is clear by now that the cluster's kubeconfig, which comes last, can't be merged into the person's.
-fn mergeable(job: &Job, plan: &Plan) -> Result<(), Failure> {
+/// An error if the new cluster's kubeconfig can't be merged into the person's. The merge is the last step of the run; what can fail
+/// there is checked before the first one.
+fn check_mergeable(job: &Job, plan: &Plan) -> Result<(), Failure> {
     if !plan.creates() || !job.cluster.kubernetes.merge_kubeconfig {
         return Ok(());
     }
-    // An address that is not fixed is not known yet.
+    // Without machines only the addresses that the file fixes are known.
     let fixed = gather::all_fixed(&job.cluster);
     let server = kubitect_kubespray::api_server(&job.cluster, &fixed).ok();
     let path = job.options.home.kubeconfig()?;
@@ -131,7 +133,7 @@ async fn prepare(job: &Job, tags: &BTreeSet<Version>) -> Result<BTreeMap<Version
             home,
             ..
         } = job.options.clone();
-        // A task of its own goes on while libvirt, which blocks, is worked with; it ends with this one.
+        // In a task of its own it goes on while calls to libvirt block this one. Dropping the set ends it.
         let mut task = JoinSet::new();
         task.spawn(async move {
             world
@@ -163,8 +165,7 @@ mod tests {
     use kubitect_provision::host_lock::Holder;
 
     #[tokio::test]
-    async fn a_finished_cluster_without_keys_is_told_of_and_one_with_its_kubeconfig_left_in_peace()
-    {
+    async fn a_finished_cluster_without_keys_gives_a_warning_and_one_with_its_kubeconfig_none() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path(), None).unwrap();
         let text = include_str!("../../../tests/tests/cli/cluster.yaml")
@@ -172,7 +173,7 @@ mod tests {
             .replace("{id: 1}", "{id: 1, ip: 10.77.0.21}");
         let parsed = kubitect_config::parse(&text, "x", &kubitect_config::Site::default());
         let mut cluster = parsed.unwrap().cluster;
-        // The test writes into nobody's home.
+        // The test must not write into the home of whoever runs it.
         cluster.guest.add_to_known_hosts = false;
         let machines = Machines {
             cluster: cluster.name.clone(),
@@ -212,30 +213,30 @@ mod tests {
             );
             assert!(reason.why.contains(part), "{reason}");
         }
-        let told = Arc::new(Mutex::new(String::new()));
+        let shown = Arc::new(Mutex::new(String::new()));
         let events = Events::new({
-            let told = Arc::clone(&told);
-            move |event| *told.lock().unwrap() += &format!("{event}\n")
+            let shown = Arc::clone(&shown);
+            move |event| *shown.lock().unwrap() += &format!("{event}\n")
         });
         let options = Options::new(home.clone(), events).unwrap();
         let job = Job::without_hosts(options, cluster, text);
         job.dir.create().unwrap();
-        let told = || told.lock().unwrap().clone();
+        let shown = || shown.lock().unwrap().clone();
         let me = Holder::this(&job.dir);
         let locks = HostLocks::take(&job.cluster.name, &job.hosts, &me, false).unwrap();
 
         apply(&job, &plan, &locks).await.unwrap();
         assert!(
-            told().contains("warning: the machines' keys in "),
+            shown().contains("warning: the machines' keys in "),
             "{}",
-            told()
+            shown()
         );
         assert!(!job.dir.ssh().exists(), "no machine would know another key");
         assert!(job.dir.applied().exists());
 
         std::fs::write(job.dir.kubeconfig(), "kind: Config").unwrap();
-        let before = told();
+        let before = shown();
         apply(&job, &plan, &locks).await.unwrap();
-        assert_eq!(told(), before);
+        assert_eq!(shown(), before);
     }
 }

@@ -1,8 +1,8 @@
-//! [`Work`]: carries out the phases of a plan, one by one. What is done is decided there; here it is done.
+//! [`Work`]: carries out the phases of a plan, one by one. Nothing is decided here: the plan has decided.
 
 use std::sync::Arc;
 
-use kubitect_config::remote::{Doing, Machines, Remote};
+use kubitect_config::remote::{BoxFuture, Machines, Remote};
 use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Facts};
 use kubitect_kubespray::living::{self, Context, Kubernetes};
@@ -18,37 +18,37 @@ use crate::job::Job;
 use crate::phase::{Make, Phase, RestartBalancer};
 use crate::plan::Plan;
 
-/// Who hears of balancers.
-type OfBalancers<'a> = &'a (dyn Fn(kubitect_lb::Event) + Send + Sync);
+/// Receives the events of balancers.
+type OnBalancers<'a> = &'a (dyn Fn(kubitect_lb::Event) + Send + Sync);
 
 /// A plan that is carried out.
 pub struct Work<'a> {
-    /// The cluster under work.
+    /// The cluster and its hosts.
     pub job: &'a Job,
     /// The keys of its machines.
     pub keys: &'a Keys,
-    /// What is done.
+    /// The plan.
     pub plan: &'a Plan,
-    /// Who hears of balancers.
-    pub of_balancers: OfBalancers<'a>,
-    /// Who hears of Kubernetes.
-    pub of_kubernetes: OnEvent<'a>,
-    /// The machines, once they run.
-    pub made: Option<Made<'a>>,
+    /// Receives the events of balancers.
+    pub on_balancers: OnBalancers<'a>,
+    /// Receives the events of Kubernetes.
+    pub on_kubernetes: OnEvent<'a>,
+    /// The machines, from the first phase on.
+    pub running: Option<Running<'a>>,
 }
 
 /// Machines that run, and the Kubernetes on them.
-pub struct Made<'a> {
+pub struct Running<'a> {
     facts: Facts,
     access: Arc<Access<'a>>,
     kubernetes: Kubernetes<'a>,
 }
 
-/// The machines and balancers of a cluster under work, for Kubernetes, which knows of neither.
+/// The machines and balancers of the cluster, as the crate for Kubernetes reaches them: it depends on neither of their crates.
 struct Access<'a> {
     cluster: &'a Cluster,
     logins: Logins<'a>,
-    on_event: OfBalancers<'a>,
+    on_event: OnBalancers<'a>,
 }
 
 impl Access<'_> {
@@ -67,8 +67,8 @@ impl living::Access for Access<'_> {
         &self.logins
     }
 
-    fn balance<'a>(&'a self, master: &'a Label, away: bool) -> Doing<'a, ()> {
-        Box::pin(async move { Ok(self.balancers().keep_away(master, away).await?) })
+    fn balance<'a>(&'a self, master: &'a Label, away: bool) -> BoxFuture<'a, ()> {
+        Box::pin(async move { Ok(self.balancers().take_out_of_rotation(master, away).await?) })
     }
 }
 
@@ -77,17 +77,17 @@ impl<'a> Work<'a> {
     pub async fn carry_out(&mut self, phase: &Phase) -> Result<(), Failure> {
         let (job, keys) = (self.job, self.keys);
         if let Phase::Make(make) = phase {
-            self.made = Some(self.make(make).await?);
+            self.running = Some(self.make(make).await?);
             return Ok(());
         }
-        let Some(made) = &mut self.made else {
+        let Some(running) = &mut self.running else {
             return Err(Failure::failed(format!("{phase}: no machine runs yet")));
         };
-        let Made {
+        let Running {
             facts,
             access,
             kubernetes,
-        } = made;
+        } = running;
         match phase {
             Phase::Make(_) => Ok(()),
             Phase::Use { change, kubelet } => {
@@ -104,14 +104,14 @@ impl<'a> Work<'a> {
                 Ok(())
             }
             Phase::Balance {
-                besides, give_up, ..
+                leaving, give_up, ..
             } => {
-                let leaving = self.plan.leaving.iter();
-                let besides = leaving.filter(|own| besides.contains(&own.name));
-                let besides: Vec<_> = besides
+                let machines = self.plan.leaving.iter();
+                let masters = machines.filter(|own| leaving.contains(&own.name));
+                let masters: Vec<_> = masters
                     .filter_map(|own| Some((own.node(), own.facts(String::new())?)))
                     .collect();
-                Ok(access.balancers().set_up(&besides, give_up).await?)
+                Ok(access.balancers().set_up(&masters, give_up).await?)
             }
             Phase::Restart {
                 change,
@@ -122,13 +122,13 @@ impl<'a> Work<'a> {
                     return Ok(());
                 }
                 let node = job.node_of(change)?;
-                let again = async || Ok(job.restart(change, keys)?);
+                let restart = async || Ok(job.restart(change, keys)?);
                 if !has_kubelet {
-                    again().await?;
+                    restart().await?;
                     return Ok(job.ready(&[node], facts, keys).await?);
                 }
-                let boot = async || Ok::<_, Failure>(job.boot(node, facts, keys).await?);
-                kubernetes.restart(node, again, boot).await
+                let boot = async || Ok::<_, Failure>(job.boot_id(node, facts, keys).await?);
+                kubernetes.restart(node, restart, boot).await
             }
             Phase::RestartBalancers(balancers) => {
                 restart_balancers(job, keys, access, balancers).await
@@ -139,7 +139,7 @@ impl<'a> Work<'a> {
     }
 
     /// Makes machines, and prepares Kubespray while they boot.
-    async fn make(&self, make: &Make) -> Result<Made<'a>, Failure> {
+    async fn make(&self, make: &Make) -> Result<Running<'a>, Failure> {
         let (job, keys, leaving) = (self.job, self.keys, &self.plan.leaving);
         let machines = async {
             let made = job.make(&make.changes, &make.awaited, leaving, keys).await;
@@ -158,7 +158,7 @@ impl<'a> Work<'a> {
                 facts: all.clone(),
                 keys,
             },
-            on_event: self.of_balancers,
+            on_event: self.on_balancers,
         });
         let context = Context {
             cluster: &job.cluster,
@@ -167,17 +167,17 @@ impl<'a> Work<'a> {
             workdir: Workdir::new(job.dir.config_dir(), job.dir.logs()),
             backups: job.dir.backups(),
             timeouts: job.options.site.timeouts,
-            on_event: self.of_kubernetes,
+            on_event: self.on_kubernetes,
         };
-        Ok(Made {
+        Ok(Running {
             facts,
             access,
-            kubernetes: Kubernetes::new(context, all, &self.plan.seen),
+            kubernetes: Kubernetes::new(context, all, &self.plan.nodes),
         })
     }
 }
 
-/// Whether libvirt refused what a machine should have been given while it runs; that it has it, is said.
+/// Whether libvirt refused to hot-plug a machine's processors, so that a restart is necessary. Where it did not, an event says so.
 fn is_refused(job: &Job, change: &Change) -> Result<bool, Failure> {
     let refused = job.fleet.is_refused(change)?;
     if !refused {
@@ -198,7 +198,7 @@ async fn restart_balancers(
     for own in balancers {
         names.push(job.node_of(&own.change)?.name.clone());
     }
-    let again = async |name: &Label| {
+    let restart = async |name: &Label| {
         let own = balancers
             .iter()
             .find(|own| own.change.name == name.as_str());
@@ -213,5 +213,5 @@ async fn restart_balancers(
         job.ready(&[node], &access.logins.facts, keys).await?;
         Ok::<_, Failure>(true)
     };
-    access.balancers().restart(&names, again).await
+    access.balancers().restart(&names, restart).await
 }

@@ -1,42 +1,43 @@
-//! What edits of a file mean for a plan: those that can't be had refuse it, those that no step shows are named.
+//! The edits of a file in its plan: one that can't be carried out refuses the plan, one that no step shows gets a note.
 
 use kubitect_config::Cluster;
 use kubitect_config::edit::Edit;
-use kubitect_config::policy::{Begun, refused, remark};
+use kubitect_config::policy::{UnfinishedRun, refused, remark};
 use kubitect_config::value::Label;
-use kubitect_kubespray::living::not_known;
+use kubitect_kubespray::living::unknown_disk;
 
 use super::Plan;
 
 impl Plan {
-    /// The same, refused if one of the edits that it carries out can't be had.
+    /// The same, with its edits: refused if one of them can't be carried out.
     pub fn with(mut self, edits: &[Edit]) -> Self {
-        let made: Vec<_> = self.machines.makes().collect();
-        let lives = !self.creates();
-        let brought_back = self.machines.brings_back().filter(|_| lives);
+        let created: Vec<_> = self.machines.created().collect();
+        let exists = !self.creates();
+        let brought_back = self.machines.recovered().filter(|_| exists);
         let brought_back: Vec<_> = brought_back.collect();
-        let unknown = |node: &Label| brought_back.contains(&node).then(|| not_known(node));
-        self.refused = refused(edits, &made, unknown, &self.refused);
+        let unknown = |node: &Label| brought_back.contains(&node).then(|| unknown_disk(node));
+        self.refused = refused(edits, &created, unknown, &self.refused);
         self.notes.splice(0..0, edits.iter().filter_map(remark));
         self
     }
 
-    /// Refuses what can't be had with the machines that are `there` of what a run has `begun` to make, and names what they don't get.
-    pub(super) fn go_on<'a>(
+    /// Checks the plan against an unfinished run. `begun` is the cluster that it was to make, `existing` are the machines that it
+    /// has made. What they can't be changed to is refused; what they don't get until they are created again is a note.
+    pub(super) fn check_unfinished<'a>(
         &mut self,
         wanted: &Cluster,
         begun: &Cluster,
         applied: Option<&Cluster>,
-        there: impl Iterator<Item = &'a Label>,
+        existing: impl Iterator<Item = &'a Label>,
     ) {
-        let made: Vec<_> = self.machines.makes().collect();
-        let begun = Begun {
+        let created: Vec<_> = self.machines.created().collect();
+        let unfinished = UnfinishedRun {
             cluster: begun,
             applied,
-            there: there.filter(|name| !made.contains(name)).collect(),
-            kubernetes: self.seen.iter().any(|seen| seen.note.is_some()),
+            existing: existing.filter(|name| !created.contains(name)).collect(),
+            kubernetes: self.nodes.iter().any(|own| own.note.is_some()),
         };
-        let (refused, notes) = begun.judge(wanted);
+        let (refused, notes) = unfinished.judge(wanted);
         self.refused.splice(0..0, refused);
         self.notes.splice(0..0, notes);
     }
@@ -80,7 +81,7 @@ mod tests {
             let plan = Plan::new(wanted, machines, Vec::new(), &noted, &files, Some(&applied));
             plan.unwrap().with(&edits).refused().to_vec()
         };
-        // The edit, and what is set up on the machines.
+        // The edit and the notes of the machines have the same cause.
         let plugin = refusals(&cluster(|text| {
             text.replace("kubernetes:\n", "kubernetes:\n  networkPlugin: flannel\n")
         }));

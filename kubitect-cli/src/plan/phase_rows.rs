@@ -1,13 +1,13 @@
 //! The steps of a plan's phases, a row each.
 
 use kubitect_config::row::Row;
-use kubitect_kubespray::living::rows::{self, Given};
+use kubitect_kubespray::living::rows::{self, RowContext};
 
 use crate::phase::{Make, Phase};
 
 /// What a phase does, a row for each thing.
-pub(super) fn phase_rows(phase: &Phase, given: &mut Given<'_>) -> Vec<Row> {
-    let (cluster, host) = (given.cluster, given.host);
+pub(super) fn phase_rows(phase: &Phase, context: &mut RowContext<'_>) -> Vec<Row> {
+    let (cluster, host) = (context.cluster, context.host);
     match phase {
         Phase::Make(Make { changes, .. }) | Phase::Remove(changes) => {
             changes.iter().map(Row::from).collect()
@@ -24,14 +24,14 @@ pub(super) fn phase_rows(phase: &Phase, given: &mut Given<'_>) -> Vec<Row> {
                 .map(|change| rows::restart(Row::from(change), false, cluster))
                 .collect()
         }
-        // Its row is the one of the machine that goes.
+        // No row of its own: the row of the machine that is removed stands for it.
         Phase::GiveUpAddress(_) => Vec::new(),
         Phase::Balance { balancers, .. } => balancers
             .iter()
             .map(|(name, serves)| {
-                kubitect_lb::row(cluster, given.applied, name, *serves, host(name))
+                kubitect_lb::row(cluster, context.applied, name, *serves, host(name))
             })
             .collect(),
-        Phase::Kubernetes(task) => task.rows(given),
+        Phase::Kubernetes(task) => task.rows(context),
     }
 }

@@ -1,4 +1,5 @@
-//! What `--debug` shows on stderr: each call to libvirt, each command on a machine, each program that is started; without secrets.
+//! The output of `--debug` on stderr: each call to libvirt, each command on a machine, each program that is started; without
+//! secrets.
 
 use std::io::{self, Write};
 
@@ -6,9 +7,9 @@ use kubitect_config::secrets::Secrets;
 use kubitect_config::text;
 use tracing_subscriber::EnvFilter;
 
-/// From now on it is shown, a line each with its time.
+/// Switches it on: a line each, with its time.
 pub fn begin() {
-    // Other crates might tell what they send.
+    // Only our own crates: others might log secrets that they send.
     let own = ["config", "provision", "lb", "kubespray", "cli"];
     let own = own.map(|name| format!("kubitect_{name}=debug"));
     tracing_subscriber::fmt()
@@ -18,13 +19,13 @@ pub fn begin() {
         .init();
 }
 
-/// stderr, for text that is cleaned before: an event at a time.
+/// stderr behind a filter that removes control characters and secrets. Each write is one event.
 struct Clean;
 
 impl Write for Clean {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let line = text::lines(&String::from_utf8_lossy(bytes));
-        // Nowhere to tell that stderr is gone.
+        // A failure can't be shown where stderr is closed.
         let _ = io::stderr().write_all(Secrets::new().without(&line).as_bytes());
         Ok(bytes.len())
     }

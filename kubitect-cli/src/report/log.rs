@@ -21,7 +21,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// A new log of `command` in a folder, which is made if need be.
+    /// A new log of `command` in a folder, which is created if it does not exist.
     pub fn open(folder: &Path, command: &str) -> Result<Self, Failure> {
         let (file, path) = new_log(folder, command)?;
         let mut log = Self {
@@ -38,7 +38,7 @@ impl Log {
 
     /// Adds text.
     pub fn write(&mut self, text: &str) {
-        // Nowhere to tell that the log is gone; the work itself matters more.
+        // A log that can't be written does not stop the work.
         let _ = self.file.write_all(text.as_bytes());
         self.lines += text.matches('\n').count();
     }

@@ -1,4 +1,4 @@
-//! Plans as people see them: folded or whole, no wider than the terminal, and with colours where they are wanted.
+//! Plans as people see them: folded or with all steps, no wider than the terminal, and with colours where these are wanted.
 
 use std::fmt::Display;
 use std::io::IsTerminal;
@@ -11,12 +11,12 @@ use rustix::termios::tcgetwinsize;
 use super::problems::colors;
 use super::view::View;
 
-/// Narrower terminals break lines themselves.
+/// For a terminal that is narrower, lines are as wide as this.
 const NARROWEST: usize = 40;
-/// How much further than a line that is set in its rest is, if it is too long.
-const BELOW: usize = 4;
+/// The rest of an indented line that is too long is indented by so many columns more.
+const HANGING: usize = 4;
 
-/// A plan for this stream: folded, after all its steps if the command line asks for them.
+/// A plan for this stream: folded; with `--verbose` all its steps before.
 pub fn of_plan(folded: impl Display, steps: &str, stream: &(impl IsTerminal + AsFd)) -> String {
     let steps = match View::current().verbose {
         true => steps,
@@ -36,7 +36,7 @@ pub fn width(stream: &impl AsFd) -> Option<usize> {
     width.map(|width| width.max(NARROWEST))
 }
 
-/// Text with lines that are not wider than the stream's terminal, if it is one and they have blanks.
+/// Text wrapped to the width of the stream's terminal, if it is one; words are never cut.
 pub fn fitted(text: &str, stream: &impl AsFd) -> String {
     let Some(width) = width(stream) else {
         return text.to_owned();
@@ -45,7 +45,7 @@ pub fn fitted(text: &str, stream: &impl AsFd) -> String {
     let lines = lines.map(
         |line| match line.len() - line.trim_start_matches(' ').len() {
             0 => text::wrapped(line, width, 0),
-            set_in => text::wrapped(line, width, set_in + BELOW),
+            indent => text::wrapped(line, width, indent + HANGING),
         },
     );
     lines.collect::<Vec<_>>().join("\n")

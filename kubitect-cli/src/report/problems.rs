@@ -13,13 +13,13 @@ const LONGEST: usize = 140;
 
 static COLOR: AtomicBool = AtomicBool::new(true);
 
-/// Colours are used on terminals if they are allowed.
+/// Allows or forbids colours on terminals; one that can't show them gets none.
 pub fn set_color(allowed: bool) {
-    let able = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    COLOR.store(allowed && able, Ordering::Relaxed);
+    let is_able = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    COLOR.store(allowed && is_able, Ordering::Relaxed);
 }
 
-/// Whether terminals may be given colours.
+/// Whether terminals get colours.
 pub fn colors() -> bool {
     COLOR.load(Ordering::Relaxed)
 }
@@ -33,7 +33,7 @@ pub fn problems(problems: &[Problem], text: &str) {
     let width = width(&std::io::stderr());
     let renderer = renderer.term_width(width.unwrap_or(LONGEST));
     for problem in problems {
-        // Nowhere to tell that stderr is gone.
+        // A failure can't be shown where stderr is closed.
         let _ = writeln!(
             std::io::stderr(),
             "{}\n",
@@ -42,22 +42,22 @@ pub fn problems(problems: &[Problem], text: &str) {
     }
 }
 
-/// Says what ended a command early, or a part of it.
+/// Shows a failure of a command, or of a part of it, on stderr.
 pub fn failure(failure: &impl std::fmt::Display) {
     let failure = text::lines(&failure.to_string());
     let failure = fitted(&failure, &std::io::stderr());
-    // Nowhere to tell that stderr is gone.
+    // A failure can't be shown where stderr is closed.
     let _ = writeln!(std::io::stderr(), "kubitect: {failure}");
 }
 
-/// Says what a person may want to know beside a result, on stderr.
+/// Shows a hint beside a result, on stderr.
 pub fn hint(text: &str) {
     let text = fitted(&text::lines(text), &std::io::stderr());
-    // Nowhere to tell that stderr is gone.
+    // A failure can't be shown where stderr is closed.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// What was rendered, with its sentences no wider than this; the lines of the file between them are cut already.
+/// A rendered problem with its sentences wrapped to this width. The lines of the file between them are cut already.
 fn sentences(rendered: &str, width: Option<usize>) -> String {
     let lines = rendered.split('\n').map(|line| {
         let is_sentence = text::lines(line).starts_with(|c: char| c.is_ascii_alphabetic());

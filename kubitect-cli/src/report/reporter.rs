@@ -1,4 +1,4 @@
-//! [`Reporter`]: events of a run on a terminal, as lines, or as JSON, and all of them in the run's log.
+//! [`Reporter`]: shows the events of a run, redrawn on a terminal, as lines, or as JSON, and writes them to the run's log.
 
 mod events;
 
@@ -11,23 +11,23 @@ use kubitect_config::text;
 use kubitect_config::value::Label;
 use kubitect_config::waiting::clock;
 use kubitect_config::watch::Watch;
-use kubitect_kubespray::Playing;
+use kubitect_kubespray::PlaybookProgress;
 use serde_json::{Value, json};
 
 use super::block::Block;
+use super::clean::{RFC3339, safe, time};
 use super::log::Log;
 use super::plans::{fitted, of_plan};
 use super::view::View;
-use super::words::{RFC3339, safe, time};
 use crate::event::VERSION;
 use crate::failure::Failure;
 
-/// How often the block is brought up to date.
+/// The block is redrawn this often.
 const TICK: Duration = Duration::from_millis(250);
-/// How long nothing is said at most where nothing is drawn again.
+/// Without a block: after so long without a line, one says what is waited for.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Shows events and keeps them in a log. Shared by all stages of a run.
+/// Shows events and writes them to a log. Shared by all parts of a run.
 #[derive(Debug)]
 pub struct Reporter {
     view: View,
@@ -38,12 +38,12 @@ pub struct Reporter {
 struct State {
     start: Instant,
     log: Option<Log>,
-    /// What was told before there was a log.
-    early: String,
+    /// The text of before the log was opened.
+    before_log: String,
     watch: Watch,
     /// What Ansible is at.
-    playing: Playing,
-    /// The phase in which the run stopped.
+    playbook: PlaybookProgress,
+    /// The phase in which the run failed.
     stopped_in: Option<String>,
     /// On a terminal only.
     block: Option<Block>,
@@ -55,17 +55,17 @@ impl State {
     fn note(&mut self, text: &str) {
         match &mut self.log {
             Some(log) => log.write(text),
-            None => self.early.push_str(text),
+            None => self.before_log.push_str(text),
         }
     }
 
-    /// Shows text that stays.
+    /// Shows permanent text.
     fn show(&mut self, text: &str) {
         self.shown = Instant::now();
         let text = &fitted(text, &std::io::stderr());
         match &mut self.block {
             Some(block) => block.print(text),
-            // Nowhere to tell that stderr is gone; the work itself matters more.
+            // A failure can't be shown where stderr is closed; the work goes on.
             None => drop(std::io::stderr().write_all(text.as_bytes())),
         }
     }
@@ -76,15 +76,15 @@ impl State {
         format!("{:>3}:{:02} {line}\n", elapsed / 60, elapsed % 60)
     }
 
-    /// Draws the block again, or says what is waited for if nothing has been said for long.
+    /// Redraws the block; without one, says what is waited for if nothing was shown for long.
     fn tick(&mut self, quiet: bool) {
-        let playing = self.playing.line();
+        let playbook = self.playbook.line();
         if let Some(block) = &mut self.block {
-            let lines = self.watch.lines(playing);
+            let lines = self.watch.lines(playbook);
             block.show(lines.iter().map(|line| safe(line)).collect());
         } else if !quiet
             && self.shown.elapsed() >= SILENCE
-            && let Some(waited) = self.watch.waited(playing)
+            && let Some(waited) = self.watch.waiting_for(playbook)
         {
             let line = self.timed(&format!("… {}", safe(&waited)));
             self.show(&line);
@@ -93,7 +93,7 @@ impl State {
 }
 
 impl Reporter {
-    /// A reporter without a log, which shows what the command line asks for.
+    /// A reporter without a log, with the view that the command line asks for.
     pub fn new() -> Self {
         let now = Instant::now();
         Self {
@@ -101,9 +101,9 @@ impl Reporter {
             state: Arc::new(Mutex::new(State {
                 start: now,
                 log: None,
-                early: String::new(),
+                before_log: String::new(),
                 watch: Watch::default(),
-                playing: Playing::default(),
+                playbook: PlaybookProgress::default(),
                 stopped_in: None,
                 block: None,
                 shown: now,
@@ -115,11 +115,11 @@ impl Reporter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The run begins: time counts from now, and what goes on is shown until this is dropped.
+    /// The run begins: its time counts from now, and its progress is shown until this is dropped.
     pub fn begin(&self, tasks: impl IntoIterator<Item = (String, usize)>) {
         let mut state = self.state();
         state.start = Instant::now();
-        state.playing.tasks.extend(tasks);
+        state.playbook.task_counts.extend(tasks);
         state.block = self.view.redraws().then(Block::default);
         let (weak, quiet) = (
             Arc::downgrade(&self.state),
@@ -136,34 +136,34 @@ impl Reporter {
         });
     }
 
-    /// From now on all is also written into `log`; so is what was told before.
-    pub fn keep(&self, mut log: Log) {
+    /// From now on all is also written to `log`, and at once what was reported before.
+    pub fn log_to(&self, mut log: Log) {
         let mut state = self.state();
-        log.write(&std::mem::take(&mut state.early));
+        log.write(&std::mem::take(&mut state.before_log));
         state.log = Some(log);
     }
 
-    /// A line in the log alone.
+    /// A line only in the log.
     pub fn note(&self, line: impl Display) {
-        self.said(&line.to_string(), false);
+        self.write_line(&line.to_string(), false);
     }
 
-    /// A line that stays, and is no event of a run.
+    /// A permanent line that is no event of a run.
     pub fn line(&self, line: impl Display) {
         let line = line.to_string();
-        self.stays(&line);
+        self.show_line(&line);
         self.emit(&json!({"type": "line", "text": line}));
     }
 
-    /// A line that stays.
-    fn stays(&self, line: &str) {
-        self.said(line, !self.view.quiet || line.starts_with("warning: "));
+    /// A permanent line of the log, which people see, too; with `--quiet` only a warning.
+    fn show_line(&self, line: &str) {
+        self.write_line(line, !self.view.quiet || line.starts_with("warning: "));
     }
 
-    /// A line of the log, which people see too if `shown`.
-    fn said(&self, line: &str, shown: bool) {
+    /// A line of the log, which people see, too, if `shown`.
+    fn write_line(&self, line: &str, shown: bool) {
         let mut state = self.state();
-        // What a machine says in several lines passes for none of ours.
+        // Further lines are indented, so that none of a machine's text looks like a line of this program.
         let line = state.timed(&safe(line).replace('\n', "\n       "));
         state.note(&line);
         if shown && !self.view.json {
@@ -171,7 +171,7 @@ impl Reporter {
         }
     }
 
-    /// An event for programs, if it is they who watch.
+    /// An event for programs, with `--output json`.
     pub fn emit(&self, event: &Value) {
         if !self.view.json {
             return;
@@ -185,12 +185,12 @@ impl Reporter {
             "{}\n",
             kubitect_config::address::shown(&all.to_string())
         ));
-        // Nowhere to tell that stdout is gone; the work itself matters more.
+        // A failure can't be shown where stdout is closed; the work goes on.
         let _ = std::io::stdout().write_all(line.as_bytes());
     }
 
-    /// What is to be done to a cluster, as a person approves it: folded, with all its steps in the log. Who asked for quiet and is
-    /// not asked sees its sum.
+    /// The changes to a cluster that a person approves: folded, and with all steps in the log. With `--quiet`, and without a
+    /// question, only the line with the sum is shown.
     pub fn proposal(&self, cluster: &Label, folded: impl Display, steps: &str, asks: bool) {
         let folded = safe(&folded.to_string());
         let mut state = self.state();
@@ -206,7 +206,7 @@ impl Reporter {
         }
     }
 
-    /// Several lines that stay, without the time.
+    /// Several permanent lines, without the time.
     pub fn text(&self, text: impl Display) {
         let text = safe(&text.to_string());
         let mut state = self.state();
@@ -216,14 +216,14 @@ impl Reporter {
         }
     }
 
-    /// The run has ended well: what there is now, and what comes next, a line each; each phase with its time before.
+    /// The run has succeeded: shows each phase with its time, then these lines, then the log's path.
     pub fn done(&self, lines: &[String]) {
         let ended = self.stop();
         let mut text = String::new();
         for (title, took) in &ended {
             text += &format!("  {:>6}  {title}\n", clock(*took));
         }
-        let slowest = self.state().playing.slowest();
+        let slowest = self.state().playbook.slowest();
         let log = self
             .state()
             .log
@@ -235,23 +235,24 @@ impl Reporter {
         self.note("exit code 0");
     }
 
-    /// The run has ended well without a word to people; the log is told.
+    /// The run has succeeded: writes that only to the log.
     pub fn end_well(&self) {
         self.stop();
         self.note("exit code 0");
     }
 
-    /// The run has ended early, for this reason: where, that it can go on, and with what exit code, in the log too.
+    /// The run has failed: shows in which phase, then these lines, then the log's path with the line of the failure. The log also
+    /// gets the failure and the exit code.
     pub fn failed(&self, failure: &str, code: u8, lines: &[String]) {
-        let place = self.state().watch.place();
-        self.state().stopped_in.clone_from(&place);
+        let phase = self.state().watch.current_phase();
+        self.state().stopped_in.clone_from(&phase);
         self.stop();
         let log = self.state().log.as_ref().map(|log| {
             let line = log.lines + 1;
             format!("log: {}:{line}", log.path.display())
         });
         self.note(format!("kubitect: {failure}"));
-        let stopped = place.as_ref().map(|place| format!("stopped in {place}"));
+        let stopped = phase.as_ref().map(|phase| format!("stopped in {phase}"));
         let mut text = String::new();
         let lines = stopped.iter().chain(lines).chain(&log);
         lines.for_each(|line| text += &format!("  {line}\n"));
@@ -259,7 +260,7 @@ impl Reporter {
         self.note(format!("exit code {code}"));
     }
 
-    /// The last event for programs: how the command ended, in one form whatever ended it.
+    /// The last event for programs: how the command ended, always in the same form.
     pub fn end(&self, result: &Result<(), Failure>) {
         let state = self.state();
         let phases = state.watch.ended.iter();
@@ -277,14 +278,16 @@ impl Reporter {
         self.emit(&end);
     }
 
-    /// The process is about to end at once, because it was asked a second time: the log says so, unless somebody holds it.
+    /// Writes to the log that the process ends at once, because of a second signal. Another thread may hold the log: it is waited
+    /// for only for a moment.
     pub fn cut_short(&self, code: u8) {
         for _ in 0..20 {
             if let Ok(mut state) = self.state.try_lock() {
-                let place = state.watch.place().map(|place| format!(" in {place}"));
+                let phase = state.watch.current_phase();
+                let phase = phase.map(|phase| format!(" in {phase}"));
                 let line = format!(
                     "interrupted twice: ended at once{}",
-                    place.unwrap_or_default()
+                    phase.unwrap_or_default()
                 );
                 let lines = format!(
                     "{}{}",
@@ -298,10 +301,10 @@ impl Reporter {
         }
     }
 
-    /// Nothing goes on any more. The phases that ended.
+    /// Stops the display of progress. Returns the phases that have ended, with their times.
     fn stop(&self) -> Vec<(String, Duration)> {
         let mut state = self.state();
-        state.playing.stop();
+        state.playbook.stop();
         state.watch.end_phase();
         if let Some(mut block) = state.block.take() {
             block.show(Vec::new());
@@ -309,9 +312,9 @@ impl Reporter {
         state.watch.ended.clone()
     }
 
-    /// How many tasks each playbook had.
+    /// The number of tasks of each playbook that ran.
     pub fn tasks(&self) -> std::collections::BTreeMap<String, usize> {
-        self.state().playing.tasks.clone()
+        self.state().playbook.task_counts.clone()
     }
 }
 
@@ -320,12 +323,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_somebody_else_passes_for_none_of_a_log() {
+    fn a_foreign_line_never_looks_like_one_of_a_log() {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::open(folder.path(), "apply").unwrap();
         let path = log.path.clone();
         let reporter = Reporter::new();
-        reporter.keep(log);
+        reporter.log_to(log);
         reporter.note("m1: no\n  0:00 exit code 0");
         let text = std::fs::read_to_string(path).unwrap();
         assert!(

@@ -24,7 +24,7 @@ static VIEW: Mutex<View> = Mutex::new(View {
 });
 
 impl View {
-    /// Makes it the one in force.
+    /// Puts it in force.
     pub fn set(self) {
         *VIEW.lock().unwrap_or_else(PoisonError::into_inner) = self;
     }
@@ -34,9 +34,9 @@ impl View {
         *VIEW.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether lines may be drawn again: stderr is a terminal that can, and somebody looks.
+    /// Whether lines may be redrawn: stderr is a terminal that can do it, and no option asks for another form.
     pub fn redraws(self) -> bool {
-        let able = std::env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
-        able && !self.quiet && !self.json && !self.debug && std::io::stderr().is_terminal()
+        let is_able = std::env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
+        is_able && !self.quiet && !self.json && !self.debug && std::io::stderr().is_terminal()
     }
 }

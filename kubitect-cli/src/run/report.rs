@@ -1,4 +1,4 @@
-//! What a report of a fault holds of the machines themselves: their consoles, and what Kubernetes says.
+//! What a report of a fault contains of the machines: the ends of their consoles, and Kubernetes' answers.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use kubitect_provision::machine;
 use super::View;
 use crate::failure::Failure;
 
-/// How long a master is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A master has to answer within this time.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl View {
     /// The last lines of each machine's console, or why there are none.
@@ -24,10 +24,10 @@ impl View {
         nodes.collect()
     }
 
-    /// What Kubernetes says of itself, by the first master that answers: each answer by its name, or why there is none.
-    pub async fn words(&self) -> Result<Vec<(&'static str, Result<String, String>)>, Failure> {
+    /// Kubernetes' answers from the first master that answers: each with its name, or why there is none.
+    pub async fn answers(&self) -> Result<Vec<(&'static str, Result<String, String>)>, Failure> {
         let job = &self.job;
-        let Some((keys, facts)) = job.reach()? else {
+        let Some((keys, facts)) = job.access()? else {
             return Err(Failure::failed(
                 "ask Kubernetes: the key that opens the machines is not known",
             ));
@@ -37,13 +37,13 @@ impl View {
             let answers = async {
                 let machine = job.login(&facts, &keys, &node.name).await;
                 let machine = machine.map_err(|e| chain(&e))?;
-                Ok::<_, String>(control::words(&machine).await)
+                Ok::<_, String>(control::diagnostics(&machine).await)
             };
-            match tokio::time::timeout(PATIENCE, answers).await {
+            match tokio::time::timeout(TIMEOUT, answers).await {
                 Ok(Ok(words)) => return Ok(words),
                 Ok(Err(error)) => why = format!("{}: {error}", node.name),
                 Err(_) => {
-                    let seconds = PATIENCE.as_secs();
+                    let seconds = TIMEOUT.as_secs();
                     why = format!("{} did not answer within {seconds} s", node.name);
                 }
             }

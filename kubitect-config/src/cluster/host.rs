@@ -1,4 +1,4 @@
-//! The machines that run libvirt.
+//! The hosts: Linux machines with libvirt, which carry the cluster's machines.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::value::Name;
 /// A libvirt host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Host {
-    /// How nodes refer to it.
+    /// The name by which nodes refer to it.
     pub name: Name,
     /// How to reach its libvirt.
     pub connection: Connection,
@@ -36,9 +36,9 @@ pub enum Connection {
         address: String,
         /// SSH port.
         port: u16,
-        /// Private key, as configured (`~/` is the caller's to resolve); none: what the SSH client finds.
+        /// Private key, as configured (the caller resolves `~/`); none: the keys that the SSH client finds.
         keyfile: Option<PathBuf>,
-        /// Whether the host's key must be known already.
+        /// Whether the host's key must be in `known_hosts` already.
         verify: bool,
     },
     /// Any libvirt URI.
@@ -46,8 +46,8 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// Whether its libvirt runs on this machine, so that the host's files, routes and memory are this machine's: `local`, or a
-    /// URI that names no other one.
+    /// Whether its libvirt runs on this machine (`local`, or a URI without another host's name): then the host's files, routes
+    /// and memory are this machine's.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Local => true,
@@ -58,18 +58,19 @@ impl Connection {
         }
     }
 
-    /// Whether two connections lead to the same libvirt, by whichever user, key and way.
-    pub fn same_place(&self, other: &Self) -> bool {
+    /// Whether two connections lead to the same libvirt; user, key and transport may differ.
+    pub fn same_libvirt(&self, other: &Self) -> bool {
         self == other
             || self
-                .place()
-                .is_some_and(|place| Some(place) == other.place())
+                .endpoint()
+                .is_some_and(|endpoint| Some(endpoint) == other.endpoint())
     }
 
-    /// The driver, machine, port, path and socket of its libvirt. The driver for tests has a host of its own for each connection.
-    fn place(&self) -> Option<Place> {
+    /// The libvirt that it leads to; none if that can't be compared: libvirt's `test` driver makes another host for each
+    /// connection, and where a transport that runs a program (`ext`) leads, only the program knows.
+    fn endpoint(&self) -> Option<Endpoint> {
         const SSH: u16 = 22;
-        let qemu = |host, port| Place {
+        let qemu = |host, port| Endpoint {
             driver: "qemu".to_owned(),
             host,
             port,
@@ -83,13 +84,12 @@ impl Connection {
                 let uri = Uri::read(uri).ok().filter(|uri| uri.driver != "test")?;
                 let port = match &uri.host {
                     Some(_) if uri.is_ssh() => uri.port.unwrap_or(SSH),
-                    // A program leads somewhere, and only it knows where.
                     None if !self.is_local() => return None,
                     _ => uri.port.unwrap_or(0),
                 };
                 let socket = uri.parameter("socket").map(str::to_owned);
                 let socket = socket.filter(|socket| !SOCKETS.contains(&socket.as_str()));
-                Some(Place {
+                Some(Endpoint {
                     driver: uri.driver,
                     host: uri.host,
                     port,
@@ -101,7 +101,7 @@ impl Connection {
     }
 }
 
-/// Where libvirt's sockets are, if a URI does not say so.
+/// The default paths of libvirt's sockets. A URI that names one of them leads to the same libvirt as a URI without a socket.
 const SOCKETS: [&str; 4] = [
     "/run/libvirt/libvirt-sock",
     "/run/libvirt/virtqemud-sock",
@@ -109,9 +109,9 @@ const SOCKETS: [&str; 4] = [
     "/var/run/libvirt/virtqemud-sock",
 ];
 
-/// Where a libvirt is.
+/// What identifies a libvirt.
 #[derive(PartialEq)]
-struct Place {
+struct Endpoint {
     driver: String,
     host: Option<String>,
     port: u16,
@@ -142,7 +142,7 @@ impl VirtType {
 /// A pool for data disks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DataPool {
-    /// How data disks refer to it; never `main`.
+    /// The name by which data disks refer to it; never `main`.
     pub name: Name,
     /// Folder (absolute, on the host) in which the pool's own folder is made.
     pub path: PathBuf,
@@ -172,10 +172,10 @@ mod tests {
             uri("qemu:///system?socket=/run/libvirt/libvirt-sock"),
         ] {
             assert!(local.is_local(), "{local:?}");
-            assert!(local.same_place(&Connection::Local), "{local:?}");
-            assert!(!local.same_place(&uri("qemu:///session")), "{local:?}");
+            assert!(local.same_libvirt(&Connection::Local), "{local:?}");
+            assert!(!local.same_libvirt(&uri("qemu:///session")), "{local:?}");
             let other = uri("qemu+unix:///system?socket=/run/other/libvirt-sock");
-            assert!(!local.same_place(&other), "{local:?}");
+            assert!(!local.same_libvirt(&other), "{local:?}");
         }
         let elsewhere = [
             "qemu+ssh://a/system",
@@ -184,12 +184,12 @@ mod tests {
         ];
         for other in elsewhere.map(uri).into_iter().chain([remote("a", None)]) {
             assert!(!other.is_local(), "{other:?}");
-            assert!(!other.same_place(&Connection::Local), "{other:?}");
+            assert!(!other.same_libvirt(&Connection::Local), "{other:?}");
         }
-        assert!(remote("a", None).same_place(&remote("a", Some("/k"))));
-        assert!(remote("a", None).same_place(&uri("qemu+ssh://you@a/system?keyfile=/k")));
-        assert!(!remote("a", None).same_place(&remote("b", None)));
-        assert!(!remote("a", None).same_place(&uri("qemu+ssh://a:2222/system")));
-        assert!(!uri("test:///a").same_place(&uri("test:///b")));
+        assert!(remote("a", None).same_libvirt(&remote("a", Some("/k"))));
+        assert!(remote("a", None).same_libvirt(&uri("qemu+ssh://you@a/system?keyfile=/k")));
+        assert!(!remote("a", None).same_libvirt(&remote("b", None)));
+        assert!(!remote("a", None).same_libvirt(&uri("qemu+ssh://a:2222/system")));
+        assert!(!uri("test:///a").same_libvirt(&uri("test:///b")));
     }
 }

@@ -1,4 +1,4 @@
-//! Kubernetes, the Kubespray that sets it up, and addons.
+//! Kubernetes, the Kubespray release that sets it up, and addons.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::release::Hop;
 use crate::value::Version;
 
-/// Which Kubernetes, and how it is set up.
+/// The Kubernetes version and its settings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Kubernetes {
     /// Kubernetes' release.
@@ -18,7 +18,7 @@ pub struct Kubernetes {
     pub dns_mode: String,
     /// Kubespray's `container_manager`; one that the release allows.
     pub container_manager: String,
-    /// What sets it up.
+    /// The Kubespray that sets it up.
     pub kubespray: Kubespray,
     /// Whether the control plane renews its certificates by itself.
     pub auto_renew_certificates: bool,
@@ -27,7 +27,7 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// Its versions: Kubernetes' own, and Kubespray's.
+    /// The versions of Kubernetes and Kubespray, as one hop of an upgrade has them.
     pub fn hop(&self) -> Hop {
         Hop {
             kubernetes: self.version.clone(),
@@ -36,17 +36,17 @@ impl Kubernetes {
     }
 }
 
-/// Kubespray: which release, from where, on which Python.
+/// Kubespray: its release, where it comes from and which Python runs it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Kubespray {
-    /// Its release; [`crate::release::find_or_newest`] knows the facts of it.
+    /// Its release; [`crate::release::find_or_newest`] gives the release's facts.
     pub version: Version,
     /// A git URL or a path.
     pub url: String,
-    /// Whether the tag may stand for another commit than [`crate::release::commit`] knows, as the site file says.
+    /// Whether the tag may have another commit than [`crate::release::commit`] gives: a setting of the site file.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub any_commit: bool,
-    /// The interpreter to use, from the site file; none: chosen by the release's table.
+    /// The Python interpreter, from the site file; none: one whose version the release's table allows.
     pub python: Option<PathBuf>,
     /// How many machines Ansible works on at a time.
     pub forks: u16,
@@ -64,7 +64,7 @@ pub struct Pip {
     pub find_links: Option<String>,
 }
 
-/// What is installed into Kubernetes besides.
+/// Further programs that are installed into Kubernetes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Addons {
     /// Kubespray's addon variables, passed through as they are.

@@ -1,4 +1,4 @@
-//! [`Cluster`]: what a person wants, complete and consistent. Made only by validation.
+//! [`Cluster`]: the wanted cluster, complete and consistent. Only validation makes one.
 
 mod host;
 mod kubernetes;
@@ -18,10 +18,11 @@ use serde::Serialize;
 
 use crate::value::{Label, Name};
 
-/// One cluster: every value settled, every reference resolved, all rules of the configuration kept.
+/// One cluster. Every value is set (defaults included), every reference leads to something, and all rules of the configuration
+/// hold.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cluster {
-    /// Prefix of the name of everything that is made for the cluster.
+    /// The cluster's name: the prefix of the names of all its resources.
     pub name: Label,
     /// The libvirt hosts that carry nodes, and those that could; at least one.
     pub hosts: Vec<Host>,
@@ -33,11 +34,11 @@ pub struct Cluster {
     pub balancing: Balancing,
     /// All machines: balancers, then masters, then workers, each in the order of the file.
     pub nodes: Vec<Node>,
-    /// Which Kubernetes, and how it is set up.
+    /// The Kubernetes version and its settings.
     pub kubernetes: Kubernetes,
-    /// What is installed into Kubernetes besides.
+    /// Further programs that are installed into Kubernetes.
     pub addons: Addons,
-    /// The HTTP proxy by which machines reach the outside, if not by themselves.
+    /// The HTTP proxy through which machines reach the internet; none: they reach it directly.
     pub proxy: Option<Proxy>,
 }
 
@@ -59,7 +60,7 @@ impl Cluster {
             .filter(|host| self.nodes.iter().any(|node| node.host == host.name))
     }
 
-    /// The name of the cluster's network in libvirt (unless [`NetworkMode::Bridge`]).
+    /// The name of the cluster's network in libvirt. In mode [`NetworkMode::Bridge`] there is none.
     pub fn network_name(&self) -> String {
         format!("{}-network", self.name)
     }
@@ -69,7 +70,7 @@ impl Cluster {
         format!("{}-main-resource-pool", self.name)
     }
 
-    /// The name of the pool for data disks that `pool` of the configuration stands for.
+    /// The name in libvirt of the data pool that the configuration calls `pool`.
     pub fn data_pool_name(&self, pool: &Name) -> String {
         format!("{}-{pool}-data-resource-pool", self.name)
     }
@@ -78,18 +79,18 @@ impl Cluster {
 /// The load balancers' common settings. The machines themselves are nodes of [`Role::LoadBalancer`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Balancing {
-    /// The address that moves between balancers; always there when there are several.
+    /// The VIP; always set when there are several balancers.
     pub vip: Option<Ipv4Addr>,
     /// VRRP virtual router id, 1 to 255: as configured or derived from the cluster's name.
     pub virtual_router_id: u8,
-    /// Ports forwarded besides the API's 6443.
+    /// Forwarded ports, without the API's 6443, which is always forwarded.
     pub forward_ports: Vec<ForwardPort>,
 }
 
 /// One port that balancers forward to nodes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ForwardPort {
-    /// Names the frontend and the backend; unique, and none of the balancer's own.
+    /// The name of HAProxy's frontend and backend for it; unique, and neither [`API_FRONTEND`] nor [`OWN_FRONTEND`].
     pub name: Name,
     /// The balancer's port; unique, not 6443 nor a port that the balancer itself needs.
     pub port: u16,
@@ -116,7 +117,7 @@ pub enum Target {
 /// The name of the API's frontend and backend on balancers.
 pub const API_FRONTEND: &str = "kube_api";
 
-/// The name of the frontend by which a balancer tells its own health.
+/// The name of the frontend that reports a balancer's own health.
 pub const OWN_FRONTEND: &str = "private_status";
 
 /// The port of the Kubernetes API, on masters and balancers alike.

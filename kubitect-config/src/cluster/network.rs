@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 /// The cluster's network.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Network {
-    /// Who provides it.
+    /// What provides it.
     pub mode: NetworkMode,
-    /// Its range; all addresses of nodes lie inside.
+    /// Its range, which has the addresses of all machines.
     pub cidr: Ipv4Net,
     /// The router: as configured, else the first address of the range.
     pub gateway: Ipv4Addr,
-    /// The Linux bridge: required in mode bridge, else the name for libvirt's own bridge if one was configured.
+    /// In mode bridge the host's Linux bridge, always set; in other modes the configured name of the bridge that libvirt makes.
     pub bridge: Option<String>,
 }
 

@@ -12,7 +12,7 @@ use crate::value::{Checksum, GiB, Label, Mac, Name};
 /// A virtual machine of the cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Node {
-    /// What it is for.
+    /// Its role.
     pub role: Role,
     /// Its id, unique within the role.
     pub id: Label,
@@ -20,7 +20,7 @@ pub struct Node {
     pub name: Label,
     /// The host that carries it.
     pub host: Name,
-    /// Its fixed address, if it has one; else DHCP leases it one, which is then kept.
+    /// Its fixed address; none: DHCP leases it one, which it then keeps for life.
     pub ip: Option<Ipv4Addr>,
     /// Its Ethernet address: as configured or derived from its name.
     pub mac: Mac,
@@ -52,7 +52,7 @@ impl Node {
     }
 }
 
-/// What a node is for.
+/// The role of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
@@ -65,7 +65,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The part that stands for the role in the names of nodes: `lb`, `master` or `worker`.
+    /// The role's part of a machine's name: `lb`, `master` or `worker`.
     pub fn infix(self) -> &'static str {
         match self {
             Self::LoadBalancer => "lb",
@@ -80,7 +80,7 @@ impl Role {
 pub struct DataDisk {
     /// Unique on the node; also the virtual disk's serial number.
     pub name: Name,
-    /// Where it lies.
+    /// The pool that has it.
     pub pool: DiskPool,
     /// Its size.
     pub size: GiB,
@@ -110,11 +110,11 @@ pub struct Taint {
 /// What a taint does to pods that do not tolerate it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// Not scheduled here.
+    /// They are not scheduled on the node.
     NoSchedule,
-    /// Scheduled elsewhere where possible.
+    /// They are scheduled on other nodes if possible.
     PreferNoSchedule,
-    /// Not scheduled here, and evicted.
+    /// They are not scheduled on the node, and are evicted from it.
     NoExecute,
 }
 
@@ -141,7 +141,7 @@ pub struct Guest {
     pub user: String,
     /// The operating system's image.
     pub image: Image,
-    /// The name that the guest's network interface is given.
+    /// The name that the machines' network interface gets.
     pub interface: String,
     /// The private key that is used instead of one made by Kubitect, as configured.
     pub private_key: Option<PathBuf>,
@@ -162,7 +162,7 @@ pub struct Image {
     pub distro: String,
     /// A path on this machine or an http(s) address.
     pub source: String,
-    /// What it must hash to; none: it is not checked (a warning says so).
+    /// The image's checksum; none: the image is not checked (a warning says so).
     pub checksum: Option<Checksum>,
 }
 

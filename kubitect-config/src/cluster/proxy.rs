@@ -1,4 +1,4 @@
-//! The HTTP proxy by which machines reach the outside.
+//! The HTTP proxy through which machines reach the internet.
 
 use std::fmt;
 
@@ -6,26 +6,26 @@ use serde::Serialize;
 
 use crate::address;
 
-/// The HTTP proxy by which machines reach the outside. Its addresses may hold a password, which `Debug` does not show.
+/// The HTTP proxy through which machines reach the internet. `Debug` does not show the passwords that its addresses may have.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Proxy {
     /// For http addresses.
     pub http: Option<String>,
     /// For https addresses.
     pub https: Option<String>,
-    /// What is reached without it, as the file or the site says.
+    /// Names and addresses that are reached without it, as the file or the site file says.
     pub no: Vec<String>,
-    /// What is reached without it because it is the cluster's own: machines, VIP, services, pods and their names.
+    /// The cluster's own names and addresses, which are reached without it, too: machines, VIP, services, pods.
     pub own: Vec<String>,
 }
 
 impl Proxy {
-    /// All that is reached without it, each once.
+    /// All names and addresses that are reached without it, each once.
     pub fn without(&self) -> Vec<&str> {
         let mut all: Vec<&str> = Vec::new();
-        for one in self.no.iter().chain(&self.own) {
-            if !all.contains(&one.as_str()) {
-                all.push(one);
+        for name in self.no.iter().chain(&self.own) {
+            if !all.contains(&name.as_str()) {
+                all.push(name);
             }
         }
         all

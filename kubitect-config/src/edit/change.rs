@@ -6,8 +6,8 @@ use crate::cluster::Role;
 use crate::release::{Cilium, Hop};
 use crate::value::{GiB, Label, Name};
 
-/// What kind of difference an [`Edit`](super::Edit) is. Its texts say from what to what; here stands what else
-/// [`policy`](crate::policy::policy()) and a planner need to know.
+/// What kind of difference an [`Edit`](super::Edit) is. The edit has the old and the new value as texts; the variants here have the
+/// typed values that [`policy`](crate::policy::policy()) and a planner need.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(
     rename_all = "camelCase",
@@ -30,7 +30,8 @@ pub enum Change {
         /// The applied machines that it carries.
         carries: Vec<Label>,
     },
-    /// How a host is reached. It must be the same host still: a planner that finds none of `carries` there must stop.
+    /// How a host is reached. The new connection must lead to the same host: a planner that finds none of `carries` behind it must
+    /// stop, as it would make these machines a second time.
     HostConnection {
         /// The host.
         host: Name,
@@ -73,7 +74,7 @@ pub enum Change {
         host: Name,
         /// The pool.
         pool: Name,
-        /// The applied machines of the host: with any, libvirt has the pool already.
+        /// The applied machines of the host: if there are any, libvirt has the pool already.
         carries: Vec<Label>,
     },
 
@@ -99,15 +100,15 @@ pub enum Change {
 
     /// The address that moves between balancers.
     Vip,
-    /// The address under which nodes know the API: the first balancer comes, the last one goes, or the only one of what
-    /// had it is exchanged. (Where the VIP itself differs, that is [`Change::Vip`].)
+    /// The address at which nodes reach the API: the first balancer is added, the last one is removed, or the only balancer
+    /// (without a balancer: the only master) is replaced by another. (A change of the VIP itself is [`Change::Vip`].)
     Endpoint,
     /// VRRP's virtual router id.
     RouterId {
-        /// Whether there is an address that moves by it.
+        /// Whether the balancers have a VIP, before and after.
         vip: bool,
     },
-    /// A forwarded port comes, goes or leads elsewhere.
+    /// A forwarded port is added, removed or leads to another target.
     ForwardPort {
         /// Its name.
         name: Name,
@@ -115,14 +116,14 @@ pub enum Change {
 
     /// A machine is new.
     NodeAdded {
-        /// What it is for.
+        /// Its role.
         role: Role,
         /// Its name.
         node: Label,
     },
     /// A machine is gone from the configuration.
     NodeRemoved {
-        /// What it was for.
+        /// Its role.
         role: Role,
         /// Its name.
         node: Label,
@@ -146,25 +147,25 @@ pub enum Change {
     Cpu {
         /// The machine.
         node: Label,
-        /// How many it has.
+        /// The applied number.
         from: u32,
-        /// How many it is to have.
+        /// The wanted number.
         to: u32,
     },
     /// A machine's memory.
     Ram {
         /// The machine.
         node: Label,
-        /// How much it has.
+        /// The applied size.
         from: GiB,
-        /// How much it is to have.
+        /// The wanted size.
         to: GiB,
     },
     /// The size of a machine's main disk.
     MainDisk {
         /// The machine.
         node: Label,
-        /// Its size.
+        /// The applied size.
         from: GiB,
         /// The wanted size.
         to: GiB,
@@ -189,7 +190,7 @@ pub enum Change {
         node: Label,
         /// The disk.
         disk: Name,
-        /// Its size.
+        /// The applied size.
         from: GiB,
         /// The wanted size.
         to: GiB,
@@ -201,20 +202,20 @@ pub enum Change {
         /// The disk.
         disk: Name,
     },
-    /// A label of a node comes, goes or has another value.
+    /// A label of a node is added, removed or has another value.
     NodeLabel {
         /// The node.
         node: Label,
         /// The label.
         key: String,
     },
-    /// A taint of a node comes, goes or has another value.
+    /// A taint of a node is added, removed or has another value.
     NodeTaint {
         /// The node.
         node: Label,
         /// The taint's key.
         key: String,
-        /// Whether pods are evicted that do not tolerate it.
+        /// Whether it evicts pods that do not tolerate it.
         evicts: bool,
     },
     /// A balancer's priority.
@@ -223,13 +224,13 @@ pub enum Change {
         node: Label,
     },
 
-    /// The version of Kubernetes, of Kubespray or of both; each of the two has an edit of its own with the same change.
+    /// The version of Kubernetes, of Kubespray or of both. Where both differ, there are two edits with this same change.
     Versions {
-        /// Whether cilium runs, and which.
+        /// Whether the cluster has cilium, and who says its version.
         cilium: Cilium,
-        /// What is set up.
+        /// The applied versions.
         from: Hop,
-        /// What is wanted.
+        /// The wanted versions.
         to: Hop,
     },
     /// The network plugin.
@@ -252,7 +253,7 @@ pub enum Change {
     AddonVariable {
         /// The variable.
         key: String,
-        /// Whether it is taken away or turned off.
+        /// Whether it is removed from the file, or set to `false` or null.
         off: bool,
     },
     /// Rook.
@@ -260,7 +261,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// The machine that it is about, where it is about one.
+    /// The machine that the change is about; none if it is not about a single machine.
     pub fn node(&self) -> Option<&Label> {
         match self {
             Self::NodeAdded { node, .. }

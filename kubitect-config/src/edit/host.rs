@@ -4,22 +4,22 @@ use super::{Change, Edits, matched, text};
 use crate::cluster::{DataPool, DiskPool, Host, Node};
 use crate::value::Label;
 
-/// `nodes` are the applied ones.
+/// Edits of all hosts. `nodes` are the applied machines: what a host carries decides which of its edits are possible.
 pub(super) fn hosts(was: &[Host], wanted: &[Host], nodes: &[Node], edits: &mut Edits) {
     for pair in matched(was, wanted, |host| &host.name) {
         match pair {
             (Some(was), Some(wanted)) => host(was, wanted, nodes, edits),
             (Some(was), None) => edits.push(
-                at(was),
+                host_path(was),
                 Some(text::connection(&was.connection)),
                 None,
                 Change::HostRemoved {
                     host: was.name.clone(),
-                    carries: carried(was, nodes),
+                    carries: carried_machines(was, nodes),
                 },
             ),
             (None, Some(wanted)) => edits.push(
-                at(wanted),
+                host_path(wanted),
                 None,
                 Some(text::connection(&wanted.connection)),
                 Change::HostAdded {
@@ -31,12 +31,12 @@ pub(super) fn hosts(was: &[Host], wanted: &[Host], nodes: &[Node], edits: &mut E
     }
 }
 
-fn at(host: &Host) -> String {
+fn host_path(host: &Host) -> String {
     format!("hosts[name={}]", host.name)
 }
 
 /// The names of the machines that a host carries.
-fn carried(host: &Host, nodes: &[Node]) -> Vec<Label> {
+fn carried_machines(host: &Host, nodes: &[Node]) -> Vec<Label> {
     let nodes = nodes.iter().filter(|node| node.host == host.name);
     nodes.map(|node| node.name.clone()).collect()
 }
@@ -49,10 +49,10 @@ fn host(was: &Host, wanted: &Host, nodes: &[Node], edits: &mut Edits) {
         main_pool_path,
         data_pools,
     } = was;
-    let at = at(was);
-    let carries = carried(was, nodes);
+    let path = host_path(was);
+    let carries = carried_machines(was, nodes);
     edits.field(
-        format!("{at}.connection"),
+        format!("{path}.connection"),
         connection,
         &wanted.connection,
         |connection| Some(text::connection(connection)),
@@ -62,7 +62,7 @@ fn host(was: &Host, wanted: &Host, nodes: &[Node], edits: &mut Edits) {
         },
     );
     edits.field(
-        format!("{at}.virtType"),
+        format!("{path}.virtType"),
         virt_type,
         &wanted.virt_type,
         |virt_type| Some(text::word(virt_type)),
@@ -72,7 +72,7 @@ fn host(was: &Host, wanted: &Host, nodes: &[Node], edits: &mut Edits) {
         },
     );
     edits.field(
-        format!("{at}.mainResourcePoolPath"),
+        format!("{path}.mainResourcePoolPath"),
         main_pool_path,
         &wanted.main_pool_path,
         |path| Some(path.display().to_string()),
@@ -92,44 +92,45 @@ fn pool(
     nodes: &[Node],
     edits: &mut Edits,
 ) {
-    let at = |pool: &DataPool| format!("{}.dataResourcePools[name={}]", at(host), pool.name);
+    let pool_path =
+        |pool: &DataPool| format!("{}.dataResourcePools[name={}]", host_path(host), pool.name);
     let shown = |pool: &DataPool| Some(pool.path.display().to_string());
-    let on_host = host.name.clone();
+    let host_name = host.name.clone();
     match pair {
         (Some(was), Some(wanted)) => {
             let DataPool { name, path } = was;
             edits.field(
-                format!("{}.path", at(was)),
+                format!("{}.path", pool_path(was)),
                 path,
                 &wanted.path,
                 |path| Some(path.display().to_string()),
                 Change::DataPoolPath {
-                    carries: carried(host, nodes),
-                    host: on_host,
+                    carries: carried_machines(host, nodes),
+                    host: host_name,
                     pool: name.clone(),
                 },
             );
         }
         (Some(was), None) => {
-            let lies_there = |node: &&Node| {
+            let has_disk_in_pool = |node: &&Node| {
                 let mut disks = node.data_disks.iter();
                 node.host == host.name
                     && disks.any(|disk| disk.pool == DiskPool::Data(was.name.clone()))
             };
-            let carries = nodes.iter().filter(lies_there);
+            let carries = nodes.iter().filter(has_disk_in_pool);
             let change = Change::DataPoolRemoved {
                 carries: carries.map(|node| node.name.clone()).collect(),
-                host: on_host,
+                host: host_name,
                 pool: was.name.clone(),
             };
-            edits.push(at(was), shown(was), None, change);
+            edits.push(pool_path(was), shown(was), None, change);
         }
         (None, Some(wanted)) => {
             let change = Change::DataPoolAdded {
-                host: on_host,
+                host: host_name,
                 pool: wanted.name.clone(),
             };
-            edits.push(at(wanted), None, shown(wanted), change);
+            edits.push(pool_path(wanted), None, shown(wanted), change);
         }
         (None, None) => {}
     }

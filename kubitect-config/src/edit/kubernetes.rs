@@ -7,6 +7,7 @@ use crate::cluster::{Addons, Kubernetes, Kubespray, Pip, Proxy};
 use crate::release::Cilium;
 use crate::variables::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 
+/// Edits of `kubernetes`. The addons' variables say whether cilium is installed, and in which version.
 pub(super) fn kubernetes(
     (was, was_addons): (&Kubernetes, &Addons),
     (wanted, wanted_addons): (&Kubernetes, &Addons),
@@ -21,7 +22,7 @@ pub(super) fn kubernetes(
         auto_renew_certificates,
         merge_kubeconfig,
     } = was;
-    // What runs is upgraded to what the file says then.
+    // The applied file says whether there is cilium to upgrade; the wanted file says its new version.
     let cilium = match Cilium::of(network_plugin, &was_addons.kubespray) {
         Cilium::Absent => Cilium::Absent,
         _ => Cilium::of("cilium", &wanted_addons.kubespray),
@@ -31,17 +32,17 @@ pub(super) fn kubernetes(
         from: was.hop(),
         to: wanted.hop(),
     };
-    let at = |key: &str| format!("kubernetes.{key}");
-    edits.value(at("version"), version, &wanted.version, versions());
+    let path = |key: &str| format!("kubernetes.{key}");
+    edits.value(path("version"), version, &wanted.version, versions());
     edits.value(
-        at("networkPlugin"),
+        path("networkPlugin"),
         network_plugin,
         &wanted.network_plugin,
         Change::NetworkPlugin,
     );
-    edits.value(at("dnsMode"), dns_mode, &wanted.dns_mode, Change::DnsMode);
+    edits.value(path("dnsMode"), dns_mode, &wanted.dns_mode, Change::DnsMode);
     edits.value(
-        at("manager"),
+        path("manager"),
         container_manager,
         &wanted.container_manager,
         Change::ContainerManager,
@@ -55,9 +56,9 @@ pub(super) fn kubernetes(
         pip,
     } = kubespray;
     let new = &wanted.kubespray;
-    edits.value(at("kubespray.version"), version, &new.version, versions());
+    edits.value(path("kubespray.version"), version, &new.version, versions());
     edits.field(
-        at("kubespray.url"),
+        path("kubespray.url"),
         url,
         &new.url,
         |url| Some(crate::address::shown(url)),
@@ -102,26 +103,27 @@ pub(super) fn kubernetes(
         Change::KubespraySource,
     );
     edits.value(
-        at("other.autoRenewCertificates"),
+        path("other.autoRenewCertificates"),
         auto_renew_certificates,
         &wanted.auto_renew_certificates,
         Change::CertificateRenewal,
     );
     edits.value(
-        at("other.mergeKubeconfig"),
+        path("other.mergeKubeconfig"),
         merge_kubeconfig,
         &wanted.merge_kubeconfig,
         Change::MergeKubeconfig,
     );
 }
 
-/// Whether the proxy, or a part of it, is the file's own: then its variables are edits already.
+/// Whether the file itself sets the proxy, or a part of it, by Kubespray's variables: then these variables are the edits.
 pub(super) fn sets_proxy(addons: &Addons) -> bool {
     let mut names = [HTTP_PROXY, HTTPS_PROXY].into_iter().chain(NO_PROXY);
     names.any(|name| addons.kubespray.contains_key(name))
 }
 
-/// The site's proxy. What is reached without it because it is the cluster's own follows from other edits.
+/// Edits of the site file's proxy. The cluster's own addresses, which are reached without the proxy (`own`), are not compared: they
+/// change only with other edits.
 pub(super) fn proxy(was: Option<&Proxy>, wanted: Option<&Proxy>, edits: &mut Edits) {
     let parts = |proxy: Option<&Proxy>| match proxy.cloned() {
         Some(Proxy {
@@ -145,6 +147,7 @@ pub(super) fn proxy(was: Option<&Proxy>, wanted: Option<&Proxy>, edits: &mut Edi
     );
 }
 
+/// Edits of `addons`: one for each variable of Kubespray that differs, and one for Rook.
 pub(super) fn addons(was: &Addons, wanted: &Addons, edits: &mut Edits) {
     let Addons { kubespray, rook } = was;
     let new = wanted
@@ -153,15 +156,15 @@ pub(super) fn addons(was: &Addons, wanted: &Addons, edits: &mut Edits) {
         .filter(|key| !kubespray.contains_key(*key));
     for key in kubespray.keys().chain(new) {
         let name = text::on_one_line(key);
-        let is = wanted.kubespray.get(key);
+        let wanted = wanted.kubespray.get(key);
         edits.field(
             format!("addons.kubespray.{name}"),
             &kubespray.get(key),
-            &is,
+            &wanted,
             |value| value.map(|value| text::variable(&name, value)),
             Change::AddonVariable {
                 key: name.clone(),
-                off: matches!(is, None | Some(Value::Bool(false) | Value::Null)),
+                off: matches!(wanted, None | Some(Value::Bool(false) | Value::Null)),
             },
         );
     }

@@ -1,9 +1,8 @@
 //! [`edits`]: the applied cluster against the wanted one, as typed differences.
 //!
-//! Nothing is decided here: what an edit disturbs, or why it is refused, says [`policy`](crate::policy::policy()).
-//! Machines, hosts, pools, disks, ports, labels and taints are matched by what names them, so that their order in the
-//! file means nothing. Every part of [`Cluster`] is taken apart in full: a new field does not compile until it is
-//! compared.
+//! Nothing is decided here: [`policy`](crate::policy::policy()) says what an edit disturbs, or why it is refused. Machines,
+//! hosts, pools, disks, ports, labels and taints are matched by their names or keys, so that their order in the file means
+//! nothing. Every struct of [`Cluster`] is destructured in full, without `..`: a new field does not compile until it is compared.
 
 mod change;
 mod host;
@@ -27,11 +26,11 @@ use crate::cluster::{Cluster, Node, Role};
 /// One difference between what was applied and what is wanted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Edit {
-    /// Where it stands in the configuration; list items by their name, as `cluster.nodes.worker.instances[id=2].cpu`.
+    /// The key's path in the configuration; list items by their name, as `cluster.nodes.worker.instances[id=2].cpu`.
     pub path: String,
-    /// What was applied, in words; none where there was nothing. Secrets are not shown.
+    /// The applied value as text; none if it was not set. Secrets are not shown.
     pub was: Option<String>,
-    /// What is wanted, in words; none where there is to be nothing. Secrets are not shown.
+    /// The wanted value as text; none if it is not set. Secrets are not shown.
     pub wanted: Option<String>,
     /// What kind of difference it is.
     pub change: Change,
@@ -45,9 +44,9 @@ impl fmt::Display for Edit {
     }
 }
 
-/// What leads from the applied cluster to the wanted one, in the order of the configuration; empty if they are equal.
+/// All differences between the applied cluster and the wanted one, in the order of the configuration; empty if they are equal.
 ///
-/// A cluster of another name is another cluster: then the name is the only edit.
+/// Where the name differs, the name is the only edit: a cluster of another name is another cluster.
 pub fn edits(applied: &Cluster, wanted: &Cluster) -> Vec<Edit> {
     let Cluster {
         name,
@@ -83,7 +82,7 @@ pub fn edits(applied: &Cluster, wanted: &Cluster) -> Vec<Edit> {
     edits.0
 }
 
-/// The edits so far.
+/// The edits that were found so far.
 #[derive(Default)]
 struct Edits(Vec<Edit>);
 
@@ -103,7 +102,7 @@ impl Edits {
         });
     }
 
-    /// An edit if the values differ. Values are compared, not texts: two secrets read the same.
+    /// Adds an edit if the values differ. The values are compared, not their texts: two different secrets have the same text.
     fn field<T: PartialEq>(
         &mut self,
         path: impl Into<String>,
@@ -117,7 +116,7 @@ impl Edits {
         }
     }
 
-    /// [`Edits::field`] for what has a text of its own.
+    /// [`Edits::field`] for a value that implements `Display`.
     fn value<T: PartialEq + fmt::Display>(
         &mut self,
         path: impl Into<String>,
@@ -128,7 +127,7 @@ impl Edits {
         self.field(path, was, wanted, |value| Some(value.to_string()), change);
     }
 
-    /// [`Edits::field`] for what need not be there.
+    /// [`Edits::field`] for an optional value.
     fn option<T: PartialEq + fmt::Display>(
         &mut self,
         path: impl Into<String>,
@@ -146,7 +145,7 @@ impl Edits {
     }
 }
 
-/// Pairs of what was and what is wanted under the same key: first those that were, in their order, then the new ones.
+/// Pairs of the applied and the wanted item with the same key: first the applied items in their order, then the new ones.
 fn matched<'a, T, K: Eq + Hash>(
     was: &'a [T],
     wanted: &'a [T],
@@ -154,14 +153,16 @@ fn matched<'a, T, K: Eq + Hash>(
 ) -> Vec<(Option<&'a T>, Option<&'a T>)> {
     let old: HashSet<K> = was.iter().map(&key).collect();
     let new: HashMap<K, &T> = wanted.iter().map(|item| (key(item), item)).collect();
-    let kept = was
+    let applied = was
         .iter()
         .map(|item| (Some(item), new.get(&key(item)).copied()));
     let added = wanted.iter().filter(|item| !old.contains(&key(item)));
-    kept.chain(added.map(|item| (None, Some(item)))).collect()
+    applied
+        .chain(added.map(|item| (None, Some(item))))
+        .collect()
 }
 
-/// The section of the configuration in which machines of a role stand.
+/// The path of the section of the configuration that has the machines of a role.
 fn section(role: Role) -> &'static str {
     match role {
         Role::LoadBalancer => "cluster.nodes.loadBalancer",
@@ -170,7 +171,7 @@ fn section(role: Role) -> &'static str {
     }
 }
 
-/// Where a machine stands in the configuration.
-fn at_node(node: &Node) -> String {
+/// The path of a machine in the configuration.
+fn node_path(node: &Node) -> String {
     format!("{}.instances[id={}]", section(node.role), node.id)
 }

@@ -1,6 +1,6 @@
 //! Edits of the machines.
 
-use super::{Change, Edits, at_node, matched, text};
+use super::{Change, Edits, matched, node_path, text};
 use crate::cluster::{DataDisk, Effect, Node, Taint};
 use crate::value::Label;
 
@@ -9,7 +9,7 @@ pub(super) fn nodes(was: &[Node], wanted: &[Node], edits: &mut Edits) {
         match pair {
             (Some(was), Some(wanted)) => node(was, wanted, edits),
             (Some(was), None) => edits.push(
-                at_node(was),
+                node_path(was),
                 Some(text::node(was)),
                 None,
                 Change::NodeRemoved {
@@ -18,7 +18,7 @@ pub(super) fn nodes(was: &[Node], wanted: &[Node], edits: &mut Edits) {
                 },
             ),
             (None, Some(wanted)) => edits.push(
-                at_node(wanted),
+                node_path(wanted),
                 None,
                 Some(text::node(wanted)),
                 Change::NodeAdded {
@@ -33,7 +33,7 @@ pub(super) fn nodes(was: &[Node], wanted: &[Node], edits: &mut Edits) {
 
 fn node(was: &Node, wanted: &Node, edits: &mut Edits) {
     let Node {
-        // Role and id are what the two are matched by, and with the cluster's name they make the name.
+        // Equal: the two are matched by role and id, and the name is made from these and the cluster's name.
         role: _,
         id: _,
         name,
@@ -48,23 +48,23 @@ fn node(was: &Node, wanted: &Node, edits: &mut Edits) {
         taints,
         priority,
     } = was;
-    let at = |key: &str| format!("{}.{key}", at_node(was));
+    let path = |key: &str| format!("{}.{key}", node_path(was));
     let node = || name.clone();
     edits.value(
-        at("host"),
+        path("host"),
         host,
         &wanted.host,
         Change::NodeHost { node: node() },
     );
-    edits.option(at("ip"), ip, &wanted.ip, Change::NodeIp { node: node() });
+    edits.option(path("ip"), ip, &wanted.ip, Change::NodeIp { node: node() });
     edits.value(
-        at("mac"),
+        path("mac"),
         mac,
         &wanted.mac,
         Change::NodeMac { node: node() },
     );
     edits.value(
-        at("cpu"),
+        path("cpu"),
         cpu,
         &wanted.cpu,
         Change::Cpu {
@@ -74,7 +74,7 @@ fn node(was: &Node, wanted: &Node, edits: &mut Edits) {
         },
     );
     edits.value(
-        at("ram"),
+        path("ram"),
         ram,
         &wanted.ram,
         Change::Ram {
@@ -84,7 +84,7 @@ fn node(was: &Node, wanted: &Node, edits: &mut Edits) {
         },
     );
     edits.value(
-        at("mainDiskSize"),
+        path("mainDiskSize"),
         main_disk,
         &wanted.main_disk,
         Change::MainDisk {
@@ -94,7 +94,7 @@ fn node(was: &Node, wanted: &Node, edits: &mut Edits) {
         },
     );
     for pair in matched(data_disks, &wanted.data_disks, |disk| &disk.name) {
-        disk(&at("dataDisks"), name, pair, edits);
+        disk(&path("dataDisks"), name, pair, edits);
     }
     let keys = labels.keys();
     let new = wanted
@@ -103,7 +103,7 @@ fn node(was: &Node, wanted: &Node, edits: &mut Edits) {
         .filter(|key| !labels.contains_key(*key));
     for key in keys.chain(new) {
         edits.field(
-            format!("{}[{key}]", at("labels")),
+            format!("{}[{key}]", path("labels")),
             &labels.get(key),
             &wanted.labels.get(key),
             |value| value.map(|value| format!("\"{value}\"")),
@@ -113,14 +113,14 @@ fn node(was: &Node, wanted: &Node, edits: &mut Edits) {
             },
         );
     }
-    // Kubernetes knows a taint by its key and its effect.
-    let known_by = |taint: &Taint| -> (String, Effect) { (taint.key.clone(), taint.effect) };
-    for (was, wanted) in matched(taints, &wanted.taints, known_by) {
+    // In Kubernetes, a taint's identity is its key and its effect.
+    let identity = |taint: &Taint| -> (String, Effect) { (taint.key.clone(), taint.effect) };
+    for (was, wanted) in matched(taints, &wanted.taints, identity) {
         let Some(key) = was.or(wanted).map(|taint| taint.key.clone()) else {
             continue;
         };
         edits.field(
-            format!("{}[{key}]", at("taints")),
+            format!("{}[{key}]", path("taints")),
             &was,
             &wanted,
             |taint| taint.map(Taint::to_string),
@@ -132,21 +132,26 @@ fn node(was: &Node, wanted: &Node, edits: &mut Edits) {
         );
     }
     edits.option(
-        at("priority"),
+        path("priority"),
         priority,
         &wanted.priority,
         Change::Priority { node: node() },
     );
 }
 
-fn disk(at: &str, node: &Label, pair: (Option<&DataDisk>, Option<&DataDisk>), edits: &mut Edits) {
-    let at = |disk: &DataDisk| format!("{at}[name={}]", disk.name);
+fn disk(
+    disks: &str,
+    node: &Label,
+    pair: (Option<&DataDisk>, Option<&DataDisk>),
+    edits: &mut Edits,
+) {
+    let path = |disk: &DataDisk| format!("{disks}[name={}]", disk.name);
     let node = node.clone();
     match pair {
         (Some(was), Some(wanted)) => {
             let DataDisk { name, pool, size } = was;
             edits.field(
-                format!("{}.pool", at(was)),
+                format!("{}.pool", path(was)),
                 pool,
                 &wanted.pool,
                 |pool| Some(text::pool(pool)),
@@ -156,7 +161,7 @@ fn disk(at: &str, node: &Label, pair: (Option<&DataDisk>, Option<&DataDisk>), ed
                 },
             );
             edits.value(
-                format!("{}.size", at(was)),
+                format!("{}.size", path(was)),
                 size,
                 &wanted.size,
                 Change::DataDisk {
@@ -170,12 +175,12 @@ fn disk(at: &str, node: &Label, pair: (Option<&DataDisk>, Option<&DataDisk>), ed
         (Some(was), None) => {
             let disk = was.name.clone();
             let change = Change::DataDiskRemoved { node, disk };
-            edits.push(at(was), Some(text::disk(was)), None, change);
+            edits.push(path(was), Some(text::disk(was)), None, change);
         }
         (None, Some(wanted)) => {
             let disk = wanted.name.clone();
             let change = Change::DataDiskAdded { node, disk };
-            edits.push(at(wanted), None, Some(text::disk(wanted)), change);
+            edits.push(path(wanted), None, Some(text::disk(wanted)), change);
         }
         (None, None) => {}
     }

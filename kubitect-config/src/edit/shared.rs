@@ -10,17 +10,17 @@ pub(super) fn network(was: &Network, wanted: &Network, edits: &mut Edits) {
         gateway,
         bridge,
     } = was;
-    let at = |key: &str| format!("cluster.network.{key}");
+    let path = |key: &str| format!("cluster.network.{key}");
     edits.field(
-        at("mode"),
+        path("mode"),
         mode,
         &wanted.mode,
         |mode| Some(text::word(mode)),
         Change::Network,
     );
-    edits.value(at("cidr"), cidr, &wanted.cidr, Change::Network);
-    edits.value(at("gateway"), gateway, &wanted.gateway, Change::Network);
-    edits.option(at("bridge"), bridge, &wanted.bridge, Change::Network);
+    edits.value(path("cidr"), cidr, &wanted.cidr, Change::Network);
+    edits.value(path("gateway"), gateway, &wanted.gateway, Change::Network);
+    edits.option(path("bridge"), bridge, &wanted.bridge, Change::Network);
 }
 
 pub(super) fn guest(was: &Guest, wanted: &Guest, edits: &mut Edits) {
@@ -34,51 +34,51 @@ pub(super) fn guest(was: &Guest, wanted: &Guest, edits: &mut Edits) {
         dns,
         update_on_boot,
     } = was;
-    let at = |key: &str| format!("cluster.nodeTemplate.{key}");
-    edits.value(at("user"), user, &wanted.user, Change::User);
+    let path = |key: &str| format!("cluster.nodeTemplate.{key}");
+    edits.value(path("user"), user, &wanted.user, Change::User);
     let Image {
         distro,
         source,
         checksum,
     } = image;
     let new = &wanted.image;
-    edits.value(at("os.distro"), distro, &new.distro, Change::Image);
+    edits.value(path("os.distro"), distro, &new.distro, Change::Image);
     edits.field(
-        at("os.source"),
+        path("os.source"),
         source,
         &new.source,
         |source| Some(crate::address::shown(source)),
         Change::Image,
     );
-    edits.option(at("os.checksum"), checksum, &new.checksum, Change::Image);
+    edits.option(path("os.checksum"), checksum, &new.checksum, Change::Image);
     edits.value(
-        at("os.networkInterface"),
+        path("os.networkInterface"),
         interface,
         &wanted.interface,
         Change::Interface,
     );
     edits.field(
-        at("ssh.privateKeyPath"),
+        path("ssh.privateKeyPath"),
         private_key,
         &wanted.private_key,
         |path| path.as_ref().map(|path| path.display().to_string()),
         Change::PrivateKey,
     );
     edits.value(
-        at("ssh.addToKnownHosts"),
+        path("ssh.addToKnownHosts"),
         add_to_known_hosts,
         &wanted.add_to_known_hosts,
         Change::KnownHosts,
     );
     edits.field(
-        at("cpuMode"),
+        path("cpuMode"),
         cpu_mode,
         &wanted.cpu_mode,
         |mode| Some(text::word(mode)),
         Change::CpuMode,
     );
     edits.field(
-        at("dns"),
+        path("dns"),
         dns,
         &wanted.dns,
         |dns| {
@@ -88,7 +88,7 @@ pub(super) fn guest(was: &Guest, wanted: &Guest, edits: &mut Edits) {
         Change::Dns,
     );
     edits.value(
-        at("updateOnBoot"),
+        path("updateOnBoot"),
         update_on_boot,
         &wanted.update_on_boot,
         Change::UpdateOnBoot,
@@ -101,10 +101,10 @@ pub(super) fn balancing(was: &Balancing, wanted: &Balancing, edits: &mut Edits) 
         virtual_router_id,
         forward_ports,
     } = was;
-    let at = |key: &str| format!("{}.{key}", section(Role::LoadBalancer));
-    edits.option(at("vip"), vip, &wanted.vip, Change::Vip);
+    let path = |key: &str| format!("{}.{key}", section(Role::LoadBalancer));
+    edits.option(path("vip"), vip, &wanted.vip, Change::Vip);
     edits.value(
-        at("virtualRouterId"),
+        path("virtualRouterId"),
         virtual_router_id,
         &wanted.virtual_router_id,
         Change::RouterId {
@@ -116,7 +116,7 @@ pub(super) fn balancing(was: &Balancing, wanted: &Balancing, edits: &mut Edits) 
             continue;
         };
         edits.field(
-            format!("{}[name={name}]", at("forwardPorts")),
+            format!("{}[name={name}]", path("forwardPorts")),
             &was,
             &wanted,
             |port| port.map(text::port),
@@ -125,22 +125,24 @@ pub(super) fn balancing(was: &Balancing, wanted: &Balancing, edits: &mut Edits) 
     }
 }
 
-/// What the nodes know the API by, apart from a VIP of another address.
+/// An edit if another machine has the address at which nodes reach the API. Where the VIP differs, [`balancing`] has that edit
+/// already.
 pub(super) fn endpoint(applied: &Cluster, wanted: &Cluster, edits: &mut Edits) {
     if applied.balancing.vip != wanted.balancing.vip {
         return;
     }
     edits.field(
         section(Role::LoadBalancer),
-        &known_by(applied),
-        &known_by(wanted),
-        |known_by| Some(format!("the API is known by the address of {known_by}")),
+        &api_address_owner(applied),
+        &api_address_owner(wanted),
+        |owner| Some(format!("the API is known by the address of {owner}")),
         Change::Endpoint,
     );
 }
 
-/// Whose address the API is known by: the VIP where balancers share one, else the only balancer, else the only master.
-fn known_by(cluster: &Cluster) -> String {
+/// Who has the address at which nodes reach the API: all balancers, if they share a VIP, else the only balancer, else the only
+/// master.
+fn api_address_owner(cluster: &Cluster) -> String {
     let first = |role| cluster.role(role).next().map(|node| node.name.to_string());
     match (first(Role::LoadBalancer), cluster.balancing.vip) {
         (Some(_), Some(vip)) => format!("all balancers ({vip})"),

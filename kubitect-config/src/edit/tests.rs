@@ -256,7 +256,7 @@ fn every_kind_of_change_has_a_case() {
         let kind = change["kind"].as_str().unwrap();
         kind[..1].to_uppercase() + &kind[1..]
     };
-    let seen: BTreeSet<String> = all_edits().iter().map(kind).collect();
+    let kinds: BTreeSet<String> = all_edits().iter().map(kind).collect();
     // As the enum is written: its variants are indented once.
     let variants: BTreeSet<String> = include_str!("change.rs")
         .lines()
@@ -265,25 +265,25 @@ fn every_kind_of_change_has_a_case() {
         .map(|line| line.trim_end_matches([',', '{', ' ']).to_owned())
         .collect();
     assert!(variants.len() > 40, "{variants:?}");
-    assert_eq!(seen, variants);
+    assert_eq!(kinds, variants);
 }
 
 #[test]
 fn only_equal_clusters_have_no_edits_and_the_way_back_is_the_same_way() {
     let clusters: Vec<Cluster> = CASES.iter().map(|case| changed(case.0)).collect();
-    for one in &clusters {
-        for other in &clusters {
-            let (there, back) = (edits(one, other), edits(other, one));
-            assert_eq!(there.is_empty(), one == other, "{there:?}");
+    for from in &clusters {
+        for to in &clusters {
+            let (forth, back) = (edits(from, to), edits(to, from));
+            assert_eq!(forth.is_empty(), from == to, "{forth:?}");
             let turned = |edit: &Edit| (edit.path.clone(), edit.wanted.clone(), edit.was.clone());
             let mut turned: Vec<_> = back.iter().map(turned).collect();
-            let mut there: Vec<_> = there
+            let mut forth: Vec<_> = forth
                 .into_iter()
                 .map(|edit| (edit.path, edit.was, edit.wanted))
                 .collect();
             turned.sort();
-            there.sort();
-            assert_eq!(there, turned);
+            forth.sort();
+            assert_eq!(forth, turned);
         }
     }
 }
@@ -301,7 +301,7 @@ fn order_means_nothing() {
         node.taints.reverse();
     }
     assert_ne!(turned, base());
-    // With a VIP, it is all balancers' address, whichever comes first.
+    // With a VIP, the API's address is that of all balancers, in whatever order.
     assert_eq!(edits(&base(), &turned), Vec::new());
 }
 
@@ -319,43 +319,43 @@ cluster:
 kubernetes: {{ version: v1.23.7 }}"
         ))
     };
-    let moves = |one: &Cluster, other: &Cluster| {
-        let edits = edits(one, other);
+    let moves = |from: &Cluster, to: &Cluster| {
+        let edits = edits(from, to);
         let moves = edits.iter().filter(|edit| edit.change == Change::Endpoint);
         moves
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join("\n")
     };
-    let at = "cluster.nodes.loadBalancer: the API is known by the address of";
-    let known = "the API is known by the address of";
+    let wanted = "the API is known by the address of";
+    let applied = format!("cluster.nodes.loadBalancer: {wanted}");
     let (bare, balanced) = (single("", "1"), single("{ id: 1 }", "1"));
-    for (one, other, wanted) in [
+    for (from, to, edit) in [
         (&bare, &bare, String::new()),
         (
             &bare,
             &balanced,
-            format!("{at} demo-master-1 -> {known} demo-lb-1"),
+            format!("{applied} demo-master-1 -> {wanted} demo-lb-1"),
         ),
         (
             &bare,
             &single("", "2"),
-            format!("{at} demo-master-1 -> {known} demo-master-2"),
+            format!("{applied} demo-master-1 -> {wanted} demo-master-2"),
         ),
         (
             &balanced,
             &single("{ id: 2 }", "1"),
-            format!("{at} demo-lb-1 -> {known} demo-lb-2"),
+            format!("{applied} demo-lb-1 -> {wanted} demo-lb-2"),
         ),
         (
             &balanced,
             &bare,
-            format!("{at} demo-lb-1 -> {known} demo-master-1"),
+            format!("{applied} demo-lb-1 -> {wanted} demo-master-1"),
         ),
         // Behind a balancer, masters come and go.
         (&balanced, &single("{ id: 1 }", "2"), String::new()),
     ] {
-        assert_eq!(moves(one, other), wanted);
+        assert_eq!(moves(from, to), edit);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Values as the texts of an edit: what a person wrote, without secrets.
+//! The texts of an edit: values as they are written in the configuration, without secrets.
 
 use crate::yaml::Value;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use crate::address::{self, HIDDEN};
 use crate::cluster::{Connection, DataDisk, DiskPool, ForwardPort, Node, Rook};
 use crate::secrets::may_be_shown;
 
-/// The word that a value is written as in the configuration.
+/// The word by which the configuration writes a value of an enumeration.
 pub(super) fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
@@ -93,7 +93,8 @@ pub(super) fn rook(rook: &Rook) -> String {
     format!("{version} on nodes with {}", nodes.join(", "))
 }
 
-/// A variable's value on one line. Their names say little, and plans lie in logs: only what can't be a secret is shown.
+/// A variable's value on one line. Only a value that can't be a secret is shown: a variable's name does not say reliably whether it
+/// holds one, and plans are written to logs.
 pub(super) fn variable(key: &str, value: &Value) -> String {
     if !may_be_shown(key, value) {
         return HIDDEN.to_owned();
@@ -105,7 +106,7 @@ pub(super) fn variable(key: &str, value: &Value) -> String {
 pub(super) fn on_one_line(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        // JSON is YAML on one line; what has no JSON (a mapping with odd keys) is shown as Rust sees it.
+        // JSON is YAML on one line. A value that JSON can't have (a mapping whose keys are not text) is shown as `Debug` has it.
         other => serde_json::to_string(other).unwrap_or_else(|_| format!("{other:?}")),
     }
 }

@@ -1,4 +1,4 @@
-//! [`refused()`]: which edits can't be had with the plan that carries them out, and which of its other refusals only say so again.
+//! [`refused()`]: the refusals of a plan: those of its edits, and those of its planners, without the ones that repeat an edit's.
 
 use super::policy;
 use crate::cluster::Role;
@@ -6,8 +6,9 @@ use crate::edit::{Change, Edit};
 use crate::value::Label;
 use crate::{Refusal, RefusalKind};
 
-/// Why a plan is refused: for edits that can't be had, and for its `others`, but for those that only say again what is refused of an
-/// edit. The plan makes the machines `made`; `unknown` refuses one of which nothing tells what is on its disk.
+/// The refusals of a plan: of the edits that are not possible, and the `others`, which its planners found. One cause is named
+/// once: an other refusal is left out where the refusal of an edit has the same cause. `made` are the machines that the plan
+/// makes; `unknown` gives the refusal of a machine of which no note says what its disk has, if the machine is one.
 pub fn refused(
     edits: &[Edit],
     made: &[&Label],
@@ -29,15 +30,15 @@ pub fn refused(
         }
         _ => policy(edit).refusal(edit),
     };
-    let others = others.iter().filter(|other| !follows(edits, other));
+    let others = others.iter().filter(|other| !repeats(edits, other));
     let others = others.cloned();
     let mut all = Refusal::merged(edits.iter().filter_map(refusal));
     all.extend(others);
     all
 }
 
-/// Whether a refusal only says again what the refusal of an edit says.
-fn follows(edits: &[Edit], refusal: &Refusal) -> bool {
+/// Whether a refusal has the same cause as the refusal of one of the edits.
+fn repeats(edits: &[Edit], refusal: &Refusal) -> bool {
     use RefusalKind::{DiskSize, Network, Pool, Settings, Versions};
     let mut refused = edits.iter();
     refused.any(|edit| match (&edit.change, refusal.kind) {
@@ -50,9 +51,9 @@ fn follows(edits: &[Edit], refusal: &Refusal) -> bool {
             | Change::Endpoint,
             Settings,
         ) => true,
-        // Its range, mode, gateway, and the address that it does not lease, as libvirt has it.
+        // The planner compares the network as libvirt has it: range, mode, gateway, and the VIP, which its DHCP must not lease.
         (Change::Network, Network) | (Change::Vip, Settings | Network) => true,
-        // A node of which a run has begun the upgrade is another cause.
+        // A refusal that names machines has another cause: a run began to upgrade these nodes and did not end.
         (Change::Versions { .. }, Versions) => refusal.machines.is_empty(),
         (Change::MainDisk { node, .. } | Change::DataDisk { node, .. }, DiskSize)
         | (Change::DataDiskPool { node, .. }, Pool) => refusal.machines.contains(&node.to_string()),

@@ -1,9 +1,9 @@
-//! What is said of edits that no step of a plan shows: when they count.
+//! [`remark`]: when an edit takes effect that no step of a plan shows.
 
 use super::{Disturbs, Policy, policy};
 use crate::edit::{Change, Edit};
 
-/// What a person should know of an edit that no step of a plan shows.
+/// The edit and when it takes effect, on one line; none if the edit is refused, or if a step of the plan shows it.
 pub fn remark(edit: &Edit) -> Option<String> {
     let why = match (policy(edit), &edit.change) {
         (Policy::Refused { .. }, _) => return None,
@@ -75,9 +75,9 @@ mod tests {
             )
         });
         let remarks: Vec<_> = edits(&applied, &wanted).iter().filter_map(remark).collect();
-        for (at, remark) in ["dns", "updateOnBoot"].into_iter().zip(&remarks) {
+        for (key, remark) in ["dns", "updateOnBoot"].into_iter().zip(&remarks) {
             assert!(
-                remark.starts_with(&format!("cluster.nodeTemplate.{at}: ")),
+                remark.starts_with(&format!("cluster.nodeTemplate.{key}: ")),
                 "{remark}"
             );
             assert!(

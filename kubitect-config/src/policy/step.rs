@@ -1,5 +1,7 @@
-//! [`uncovered_steps`]: which steps of a plan an action does not cover, whatever led to them. A file may change nothing and its plan
-//! a lot: after a run that did not end, or where something was lost.
+//! [`uncovered_steps`]: which steps of a plan an action does not cover.
+//!
+//! The file's edits are not enough to judge this: after a run that did not end, or where a machine was lost, the plan has steps
+//! although the file has no edit.
 
 use super::{Action, uncovered_by};
 use crate::cluster::Cluster;
@@ -7,8 +9,9 @@ use crate::edit::{Change, Edit};
 use crate::row::{self, Kind, Row};
 use crate::{Refusal, RefusalKind};
 
-/// Why an action covers not all of these steps, one refusal for each action that would. Starts are covered by all. Of a cluster without
-/// edits, which is yet to be made, all steps make it.
+/// The refusals of the steps that the chosen action does not cover: one for each action that would cover them, which names the
+/// first step and counts the others. Where `edits` is none, the cluster is yet to be made: then all steps belong to that, and
+/// none is refused.
 pub(super) fn uncovered_steps(
     chosen: Action,
     cluster: &Cluster,
@@ -39,32 +42,33 @@ pub(super) fn uncovered_steps(
     others.filter_map(refusal).collect()
 }
 
-/// The actions that cover a step, the one that it belongs to first.
+/// The actions that cover a step; first the one that it belongs to, which a refusal names. A start is covered by all, as every
+/// run starts the machines that it needs.
 fn actions(row: &Row, cluster: &Cluster, edits: &[Edit]) -> &'static [Action] {
     use Action::{Create, Scale, Upgrade};
     match (row.action, row.kind) {
         _ if row.upgrade.is_some() => &[Upgrade],
         (row::Action::Start, _) => &[Create, Scale, Upgrade],
-        // A snapshot before an upgrade, and whom API servers know after masters have come or gone.
+        // A snapshot before an upgrade; or, after a master has joined or left, the etcd members that API servers connect to.
         (_, Kind::Etcd) => &[Scale, Upgrade, Create],
         (row::Action::Update, Kind::Node) if row.details == TAKES_PODS => &[Create, Scale, Upgrade],
         (_, Kind::Node | Kind::Domain | Kind::Volume) => {
-            match comes_or_goes(&row.name, cluster, edits) {
+            match is_added_or_removed(&row.name, cluster, edits) {
                 true => &[Scale],
                 false => &[Create],
             }
         }
-        // They lead to other machines then, and hosts begin to carry some, or carry none.
+        // With machines that are added or removed, balancers get other targets, and hosts begin or cease to carry machines.
         (_, Kind::Balancer | Kind::Pool | Kind::Image | Kind::Network) => &[Create, Scale],
         _ => &[Create],
     }
 }
 
-/// What is said of a node that takes pods again after work that has ended.
+/// The details of the step that uncordons a node which an ended run left cordoned. Every action covers it, as it only ends a drain.
 pub const TAKES_PODS: &str = "takes pods again";
 
-/// Whether the machine that this is, or belongs to, is new by the file, or is not wanted by it.
-fn comes_or_goes(name: &str, cluster: &Cluster, edits: &[Edit]) -> bool {
+/// Whether a step's machine, by the name of the machine or of one of its disks, is added by the file or is not in it.
+fn is_added_or_removed(name: &str, cluster: &Cluster, edits: &[Edit]) -> bool {
     let is_of = |node: &str| {
         let rest = name.strip_prefix(node);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -96,14 +100,14 @@ mod tests {
             refused.collect::<Vec<_>>().join("\n")
         };
         use Action::{Create, Scale, Upgrade};
-        let kept = cluster.nodes.last().unwrap().name.to_string();
-        // What a run left that did not end, and is not wanted: nothing in the file's edits says it.
-        let left = [
+        let wanted = cluster.nodes.last().unwrap().name.to_string();
+        // A machine that an unfinished run made and that is no longer wanted: no edit of the file is about it.
+        let leftovers = [
             row("delete", "domain", "demo-worker-77"),
             row("delete", "volume", "demo-worker-77-main-disk"),
         ];
         for chosen in [Create, Upgrade] {
-            let why = why(chosen, &cluster, &left);
+            let why = why(chosen, &cluster, &leftovers);
             assert!(
                 why.starts_with(
                     "delete domain demo-worker-77 (and 1 more), which the plan has besides"
@@ -111,19 +115,19 @@ mod tests {
                 "{why}"
             );
         }
-        assert_eq!(why(Scale, &cluster, &left), "");
-        // A machine that is wanted as before and recreated.
+        assert_eq!(why(Scale, &cluster, &leftovers), "");
+        // A machine that was lost: it is wanted as before, and is recreated.
         let lost = [
-            row("create", "volume", &format!("{kept}-main-disk")),
-            row("create", "domain", &kept),
-            row("delete", "node", &kept),
+            row("create", "volume", &format!("{wanted}-main-disk")),
+            row("create", "domain", &wanted),
+            row("delete", "node", &wanted),
         ];
         for chosen in [Scale, Upgrade] {
             let why = why(chosen, &cluster, &lost);
             assert!(why.ends_with("use the action `create`, or none"), "{why}");
         }
         assert_eq!(why(Create, &cluster, &lost), "");
-        // One that is new by the file.
+        // A machine that the file adds.
         let mut grown = base();
         grown.nodes.push(crate::cluster::Node {
             name: "demo-worker-99".parse().unwrap(),
@@ -133,12 +137,12 @@ mod tests {
         let new = [
             row("create", "domain", "demo-worker-99"),
             row("update", "balancer", "demo-lb-1"),
-            row("start", "domain", &kept),
+            row("start", "domain", &wanted),
         ];
         assert_eq!(why(Scale, &grown, &new), "");
         let upgrade = Row {
             upgrade: Some("x".to_owned()),
-            ..row("update", "node", &kept)
+            ..row("update", "node", &wanted)
         };
         let upgrade = [row("update", "etcd", "demo"), upgrade];
         assert_eq!(why(Upgrade, &cluster, &upgrade), "");
@@ -146,6 +150,6 @@ mod tests {
             let why = why(chosen, &cluster, &upgrade);
             assert!(why.ends_with("use the action `upgrade`, or none"), "{why}");
         }
-        assert!(uncovered_steps(Upgrade, &cluster, None, &left).is_empty());
+        assert!(uncovered_steps(Upgrade, &cluster, None, &leftovers).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! [`policy`]: the table itself.
+//! [`policy`]: the table of all kinds of edits, with the reason of each refusal.
 
 use super::{Disturbs, Policy};
 use crate::cluster::Role;
@@ -9,7 +9,7 @@ use crate::variables;
 
 use Policy::InPlace;
 
-/// What becomes of an edit on a living cluster.
+/// Whether an edit is carried out on a living cluster: what it disturbs, or why it is refused and what to do instead.
 pub fn policy(edit: &Edit) -> Policy {
     match &edit.change {
         Change::HostAdded { .. }
@@ -21,16 +21,18 @@ pub fn policy(edit: &Edit) -> Policy {
         | Change::MergeKubeconfig
         | Change::KubespraySource => InPlace(Disturbs::Nothing),
         Change::Image | Change::Dns | Change::UpdateOnBoot => InPlace(Disturbs::NewMachinesOnly),
-        // What was installed by way of the old one stays; Kubespray sets up the new one.
+        // Kubespray sets the proxy up on a node. What was downloaded by way of the old one stays.
         Change::Proxy => InPlace(Disturbs::NextUpgrade),
         Change::ForwardPort { .. } | Change::Priority { .. } => InPlace(Disturbs::Reload),
-        Change::NodeTaint { evicts, .. } => InPlace(if_so(*evicts, Disturbs::Eviction)),
+        Change::NodeTaint { evicts, .. } => InPlace(disturbs_if(*evicts, Disturbs::Eviction)),
         Change::CpuMode | Change::Cpu { .. } | Change::Ram { .. } => InPlace(Disturbs::Reboot),
-        Change::VirtType { carries, .. } => InPlace(if_so(!carries.is_empty(), Disturbs::Reboot)),
-        Change::RouterId { vip } => InPlace(if_so(*vip, Disturbs::Failover)),
+        Change::VirtType { carries, .. } => {
+            InPlace(disturbs_if(!carries.is_empty(), Disturbs::Reboot))
+        }
+        Change::RouterId { vip } => InPlace(disturbs_if(*vip, Disturbs::Failover)),
         Change::NodeAdded { role, .. } => InPlace(match role {
             Role::LoadBalancer | Role::Worker => Disturbs::Reload,
-            // They are told of the new member of etcd.
+            // Each API server has the list of etcd's members in its arguments, and restarts with the new one.
             Role::Master => Disturbs::ApiServers,
         }),
         Change::NodeRemoved { .. } => InPlace(Disturbs::MachineLoss),
@@ -39,7 +41,7 @@ pub fn policy(edit: &Edit) -> Policy {
         Change::DataDisk { from, to, .. } => resized(*from, *to, NEW_DISK),
         Change::Versions { cilium, from, to } => versions(*cilium, from, to),
         Change::AddonVariable { key, off } => variable(key, *off),
-        // Its machines go with it: those that are wanted elsewhere are edits of their own.
+        // The machines that it carries have edits of their own: they are removed, or refused where they are wanted on another host.
         Change::HostRemoved { .. } => InPlace(Disturbs::Nothing),
         Change::MainPoolPath { carries, .. } => unless_carrying(
             carries,
@@ -127,14 +129,14 @@ pub fn policy(edit: &Edit) -> Policy {
     }
 }
 
-/// Instead of changing what nobody can change.
+/// What to do instead of an edit that no living cluster can take.
 const NEW_CLUSTER: &str =
     "keep what was applied; for another one, make a new cluster and move the workload";
 
-/// Instead of changing a machine.
+/// What to do instead of an edit that needs another machine.
 const NEW_MACHINE: &str = "keep what was applied; or give the machine another id: a new one then takes its place, without this one's disks";
 
-/// Instead of changing a data disk.
+/// What to do instead of an edit that needs another data disk.
 const NEW_DISK: &str = "keep what was applied; or add a disk with another name, move the data, and then take this one out of the file";
 
 fn refused(why: impl Into<String>, instead: impl Into<String>) -> Policy {
@@ -144,11 +146,15 @@ fn refused(why: impl Into<String>, instead: impl Into<String>) -> Policy {
     }
 }
 
-fn if_so(is: bool, disturbs: Disturbs) -> Disturbs {
-    if is { disturbs } else { Disturbs::Nothing }
+fn disturbs_if(condition: bool, disturbs: Disturbs) -> Disturbs {
+    if condition {
+        disturbs
+    } else {
+        Disturbs::Nothing
+    }
 }
 
-/// A disk grows while it is used, and never shrinks.
+/// A disk can grow while its machine runs, and can never shrink: its file system would be cut off.
 fn resized(from: GiB, to: GiB, instead: &str) -> Policy {
     if from <= to {
         return InPlace(Disturbs::Nothing);
@@ -159,7 +165,7 @@ fn resized(from: GiB, to: GiB, instead: &str) -> Policy {
     )
 }
 
-/// Fine while nothing is there; `why` is told the machines that are.
+/// In place if no machine is concerned (`carries` is empty), else refused; `why` makes the reason from the machines' names.
 fn unless_carrying(carries: &[Label], why: impl Fn(&str) -> String, instead: &str) -> Policy {
     if carries.is_empty() {
         return InPlace(Disturbs::Nothing);
@@ -167,6 +173,7 @@ fn unless_carrying(carries: &[Label], why: impl Fn(&str) -> String, instead: &st
     refused(why(&names(carries)), instead)
 }
 
+/// The policy of a variable of Kubespray's. `off`: it is removed from the file, or set to `false`.
 fn variable(key: &str, off: bool) -> Policy {
     if variables::is_fixed(key) {
         return refused(
@@ -179,8 +186,8 @@ fn variable(key: &str, off: bool) -> Policy {
     if !variables::is_addons(key) {
         return InPlace(Disturbs::NextUpgrade);
     }
-    // Kubespray has no tasks that take an addon away.
-    InPlace(if_so(off, Disturbs::Leftovers))
+    // Kubespray has no tasks that remove an addon.
+    InPlace(disturbs_if(off, Disturbs::Leftovers))
 }
 
 fn versions(cilium: Cilium, from: &Hop, to: &Hop) -> Policy {
@@ -214,14 +221,14 @@ fn no_path_instead(error: &release::PathError) -> String {
         PathError::OlderPrograms { instead, .. } => {
             format!("write `kubernetes.kubespray.version: {instead}`")
         }
-        PathError::NoWay { .. } => {
+        PathError::NoPath { .. } => {
             "go there by versions in between, or update Kubitect: a newer one knows newer releases"
                 .to_owned()
         }
     }
 }
 
-/// `a`, `a and b`, `a, b and c`; of many, the first ones and how many more.
+/// `a`, `a and b`, `a, b and c`; of more than four, the first four and the number of the others.
 fn names(nodes: &[Label]) -> String {
     const SHOWN: usize = 4;
     let mut names: Vec<String> = nodes.iter().take(SHOWN).map(ToString::to_string).collect();

@@ -1,10 +1,10 @@
-//! What becomes of every kind of edit.
+//! The policy of every kind of edit.
 
 use super::*;
 use crate::edit::tests::{CASES, all_edits, base};
 use crate::edit::{self, edits};
 
-/// As a person reads it: each edit of every case, and what becomes of it.
+/// Each edit of every case, and its policy, as a person reads them.
 #[test]
 fn every_edit_has_its_answer() {
     let mut text = String::new();

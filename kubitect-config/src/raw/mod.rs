@@ -1,7 +1,7 @@
-//! All that the YAML may say, nothing settled: the JSON Schema is made from these types, doc comments included.
+//! The types of the YAML files before validation. The JSON Schema is made from them, with their doc comments as descriptions.
 //!
-//! Sections that are left out are empty, single values that are left out are `None`. Words that have a checked type of
-//! their own (names, addresses, versions) are still text here, so that validation can report all of them at once.
+//! An omitted section is empty, an omitted single value is `None`. Values with a checked type of their own (names, addresses,
+//! versions) are still text here, so that validation can report all faulty ones at once.
 
 mod addons;
 mod balancer;
@@ -29,7 +29,7 @@ use serde::Deserialize;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(title = "Kubitect cluster")]
 #[schemars(extend("required" = ["hosts", "cluster"]))]
-// What a file repeats (`&name`), and what editors know its schema by.
+// Keys for values that a file repeats by anchors (`&name`), and the schema's address for editors.
 #[schemars(extend("patternProperties" = {"^x-": true, "^[$]schema$": true}))]
 pub(crate) struct Config {
     /// The libvirt hosts that carry the machines; at least one.

@@ -104,7 +104,7 @@ pub(crate) struct DataDisk {
     pub size: Option<u32>,
 }
 
-/// Processors, memory and main disk, as far as they are said.
+/// Processors, memory and main disk, as far as the file has them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Size {
     pub cpu: Option<u32>,

@@ -1,23 +1,23 @@
-//! The versions of components that a release of Kubespray has checksums for: of all others it stops before anything is set up.
-//! Made from the tags by `tests/kubespray-release.py`.
+//! The versions of components (containerd, etcd, helm, …) for which a release of Kubespray has checksums. With any other version
+//! its playbook fails before it sets anything up. The data is made from Kubespray's tags by `tests/kubespray-release.py`.
 
 use std::sync::LazyLock;
 
 use super::{Release, find};
 use crate::yaml::Mapping;
 
-/// One look-up of a checksum by a component's version.
+/// A component whose checksum Kubespray looks up by its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
-    /// The variables that say the version; the first that is set counts.
+    /// The variables that set the version; the first that is set counts.
     pub variables: Vec<&'static str>,
-    /// The variables that settle the checksum, where one of them is set.
+    /// The variables that set the checksum; if one of them is set, nothing is looked up.
     pub checksums: Vec<&'static str>,
-    /// The versions that have one, oldest first, as the release writes them.
+    /// The versions that have a checksum, oldest first, as the release writes them.
     pub versions: Vec<&'static str>,
 }
 
-/// One line of the data: versions that the same releases have.
+/// One line of the data: versions of a component that the releases from `first` to `last` have.
 struct Line {
     first: &'static Release,
     last: &'static Release,
@@ -26,7 +26,7 @@ struct Line {
     versions: &'static str,
 }
 
-// The data is part of the program and read by a test: it cannot fail on input.
+// The data is compiled in, and a test reads it: `expect` can't fail on a person's input.
 static LINES: LazyLock<Vec<Line>> = LazyLock::new(|| {
     include_str!("../../data/kubespray-components.txt")
         .lines()
@@ -35,7 +35,7 @@ static LINES: LazyLock<Vec<Line>> = LazyLock::new(|| {
         .collect()
 });
 
-/// `v2.19.0..v2.21.0 helm_version helm_archive_checksum,helm_archive_checksums: v3.8.2 v3.9.0`
+/// Reads a line: `v2.19.0..v2.21.0 helm_version helm_archive_checksum,helm_archive_checksums: v3.8.2 v3.9.0`.
 fn line(text: &'static str) -> Option<Line> {
     let (head, versions) = text.split_once(": ")?;
     let (tags, names) = head.split_once(' ')?;
@@ -51,7 +51,7 @@ fn line(text: &'static str) -> Option<Line> {
     })
 }
 
-/// All look-ups of a release.
+/// All components of a release.
 pub fn components(release: &Release) -> Vec<Component> {
     let mut found: Vec<(&str, &str, Component)> = Vec::new();
     let of_release = LINES
@@ -70,7 +70,7 @@ pub fn components(release: &Release) -> Vec<Component> {
                     checksums: line
                         .checksums
                         .split(',')
-                        .filter(|one| *one != "-")
+                        .filter(|name| *name != "-")
                         .collect(),
                     versions: versions.collect(),
                 };
@@ -78,7 +78,10 @@ pub fn components(release: &Release) -> Vec<Component> {
             }
         }
     }
-    let mut components: Vec<Component> = found.into_iter().map(|(_, _, one)| one).collect();
+    let mut components: Vec<Component> = found
+        .into_iter()
+        .map(|(_, _, component)| component)
+        .collect();
     for component in &mut components {
         component.versions.sort_by_key(|version| numbers(version));
     }
@@ -86,8 +89,8 @@ pub fn components(release: &Release) -> Vec<Component> {
 }
 
 impl Component {
-    /// The version that variables say for it, and in which of them; none where they say the checksum, too, or where only
-    /// Ansible knows the version.
+    /// The variable that sets its version, and the version. None if no variable does, if the checksum is set, too, or if the
+    /// value is an expression, which only Ansible can evaluate.
     pub(crate) fn pinned<'v>(&self, variables: &'v Mapping) -> Option<(&'static str, &'v str)> {
         let set = |name: &str| variables.get(name).filter(|value| !value.is_null());
         if self.checksums.iter().any(|name| set(name).is_some()) {
@@ -102,7 +105,7 @@ impl Component {
     }
 }
 
-/// What versions are ordered by.
+/// The numbers in a version, by which versions are ordered.
 fn numbers(version: &str) -> Vec<u64> {
     version
         .split(|c: char| !c.is_ascii_digit())

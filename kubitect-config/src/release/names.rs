@@ -1,12 +1,12 @@
-//! The variables that a release of Kubespray reads, by name: what tells a misspelled, removed or quoted one from one that
-//! works. Made from the tags by `tests/kubespray-release.py`.
+//! The names of the variables that a release of Kubespray reads, with their types. By these validation finds variables that are
+//! misspelt, no longer read or of another type. The data is made from Kubespray's tags by `tests/kubespray-release.py`.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};
 
 use super::{Release, all};
 
-/// What a variable's default shows of its type.
+/// The type of a variable, as far as its default shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// True or false.
@@ -17,7 +17,7 @@ pub enum Kind {
     List,
     /// A mapping.
     Mapping,
-    /// A list or a mapping: the default is an empty one, and some releases take the other one there.
+    /// A list or a mapping: the default is an empty one of either type, and the releases differ in which of them they take.
     Collection,
     /// A version without a leading `v`.
     Bare,
@@ -25,14 +25,14 @@ pub enum Kind {
     Prefixed,
     /// Other text.
     Text,
-    /// The default is an expression, or none is given.
+    /// Not known: the default is an expression, or there is none.
     Unknown,
 }
 
 /// The variables of one release: name to type.
 pub type Names = HashMap<&'static str, Kind>;
 
-/// One line of the data: the variables of one type that a row of releases has.
+/// One line of the data: the variables of one type that the releases from `first` to `last` have. Both are indices into [`all`].
 struct Line {
     first: usize,
     last: usize,
@@ -40,7 +40,7 @@ struct Line {
     names: Vec<&'static str>,
 }
 
-// The data is part of the program and read by a test: it cannot fail on input.
+// The data is compiled in, and a test reads it: `expect` can't fail on a person's input.
 static LINES: LazyLock<Vec<Line>> = LazyLock::new(|| {
     include_str!("../../data/kubespray-variables.txt")
         .lines()
@@ -49,11 +49,11 @@ static LINES: LazyLock<Vec<Line>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Put together when they are asked for, as a run asks for few.
+/// The variables of each release, by its index in [`all`]. Each is made when it is first asked for: a run needs few of them.
 static BY_RELEASE: LazyLock<Vec<OnceLock<Names>>> =
     LazyLock::new(|| all().iter().map(|_| OnceLock::new()).collect());
 
-/// `v2.19.0..v2.21.0 b: one two`
+/// Reads a line: `v2.19.0..v2.21.0 b: one two`.
 fn line(text: &'static str) -> Option<Line> {
     let (head, names) = text.split_once(": ")?;
     let (tags, kind) = head.split_once(' ')?;
@@ -83,17 +83,17 @@ fn line(text: &'static str) -> Option<Line> {
     })
 }
 
-/// All variables that a release reads. A release that is newer than all known ones has those of the newest.
+/// All variables that a release reads. A release that is newer than the table has those of the newest in it.
 pub fn names(release: &Release) -> &'static Names {
     let newest = all().len() - 1;
     let index = all()
         .iter()
-        .position(|known| known.tag == release.tag)
+        .position(|own| own.tag == release.tag)
         .unwrap_or(newest);
-    BY_RELEASE[index].get_or_init(|| of(index))
+    BY_RELEASE[index].get_or_init(|| names_of(index))
 }
 
-fn of(index: usize) -> Names {
+fn names_of(index: usize) -> Names {
     LINES
         .iter()
         .filter(|line| (line.first..=line.last).contains(&index))
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::release::find;
 
-    fn names_of(tag: &str) -> &'static Names {
+    fn names_of_tag(tag: &str) -> &'static Names {
         names(find(&tag.parse().unwrap()).unwrap())
     }
 
@@ -141,16 +141,16 @@ mod tests {
     #[test]
     fn names_types_and_their_time_are_those_of_the_tags() {
         assert_eq!(
-            names_of("v2.30.0").get("helm_enabled"),
+            names_of_tag("v2.30.0").get("helm_enabled"),
             Some(&Kind::Boolean)
         );
         assert_eq!(
-            names_of("v2.30.0").get("kube_network_node_prefix"),
+            names_of_tag("v2.30.0").get("kube_network_node_prefix"),
             Some(&Kind::Number)
         );
-        assert!(names_of("v2.21.0").contains_key("metallb_ip_range"));
-        assert!(!names_of("v2.22.0").contains_key("metallb_ip_range"));
-        assert!(names_of("v2.22.0").contains_key("metallb_config"));
+        assert!(names_of_tag("v2.21.0").contains_key("metallb_ip_range"));
+        assert!(!names_of_tag("v2.22.0").contains_key("metallb_ip_range"));
+        assert!(names_of_tag("v2.22.0").contains_key("metallb_config"));
         for name in [
             "metrics_server_enabled",
             "http_proxy",
@@ -159,26 +159,26 @@ mod tests {
             "cilium_ipsec_key",
             "kubelet_config_extra_args",
         ] {
-            assert!(names_of("v2.19.0").contains_key(name), "{name}");
-            assert!(names_of("v2.31.0").contains_key(name), "{name}");
+            assert!(names_of_tag("v2.19.0").contains_key(name), "{name}");
+            assert!(names_of_tag("v2.31.0").contains_key(name), "{name}");
         }
-        assert!(!names_of("v2.31.0").contains_key("metrics_server_enable"));
-        // Read by a name that is put together.
-        assert!(names_of("v2.31.0").contains_key("kube_memory_reserved"));
-        // In the sample inventory, and among the defaults, but read by nothing.
+        assert!(!names_of_tag("v2.31.0").contains_key("metrics_server_enable"));
+        // Kubespray reads it by a name that it makes from parts.
+        assert!(names_of_tag("v2.31.0").contains_key("kube_memory_reserved"));
+        // In the sample inventory and among the defaults, but no task reads it.
         for name in [
             "metallb_protocol",
             "deploy_netchecker",
             "files_repo",
             "etcd_node_cert_hosts",
         ] {
-            assert!(!names_of("v2.31.0").contains_key(name), "{name}");
+            assert!(!names_of_tag("v2.31.0").contains_key(name), "{name}");
         }
-        // An empty default, which some releases take a mapping for.
-        let registries = names_of("v2.21.0").get("containerd_insecure_registries");
+        // Its default is empty, and some releases take a mapping.
+        let registries = names_of_tag("v2.21.0").get("containerd_insecure_registries");
         assert_eq!(registries, Some(&Kind::Collection));
-        // And one that may be text as well.
-        let flags = names_of("v2.19.0").get("kubelet_custom_flags");
+        // Its value may be text as well.
+        let flags = names_of_tag("v2.19.0").get("kubelet_custom_flags");
         assert_ne!(flags, Some(&Kind::Collection));
         let last = last_with("metallb_ip_range").unwrap();
         assert_eq!(last.tag.to_string(), "v2.21.0");

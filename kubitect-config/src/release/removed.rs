@@ -1,17 +1,17 @@
-//! [`REMOVED`]: which API versions each release of Kubernetes no longer serves, and what takes their place.
+//! [`REMOVED`]: which API versions each release of Kubernetes no longer serves, and which replace them.
 //!
-//! The sources are Kubernetes' own [guide](https://kubernetes.io/docs/reference/using-api/deprecation-guide/) and, for what the guide
-//! leaves out, what each type says of itself (`APILifecycleRemoved` in the files `zz_generated.prerelease-lifecycle.go` of k8s.io/api
-//! v0.35.4), of releases that an upgrade can lead to. Alpha versions are not among them: they are off unless somebody turns them on.
-//! Objects are not lost with a version: they are served in the one that stays. What goes is the right of programs and files to ask for
-//! the old one.
+//! The sources are Kubernetes' own [guide](https://kubernetes.io/docs/reference/using-api/deprecation-guide/) and, for what the
+//! guide leaves out, what each type declares (`APILifecycleRemoved` in the files `zz_generated.prerelease-lifecycle.go` of
+//! k8s.io/api v0.35.4). The table has the releases that an upgrade can lead to. Alpha versions are left out: they are off by
+//! default. Objects are not lost with an API version: Kubernetes serves them in the remaining version. But programs and files
+//! that ask for the removed version fail.
 
 use crate::value::Version;
 
-/// Where Kubernetes says what to do about each.
+/// Kubernetes' guide, which says for each removed version what to do.
 pub const GUIDE: &str = "https://kubernetes.io/docs/reference/using-api/deprecation-guide/";
 
-/// An API version of one kind that goes away.
+/// A removed API version of one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Removed {
     /// The first minor release that does not serve it: 25 for v1.25.
@@ -20,7 +20,7 @@ pub struct Removed {
     pub version: &'static str,
     /// The resource, as `poddisruptionbudgets`.
     pub resource: &'static str,
-    /// What takes its place; empty: nothing does.
+    /// The group and version that replace it; empty: none does.
     pub instead: &'static str,
 }
 
@@ -38,7 +38,7 @@ const fn removed(
     }
 }
 
-/// All, in the order of releases.
+/// All removed API versions, in the order of releases.
 pub const REMOVED: [Removed; 41] = [
     removed(
         22,
@@ -275,11 +275,11 @@ impl Removed {
     }
 }
 
-/// What goes away between two versions of Kubernetes.
-pub fn on_the_way(from: &Version, to: &Version) -> Vec<&'static Removed> {
+/// The API versions that `from` serves and `to` does not, by their releases.
+pub fn removed_between(from: &Version, to: &Version) -> Vec<&'static Removed> {
     let minors = from.minor().1 + 1..=to.minor().1;
-    let gone = REMOVED.iter();
-    gone.filter(|removed| minors.contains(&removed.since))
+    let all = REMOVED.iter();
+    all.filter(|removed| minors.contains(&removed.since))
         .collect()
 }
 
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn what_goes_away_is_that_of_the_releases_after_the_first() {
         let between = |from: &str, to: &str| {
-            let all = on_the_way(&from.parse().unwrap(), &to.parse().unwrap());
+            let all = removed_between(&from.parse().unwrap(), &to.parse().unwrap());
             let mut since: Vec<_> = all.iter().map(|removed| removed.since).collect();
             since.dedup();
             since
@@ -303,7 +303,12 @@ mod tests {
     /// As many as the sources have of each release up to v1.35.
     #[test]
     fn each_release_takes_away_what_the_sources_say() {
-        let of = |since| REMOVED.iter().filter(|one| one.since == since).count();
+        let of = |since| {
+            REMOVED
+                .iter()
+                .filter(|removed| removed.since == since)
+                .count()
+        };
         let counts: Vec<_> = (22..=35).map(of).collect();
         assert_eq!(counts, [23, 0, 0, 7, 3, 1, 0, 2, 0, 0, 2, 1, 2, 0]);
     }
@@ -311,13 +316,13 @@ mod tests {
     #[test]
     fn the_table_is_in_order_and_names_nothing_twice() {
         assert!(REMOVED.is_sorted_by_key(|removed| removed.since));
-        for (at, removed) in REMOVED.iter().enumerate() {
+        for (index, removed) in REMOVED.iter().enumerate() {
             let (group, version) = removed.version.split_once('/').unwrap();
             assert!(!group.is_empty() && version.starts_with('v'), "{removed:?}");
             let same = |other: &Removed| {
                 other.version == removed.version && other.resource == removed.resource
             };
-            assert!(!REMOVED[at + 1..].iter().any(same), "{removed:?}");
+            assert!(!REMOVED[index + 1..].iter().any(same), "{removed:?}");
             assert_ne!(removed.version, removed.instead);
         }
     }

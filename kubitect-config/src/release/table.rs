@@ -1,4 +1,5 @@
-//! [`Releases`], all that there are, and [`Ways`], where a cluster can go from what it has: as people read them and as programs do.
+//! [`Releases`], all versions that Kubitect can set up, and [`UpgradePaths`], those that a cluster can be upgraded to: as text
+//! for people and as JSON for programs.
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use serde::Serialize;
 use super::{Cilium, Hop, all, default_kubernetes, path_with};
 use crate::value::{Label, Version};
 
-/// A minor release of Kubernetes: its patches, and the newest Kubespray that sets it up.
+/// A minor release of Kubernetes: its first and last patch, and the newest Kubespray that sets it up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Minor {
     /// The first patch.
@@ -21,44 +22,44 @@ pub struct Minor {
 /// All releases of Kubernetes, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Releases {
-    /// The one that is taken where a file names none.
+    /// The version if a file has none.
     pub default: Version,
     /// All of them.
     pub kubernetes: Vec<Minor>,
 }
 
-/// Where a cluster can go.
+/// The versions that a cluster can be upgraded to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Ways {
+pub struct UpgradePaths {
     /// The cluster.
     pub cluster: Label,
-    /// What it has.
+    /// The versions that it has.
     pub now: Hop,
     /// One for each minor release that has a newer patch.
-    pub ways: Vec<Way>,
+    pub ways: Vec<UpgradePath>,
 }
 
-/// A way to a newer release.
+/// The path to a newer minor release, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Way {
-    /// Where it leads.
+pub struct UpgradePath {
+    /// The versions at its end.
     pub to: Hop,
-    /// The hops on it; none: there is no way.
+    /// Its hops; none: there is no path.
     pub hops: Option<Vec<Hop>>,
     /// Why there is none.
     pub why: Option<String>,
 }
 
 impl Releases {
-    /// Those that this Kubitect knows.
-    pub fn known() -> Self {
+    /// All releases of this Kubitect's table.
+    pub fn all() -> Self {
         let mut minors: Vec<Minor> = Vec::new();
-        // Of several releases of Kubespray, the newest one counts; older ones may reach further down.
+        // The newest Kubespray that sets a minor up is named; its first patch may be one that only older releases set up.
         for release in all().iter().rev() {
             for (minor, [low, high]) in release.minors() {
                 let version = |patch| Version::new(minor, patch);
-                match minors.iter_mut().find(|known| known.to.minor() == minor) {
-                    Some(known) => known.from = version(low).min(known.from.clone()),
+                match minors.iter_mut().find(|own| own.to.minor() == minor) {
+                    Some(own) => own.from = version(low).min(own.from.clone()),
                     None => minors.push(Minor {
                         from: version(low),
                         to: version(high),
@@ -75,10 +76,10 @@ impl Releases {
     }
 }
 
-impl Ways {
-    /// Those of a cluster that has this, and cilium or not.
+impl UpgradePaths {
+    /// The paths of a cluster with these versions, and with cilium or without.
     pub fn of(cluster: &Label, now: Hop, cilium: Cilium) -> Self {
-        let newer = Releases::known().kubernetes.into_iter();
+        let newer = Releases::all().kubernetes.into_iter();
         let newer = newer.filter(|minor| minor.to > now.kubernetes);
         let ways = newer.map(|minor| {
             let to = Hop {
@@ -86,7 +87,7 @@ impl Ways {
                 kubespray: minor.kubespray,
             };
             let path = path_with(cilium, &now, &to);
-            Way {
+            UpgradePath {
                 why: path.as_ref().err().map(ToString::to_string),
                 hops: path.ok(),
                 to,
@@ -124,13 +125,13 @@ impl fmt::Display for Releases {
     }
 }
 
-impl fmt::Display for Ways {
+impl fmt::Display for UpgradePaths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.cluster, self.now)?;
         if self.ways.is_empty() {
             writeln!(f, "  there is nothing newer")?;
         }
-        for Way { to, hops, why } in &self.ways {
+        for UpgradePath { to, hops, why } in &self.ways {
             let to = &to.kubernetes;
             let Some(hops) = hops else {
                 writeln!(f, "  {to} not: {}", why.as_deref().unwrap_or_default())?;

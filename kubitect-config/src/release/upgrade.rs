@@ -1,8 +1,9 @@
-//! [`path`]: the hops from what is set up to what is wanted, each of them a run that Kubespray supports.
+//! [`path`]: the hops from the versions of a cluster to the wanted ones, each of them an upgrade that Kubespray supports.
 //!
-//! Kubernetes supports upgrades of one minor at a time, and Kubespray upgrades by one minor release of its own at a time
-//! ("do not skip minor releases", says its documentation); neither goes back. Within that, the fewest hops are taken,
-//! and on the way the newest patches: they hold the most fixes.
+//! Kubernetes supports upgrades of one minor at a time, and Kubespray upgrades by one of its own minor releases at a time ("do
+//! not skip minor releases", says its documentation). Neither supports downgrades. Of the paths that obey this, the one with the
+//! fewest hops is taken, as each hop drains all nodes; its intermediate hops use the newest patches, as these have the most
+//! fixes.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -17,7 +18,8 @@ use crate::yaml::{Mapping, Value};
 #[cfg(test)]
 mod tests;
 
-/// A Kubernetes version and the Kubespray release that sets it up: what a cluster has, or is brought to. In order of age.
+/// A Kubernetes version and the Kubespray release that sets it up: the versions that a cluster has, or is upgraded to. Ordered by
+/// age.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Hop {
     /// Kubernetes' version.
@@ -36,35 +38,35 @@ impl fmt::Display for Hop {
     }
 }
 
-/// Why nothing leads from one version to another.
+/// Why there is no path from one pair of versions to another.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// Kubernetes would go back.
+    /// Kubernetes would be downgraded.
     #[error("Kubernetes cannot go back from {from} to {to}: it supports no downgrades")]
     KubernetesBack {
-        /// What is set up.
+        /// The version that the cluster has.
         from: Version,
-        /// What is wanted.
+        /// The wanted version.
         to: Version,
     },
-    /// Kubespray would go back.
+    /// Kubespray would be downgraded.
     #[error(
         "Kubespray cannot go back from {from} to {to}: an older release may put older versions of etcd, the \
          container runtime or the network plugin in the place of newer ones"
     )]
     KubesprayBack {
-        /// What is set up.
+        /// The version that the cluster has.
         from: Version,
-        /// What is wanted.
+        /// The wanted version.
         to: Version,
     },
-    /// A release that the table does not have and that is not newer than all it has.
+    /// The table does not have the release, and it is not newer than the table.
     #[error("Kubespray {tag} is not known")]
     Unknown {
         /// The release.
         tag: Version,
     },
-    /// A pair that does not fit.
+    /// The Kubespray release cannot set up the Kubernetes version.
     #[error("Kubespray {kubespray} cannot set up Kubernetes {kubernetes}")]
     Unsupported {
         /// Kubernetes' version.
@@ -72,63 +74,63 @@ pub enum PathError {
         /// Kubespray's tag.
         kubespray: Version,
     },
-    /// The network plugin would not come through.
+    /// The upgrade would break the network plugin cilium: the two releases install it in ways that do not take over from one
+    /// another.
     #[error(
         "cilium does not come through from Kubespray {from} to {to}: up to v2.27 it is set up from templates and keeps \
          identities in etcd, from v2.28.0 on by its own installer and as resources of Kubernetes, and neither takes over \
          what the other made"
     )]
     Cilium {
-        /// What is set up.
+        /// The version that the cluster has.
         from: Version,
-        /// What is wanted.
+        /// The wanted version.
         to: Version,
     },
-    /// The network plugin would leave out a minor release of its own.
+    /// The upgrade would skip a minor release of the network plugin cilium, which supports one minor at a time.
     #[error(
         "cilium goes from 1.13 to 1.15 between Kubespray v2.24 and v2.25, on the way from {from} to {to}, and can be upgraded by one \
          minor at a time"
     )]
     CiliumSkips {
-        /// What is set up.
+        /// The version that the cluster has.
         from: Version,
-        /// What is wanted.
+        /// The wanted version.
         to: Version,
     },
-    /// Programs would go back.
+    /// Programs on the nodes would be downgraded.
     #[error(
         "Kubespray {to} was made before {from}, and would put older programs in: {}; {instead} has no older ones, and sets up \
          the same Kubernetes", .programs
     )]
     OlderPrograms {
-        /// What is set up by then.
+        /// The Kubespray release before this hop.
         from: Version,
-        /// What is wanted.
+        /// The Kubespray release of this hop.
         to: Version,
-        /// Which programs, with the versions that run in brackets.
+        /// The programs with their older versions; in brackets the newer ones, which the nodes have.
         programs: &'static str,
-        /// The first patch of the wanted minor that has no older ones.
+        /// The first patch of the same minor that has no older programs.
         instead: Box<Version>,
     },
-    /// Every release is supported by itself, but no row of them leads there.
+    /// Both pairs are supported, but no sequence of supported hops leads from one to the other.
     #[error(
         "no row of known Kubespray releases leads from {from} to {to} with one minor of Kubernetes and of Kubespray at \
          a time"
     )]
-    NoWay {
-        /// What is set up.
+    NoPath {
+        /// The versions that the cluster has.
         from: Box<Hop>,
-        /// What is wanted.
+        /// The wanted versions.
         to: Box<Hop>,
     },
 }
 
-/// The hops that lead from what is set up to what is wanted, the last of which is just that; none if it is the same.
+/// The hops from the versions of a cluster to the wanted ones; the last hop is `to`. Empty if both are the same.
 ///
 /// Each hop goes up by at most one minor of Kubernetes and one of Kubespray, to a Kubernetes that its Kubespray sets up.
-/// There are as few hops as can be, and those on the way take the newest patches that do not overshoot the end. A
-/// Kubespray release that is newer than all known ones is taken at its word, as validation does: that it sets up what is
-/// wanted, but nothing on the way to it.
+/// There are as few hops as possible, and the intermediate ones have the newest patches that are not newer than `to`. A Kubespray
+/// release that is newer than the table is assumed to set up the wanted Kubernetes, as validation assumes it, but no other version.
 ///
 /// ```
 /// use kubitect_config::release::{Hop, path};
@@ -144,41 +146,42 @@ pub enum PathError {
 /// ```
 pub fn path(from: &Hop, to: &Hop) -> Result<Vec<Hop>, PathError> {
     check(from, to)?;
-    let stops = stops(from, to);
-    let mut seen = HashSet::from([from]);
-    let mut open = VecDeque::from([vec![from]]);
-    while let Some(way) = open.pop_front() {
-        let here = way.last().copied().unwrap_or(from);
-        if here == to {
-            return Ok(way.into_iter().skip(1).cloned().collect());
+    let candidates = candidates(from, to);
+    // A breadth-first search: it finds a path with the fewest hops, and of several the one with the best candidates.
+    let mut visited = HashSet::from([from]);
+    let mut queue = VecDeque::from([vec![from]]);
+    while let Some(path) = queue.pop_front() {
+        let last = path.last().copied().unwrap_or(from);
+        if last == to {
+            return Ok(path.into_iter().skip(1).cloned().collect());
         }
-        for next in stops.iter().filter(|next| is_hop(here, next)) {
-            if seen.insert(next) {
-                let mut longer = way.clone();
+        for next in candidates.iter().filter(|next| is_hop(last, next)) {
+            if visited.insert(next) {
+                let mut longer = path.clone();
                 longer.push(next);
-                open.push_back(longer);
+                queue.push_back(longer);
             }
         }
     }
-    Err(PathError::NoWay {
+    Err(PathError::NoPath {
         from: Box::new(from.clone()),
         to: Box::new(to.clone()),
     })
 }
 
-/// Whether a cluster has cilium, which does not come through every upgrade: as its network plugin, or beside it.
+/// Whether a cluster has cilium, as its network plugin or beside another one, and who says its version. Some upgrades break cilium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Cilium {
-    /// It has none.
+    /// It has no cilium.
     Absent,
-    /// In the version of the Kubespray release.
+    /// The Kubespray release says the version.
     OfRelease,
-    /// In a version that the file names.
+    /// The file says the version.
     OfFile,
 }
 
 impl Cilium {
-    /// What a cluster with this network plugin and these variables has.
+    /// The answer for a cluster with this network plugin and these variables.
     pub fn of(plugin: &str, variables: &Mapping) -> Self {
         let beside = match variables.get("cilium_deploy_additionally") {
             Some(Value::Bool(is)) => *is,
@@ -195,8 +198,9 @@ impl Cilium {
     }
 }
 
-/// The minor releases whose first patches were made before the last patch of the minor before: minor and patch of that, the first
-/// patch without older programs, and which those are. Read from the versions that each tag sets up of itself.
+/// Upgrades from the last patch of a minor release to the first patches of the next one that would downgrade programs, as these
+/// patches were released earlier. In order: the minor and the patch that are upgraded, the first patch of the next minor that
+/// downgrades nothing, and the programs. The versions are the defaults of each tag.
 const OLDER: [((u64, u64), u64, &str); 5] = [
     ((22, 2), 3, "containerd 1.7.5 (1.7.13), runc 1.1.9 (1.1.12)"),
     (
@@ -217,7 +221,7 @@ const OLDER: [((u64, u64), u64, &str); 5] = [
     ((27, 1), 1, "etcd 3.5.16 (3.5.21), calico 3.29.3 (3.29.4)"),
 ];
 
-/// An error if this hop puts older programs in the place of newer ones.
+/// An error if the upgrade between these Kubespray releases downgrades programs.
 fn check_programs(from: &Version, to: &Version) -> Result<(), PathError> {
     let tag = |minor, patch| Version::new((2, minor), patch);
     let older = OLDER.iter().find(|((minor, patch), first, _)| {
@@ -235,8 +239,8 @@ fn check_programs(from: &Version, to: &Version) -> Result<(), PathError> {
     }
 }
 
-/// As [`path`], for a cluster with or without cilium: where its pods would lose their network on the way, there is none. Nor is there
-/// one on which programs go back.
+/// As [`path`], but with an error if a hop downgrades programs, or if the upgrade breaks the cluster's cilium: then its pods
+/// would lose their network.
 pub fn path_with(cilium: Cilium, from: &Hop, to: &Hop) -> Result<Vec<Hop>, PathError> {
     let hops = path(from, to)?;
     let tags = || hops.iter().map(|hop| &hop.kubespray);
@@ -257,6 +261,7 @@ pub fn path_with(cilium: Cilium, from: &Hop, to: &Hop) -> Result<Vec<Hop>, PathE
     }
 }
 
+/// An error if there can't be a path, whatever the hops: a downgrade, an unknown release, or a pair that does not fit.
 fn check(from: &Hop, to: &Hop) -> Result<(), PathError> {
     if to.kubernetes < from.kubernetes {
         return Err(PathError::KubernetesBack {
@@ -285,14 +290,14 @@ fn check(from: &Hop, to: &Hop) -> Result<(), PathError> {
     Ok(())
 }
 
-/// Where one may stop on the way, the best first: the newest Kubespray, then the newest Kubernetes. The end is among
-/// them.
-fn stops(from: &Hop, to: &Hop) -> Vec<Hop> {
-    let mut stops = vec![to.clone()];
+/// The hops that a path may have, `to` among them; the best first: those with the newest Kubespray, then with the newest
+/// Kubernetes.
+fn candidates(from: &Hop, to: &Hop) -> Vec<Hop> {
+    let mut candidates = vec![to.clone()];
     let mut newer: Option<&Release> = None;
     let allowed = |release: &&Release| from.kubespray <= release.tag && release.tag <= to.kubespray;
     for release in all().iter().rev().filter(allowed) {
-        // Of each minor, the newest patch only; the table is in order.
+        // Of each minor of Kubespray, the newest patch only; the table is in order.
         if newer.is_some_and(|newer| newer.tag.minor() == release.tag.minor()) {
             continue;
         }
@@ -304,25 +309,25 @@ fn stops(from: &Hop, to: &Hop) -> Vec<Hop> {
             };
             let newest = Version::new(minor, high);
             if low <= high && from.kubernetes <= newest && newest <= to.kubernetes {
-                stops.push(Hop {
+                candidates.push(Hop {
                     kubernetes: newest,
                     kubespray: release.tag.clone(),
                 });
             }
         }
     }
-    stops.sort_by(|a, b| (&b.kubespray, &b.kubernetes).cmp(&(&a.kubespray, &a.kubernetes)));
-    stops.dedup();
-    stops
+    candidates.sort_by(|a, b| (&b.kubespray, &b.kubernetes).cmp(&(&a.kubespray, &a.kubernetes)));
+    candidates.dedup();
+    candidates
 }
 
-/// Whether one run may lead from here to there.
-fn is_hop(here: &Hop, there: &Hop) -> bool {
-    let up = |here: &Version, there: &Version| {
-        let ((major, minor), (next_major, next_minor)) = (here.minor(), there.minor());
-        here <= there && major == next_major && next_minor - minor <= 1
+/// Whether one upgrade may lead from one pair to the other: neither version is downgraded or skips a minor.
+fn is_hop(from: &Hop, to: &Hop) -> bool {
+    let is_step = |from: &Version, to: &Version| {
+        let ((major, minor), (next_major, next_minor)) = (from.minor(), to.minor());
+        from <= to && major == next_major && next_minor - minor <= 1
     };
-    here != there
-        && up(&here.kubernetes, &there.kubernetes)
-        && up(&here.kubespray, &there.kubespray)
+    from != to
+        && is_step(&from.kubernetes, &to.kubernetes)
+        && is_step(&from.kubespray, &to.kubespray)
 }

@@ -1,14 +1,14 @@
-//! [`Fold`]: the rows of a plan as a person reads them in seconds: a line for each machine, and one for each hop of an upgrade.
+//! [`Fold`]: the short form of a plan: its rows folded into one line for each machine and one for each hop of an upgrade.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Action, Disruption, Kind, Row};
 
-/// How many names the last line has.
+/// The most names of machines that the last line has.
 const NAMED: usize = 5;
 
-/// A plan's rows, folded. `Display` shows them, and what they are all together.
+/// A plan's folded rows. `Display` shows the lines and, as the last line, their sums.
 #[derive(Debug)]
 pub struct Fold<'a> {
     cluster: &'a str,
@@ -17,24 +17,24 @@ pub struct Fold<'a> {
     upgraded: usize,
 }
 
-/// What becomes of something.
+/// What a plan does with a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Sign {
     Change,
     Add,
     Remove,
-    /// It is removed and made again.
+    /// It is removed and recreated.
     Recreate,
 }
 
-/// What is folded into one line.
+/// Rows with the same key are folded into one line.
 #[derive(Debug, Clone, PartialEq)]
 enum Key {
-    /// A machine, with its disks and what runs on it.
+    /// A machine: its domain, disks, and its work as a balancer or node.
     Machine(String),
-    /// What all machines of a host stand on: networks, pools, images.
-    Ground(Action, String),
-    /// Nodes that get the same.
+    /// The shared resources of a host: networks, pools, images.
+    Shared(Action, String),
+    /// Nodes that join with the same details.
     Nodes(String),
     /// A hop of an upgrade.
     Hop(String),
@@ -48,20 +48,20 @@ struct Line {
     sign: Sign,
     host: String,
     disruption: Disruption,
-    /// Whom it concerns, where that is more than its key says.
+    /// The names of the rows' resources; empty for a machine, whose key has its name.
     names: Vec<String>,
     details: Vec<String>,
 }
 
 impl<'a> Fold<'a> {
-    /// Folds the rows of a plan of this cluster.
+    /// Folds the rows of a plan. `cluster` is the cluster's name.
     pub fn new(cluster: &'a str, rows: &[Row]) -> Self {
         let of_machines = rows.iter().filter(|row| is_of_machine(row));
         let machines: BTreeSet<_> = of_machines.map(|row| row.name.as_str()).collect();
         let mut keys: Vec<(Key, Vec<&Row>)> = Vec::new();
         for row in rows {
             let key = key(row, &machines);
-            match keys.iter_mut().find(|(known, _)| *known == key) {
+            match keys.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, own)) => own.push(row),
                 None => keys.push((key, vec![row])),
             }
@@ -79,7 +79,7 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Whose data is lost, by name.
+    /// The names of the machines and other resources whose data is lost.
     pub fn data_lost(&self) -> Vec<&str> {
         let lost = self.lines.iter();
         let lost = lost.filter(|line| line.disruption == Disruption::DataLoss);
@@ -90,7 +90,7 @@ impl<'a> Fold<'a> {
         .collect()
     }
 
-    /// How many machines and other things come, change and go, in words.
+    /// The sums as text: how many machines and other resources are added, changed, recreated and removed, and the upgraded nodes.
     fn counts(&self) -> String {
         let mut counts = Vec::new();
         for (sign, what) in [
@@ -139,13 +139,13 @@ fn key(row: &Row, machines: &BTreeSet<&str>) -> Key {
     match (row.kind, owner(&row.name, machines)) {
         (Kind::Volume, Some(machine)) => Key::Machine(machine.to_owned()),
         (Kind::Network | Kind::Pool | Kind::Image, _) if row.action != Action::Update => {
-            Key::Ground(row.action, row.host.clone())
+            Key::Shared(row.action, row.host.clone())
         }
         _ => Key::Other(row.kind, row.name.clone()),
     }
 }
 
-/// The machine whose disk this is.
+/// The machine that a disk belongs to: of several whose names begin the disk's name, the one with the longest name.
 fn owner<'a>(disk: &str, machines: &BTreeSet<&'a str>) -> Option<&'a str> {
     let own = |machine: &&&str| {
         let rest = disk.strip_prefix(**machine);
@@ -158,7 +158,7 @@ fn owner<'a>(disk: &str, machines: &BTreeSet<&'a str>) -> Option<&'a str> {
         .copied()
 }
 
-/// The sign of what rows of one key do to its subject.
+/// What the rows of one key do with its resource.
 fn sign(key: &Key, rows: &[&Row]) -> Sign {
     let of = |kind: Kind, action: Action| {
         let mut rows = rows.iter();
@@ -186,15 +186,15 @@ fn line(key: Key, rows: &[&Row], several_hosts: bool) -> Line {
     let disruption = rows.iter().map(|row| row.disruption).max();
     let names = match &key {
         Key::Machine(_) => Vec::new(),
-        Key::Ground(..) => rows
+        Key::Shared(..) => rows
             .iter()
             .map(|row| format!("{} {}", row.kind, row.name))
             .collect(),
         _ => rows.iter().map(|row| row.name.clone()).collect(),
     };
     let details = match &key {
-        Key::Machine(name) => of_machine(name, sign, rows),
-        Key::Ground(..) | Key::Nodes(_) => Vec::new(),
+        Key::Machine(name) => machine_details(name, sign, rows),
+        Key::Shared(..) | Key::Nodes(_) => Vec::new(),
         Key::Hop(_) => hop_details(rows),
         Key::Other(..) => rows.iter().map(|row| row.details.clone()).collect(),
     };
@@ -208,11 +208,12 @@ fn line(key: Key, rows: &[&Row], several_hosts: bool) -> Line {
     }
 }
 
-/// What is said of a machine: what follows from something else that is said is left out.
-fn of_machine(machine: &str, sign: Sign, rows: &[&Row]) -> Vec<String> {
+/// The details of a machine's line. Details that repeat a disk's, or that only complete another step, are left out; but the
+/// reason of a restart never is.
+fn machine_details(machine: &str, sign: Sign, rows: &[&Row]) -> Vec<String> {
     let disks: Vec<_> = rows.iter().filter(|row| row.kind == Kind::Volume).collect();
     let mut details: Vec<String> = Vec::new();
-    let mut say = |detail: String| {
+    let mut add = |detail: String| {
         if !detail.is_empty() && !details.contains(&detail) {
             details.push(detail);
         }
@@ -223,26 +224,25 @@ fn of_machine(machine: &str, sign: Sign, rows: &[&Row]) -> Vec<String> {
         match (row.kind, sign) {
             (Kind::Volume, Sign::Remove) if row.action == Action::Delete => {
                 if let Some(disk) = disk(machine, row).filter(|disk| disk.starts_with("disk ")) {
-                    say(format!("with its {disk}"));
+                    add(format!("with its {disk}"));
                 }
             }
             (Kind::Volume, _) => {
                 if let Some(disk) = disk(machine, row) {
-                    say(format!("{}{disk} {}", mark(row, sign), row.details)
+                    add(format!("{}{disk} {}", disk_sign(row, sign), row.details)
                         .trim_end()
                         .to_owned());
                 }
             }
-            // Why a machine is restarted is never left out.
             _ if !disturbs && (row.follows || (follows && row.action == Action::Update)) => {}
-            _ => say(row.details.clone()),
+            _ => add(row.details.clone()),
         }
     }
     details
 }
 
-/// What happens to a disk of a machine that stays.
-fn mark(row: &Row, sign: Sign) -> &'static str {
+/// The sign before a disk: what is done with it. None before the disks of a machine that is added.
+fn disk_sign(row: &Row, sign: Sign) -> &'static str {
     match (row.action, sign) {
         (Action::Create, Sign::Change) => "+ ",
         (Action::Delete, _) => "- ",
@@ -251,7 +251,7 @@ fn mark(row: &Row, sign: Sign) -> &'static str {
     }
 }
 
-/// A disk as a person calls it; none of what is made along with a machine.
+/// A disk's name for a person; none for the seed and the console's log, which each machine has.
 fn disk(machine: &str, row: &Row) -> Option<String> {
     let name = row.name.strip_prefix(machine)?.strip_prefix('-')?;
     match name {
@@ -264,19 +264,19 @@ fn disk(machine: &str, row: &Row) -> Option<String> {
     }
 }
 
-/// What is said of some nodes of a hop and not of all: each once.
+/// The details of a hop's line: each row's own ones, each once. The first detail is left out, as it says what the hop does.
 fn hop_details(rows: &[&Row]) -> Vec<String> {
     let mut details: Vec<String> = Vec::new();
     for part in rows.iter().flat_map(|row| row.details.split("; ").skip(1)) {
-        if !details.iter().any(|known| known == part) {
+        if !details.iter().any(|detail| detail == part) {
             details.push(part.to_owned());
         }
     }
     details
 }
 
-/// Names, with what several begin with written once: `demo-master-1, 2, 3, demo-worker-1`.
-fn together(names: &[String]) -> String {
+/// The names as a list in which a prefix that follows itself is left out: `demo-master-1, 2, 3, demo-worker-1`.
+fn abbreviated(names: &[String]) -> String {
     let mut text = String::new();
     let mut last = "";
     for name in names {
@@ -292,9 +292,9 @@ fn together(names: &[String]) -> String {
 }
 
 impl Line {
-    /// Whether it is one of those that are counted at the end: hops are for themselves, and all that machines stand on is not.
+    /// Whether the sums count it: hops have a sum of their own, and shared resources and joining nodes are parts of other changes.
     fn is_counted(&self) -> bool {
-        !matches!(self.key, Key::Hop(_) | Key::Ground(..) | Key::Nodes(_))
+        !matches!(self.key, Key::Hop(_) | Key::Shared(..) | Key::Nodes(_))
     }
 
     fn mark(&self) -> char {
@@ -309,19 +309,19 @@ impl Line {
     fn subject(&self) -> String {
         match &self.key {
             Key::Machine(name) => name.clone(),
-            Key::Ground(Action::Start, _) => format!("start {}", self.names.join(", ")),
-            Key::Ground(..) => self.names.join(", "),
+            Key::Shared(Action::Start, _) => format!("start {}", self.names.join(", ")),
+            Key::Shared(..) => self.names.join(", "),
             Key::Nodes(what) => {
                 let nodes = if self.names.len() == 1 {
                     "node"
                 } else {
                     "nodes"
                 };
-                format!("{nodes} {}: {what}", together(&self.names))
+                format!("{nodes} {}: {what}", abbreviated(&self.names))
             }
-            Key::Hop(hop) => format!("upgrade {hop}: {}", together(&self.names)),
+            Key::Hop(hop) => format!("upgrade {hop}: {}", abbreviated(&self.names)),
             Key::Other(kind, name) => match kind {
-                // There is one of each.
+                // A cluster has one of each.
                 Kind::Network | Kind::Etcd | Kind::Addons => kind.to_string(),
                 _ => format!("{kind} {name}"),
             },

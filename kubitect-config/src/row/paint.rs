@@ -1,6 +1,6 @@
-//! Colours of a plan's lines, for terminals. Pure.
+//! The colours of a plan's lines on a terminal.
 
-/// The text with the sign of each line in its colour, and what is lost in red.
+/// The text with each line's sign in its colour, and `[data-loss]` in red.
 pub fn painted(text: &str) -> String {
     let lines = text.split_inclusive('\n').map(|line| {
         let sign = line.chars().nth(2).filter(|_| line.starts_with("  "));

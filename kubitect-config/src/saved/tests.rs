@@ -10,8 +10,8 @@ fn row(name: &str, details: &str) -> Row {
     }
 }
 
-fn saved() -> Saved {
-    Saved {
+fn saved() -> SavedPlan {
+    SavedPlan {
         format_version: VERSION,
         kubitect: "0.1.0".to_owned(),
         time: "2026-01-02T03:04:05Z".to_owned(),
@@ -30,7 +30,7 @@ fn saved() -> Saved {
     }
 }
 
-/// Whoever changes this makes plans unreadable that people have saved.
+/// A change of this format makes the plans unreadable that people have saved.
 #[test]
 fn golden_file_of_a_saved_plan() {
     let folder = tempfile::tempdir().unwrap();
@@ -72,8 +72,8 @@ fn golden_file_of_a_saved_plan() {
     "#);
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(Saved::read(&file).unwrap(), saved());
-    // It replaces itself, and nothing else.
+    assert_eq!(SavedPlan::read(&file).unwrap(), saved());
+    // A plan replaces another plan, and no other file.
     saved().write(&file).unwrap();
     let cluster = folder.path().join("cluster.yaml");
     std::fs::write(&cluster, "hosts: []\n").unwrap();
@@ -85,14 +85,14 @@ fn golden_file_of_a_saved_plan() {
     assert!(error.contains("its folder is not there"), "{error}");
 }
 
-/// As `mktemp` makes it.
+/// `mktemp` makes an empty file.
 #[test]
 fn an_empty_file_is_as_good_as_none() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plan.json");
     std::fs::write(&file, "").unwrap();
     saved().write(&file).unwrap();
-    assert_eq!(Saved::read(&file).unwrap(), saved());
+    assert_eq!(SavedPlan::read(&file).unwrap(), saved());
 }
 
 #[test]
@@ -101,46 +101,46 @@ fn what_is_no_regular_file_is_refused_unopened() {
     let fifo = folder.path().join("fifo");
     let made = std::process::Command::new("mkfifo").arg(&fifo).status();
     assert!(made.unwrap().success());
-    // Whoever opens it waits until somebody writes.
-    let (tell, told) = std::sync::mpsc::channel();
+    // To open it would block until somebody writes.
+    let (sender, receiver) = std::sync::mpsc::channel();
     let path = fifo.clone();
     std::thread::spawn(move || {
-        let read = Saved::read(&path).unwrap_err();
+        let read = SavedPlan::read(&path).unwrap_err();
         let written = saved().write(&path).unwrap_err();
-        tell.send([read, written].map(|e| crate::chain(&e)))
+        sender.send([read, written].map(|e| crate::chain(&e)))
     });
-    let told = told.recv_timeout(std::time::Duration::from_secs(60));
+    let errors = receiver.recv_timeout(std::time::Duration::from_secs(60));
     let fifo = fifo.display();
     let why = "it is no regular file";
-    let [read, written] = told.expect("nothing is waited for");
+    let [read, written] = errors.expect("nothing is waited for");
     assert_eq!(read, format!("read {fifo}: {why}"));
     assert_eq!(written, format!("write {fifo}: {why}"));
-    // Nor is a device taken for an empty file.
+    // A device is not taken for an empty file.
     assert!(saved().write(Path::new("/dev/null")).is_err());
 }
 
 #[test]
 fn what_is_no_plan_is_refused_by_name() {
     let why = |text: &str| {
-        let error = Saved::parse(text.as_bytes(), "p").unwrap_err();
+        let error = SavedPlan::parse(text.as_bytes(), "p").unwrap_err();
         error.to_string()
     };
     assert!(why("hosts: []").contains("`-c p`"));
     assert!(why("{}").contains("it has no formatVersion"));
     assert!(why(r#"{"formatVersion":1}"#).contains("missing field `kubitect`"));
     assert!(why(r#"{"formatVersion":2}"#).contains("its formatVersion is 2"));
-    // Fields that come later change nothing.
+    // Fields that a later release adds are ignored.
     let mut more = serde_json::to_value(saved()).unwrap();
     more["more"] = true.into();
     assert_eq!(
-        Saved::parse(more.to_string().as_bytes(), "p").unwrap(),
+        SavedPlan::parse(more.to_string().as_bytes(), "p").unwrap(),
         saved()
     );
 }
 
 #[test]
 fn what_differs_is_said() {
-    let differs = |change: &dyn Fn(&mut Saved)| {
+    let differs = |change: &dyn Fn(&mut SavedPlan)| {
         let mut now = saved();
         change(&mut now);
         saved().differences(&now)
@@ -178,14 +178,14 @@ fn what_differs_is_said() {
         differs(&|now| now.phases.clear()),
         ["no longer to be done: create domain demo-worker-1 on box"]
     );
-    let more = |now: &mut Saved| now.phases.push(SavedPhase::new("use", "", Vec::new()));
+    let more = |now: &mut SavedPlan| now.phases.push(SavedPhase::new("use", "", Vec::new()));
     assert_eq!(
         differs(&more),
         ["the phases were: make machines; and are: make machines, use"]
     );
-    let other = |now: &mut Saved| now.phases[0].sha256 = sha256(b"other");
+    let other = |now: &mut SavedPlan| now.phases[0].sha256 = sha256(b"other");
     assert!(differs(&other)[0].starts_with("`make machines` would do its steps in another way"));
-    let many = |now: &mut Saved| {
+    let many = |now: &mut SavedPlan| {
         let rows = (0..20).map(|number| row(&format!("w{number}"), ""));
         now.phases[0].changes.extend(rows);
     };

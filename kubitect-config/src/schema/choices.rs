@@ -1,20 +1,20 @@
-//! Words that a key may have: those of the types, and those that Kubespray's releases know, all of them together.
+//! The values that a key may have: those of the raw types, and those of all Kubespray releases of the table.
 
 use serde_json::{Map, Value};
 
-use super::words::Words;
+use super::key_texts::KeyTexts;
 use crate::release::{self, Release};
 use crate::value::Version;
 
-/// The words that a release knows for one key.
+/// The values that a release allows for one key.
 type List = fn(&Release) -> &[String];
 
-/// A list of words, each with what it means.
+/// An enumeration of words, each with its meaning.
 pub(super) fn enumeration(pairs: &[(String, String)]) -> Map<String, Value> {
     let words: Value = pairs.iter().map(|(word, _)| word.as_str()).collect();
     let about: Value = pairs.iter().map(|(_, about)| about.as_str()).collect();
     let mut schema = Map::new();
-    // Without a type beside it, an editor leaves the key out when it inserts the mapping around it.
+    // With a type: without one, an editor omits the key when it inserts the mapping around it.
     schema.insert("type".to_owned(), "string".into());
     schema.insert("enum".to_owned(), words);
     schema.insert("enumDescriptions".to_owned(), about.clone());
@@ -22,8 +22,9 @@ pub(super) fn enumeration(pairs: &[(String, String)]) -> Map<String, Value> {
     schema
 }
 
-/// Adds what follows from the table of releases: which one fits which, `validate` says.
-pub(super) fn add(schema: &mut Map<String, Value>, name: &str, key: &str, words: &Words) {
+/// Adds the values that follow from the table of releases, of all releases together: whether a value fits the file's release, only
+/// validation can say.
+pub(super) fn add(schema: &mut Map<String, Value>, name: &str, key: &str, texts: &KeyTexts) {
     let list: List = match (name, key) {
         ("Kubernetes", "networkPlugin") => |release| &release.network_plugins,
         ("Kubernetes", "dnsMode") => |release| &release.dns_modes,
@@ -41,19 +42,19 @@ pub(super) fn add(schema: &mut Map<String, Value>, name: &str, key: &str, words:
         _ => return,
     };
     let mut pairs: Vec<(String, String)> = Vec::new();
-    for (word, about) in &words.values {
+    for (word, about) in &texts.values {
         pairs.push((word.clone(), format!("{about}{}", since(word, list))));
     }
     schema.remove("examples");
     schema.extend(enumeration(&pairs));
 }
 
-/// Which releases know a word, where not all do.
+/// The releases that allow a value, as a sentence; empty if all do.
 fn since(word: &str, list: List) -> String {
-    let knows = |release: &&Release| list(release).iter().any(|one| one == word);
-    let knowing: Vec<_> = release::all().iter().filter(knows).collect();
-    match (knowing.first(), knowing.last()) {
-        (Some(first), Some(last)) if knowing.len() < release::all().len() => {
+    let allows = |release: &&Release| list(release).iter().any(|own| own == word);
+    let allowing: Vec<_> = release::all().iter().filter(allows).collect();
+    match (allowing.first(), allowing.last()) {
+        (Some(first), Some(last)) if allowing.len() < release::all().len() => {
             format!(" Kubespray {} to {} only.", first.tag, last.tag)
         }
         _ => String::new(),
@@ -75,10 +76,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::schema::words;
+    use crate::schema::key_texts;
 
     #[test]
-    fn every_word_that_a_release_knows_is_described_and_no_other() {
+    fn every_value_that_a_release_allows_is_described_and_no_other() {
         let lists: [(&str, List, &[&str]); 3] = [
             ("networkPlugin", |release| &release.network_plugins, &[]),
             ("dnsMode", |release| &release.dns_modes, &[]),
@@ -89,11 +90,11 @@ mod tests {
             ),
         ];
         for (key, list, besides) in lists {
-            let known = release::all().iter().flat_map(list).map(String::as_str);
-            let known: BTreeSet<_> = known.chain(besides.iter().copied()).collect();
-            let described = words::of("Kubernetes", key).unwrap();
+            let allowed = release::all().iter().flat_map(list).map(String::as_str);
+            let allowed: BTreeSet<_> = allowed.chain(besides.iter().copied()).collect();
+            let described = key_texts::of("Kubernetes", key).unwrap();
             let described: BTreeSet<_> = described.values.keys().map(String::as_str).collect();
-            assert_eq!(described, known, "{key}");
+            assert_eq!(described, allowed, "{key}");
         }
     }
 

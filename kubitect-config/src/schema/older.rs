@@ -1,10 +1,10 @@
-//! Keys of older files in the schema: an editor marks them with the key that took their place, and does not offer them.
+//! The older keys in the schema: an editor marks them with the key that replaces them, and does not suggest them.
 
 use serde_json::{Map, Value, json};
 
 use crate::older::{ADDONS_FILE, MOVED, ROLE_LABEL};
 
-/// Adds them all to the schema of a cluster file; the site file has none.
+/// Adds all older keys to the schema of a cluster file; the site file has none.
 pub(super) fn add(whole: &mut Map<String, Value>) {
     let moved = MOVED
         .iter()

@@ -1,4 +1,4 @@
-//! What looks like a secret in any text.
+//! The patterns of secrets in any text.
 
 use std::sync::LazyLock;
 
@@ -6,11 +6,11 @@ use regex::Regex;
 
 use super::REMOVED;
 
-/// What looks like a secret, with what stays before and after it.
+/// Each pattern, with the text that replaces a match. The groups `before` and `after` of a match stay.
 pub static PATTERNS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     let words = r"pass(?:word|wd|phrase)|secret|token|credential|(?:api|access|private|certificate|encryption|activation|auth|ipsec)[-_ ]?key(?:[-_]?data)?|client[-_]key[-_]data|authorization|(?:\b|[_-]|peer)(?:pass|pwd|psk|creds?|auth)\b";
     let patterns = [
-        // Private keys in PEM, also as one line with `\n` in it, and what is cut off in the middle of one.
+        // Private keys in PEM; also on one line with `\n` in it, and with the end cut off.
         (
             r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)".to_owned(),
             "[private key removed]",
@@ -19,15 +19,15 @@ pub static PATTERNS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]*".to_owned(), REMOVED),
         // JSON Web Tokens.
         (r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*".to_owned(), REMOVED),
-        // JSON in base64, as registries' logins.
+        // JSON in base64, as the logins of registries.
         (r"\beyJ[A-Za-z0-9+/_-]{16,}={0,2}".to_owned(), REMOVED),
-        // Addresses at which whoever knows them may post.
+        // Webhooks: whoever has the URL can post.
         (r#"(?i)(?P<before>https?://[^\s/"'?]*hook[^\s/"'?]*/)[^\s"']+"#.to_owned(), REMOVED),
         (r#"(?i)(?P<before>https?://[^\s"'?]*/[a-z-]*hooks?/)[^\s"']+"#.to_owned(), REMOVED),
         (r"(?i)(?P<before>\b(?:bearer|basic) )[A-Za-z0-9._~+/=-]{8,}".to_owned(), REMOVED),
         // kubeadm's bootstrap tokens.
         (r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b".to_owned(), REMOVED),
-        // Tokens whose beginnings say of what they are, and passwords as `/etc/shadow` has them.
+        // Tokens with the prefix of a known service, and password hashes as in `/etc/shadow`.
         (
             r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-|hvs\.|AKIA|ASIA)[A-Za-z0-9_-]{12,}".to_owned(),
             REMOVED,
@@ -52,12 +52,12 @@ pub static PATTERNS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
             format!(r#"(?i)(?P<before>["']--?[a-z0-9-]*(?:{words})[a-z0-9-]*["'],?\s*["'])[^"']*"#),
             REMOVED,
         ),
-        // Text in quotation marks behind such a name, as in JSON; the name may be in them, too.
+        // Quoted text after such a name, as in JSON; the name may be quoted, too.
         (
             format!(r#"(?i)(?P<before>[a-z0-9_.-]*(?:{words})[a-z0-9_]*["']?[ \t]*[:=][ \t]*")(?:[^"\\]|\\.)*"#),
             REMOVED,
         ),
-        // The same within a text, where the quotation marks are escaped.
+        // The same inside a string, with escaped quotes.
         (
             format!(r#"(?i)(?P<before>[a-z0-9_.-]*(?:{words})[a-z0-9_]*\\?["']?[ \t]*[:=][ \t]*\\")(?:[^"\\]|\\[^"])*"#),
             REMOVED,
@@ -66,7 +66,7 @@ pub static PATTERNS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
             format!(r#"(?i)(?P<before>[a-z0-9_.-]*(?:{words})[a-z0-9_]*["']?[ \t]*[:=][ \t]*')[^']*"#),
             REMOVED,
         ),
-        // Anything else behind such a name, to the end of the line.
+        // Anything else after such a name, to the end of the line.
         (
             format!(r#"(?im)(?P<before>[a-z0-9_.-]*(?:{words})[a-z0-9_]*(?:[:=]|[ \t]+=)[ \t]*)[^\s"'\[{{\\>][^\n]*"#),
             REMOVED,

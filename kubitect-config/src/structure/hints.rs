@@ -1,17 +1,17 @@
-//! What mends a key or a value that has no place where it stands: a key that belongs elsewhere or is called otherwise here, a
-//! single value where a list or a mapping should be.
+//! The help for keys and values that the schema does not allow: a key that belongs under another parent or has another name here,
+//! or a single value instead of a list or a mapping.
 
 use std::collections::HashMap;
 
 use serde_json::Value as Schema;
 
 use crate::release::names::last_with;
-use crate::report::{At, nearest, quote};
+use crate::report::{KeyPath, nearest, quote};
 use crate::tree::{Kind, Tree};
 use crate::variables;
 
-/// What other programs call keys of ours: word, key.
-const OTHERWISE: [(&str, &str); 33] = [
+/// Other programs' names for keys of the schema: their name, in lower case without signs, and the key.
+const SYNONYMS: [(&str, &str); 33] = [
     ("address", "ip"),
     ("agents", "worker"),
     ("cni", "networkPlugin"),
@@ -48,7 +48,7 @@ const OTHERWISE: [(&str, &str); 33] = [
 ];
 
 /// Keys by which other programs say how many machines there are, or of which kinds.
-const NUMBERS: [&str; 7] = [
+const COUNTS: [&str; 7] = [
     "count",
     "groups",
     "nodePools",
@@ -58,8 +58,8 @@ const NUMBERS: [&str; 7] = [
     "size",
 ];
 
-/// What other programs have keys for, and here is none.
-const WITHOUT: [(&[&str], &str); 10] = [
+/// Other programs' keys for which the schema has none, and what to do instead.
+const UNSUPPORTED: [(&[&str], &str); 10] = [
     (&["etcd"], "remove it: etcd runs on the masters"),
     (
         &["passwd", "password"],
@@ -118,28 +118,29 @@ const WITHOUT: [(&[&str], &str); 10] = [
     ),
 ];
 
-/// What mends a key that has no place here: the one of this place that is meant, if there is one, and what to do.
-pub(super) fn mended<'k>(
+/// The help for an unknown key, and the key that is probably meant, if there is one. `allowed` are the keys that the schema has
+/// there.
+pub(super) fn unknown_key<'k>(
     key: &str,
-    known: &[&'k str],
-    places: &Places,
-    at: &At,
+    allowed: &[&'k str],
+    parents: &KeyParents,
+    path: &KeyPath,
 ) -> (Option<&'k str>, String) {
-    let is_top = matches!(at, At::Key(At::Root, _));
-    let is_addons = matches!(at, At::Key(At::Key(At::Root, "addons"), _));
-    let managed = match is_variable(key, at) {
+    let is_top = matches!(path, KeyPath::Key(KeyPath::Root, _));
+    let is_addons = matches!(path, KeyPath::Key(KeyPath::Key(KeyPath::Root, "addons"), _));
+    let managed = match is_variable(key, path) {
         true => variables::managed(key),
         false => None,
     };
-    if is_variable(key, at) && managed.is_none() {
+    if is_variable(key, path) && managed.is_none() {
         let help = format!("write it under `addons.kubespray`: `kubespray: {{{key}: …}}`");
         return (None, help);
     }
-    if let Some(help) = without(key) {
+    if let Some(help) = unsupported(key) {
         return (None, help.to_owned());
     }
-    let near = nearest(key, known.iter().copied());
-    if let Some(guess) = near.or_else(|| otherwise(key, known)) {
+    let near = nearest(key, allowed.iter().copied());
+    if let Some(guess) = near.or_else(|| synonym(key, allowed)) {
         return (Some(guess), format!("did you mean `{guess}`?"));
     }
     if key == "plugins" && is_top {
@@ -149,37 +150,38 @@ pub(super) fn mended<'k>(
     let help = managed
         .map(str::to_owned)
         .or_else(addon)
-        .or_else(|| number(key, known))
-        .or_else(|| elsewhere(places, at));
-    let removed = || match known {
+        .or_else(|| count(key, allowed))
+        .or_else(|| under_other_parent(parents, path));
+    let removed = || match allowed {
         [] => "remove it".to_owned(),
-        known => {
+        allowed => {
             let more = if is_top {
                 "; a key that begins with `x-` holds what is repeated"
             } else {
                 ""
             };
-            format!("remove it; known here are: {}{more}", known.join(", "))
+            format!("remove it; known here are: {}{more}", allowed.join(", "))
         }
     };
     (None, help.unwrap_or_else(removed))
 }
 
-/// Whether a key is a variable of Kubespray's: of `addons` anyone, elsewhere one that no key of ours is written like.
-fn is_variable(key: &str, at: &At) -> bool {
-    let is_addons = matches!(at, At::Key(At::Key(At::Root, "addons"), _));
+/// Whether an unknown key is meant as a variable of Kubespray's: under `addons` any variable; elsewhere only one with `_`, which
+/// no key of the schema has.
+fn is_variable(key: &str, path: &KeyPath) -> bool {
+    let is_addons = matches!(path, KeyPath::Key(KeyPath::Key(KeyPath::Root, "addons"), _));
     (is_addons || key.contains('_')) && last_with(key).is_some()
 }
 
-/// What to do instead of a key that other programs have.
-fn without(word: &str) -> Option<&'static str> {
+/// What to do instead of a key that other programs have and the schema has not.
+fn unsupported(word: &str) -> Option<&'static str> {
     let plain = plain(word);
-    let mut all = WITHOUT.iter();
+    let mut all = UNSUPPORTED.iter();
     let (_, help) = all.find(|(words, _)| words.contains(&plain.as_str()))?;
     Some(help)
 }
 
-/// An addon by the name that it has elsewhere: the variable that turns it on.
+/// The help for an addon's name, as `certManager`: the variable of Kubespray's that turns it on.
 fn addon(word: &str) -> Option<String> {
     let mut name = String::new();
     for c in word.chars() {
@@ -195,65 +197,66 @@ fn addon(word: &str) -> Option<String> {
         .then(|| format!("write it under `addons.kubespray`: `kubespray: {{{name}: true}}`"))
 }
 
-/// A word's letters and digits alone.
+/// A word's letters and digits, in lower case.
 fn plain(word: &str) -> String {
     let all = word.chars().filter(char::is_ascii_alphanumeric);
     all.map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// The key of this place that another program's word means.
-pub(super) fn otherwise<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+/// The allowed key for which another program has this name.
+pub(super) fn synonym<'k>(word: &str, allowed: &[&'k str]) -> Option<&'k str> {
     let plain = plain(word);
-    let mut meant = OTHERWISE.iter().filter(|(other, _)| *other == plain);
-    meant.find_map(|(_, key)| known.iter().copied().find(|known| known == key))
+    let mut keys = SYNONYMS.iter().filter(|(other, _)| *other == plain);
+    keys.find_map(|(_, key)| allowed.iter().copied().find(|allowed| allowed == key))
 }
 
-/// What to do instead of saying a number of machines.
-fn number(word: &str, known: &[&str]) -> Option<String> {
-    (NUMBERS.contains(&word) && known.contains(&"instances")).then(|| {
+/// What to do instead of a number of machines.
+fn count(word: &str, allowed: &[&str]) -> Option<String> {
+    (COUNTS.contains(&word) && allowed.contains(&"instances")).then(|| {
         "write a machine each under `instances`: `- id: 1`, `- id: 2` and so on".to_owned()
     })
 }
 
-/// The paths of the mappings that have a key, by the key.
-pub(super) type Places = HashMap<String, Vec<String>>;
+/// For each key of the schema, the paths of the mappings that may have it.
+pub(super) type KeyParents = HashMap<String, Vec<String>>;
 
-/// All keys of a schema.
-pub(super) fn places(root: &Schema) -> Places {
-    let mut found = Places::new();
+/// All keys of a schema, with their parents.
+pub(super) fn key_parents(root: &Schema) -> KeyParents {
+    let mut found = KeyParents::new();
     gather(root, root, "", 0, &mut found);
     found
 }
 
-/// Where a key belongs that has no place at `at`: below this place if one alone has it there, else wherever one alone has it.
-pub(super) fn elsewhere(places: &Places, at: &At) -> Option<String> {
-    let At::Key(parent, key) = at else {
+/// The help for a key of the schema under the wrong parent: the mappings below this parent that may have it, if there are any;
+/// else the only one in the file that may have it.
+pub(super) fn under_other_parent(parents: &KeyParents, path: &KeyPath) -> Option<String> {
+    let KeyPath::Key(parent, key) = path else {
         return None;
     };
-    let found = places.get(*key)?;
-    let here = general(&parent.to_string());
-    let below = |place: &&String| here.is_empty() || place.starts_with(&format!("{here}."));
+    let found = parents.get(*key)?;
+    let current = without_indices(&parent.to_string());
+    let below = |other: &&String| current.is_empty() || other.starts_with(&format!("{current}."));
     let inner: Vec<&String> = found.iter().filter(below).collect();
-    let places: Vec<&str> = match (inner.as_slice(), found.as_slice()) {
-        ([], [one]) => vec![one],
+    let paths: Vec<&str> = match (inner.as_slice(), found.as_slice()) {
+        ([], [only]) => vec![only],
         ([], _) => return None,
-        (inner, _) => inner.iter().map(|place| place.as_str()).collect(),
+        (inner, _) => inner.iter().map(|other| other.as_str()).collect(),
     };
-    match places.as_slice() {
+    match paths.as_slice() {
         [""] => Some("it belongs to the top of the file: write it without indentation".to_owned()),
-        [place] => Some(format!("it belongs under `{place}`")),
-        places if places.len() <= SEVERAL => {
-            Some(format!("it belongs under one of `{}`", places.join("`, `")))
+        [path] => Some(format!("it belongs under `{path}`")),
+        paths if paths.len() <= MOST_PATHS => {
+            Some(format!("it belongs under one of `{}`", paths.join("`, `")))
         }
         _ => None,
     }
 }
 
-/// How many places are named.
-const SEVERAL: usize = 3;
+/// The most paths that a help names.
+const MOST_PATHS: usize = 3;
 
-/// A path with its indices left out.
-fn general(path: &str) -> String {
+/// A path without the numbers of its indices: `nodes[3].id` is `nodes[].id`.
+fn without_indices(path: &str) -> String {
     let mut plain = String::new();
     let mut inside = false;
     for c in path.chars() {
@@ -270,7 +273,7 @@ fn general(path: &str) -> String {
     plain
 }
 
-fn gather(root: &Schema, schema: &Schema, path: &str, depth: usize, found: &mut Places) {
+fn gather(root: &Schema, schema: &Schema, path: &str, depth: usize, found: &mut KeyParents) {
     const DEPTH: usize = 8;
     let schema = super::resolve(root, schema);
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -294,23 +297,23 @@ fn gather(root: &Schema, schema: &Schema, path: &str, depth: usize, found: &mut 
 /// Kinds of machines.
 const ROLES: [&str; 3] = ["loadBalancer", "master", "worker"];
 
-/// What to write for a value of another shape than wanted.
-pub(super) fn shape(tree: &Tree, types: &[&str], at: &At) -> Option<String> {
-    let At::Key(parent, key) = at else {
-        return item(tree, at).or_else(|| taint(tree, at));
+/// The help for a value of another type than wanted, where its meaning is clear: what to write.
+pub(super) fn shape(tree: &Tree, types: &[&str], path: &KeyPath) -> Option<String> {
+    let KeyPath::Key(parent, key) = path else {
+        return item(tree, path).or_else(|| taint(tree, path));
     };
     let text = tree.text();
     let is_short = !text.is_empty() && text.len() <= 60 && !text.contains(char::is_control);
     match &tree.kind {
         Kind::Scalar { .. } if types.contains(&"object") && is_short => {
             let inner = match *key {
-                "kubespray" if matches!(parent, At::Key(_, "kubernetes")) => "version",
+                "kubespray" if matches!(parent, KeyPath::Key(_, "kubernetes")) => "version",
                 "connection" => "type",
                 "os" => "distro",
                 "network" if text.contains('/') => "cidr",
                 "network" => "mode",
                 "kubernetes" => "version",
-                role if ROLES.contains(&role) => return number("count", &["instances"]),
+                role if ROLES.contains(&role) => return count("count", &["instances"]),
                 _ => return None,
             };
             Some(format!(
@@ -320,7 +323,7 @@ pub(super) fn shape(tree: &Tree, types: &[&str], at: &At) -> Option<String> {
         }
         Kind::Scalar { .. } if types.contains(&"array") && is_short => match *key {
             "dns" | "taints" => Some(format!("write {}", quote(&format!("{key}: [{text}]")))),
-            "instances" => number("count", &["instances"]),
+            "instances" => count("count", &["instances"]),
             _ => None,
         },
         Kind::List(_) if ROLES.contains(key) => {
@@ -329,7 +332,7 @@ pub(super) fn shape(tree: &Tree, types: &[&str], at: &At) -> Option<String> {
         Kind::Map(entries) if types.contains(&"array") => {
             let (first, value) = entries.first()?;
             let first = match value.kind {
-                // Machines by their ids.
+                // A mapping of machines by their ids.
                 Kind::Map(_) if *key == "instances" => quote(&format!("- id: {}", first.text())),
                 _ => quote(&format!("- {}:", first.text())),
             };
@@ -349,9 +352,9 @@ pub(super) fn shape(tree: &Tree, types: &[&str], at: &At) -> Option<String> {
     }
 }
 
-/// An item of a list of mappings that is written as its first value alone.
-fn item(tree: &Tree, at: &At) -> Option<String> {
-    let At::Index(At::Key(_, key), _) = at else {
+/// The help for an item that is a single word where a mapping is wanted: the mapping with the word as its first value.
+fn item(tree: &Tree, path: &KeyPath) -> Option<String> {
+    let KeyPath::Index(KeyPath::Key(_, key), _) = path else {
         return None;
     };
     if tree.is_nothing() {
@@ -375,9 +378,9 @@ fn item(tree: &Tree, at: &At) -> Option<String> {
     Some(format!("write {}", quote(&item)))
 }
 
-/// A taint as Kubernetes' own manifests write it.
-fn taint(tree: &Tree, at: &At) -> Option<String> {
-    if !matches!(at, At::Index(At::Key(_, "taints"), _)) {
+/// The help for a taint that is written as a mapping, as in Kubernetes' manifests.
+fn taint(tree: &Tree, path: &KeyPath) -> Option<String> {
+    if !matches!(path, KeyPath::Index(KeyPath::Key(_, "taints"), _)) {
         return None;
     }
     let (_, key) = tree.get("key")?;

@@ -1,4 +1,4 @@
-//! [`Fault`]: what is wrong with the YAML itself.
+//! [`Fault`]: errors in the YAML itself.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use saphyr_parser::Span;
 
 use super::Position;
 
-/// A fault of the YAML itself.
+/// An error in the YAML itself.
 #[derive(Debug)]
 pub(crate) struct Fault {
-    /// The path of what it is about, as far as it is known.
+    /// The path of the value that it is about; empty if that is not known.
     pub path: String,
     pub start: Position,
     pub end: Position,
@@ -36,8 +36,9 @@ impl Fault {
     }
 }
 
-/// YAML forbids most control characters. The parser takes a NUL for the end of the text, which would hide the rest, and a carriage
-/// return that ends no line for the end of one, so that it would count more lines than anybody else.
+/// A fault if the text has a control character that YAML forbids. They have to be found before the parser runs: it takes a NUL
+/// for the end of the text, which would hide the rest, and a single carriage return for a line's end, so that its line numbers
+/// would differ from an editor's.
 pub(super) fn control_character(text: &str) -> Option<Fault> {
     for (number, line) in text.split('\n').enumerate() {
         let line = line.strip_suffix('\r').unwrap_or(line);
@@ -71,7 +72,8 @@ pub(super) fn control_character(text: &str) -> Option<Fault> {
     None
 }
 
-/// The blanks before a fault, tabs among them, that only part a key's colon from its value: their bytes.
+/// The bytes of the blanks between a key's colon and its value, if the fault is that there are tabs among them. The caller
+/// replaces them.
 pub(super) fn tabs_after_colon(text: &str, fault: &Fault) -> Option<Range<usize>> {
     if fault.code != CODE {
         return None;
@@ -91,8 +93,8 @@ pub(super) fn tabs_after_colon(text: &str, fault: &Fault) -> Option<Range<usize>
     (before.ends_with(':') && has_tab).then_some(begin + before.len()..begin + end)
 }
 
-/// A line that ends a mapping's line above it: `key:value` is one word.
-fn without_blank(line: &str) -> Option<usize> {
+/// The byte at which a blank is missing after a key's colon (`key:value`), which YAML reads as one word.
+fn missing_blank(line: &str) -> Option<usize> {
     let start = line.len() - line.trim_start_matches([' ', '-']).len();
     let word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let rest = line[start..].trim_start_matches(word);
@@ -102,31 +104,32 @@ fn without_blank(line: &str) -> Option<usize> {
     (is_key && glued && !after.contains(": ")).then(|| line.len() - after.len())
 }
 
-/// A commoner cause than the parser's own words tell: its line from 0, the byte in it, what is wrong and what mends it.
-fn cause(lines: &[&str], at: usize) -> Option<(usize, usize, String, &'static str)> {
+/// The probable cause of an error that the parser reports in line `index` (from 0), where the parser's message would not help:
+/// the line (from 0), the byte in it, the message and the help.
+fn cause(lines: &[&str], index: usize) -> Option<(usize, usize, String, &'static str)> {
     let conflict = |line: &&str| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ");
     if let Some(number) = lines.iter().position(conflict) {
         let message = "this line marks a conflict that git found when it merged".to_owned();
         let help = "settle the conflict, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>";
         return Some((number, 0, message, help));
     }
-    let above = (0..at).rev().find(|number| {
+    let above = (0..index).rev().find(|number| {
         let line = lines[*number].trim_start();
         !line.is_empty() && !line.starts_with('#')
     });
-    for number in above.into_iter().chain([at]) {
+    for number in above.into_iter().chain([index]) {
         let line = lines.get(number)?;
         let odd = |(_, c): &(usize, char)| c.is_whitespace() && !c.is_ascii();
-        if let Some((index, c)) = line.char_indices().find(odd) {
+        if let Some((byte, c)) = line.char_indices().find(odd) {
             let message = format!(
                 "this line has a blank that is none of YAML's ({})",
                 c.escape_unicode()
             );
-            return Some((number, index, message, "replace it by a plain blank"));
+            return Some((number, byte, message, "replace it by a plain blank"));
         }
-        if let Some(index) = without_blank(line) {
+        if let Some(byte) = missing_blank(line) {
             let message = "a blank is missing after the colon".to_owned();
-            return Some((number, index, message, "write `key: value`"));
+            return Some((number, byte, message, "write `key: value`"));
         }
     }
     None
@@ -134,18 +137,18 @@ fn cause(lines: &[&str], at: usize) -> Option<(usize, usize, String, &'static st
 
 const CODE: &str = "yaml-syntax";
 
-/// The parser's own error, with the commonest cause named.
+/// The fault for an error of the parser, with the probable cause instead of the parser's message, if one is found.
 pub(super) fn scan_fault(text: &str, error: &saphyr_parser::ScanError) -> Fault {
     let mark = *error.marker();
     let lines: Vec<&str> = text.lines().collect();
-    let at = mark.line().saturating_sub(1);
-    // A text over several lines is blamed where it begins; the tab is further down.
-    let far = if error.info().contains("tab") {
+    let index = mark.line().saturating_sub(1);
+    // The parser reports a text of several lines at its first line; the tab is in a later one.
+    let end = if error.info().contains("tab") {
         lines.len()
     } else {
-        at + 1
+        index + 1
     };
-    let indents = lines.iter().enumerate().take(far).skip(at);
+    let indents = lines.iter().enumerate().take(end).skip(index);
     let mut tabs = indents.filter_map(|(number, line)| {
         let indent = &line[..line.len() - line.trim_start().len()];
         let tab = indent.find('\t')?;
@@ -165,10 +168,10 @@ pub(super) fn scan_fault(text: &str, error: &saphyr_parser::ScanError) -> Fault 
             help: "YAML is indented with spaces; set the editor to insert them".to_owned(),
         };
     }
-    if let Some((number, index, message, help)) = cause(&lines, at) {
+    if let Some((number, byte, message, help)) = cause(&lines, index) {
         let start = Position {
             line: number + 1,
-            column: lines[number][..index].chars().count() + 1,
+            column: lines[number][..byte].chars().count() + 1,
         };
         return Fault {
             path: String::new(),

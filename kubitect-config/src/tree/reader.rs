@@ -1,4 +1,4 @@
-//! [`read`]: YAML's events to a [`Tree`], within limits, and every fault on the way.
+//! [`read`]: makes a [`Tree`] from the events of the YAML parser, within limits, and collects the faults.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -9,26 +9,28 @@ use super::fault::{Fault, control_character, scan_fault, tabs_after_colon};
 use super::{Kind, Tree};
 use crate::text::step;
 
-/// The tags of YAML's core schema. `!!binary` and others are of its older versions, and readers differ in them.
+/// The tags of YAML's core schema, the only ones that are allowed: others, as `!!binary`, are of older versions of YAML, and
+/// parsers differ in them.
 const CORE: [&str; 7] = ["bool", "float", "int", "map", "null", "seq", "str"];
 
-/// How deep values may nest; a configuration needs about ten levels.
+/// The deepest nesting of values that is read; a configuration needs about ten levels.
 const MAX_DEPTH: usize = 64;
 
-/// How many values a document may have once its aliases are written out. A cluster of 10,000 nodes has a quarter.
+/// The most values that a document may have after its aliases are expanded, so that nested aliases can't fill the memory. A
+/// cluster of 10,000 nodes has a quarter of that.
 const MAX_WEIGHT: usize = 250_000;
 
-/// How much text is read again, at most, as it has tabs where the parser wants blanks.
-const REREAD: usize = 16 << 20;
+/// The most bytes that are parsed again because of tabs, which the parser does not take as blanks. Each tab costs one more pass.
+const MAX_REREAD: usize = 16 << 20;
 
-/// Reads one YAML document, with `aliases` or without. The tree is missing where the text cannot be read to its end, or is
+/// Reads one YAML document; without `aliases`, an alias is a fault. There is no tree if the text can't be read to its end, or is
 /// empty.
 pub(crate) fn read(text: &str, aliases: bool) -> (Option<Tree>, Vec<Fault>) {
     if let Some(fault) = control_character(text) {
         return (None, vec![fault]);
     }
     let mut text = Cow::Borrowed(text);
-    let mut left = REREAD;
+    let mut remaining = MAX_REREAD;
     loop {
         let mut reader = Reader {
             aliases,
@@ -38,10 +40,10 @@ pub(crate) fn read(text: &str, aliases: bool) -> (Option<Tree>, Vec<Fault>) {
             Ok(tree) => return (tree, reader.faults),
             Err(fault) => fault,
         };
-        left = left.saturating_sub(text.len());
+        remaining = remaining.saturating_sub(text.len());
         match tabs_after_colon(&text, &fault) {
-            // YAML takes them for blanks, and the parser does not. Places stay what they were.
-            Some(tabs) if left > 0 => {
+            // YAML allows tabs there, and the parser does not. One blank replaces one tab: positions stay the same.
+            Some(tabs) if remaining > 0 => {
                 let blanks = text[tabs.clone()].replace('\t', " ");
                 text.to_mut().replace_range(tabs, &blanks);
             }
@@ -53,13 +55,13 @@ pub(crate) fn read(text: &str, aliases: bool) -> (Option<Tree>, Vec<Fault>) {
     }
 }
 
-/// A list or mapping whose end is still to come.
+/// A list or mapping whose end was not yet read.
 struct Open {
     tree: Tree,
     anchor: usize,
     key: Option<Tree>,
-    /// Its keys, and the lines on which they stand first.
-    seen: HashMap<String, usize>,
+    /// The lines of its keys, by key.
+    key_lines: HashMap<String, usize>,
 }
 
 #[derive(Default)]
@@ -147,6 +149,7 @@ impl Reader {
         Ok(self.root.take())
     }
 
+    /// Adds to the weight of the document; a fault if that is too much.
     fn weigh(&mut self, weight: usize, span: Span) -> Result<(), Fault> {
         self.weight += weight;
         if self.weight > MAX_WEIGHT {
@@ -189,17 +192,17 @@ impl Reader {
             tree: node(span, kind),
             anchor,
             key: None,
-            seen: HashMap::new(),
+            key_lines: HashMap::new(),
         });
         Ok(())
     }
 
-    /// Puts a complete value into the one that is open.
+    /// Adds a complete value to the innermost open one: as an item, a key or the key's value.
     fn close(&mut self, tree: Tree, anchor: usize, span: Span) -> Result<(), Fault> {
         let faults = self.faults.len();
         if anchor != 0 && self.aliases {
             let weight = tree.weight();
-            // What an alias may refer to lies in memory twice.
+            // A value with an anchor is stored twice: in its place and for its aliases.
             self.weigh(weight, span)?;
             self.anchors.insert(anchor, (tree.clone(), weight));
         }
@@ -220,7 +223,7 @@ impl Reader {
                     help: "write `key: value`; a template's braces must be filled in first"
                         .to_owned(),
                 }),
-                Some(key) if open.seen.contains_key(key.text()) => {
+                Some(key) if open.key_lines.contains_key(key.text()) => {
                     self.faults.push(Fault {
                         path: key.text().to_owned(),
                         start: key.start,
@@ -229,12 +232,12 @@ impl Reader {
                         message: format!("`{}` stands twice in this mapping", key.text()),
                         help: format!(
                             "keep one of them; the first is on line {}",
-                            open.seen[key.text()]
+                            open.key_lines[key.text()]
                         ),
                     });
                 }
                 Some(key) => {
-                    open.seen.insert(key.text().to_owned(), key.start.line);
+                    open.key_lines.insert(key.text().to_owned(), key.start.line);
                     entries.push((key, tree));
                 }
             },
@@ -254,7 +257,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The path of the innermost value that is open.
+    /// The path of the innermost open value.
     fn path(&self) -> String {
         let mut path = String::new();
         for open in &self.open {
@@ -270,7 +273,8 @@ impl Reader {
         path
     }
 
-    /// Carries out `<<: *anchor`: entries of the mappings there count where the mapping itself has none.
+    /// Replaces `<<: *anchor` by the entries of that mapping, or of each mapping in a list; an entry that the mapping has itself,
+    /// or that an earlier one of the list has, counts.
     fn merge(&mut self, tree: &mut Tree) {
         let Kind::Map(entries) = &mut tree.kind else {
             return;
@@ -285,7 +289,7 @@ impl Reader {
             Kind::List(items) => items,
             _ => vec![source],
         };
-        let mut seen: HashSet<String> = entries.iter().map(|(k, _)| k.text().to_owned()).collect();
+        let mut keys: HashSet<String> = entries.iter().map(|(k, _)| k.text().to_owned()).collect();
         for source in sources {
             let Kind::Map(more) = source.kind else {
                 self.faults.push(Fault {
@@ -299,7 +303,7 @@ impl Reader {
                 continue;
             };
             for (key, value) in more {
-                if seen.insert(key.text().to_owned()) {
+                if keys.insert(key.text().to_owned()) {
                     entries.push((key, value));
                 }
             }

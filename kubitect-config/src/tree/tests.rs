@@ -1,4 +1,4 @@
-//! Our reading of YAML against serde_yaml's.
+//! [`read`], compared with serde_yaml.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::yaml::Value;
 
-/// As serde_yaml reads it, merge keys carried out.
+/// What serde_yaml reads, with merge keys applied.
 fn other_parser(text: &str) -> Result<Value, serde_yaml::Error> {
     let mut value: Value = serde_yaml::from_str(text)?;
     value.apply_merge()?;
@@ -42,7 +42,7 @@ fn both_parsers_agree_on_every_fixture() {
                     assert_eq!(tree.value(), other, "{}", path.display());
                     compared += 1;
                 }
-                // What one refuses must not get through the other unnoticed.
+                // A file that one parser refuses must not pass the other unnoticed.
                 (None, Ok(other)) => assert!(
                     !faults.is_empty() || other.is_null(),
                     "{}: only one parser refuses it",
@@ -64,12 +64,12 @@ fn tabs_after_colons_are_blanks_and_tabs_in_texts_stay() {
     let (tree, faults) = read(text, true);
     assert!(faults.is_empty(), "{faults:?}");
     assert_eq!(tree.unwrap().value(), other_parser(text).unwrap());
-    // Each is read again, up to an end.
+    // Each tab costs one more pass, up to a limit.
     let many = "k:\tv\n".repeat(30_000);
     let (tree, faults) = read(&many, true);
     assert!(tree.is_none());
     assert_eq!(faults.last().unwrap().code, "yaml-syntax");
-    // Where a blank would not help, nothing is made of it.
+    // The text stays a fault where a blank in the tab's place would not help.
     for text in ["a:\t- b\n", "a:\tb: c\n", "a:\t\"b\n"] {
         let (tree, faults) = read(text, true);
         assert!(tree.is_none() && !faults.is_empty(), "{text:?}");
@@ -78,7 +78,7 @@ fn tabs_after_colons_are_blanks_and_tabs_in_texts_stay() {
 
 #[test]
 fn a_commoner_cause_is_named() {
-    for (text, line, told) in [
+    for (text, line, message) in [
         ("a:\n  b:c\n  d: e\n", 2, "a blank is missing"),
         (
             "a:\n<<<<<<< HEAD\n  b: c\n=======\n  b: d\n>>>>>>> x\n",
@@ -87,9 +87,9 @@ fn a_commoner_cause_is_named() {
         ),
         ("a:\n  b:\u{a0}c\n  d: e\n", 2, "a blank that is none"),
         ("a:\n\tb: c\n", 2, "indented with a tab"),
-        // The parser blames the text that it takes the line for a part of.
+        // The parser reports the text to which, as it reads it, the line belongs.
         ("a:\n  b: c\n\td: e\n", 3, "indented with a tab"),
-        // A time and an address have colons of their own.
+        // The colons of a time and of an address are no faults.
         (
             "a:\n  b: 12:30\n  c: http://d\n e: f\n",
             4,
@@ -99,7 +99,11 @@ fn a_commoner_cause_is_named() {
         let (_, faults) = read(text, true);
         let fault = faults.last().unwrap();
         assert_eq!(fault.start.line, line, "{text:?}: {}", fault.message);
-        assert!(fault.message.contains(told), "{text:?}: {}", fault.message);
+        assert!(
+            fault.message.contains(message),
+            "{text:?}: {}",
+            fault.message
+        );
     }
 }
 
@@ -125,7 +129,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The parser takes a carriage return alone for the end of a line, and no editor or count of ours does.
+/// The parser takes a single carriage return for the end of a line; editors and this crate's line numbers don't.
 #[test]
 fn a_carriage_return_that_ends_no_line_is_named_where_it_stands() {
     let old = "a: b\rc: d\re: f\rg: [\r";
@@ -226,16 +230,19 @@ fn changed_lines(
     changes: &[(prop::sample::Index, usize, prop::sample::Index)],
 ) -> String {
     let mut lines: Vec<String> = file.lines().map(str::to_owned).collect();
-    for (at, kind, odd) in changes {
-        let at = at.index(lines.len());
+    for (index, kind, odd) in changes {
+        let index = index.index(lines.len());
         let odd = odd.get(&ODD);
         match kind {
-            0 => lines.insert(at, lines[at].clone()),
-            1 => lines[at].insert_str(0, "  "),
-            2 if lines.len() > 1 => _ = lines.remove(at),
+            0 => lines.insert(index, lines[index].clone()),
+            1 => lines[index].insert_str(0, "  "),
+            2 if lines.len() > 1 => _ = lines.remove(index),
             _ => {
-                let key = lines[at].split_inclusive(": ").next().unwrap_or_default();
-                lines[at] = format!("{}: {odd}", key.trim_end().trim_end_matches(':'));
+                let key = lines[index]
+                    .split_inclusive(": ")
+                    .next()
+                    .unwrap_or_default();
+                lines[index] = format!("{}: {odd}", key.trim_end().trim_end_matches(':'));
             }
         }
     }
@@ -243,18 +250,18 @@ fn changed_lines(
 }
 
 proptest! {
-    /// A configuration that somebody cut into: no panic, and what is found stands in the file.
+    /// A configuration with a part cut out and another put in: no panic, and each problem has a position in the file.
     #[test]
     fn fuzz_the_cluster_file(
-        at in any::<prop::sample::Index>(),
+        start in any::<prop::sample::Index>(),
         cut in 0..60usize,
         text in prop_oneof![any::<String>(), "[-a-z0-9:{}\\[\\]&*!|>?%@\n\"'#,. ]{0,60}"],
     ) {
         let file = include_str!("../../../examples/multi-master.yaml");
         let mut chars: Vec<char> = file.chars().collect();
-        let at = at.index(chars.len());
-        let end = (at + cut).min(chars.len());
-        chars.splice(at..end, text.chars());
+        let start = start.index(chars.len());
+        let end = (start + cut).min(chars.len());
+        chars.splice(start..end, text.chars());
         let file: String = chars.into_iter().collect();
         if let Err(error) = crate::parse(&file, "c.yaml", &crate::Site::default()) {
             for problem in error.problems() {
@@ -264,7 +271,8 @@ proptest! {
         let _ = crate::Site::parse(&file, "site.yaml");
     }
 
-    /// Whole values replaced by odd ones, lines doubled, left out or set in: this reaches what looks at values, as no random text does.
+    /// Values replaced by odd ones, lines doubled, left out or indented: unlike random text, this gets as far as the checks of
+    /// values.
     #[test]
     fn fuzz_the_cluster_files_values(
         file in 0..4usize,

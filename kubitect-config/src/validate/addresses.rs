@@ -1,17 +1,17 @@
-//! What addresses have to do with one another: machines, hosts, the VIP and what addons give out, in one range; and
-//! whether this machine reaches them.
+//! The rules between addresses: machines, hosts, the VIP and the ranges that addons assign to services must not overlap, the
+//! network must have room for all, and this machine must have a route to the machines.
 
 use std::net::Ipv4Addr;
 
 use super::root::key;
 use crate::cluster::{Addons, Connection, Host, Network, NetworkMode, Node};
-use crate::given_out::{self, GivenOut};
-use crate::report::{At, Report, quote};
+use crate::report::{KeyPath, Report, quote};
+use crate::service_ranges::{self, ServiceRange};
 
-/// What is compared.
+/// The parts of the cluster whose addresses are compared.
 pub(super) struct Addresses<'a> {
     pub hosts: &'a [Host],
-    /// How many the file has; with fewer valid ones, their places are others.
+    /// The number of hosts in the file. If fewer are valid, the indices in `hosts` are not those of the file.
     pub hosts_of_file: usize,
     pub network: &'a Network,
     pub nodes: &'a [Node],
@@ -20,20 +20,20 @@ pub(super) struct Addresses<'a> {
 }
 
 impl Addresses<'_> {
-    /// Reports all that does not go together.
+    /// Reports all addresses that break a rule.
     pub(super) fn check(&self, report: &mut Report) {
-        let at = At::Root;
-        let at_network = at.key("cluster");
-        let at_network = at_network.key("network");
-        self.given_out(&at.key("addons").key("kubespray"), report);
-        self.room(&at_network.key("cidr"), report);
+        let path = KeyPath::Root;
+        let network_path = path.key("cluster");
+        let network_path = network_path.key("network");
+        self.service_ranges(&path.key("addons").key("kubespray"), report);
+        self.room(&network_path.key("cidr"), report);
         if self.hosts.len() == self.hosts_of_file {
-            self.hosts(&at.key("hosts"), report);
+            self.hosts(&path.key("hosts"), report);
         }
-        self.reach(&at_network.key("mode"), report);
+        self.reach(&network_path.key("mode"), report);
     }
 
-    /// Who else has addresses of this range, and what they are called.
+    /// The addresses of this range that the gateway, the VIP, machines or hosts have, each with its owner's name.
     fn taken(&self, first: Ipv4Addr, last: Ipv4Addr) -> Vec<String> {
         let within = |address: &Ipv4Addr| (first..=last).contains(address);
         let gateway = Some(self.network.gateway)
@@ -58,14 +58,15 @@ impl Addresses<'_> {
         first.chain(nodes).chain(hosts).collect()
     }
 
-    fn given_out(&self, at: &At, report: &mut Report) {
+    /// Ranges that addons assign to services: no other address may be in them, and no two of them may overlap.
+    fn service_ranges(&self, path: &KeyPath, report: &mut Report) {
         const CODE: &str = "address-given-out";
         let variables = &self.addons.kubespray;
-        given_out::faulty(variables, at, &mut |at, text, reason| {
+        service_ranges::faulty(variables, path, &mut |path, text, reason| {
             let message = format!("{} is no range of addresses", quote(text));
-            report.error(at, CODE, message, format!("it {reason}"));
+            report.error(path, CODE, message, format!("it {reason}"));
         });
-        let ranges = given_out::given_out(variables);
+        let ranges = service_ranges::service_ranges(variables);
         for (index, range) in ranges.iter().enumerate() {
             let (first, last) = (range.first, range.last);
             let others = ranges[..index]
@@ -79,26 +80,26 @@ impl Addresses<'_> {
                 });
             let taken: Vec<String> = self.taken(first, last).into_iter().chain(others).collect();
             if !taken.is_empty() {
-                range.at(at, &mut |at| {
-                    let taken = some(&taken);
+                range.with_path(path, &mut |path| {
+                    let taken = first_few(&taken);
                     let message = format!("{first} to {last} are given to services, and overlap {taken}");
                     let help = "give out addresses that nothing else has; machines without `ip` are kept out of them";
-                    report.error(at, CODE, message, help);
+                    report.error(path, CODE, message, help);
                 });
             }
         }
     }
 
-    /// Whether all machines find an address.
-    fn room(&self, at: &At, report: &mut Report) {
+    /// The network has an address for each machine, without the gateway, the VIP and the addons' ranges.
+    fn room(&self, path: &KeyPath, report: &mut Report) {
         let cidr = self.network.cidr;
         let (low, high) = (
             u32::from(cidr.network()) + 1,
             u32::from(cidr.broadcast()) - 1,
         );
-        let mut ranges: Vec<(u32, u32)> = given_out::given_out(&self.addons.kubespray)
+        let mut ranges: Vec<(u32, u32)> = service_ranges::service_ranges(&self.addons.kubespray)
             .iter()
-            .map(|range: &GivenOut| (u32::from(range.first), u32::from(range.last)))
+            .map(|range: &ServiceRange| (u32::from(range.first), u32::from(range.last)))
             .collect();
         let single = |address: Ipv4Addr| (u32::from(address), u32::from(address));
         ranges.push(single(self.network.gateway));
@@ -115,7 +116,7 @@ impl Addresses<'_> {
         let machines = self.nodes.len();
         if machines as u64 > room {
             report.error(
-                at,
+                path,
                 "network-full",
                 format!("{machines} machines need an address each, but {cidr} has {room} for them"),
                 "take a wider range; the gateway, the VIP and what addons give out need addresses of it, too",
@@ -123,23 +124,23 @@ impl Addresses<'_> {
         }
     }
 
-    /// Hosts whose addresses lie where machines' do.
-    fn hosts(&self, at: &At, report: &mut Report) {
+    /// A host's address is not in the machines' own network; in mode `bridge`, no machine and no VIP has it.
+    fn hosts(&self, path: &KeyPath, report: &mut Report) {
         let cidr = self.network.cidr;
         for (index, host) in self.hosts.iter().enumerate() {
             let is_used = self.nodes.iter().any(|node| node.host == host.name);
             let Some(ip) = address(host).filter(|ip| is_used && cidr.contains(ip)) else {
                 continue;
             };
-            let at = at.index(index);
-            let at = at.key("connection");
-            let at = at.key(match host.connection {
+            let path = path.index(index);
+            let path = path.key("connection");
+            let path = path.key(match host.connection {
                 Connection::Uri(_) => "uri",
                 _ => "ip",
             });
             if self.network.mode != NetworkMode::Bridge {
                 report.error(
-                    &at,
+                    &path,
                     "address-host",
                     format!("{ip} lies inside of {cidr}, which is to be the machines' own network"),
                     "choose another `cluster.network.cidr`: the host would no longer be reached",
@@ -152,7 +153,7 @@ impl Addresses<'_> {
                 .or_else(|| (self.vip == Some(ip)).then(|| "the load balancers' VIP".to_owned()));
             if let Some(who) = who {
                 report.error(
-                    &at,
+                    &path,
                     "address-host",
                     format!("{ip} is the host's address, and is to be that of {who}"),
                     "give each an address of its own",
@@ -161,8 +162,8 @@ impl Addresses<'_> {
         }
     }
 
-    /// Hosts behind which machines are made that this machine reaches in a roundabout way only.
-    fn reach(&self, at: &At, report: &mut Report) {
+    /// Warns of machines on a remote host in libvirt's own network: this machine reaches them only by a route to that host.
+    fn reach(&self, path: &KeyPath, report: &mut Report) {
         let cidr = self.network.cidr;
         let mut hosts = self.hosts.iter();
         let is_used = |host: &&Host| self.nodes.iter().any(|node| node.host == host.name);
@@ -172,7 +173,7 @@ impl Addresses<'_> {
         let name = &host.name;
         match self.network.mode {
             NetworkMode::Nat => report.warning(
-                at,
+                path,
                 "network-remote",
                 format!("machines of a `nat` network on the remote host `{name}` are reached by way of that host only"),
                 format!(
@@ -181,7 +182,7 @@ impl Addresses<'_> {
                 ),
             ),
             NetworkMode::Route => report.warning(
-                at,
+                path,
                 "network-remote",
                 format!("machines of a `route` network on the remote host `{name}` are reached by a route to that host only"),
                 format!("let this machine, or its router, have a route to {cidr} by way of the host"),
@@ -191,8 +192,8 @@ impl Addresses<'_> {
     }
 }
 
-/// The first few of them.
-fn some(all: &[String]) -> String {
+/// The first four items, and the number of the others.
+fn first_few(all: &[String]) -> String {
     const SHOWN: usize = 4;
     match all.len().checked_sub(SHOWN) {
         None | Some(0) => all.join(", and "),
@@ -200,7 +201,7 @@ fn some(all: &[String]) -> String {
     }
 }
 
-/// A host's address, where the file has it.
+/// A host's IP address; none if the file has its name only, or if it is this machine.
 fn address(host: &Host) -> Option<Ipv4Addr> {
     match &host.connection {
         Connection::Local => None,

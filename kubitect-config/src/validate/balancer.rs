@@ -1,4 +1,4 @@
-//! Section `cluster.nodes.loadBalancer`, and how many machines of each role there may be.
+//! Section `cluster.nodes.loadBalancer`, and the allowed numbers of masters and balancers.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -9,10 +9,10 @@ use super::network;
 use super::root::key;
 use crate::cluster::{Balancing, Network, Node, Role};
 use crate::raw;
-use crate::report::{At, Report};
+use crate::report::{KeyPath, Report};
 use crate::value::Label;
 
-/// More balancers than this share no VIP sensibly.
+/// The most balancers that may share a VIP.
 const MAX_BALANCERS: usize = 100;
 
 pub(super) fn balancing(
@@ -20,29 +20,29 @@ pub(super) fn balancing(
     cluster: Option<&Label>,
     network: Option<&Network>,
     nodes: &[Node],
-    at_nodes: &At,
+    nodes_path: &KeyPath,
     report: &mut Report,
 ) -> Option<Balancing> {
-    let at = &at_nodes.key(key(Role::LoadBalancer));
+    let path = &nodes_path.key(key(Role::LoadBalancer));
     let balancer = &raw.load_balancer;
-    counts(raw, at_nodes, at, report);
-    priorities(balancer, at, report);
+    counts(raw, nodes_path, path, report);
+    priorities(balancer, path, report);
     let vip = match &balancer.vip {
         Some(text) => {
-            if balancer.instances.is_empty() && !report.is_left_out(&at.key("instances")) {
+            if balancer.instances.is_empty() && !report.is_left_out(&path.key("instances")) {
                 report.warning(
-                    &at.key("vip"),
+                    &path.key("vip"),
                     "vip-unused",
                     "load balancers share the VIP, and there is none, so nobody answers at it",
                     "add a balancer to `cluster.nodes.loadBalancer.instances` (`- id: 1`), or remove the `vip`",
                 );
             }
-            vip(text, network, nodes, at, report)
+            vip(text, network, nodes, path, report)
         }
         None => {
             if balancer.instances.len() > 1 {
                 report.missing(
-                    &at.key("vip"),
+                    &path.key("vip"),
                     "several balancers share one address: give a free one of the network's range",
                 );
             }
@@ -59,25 +59,26 @@ pub(super) fn balancing(
     })
 }
 
-/// 1 to 255, always the same for a name: clusters on one network should not share it.
+/// VRRP's virtual router id, 1 to 255, from the cluster's name: it stays the same, and two clusters on one network rarely have
+/// the same.
 fn derived_router_id(cluster: &Label) -> u8 {
     sha2::Sha256::digest(cluster.as_str().as_bytes())[0] % 255 + 1
 }
 
-fn counts(raw: &raw::Nodes, at_nodes: &At, at: &At, report: &mut Report) {
-    let at_master = at_nodes.key("master");
-    let at_masters = at_master.key("instances");
+fn counts(raw: &raw::Nodes, nodes_path: &KeyPath, path: &KeyPath, report: &mut Report) {
+    let master_path = nodes_path.key("master");
+    let masters_path = master_path.key("instances");
     let masters = raw.master.instances.len();
     if masters == 0 {
         report.error(
-            &at_masters,
+            &masters_path,
             "masters-missing",
             "there is no master",
             "give `cluster.nodes.master.instances` at least one item, as `- id: 1`",
         );
     } else if masters.is_multiple_of(2) {
         report.error(
-            &at_masters,
+            &masters_path,
             "masters-even",
             format!("there are {masters} masters, but their number must be odd"),
             format!(
@@ -90,7 +91,7 @@ fn counts(raw: &raw::Nodes, at_nodes: &At, at: &At, report: &mut Report) {
     let balancers = raw.load_balancer.instances.len();
     if masters > 1 && balancers == 0 {
         report.error(
-            &at.key("instances"),
+            &path.key("instances"),
             "balancer-missing",
             format!("{masters} masters need a load balancer in front of them"),
             "give `cluster.nodes.loadBalancer.instances` at least one item, as `- id: 1`",
@@ -98,7 +99,7 @@ fn counts(raw: &raw::Nodes, at_nodes: &At, at: &At, report: &mut Report) {
     }
     if balancers > MAX_BALANCERS {
         report.error(
-            &at.key("instances"),
+            &path.key("instances"),
             "balancers-many",
             format!("there are {balancers} balancers; at most {MAX_BALANCERS} are possible"),
             "two or three are enough: one works, the others stand by",
@@ -106,16 +107,16 @@ fn counts(raw: &raw::Nodes, at_nodes: &At, at: &At, report: &mut Report) {
     }
 }
 
-fn priorities(raw: &raw::LoadBalancer, at: &At, report: &mut Report) {
-    let at = at.key("instances");
-    let mut seen = HashMap::new();
+fn priorities(raw: &raw::LoadBalancer, path: &KeyPath, report: &mut Report) {
+    let path = path.key("instances");
+    let mut priorities = HashMap::new();
     for (index, instance) in raw.instances.iter().enumerate() {
         let Some(priority) = instance.priority else {
             continue;
         };
-        if let Some(first) = seen.insert(priority, index) {
+        if let Some(first) = priorities.insert(priority, index) {
             report.warning(
-                &at.index(index).key("priority"),
+                &path.index(index).key("priority"),
                 "priority-duplicate",
                 format!("{priority} is already the priority of instances[{first}]"),
                 "give each balancer a priority of its own, or leave them out; else the higher address decides",
@@ -128,14 +129,14 @@ fn vip(
     text: &str,
     network: Option<&Network>,
     nodes: &[Node],
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Option<Ipv4Addr> {
-    let at = at.key("vip");
-    let vip = network::machine_address(text, network, &at, report)?;
+    let path = path.key("vip");
+    let vip = network::machine_address(text, network, &path, report)?;
     if let Some(node) = nodes.iter().find(|node| node.ip == Some(vip)) {
         report.error(
-            &at,
+            &path,
             "address-duplicate",
             format!(
                 "{vip} is already the address of `{}` (cluster.nodes.{})",

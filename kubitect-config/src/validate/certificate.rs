@@ -4,13 +4,13 @@
 use std::net::IpAddr;
 
 use super::conditions::is_expression;
-use crate::report::{At, Report, quote};
+use crate::report::{KeyPath, Report, quote};
 use crate::yaml::Value;
 
-pub(super) fn names(value: &Value, at: &At, report: &mut Report) {
+pub(super) fn names(value: &Value, path: &KeyPath, report: &mut Report) {
     let Some(items) = value.as_sequence() else {
         let help = "write the names as a list";
-        report.error(at, "addon-variable", "it must be a list", help);
+        report.error(path, "addon-variable", "it must be a list", help);
         return;
     };
     for (index, item) in items.iter().enumerate() {
@@ -24,14 +24,14 @@ pub(super) fn names(value: &Value, at: &At, report: &mut Report) {
             Value::Mapping(_) => ("a mapping".to_owned(), ""),
             other => (quote(&scalar(other)), ""),
         };
-        let help = match meant(text) {
+        let help = match suggestion(text) {
             Some(name) => format!("write `{name}`"),
             None if text.contains(',') => "write each name as an item of its own".to_owned(),
             None => "write a DNS name of lower-case letters, digits, `-` and `.`, which may begin with `*.`, or an address"
                 .to_owned(),
         };
         let message = format!("{shown} is no name that a certificate can be for");
-        report.error(&at.index(index), "certificate-name", message, help);
+        report.error(&path.index(index), "certificate-name", message, help);
     }
 }
 
@@ -43,7 +43,8 @@ fn scalar(value: &Value) -> String {
     }
 }
 
-/// An address, a DNS name, or one with `*.` before it. A name's last part is never a number: `10.0.0.300` is no address.
+/// Whether a text is an IP address or a DNS name, also with `*.` before it. The last part of a name is never a number: so
+/// `10.0.0.300` is neither.
 fn is_name(text: &str) -> bool {
     if text.parse::<IpAddr>().is_ok() {
         return true;
@@ -61,8 +62,8 @@ fn is_name(text: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_part) && !is_number
 }
 
-/// The name in a URL, in upper-case letters, with a port or a dot at its end.
-fn meant(text: &str) -> Option<String> {
+/// The name to suggest for a URL, or for a name in upper case, with a port or with a dot at its end.
+fn suggestion(text: &str) -> Option<String> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = authority.rsplit('@').next()?;
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_is_proposed() {
+    fn the_name_in_a_url_is_suggested() {
         for (text, name) in [
             ("https://api.example.org", Some("api.example.org")),
             (
@@ -124,7 +125,7 @@ mod tests {
             ("", None),
             ("10.0.0.300", None),
         ] {
-            assert_eq!(meant(text).as_deref(), name, "{text}");
+            assert_eq!(suggestion(text).as_deref(), name, "{text}");
         }
     }
 }

@@ -1,5 +1,6 @@
-//! What a release of Kubespray refuses on the machines, as far as the file says it: its assertions about ranges, distros,
-//! kernels, runtimes and network plugins. docs/kubespray.md lists all assertions, also those that only a machine can answer.
+//! The assertions of a Kubespray release that can be checked in the file: about ranges, distros, kernels, runtimes and network
+//! plugins. Kubespray itself would fail on them only on the machines. docs/kubespray.md lists all assertions, also those that
+//! need a machine.
 
 use std::fmt::Display;
 
@@ -7,7 +8,7 @@ use crate::yaml::{Mapping, Value};
 
 use crate::cluster::{Addons, Image, Kubernetes, Network};
 use crate::release::Release;
-use crate::report::{At, Report};
+use crate::report::{KeyPath, Report};
 use crate::value::Version;
 use crate::variables::truth;
 
@@ -29,26 +30,26 @@ mod stack;
 pub(super) use components::spelled as component_spelled;
 pub(super) use rules::fits as version_fits;
 
-/// What most conditions are reported as.
+/// The code of most of these problems.
 const CODE: &str = "kubespray-refuses";
 
-/// Whether the form of a variable is judged here: its type is not spoken of twice.
-pub(super) fn judges(name: &str) -> bool {
+/// Whether a condition checks the form of this variable: then its type is not checked again.
+pub(super) fn checks_form(name: &str) -> bool {
     name == cilium::REPLACEMENT || forms::GATES.contains(&name)
 }
 
-/// The values of variables that validation knows.
+/// The words that Kubespray takes as values of settings.
 pub(crate) fn known_values() -> impl Iterator<Item = &'static str> {
     rules::known_values()
 }
 
-/// What the conditions are about.
+/// The parts of the cluster that the conditions are about.
 pub(super) struct Context<'a> {
     pub release: &'static Release,
     pub kubernetes: &'a Kubernetes,
     pub addons: &'a Addons,
     pub network: Option<&'a Network>,
-    /// The machines' image, and whether the file itself says where it comes from.
+    /// The machines' image, and whether the file itself has its source.
     pub image: Option<(&'a Image, bool)>,
     /// The name of the machines' network interface.
     pub interface: &'a str,
@@ -57,29 +58,29 @@ pub(super) struct Context<'a> {
 }
 
 /// Reports every condition that the file does not meet.
-pub(super) fn conditions(context: &Context, at: &At, report: &mut Report) {
-    let at_addons = at.key("addons");
+pub(super) fn conditions(context: &Context, path: &KeyPath, report: &mut Report) {
+    let addons_path = path.key("addons");
     let variables = Variables {
         all: &context.addons.kubespray,
-        at: at_addons.key("kubespray"),
+        path: addons_path.key("kubespray"),
     };
     stack::stack(context, &variables, report);
     kubeadm::domain(&variables, report);
     kubeadm::node_ports(&variables, report);
     interfaces::interfaces(context, &variables, report);
     components::components(context, &variables, report);
-    ranges::of_ipv4(context, &variables, at, report);
+    ranges::of_ipv4(context, &variables, path, report);
     ranges::of_ipv6(context, &variables, report);
-    plugin(context, at, report);
-    distros::distro(context, &variables, at, report);
-    rules::rules(context, &variables, at, report);
+    plugin(context, path, report);
+    distros::distro(context, &variables, path, report);
+    rules::rules(context, &variables, path, report);
     metallb::metallb(context, &variables, report);
 }
 
-/// The user's variables, as conditions ask for them.
+/// The file's variables of Kubespray's, as the conditions read them.
 pub(super) struct Variables<'a> {
     all: &'a Mapping,
-    at: At<'a>,
+    path: KeyPath<'a>,
 }
 
 impl<'a> Variables<'a> {
@@ -87,7 +88,7 @@ impl<'a> Variables<'a> {
         self.all.get(name).filter(|value| !value.is_null())
     }
 
-    /// Its text; none where it is an expression, whose value only Ansible knows.
+    /// Its text; none for an expression, whose value only Ansible knows.
     fn text(&self, name: &str) -> Option<&'a str> {
         let value = self.get(name)?;
         value.as_str().filter(|_| !is_expression(value))
@@ -97,7 +98,7 @@ impl<'a> Variables<'a> {
         self.get(name).is_some_and(is_expression)
     }
 
-    /// Its truth value; none where it is not set or an expression.
+    /// Its truth value; none if it is not set, or for an expression.
     fn truth(&self, name: &str) -> Option<bool> {
         match self.get(name)? {
             Value::Bool(is) => Some(*is),
@@ -111,7 +112,7 @@ impl<'a> Variables<'a> {
         self.truth(name) == Some(true)
     }
 
-    /// A number; none where it is an expression.
+    /// Its number, or the default if it is not set; none for an expression.
     fn number(&self, name: &str, default: u64) -> Option<u64> {
         match self.get(name) {
             None => Some(default),
@@ -122,35 +123,35 @@ impl<'a> Variables<'a> {
     }
 
     fn error(&self, name: &str, message: impl Display, help: impl Display, report: &mut Report) {
-        self.error_or(name, &self.at.key(name), message, help, report);
+        self.error_or(name, &self.path.key(name), message, help, report);
     }
 
-    /// An error of a variable; where the file does not set it, of what asks for it.
+    /// Reports an error at the variable; if the file does not set it, at `cause`, the value that needs it.
     fn error_or(
         &self,
         name: &str,
-        cause: &At,
+        cause: &KeyPath,
         message: impl Display,
         help: impl Display,
         report: &mut Report,
     ) {
-        let own = self.at.key(name);
-        let at = match self.get(name) {
+        let own = self.path.key(name);
+        let path = match self.get(name) {
             Some(_) => &own,
             None => cause,
         };
-        report.error(at, CODE, message.to_string(), help.to_string());
+        report.error(path, CODE, message.to_string(), help.to_string());
     }
 }
 
-/// Whether only Ansible knows the value.
+/// Whether a value is a template of Ansible's, whose value only Ansible knows.
 pub(super) fn is_expression(value: &Value) -> bool {
     value
         .as_str()
         .is_some_and(|text| text.contains("{{") || text.contains("{%"))
 }
 
-/// What a machine needs at least of what a file says of it.
+/// The least memory and processors of machines.
 pub(super) struct Least {
     /// Memory of a master and of a worker, in MiB.
     pub memory_mb: [u64; 2],
@@ -158,14 +159,14 @@ pub(super) struct Least {
     pub cpus: u32,
 }
 
-/// What kubeadm asks of a master, in MiB.
+/// The least memory of a master for kubeadm, in MiB.
 const KUBEADM_MEMORY: u64 = 1700;
 
-/// What the release's checks demand of machines, as far as the variables do not say otherwise.
+/// The least that the checks of the release and of kubeadm accept. The variables can lower it or turn checks off.
 pub(super) fn least(release: &Release, kubespray: &Mapping) -> Least {
     let variables = Variables {
         all: kubespray,
-        at: At::Root,
+        path: KeyPath::Root,
     };
     let names = ["minimal_master_memory_mb", "minimal_node_memory_mb"];
     let memory = |index: usize| {
@@ -175,19 +176,19 @@ pub(super) fn least(release: &Release, kubespray: &Mapping) -> Least {
         let default = release.memory_mb[index];
         variables.number(names[index], default).unwrap_or(0)
     };
-    // kubeadm's own checks.
+    // Whether kubeadm makes this preflight check: `Mem`, `NumCPU`.
     let checks = |own: &str| {
         let ignored = |check: &Value| {
             check
                 .as_str()
                 .is_some_and(|check| ["all", own].contains(&check))
         };
-        let passed_over = match variables.get("kubeadm_ignore_preflight_errors") {
+        let is_ignored = match variables.get("kubeadm_ignore_preflight_errors") {
             Some(Value::Sequence(checks)) => checks.iter().any(ignored),
             Some(_) => true,
             None => false,
         };
-        release.preflight && !passed_over
+        release.preflight && !is_ignored
     };
     let of_masters = if checks("Mem") { KUBEADM_MEMORY } else { 0 };
     Least {
@@ -196,22 +197,22 @@ pub(super) fn least(release: &Release, kubespray: &Mapping) -> Least {
     }
 }
 
-/// A plugin that the release knows and cannot set up again, or only with all nodes at once.
-fn plugin(context: &Context, at: &At, report: &mut Report) {
+/// Network plugins that the release can install, but not a second time (cilium in v2.28.0), or only on all nodes at once (macvlan).
+fn plugin(context: &Context, path: &KeyPath, report: &mut Report) {
     let release = context.release;
     if context.kubernetes.network_plugin == "macvlan" && context.nodes > 1 {
-        let at_kubernetes = at.key("kubernetes");
+        let kubernetes_path = path.key("kubernetes");
         report.warning(
-            &at_kubernetes.key("networkPlugin"),
+            &kubernetes_path.key("networkPlugin"),
             "macvlan-fixed",
             "with macvlan Kubespray sets up only all nodes at once: none joins this cluster later, and none is upgraded",
             "take another network plugin, as calico or flannel, for a cluster that is to change",
         );
     }
     if context.kubernetes.network_plugin == "cilium" && release.tag == Version::new((2, 28), 0) {
-        let at_kubernetes = at.key("kubernetes");
+        let kubernetes_path = path.key("kubernetes");
         report.error(
-            &at_kubernetes.key("networkPlugin"),
+            &kubernetes_path.key("networkPlugin"),
             "cilium-release",
             format!(
                 "Kubespray {} installs cilium anew with each run, which fails from the second run on",

@@ -1,24 +1,24 @@
-//! `cluster.nodes.loadBalancer.forwardPorts`.
+//! `cluster.nodes.loadBalancer.forwardPorts`: the ports that balancers forward to nodes.
 
 use std::collections::HashMap;
 
 use super::host::name;
 use crate::cluster::{API_FRONTEND, API_PORT, ForwardPort, OWN_FRONTEND, Target};
 use crate::raw;
-use crate::report::{At, Report};
+use crate::report::{KeyPath, Report};
 
-/// Ports that a balancer listens on for itself.
+/// Ports that the balancer itself listens on, with their use.
 const RESERVED: [(u16, &str); 3] = [
     (API_PORT, "the Kubernetes API"),
     (22, "SSH"),
     (8404, "its own monitoring"),
 ];
 
-pub(super) fn ports(raw: &raw::Nodes, at: &At, report: &mut Report) -> Vec<ForwardPort> {
+pub(super) fn ports(raw: &raw::Nodes, path: &KeyPath, report: &mut Report) -> Vec<ForwardPort> {
     let balancer = &raw.load_balancer;
     if !balancer.forward_ports.is_empty() && balancer.instances.is_empty() {
         report.warning(
-            at,
+            path,
             "forward-ports-unused",
             "ports are forwarded by load balancers, but there is none",
             "add a balancer to `cluster.nodes.loadBalancer.instances`, or remove the ports",
@@ -28,10 +28,10 @@ pub(super) fn ports(raw: &raw::Nodes, at: &At, report: &mut Report) -> Vec<Forwa
     let mut ports = HashMap::new();
     let mut result = Vec::new();
     for (index, raw_port) in balancer.forward_ports.iter().enumerate() {
-        let at = at.index(index);
+        let path = path.index(index);
         let name = name(
             raw_port.name.as_deref(),
-            &at.key("name"),
+            &path.key("name"),
             "port-name",
             report,
         );
@@ -39,7 +39,7 @@ pub(super) fn ports(raw: &raw::Nodes, at: &At, report: &mut Report) -> Vec<Forwa
             && [API_FRONTEND, OWN_FRONTEND].contains(&name.as_str())
         {
             report.error(
-                &at.key("name"),
+                &path.key("name"),
                 "port-name-reserved",
                 format!("the balancer's own part of its file has the name `{name}`"),
                 "give the forwarded port another name",
@@ -49,19 +49,19 @@ pub(super) fn ports(raw: &raw::Nodes, at: &At, report: &mut Report) -> Vec<Forwa
             && let Some(first) = names.insert(name.clone(), index)
         {
             report.error(
-                &at.key("name"),
+                &path.key("name"),
                 "port-name-duplicate",
                 format!("`{name}` is already the name of forwardPorts[{first}]"),
                 "give each forwarded port a name of its own",
             );
         }
         let Some(port) = raw_port.port else {
-            report.missing(&at.key("port"), "give the balancer's port, 1 to 65535");
+            report.missing(&path.key("port"), "give the balancer's port, 1 to 65535");
             continue;
         };
         if let Some((_, what)) = RESERVED.iter().find(|(reserved, _)| *reserved == port) {
             report.error(
-                &at.key("port"),
+                &path.key("port"),
                 "port-reserved",
                 format!("the balancer uses port {port} for {what}"),
                 "forward another port",
@@ -69,7 +69,7 @@ pub(super) fn ports(raw: &raw::Nodes, at: &At, report: &mut Report) -> Vec<Forwa
         }
         if let Some(first) = ports.insert(port, index) {
             report.error(
-                &at.key("port"),
+                &path.key("port"),
                 "port-duplicate",
                 format!("port {port} is already forwarded by forwardPorts[{first}]"),
                 "forward each port once",
@@ -78,7 +78,7 @@ pub(super) fn ports(raw: &raw::Nodes, at: &At, report: &mut Report) -> Vec<Forwa
         let target = raw_port.target.unwrap_or(Target::Workers);
         if target == Target::Workers && raw.worker.instances.is_empty() {
             report.warning(
-                &at.key("target"),
+                &path.key("target"),
                 "port-target-empty",
                 "there are no workers that could receive this port",
                 "use `target: masters`, which carry the workload here",

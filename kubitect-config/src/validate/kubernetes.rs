@@ -1,10 +1,10 @@
-//! Sections `kubernetes` and `addons`: what fits the Kubespray release.
+//! Sections `kubernetes` and `addons`: versions that fit together, and settings that the Kubespray release takes.
 
 use super::pair::{fitting, newest, number};
-use super::{label, variables, words};
+use super::{formats, label, variables};
 use crate::cluster::{Addons, Kubernetes, Kubespray, Rook};
-use crate::release::{self, Release, meant};
-use crate::report::{At, Report, nearest, quote};
+use crate::release::{self, Release, suggestion};
+use crate::report::{KeyPath, Report, nearest, quote};
 use crate::site::Site;
 use crate::value::Version;
 use crate::{address, defaults, raw};
@@ -12,37 +12,37 @@ use crate::{address, defaults, raw};
 pub(super) fn kubernetes(
     raw: &raw::Kubernetes,
     site: &Site,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Option<Kubernetes> {
-    let version = version(raw, at, report);
-    let at_kubespray = at.key("kubespray");
+    let version = version(raw, path, report);
+    let kubespray_path = path.key("kubespray");
     let kubespray = match &raw.kubespray.version {
-        Some(text) => number(text, &at_kubespray.key("version"), report, || {
-            meant::kubespray(text, version.as_ref())
+        Some(text) => number(text, &kubespray_path.key("version"), report, || {
+            suggestion::kubespray(text, version.as_ref())
         })
-        .and_then(|wanted| fitting(wanted, version.as_ref(), at, report)),
-        None if report.is_left_out(&at_kubespray.key("version")) => None,
+        .and_then(|wanted| fitting(wanted, version.as_ref(), path, report)),
+        None if report.is_left_out(&kubespray_path.key("version")) => None,
         None => version
             .as_ref()
-            .and_then(|version| newest(version, at, report)),
+            .and_then(|version| newest(version, path, report)),
     };
-    let at_manager = at.key("manager");
+    let manager_path = path.key("manager");
     if raw.manager.as_deref() == Some("k3s") {
         report.error(
-            &at_manager,
+            &manager_path,
             "manager-k3s",
             "Kubernetes is set up by Kubespray only, not by k3s",
             "leave `manager` out for a cluster of Kubespray's, or write a container runtime: containerd, crio, docker",
         );
-        report.leave_out(&at_manager);
+        report.leave_out(&manager_path);
     }
     let release = kubespray.as_ref().and_then(release::find_or_newest);
     let mut choice =
         |key: &str, value: Option<&str>, default: &str, allowed: fn(&Release) -> &[String]| {
             let value = value.unwrap_or(default);
             if let Some(release) = release {
-                choice(value, allowed, release, &at.key(key), report);
+                choice(value, allowed, release, &path.key(key), report);
             }
             value.to_owned()
         };
@@ -58,7 +58,8 @@ pub(super) fn kubernetes(
         defaults::DNS_MODE,
         |release| &release.dns_modes,
     );
-    // `kubespray` is what files of other programs say for "set up by Kubespray", which is the only way here.
+    // In files of other programs, `manager: kubespray` says what sets Kubernetes up. Here that is always Kubespray: the key says
+    // only the container runtime, so `kubespray` is the same as no key.
     let manager = raw
         .manager
         .as_deref()
@@ -68,18 +69,18 @@ pub(super) fn kubernetes(
     });
     if let Some(url) = &raw.kubespray.url {
         report.checked(
-            &at_kubespray.key("url"),
+            &kubespray_path.key("url"),
             "repository",
             url,
-            words::repository_without_secret,
+            formats::repository_without_secret,
         );
     }
     let url = raw.kubespray.url.as_ref().or(site.kubespray.url.as_ref());
     let site_folder = || {
         let own = site.kubespray.url.as_deref();
-        raw.kubespray.url.is_none() && own.is_some_and(words::is_folder)
+        raw.kubespray.url.is_none() && own.is_some_and(formats::is_folder)
     };
-    insecure(url, site, &at_kubespray, report);
+    insecure(url, site, &kubespray_path, report);
     let other = &raw.other;
     Some(Kubernetes {
         version: version?,
@@ -104,11 +105,11 @@ pub(super) fn kubernetes(
     })
 }
 
-/// A warning for each way on which somebody in between could bring what runs as root.
-fn insecure(url: Option<&String>, site: &Site, at: &At, report: &mut Report) {
-    if let Some(url) = url.filter(|url| words::is_open(url)) {
+/// Warns of unencrypted sources of Kubespray and Python packages: anybody on the network path could change what then runs as root.
+fn insecure(url: Option<&String>, site: &Site, path: &KeyPath, report: &mut Report) {
+    if let Some(url) = url.filter(|url| formats::is_insecure(url)) {
         report.warning(
-            &at.key("url"),
+            &path.key("url"),
             "kubespray-open",
             format!(
                 "Kubespray comes from {}, over a connection that anybody on the way can change",
@@ -122,9 +123,9 @@ fn insecure(url: Option<&String>, site: &Site, at: &At, report: &mut Report) {
         ("pip.findLinks", &site.pip.find_links),
     ];
     for (name, url) in pip {
-        if let Some(url) = url.as_ref().filter(|url| words::is_open(url)) {
+        if let Some(url) = url.as_ref().filter(|url| formats::is_insecure(url)) {
             report.warning(
-                at,
+                path,
                 "pip-open",
                 format!(
                     "Python packages come from {} ({name} of the site file), over a connection that anybody on the way can \
@@ -137,15 +138,16 @@ fn insecure(url: Option<&String>, site: &Site, at: &At, report: &mut Report) {
     }
 }
 
-fn version(raw: &raw::Kubernetes, at: &At, report: &mut Report) -> Option<Version> {
-    let at = at.key("version");
+/// The Kubernetes version; the newest one, with a warning, if the file has none.
+fn version(raw: &raw::Kubernetes, path: &KeyPath, report: &mut Report) -> Option<Version> {
+    let path = path.key("version");
     match &raw.version {
-        Some(text) => number(text, &at, report, || meant::kubernetes(text)),
-        None if report.is_left_out(&at) => None,
+        Some(text) => number(text, &path, report, || suggestion::kubernetes(text)),
+        None if report.is_left_out(&path) => None,
         None => {
             let version = release::default_kubernetes();
             report.warning(
-                &at,
+                &path,
                 "version-missing",
                 format!(
                     "no Kubernetes version is given; a new cluster gets {version}, and one that lives keeps its own"
@@ -159,14 +161,15 @@ fn version(raw: &raw::Kubernetes, at: &At, report: &mut Report) -> Option<Versio
     }
 }
 
+/// Reports a value that the release does not allow.
 fn choice(
     value: &str,
     allowed: fn(&Release) -> &[String],
     release: &Release,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) {
-    let has = |release: &&Release| allowed(release).iter().any(|one| one == value);
+    let has = |release: &&Release| allowed(release).iter().any(|own| own == value);
     if has(&release) {
         return;
     }
@@ -177,7 +180,7 @@ fn choice(
         .map(|guess| format!("did you mean `{guess}`? "))
         .unwrap_or_default();
     report.error(
-        at,
+        path,
         "not-in-release",
         match last {
             Some(last) => format!(
@@ -195,11 +198,11 @@ fn choice(
 pub(super) fn addons(
     raw: &raw::Addons,
     release: Option<&Release>,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Addons {
-    let kubespray = variables::variables(&raw.kubespray, release, &at.key("kubespray"), report);
-    let at = at.key("rook");
+    let kubespray = variables::variables(&raw.kubespray, release, &path.key("kubespray"), report);
+    let path = path.key("rook");
     let raw::Rook {
         enabled,
         version,
@@ -207,7 +210,7 @@ pub(super) fn addons(
     } = &raw.rook;
     if *enabled == Some(true) {
         report.error(
-            &at.key("enabled"),
+            &path.key("enabled"),
             "rook-unsupported",
             "Kubitect cannot install Rook yet",
             "leave it out, and install Rook into the finished cluster",
@@ -215,9 +218,9 @@ pub(super) fn addons(
     }
     let version = version
         .as_deref()
-        .and_then(|text| report.parse(&at.key("version"), "version", text));
-    let at_selector = at.key("nodeSelector");
-    label::check_labels(node_selector, &at_selector, report);
+        .and_then(|text| report.parse(&path.key("version"), "version", text));
+    let selector_path = path.key("nodeSelector");
+    label::check_labels(node_selector, &selector_path, report);
     Addons {
         kubespray,
         rook: enabled.unwrap_or(false).then(|| Rook {

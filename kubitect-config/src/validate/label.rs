@@ -5,34 +5,34 @@ use std::str::FromStr;
 use crate::cluster::{Effect, Taint};
 use crate::problem::Severity;
 use crate::raw::Texts;
-use crate::report::{At, Report, quote};
+use crate::report::{KeyPath, Report, quote};
 use crate::value::{Invalid, Label};
 
-/// Reports every label that Kubernetes would not take.
-pub(super) fn check_labels(labels: &Texts, at: &At, report: &mut Report) {
+/// Reports every label that Kubernetes would refuse.
+pub(super) fn check_labels(labels: &Texts, path: &KeyPath, report: &mut Report) {
     for (name, value) in labels {
-        let at = at.key(name);
+        let path = path.key(name);
         if let Err(error) = key(name) {
             let message = format!("{} is not valid", quote(name));
             let help = format!("it {error}");
-            match report.key(&at) {
-                Some(tree) => report.at_key(&at, tree, Severity::Error, "label", message, help),
-                None => report.error(&at, "label", message, help),
+            match report.key(&path) {
+                Some(tree) => report.at_key(&path, tree, Severity::Error, "label", message, help),
+                None => report.error(&path, "label", message, help),
             }
         }
-        report.checked(&at, "label", value, self::value);
+        report.checked(&path, "label", value, self::value);
     }
 }
 
 /// The taints that are valid.
-pub(super) fn taints(raw: &[String], at: &At, report: &mut Report) -> Vec<Taint> {
+pub(super) fn taints(raw: &[String], path: &KeyPath, report: &mut Report) -> Vec<Taint> {
     raw.iter()
         .enumerate()
-        .filter_map(|(index, text)| report.parse(&at.index(index), "taint", text))
+        .filter_map(|(index, text)| report.parse(&path.index(index), "taint", text))
         .collect()
 }
 
-/// The role's taints, then the machine's own. Kubernetes keeps one of each key and effect: the last one wins.
+/// The role's taints, then the machine's own. A node has at most one taint with the same key and effect: the last one counts.
 pub(super) fn merged(default: &[Taint], own: Vec<Taint>) -> Vec<Taint> {
     let mut taints: Vec<Taint> = Vec::new();
     for taint in default.iter().cloned().chain(own) {
@@ -45,7 +45,7 @@ pub(super) fn merged(default: &[Taint], own: Vec<Taint>) -> Vec<Taint> {
     taints
 }
 
-/// Up to 63 letters, digits, `-`, `_`, `.`, with a letter or digit at both ends.
+/// Whether a text is 1 to 63 letters, digits, `-`, `_`, `.`, with a letter or digit at both ends.
 fn is_word(text: &str) -> bool {
     let alphanumeric = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     (1..=63).contains(&text.len())
@@ -56,7 +56,7 @@ fn is_word(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
-/// `name` or `prefix/name`, the prefix a DNS subdomain.
+/// A label's key: `name` or `prefix/name`, where the prefix is a DNS subdomain.
 fn key(text: &str) -> Result<(), Invalid> {
     let is_subdomain = |prefix: &str| {
         prefix.len() <= 253 && prefix.split('.').all(|part| part.parse::<Label>().is_ok())

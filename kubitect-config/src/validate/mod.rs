@@ -1,4 +1,7 @@
-//! Raw to checked: every rule that the schema cannot say, each problem reported, nothing given up early.
+//! Validation: from raw types to a checked [`Cluster`](crate::Cluster) or [`Site`](crate::Site).
+//!
+//! These are the rules that the JSON Schema cannot express. Every problem is reported: a faulty part does not end the checks of
+//! others.
 
 mod addresses;
 mod balancer;
@@ -6,6 +9,7 @@ mod certificate;
 mod claim;
 mod conditions;
 mod disk;
+mod formats;
 mod forward;
 mod host;
 mod kubernetes;
@@ -20,7 +24,6 @@ mod site;
 mod sizes;
 mod template;
 mod variables;
-mod words;
 
 pub(crate) use conditions::known_values;
 pub(crate) use root::cluster;

@@ -1,22 +1,22 @@
-//! Section `cluster.network`, and the rule for addresses in it.
+//! Section `cluster.network`, and the rules for addresses in the network.
 
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::words;
+use super::formats;
 use crate::cluster::{Network, NetworkMode};
 use crate::raw;
-use crate::report::{At, Report, quote};
+use crate::report::{KeyPath, Report, quote};
 
-pub(super) fn network(raw: &raw::Network, at: &At, report: &mut Report) -> Option<Network> {
-    let mode = mode(raw, &at.key("mode"), report);
-    let bridge = bridge(raw, mode, at, report);
-    let cidr = cidr(raw, at, report);
+pub(super) fn network(raw: &raw::Network, path: &KeyPath, report: &mut Report) -> Option<Network> {
+    let mode = mode(raw, &path.key("mode"), report);
+    let bridge = bridge(raw, mode, path, report);
+    let cidr = cidr(raw, path, report);
     if let (Some(cidr), Some(NetworkMode::Nat | NetworkMode::Route)) = (cidr, mode) {
-        public(cidr, &at.key("cidr"), report);
+        public(cidr, &path.key("cidr"), report);
     }
-    let gateway = cidr.and_then(|cidr| gateway(raw, cidr, at, report));
+    let gateway = cidr.and_then(|cidr| gateway(raw, cidr, path, report));
     Some(Network {
         mode: mode?,
         cidr: cidr?,
@@ -25,13 +25,13 @@ pub(super) fn network(raw: &raw::Network, at: &At, report: &mut Report) -> Optio
     })
 }
 
-/// `nat` where the file says nothing, unless it names a bridge: it might mean either mode.
-fn mode(raw: &raw::Network, at: &At, report: &mut Report) -> Option<NetworkMode> {
+/// The mode; `nat` if the file has none. With a `bridge` it must have one: `nat`, `route` and `bridge` all take that key.
+fn mode(raw: &raw::Network, path: &KeyPath, report: &mut Report) -> Option<NetworkMode> {
     if raw.mode.is_none() && raw.bridge.is_some() {
-        report.missing(at, "use one of nat, route, bridge");
+        report.missing(path, "use one of nat, route, bridge");
     }
     match raw.mode {
-        None if raw.bridge.is_some() || report.is_left_out(at) => None,
+        None if raw.bridge.is_some() || report.is_left_out(path) => None,
         mode => Some(mode.unwrap_or(NetworkMode::Nat)),
     }
 }
@@ -39,18 +39,18 @@ fn mode(raw: &raw::Network, at: &At, report: &mut Report) -> Option<NetworkMode>
 fn bridge(
     raw: &raw::Network,
     mode: Option<NetworkMode>,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Option<Option<String>> {
-    let at = at.key("bridge");
+    let path = path.key("bridge");
     match (&raw.bridge, mode) {
         (Some(bridge), _) => {
-            report.checked(&at, "bridge", bridge, words::interface)?;
+            report.checked(&path, "bridge", bridge, formats::interface)?;
             Some(Some(bridge.clone()))
         }
         (None, Some(NetworkMode::Bridge)) => {
             report.missing(
-                &at,
+                &path,
                 "mode `bridge` needs the name of a bridge that the host has, as `bridge: br0`",
             );
             None
@@ -59,15 +59,18 @@ fn bridge(
     }
 }
 
-fn cidr(raw: &raw::Network, at: &At, report: &mut Report) -> Option<Ipv4Net> {
-    let at = at.key("cidr");
+fn cidr(raw: &raw::Network, path: &KeyPath, report: &mut Report) -> Option<Ipv4Net> {
+    let path = path.key("cidr");
     let Some(text) = &raw.cidr else {
-        report.missing(&at, "give the network a range, as `cidr: 192.168.113.0/24`");
+        report.missing(
+            &path,
+            "give the network a range, as `cidr: 192.168.113.0/24`",
+        );
         return None;
     };
     let Ok(cidr) = text.parse::<Ipv4Net>() else {
         report.error(
-            &at,
+            &path,
             "cidr",
             format!("{} is not a range of IPv4 addresses", quote(text)),
             "write it as 192.168.113.0/24",
@@ -76,7 +79,7 @@ fn cidr(raw: &raw::Network, at: &At, report: &mut Report) -> Option<Ipv4Net> {
     };
     if cidr.addr() != cidr.network() {
         report.error(
-            &at,
+            &path,
             "cidr",
             format!("{text} is an address inside of a range, not the range"),
             format!("write {}", cidr.trunc()),
@@ -85,7 +88,7 @@ fn cidr(raw: &raw::Network, at: &At, report: &mut Report) -> Option<Ipv4Net> {
     }
     if !(8..=29).contains(&cidr.prefix_len()) {
         report.error(
-            &at,
+            &path,
             "cidr",
             format!(
                 "a /{} is not a useful size for a cluster's network",
@@ -98,7 +101,7 @@ fn cidr(raw: &raw::Network, at: &At, report: &mut Report) -> Option<Ipv4Net> {
     let first = cidr.addr().octets()[0];
     if first == 0 || first == 127 || first >= 224 {
         report.error(
-            &at,
+            &path,
             "cidr",
             format!("{text} is reserved, machines cannot have its addresses"),
             "use a private range: inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
@@ -108,33 +111,37 @@ fn cidr(raw: &raw::Network, at: &At, report: &mut Report) -> Option<Ipv4Net> {
     Some(cidr)
 }
 
-fn gateway(raw: &raw::Network, cidr: Ipv4Net, at: &At, report: &mut Report) -> Option<Ipv4Addr> {
+fn gateway(
+    raw: &raw::Network,
+    cidr: Ipv4Net,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<Ipv4Addr> {
     let Some(text) = &raw.gateway else {
         return Some(Ipv4Addr::from(u32::from(cidr.network()) + 1));
     };
-    let at = at.key("gateway");
-    let gateway = ipv4(text, &at, report)?;
-    in_range(gateway, cidr, &at, report)?;
+    let path = path.key("gateway");
+    let gateway = ipv4(text, &path, report)?;
+    in_range(gateway, cidr, &path, report)?;
     Some(gateway)
 }
 
 /// An IPv4 address.
-pub(super) fn ipv4(text: &str, at: &At, report: &mut Report) -> Option<Ipv4Addr> {
+pub(super) fn ipv4(text: &str, path: &KeyPath, report: &mut Report) -> Option<Ipv4Addr> {
     let address = text.parse().ok();
     if address.is_none() {
-        let help = match meant(text) {
+        let help = match suggestion(text) {
             Some(address) => format!("write {address}"),
             None => "write four numbers from 0 to 255, as 192.168.113.10".to_owned(),
         };
         let message = format!("{} is not an IPv4 address", quote(text));
-        report.error(at, "address", message, help);
+        report.error(path, "address", message, help);
     }
     address
 }
 
-/// The address in a text that has it with a length behind it, or with zeros before its numbers, which some programs read as
-/// octal.
-fn meant(text: &str) -> Option<Ipv4Addr> {
+/// The address to suggest for a text with a prefix length (`10.0.0.1/24`) or with leading zeros, which some programs read as octal.
+fn suggestion(text: &str) -> Option<Ipv4Addr> {
     let plain = text.split('/').next().unwrap_or_default().trim();
     let numbers: Vec<u8> = plain
         .split('.')
@@ -144,7 +151,7 @@ fn meant(text: &str) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(numbers))
 }
 
-/// Ranges that nobody has on the Internet: private ones, carriers' and those for documentation and benchmarks.
+/// Ranges that no host on the Internet has: private ones, those of carriers, and those for documentation and benchmarks.
 const PRIVATE: [&str; 9] = [
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -157,16 +164,16 @@ const PRIVATE: [&str; 9] = [
     "203.0.113.0/24",
 ];
 
-/// Behind `nat` and `route`, an own range hides the Internet's addresses in it.
-fn public(cidr: Ipv4Net, at: &At, report: &mut Report) {
-    let holds = |range: &&str| {
+/// Warns of a public range in mode `nat` or `route`: machines could not reach the Internet's hosts with these addresses.
+fn public(cidr: Ipv4Net, path: &KeyPath, report: &mut Report) {
+    let has_cidr = |range: &&str| {
         range
             .parse::<Ipv4Net>()
             .is_ok_and(|range| range.contains(&cidr))
     };
-    if !PRIVATE.iter().any(holds) {
+    if !PRIVATE.iter().any(has_cidr) {
         report.warning(
-            at,
+            path,
             "cidr-public",
             format!("{cidr} belongs to others on the Internet, whom machines would not reach"),
             "use a private range: inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
@@ -178,17 +185,17 @@ fn public(cidr: Ipv4Net, at: &At, report: &mut Report) {
 pub(super) fn machine_address(
     text: &str,
     network: Option<&Network>,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Option<Ipv4Addr> {
-    let address = ipv4(text, at, report)?;
+    let address = ipv4(text, path, report)?;
     let Some(network) = network else {
         return Some(address);
     };
-    in_range(address, network.cidr, at, report)?;
+    in_range(address, network.cidr, path, report)?;
     if address == network.gateway {
         report.error(
-            at,
+            path,
             "address-gateway",
             format!("{address} is the gateway's address"),
             "use another address of the range",
@@ -198,7 +205,7 @@ pub(super) fn machine_address(
     Some(address)
 }
 
-fn in_range(address: Ipv4Addr, cidr: Ipv4Net, at: &At, report: &mut Report) -> Option<()> {
+fn in_range(address: Ipv4Addr, cidr: Ipv4Net, path: &KeyPath, report: &mut Report) -> Option<()> {
     let (first, last) = (
         u32::from(cidr.network()) + 1,
         u32::from(cidr.broadcast()) - 1,
@@ -217,6 +224,6 @@ fn in_range(address: Ipv4Addr, cidr: Ipv4Net, at: &At, report: &mut Report) -> O
     } else {
         return Some(());
     };
-    report.error(at, "address-range", message, help);
+    report.error(path, "address-range", message, help);
     None
 }

@@ -1,4 +1,4 @@
-//! Section `cluster.nodes`: every machine, and that no two of them clash.
+//! Section `cluster.nodes`: every machine, and that no two of them have the same id, address or volume.
 
 use std::collections::HashSet;
 
@@ -10,22 +10,22 @@ use super::root::key;
 use crate::cluster::{Network, Node, Role, Taint};
 use crate::defaults;
 use crate::raw::{self, Size, Texts};
-use crate::report::{At, Report, nearest, quote};
+use crate::report::{KeyPath, Report, nearest, quote};
 use crate::value::{GiB, Label};
 
-/// What machines refer to.
+/// The parts of the file that machines refer to.
 pub(super) struct Context<'a> {
     pub cluster: Option<&'a Label>,
     pub network: Option<&'a Network>,
     pub hosts: &'a [raw::Host],
-    /// What Kubespray asks of machines.
+    /// The least memory and processors that Kubespray accepts; none if the release is not known.
     pub least: Option<Least>,
 }
 
-/// What the operating system keeps of a machine's memory before Kubespray sees it, in MiB (measured at 2 GiB).
+/// The part of a machine's memory, in MiB, that its system does not report to Kubespray (measured on a machine of 2 GiB).
 const MEMORY_OVERHEAD: u64 = 70;
 
-/// A machine as any role writes it.
+/// A machine of the file, in a form for all roles.
 struct Machine<'a> {
     role: Role,
     id: Option<&'a str>,
@@ -39,12 +39,12 @@ struct Machine<'a> {
     priority: Option<u8>,
 }
 
-/// What a role's machines have in common, already checked.
+/// The defaults of a role, already checked.
 struct Group<'a> {
     size: Size,
-    /// Where the role's defaults stand.
-    at: At<'a>,
-    /// Whether too small a default of memory, or too few processors, have been reported.
+    /// The path of the role's defaults.
+    path: KeyPath<'a>,
+    /// Whether a default with too little memory, or with too few processors, was reported: that is done once.
     memory_reported: bool,
     cpu_reported: bool,
     disks: DefaultDisks<'a>,
@@ -52,11 +52,11 @@ struct Group<'a> {
     taints: Vec<Taint>,
 }
 
-/// All machines that are valid in themselves: balancers, masters, workers.
+/// All machines that are valid by themselves: balancers, then masters, then workers.
 pub(super) fn nodes(
     raw: &raw::Nodes,
     context: &Context,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Vec<Node> {
     let mut claims = Claims::default();
@@ -69,15 +69,15 @@ pub(super) fn nodes(
             ram: balancer.default.ram,
             main_disk_size: balancer.default.main_disk_size,
         },
-        at: At::Root,
+        path: KeyPath::Root,
         memory_reported: false,
         cpu_reported: false,
         disks: DefaultDisks::none(),
         labels: &no_labels,
         taints: Vec::new(),
     };
-    let at_role = at.key(key(Role::LoadBalancer));
-    let at_instances = at_role.key("instances");
+    let role_path = path.key(key(Role::LoadBalancer));
+    let instances_path = role_path.key("instances");
     let priorities = priorities(&balancer.instances);
     for (index, instance) in balancer.instances.iter().enumerate() {
         let machine = Machine {
@@ -101,17 +101,17 @@ pub(super) fn nodes(
             &mut group,
             index,
             context,
-            &at_instances,
+            &instances_path,
             &mut claims,
             report,
         ));
     }
 
     for (role, raw) in [(Role::Master, &raw.master), (Role::Worker, &raw.worker)] {
-        let at_role = at.key(key(role));
-        let at_default = at_role.key("default");
-        let mut group = defaults_of(&raw.default, &at_default, report);
-        let at_instances = at_role.key("instances");
+        let role_path = path.key(key(role));
+        let default_path = role_path.key("default");
+        let mut group = defaults_of(&raw.default, &default_path, report);
+        let instances_path = role_path.key("instances");
         for (index, instance) in raw.instances.iter().enumerate() {
             let machine = Machine {
                 role,
@@ -134,7 +134,7 @@ pub(super) fn nodes(
                 &mut group,
                 index,
                 context,
-                &at_instances,
+                &instances_path,
                 &mut claims,
                 report,
             ));
@@ -143,20 +143,24 @@ pub(super) fn nodes(
     nodes
 }
 
-fn defaults_of<'a>(raw: &'a raw::NodeDefault, at: &'a At<'a>, report: &mut Report) -> Group<'a> {
-    label::check_labels(&raw.labels, &at.key("labels"), report);
+fn defaults_of<'a>(
+    raw: &'a raw::NodeDefault,
+    path: &'a KeyPath<'a>,
+    report: &mut Report,
+) -> Group<'a> {
+    label::check_labels(&raw.labels, &path.key("labels"), report);
     Group {
         size: Size {
             cpu: raw.cpu,
             ram: raw.ram,
             main_disk_size: raw.main_disk_size,
         },
-        at: *at,
+        path: *path,
         memory_reported: false,
         cpu_reported: false,
-        disks: DefaultDisks::new(&raw.data_disks, at, report),
+        disks: DefaultDisks::new(&raw.data_disks, path, report),
         labels: &raw.labels,
-        taints: label::taints(&raw.taints, &at.key("taints"), report),
+        taints: label::taints(&raw.taints, &path.key("taints"), report),
     }
 }
 
@@ -165,31 +169,31 @@ fn node(
     group: &mut Group,
     index: usize,
     context: &Context,
-    at_instances: &At,
+    instances_path: &KeyPath,
     claims: &mut Claims,
     report: &mut Report,
 ) -> Option<Node> {
-    let at = &at_instances.index(index);
+    let path = &instances_path.index(index);
     let role = machine.role;
     let own = (role, index);
-    let id = claims.id(machine.id, own, at, report);
+    let id = claims.id(machine.id, own, path, report);
     let name = id
         .as_ref()
-        .and_then(|id| name(role, id, context, at, report));
-    let host = host(machine.host, context, at, report);
+        .and_then(|id| name(role, id, context, path, report));
+    let host = host(machine.host, context, path, report);
     let ip = match machine.ip {
-        Some(text) => claims.ip(text, own, context.network, at, report),
+        Some(text) => claims.ip(text, own, context.network, path, report),
         None => None,
     };
-    let mac = claims.mac(machine.mac, name.as_ref(), own, at, report);
-    let ram = ram(machine, group, context, at, report);
-    let data_disks = disks(&mut group.disks, machine.data_disks, host, at, report);
+    let mac = claims.mac(machine.mac, name.as_ref(), own, path, report);
+    let ram = ram(machine, group, context, path, report);
+    let data_disks = disks(&mut group.disks, machine.data_disks, host, path, report);
     if let (Some(name), Some(host)) = (&name, host) {
-        claims.volumes.claim(name, host, &data_disks, at, report);
+        claims.volumes.claim(name, host, &data_disks, path, report);
     }
-    label::check_labels(machine.labels, &at.key("labels"), report);
-    let own_taints = label::taints(machine.taints, &at.key("taints"), report);
-    let cpu = cpu(machine, group, context, at, report);
+    label::check_labels(machine.labels, &path.key("labels"), report);
+    let own_taints = label::taints(machine.taints, &path.key("taints"), report);
+    let cpu = cpu(machine, group, context, path, report);
     let main_disk = machine.size.main_disk_size.or(group.size.main_disk_size);
 
     let mut labels = group.labels.clone();
@@ -216,12 +220,18 @@ fn node(
     })
 }
 
-fn name(role: Role, id: &Label, context: &Context, at: &At, report: &mut Report) -> Option<Label> {
+fn name(
+    role: Role,
+    id: &Label,
+    context: &Context,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<Label> {
     let text = format!("{}-{}-{id}", context.cluster?, role.infix());
     let name = text.parse().ok();
     if name.is_none() {
         report.error(
-            &at.key("id"),
+            &path.key("id"),
             "name-too-long",
             format!(
                 "the machine's name `{text}` has {} characters; a host name has at most 63",
@@ -237,7 +247,7 @@ fn name(role: Role, id: &Label, context: &Context, at: &At, report: &mut Report)
 fn host<'a>(
     wanted: Option<&str>,
     context: &Context<'a>,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Option<&'a raw::Host> {
     let Some(wanted) = wanted else {
@@ -249,7 +259,7 @@ fn host<'a>(
         .hosts
         .iter()
         .find(|host| host.name.as_deref() == Some(wanted));
-    // Where none, or one without a name, stands in the file, that is said already.
+    // If there is no host, or one without a name, that is reported already.
     let all_named = names().count() == context.hosts.len() && !context.hosts.is_empty();
     if found.is_none() && all_named {
         let help = match nearest(wanted, names()) {
@@ -257,7 +267,7 @@ fn host<'a>(
             None => format!("use one of: {}", names().collect::<Vec<_>>().join(", ")),
         };
         report.error(
-            &at.key("host"),
+            &path.key("host"),
             "host-unknown",
             format!("there is no host {}", quote(wanted)),
             help,
@@ -266,12 +276,12 @@ fn host<'a>(
     found
 }
 
-/// Memory that Kubespray accepts; too small a default is reported once, where it is written.
+/// The machine's memory. Less than Kubespray accepts is reported: at the machine, or once at the role's default.
 fn ram(
     machine: &Machine,
     group: &mut Group,
     context: &Context,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> GiB {
     let ram = machine.size.ram.or(group.size.ram);
@@ -284,9 +294,9 @@ fn ram(
     let own = machine.size.ram.is_some();
     if ram.mib() < least + MEMORY_OVERHEAD && (own || !group.memory_reported) {
         group.memory_reported |= !own;
-        let at = if own { *at } else { group.at };
+        let path = if own { *path } else { group.path };
         report.error(
-            &at.key("ram"),
+            &path.key("ram"),
             "memory",
             format!(
                 "{ram} is too little: Kubespray refuses machines of this role below {least} MiB"
@@ -300,12 +310,12 @@ fn ram(
     ram
 }
 
-/// Processors that kubeadm accepts; too few by default are reported once, where that is written.
+/// The machine's processors. Fewer than kubeadm accepts are reported: at the machine, or once at the role's default.
 fn cpu(
     machine: &Machine,
     group: &mut Group,
     context: &Context,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> u32 {
     let cpu = machine.size.cpu.or(group.size.cpu).unwrap_or(defaults::CPU);
@@ -316,9 +326,9 @@ fn cpu(
     let own = machine.size.cpu.is_some();
     if cpu < least && (own || !group.cpu_reported) {
         group.cpu_reported |= !own;
-        let at = if own { *at } else { group.at };
+        let path = if own { *path } else { group.path };
         report.error(
-            &at.key("cpu"),
+            &path.key("cpu"),
             "processors",
             format!("{cpu} is too few: kubeadm refuses masters of fewer than {least} processors"),
             format!("use at least {least}"),
@@ -327,15 +337,15 @@ fn cpu(
     cpu
 }
 
-/// keepalived's priorities: those given, and for the others the next ones below that nobody has.
+/// keepalived's priorities of all balancers: the file's own; the others get the highest free ones, in the order of the file.
 fn priorities(raw: &[raw::LoadBalancerInstance]) -> Vec<u8> {
-    let given: HashSet<u8> = raw
+    let configured: HashSet<u8> = raw
         .iter()
         .filter_map(|instance| instance.priority)
         .collect();
     let mut free = (1..=defaults::PRIORITY)
         .rev()
-        .filter(|priority| !given.contains(priority));
+        .filter(|priority| !configured.contains(priority));
     raw.iter()
         .map(|instance| instance.priority.or_else(|| free.next()).unwrap_or(1))
         .collect()

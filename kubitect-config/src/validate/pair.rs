@@ -1,16 +1,16 @@
-//! Which Kubespray sets up which Kubernetes: a pair that goes together, or what to write instead.
+//! The pair of Kubernetes and Kubespray versions: one that fits together, or what to write instead.
 
 use crate::address;
 use crate::release::{self, Release};
-use crate::report::{At, Report, quote};
+use crate::report::{KeyPath, Report, quote};
 use crate::value::Version;
 
-/// A version; of a text that is none, the problem says which to write.
+/// The version; a text that is not a version is reported, with the version to write instead.
 pub(super) fn number(
     text: &str,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
-    meant: impl FnOnce() -> Version,
+    suggestion: impl FnOnce() -> Version,
 ) -> Option<Version> {
     let error = match text.parse::<Version>() {
         Ok(version) => return Some(version),
@@ -19,10 +19,10 @@ pub(super) fn number(
     let rule = error.split(", as").next().unwrap_or_default().to_owned();
     let message = format!("{} is not valid", quote(&address::shown(text)));
     report.error(
-        at,
+        path,
         "version",
         message,
-        format!("it {rule}: write `{}`", meant()),
+        format!("it {rule}: write `{}`", suggestion()),
     );
     None
 }
@@ -31,15 +31,15 @@ pub(super) fn number(
 pub(super) fn fitting(
     wanted: Version,
     kubernetes: Option<&Version>,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Option<Version> {
-    let at_kubespray = at.key("kubespray");
-    let at_version = at_kubespray.key("version");
+    let kubespray_path = path.key("kubespray");
+    let version_path = kubespray_path.key("version");
     let newest = release::all().last()?;
     if wanted > newest.tag {
         report.warning(
-            &at_version,
+            &version_path,
             "kubespray-newer",
             format!(
                 "Kubespray {wanted} is newer than {}, the newest that is known here",
@@ -51,7 +51,7 @@ pub(super) fn fitting(
             ),
         );
         if let Some(kubernetes) = kubernetes {
-            of_newer(&wanted, kubernetes, newest, at, report);
+            of_newer(&wanted, kubernetes, newest, path, report);
         }
         return Some(wanted);
     }
@@ -59,7 +59,7 @@ pub(super) fn fitting(
     if wanted < *oldest {
         if let Some(nearest) = kubernetes.and_then(nearest_that_fits) {
             report.warning(
-                &at_version,
+                &version_path,
                 "kubespray-old",
                 format!(
                     "Kubespray {wanted} is older than {oldest}, the oldest that Kubitect can drive; {nearest} is taken, which \
@@ -70,7 +70,7 @@ pub(super) fn fitting(
             return Some(nearest.clone());
         }
         report.error(
-            &at_version,
+            &version_path,
             "kubespray-old",
             format!(
                 "Kubespray {wanted} is older than {oldest}, the oldest that Kubitect can drive"
@@ -82,7 +82,7 @@ pub(super) fn fitting(
     let Some(release) = release::find(&wanted) else {
         let fit = kubernetes.map(fitting_releases).unwrap_or_default();
         report.error(
-            &at_version,
+            &version_path,
             "kubespray-unknown",
             format!("Kubespray {wanted} is not known"),
             format!("{fit}known are {}", tags(release::all().iter())),
@@ -99,7 +99,7 @@ pub(super) fn fitting(
             .map(|(minor, [low, high])| format!("v{minor}.{low} to v{minor}.{high}"))
             .collect();
         report.error(
-            &at_version,
+            &version_path,
             "kubespray-pair",
             format!("Kubespray {wanted} cannot set up Kubernetes {kubernetes}"),
             format!(
@@ -112,19 +112,21 @@ pub(super) fn fitting(
     Some(wanted)
 }
 
-/// The least Kubernetes of releases only rises.
+/// Checks the Kubernetes version against a Kubespray that is newer than the table. The oldest Kubernetes that a release sets up
+/// only rises from release to release: so one that is too old for the table's newest release is an error. A newer one is only a
+/// warning.
 fn of_newer(
     wanted: &Version,
     kubernetes: &Version,
     newest: &Release,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) {
     let minors = || newest.minors().map(|(minor, _)| minor);
-    let at_kubespray = at.key("kubespray");
+    let kubespray_path = path.key("kubespray");
     if let Some(least) = minors().min().filter(|least| kubernetes.minor() < *least) {
         report.error(
-            &at_kubespray.key("version"),
+            &kubespray_path.key("version"),
             "kubespray-pair",
             format!(
                 "Kubespray {wanted} cannot set up Kubernetes {kubernetes}: {} begins with v{}.{} already",
@@ -134,7 +136,7 @@ fn of_newer(
         );
     } else if minors().max().is_some_and(|most| kubernetes.minor() > most) {
         report.warning(
-            &at.key("version"),
+            &path.key("version"),
             "kubespray-newer",
             format!("whether Kubespray {wanted} sets up Kubernetes {kubernetes} is not known here"),
             "update Kubitect, or compare with the release's own list",
@@ -143,7 +145,7 @@ fn of_newer(
 }
 
 /// The newest release that supports the Kubernetes version.
-pub(super) fn newest(kubernetes: &Version, at: &At, report: &mut Report) -> Option<Version> {
+pub(super) fn newest(kubernetes: &Version, path: &KeyPath, report: &mut Report) -> Option<Version> {
     let newest = release::supporting(kubernetes).last();
     if newest.is_none() {
         let minors: std::collections::BTreeSet<(u64, u64)> = release::all()
@@ -178,7 +180,7 @@ pub(super) fn newest(kubernetes: &Version, at: &At, report: &mut Report) -> Opti
             None => format!("use another version{range}"),
         };
         report.error(
-            &at.key("version"),
+            &path.key("version"),
             "kubernetes-unsupported",
             format!("no known Kubespray release can set up Kubernetes {kubernetes}"),
             help,
@@ -187,14 +189,14 @@ pub(super) fn newest(kubernetes: &Version, at: &At, report: &mut Report) -> Opti
     newest.map(|release| release.tag.clone())
 }
 
-/// Of the oldest releases that set up this Kubernetes, the newest patch.
+/// The newest patch of the oldest minor release that sets up this Kubernetes: the nearest to the wanted one, which is older.
 fn nearest_that_fits(kubernetes: &Version) -> Option<&'static Version> {
     let minor = release::supporting(kubernetes).next()?.tag.minor();
     let of_minor = release::supporting(kubernetes).filter(|release| release.tag.minor() == minor);
     of_minor.last().map(|release| &release.tag)
 }
 
-/// What to write instead of a release that is too old, where none sets up its Kubernetes.
+/// The help for a release that is too old, if no release of the table sets up its Kubernetes.
 fn nearest_release() -> String {
     let Some(oldest) = release::all().first() else {
         return String::new();
@@ -213,7 +215,7 @@ fn nearest_release() -> String {
     )
 }
 
-/// "use Kubespray …; ", or nothing where none fits.
+/// The releases that support this Kubernetes, as the beginning of a help.
 fn fitting_releases(kubernetes: &Version) -> String {
     let fit = tags(release::supporting(kubernetes));
     if fit.is_empty() {

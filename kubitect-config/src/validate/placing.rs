@@ -1,38 +1,38 @@
-//! Where pods can run: taints that keep what every cluster needs away from all machines.
+//! Taints that leave no node for cluster DNS.
 
 use crate::cluster::{Addons, Effect, Kubernetes, Node, Role, Taint};
-use crate::report::{At, Report};
+use crate::report::{KeyPath, Report};
 
-/// What cluster DNS tolerates, with the effect `NoSchedule`.
+/// The taints (with the effect `NoSchedule`) that cluster DNS tolerates.
 const OF_MASTERS: [&str; 2] = [
     "node-role.kubernetes.io/control-plane",
     "node-role.kubernetes.io/master",
 ];
 
-/// A warning where cluster DNS finds no machine to run on.
+/// Warns if cluster DNS can run on no node.
 pub(super) fn placing(
     nodes: &[Node],
     kubernetes: &Kubernetes,
     addons: &Addons,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) {
     let is_own = kubernetes.dns_mode.starts_with("coredns");
     let tolerates = addons.kubespray.contains_key("dns_extra_tolerations");
-    let is_free = |node: &Node| !node.taints.iter().any(keeps_away);
+    let takes_dns = |node: &Node| !node.taints.iter().any(repels_dns);
     let mut of_pods = nodes.iter().filter(|node| node.role != Role::LoadBalancer);
-    if !is_own || tolerates || of_pods.any(is_free) {
+    if !is_own || tolerates || of_pods.any(takes_dns) {
         return;
     }
     report.warning(
-        at,
+        path,
         "taints-everywhere",
         "every master and worker has a taint that cluster DNS does not tolerate: it runs nowhere, and no name is resolved",
         "leave a machine without it, or set `dns_extra_tolerations: [{operator: Exists}]` in addons.kubespray",
     );
 }
 
-fn keeps_away(taint: &Taint) -> bool {
+fn repels_dns(taint: &Taint) -> bool {
     match taint.effect {
         Effect::NoSchedule => !OF_MASTERS.contains(&taint.key.as_str()),
         Effect::NoExecute => true,

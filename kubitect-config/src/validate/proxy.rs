@@ -1,33 +1,34 @@
-//! The HTTP proxy: of the file's Kubespray variables, else of the site; and what is reached without it.
+//! The HTTP proxy: from the file's variables of Kubespray's, else from the site file; and the addresses that are reached without
+//! it.
 
 use std::net::Ipv4Addr;
 
 use crate::yaml::{Mapping, Value};
 
-use super::words;
+use super::formats;
 use crate::address::HIDDEN;
 use crate::cluster::{Network, Node, Proxy};
-use crate::report::{At, Report, quote};
+use crate::report::{KeyPath, Report, quote};
 use crate::site::SiteProxy;
 use crate::variables::{self, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 
-/// The proxy, if there is one. A variable that is empty turns the site's off.
+/// The proxy, if there is one. An empty variable turns the site file's proxy off.
 pub(super) fn proxy(
     variables: &Mapping,
     site: &SiteProxy,
-    at_variables: &At,
+    variables_path: &KeyPath,
     report: &mut Report,
 ) -> Option<Proxy> {
     let mut url = |name: &str, site: &Option<String>| match variables.get(name) {
         None | Some(Value::Null) => site.clone(),
         Some(Value::String(text)) if text.is_empty() || is_template(text) => None,
         Some(Value::String(text)) => {
-            address(text, &at_variables.key(name), report)?;
+            address(text, &variables_path.key(name), report)?;
             Some(text.clone())
         }
         Some(_) => {
             let help = "write it as http://proxy.example:3128";
-            report.error(&at_variables.key(name), "proxy", "it must be text", help);
+            report.error(&variables_path.key(name), "proxy", "it must be text", help);
             None
         }
     };
@@ -54,10 +55,10 @@ pub(super) fn proxy(
     })
 }
 
-/// Holds the address of a proxy against the rule for addresses. What stands before its host is never shown.
-pub(super) fn address(text: &str, at: &At, report: &mut Report) -> Option<()> {
+/// Checks the URL of a proxy. The user and password before its host are never shown.
+pub(super) fn address(text: &str, path: &KeyPath, report: &mut Report) -> Option<()> {
     if text.contains("://") {
-        return report.checked(at, "proxy", text, words::http);
+        return report.checked(path, "proxy", text, formats::http);
     }
     let host = text.rsplit('@').next().unwrap_or_default();
     let hidden = if host.len() < text.len() {
@@ -66,15 +67,15 @@ pub(super) fn address(text: &str, at: &At, report: &mut Report) -> Option<()> {
         String::new()
     };
     let message = format!("{} is not valid", quote(&format!("{hidden}{host}")));
-    let help = match words::http(&format!("http://{text}")) {
+    let help = match formats::http(&format!("http://{text}")) {
         Ok(()) => "write `http://` before it, or `https://` where the proxy itself speaks TLS",
         Err(_) => "write it as http://proxy.example:3128",
     };
-    report.error(at, "proxy", message, help);
+    report.error(path, "proxy", message, help);
     None
 }
 
-/// The cluster's own: this machine, the network, the machines, services, pods and their names.
+/// The cluster's own addresses and names: this machine, the network, the machines, services and pods.
 pub(super) fn own(
     network: &Network,
     nodes: &[Node],
@@ -92,7 +93,7 @@ pub(super) fn own(
         "127.0.0.1".to_owned(),
         network.cidr.to_string(),
     ];
-    // Not every program knows ranges.
+    // Single addresses, too: not every program understands ranges.
     let addresses = vip
         .into_iter()
         .chain(nodes.iter().filter_map(|node| node.ip));
@@ -108,10 +109,11 @@ fn is_template(text: &str) -> bool {
     text.contains("{{")
 }
 
+/// Adds the names that the list does not have.
 fn add<'t>(no: &mut Vec<String>, more: impl Iterator<Item = &'t str>) {
-    for one in more.filter(|one| !one.is_empty()) {
-        if !no.iter().any(|other| other == one) {
-            no.push(one.to_owned());
+    for name in more.filter(|name| !name.is_empty()) {
+        if !no.iter().any(|other| other == name) {
+            no.push(name.to_owned());
         }
     }
 }

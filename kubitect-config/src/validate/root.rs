@@ -1,15 +1,15 @@
-//! The whole file: the sections in order, and what holds between them.
+//! The whole file: its sections in order, and the rules between them.
 
 use super::{
-    addresses, balancer, conditions, forward, host, kubernetes, network, node, placing, proxy,
-    sizes, template, words,
+    addresses, balancer, conditions, formats, forward, host, kubernetes, network, node, placing,
+    proxy, sizes, template,
 };
 use crate::cluster::{Cluster, Network, NetworkMode, Proxy, Role};
 use crate::keys::{KeyJudge, KeyUse};
 use crate::problem::Severity;
 use crate::raw;
 use crate::release;
-use crate::report::{At, Report};
+use crate::report::{KeyPath, Report};
 use crate::site::Site;
 use crate::value::Label;
 
@@ -20,27 +20,27 @@ pub(crate) fn cluster(
     keys: KeyJudge,
     report: &mut Report,
 ) -> Option<Cluster> {
-    let at = At::Root;
-    let at_cluster = at.key("cluster");
-    let at_nodes = at_cluster.key("nodes");
+    let path = KeyPath::Root;
+    let cluster_path = path.key("cluster");
+    let nodes_path = cluster_path.key("nodes");
 
-    let hosts = host::hosts(&raw.hosts, site, &at.key("hosts"), report);
-    key_files(raw, keys, &at, report);
-    let name = name(&raw.cluster, &at_cluster, report);
-    let network = network::network(&raw.cluster.network, &at_cluster.key("network"), report);
-    let kubernetes = kubernetes::kubernetes(&raw.kubernetes, site, &at.key("kubernetes"), report);
+    let hosts = host::hosts(&raw.hosts, site, &path.key("hosts"), report);
+    key_files(raw, keys, &path, report);
+    let name = name(&raw.cluster, &cluster_path, report);
+    let network = network::network(&raw.cluster.network, &cluster_path.key("network"), report);
+    let kubernetes = kubernetes::kubernetes(&raw.kubernetes, site, &path.key("kubernetes"), report);
     let release = kubernetes
         .as_ref()
         .and_then(|k| release::find_or_newest(&k.kubespray.version));
-    let addons = kubernetes::addons(&raw.addons, release, &at.key("addons"), report);
-    let at_variables = at.key("addons");
-    let at_variables = at_variables.key("kubespray");
-    let proxy = proxy::proxy(&addons.kubespray, &site.proxy, &at_variables, report);
+    let addons = kubernetes::addons(&raw.addons, release, &path.key("addons"), report);
+    let variables_path = path.key("addons");
+    let variables_path = variables_path.key("kubespray");
+    let proxy = proxy::proxy(&addons.kubespray, &site.proxy, &variables_path, report);
     let guest = template::guest(
         &raw.cluster.node_template,
         site,
         release,
-        &at_cluster.key("nodeTemplate"),
+        &cluster_path.key("nodeTemplate"),
         report,
     );
     let context = node::Context {
@@ -49,12 +49,12 @@ pub(crate) fn cluster(
         hosts: &raw.hosts,
         least: release.map(|release| conditions::least(release, &addons.kubespray)),
     };
-    let nodes = node::nodes(&raw.cluster.nodes, &context, &at_nodes, report);
-    sizes::sizes(&raw.cluster.nodes, &at_nodes, report);
+    let nodes = node::nodes(&raw.cluster.nodes, &context, &nodes_path, report);
+    sizes::sizes(&raw.cluster.nodes, &nodes_path, report);
     if hosts.len() == raw.hosts.len() {
-        host::apart(&hosts, &nodes, &at.key("hosts"), report);
+        host::distinct(&hosts, &nodes, &path.key("hosts"), report);
     }
-    one_host_per_network(network.as_ref(), &nodes, &at_cluster, report);
+    one_host_per_network(network.as_ref(), &nodes, &cluster_path, report);
     if let (Some(release), Some(kubernetes)) = (release, &kubernetes) {
         let os = &raw.cluster.node_template.os;
         let context = conditions::Context {
@@ -71,25 +71,28 @@ pub(crate) fn cluster(
             nodes: raw.cluster.nodes.master.instances.len()
                 + raw.cluster.nodes.worker.instances.len(),
         };
-        conditions::conditions(&context, &at, report);
+        conditions::conditions(&context, &path, report);
         let of_pods = nodes.iter().filter(|node| node.role != Role::LoadBalancer);
-        // One that is wrong in itself may be the one that takes them.
+        // Only if all nodes are valid: a faulty one may be the one that takes cluster DNS.
         if context.nodes > 0 && of_pods.count() == context.nodes {
-            placing::placing(&nodes, kubernetes, &addons, &at_nodes, report);
+            placing::placing(&nodes, kubernetes, &addons, &nodes_path, report);
         }
     }
 
-    let at_balancer = at_nodes.key("loadBalancer");
+    let balancer_path = nodes_path.key("loadBalancer");
     let balancing = balancer::balancing(
         &raw.cluster.nodes,
         name.as_ref(),
         network.as_ref(),
         &nodes,
-        &at_nodes,
+        &nodes_path,
         report,
     );
-    let forward_ports =
-        forward::ports(&raw.cluster.nodes, &at_balancer.key("forwardPorts"), report);
+    let forward_ports = forward::ports(
+        &raw.cluster.nodes,
+        &balancer_path.key("forwardPorts"),
+        report,
+    );
 
     if let (Some(network), Some(balancing)) = (&network, &balancing) {
         let addresses = addresses::Addresses {
@@ -125,19 +128,20 @@ pub(crate) fn cluster(
     })
 }
 
-fn name(raw: &raw::Cluster, at: &At, report: &mut Report) -> Option<Label> {
-    let at = at.key("name");
+fn name(raw: &raw::Cluster, path: &KeyPath, report: &mut Report) -> Option<Label> {
+    let path = path.key("name");
     if raw.name.is_none() {
-        report.missing(&at, "give the cluster a name, as `name: my-cluster`");
+        report.missing(&path, "give the cluster a name, as `name: my-cluster`");
     }
-    report.parse(&at, "name", raw.name.as_deref()?)
+    report.parse(&path, "name", raw.name.as_deref()?)
 }
 
-/// libvirt's own networks end at their host: nodes on two hosts could not reach one another.
+/// In modes `nat` and `route`, all nodes must be on one host: libvirt's own networks end at their host, and nodes on two hosts
+/// could not reach one another.
 fn one_host_per_network(
     network: Option<&Network>,
     nodes: &[crate::cluster::Node],
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) {
     let (Some(mode @ (NetworkMode::Nat | NetworkMode::Route)), Some(first)) =
@@ -153,7 +157,7 @@ fn one_host_per_network(
         _ => "route",
     };
     report.error(
-        &at.key("network").key("mode"),
+        &path.key("network").key("mode"),
         "network-hosts",
         format!(
             "a `{mode}` network ends at its host, but nodes are placed on `{}` and on `{}`",
@@ -163,7 +167,7 @@ fn one_host_per_network(
     );
 }
 
-/// How a role is called in the file.
+/// The key of a role in the file.
 pub(super) fn key(role: Role) -> &'static str {
     match role {
         Role::LoadBalancer => "loadBalancer",
@@ -172,32 +176,32 @@ pub(super) fn key(role: Role) -> &'static str {
     }
 }
 
-/// Has the key files looked at that the configuration names.
-fn key_files(raw: &raw::Config, keys: KeyJudge, at: &At, report: &mut Report) {
-    let mut judge = |at: &At, kind, path: &Option<String>| {
-        let path = path.as_ref().filter(|path| words::path(path).is_ok());
-        let Some(found) = path.and_then(|path| keys(kind, path)) else {
+/// Has the caller judge the key files that the configuration names: this crate reads no files.
+fn key_files(raw: &raw::Config, keys: KeyJudge, path: &KeyPath, report: &mut Report) {
+    let mut judge = |path: &KeyPath, kind, file: &Option<String>| {
+        let file = file.as_ref().filter(|file| formats::path(file).is_ok());
+        let Some(found) = file.and_then(|file| keys(kind, file)) else {
             return;
         };
         match found.severity {
-            Severity::Error => report.error(at, "private-key", found.message, found.help),
-            Severity::Warning => report.warning(at, "private-key", found.message, found.help),
+            Severity::Error => report.error(path, "private-key", found.message, found.help),
+            Severity::Warning => report.warning(path, "private-key", found.message, found.help),
         }
     };
-    let at_hosts = at.key("hosts");
+    let hosts_path = path.key("hosts");
     for (index, host) in raw.hosts.iter().enumerate() {
-        let at = at_hosts.index(index);
-        let at = at.key("connection");
-        let at = at.key("ssh");
+        let path = hosts_path.index(index);
+        let path = path.key("connection");
+        let path = path.key("ssh");
         judge(
-            &at.key("keyfile"),
+            &path.key("keyfile"),
             KeyUse::Host,
             &host.connection.ssh.keyfile,
         );
     }
-    let at = at.key("cluster");
-    let at = at.key("nodeTemplate");
-    let at = at.key("ssh");
+    let path = path.key("cluster");
+    let path = path.key("nodeTemplate");
+    let path = path.key("ssh");
     let own = &raw.cluster.node_template.ssh.private_key_path;
-    judge(&at.key("privateKeyPath"), KeyUse::Machines, own);
+    judge(&path.key("privateKeyPath"), KeyUse::Machines, own);
 }

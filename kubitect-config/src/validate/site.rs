@@ -1,70 +1,75 @@
-//! The site file.
+//! The site file: its rules.
 
 use std::path::PathBuf;
 
-use super::{proxy, template, words};
+use super::{formats, proxy, template};
 use crate::cluster::Pip;
-use crate::report::{At, Report};
+use crate::report::{KeyPath, Report};
 use crate::site::{Site, SiteImage, SiteKubespray, SiteProxy};
 use crate::timeouts::{Timeout, Timeouts};
 use crate::{images, raw};
 
 /// The site that the file describes, if it has no error.
 pub(crate) fn site(raw: &raw::Site, report: &mut Report) -> Option<Site> {
-    let at = At::Root;
-    let at_images = at.key("images");
+    let path = KeyPath::Root;
+    let images_path = path.key("images");
     let images = raw
         .images
         .iter()
         .filter_map(|(distro, image)| {
-            let at = at_images.key(distro);
-            let image = site_image(image, &at, report)?;
+            let path = images_path.key(distro);
+            let image = site_image(image, &path, report)?;
             Some((images::canonical(distro).to_owned(), image))
         })
         .collect();
 
-    let at_kubespray = at.key("kubespray");
+    let kubespray_path = path.key("kubespray");
     if let Some(url) = &raw.kubespray.url {
         report.checked(
-            &at_kubespray.key("url"),
+            &kubespray_path.key("url"),
             "repository",
             url,
-            words::repository_without_secret,
+            formats::repository_without_secret,
         );
     }
     if let Some(python) = &raw.kubespray.python {
         report.checked(
-            &at_kubespray.key("python"),
+            &kubespray_path.key("python"),
             "path",
             python,
-            words::absolute_path,
+            formats::absolute_path,
         );
     }
-    let at_pip = at.key("pip");
+    let pip_path = path.key("pip");
     if let Some(url) = &raw.pip.index_url {
-        report.checked(&at_pip.key("indexUrl"), "url", url, words::http);
+        report.checked(&pip_path.key("indexUrl"), "url", url, formats::http);
     }
     if let Some(links) = &raw.pip.find_links {
         let rule = if links.starts_with('/') {
-            words::absolute_path
+            formats::absolute_path
         } else {
-            words::http
+            formats::http
         };
-        report.checked(&at_pip.key("findLinks"), "path", links, rule);
+        report.checked(&pip_path.key("findLinks"), "path", links, rule);
     }
-    let at_uris = at.key("libvirtUris");
+    let uris_path = path.key("libvirtUris");
     for (index, uri) in raw.libvirt_uris.iter().enumerate() {
-        report.checked(&at_uris.index(index), "uri", uri, words::site_uri);
+        report.checked(&uris_path.index(index), "uri", uri, formats::site_uri);
     }
-    let at_proxy = at.key("proxy");
+    let proxy_path = path.key("proxy");
     for (key, url) in [("http", &raw.proxy.http), ("https", &raw.proxy.https)] {
         if let Some(url) = url {
-            proxy::address(url, &at_proxy.key(key), report);
+            proxy::address(url, &proxy_path.key(key), report);
         }
     }
-    let at_no = at_proxy.key("no");
-    for (index, one) in raw.proxy.no.iter().enumerate() {
-        report.checked(&at_no.index(index), "proxy", one, words::no_proxy);
+    let no_proxy_path = proxy_path.key("no");
+    for (index, name) in raw.proxy.no.iter().enumerate() {
+        report.checked(
+            &no_proxy_path.index(index),
+            "proxy",
+            name,
+            formats::no_proxy,
+        );
     }
     Some(Site {
         libvirt_uris: raw.libvirt_uris.clone(),
@@ -85,16 +90,16 @@ pub(crate) fn site(raw: &raw::Site, report: &mut Report) -> Option<Site> {
             https: raw.proxy.https.clone(),
             no: raw.proxy.no.clone(),
         },
-        timeouts: timeouts(&raw.timeouts, &at.key("timeouts"), report),
+        timeouts: timeouts(&raw.timeouts, &path.key("timeouts"), report),
     })
 }
 
-fn timeouts(raw: &raw::SiteTimeouts, at: &At, report: &mut Report) -> Timeouts {
+fn timeouts(raw: &raw::SiteTimeouts, path: &KeyPath, report: &mut Report) -> Timeouts {
     let raw::SiteTimeouts { boot, drain, ready } = raw;
     let mut timeout = |key, text: &Option<String>| {
         let text = text.as_deref()?;
         let rule = |text: &str| text.parse::<Timeout>().map(drop);
-        report.checked(&at.key(key), "timeout", text, rule)?;
+        report.checked(&path.key(key), "timeout", text, rule)?;
         text.parse().ok()
     };
     let (boot, drain, ready) = (
@@ -105,23 +110,23 @@ fn timeouts(raw: &raw::SiteTimeouts, at: &At, report: &mut Report) -> Timeouts {
     Timeouts::default().or([boot, drain, ready])
 }
 
-fn site_image(raw: &raw::SiteImage, at: &At, report: &mut Report) -> Option<SiteImage> {
+fn site_image(raw: &raw::SiteImage, path: &KeyPath, report: &mut Report) -> Option<SiteImage> {
     let checksum = raw
         .checksum
         .as_deref()
-        .and_then(|text| template::checksum(text, &at.key("checksum"), report));
+        .and_then(|text| template::checksum(text, &path.key("checksum"), report));
     let Some(source) = &raw.source else {
         report.missing(
-            &at.key("source"),
+            &path.key("source"),
             "give a path on this machine or an http(s) address",
         );
         return None;
     };
     report.checked(
-        &at.key("source"),
+        &path.key("source"),
         "image-source",
         source,
-        words::image_source,
+        formats::image_source,
     )?;
     Some(SiteImage {
         source: source.clone(),

@@ -1,12 +1,12 @@
-//! Section `cluster.nodeTemplate`.
+//! Section `cluster.nodeTemplate`: what all machines have in common, above all their image.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use super::{network, words};
+use super::{formats, network};
 use crate::cluster::{CpuMode, Guest, Image};
 use crate::release::Release;
-use crate::report::{At, Report, nearest, quote};
+use crate::report::{KeyPath, Report, nearest, quote};
 use crate::site::Site;
 use crate::value::{Checksum, Label};
 use crate::{address, defaults, images, raw};
@@ -15,40 +15,40 @@ pub(super) fn guest(
     raw: &raw::NodeTemplate,
     site: &Site,
     release: Option<&Release>,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Option<Guest> {
     let user = raw.user.as_deref().unwrap_or(defaults::USER);
-    report.checked(&at.key("user"), "user", user, words::new_login);
+    report.checked(&path.key("user"), "user", user, formats::new_login);
 
-    let at_os = at.key("os");
+    let os_path = path.key("os");
     let interface = raw
         .os
         .network_interface
         .as_deref()
         .unwrap_or(defaults::INTERFACE);
     report.checked(
-        &at_os.key("networkInterface"),
+        &os_path.key("networkInterface"),
         "interface",
         interface,
-        words::interface,
+        formats::interface,
     );
-    let image = image(&raw.os, site, release, &at_os, report);
+    let image = image(&raw.os, site, release, &os_path, report);
 
-    if let Some(path) = &raw.ssh.private_key_path {
+    if let Some(file) = &raw.ssh.private_key_path {
         report.checked(
-            &at.key("ssh").key("privateKeyPath"),
+            &path.key("ssh").key("privateKeyPath"),
             "path",
-            path,
-            words::path,
+            file,
+            formats::path,
         );
     }
-    let at_dns = at.key("dns");
+    let dns_path = path.key("dns");
     let dns = raw
         .dns
         .iter()
         .enumerate()
-        .filter_map(|(index, text)| name_server(text, &at_dns.index(index), report))
+        .filter_map(|(index, text)| name_server(text, &dns_path.index(index), report))
         .collect();
     Some(Guest {
         user: user.to_owned(),
@@ -65,35 +65,36 @@ pub(super) fn guest(
     })
 }
 
-/// A server that machines can ask: on their own loopback, as what systemd-resolved has there, none answers them.
-fn name_server(text: &str, at: &At, report: &mut Report) -> Option<Ipv4Addr> {
-    let address = network::ipv4(text, at, report)?;
+/// The address of a name server. A loopback address (as systemd-resolved's on this machine) is reported: on a machine, no server
+/// is there.
+fn name_server(text: &str, path: &KeyPath, report: &mut Report) -> Option<Ipv4Addr> {
+    let address = network::ipv4(text, path, report)?;
     if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
         let message = format!(
             "{address} is no name server that machines reach: there they find themselves, or nobody"
         );
         let help =
             "write the address of a server in your network, or leave `dns` out for the gateway";
-        report.error(at, "name-server", message, help);
+        report.error(path, "name-server", message, help);
     }
     Some(address)
 }
 
-/// The file's own image, else the site's for the distro, else the distro's.
+/// The image: the file's own source, else the site file's for the distro, else the distro's official one.
 fn image(
     raw: &raw::Os,
     site: &Site,
     release: Option<&Release>,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Option<Image> {
     let checksum = match &raw.checksum {
-        Some(text) => Some(checksum(text, &at.key("checksum"), report)?),
+        Some(text) => Some(checksum(text, &path.key("checksum"), report)?),
         None => None,
     };
     let image = match &raw.source {
-        Some(source) => own_image(raw, source, at, report)?,
-        None => named_image(raw, site, release, at, report)?,
+        Some(source) => own_image(raw, source, path, report)?,
+        None => named_image(raw, site, release, path, report)?,
     };
     let image = Image {
         checksum: checksum.or(image.checksum),
@@ -106,25 +107,25 @@ fn image(
             "distro"
         };
         report.warning(
-            &at.key(key),
+            &path.key(key),
             "image-unchecked",
             "the image is used without being checked, as no checksum is given",
             "add `checksum: sha256:<digits>` beside the source; `sha256sum` prints the digits",
         );
     }
-    insecure(&image, raw, at, report);
+    insecure(&image, raw, path, report);
     Some(image)
 }
 
-/// A warning where somebody on the way could bring another image, its digest with it.
-fn insecure(image: &Image, raw: &raw::Os, at: &At, report: &mut Report) {
+/// Warns if the image or its list of digests comes over an unencrypted connection: anybody on the network path could replace both.
+fn insecure(image: &Image, raw: &raw::Os, path: &KeyPath, report: &mut Report) {
     let own = if raw.source.is_some() {
         "source"
     } else {
         "distro"
     };
     let (key, what, url) = match &image.checksum {
-        Some(Checksum::Published(url)) if words::is_open(url) => {
+        Some(Checksum::Published(url)) if formats::is_insecure(url) => {
             let key = if raw.checksum.is_some() {
                 "checksum"
             } else {
@@ -132,11 +133,11 @@ fn insecure(image: &Image, raw: &raw::Os, at: &At, report: &mut Report) {
             };
             (key, "the image's list of digests", url)
         }
-        None if words::is_open(&image.source) => (own, "the image", &image.source),
+        None if formats::is_insecure(&image.source) => (own, "the image", &image.source),
         _ => return,
     };
     report.warning(
-        &at.key(key),
+        &path.key(key),
         "image-open",
         format!(
             "{what} comes from {}, over a connection that anybody on the way can change",
@@ -146,17 +147,17 @@ fn insecure(image: &Image, raw: &raw::Os, at: &At, report: &mut Report) {
     );
 }
 
-fn own_image(raw: &raw::Os, source: &str, at: &At, report: &mut Report) -> Option<Image> {
+fn own_image(raw: &raw::Os, source: &str, path: &KeyPath, report: &mut Report) -> Option<Image> {
     let distro = raw.distro.as_deref().unwrap_or("custom");
-    let name = report.parse::<Label>(&at.key("distro"), "distro", distro);
+    let name = report.parse::<Label>(&path.key("distro"), "distro", distro);
     report.checked(
-        &at.key("source"),
+        &path.key("source"),
         "image-source",
         source,
-        words::image_source,
+        formats::image_source,
     )?;
     name?;
-    no_image(source, &at.key("source"), report);
+    unusable_format(source, &path.key("source"), report);
     Some(Image {
         distro: images::canonical(distro).to_owned(),
         source: source.to_owned(),
@@ -164,7 +165,7 @@ fn own_image(raw: &raw::Os, source: &str, at: &At, report: &mut Report) -> Optio
     })
 }
 
-/// Files that are no images of disks, by how their names end, and what to do.
+/// Files that are no disk images, by the endings of their names, and what to do.
 const NO_IMAGES: [(&str, &[&str], &str); 3] = [
     (
         "an installer's image, from which no machine starts by itself",
@@ -183,10 +184,10 @@ const NO_IMAGES: [(&str, &[&str], &str); 3] = [
     ),
 ];
 
-/// A warning where the source's name says that no disk is in it.
-fn no_image(source: &str, at: &At, report: &mut Report) {
-    let path = source.split(['?', '#']).next().unwrap_or_default();
-    let name = path.rsplit('/').next().unwrap_or_default();
+/// Warns if the ending of the source's name says that it is no disk image.
+fn unusable_format(source: &str, path: &KeyPath, report: &mut Report) {
+    let location = source.split(['?', '#']).next().unwrap_or_default();
+    let name = location.rsplit('/').next().unwrap_or_default();
     let Some((_, end)) = name.rsplit_once('.') else {
         return;
     };
@@ -194,7 +195,7 @@ fn no_image(source: &str, at: &At, report: &mut Report) {
     for (what, ends, help) in NO_IMAGES {
         if ends.contains(&end.as_str()) {
             let message = format!("by its name, {} is {what}", quote(&address::shown(name)));
-            report.warning(at, "image-format", message, help);
+            report.warning(path, "image-format", message, help);
         }
     }
 }
@@ -203,11 +204,11 @@ fn named_image(
     raw: &raw::Os,
     site: &Site,
     release: Option<&Release>,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Option<Image> {
     let distro = match raw.distro.as_deref().unwrap_or(defaults::DISTRO) {
-        "debian" => debian(release, &at.key("distro"), report),
+        "debian" => debian(release, &path.key("distro"), report),
         other => other,
     };
     let canonical = images::canonical(distro);
@@ -221,9 +222,9 @@ fn named_image(
     if let Some(preset) = images::find(distro) {
         return Some(preset.image());
     }
-    let known = || images::PRESETS.iter().map(|preset| preset.distro);
-    let all = || known().collect::<Vec<_>>().join(", ");
-    let help = match images::meant(distro).or_else(|| nearest(distro, known())) {
+    let distros = || images::PRESETS.iter().map(|preset| preset.distro);
+    let all = || distros().collect::<Vec<_>>().join(", ");
+    let help = match images::suggestion(distro).or_else(|| nearest(distro, distros())) {
         Some(guess) => format!(
             "did you mean `{guess}`? Known are {}; any other needs `source`",
             all()
@@ -234,18 +235,18 @@ fn named_image(
         ),
     };
     let message = format!("{} is not a known distro", quote(distro));
-    report.error(&at.key("distro"), "distro", message, help);
+    report.error(&path.key("distro"), "distro", message, help);
     None
 }
 
-/// What `debian` stands for: in the Go program's files, up to 3.3, Debian 11, which is also the only one that the
-/// Kubespray releases of that time set up.
-fn debian(release: Option<&Release>, at: &At, report: &mut Report) -> &'static str {
+/// The distro that `debian` means. For Kubespray releases before v2.23 it is Debian 11, the only one that they set up, and what
+/// the Go program up to 3.3 meant. For later releases it is Debian 12, with a warning.
+fn debian(release: Option<&Release>, path: &KeyPath, report: &mut Report) -> &'static str {
     if release.is_some_and(|release| release.tag.minor() < DEBIAN_12_SINCE) {
         return "debian11";
     }
     report.warning(
-        at,
+        path,
         "distro-moved",
         "`debian` is Debian 12 here; in files of the Go program up to 3.3 it was Debian 11",
         "write `debian12`, or `debian11` for what those files installed",
@@ -253,14 +254,14 @@ fn debian(release: Option<&Release>, at: &At, report: &mut Report) -> &'static s
     "debian12"
 }
 
-/// The first Kubespray that sets up Debian 12 (before, it installs packages which Debian 12 has no more).
+/// The first Kubespray that sets up Debian 12. Earlier ones install packages that Debian 12 no longer has.
 const DEBIAN_12_SINCE: (u64, u64) = (2, 23);
 
-/// A checksum; the address of a list of digests is held against the rule for addresses.
-pub(super) fn checksum(text: &str, at: &At, report: &mut Report) -> Option<Checksum> {
-    let checksum = report.parse(at, "checksum", text)?;
+/// A checksum: a digest, or the URL of a list of digests, which must be an http(s) URL.
+pub(super) fn checksum(text: &str, path: &KeyPath, report: &mut Report) -> Option<Checksum> {
+    let checksum = report.parse(path, "checksum", text)?;
     if let Checksum::Published(url) = &checksum {
-        report.checked(at, "checksum", url, words::http)?;
+        report.checked(path, "checksum", url, formats::http)?;
     }
     Some(checksum)
 }

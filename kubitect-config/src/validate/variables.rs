@@ -1,5 +1,5 @@
-//! `addons.kubespray`, variable by variable: those that are Kubitect's own or that it relies on are errors; those that the
-//! release does not read, or reads as another type, are warnings.
+//! `addons.kubespray`, variable by variable. Variables that Kubitect sets itself, or whose values it relies on, are errors;
+//! variables that the release does not read, or reads as another type, are warnings.
 
 use crate::yaml::{Mapping, Value};
 
@@ -7,37 +7,37 @@ use super::{certificate, conditions};
 use crate::problem::Severity;
 use crate::release::Release;
 use crate::release::names::{self, Kind, Names};
-use crate::report::{At, Report, quote};
+use crate::report::{KeyPath, Report, quote};
 use crate::variables::{self, SANS};
 
-/// The variables as they are handed to Kubespray: a truth value or a number in quotes is one where the release takes no
-/// text.
+/// The variables as Kubespray gets them. A truth value or number that is written as text becomes one, if the release does not
+/// take text for that variable.
 pub(super) fn variables(
     kubespray: &Mapping,
     release: Option<&Release>,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Mapping {
     let mut result = Mapping::new();
     for (key, value) in kubespray {
-        // All keys of a file are texts.
+        // All keys of a file are text.
         let Some(name) = key.as_str() else { continue };
-        let is_ours = ours(name, value, &at.key(name), report);
+        let is_managed = managed(name, value, &path.key(name), report);
         let mut value = value.clone();
-        if let (false, Some(release)) = (is_ours, release) {
-            value = known(name, value, kubespray, release, at, report);
+        if let (false, Some(release)) = (is_managed, release) {
+            value = for_release(name, value, kubespray, release, path, report);
         }
         result.insert(key.clone(), value);
     }
     result
 }
 
-/// Whether the variable is Kubitect's own, or has a value that Kubitect can't work with; reports it.
-fn ours(name: &str, value: &Value, at: &At, report: &mut Report) -> bool {
+/// Whether Kubitect itself sets the variable or relies on its value. Reports it if the file may not set it, or not to this value.
+fn managed(name: &str, value: &Value, path: &KeyPath, report: &mut Report) -> bool {
     const CODE: &str = "addon-variable";
-    let mut error = |message: String, help: String| match report.key(at) {
-        Some(key) => report.at_key(at, key, Severity::Error, CODE, message, help),
-        None => report.error(at, CODE, message, help),
+    let mut error = |message: String, help: String| match report.key(path) {
+        Some(key) => report.at_key(path, key, Severity::Error, CODE, message, help),
+        None => report.error(path, CODE, message, help),
     };
     if let Some(instead) = variables::managed(name) {
         error(
@@ -50,12 +50,12 @@ fn ours(name: &str, value: &Value, at: &At, report: &mut Report) -> bool {
             format!("leave it out, or write `{name}: {}`", relied.values[0]),
         );
     } else if name == SANS {
-        certificate::names(value, at, report);
+        certificate::names(value, path, report);
     } else if name == "authorization_modes" {
         let has = |mode: &str| {
             value
                 .as_sequence()
-                .is_some_and(|modes| modes.iter().any(|one| one == mode))
+                .is_some_and(|modes| modes.iter().any(|own| own == mode))
         };
         if !(has("Node") && has("RBAC")) {
             error(
@@ -64,8 +64,8 @@ fn ours(name: &str, value: &Value, at: &At, report: &mut Report) -> bool {
             );
         }
     } else if name == "kube_kubeadm_apiserver_extra_args" {
-        let of = value.as_mapping().into_iter().flat_map(Mapping::keys);
-        for argument in of.filter_map(Value::as_str) {
+        let keys = value.as_mapping().into_iter().flat_map(Mapping::keys);
+        for argument in keys.filter_map(Value::as_str) {
             if variables::API_SERVER_ARGUMENTS.contains(&argument) {
                 error(
                     format!(
@@ -83,26 +83,26 @@ fn ours(name: &str, value: &Value, at: &At, report: &mut Report) -> bool {
     true
 }
 
-/// What the release makes of the variable; the value that it is to get.
-fn known(
+/// Checks the variable against the release, and gives the value that Kubespray gets.
+fn for_release(
     name: &str,
     value: Value,
     all: &Mapping,
     release: &Release,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) -> Value {
     let names = names::names(release);
-    let at = &at.key(name);
+    let path = &path.key(name);
     let Some(kind) = names.get(name) else {
         if !is_read_by_others(name, all) {
-            unknown(name, &value, names, release, at, report);
+            unknown(name, &value, names, release, path, report);
         }
         return value;
     };
     let asserts = ASSERTED.contains(&name) && !is_on("ignore_assert_errors", all);
     let mismatch = |value: &Value, report: &mut Report| {
-        mismatch(name, value, *kind, asserts, release, at, report);
+        mismatch(name, value, *kind, asserts, release, path, report);
     };
     let Some(text) = value.as_str() else {
         mismatch(&value, report);
@@ -111,7 +111,7 @@ fn known(
     if conditions::is_expression(&value) {
         return value;
     }
-    let meant = match kind {
+    let converted = match kind {
         Kind::Boolean => variables::truth(text).map(Value::from),
         Kind::Number => {
             let number = text.parse::<i64>().ok();
@@ -121,23 +121,23 @@ fn known(
         }
         _ => None,
     };
-    if let Some(meant) = meant {
-        // A version is text however it is written (`ansible.rs`), and this one is a number to the release.
+    if let Some(converted) = converted {
+        // Not reported: every version is read as text (`ansible.rs`), but for this variable the release takes a number.
         if *kind == Kind::Number && name.ends_with("_version") {
-            return meant;
+            return converted;
         }
-        return quoted(name, meant, release, at, report);
+        return quoted(name, converted, release, path, report);
     }
     if *kind == Kind::Unknown && is_truth_word(text) {
-        always_true(name, text, at, report);
+        always_true(name, text, path, report);
     }
     let spelled = conditions::component_spelled(name, text, all, release);
-    version(name, text, (*kind, spelled), release, at, report);
+    version(name, text, (*kind, spelled), release, path, report);
     mismatch(&value, report);
     value
 }
 
-/// Variables that all releases that read them assert to be truth values, or reckon with.
+/// Variables whose type all releases that read them assert, or calculate with.
 const ASSERTED: [&str; 7] = [
     "deploy_netchecker",
     "download_always_pull",
@@ -160,11 +160,11 @@ fn is_truth_word(text: &str) -> bool {
     text.len() > 1 && variables::truth(text).is_some()
 }
 
-/// A truth value that was written as text where nothing shows which of them the release takes.
-fn always_true(name: &str, text: &str, at: &At, report: &mut Report) {
+/// Warns of a truth value that is written as text, where the type that the release takes is not known.
+fn always_true(name: &str, text: &str, path: &KeyPath, report: &mut Report) {
     let is = variables::truth(text).unwrap_or_default();
     report.warning(
-        at,
+        path,
         "addon-variable-quoted",
         format!(
             "{} is text, which conditions of Ansible take for true, whatever it says",
@@ -174,19 +174,25 @@ fn always_true(name: &str, text: &str, at: &At, report: &mut Report) {
     );
 }
 
-/// A truth value or a number that was written as text.
-fn quoted(name: &str, meant: Value, release: &Release, at: &At, report: &mut Report) -> Value {
-    let shown = match &meant {
+/// Warns of a truth value or number that is written as text, and gives the converted value.
+fn quoted(
+    name: &str,
+    converted: Value,
+    release: &Release,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Value {
+    let shown = match &converted {
         Value::Bool(is) => is.to_string(),
         Value::Number(number) => number.to_string(),
         _ => String::new(),
     };
-    let how = match report.is_plain(at) {
+    let how = match report.is_plain(path) {
         true => "",
         false => ", without quotation marks",
     };
     report.warning(
-        at,
+        path,
         "addon-variable-quoted",
         format!(
             "{} is text, and no text in Kubespray {}",
@@ -195,20 +201,20 @@ fn quoted(name: &str, meant: Value, release: &Release, at: &At, report: &mut Rep
         ),
         format!("it is passed on as `{shown}`: write `{name}: {shown}`{how}"),
     );
-    meant
+    converted
 }
 
-/// A value of another type than the default's.
+/// Reports a value of another type than the default's: an error if the release asserts the type, else a warning.
 fn mismatch(
     name: &str,
     value: &Value,
     kind: Kind,
     asserts: bool,
     release: &Release,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) {
-    // One that begins with a digit may have a unit.
+    // Text that begins with a digit may be a number with a unit.
     let is_amount = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
     let fits = match (kind, value) {
         (Kind::Boolean, Value::Null) => !asserts,
@@ -220,7 +226,7 @@ fn mismatch(
         (Kind::Collection, value) => value.is_sequence() || value.is_mapping(),
         (kind, _) => kind != Kind::Boolean,
     };
-    if fits || conditions::judges(name) {
+    if fits || conditions::checks_form(name) {
         return;
     }
     let wanted = match kind {
@@ -241,35 +247,36 @@ fn mismatch(
         _ => format!("write {wanted}"),
     };
     match asserts {
-        true => report.error(at, CODE, message + ", which refuses anything else", help),
-        false => report.warning(at, CODE, message, help),
+        true => report.error(path, CODE, message + ", which refuses anything else", help),
+        false => report.warning(path, CODE, message, help),
     }
 }
 
-/// From v2.28.0 on versions are written without `v`; before, most had one.
+/// Reports a version that is written with `v` where the release takes it without, or the reverse. From v2.28.0 on, releases take
+/// versions without `v`; before, most were with it.
 fn version(
     name: &str,
     text: &str,
     (kind, spelled): (Kind, Option<&str>),
     release: &Release,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) {
-    // Another spelling would not help.
+    // Not if the release refuses the version itself: another spelling would not help.
     if !conditions::version_fits(name, text, release) {
         return;
     }
     let digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
     let prefixed = text.strip_prefix('v').is_some_and(digit);
     let bare = release.is_from(28) && kind == Kind::Unknown && name.ends_with("_version");
-    let (message, help) = if let Some(known) = spelled {
-        let how = match known.starts_with('v') {
+    let (message, help) = if let Some(spelling) = spelled {
+        let how = match spelling.starts_with('v') {
             true => "with",
             false => "without",
         };
         (
             format!("Kubespray {} takes {} {how} `v`", release.tag, quote(name)),
-            format!("write `{name}: {known}`"),
+            format!("write `{name}: {spelling}`"),
         )
     } else if prefixed && (kind == Kind::Bare || bare) {
         (
@@ -289,33 +296,34 @@ fn version(
         return;
     };
     const CODE: &str = "addon-variable-version";
-    // v2.28.0 and v2.28.1 stop at it, and all where they find no checksum; else an image or a file is not there.
+    // An error where the run fails early: in v2.28.0 and v2.28.1 by a `v`, in all releases without a checksum. Otherwise a
+    // download fails later.
     let stops = spelled.is_some() || release.is_from(28) && !release.is_from(29) && prefixed;
     match stops {
-        true => report.error(at, CODE, message, help),
-        false => report.warning(at, CODE, message, help),
+        true => report.error(path, CODE, message, help),
+        false => report.warning(path, CODE, message, help),
     }
 }
 
-/// A variable of which the release knows nothing. A user's own role may read it.
+/// Warns of a variable that the release does not read. Only a warning: a person's own Ansible role may read it.
 fn unknown(
     name: &str,
     value: &Value,
     names: &Names,
     release: &Release,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) {
     let tag = &release.tag;
     let guess = || {
-        let near = |known: &&&str| known.len().abs_diff(name.len()) <= 1 + known.len() / 8;
+        let near = |own: &&&str| own.len().abs_diff(name.len()) <= 1 + own.len() / 8;
         names
             .keys()
             .filter(near)
-            .map(|known| (strsim::osa_distance(name, known), *known))
-            .filter(|(distance, known)| *distance <= 1 + known.len() / 8)
+            .map(|own| (strsim::osa_distance(name, own), *own))
+            .filter(|(distance, own)| *distance <= 1 + own.len() / 8)
             .min()
-            .map(|(_, known)| known)
+            .map(|(_, own)| own)
     };
     let older = names::last_with(name).filter(|last| last.tag < *tag);
     let newer = names::first_with(name).filter(|first| first.tag > *tag);
@@ -334,13 +342,13 @@ fn unknown(
         quote(name)
     );
     const CODE: &str = "addon-variable-unknown";
-    match report.key(at) {
-        Some(key) => report.at_key(at, key, Severity::Warning, CODE, message, help),
-        None => report.warning(at, CODE, message, help),
+    match report.key(path) {
+        Some(key) => report.at_key(path, key, Severity::Warning, CODE, message, help),
+        None => report.warning(path, CODE, message, help),
     }
 }
 
-/// What would be said of the variable that is proposed, where it can't be set to this either.
+/// The reason if the suggested variable can't be set to this value either.
 fn refusal(guess: &str, value: &Value) -> String {
     match (variables::managed(guess), variables::broken(guess, value)) {
         (Some(instead), _) => format!(" It cannot be set here: {instead}"),
@@ -349,7 +357,7 @@ fn refusal(guess: &str, value: &Value) -> String {
     }
 }
 
-/// Whether another variable's expression names it.
+/// Whether the expression of another variable names it.
 fn is_read_by_others(name: &str, all: &Mapping) -> bool {
     all.values().any(|value| mentions(name, value))
 }

@@ -1,5 +1,6 @@
-//! Variables that older releases read, or that other programs call so, and what does their work.
+//! [`moved`]: what to set instead of variables that only older releases read, or that only other programs have.
 
+/// Variables of older releases, with what to do instead.
 pub(super) const MOVED: [(&str, &str); 28] = [
     ("metallb_ip_range", METALLB),
     ("metallb_additional_address_pools", METALLB),
@@ -58,8 +59,8 @@ pub(super) const MOVED: [(&str, &str); 28] = [
     ("kata_containers_enabled", HELM),
 ];
 
-/// What other programs call it, and the variable that is meant.
-const OTHERWISE: [(&str, &str); 9] = [
+/// Other programs' names, with the variable that is meant.
+const SYNONYMS: [(&str, &str); 9] = [
     ("cluster_cidr", PODS),
     ("kube_pod_cidr", PODS),
     ("pod_cidr", PODS),
@@ -78,11 +79,11 @@ const SERVICES: &str = "set kube_service_addresses";
 const MIRRORS: &str = "set containerd_registries_mirrors";
 const HELM: &str = "Kubespray no longer installs it; install it into the finished cluster";
 
-/// What does the work of a variable that this release does not have.
+/// What to do instead of a variable that the release does not have.
 pub(crate) fn moved(name: &str) -> Option<&'static str> {
     MOVED
         .iter()
-        .chain(&OTHERWISE)
+        .chain(&SYNONYMS)
         .find(|(moved, _)| *moved == name)
-        .map(|(_, now)| *now)
+        .map(|(_, instead)| *instead)
 }

@@ -1,4 +1,4 @@
-//! Which variables are refused, doubted and let be.
+//! Which variables are refused, and which are those of addons.
 
 use super::moved::MOVED;
 use super::*;
@@ -66,17 +66,17 @@ fn what_kubitect_relies_on_may_be_said_and_not_changed() {
     }
 }
 
-/// A list that names what no release reads would protect nothing.
+/// Every listed name is a variable of some release: another would have no effect.
 #[test]
 fn what_is_listed_is_a_variable_of_some_release() {
-    let known = |name: &str| release::names::last_with(name).is_some();
+    let is_read = |name: &str| release::names::last_with(name).is_some();
     for relied in RELIED {
-        assert!(known(relied.name), "{}", relied.name);
+        assert!(is_read(relied.name), "{}", relied.name);
     }
     for name in FIXED {
-        assert!(known(name), "{name}");
+        assert!(is_read(name), "{name}");
     }
     for (name, _) in MOVED {
-        assert!(known(name), "{name}");
+        assert!(is_read(name), "{name}");
     }
 }

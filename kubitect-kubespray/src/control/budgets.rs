@@ -1,4 +1,4 @@
-//! What a drain of a node would meet: pods that a disruption budget keeps there, and what it ends for good.
+//! Forecast of a drain: which pods a PodDisruptionBudget keeps on the node, and which pods or data the drain deletes for good.
 
 use std::collections::BTreeMap;
 
@@ -8,35 +8,35 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
 use serde::Deserialize;
 
-use super::elsewhere::nowhere;
 use super::nodes::{Item, List, NodeState, kubectl};
 use super::pods::{pod_items, pod_state};
-use super::remote::json;
+use super::remote::parse_json;
+use super::scheduling::why_unschedulable;
 use crate::Error;
 
-/// A node that is to be drained.
+/// A node that will be drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drained {
+pub struct Drain {
     /// Its name.
     pub node: Label,
-    /// Whether its pods go, whether or not another node takes them.
+    /// Whether the node leaves Kubernetes: its pods are then evicted even if no other node takes them.
     pub leaves: bool,
 }
 
-/// What draining a node would meet.
+/// What draining a node would do to its pods, each as `namespace/name`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Met {
-    /// Pods that stay until their budgets let them go, each with the reason.
-    pub kept: Vec<String>,
-    /// Pods that no controller makes again.
-    pub ended: Vec<String>,
-    /// Pods whose emptyDir volumes are lost.
-    pub emptied: Vec<String>,
+pub struct DrainForecast {
+    /// Pods that a disruption budget does not let be evicted now, each with the reason.
+    pub blocked: Vec<String>,
+    /// Pods without a controller: the drain deletes them, and nothing creates them again.
+    pub unmanaged: Vec<String>,
+    /// Pods with emptyDir volumes, whose data the drain deletes.
+    pub with_empty_dir: Vec<String>,
 }
 
 #[derive(Deserialize)]
 struct Budget {
-    metadata: Named,
+    metadata: ObjectName,
     #[serde(default)]
     spec: BudgetSpec,
     #[serde(default)]
@@ -45,7 +45,7 @@ struct Budget {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Named {
+struct ObjectName {
     name: String,
     namespace: String,
 }
@@ -84,12 +84,12 @@ impl Selector {
     fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         let mut same = self.match_labels.iter();
         let mut also = self.match_expressions.iter();
-        same.all(|(key, value)| labels.get(key) == Some(value)) && also.all(|it| it.holds(labels))
+        same.all(|(key, value)| labels.get(key) == Some(value)) && also.all(|it| it.matches(labels))
     }
 }
 
 impl Expression {
-    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         let is_listed = value.is_some_and(|value| self.values.contains(value));
         match self.operator.as_str() {
@@ -97,7 +97,7 @@ impl Expression {
             "NotIn" => !is_listed,
             "Exists" => value.is_some(),
             "DoesNotExist" => value.is_none(),
-            // One that is newer than this program: the pod counts as selected, and is told of.
+            // An operator newer than this program. The pod counts as selected, so that a block is reported rather than missed.
             _ => true,
         }
     }
@@ -114,16 +114,17 @@ impl Budget {
             && selector.is_some_and(|it| it.selects(&pod.metadata.labels))
     }
 
-    /// Why it keeps a pod now; none: it lets it go.
-    fn keeps(&self, pod: &Item) -> Option<String> {
+    /// Why the API server would refuse to evict the pod now; `None` if it would not. The same rule as in Kubernetes: a pod that
+    /// is not Ready may be evicted if the policy is `AlwaysAllow`, or if enough pods of the budget are healthy without it.
+    fn blocks(&self, pod: &Item) -> Option<String> {
         let BudgetStatus {
             disruptions_allowed,
             current_healthy,
             desired_healthy,
         } = self.status;
         let has_enough = desired_healthy > 0 && current_healthy >= desired_healthy;
-        let may_go_ill = self.spec.unhealthy_pod_eviction_policy == "AlwaysAllow" || has_enough;
-        if disruptions_allowed > 0 || (!pod.is_ready() && may_go_ill) {
+        let evicts_unready = self.spec.unhealthy_pod_eviction_policy == "AlwaysAllow" || has_enough;
+        if disruptions_allowed > 0 || (!pod.is_ready() && evicts_unready) {
             return None;
         }
         Some(format!(
@@ -133,13 +134,14 @@ impl Budget {
     }
 }
 
-/// Asks, through one master, what the drains of these nodes would meet; in their order.
-pub async fn foresee(remote: &impl Remote, nodes: &[Drained]) -> Result<Vec<Met>, Error> {
+/// The forecast of each drain, in the order of `drains`; asked through one master.
+pub async fn forecast(remote: &impl Remote, drains: &[Drain]) -> Result<Vec<DrainForecast>, Error> {
     let (states, budgets) = tokio::join!(super::nodes::nodes(remote), budgets(remote));
     let (states, budgets) = (states?, budgets?);
-    let pods = side_by_side(nodes.iter().map(|own| pod_items(remote, &own.node))).await;
-    let met = nodes.iter().zip(pods);
-    met.map(|(own, pods)| Ok(meets(own, &states, &pods?, &budgets)))
+    let pods = side_by_side(drains.iter().map(|drain| pod_items(remote, &drain.node))).await;
+    let drains = drains.iter().zip(pods);
+    drains
+        .map(|(drain, pods)| Ok(forecast_drain(drain, &states, &pods?, &budgets)))
         .collect()
 }
 
@@ -152,24 +154,30 @@ async fn budgets(remote: &impl Remote) -> Result<Vec<Budget>, Error> {
         "--output=json",
     ];
     let output = kubectl(remote, what, &arguments).await?;
-    let list: List<Budget> = json(what, &output.stdout)?;
+    let list: List<Budget> = parse_json(what, &output.stdout)?;
     Ok(list.items)
 }
 
-/// What the drain of a node with these pods meets.
-fn meets(own: &Drained, states: &[NodeState], pods: &[Item], budgets: &[Budget]) -> Met {
-    let known: Vec<_> = pods.iter().map(pod_state).collect();
-    if !own.leaves && nowhere(&own.node, states, &known).is_some() {
-        return Met::default();
+/// The forecast for a node with these pods. It is empty if the pods stay: a node that remains in Kubernetes is not drained while no
+/// other node takes its pods.
+fn forecast_drain(
+    drain: &Drain,
+    states: &[NodeState],
+    pods: &[Item],
+    budgets: &[Budget],
+) -> DrainForecast {
+    let states_of_pods: Vec<_> = pods.iter().map(pod_state).collect();
+    if !drain.leaves && why_unschedulable(&drain.node, states, &states_of_pods).is_some() {
+        return DrainForecast::default();
     }
     let name = |pod: &Item| pod_state(pod).name;
-    // What has not begun, or ends already, no budget keeps.
-    let runs = |pod: &&Item| pod.status.phase != "Pending" && !pod.metadata.is_ending();
-    let kept = pods.iter().filter(runs).filter_map(|pod| {
+    // The API server evicts pods that are pending or already being deleted whatever their budgets say.
+    let is_running = |pod: &&Item| pod.status.phase != "Pending" && !pod.metadata.is_ending();
+    let blocked = pods.iter().filter(is_running).filter_map(|pod| {
         let covering: Vec<_> = budgets.iter().filter(|budget| budget.covers(pod)).collect();
         let why = match &covering[..] {
             [] => None,
-            [budget] => budget.keeps(pod),
+            [budget] => budget.blocks(pod),
             several => Some(format!(
                 "{} budgets, and no pod with more than one can be evicted",
                 several.len()
@@ -177,12 +185,12 @@ fn meets(own: &Drained, states: &[NodeState], pods: &[Item], budgets: &[Budget])
         }?;
         Some(text::line(&format!("{} ({why})", name(pod))))
     });
-    let ended = pods.iter().filter(|pod| !pod.metadata.is_controlled());
-    let emptied = pods.iter().filter(|pod| pod.spec.has_empty_dir());
-    Met {
-        kept: kept.collect(),
-        ended: ended.map(name).collect(),
-        emptied: emptied.map(name).collect(),
+    let unmanaged = pods.iter().filter(|pod| !pod.metadata.is_controlled());
+    let with_empty_dir = pods.iter().filter(|pod| pod.spec.has_empty_dir());
+    DrainForecast {
+        blocked: blocked.collect(),
+        unmanaged: unmanaged.map(name).collect(),
+        with_empty_dir: with_empty_dir.map(name).collect(),
     }
 }
 
@@ -215,31 +223,31 @@ mod tests {
         from_value(value).unwrap()
     }
 
-    fn met(pods: &[Item], budgets: &[Budget]) -> Met {
-        let own = Drained {
+    fn met(pods: &[Item], budgets: &[Budget]) -> DrainForecast {
+        let drain = Drain {
             node: "w1".parse().unwrap(),
             leaves: true,
         };
-        meets(&own, &[], pods, budgets)
+        forecast_drain(&drain, &[], pods, budgets)
     }
 
     #[test]
     fn a_budget_that_lets_no_pod_go_keeps_those_that_it_selects() {
         let web = || [pod("a", json!({}))];
         let app = || json!({"matchLabels": {"app": "web"}});
-        let kept = |selector: Value, allowed| {
+        let blocked = |selector: Value, allowed| {
             let budget = budget(selector, allowed, [1, 1], "");
-            met(&web(), &[budget]).kept
+            met(&web(), &[budget]).blocked
         };
         assert_eq!(
-            kept(app(), 0),
+            blocked(app(), 0),
             ["shop/a (budget shop/web: 1 healthy, 1 have to be)"]
         );
-        assert_eq!(kept(app(), 1), [""; 0]);
-        assert_eq!(kept(json!({"matchLabels": {"app": "db"}}), 0), [""; 0]);
-        // One without a selector selects nothing, an empty one everything.
-        assert_eq!(kept(Value::Null, 0), [""; 0]);
-        assert_eq!(kept(json!({}), 0).len(), 1);
+        assert_eq!(blocked(app(), 1), [""; 0]);
+        assert_eq!(blocked(json!({"matchLabels": {"app": "db"}}), 0), [""; 0]);
+        // A budget without a selector selects no pod, one with an empty selector every pod.
+        assert_eq!(blocked(Value::Null, 0), [""; 0]);
+        assert_eq!(blocked(json!({}), 0).len(), 1);
         for (operator, values, count) in [
             ("In", json!(["web", "x"]), 1),
             ("In", json!(["x"]), 0),
@@ -249,15 +257,15 @@ mod tests {
             ("DoesNotExist", json!([]), 0),
             ("Newer", json!([]), 1),
         ] {
-            let own = json!({"key": "app", "operator": operator, "values": values});
-            let selector = json!({"matchExpressions": [own]});
-            assert_eq!(kept(selector, 0).len(), count, "{operator}");
+            let drain = json!({"key": "app", "operator": operator, "values": values});
+            let selector = json!({"matchExpressions": [drain]});
+            assert_eq!(blocked(selector, 0).len(), count, "{operator}");
         }
         let elsewhere = pod("a", json!({"metadata": {"namespace": "other"}}));
         let all = budget(json!({}), 0, [1, 1], "");
-        assert_eq!(met(&[elsewhere], &[all]).kept, [""; 0]);
+        assert_eq!(met(&[elsewhere], &[all]).blocked, [""; 0]);
         let two = [budget(app(), 5, [9, 1], ""), budget(app(), 5, [9, 1], "")];
-        assert!(met(&web(), &two).kept[0].contains("2 budgets"));
+        assert!(met(&web(), &two).blocked[0].contains("2 budgets"));
     }
 
     #[test]
@@ -269,16 +277,16 @@ mod tests {
                 json!({"status": {"phase": phase, "conditions": conditions}}),
             )]
         };
-        let kept = |pods: &[Item], healthy, policy| {
+        let blocked = |pods: &[Item], healthy, policy| {
             let budget = budget(json!({}), 0, healthy, policy);
-            met(pods, &[budget]).kept.len()
+            met(pods, &[budget]).blocked.len()
         };
-        assert_eq!(kept(&ill("Running"), [0, 1], ""), 1);
-        assert_eq!(kept(&ill("Running"), [1, 1], ""), 0);
-        assert_eq!(kept(&ill("Running"), [0, 1], "AlwaysAllow"), 0);
-        assert_eq!(kept(&ill("Pending"), [0, 1], ""), 0);
+        assert_eq!(blocked(&ill("Running"), [0, 1], ""), 1);
+        assert_eq!(blocked(&ill("Running"), [1, 1], ""), 0);
+        assert_eq!(blocked(&ill("Running"), [0, 1], "AlwaysAllow"), 0);
+        assert_eq!(blocked(&ill("Pending"), [0, 1], ""), 0);
         let ending = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
-        assert_eq!(kept(&[pod("a", ending)], [1, 1], ""), 0);
+        assert_eq!(blocked(&[pod("a", ending)], [1, 1], ""), 0);
     }
 
     #[test]
@@ -292,14 +300,17 @@ mod tests {
         let scratch = json!({"spec": {"volumes": [{"name": "x", "emptyDir": {}}, {"name": "y"}]}});
         let pods = [bare, pod("owned", owned), pod("scratch", scratch)];
         let met = met(&pods, &[]);
-        assert_eq!(met.ended, ["shop/bare\\u{1b}[2J", "shop/owned"]);
-        assert_eq!(met.emptied, ["shop/scratch"]);
-        assert_eq!(met.kept, [""; 0]);
-        // Where no other node takes them, they stay.
-        let own = Drained {
+        assert_eq!(met.unmanaged, ["shop/bare\\u{1b}[2J", "shop/owned"]);
+        assert_eq!(met.with_empty_dir, ["shop/scratch"]);
+        assert_eq!(met.blocked, [""; 0]);
+        // No other node takes the pods, so the node is not drained.
+        let drain = Drain {
             node: "w1".parse().unwrap(),
             leaves: false,
         };
-        assert_eq!(meets(&own, &[], &pods, &[]), Met::default());
+        assert_eq!(
+            forecast_drain(&drain, &[], &pods, &[]),
+            DrainForecast::default()
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! When the certificates on a master end, by openssl.
+//! When the certificates on a master expire, asked with openssl.
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use kubitect_config::remote::Output;
@@ -6,17 +6,17 @@ use kubitect_config::{Remote, text};
 use serde::{Serialize, Serializer};
 use tokio::time::{Duration, timeout};
 
-use super::remote::{PATIENCE, once, said, succeed};
+use super::remote::{LIMIT, last_output, run_once, run_retrying};
 use crate::Error;
 
-/// Where Kubespray keeps the certificates of Kubernetes and of etcd.
+/// The folders in which Kubespray stores the certificates of Kubernetes and of etcd.
 const FOLDERS: [&str; 2] = ["/etc/kubernetes/ssl", "/etc/ssl/etcd/ssl"];
 
-/// How many certificates are looked at; a master has some 15, and each member of etcd three more.
-const FILES: usize = 100;
+/// The most certificates that are read; a master has about 15, and three more for each member of etcd.
+const MAX_FILES: usize = 100;
 
-/// How long looking at all of them may take.
-const TOTAL: Duration = Duration::from_secs(5 * 60);
+/// How long reading all of them may take.
+const TOTAL_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// A certificate on a master.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,34 +24,37 @@ const TOTAL: Duration = Duration::from_secs(5 * 60);
 pub struct Certificate {
     /// Its file.
     pub path: String,
-    /// When it ends.
+    /// When it expires.
     #[serde(serialize_with = "as_text")]
     pub ends: DateTime<Utc>,
-    /// The same for people, as openssl writes it: `Nov 22 20:03:09 2035 GMT`.
+    /// The same date as openssl prints it, for people: `Nov 22 20:03:09 2035 GMT`.
     #[serde(skip)]
     pub ends_text: String,
 }
 
-/// All certificates of Kubernetes and etcd on this master, the first to end first.
+/// All certificates of Kubernetes and etcd on this master, sorted by expiry, the earliest first.
 pub async fn certificates(remote: &impl Remote) -> Result<Vec<Certificate>, Error> {
     let what = "look for the certificates";
-    timeout(TOTAL, all(remote, what)).await.unwrap_or_else(|_| {
-        Err(Error::Slow {
-            what: what.to_owned(),
-            limit: TOTAL,
-            lines: String::new(),
+    timeout(TOTAL_LIMIT, read_all(remote, what))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Error::Slow {
+                what: what.to_owned(),
+                limit: TOTAL_LIMIT,
+                lines: String::new(),
+            })
         })
-    })
 }
 
-/// Whether all that `find` complains of is a folder that is not there, as before etcd is set up: there are no certificates in it.
+/// Whether `find` failed only because folders do not exist, as before etcd is set up. Such a folder has no certificates, so this
+/// is no error.
 fn lacks_folders(output: &Output) -> bool {
     let complaints = String::from_utf8_lossy(&output.stderr);
     let mut lines = complaints.trim().lines().peekable();
     lines.peek().is_some() && lines.all(|line| line.ends_with(": No such file or directory"))
 }
 
-async fn all(remote: &impl Remote, what: &str) -> Result<Vec<Certificate>, Error> {
+async fn read_all(remote: &impl Remote, what: &str) -> Result<Vec<Certificate>, Error> {
     let arguments = [
         "-maxdepth",
         "1",
@@ -69,18 +72,18 @@ async fn all(remote: &impl Remote, what: &str) -> Result<Vec<Certificate>, Error
         "*-key.pem",
     ];
     let argv = [&["find"], &FOLDERS[..], &arguments].concat();
-    let output = once(remote, what, &argv, PATIENCE).await?;
+    let output = run_once(remote, what, &argv, LIMIT).await?;
     if !output.success() && !lacks_folders(&output) {
         return Err(Error::Program {
             what: what.to_owned(),
-            lines: said(&output),
+            lines: last_output(&output),
         });
     }
     let paths = String::from_utf8_lossy(&output.stdout);
-    if paths.lines().nth(FILES).is_some() {
+    if paths.lines().nth(MAX_FILES).is_some() {
         return Err(Error::Program {
             what: what.to_owned(),
-            lines: format!("there are more than {FILES}"),
+            lines: format!("there are more than {MAX_FILES}"),
         });
     }
     let mut found = Vec::new();
@@ -88,7 +91,7 @@ async fn all(remote: &impl Remote, what: &str) -> Result<Vec<Certificate>, Error
         let shown = text::line(path);
         let what = format!("ask when {shown} ends");
         let argv = ["openssl", "x509", "-noout", "-enddate", "-in", path];
-        let output = succeed(remote, &what, &argv, PATIENCE).await?;
+        let output = run_retrying(remote, &what, &argv, LIMIT).await?;
         let text = text::line(String::from_utf8_lossy(&output.stdout).trim());
         let text = text.trim_start_matches("notAfter=");
         let Some(ends) = date(text) else {
@@ -107,13 +110,13 @@ async fn all(remote: &impl Remote, what: &str) -> Result<Vec<Certificate>, Error
     Ok(found)
 }
 
-/// `Nov 22 20:03:09 2035 GMT`, as openssl writes it.
+/// Parses a date as openssl prints it: `Nov 22 20:03:09 2035 GMT`.
 fn date(text: &str) -> Option<DateTime<Utc>> {
     let date = NaiveDateTime::parse_from_str(text, "%b %e %H:%M:%S %Y GMT");
     Some(date.ok()?.and_utc())
 }
 
-/// As in RFC 3339.
+/// Serializes a date in the format of RFC 3339.
 fn as_text<S: Serializer>(date: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&date.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
@@ -128,13 +131,13 @@ mod tests {
         assert_eq!(seconds("Jan  1 00:00:00 1970 GMT"), Some(0));
         assert_eq!(seconds("Feb 29 00:00:00 2000 GMT"), Some(951_782_400));
         assert_eq!(seconds("Dec 31 23:59:59 2025 GMT"), Some(1_767_225_599));
-        // Those that are to be valid for ever.
+        // The date of RFC 5280 for certificates without an expiry.
         assert_eq!(seconds("Dec 31 23:59:59 9999 GMT"), Some(253_402_300_799));
         for text in [
             "Dec 31 23:59 2025 GMT",
             "Feb 30 00:00:00 2025 GMT",
             "tomorrow",
-            // A master may write what it likes.
+            // A compromised master may print anything.
             "Dec 31 23:59:59:\u{1b}[2J 2025 GMT",
             "Dec 31 23:59:59 9223372036854775807 GMT",
             "Dec -9223372036854775808 23:59:59 2025 GMT",

@@ -1,100 +1,104 @@
-//! kubeadm: what it left on a machine, and how that is cleared, or finished.
+//! kubeadm: the traces of an unfinished `init` or `join`, and how they are cleared or the join is finished.
 //!
-//! Kubespray repeats neither `kubeadm init` nor `kubeadm join` on a master that has [`CONFIG`], which kubeadm writes long
-//! before it is done, and no `join` on a worker that has [`KUBELET_CONF`]. So what a run left half done has to go first.
+//! Kubespray does not repeat `kubeadm init` or `join` on a master that has [`KUBELET_CONFIG`], although kubeadm writes that file
+//! long before it is done; and no `join` on a worker that has [`KUBELET_CONF`]. So the traces of an unfinished run have to be
+//! cleared first.
 
 use std::time::Duration;
 
 use kubitect_config::Remote;
 
 use super::nodes::{KUBECTL, NodeState};
-use super::remote::{PATIENCE, once, said, succeed};
+use super::remote::{LIMIT, last_output, run_once, run_retrying};
 use crate::Error;
 
 pub(super) const KUBEADM: &str = "/usr/local/bin/kubeadm";
 
-/// One of the first files of `kubeadm init` and `join`: Kubespray takes a master that has it for set up.
-pub(super) const CONFIG: &str = "/var/lib/kubelet/config.yaml";
-/// What a kubelet logs in with. It writes it itself, once a join has let it in.
+/// The kubelet's configuration, one of the first files of `kubeadm init` and `join`. Kubespray treats a master that has it as set
+/// up.
+pub(super) const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
+/// The kubelet's kubeconfig. The kubelet writes it itself once the API server has issued its certificate, in a join.
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
-/// What has a kubelet start the API server.
+/// The static pod from which a kubelet starts the API server.
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-/// What Kubespray has given kubeadm on a first and on a further master, and on a worker.
-pub(super) const SETTINGS: [&str; 3] = [
+/// The configurations that Kubespray writes for kubeadm: on the first master, on further masters, on workers.
+pub(super) const KUBEADM_CONFIGS: [&str; 3] = [
     "/etc/kubernetes/kubeadm-config.yaml",
     "/etc/kubernetes/kubeadm-controlplane.yaml",
     "/etc/kubernetes/kubeadm-client.conf",
 ];
-/// The ConfigMaps that `kubeadm init` leaves, with namespaces: others can join once the second is there.
+/// The ConfigMaps that `kubeadm init` creates, each with its namespace. Others can join once the second exists.
 const LEFT_BY_INIT: [[&str; 2]; 2] = [
     ["kube-system", "kubeadm-config"],
     ["kube-public", "cluster-info"],
 ];
-/// The label that `kubeadm` gives a master last of all.
-const MARK: &str = "node-role.kubernetes.io/control-plane";
+/// The label of a master's node, which kubeadm sets in its last step.
+const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
-/// How long a reset may take: it stops containers one by one.
-const RESET: Duration = Duration::from_secs(5 * 60);
+/// How long `kubeadm reset` may take: it stops containers one by one.
+const RESET_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// What kubeadm has left on a machine.
+/// Which files of kubeadm a machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traces {
-    /// Whether the kubelet's configuration is there.
+    /// The kubelet's configuration.
     pub config: bool,
-    /// Whether the kubelet has what it logs in with.
+    /// The kubelet's kubeconfig.
     pub kubelet_conf: bool,
-    /// Whether the API server's manifest is there.
+    /// The manifest of the API server.
     pub manifest: bool,
 }
 
-/// What a machine that is to join needs before Kubespray can join it.
+/// What has to be done with a machine before Kubespray can join it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
     /// Nothing.
     Nothing,
-    /// The node object is another machine's, which had this name before: it goes.
-    Forget,
-    /// kubeadm did not get far: what it left is cleared, and the node object goes, if there is one.
+    /// Delete the node object: it belongs to an earlier machine of this name.
+    DeleteNode,
+    /// Reset kubeadm, which did not finish, and delete the node object if there is one.
     Reset,
-    /// The node has joined, and its kubelet is restarted, because it is not Ready.
+    /// Restart the kubelet: the node has joined, but is not Ready.
     RestartKubelet,
-    /// The node has joined, but is not marked as a master yet; its kubelet is restarted, too.
-    Mark,
+    /// Set the label and taints of a master, and restart the kubelet: the node has joined, but kubeadm did not reach this last
+    /// step.
+    MarkControlPlane,
 }
 
 impl Traces {
-    /// Whether kubeadm has been here.
+    /// Whether there is any trace of kubeadm.
     pub fn any(self) -> bool {
         self.config || self.kubelet_conf || self.manifest
     }
 
-    /// What a machine with these traces needs, whose `node` Kubernetes knows, or does not know.
+    /// What has to be done with a machine with these traces; `node` is its node object, if there is one.
     ///
-    /// A node object is deleted only where no kubelet can be running for it: a kubelet registers its node once, at its start.
+    /// A node object is deleted only where no kubelet can run for it: a kubelet registers its node only at its start, so a
+    /// running one would stay without a node.
     pub fn remedy(self, is_master: bool, node: Option<&NodeState>) -> Remedy {
         match node {
             None if self.kubelet_conf || (is_master && self.any()) => Remedy::Reset,
             None => Remedy::Nothing,
             Some(_) if !self.kubelet_conf && is_master && self.any() => Remedy::Reset,
-            Some(_) if !self.kubelet_conf => Remedy::Forget,
-            Some(node) if is_master && !node.is_marked() => Remedy::Mark,
-            Some(node) if node.health != super::Health::Well => Remedy::RestartKubelet,
+            Some(_) if !self.kubelet_conf => Remedy::DeleteNode,
+            Some(node) if is_master && !node.has_control_plane_label() => Remedy::MarkControlPlane,
+            Some(node) if node.health != super::Health::Healthy => Remedy::RestartKubelet,
             Some(_) => Remedy::Nothing,
         }
     }
 }
 
 impl NodeState {
-    /// Whether the node is marked as a master, which a join does last.
-    pub fn is_marked(&self) -> bool {
-        self.labels.contains_key(MARK)
+    /// Whether the node has the label of a master, which a join sets last.
+    pub fn has_control_plane_label(&self) -> bool {
+        self.labels.contains_key(CONTROL_PLANE_LABEL)
     }
 }
 
-/// Looks for what kubeadm has left on the machine at the other end.
+/// Looks for the traces of kubeadm on the connected machine.
 pub async fn traces(remote: &impl Remote) -> Result<Traces, Error> {
     Ok(Traces {
-        config: exists(remote, CONFIG).await?,
+        config: exists(remote, KUBELET_CONFIG).await?,
         kubelet_conf: exists(remote, KUBELET_CONF).await?,
         manifest: exists(remote, MANIFEST).await?,
     })
@@ -102,18 +106,19 @@ pub async fn traces(remote: &impl Remote) -> Result<Traces, Error> {
 
 pub(super) async fn exists(remote: &impl Remote, path: &str) -> Result<bool, Error> {
     let what = format!("look for {path}");
-    let output = once(remote, &what, &["test", "-e", path], PATIENCE).await?;
+    let output = run_once(remote, &what, &["test", "-e", path], LIMIT).await?;
     match output.status {
         0 => Ok(true),
         1 => Ok(false),
         _ => Err(Error::Program {
             what,
-            lines: said(&output),
+            lines: last_output(&output),
         }),
     }
 }
 
-/// Whether `kubeadm init` has got so far on this master that others can join: its API server has what it leaves there.
+/// Whether `kubeadm init` has got far enough on this master that others can join: the administrator's kubeconfig and
+/// the ConfigMaps of `init` exist.
 pub async fn is_initialised(remote: &impl Remote) -> Result<bool, Error> {
     if !exists(remote, crate::ADMIN_CONF).await? {
         return Ok(false);
@@ -130,7 +135,7 @@ pub async fn is_initialised(remote: &impl Remote) -> Result<bool, Error> {
             "--output=name",
         ];
         let argv = [&KUBECTL[..], &arguments].concat();
-        let output = succeed(remote, &what, &argv, PATIENCE).await?;
+        let output = run_retrying(remote, &what, &argv, LIMIT).await?;
         if output.stdout.trim_ascii().is_empty() {
             return Ok(false);
         }
@@ -138,10 +143,10 @@ pub async fn is_initialised(remote: &impl Remote) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Clears what a `kubeadm init` or `join` that was not finished has left on the machine at the other end.
+/// Clears the traces of an unfinished `kubeadm init` or `join` on the connected machine.
 ///
-/// etcd stays as it is. It is none of kubeadm's, but `kubeadm reset` of newer versions takes `/var/lib/etcd` for its own
-/// where no manifest of etcd lies, and empties it under the running member: so that phase is left out.
+/// etcd is not touched: Kubespray runs it as a service, not kubeadm. But newer versions of `kubeadm reset` empty `/var/lib/etcd`
+/// if there is no manifest of etcd, although the member runs. So that phase is skipped.
 pub async fn reset(remote: &impl Remote) -> Result<(), Error> {
     let what = "clear what kubeadm has left";
     let socket = cri_socket(remote).await?;
@@ -153,27 +158,28 @@ pub async fn reset(remote: &impl Remote) -> Result<(), Error> {
         "--skip-phases=remove-etcd-member",
     ];
     argv.extend(socket.as_deref());
-    succeed(remote, what, &argv, RESET).await?;
+    run_retrying(remote, what, &argv, RESET_LIMIT).await?;
     fail::fail_point!("kubespray::reset");
-    // By these Kubespray and we go; whatever kubeadm makes of a half-written one, none stays.
-    succeed(
+    // Kubespray and this program judge by these files, so none may stay: kubeadm might leave a half-written one.
+    run_retrying(
         remote,
         what,
-        &["rm", "-f", "--", MANIFEST, KUBELET_CONF, CONFIG],
-        PATIENCE,
+        &["rm", "-f", "--", MANIFEST, KUBELET_CONF, KUBELET_CONFIG],
+        LIMIT,
     )
     .await?;
     Ok(())
 }
 
-/// The socket of the container runtime, as Kubespray gave it to kubeadm: where there are two, kubeadm would not choose.
+/// The socket of the container runtime, as Kubespray gave it to kubeadm. Needed where two runtimes are installed: kubeadm then
+/// refuses to choose one.
 async fn cri_socket(remote: &impl Remote) -> Result<Option<String>, Error> {
-    for path in SETTINGS {
+    for path in KUBEADM_CONFIGS {
         if !exists(remote, path).await? {
             continue;
         }
         let what = format!("read {path}");
-        let output = succeed(remote, &what, &["cat", "--", path], PATIENCE).await?;
+        let output = run_retrying(remote, &what, &["cat", "--", path], LIMIT).await?;
         let text = String::from_utf8_lossy(&output.stdout);
         let mut lines = text.lines().map(str::trim);
         let socket = lines.find_map(|line| line.strip_prefix("criSocket:"));
@@ -185,11 +191,11 @@ async fn cri_socket(remote: &impl Remote) -> Result<Option<String>, Error> {
     Ok(None)
 }
 
-/// Gives the node of the master at the other end the label and the taints of a master, as kubeadm does last of all.
-pub async fn mark(remote: &impl Remote) -> Result<(), Error> {
-    let config = format!("--config={}", SETTINGS[0]);
+/// Gives the node of the connected master the label and the taints of a master: the last step of `kubeadm init` and `join`.
+pub async fn mark_control_plane(remote: &impl Remote) -> Result<(), Error> {
+    let config = format!("--config={}", KUBEADM_CONFIGS[0]);
     let argv = [KUBEADM, "init", "phase", "mark-control-plane", &config];
-    succeed(remote, "mark the node as a master", &argv, PATIENCE).await?;
+    run_retrying(remote, "mark the node as a master", &argv, LIMIT).await?;
     Ok(())
 }
 
@@ -201,7 +207,7 @@ mod tests {
     use super::*;
 
     fn node(health: Health, marked: bool) -> NodeState {
-        let labels = marked.then(|| (MARK.to_owned(), String::new()));
+        let labels = marked.then(|| (CONTROL_PLANE_LABEL.to_owned(), String::new()));
         NodeState {
             name: "c-master-1".to_owned(),
             health,
@@ -217,13 +223,13 @@ mod tests {
 
     #[test]
     fn nothing_is_cleared_under_a_kubelet_whose_node_is_there() {
-        let ill = || Health::Ill("no network plugin".to_owned());
+        let ill = || Health::Unhealthy("no network plugin".to_owned());
         let nodes = [
             None,
             Some(node(ill(), false)),
             Some(node(ill(), true)),
-            Some(node(Health::Well, false)),
-            Some(node(Health::Well, true)),
+            Some(node(Health::Healthy, false)),
+            Some(node(Health::Healthy, true)),
         ];
         let traces = |config, kubelet_conf, manifest| Traces {
             config,
@@ -235,21 +241,27 @@ mod tests {
                 .each_ref()
                 .map(|node| traces.remedy(is_master, node.as_ref()))
         };
-        use Remedy::{Forget, Mark, Nothing, Reset, RestartKubelet};
+        use Remedy::{DeleteNode, MarkControlPlane, Nothing, Reset, RestartKubelet};
         let nothing = Traces::default();
-        let forget = [Nothing, Forget, Forget, Forget, Forget];
-        assert_eq!(all(nothing, true), forget);
-        assert_eq!(all(nothing, false), forget);
-        // Killed before the kubelet was let in.
+        let delete = [Nothing, DeleteNode, DeleteNode, DeleteNode, DeleteNode];
+        assert_eq!(all(nothing, true), delete);
+        assert_eq!(all(nothing, false), delete);
+        // Killed before the kubelet got its certificate.
         for begun in [traces(true, false, true), traces(false, false, true)] {
             assert_eq!(all(begun, true), [Reset; 5]);
         }
-        // Kubespray itself repeats a worker's join as long as it has no kubelet.conf.
-        assert_eq!(all(traces(true, false, false), false), forget);
+        // Kubespray itself repeats the join of a worker that has no kubelet.conf.
+        assert_eq!(all(traces(true, false, false), false), delete);
         let joined = traces(true, true, true);
         assert_eq!(
             all(joined, true),
-            [Reset, Mark, RestartKubelet, Mark, Nothing]
+            [
+                Reset,
+                MarkControlPlane,
+                RestartKubelet,
+                MarkControlPlane,
+                Nothing
+            ]
         );
         assert_eq!(
             all(traces(true, true, false), false),

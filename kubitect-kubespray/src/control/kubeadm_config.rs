@@ -1,4 +1,4 @@
-//! kubeadm's configuration as text: which etcd endpoints it names, and the same text with others.
+//! kubeadm's configuration as text: reads the etcd endpoints that it lists, and replaces them.
 
 use kubitect_config::yaml::{self, Limits, Value};
 use serde::Deserialize;
@@ -19,32 +19,33 @@ struct External {
     endpoints: Vec<String>,
 }
 
-/// The etcd endpoints of a `ClusterConfiguration`, as `https://192.168.113.10:2379`; or why there are none.
+/// The etcd endpoints of a `ClusterConfiguration`, as `https://192.168.113.10:2379`, or why they can't be read.
 pub(super) fn endpoints(text: &str) -> Result<Vec<String>, String> {
     let document: ClusterConfiguration =
         yaml::read_as(text, Limits::GUEST).map_err(|e| e.to_string())?;
     Ok(document.etcd.external.endpoints)
 }
 
-/// kubeadm's configuration, of several documents, with these etcd endpoints instead of its own. Every other line stays as
-/// Kubespray wrote it; what comes out is read again, and differs in the endpoints alone. Or why that can't be had.
+/// kubeadm's configuration (several YAML documents) with `wanted` as its etcd endpoints, or why it can't be changed so. Every
+/// other line stays as Kubespray wrote it, and the result is parsed again and compared: only the endpoints may differ. A text
+/// with an unexpected layout is an error, instead of a broken configuration for kubeadm.
 pub(super) fn with_endpoints(text: &str, wanted: &[String]) -> Result<String, String> {
     let mut result = String::new();
-    let mut found = 0;
+    let mut count = 0;
     for document in documents(text) {
         match read(document) {
             Ok(value) if value["kind"] == "ClusterConfiguration" => {
                 result.push_str(&replace(document, wanted)?);
-                found += 1;
+                count += 1;
             }
-            // The other documents are kubeadm's to understand.
+            // The other documents list no etcd endpoints; they may be of kinds that this program can't read.
             _ => result.push_str(document),
         }
     }
-    match found {
+    match count {
         1 => Ok(result),
         _ => Err(format!(
-            "it has {found} documents of kind ClusterConfiguration"
+            "it has {count} documents of kind ClusterConfiguration"
         )),
     }
 }
@@ -53,15 +54,15 @@ fn read(document: &str) -> Result<Value, String> {
     yaml::read(document, Limits::GUEST).map_err(|e| e.to_string())
 }
 
-/// The documents of a YAML stream; the line `---` belongs to the one that follows it.
+/// The documents of a YAML stream; each begins with its line `---`.
 fn documents(text: &str) -> Vec<&str> {
     let mut starts = vec![0];
-    let mut at = 0;
+    let mut offset = 0;
     for line in text.split_inclusive('\n') {
-        if line.trim_end() == "---" && at > 0 {
-            starts.push(at);
+        if line.trim_end() == "---" && offset > 0 {
+            starts.push(offset);
         }
-        at += line.len();
+        offset += line.len();
     }
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     starts
@@ -71,9 +72,9 @@ fn documents(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// A `ClusterConfiguration` with other endpoints: the items below its one line `endpoints:` are replaced.
+/// A `ClusterConfiguration` in which the list items below its one line `endpoints:` are replaced.
 fn replace(document: &str, wanted: &[String]) -> Result<String, String> {
-    if endpoints(document).is_ok_and(|own| own == wanted) {
+    if endpoints(document).is_ok_and(|current| current == wanted) {
         return Ok(document.to_owned());
     }
     let mut result = String::new();
@@ -99,10 +100,10 @@ fn replace(document: &str, wanted: &[String]) -> Result<String, String> {
     let external = before
         .get_mut("etcd")
         .and_then(|etcd| etcd.get_mut("external"));
-    let Some(own) = external.and_then(|external| external.get_mut("endpoints")) else {
+    let Some(current) = external.and_then(|external| external.get_mut("endpoints")) else {
         return Err("it names no endpoints of an external etcd".to_owned());
     };
-    *own = wanted
+    *current = wanted
         .iter()
         .map(|endpoint| Value::from(endpoint.as_str()))
         .collect();
@@ -139,10 +140,10 @@ mod tests {
             "      endpoints:\n      - \"https://10.0.0.2:2379\"\n      - \"https://10.0.0.3:2379\"\n      - \"https://10.0.0.1:2379\"\n      caFile:"
         ));
         assert_eq!(with_endpoints(&text, &three).unwrap(), text);
-        // Nothing is written for the quotation marks alone.
+        // The same endpoints without quotation marks: nothing changes.
         assert_eq!(with_endpoints(OLD, &urls(&["10.0.0.1"])).unwrap(), OLD);
-        let back = with_endpoints(&text, &urls(&["10.0.0.1"])).unwrap();
-        assert_eq!(back.replace('"', ""), OLD.replace('"', ""));
+        let restored = with_endpoints(&text, &urls(&["10.0.0.1"])).unwrap();
+        assert_eq!(restored.replace('"', ""), OLD.replace('"', ""));
     }
 
     #[test]
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_not_changed() {
-        let one = urls(&["10.0.0.1"]);
+        let endpoint = urls(&["10.0.0.1"]);
         for text in [
             "",
             "kind: InitConfiguration\n",
@@ -163,7 +164,7 @@ mod tests {
             "kind: ClusterConfiguration\netcd:\n  external:\n    endpoints:\n    caFile: /c\n",
             "kind: ClusterConfiguration\nother:\n  endpoints:\n  - a\netcd:\n  external:\n    endpoints:\n    - b\n",
         ] {
-            assert!(with_endpoints(text, &one).is_err(), "{text}");
+            assert!(with_endpoints(text, &endpoint).is_err(), "{text}");
         }
     }
 }

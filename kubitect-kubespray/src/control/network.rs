@@ -1,11 +1,11 @@
-//! What a network plugin was set up with, and keeps.
+//! The settings with which a network plugin was set up, and which can't change afterwards.
 
 use kubitect_config::remote::Remote;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::nodes::KUBECTL;
-use super::remote::{PATIENCE, json, succeed};
+use super::remote::{LIMIT, parse_json, run_retrying};
 use crate::Error;
 
 #[derive(Deserialize)]
@@ -29,7 +29,7 @@ struct Data {
     ipam: Option<String>,
 }
 
-/// The size of the blocks of addresses in calico's pool, as the length of their prefix; none where there is no such pool.
+/// The block size of calico's pool, as a prefix length; `None` if there is no such pool.
 pub async fn calico_blocksize(remote: &impl Remote, pool: &str) -> Result<Option<u64>, Error> {
     let what = format!("ask for the size of the blocks in calico's pool {pool}");
     let path = format!("/apis/crd.projectcalico.org/v1/ippools/{pool}");
@@ -37,8 +37,7 @@ pub async fn calico_blocksize(remote: &impl Remote, pool: &str) -> Result<Option
     Ok(pool.map(|pool| pool.spec.block_size))
 }
 
-/// How cilium gives pods their addresses, as it was set up: `kubernetes`, `cluster-pool` or another of its words; none where
-/// there is no cilium.
+/// The IPAM mode with which cilium was set up: `kubernetes`, `cluster-pool` or another one; `None` if there is no cilium.
 pub async fn cilium_ipam(remote: &impl Remote) -> Result<Option<String>, Error> {
     let what = "ask how cilium gives pods their addresses";
     let path = "/api/v1/namespaces/kube-system/configmaps/cilium-config";
@@ -46,7 +45,7 @@ pub async fn cilium_ipam(remote: &impl Remote) -> Result<Option<String>, Error> 
     let Some(mode) = map.and_then(|map| map.data.ipam) else {
         return Ok(None);
     };
-    // It becomes a variable of Ansible's, which has a meaning for braces.
+    // The mode becomes a variable of Ansible, which would evaluate braces as a template.
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
     match (1..=40).contains(&mode.len()) && mode.chars().all(is_word) {
         true => Ok(Some(mode)),
@@ -57,8 +56,8 @@ pub async fn cilium_ipam(remote: &impl Remote) -> Result<Option<String>, Error> 
     }
 }
 
-/// An object of the API; none where it is not there. One of a kind that Kubernetes does not know is not there either, which only
-/// this way of asking says as it says that of an object.
+/// An object of the API; `None` if it does not exist. Asked by its raw path, because only then does kubectl answer `NotFound`
+/// also for a kind that the API server does not have.
 async fn object<T: DeserializeOwned>(
     remote: &impl Remote,
     what: &str,
@@ -66,8 +65,8 @@ async fn object<T: DeserializeOwned>(
 ) -> Result<Option<T>, Error> {
     let raw = format!("--raw={path}");
     let argv = [&KUBECTL[..], &["get", &raw]].concat();
-    match succeed(remote, what, &argv, PATIENCE).await {
-        Ok(output) => json(what, &output.stdout).map(Some),
+    match run_retrying(remote, what, &argv, LIMIT).await {
+        Ok(output) => parse_json(what, &output.stdout).map(Some),
         Err(Error::Program { lines, .. }) if lines.contains("NotFound") => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,4 +1,4 @@
-//! Nodes, by kubectl.
+//! The nodes of a cluster, by kubectl; also the health and the version of an API server.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use kubitect_config::value::Label;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::elsewhere::Toleration;
-use super::remote::{Health, PATIENCE, bounded, json, once, said, succeed};
+use super::remote::{Health, LIMIT, bounded, last_output, parse_json, run_once, run_retrying};
+use super::scheduling::Toleration;
 use crate::Error;
 
-/// kubectl with the administrator's rights, at the API server of the master that it runs on.
+/// kubectl as the administrator, through the API server of the master that it runs on.
 pub(super) const KUBECTL: [&str; 4] = [
     "/usr/local/bin/kubectl",
     "--kubeconfig=/etc/kubernetes/admin.conf",
@@ -27,22 +27,22 @@ pub(super) const KUBECTL: [&str; 4] = [
 pub struct NodeState {
     /// Its name.
     pub name: String,
-    /// Whether it is Ready, and if not, what Kubernetes says of it.
+    /// Whether it is Ready, and if not, the message of that condition.
     #[serde(flatten)]
     pub health: Health,
-    /// Whether new pods are kept away from it.
+    /// Whether it is cordoned.
     pub cordoned: bool,
     /// The kubelet's version, as `v1.23.7`.
     pub version: String,
-    /// The boot of its machine that the kubelet reported last, as the kernel's `boot_id` names it.
+    /// The kernel's `boot_id` that the kubelet reported last: it shows in which boot of the machine that was.
     pub boot: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its taints, as `key=value:Effect`.
     pub taints: Vec<String>,
-    /// Its processors, as the kubelet counts them.
+    /// Its processors, as the kubelet reports them.
     pub cpu: String,
-    /// Its memory, as the kubelet measures it: `4030460Ki`.
+    /// Its memory, as the kubelet reports it: `4030460Ki`.
     pub memory: String,
 }
 
@@ -169,16 +169,16 @@ impl From<Item> for NodeState {
         } = item;
         let ready = status.conditions.iter().find(|c| c.kind == "Ready");
         let health = match ready {
-            Some(condition) if condition.status == "True" => Health::Well,
-            Some(condition) => Health::ill(&condition.message),
-            None => Health::Ill("its kubelet has not reported yet".to_owned()),
+            Some(condition) if condition.status == "True" => Health::Healthy,
+            Some(condition) => Health::unhealthy(&condition.message),
+            None => Health::Unhealthy("its kubelet has not reported yet".to_owned()),
         };
         let taints = spec.taints.iter().map(|taint| match taint.value.as_str() {
             "" => text::line(&format!("{}:{}", taint.key, taint.effect)),
             value => text::line(&format!("{}={value}:{}", taint.key, taint.effect)),
         });
         Self {
-            // Names of ours are as they were; others' are shown.
+            // Valid names stay unchanged; control characters in others are shown escaped.
             name: text::line(&metadata.name),
             health,
             cordoned: spec.unschedulable,
@@ -198,57 +198,59 @@ pub(super) async fn kubectl(
     arguments: &[&str],
 ) -> Result<Output, Error> {
     let argv = [&KUBECTL[..], arguments].concat();
-    succeed(remote, what, &argv, PATIENCE).await
+    run_retrying(remote, what, &argv, LIMIT).await
 }
 
-/// All nodes, by name.
+/// All nodes, sorted by name.
 pub async fn nodes(remote: &impl Remote) -> Result<Vec<NodeState>, Error> {
     let what = "ask Kubernetes for its nodes";
     let output = kubectl(remote, what, &["get", "nodes", "--output=json"]).await?;
-    let list: List<Item> = json(what, &output.stdout)?;
+    let list: List<Item> = parse_json(what, &output.stdout)?;
     let mut nodes: Vec<_> = list.items.into_iter().map(NodeState::from).collect();
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(nodes)
 }
 
-/// Whether the API server of this master serves, its etcd behind it included.
+/// Whether the API server of this master serves, including its etcd.
 pub async fn api_health(remote: &impl Remote) -> Result<Health, Error> {
     let argv = [&KUBECTL[..], &["get", "--raw=/readyz"]].concat();
-    let output = once(
+    let output = run_once(
         remote,
         "ask the API server whether it is ready",
         &argv,
-        PATIENCE,
+        LIMIT,
     )
     .await?;
     Ok(if output.status == 0 {
-        Health::Well
-    } else if said(&output).contains("command not found") {
-        // What sudo says where there is no kubectl.
-        Health::ill("Kubernetes is not set up on it yet")
+        Health::Healthy
+    } else if last_output(&output).contains("command not found") {
+        // sudo's message where kubectl is not installed.
+        Health::unhealthy("Kubernetes is not set up on it yet")
     } else {
-        Health::ill(&unready(said(&output)))
+        Health::unhealthy(&failing_checks(last_output(&output)))
     })
 }
 
-/// Of the some thirty checks that `/readyz` answers with, only those that fail, by their names.
-fn unready(said: String) -> String {
+/// The names of the checks that fail among the about thirty in the answer of `/readyz`; another error stays as it is.
+fn failing_checks(answer: String) -> String {
     // kubectl quotes the answer, and escapes its line breaks.
-    let checks = said.split("\\n").filter_map(|line| line.split_once("[-]"));
+    let checks = answer
+        .split("\\n")
+        .filter_map(|line| line.split_once("[-]"));
     let failing: Vec<_> = checks
         .map(|(_, check)| check.split(" failed").next().unwrap_or(check))
         .collect();
     match failing.is_empty() {
-        true => said,
+        true => answer,
         false => format!("/readyz fails: {}", failing.join(", ")),
     }
 }
 
-/// The version of the API server of this master, as `v1.23.7`. Nodes tell of their kubelets only.
+/// The version of this master's API server, as `v1.23.7`. Nodes report only the version of their kubelet.
 pub async fn api_version(remote: &impl Remote) -> Result<String, Error> {
     let what = "ask the API server for its version";
     let output = kubectl(remote, what, &["get", "--raw=/version"]).await?;
-    let version: ApiVersion = json(what, &output.stdout)?;
+    let version: ApiVersion = parse_json(what, &output.stdout)?;
     Ok(text::line(&version.git_version))
 }
 
@@ -258,21 +260,21 @@ struct ApiVersion {
     git_version: String,
 }
 
-/// Keeps new pods away from a node.
+/// Cordons a node: Kubernetes places no new pods on it.
 pub async fn cordon(remote: &impl Remote, node: &Label) -> Result<(), Error> {
     let what = format!("cordon {node}");
     kubectl(remote, &what, &["cordon", node.as_str()]).await?;
     Ok(())
 }
 
-/// Lets pods come to a node again.
+/// Uncordons a node: Kubernetes places pods on it again.
 pub async fn uncordon(remote: &impl Remote, node: &Label) -> Result<(), Error> {
     let what = format!("uncordon {node}");
     kubectl(remote, &what, &["uncordon", node.as_str()]).await?;
     Ok(())
 }
 
-/// Sets labels of a node, and takes those of `remove` away.
+/// Sets labels of a node, and removes those of `remove`.
 pub async fn label(
     remote: &impl Remote,
     node: &Label,
@@ -292,17 +294,17 @@ pub async fn label(
     Ok(())
 }
 
-/// Gives a node taints; one with the same key and effect gets the new value.
+/// Adds taints to a node; an existing one with the same key and effect gets the new value.
 pub async fn taint(remote: &impl Remote, node: &Label, taints: &[Taint]) -> Result<(), Error> {
     let taints: Vec<_> = taints.iter().map(ToString::to_string).collect();
     change_taints(remote, node, &taints).await
 }
 
-/// Takes taints away from a node, those that it has.
+/// Removes taints from a node; those that it does not have are skipped, because kubectl would fail for them.
 pub async fn untaint(remote: &impl Remote, node: &Label, taints: &[Taint]) -> Result<(), Error> {
     let nodes = nodes(remote).await?;
-    let have = nodes.iter().find(|state| state.name == node.as_str());
-    let has = |taint: &&Taint| have.is_some_and(|node| node.taints.contains(&taint.to_string()));
+    let current = nodes.iter().find(|state| state.name == node.as_str());
+    let has = |taint: &&Taint| current.is_some_and(|node| node.taints.contains(&taint.to_string()));
     let taints: Vec<_> = taints
         .iter()
         .filter(has)
@@ -321,7 +323,7 @@ async fn change_taints(remote: &impl Remote, node: &Label, taints: &[String]) ->
     Ok(())
 }
 
-/// Takes a node out of Kubernetes.
+/// Deletes a node object.
 pub async fn delete_node(remote: &impl Remote, node: &Label) -> Result<(), Error> {
     let what = format!("delete the node {node}");
     let arguments = [
@@ -335,31 +337,31 @@ pub async fn delete_node(remote: &impl Remote, node: &Label) -> Result<(), Error
     Ok(())
 }
 
-/// Restarts the container runtime of the machine at the other end, by the name that Kubespray has for it. Containers go on, but
-/// Docker's, which start anew.
+/// Restarts the container runtime of the connected machine; `manager` is Kubespray's name for it. Running containers are not
+/// affected, except Docker's, which restart.
 pub async fn restart_runtime(remote: &impl Remote, manager: &str) -> Result<(), Error> {
     let argv = ["systemctl", "restart", manager];
-    succeed(remote, "restart the container runtime", &argv, PATIENCE).await?;
+    run_retrying(remote, "restart the container runtime", &argv, LIMIT).await?;
     Ok(())
 }
 
-/// Restarts the kubelet of the machine at the other end, so that it looks anew at what the machine has.
+/// Restarts the kubelet of the connected machine, so that it reads the machine's resources again.
 pub async fn restart_kubelet(remote: &impl Remote) -> Result<(), Error> {
     let argv = ["systemctl", "restart", "kubelet"];
-    succeed(remote, "restart the kubelet", &argv, PATIENCE).await?;
+    run_retrying(remote, "restart the kubelet", &argv, LIMIT).await?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::unready;
+    use super::failing_checks;
 
     #[test]
     fn of_what_readyz_answers_only_what_fails_is_said() {
-        let said = r#"Error from server (InternalError): an error on the server ("[+]ping ok\n[-]etcd failed: reason withheld\n[+]log ok\n[-]poststarthook/rbac/bootstrap-roles failed: reason withheld\nreadyz check failed") has prevented the request from succeeding"#;
+        let answer = r#"Error from server (InternalError): an error on the server ("[+]ping ok\n[-]etcd failed: reason withheld\n[+]log ok\n[-]poststarthook/rbac/bootstrap-roles failed: reason withheld\nreadyz check failed") has prevented the request from succeeding"#;
         let failing = "/readyz fails: etcd, poststarthook/rbac/bootstrap-roles";
-        assert_eq!(unready(said.to_owned()), failing);
+        assert_eq!(failing_checks(answer.to_owned()), failing);
         let other = "Unable to connect to the server: EOF";
-        assert_eq!(unready(other.to_owned()), other);
+        assert_eq!(failing_checks(other.to_owned()), other);
     }
 }

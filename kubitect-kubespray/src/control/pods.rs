@@ -1,4 +1,4 @@
-//! Pods of a node, by kubectl: which there are, and moving them elsewhere.
+//! The pods of a node, and draining it, by kubectl.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -7,51 +7,61 @@ use kubitect_config::remote::Remote;
 use kubitect_config::text;
 use kubitect_config::value::Label;
 
-use super::elsewhere::PodState;
 use super::nodes::{Item, KUBECTL, List, kubectl};
-use super::remote::{PATIENCE, json, once, said};
-use super::wait::Waits;
+use super::remote::{LIMIT, last_output, parse_json, run_once};
+use super::scheduling::PodState;
+use super::wait::OnWait;
 use crate::Error;
 
-/// Between two looks at the pods of a node that is drained.
-const PODS: Duration = Duration::from_secs(5);
+/// The time between two looks at the remaining pods during a drain.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Cordons a node and moves its pods elsewhere, within `limit`; the error names those that would not go, and `waits` hears of
-/// those that have not gone yet.
+/// Drains a node within `limit`: cordons it and evicts its pods. Meanwhile `on_wait` is called with the pods that remain; the
+/// error lists those that remained in the end, each with kubectl's reason.
 pub async fn drain(
     remote: &impl Remote,
     node: &Label,
     limit: Duration,
-    waits: Waits<'_>,
+    on_wait: OnWait<'_>,
 ) -> Result<(), Error> {
     tokio::select! {
         result = evict(remote, node, limit, &[]) => result,
-        never = watch_pods(remote, node, waits) => match never {},
+        never = watch_pods(remote, node, on_wait) => match never {},
     }
 }
 
-/// As [`drain`], of a node whose kubelet does not answer: nobody says that its pods have ended, and it is not waited for.
-pub async fn drain_lost(remote: &impl Remote, node: &Label, limit: Duration) -> Result<(), Error> {
+/// As [`drain`], for a node whose kubelet does not answer. It does not wait for pods that are being deleted: only the kubelet
+/// could confirm that they have ended.
+pub async fn drain_unreachable(
+    remote: &impl Remote,
+    node: &Label,
+    limit: Duration,
+) -> Result<(), Error> {
     evict(remote, node, limit, &["--skip-wait-for-delete-timeout=1"]).await
 }
 
-/// Says which pods are still on a node, for as long as it is asked.
-async fn watch_pods(remote: &impl Remote, node: &Label, waits: Waits<'_>) -> Infallible {
+/// Reports the remaining pods of a node, until it is dropped.
+async fn watch_pods(remote: &impl Remote, node: &Label, on_wait: OnWait<'_>) -> Infallible {
     loop {
-        tokio::time::sleep(PODS).await;
-        if let Ok(left) = pods(remote, node).await
-            && !left.is_empty()
+        tokio::time::sleep(POLL_INTERVAL).await;
+        if let Ok(remaining) = pods(remote, node).await
+            && !remaining.is_empty()
         {
-            let names: Vec<_> = left.iter().take(3).map(|pod| pod.name.as_str()).collect();
-            let more = match left.len() - names.len() {
+            let names: Vec<_> = remaining
+                .iter()
+                .take(3)
+                .map(|pod| pod.name.as_str())
+                .collect();
+            let more = match remaining.len() - names.len() {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            waits(&format!("still there: {}{more}", names.join(", ")));
+            on_wait(&format!("still there: {}{more}", names.join(", ")));
         }
     }
 }
 
+/// Runs `kubectl drain`, with `more` options.
 async fn evict(
     remote: &impl Remote,
     node: &Label,
@@ -69,27 +79,27 @@ async fn evict(
         &timeout,
     ];
     let argv = [&KUBECTL[..], &arguments, more].concat();
-    let output = once(remote, &what, &argv, limit + PATIENCE).await?;
+    let output = run_once(remote, &what, &argv, limit + LIMIT).await?;
     if output.status == 0 {
         return Ok(());
     }
     Err(Error::Drain {
         node: node.to_string(),
         limit,
-        pods: stuck(remote, node, &String::from_utf8_lossy(&output.stderr))
+        pods: remaining_pods(remote, node, &String::from_utf8_lossy(&output.stderr))
             .await
             .unwrap_or_default(),
-        lines: said(&output),
+        lines: last_output(&output),
     })
 }
 
-/// The pods of a node that draining would move: not those of its daemons, its own, and those that are over.
+/// The pods of a node that a drain evicts: not those of DaemonSets, static pods, and pods that have ended.
 pub async fn pods(remote: &impl Remote, node: &Label) -> Result<Vec<PodState>, Error> {
     let pods = pod_items(remote, node).await?;
     Ok(pods.iter().map(pod_state).collect())
 }
 
-/// The same, with all that is asked of a pod.
+/// As [`pods`], with all fields that are read of a pod.
 pub(super) async fn pod_items(remote: &impl Remote, node: &Label) -> Result<Vec<Item>, Error> {
     let what = format!("ask for the pods of {node}");
     let selector = format!("--field-selector=spec.nodeName={node}");
@@ -101,19 +111,19 @@ pub(super) async fn pod_items(remote: &impl Remote, node: &Label) -> Result<Vec<
         "--output=json",
     ];
     let output = kubectl(remote, &what, &arguments).await?;
-    let list: List<Item> = json(&what, &output.stdout)?;
+    let list: List<Item> = parse_json(&what, &output.stdout)?;
     let moves = |pod: &Item| {
-        let daemon = pod
+        let of_daemon_set = pod
             .metadata
             .owner_references
             .iter()
             .any(|owner| owner.kind == "DaemonSet");
-        let mirror = pod
+        let is_mirror = pod
             .metadata
             .annotations
             .contains_key("kubernetes.io/config.mirror");
-        let over = ["Succeeded", "Failed"].contains(&pod.status.phase.as_str());
-        !daemon && !mirror && !over
+        let has_ended = ["Succeeded", "Failed"].contains(&pod.status.phase.as_str());
+        !of_daemon_set && !is_mirror && !has_ended
     };
     Ok(list.items.into_iter().filter(moves).collect())
 }
@@ -125,18 +135,22 @@ pub(super) fn pod_state(pod: &Item) -> PodState {
     }
 }
 
-/// The pods that draining a node would have moved and that are still there, each with what was said of it.
-async fn stuck(remote: &impl Remote, node: &Label, said: &str) -> Result<Vec<String>, Error> {
-    let told = |pod: &PodState| {
-        let (_, own) = pod.name.split_once('/').unwrap_or_default();
-        let reason = said
+/// The pods that a failed drain left on a node, each with the reason in kubectl's `stderr`.
+async fn remaining_pods(
+    remote: &impl Remote,
+    node: &Label,
+    stderr: &str,
+) -> Result<Vec<String>, Error> {
+    let with_reason = |pod: &PodState| {
+        let (_, name) = pod.name.split_once('/').unwrap_or_default();
+        let reason = stderr
             .lines()
-            .rfind(|line| line.contains(&format!("\"{own}\"")) && line.contains("): "))
+            .rfind(|line| line.contains(&format!("\"{name}\"")) && line.contains("): "))
             .and_then(|line| line.rsplit_once("): "));
         match reason {
             Some((_, reason)) => text::line(&format!("{}: {reason}", pod.name)),
             None => pod.name.clone(),
         }
     };
-    Ok(pods(remote, node).await?.iter().map(told).collect())
+    Ok(pods(remote, node).await?.iter().map(with_reason).collect())
 }

@@ -1,4 +1,4 @@
-//! Runs what masters are asked: once, or until it succeeds where it fails for reasons that pass.
+//! Runs commands on machines as root: once, or again while they fail for transient reasons.
 
 use std::time::Duration;
 
@@ -11,31 +11,31 @@ use tokio::time::Instant;
 
 use crate::Error;
 
-/// What a command said, for a person: its last complaints, or what it printed where it did not complain.
-pub(super) fn said(output: &Output) -> String {
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    let text = if complaints.trim().is_empty() {
+/// The last lines of a command's stderr, or of its stdout if stderr is empty; for error messages.
+pub(super) fn last_output(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let text = if stderr.trim().is_empty() {
         String::from_utf8_lossy(&output.stdout)
     } else {
-        complaints
+        stderr
     };
     crate::program::last_lines(&text, 8)
 }
 
-/// Whether something serves, and if not, what it says of it. For programs it is two fields: `healthy` and `reason`.
+/// Whether an API server or a member of etcd serves, or a node is Ready. In JSON it is two fields: `healthy` and `reason`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// It serves.
-    Well,
-    /// It does not.
-    Ill(String),
+    /// It serves, or is Ready.
+    Healthy,
+    /// It does not, for this reason.
+    Unhealthy(String),
 }
 
 impl Serialize for Health {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let reason = match self {
-            Self::Well => None,
-            Self::Ill(why) => Some(why),
+            Self::Healthy => None,
+            Self::Unhealthy(why) => Some(why),
         };
         let mut fields = to.serialize_struct("Health", 2)?;
         fields.serialize_field("healthy", &reason.is_none())?;
@@ -45,16 +45,16 @@ impl Serialize for Health {
 }
 
 impl Health {
-    /// It does not serve; what a machine says of it becomes one clean line.
-    pub(super) fn ill(why: &str) -> Self {
-        Self::Ill(text::line(why))
+    /// The reason, from the output of a machine, becomes one line without control characters.
+    pub(super) fn unhealthy(why: &str) -> Self {
+        Self::Unhealthy(text::line(why))
     }
 }
 
-/// The most entries of a list that a cluster hands over: more than twice of what Kubernetes itself supports (5,000 nodes).
-const MANY: usize = 12_000;
+/// The most entries of a list that is read from a cluster: more than twice the nodes that Kubernetes supports (5,000).
+const MAX_ENTRIES: usize = 12_000;
 
-/// Reads a list that a cluster hands over, and no more of it than [`MANY`] entries.
+/// Deserializes a list of at most [`MAX_ENTRIES`] entries, so that a compromised master can't fill the memory.
 pub(super) fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -63,14 +63,14 @@ pub(super) fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
         type Value = Vec<T>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "a list of at most {MANY}")
+            write!(f, "a list of at most {MAX_ENTRIES}")
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<T>, A::Error> {
             let mut list = Vec::new();
             while let Some(entry) = entries.next_element()? {
-                if list.len() == MANY {
-                    return Err(serde::de::Error::invalid_length(MANY + 1, &self));
+                if list.len() == MAX_ENTRIES {
+                    return Err(serde::de::Error::invalid_length(MAX_ENTRIES + 1, &self));
                 }
                 list.push(entry);
             }
@@ -80,14 +80,14 @@ pub(super) fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer.deserialize_seq(List(std::marker::PhantomData))
 }
 
-/// How long anything that only asks may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a command may take, unless it has a limit of its own.
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
-/// Between two tries of something that fails for a moment.
+/// The time between two tries.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// What API servers, etcd and the connections to them say while one of them restarts or elects a leader.
-const PASSING: [&str; 15] = [
+/// Errors of API servers, etcd and connections to them that pass: while one restarts, or etcd elects a leader.
+const TRANSIENT: [&str; 15] = [
     "connection refused",
     "was refused - did you",
     "connection reset",
@@ -106,16 +106,16 @@ const PASSING: [&str; 15] = [
 ];
 
 /// Runs a command as root, once; any exit status is an `Ok`.
-pub(super) async fn once(
+pub(super) async fn run_once(
     remote: &impl Remote,
     what: &str,
     argv: &[&str],
     limit: Duration,
 ) -> Result<Output, Error> {
     let argv = [&["sudo", "-n"], argv].concat();
-    // The connection keeps to the deadline itself; that is no reason to trust it.
-    let patience = limit + Duration::from_secs(15);
-    match tokio::time::timeout(patience, remote.run(&argv, limit)).await {
+    // The connection has the same limit; this longer one holds even if the connection does not keep it.
+    let deadline = limit + Duration::from_secs(15);
+    match tokio::time::timeout(deadline, remote.run(&argv, limit)).await {
         Ok(Ok(output)) => Ok(output),
         Ok(Err(source)) => Err(Error::Remote {
             what: what.to_owned(),
@@ -129,8 +129,9 @@ pub(super) async fn once(
     }
 }
 
-/// Runs a command as root until it succeeds, for as long as it fails for reasons that pass.
-pub(super) async fn succeed(
+/// Runs a command as root, again within `limit` while it fails with an error of [`TRANSIENT`]. Any other failure is an error at
+/// once.
+pub(super) async fn run_retrying(
     remote: &impl Remote,
     what: &str,
     argv: &[&str],
@@ -138,23 +139,23 @@ pub(super) async fn succeed(
 ) -> Result<Output, Error> {
     let end = Instant::now() + limit;
     loop {
-        let output = once(remote, what, argv, limit).await?;
+        let output = run_once(remote, what, argv, limit).await?;
         if output.status == 0 {
             return Ok(output);
         }
-        let said = said(&output);
-        let passes = PASSING.iter().any(|text| said.contains(text));
-        if !passes || Instant::now() + PAUSE >= end {
+        let lines = last_output(&output);
+        let is_transient = TRANSIENT.iter().any(|text| lines.contains(text));
+        if !is_transient || Instant::now() + PAUSE >= end {
             return Err(Error::Program {
                 what: what.to_owned(),
-                lines: said,
+                lines,
             });
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Replaces a file.
+/// Replaces a file on the machine.
 pub(super) async fn write(
     remote: &impl Remote,
     what: &str,
@@ -162,8 +163,8 @@ pub(super) async fn write(
     bytes: &[u8],
     mode: u32,
 ) -> Result<(), Error> {
-    let patience = PATIENCE + Duration::from_secs(15);
-    match tokio::time::timeout(patience, remote.put(path, bytes, mode, PATIENCE)).await {
+    let deadline = LIMIT + Duration::from_secs(15);
+    match tokio::time::timeout(deadline, remote.put(path, bytes, mode, LIMIT)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(source)) => Err(Error::Remote {
             what: what.to_owned(),
@@ -171,14 +172,17 @@ pub(super) async fn write(
         }),
         Err(_) => Err(Error::Slow {
             what: what.to_owned(),
-            limit: PATIENCE,
+            limit: LIMIT,
             lines: String::new(),
         }),
     }
 }
 
-/// What a command printed, as JSON.
-pub(super) fn json<T: serde::de::DeserializeOwned>(what: &str, text: &[u8]) -> Result<T, Error> {
+/// Parses what a command printed as JSON.
+pub(super) fn parse_json<T: serde::de::DeserializeOwned>(
+    what: &str,
+    text: &[u8],
+) -> Result<T, Error> {
     serde_json::from_slice(text).map_err(|source| Error::Answer {
         what: what.to_owned(),
         source,

@@ -1,17 +1,17 @@
-//! What a hostile master says: only so much of it is taken.
+//! The output of a compromised master: its length is limited, and no control characters are passed on.
 
 use std::time::Duration;
 
 use kubitect_config::chain;
-use kubitect_config::remote::{Doing, Output, Remote};
+use kubitect_config::remote::{BoxFuture, Output, Remote};
 
-use super::{api_version, certificates, nodes, pods, running, save_snapshot, uptime};
+use super::{api_version, certificates, leftover_processes, nodes, pods, save_snapshot, uptime};
 
-/// A master that says this, whatever it is asked.
+/// A master that prints this, whatever the command.
 struct Says(fn(&[&str]) -> String);
 
 impl Remote for Says {
-    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> BoxFuture<'a, Output> {
         let stdout = self.0(argv).into_bytes();
         Box::pin(async move {
             Ok(Output {
@@ -21,7 +21,7 @@ impl Remote for Says {
         })
     }
 
-    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> BoxFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 }
@@ -48,11 +48,11 @@ async fn lists_have_an_end() {
     assert!(nodes(&deep).await.is_err());
 }
 
-/// A master whose `find` fails with this complaint.
+/// A master on which each command fails with this message.
 struct Complains(&'static str);
 
 impl Remote for Complains {
-    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> BoxFuture<'a, Output> {
         let stderr = self.0.as_bytes().to_vec();
         let status = 1;
         Box::pin(async move {
@@ -64,7 +64,7 @@ impl Remote for Complains {
         })
     }
 
-    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> BoxFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 }
@@ -79,7 +79,7 @@ async fn a_master_without_a_folder_of_certificates_has_none_in_it() {
     }
 }
 
-/// Each of these gets into a line of a status, of a plan or of a log.
+/// Each of these texts becomes part of a line of a status, a plan or a log.
 #[tokio::test]
 async fn no_word_of_a_master_becomes_a_line_of_its_own() {
     let says = Says(|_| {
@@ -99,7 +99,7 @@ async fn no_word_of_a_master_becomes_a_line_of_its_own() {
         assert!(!text.contains('\n') && text.contains("\\n"), "{text}");
     }
     let processes = Says(|_| "1\u{9b}2J kubeadm init\n7 kubeadm init\n".to_owned());
-    let running = running(&processes).await.unwrap();
+    let running = leftover_processes(&processes).await.unwrap();
     assert_eq!(running, ["kubeadm (process 7)"]);
     let why = chain(&uptime(&Says(|_| "a\nb".to_owned())).await.unwrap_err());
     assert!(why.contains("`a\\nb` is no time"), "{why}");

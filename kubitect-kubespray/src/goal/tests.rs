@@ -1,11 +1,11 @@
-//! Goals become runs of playbooks.
+//! The playbooks and arguments of each goal, and the order of masters.
 
 use super::*;
 use kubitect_config::release;
 
-/// A cluster of so many masters, in the file in descending order.
+/// A cluster with this number of masters, in the file in descending order.
 fn cluster(masters: usize) -> Cluster {
-    // Written with an odd number; in between there is one less.
+    // A file needs an odd number of masters; for an even number, the last one is removed afterwards.
     let instances: String = (1..=masters | 1)
         .rev()
         .map(|id| format!("        - {{id: {id}}}\n"))
@@ -42,9 +42,9 @@ fn names(names: &[&str]) -> Vec<Label> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
-fn upgrade(stays: bool) -> Goal {
+fn upgrade(keeps_pods: bool) -> Goal {
     let node = names(&["c-worker-1"]).remove(0);
-    Goal::Upgrade { node, stays }
+    Goal::Upgrade { node, keeps_pods }
 }
 
 fn remove(nodes: &[&str], reachable: bool) -> Goal {
@@ -94,7 +94,7 @@ fn masters_join_one_by_one_and_an_even_number_in_between_is_no_error() {
     );
 }
 
-/// The cluster of [`cluster`] with another network plugin, and with variables of the user's own.
+/// The cluster of [`cluster`] with another network plugin, and with variables in `addons.kubespray`.
 fn with_plugin(plugin: &str, variables: &[(&str, &str)]) -> Cluster {
     let mut cluster = cluster(3);
     cluster.kubernetes.network_plugin = plugin.to_owned();
@@ -146,7 +146,11 @@ fn a_network_plugin_on_etcd_learns_of_its_members_and_no_other_run_is_needed() {
             true,
         ),
     ] {
-        let runs = limits(&Goal::AfterMembers, &with_plugin(plugin, variables), tag);
+        let runs = limits(
+            &Goal::NetworkEtcdMembers,
+            &with_plugin(plugin, variables),
+            tag,
+        );
         assert_eq!(
             runs.last().is_some_and(|last| last == run),
             is_run,
@@ -255,7 +259,7 @@ fn what_a_creation_goes_on_with_and_what_an_upgrade_ends_with_is_limited_to_tags
             "--limit=kube_control_plane --tags=download,network cluster.yml"
         ]
     );
-    // One joins: it stands last, and there is an even number of members.
+    // One joins: it is listed last, and the number of members is even.
     assert_eq!(
         lines(
             Goal::JoiningNetwork(names(&["c-master-2"]).remove(0)),
@@ -267,7 +271,7 @@ fn what_a_creation_goes_on_with_and_what_an_upgrade_ends_with_is_limited_to_tags
             r#"--limit=kube_control_plane --tags=download,network --extra-vars={"ignore_assert_errors":true} cluster.yml"#,
         ]
     );
-    // The others have yet to join, and would be waited for.
+    // The others have not joined, and the playbook would wait for them.
     assert_eq!(
         lines(Goal::Network(names(&["c-master-1"])), 3, "v2.31.0")[1],
         "--limit=c-master-1 --tags=download,network cluster.yml"
@@ -284,7 +288,7 @@ fn what_a_creation_goes_on_with_and_what_an_upgrade_ends_with_is_limited_to_tags
     let replaces = replaces.map(|tag| replaces_dns(release(tag)));
     assert_eq!(replaces, [true, true, true, false]);
     let waits = ["v2.19.0", "v2.29.1", "v2.30.0", "v2.31.0"];
-    let waits = waits.map(|tag| waits_for_network(release(tag)));
+    let waits = waits.map(|tag| waits_for_ready_masters(release(tag)));
     assert_eq!(waits, [false, false, true, true]);
 }
 
@@ -293,7 +297,7 @@ fn releases_that_stop_at_names_get_a_list_that_no_certificate_lacks() {
     let master = || names(&["c-master-1"]).remove(0);
     let upgrade = || Goal::Upgrade {
         node: master(),
-        stays: false,
+        keeps_pods: false,
     };
     for (tag, is_given) in [
         ("v2.21.0", false),
@@ -315,8 +319,10 @@ fn releases_that_stop_at_names_get_a_list_that_no_certificate_lacks() {
             assert!(!last.contains("apiserver_sans"), "{tag}: {last}");
         }
     }
-    // Nobody asks a master by another's name.
-    assert!(!NAMES.contains("groups") && NAMES.contains("inventory_hostname"));
+    // No client connects to a master by another's name.
+    assert!(
+        !CERTIFICATE_NAMES.contains("groups") && CERTIFICATE_NAMES.contains("inventory_hostname")
+    );
 }
 
 #[test]
@@ -329,7 +335,7 @@ fn a_master_whose_network_comes_from_its_host_is_helped_to_it_where_the_release_
         ("cilium", "v2.31.0", false),
     ] {
         let release = release::find(&tag.parse().unwrap()).unwrap();
-        let is_it = network_from_hosts(&with_plugin(plugin, &[]), release);
+        let is_it = needs_joining_network(&with_plugin(plugin, &[]), release);
         assert_eq!(is_it, is_helped, "{plugin} {tag}");
     }
 }
@@ -354,7 +360,7 @@ fn masters_stand_by_name_a_new_one_and_leaving_ones_last() {
     assert_eq!(order(masters(&leaving, &cluster)), "2 3 4 1");
     let network = Goal::JoiningNetwork(names(&["c-master-1"]).remove(0));
     assert_eq!(order(masters(&network, &cluster)), "2 3 4 1");
-    assert_eq!(order(etcd(&network, &cluster)), "4 3 2 1");
+    assert_eq!(order(etcd_members(&network, &cluster)), "4 3 2 1");
 }
 
 #[test]
@@ -364,7 +370,7 @@ fn etcds_members_stand_as_they_have_joined_whatever_is_wanted() {
         let ids: Vec<_> = nodes.iter().map(|node| node.id.as_str()).collect();
         ids.join(" ")
     };
-    // The first was recreated, and joined again as the last.
+    // Master 1 was recreated, and joined again after master 3.
     let rank = ["c-master-2", "c-master-3", "c-master-1", "c-master-4"];
     cluster
         .nodes
@@ -372,19 +378,22 @@ fn etcds_members_stand_as_they_have_joined_whatever_is_wanted() {
     let name = |id: u32| names(&[&format!("c-master-{id}")]).remove(0);
     for goal in [
         Goal::AddMaster(name(4)),
-        Goal::AfterMembers,
+        Goal::NetworkEtcdMembers,
         Goal::Addons,
         Goal::Upgrade {
             node: name(1),
-            stays: false,
+            keeps_pods: false,
         },
         Goal::AddWorkers(names(&["c-worker-1"])),
     ] {
-        assert_eq!(ids(etcd(&goal, &cluster)), "2 3 1 4", "{goal:?}");
+        assert_eq!(ids(etcd_members(&goal, &cluster)), "2 3 1 4", "{goal:?}");
     }
-    // By name where all begin together, and without those that have left already.
-    assert_eq!(ids(etcd(&Goal::Create, &cluster)), "1 2 3 4");
-    assert_eq!(ids(etcd(&Goal::AddMaster(name(2)), &cluster)), "3 1 4 2");
+    // By name in a new cluster, and without those that have left.
+    assert_eq!(ids(etcd_members(&Goal::Create, &cluster)), "1 2 3 4");
+    assert_eq!(
+        ids(etcd_members(&Goal::AddMaster(name(2)), &cluster)),
+        "3 1 4 2"
+    );
     let leaving = remove(&["c-master-3"], true);
-    assert_eq!(ids(etcd(&leaving, &cluster)), "2 1 4");
+    assert_eq!(ids(etcd_members(&leaving, &cluster)), "2 1 4");
 }

@@ -1,8 +1,8 @@
-//! [`Admin`]: what is taken from the kubeconfig that a master hands over, and nothing else.
+//! [`Admin`]: the fields that are taken from a master's kubeconfig.
 //!
-//! A kubeconfig can name a program that kubectl runs (`exec`, `auth-provider`), a proxy, or files of this machine. A master is a
-//! guest: whoever holds it must not hold the operator's workstation, too. So the file is never copied: it is taken apart, and
-//! a new one is written from the certificate authority and from what the user shows.
+//! A kubeconfig can name a program that kubectl runs (`exec`, `auth-provider`), a proxy, or files of this machine. An attacker
+//! who controls a master must not get control of the operator's machine by it. So the file is never copied: only the certificate
+//! authority and the user's credentials are read, any other field is an error, and a new file is written.
 
 use kubitect_config::text;
 use kubitect_config::value::Label;
@@ -10,22 +10,22 @@ use kubitect_config::yaml::{self, Limits, Mapping, Value};
 
 use crate::Error;
 
-/// The longest kubeconfig that is taken from a guest, in bytes. kubeadm's has 6 KiB.
+/// The longest kubeconfig that is accepted from a machine, in bytes. kubeadm's has 6 KiB.
 pub const MAX_BYTES: usize = Limits::GUEST.bytes;
 
-/// The fields of a user that are taken over.
-const USER: [&str; 3] = ["client-certificate-data", "client-key-data", "token"];
+/// The fields of a user that are accepted.
+const USER_FIELDS: [&str; 3] = ["client-certificate-data", "client-key-data", "token"];
 
-/// The parts of a cluster's kubeconfig. It holds secrets, so it has no `Debug`.
+/// The accepted fields of a cluster's kubeconfig. It holds secrets, so it has no `Debug`.
 pub(super) struct Admin {
     server: String,
     authority: String,
-    /// Fields of [`USER`], in their order.
+    /// Fields of [`USER_FIELDS`], in their order.
     user: Vec<(&'static str, String)>,
 }
 
 impl Admin {
-    /// Takes a kubeconfig apart. What it must not have is an error that names it; values never stand in errors.
+    /// Reads a kubeconfig. A field that is not accepted is an error that names it; errors never contain values.
     pub(super) fn read(text: &str, what: &str) -> Result<Self, Error> {
         let parts = || -> Result<Self, String> {
             let config = match yaml::read(text, Limits::GUEST).map_err(|e| e.to_string())? {
@@ -40,7 +40,7 @@ impl Admin {
         })
     }
 
-    /// The kubeconfig of a cluster of this name, reached at `server`.
+    /// The kubeconfig of a cluster with this name and the address `server`.
     pub(super) fn write(&self, name: &Label, server: &str) -> Result<String, Error> {
         let named = |field: &str, value: Value| {
             Value::Sequence(vec![map([("name", name.as_str().into()), (field, value)])])
@@ -69,7 +69,7 @@ impl Admin {
         crate::write_yaml("the cluster's kubeconfig", &config)
     }
 
-    /// Where the cluster is reached.
+    /// The cluster's address in the kubeconfig.
     pub(super) fn server(&self) -> &str {
         &self.server
     }
@@ -80,14 +80,15 @@ fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
     Value::Mapping(Mapping::from_iter(entries))
 }
 
-/// A kubeconfig that is being taken apart.
+/// A parsed kubeconfig whose fields are being checked.
 struct Parts<'a> {
     config: &'a Mapping,
 }
 
 impl<'a> Parts<'a> {
+    /// Checks all fields and returns the accepted ones.
     fn take(&self) -> Result<Admin, String> {
-        only(
+        allow_only(
             self.config,
             "",
             &[
@@ -110,43 +111,43 @@ impl<'a> Parts<'a> {
         match self.config.get("preferences") {
             None | Some(Value::Null) => {}
             Some(Value::Mapping(map)) if map.is_empty() => {}
-            Some(_) => return Err(refused("preferences")),
+            Some(_) => return Err(refusal("preferences")),
         }
         let current = string(self.config, "", "current-context")?;
         let context = self.single("contexts", "context", current)?;
-        only(context, "contexts[0].context.", &["cluster", "user"])?;
+        allow_only(context, "contexts[0].context.", &["cluster", "user"])?;
         let cluster = string(context, "contexts[0].context.", "cluster")?;
         let user = string(context, "contexts[0].context.", "user")?;
 
         let place = "clusters[0].cluster.";
         let cluster = self.single("clusters", "cluster", cluster)?;
-        only(cluster, place, &["certificate-authority-data", "server"])?;
+        allow_only(cluster, place, &["certificate-authority-data", "server"])?;
         let authority = data(cluster, place, "certificate-authority-data")?
             .ok_or_else(|| format!("it has no {place}certificate-authority-data"))?;
         let server = string(cluster, place, "server")?.to_owned();
 
         let place = "users[0].user.";
         let user = self.single("users", "user", user)?;
-        only(user, place, &USER)?;
-        let mut shown = Vec::new();
-        for field in USER {
-            shown.extend(data(user, place, field)?.map(|value| (field, value)));
+        allow_only(user, place, &USER_FIELDS)?;
+        let mut credentials = Vec::new();
+        for field in USER_FIELDS {
+            credentials.extend(data(user, place, field)?.map(|value| (field, value)));
         }
-        let has = |field| shown.iter().any(|(name, _)| *name == field);
-        if has(USER[0]) != has(USER[1]) || shown.is_empty() {
+        let has = |field| credentials.iter().any(|(name, _)| *name == field);
+        if has(USER_FIELDS[0]) != has(USER_FIELDS[1]) || credentials.is_empty() {
             return Err(format!(
                 "its user has neither {} and {} nor a {}",
-                USER[0], USER[1], USER[2]
+                USER_FIELDS[0], USER_FIELDS[1], USER_FIELDS[2]
             ));
         }
         Ok(Admin {
             server,
             authority,
-            user: shown,
+            user: credentials,
         })
     }
 
-    /// The content of the only entry of a list, which has this name.
+    /// The content of the entry of a list, which has to be its only one and to have this name.
     fn single(&self, list: &str, field: &str, name: &str) -> Result<&'a Mapping, String> {
         let entries = match self.config.get(list) {
             None | Some(Value::Null) => &[][..],
@@ -156,13 +157,13 @@ impl<'a> Parts<'a> {
         let entry = match entries {
             [] => return Err(format!("it has no {list}")),
             [entry] => entry,
-            _ => return Err(refused(&format!("{list}[1]"))),
+            _ => return Err(refusal(&format!("{list}[1]"))),
         };
         let Value::Mapping(entry) = entry else {
             return Err(format!("{list}[0] is not a map"));
         };
         let place = format!("{list}[0].");
-        only(entry, &place, &["name", field])?;
+        allow_only(entry, &place, &["name", field])?;
         if string(entry, &place, "name")? != name {
             return Err(format!(
                 "what its current context refers to is not among its {list}"
@@ -175,25 +176,27 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn refused(path: &str) -> String {
+/// The message for a field that is not accepted.
+fn refusal(path: &str) -> String {
     format!(
         "it has `{path}`, which is not taken from a machine: only a certificate authority, a client certificate with its key, \
          and a token are"
     )
 }
 
-/// An error for the first key that is none of `allowed`.
-fn only(map: &Mapping, place: &str, allowed: &[&str]) -> Result<(), String> {
+/// An error for the first key that is not in `allowed`.
+fn allow_only(map: &Mapping, place: &str, allowed: &[&str]) -> Result<(), String> {
     for key in map.keys() {
         match key.as_str() {
             Some(key) if allowed.contains(&key) => {}
-            Some(key) => return Err(refused(&format!("{place}{}", text::line(key)))),
+            Some(key) => return Err(refusal(&format!("{place}{}", text::line(key)))),
             None => return Err(format!("a key of {place} is not text")),
         }
     }
     Ok(())
 }
 
+/// A field that has to be text.
 fn string<'a>(map: &'a Mapping, place: &str, field: &str) -> Result<&'a str, String> {
     match map.get(field) {
         Some(Value::String(value)) => Ok(value),
@@ -202,7 +205,7 @@ fn string<'a>(map: &'a Mapping, place: &str, field: &str) -> Result<&'a str, Str
     }
 }
 
-/// A field that is base64 or a token: letters, digits and the few signs of both.
+/// A field with base64 or a token, if there is one. Only letters, digits and the special characters of both are accepted.
 fn data(map: &Mapping, place: &str, field: &str) -> Result<Option<String>, String> {
     if map.get(field).is_none() {
         return Ok(None);

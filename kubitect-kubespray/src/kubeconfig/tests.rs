@@ -1,4 +1,4 @@
-//! Kubeconfigs that are merged, and what is refused.
+//! Kubeconfigs that are merged, and those that are refused.
 
 use super::*;
 
@@ -41,7 +41,7 @@ fn name() -> Label {
     "local-k8s-cluster".parse().unwrap()
 }
 
-fn ours() -> String {
+fn conf() -> String {
     retarget(ADMIN, &name(), "https://192.168.113.100:6443").unwrap()
 }
 
@@ -51,7 +51,7 @@ fn read(text: &str) -> Value {
 
 #[test]
 fn the_clusters_own_is_renamed_and_pointed_at_the_balancer() {
-    insta::assert_snapshot!(ours(), @r#"
+    insta::assert_snapshot!(conf(), @r#"
         apiVersion: v1
         kind: Config
         clusters:
@@ -75,7 +75,7 @@ fn the_clusters_own_is_renamed_and_pointed_at_the_balancer() {
 
 #[test]
 fn merging_keeps_what_is_there_and_is_undone_by_removing() {
-    let merged = merge(Some(OWN), &name(), &ours()).unwrap();
+    let merged = merge(Some(OWN), &name(), &conf()).unwrap();
     let value: Value = read(&merged);
     let own: Value = read(OWN);
     assert_eq!(value["current-context"], "work");
@@ -85,14 +85,14 @@ fn merging_keeps_what_is_there_and_is_undone_by_removing() {
         assert_eq!(value[list][1]["name"], "local-k8s-cluster");
     }
     assert_eq!(
-        merge(Some(&merged), &name(), &ours()).unwrap(),
+        merge(Some(&merged), &name(), &conf()).unwrap(),
         merged,
         "twice is once"
     );
-    let removed = remove(&merged, &name(), &ours()).unwrap().unwrap();
+    let removed = remove(&merged, &name(), &conf()).unwrap().unwrap();
     let removed: Value = read(&removed);
     assert_eq!(removed, own);
-    assert_eq!(remove(OWN, &name(), &ours()).unwrap(), None);
+    assert_eq!(remove(OWN, &name(), &conf()).unwrap(), None);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_first_kubeconfig_gets_a_current_context() {
         Some(""),
         Some("clusters: null\nusers: null\ncontexts: null\n"),
     ] {
-        let merged: Value = read(&merge(none, &name(), &ours()).unwrap());
+        let merged: Value = read(&merge(none, &name(), &conf()).unwrap());
         assert_eq!(merged["current-context"], "local-k8s-cluster");
         assert_eq!(merged["clusters"][0]["name"], "local-k8s-cluster");
     }
@@ -111,16 +111,16 @@ fn a_first_kubeconfig_gets_a_current_context() {
 #[test]
 fn another_cluster_of_the_same_name_is_not_touched() {
     let foreign = "clusters: [{name: local-k8s-cluster, cluster: {server: 'https://else', certificate-authority-data: b3RoZXI=}}]";
-    let error = merge(Some(foreign), &name(), &ours())
+    let error = merge(Some(foreign), &name(), &conf())
         .unwrap_err()
         .to_string();
     assert!(
         error.contains("delete-cluster local-k8s-cluster"),
         "{error}"
     );
-    assert_eq!(remove(foreign, &name(), &ours()).unwrap(), None);
+    assert_eq!(remove(foreign, &name(), &conf()).unwrap(), None);
     let made_anew = "clusters: [{name: local-k8s-cluster, cluster: {server: 'https://192.168.113.100:6443', certificate-authority-data: b2xk}}]";
-    assert!(merge(Some(made_anew), &name(), &ours()).is_ok());
+    assert!(merge(Some(made_anew), &name(), &conf()).is_ok());
 }
 
 #[test]
@@ -142,21 +142,21 @@ fn another_clusters_context_and_user_are_not_touched() {
         ),
     ] {
         let theirs = format!("{prod}{}", lists.concat());
-        let error = merge(Some(&theirs), &name(), &ours())
+        let error = merge(Some(&theirs), &name(), &conf())
             .unwrap_err()
             .to_string();
         for part in [found, commands, "your kubeconfig"] {
             assert!(error.contains(part), "{error}");
         }
         assert!(!error.contains("SECRET"), "{error}");
-        assert_eq!(remove(&theirs, &name(), &ours()).unwrap(), None);
+        assert_eq!(remove(&theirs, &name(), &conf()).unwrap(), None);
     }
 }
 
 #[test]
 fn what_is_no_kubeconfig_is_an_error_without_its_content() {
     for text in ["[1]", "kind: Secret", "a: [", "clusters: SECRET"] {
-        let error = merge(Some(text), &name(), &ours()).unwrap_err().to_string();
+        let error = merge(Some(text), &name(), &conf()).unwrap_err().to_string();
         assert!(error.contains("your kubeconfig"), "{error}");
         assert!(!error.contains("SECRET"), "{error}");
     }

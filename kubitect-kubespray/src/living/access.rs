@@ -1,6 +1,7 @@
-//! [`Access`]: what Kubernetes on a living cluster is worked on with. Whoever composes the crates brings it.
+//! [`Access`]: the machines and balancers of an existing cluster, as the work on Kubernetes needs them. Whoever composes the crates
+//! provides it.
 
-use kubitect_config::remote::{Doing, Machines};
+use kubitect_config::remote::{BoxFuture, Machines};
 use kubitect_config::value::Label;
 
 /// What the work on Kubernetes asks of whoever has machines and balancers.
@@ -8,6 +9,6 @@ pub trait Access: Send + Sync {
     /// The machines, those that leave among them.
     fn machines(&self) -> &dyn Machines;
 
-    /// Keeps new connections away from a master at all balancers (`away`), or lets them come again.
-    fn balance<'a>(&'a self, master: &'a Label, away: bool) -> Doing<'a, ()>;
+    /// Drains a master at all balancers (`away`: they send it no new connections), or has them send it connections again.
+    fn balance<'a>(&'a self, master: &'a Label, away: bool) -> BoxFuture<'a, ()>;
 }

@@ -1,4 +1,5 @@
-//! [`in_use`]: what of a living cluster still uses API versions that an upgrade takes away. Only looks, and never for long.
+//! [`in_use`]: which API versions that an upgrade removes are still in use in a cluster. Changes nothing, and gives up after a
+//! while.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,20 +7,20 @@ use std::time::Duration;
 use kubitect_config::chain;
 use kubitect_config::check::Check;
 use kubitect_config::cluster::Role;
-use kubitect_config::release::removed::{GUIDE, Removed, on_the_way};
+use kubitect_config::release::removed::{GUIDE, Removed, removed_between};
 use kubitect_config::remote::Machines;
 use kubitect_config::value::{Label, Version};
 use kubitect_config::waiting::side_by_side;
 
-use super::stage::{Seen, Stage, Task};
-use crate::control::{self, Requested, Written};
+use super::stage::{ObservedNode, Stage, Task};
+use crate::control::{self, ApiObject, RequestedApi};
 
-/// How long all of it may take.
-const PATIENCE: Duration = Duration::from_secs(45);
-/// The most objects that are named of one resource.
+/// How long all questions together may take.
+const LIMIT: Duration = Duration::from_secs(45);
+/// How many objects of a resource are named.
 const NAMED: usize = 3;
-/// What Kubernetes itself writes, and writes anew as it needs: nobody is asked to.
-const UNLISTED: [&str; 11] = [
+/// Resources that only Kubernetes itself writes, and writes again when needed: nobody has to change their objects.
+const SKIPPED: [&str; 11] = [
     "csinodes",
     "endpointslices",
     "events",
@@ -32,67 +33,70 @@ const UNLISTED: [&str; 11] = [
     "tokenreviews",
     "volumeattachments",
 ];
-/// The beginnings of the names under which Kubernetes itself writes: it changes with the upgrade.
-const ITSELF: [&str; 3] = ["kube-", "kubelet", "api-priority-and-fairness"];
+/// How the field managers of Kubernetes' own programs begin. These programs change with the upgrade, so what they write does not
+/// count.
+const OWN_MANAGERS: [&str; 3] = ["kube-", "kubelet", "api-priority-and-fairness"];
 
-/// The Kubernetes of the oldest node, and the newest that a task brings; none, where none is upgraded.
-fn span(seen: &[Seen], tasks: &[&Task]) -> Option<(Version, Version)> {
-    let has = seen
+/// The Kubernetes version of the oldest node, and the newest that a task upgrades to; none, if nothing is upgraded.
+fn span(observed: &[ObservedNode], tasks: &[&Task]) -> Option<(Version, Version)> {
+    let present = observed
         .iter()
-        .filter_map(|seen| Some(&seen.finished()?.release));
-    let gets = tasks.iter().filter_map(|task| match &task.stage {
+        .filter_map(|node| Some(&node.finished()?.release));
+    let upgrades = tasks.iter().filter_map(|task| match &task.stage {
         Stage::Upgrade { to, .. } => Some(&to.kubernetes),
         _ => None,
     });
     Some((
-        has.map(|hop| &hop.kubernetes).min()?.clone(),
-        gets.max()?.clone(),
+        present.map(|hop| &hop.kubernetes).min()?.clone(),
+        upgrades.max()?.clone(),
     ))
 }
 
-/// What goes away with these tasks.
-fn gone(seen: &[Seen], tasks: &[&Task]) -> Vec<&'static Removed> {
-    let span = span(seen, tasks);
-    span.map_or(Vec::new(), |(from, to)| on_the_way(&from, &to))
+/// The API versions that these tasks remove.
+fn removed(observed: &[ObservedNode], tasks: &[&Task]) -> Vec<&'static Removed> {
+    let span = span(observed, tasks);
+    span.map_or(Vec::new(), |(from, to)| removed_between(&from, &to))
 }
 
-/// Whether anything goes away with these tasks, so that [`in_use`] has something to look for.
-pub fn concerns(seen: &[Seen], tasks: &[&Task]) -> bool {
-    !gone(seen, tasks).is_empty()
+/// Whether these tasks remove any API version, so that [`in_use`] has something to look for.
+pub fn concerns(observed: &[ObservedNode], tasks: &[&Task]) -> bool {
+    !removed(observed, tasks).is_empty()
 }
 
-/// A note for each API version that goes away with these tasks and that objects were written in, or an API server was asked for. That
-/// it can't be found out is one, too: the upgrade goes on without.
-pub async fn in_use(machines: &dyn Machines, seen: &[Seen], tasks: &[&Task]) -> Vec<Check> {
-    let gone = gone(seen, tasks);
-    let Some((_, to)) = span(seen, tasks).filter(|_| !gone.is_empty()) else {
+/// A note for each API version that these tasks remove and that is in use: objects were written in it, or an API server was asked
+/// for it. If that can't be found out, there is one note that says so: it is no reason to refuse the upgrade.
+pub async fn in_use(
+    machines: &dyn Machines,
+    observed: &[ObservedNode],
+    tasks: &[&Task],
+) -> Vec<Check> {
+    let removed = removed(observed, tasks);
+    let Some((_, to)) = span(observed, tasks).filter(|_| !removed.is_empty()) else {
         return Vec::new();
     };
-    let masters = seen
+    let masters = observed
         .iter()
-        .filter(|seen| seen.node.role == Role::Master && seen.answers && seen.finished().is_some());
-    let masters: Vec<_> = masters.map(|seen| &seen.node.name).collect();
-    let look = tokio::time::timeout(PATIENCE, ask(machines, &masters, &gone));
-    match look.await {
-        Ok(Ok((requested, written))) => notes(&gone, &requested, &written, to.minor().1),
+        .filter(|node| node.node.role == Role::Master && node.answers && node.finished().is_some());
+    let masters: Vec<_> = masters.map(|master| &master.node.name).collect();
+    let answer = tokio::time::timeout(LIMIT, ask(machines, &masters, &removed));
+    match answer.await {
+        Ok(Ok((requested, written))) => notes(&removed, &requested, &written, to.minor().1),
         Ok(Err(why)) => vec![unknown(&why)],
-        Err(_) => vec![unknown(&format!(
-            "no answer within {} s",
-            PATIENCE.as_secs()
-        ))],
+        Err(_) => vec![unknown(&format!("no answer within {} s", LIMIT.as_secs()))],
     }
 }
 
-/// What any of the masters was asked for, and the objects that one of them has; why none tells.
+/// The removed APIs that any of the masters was asked for, and the objects, by one master; or why no master answers. Each API
+/// server counts only its own requests, so all are asked.
 async fn ask(
     machines: &dyn Machines,
     masters: &[&Label],
-    gone: &[&Removed],
-) -> Result<(BTreeSet<Requested>, Vec<Written>), String> {
+    removed: &[&Removed],
+) -> Result<(BTreeSet<RequestedApi>, Vec<ApiObject>), String> {
     let asked = masters.iter().map(|name| async move {
         let master = machines.connect(name).await;
         let master = master.map_err(|e| format!("{name}: {}", chain(&*e)))?;
-        let requested = control::requested(&master).await;
+        let requested = control::requested_apis(&master).await;
         Ok((
             requested.map_err(|e| format!("{name}: {}", chain(&e)))?,
             master,
@@ -111,15 +115,17 @@ async fn ask(
     let Some(master) = serves else {
         return Err(why.unwrap_or_else(|| "no master answers".to_owned()));
     };
-    let listed = gone.iter().filter(|own| !UNLISTED.contains(&own.resource));
-    let resources: BTreeSet<_> = listed.map(|own| full(own)).collect();
+    let listed = removed
+        .iter()
+        .filter(|api| !SKIPPED.contains(&api.resource));
+    let resources: BTreeSet<_> = listed.map(|api| full_name(api)).collect();
     let resources: Vec<_> = resources.iter().map(String::as_str).collect();
-    let written = control::written(&master, &resources).await;
+    let written = control::objects(&master, &resources).await;
     Ok((requested, written.map_err(|e| chain(&e))?))
 }
 
-/// A resource with its group.
-fn full(removed: &Removed) -> String {
+/// The name of a resource with its group.
+fn full_name(removed: &Removed) -> String {
     format!("{}.{}", removed.resource, removed.group())
 }
 
@@ -131,55 +137,59 @@ fn unknown(why: &str) -> Check {
     )
 }
 
-/// What is said of each; `last` is the newest minor release of the upgrade.
+/// The notes; `last` is the newest minor release of the upgrade.
 fn notes(
-    gone: &[&Removed],
-    requested: &BTreeSet<Requested>,
-    written: &[Written],
+    apis: &[&Removed],
+    requested: &BTreeSet<RequestedApi>,
+    written: &[ApiObject],
     last: u64,
 ) -> Vec<Check> {
     let mut notes = Vec::new();
-    for removed in gone {
-        let same =
-            |own: &&Requested| own.version == removed.version && own.resource == removed.resource;
-        let asked = requested.iter().any(|own| same(&own));
+    for removed in apis {
+        let is_same = |request: &&RequestedApi| {
+            request.version == removed.version && request.resource == removed.resource
+        };
+        let asked = requested.iter().any(|request| is_same(&request));
         let objects = objects(removed, written);
         if asked || !objects.is_empty() {
             notes.push(note(removed, asked, &objects));
         }
     }
-    // What an API server calls deprecated, and the table does not have.
-    let first = gone.iter().map(|own| own.since).min().unwrap_or(last);
-    let others = requested.iter().filter(|own| {
-        let known = gone
+    // APIs that an API server reports as deprecated, and that the table of this Kubitect lacks.
+    let first = apis.iter().map(|api| api.since).min().unwrap_or(last);
+    let others = requested.iter().filter(|request| {
+        let is_in_table = apis
             .iter()
-            .any(|gone| own.version == gone.version && own.resource == gone.resource);
-        !known && (first..=last).contains(&own.since)
+            .any(|api| request.version == api.version && request.resource == api.resource);
+        !is_in_table && (first..=last).contains(&request.since)
     });
-    notes.extend(others.map(|own| {
-        let what = format!("{} of {}", own.version, own.resource);
+    notes.extend(others.map(|request| {
+        let what = format!("{} of {}", request.version, request.resource);
         let found = format!(
             "goes away with v1.{}, and an API server was asked for it",
-            own.since
+            request.since
         );
-        Check::note(what, found, format!("see {GUIDE}#v1-{}", own.since))
+        Check::note(what, found, format!("see {GUIDE}#v1-{}", request.since))
     }));
     notes
 }
 
-/// The objects that somebody wrote in this version, each with who did.
-fn objects(removed: &Removed, written: &[Written]) -> Vec<String> {
-    let of_it = written.iter().filter(|own| own.resource == full(removed));
-    let named = of_it.filter_map(|own| {
-        let mut by = own.by.iter().filter(|(manager, version)| {
-            version == removed.version && !ITSELF.iter().any(|own| manager.starts_with(own))
-        });
-        let (manager, _) = by.next()?;
-        Some(format!("{} (by {manager})", own.name))
+/// The objects that were written in this version, each with its field manager.
+fn objects(removed: &Removed, written: &[ApiObject]) -> Vec<String> {
+    let objects = written
+        .iter()
+        .filter(|object| object.resource == full_name(removed));
+    let named = objects.filter_map(|object| {
+        let is_own = |manager: &str| OWN_MANAGERS.iter().any(|own| manager.starts_with(own));
+        let mut managers = object.managers.iter();
+        let (manager, _) =
+            managers.find(|(manager, version)| version == removed.version && !is_own(manager))?;
+        Some(format!("{} (by {manager})", object.name))
     });
     named.collect()
 }
 
+/// The note on one API version.
 fn note(removed: &Removed, asked: bool, objects: &[String]) -> Check {
     let Removed {
         since,
@@ -213,25 +223,25 @@ fn note(removed: &Removed, asked: bool, objects: &[String]) -> Check {
 mod tests {
     use super::*;
 
-    fn requested(version: &str, resource: &str, since: u64) -> Requested {
-        Requested {
+    fn requested(version: &str, resource: &str, since: u64) -> RequestedApi {
+        RequestedApi {
             version: version.to_owned(),
             resource: resource.to_owned(),
             since,
         }
     }
 
-    fn written(name: &str, by: &str) -> Written {
-        Written {
+    fn written(name: &str, by: &str) -> ApiObject {
+        ApiObject {
             resource: "poddisruptionbudgets.policy".to_owned(),
             name: name.to_owned(),
-            by: vec![(by.to_owned(), "policy/v1beta1".to_owned())],
+            managers: vec![(by.to_owned(), "policy/v1beta1".to_owned())],
         }
     }
 
     #[test]
     fn what_is_in_use_is_named_and_what_kubernetes_writes_itself_is_not() {
-        let gone = on_the_way(&"v1.24.1".parse().unwrap(), &"v1.26.1".parse().unwrap());
+        let gone = removed_between(&"v1.24.1".parse().unwrap(), &"v1.26.1".parse().unwrap());
         let asked = BTreeSet::from([
             requested("batch/v1beta1", "cronjobs", 25),
             requested("new.k8s.io/v1beta1", "things", 26),

@@ -1,4 +1,4 @@
-//! etcd and the API servers while masters come and go: each API server has a member that it may ask, and nothing keeps a new
+//! etcd and the API servers while masters join and leave: every API server lists a member that stays, and nothing keeps a new
 //! member from starting.
 
 use std::collections::BTreeSet;
@@ -12,29 +12,29 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
 use kubitect_config::{Remote, chain};
 
-use super::kubernetes::{Kubernetes, SERVES};
+use super::kubernetes::{Kubernetes, SERVING_LIMIT};
 use super::membership::address_of;
 use super::stage::Task;
 use crate::control::{self, EtcdMember};
 use crate::goal::{Goal, network_in_etcd};
 use crate::{Error, joining};
 
-/// Where Kubespray has etcd keep its data, if nothing else is said.
+/// Kubespray's default for etcd's data folder.
 const ETCD_DATA: &str = "/var/lib/etcd";
 /// How long etcd may take to elect a leader: Kubespray's election timeout is 5 s.
-const ELECTED: Duration = Duration::from_secs(20);
-/// The same where a member has to start first.
-const STARTED: Duration = Duration::from_secs(60);
+const ELECTION_LIMIT: Duration = Duration::from_secs(20);
+/// How long it may take if a member has to start first.
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 impl Kubernetes<'_> {
-    /// Every API server that stays uses exactly the etcd members that stay, and so do masters that join later. One after
-    /// another restarts; behind a balancer the API goes on.
-    pub(super) async fn members(&mut self, task: &Task) -> Result<(), Error> {
+    /// Gives every API server that stays the list of exactly the etcd members that stay, and publishes it for masters that join
+    /// later. The API servers restart one after another; behind a balancer the API goes on.
+    pub(super) async fn give_members_to_api_servers(&mut self, task: &Task) -> Result<(), Error> {
         let failed = |e| Error::because("give the API servers etcd's members", e);
-        let masters = self.staying(&[]);
+        let masters = self.staying_masters(&[]);
         let members: BTreeSet<_> = masters.iter().cloned().collect();
         let addresses = self.addresses(&masters);
-        let master = self.master(&[]).await?;
+        let master = self.serving_master(&[]).await?;
         let listed = control::members(&master).await.map_err(failed)?;
         let is_member = |ip: &Ipv4Addr| listed.iter().any(|member| member.is_at(*ip));
         if let Some(ip) = addresses.iter().find(|ip| !is_member(ip)) {
@@ -45,28 +45,28 @@ impl Kubernetes<'_> {
         for name in &masters {
             self.use_members(name, &addresses).await?;
         }
-        let master = self.master(&[]).await?;
+        let master = self.serving_master(&[]).await?;
         control::publish_members(&master, &addresses)
             .await
             .map_err(failed)?;
         fail::fail_point!("kubespray::members-published");
-        self.network_members(&members, task).await?;
+        self.give_members_to_network_plugin(&members, task).await?;
         for name in &members {
             self.change_note(name, |note| note.members = members.clone())?;
         }
         Ok(())
     }
 
-    /// Before masters leave: every API server that stays has to list a member that answers and stays. Those that do not
-    /// (Kubespray v2.26.0 to v2.27.0 left them with the first master's alone) get all that do, also where the API is lost
-    /// already. If one can't, nobody leaves.
-    pub(super) async fn keep_api_servers(&self, leaving: &[Label]) -> Result<(), Error> {
+    /// Before masters leave, makes sure that every API server that stays lists a member that stays and answers. One that lists none
+    /// would be lost, and gets the list of all such members: Kubespray v2.26.0 to v2.27.0 left API servers with the first master's
+    /// member alone. This works also if the API is lost already. On an error no master leaves.
+    pub(super) async fn give_api_servers_a_member(&self, leaving: &[Label]) -> Result<(), Error> {
         let is_master = |name: &Label| self.node(name).is_none_or(|n| n.role == Role::Master);
         if !leaving.iter().any(is_master) {
             return Ok(());
         }
-        self.start_second().await?;
-        let staying = self.staying(leaving);
+        self.start_second_member().await?;
+        let staying = self.staying_masters(leaving);
         let looks = staying.iter().map(|name| async move {
             let machine = self.connect(name).await?;
             let answers = control::has_leader(&machine).await.unwrap_or(false);
@@ -80,35 +80,35 @@ impl Kubernetes<'_> {
         for (name, look) in staying.iter().zip(side_by_side(looks).await) {
             let (answers, listed) = look?;
             if answers {
-                answering.extend(self.facts.node(name).map(|known| known.ip));
+                answering.extend(self.facts.node(name).map(|facts| facts.ip));
             }
             machines.push((name, listed));
         }
         let mut changed = false;
         for (name, listed) in machines {
-            let known = |ip: &Ipv4Addr| listed.contains(&control::endpoint(*ip));
-            if answering.is_empty() || answering.iter().any(known) {
+            let is_listed = |ip: &Ipv4Addr| listed.contains(&control::endpoint(*ip));
+            if answering.is_empty() || answering.iter().any(is_listed) {
                 continue;
             }
             self.use_members(name, &answering).await?;
             changed = true;
         }
         if changed {
-            let master = self.master(leaving).await?;
+            let master = self.serving_master(leaving).await?;
             control::publish_members(&master, &answering)
                 .await
-                .map_err(|e| Error::because("name etcd's members to those that join", e))?;
+                .map_err(|e| Error::because("publish etcd's members for masters that join", e))?;
         }
         Ok(())
     }
 
-    /// Has the API server of a master use these members.
+    /// Gives the API server of a master this list of members, and waits until it serves with it.
     async fn use_members(&self, name: &Label, members: &[Ipv4Addr]) -> Result<(), Error> {
         let machine = self.connect(name).await?;
         let what = format!("give the API server of {name} etcd's members");
         let restarted = self
             .waiting(what.clone(), async |waits| {
-                control::use_members(&machine, members, SERVES, waits).await
+                control::use_members(&machine, members, SERVING_LIMIT, waits).await
             })
             .await
             .map_err(|e| Error::because(what, e))?;
@@ -122,46 +122,46 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// Has a network plugin that keeps its data in etcd learn of the members.
-    async fn network_members(
+    /// Gives the list of members to a network plugin that stores its data in etcd.
+    async fn give_members_to_network_plugin(
         &mut self,
         masters: &BTreeSet<Label>,
         task: &Task,
     ) -> Result<(), Error> {
-        let release = release::find_or_newest(&task.at.kubespray);
+        let release = release::find_or_newest(&task.release.kubespray);
         if !release.is_some_and(|release| network_in_etcd(self.cluster, release)) {
             return Ok(());
         }
-        // Kubespray keeps pods away from each for a moment, and would forget to let them come back if it were killed.
+        // Kubespray cordons each master for a moment. Noted as busy, a killed run's cordon is removed by the next run.
         for name in masters {
-            self.hold(name).await?;
+            self.note_busy(name).await?;
         }
         let present = self.present(&[]);
-        self.play(&Goal::AfterMembers, task, &present).await?;
-        let master = self.master(&[]).await?;
+        self.play(&Goal::NetworkEtcdMembers, task, &present).await?;
+        let master = self.serving_master(&[]).await?;
         for name in masters {
-            self.take_pods(name, &master).await?;
+            self.uncordon(name, &master).await?;
             self.change_note(name, |note| note.busy = false)?;
         }
         Ok(())
     }
 
-    /// An error if this release can't add the machine to etcd.
-    pub(super) fn can_join(
+    /// An error, if this Kubespray release can't add the machine to etcd: see [`joining`].
+    pub(super) fn check_release_can_join(
         &self,
         name: &Label,
         listed: &[EtcdMember],
         task: &Task,
     ) -> Result<(), Error> {
-        let release = &task.at.kubespray;
+        let release = &task.release.kubespray;
         let members: Vec<_> = listed
             .iter()
             .flat_map(|member| &member.peer_urls)
             .filter_map(|url| address_of(url))
             .collect();
-        let ip = self.facts.node(name).map(|known| known.ip);
-        let hidden = ip.and_then(|ip| joining::hidden(release, ip, &members));
-        match joining::refused(release).or(hidden) {
+        let ip = self.facts.node(name).map(|facts| facts.ip);
+        let hidden = ip.and_then(|ip| joining::address_refusal(release, ip, &members));
+        match joining::release_refusal(release).or(hidden) {
             Some(refusal) => Err(Error::Refused {
                 what: format!("join {name}"),
                 reasons: vec![refusal.of(name).on(name)],
@@ -170,30 +170,31 @@ impl Kubernetes<'_> {
         }
     }
 
-    /// An error if etcd lists a member that Kubespray would not: with it, no further one starts, and the second of a cluster of
-    /// one would take its majority.
-    pub(super) fn knows_all(
+    /// An error, if etcd lists a member that is not in Kubespray's inventory. A new member gets its list from the inventory, and
+    /// would not start with one that differs from etcd's; announced as the second of a cluster of one, it would take etcd's
+    /// majority.
+    pub(super) fn check_no_foreign_member(
         &self,
         name: &Label,
         listed: &[EtcdMember],
         present: &[Label],
     ) -> Result<(), Error> {
         let addresses = self.addresses(present);
-        let known = |member: &&EtcdMember| addresses.iter().any(|ip| member.is_at(*ip));
-        match listed.iter().find(|member| !known(member)) {
+        let is_present = |member: &&EtcdMember| addresses.iter().any(|ip| member.is_at(*ip));
+        match listed.iter().find(|member| !is_present(member)) {
             None => Ok(()),
             Some(member) => Err(Error::failed(format!(
                 "join {name}: etcd lists a member at {} that is no master of this cluster that has joined, and beside it no new \
                  one starts. If it is a master, take it out of the configuration and apply; else take it out of etcd \
                  (`{}` on a master). Then apply again",
                 member.peer_urls.join(", "),
-                control::by_hand(&format!("member remove {:x}", member.id))
+                control::manual_command(&format!("member remove {:x}", member.id))
             ))),
         }
     }
 
-    /// Sets aside what an etcd has left on the machine of a master that etcd does not list: with it, the new member would
-    /// never start.
+    /// Moves the data of a former etcd member aside, on a machine that etcd does not list. With them the new member would not
+    /// start.
     pub(super) async fn set_data_aside(&self, name: &Label) -> Result<(), Error> {
         let failed = |e| Error::because(format!("prepare {name} for etcd"), e);
         let machine = self.connect(name).await?;
@@ -211,24 +212,23 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// Starts the second member of a cluster of one, if it was announced and has not started: until it does, etcd takes no
-    /// change and can't even list its members. Whether the master is to join or to leave now does not matter.
-    pub(super) async fn start_second(&self) -> Result<(), Error> {
+    /// Starts the second member of a cluster of one, if an earlier run announced it and it did not start. Until it starts, etcd
+    /// accepts no change, and can't even list its members; so this comes first, whether the master is to join or to leave now.
+    pub(super) async fn start_second_member(&self) -> Result<(), Error> {
         let joined: Vec<_> = self.joined_masters().into_iter().collect();
         let [first] = &joined[..] else {
             return Ok(());
         };
-        let begun = self
-            .notes
-            .keys()
-            .filter(|name| *name != first && self.is_master(name) && !self.silent.contains(*name));
+        let begun = self.notes.keys().filter(|name| {
+            *name != first && self.is_master(name) && !self.unreachable.contains(*name)
+        });
         let mut begun = begun.peekable();
         if begun.peek().is_none() {
             return Ok(());
         }
         let first = self.connect(first).await?;
-        // One that has just started elects itself.
-        if self.is_led(&first, ELECTED).await {
+        // A single member that has just started elects itself: then no second one was announced.
+        if self.has_leader_within(&first, ELECTION_LIMIT).await {
             return Ok(());
         }
         let mut failed = Vec::new();
@@ -246,7 +246,7 @@ impl Kubernetes<'_> {
         )))
     }
 
-    /// Starts etcd on a master that may be the second member; whether etcd has a majority then.
+    /// Starts etcd on a master that may be the second member. Returns whether etcd has a leader, and so a majority, after that.
     async fn start_member(&self, name: &Label, first: &Arc<dyn Remote>) -> Result<bool, Error> {
         self.say(format!(
             "{name}: etcd waits for it as its second member, and it does not serve; it is started"
@@ -254,27 +254,31 @@ impl Kubernetes<'_> {
         let failed = |e| Error::because(format!("start etcd on {name}"), e);
         let second = self.connect(name).await?;
         control::restart_etcd(&second).await.map_err(failed)?;
-        if self.is_led(first, STARTED).await {
+        if self.has_leader_within(first, START_LIMIT).await {
             return Ok(true);
         }
-        // Of two members both have all that was ever taken: nothing is lost with the data of one. Of more, a majority may have it
-        // without the first. Where kubeadm has been, a master may have joined, and its etcd is for somebody to look at.
-        let is_one_of_two = control::announced(&second).await.map_err(failed)? == 2;
+        // The second member's data may keep it from starting, and are set aside. Of two members each has every accepted change,
+        // so nothing is lost. Of more members, a majority may have changes that the first one lacks: then the data stay. They
+        // also stay where kubeadm was: that master may have joined, and a person has to look at its etcd.
+        let is_one_of_two = control::initial_cluster_size(&second)
+            .await
+            .map_err(failed)?
+            == 2;
         if !is_one_of_two || control::traces(&second).await.map_err(failed)?.any() {
             return Ok(false);
         }
         self.set_data_aside(name).await?;
         control::restart_etcd(&second).await.map_err(failed)?;
-        Ok(self.is_led(first, STARTED).await)
+        Ok(self.has_leader_within(first, START_LIMIT).await)
     }
 
-    /// Whether the etcd member of this master has a leader within this time.
-    async fn is_led(&self, master: &Arc<dyn Remote>, limit: Duration) -> bool {
+    /// Whether the etcd member of this master has a leader within this time. A member that does not answer counts as one that has.
+    async fn has_leader_within(&self, master: &Arc<dyn Remote>, limit: Duration) -> bool {
         let what = "wait for a leader of etcd".to_owned();
         let mut lacks = false;
         let missing = self.waiting(what, async |waits| {
             control::wait(limit, waits, async || {
-                // One that does not answer, or not in time, is another matter.
+                // Only the answer that there is no leader counts. A member that does not answer may be starting.
                 lacks = false;
                 lacks = !control::has_leader(master).await.unwrap_or(true);
                 lacks.then(|| "there is none".to_owned())
@@ -285,20 +289,18 @@ impl Kubernetes<'_> {
         !lacks
     }
 
-    /// The masters that have joined and are wanted, but for these, as they have joined.
-    fn staying(&self, but: &[Label]) -> Vec<Label> {
-        let mut names: Vec<_> = self
-            .joined_masters()
-            .into_iter()
-            .filter(|name| self.is_wanted(name) && !but.contains(name))
-            .collect();
+    /// The masters that have joined, are wanted and not in `except`, in the order in which they have joined.
+    fn staying_masters(&self, except: &[Label]) -> Vec<Label> {
+        let names = self.joined_masters().into_iter();
+        let names = names.filter(|name| self.is_wanted(name) && !except.contains(name));
+        let mut names: Vec<_> = names.collect();
         let joined = |name: &Label| self.notes.get(name).map_or(0, |note| note.joined);
         names.sort_by_key(|name| (joined(name), name.clone()));
         names
     }
 
     fn addresses(&self, names: &[Label]) -> Vec<Ipv4Addr> {
-        let known = names.iter().filter_map(|name| self.facts.node(name));
-        known.map(|known| known.ip).collect()
+        let facts = names.iter().filter_map(|name| self.facts.node(name));
+        facts.map(|facts| facts.ip).collect()
     }
 }

@@ -1,5 +1,5 @@
-//! What failed, killed and interrupted runs have left on machines is waited for, cleared, or finished, before a playbook runs
-//! there again.
+//! Before a playbook runs on a machine, what failed, killed or interrupted runs have left there is dealt with: processes are waited
+//! for, and what kubeadm left half done is cleared or finished.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,59 +11,63 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::{first_success, side_by_side};
 use kubitect_config::{Refusal, RefusalKind, Remote, chain};
 
-use super::kubernetes::{Kubernetes, LOOK, SERVES};
+use super::kubernetes::{Kubernetes, POLL_INTERVAL, SERVING_LIMIT};
 use super::nodes::states;
 use crate::Error;
 use crate::control::{self, Health, NodeState, Remedy, Traces};
 
-/// How long what an earlier run has left running may take to end. Each of these has a shorter limit of its own.
-const ENDS: Duration = Duration::from_secs(20 * 60);
-/// How long an API server that served may be away, for a restart or without a leader of etcd, on a machine that is up.
-const AWAY: Duration = Duration::from_secs(30);
+/// How long processes of an earlier run may take to end. Each of them has a shorter limit of its own.
+const IDLE_LIMIT: Duration = Duration::from_secs(20 * 60);
+/// How long an API server that once served may not answer on a running machine: while it restarts, or etcd elects a leader.
+const RESTART_LIMIT: Duration = Duration::from_secs(30);
 
-/// A machine on which an earlier run has begun, and what kubeadm has left there.
-struct Begun {
+/// A machine on which an earlier run was, and what kubeadm has left there.
+struct Inspected {
     machine: Arc<dyn Remote>,
     traces: Traces,
 }
 
 impl Kubernetes<'_> {
-    /// Waits until nothing of an earlier run goes on on these machines, as far as one has been there, and gives masters back what
-    /// it has left without. Machines are asked once: what this run begins has ended when its playbooks have.
-    pub(super) async fn settle(&mut self, names: &[Label]) -> Result<(), Error> {
-        let concerned =
-            |name: &&Label| self.notes.contains_key(*name) && !self.settled.contains(*name);
+    /// Waits until no process of an earlier run is left on those of these machines that have a note, and reissues the certificate
+    /// of an API server if an earlier run has removed it. Each machine is asked once: no playbook of this run leaves a
+    /// process behind.
+    pub(super) async fn wait_for_earlier_runs(&mut self, names: &[Label]) -> Result<(), Error> {
+        let is_unchecked =
+            |name: &&Label| self.notes.contains_key(*name) && !self.idle.contains(*name);
         let this = &*self;
         let masters = &self.joined_masters();
-        let waits = names.iter().filter(concerned).map(|name| async move {
+        let waits = names.iter().filter(is_unchecked).map(|name| async move {
             let machine = this.connect(name).await?;
-            control::wait_idle(&machine, name.as_str(), ENDS, |what| {
+            control::wait_idle(&machine, name.as_str(), IDLE_LIMIT, |what| {
                 this.say(format!(
                     "{name}: {what} goes on there, as an earlier run may have left it, and is waited for"
                 ));
             })
             .await?;
-            let is_new = this.is_master(name) && this.put_certificate_back(name, &machine).await?;
-            if is_new && !masters.contains(name) {
-                // An API server that has failed for long is tried again only after minutes, and is waited for soon.
+            let reissued =
+                this.is_master(name) && this.reissue_certificate(name, &machine).await?;
+            if reissued && !masters.contains(name) {
+                // The kubelet starts a container that has failed for long only minutes later; restarted, it does so at once. This
+                // API server is waited for soon.
                 control::restart_kubelet(&machine).await?;
             }
             Ok(())
         });
         let waited: Result<Vec<()>, Error> = side_by_side(waits).await.into_iter().collect();
         waited?;
-        self.settled.extend(names.iter().cloned());
+        self.idle.extend(names.iter().cloned());
         Ok(())
     }
 
-    /// Makes a machine ready to join, whatever an earlier run, or an earlier machine of its name, has left of it.
-    pub(super) async fn make_way(
+    /// Prepares a machine for a join: applies the remedy for what an earlier run, or an earlier machine of its name, has left.
+    pub(super) async fn prepare_to_join(
         &mut self,
         name: &Label,
         master: &Arc<dyn Remote>,
     ) -> Result<(), Error> {
-        self.settle(std::slice::from_ref(name)).await?;
-        let begun = self.begun(name).await?;
+        self.wait_for_earlier_runs(std::slice::from_ref(name))
+            .await?;
+        let begun = self.inspect(name).await?;
         let nodes = states(master).await?;
         let remedy = begun
             .traces
@@ -72,17 +76,17 @@ impl Kubernetes<'_> {
             .await
     }
 
-    /// Makes machines ready on which an earlier run has begun to set up a whole cluster. Returns the masters that have joined,
-    /// if there are any. An error where a Kubernetes of another version than that of `at` is there, which is upgraded only once
-    /// the cluster is finished.
-    pub(super) async fn make_way_for_all(
+    /// Prepares the machines of an unfinished cluster, so that its creation goes on. Returns the masters that have joined
+    /// already. An error, if a machine keeps a Kubernetes of another version than that of `release`: creation does not upgrade,
+    /// and upgrades wait until the cluster is finished.
+    pub(super) async fn prepare_for_creation(
         &mut self,
         names: &[Label],
-        at: &Hop,
+        release: &Hop,
     ) -> Result<Vec<Label>, Error> {
-        self.settle(names).await?;
+        self.wait_for_earlier_runs(names).await?;
         let mut all = BTreeMap::new();
-        let begun = side_by_side(names.iter().map(|name| self.begun(name))).await;
+        let begun = side_by_side(names.iter().map(|name| self.inspect(name))).await;
         for (name, begun) in names.iter().zip(begun) {
             all.insert(name.clone(), begun?);
         }
@@ -91,18 +95,19 @@ impl Kubernetes<'_> {
         }
         let masters = self.cluster.role(Role::Master).map(|node| &node.name);
         let first = masters.min().cloned();
-        let master = self.initialised(&all, first.as_ref()).await?;
+        let master = self.find_initialised_master(&all, first.as_ref()).await?;
         let nodes = match &master {
             Some(master) => states(master).await?,
             None => Vec::new(),
         };
-        let remedy = |(name, begun): (&Label, &Begun)| {
+        let remedy = |(name, begun): (&Label, &Inspected)| {
             let remedy = begun
                 .traces
                 .remedy(self.is_master(name), find(&nodes, name));
-            // The authority that the others trust is there: it is never cleared once they can join.
-            let keeps = master.is_some() && Some(name) == first.as_ref() && begun.traces.any();
-            match keeps && remedy == Remedy::Reset {
+            // The first master holds the certificate authority that the others trust: it is not reset once others can have joined.
+            let keeps_authority =
+                master.is_some() && Some(name) == first.as_ref() && begun.traces.any();
+            match keeps_authority && remedy == Remedy::Reset {
                 true => Remedy::RestartKubelet,
                 false => remedy,
             }
@@ -110,7 +115,7 @@ impl Kubernetes<'_> {
         let remedies: Vec<_> = all.iter().map(remedy).collect();
         for ((name, begun), remedy) in all.iter().zip(&remedies) {
             if begun.traces.any() && *remedy != Remedy::Reset {
-                self.is_of(name, at)?;
+                self.check_same_version(name, release)?;
             }
         }
         let mut joined = Vec::new();
@@ -125,86 +130,88 @@ impl Kubernetes<'_> {
         Ok(joined)
     }
 
-    /// An error if a run had begun with another Kubernetes on this machine.
-    fn is_of(&self, name: &Label, at: &Hop) -> Result<(), Error> {
+    /// An error, if an earlier run began to set up another version of Kubernetes on this machine.
+    fn check_same_version(&self, name: &Label, release: &Hop) -> Result<(), Error> {
         match self.notes.get(name).map(|note| &note.release) {
-            Some(was) if was.kubernetes != at.kubernetes => {
+            Some(was) if was.kubernetes != release.kubernetes => {
                 let why = format!(
-                    "a run that was not finished has begun to set up {was} there, which {at} would not upgrade"
+                    "a run that was not finished has begun to set up {was} there, which {release} would not upgrade"
                 );
                 let instead = "put back what was there until the cluster is finished, or destroy the cluster and make it again";
                 let refusal = Refusal::new(RefusalKind::Unfinished, why, instead);
                 Err(Error::Refused {
                     what: format!("set up {name}"),
-                    reasons: vec![refusal.of(name).on(name).from_to(was, at)],
+                    reasons: vec![refusal.of(name).on(name).from_to(was, release)],
                 })
             }
             _ => Ok(()),
         }
     }
 
-    async fn begun(&self, name: &Label) -> Result<Begun, Error> {
+    async fn inspect(&self, name: &Label) -> Result<Inspected, Error> {
         let machine = self.connect(name).await?;
         let traces = control::traces(&machine)
             .await
             .map_err(|e| Error::because(format!("see what is on {name}"), e))?;
-        Ok(Begun { machine, traces })
+        Ok(Inspected { machine, traces })
     }
 
-    /// A master that serves of a cluster that others can join already; none, if `kubeadm init` did not get that far. An API
-    /// server that may still be starting is waited for.
-    async fn initialised(
+    /// A connection to a master whose API serves, of an unfinished cluster that others can join; none, if `kubeadm init` was
+    /// interrupted before that. An API server that may still be starting is waited for. An error, if none serves although masters
+    /// other than the first have begun to join: then there was a cluster, and creating it again would destroy it.
+    async fn find_initialised_master(
         &self,
-        all: &BTreeMap<Label, Begun>,
+        all: &BTreeMap<Label, Inspected>,
         first: Option<&Label>,
     ) -> Result<Option<Arc<dyn Remote>>, Error> {
         let masters = || {
             let masters = all.iter().filter(|(name, _)| self.is_master(name));
             masters.filter(|(_, begun)| begun.traces.manifest)
         };
-        let mut waits = AWAY;
+        let mut limit = RESTART_LIMIT;
         let uptimes = masters().map(|(_, begun)| control::uptime(&begun.machine));
         for uptime in side_by_side(uptimes).await {
-            waits = waits.max(SERVES.saturating_sub(uptime?));
+            limit = limit.max(SERVING_LIMIT.saturating_sub(uptime?));
         }
-        let end = Instant::now() + waits;
+        let end = Instant::now() + limit;
         let what = "wait for a master of the cluster that is not finished".to_owned();
-        self.waiting(what, async |tell| loop {
-            let looks = masters().map(|(name, Begun { machine, .. })| async move {
+        self.waiting(what, async |on_wait| loop {
+            let looks = masters().map(|(name, Inspected { machine, .. })| async move {
                 match control::api_health(machine).await {
-                    Ok(Health::Well) => Ok(machine),
-                    Ok(Health::Ill(text)) => Err(format!("{name}: {text}")),
+                    Ok(Health::Healthy) => Ok(machine),
+                    Ok(Health::Unhealthy(text)) => Err(format!("{name}: {text}")),
                     Err(error) => Err(format!("{name}: {}", chain(&error))),
                 }
             });
             let why = match first_success(looks).await {
                 Ok(machine) => {
-                    let is_it = control::is_initialised(machine).await?;
-                    return Ok(is_it.then(|| Arc::clone(machine)));
+                    let initialised = control::is_initialised(machine).await?;
+                    return Ok(initialised.then(|| Arc::clone(machine)));
                 }
                 Err(why) => why,
             };
             if masters().next().is_none() {
                 return Ok(None);
             }
-            if Instant::now() + LOOK >= end {
-                // Only where there was a cluster could another master begin to join it.
+            if Instant::now() + POLL_INTERVAL >= end {
+                // Another master can only have begun to join if there was a cluster.
                 return match masters().any(|(name, _)| Some(name) != first) {
                     true => Err(Error::failed(format!(
                         "find a master whose API serves, of a cluster that is not finished, for {} s; start its masters, or \
                          destroy it and make it again:\n  {}",
-                        waits.as_secs(),
+                        limit.as_secs(),
                         why.join("\n  ")
                     ))),
                     false => Ok(None),
                 };
             }
-            tell(&why.join("; "));
-            tokio::time::sleep(LOOK).await;
+            on_wait(&why.join("; "));
+            tokio::time::sleep(POLL_INTERVAL).await;
         })
         .await
     }
 
+    /// Applies a remedy to a machine. `master` is a master whose API serves, if there is one, through which nodes are deleted.
     async fn apply_remedy(
         &self,
         name: &Label,
@@ -222,13 +229,13 @@ impl Kubernetes<'_> {
             Remedy::RestartKubelet => {
                 control::restart_kubelet(machine).await.map_err(failed)?;
             }
-            Remedy::Mark => {
+            Remedy::MarkControlPlane => {
                 control::restart_kubelet(machine).await.map_err(failed)?;
-                control::mark(machine).await.map_err(failed)?;
+                control::mark_control_plane(machine).await.map_err(failed)?;
             }
-            Remedy::Forget => {}
+            Remedy::DeleteNode => {}
         }
-        if let (Remedy::Forget | Remedy::Reset, Some(master)) = (remedy, master) {
+        if let (Remedy::DeleteNode | Remedy::Reset, Some(master)) = (remedy, master) {
             control::delete_node(master, name).await.map_err(failed)?;
             fail::fail_point!("kubespray::node-deleted");
         }

@@ -15,38 +15,37 @@ use kubitect_config::{Cluster, Facts, text};
 
 use super::Access;
 use super::note::{self, Note};
-use super::stage::{Seen, Stage, Task};
-use crate::control::{self, Waits};
+use super::stage::{ObservedNode, Stage, Task};
+use crate::control::{self, OnWait};
 use crate::goal::{self, Goal};
 use crate::{Error, Event, OnEvent, Tools, Workdir, kubeconfig};
 
-/// How long what Kubitect itself has restarted on a master may take to serve, and how old a machine is before something on it
-/// counts as broken.
-pub(super) const SERVES: Duration = Duration::from_secs(5 * 60);
-/// Between two looks at what is waited for.
-pub(super) const LOOK: Duration = Duration::from_secs(5);
+/// How long an API server may take to serve after Kubitect restarted it, or after its machine started. Later it counts as broken.
+pub(super) const SERVING_LIMIT: Duration = Duration::from_secs(5 * 60);
+/// The time between two checks of what is waited for.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What a living cluster is worked on with.
+/// What the work on an existing cluster needs.
 pub struct Context<'a> {
-    /// What is wanted.
+    /// The desired cluster.
     pub cluster: &'a Cluster,
-    /// How its machines are reached.
+    /// Its machines and balancers.
     pub access: Arc<dyn Access + 'a>,
-    /// Checkouts and environments, by Kubespray's tag.
+    /// Checkouts and Python environments, by Kubespray's tag.
     pub tools: BTreeMap<Version, Tools>,
-    /// Where the cluster's files lie.
+    /// The folder of the cluster's files.
     pub workdir: Workdir,
-    /// Where snapshots of etcd go; made if need be.
+    /// The folder of etcd's snapshots; created if it is missing.
     pub backups: PathBuf,
-    /// How long is waited for nodes.
+    /// How long nodes may take.
     pub timeouts: Timeouts,
-    /// Who is told.
+    /// Gets the events.
     pub on_event: OnEvent<'a>,
 }
 
-kubitect_config::shown_by!(Context<'_>, cluster.name, tools, workdir);
+kubitect_config::debug_fields!(Context<'_>, cluster.name, tools, workdir);
 
-/// A living cluster under work.
+/// The Kubernetes of an existing cluster, and the state of the run that works on it.
 pub struct Kubernetes<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) access: Arc<dyn Access + 'a>,
@@ -56,28 +55,28 @@ pub struct Kubernetes<'a> {
     pub(super) backups: PathBuf,
     timeouts: Timeouts,
     on_event: OnEvent<'a>,
-    /// All machines that are there, those that leave among them.
+    /// All existing machines, those that leave among them.
     pub(super) nodes: Vec<Node>,
     pub(super) facts: Facts,
     /// Machines that don't answer.
-    pub(super) silent: BTreeSet<Label>,
-    /// What is noted of each node of Kubernetes, kept up to date.
+    pub(super) unreachable: BTreeSet<Label>,
+    /// The note of each node, as it was written last.
     pub(super) notes: BTreeMap<Label, Note>,
-    /// The Kubespray and the machines of the upgrade that was just done: Ansible knows them.
+    /// The Kubespray release and the machines of the upgrade that was just done: Ansible still has their facts.
     gathered: Option<(Version, Vec<Label>)>,
-    /// The variables of what the cluster was set up with and keeps, once it was asked.
-    pub(super) as_made: Option<Vec<(&'static str, Value)>>,
-    /// The machines on which nothing of an earlier run goes on.
-    pub(super) settled: BTreeSet<Label>,
-    /// The machines on whose systems kubelets of the wanted Kubernetes start.
-    pub(super) fitting: BTreeSet<Label>,
+    /// The variables that the cluster keeps as it was created, once they were asked for.
+    pub(super) original_settings: Option<Vec<(&'static str, Value)>>,
+    /// The machines on which no process of an earlier run is left.
+    pub(super) idle: BTreeSet<Label>,
+    /// The machines whose systems were checked: kubelets of the wanted Kubernetes start there.
+    pub(super) checked_systems: BTreeSet<Label>,
 }
 
-kubitect_config::shown_by!(Kubernetes<'_>, cluster.name, notes);
+kubitect_config::debug_fields!(Kubernetes<'_>, cluster.name, notes);
 
 impl<'a> Kubernetes<'a> {
-    /// As the plan saw it, with the `facts` of all machines, those that leave among them.
-    pub fn new(context: Context<'a>, facts: Facts, seen: &[Seen]) -> Self {
+    /// The cluster with the nodes of a plan, and the `facts` of all machines, those that leave among them.
+    pub fn new(context: Context<'a>, facts: Facts, observed: &[ObservedNode]) -> Self {
         let Context {
             cluster,
             access,
@@ -87,9 +86,9 @@ impl<'a> Kubernetes<'a> {
             timeouts,
             on_event,
         } = context;
-        // Those that are wanted were started and waited for.
-        let silent = seen.iter().filter(|seen| !seen.wanted && !seen.answers);
-        let silent = silent.map(|seen| seen.node.name.clone()).collect();
+        // Wanted machines answer: they were started and waited for before.
+        let unreachable = observed.iter().filter(|node| !node.wanted && !node.answers);
+        let unreachable = unreachable.map(|node| node.node.name.clone()).collect();
         Self {
             cluster,
             access,
@@ -98,21 +97,21 @@ impl<'a> Kubernetes<'a> {
             backups,
             timeouts,
             on_event,
-            nodes: seen.iter().map(|seen| seen.node.clone()).collect(),
+            nodes: observed.iter().map(|node| node.node.clone()).collect(),
             facts,
-            silent,
-            notes: seen
+            unreachable,
+            notes: observed
                 .iter()
-                .filter_map(|seen| Some((seen.node.name.clone(), seen.note.clone()?)))
+                .filter_map(|node| Some((node.node.name.clone(), node.note.clone()?)))
                 .collect(),
             gathered: None,
-            as_made: None,
-            settled: BTreeSet::new(),
-            fitting: BTreeSet::new(),
+            original_settings: None,
+            idle: BTreeSet::new(),
+            checked_systems: BTreeSet::new(),
         }
     }
 
-    /// How long pods may take to leave a node.
+    /// How long a drain may take.
     pub(super) fn drain_within(&self) -> Duration {
         self.timeouts.drain.into()
     }
@@ -130,15 +129,16 @@ impl<'a> Kubernetes<'a> {
             Stage::Leave { nodes, reachable } => self.leave(nodes, *reachable, task).await,
             Stage::JoinMaster(name) => self.join_master(name, task).await,
             Stage::JoinWorkers(names) => self.join_workers(names, task).await,
-            Stage::Members => self.members(task).await,
-            Stage::Describe(name) => self.describe(name).await,
-            Stage::Release(name) => self.release(name).await,
+            Stage::Members => self.give_members_to_api_servers(task).await,
+            Stage::LabelsAndTaints(name) => self.set_labels_and_taints(name).await,
+            Stage::ReturnToService(name) => self.return_held_node(name).await,
             Stage::Snapshot => self.snapshot().await,
             Stage::Upgrade { node, to, pauses } => self.upgrade(node, to, *pauses, task).await,
             Stage::Addons => self.addons(task).await,
         }
     }
 
+    /// Creates the cluster, or goes on with its creation.
     async fn create(&mut self, task: &Task) -> Result<(), Error> {
         let all: Vec<_> = self
             .nodes
@@ -150,12 +150,12 @@ impl<'a> Kubernetes<'a> {
         let members: BTreeSet<_> = masters.map(|node| node.name.clone()).collect();
         let begun = all.iter().filter(|name| self.notes.contains_key(*name));
         let begun: Vec<_> = begun.cloned().collect();
-        let joined = self.make_way_for_all(&begun, &task.at).await?;
+        let joined = self.prepare_for_creation(&begun, &task.release).await?;
         for name in &all {
-            self.note(name, &task.at, &members, false)?;
+            self.note(name, &task.release, &members, false)?;
         }
-        let waits =
-            release::find_or_newest(&task.at.kubespray).is_some_and(goal::waits_for_network);
+        let waits = release::find_or_newest(&task.release.kubespray)
+            .is_some_and(goal::waits_for_ready_masters);
         if waits && !joined.is_empty() {
             self.play(&Goal::Network(joined), task, &all).await?;
         }
@@ -163,32 +163,33 @@ impl<'a> Kubernetes<'a> {
         // Where NetworkManager has the name servers, Kubespray's last play restarts the masters' kubelets and API servers, all at
         // once, and waits for none.
         for name in &members {
-            self.wait_api(name, &task.at.kubernetes).await?;
+            self.wait_api(name, &task.release.kubernetes).await?;
         }
         self.fetch_kubeconfig().await?;
-        // The masters last: one that is finished means that all is.
+        // The masters last: the next plan takes the cluster for created as soon as one master's note is finished.
         for name in all.iter().rev() {
-            self.note(name, &task.at, &members, true)?;
+            self.note(name, &task.release, &members, true)?;
         }
         Ok(())
     }
 
-    /// Brings the administrator's kubeconfig to this machine.
+    /// Copies the administrator's kubeconfig to this machine.
     async fn fetch_kubeconfig(&self) -> Result<(), Error> {
         let connect = async |name: &Label| self.access.machines().connect(name).await;
         let path = self.workdir.kubeconfig();
-        let brought = kubeconfig::bring(self.cluster, &self.facts, &path, connect);
-        brought.await.map(drop)
+        let fetched = kubeconfig::fetch_into(self.cluster, &self.facts, &path, connect);
+        fetched.await.map(drop)
     }
 
-    /// Brings a node's labels and taints to what is configured. Those that others have set stay.
-    async fn describe(&mut self, name: &Label) -> Result<(), Error> {
+    /// Gives a node the labels and taints of the file, and removes those of its note that the file no longer has. Labels and taints
+    /// that others have set stay.
+    async fn set_labels_and_taints(&mut self, name: &Label) -> Result<(), Error> {
         let failed = |e| Error::because(format!("change the labels and taints of {name}"), e);
         let (Some(node), Some(note)) = (self.node(name).cloned(), self.notes.get(name).cloned())
         else {
             return Ok(());
         };
-        let master = self.master(&[]).await?;
+        let master = self.serving_master(&[]).await?;
         let gone: Vec<_> = note
             .labels
             .keys()
@@ -200,7 +201,7 @@ impl<'a> Kubernetes<'a> {
             .map_err(failed)?;
         fail::fail_point!("kubespray::labelled");
         let wanted: BTreeSet<_> = node.taints.iter().map(ToString::to_string).collect();
-        // A taint whose key and effect stay is overwritten, not taken away for a moment.
+        // A taint whose value alone changes is overwritten: removed first, it would be missing for a moment.
         let stays = |taint: &Taint| {
             let same = |other: &&Taint| other.key == taint.key && other.effect == taint.effect;
             node.taints.iter().any(|other| same(&other))
@@ -233,42 +234,42 @@ impl<'a> Kubernetes<'a> {
         Ok(())
     }
 
-    /// Runs the playbooks of a goal on these nodes, and the balancers.
+    /// Runs the playbooks of a goal with an inventory of these nodes and of the balancers.
     pub(super) async fn play(
         &mut self,
         goal: &Goal,
         task: &Task,
         nodes: &[Label],
     ) -> Result<(), Error> {
-        self.settle(nodes).await?;
+        self.wait_for_earlier_runs(nodes).await?;
+        let release = &task.release;
         let failed = |e| {
-            Error::because(
-                format!("{} by Kubespray {}", told(goal, task), task.at.kubespray),
-                e,
-            )
+            let what = goal_name(goal, task);
+            Error::because(format!("{what} by Kubespray {}", release.kubespray), e)
         };
         let mut cluster = self.cluster.clone();
-        cluster.kubernetes.version = task.at.kubernetes.clone();
-        cluster.kubernetes.kubespray.version = task.at.kubespray.clone();
+        cluster.kubernetes.version = release.kubernetes.clone();
+        cluster.kubernetes.kubespray.version = release.kubespray.clone();
         self.keep_settings(goal, nodes, &mut cluster).await?;
         let is_in = |node: &&Node| {
             nodes.contains(&node.name)
                 || (node.role == Role::LoadBalancer && self.is_wanted(&node.name))
         };
         cluster.nodes = self.nodes.iter().filter(is_in).cloned().collect();
-        cluster.nodes.sort_by_key(|node| self.place(node));
-        let tools = self.tools.get(&task.at.kubespray).ok_or_else(|| {
+        cluster.nodes.sort_by_key(|node| self.position(node));
+        let tools = self.tools.get(&release.kubespray).ok_or_else(|| {
             Error::failed(format!(
                 "use Kubespray {}: it is not prepared",
-                task.at.kubespray
+                release.kubespray
             ))
         })?;
-        // Nodes are upgraded one after another, and nothing that Ansible gathers of a machine changes with it.
-        let gathered = (task.at.kubespray.clone(), nodes.to_vec());
-        let known = self.gathered.take().as_ref() == Some(&gathered);
+        // Facts of the previous upgrade are used again: nodes are upgraded one after another, and an upgrade changes no fact that
+        // Ansible gathers.
+        let gathered = (release.kubespray.clone(), nodes.to_vec());
+        let has_facts = self.gathered.take().as_ref() == Some(&gathered);
         let played = match goal {
-            Goal::Upgrade { .. } | Goal::Dns if known => {
-                crate::carry_on(
+            Goal::Upgrade { .. } | Goal::Dns if has_facts => {
+                crate::carry_out_with_cached_facts(
                     goal,
                     &cluster,
                     &self.facts,
@@ -291,27 +292,27 @@ impl<'a> Kubernetes<'a> {
             }
         };
         played.map_err(failed)?;
-        let holds = matches!(goal, Goal::Upgrade { .. } | Goal::Dns);
-        self.gathered = holds.then_some(gathered);
+        let keeps_facts = matches!(goal, Goal::Upgrade { .. } | Goal::Dns);
+        self.gathered = keeps_facts.then_some(gathered);
         Ok(())
     }
 
-    /// Waits for something, and says why it is not yet so.
+    /// Waits for something, and reports why it still waits.
     pub(super) async fn waiting<T>(
         &self,
         what: String,
-        wait: impl AsyncFnOnce(Waits<'_>) -> T,
+        wait: impl AsyncFnOnce(OnWait<'_>) -> T,
     ) -> T {
-        let said = AtomicBool::new(false);
+        let reported = AtomicBool::new(false);
         let waits = |why: &str| {
-            said.store(true, Ordering::Relaxed);
+            reported.store(true, Ordering::Relaxed);
             (self.on_event)(Event::Waits {
                 what: what.clone(),
                 why: text::line(why),
             });
         };
         let result = wait(&waits).await;
-        if said.load(Ordering::Relaxed) {
+        if reported.load(Ordering::Relaxed) {
             (self.on_event)(Event::Waited { what });
         }
         result
@@ -322,22 +323,22 @@ impl<'a> Kubernetes<'a> {
     }
 }
 
-/// What a goal is, after "failed to".
-fn told(goal: &Goal, task: &Task) -> String {
+/// The goal in words that fit after "failed to".
+fn goal_name(goal: &Goal, task: &Task) -> String {
     let names = |names: &[Label]| {
         let names: Vec<_> = names.iter().map(Label::as_str).collect();
         names.join(", ")
     };
     match goal {
-        Goal::Create => format!("set up Kubernetes {}", task.at.kubernetes),
+        Goal::Create => format!("set up Kubernetes {}", task.release.kubernetes),
         Goal::AddWorkers(nodes) => format!("join {}", names(nodes)),
         Goal::AddMaster(node) => format!("join {node}"),
-        Goal::AfterMembers => "give the network plugin etcd's members".to_owned(),
+        Goal::NetworkEtcdMembers => "give the network plugin etcd's members".to_owned(),
         Goal::Remove { nodes, .. } => format!("remove {}", names(nodes)),
         Goal::Network(nodes) => format!("set up the network plugin on {}", names(nodes)),
         Goal::JoiningNetwork(node) => format!("set up the network plugin on {node}"),
         Goal::Dns => "put Kubespray's cluster DNS back".to_owned(),
-        Goal::Upgrade { node, .. } => format!("upgrade {node} to {}", task.at.kubernetes),
+        Goal::Upgrade { node, .. } => format!("upgrade {node} to {}", task.release.kubernetes),
         Goal::Addons => "install the addons".to_owned(),
     }
 }

@@ -1,37 +1,37 @@
-//! Living clusters: what is set up on their machines ([`note`]), what follows from it ([`plan`]), and doing it
-//! ([`Kubernetes`]).
+//! Kubernetes on an existing cluster: the notes on its machines ([`note`]), the tasks that follow from them ([`plan`]), and
+//! carrying these out ([`Kubernetes`]).
 //!
-//! What is done needs connections to machines, a text kept with each, and the balancers; whoever has them brings an
-//! [`Access`].
+//! Carrying them out needs connections to machines, a place for a text beside each machine, and the balancers. Whoever composes
+//! the crates provides the three by an [`Access`].
 
 mod access;
-mod back;
 pub mod deprecated;
 mod etcd;
-mod foresee;
+mod forecast;
 mod half_done;
-mod has;
 mod kubernetes;
-mod look;
 mod membership;
+mod node_plan;
 mod nodes;
 pub mod note;
 pub mod plan;
-mod recall;
+mod rebuilt_notes;
+mod repair;
 pub mod restore;
-mod revive;
 pub mod rows;
 mod service;
 mod settings;
 pub mod snapshot;
 mod stage;
+mod startup;
+mod summary;
 mod system;
 
 pub use access::Access;
-pub use back::{Back, Step};
-pub use foresee::{Foreseen, foresee, vacated};
-pub use has::{finished, has};
+pub use forecast::{Forecast, forecast, vacated};
 pub use kubernetes::{Context, Kubernetes};
-pub use look::{Found, Nodes, not_known};
+pub use node_plan::{NodePlan, PlanInput, unknown_disk};
 pub use note::Note;
-pub use stage::{Seen, Stage, Task};
+pub use stage::{ObservedNode, Stage, Task};
+pub use startup::{Startup, WaitStep};
+pub use summary::{joined_nodes, newest_release};

@@ -1,4 +1,4 @@
-//! The nodes of a living cluster: who is there, who has joined, who serves, and what is noted of each.
+//! The nodes of an existing cluster during a run: which have joined, which masters serve, and the note of each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::first_success;
 use kubitect_config::{Remote, chain};
 
-use super::kubernetes::{Kubernetes, SERVES};
+use super::kubernetes::{Kubernetes, SERVING_LIMIT};
 use super::note::Note;
 use crate::Error;
 use crate::control::{self, Health, NodeState};
 
 impl Kubernetes<'_> {
-    /// Logs in on a machine that answers.
+    /// Logs in on a machine.
     pub(super) async fn connect(&self, name: &Label) -> Result<Arc<dyn Remote>, Error> {
         let session = self.access.machines().connect(name).await;
         session.map_err(|e| Error::because(format!("log in on {name}"), e))
@@ -33,32 +33,34 @@ impl Kubernetes<'_> {
     ) -> Result<bool, Error> {
         let states = states(master).await?;
         let own = states.iter().find(|state| state.name == name.as_str());
-        Ok(own.is_some_and(|state| state.health == Health::Well))
+        Ok(own.is_some_and(|state| state.health == Health::Healthy))
     }
 
-    /// A connection to a master that serves, none of these. One that was just started is waited for, and what keeps all of them
-    /// from serving is put right.
-    pub(super) async fn master(&self, but: &[Label]) -> Result<Arc<dyn Remote>, Error> {
-        match self.serving(but).await {
+    /// A connection to a master whose API serves, and which is not in `except`. If none serves, all masters are repaired, and
+    /// waited for: they may have been started just now.
+    pub(super) async fn serving_master(&self, except: &[Label]) -> Result<Arc<dyn Remote>, Error> {
+        match self.find_serving(except).await {
             Ok(master) => return Ok(master),
             Err(why) if why.is_empty() => {}
             Err(_) => {
-                self.revive().await;
-                self.start_second().await?;
+                self.repair_masters().await;
+                self.start_second_member().await?;
             }
         }
         let mut found = None;
         let what = "wait for a master whose API serves".to_owned();
         let missing = self.waiting(what, async |waits| {
-            control::wait(SERVES, waits, async || match self.serving(but).await {
-                Ok(master) => {
-                    found = Some(master);
-                    None
-                }
-                Err(why) if why.is_empty() => None,
-                Err(why) => {
-                    let failed = self.revive().await;
-                    Some([why, failed].concat().join("; "))
+            control::wait(SERVING_LIMIT, waits, async || {
+                match self.find_serving(except).await {
+                    Ok(master) => {
+                        found = Some(master);
+                        None
+                    }
+                    Err(why) if why.is_empty() => None,
+                    Err(why) => {
+                        let failed = self.repair_masters().await;
+                        Some([why, failed].concat().join("; "))
+                    }
                 }
             })
             .await
@@ -68,21 +70,21 @@ impl Kubernetes<'_> {
             None => Error::failed("find a master whose API serves: none has joined"),
             Some(why) => Error::failed(format!(
                 "find a master whose API serves, for {} s: {why}",
-                SERVES.as_secs()
+                SERVING_LIMIT.as_secs()
             )),
         })
     }
 
-    /// The master that first says that it serves, none of these; or why each does not. One that is down is waited for only if all
-    /// are.
-    async fn serving(&self, but: &[Label]) -> Result<Arc<dyn Remote>, Vec<String>> {
+    /// A connection to the first master that answers that its API serves, and which is not in `except`; or why each master does not
+    /// serve. A master that is down delays the answer only if no other serves.
+    async fn find_serving(&self, except: &[Label]) -> Result<Arc<dyn Remote>, Vec<String>> {
         let masters = self.joined_masters();
-        let asked = masters.iter().filter(|name| !but.contains(name));
+        let asked = masters.iter().filter(|name| !except.contains(name));
         first_success(asked.map(|name| async move {
             let session = self.connect(name).await.map_err(|e| chain(&e))?;
             match control::api_health(&session).await {
-                Ok(Health::Well) => Ok(session),
-                Ok(Health::Ill(text)) => Err(format!("{name}: {text}")),
+                Ok(Health::Healthy) => Ok(session),
+                Ok(Health::Unhealthy(text)) => Err(format!("{name}: {text}")),
                 Err(error) => Err(format!("{name}: {}", chain(&error))),
             }
         }))
@@ -97,7 +99,7 @@ impl Kubernetes<'_> {
         self.cluster.nodes.iter().any(|node| node.name == *name)
     }
 
-    /// The masters that have joined, by name.
+    /// The masters that have joined and answer, in the order of their names.
     pub(super) fn joined_masters(&self) -> BTreeSet<Label> {
         let is_master = |name: &&Label| {
             self.node(name)
@@ -107,20 +109,20 @@ impl Kubernetes<'_> {
         finished
             .map(|(name, _)| name)
             .filter(is_master)
-            .filter(|name| !self.silent.contains(*name))
+            .filter(|name| !self.unreachable.contains(*name))
             .cloned()
             .collect()
     }
 
-    /// The nodes that have joined and answer, and these.
-    pub(super) fn present(&self, besides: &[Label]) -> Vec<Label> {
+    /// The nodes that have joined and answer, and the `additional` ones: the nodes of an inventory.
+    pub(super) fn present(&self, additional: &[Label]) -> Vec<Label> {
         let finished = self.notes.iter().filter(|(_, note)| note.finished);
         let mut names: Vec<_> = finished
             .map(|(name, _)| name)
-            .filter(|name| !self.silent.contains(*name) && self.facts.node(name).is_some())
+            .filter(|name| !self.unreachable.contains(*name) && self.facts.node(name).is_some())
             .cloned()
             .collect();
-        let others: Vec<_> = besides
+        let others: Vec<_> = additional
             .iter()
             .filter(|name| !names.contains(name))
             .collect();
@@ -128,52 +130,51 @@ impl Kubernetes<'_> {
         names
     }
 
-    /// Notes on a node's domain what is set up on it.
+    /// Writes a new note of a node: what the file wants of it, with this release and these members of etcd.
     pub(super) fn note(
         &mut self,
         name: &Label,
-        at: &Hop,
+        release: &Hop,
         members: &BTreeSet<Label>,
         finished: bool,
     ) -> Result<(), Error> {
         let Some(node) = self.node(name).cloned() else {
             return Ok(());
         };
-        let mut note = Note::of(self.cluster, &node, at, members, finished)?;
-        // Pods that we keep away stay away until it is finished.
-        if let Some(before) = self.notes.get(name).filter(|_| !finished) {
-            (note.busy, note.drained) = (before.busy, before.drained);
+        let mut note = Note::of(self.cluster, &node, release, members, finished)?;
+        // A node that is out of service stays so until its note is finished.
+        if let Some(previous) = self.notes.get(name).filter(|_| !finished) {
+            (note.busy, note.drained) = (previous.busy, previous.drained);
         }
         note.joined = match self.notes.get(name) {
-            Some(begun) if finished => begun.joined,
-            _ => self.next_to_join(name),
+            Some(previous) if finished => previous.joined,
+            _ => self.next_join_number(name),
         };
         self.write_note(&node, note)
     }
 
-    /// Where a master that begins to join will stand among etcd's members: behind all that have joined.
-    fn next_to_join(&self, name: &Label) -> u32 {
-        let others = self
-            .joined_masters()
-            .into_iter()
-            .filter(|other| other != name);
+    /// The position among etcd's members ([`Note::joined`]) of a master that begins to join: behind all that have joined.
+    fn next_join_number(&self, name: &Label) -> u32 {
+        let others = self.joined_masters().into_iter();
+        let others = others.filter(|other| other != name);
         let last = others
             .filter_map(|other| Some(self.notes.get(&other)?.joined))
             .max();
         last.map_or(0, |last| last.saturating_add(1))
     }
 
-    /// Where a node stands in the inventory: masters first, as they have joined.
-    pub(super) fn place(&self, node: &Node) -> (bool, u32, Label) {
+    /// By what the nodes of an inventory are sorted: masters first, in the order in which they have joined. The order of etcd's
+    /// members must not change: a member whose list of members reads otherwise is restarted.
+    pub(super) fn position(&self, node: &Node) -> (bool, u32, Label) {
         let joined = self.notes.get(&node.name).map_or(0, |note| note.joined);
         match node.role {
             Role::Master => (false, joined, node.name.clone()),
-            // The others stay as they stand.
+            // All others have the same key, so that a stable sort leaves their order.
             _ => (true, 0, self.cluster.name.clone()),
         }
     }
 
-    /// Changes what is noted of a node.
+    /// Changes the note of a node.
     pub fn change_note(
         &mut self,
         name: &Label,
@@ -199,7 +200,7 @@ impl Kubernetes<'_> {
     }
 }
 
-/// What Kubernetes says of its nodes.
+/// The nodes of Kubernetes, by its API.
 pub(super) async fn states(master: &Arc<dyn Remote>) -> Result<Vec<NodeState>, Error> {
     control::nodes(master)
         .await

@@ -1,4 +1,4 @@
-//! [`Note`]: what is set up on a machine, as it is kept in libvirt's record of the machine.
+//! [`Note`]: what is set up on a machine, stored in the `<metadata>` of its libvirt domain.
 //!
 //! So a plan needs to ask libvirt only, the cluster's folder may be lost, and a machine that is recreated has no note.
 
@@ -18,20 +18,20 @@ use crate::Error;
 /// What is set up on a master or a worker. A balancer's note is the digest of its files alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// Whether Kubernetes is set up; else that has begun.
+    /// Whether Kubernetes is set up. If not, a run has begun to set it up, or to remove it.
     pub finished: bool,
-    /// Whether pods are kept away from it while it is worked on: by us, and not by a person.
+    /// Whether Kubitect has cordoned the node for work that has not ended. A person's cordon is not noted.
     pub busy: bool,
-    /// Whether the balancers keep new connections away from it while it is worked on.
+    /// Whether the balancers send this master no new connections, for work that has not ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub drained: bool,
-    /// The Kubernetes that is set up, and the Kubespray that did it.
+    /// The Kubernetes version that is set up, and the Kubespray release that did it.
     pub release: Hop,
-    /// What it is being upgraded to, from before the playbook that does it until all of that is done: it may have parts of both. On
-    /// masters from before the first one's.
+    /// The release to which it is being upgraded: from before the playbook until the upgrade is done. Meanwhile the node may have
+    /// parts of both. All masters have it from before the first master's playbook, so that it is not lost with one machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub getting: Option<Hop>,
-    /// A digest of the cluster's settings that can't be changed later.
+    /// A digest of the settings that Kubespray can't change on an existing cluster.
     pub settings: String,
     /// A digest of the addons.
     pub addons: String,
@@ -41,22 +41,22 @@ pub struct Note {
     pub taints: BTreeSet<String>,
     /// The masters whose etcd members this master's API server uses.
     pub members: BTreeSet<Label>,
-    /// Where a master stands among etcd's members: 0 for those that began together, one more than all others for one that
-    /// joined later.
+    /// A master's position among etcd's members: 0 for all that were created with the cluster, one more than the highest for each
+    /// that joined later.
     #[serde(default)]
     pub joined: u32,
-    /// Whether its etcd was being brought back to a snapshot, which has not ended.
+    /// Whether a restoration of its etcd from a snapshot has begun and not ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restoring: bool,
 }
 
 impl Note {
-    /// Whether something is kept away from it for work that has not ended.
+    /// Whether a run has taken the node out of service, and has not returned it.
     pub fn is_held(&self) -> bool {
         self.busy || self.drained
     }
 
-    /// What is noted of a node when the cluster's file is carried out on it with this `release`.
+    /// The note of a node on which the cluster's file is set up with this `release`.
     pub fn of(
         cluster: &Cluster,
         node: &Node,
@@ -83,39 +83,39 @@ impl Note {
         })
     }
 
-    /// Reads a note as it lies in libvirt. One that can't be read is an error and never "not set up": a plan that took it for
-    /// that would make a living cluster anew.
+    /// Reads a note from its text in libvirt. A note that can't be read is an error, and never counts as "not set up": a plan would
+    /// create the existing cluster again.
     pub fn read(text: &str) -> Result<Self, Error> {
         let unreadable =
             |e| Error::because("read what is noted of it: it is no note of Kubitect's", e);
-        let form: Form = serde_json::from_str(text).map_err(unreadable)?;
-        if form.version != VERSION {
+        let header: Header = serde_json::from_str(text).map_err(unreadable)?;
+        if header.version != VERSION {
             return Err(Error::failed(format!(
                 "read what is noted of it: the note has version {}, and this Kubitect reads version {VERSION}; use the \
                  Kubitect that wrote it, or a newer one",
-                form.version
+                header.version
             )));
         }
         serde_json::from_str(text).map_err(unreadable)
     }
 
-    /// The note as it lies in libvirt.
+    /// The note's text for libvirt.
     pub fn text(&self) -> Result<String, Error> {
-        let kept = Kept {
+        let versioned = Versioned {
             version: VERSION,
             note: self,
         };
-        serde_json::to_string(&kept).map_err(|e| Error::because("note what is set up", e))
+        serde_json::to_string(&versioned).map_err(|e| Error::because("note what is set up", e))
     }
 }
 
-/// The version of the form in which notes lie in libvirt. A field that older programs may ignore needs no new one, but a default
-/// for the notes that lack it; a field that changes its meaning needs one, and a way to read the former.
+/// The version of the notes' format. A new field that older programs may ignore needs no new version, but a default for notes that
+/// lack it. A field whose meaning changes needs a new version, and code that reads the former one.
 const VERSION: u32 = 1;
 
-/// What is read of a note first.
+/// The part of a note that is read first.
 #[derive(Deserialize)]
-struct Form {
+struct Header {
     /// The first notes had no version.
     #[serde(default = "first")]
     version: u32,
@@ -125,16 +125,15 @@ fn first() -> u32 {
     1
 }
 
-/// A note with the version of its form.
+/// A note with the version of its format.
 #[derive(Serialize)]
-struct Kept<'a> {
+struct Versioned<'a> {
     version: u32,
     #[serde(flatten)]
     note: &'a Note,
 }
 
-/// Of the cluster's settings those that reach Kubernetes and that Kubespray can't change later. Neither paths of this
-/// machine nor where tools come from.
+/// The digest of the settings that Kubespray can't change on an existing cluster: a plan refuses a file in which it differs.
 pub fn settings(cluster: &Cluster) -> Result<String, Error> {
     let kubernetes = &cluster.kubernetes;
     digest(&(
@@ -148,8 +147,8 @@ pub fn settings(cluster: &Cluster) -> Result<String, Error> {
     ))
 }
 
-/// The addons: those variables that their tasks carry out. Neither what else the file passes to Kubespray counts, nor the
-/// order in which it is written.
+/// The digest of the addons: of the variables that Kubespray's tasks for addons use. Other variables do not count, nor does the
+/// order in which they are written.
 pub fn addons(cluster: &Cluster) -> Result<String, Error> {
     let is_addons = |name: &Value| name.as_str().is_some_and(variables::is_addons);
     let addons = cluster.addons.kubespray.iter();
@@ -157,7 +156,7 @@ pub fn addons(cluster: &Cluster) -> Result<String, Error> {
         .filter(|(name, _)| is_addons(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    // Whoever may read libvirt sees the digest: where secrets are among the variables, trying them out takes long.
+    // Everyone who may read libvirt's domains sees the digest. If secrets are among the variables, guessing them has to take long.
     let secret = variables::hold_secret(&addons);
     let plain = digest(&(in_order(Value::Mapping(addons)), &cluster.addons.rook))?;
     Ok(match secret {
@@ -166,7 +165,7 @@ pub fn addons(cluster: &Cluster) -> Result<String, Error> {
     })
 }
 
-/// The same value, mappings in the order of their keys.
+/// The same value, with the entries of all mappings in the order of their keys.
 fn in_order(value: Value) -> Value {
     match value {
         Value::Mapping(mapping) => {
@@ -182,24 +181,24 @@ fn in_order(value: Value) -> Value {
     }
 }
 
-/// How often a digest with secrets in it is taken: some 50 ms.
+/// How many times a digest of secrets is hashed: this takes about 50 ms.
 const ROUNDS: u32 = 100_000;
 
-/// A digest that is the cluster's own and takes long to make. Every node of a cluster has the same: the last one is remembered.
+/// A slow, salted digest of a digest. All nodes of a cluster have the same one, so the last result is cached.
 fn slow(salt: &Label, plain: String) -> String {
     static LAST: Mutex<Option<(Label, String, String)>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((of, from, made)) = &*last
-        && (of, from) == (salt, &plain)
+    if let Some((last_salt, last_plain, result)) = &*last
+        && (last_salt, last_plain) == (salt, &plain)
     {
-        return made.clone();
+        return result.clone();
     }
-    let mut made = digest::sha256(format!("{salt}\0{plain}").as_bytes());
+    let mut result = digest::sha256(format!("{salt}\0{plain}").as_bytes());
     for _ in 0..ROUNDS {
-        made = digest::sha256(format!("{salt}\0{made}").as_bytes());
+        result = digest::sha256(format!("{salt}\0{result}").as_bytes());
     }
-    *last = Some((salt.clone(), plain, made.clone()));
-    made
+    *last = Some((salt.clone(), plain, result.clone()));
+    result
 }
 
 fn digest(value: &impl Serialize) -> Result<String, Error> {

@@ -1,4 +1,4 @@
-//! [`Stage`]s: what is to be done to Kubernetes, in order, from what is noted of each machine. Pure.
+//! [`tasks`]: the changes of Kubernetes that lead to what the file wants, in order, from the notes on the machines. Pure.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -9,20 +9,24 @@ use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Refusal, RefusalKind, chain};
 
 use super::note::{self, Note};
-use super::stage::{Seen, Stage, Task};
+use super::stage::{ObservedNode, Stage, Task};
 use crate::Error;
 use crate::goal::network_in_etcd;
 use crate::quorum::{self, Member, Step};
 
-/// The tasks that lead from what is seen to what is wanted, or the reasons why there are none.
-pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<Refusal>> {
-    let masters = || seen.iter().filter(|seen| seen.node.role == Role::Master);
+/// The tasks that lead from what is observed to what is wanted, or all reasons why nothing is done.
+///
+/// The order: dead and half-way members of etcd leave; nodes that an interrupted upgrade left behind get the newest noted release;
+/// masters join and leave; workers join and leave; the cluster is upgraded hop by hop; nodes return to service; labels, taints and
+/// addons are changed.
+pub fn tasks(cluster: &Cluster, nodes: &[ObservedNode]) -> Result<Vec<Task>, Vec<Refusal>> {
+    let masters = || nodes.iter().filter(|node| node.node.role == Role::Master);
     let wanted = cluster.kubernetes.hop();
-    if !masters().any(Seen::is_finished) {
-        return create(cluster, seen, wanted);
+    if !masters().any(ObservedNode::is_finished) {
+        return create(cluster, nodes, wanted);
     }
-    check_settings(cluster, seen)?;
-    let restoring = |seen: &Seen| seen.note.as_ref().is_some_and(|note| note.restoring);
+    check_settings(cluster, nodes)?;
+    let restoring = |master: &ObservedNode| master.note.as_ref().is_some_and(|note| note.restoring);
     if masters().any(restoring) {
         let instead = format!(
             "`kubitect etcd restore {} FILE` with that snapshot ends it. Until then nothing else is done",
@@ -32,87 +36,91 @@ pub fn tasks(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Task>, Vec<Refusal>
         return refused(cluster, RefusalKind::Restoring, why, instead);
     }
 
-    // An upgrade that was interrupted has nodes of two releases: all reach the newer one before anything else is done.
-    let (now, path) = releases(cluster, seen, &wanted)?;
+    // An interrupted upgrade leaves nodes of two releases. All get the newer one before other changes: a playbook runs on all nodes
+    // with one release, and nothing older than they have is run on them.
+    let (base, path) = releases(cluster, nodes, &wanted)?;
     let mut stages = Tasks::default();
-    // Members that are dead or half-way first: Kubespray does nothing to a master while etcd lists one that does not answer,
-    // and takes a master that is not in its inventory for one that is missing there.
-    let mut leave_first = membership(cluster, seen)?;
-    let others = |stage: &Stage| !matches!(stage, Stage::Leave { .. });
-    let membership = match leave_first.iter().position(others) {
-        Some(at) => leave_first.split_off(at),
+    // Dead and half-way members leave before any upgrade or join: Kubespray's playbooks for masters fail while etcd lists a member
+    // that does not answer, or one that is not in the inventory.
+    let mut leave_first = membership(cluster, nodes)?;
+    let is_other = |stage: &Stage| !matches!(stage, Stage::Leave { .. });
+    let membership = match leave_first.iter().position(is_other) {
+        Some(index) => leave_first.split_off(index),
         None => Vec::new(),
     };
-    stages.add(&now, leave_first);
-    // The playbook with which a master joins goes over all that are there, also over one that leaves after that; and so does the one
-    // that gives a network plugin etcd's members.
-    let in_etcd = release::find_or_newest(&now.kubespray)
+    stages.add(&base, leave_first);
+    // The playbook with which a master joins runs on all masters, also on those that leave after it; so does the one that gives a
+    // network plugin etcd's members. So masters that leave are upgraded as well, if one of the two runs.
+    let in_etcd = release::find_or_newest(&base.kubespray)
         .is_some_and(|release| network_in_etcd(cluster, release));
-    let plays = |stage: &Stage| match stage {
+    let runs_on_all = |stage: &Stage| match stage {
         Stage::JoinMaster(_) => true,
         Stage::Members => in_etcd,
         _ => false,
     };
-    let plays = membership.iter().any(plays);
-    let goes_over = |seen: &Seen| plays && seen.answers && seen.node.role == Role::Master;
-    let behind = |seen: &&Seen| {
-        (seen.wanted || goes_over(seen)) && seen.finished().is_some_and(|note| note.release < now)
+    let all_masters = membership.iter().any(runs_on_all);
+    let goes_through = |node: &ObservedNode| {
+        node.wanted || all_masters && node.answers && node.node.role == Role::Master
     };
-    // Where one of three was lost meanwhile, the next can only join once these have its release.
-    let members = masters().filter(|seen| seen.answers && seen.is_finished());
-    stages.upgrades(seen.iter().filter(behind), &now, members.count() == 2);
-    stages.add(&now, membership);
-    stages.add(&now, workers(seen));
-    // Those that join have the release that the others have.
+    let is_behind = |node: &&ObservedNode| {
+        goes_through(node) && node.finished().is_some_and(|note| note.release < base)
+    };
+    // If one of three masters was lost, the two others are upgraded although etcd pauses at each: a third master joins with this
+    // release, and can do so only once both have it.
+    let members = masters().filter(|master| master.answers && master.is_finished());
+    stages.upgrades(nodes.iter().filter(is_behind), &base, members.count() == 2);
+    stages.add(&base, membership);
+    stages.add(&base, workers(nodes));
+    // Nodes that have just joined have the release of the others, so they take part in every hop.
     for hop in path {
-        stages.upgrades(seen.iter().filter(|seen| seen.wanted), &hop, false);
+        stages.upgrades(nodes.iter().filter(|node| node.wanted), &hop, false);
     }
-    let upgraded = |name: &Label| {
-        stages
-            .0
-            .iter()
-            .any(|task| matches!(&task.stage, Stage::Upgrade { node, .. } if node == name))
-    };
-    let released: Vec<_> = seen
+    let upgrades = |task: &Task, name: &Label| matches!(&task.stage, Stage::Upgrade { node, .. } if node == name);
+    let upgraded = |name: &Label| stages.0.iter().any(|task| upgrades(task, name));
+    // An upgrade returns its node to service itself.
+    let held: Vec<_> = nodes
         .iter()
-        .filter(|seen| seen.wanted && seen.finished().is_some_and(Note::is_held))
-        .map(|seen| &seen.node.name)
+        .filter(|node| node.wanted && node.finished().is_some_and(Note::is_held))
+        .map(|node| &node.node.name)
         .filter(|name| !upgraded(name))
-        .map(|name| Stage::Release(name.clone()))
+        .map(|name| Stage::ReturnToService(name.clone()))
         .collect();
-    stages.add(&wanted, released);
-    let described = seen.iter().filter(|seen| {
-        seen.wanted
-            && seen.finished().is_some_and(|note| {
-                note.labels != seen.node.labels || note.taints != taints(&seen.node)
+    stages.add(&wanted, held);
+    let relabelled = nodes.iter().filter(|node| {
+        node.wanted
+            && node.finished().is_some_and(|note| {
+                note.labels != node.node.labels || note.taints != taints(&node.node)
             })
     });
-    let describe = |seen: &Seen| Stage::Describe(seen.node.name.clone());
-    stages.add(&wanted, described.map(describe).collect());
-    let addons = note::addons(cluster).or_else(|e| undescribed(cluster, &e))?;
+    let relabel = |node: &ObservedNode| Stage::LabelsAndTaints(node.node.name.clone());
+    stages.add(&wanted, relabelled.map(relabel).collect());
+    let addons = note::addons(cluster).or_else(|e| no_digest(cluster, &e))?;
     let finished = masters()
-        .filter(|seen| seen.wanted)
-        .filter_map(Seen::finished);
+        .filter(|node| node.wanted)
+        .filter_map(ObservedNode::finished);
     if finished.into_iter().any(|note| note.addons != addons) {
         stages.add(&wanted, vec![Stage::Addons]);
     }
-    let impossible = impossible::reasons(cluster, seen, &stages.0);
+    let impossible = impossible::reasons(cluster, nodes, &stages.0);
     match impossible.is_empty() {
         true => Ok(stages.0),
         false => Err(impossible),
     }
 }
 
-/// The release that all nodes have, or get before anything else, and the hops from there to what is wanted. A node that a run
-/// had begun to upgrade may have parts of the newer release, and nothing older than that is run on it.
+/// The release that all nodes have, or get before other changes, and the hops from there to the wanted one.
+///
+/// It is the newest release in any note. If a note says that an upgrade to a newer one was begun (`getting`), it is that one: the
+/// node may have parts of it, and nothing older may run there.
 fn releases(
     cluster: &Cluster,
-    seen: &[Seen],
+    nodes: &[ObservedNode],
     wanted: &Hop,
 ) -> Result<(Hop, Vec<Hop>), Vec<Refusal>> {
     let finished = || {
-        seen.iter()
-            .filter_map(|seen| Some((&seen.node.name, seen.finished()?)))
+        nodes
+            .iter()
+            .filter_map(|node| Some((&node.node.name, node.finished()?)))
     };
     let newest = finished().map(|(_, note)| &note.release).max();
     let newest = newest.unwrap_or(wanted);
@@ -120,12 +128,13 @@ fn releases(
     let cilium = Cilium::of(plugin, &cluster.addons.kubespray);
     let path = |from: &Hop| release::path_with(cilium, from, wanted);
     let begun = finished().filter_map(|(name, note)| Some((note.getting.as_ref()?, name)));
-    // It is noted on all masters: the first is named.
+    // The notes of all masters name the begun release; the refusal names the first of these masters.
     let begun = begun.max_by_key(|(begun, name)| (*begun, Reverse(*name)));
     let Some((begun, name)) = begun.filter(|(begun, _)| *begun > newest) else {
-        let no_way = |e: release::PathError| Refusal::new(RefusalKind::Versions, e.to_string(), "");
+        let no_path =
+            |e: release::PathError| Refusal::new(RefusalKind::Versions, e.to_string(), "");
         let path =
-            path(newest).map_err(|e| vec![no_way(e).of(&cluster.name).from_to(newest, wanted)])?;
+            path(newest).map_err(|e| vec![no_path(e).of(&cluster.name).from_to(newest, wanted)])?;
         return Ok((newest.clone(), path));
     };
     let rest = path(begun).map_err(|e| {
@@ -137,7 +146,7 @@ fn releases(
         let refusal = Refusal::new(RefusalKind::Versions, why, instead).of(name).on(name);
         vec![refusal.from_to(begun, wanted)]
     })?;
-    // A patch that the file names now may take the place of the one that had begun.
+    // The first hop of a direct path may replace the begun release, if it is as new: the file may name a later patch by now.
     let covers = |hop: &Hop| hop.kubernetes >= begun.kubernetes && hop.kubespray >= begun.kubespray;
     match path(newest).ok().as_deref() {
         Some([first, others @ ..]) if covers(first) => Ok((first.clone(), others.to_vec())),
@@ -145,47 +154,48 @@ fn releases(
     }
 }
 
-/// The tasks of a cluster of which no master is finished.
-fn create(cluster: &Cluster, seen: &[Seen], at: Hop) -> Result<Vec<Task>, Vec<Refusal>> {
-    let nodes = || {
-        seen.iter()
-            .filter(|seen| seen.wanted && seen.node.role != Role::LoadBalancer)
+/// The tasks of a cluster of which no master is finished: it is created, or its creation goes on.
+fn create(cluster: &Cluster, nodes: &[ObservedNode], to: Hop) -> Result<Vec<Task>, Vec<Refusal>> {
+    let wanted = || {
+        nodes
+            .iter()
+            .filter(|node| node.wanted && node.node.role != Role::LoadBalancer)
     };
-    let begun = nodes().any(|seen| seen.node.role == Role::Master && seen.note.is_some());
-    if !begun && nodes().any(Seen::is_finished) {
+    let begun = wanted().any(|node| node.node.role == Role::Master && node.note.is_some());
+    if !begun && wanted().any(ObservedNode::is_finished) {
         let why = "all its masters are gone, and what Kubernetes knew with them, while workers of it are still there";
         let instead = "bring back the masters' disks, or destroy the cluster and make it again";
         return refused(cluster, RefusalKind::MastersLost, why, instead);
     }
-    let forsaken: Vec<_> = seen
+    let dropped: Vec<_> = nodes
         .iter()
-        .filter(|seen| !seen.wanted && seen.node.role == Role::Master && seen.note.is_some())
-        .map(|Seen { node, .. }| {
+        .filter(|node| !node.wanted && node.node.role == Role::Master && node.note.is_some())
+        .map(|ObservedNode { node, .. }| {
             let why = "a run that was not finished may have made it a member of etcd, which would lose it with its machine";
             let instead = "put it back until the cluster is finished, or destroy the cluster and make it again";
             Refusal::new(RefusalKind::Unfinished, why, instead).of(&node.name).on(&node.name)
         })
         .collect();
-    if !forsaken.is_empty() {
-        return Err(forsaken);
+    if !dropped.is_empty() {
+        return Err(dropped);
     }
-    let begun = nodes().filter_map(|seen| Some((&seen.node.name, seen.note.as_ref()?)));
-    check_begun(cluster, begun, &at)?;
+    let begun = wanted().filter_map(|node| Some((&node.node.name, node.note.as_ref()?)));
+    check_begun(cluster, begun, &to)?;
     let mut stages = Tasks::default();
-    if nodes().next().is_some() {
-        stages.add(&at, vec![Stage::Create]);
-        stages.add(&at, leaving_workers(seen, true));
+    if wanted().next().is_some() {
+        stages.add(&to, vec![Stage::Create]);
+        stages.add(&to, leaving_workers(nodes, true));
     }
     Ok(stages.0)
 }
 
-/// An error if a creation that was not finished had begun with what Kubespray does not change later, or with newer programs.
+/// An error if an unfinished creation was begun with other settings that Kubespray can't change later, or with a newer release.
 fn check_begun<'a>(
     cluster: &Cluster,
     begun: impl Iterator<Item = (&'a Label, &'a Note)>,
-    at: &Hop,
+    to: &Hop,
 ) -> Result<(), Vec<Refusal>> {
-    let settings = note::settings(cluster).or_else(|e| undescribed(cluster, &e))?;
+    let settings = note::settings(cluster).or_else(|e| no_digest(cluster, &e))?;
     let instead = "put back what was there until the cluster is finished, or destroy the cluster and make it again";
     for (name, note) in begun {
         let was = &note.release;
@@ -194,43 +204,51 @@ fn check_begun<'a>(
                        differ from those with which a run that was not finished has begun";
             return refused(cluster, RefusalKind::Unfinished, why, instead);
         }
-        if was.kubernetes > at.kubernetes || was.kubespray > at.kubespray {
+        if was.kubernetes > to.kubernetes || was.kubespray > to.kubespray {
             let why = format!(
-                "a run that was not finished has begun to set up {was} there, and {at} may put older programs in the place of newer ones"
+                "a run that was not finished has begun to set up {was} there, and {to} may put older programs in the place of \
+                 newer ones"
             );
             let refusal = Refusal::new(RefusalKind::Unfinished, why, instead)
                 .of(name)
                 .on(name);
-            return Err(vec![refusal.from_to(was, at)]);
+            return Err(vec![refusal.from_to(was, to)]);
         }
     }
     Ok(())
 }
 
-/// Tasks as they are put together.
+/// The list of tasks while it is built.
 #[derive(Default)]
 struct Tasks(Vec<Task>);
 
 impl Tasks {
-    fn add(&mut self, at: &Hop, stages: Vec<Stage>) {
-        let at = || at.clone();
-        self.0
-            .extend(stages.into_iter().map(|stage| Task { stage, at: at() }));
+    fn add(&mut self, release: &Hop, stages: Vec<Stage>) {
+        let task = |stage| Task {
+            stage,
+            release: release.clone(),
+        };
+        self.0.extend(stages.into_iter().map(task));
     }
 
-    /// Nodes get a release one by one, masters first. What etcd holds is saved before the first. `two`: etcd has two members, and
-    /// needs both.
-    fn upgrades<'a>(&mut self, seen: impl Iterator<Item = &'a Seen>, to: &Hop, two: bool) {
-        let (mut masters, workers): (Vec<_>, Vec<_>) = seen
-            .filter(|seen| seen.node.role != Role::LoadBalancer)
-            .partition(|seen| seen.node.role == Role::Master);
-        masters.sort_by_key(|seen| &seen.node.name);
+    /// Adds the upgrades of nodes to a release: one by one, masters first, because a kubelet must not be newer than the API server.
+    /// A snapshot of etcd comes before the first. `two_members`: etcd has two members, and needs both.
+    fn upgrades<'a>(
+        &mut self,
+        nodes: impl Iterator<Item = &'a ObservedNode>,
+        to: &Hop,
+        two_members: bool,
+    ) {
+        let (mut masters, workers): (Vec<_>, Vec<_>) = nodes
+            .filter(|node| node.node.role != Role::LoadBalancer)
+            .partition(|node| node.node.role == Role::Master);
+        masters.sort_by_key(|node| &node.node.name);
         let nodes = masters.iter().chain(&workers);
         let stages: Vec<_> = nodes
-            .map(|seen| Stage::Upgrade {
-                node: seen.node.name.clone(),
+            .map(|node| Stage::Upgrade {
+                node: node.node.name.clone(),
                 to: to.clone(),
-                pauses: two && seen.node.role == Role::Master,
+                pauses: two_members && node.node.role == Role::Master,
             })
             .collect();
         let saved = self.0.iter().any(|task| task.stage == Stage::Snapshot);
@@ -241,15 +259,15 @@ impl Tasks {
     }
 }
 
-/// A node's taints as they are noted.
+/// A node's taints in the form of its note.
 pub fn taints(node: &Node) -> BTreeSet<String> {
     node.taints.iter().map(ToString::to_string).collect()
 }
 
-/// Why nothing is done to a cluster whose settings differ from what is set up.
-fn check_settings(cluster: &Cluster, seen: &[Seen]) -> Result<(), Vec<Refusal>> {
-    let settings = note::settings(cluster).or_else(|e| undescribed(cluster, &e))?;
-    let mut finished = seen.iter().filter_map(Seen::finished);
+/// An error if settings that Kubespray can't change on an existing cluster differ from those that are set up.
+fn check_settings(cluster: &Cluster, nodes: &[ObservedNode]) -> Result<(), Vec<Refusal>> {
+    let settings = note::settings(cluster).or_else(|e| no_digest(cluster, &e))?;
+    let mut finished = nodes.iter().filter_map(ObservedNode::finished);
     if finished.all(|note| note.settings == settings) {
         return Ok(());
     }
@@ -259,7 +277,7 @@ fn check_settings(cluster: &Cluster, seen: &[Seen]) -> Result<(), Vec<Refusal>> 
     refused(cluster, RefusalKind::Settings, why, instead)
 }
 
-/// One refusal, of all that is to be done to a cluster.
+/// One refusal, of the whole plan.
 fn refused<T>(
     cluster: &Cluster,
     kind: RefusalKind,
@@ -269,40 +287,41 @@ fn refused<T>(
     Err(vec![Refusal::new(kind, why, instead).of(&cluster.name)])
 }
 
-/// Where what is wanted can't be compared with what is noted.
-fn undescribed<T>(cluster: &Cluster, error: &Error) -> Result<T, Vec<Refusal>> {
+/// The refusal because no digest can be made of the file's settings or addons, to compare with the notes.
+fn no_digest<T>(cluster: &Cluster, error: &Error) -> Result<T, Vec<Refusal>> {
     refused(cluster, RefusalKind::Note, &chain(error), "")
 }
 
-/// Masters that leave and join.
-fn membership(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Stage>, Vec<Refusal>> {
-    let masters: Vec<_> = seen
+/// The stages in which masters leave and join, by [`quorum::plan`]. The members of etcd follow from the masters' notes alone: etcd
+/// itself is not asked.
+fn membership(cluster: &Cluster, nodes: &[ObservedNode]) -> Result<Vec<Stage>, Vec<Refusal>> {
+    let masters: Vec<_> = nodes
         .iter()
-        .filter(|seen| seen.node.role == Role::Master)
+        .filter(|node| node.node.role == Role::Master)
         .collect();
-    // Who has begun to leave is told nothing any more.
+    // The members that the notes list. The list of a master that has begun to leave may be outdated, and does not count.
     let mut members: BTreeSet<&Label> = masters
         .iter()
-        .filter_map(|seen| {
-            seen.note
+        .filter_map(|node| {
+            node.note
                 .as_ref()
-                .filter(|note| seen.wanted || note.finished)
+                .filter(|note| node.wanted || note.finished)
         })
         .flat_map(|note| &note.members)
         .collect();
-    // Who has begun to join may be a member.
+    // A master with any note may be a member: its join was begun, and etcd may list it.
     members.extend(
         masters
             .iter()
-            .filter(|seen| seen.note.is_some())
-            .map(|seen| &seen.node.name),
+            .filter(|node| node.note.is_some())
+            .map(|node| &node.node.name),
     );
-    let find = |name: &Label| masters.iter().find(|seen| seen.node.name == *name);
-    // A member whose machine has no note was recreated, or is gone.
-    let healthy = |name: &Label| find(name).is_some_and(|seen| seen.note.is_some() && seen.answers);
+    let find = |name: &Label| masters.iter().find(|node| node.node.name == *name);
+    // A member without a note: its machine was recreated, or is gone.
+    let healthy = |name: &Label| find(name).is_some_and(|node| node.note.is_some() && node.answers);
     let replaced: Vec<_> = members
         .iter()
-        .filter(|name| !healthy(name) && find(name).is_some_and(|seen| seen.note.is_none()))
+        .filter(|name| !healthy(name) && find(name).is_some_and(|node| node.note.is_none()))
         .map(|name| (*name).clone())
         .collect();
     let members: Vec<_> = members
@@ -310,65 +329,65 @@ fn membership(cluster: &Cluster, seen: &[Seen]) -> Result<Vec<Stage>, Vec<Refusa
         .map(|name| Member {
             name: name.clone(),
             healthy: healthy(name),
-            joined: find(name).is_some_and(|seen| seen.is_finished()),
+            joined: find(name).is_some_and(|node| node.is_finished()),
         })
         .collect();
     let wanted: Vec<_> = masters
         .iter()
-        .filter(|seen| seen.wanted)
-        .map(|seen| seen.node.name.clone())
+        .filter(|node| node.wanted)
+        .map(|node| node.node.name.clone())
         .collect();
     let steps = quorum::plan(&members, &wanted, &replaced)
         .map_err(|refusal| vec![refusal.of(&cluster.name)])?;
+    let leave = |node: &Label, reachable| Stage::Leave {
+        nodes: vec![node.clone()],
+        reachable,
+    };
     let mut stages: Vec<_> = steps
         .iter()
         .map(|step| match step {
-            Step::RemoveDead(node) => Stage::Leave {
-                nodes: vec![node.clone()],
-                reachable: false,
-            },
+            Step::RemoveDead(node) => leave(node, false),
             Step::Finish(node) | Step::Add(node) => Stage::JoinMaster(node.clone()),
             Step::ApiServers => Stage::Members,
-            Step::RemoveHealthy(node) => Stage::Leave {
-                nodes: vec![node.clone()],
-                reachable: true,
-            },
+            Step::RemoveHealthy(node) => leave(node, true),
         })
         .collect();
-    // A run may have ended before all API servers had the members that stay.
-    let told = masters
+    // A run may have ended before all API servers got the list of members.
+    let notes = masters
         .iter()
-        .filter(|seen| seen.wanted)
-        .filter_map(|seen| seen.finished());
+        .filter(|node| node.wanted)
+        .filter_map(|node| node.finished());
     let all: BTreeSet<_> = wanted.into_iter().collect();
-    if stages.is_empty() && told.into_iter().any(|note| note.members != all) {
+    if stages.is_empty() && notes.into_iter().any(|note| note.members != all) {
         stages.push(Stage::Members);
     }
     Ok(stages)
 }
 
-/// Workers that don't answer leave, others join, and those that answer leave: their pods have somewhere to go by then.
-fn workers(seen: &[Seen]) -> Vec<Stage> {
-    let new: Vec<_> = seen
+/// The stages in which workers leave and join. Workers that don't answer leave first. Those that answer leave last, after others
+/// have joined, which can take their pods.
+fn workers(nodes: &[ObservedNode]) -> Vec<Stage> {
+    let new: Vec<_> = nodes
         .iter()
-        .filter(|seen| seen.node.role == Role::Worker && seen.wanted && !seen.is_finished())
-        .map(|seen| seen.node.name.clone())
+        .filter(|node| node.node.role == Role::Worker && node.wanted && !node.is_finished())
+        .map(|node| node.node.name.clone())
         .collect();
-    let mut stages = leaving_workers(seen, false);
+    let mut stages = leaving_workers(nodes, false);
     if !new.is_empty() {
         stages.push(Stage::JoinWorkers(new));
     }
-    stages.extend(leaving_workers(seen, true));
+    stages.extend(leaving_workers(nodes, true));
     stages
 }
 
-/// Workers that leave and on which something was set up: those that answer, or those that don't.
-fn leaving_workers(seen: &[Seen], reachable: bool) -> Vec<Stage> {
-    let nodes: Vec<_> = seen
+/// The stage in which workers leave: those that answer (`reachable`), or those that don't. A worker without a note never was in
+/// Kubernetes, and only its machine is removed.
+fn leaving_workers(nodes: &[ObservedNode], reachable: bool) -> Vec<Stage> {
+    let nodes: Vec<_> = nodes
         .iter()
-        .filter(|seen| seen.node.role == Role::Worker && !seen.wanted && seen.note.is_some())
-        .filter(|seen| seen.answers == reachable)
-        .map(|seen| seen.node.name.clone())
+        .filter(|node| node.node.role == Role::Worker && !node.wanted && node.note.is_some())
+        .filter(|node| node.answers == reachable)
+        .map(|node| node.node.name.clone())
         .collect();
     match nodes.is_empty() {
         true => Vec::new(),

@@ -1,4 +1,4 @@
-//! The tasks of a plan as rows, and what work on a node disturbs: its pods, and what it alone serves.
+//! The rows of a plan's tasks, and what work on a node disrupts: its pods, and what only this node serves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,21 +11,22 @@ use kubitect_config::value::Label;
 use kubitect_config::{Cluster, Problem, Refusal, RefusalKind, Site};
 
 use super::plan;
-use super::stage::{Seen, Stage, Task};
+use super::stage::{ObservedNode, Stage, Task};
 use crate::joining;
 
-/// What is true of every drain.
-const DRAINING: &str = "draining a node deletes pods that no controller makes again, and what is in the emptyDir volumes of all its \
+/// The remark on every plan that drains a node.
+const DRAIN_REMARK: &str = "draining a node deletes pods that no controller makes again, and what is in the emptyDir volumes of all its \
      pods; a pod that a disruption budget keeps is waited for, and stops the run when that has taken as long as a drain may \
      (`--drain-timeout`)";
 
-/// What is true of every master that joins.
-const JOINING: &str = "when a master joins, Kubespray goes over all masters: variables of addons.kubespray, and a proxy, that were \
+/// The remark on every plan in which a master joins.
+const JOIN_REMARK: &str = "when a master joins, Kubespray goes over all masters: variables of addons.kubespray, and a proxy, that were \
      changed since their last upgrade come to all of them, and what these restart (the container runtime, the kubelet, from v2.28 on \
      the API server) restarts on all of them at once";
 
-/// What an upgrade would stop at on its way: what of the file the releases between do not take.
-pub fn stops<'a>(
+/// The refusals for the intermediate hops of an upgrade: each is set up with the same file, and its release may not accept all of
+/// it.
+pub fn hop_refusals<'a>(
     text: &str,
     site: &Site,
     tasks: impl Iterator<Item = &'a Task>,
@@ -38,7 +39,7 @@ pub fn stops<'a>(
     });
     let hops: BTreeSet<_> = hops.collect();
     let stops = hops.into_iter().flat_map(|hop| {
-        let problems = kubitect_config::on_the_way(text, site, hop).into_iter();
+        let problems = kubitect_config::problems_at_hop(text, site, hop).into_iter();
         problems.map(move |problem| {
             let Problem {
                 path,
@@ -47,7 +48,7 @@ pub fn stops<'a>(
                 ..
             } = problem;
             let instead = match path.as_str() {
-                // No file of these versions is any better.
+                // Another file with these versions would have the same problem.
                 "kubernetes.version" => help,
                 _ => format!("{help}. Apply a file of these versions first"),
             };
@@ -60,44 +61,44 @@ pub fn stops<'a>(
     stops.collect()
 }
 
-/// What the rows of tasks are made with.
-pub struct Given<'a> {
-    /// The cluster that is wanted.
+/// What the rows of tasks are made from.
+pub struct RowContext<'a> {
+    /// The desired cluster.
     pub cluster: &'a Cluster,
-    /// The one that was applied last.
+    /// The cluster as it was applied last.
     pub applied: Option<&'a Cluster>,
     /// The machines.
-    pub seen: &'a [Seen],
-    /// What nodes have when a task begins.
+    pub nodes: &'a [ObservedNode],
+    /// The release of each node before the next task.
     pub releases: BTreeMap<Label, Hop>,
-    /// Tells which host carries a machine.
+    /// Returns the name of a machine's host.
     pub host: &'a dyn Fn(&Label) -> String,
 }
 
-kubitect_config::shown_by!(Given<'_>, cluster.name, releases);
+kubitect_config::debug_fields!(RowContext<'_>, cluster.name, releases);
 
-impl<'a> Given<'a> {
-    /// Before the first task.
+impl<'a> RowContext<'a> {
+    /// The context of the first task.
     pub fn new(
         cluster: &'a Cluster,
         applied: Option<&'a Cluster>,
-        seen: &'a [Seen],
+        nodes: &'a [ObservedNode],
         host: &'a dyn Fn(&Label) -> String,
     ) -> Self {
-        let releases = seen.iter().filter_map(|seen| {
-            let note = seen.finished()?;
-            Some((seen.node.name.clone(), note.release.clone()))
+        let releases = nodes.iter().filter_map(|node| {
+            let note = node.finished()?;
+            Some((node.node.name.clone(), note.release.clone()))
         });
         Self {
             cluster,
             applied,
-            seen,
+            nodes,
             releases: releases.collect(),
             host,
         }
     }
 
-    /// Which variables of addons change, from what to what. Secrets are not shown.
+    /// The changed variables of addons, each with its former and its new value. Secrets are not shown.
     fn addons(&self) -> String {
         let edits = self.applied.map(|applied| edits(applied, self.cluster));
         let changed = edits.iter().flatten().filter_map(|edit| {
@@ -112,10 +113,11 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// Which labels and taints of a node change, from what to what.
-    fn description(&self, name: &Label) -> String {
-        let own = self.seen.iter().find(|seen| seen.node.name == *name);
-        let Some((node, note)) = own.and_then(|own| Some((&own.node, own.finished()?))) else {
+    /// The changed labels and taints of a node, each with its former and its new value.
+    fn label_changes(&self, name: &Label) -> String {
+        let observed = self.nodes.iter().find(|node| node.node.name == *name);
+        let both = observed.and_then(|own| Some((&own.node, own.finished()?)));
+        let Some((node, note)) = both else {
             return "labels and taints".to_owned();
         };
         let mut changes = Vec::new();
@@ -134,13 +136,13 @@ impl<'a> Given<'a> {
         let taints = plan::taints(node);
         let new = taints.difference(&note.taints);
         changes.extend(new.map(|taint| format!("+ taint {taint}")));
-        let gone = note.taints.difference(&taints);
-        changes.extend(gone.map(|taint| format!("- taint {taint}")));
+        let removed = note.taints.difference(&taints);
+        changes.extend(removed.map(|taint| format!("- taint {taint}")));
         changes.join("; ")
     }
 }
 
-/// What an upgrade changes, in words.
+/// The versions before and after an upgrade, in words.
 fn from_to(from: Option<&Hop>, to: &Hop) -> String {
     let Hop {
         kubernetes,
@@ -158,8 +160,8 @@ fn from_to(from: Option<&Hop>, to: &Hop) -> String {
     }
 }
 
-/// Whether another node takes pods of this one, as far as roles and taints say: pods stay on the only one. Masters take pods
-/// only where there are no workers.
+/// Whether another node takes this node's pods, by roles and taints alone. If not, the pods stay on it. Masters take pods only in a
+/// cluster without workers.
 pub(super) fn pods_move(cluster: &Cluster, name: &str) -> bool {
     let role = match cluster.role(Role::Worker).next() {
         Some(_) => Role::Worker,
@@ -175,17 +177,17 @@ pub(super) fn pods_move(cluster: &Cluster, name: &str) -> bool {
     others.next().is_some()
 }
 
-/// What becomes of the API while the only member of etcd restarts, or one of two.
-const PAUSES: &str = "etcd and the API restart, and don't answer meanwhile";
+/// What happens to the API while the only member of etcd restarts, or one of two.
+const API_PAUSES: &str = "etcd and the API restart, and don't answer meanwhile";
 
-/// What stops serving while this node is away, because there is no second one; none: nothing.
+/// What does not serve while this node is down, because it is the only one of its role; none, if there are others.
 fn outage(cluster: &Cluster, name: &str) -> Option<&'static str> {
     let is_only = |role| {
         let names: Vec<_> = cluster.role(role).map(|node| node.name.as_str()).collect();
         names == [name]
     };
     if is_only(Role::Master) {
-        Some(PAUSES)
+        Some(API_PAUSES)
     } else if is_only(Role::LoadBalancer) {
         Some("nothing leads to the API meanwhile")
     } else {
@@ -193,8 +195,8 @@ fn outage(cluster: &Cluster, name: &str) -> Option<&'static str> {
     }
 }
 
-/// A row with what work on a node disturbs.
-fn disturbing(mut row: Row, is_drained: bool, cluster: &Cluster, drain: Disruption) -> Row {
+/// The row of work on a node, with what the work disrupts.
+fn with_disruption(mut row: Row, is_drained: bool, cluster: &Cluster, drain: Disruption) -> Row {
     if is_drained {
         row = match pods_move(cluster, &row.name) {
             true => row.disturbing(drain),
@@ -207,13 +209,13 @@ fn disturbing(mut row: Row, is_drained: bool, cluster: &Cluster, drain: Disrupti
     }
 }
 
-/// The row of a restart, with what it disturbs. A node of Kubernetes is drained for it.
+/// The row of a restart, with what it disrupts. A node of Kubernetes is drained before it.
 pub fn restart(row: Row, is_drained: bool, cluster: &Cluster) -> Row {
     let row = match is_drained && pods_move(cluster, &row.name) {
         true => row.with("drained before"),
         false => row,
     };
-    disturbing(row, is_drained, cluster, Disruption::Reboot)
+    with_disruption(row, is_drained, cluster, Disruption::Reboot)
 }
 
 fn upgrade(row: Row, to: &Hop, pauses: bool, cluster: &Cluster) -> Row {
@@ -222,14 +224,14 @@ fn upgrade(row: Row, to: &Hop, pauses: bool, cluster: &Cluster) -> Row {
         false => "",
     };
     let row = row.with(&format!("{drained}{to}"));
-    let row = disturbing(row, true, cluster, Disruption::Drain);
+    let row = with_disruption(row, true, cluster, Disruption::Drain);
     match pauses && outage(cluster, &row.name).is_none() {
-        true => row.disturbing(Disruption::Outage).with(PAUSES),
+        true => row.disturbing(Disruption::Outage).with(API_PAUSES),
         false => row,
     }
 }
 
-/// What a person should know of a plan with these tasks and these restarts of nodes, which no row shows.
+/// The remarks on a plan with these tasks and these restarts of nodes: what a person should know and no row shows.
 pub fn remarks<'a>(
     cluster: &Cluster,
     tasks: impl IntoIterator<Item = &'a Task>,
@@ -241,12 +243,12 @@ pub fn remarks<'a>(
         drains |= task.drains(cluster);
         joins |= matches!(task.stage, Stage::JoinMaster(_));
     }
-    let said = [drains.then_some(DRAINING), joins.then_some(JOINING)];
-    said.into_iter().flatten()
+    let remarks = [drains.then_some(DRAIN_REMARK), joins.then_some(JOIN_REMARK)];
+    remarks.into_iter().flatten()
 }
 
 impl Task {
-    /// Whether pods are moved away from a node.
+    /// Whether the task drains a node that has pods to move.
     fn drains(&self, cluster: &Cluster) -> bool {
         match &self.stage {
             Stage::Upgrade { node, .. } => pods_move(cluster, node.as_str()),
@@ -255,17 +257,17 @@ impl Task {
         }
     }
 
-    /// What the task does, a row for each node. What nodes have after it is noted in what is given.
-    pub fn rows(&self, given: &mut Given<'_>) -> Vec<Row> {
-        let rows = self.rows_of(given);
+    /// The rows of the task, one for each node. An upgrade's release is entered in the context, for the rows of later tasks.
+    pub fn rows(&self, context: &mut RowContext<'_>) -> Vec<Row> {
+        let rows = self.rows_of(context);
         if let Stage::Upgrade { node, to, .. } = &self.stage {
-            given.releases.insert(node.clone(), to.clone());
+            context.releases.insert(node.clone(), to.clone());
         }
         rows
     }
 
-    fn rows_of(&self, given: &Given<'_>) -> Vec<Row> {
-        let (cluster, host, at) = (given.cluster, given.host, self.at.to_string());
+    fn rows_of(&self, context: &RowContext<'_>) -> Vec<Row> {
+        let (cluster, host, release) = (context.cluster, context.host, self.release.to_string());
         let row = |action: Action, name: &Label, details: &str| {
             Row::new(action, Kind::Node, name.as_str(), host(name)).with(details)
         };
@@ -287,11 +289,11 @@ impl Task {
                 let nodes = cluster.nodes.iter();
                 let nodes = nodes.filter(|node| node.role != Role::LoadBalancer);
                 nodes
-                    .map(|node| row(Action::Create, &node.name, &at))
+                    .map(|node| row(Action::Create, &node.name, &release))
                     .collect()
             }
             Stage::Leave { nodes, reachable } => {
-                let how = match reachable {
+                let details = match reachable {
                     true => "drained, then it leaves Kubernetes",
                     false => "it does not answer, and leaves Kubernetes without being asked",
                 };
@@ -301,7 +303,7 @@ impl Task {
                         && cluster.role(Role::Worker).next().is_none()
                 };
                 let leave = |name| {
-                    let row = row(Action::Delete, name, how).disturbing(Disruption::Drain);
+                    let row = row(Action::Delete, name, details).disturbing(Disruption::Drain);
                     let row = match is_last(name) {
                         true => row.with("no worker stays, and the masters take pods from now on"),
                         false => row,
@@ -314,11 +316,15 @@ impl Task {
                 nodes.iter().map(leave).collect()
             }
             Stage::JoinMaster(name) => {
-                let pauses = joining::pauses(&self.at.kubespray);
-                vec![row(Action::Create, name, &format!("joins: {at}; {pauses}"))]
+                let pauses = joining::interruption(&self.release.kubespray);
+                vec![row(
+                    Action::Create,
+                    name,
+                    &format!("joins: {release}; {pauses}"),
+                )]
             }
             Stage::JoinWorkers(names) => {
-                let joins = format!("joins: {at}");
+                let joins = format!("joins: {release}");
                 names
                     .iter()
                     .map(|name| row(Action::Create, name, &joins))
@@ -329,17 +335,19 @@ impl Task {
                     1 => Disruption::Outage,
                     _ => Disruption::Reload,
                 };
-                let how = "the API servers use the members that stay, one after another";
-                let rows = on_masters(Kind::Etcd, how).into_iter();
+                let details = "the API servers use the members that stay, one after another";
+                let rows = on_masters(Kind::Etcd, details).into_iter();
                 rows.map(|row| row.disturbing(disruption)).collect()
             }
             Stage::Snapshot => on_masters(Kind::Etcd, "a snapshot is saved on this machine"),
-            Stage::Addons => on_masters(Kind::Addons, &given.addons()),
-            Stage::Describe(name) => vec![row(Action::Update, name, &given.description(name))],
-            Stage::Release(name) => vec![row(Action::Update, name, TAKES_PODS)],
+            Stage::Addons => on_masters(Kind::Addons, &context.addons()),
+            Stage::LabelsAndTaints(name) => {
+                vec![row(Action::Update, name, &context.label_changes(name))]
+            }
+            Stage::ReturnToService(name) => vec![row(Action::Update, name, TAKES_PODS)],
             Stage::Upgrade { node, to, pauses } => {
                 let row = upgrade(row(Action::Update, node, ""), to, *pauses, cluster);
-                let hop = from_to(given.releases.get(node), to);
+                let hop = from_to(context.releases.get(node), to);
                 vec![Row {
                     upgrade: Some(hop),
                     ..row

@@ -1,4 +1,5 @@
-//! Nodes are taken out of service for planned work, upgraded, and given back.
+//! A node is taken out of service for planned work (drained, and a master drained at the balancers), upgraded or restarted, and
+//! returned to service.
 
 use std::sync::Arc;
 
@@ -17,9 +18,9 @@ use crate::control::{self, Health};
 use crate::goal::{self, Goal};
 
 impl Kubernetes<'_> {
-    /// Saves what etcd holds: without it, nothing brings back a cluster whose upgrade goes wrong.
+    /// Saves a snapshot of etcd. An upgrade can't be undone: only a snapshot brings back a cluster whose upgrade went wrong.
     pub(super) async fn snapshot(&self) -> Result<(), Error> {
-        let master = self.master(&[]).await?;
+        let master = self.serving_master(&[]).await?;
         let taken = snapshot::take(&master, snapshot::file_in(&self.backups)?).await?;
         self.say(format!(
             "a snapshot of etcd is in {} ({} KiB)",
@@ -40,25 +41,29 @@ impl Kubernetes<'_> {
             return Ok(());
         }
         self.say(format!("{name}: gets {to}"));
-        // Kubespray stops a master's etcd first, and looks at the others later.
+        // Checked before the playbook: Kubespray stops a master's etcd before it checks the other members.
         if self.joined_masters().contains(name) {
-            self.spare(name, "upgrade", pauses).await?;
+            self.check_majority_without(name, "upgrade", pauses).await?;
         }
-        // A run that ended between the installation of a program and its restart has Kubespray find nothing to do.
-        let at_work = |note: &Note| note.busy && note.getting.as_ref() == Some(to);
-        let again = self.notes.get(name).is_some_and(at_work);
-        let done = match self.upgrade_out_of_service(name, task).await {
-            Ok(()) => self.runs_what_is_installed(name, to, again).await,
+        // An interrupted run may have installed a program without restarting it. Kubespray then finds nothing to do, and does not
+        // restart it either.
+        let is_upgrading = |note: &Note| note.busy && note.getting.as_ref() == Some(to);
+        let repeated = self.notes.get(name).is_some_and(is_upgrading);
+        let result = match self.upgrade_drained(name, task).await {
+            Ok(()) => self.restart_outdated(name, to, repeated).await,
             Err(error) => Err(error),
         };
-        let done = match done {
-            Ok(()) => self.back_in_service(name, Some(&to.kubernetes), None).await,
+        let result = match result {
+            Ok(()) => {
+                self.return_to_service(name, Some(&to.kubernetes), None)
+                    .await
+            }
             Err(error) => {
-                self.mend(name).await;
+                self.return_after_failure(name).await;
                 Err(error)
             }
         };
-        done.map_err(|e| {
+        result.map_err(|e| {
             Error::because(
                 format!("upgrade {name}: the nodes before it are done, and the next apply goes on with it"),
                 e,
@@ -72,38 +77,40 @@ impl Kubernetes<'_> {
         })
     }
 
-    async fn upgrade_out_of_service(&mut self, name: &Label, task: &Task) -> Result<(), Error> {
-        let moved = self.out_of_service(name).await?;
-        // Whatever becomes of it, nothing older is set up any more.
-        for name in self.begins(name, &task.at) {
-            self.change_note(&name, |note| note.getting = Some(task.at.clone()))?;
+    async fn upgrade_drained(&mut self, name: &Label, task: &Task) -> Result<(), Error> {
+        let moved = self.take_out_of_service(name).await?;
+        // Noted before the playbook: from here on nothing older may be run on the cluster, even if the playbook fails.
+        for name in self.nodes_to_note(name, &task.release) {
+            self.change_note(&name, |note| note.getting = Some(task.release.clone()))?;
         }
         let present = self.present(&[]);
         let goal = Goal::Upgrade {
             node: name.clone(),
-            stays: !moved,
+            keeps_pods: !moved,
         };
         self.play(&goal, task, &present).await?;
         let masters = self.joined_masters();
         if !masters.contains(name) {
             return Ok(());
         }
-        // Kubespray upgrades the kubelet first: a node of the new version may have an API server of the old one.
-        self.wait_api(name, &task.at.kubernetes).await?;
-        let release = release::find_or_newest(&task.at.kubespray);
-        if release.is_some_and(goal::keeps_arguments) {
-            self.use_configuration(name).await?;
+        // Kubespray upgrades the kubelet first: a node that reports the new version may still have an API server of the old one.
+        self.wait_api(name, &task.release.kubernetes).await?;
+        let release = release::find_or_newest(&task.release.kubespray);
+        if release.is_some_and(goal::keeps_old_arguments) {
+            self.apply_arguments(name).await?;
         }
         let replaces_dns = release.is_some_and(goal::replaces_dns);
-        // The first master's own run puts it back itself.
+        // The upgrade of a master other than the first replaces Kubespray's cluster DNS by kubeadm's. Kubespray's is installed
+        // again once, after the last master.
         if replaces_dns && masters.len() > 1 && masters.last() == Some(name) {
             self.play(&Goal::Dns, task, &present).await?;
         }
         Ok(())
     }
 
-    /// Brings a master the arguments of the control plane with which the upgrade has left kubeadm's configuration alone.
-    async fn use_configuration(&self, name: &Label) -> Result<(), Error> {
+    /// Gives the control plane of a master the arguments in kubeadm's configuration, which some releases write in an upgrade
+    /// without applying it: see [`goal::keeps_old_arguments`].
+    async fn apply_arguments(&self, name: &Label) -> Result<(), Error> {
         let machine = self.connect(name).await?;
         let what = format!("give the control plane of {name} its arguments");
         self.waiting(what.clone(), async |waits| {
@@ -114,23 +121,18 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// Restarts the kubelet of a node that was upgraded and runs another version still, and, where an earlier run has been at it,
-    /// the container runtime, too.
-    async fn runs_what_is_installed(
-        &self,
-        name: &Label,
-        to: &Hop,
-        again: bool,
-    ) -> Result<(), Error> {
-        let nodes = states(&self.master(&[]).await?).await?;
+    /// Restarts the kubelet of an upgraded node that still runs another version. If an earlier run had begun the same upgrade
+    /// (`repeated`), restarts kubelet and container runtime in any case: either may be installed and not restarted.
+    async fn restart_outdated(&self, name: &Label, to: &Hop, repeated: bool) -> Result<(), Error> {
+        let nodes = states(&self.serving_master(&[]).await?).await?;
         let node = nodes.iter().find(|state| state.name == name.as_str());
-        let is_old = node.is_some_and(|node| node.version != to.kubernetes.to_string());
-        if !(is_old || again) {
+        let is_outdated = node.is_some_and(|node| node.version != to.kubernetes.to_string());
+        if !(is_outdated || repeated) {
             return Ok(());
         }
         let failed = |e| Error::because(format!("restart the kubelet of {name}"), e);
         let machine = self.connect(name).await?;
-        if again {
+        if repeated {
             let manager = &self.cluster.kubernetes.container_manager;
             control::restart_runtime(&machine, manager)
                 .await
@@ -139,18 +141,19 @@ impl Kubernetes<'_> {
         control::restart_kubelet(&machine).await.map_err(failed)
     }
 
-    /// The nodes on which is noted that one begins to get this release: itself, and with a master all that follow it. Should that be
-    /// lost with its note, they tell what the cluster has begun to get.
-    fn begins(&self, name: &Label, at: &Hop) -> Vec<Label> {
+    /// The nodes whose notes name a release before the upgrade of `name` to it begins: a worker only itself; with a master all
+    /// masters that lack the release. If the master's machine is lost with its note, the other masters' notes still say that the
+    /// upgrade has begun.
+    fn nodes_to_note(&self, name: &Label, to: &Hop) -> Vec<Label> {
         let masters = self.joined_masters();
         if !masters.contains(name) {
             return vec![name.clone()];
         }
-        let follows = |name: &Label| {
+        let lacks_release = |name: &Label| {
             let note = self.notes.get(name);
-            note.is_some_and(|note| note.release < *at && note.getting.as_ref() != Some(at))
+            note.is_some_and(|note| note.release < *to && note.getting.as_ref() != Some(to))
         };
-        masters.into_iter().filter(follows).collect()
+        masters.into_iter().filter(lacks_release).collect()
     }
 
     /// Waits until the API server of a master serves with this version.
@@ -163,33 +166,33 @@ impl Kubernetes<'_> {
         .await
     }
 
-    /// Before planned work on a node: no new connections, and, but for its own, no pods, if there is another place for them.
-    /// Whether there was: else they stay, and the node is not cordoned.
-    async fn out_of_service(&mut self, name: &Label) -> Result<bool, Error> {
-        self.hold(name).await?;
+    /// Takes a node out of service before planned work: balancers send a master no new connections, and the node is drained.
+    /// Returns whether it was drained. If no other node takes its pods, they stay, and it is not cordoned.
+    async fn take_out_of_service(&mut self, name: &Label) -> Result<bool, Error> {
+        self.note_busy(name).await?;
         if self.can_be_drained(name) {
             self.change_note(name, |note| note.drained = true)?;
-            self.balance(name, true).await?;
+            self.set_drained_at_balancers(name, true).await?;
         }
         fail::fail_point!("kubespray::out-of-service");
-        let moved = self.drain(name).await?;
+        let moved = self.drain_if_possible(name).await?;
         fail::fail_point!("kubespray::drained");
         Ok(moved)
     }
 
-    /// Whether balancers may keep connections away from it: not from the only master. Nothing would reach the API, its own
-    /// kubelet included.
+    /// Whether the balancers may drain this node: a master, but not the only one. Without it nothing reaches the API, not even
+    /// its own kubelet.
     fn can_be_drained(&self, name: &Label) -> bool {
         let masters = self.joined_masters();
         masters.contains(name) && masters.len() > 1
     }
 
-    /// Notes that a node is worked on, unless a person keeps pods away from it.
-    pub(super) async fn hold(&mut self, name: &Label) -> Result<(), Error> {
+    /// Notes that a node is cordoned by Kubitect for work, unless a person has cordoned it: that cordon has to stay after the work.
+    pub(super) async fn note_busy(&mut self, name: &Label) -> Result<(), Error> {
         if self.notes.get(name).is_none_or(|note| note.busy) {
             return Ok(());
         }
-        let master = self.master(&[]).await?;
+        let master = self.serving_master(&[]).await?;
         let states = states(&master).await?;
         let cordoned = states
             .iter()
@@ -200,32 +203,32 @@ impl Kubernetes<'_> {
         self.change_note(name, |note| note.busy = true)
     }
 
-    /// Restarts a node's machine (`again`): out of service before, back after. `boot` waits for the machine, and gives the name
-    /// by which the kubelet knows its present boot.
+    /// Restarts a node's machine, by `restart`. The node is out of service meanwhile. `boot` waits for the machine, and returns
+    /// the ID of its present boot, which distinguishes what its kubelet reports after the restart from what it reported before.
     pub async fn restart<E: From<Error>>(
         &mut self,
         node: &Node,
-        again: impl AsyncFnOnce() -> Result<(), E>,
+        restart: impl AsyncFnOnce() -> Result<(), E>,
         boot: impl AsyncFnOnce() -> Result<String, E>,
     ) -> Result<(), E> {
         let name = &node.name;
         if node.role == Role::Master {
-            self.spare(name, "restart", false).await?;
+            self.check_majority_without(name, "restart", false).await?;
         }
-        let restarted = match self.out_of_service(name).await {
-            Ok(_) => again().await,
+        let restarted = match self.take_out_of_service(name).await {
+            Ok(_) => restart().await,
             Err(error) => Err(error.into()),
         };
         if let Err(error) = restarted {
-            self.mend(name).await;
+            self.return_after_failure(name).await;
             return Err(error);
         }
         let boot = boot().await?;
-        self.back_in_service(name, None, Some(&boot)).await?;
-        Ok(self.note_released(name)?)
+        self.return_to_service(name, None, Some(&boot)).await?;
+        Ok(self.note_in_service(name)?)
     }
 
-    /// Waits until a node is Ready, with this version and since this boot of its machine, as far as they are given.
+    /// Waits until a node is Ready: with this version of its kubelet, and since this boot of its machine, if they are given.
     pub(super) async fn wait_ready(
         &self,
         master: &Arc<dyn Remote>,
@@ -241,52 +244,54 @@ impl Kubernetes<'_> {
         .map_err(|e| Error::because(format!("wait for {name}"), e))
     }
 
-    /// After work on a node: it is Ready, with this version and since this boot of its machine, as far as they are given;
-    /// it takes pods and connections again.
-    async fn back_in_service(
+    /// Returns a node to service after work: waits until it is Ready (see [`Kubernetes::wait_ready`]), uncordons it, and has the
+    /// balancers send it connections again.
+    async fn return_to_service(
         &mut self,
         name: &Label,
         version: Option<&Version>,
         boot: Option<&str>,
     ) -> Result<(), Error> {
-        let master = self.master(&[]).await?;
+        let master = self.serving_master(&[]).await?;
         self.wait_ready(&master, name, version, boot).await?;
-        self.take_pods(name, &master).await?;
-        self.balance(name, false).await
+        self.uncordon(name, &master).await?;
+        self.set_drained_at_balancers(name, false).await
     }
 
-    /// Notes that nothing is kept away from a node any more.
-    fn note_released(&mut self, name: &Label) -> Result<(), Error> {
+    /// Notes that a node is in service.
+    fn note_in_service(&mut self, name: &Label) -> Result<(), Error> {
         self.change_note(name, |note| {
             note.busy = false;
             note.drained = false;
         })
     }
 
-    /// Takes pods again on a node that a run kept them away from.
-    pub(super) async fn release(&mut self, name: &Label) -> Result<(), Error> {
-        self.back_in_service(name, None, None).await?;
-        self.note_released(name)
+    /// Returns a node to service that an interrupted run took out of it.
+    pub(super) async fn return_held_node(&mut self, name: &Label) -> Result<(), Error> {
+        self.return_to_service(name, None, None).await?;
+        self.note_in_service(name)
     }
 
-    /// After failed work: what still works goes on working, and what does not is told. The failure itself is the caller's.
-    async fn mend(&mut self, name: &Label) {
-        if let Err(also) = self.give_back(name).await {
+    /// Returns a node to service after failed work, as far as it works. What fails here is only a warning: the error of the work
+    /// itself is returned by the caller.
+    async fn return_after_failure(&mut self, name: &Label) {
+        if let Err(also) = self.return_if_ready(name).await {
             self.say(format!("warning: {name}: {}", chain(&also)));
         }
     }
 
-    /// A node that is Ready takes pods and connections again.
-    async fn give_back(&mut self, name: &Label) -> Result<(), Error> {
-        self.balance(name, false).await?;
-        let master = self.master(&[]).await?;
+    /// Has the balancers send connections to a node again, and uncordons it if it is Ready.
+    async fn return_if_ready(&mut self, name: &Label) -> Result<(), Error> {
+        self.set_drained_at_balancers(name, false).await?;
+        let master = self.serving_master(&[]).await?;
         if self.is_ready(&master, name).await? {
-            self.take_pods(name, &master).await?;
+            self.uncordon(name, &master).await?;
         }
         Ok(())
     }
 
-    pub(super) async fn take_pods(
+    /// Uncordons a node that Kubitect has cordoned. A person's cordon is not noted as `busy`, and stays.
+    pub(super) async fn uncordon(
         &self,
         name: &Label,
         master: &Arc<dyn Remote>,
@@ -300,24 +305,24 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// Moves a node's pods elsewhere; false where there is nowhere else: then they stay.
-    async fn drain(&self, name: &Label) -> Result<bool, Error> {
+    /// Drains a node, if other nodes take its pods. Returns whether they do: else the pods stay, and the node is not cordoned.
+    async fn drain_if_possible(&self, name: &Label) -> Result<bool, Error> {
         let failed = |e| Error::because(format!("drain {name}"), e);
-        let master = self.master(&[]).await?;
+        let master = self.serving_master(&[]).await?;
         let nodes = states(&master).await?;
         let pods = control::pods(&master, name).await.map_err(failed)?;
-        if let Some(why) = control::nowhere(name, &nodes, &pods) {
+        if let Some(why) = control::why_unschedulable(name, &nodes, &pods) {
             self.say(format!("{name}: its pods stay on it: {why}"));
-            // An interrupted run may have cordoned it, when there was another place.
-            self.take_pods(name, &master).await?;
+            // An interrupted run may have cordoned it while there still was another node for its pods.
+            self.uncordon(name, &master).await?;
             return Ok(false);
         }
-        self.move_away(name, &master).await?;
+        self.drain_node(name, &master).await?;
         Ok(true)
     }
 
-    /// Moves a node's pods elsewhere, and says which have not gone yet.
-    pub(super) async fn move_away(
+    /// Drains a node, and reports which pods it waits for.
+    pub(super) async fn drain_node(
         &self,
         name: &Label,
         master: &Arc<dyn Remote>,
@@ -329,40 +334,46 @@ impl Kubernetes<'_> {
         .map_err(|e| Error::because(format!("drain {name}"), e))
     }
 
-    /// An error unless etcd goes on taking changes while this master is away, or, where the plan says that it `pauses`, will do so
-    /// after that.
-    async fn spare(&self, name: &Label, work: &str, pauses: bool) -> Result<(), Error> {
-        let master = self.master(&[]).await?;
+    /// An error unless etcd keeps a majority while this master's member is down. Two cases pass without one: the only member,
+    /// whose API pauses as the plan shows; and one of two healthy members, if the plan shows that pause (`pauses`).
+    async fn check_majority_without(
+        &self,
+        name: &Label,
+        work: &str,
+        pauses: bool,
+    ) -> Result<(), Error> {
+        let master = self.serving_master(&[]).await?;
         let members = control::members(&master)
             .await
             .map_err(|e| Error::because("ask etcd for its members", e))?;
-        let Some(ip) = self.facts.node(name).map(|known| known.ip) else {
+        let Some(ip) = self.facts.node(name).map(|facts| facts.ip) else {
             return Ok(());
         };
-        let well = members
+        let healthy_others = members
             .iter()
-            .filter(|member| !member.is_at(ip) && member.health == Health::Well)
+            .filter(|member| !member.is_at(ip) && member.health == Health::Healthy)
             .count();
-        // One of two members has no spare either, and nobody else can join before it is upgraded.
-        if pauses && members.len() == 2 && members.iter().all(|m| m.health == Health::Well) {
+        // One of two members can't be spared either, but no third one can join before both are upgraded.
+        if pauses && members.len() == 2 && members.iter().all(|m| m.health == Health::Healthy) {
             return Ok(());
         }
-        // A single master has no spare: its API pauses, as the plan says.
-        if members.len() > 1 && well < members.len() / 2 + 1 {
+        // A single master can't be spared: its API pauses, as the plan says.
+        if members.len() > 1 && healthy_others < members.len() / 2 + 1 {
             return Err(Error::failed(format!(
-                "{work} {name}: of {} etcd members only {well} others answer, which is no majority; start or mend them first",
+                "{work} {name}: of {} etcd members only {healthy_others} others answer, which is no majority; start or mend them first",
                 members.len()
             )));
         }
         Ok(())
     }
 
-    /// Sets the state of a master behind all balancers.
-    async fn balance(&self, name: &Label, drained: bool) -> Result<(), Error> {
+    /// Drains a master at all balancers, or has them send it connections again. Nodes that are no masters have no balancer.
+    async fn set_drained_at_balancers(&self, name: &Label, drained: bool) -> Result<(), Error> {
         if !self.joined_masters().contains(name) {
             return Ok(());
         }
-        let told = self.access.balance(name, drained).await;
-        told.map_err(|e| Error::because(format!("tell the balancers of {name}"), e))
+        let result = self.access.balance(name, drained).await;
+        result
+            .map_err(|e| Error::because(format!("change the state of {name} at the balancers"), e))
     }
 }

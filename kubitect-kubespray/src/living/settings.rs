@@ -1,4 +1,5 @@
-//! What a living cluster was made with: releases go by defaults of their own, and stop where they find something else.
+//! Settings with which an existing cluster was created, and which it keeps. A release has defaults of its own: it would fail on
+//! another value, or change it under running pods.
 
 use std::collections::BTreeSet;
 
@@ -17,35 +18,36 @@ use crate::goal::{self, Goal};
 use crate::group_vars::{BLOCKSIZE, BLOCKSIZE_IPV6, CILIUM_IPAM, CRIO_RUNTIME, NAMES_LEFT_OUT};
 
 impl Kubernetes<'_> {
-    /// Adds to the variables what these nodes, on which a goal is reached, have been set up with.
+    /// Adds the settings to the variables of `cluster` with which the nodes of a goal's inventory were set up.
     pub(super) async fn keep_settings(
         &mut self,
         goal: &Goal,
         nodes: &[Label],
         cluster: &mut Cluster,
     ) -> Result<(), Error> {
-        // What is yet to be made is as the release makes it, and may have no API to ask.
+        // A cluster that is being created gets the release's own settings, and may have no API to ask.
         if !matches!(goal, Goal::Create | Goal::Network(_)) {
-            self.keep_as_made(cluster).await?;
+            self.keep_original(cluster).await?;
         }
         let release = release::find_or_newest(&cluster.kubernetes.kubespray.version);
-        if goal::sets_up_masters(goal, self.cluster) && release.is_some_and(goal::stops_at_names) {
+        if goal::sets_up_masters(goal, self.cluster)
+            && release.is_some_and(goal::fails_on_missing_names)
+        {
             self.leave_names_out(nodes, cluster).await?;
         }
         Ok(())
     }
 
-    /// calico's blocks, cilium's way of giving addresses and the program with which CRI-O runs containers stay as they were made,
-    /// whatever a release does by itself: it would refuse a pool that is not as its variables say, and change the others under
-    /// running pods.
-    async fn keep_as_made(&mut self, cluster: &mut Cluster) -> Result<(), Error> {
-        if self.as_made.is_none() {
-            let mut made = self.network_as_made(cluster).await?;
-            made.extend(self.runtime_as_made(cluster).await?);
-            self.as_made = Some(made);
+    /// Keeps calico's block sizes, cilium's IPAM mode and CRI-O's container runtime, unless the file sets them. With its own
+    /// defaults a release fails if calico's pool differs from them, and changes the other two under running pods.
+    async fn keep_original(&mut self, cluster: &mut Cluster) -> Result<(), Error> {
+        if self.original_settings.is_none() {
+            let mut original = self.original_network(cluster).await?;
+            original.extend(self.original_runtime(cluster).await?);
+            self.original_settings = Some(original);
         }
         let variables = &mut cluster.addons.kubespray;
-        for (name, value) in self.as_made.iter().flatten() {
+        for (name, value) in self.original_settings.iter().flatten() {
             if !variables.contains_key(*name) {
                 variables.insert((*name).into(), value.clone());
             }
@@ -53,51 +55,53 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// CRI-O runs containers by runc where it was set up before v2.27, which takes crun: that knows nothing of the containers which
-    /// run, and their pods can neither be ended nor made again on a node that is upgraded (Kubespray's issue 11907).
-    async fn runtime_as_made(
+    /// The variables of CRI-O's container runtime. CRI-O runs containers with runc if it was set up before v2.27, which sets it
+    /// up with crun. crun does not know the containers that runc runs: on an upgraded node their pods can be neither ended nor
+    /// recreated (Kubespray's issue 11907).
+    async fn original_runtime(
         &self,
         cluster: &Cluster,
     ) -> Result<Vec<(&'static str, Value)>, Error> {
         if cluster.kubernetes.container_manager != "crio" {
             return Ok(Vec::new());
         }
-        let master = self.master(&[]).await?;
+        let master = self.serving_master(&[]).await?;
         let runs = control::crio_runtime(&master).await?;
         let [runtime, runc] = CRIO_RUNTIME;
         let with_runc = (runc, (runs == "runc").into());
         Ok(vec![(runtime, runs.into()), with_runc])
     }
 
-    async fn network_as_made(
+    /// The variables of calico's block sizes and cilium's IPAM mode, as the API has them.
+    async fn original_network(
         &self,
         cluster: &Cluster,
     ) -> Result<Vec<(&'static str, Value)>, Error> {
         let variables = &cluster.addons.kubespray;
         let text = |name: &str| variables.get(name).and_then(|value| value.as_str());
-        let mut made = Vec::new();
+        let mut original = Vec::new();
         let plugin = &*cluster.kubernetes.network_plugin;
         if plugin == "calico" && text("calico_datastore") != Some("etcd") {
             let pool = text("calico_pool_name").unwrap_or("default-pool");
-            let master = self.master(&[]).await?;
+            let master = self.serving_master(&[]).await?;
             for (name, pool) in [
                 (BLOCKSIZE, pool.to_owned()),
                 (BLOCKSIZE_IPV6, format!("{pool}-ipv6")),
             ] {
                 let size = control::calico_blocksize(&master, &pool).await?;
-                made.extend(size.map(|size| (name, size.into())));
+                original.extend(size.map(|size| (name, size.into())));
             }
         }
         if goal::has_cilium(cluster) {
-            let master = self.master(&[]).await?;
+            let master = self.serving_master(&[]).await?;
             let mode = control::cilium_ipam(&master).await?;
-            made.extend(mode.map(|mode| (CILIUM_IPAM, mode.into())));
+            original.extend(mode.map(|mode| (CILIUM_IPAM, mode.into())));
         }
-        Ok(made)
+        Ok(original)
     }
 
-    /// Names that came into the file, or balancers into the cluster, after the masters' certificates were made are left out
-    /// where the release would stop at them. A later release has the certificates made again.
+    /// Leaves names out of the API servers' certificates that came into the file, or with a new balancer, after the certificates
+    /// were issued, if the release would fail on them. A later release issues the certificates again.
     async fn leave_names_out(&self, nodes: &[Label], cluster: &mut Cluster) -> Result<(), Error> {
         let names = self.later_names(cluster);
         let is_master = |name: &&Label| {
@@ -109,7 +113,7 @@ impl Kubernetes<'_> {
             let names = &names;
             async move {
                 let machine = self.connect(name).await?;
-                control::stopping_names(&machine, names)
+                control::failing_names(&machine, names)
                     .await
                     .map_err(|e| Error::because(format!("look at the certificate of {name}"), e))
             }
@@ -136,21 +140,21 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// The names in certificates that may have come later than the certificates.
+    /// The names for the certificates that may have come after the certificates were issued.
     fn later_names(&self, cluster: &Cluster) -> Vec<String> {
         let variables = &cluster.addons.kubespray;
         let own = variables.get(SANS).and_then(|value| value.as_sequence());
         let own = own.into_iter().flatten().filter_map(|name| name.as_str());
         let kube_vip = variables.get("kube_vip_address");
         let kube_vip = kube_vip.and_then(|value| value.as_str());
-        // What an expression comes to only Ansible knows.
-        let is_known = |name: &&str| !name.is_empty() && !name.contains('{');
+        // A template's value is known to Ansible only.
+        let is_literal = |name: &&str| !name.is_empty() && !name.contains('{');
         let balancers = self.cluster.role(Role::LoadBalancer);
         let balancers = balancers.filter_map(|node| self.facts.node(&node.name));
         own.chain(kube_vip)
-            .filter(is_known)
+            .filter(is_literal)
             .map(str::to_owned)
-            .chain(balancers.map(|known| known.ip.to_string()))
+            .chain(balancers.map(|facts| facts.ip.to_string()))
             .collect()
     }
 }

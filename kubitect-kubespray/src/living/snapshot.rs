@@ -1,4 +1,4 @@
-//! Snapshots of etcd: saved on a master, fetched piece by piece, and compared with what was saved.
+//! Snapshots of etcd: saved on a master, fetched in pieces, and checked by their SHA-256.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use kubitect_config::Cluster;
 use kubitect_config::cluster::Role;
 use kubitect_config::digest::hex;
-use kubitect_config::file::{self, Aside};
+use kubitect_config::file::{self, AtomicFile};
 use kubitect_config::remote::Machines;
 use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
@@ -18,13 +18,13 @@ use sha2::{Digest, Sha256};
 use crate::Error;
 use crate::control::{self, Health, Snapshot};
 
-/// A snapshot that was taken. Every secret of Kubernetes is in it.
+/// A snapshot in a file of this machine. It contains every secret of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Taken {
-    /// The file, which its owner alone can read.
+    /// The file, which only its owner can read.
     pub file: PathBuf,
-    /// How large it is.
+    /// Its size.
     pub bytes: u64,
     /// Its SHA-256, in hexadecimal digits.
     pub sha256: String,
@@ -32,30 +32,31 @@ pub struct Taken {
 
 /// How long saving a snapshot may take, and fetching a piece of it.
 const SNAPSHOT: Duration = Duration::from_secs(10 * 60);
-/// Where it lies on the master meanwhile. Always the same, so that what a killed run left there goes with the next.
+/// The snapshot's file on the master until it is fetched. Its name is always the same, so that the next snapshot replaces the
+/// file of a killed run.
 const SAVED: &str = "/var/lib/kubitect/etcd-snapshot.db";
-/// How much of it is fetched at a time, in MiB.
+/// The size of a piece, in MiB.
 const PIECE: u64 = 16;
 
-/// How long fetching all of it may take.
+/// How long fetching all pieces may take.
 const FETCH: Duration = Duration::from_secs(2 * 60 * 60);
-/// How much of the disk is left free, in bytes.
+/// How much of this machine's disk has to stay free, in bytes.
 const RESERVE: u64 = 256 << 20;
 
-/// A file for a snapshot that is taken now, in this folder, which is made if need be.
+/// A new file name for a snapshot in this folder, by the present second. The folder is created if it is missing.
 pub fn file_in(folder: &Path) -> Result<PathBuf, Error> {
     file::private_folder(folder).map_err(Error::file("create", folder))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let named = |second: u64| folder.join(format!("etcd-{second}.db"));
+    let file_of = |second: u64| folder.join(format!("etcd-{second}.db"));
     let mut second = now.unwrap_or_default().as_secs();
-    // One that a run of this second left stays.
-    while named(second).symlink_metadata().is_ok() {
+    // A file that exists is not overwritten.
+    while file_of(second).symlink_metadata().is_ok() {
         second += 1;
     }
-    Ok(named(second))
+    Ok(file_of(second))
 }
 
-/// A file that is not there yet, in a folder that is.
+/// The absolute path of a file that does not exist, in a folder that does; else an error.
 pub fn new_file(file: &Path) -> Result<PathBuf, Error> {
     let file = std::path::absolute(file).map_err(Error::file("find", file))?;
     let failed = |why: &str| {
@@ -71,11 +72,14 @@ pub fn new_file(file: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// The first master of this cluster whose API serves, and its etcd behind it; else why none does.
-pub async fn serving(cluster: &Cluster, machines: &dyn Machines) -> Result<Arc<dyn Remote>, Error> {
+/// A connection to the first master of this cluster whose API serves, with its etcd; or why none does.
+pub async fn serving_master(
+    cluster: &Cluster,
+    machines: &dyn Machines,
+) -> Result<Arc<dyn Remote>, Error> {
     let mut why = Vec::new();
     let masters = cluster.role(Role::Master);
-    // The first in their order, so that what a killed run left there goes.
+    // The first in the order of the file, so that it is the same one whenever it serves: a killed run's snapshot is replaced there.
     for answer in side_by_side(masters.map(|node| ask(machines, &node.name))).await {
         match answer {
             Ok(master) => return Ok(master),
@@ -98,14 +102,14 @@ async fn ask(machines: &dyn Machines, name: &Label) -> Result<Arc<dyn Remote>, S
         .await
         .map_err(|e| failed(chain(&*e)))?;
     match control::api_health(&master).await {
-        Ok(Health::Well) => Ok(master),
-        Ok(Health::Ill(why)) => Err(failed(why)),
+        Ok(Health::Healthy) => Ok(master),
+        Ok(Health::Unhealthy(why)) => Err(failed(why)),
         Err(error) => Err(failed(chain(&error))),
     }
 }
 
-/// Saves what etcd holds through a master that serves, and brings it to this file, which its owner alone can read. Nothing of it
-/// stays on the master.
+/// Saves a snapshot through a master that serves, and fetches it to this file, which only its owner can read. The master keeps no
+/// copy.
 pub async fn take(master: &Arc<dyn Remote>, file: PathBuf) -> Result<Taken, Error> {
     let failed = |e| Error::because("save a snapshot of etcd", e);
     let snapshot = control::save_snapshot(master, SAVED, SNAPSHOT)
@@ -113,7 +117,7 @@ pub async fn take(master: &Arc<dyn Remote>, file: PathBuf) -> Result<Taken, Erro
         .map_err(failed)?;
     fail::fail_point!("kubespray::snapshot-saved");
     let fetched = fetch(master, &snapshot, &file).await;
-    // Every secret of the cluster is in it: it does not stay, whether it arrived or not.
+    // Removed from the master even if fetching failed: it contains every secret of the cluster.
     control::discard_snapshot(master, SAVED)
         .await
         .map_err(failed)?;
@@ -125,9 +129,10 @@ pub async fn take(master: &Arc<dyn Remote>, file: PathBuf) -> Result<Taken, Erro
     })
 }
 
-/// Brings a snapshot home, piece by piece: it may be larger than what a command may print. How large it is, a master says.
-async fn fetch(master: &Arc<dyn Remote>, snapshot: &Snapshot, home: &Path) -> Result<(), Error> {
-    let folder = home.parent().unwrap_or(home);
+/// Fetches a snapshot in pieces: it may be larger than the output that a command may have. Its size is only what a master says,
+/// so the room on this machine's disk is checked first.
+async fn fetch(master: &Arc<dyn Remote>, snapshot: &Snapshot, file: &Path) -> Result<(), Error> {
+    let folder = file.parent().unwrap_or(file);
     let fs = rustix::fs::statvfs(folder).map_err(|e| Error::file("look at", folder)(e.into()))?;
     if fs.f_bavail.saturating_mul(fs.f_frsize) < snapshot.bytes.saturating_add(RESERVE) {
         return Err(Error::failed(format!(
@@ -137,7 +142,7 @@ async fn fetch(master: &Arc<dyn Remote>, snapshot: &Snapshot, home: &Path) -> Re
             folder.display()
         )));
     }
-    tokio::time::timeout(FETCH, fetch_pieces(master, snapshot, home))
+    tokio::time::timeout(FETCH, fetch_pieces(master, snapshot, file))
         .await
         .unwrap_or_else(|_| {
             Err(Error::Slow {
@@ -151,9 +156,9 @@ async fn fetch(master: &Arc<dyn Remote>, snapshot: &Snapshot, home: &Path) -> Re
 async fn fetch_pieces(
     master: &Arc<dyn Remote>,
     snapshot: &Snapshot,
-    home: &Path,
+    file: &Path,
 ) -> Result<(), Error> {
-    let mut aside = Aside::new(home).map_err(Error::file("write", home))?;
+    let mut aside = AtomicFile::new(file).map_err(Error::file("write", file))?;
     let mut digest = Sha256::new();
     for piece in 0..snapshot.bytes.div_ceil(PIECE << 20) {
         let (from, block) = (format!("if={}", snapshot.path), format!("bs={PIECE}M"));
@@ -178,15 +183,15 @@ async fn fetch_pieces(
             ));
         }
         digest.update(&bytes);
-        aside.write(&bytes).map_err(Error::file("write", home))?;
+        aside.write(&bytes).map_err(Error::file("write", file))?;
     }
     if hex(&digest.finalize()) != snapshot.sha256 {
         return Err(Error::failed(
             "fetch the snapshot of etcd: what arrived is not what was saved; try again",
         ));
     }
-    // Whoever put a file there meanwhile would own what is written over it.
-    aside.publish_new(0o600).map_err(Error::file("write", home))
+    // Never over a file that appeared meanwhile: its owner could read what is written into it.
+    aside.publish_new(0o600).map_err(Error::file("write", file))
 }
 
 #[cfg(test)]
@@ -194,10 +199,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_snapshot_is_never_over_a_file_that_is_there() {
+    fn a_snapshot_never_overwrites_a_file() {
         let folder = tempfile::tempdir().unwrap();
-        let there = folder.path().join("there.db");
-        std::fs::write(&there, "mine").unwrap();
+        let existing = folder.path().join("there.db");
+        std::fs::write(&existing, "mine").unwrap();
         std::os::unix::fs::symlink("/nowhere", folder.path().join("link.db")).unwrap();
         let why = |name: &str| new_file(&folder.path().join(name)).unwrap_err().to_string();
         for name in ["there.db", "link.db"] {

@@ -1,4 +1,4 @@
-//! [`Stage`] and [`Task`]: what is done to Kubernetes; and [`Seen`], what it follows from.
+//! [`Stage`] and [`Task`]: what is done to Kubernetes; and [`ObservedNode`]: what a plan knows of a machine.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use kubitect_config::value::Label;
 
 use super::note::Note;
 
-/// One thing that is done to Kubernetes. Each is complete, and noted, before the next begins.
+/// One change of Kubernetes. Each is complete, and noted on its machines, before the next begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
     /// The whole cluster is set up.
@@ -17,7 +17,7 @@ pub enum Stage {
     Leave {
         /// Their names.
         nodes: Vec<Label>,
-        /// Whether they answer, and so can be drained and cleaned.
+        /// Whether their machines answer. Only then can they be drained, and Kubernetes be removed from the machines.
         reachable: bool,
     },
     /// A master joins.
@@ -27,25 +27,25 @@ pub enum Stage {
     /// Workers join.
     JoinWorkers(Vec<Label>),
     /// A node's labels and taints are changed.
-    Describe(Label),
+    LabelsAndTaints(Label),
     /// etcd's data is saved on this machine.
     Snapshot,
-    /// A node gets another release.
+    /// A node is upgraded to a newer release.
     Upgrade {
         /// The node.
         node: Label,
-        /// Its release.
+        /// The release that it gets.
         to: Hop,
-        /// Whether etcd takes no changes while it restarts on this node: there are two members, and both are needed.
+        /// Whether etcd accepts no changes while it restarts on this node: of two members both are needed for a majority.
         pauses: bool,
     },
     /// Addons are installed or changed.
     Addons,
-    /// A node that an interrupted run kept pods or connections away from takes them again.
-    Release(Label),
+    /// A node that an interrupted run took out of service takes pods and connections again.
+    ReturnToService(Label),
 }
 
-/// What is done, in a few words.
+/// The change in a few words, for people.
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = |names: &[Label]| {
@@ -58,44 +58,44 @@ impl fmt::Display for Stage {
             Self::JoinMaster(name) => write!(f, "join {name}"),
             Self::Members => f.write_str("give every API server the members of etcd"),
             Self::JoinWorkers(nodes) => write!(f, "join {}", names(nodes)),
-            Self::Describe(name) => write!(f, "change labels and taints of {name}"),
+            Self::LabelsAndTaints(name) => write!(f, "change labels and taints of {name}"),
             Self::Snapshot => f.write_str("save a snapshot of etcd"),
             Self::Upgrade { node, to, .. } => write!(f, "upgrade {node} to {to}"),
             Self::Addons => f.write_str("install the addons"),
-            Self::Release(name) => write!(f, "have {name} take pods again"),
+            Self::ReturnToService(name) => write!(f, "have {name} take pods again"),
         }
     }
 }
 
-/// A stage, and the release that the inventory names while it is carried out.
+/// A stage, and the release with which it is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
     /// What is done.
     pub stage: Stage,
-    /// The Kubernetes that the nodes have, or get, and the Kubespray that does it.
-    pub at: Hop,
+    /// The Kubernetes version in the inventory, which the nodes have or get, and the Kubespray whose playbooks run.
+    pub release: Hop,
 }
 
-/// What is seen of one machine that is wanted or still there.
+/// One machine that is wanted or still exists, with what libvirt says of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub struct ObservedNode {
     /// The node.
     pub node: Node,
-    /// Whether the configuration has it.
+    /// Whether the file names it.
     pub wanted: bool,
-    /// What is noted of a master or a worker; nothing of a machine that is recreated.
+    /// The note of a master or a worker. None for a machine that is recreated: its former note does not count.
     pub note: Option<Note>,
-    /// Whether it answers, once machines that are off are started.
+    /// Whether it answers, or will once it is started that is off.
     pub answers: bool,
 }
 
-impl Seen {
-    /// The note, if Kubernetes is set up.
+impl ObservedNode {
+    /// The note, if it says that Kubernetes is set up.
     pub fn finished(&self) -> Option<&Note> {
         self.note.as_ref().filter(|note| note.finished)
     }
 
-    /// Whether Kubernetes is set up, and no run left anything kept away from it.
+    /// Whether Kubernetes is set up, and no run left the node out of service.
     pub fn is_settled(&self) -> bool {
         self.finished().is_some_and(|note| !note.is_held())
     }

@@ -1,4 +1,4 @@
-//! What kubelets of the wanted Kubernetes need of their machines' systems: asked before anything is begun.
+//! The machines' systems are checked for what kubelets of the wanted Kubernetes need, before any node is changed.
 
 use kubitect_config::cluster::Role;
 use kubitect_config::value::Label;
@@ -11,8 +11,9 @@ use crate::Error;
 use crate::control;
 
 impl Kubernetes<'_> {
-    /// An error if a kubelet of the wanted Kubernetes would not start on a machine that stays or comes: before the first of an
-    /// upgrade is touched, all are asked, so that none ends without a kubelet in its midst. Each is asked once.
+    /// An error, if a kubelet of the wanted Kubernetes would not start on a machine of this stage. Before the first node of an
+    /// upgrade all machines are asked: an upgrade that fails at a later node would leave that node without a kubelet. Each
+    /// machine is asked once in a run.
     pub(super) async fn check_systems(&mut self, stage: &Stage) -> Result<(), Error> {
         let wanted = &self.cluster.kubernetes.version;
         if !variables::needs_cgroup2(wanted, &self.cluster.addons.kubespray) {
@@ -32,12 +33,14 @@ impl Kubernetes<'_> {
             }
             Stage::Leave { .. }
             | Stage::Members
-            | Stage::Describe(_)
+            | Stage::LabelsAndTaints(_)
             | Stage::Addons
-            | Stage::Release(_) => Vec::new(),
+            | Stage::ReturnToService(_) => Vec::new(),
         };
         let this = &*self;
-        let asked = names.iter().filter(|name| !this.fitting.contains(*name));
+        let asked = names
+            .iter()
+            .filter(|name| !this.checked_systems.contains(*name));
         let looks = asked.map(|name| async move {
             let machine = this.connect(name).await?;
             let fits = control::has_cgroup2(&machine)
@@ -57,7 +60,7 @@ impl Kubernetes<'_> {
                 unfit.join(", ")
             )));
         }
-        self.fitting.extend(names);
+        self.checked_systems.extend(names);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The packages of a release's Python environment: what is installed, and installing it.
+//! The packages of a release's Python environment, and their installation.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,32 +9,33 @@ use kubitect_config::release::Release;
 use super::Python;
 use crate::{Error, program};
 
-/// Packages without wheels are built: 100 s where nothing else runs, ten minutes on a busy machine.
+/// Long, because packages without wheels are compiled: 100 s on an idle machine, ten minutes on a busy one.
 const PIP_LIMIT: Duration = Duration::from_secs(45 * 60);
 
-/// What is installed.
+/// The requirements to install.
 pub(super) struct Requirements {
-    /// The requirements, without what is left out.
+    /// The requirements, without the omitted packages.
     pub(super) text: String,
-    /// Whether something is left out, so that the release's own file does not serve.
+    /// Whether packages are omitted, so that the release's own file can't be used.
     changed: bool,
 }
 
 impl Requirements {
+    /// The release's requirements, without the packages that can't be installed on this interpreter and are not needed.
     pub(super) fn read(release: &Release, checkout: &Path, python: &Python) -> Result<Self, Error> {
         let path = checkout.join("requirements.txt");
         let text = std::fs::read_to_string(&path).map_err(Error::file("read", &path))?;
         let changed = release.python_unpinned.iter().any(|m| m == python.minor());
         let text = if changed {
-            without(&text, &release.unpin)
+            without_packages(&text, &release.unpin)
         } else {
             text
         };
         Ok(Self { text, changed })
     }
 
-    /// Installs them into the environment. Where there is a folder of wheels and no index, the folder alone is tried
-    /// first: without internet, pip would wait for its index at each package.
+    /// Installs them into the environment. If the site file names a folder of wheels but no index, pip first uses the folder
+    /// alone: without internet, it would wait for the public index at each package.
     pub(super) async fn install(
         &self,
         path: &Path,
@@ -50,20 +51,20 @@ impl Requirements {
             checkout.join("requirements.txt")
         };
         let wheels_alone = pip.find_links.is_some() && pip.index_url.is_none();
-        let tries: &[bool] = if wheels_alone {
+        let attempts: &[bool] = if wheels_alone {
             &[true, false]
         } else {
             &[false]
         };
         let mut lines = String::new();
-        for &no_index in tries {
+        for &no_index in attempts {
             let mut install = program::command(path.join("bin/python"));
             install
                 .current_dir(checkout)
                 .args(["-I", "-m", "pip", "install", "--no-input"])
                 .args(["--disable-pip-version-check", "--progress-bar", "off"])
                 .env("PIP_USER", "0");
-            // Addresses may hold a password: they go through the environment, which other users cannot read.
+            // Addresses may contain a password. They are passed in the environment, because other users can read arguments.
             if let Some(index) = &pip.index_url {
                 install.env("PIP_INDEX_URL", index);
             }
@@ -74,7 +75,7 @@ impl Requirements {
                 Some(links) if links.contains("://") => {
                     install.env("PIP_FIND_LINKS", links);
                 }
-                // In the variable, a blank in a path would separate two.
+                // As an argument: in the variable, a blank in the path would separate two values.
                 Some(links) => {
                     let links = Path::new(links);
                     let links = std::path::absolute(links).map_err(Error::file("find", links))?;
@@ -88,8 +89,8 @@ impl Requirements {
             if output.status.success() {
                 return Ok(());
             }
-            let said = format!("{}\n{}", output.stdout, output.stderr);
-            lines = program::last_lines(&hide(&said, pip), 8);
+            let output_text = format!("{}\n{}", output.stdout, output.stderr);
+            lines = program::last_lines(&hide_password(&output_text, pip), 8);
         }
         Err(Error::Pip {
             release: release.tag.clone(),
@@ -98,15 +99,15 @@ impl Requirements {
     }
 }
 
-/// The requirements without those of these names, whatever their version.
-fn without(text: &str, names: &[String]) -> String {
+/// The requirements without these packages.
+fn without_packages(text: &str, names: &[String]) -> String {
     text.lines()
         .filter(|line| !names.iter().any(|name| names_package(line, name)))
         .map(|line| format!("{line}\n"))
         .collect()
 }
 
-/// Whether a line of requirements is about the package `name`; `ruamel.yaml` is not `ruamel.yaml.clib`.
+/// Whether a line of requirements names the package `name` exactly: `ruamel.yaml` is not `ruamel.yaml.clib`.
 fn names_package(line: &str, name: &str) -> bool {
     let normal = |text: &str| text.trim().to_lowercase().replace(['_', '.'], "-");
     let end = line
@@ -115,8 +116,8 @@ fn names_package(line: &str, name: &str) -> bool {
     normal(&line[..end]) == normal(name)
 }
 
-/// What pip said, without the password of an address that it was given.
-fn hide(text: &str, pip: &Pip) -> String {
+/// pip's output without the passwords of the addresses that it was given.
+fn hide_password(text: &str, pip: &Pip) -> String {
     [&pip.index_url, &pip.find_links]
         .into_iter()
         .flatten()
@@ -138,7 +139,7 @@ mod tests {
             "ansible==5.7.1\nruamel.yaml==0.16.10\nRuamel_yaml.clib==0.2.6\nruamel.yaml.cmd==1\n";
         let names = ["ruamel.yaml".to_owned(), "ruamel.yaml.clib".to_owned()];
         assert_eq!(
-            without(text, &names),
+            without_packages(text, &names),
             "ansible==5.7.1\nruamel.yaml.cmd==1\n"
         );
     }
@@ -150,7 +151,7 @@ mod tests {
             find_links: None,
         };
         assert_eq!(
-            hide("Looking in https://me:s3cret@pypi.example/simple", &pip),
+            hide_password("Looking in https://me:s3cret@pypi.example/simple", &pip),
             "Looking in https://me:***@pypi.example/simple"
         );
     }

@@ -1,9 +1,9 @@
-//! That no step loses the quorum, over all states of small clusters.
+//! No step of a plan loses the quorum, over all states of small clusters.
 
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What may be true of one member: (healthy, wanted, replaced, joined).
+/// The states of one member: (healthy, wanted, replaced, joined).
 const FATES: [(bool, bool, bool, bool); 8] = [
     (true, true, false, true),
     (false, true, false, true),
@@ -22,9 +22,10 @@ fn label(kind: &str, number: usize) -> Label {
 /// Members, wanted masters, masters to be recreated.
 type Request = (Vec<Member>, Vec<Label>, Vec<Label>);
 
-/// What may be true of the member at this place: of many only one is half-way.
-fn fates(count: usize, at: usize) -> &'static [(bool, bool, bool, bool)] {
-    match count > 3 && at > 0 {
+/// The states that the member of this index takes. Of more than three members only the first may be half-way: else there are too
+/// many combinations.
+fn fates(count: usize, index: usize) -> &'static [(bool, bool, bool, bool)] {
+    match count > 3 && index > 0 {
         true => &FATES[..6],
         false => &FATES,
     }
@@ -32,12 +33,12 @@ fn fates(count: usize, at: usize) -> &'static [(bool, bool, bool, bool)] {
 
 /// Every state of `count` members, with every set of them wanted, recreated, half-way or leaving, and up to four new ones.
 fn requests(count: usize) -> impl Iterator<Item = Request> {
-    let all: usize = (0..count).map(|at| fates(count, at).len()).product();
+    let all: usize = (0..count).map(|index| fates(count, index).len()).product();
     (0..all).flat_map(move |code| {
         let mut code = code;
         let fates: Vec<_> = (0..count)
-            .map(|at| {
-                let fates = fates(count, at);
+            .map(|index| {
+                let fates = fates(count, index);
                 let fate = fates[code % fates.len()];
                 code /= fates.len();
                 fate
@@ -60,11 +61,11 @@ fn requests(count: usize) -> impl Iterator<Item = Request> {
     })
 }
 
-/// etcd as far as it matters here: who is a member, who of them answers, and what the API servers list.
+/// A model of etcd: its members, which of them answer, and the lists of members of the API servers.
 struct Etcd {
     members: BTreeSet<Label>,
     answers: BTreeSet<Label>,
-    /// Those that are half-way: Kubespray's list has none of them.
+    /// The half-way members, which Kubespray's list lacks.
     begun: BTreeSet<Label>,
     /// The members that each master's API server lists.
     lists: BTreeMap<Label, BTreeSet<Label>>,
@@ -73,7 +74,7 @@ struct Etcd {
 }
 
 impl Etcd {
-    /// As it is once the machines that are recreated have lost their data.
+    /// The state after the machines that are recreated have lost their data.
     fn of(members: &[Member], replaced: &[Label]) -> Self {
         let lives = |member: &&Member| member.healthy && !replaced.contains(&member.name);
         let answers = members.iter().filter(lives).map(|member| &member.name);
@@ -118,7 +119,7 @@ impl Etcd {
                     self.members.insert(name.clone()),
                     "{name} is a member already"
                 );
-                // Announced and not started yet; only a cluster of one cannot have a majority then.
+                // The new member is announced and has not started: only a cluster of one may lack a majority then.
                 assert!(self.has_quorum() || alone, "{step:?} loses the quorum");
                 self.answers.insert(name.clone());
                 self.lists.insert(name.clone(), self.copied.clone());
@@ -148,13 +149,13 @@ impl Etcd {
     }
 }
 
-/// How many requests were planned with steps, needed none, were refused for a lost quorum, and for a dead that stays.
+/// How many requests were planned with steps, needed none, were refused for a lost quorum, and for a dead member that is wanted.
 fn tally(count: usize) -> [usize; 4] {
     let mut tally = [0; 4];
     for (members, wanted, replaced) in requests(count) {
         let lives = |member: &&Member| member.healthy && !replaced.contains(&member.name);
         let mut living = members.iter().filter(lives).peekable();
-        // Then there is no cluster yet.
+        // If no member that answers has joined, there is no cluster yet, and `plan` is not called.
         if living.peek().is_some() && !living.any(|member| member.joined) {
             continue;
         }
@@ -163,29 +164,29 @@ fn tally(count: usize) -> [usize; 4] {
             !member.healthy && wanted.contains(&member.name) && !replaced.contains(&member.name)
         });
         let result = plan(&members, &wanted, &replaced);
-        let told = format!("{members:?} -> {wanted:?}, anew {replaced:?}: {result:?}");
+        let case = format!("{members:?} -> {wanted:?}, replaced {replaced:?}: {result:?}");
         match result.map_err(|refusal| refusal.kind) {
-            Err(RefusalKind::EvenMasters) => assert!(wanted.len().is_multiple_of(2), "{told}"),
+            Err(RefusalKind::EvenMasters) => assert!(wanted.len().is_multiple_of(2), "{case}"),
             Err(RefusalKind::Quorum) => {
-                assert!(!etcd.has_quorum(), "{told}");
+                assert!(!etcd.has_quorum(), "{case}");
                 tally[2] += 1;
             }
             Err(kind) => {
-                assert_eq!(kind, RefusalKind::MemberDown, "{told}");
-                assert!(etcd.has_quorum() && dead_stays, "{told}");
+                assert_eq!(kind, RefusalKind::MemberDown, "{case}");
+                assert!(etcd.has_quorum() && dead_stays, "{case}");
                 tally[3] += 1;
             }
             Ok(steps) => {
-                assert!(etcd.has_quorum(), "{told}");
-                assert!(!wanted.len().is_multiple_of(2), "{told}");
-                assert!(steps.is_empty() || !dead_stays, "{told}");
+                assert!(etcd.has_quorum(), "{case}");
+                assert!(!wanted.len().is_multiple_of(2), "{case}");
+                assert!(steps.is_empty() || !dead_stays, "{case}");
                 let wanted = wanted.into_iter().collect();
                 steps.iter().for_each(|step| etcd.take(step, &wanted));
-                assert_eq!(etcd.members, wanted, "{told}");
-                assert!(etcd.begun.is_empty(), "{told}");
-                assert_eq!(etcd.members == etcd.answers, !dead_stays, "{told}");
+                assert_eq!(etcd.members, wanted, "{case}");
+                assert!(etcd.begun.is_empty(), "{case}");
+                assert_eq!(etcd.members == etcd.answers, !dead_stays, "{case}");
                 let listed = steps.is_empty() || etcd.lists.values().all(|list| *list == wanted);
-                assert!(listed, "{told}");
+                assert!(listed, "{case}");
                 tally[usize::from(steps.is_empty())] += 1;
             }
         }
@@ -202,7 +203,7 @@ fn over_all_states_of_one_three_and_five_members_no_step_loses_the_quorum() {
 }
 
 fn shown(members: &[(&str, bool)], wanted: &[&str], replaced: &[&str]) -> String {
-    // One that is half-way is written so.
+    // A name that ends with `~` is that of a half-way member.
     let members: Vec<_> = members
         .iter()
         .map(|(name, healthy)| Member {
@@ -229,7 +230,7 @@ fn shown(members: &[(&str, bool)], wanted: &[&str], replaced: &[&str]) -> String
 }
 
 #[test]
-fn the_first_is_replaced_by_another_and_a_dead_one_goes_first() {
+fn the_first_is_replaced_by_another_and_a_dead_one_leaves_first() {
     let three = [("m1", true), ("m2", true), ("m3", true)];
     assert_eq!(
         shown(&three, &["m2", "m3", "m4"], &[]),

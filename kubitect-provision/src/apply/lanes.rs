@@ -1,7 +1,8 @@
-//! What of a host's changes is made side by side: consecutive changes of one kind, each machine's in their order.
+//! Which changes of a host are made in parallel: consecutive changes of one kind, the changes of each machine in their order.
 //!
-//! What waits in libvirt is mostly waiting: the start of a machine takes QEMU 0.5 to 0.9 s, its end 2 s. The order between kinds
-//! stays (disks before the machines that have them), so that whatever stops a run leaves what a run one by one leaves too.
+//! Most of the time is spent waiting for libvirt: QEMU takes 0.5 to 0.9 s to start a machine, 2 s to end one. The order between kinds
+//! stays (disks before the machines that have them), so that a run that stops leaves nothing that a run without parallel changes
+//! could not leave.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,20 +13,20 @@ use crate::error::Error;
 use crate::hypervisor::{Failure, Hypervisor};
 use crate::observe::{DomainState, PoolState};
 
-/// The changes of one machine, or of one volume, in their order.
+/// The changes of one machine or volume, which are made one after another.
 pub(super) type Lane<'a> = Vec<&'a Change>;
 
-/// A lane, and what it is done to.
+/// A lane with the name of its machine or volume.
 type Named<'a> = (&'a str, Lane<'a>);
 
-/// Changes that may be made side by side.
+/// The kinds of changes that may be made in parallel with others of the kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Disks and seeds are made.
     Disks,
     /// Machines are defined and started.
     Starts,
-    /// Machines shut down.
+    /// Machines are shut down.
     Ends,
     /// Machines are removed.
     Machines,
@@ -33,13 +34,13 @@ enum Kind {
     Volumes,
 }
 
-/// The kind of a change, and what it is done to; nothing for one that is made alone.
+/// The kind of a change, and its machine or volume; none for a change that is made alone.
 fn kind(step: &Step) -> Option<(Kind, &str)> {
     Some(match step {
         Step::CreateVolume { node, .. } | Step::WriteSeed { node, .. } => {
             (Kind::Disks, node.as_str())
         }
-        Step::CreateDomain(domain) | Step::BringBack(domain) => {
+        Step::CreateDomain(domain) | Step::RecoverDomain(domain) => {
             (Kind::Starts, domain.name.as_str())
         }
         Step::StartDomain(name) => (Kind::Starts, name.as_str()),
@@ -50,7 +51,7 @@ fn kind(step: &Step) -> Option<(Kind, &str)> {
     })
 }
 
-/// The changes as batches that are made one after another, each of lanes that are carried out side by side.
+/// Groups changes into batches, which are made one after another; each has lanes, which are made in parallel.
 pub(super) fn batches<'a>(changes: &[&'a Change]) -> Vec<Vec<Lane<'a>>> {
     let mut batches: Vec<(Option<Kind>, Vec<Named<'a>>)> = Vec::new();
     for change in changes {
@@ -69,37 +70,40 @@ pub(super) fn batches<'a>(changes: &[&'a Change]) -> Vec<Vec<Lane<'a>>> {
     batches.into_iter().map(|(_, own)| lanes(own)).collect()
 }
 
-/// What is looked up once for a batch.
+/// A host's pools and domains, read at most once for a batch.
 #[derive(Default)]
-pub(super) struct Seen {
-    host: Mutex<Option<Arc<Looked>>>,
+pub(super) struct BatchState {
+    host: Mutex<Option<Arc<PoolsAndDomains>>>,
 }
 
 /// A host's pools and domains.
-pub(super) struct Looked {
+pub(super) struct PoolsAndDomains {
     pub pools: Vec<PoolState>,
     pub domains: Vec<DomainState>,
 }
 
-impl Seen {
-    /// The host's pools and domains as they are when a batch first asks for them.
-    pub(super) fn look(&self, verbs: &dyn Hypervisor) -> Result<Arc<Looked>, Failure> {
+impl BatchState {
+    /// The host's pools and domains, as they were when the batch first asked for them.
+    pub(super) fn read(
+        &self,
+        hypervisor: &dyn Hypervisor,
+    ) -> Result<Arc<PoolsAndDomains>, Failure> {
         let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(host) = &*host {
             return Ok(Arc::clone(host));
         }
-        let found = Arc::new(Looked {
-            pools: verbs.pools()?,
-            domains: verbs.domains()?,
+        let found = Arc::new(PoolsAndDomains {
+            pools: hypervisor.pools()?,
+            domains: hypervisor.domains()?,
         });
         *host = Some(Arc::clone(&found));
         Ok(found)
     }
 }
 
-/// Works on items side by side, by so many workers, who are numbered from 0. After a failure nothing more is begun; the first
-/// failure is the one that is returned.
-pub(super) fn side_by_side<T: Sync>(
+/// Does the work for all items, by this many threads in parallel, which are numbered from 0. After a failure, no further item is begun,
+/// and the first failure is returned.
+pub(super) fn in_parallel<T: Sync>(
     items: &[T],
     workers: usize,
     work: impl Fn(usize, &T, &(dyn Fn() -> bool + Sync)) -> Result<(), Error> + Sync,
@@ -107,16 +111,16 @@ pub(super) fn side_by_side<T: Sync>(
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let failure: Mutex<Option<Error>> = Mutex::new(None);
-    let stopped = || failed.load(Ordering::Relaxed);
+    let is_stopped = || failed.load(Ordering::Relaxed);
     thread::scope(|scope| {
         for worker in 0..workers.min(items.len()) {
             let (next, failed, failure, work) = (&next, &failed, &failure, &work);
             scope.spawn(move || {
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if stopped() {
+                    if is_stopped() {
                         break;
                     }
-                    if let Err(error) = work(worker, item, &stopped) {
+                    if let Err(error) = work(worker, item, &is_stopped) {
                         let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
                         first.get_or_insert(error);
                         failed.store(true, Ordering::Relaxed);
@@ -195,14 +199,14 @@ mod tests {
     fn all_wait_at_the_same_time_and_a_failure_stops_the_rest() {
         // Were they one after another, the first would wait for ever.
         let barrier = std::sync::Barrier::new(5);
-        side_by_side(&[(); 5], 5, |_, (), _| {
+        in_parallel(&[(); 5], 5, |_, (), _| {
             barrier.wait();
             Ok(())
         })
         .unwrap();
 
         let begun = AtomicUsize::new(0);
-        let result = side_by_side(&[(); 9], 1, |_, (), _| {
+        let result = in_parallel(&[(); 9], 1, |_, (), _| {
             match begun.fetch_add(1, Ordering::Relaxed) {
                 2 => Err(Error::Cancelled),
                 _ => Ok(()),

@@ -1,4 +1,4 @@
-//! Machines that are switched off and on again.
+//! Changes to machines: another definition, more processors, shutdown.
 
 use kubitect_config::value::Label;
 
@@ -6,35 +6,41 @@ use super::HostApply;
 use crate::error::Error;
 use crate::event::Outcome;
 use crate::hypervisor::Failure;
-use crate::power::Off;
+use crate::power::ShutDown;
 use crate::resource::Domain;
 
 impl HostApply<'_> {
-    /// Gives a machine another definition, which it has from its next start on: so it is off in between.
+    /// Changes a machine's definition by a restart: QEMU reads a definition only when it starts.
     pub(super) fn redefine(&self, domain: &Domain) -> Result<Outcome, Error> {
-        let verbs = self.hypervisor;
+        let hypervisor = self.hypervisor;
         self.switch_off(&domain.name)?;
-        let there = verbs.domain_state(&domain.name).map_err(self.on_host())?;
-        if there.is_some_and(|there| there.saved) {
-            // It was saved since the plan was made, and would start with what it had then.
-            verbs.start_domain(&domain.name).map_err(self.on_host())?;
+        let existing = hypervisor
+            .domain_state(&domain.name)
+            .map_err(self.on_host())?;
+        if existing.is_some_and(|existing| existing.saved) {
+            // It was saved since the plan was made: libvirt would restore it with its old hardware, so it must shut down once.
+            hypervisor
+                .start_domain(&domain.name)
+                .map_err(self.on_host())?;
             self.switch_off(&domain.name)?;
         }
         fail::fail_point!("provision::halfway");
-        verbs.define_domain(domain).map_err(self.on_host())?;
+        hypervisor.define_domain(domain).map_err(self.on_host())?;
         fail::fail_point!("provision::halfway");
-        verbs.start_domain(&domain.name).map_err(self.on_host())?;
+        hypervisor
+            .start_domain(&domain.name)
+            .map_err(self.on_host())?;
         Ok(Outcome::Done)
     }
 
-    /// Gives a machine that runs more processors, or else defines it with them: whether a running one can be given some shows
-    /// only when it is tried.
+    /// Hot-plugs processors; where libvirt refuses, defines the machine with them, to have them from its next start on. Whether a
+    /// hot-plug is possible, only the attempt shows.
     pub(super) fn give_processors(&self, domain: &Domain) -> Result<Outcome, Error> {
-        let verbs = self.hypervisor;
-        let Err(refused) = verbs.set_vcpus(&domain.name, domain.vcpus) else {
+        let hypervisor = self.hypervisor;
+        let Err(refused) = hypervisor.set_vcpus(&domain.name, domain.vcpus) else {
             return Ok(Outcome::Done);
         };
-        if verbs.define_domain(domain).is_err() {
+        if hypervisor.define_domain(domain).is_err() {
             return Err(refused.on(self.name));
         }
         Ok(Outcome::Warned(format!(
@@ -43,24 +49,25 @@ impl HostApply<'_> {
         )))
     }
 
-    /// Has a machine shut down by its own guest, and waits until it has.
+    /// Has a machine's guest shut it down, and waits until it is off.
     pub(super) fn switch_off(&self, name: &Label) -> Result<(), Error> {
-        let off = Off {
+        let shut_down = ShutDown {
             host: self.name,
             hypervisor: self.hypervisor,
             cluster: self.cluster,
             within: self.off_within,
-            stopped: &|| (self.stopped)(),
+            stopped: &|| (self.is_stopped)(),
         };
-        off.switch(name)
+        shut_down.run(name)
     }
 
-    /// Notes what a machine is about to be given; one that is yet to be made has it from its first start on.
+    /// Notes on a machine's domain which hardware it is about to be given. A machine that does not exist needs no note: its system finds
+    /// the hardware at its first boot.
     pub(super) fn note_given(&self, name: &Label, what: &str) -> Result<(), Failure> {
         match self.hypervisor.domain_state(name)? {
-            Some(mut there) if !there.given.iter().any(|given| given == what) => {
-                there.given.push(what.to_owned());
-                self.hypervisor.note_given(name, &there.given)
+            Some(mut existing) if !existing.given.iter().any(|given| given == what) => {
+                existing.given.push(what.to_owned());
+                self.hypervisor.note_given(name, &existing.given)
             }
             _ => Ok(()),
         }

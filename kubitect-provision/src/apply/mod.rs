@@ -1,5 +1,5 @@
-//! Carries out a [`Plan`]: hosts side by side, and on each the machines of one kind of change; all else in order. A cancel
-//! stops between two changes, or in an upload of an image.
+//! Carries out a [`Plan`]: hosts in parallel, and on each host consecutive changes of one kind to several machines; all else in order.
+//! A cancel takes effect between two changes, or during an upload of an image.
 
 mod lanes;
 mod machine;
@@ -24,16 +24,16 @@ use crate::journal::{Entry, Journal};
 use crate::plan::Plan;
 use crate::power::OFF_WAIT;
 use crate::uploads::Uploads;
-use lanes::{Lane, Seen, side_by_side};
+use lanes::{BatchState, Lane, in_parallel};
 
-/// What a plan is carried out with.
+/// What a plan needs besides the hosts.
 #[derive(Default)]
 pub struct Inputs {
-    /// The seed volume's bytes of each node that [`Plan::needs_seeds`] names.
+    /// The bytes of the seed of each node that [`Plan::needs_seeds`] names.
     pub seeds: BTreeMap<Label, Vec<u8>>,
     /// The base image, if [`Plan::needs_image`] says so.
     pub image: Option<LocalImage>,
-    /// Where intents are logged.
+    /// The log of what is begun, done and failed.
     pub journal: Option<Journal>,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Debug for Inputs {
     }
 }
 
-/// Makes the plan's changes. Whatever interrupts it, a new plan goes on from there.
+/// Makes the plan's changes. After an interruption, observe and plan again: the new plan has what is left to do.
 pub fn apply(
     plan: &Plan,
     hosts: &Hosts,
@@ -64,7 +64,7 @@ pub fn apply(
     apply_within(plan, hosts, inputs, OFF_WAIT, cancelled, on_event)
 }
 
-/// As [`apply`], waiting no longer than this for a machine to go off that must be switched off.
+/// As [`apply`], with this deadline for a machine to shut down.
 pub fn apply_within(
     plan: &Plan,
     hosts: &Hosts,
@@ -83,7 +83,7 @@ pub fn apply_within(
     }
     let by_host: Vec<_> = by_host.into_iter().collect();
     let uploads = Uploads::default();
-    side_by_side(&by_host, by_host.len(), |_, (name, changes), failed| {
+    in_parallel(&by_host, by_host.len(), |_, (name, changes), failed| {
         let hypervisor = hosts.get(name)?;
         let host = HostApply {
             cluster: &plan.cluster,
@@ -92,7 +92,7 @@ pub fn apply_within(
             inputs,
             off_within,
             on_event,
-            stopped: &|| cancelled.load(Ordering::Relaxed) || failed(),
+            is_stopped: &|| cancelled.load(Ordering::Relaxed) || failed(),
             image: &Mutex::new(()),
             uploads: &uploads,
         };
@@ -100,7 +100,7 @@ pub fn apply_within(
     })
 }
 
-/// An error unless all changes can be made with what was brought.
+/// An error if the plan has a refused change, or the inputs lack something, before anything is changed.
 fn check(plan: &Plan, hosts: &Hosts, inputs: &Inputs) -> Result<(), Error> {
     let refused: Vec<_> = plan.refused().cloned().collect();
     if !refused.is_empty() {
@@ -148,72 +148,72 @@ struct HostApply<'a> {
     inputs: &'a Inputs,
     off_within: Duration,
     on_event: &'a (dyn Fn(Event) + Send + Sync),
-    /// Whether no further change is wanted.
-    stopped: &'a (dyn Fn() -> bool + Sync),
-    /// Whoever brings the base image to the host.
+    /// Whether no further change is to be begun: the run was cancelled, or a change has failed.
+    is_stopped: &'a (dyn Fn() -> bool + Sync),
+    /// Held while the base image is brought to the host.
     image: &'a Mutex<()>,
-    /// What is uploaded to all hosts.
+    /// The uploads of this run, to all hosts.
     uploads: &'a Uploads,
 }
 
-/// As many machines of a host are worked on at a time as it has processors, and so many at least: what is done to them is mostly
-/// waited for.
-const AT_LEAST: u32 = 8;
-/// And so many at most: libvirtd takes 20 calls at a time for all its clients (`max_workers` in libvirtd.conf).
-const AT_MOST: u32 = 16;
+/// The fewest machines of a host that are worked on in parallel. Between the two limits, it is the number of the host's processors.
+/// This one may exceed that number, since most of the work is waiting.
+const MIN_WORKERS: u32 = 8;
+/// The most: libvirtd carries out 20 calls at a time for all its clients (`max_workers` in libvirtd.conf).
+const MAX_WORKERS: u32 = 16;
 /// How many calls of one connection libvirtd carries out at a time (`max_client_requests`, 5), less one for keepalive.
-const BY_ONE_CONNECTION: usize = 4;
+const CALLS_PER_CONNECTION: usize = 4;
 
 impl HostApply<'_> {
     fn run(&self, changes: &[&Change]) -> Result<(), Error> {
         for lanes in lanes::batches(changes) {
-            let seen = Seen::default();
+            let state = BatchState::default();
             match lanes.as_slice() {
-                [lane] => self.carry_out(lane, &seen)?,
-                lanes => self.beside(lanes, &seen)?,
+                [lane] => self.carry_out(lane, &state)?,
+                lanes => self.run_in_parallel(lanes, &state)?,
             }
         }
         Ok(())
     }
 
-    /// Carries out lanes side by side, over as many connections as that takes.
-    fn beside(&self, lanes: &[Lane<'_>], seen: &Seen) -> Result<(), Error> {
+    /// Carries out lanes in parallel, over as many connections as that takes.
+    fn run_in_parallel(&self, lanes: &[Lane<'_>], state: &BatchState) -> Result<(), Error> {
         let capability = self.hypervisor.capability().map_err(self.on_host())?;
-        let workers = capability.cpus.clamp(AT_LEAST, AT_MOST) as usize;
+        let workers = capability.cpus.clamp(MIN_WORKERS, MAX_WORKERS) as usize;
         let workers = workers.min(lanes.len());
-        let more =
-            (1..workers.div_ceil(BY_ONE_CONNECTION)).filter_map(|_| self.hypervisor.another());
+        let more = (1..workers.div_ceil(CALLS_PER_CONNECTION))
+            .filter_map(|_| self.hypervisor.another_connection());
         let connections: Vec<_> = std::iter::once(Arc::clone(self.hypervisor))
             .chain(more)
             .collect();
-        side_by_side(lanes, workers, |worker, lane, failed| {
+        in_parallel(lanes, workers, |worker, lane, failed| {
             let host = HostApply {
                 hypervisor: &connections[worker % connections.len()],
-                stopped: &|| (self.stopped)() || failed(),
+                is_stopped: &|| (self.is_stopped)() || failed(),
                 ..*self
             };
-            host.carry_out(lane, seen)
+            host.carry_out(lane, state)
         })
     }
 
     /// Makes changes in their order.
-    fn carry_out(&self, changes: &[&Change], seen: &Seen) -> Result<(), Error> {
+    fn carry_out(&self, changes: &[&Change], state: &BatchState) -> Result<(), Error> {
         for change in changes {
-            if (self.stopped)() {
+            if (self.is_stopped)() {
                 return Err(Error::Cancelled);
             }
             self.note(change, Entry::Begun)?;
             fail::fail_point!("provision::begun");
             let what = change.title();
             (self.on_event)(Event::Started { what: what.clone() });
-            match self.step(change, seen) {
+            match self.step(change, state) {
                 Ok(outcome) => {
                     fail::fail_point!("provision::made");
                     self.note(change, Entry::Done)?;
                     (self.on_event)(Event::Finished { what, outcome });
                 }
                 Err(error) => {
-                    // The failure itself matters more than a full disk under the journal.
+                    // The change's own error is returned, also if the journal can't be written, as on a full disk.
                     if let Err(unwritten) = self.note(change, Entry::Failed(&error.to_string())) {
                         tracing::warn!(error = %unwritten, "failure not noted in the journal");
                     }
@@ -233,43 +233,43 @@ impl HostApply<'_> {
         }
     }
 
-    fn step(&self, change: &Change, seen: &Seen) -> Result<Outcome, Error> {
-        let verbs = self.hypervisor;
+    fn step(&self, change: &Change, state: &BatchState) -> Result<Outcome, Error> {
+        let hypervisor = self.hypervisor;
         if let Some((node, what)) = change.step.gives() {
-            // Before, so that no run that dies hides it from the next.
+            // Noted before it is given: a run that is killed in between leaves the note, and the next run's plan has the guest use it.
             self.note_given(node, what).map_err(self.on_host())?;
             fail::fail_point!("provision::halfway");
         }
         let done = match &change.step {
-            Step::CreateNetwork(network) => verbs.define_network(network).and_then(|()| {
+            Step::CreateNetwork(network) => hypervisor.define_network(network).and_then(|()| {
                 fail::fail_point!("provision::halfway");
-                verbs.start_network(&network.name)
+                hypervisor.start_network(&network.name)
             }),
-            Step::StartNetwork(name) => verbs.start_network(name),
+            Step::StartNetwork(name) => hypervisor.start_network(name),
             Step::Reserve(network, reservations) => reservations.iter().try_for_each(|each| {
                 fail::fail_point!("provision::halfway");
-                verbs.reserve(network, each)
+                hypervisor.reserve(network, each)
             }),
             Step::Unreserve(network, reservations) => reservations.iter().try_for_each(|each| {
                 fail::fail_point!("provision::halfway");
-                verbs.unreserve(network, each)
+                hypervisor.unreserve(network, each)
             }),
-            Step::RemoveNetwork(name) => verbs.remove_network(name),
-            Step::EnsurePool(pool) => verbs.ensure_pool(pool),
+            Step::RemoveNetwork(name) => hypervisor.remove_network(name),
+            Step::EnsurePool(pool) => hypervisor.ensure_pool(pool),
             Step::StartPool(pool) => return self.start_pool(pool),
             Step::RemovePool {
                 pool,
                 with_disks,
-                spare,
+                protected,
             } => {
-                let removed = self.remove_pool(pool, *with_disks, spare);
+                let removed = self.remove_pool(pool, *with_disks, protected);
                 return removed.map_err(self.on_host());
             }
             Step::RemoveBasePool(uses) => return self.remove_base_pool(uses),
             Step::CreateImage(spec) => return self.create_image(change, spec),
             Step::RemoveImage(volume, uses) => return self.remove_image(volume, uses),
             Step::ReleaseImage(volume, uses) => {
-                image_use::release(verbs.as_ref(), self.cluster, volume, uses)
+                image_use::release(hypervisor.as_ref(), self.cluster, volume, uses)
             }
             Step::CreateVolume {
                 volume,
@@ -284,30 +284,30 @@ impl HostApply<'_> {
                 volume,
                 capacity,
                 ..
-            } => verbs.grow_volume(pool, volume, *capacity, node),
+            } => hypervisor.grow_volume(pool, volume, *capacity, node),
             Step::RemoveVolume { pool, volume } => {
                 return self
-                    .remove_volume(pool, volume, seen)
+                    .remove_volume(pool, volume, state)
                     .map_err(self.on_host());
             }
-            Step::CreateDomain(domain) | Step::BringBack(domain) => {
-                verbs.define_domain(domain).and_then(|()| {
+            Step::CreateDomain(domain) | Step::RecoverDomain(domain) => {
+                hypervisor.define_domain(domain).and_then(|()| {
                     fail::fail_point!("provision::halfway");
-                    verbs.start_domain(&domain.name)
+                    hypervisor.start_domain(&domain.name)
                 })
             }
-            Step::DefineDomain(domain) => verbs.define_domain(domain),
-            Step::StartDomain(name) => verbs.start_domain(name),
+            Step::DefineDomain(domain) => hypervisor.define_domain(domain),
+            Step::StartDomain(name) => hypervisor.start_domain(name),
             Step::ShutDownDomain(name) => {
                 self.switch_off(name)?;
                 return Ok(Outcome::Done);
             }
-            Step::AttachDisk { node, disk } => verbs.attach_disk(node, disk),
-            Step::DetachDisk { node, path } => verbs.detach_disk(node, path),
+            Step::AttachDisk { node, disk } => hypervisor.attach_disk(node, disk),
+            Step::DetachDisk { node, path } => hypervisor.detach_disk(node, path),
             Step::SetVcpus(domain) => return self.give_processors(domain),
-            Step::TakeInUse { node, .. } => verbs.note_given(node, &[]),
+            Step::TakeInUse { node, .. } => hypervisor.note_given(node, &[]),
             Step::Redefine(domain) => return self.redefine(domain),
-            Step::RemoveDomain(name) => verbs.remove_domain(name),
+            Step::RemoveDomain(name) => hypervisor.remove_domain(name),
             Step::Refused(refusal) => return Err(Error::Refused(vec![(**refusal).clone()])),
         };
         done.map_err(|failure| failure.on(self.name))?;

@@ -1,23 +1,24 @@
-//! Pools and images that nobody needs any more.
+//! Starts pools, and removes pools and base images that nothing needs any more.
 
 use super::HostApply;
 use crate::base;
-use crate::change::{Spared, Uses};
+use crate::change::{Protected, ReleasedUses};
 use crate::error::Error;
 use crate::event::Outcome;
 use crate::hypervisor::Failure;
-use crate::names::{self, is_log, is_own_volume, log_of};
+use crate::names::{self, is_log, is_own_volume, node_of_log};
 use crate::observe::{PoolState, VolumeState};
 use crate::resource::{BASE_POOL, Pool};
 use crate::snapshots::snapshots;
-use crate::users::Users;
+use crate::volume_users::VolumeUsers;
 
 impl HostApply<'_> {
-    /// Starts a pool that holds disks of machines, unless what is in its place holds none of them.
+    /// Starts a pool that holds disks of machines. Where none of these disks is in its folder, the pool is stopped again, with an error:
+    /// then its file system is rather not mounted, and new disks would be made in the empty mount point.
     pub(super) fn start_pool(&self, pool: &Pool) -> Result<Outcome, Error> {
-        let verbs = self.hypervisor;
+        let hypervisor = self.hypervisor;
         let place = pool.path.display();
-        verbs.start_pool(&pool.name).map_err(|failure| {
+        hypervisor.start_pool(&pool.name).map_err(|failure| {
             let why = format!(
                 "{}; disks of machines lie in {place}: mount its file system, or make the folder if they are lost for good",
                 failure.source
@@ -25,16 +26,16 @@ impl HostApply<'_> {
             Failure::new(failure.action, why).on(self.name)
         })?;
         fail::fail_point!("provision::halfway");
-        let look = || -> Result<bool, Failure> {
-            let pools = verbs.pools()?;
-            let there = pools.iter().find(|there| there.name == pool.name);
-            let domains = verbs.domains()?;
-            Ok(there.is_some_and(|there| there.missing(self.cluster, &domains) > 0))
+        let any_missing = || -> Result<bool, Failure> {
+            let pools = hypervisor.pools()?;
+            let observed = pools.iter().find(|observed| observed.name == pool.name);
+            let domains = hypervisor.domains()?;
+            Ok(observed.is_some_and(|observed| observed.missing(self.cluster, &domains) > 0))
         };
-        if !look().map_err(self.on_host())? {
+        if !any_missing().map_err(self.on_host())? {
             return Ok(Outcome::Done);
         }
-        verbs.stop_pool(&pool.name).map_err(self.on_host())?;
+        hypervisor.stop_pool(&pool.name).map_err(self.on_host())?;
         let why = format!(
             "{place} holds no disk of those that machines have there, as where a file system is not mounted: mount it; if the \
              disks are lost for good, say so by virsh pool-start {}, and apply again",
@@ -43,91 +44,97 @@ impl HostApply<'_> {
         Err(Failure::new(format!("start pool {}", pool.name), why).on(self.name))
     }
 
+    /// Removes a pool with the console logs in it, and with the cluster's disks if the plan could not list them.
     pub(super) fn remove_pool(
         &self,
         name: &str,
         with_disks: bool,
-        spare: &Spared,
+        protected: &Protected,
     ) -> Result<Outcome, Failure> {
-        let verbs = self.hypervisor;
+        let hypervisor = self.hypervisor;
         let find = || -> Result<Option<PoolState>, Failure> {
-            Ok(verbs.pools()?.into_iter().find(|pool| pool.name == name))
+            Ok(hypervisor
+                .pools()?
+                .into_iter()
+                .find(|pool| pool.name == name))
         };
         let Some(mut pool) = find()? else {
             return Ok(Outcome::Done);
         };
-        // One that was stopped since the plan was made hid the disks, which the plan named, when their turn came.
+        // A pool that was stopped after the plan was made has hidden its disks from the plan's own changes, so they are still there.
         let with_disks = with_disks || !pool.active;
         if !pool.active
-            && let Err(failure) = verbs.start_pool(name)
+            && let Err(failure) = hypervisor.start_pool(name)
         {
-            // What a run left that was killed before it had made the folder, or the folder is not there any more.
-            let stays = verbs.remove_pool(name)?;
+            // Its folder does not exist: a killed run had not made it yet, or somebody has removed it.
+            let stays = hypervisor.remove_pool(name)?;
             let why = stays.unwrap_or_else(|| failure.source.to_string());
             return Ok(pool_removed(Some(why)));
         }
-        // Consoles were written to until the machines went.
-        if let Some(outcome) = self.look_again(name)? {
+        // Consoles were written to until the machines were removed: libvirt has to list their files again.
+        if let Some(outcome) = self.refresh_or_remove(name)? {
             return Ok(outcome);
         }
         if let Some(now) = find()? {
             pool = now;
         }
-        // The cluster's machines are gone: a disk that a machine still has is another's by now.
+        // The cluster's machines are removed by now: a disk that a machine still uses is another program's, and stays.
         let (pools, domains) = match with_disks {
-            true => (verbs.pools()?, verbs.domains()?),
+            true => (hypervisor.pools()?, hypervisor.domains()?),
             false => (Vec::new(), Vec::new()),
         };
-        let users = Users::new(&pools, &domains);
-        let free =
-            |volume: &VolumeState| !spare.has(&volume.name) && users.of(name, volume).is_empty();
-        // A log goes unless its machine is on another host.
-        let is_over = |volume: &VolumeState| {
-            let node = log_of(&volume.name);
-            node.is_some_and(|node| !spare.has(&format!("{node}-seed")))
+        let users = VolumeUsers::new(&pools, &domains);
+        let free = |volume: &VolumeState| {
+            !protected.contains(&volume.name) && users.of(name, volume).is_empty()
         };
-        // With the disks go the files of their snapshots.
+        // A log is removed unless its machine is on another host: hosts may share the folder.
+        let is_old_log = |volume: &VolumeState| {
+            let node = node_of_log(&volume.name);
+            node.is_some_and(|node| !protected.contains(&format!("{node}-seed")))
+        };
+        // With the disks, the files of their snapshots are removed.
         let snapshots = snapshots(self.cluster, &pool);
-        let snapshots = snapshots.filter(|(_, disk)| with_disks && !spare.has(disk));
+        let snapshots = snapshots.filter(|(_, disk)| with_disks && !protected.contains(disk));
         let snapshots = snapshots.map(|(volume, _)| volume).filter(|it| free(it));
         let own = pool.volumes.iter().filter(|volume| {
             is_own_volume(self.cluster.as_str(), &volume.name)
-                && (is_over(volume) || (with_disks && !is_log(&volume.name) && free(volume)))
+                && (is_old_log(volume) || (with_disks && !is_log(&volume.name) && free(volume)))
         });
         let ours: Vec<_> = snapshots.chain(own).collect();
         for volume in ours {
-            verbs.remove_volume(name, &volume.name)?;
+            hypervisor.remove_volume(name, &volume.name)?;
             fail::fail_point!("provision::halfway");
         }
-        verbs.remove_pool(name).map(pool_removed)
+        hypervisor.remove_pool(name).map(pool_removed)
     }
 
-    /// Has libvirt look into a pool's folder again. Where it can't, it stops the pool: its folder is gone, as where another host that
-    /// shares it has removed it. Then the pool goes, and this is how that ended.
-    fn look_again(&self, name: &str) -> Result<Option<Outcome>, Failure> {
-        let verbs = self.hypervisor;
-        let Err(failure) = verbs.refresh_pool(name) else {
+    /// Refreshes a pool before it is removed. Where libvirt can't and stops the pool, its folder does not exist any more, as where another
+    /// host that shares it has removed it: then the pool is removed, and the outcome of that is returned.
+    fn refresh_or_remove(&self, name: &str) -> Result<Option<Outcome>, Failure> {
+        let hypervisor = self.hypervisor;
+        let Err(failure) = hypervisor.refresh_pool(name) else {
             return Ok(None);
         };
-        if verbs.pool_state(name)?.is_some_and(|pool| pool.active) {
+        if hypervisor.pool_state(name)?.is_some_and(|pool| pool.active) {
             return Err(failure);
         }
-        verbs.remove_pool(name)?;
+        hypervisor.remove_pool(name)?;
         let why = format!("its folder can't be looked into ({})", failure.source);
         Ok(Some(Outcome::Warned(why)))
     }
 
-    pub(super) fn remove_image(&self, volume: &str, uses: &Uses) -> Result<Outcome, Error> {
+    pub(super) fn remove_image(&self, volume: &str, uses: &ReleasedUses) -> Result<Outcome, Error> {
         let removed = base::remove(self.hypervisor.as_ref(), self.cluster, volume, uses);
         let stays = removed.map_err(self.on_host())?;
         Ok(stays.map_or(Outcome::Done, Outcome::Skipped))
     }
 
-    pub(super) fn remove_base_pool(&self, uses: &Uses) -> Result<Outcome, Error> {
-        let verbs = self.hypervisor;
+    /// Removes the images that no cluster needs, what is left beside removed ones, and the pool of base images if it is empty then.
+    pub(super) fn remove_base_pool(&self, uses: &ReleasedUses) -> Result<Outcome, Error> {
+        let hypervisor = self.hypervisor;
         let work = || -> Result<Outcome, Failure> {
             let find = || -> Result<Option<PoolState>, Failure> {
-                Ok(verbs
+                Ok(hypervisor
                     .pools()?
                     .into_iter()
                     .find(|pool| pool.name == BASE_POOL))
@@ -136,37 +143,39 @@ impl HostApply<'_> {
                 return Ok(Outcome::Done);
             };
             if let (false, Some(path)) = (pool.active, &pool.path) {
-                verbs.ensure_pool(&Pool {
+                hypervisor.ensure_pool(&Pool {
                     name: BASE_POOL.to_owned(),
                     path: path.clone(),
                 })?;
             }
-            if let Some(outcome) = self.look_again(BASE_POOL)? {
+            if let Some(outcome) = self.refresh_or_remove(BASE_POOL)? {
                 return Ok(outcome);
             }
-            let pools = verbs.pools()?;
+            let pools = hypervisor.pools()?;
             let Some(pool) = pools.iter().find(|pool| pool.name == BASE_POOL) else {
                 return Ok(Outcome::Done);
             };
             for image in base::removable(pool, &pools, self.cluster) {
-                base::remove(verbs.as_ref(), self.cluster, &image.name, uses)?;
+                base::remove(hypervisor.as_ref(), self.cluster, &image.name, uses)?;
                 fail::fail_point!("provision::halfway");
             }
             for marker in &pool.volumes {
-                if names::beside(&marker.name).is_some_and(|image| pool.volume(image).is_none()) {
-                    verbs.remove_volume(BASE_POOL, &marker.name)?;
+                if names::owning_image(&marker.name)
+                    .is_some_and(|image| pool.volume(image).is_none())
+                {
+                    hypervisor.remove_volume(BASE_POOL, &marker.name)?;
                 }
             }
             if find()?.is_some_and(|pool| !pool.volumes.is_empty()) {
                 return Ok(Outcome::Skipped("something is left in it".to_owned()));
             }
-            verbs.remove_pool(BASE_POOL).map(pool_removed)
+            hypervisor.remove_pool(BASE_POOL).map(pool_removed)
         };
         work().map_err(self.on_host())
     }
 }
 
-/// How the removal of a pool ended whose folder stays for this reason, if it does.
+/// The outcome of a pool's removal, with the reason why its folder stays, if it does.
 fn pool_removed(stays: Option<String>) -> Outcome {
     stays.map_or(Outcome::Done, |why| {
         Outcome::Warned(format!("its folder stays ({why})"))

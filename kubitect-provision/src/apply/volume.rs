@@ -1,8 +1,8 @@
-//! Volumes: disks over their image, seeds, and what may be removed.
+//! Volumes: makes disks and seeds, and removes volumes that no machine uses.
 
 use std::sync::PoisonError;
 
-use super::lanes::Seen;
+use super::lanes::BatchState;
 use super::{HostApply, LocalImage};
 use crate::base;
 use crate::change::{Change, ImageSpec};
@@ -10,11 +10,11 @@ use crate::diff::disk::{is_whole_seed, is_written};
 use crate::error::Error;
 use crate::event::{Event, Outcome};
 use crate::hypervisor::Failure;
-use crate::names::log_of;
+use crate::image_target::ImageTarget;
+use crate::names::node_of_log;
 use crate::observe::VolumeState;
 use crate::resource::{Backing, Format, Volume};
-use crate::users::Users;
-use crate::way::Way;
+use crate::volume_users::VolumeUsers;
 use kubitect_config::value::{Label, Name};
 
 impl HostApply<'_> {
@@ -32,9 +32,9 @@ impl HostApply<'_> {
         spec: &ImageSpec,
     ) -> Result<(base::Verified, bool), Error> {
         let what = change.title();
-        // Disks are made side by side, and the image is uploaded once.
+        // Disks are made in parallel; the lock makes one of them upload the image, and the others wait.
         let _alone = self.image.lock().unwrap_or_else(PoisonError::into_inner);
-        let way = Way {
+        let target = ImageTarget {
             host: self.name,
             hypervisor: self.hypervisor.as_ref(),
             uploads: self.uploads,
@@ -44,12 +44,12 @@ impl HostApply<'_> {
                     done,
                     total: Some(total),
                 });
-                // An upload may take minutes, and one that was cut off is done anew.
-                !(self.stopped)()
+                // An upload may take minutes, so a cancel ends it; the next run begins it again.
+                !(self.is_stopped)()
             },
-            stopped: self.stopped,
+            stopped: self.is_stopped,
         };
-        base::ensure(&way, spec, self.local_image()?)
+        base::ensure(&target, spec, self.local_image()?)
     }
 
     pub(super) fn create_image(&self, change: &Change, spec: &ImageSpec) -> Result<Outcome, Error> {
@@ -68,28 +68,28 @@ impl HostApply<'_> {
         overlay: Option<&ImageSpec>,
         replace: bool,
     ) -> Result<Outcome, Error> {
-        let verbs = self.hypervisor;
-        let remove = || verbs.remove_volume(&volume.pool, &volume.name);
+        let hypervisor = self.hypervisor;
+        let remove = || hypervisor.remove_volume(&volume.pool, &volume.name);
         if replace {
             remove().map_err(self.on_host())?;
             fail::fail_point!("provision::halfway");
-        } else if let Some(there) = self.volume_state(&volume.pool, &volume.name)? {
-            // The plan did not see it: its pool was stopped, or not defined.
-            return match is_written(&there) {
-                true => Err(turned_up(self.name, &volume.name)),
-                false => Ok(Outcome::Skipped("it is there".to_owned())),
+        } else if let Some(existing) = self.volume_state(&volume.pool, &volume.name)? {
+            // The plan could not list it: its pool was stopped or not defined.
+            return match is_written(&existing) {
+                true => Err(hidden_disk(self.name, &volume.name)),
+                false => Ok(Outcome::Skipped("it exists already".to_owned())),
             };
         }
         let Some(spec) = overlay else {
-            verbs.create_volume(volume).map_err(self.on_host())?;
+            hypervisor.create_volume(volume).map_err(self.on_host())?;
             return Ok(Outcome::Done);
         };
-        // Another cluster's destroy may take the image away just before the overlay needs it: then again, from the start.
+        // Another cluster's destroy may remove the image between its check and the overlay: then both are made again.
         let mut attempts = 0..3;
         loop {
             let (image, _) = self.ensure_image(change, spec)?;
             fail::fail_point!("provision::halfway");
-            let made = verbs.create_volume(&over(volume, image.backing.clone()));
+            let made = hypervisor.create_volume(&with_backing(volume, image.backing.clone()));
             let whole = base::is_whole(self.hypervisor.as_ref(), &image).map_err(self.on_host())?;
             let last = attempts.next().is_none();
             match made {
@@ -109,8 +109,8 @@ impl HostApply<'_> {
     }
 
     fn volume_state(&self, pool: &str, volume: &str) -> Result<Option<VolumeState>, Error> {
-        let there = self.hypervisor.volume_state(pool, volume);
-        there.map_err(self.on_host())
+        let existing = self.hypervisor.volume_state(pool, volume);
+        existing.map_err(self.on_host())
     }
 
     pub(super) fn write_seed(
@@ -127,7 +127,7 @@ impl HostApply<'_> {
                 missing: format!("there is no seed for {node}"),
             })?;
         let length = seed.len() as u64;
-        // It begins small and grows as it is written: then its length tells whether all of it was.
+        // It is made small and grows as it is written, so that its length shows whether all of it was written.
         let volume = Volume {
             pool: pool.to_owned(),
             name: name.to_owned(),
@@ -135,80 +135,80 @@ impl HostApply<'_> {
             format: Format::Raw,
             backing: None,
         };
-        let verbs = self.hypervisor;
+        let hypervisor = self.hypervisor;
         let main = format!("{node}-main-disk");
         let has_run = self
             .volume_state(pool, &main)?
             .as_ref()
             .is_some_and(is_written);
-        let there = self.volume_state(pool, name)?;
-        if has_run && there.as_ref().is_some_and(is_whole_seed) {
-            // The machine was started with this seed, and the plan did not see it.
-            return Err(turned_up(self.name, &main));
+        let existing = self.volume_state(pool, name)?;
+        if has_run && existing.as_ref().is_some_and(is_whole_seed) {
+            // The machine was started with this seed, which holds its host key, and the plan could not list it.
+            return Err(hidden_disk(self.name, &main));
         }
-        let written = verbs.remove_volume(pool, name).and_then(|()| {
+        let written = hypervisor.remove_volume(pool, name).and_then(|()| {
             fail::fail_point!("provision::halfway");
-            verbs.create_volume(&volume)?;
+            hypervisor.create_volume(&volume)?;
             fail::fail_point!("provision::halfway");
-            verbs.upload(pool, name, &mut seed.as_slice(), length)
+            hypervisor.upload(pool, name, &mut seed.as_slice(), length)
         });
         written.map_err(self.on_host())?;
         Ok(Outcome::Done)
     }
 
-    /// Removes a volume unless a machine has come to use it; of a console's log, all parts.
+    /// Removes a volume unless a machine uses it by now; of a console's log, all parts.
     pub(super) fn remove_volume(
         &self,
         pool: &str,
         volume: &str,
-        seen: &Seen,
+        state: &BatchState,
     ) -> Result<Outcome, Failure> {
-        let verbs = self.hypervisor;
-        if let Some(node) = log_of(volume) {
+        let hypervisor = self.hypervisor;
+        if let Some(node) = node_of_log(volume) {
             return self.remove_log(pool, node);
         }
-        let Some(found) = verbs.volume_state(pool, volume)? else {
+        let Some(found) = hypervisor.volume_state(pool, volume)? else {
             return Ok(Outcome::Done);
         };
-        let host = seen.look(verbs.as_ref())?;
-        let users = Users::new(&host.pools, &host.domains);
+        let host = state.read(hypervisor.as_ref())?;
+        let users = VolumeUsers::new(&host.pools, &host.domains);
         if let Some(user) = users.of(pool, &found).first() {
             let why = format!("it stays: machine {} uses it", user.name);
             return Ok(Outcome::Warned(why));
         }
-        verbs.remove_volume(pool, volume)?;
+        hypervisor.remove_volume(pool, volume)?;
         Ok(Outcome::Done)
     }
 
     /// Removes all parts of a machine's console log.
     fn remove_log(&self, pool: &str, node: &str) -> Result<Outcome, Failure> {
-        let verbs = self.hypervisor;
-        // It was written to until the machine went.
-        verbs.refresh_pool(pool)?;
-        let there = verbs.pool_state(pool)?;
-        let volumes = there.into_iter().flat_map(|pool| pool.volumes);
-        for part in volumes.filter(|volume| log_of(&volume.name) == Some(node)) {
-            verbs.remove_volume(pool, &part.name)?;
+        let hypervisor = self.hypervisor;
+        // It was written to until the machine was removed: libvirt has to list its parts again.
+        hypervisor.refresh_pool(pool)?;
+        let existing = hypervisor.pool_state(pool)?;
+        let volumes = existing.into_iter().flat_map(|pool| pool.volumes);
+        for part in volumes.filter(|volume| node_of_log(&volume.name) == Some(node)) {
+            hypervisor.remove_volume(pool, &part.name)?;
             fail::fail_point!("provision::halfway");
         }
         Ok(Outcome::Done)
     }
 }
 
-/// The error of a disk with something in it that the plan did not see. What was planned is wrong then: a machine is brought back,
-/// and what is set up on it is not set up anew.
-fn turned_up(host: &Name, volume: &str) -> Error {
+/// The error of an existing disk with content that the plan could not list. The plan is wrong then: the machine would have to be
+/// recovered with this disk, and not be set up as a new one.
+fn hidden_disk(host: &Name, volume: &str) -> Error {
     Error::Hypervisor {
         host: host.to_string(),
         action: format!("make {volume}"),
-        source: "it is there, with something in it, and its pool hid it from the plan; nothing of it was touched. Plan again: \
+        source: "it exists and has content, and its pool hid it from the plan; nothing of it was changed. Plan again: \
                  the next plan sees it"
             .into(),
     }
 }
 
-/// The volume as an overlay.
-fn over(volume: &Volume, backing: Backing) -> Volume {
+/// The volume as an overlay on this image.
+fn with_backing(volume: &Volume, backing: Backing) -> Volume {
     Volume {
         backing: Some(backing),
         ..volume.clone()

@@ -1,4 +1,4 @@
-//! What a machine is told at its first boot: cloud-init's three documents and the volume that carries them.
+//! What a machine gets for its first boot: cloud-init's three documents, and the volume with them (the seed).
 //!
 //! The documents are written as JSON, which is YAML with every string in quotes: cloud-init reads YAML 1.1, where the
 //! unquoted Ethernet address `52:54:00:12:34:56` would be a number to base 60 and the user `on` a truth value.
@@ -16,18 +16,18 @@ use serde::Serialize;
 
 use crate::ssh::MachineKeys;
 
-/// Cloud-init's documents for one machine.
+/// cloud-init's documents for one machine.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Documents {
     /// Accounts, keys, packages; begins with `#cloud-config`. Holds the private host key.
     pub user_data: String,
     /// Interfaces and addresses.
     pub network_config: String,
-    /// Who the machine is.
+    /// The instance id and the host name.
     pub meta_data: String,
 }
 
-kubitect_config::shown_by!(Documents, network_config, meta_data);
+kubitect_config::debug_fields!(Documents, network_config, meta_data);
 
 /// The documents of `node`. The same input always gives the same text.
 pub fn documents(cluster: &Cluster, node: &Node, keys: &MachineKeys) -> Documents {
@@ -38,7 +38,8 @@ pub fn documents(cluster: &Cluster, node: &Node, keys: &MachineKeys) -> Document
         ),
         network_config: text(&network_config::of(cluster, node)),
         meta_data: text(&MetaData {
-            // Stays when the documents change: a machine is set up once, and changed by other means.
+            // The same also when the documents change: cloud-init sets a machine up only once, and later changes are made by
+            // other means.
             instance_id: node.name.as_str(),
             local_hostname: node.name.as_str(),
         }),

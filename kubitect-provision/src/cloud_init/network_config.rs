@@ -20,7 +20,7 @@ pub(super) struct NetworkConfig<'a> {
 struct Ethernet<'a> {
     r#match: Match,
     set_name: &'a str,
-    /// On libvirt's networks nobody sends router advertisements, and a guest would wait 12 s for one at each boot.
+    /// Off on libvirt's networks: no router sends advertisements there, and a guest would wait 12 s for one at each boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     accept_ra: Option<bool>,
     #[serde(flatten)]
@@ -44,7 +44,7 @@ enum Addresses {
     },
     Leased {
         dhcp4: bool,
-        /// The lease goes with the Ethernet address, as its reservation does, and not with a machine id.
+        /// The lease is for the Ethernet address, as is its reservation, and not for a machine id.
         dhcp_identifier: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         dhcp4_overrides: Option<Overrides>,

@@ -1,4 +1,4 @@
-//! The volume that carries the documents: a FAT file system labelled `cidata`, made in memory.
+//! The volume with the documents: a FAT file system labelled `cidata`, made in memory.
 
 use std::io::{self, Cursor, Write};
 
@@ -6,19 +6,19 @@ use fatfs::{Date, DateTime, Dir, FileSystem, FormatVolumeOptions, FsOptions, Tim
 
 use crate::cloud_init::Documents;
 
-/// Its size in bytes. FAT12 can be smaller, but every reader takes this.
+/// The size of the volume in bytes. FAT12 can be smaller, but this size is accepted everywhere.
 pub const SIZE: usize = 1 << 20;
 
-/// The first sector says how the rest is laid out.
+/// The size of a sector. The first sector describes the layout of the rest.
 const SECTOR: usize = 512;
 
-/// What the root folder takes for a file, a label, or a part of a long name.
+/// The size of an entry of the root folder: a file, a label, or a part of a long name.
 const ENTRY: usize = 32;
 
-/// What cloud-init looks for; FAT pads labels with blanks.
+/// The label by which cloud-init finds the volume; FAT pads labels with blanks.
 const LABEL: [u8; 11] = *b"cidata     ";
 
-/// The volume id that stands where others put the time, so that the same documents give the same bytes.
+/// The volume id, which is often made from the time. A constant, so that the same documents give the same bytes.
 const VOLUME_ID: u32 = 0x6b75_6265;
 
 /// The volume's bytes; the same documents always give the same.
@@ -51,7 +51,8 @@ pub fn image(documents: &Documents) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The documents in a volume that [`image`] made. The machine could write to it since: its geometry has to be ours.
+/// The documents in a volume that [`image`] made. The machine can write to the volume, so that only one with an unchanged first
+/// sector is read.
 pub fn read(bytes: &[u8]) -> io::Result<Documents> {
     let empty = image(&Documents {
         user_data: String::new(),
@@ -62,7 +63,7 @@ pub fn read(bytes: &[u8]) -> io::Result<Documents> {
         return Err(io::Error::other("it is not a seed as Kubitect writes it"));
     }
     let text = |number| {
-        // The name as FAT keeps it: that of the file which our own volume has at this place.
+        // The name as FAT stores it: that of the file at this place in a volume made just now.
         let short = files(&empty).nth(number).map(|file| &file[..11]);
         let file = files(bytes).find(|file| Some(&file[..11]) == short);
         let text = file.and_then(|file| content(bytes, file));
@@ -79,33 +80,34 @@ fn damaged() -> io::Error {
     io::Error::other("it was changed: it holds not what Kubitect has written")
 }
 
-/// The number of two bytes, for places in the first sector, which is ours, and in entries of the root folder.
-fn word(bytes: &[u8], at: usize) -> usize {
+/// The number in two bytes, at an offset in the first sector or in an entry of the root folder.
+fn u16_at(bytes: &[u8], at: usize) -> usize {
     usize::from(bytes[at]) | usize::from(bytes[at + 1]) << 8
 }
 
-/// Where the root folder begins and where it ends, which is where what the files hold begins.
+/// The offsets of the root folder's beginning and end. The contents of files follow it.
 fn root(volume: &[u8]) -> (usize, usize) {
-    let tables = usize::from(volume[16]) * word(volume, 22);
-    let start = (word(volume, 14) + tables) * SECTOR;
-    (start, start + word(volume, 17) * ENTRY)
+    let tables = usize::from(volume[16]) * u16_at(volume, 22);
+    let start = (u16_at(volume, 14) + tables) * SECTOR;
+    (start, start + u16_at(volume, 17) * ENTRY)
 }
 
-/// The root folder's entries of files, 32 bytes each: neither parts of long names nor the volume's label.
+/// The entries of files in the root folder, 32 bytes each, without those of long names and of the label.
 fn files(volume: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (start, end) = root(volume);
     let entries = volume[start..end].chunks_exact(ENTRY);
     entries.filter(|entry| entry[0] != 0 && entry[11] & 0x08 == 0)
 }
 
-/// What a file holds. [`image`] writes each in one piece. Not read by the library: it panics on places that a machine made up.
+/// The content of a file, which [`image`] writes in one piece. The library is not used here: it panics on invalid offsets, which
+/// a machine may have written.
 fn content<'a>(volume: &'a [u8], file: &[u8]) -> Option<&'a [u8]> {
-    let size = word(file, 28) | word(file, 30) << 16;
+    let size = u16_at(file, 28) | u16_at(file, 30) << 16;
     if size == 0 {
         return Some(&[]);
     }
     let cluster = usize::from(volume[13]) * SECTOR;
-    let start = root(volume).1 + word(file, 26).checked_sub(2)? * cluster;
+    let start = root(volume).1 + u16_at(file, 26).checked_sub(2)? * cluster;
     volume.get(start..start.checked_add(size)?)
 }
 
@@ -116,7 +118,7 @@ fn write(root: &Dir<'_, Cursor<&mut [u8]>>, name: &str, text: &str) -> io::Resul
     file.flush()
 }
 
-/// The clock of a volume whose bytes must not depend on one: always FAT's first moment.
+/// The clock of the volume: always FAT's first moment, so that its bytes do not depend on the time.
 #[derive(Debug)]
 struct Epoch;
 

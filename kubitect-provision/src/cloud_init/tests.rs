@@ -1,4 +1,4 @@
-//! The documents as a person reads them, and the volume as a machine does.
+//! The documents as text, and the volume as a machine reads it.
 
 use super::{documents, seed};
 use crate::ssh::MachineKeys;
@@ -37,7 +37,7 @@ fn a_balancer_brings_its_packages_and_services() {
         one["runcmd"][2],
         json!(["systemctl", "enable", "--now", "haproxy.service"])
     );
-    // Even a single balancer may have a virtual address, so that others can join it.
+    // Even a single balancer may have a VIP, so that others can be added later.
     cluster.balancing.vip = Some("192.168.113.200".parse().unwrap());
     let two = user_data(&documents(&cluster, &cluster.nodes[0], &keys()).user_data);
     assert_eq!(
@@ -66,7 +66,7 @@ fn what_a_distro_needs_differs() {
     );
 }
 
-/// SELinux is the guest's, not the distro's: an image of one's own may have it, and Debian may be given it.
+/// The commands do not depend on the distro: an image of one's own may have SELinux, and so may Debian.
 #[test]
 fn selinux_is_asked_on_every_balancer() {
     let mut cluster = cluster();
@@ -189,7 +189,7 @@ fn the_volume_holds_the_documents_and_always_the_same_bytes() {
     let bytes = seed::image(&documents).unwrap();
     assert_eq!(bytes.len(), seed::SIZE);
     assert_eq!(seed::read(&bytes).unwrap(), documents);
-    // FAT keeps times to two seconds: only a fixed clock gives the same bytes after three.
+    // FAT stores times in steps of two seconds: after three seconds, only a fixed clock gives the same bytes.
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert!(seed::image(&documents).unwrap() == bytes);
     let volume =
@@ -210,7 +210,7 @@ fn documents_that_do_not_fit_are_an_error() {
 }
 
 proptest::proptest! {
-    /// A machine can write to its seed: whatever it makes of it, reading ends without a panic, and what was written is read.
+    /// A machine can write to its seed: for any bytes, reading ends without a panic, and unchanged documents are read.
     #[test]
     fn fuzz_seeds(
         texts in proptest::array::uniform3("[ -~\n]{0,3000}"),
@@ -232,7 +232,7 @@ proptest::proptest! {
         let _ = (seed::read(&bytes), seed::read(&raw));
     }
 
-    /// The same with whole fields of the file system: where files begin, how long they are, and what follows on what.
+    /// The same with changes of whole fields of the file system: first clusters, lengths, and chains.
     #[test]
     fn fuzz_seeds_fields(
         words in proptest::collection::vec(
@@ -245,7 +245,7 @@ proptest::proptest! {
         let documents =
             super::Documents { user_data: long("u"), network_config: long("n"), meta_data: long("m") };
         let mut bytes = seed::image(&documents).unwrap();
-        // The allocation table lies behind what the first sector reserves, and the root folder behind all its copies.
+        // The allocation table follows the reserved sectors, and the root folder follows all copies of the table.
         let word = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
         let table = word(14) * 512;
         let root = table + usize::from(bytes[16]) * word(22) * 512;

@@ -10,7 +10,7 @@ use crate::ssh::MachineKeys;
 #[derive(Serialize)]
 pub(super) struct UserData<'a> {
     hostname: &'a str,
-    /// The host name is the node's name for life.
+    /// The host name is always the node's name.
     preserve_hostname: bool,
     /// Kubespray keeps the nodes' names in `/etc/hosts`; some images let cloud-init overwrite it at each boot.
     manage_etc_hosts: bool,
@@ -18,10 +18,10 @@ pub(super) struct UserData<'a> {
     /// Root logs in only if it is the configured user.
     disable_root: bool,
     ssh_pwauth: bool,
-    /// The image's own keys go, so that the pinned one is the only one.
+    /// Host keys of the image are deleted, so that the pinned one is the only one.
     ssh_deletekeys: bool,
     ssh_keys: SshKeys<'a>,
-    /// The console is evidence when a boot fails: keys and fingerprints would only push it out of sight.
+    /// Not on the console, whose last lines are evidence when a boot fails.
     no_ssh_fingerprints: bool,
     ssh: Ssh,
     growpart: Growpart,
@@ -38,7 +38,8 @@ pub(super) struct UserData<'a> {
 struct User<'a> {
     name: &'a str,
     gecos: &'static str,
-    /// A group of the account's name, made unless the image has it: useradd by itself refuses an account of a group's name.
+    /// The group with the account's name. cloud-init creates it unless it exists; `useradd` alone would refuse an account with
+    /// the name of an existing group.
     groups: &'a str,
     primary_group: &'a str,
     no_user_group: bool,
@@ -70,7 +71,7 @@ struct File {
     path: &'static str,
     permissions: &'static str,
     content: String,
-    /// Behind what the image has there.
+    /// Appended to the file of the image.
     append: bool,
 }
 
@@ -122,7 +123,7 @@ pub(super) fn of<'a>(cluster: &'a Cluster, node: &'a Node, keys: &'a MachineKeys
 enum Family {
     RedHat,
     Debian,
-    /// An image of the user's own: both ways are prepared.
+    /// An image of the user's own: files for both families are written.
     Unknown,
 }
 
@@ -137,7 +138,7 @@ impl Family {
     }
 }
 
-/// Written before packages are installed.
+/// The files that are written before packages are installed.
 fn files(family: Family, proxy: Option<&Proxy>) -> Vec<File> {
     let mut files = Vec::new();
     if family != Family::RedHat {
@@ -150,12 +151,12 @@ fn files(family: Family, proxy: Option<&Proxy>) -> Vec<File> {
     files
 }
 
-/// The proxy for apt, which asks single hosts directly, and knows no ranges.
+/// The proxy for apt. Exceptions from it can be single hosts only, no ranges.
 fn apt_proxy(proxy: &Proxy) -> File {
     let mut content = String::new();
     for (scheme, url) in [("http", &proxy.http), ("https", &proxy.https)] {
         let Some(url) = url else { continue };
-        // Checked: neither holds what would end the word.
+        // Validated: neither the URL nor a host contains a character that would end the quotation.
         content += &format!("Acquire::{scheme}::Proxy \"{url}\";\n");
         let is_host = |host: &&&str| {
             host.chars()
@@ -176,7 +177,7 @@ fn apt_proxy(proxy: &Proxy) -> File {
     }
 }
 
-/// The proxy for dnf, which has one for all.
+/// The proxy for dnf, which has only one for all hosts.
 fn dnf_proxy(proxy: &Proxy) -> Option<File> {
     let url = proxy.https.as_ref().or(proxy.http.as_ref())?;
     Some(File {
@@ -187,8 +188,8 @@ fn dnf_proxy(proxy: &Proxy) -> Option<File> {
     })
 }
 
-/// apt's timers would hold its lock just when Kubespray installs packages, and would later replace a container runtime
-/// under its pods. Updates are the owner's to plan. The file is there before the timers first fire.
+/// Switches apt's timers off. They would hold apt's lock while Kubespray installs packages, and later replace a container runtime
+/// under running pods: updates are for the cluster's owner to plan. The file is written before the timers first fire.
 fn no_unattended_upgrades() -> File {
     File {
         path: "/etc/apt/apt.conf.d/99-kubitect",
@@ -209,8 +210,8 @@ fn packages(cluster: &Cluster, node: &Node) -> Vec<&'static str> {
     packages
 }
 
-/// Commands at the end of the first boot. Only the last one's failure counts for cloud-init, so the most important one
-/// is last. None waits: the agent starts when the hypervisor offers its channel.
+/// Commands at the end of the first boot. cloud-init reports only a failure of the last one, so the most important one is last.
+/// None of them blocks: the agent starts when the hypervisor offers its channel.
 fn commands(cluster: &Cluster, node: &Node) -> Vec<Vec<&'static str>> {
     let mut commands = vec![vec![
         "systemctl",
@@ -219,14 +220,14 @@ fn commands(cluster: &Cluster, node: &Node) -> Vec<Vec<&'static str>> {
         "qemu-guest-agent.service",
     ]];
     if node.role == Role::LoadBalancer {
-        // SELinux lets HAProxy use few ports, and 6443 is not among them. Where there is no SELinux, on whatever distro, this
-        // fails and nothing follows from that.
+        // SELinux allows HAProxy only a few ports, and 6443 is not among them. On a system without SELinux this command fails,
+        // which does no harm.
         commands.push(vec!["setsebool", "-P", "haproxy_connect_any", "1"]);
         if cluster.balancing.vip.is_some() {
-            // keepalived asks HAProxy for its health at a port that SELinux lets it use only so. A command of its own: where a
-            // policy does not have one of the two, the other counts.
+            // keepalived checks HAProxy at a port that SELinux allows it only with this. It is a separate command, so that it
+            // counts also where the policy does not have the other boolean.
             commands.push(vec!["setsebool", "-P", "keepalived_connect_any", "1"]);
-            // It starts with its first configuration, which the roll-out brings.
+            // Not started yet: the roll-out starts it with its first configuration.
             commands.push(vec!["systemctl", "enable", "keepalived.service"]);
         }
         commands.push(vec!["systemctl", "enable", "--now", "haproxy.service"]);

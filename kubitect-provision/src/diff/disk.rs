@@ -12,17 +12,18 @@ use crate::error::Error;
 use crate::observe::{DomainState, PowerState, VolumeState};
 use crate::resource::{Disk, Volume};
 
-/// What a person is told of a data disk whose file is lost.
-const GONE: &str = "the disk is gone with all that was on it";
+/// The text for a data disk whose file is lost.
+const LOST: &str = "the disk is gone with all that was on it";
 
-/// Why a disk is taken from a machine.
-const NOT_WANTED: &str = "it is no longer in the configuration";
+/// The text for a disk that is detached from a machine.
+const NOT_DESIRED: &str = "it is no longer in the configuration";
 
 impl<'a> HostDiff<'a> {
-    pub(super) fn disks(&mut self, machine: &Machine, wanted: &DesiredHost) -> Result<(), Error> {
+    /// Makes, attaches, enlarges and detaches a machine's disks, and removes a domain whose main disk is lost, to be recreated.
+    pub(super) fn disks(&mut self, machine: &Machine, desired: &DesiredHost) -> Result<(), Error> {
         let node = &machine.domain.name;
-        let domain = self.kept(machine);
-        if let Some(user) = self.user_of_disks(machine) {
+        let domain = self.retained_domain(machine);
+        if let Some(user) = self.other_user_of_disks(machine) {
             let why = format!("its disks are those of machine {user}, which is not Kubitect's");
             let instead = format!(
                 "if that is this one by another name, `virsh domrename {user} {node}` on the host, else give {user} other disks"
@@ -31,34 +32,34 @@ impl<'a> HostDiff<'a> {
             self.refuse(Action::Create, Kind::Domain, node.as_str(), refusal);
             return Ok(());
         }
-        if domain.is_none() && self.there.domain(node.as_str()).is_some() {
+        if domain.is_none() && self.observed.domain(node.as_str()).is_some() {
             let details = format!(
                 "its main disk {} is gone with all that was on it: the machine is recreated{}, and joins again{}",
                 machine.main.name,
                 if machine.data.is_empty() {
                     ""
                 } else {
-                    " with the data disks that are there"
+                    " with its existing data disks"
                 },
-                self.left_out(machine),
+                self.lost_additions(machine),
             );
             let step = Step::RemoveDomain(node.clone());
             self.push(Action::Replace, Kind::Domain, node.as_str(), details, step)
                 .disruption = Disruption::DataLoss;
         }
-        if let Some(there) = domain {
-            if let Some(why) = self.rearranged(machine, there) {
-                self.refuse(Action::Update, Kind::Domain, node.as_str(), why);
+        if let Some(observed) = domain {
+            if let Some(refusal) = self.disk_refusal(machine, observed) {
+                self.refuse(Action::Update, Kind::Domain, node.as_str(), refusal);
                 return Ok(());
             }
-            if there.transient && self.uprooted(&machine.domain, there).is_none() {
-                // What follows is noted in its definition.
+            if observed.transient && self.network_mismatch(&machine.domain, observed).is_none() {
+                // Before its disks are changed: each such change is also written into the definition.
                 let step = Step::DefineDomain(machine.domain.clone());
                 let details = "it runs, and its definition is gone: it is defined again";
                 self.push(Action::Update, Kind::Domain, node.as_str(), details, step);
             }
-            if there.power == PowerState::Paused {
-                // What follows may need its guest's help.
+            if observed.power == PowerState::Paused {
+                // Before its disks are changed: to detach one takes the guest's cooperation.
                 let step = Step::StartDomain(node.clone());
                 self.push(
                     Action::Start,
@@ -69,34 +70,36 @@ impl<'a> HostDiff<'a> {
                 );
             }
         }
-        for there in domain.iter().filter(|there| there.live.is_none()) {
-            // Its file may be lost, and then it would not start.
-            for path in self.extra(machine, there) {
-                self.detach(machine, path, NOT_WANTED);
+        // A machine that is off loses its surplus disks first: where the file of one is lost, QEMU would not start.
+        for observed in domain.iter().filter(|observed| observed.live.is_none()) {
+            for path in self.surplus_disks(machine, observed) {
+                self.detach(machine, path, NOT_DESIRED);
             }
         }
         self.seed(machine, domain);
-        self.main(machine, domain, wanted)?;
-        // The main disk comes first, and the seed last.
+        self.main(machine, domain, desired)?;
+        // Of a definition's disks, the first is the main disk and the last the seed: neither is a data disk.
         for (volume, disk) in machine.data.iter().zip(machine.domain.disks.iter().skip(1)) {
             self.data(machine, volume, disk, domain)?;
         }
         Ok(())
     }
 
+    /// Writes the seed of a new machine, and one that is missing. A complete seed of an existing machine, also of one whose definition is
+    /// lost, is never rewritten: it may hold the only copy of the machine's host key.
     fn seed(&mut self, machine: &Machine, domain: Option<&DomainState>) {
-        let pool = self.there.pool(&machine.seed_pool);
-        let there = pool.and_then(|pool| pool.volume(&machine.seed));
-        let there = there.is_some_and(is_whole_seed);
-        let seen = pool.is_some_and(|pool| pool.active);
-        if domain.is_some() && (there || !seen) {
+        let pool = self.observed.pool(&machine.seed_pool);
+        let seed = pool.and_then(|pool| pool.volume(&machine.seed));
+        let is_complete = seed.is_some_and(is_whole_seed);
+        // A stopped pool lists no volume.
+        let is_listed = pool.is_some_and(|pool| pool.active);
+        if domain.is_some() && (is_complete || !is_listed) {
             return;
         }
-        // The machine was started with it, and it may hold the only copy of its key.
-        if there && self.is_left(machine) {
+        if is_complete && self.has_orphaned_disk(machine) {
             return;
         }
-        let (action, details) = if there {
+        let (action, details) = if is_complete {
             (Action::Update, "rewritten for the new machine")
         } else {
             (Action::Create, "")
@@ -109,38 +112,42 @@ impl<'a> HostDiff<'a> {
         self.push(action, Kind::Volume, &machine.seed, details, step);
     }
 
-    /// Whether the machine's definition is gone, while its main disk is there with all that was on it.
-    pub(super) fn is_left(&self, machine: &Machine) -> bool {
-        let there = self.volume(&machine.main);
-        self.there.domain(machine.domain.name.as_str()).is_none()
-            && there.is_some_and(|there| !half_made(there, true) && is_written(there))
+    /// Whether the machine's definition is lost and its main disk exists, with what the machine has written to it.
+    pub(super) fn has_orphaned_disk(&self, machine: &Machine) -> bool {
+        let main = self.volume(&machine.main);
+        self.observed.domain(machine.domain.name.as_str()).is_none()
+            && main.is_some_and(|main| !is_half_made(main, true) && is_written(main))
     }
 
+    /// The main disk: an overlay on the base image. That of an existing machine is only enlarged.
     fn main(
         &mut self,
         machine: &Machine,
         domain: Option<&DomainState>,
-        wanted: &DesiredHost,
+        desired: &DesiredHost,
     ) -> Result<(), Error> {
         let volume = &machine.main;
-        let image = || Some(wanted.image.clone());
+        let image = || Some(desired.image.clone());
         match (self.volume(volume), domain) {
             (None, None) => {
                 let size = gib(volume.capacity);
                 self.make_volume(machine, Action::Create, volume, image(), size);
             }
-            // A pool that is stopped hides it.
+            // The pool is stopped and does not list it: in a started pool it would be lost, and no domain would be retained.
             (None, Some(_)) => {}
-            (Some(there), None) if half_made(there, true) => self.remake(machine, volume, image()),
-            (Some(there), _) => {
+            (Some(observed), None) if is_half_made(observed, true) => {
+                self.replace(machine, volume, image())
+            }
+            (Some(observed), _) => {
                 let instead =
                     "add a node of another id with the smaller disk, then remove this one";
-                self.size(machine, volume, there, instead)?;
+                self.size(machine, volume, observed, instead)?;
             }
         }
         Ok(())
     }
 
+    /// A data disk. Where its file is lost, an empty one takes its place, and the plan says that data are lost.
     fn data(
         &mut self,
         machine: &Machine,
@@ -151,53 +158,55 @@ impl<'a> HostDiff<'a> {
         let instead = "add a disk of another name and the smaller size, copy what is on it, then remove this one";
         let size = gib(volume.capacity);
         let Some(domain) = domain else {
-            let old = self.there.domain(machine.domain.name.as_str());
+            let old = self.observed.domain(machine.domain.name.as_str());
             match self.volume(volume) {
                 None if old.is_some_and(|old| old.disks.contains(&disk.path)) => {
-                    let details = format!("{size}, empty: {GONE}");
+                    let details = format!("{size}, empty: {LOST}");
                     self.make_volume(machine, Action::Create, volume, None, details)
                         .disruption = Disruption::DataLoss;
                 }
                 None => drop(self.make_volume(machine, Action::Create, volume, None, size)),
-                Some(there) if half_made(there, false) => self.remake(machine, volume, None),
-                Some(there) => self.size(machine, volume, there, instead)?,
+                Some(observed) if is_half_made(observed, false) => {
+                    self.replace(machine, volume, None)
+                }
+                Some(observed) => self.size(machine, volume, observed, instead)?,
             }
             return Ok(());
         };
         let defined = domain.disks.contains(&disk.path);
         let live = domain.live.as_ref();
         let plugged = live.is_some_and(|live| live.disks.contains(&disk.path));
-        let whole = defined && (plugged || live.is_none());
-        let seen = self
-            .there
+        let is_attached = defined && (plugged || live.is_none());
+        let is_listed = self
+            .observed
             .pool(&volume.pool)
             .is_some_and(|pool| pool.active);
         match self.volume(volume) {
-            None if seen && (defined || plugged) => {
+            None if is_listed && (defined || plugged) => {
                 if live.is_some() {
-                    // What runs has the lost file open: the new one must be handed to it.
+                    // QEMU still has the lost file open: it opens the new one only when the disk is attached again.
                     self.detach(machine, disk.path.clone(), "its file is gone");
                 }
-                let details = format!("{size}, empty: {GONE}");
+                let details = format!("{size}, empty: {LOST}");
                 self.make_volume(machine, Action::Replace, volume, None, details)
                     .disruption = Disruption::DataLoss;
                 if live.is_some() {
                     self.attach(machine, volume, disk);
                 }
             }
-            None if whole => {}
+            None if is_attached => {}
             None => {
                 self.make_volume(machine, Action::Create, volume, None, size);
                 self.attach(machine, volume, disk);
             }
-            Some(there) => {
-                let untouched = !defined && !plugged && !self.is_used(volume, there);
-                if untouched && half_made(there, false) {
-                    self.remake(machine, volume, None);
+            Some(observed) => {
+                let is_unused = !defined && !plugged && !self.is_used(volume, observed);
+                if is_unused && is_half_made(observed, false) {
+                    self.replace(machine, volume, None);
                 } else {
-                    self.size(machine, volume, there, instead)?;
+                    self.size(machine, volume, observed, instead)?;
                 }
-                if !whole {
+                if !is_attached {
                     self.attach(machine, volume, disk);
                 }
             }
@@ -206,33 +215,33 @@ impl<'a> HostDiff<'a> {
     }
 
     fn volume(&self, volume: &Volume) -> Option<&'a VolumeState> {
-        self.there.volume(&volume.pool, &volume.name)
+        self.observed.volume(&volume.pool, &volume.name)
     }
 
-    fn is_used(&self, volume: &Volume, there: &VolumeState) -> bool {
-        let mut domains = self.there.domains.iter();
-        domains.any(|domain| domain.uses(&volume.pool, there))
+    fn is_used(&self, volume: &Volume, observed: &VolumeState) -> bool {
+        let mut domains = self.observed.domains.iter();
+        domains.any(|domain| domain.uses(&volume.pool, observed))
     }
 
-    /// What a volume that is there needs: its size.
+    /// Enlarges an existing volume; refuses to shrink it, since what lies at its end would be lost.
     fn size(
         &mut self,
         machine: &Machine,
         volume: &Volume,
-        there: &VolumeState,
+        observed: &VolumeState,
         instead: &str,
     ) -> Result<(), Error> {
-        if there.format != volume.format.as_str() {
+        if observed.format != volume.format.as_str() {
             let why = format!(
                 "its format is {}, not {}",
-                there.format,
+                observed.format,
                 volume.format.as_str()
             );
             return Err(self.foreign("volume", &volume.name, why));
         }
-        let sizes = format!("{} -> {}", gib(there.capacity), gib(volume.capacity));
-        if there.capacity < volume.capacity {
-            // The main disk comes first.
+        let sizes = format!("{} -> {}", gib(observed.capacity), gib(volume.capacity));
+        if observed.capacity < volume.capacity {
+            // The first disk is the main disk.
             let mut data = machine.domain.disks.iter().skip(1);
             let data = data.find(|disk| disk.path.ends_with(&volume.name));
             let step = Step::GrowVolume {
@@ -240,25 +249,26 @@ impl<'a> HostDiff<'a> {
                 pool: volume.pool.clone(),
                 volume: volume.name.clone(),
                 disk: data.map_or("main".to_owned(), |disk| disk.serial.clone()),
-                was: there.capacity,
+                was: observed.capacity,
                 capacity: volume.capacity,
             };
             let details = format!("size {sizes}");
             self.push(Action::Update, Kind::Volume, &volume.name, details, step);
-        } else if there.capacity > volume.capacity {
+        } else if observed.capacity > volume.capacity {
             let why = format!("size {sizes}: a disk can't shrink without losing what is on it");
             let instead = format!("put the size back, or {instead}");
             let refusal = Refusal::new(RefusalKind::DiskSize, why, instead)
-                .from_to(gib(there.capacity), gib(volume.capacity))
+                .from_to(gib(observed.capacity), gib(volume.capacity))
                 .on(&machine.domain.name);
             self.refuse(Action::Update, Kind::Volume, &volume.name, refusal);
         }
         Ok(())
     }
 
-    fn remake(&mut self, machine: &Machine, volume: &Volume, overlay: Option<ImageSpec>) {
+    /// Replaces a volume that a crash left half made: nothing can be in it.
+    fn replace(&mut self, machine: &Machine, volume: &Volume, overlay: Option<ImageSpec>) {
         let details = format!(
-            "{}; what is there was never finished and is empty",
+            "{}; the existing one was never finished and is empty",
             gib(volume.capacity)
         );
         self.make_volume(machine, Action::Replace, volume, overlay, details);
@@ -281,10 +291,11 @@ impl<'a> HostDiff<'a> {
         self.push(action, Kind::Volume, &volume.name, details, step)
     }
 
+    /// Attaches a disk at once; or, where the running machine has no free port for it, by a restart, which [`Self::domain`] plans.
     fn attach(&mut self, machine: &Machine, volume: &Volume, disk: &Disk) {
         let node = &machine.domain.name;
         if self.needs_port(machine, disk) {
-            self.waiting.push((node.clone(), volume.name.clone()));
+            self.without_port.push((node.clone(), volume.name.clone()));
             return;
         }
         let step = Step::AttachDisk {
@@ -295,9 +306,11 @@ impl<'a> HostDiff<'a> {
         self.push(Action::Update, Kind::Domain, node.as_str(), details, step);
     }
 
-    /// Whether a machine that runs has no port free for a disk, after what this plan attaches and detaches already.
+    /// Whether a machine that runs has no free port (PCIe) for this disk, after what this plan attaches and detaches before.
     fn needs_port(&self, machine: &Machine, disk: &Disk) -> bool {
-        let live = self.kept(machine).and_then(|there| there.live.as_ref());
+        let live = self
+            .retained_domain(machine)
+            .and_then(|observed| observed.live.as_ref());
         let Some((live, free)) = live.and_then(|live| Some((live, live.free_ports?))) else {
             return false;
         };
@@ -310,7 +323,7 @@ impl<'a> HostDiff<'a> {
         !live.disks.contains(&disk.path) && free as usize + detached.count() <= attached.count()
     }
 
-    /// Takes a disk from the machine, before the next of its changes.
+    /// Detaches a disk from the machine, before the next of its changes.
     pub(super) fn detach(&mut self, machine: &Machine, path: PathBuf, why: &str) {
         let node = &machine.domain.name;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -322,34 +335,35 @@ impl<'a> HostDiff<'a> {
         self.push(Action::Update, Kind::Domain, node.as_str(), details, step);
     }
 
-    /// As [`Self::detach`], in the last part of the run.
+    /// As [`Self::detach`], in the last part of the run: what is on the disk stays in reach until nothing can fail any more but removals.
     pub(super) fn detach_last(&mut self, machine: &Machine, path: PathBuf) {
-        self.detach(machine, path, NOT_WANTED);
+        self.detach(machine, path, NOT_DESIRED);
         if let Some(change) = self.changes.last_mut() {
             change.part = Part::Remove;
         }
     }
 }
 
-/// Whether a volume is what a crash left of making it, so that nothing of value can be in it.
+/// Whether a volume was left by a run that was killed while the volume was made, so that nothing of value can be in it.
 ///
-/// libvirt lets `qemu-img create` write the file in several steps: it may be left without a header (then libvirt takes
-/// it for raw), without its size, or without the image under it. Only ever asked where no machine has it.
-pub(super) fn half_made(there: &VolumeState, is_overlay: bool) -> bool {
-    let unfinished =
-        there.format != "qcow2" || there.capacity == 0 || (is_overlay && there.backing.is_none());
-    unfinished && !is_written(there)
+/// libvirt has `qemu-img create` write the file in several steps: it may be left without a header (then libvirt takes
+/// it for raw), without its size, or without its backing image. Callers ask this only of volumes that no machine uses.
+pub(super) fn is_half_made(observed: &VolumeState, is_overlay: bool) -> bool {
+    let unfinished = observed.format != "qcow2"
+        || observed.capacity == 0
+        || (is_overlay && observed.backing.is_none());
+    unfinished && !is_written(observed)
 }
 
-/// Whether all of a seed was written: it grows as it is, so one that a killed run left is known by its length, whatever is in it.
-pub(crate) fn is_whole_seed(there: &VolumeState) -> bool {
-    let length = there.physical.unwrap_or(there.capacity);
-    // Earlier releases made it longer by a byte until all of it was written.
+/// Whether all of a seed was written. Its file grows as it is written, so one that a killed run left is shorter.
+pub(crate) fn is_whole_seed(observed: &VolumeState) -> bool {
+    let length = observed.physical.unwrap_or(observed.capacity);
+    // Earlier releases gave it one byte too many until all of it was written.
     length >= SIZE as u64 && length != SIZE as u64 + 1
 }
 
-/// Whether a machine has written to a disk: a fresh one takes some 200 KiB.
-pub(crate) fn is_written(there: &VolumeState) -> bool {
+/// Whether a machine has written to a disk: one that is just made takes some 200 KiB on the host.
+pub(crate) fn is_written(observed: &VolumeState) -> bool {
     const FRESH: u64 = 512 << 10;
-    there.allocation >= FRESH
+    observed.allocation >= FRESH
 }

@@ -1,123 +1,136 @@
-//! A machine's definition and its power.
+//! A machine's definition, and whether it runs.
 
 use kubitect_config::{Refusal, RefusalKind};
 
 use super::HostDiff;
-use super::added::{laid_out, only_live, say_lost, without_kvm};
+use super::added::{fixed_layout, live_only, report_lost, without_kvm};
 use crate::change::{Action, Disruption, Kind, Part, Step};
 use crate::desired::Machine;
 use crate::observe::{DomainState, Live, PowerState};
 use crate::resource::{Domain, Link, Mark};
 
 impl HostDiff<'_> {
+    /// Defines, starts, hot-plugs or restarts a machine.
+    ///
+    /// What libvirt can change while the machine runs is changed so: more processors, within the definition's maximum. Any other
+    /// difference takes a new definition, which QEMU reads at the machine's next start: one that is off gets it at once, one that
+    /// runs is restarted in a part of its own, since its node is drained first.
     pub(super) fn domain(&mut self, machine: &Machine) {
-        let wanted = &machine.domain;
-        let name = wanted.name.as_str();
+        let desired = &machine.domain;
+        let name = desired.name.as_str();
         let is_refused = |change: &crate::change::Change| {
             change.refusal().is_some() && change.kind == Kind::Domain && change.name == name
         };
         if self.changes.iter().any(is_refused) {
             return;
         }
-        let Some(there) = self.kept(machine) else {
-            let (step, details) = match self.is_left(machine) {
+        let Some(observed) = self.retained_domain(machine) else {
+            let (step, details) = match self.has_orphaned_disk(machine) {
                 true => (
-                    Step::BringBack(wanted.clone()),
-                    format!("{}, with its disk that is there", told(wanted)),
+                    Step::RecoverDomain(desired.clone()),
+                    format!("{}, with its existing disk", describe(desired)),
                 ),
-                false => (Step::CreateDomain(wanted.clone()), told(wanted)),
+                false => (Step::CreateDomain(desired.clone()), describe(desired)),
             };
             self.push(Action::Create, Kind::Domain, name, details, step);
             return;
         };
-        let uprooted = self.uprooted(wanted, there).map(|why| {
+        let mismatch = self.network_mismatch(desired, observed).map(|why| {
             let instead = "put it back, or add a node of another id, then remove this one";
             Refusal::new(RefusalKind::Machine, why, instead)
         });
-        if let Some(refusal) = uprooted.or_else(|| laid_out(wanted, there)) {
+        if let Some(refusal) = mismatch.or_else(|| fixed_layout(desired, observed)) {
             self.refuse(Action::Update, Kind::Domain, name, refusal);
             return;
         }
-        let wanted = &Domain {
-            gone: self.extra(machine, there),
-            ..wanted.clone()
+        let desired = &Domain {
+            detached: self.surplus_disks(machine, observed),
+            ..desired.clone()
         };
-        let lost = only_live(wanted, there);
-        let mut reasons = self.reasons(machine, there);
-        let processors = processors(there, wanted);
-        let stays = reasons.is_empty() && processors.is_none() && there.live.is_some();
-        if let Some(refusal) = without_kvm(wanted, there).filter(|_| !stays) {
+        let lost = live_only(desired, observed);
+        let mut differences = self.differences(machine, observed);
+        let cpu_difference = cpu_difference(observed, desired);
+        let stays = differences.is_empty() && cpu_difference.is_none() && observed.live.is_some();
+        if let Some(refusal) = without_kvm(desired, observed).filter(|_| !stays) {
             self.refuse(Action::Update, Kind::Domain, name, refusal);
             return;
         }
-        match (&there.live, processors) {
+        match (&observed.live, cpu_difference) {
             (_, None) => {}
-            // Tried while it runs before it is defined: one that is defined so and runs otherwise was refused that.
+            // Hot-plug is tried only as long as the definition differs, too: a refused hot-plug leaves a machine that is defined with
+            // the desired number and runs with fewer, and such a machine is restarted.
             (Some(live), Some(_))
-                if reasons.is_empty()
-                    && there.vcpus != wanted.vcpus
-                    && live.vcpus.max(there.vcpus) <= wanted.vcpus
-                    && wanted.vcpus <= there.max_vcpus =>
+                if differences.is_empty()
+                    && observed.vcpus != desired.vcpus
+                    && live.vcpus.max(observed.vcpus) <= desired.vcpus
+                    && desired.vcpus <= observed.max_vcpus =>
             {
-                let step = Step::SetVcpus(wanted.clone());
-                let fewest = live.vcpus.min(there.vcpus);
+                let step = Step::SetVcpus(desired.clone());
+                let fewest = live.vcpus.min(observed.vcpus);
                 let details = format!(
                     "CPUs {fewest} -> {}, while it runs (by a restart where libvirt refuses)",
-                    wanted.vcpus
+                    desired.vcpus
                 );
                 let change = self.push(Action::Update, Kind::Domain, name, details, step);
-                say_lost(change, &lost);
+                report_lost(change, &lost);
                 return;
             }
-            (_, Some(reason)) => reasons.insert(0, reason),
+            (_, Some(reason)) => differences.insert(0, reason),
         }
-        let is_on = there.live.is_some();
-        let was = match there.power {
+        let is_on = observed.live.is_some();
+        let why_off = match observed.power {
             PowerState::Crashed => "it broke down",
-            _ if there.saved => "it was saved while it ran, and goes on from there",
+            _ if observed.saved => "it was saved while it ran, and goes on from there",
             _ => "it is off",
         };
-        if reasons.is_empty() {
+        if differences.is_empty() {
             if !is_on {
-                let step = Step::StartDomain(wanted.name.clone());
-                self.push(Action::Start, Kind::Domain, name, was, step);
+                let step = Step::StartDomain(desired.name.clone());
+                self.push(Action::Start, Kind::Domain, name, why_off, step);
             }
             return;
         }
         if !is_on {
-            reasons.push(was.to_owned());
+            differences.push(why_off.to_owned());
         }
-        let step = Step::Redefine(wanted.clone());
-        let change = self.push(Action::Update, Kind::Domain, name, reasons.join(", "), step);
+        let step = Step::Redefine(desired.clone());
+        let change = self.push(
+            Action::Update,
+            Kind::Domain,
+            name,
+            differences.join(", "),
+            step,
+        );
         if is_on {
             change.part = Part::Restart;
             change.disruption = Disruption::Reboot;
-            say_lost(change, &lost);
+            report_lost(change, &lost);
         }
     }
 
-    /// What the machine is given by this plan, or was by one whose run was interrupted, its system takes into use.
+    /// Has the guest's system take its new hardware into use: what this plan gives it, and what an earlier run gave it and did not
+    /// finish with, which is noted on its domain (`given`).
     pub(super) fn take_in_use(&mut self, machine: &Machine) {
         let node = &machine.domain.name;
-        let Some(there) = self.kept(machine) else {
+        let Some(observed) = self.retained_domain(machine) else {
             return;
         };
         let gives = self.changes.iter().filter_map(|change| change.step.gives());
         let new = gives.filter(|(name, _)| *name == node);
         let new: Vec<_> = new.map(|(_, what)| what.to_owned()).collect();
-        if new.is_empty() && there.given.is_empty() {
+        if new.is_empty() && observed.given.is_empty() {
             return;
         }
-        // A disk that is gone since then is none of it any more.
+        // A disk that was removed since then needs nothing any more.
         let has = |what: &&String| {
             let mut disks = machine.domain.disks.iter();
             ["cpus", "main"].contains(&what.as_str()) || disks.any(|disk| disk.serial == **what)
         };
-        let mut given: Vec<_> = there.given.iter().filter(has).cloned().collect();
+        let mut given: Vec<_> = observed.given.iter().filter(has).cloned().collect();
         given.extend(new);
         given.sort();
         given.dedup();
-        let told: Vec<_> = given
+        let names: Vec<_> = given
             .iter()
             .map(|what| match what.as_str() {
                 "cpus" => "its processors".to_owned(),
@@ -125,9 +138,9 @@ impl HostDiff<'_> {
                 disk => format!("disk {disk}"),
             })
             .collect();
-        let details = match told.is_empty() {
+        let details = match names.is_empty() {
             true => "what it was given is gone".to_owned(),
-            false => format!("its system takes into use {}", told.join(", ")),
+            false => format!("its system takes into use {}", names.join(", ")),
         };
         let name = node.to_string();
         let node = node.clone();
@@ -136,121 +149,130 @@ impl HostDiff<'_> {
             .part = Part::Use;
     }
 
-    /// Why the machine would not be found again if it were defined as it is wanted: its guest knows only the network that
-    /// it was made for.
-    pub(super) fn uprooted(&self, wanted: &Domain, there: &DomainState) -> Option<String> {
-        let mark = there.mark.as_ref()?;
-        let nic = there.nic_of(wanted.mac).or(there.nic.as_ref());
-        let of_us = wanted.is_marked(&mark.digest, &there.virt);
-        // Made by us like this: then it is another's doing that it differs, and is undone.
+    /// Why the machine can't be defined as desired: its Ethernet address, network or fixed address would change. cloud-init has
+    /// configured these in the guest at its first boot, so that with others the guest could not be reached any more.
+    ///
+    /// Where the digest in the mark says that Kubitect defined the interface as desired, somebody else has changed it since: that is no
+    /// mismatch, and is undone.
+    pub(super) fn network_mismatch(
+        &self,
+        desired: &Domain,
+        observed: &DomainState,
+    ) -> Option<String> {
+        let mark = observed.mark.as_ref()?;
+        let nic = observed.nic_of(desired.mac).or(observed.nic.as_ref());
+        let was_as_desired = desired.is_marked(&mark.digest, &observed.virt);
         let (mac, link) = match nic {
-            Some(nic) if !of_us => (nic.mac, nic.link.as_ref()),
-            _ => (wanted.mac, None),
+            Some(nic) if !was_as_desired => (nic.mac, nic.link.as_ref()),
+            _ => (desired.mac, None),
         };
-        if mac != wanted.mac {
+        if mac != desired.mac {
             return Some(format!(
                 "its Ethernet address {mac} can't become {}, by which its guest finds its network",
-                wanted.mac
+                desired.mac
             ));
         }
-        if let Some(link) = link.filter(|link| **link != wanted.link) {
+        if let Some(link) = link.filter(|link| **link != desired.link) {
             return Some(format!(
                 "it is plugged into {}, which can't become {}",
-                plug(link),
-                plug(&wanted.link)
+                describe_link(link),
+                describe_link(&desired.link)
             ));
         }
-        let address = wanted.address?;
+        let address = desired.address?;
         let reserved = || {
-            let Link::Network(network) = &wanted.link else {
+            let Link::Network(network) = &desired.link else {
                 return None;
             };
-            let kept = &self.there.network(network)?.reservations;
-            kept.iter().find(|r| r.mac == wanted.mac).map(|r| r.ip)
+            let all = &self.observed.network(network)?.reservations;
+            all.iter().find(|r| r.mac == desired.mac).map(|r| r.ip)
         };
         let has = mark.address.or_else(reserved)?;
         (has != address).then(|| format!("its address {has} can't become {address}"))
     }
 
-    /// What of the definition differs, processors aside.
-    fn reasons(&self, machine: &Machine, there: &DomainState) -> Vec<String> {
-        let wanted = &machine.domain;
-        let mut reasons = Vec::new();
-        let live = there.live.as_ref();
-        if there.memory_mib != wanted.memory_mib {
-            reasons.push(format!(
+    /// What differs between the definition and the desired one, besides the number of processors.
+    fn differences(&self, machine: &Machine, observed: &DomainState) -> Vec<String> {
+        let desired = &machine.domain;
+        let mut differences = Vec::new();
+        let live = observed.live.as_ref();
+        if observed.memory_mib != desired.memory_mib {
+            differences.push(format!(
                 "memory {} MiB -> {} MiB",
-                there.memory_mib, wanted.memory_mib
+                observed.memory_mib, desired.memory_mib
             ));
         } else if let Some(live) = live
-            && live.memory_mib != wanted.memory_mib
+            && live.memory_mib != desired.memory_mib
         {
-            reasons.push(format!(
+            differences.push(format!(
                 "it runs with {} MiB of memory, not {}",
-                live.memory_mib, wanted.memory_mib
+                live.memory_mib, desired.memory_mib
             ));
         }
-        let nic_differs = there
-            .nic_of(wanted.mac)
-            .is_none_or(|nic| nic.link.as_ref() != Some(&wanted.link));
-        let unplugged = |live: &Live| live.nic_of(wanted.mac).is_none();
+        let nic_differs = observed
+            .nic_of(desired.mac)
+            .is_none_or(|nic| nic.link.as_ref() != Some(&desired.link));
+        let unplugged = |live: &Live| live.nic_of(desired.mac).is_none();
         if nic_differs {
-            reasons.push("its network interface was changed".to_owned());
+            differences.push("its network interface was changed".to_owned());
         } else if live.is_some_and(unplugged) {
-            reasons.push("it runs without its network interface".to_owned());
+            differences.push("it runs without its network interface".to_owned());
         }
-        // Data disks are attached and detached.
-        for disk in &wanted.disks {
+        // Data disks are no difference of the definition: they are attached and detached one by one.
+        for disk in &desired.disks {
             let is_data = machine
                 .data
                 .iter()
                 .any(|volume| disk.path.ends_with(&volume.name));
-            let has = there.disks.contains(&disk.path)
+            let has = observed.disks.contains(&disk.path)
                 && live.is_none_or(|live| live.disks.contains(&disk.path));
             if !is_data && !has {
-                reasons.push(format!("its disk {} was taken away", disk.path.display()));
+                differences.push(format!("its disk {} was taken away", disk.path.display()));
             }
         }
-        let is_marked = |mark: &Mark| wanted.is_marked(&mark.digest, &there.virt);
-        if !there.mark.as_ref().is_some_and(is_marked) {
-            reasons.push("processor mode or emulation differ".to_owned());
-        } else if there.virt == "qemu" && wanted.virt == "kvm" {
-            reasons.push("it is emulated, and its host offers KVM".to_owned());
+        let is_marked = |mark: &Mark| desired.is_marked(&mark.digest, &observed.virt);
+        if !observed.mark.as_ref().is_some_and(is_marked) {
+            differences.push("processor mode or emulation differ".to_owned());
+        } else if observed.virt == "qemu" && desired.virt == "kvm" {
+            differences.push("it is emulated, and its host offers KVM".to_owned());
         }
-        let waiting = self.waiting.iter().filter(|(node, _)| *node == wanted.name);
-        reasons.extend(waiting.map(|(_, disk)| {
+        let waiting = self
+            .without_port
+            .iter()
+            .filter(|(node, _)| *node == desired.name);
+        differences.extend(waiting.map(|(_, disk)| {
             format!("disk {disk} is attached, for which it has no port free while it runs")
         }));
-        reasons
+        differences
     }
 }
 
-/// How the numbers of processors differ.
-fn processors(there: &DomainState, wanted: &Domain) -> Option<String> {
-    if there.vcpus != wanted.vcpus {
-        return Some(format!("CPUs {} -> {}", there.vcpus, wanted.vcpus));
+/// How the number of processors differs from the desired one: in the definition, or else while the machine runs.
+fn cpu_difference(observed: &DomainState, desired: &Domain) -> Option<String> {
+    if observed.vcpus != desired.vcpus {
+        return Some(format!("CPUs {} -> {}", observed.vcpus, desired.vcpus));
     }
-    let live = there.live.as_ref()?;
-    (live.vcpus != wanted.vcpus)
-        .then(|| format!("it runs with {} CPUs, not {}", live.vcpus, wanted.vcpus))
+    let live = observed.live.as_ref()?;
+    (live.vcpus != desired.vcpus)
+        .then(|| format!("it runs with {} CPUs, not {}", live.vcpus, desired.vcpus))
 }
 
-fn plug(link: &Link) -> String {
+fn describe_link(link: &Link) -> String {
     match link {
         Link::Network(name) => format!("network {name}"),
         Link::Bridge(name) => format!("bridge {name}"),
     }
 }
 
-/// A new machine in a few words.
-fn told(wanted: &Domain) -> String {
+/// A new machine's size, type and address.
+fn describe(desired: &Domain) -> String {
     format!(
         "{} CPU{}, {} GiB, {}{}",
-        wanted.vcpus,
-        if wanted.vcpus == 1 { "" } else { "s" },
-        wanted.memory_mib >> 10,
-        wanted.virt,
-        wanted
+        desired.vcpus,
+        if desired.vcpus == 1 { "" } else { "s" },
+        desired.memory_mib >> 10,
+        desired.virt,
+        desired
             .address
             .map(|ip| format!(", {ip}"))
             .unwrap_or_default()

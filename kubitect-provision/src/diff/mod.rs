@@ -1,12 +1,12 @@
-//! (Desired, Observed) → [`Plan`]. Pure.
+//! The difference between [`Desired`] and [`Observed`] as a [`Plan`]. Pure: it neither asks a host nor changes one.
 
 mod added;
 pub(crate) mod disk;
 mod domain;
+mod foreign;
 mod network;
 mod pool;
 mod saved;
-mod strange;
 mod unwanted;
 
 use std::collections::BTreeSet;
@@ -14,46 +14,47 @@ use std::collections::BTreeSet;
 use kubitect_config::value::{Label, Name};
 use kubitect_config::{Refusal, RefusalKind};
 
-use crate::change::{Action, Change, Disruption, Kind, Part, Spared, Step};
+use crate::change::{Action, Change, Disruption, Kind, Part, Protected, Step};
 use crate::desired::{Desired, DesiredHost, Machine};
 use crate::error::Error;
 use crate::observe::{DomainState, HostState, Observed, PowerState};
 use crate::plan::Plan;
 use crate::resource::{Mark, Network};
 
-/// What leads from what is observed to what is desired; an error if something foreign stands in the way.
+/// The changes that lead from the observed to the desired state; an error if something that is not this cluster's has one of its
+/// names.
 pub fn diff(cluster: &Label, desired: &Desired, observed: &Observed) -> Result<Plan, Error> {
-    let nothing = HostState::default();
+    let empty = HostState::default();
     let machines = || desired.hosts.values().flat_map(|host| &host.machines);
-    let wanted: BTreeSet<&str> = machines().map(|m| m.domain.name.as_str()).collect();
-    let elsewhere = |name: &Name| {
+    let names: BTreeSet<&str> = machines().map(|m| m.domain.name.as_str()).collect();
+    let on_other_hosts = |name: &Name| {
         let others = desired.hosts.iter().filter(|(other, _)| *other != name);
         let machines = others.flat_map(|(_, host)| &host.machines);
-        let mut volumes = observed.disks_elsewhere(name, |_| true);
+        let mut volumes = observed.disks_on_other_hosts(name, |_| true);
         volumes.extend(machines.flat_map(Machine::volumes).map(str::to_owned));
         let machines = BTreeSet::new();
-        Spared { volumes, machines }
+        Protected { volumes, machines }
     };
     let mut changes = Vec::new();
     for (name, host) in &desired.hosts {
-        let mut there = observed.hosts.get(name).unwrap_or(&nothing).clone();
-        let cut_off = cut_off(cluster, host, &mut there);
-        let elsewhere = elsewhere(name);
-        let mut diff = HostDiff::new(cluster, name, &there, &wanted, &elsewhere);
-        diff.switch_off(cut_off);
+        let mut state = observed.hosts.get(name).unwrap_or(&empty).clone();
+        let disconnected = treat_disconnected_as_off(cluster, host, &mut state);
+        let protected = on_other_hosts(name);
+        let mut diff = HostDiff::new(cluster, name, &state, &names, &protected);
+        diff.shut_down_disconnected(disconnected);
         let others = observed.hosts.iter().filter(|(other, _)| *other != name);
         diff.run(host, &others.collect::<Vec<_>>())?;
         changes.append(&mut diff.changes);
     }
-    for (name, there) in &observed.hosts {
+    for (name, state) in &observed.hosts {
         if !desired.hosts.contains_key(name) {
-            let elsewhere = elsewhere(name);
-            let mut diff = HostDiff::new(cluster, name, there, &wanted, &elsewhere);
+            let protected = on_other_hosts(name);
+            let mut diff = HostDiff::new(cluster, name, state, &names, &protected);
             diff.abandoned()?;
             changes.append(&mut diff.changes);
         }
     }
-    // Stable: within a part, the order stays.
+    // The sort is stable: within a part the order stays, which says what depends on what.
     changes.sort_by_key(|change| change.part);
     Ok(Plan {
         cluster: cluster.clone(),
@@ -61,112 +62,116 @@ pub fn diff(cluster: &Label, desired: &Desired, observed: &Observed) -> Result<P
     })
 }
 
+/// The difference on one host, as far as it is worked out.
 struct HostDiff<'a> {
     cluster: &'a Label,
     host: &'a Name,
-    there: &'a HostState,
-    /// The names of all machines that are wanted, on whichever host.
-    wanted: &'a BTreeSet<&'a str>,
-    /// What is other hosts': in a folder that hosts share, this host has it, too.
-    elsewhere: &'a Spared,
-    /// Machines with disks that can't be attached while they run.
-    waiting: Vec<(Label, String)>,
+    observed: &'a HostState,
+    /// The names of all desired machines, of every host.
+    desired_names: &'a BTreeSet<&'a str>,
+    /// What must not be removed here, since it is another host's: hosts that share a folder see the same volumes.
+    protected: &'a Protected,
+    /// Disks that can't be hot-plugged, since their machine has no free port: machine and volume.
+    without_port: Vec<(Label, String)>,
     changes: Vec<Change>,
 }
 
-/// The machines that run and are plugged into a network which is down. libvirt does not plug them in again when it starts
-/// the network: that takes a new start of theirs, so that all else sees them as if they were off already.
+/// Marks machines that run on a network which is down as off, and returns them, each with what it has only while it runs.
 ///
-/// With each stands what it has only while it runs.
-fn cut_off(
+/// libvirt does not connect a running machine again when it starts its network: that takes a restart of the machine. So these are
+/// shut down first, and the rest of the diff sees them as if they were off already.
+fn treat_disconnected_as_off(
     cluster: &Label,
-    wanted: &DesiredHost,
-    there: &mut HostState,
+    desired: &DesiredHost,
+    observed: &mut HostState,
 ) -> Vec<(Label, Vec<String>)> {
-    let down = |network: &Network| there.network(&network.name).is_none_or(|n| !n.active);
-    if !wanted.network.as_ref().is_some_and(down) {
+    let is_down = |network: &Network| observed.network(&network.name).is_none_or(|n| !n.active);
+    if !desired.network.as_ref().is_some_and(is_down) {
         return Vec::new();
     }
-    let mut names = Vec::new();
-    for machine in &wanted.machines {
+    let mut disconnected = Vec::new();
+    for machine in &desired.machines {
         let name = &machine.domain.name;
-        let mut domains = there.domains.iter_mut();
+        let mut domains = observed.domains.iter_mut();
         let found = domains.find(|d| d.name == name.as_str() && d.is_of(cluster));
         if let Some(domain) = found.filter(|domain| domain.live.is_some()) {
-            let lost = added::only_live(&machine.domain, domain);
+            let lost = added::live_only(&machine.domain, domain);
             domain.live = None;
             domain.power = PowerState::Off;
-            names.push((name.clone(), lost));
+            disconnected.push((name.clone(), lost));
         }
     }
-    names
+    disconnected
 }
 
 impl<'a> HostDiff<'a> {
     fn new(
         cluster: &'a Label,
         host: &'a Name,
-        there: &'a HostState,
-        wanted: &'a BTreeSet<&'a str>,
-        elsewhere: &'a Spared,
+        observed: &'a HostState,
+        desired_names: &'a BTreeSet<&'a str>,
+        protected: &'a Protected,
     ) -> Self {
         Self {
             cluster,
             host,
-            there,
-            wanted,
-            elsewhere,
-            waiting: Vec::new(),
+            observed,
+            desired_names,
+            protected,
+            without_port: Vec::new(),
             changes: Vec::new(),
         }
     }
 
-    fn switch_off(&mut self, names: Vec<(Label, Vec<String>)>) {
-        for (name, lost) in names {
+    fn shut_down_disconnected(&mut self, machines: Vec<(Label, Vec<String>)>) {
+        for (name, lost) in machines {
             let text = name.to_string();
             let details = "its network is down, and only a new start plugs it in again";
             let step = Step::ShutDownDomain(name);
             let change = self.push(Action::Update, Kind::Domain, &text, details, step);
             change.disruption = Disruption::Reboot;
-            added::say_lost(change, &lost);
+            added::report_lost(change, &lost);
         }
     }
 
-    fn run(&mut self, wanted: &DesiredHost, others: &[(&Name, &HostState)]) -> Result<(), Error> {
-        if let Some(network) = &wanted.network {
-            self.network(network, &wanted.machines)?;
+    /// Network and pools come first, since machines need them; then disks, since a machine is defined with them; what is no longer
+    /// desired comes last.
+    fn run(&mut self, desired: &DesiredHost, others: &[(&Name, &HostState)]) -> Result<(), Error> {
+        if let Some(network) = &desired.network {
+            self.network(network, &desired.machines)?;
         }
-        for pool in &wanted.pools {
+        for pool in &desired.pools {
             self.pool(pool, true)?;
         }
-        self.hollow(wanted);
+        self.refuse_empty_pools(desired);
         if self.changes.iter().any(|c| c.refusal().is_some()) {
-            // With the network or a pool elsewhere or not mounted, every machine would differ.
+            // Without its network, or with a pool in another folder or not mounted, every machine would differ: only this first
+            // cause is shown.
             return Ok(());
         }
-        self.image(wanted)?;
-        let mut here = Vec::new();
-        for machine in &wanted.machines {
-            self.check_own(machine)?;
-            match self.elsewhere(machine, others) {
-                Some(host) => self.moved(machine, host),
-                None => here.push(machine),
+        self.image(desired)?;
+        let mut machines = Vec::new();
+        for machine in &desired.machines {
+            self.check_domain(machine)?;
+            match self.other_host_of(machine, others) {
+                Some(host) => self.refuse_move(machine, host),
+                None => machines.push(machine),
             }
         }
         let first = self.changes.len();
-        for machine in &here {
-            self.disks(machine, wanted)?;
+        for machine in &machines {
+            self.disks(machine, desired)?;
         }
-        for machine in &here {
+        for machine in &machines {
             self.domain(machine);
             self.take_in_use(machine);
         }
-        self.wake(&here, first);
-        self.unwanted(wanted);
+        self.shut_down_saved(&machines, first);
+        self.unwanted(desired);
         Ok(())
     }
 
-    /// Adds a change that disturbs nothing, unless whoever calls says otherwise of what is returned.
+    /// Adds a change of the first part that disturbs nothing, and returns it, so that the caller can set what differs.
     fn push(
         &mut self,
         action: Action,
@@ -190,7 +195,7 @@ impl<'a> HostDiff<'a> {
         &mut self.changes[last]
     }
 
-    /// Adds a change that can't be made.
+    /// Adds a change that can't be made: with it, the whole plan is refused.
     fn refuse(&mut self, action: Action, kind: Kind, name: &str, refusal: Refusal) {
         let details = format!("{}; {}", refusal.why, refusal.instead);
         let step = Step::Refused(Box::new(refusal));
@@ -204,6 +209,7 @@ impl<'a> HostDiff<'a> {
         }
     }
 
+    /// The error of something that has a name of this cluster and is not its own.
     fn foreign(&self, kind: &'static str, name: &str, why: String) -> Error {
         Error::Foreign {
             host: self.host.to_string(),
@@ -226,29 +232,31 @@ impl<'a> HostDiff<'a> {
         }
     }
 
-    fn check_own(&self, machine: &Machine) -> Result<(), Error> {
+    /// An error if a domain has this machine's name and is not this cluster's.
+    fn check_domain(&self, machine: &Machine) -> Result<(), Error> {
         let name = machine.domain.name.as_str();
-        match self.there.domain(name) {
-            Some(there) => self.check_mark("domain", name, there.mark.as_ref()),
+        match self.observed.domain(name) {
+            Some(domain) => self.check_mark("domain", name, domain.mark.as_ref()),
             None => Ok(()),
         }
     }
 
     /// The other host that this machine is on.
-    fn elsewhere<'o>(
+    fn other_host_of<'o>(
         &self,
         machine: &Machine,
         others: &[(&'o Name, &HostState)],
     ) -> Option<&'o Name> {
         let name = machine.domain.name.as_str();
-        let has = |there: &HostState| there.domain(name).is_some_and(|d| d.is_of(self.cluster));
+        let has = |host: &HostState| host.domain(name).is_some_and(|d| d.is_of(self.cluster));
         others
             .iter()
-            .find(|(_, there)| has(there))
+            .find(|(_, state)| has(state))
             .map(|(host, _)| *host)
     }
 
-    fn moved(&mut self, machine: &Machine, host: &Name) {
+    /// Refuses to move a machine that is on this other host: its disks lie there, and disks are not copied between hosts.
+    fn refuse_move(&mut self, machine: &Machine, host: &Name) {
         let why = format!("it is on host {host}, and machines are not moved between hosts");
         let instead = format!(
             "add a node of another id on {}, then remove this one, or put its host back",
@@ -259,20 +267,20 @@ impl<'a> HostDiff<'a> {
         self.refuse(Action::Replace, Kind::Domain, name, refusal);
     }
 
-    /// The machine's domain, unless there is none or it must be recreated because its main disk is gone.
-    fn kept(&self, machine: &Machine) -> Option<&'a DomainState> {
-        let there = self.there.domain(machine.domain.name.as_str())?;
+    /// The machine's domain, if it stays: none if it does not exist, or must be recreated because its main disk is lost.
+    fn retained_domain(&self, machine: &Machine) -> Option<&'a DomainState> {
+        let domain = self.observed.domain(machine.domain.name.as_str())?;
         let main = &machine.main;
-        // Only a pool that is started tells what is missing in it.
-        let lost = self
-            .there
+        // A stopped pool lists no volume: only in a started one is a missing volume lost.
+        let is_lost = self
+            .observed
             .pool(&main.pool)
             .is_some_and(|pool| pool.active && pool.volume(&main.name).is_none());
-        (!lost).then_some(there)
+        (!is_lost).then_some(domain)
     }
 }
 
-/// Bytes as GiB, exactly where that is possible.
+/// Bytes as GiB where they are whole GiB, else as bytes: a size is never rounded.
 fn gib(bytes: u64) -> String {
     if bytes.trailing_zeros() >= 30 {
         format!("{} GiB", bytes >> 30)

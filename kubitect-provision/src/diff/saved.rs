@@ -1,19 +1,25 @@
-//! Machines that are off and were saved as they ran: started, they go on with what they had then, whatever was changed since.
+//! Machines that are off and have a saved state (`virsh managedsave`): at the next start, libvirt restores them with the hardware that
+//! they had when they were saved, whatever was changed since.
 
 use super::HostDiff;
 use crate::change::{Action, Kind, Step};
 use crate::desired::Machine;
 
 impl HostDiff<'_> {
-    /// Has those of these machines that are changed go on and shut down before the first of their changes, which begin here.
-    pub(super) fn wake(&mut self, machines: &[&Machine], first: usize) {
+    /// Starts the saved ones of these machines whose hardware is changed, and shuts them down, before the first of these changes, which
+    /// is at index `first`: so their guests end in order, and their next start is with the new hardware.
+    pub(super) fn shut_down_saved(&mut self, machines: &[&Machine], first: usize) {
         let changes = self.changes.get(first..).unwrap_or_default();
         let is_changed = |machine: &Machine| {
             let node = &machine.domain.name;
-            changes.iter().any(|own| own.step.refits() == Some(node))
+            changes
+                .iter()
+                .any(|change| change.step.changes_hardware_of() == Some(node))
         };
         let saved = machines.iter().copied().filter(|machine| {
-            self.kept(machine).is_some_and(|there| there.saved) && is_changed(machine)
+            self.retained_domain(machine)
+                .is_some_and(|observed| observed.saved)
+                && is_changed(machine)
         });
         let saved: Vec<_> = saved.map(|machine| machine.domain.name.clone()).collect();
         for node in &saved {

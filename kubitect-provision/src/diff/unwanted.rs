@@ -1,39 +1,39 @@
-//! What the cluster has and no longer wants: machines, their disks, data disks and pools.
+//! What the cluster has and no longer desires: machines, their disks, data disks and pools.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::HostDiff;
-use super::network::told;
-use crate::change::{Action, Disruption, Kind, Part, Step, Uses};
+use super::network::describe_reservations;
+use crate::change::{Action, Disruption, Kind, Part, ReleasedUses, Step};
 use crate::desired::{DesiredHost, console_volume};
 use crate::error::Error;
-use crate::names::{self, is_log, is_own_volume, log_of};
+use crate::names::{self, is_log, is_own_volume, node_of_log};
 use crate::observe::{DomainState, PoolState, VolumeState};
-use crate::removal::{Going, own_pools, removal_of, rival};
+use crate::removal::{Scope, other_owner, own_pools, removal_of};
 use crate::resource::{BASE_POOL, Pool};
-use crate::users::Users;
+use crate::volume_users::VolumeUsers;
 
 impl<'a> HostDiff<'a> {
-    pub(super) fn unwanted(&mut self, wanted: &DesiredHost) {
+    pub(super) fn unwanted(&mut self, desired: &DesiredHost) {
         let mut detached = BTreeSet::new();
-        for machine in &wanted.machines {
-            if let Some(there) = self.kept(machine) {
-                for path in self.extra(machine, there) {
-                    // From one that is off it is taken before that is started.
-                    if there.live.is_some() {
+        for machine in &desired.machines {
+            if let Some(domain) = self.retained_domain(machine) {
+                for path in self.surplus_disks(machine, domain) {
+                    // From a machine that is off, it is detached before the machine is started.
+                    if domain.live.is_some() {
                         self.detach_last(machine, path.clone());
                     }
-                    detached.insert((there.name.clone(), path));
+                    detached.insert((domain.name.clone(), path));
                 }
-            } else if let Some(old) = self.there.domain(machine.domain.name.as_str()) {
-                // Made anew, it has only what is wanted.
+            } else if let Some(old) = self.observed.domain(machine.domain.name.as_str()) {
+                // A recreated machine has the desired disks only, so none of the old domain's keeps a volume in use.
                 detached.extend(old.all_disks().map(|path| (old.name.clone(), path.clone())));
             }
         }
         let leaving = self.leaving();
         for domain in &leaving {
-            // Only checked names are made by us; any other is not.
+            // Kubitect gives valid names only: a domain with another one is not its own, whatever its mark says.
             if let Ok(name) = domain.name.parse() {
                 let step = Step::RemoveDomain(name);
                 let details = "it is no longer in the configuration";
@@ -46,28 +46,31 @@ impl<'a> HostDiff<'a> {
                 );
             }
         }
-        let pools = own_pools(self.cluster, self.there);
-        let is_wanted = |pool: &PoolState| wanted.pools.iter().any(|w| w.name == pool.name);
-        // What lies in a stopped pool goes with it; one that is wanted is started before.
+        let pools = own_pools(self.cluster, self.observed);
+        let is_wanted = |pool: &PoolState| desired.pools.iter().any(|w| w.name == pool.name);
+        // The volumes of a stopped pool are removed with it. One that is desired is started first, so its volumes are removed here.
         for pool in pools.iter().filter(|pool| pool.active || is_wanted(pool)) {
-            self.volumes(pool, wanted, &leaving, &detached);
+            self.volumes(pool, desired, &leaving, &detached);
         }
-        if let Some(network) = &wanted.network
-            && let Some(there) = self.there.network(&network.name)
+        if let Some(network) = &desired.network
+            && let Some(observed) = self.observed.network(&network.name)
         {
-            let left =
+            let has_mac =
                 |domain: &&DomainState, mac| domain.nic.as_ref().is_some_and(|n| n.mac == mac);
-            let reservations: Vec<_> = there
+            let reservations: Vec<_> = observed
                 .reservations
                 .iter()
                 .filter(|r| {
                     let mut leaving = leaving.iter();
-                    leaving.any(|d| left(d, r.mac) || d.name == r.name.as_str())
+                    leaving.any(|d| has_mac(d, r.mac) || d.name == r.name.as_str())
                 })
                 .cloned()
                 .collect();
             if !reservations.is_empty() {
-                let details = format!("keep no longer {}", told(&reservations));
+                let details = format!(
+                    "remove the reservation of {}",
+                    describe_reservations(&reservations)
+                );
                 let step = Step::Unreserve(network.name.clone(), reservations);
                 self.push(Action::Update, Kind::Network, &network.name, details, step)
                     .part = Part::Remove;
@@ -78,13 +81,15 @@ impl<'a> HostDiff<'a> {
         }
     }
 
+    /// Removes a pool, unless it holds another cluster's disks, or is stopped and may hold another program's.
     fn unwanted_pool(&mut self, pool: &PoolState) {
-        let is_shared = rival(self.cluster, pool, self.there).is_some();
+        let is_shared = other_owner(self.cluster, pool, self.observed).is_some();
         if is_shared || (!pool.active && self.has_namesakes()) {
             return;
         }
-        if let (false, true, Some(path)) = (pool.active, self.holds_our_disks(pool), &pool.path) {
-            // While machines still tell of their disks: what is not mounted would be left behind.
+        if let (false, true, Some(path)) = (pool.active, self.holds_own_disks(pool), &pool.path) {
+            // While the machines still say that their disks lie there: where the pool's file system is not mounted, the start fails,
+            // and the run stops before it would leave the disks behind.
             let step = Step::StartPool(Pool {
                 name: pool.name.clone(),
                 path: path.clone(),
@@ -101,81 +106,85 @@ impl<'a> HostDiff<'a> {
         let step = Step::RemovePool {
             pool: pool.name.clone(),
             with_disks: !pool.active,
-            spare: self.elsewhere.clone(),
+            protected: self.protected.clone(),
         };
         self.delete(Kind::Pool, &pool.name, loss, details, step);
     }
 
-    /// A host that carries no node any more: what is ours on it goes.
+    /// Removes all of the cluster from a host that carries none of its desired machines any more.
+    ///
+    /// Nothing is removed where a desired machine still is, since machines are not moved between hosts, nor where another program's
+    /// machine has the name of a node.
     pub(super) fn abandoned(&mut self) -> Result<(), Error> {
-        let domains = &self.there.domains;
+        let domains = &self.observed.domains;
         let moved = domains
             .iter()
-            .any(|d| d.is_of(self.cluster) && self.wanted.contains(d.name.as_str()));
+            .any(|d| d.is_of(self.cluster) && self.desired_names.contains(d.name.as_str()));
         let own_image = || {
-            let images = self.there.pool(BASE_POOL).map(|pool| &pool.volumes);
+            let images = self.observed.pool(BASE_POOL).map(|pool| &pool.volumes);
             images.into_iter().flatten().any(|image| {
-                let used = names::used(&image.name).map(|(_, cluster, _)| cluster);
+                let used = names::parse_use_mark(&image.name).map(|(_, cluster, _)| cluster);
                 used.or(names::uploader(&image.name)) == Some(self.cluster.as_str())
             })
         };
         let has_ours = domains.iter().any(|d| d.is_of(self.cluster))
-            || !own_pools(self.cluster, self.there).is_empty()
+            || !own_pools(self.cluster, self.observed).is_empty()
             || own_image();
         if moved || self.has_namesakes() || !has_ours {
             return Ok(());
         }
-        let others = BTreeSet::new();
-        let going = Going {
-            spared: self.elsewhere,
-            others: &others,
-            uses: &Uses::Of(self.host.clone()),
+        let elsewhere = BTreeSet::new();
+        let scope = Scope {
+            protected: self.protected,
+            elsewhere: &elsewhere,
+            uses: &ReleasedUses::OneHost(self.host.clone()),
         };
-        self.changes = removal_of(self.cluster, self.host, self.there, going)?;
+        self.changes = removal_of(self.cluster, self.host, self.observed, scope)?;
         Ok(())
     }
 
-    /// Machines of this cluster on this host that are not wanted on any.
+    /// The machines of this cluster on this host that are not desired on any host.
     fn leaving(&self) -> Vec<&'a DomainState> {
-        self.there
+        self.observed
             .domains
             .iter()
-            .filter(|d| d.is_of(self.cluster) && !self.wanted.contains(d.name.as_str()))
+            .filter(|d| d.is_of(self.cluster) && !self.desired_names.contains(d.name.as_str()))
             .collect()
     }
 
-    /// Whether another program has machines with the names of our nodes: then a disk without a machine may be its.
+    /// Whether another program has a machine with the name of a node: then a disk that no machine uses may be that program's.
     fn has_namesakes(&self) -> bool {
-        let mut domains = self.there.domains.iter();
+        let mut domains = self.observed.domains.iter();
         domains.any(|domain| domain.is_namesake(self.cluster))
     }
 
     fn volumes(
         &mut self,
         pool: &PoolState,
-        wanted: &DesiredHost,
+        desired: &DesiredHost,
         leaving: &[&DomainState],
         detached: &BTreeSet<(String, PathBuf)>,
     ) {
         let namesakes = self.has_namesakes();
-        let all = Users::new(&self.there.pools, &self.there.domains);
-        for name in self.unwanted_names(pool, wanted, leaving, detached) {
+        let all_users = VolumeUsers::new(&self.observed.pools, &self.observed.domains);
+        for name in self.unwanted_names(pool, desired, leaving, detached) {
             let path = pool.path.as_deref().unwrap_or("".as_ref()).join(&name);
             let like = VolumeState {
                 path: path.clone(),
-                ..unseen(&name)
+                ..unlisted(&name)
             };
-            let users = all.of(&pool.name, &like);
-            let goes = |domain: &DomainState| {
+            let users = all_users.of(&pool.name, &like);
+            let releases_it = |domain: &DomainState| {
                 leaving.iter().any(|d| d.name == domain.name)
                     || detached.contains(&(domain.name.clone(), path.clone()))
             };
             let log_of_leaving = leaving
                 .iter()
-                .any(|d| log_of(&name) == Some(d.name.as_str()));
-            // Hosts may share the folder.
-            if self.elsewhere.has(&name)
-                || users.iter().any(|user| !goes(user))
+                .any(|d| node_of_log(&name) == Some(d.name.as_str()));
+            // A volume stays if it is another host's (they may share the folder), if a machine that stays uses it, or if no machine
+            // does and it may be another program's.
+            if self.protected.contains(&name)
+                || users.iter().any(|user| !releases_it(user))
                 || (namesakes && users.is_empty() && !log_of_leaving)
             {
                 continue;
@@ -198,12 +207,12 @@ impl<'a> HostDiff<'a> {
         }
     }
 
-    /// The cluster's own volumes in this pool that are not wanted: those that are seen, and in a stopped pool those that
-    /// machines tell of.
+    /// The names of the cluster's volumes in this pool that are not desired: those that the pool lists, and in a stopped pool, which
+    /// lists none, those that are disks of machines.
     fn unwanted_names(
         &self,
         pool: &PoolState,
-        wanted: &DesiredHost,
+        desired: &DesiredHost,
         leaving: &[&DomainState],
         detached: &BTreeSet<(String, PathBuf)>,
     ) -> BTreeSet<String> {
@@ -219,23 +228,23 @@ impl<'a> HostDiff<'a> {
             );
         }
         let is_wanted = |name: &str| {
-            wanted.machines.iter().any(|machine| {
+            desired.machines.iter().any(|machine| {
                 let mut volumes = machine.data.iter().chain([&machine.main]);
                 volumes.any(|volume| volume.pool == pool.name && volume.name == name)
                     || (machine.seed_pool == pool.name && machine.seed == name)
             })
         };
-        // The log of a machine that is wanted on whichever host, and all parts of a log at once.
+        // A console's log is removed as a whole, under one name for all its parts, unless its machine is desired on any host.
         let mut logs = BTreeSet::new();
         names.retain(|name| {
             is_own_volume(self.cluster.as_str(), name)
                 && !is_wanted(name)
-                && log_of(name).is_none_or(|node| {
+                && node_of_log(name).is_none_or(|node| {
                     logs.insert(node.to_owned());
                     false
                 })
         });
-        logs.retain(|node| !self.wanted.contains(node.as_str()));
+        logs.retain(|node| !self.desired_names.contains(node.as_str()));
         let logs = logs.into_iter().filter_map(|node| node.parse().ok());
         names.extend(logs.map(|node| console_volume(&node)));
         names
@@ -255,8 +264,8 @@ impl<'a> HostDiff<'a> {
     }
 }
 
-/// A volume of which only the name is known.
-fn unseen(name: &str) -> VolumeState {
+/// A volume of which only the name is known, as one in a stopped pool.
+fn unlisted(name: &str) -> VolumeState {
     VolumeState {
         name: name.to_owned(),
         path: PathBuf::new(),

@@ -1,4 +1,4 @@
-//! Whether the hosts that a configuration names can carry what it asks of them, before anything of it is made. Looks only.
+//! Checks whether the hosts that a configuration names can carry its machines, before anything is created. Changes nothing.
 
 use kubitect_config::check::Check;
 use kubitect_config::cluster::Host;
@@ -7,20 +7,27 @@ use kubitect_config::{Cluster, Severity, chain, text};
 
 use crate::preflight::check_for;
 use crate::reach::Reach;
-use crate::trust::Us;
+use crate::trust::TrustedUsers;
 use crate::{Error, libvirt, observe, planner};
 
-/// How each host is, and a check for all that stands in the way of its part of the cluster, or may. One that can't be reached hides
-/// nothing of the others. Paths of key files have to be whole.
-pub fn hosts(cluster: &Cluster, reach: &dyn Reach, us: &Us) -> Vec<Check> {
+/// The checks of each host: whether it can be reached, and what prevents its part of the cluster, or may prevent it. A host that
+/// can't be reached does not keep the others from being checked. The caller must resolve `~/` in paths of key files.
+pub fn hosts(cluster: &Cluster, reach: &dyn Reach, users: &TrustedUsers) -> Vec<Check> {
     let used: Vec<_> = cluster.used_hosts().collect();
-    let checks = in_threads(AT_ONCE, &used, |host| of_host(cluster, host, reach, us));
+    let checks = in_threads(AT_ONCE, &used, |host| {
+        check_host(cluster, host, reach, users)
+    });
     checks.into_iter().flatten().collect()
 }
 
-fn of_host(cluster: &Cluster, host: &Host, reach: &dyn Reach, us: &Us) -> Vec<Check> {
+fn check_host(
+    cluster: &Cluster,
+    host: &Host,
+    reach: &dyn Reach,
+    users: &TrustedUsers,
+) -> Vec<Check> {
     let what = format!("host {}", host.name);
-    looked_at(cluster, host, reach, us, &what).unwrap_or_else(|error| {
+    findings(cluster, host, reach, users, &what).unwrap_or_else(|error| {
         let uri = libvirt::uri(&host.connection);
         let cure = format!(
             "`virsh --connect '{uri}' list` has to work from here; by SSH, it takes your key there, and a user who may use libvirt"
@@ -29,19 +36,19 @@ fn of_host(cluster: &Cluster, host: &Host, reach: &dyn Reach, us: &Us) -> Vec<Ch
     })
 }
 
-fn looked_at(
+fn findings(
     cluster: &Cluster,
     host: &Host,
     reach: &dyn Reach,
-    us: &Us,
+    users: &TrustedUsers,
     what: &str,
 ) -> Result<Vec<Check>, Error> {
     let hosts = reach.hosts(&[host])?;
-    // The others' machines are none of its concern.
-    let mut own = cluster.clone();
-    own.nodes.retain(|node| node.host == host.name);
-    let observed = observe::look(&own, &hosts)?;
-    let plan = planner::plan_of(&own, &observed)?;
+    // Only this host's part of the cluster.
+    let mut part = cluster.clone();
+    part.nodes.retain(|node| node.host == host.name);
+    let observed = observe::observe_with_addresses(&part, &hosts)?;
+    let plan = planner::plan_of(&part, &observed)?;
     let state = observed.hosts.get(&host.name);
     let capability = state.map(|state| state.capability.clone());
     let capability = capability.unwrap_or_default();
@@ -53,8 +60,8 @@ fn looked_at(
         "libvirt answers: {kvm}, {} processors, {} GiB of memory; {} machines of {} are for it",
         capability.cpus,
         capability.memory_mib >> 10,
-        own.nodes.len(),
-        own.name
+        part.nodes.len(),
+        part.name
     );
     let mut checks = vec![Check::good(what, found)];
     let refused = plan.refused().map(|refusal| {
@@ -62,8 +69,10 @@ fn looked_at(
         Check::wrong(what, found, "rename the cluster, or what is in its way")
     });
     checks.extend(refused);
-    let findings = check_for(&own, &observed, &plan, us, &|at| reach.answers(at));
-    checks.extend(findings.into_iter().map(|finding| match finding.severity {
+    let found = check_for(&part, &observed, &plan, users, &|address| {
+        reach.answers(address)
+    });
+    checks.extend(found.into_iter().map(|finding| match finding.severity {
         Severity::Error => Check::wrong(what, finding.message, finding.help),
         Severity::Warning => Check::note(what, finding.message, finding.help),
     }));

@@ -1,4 +1,4 @@
-//! What becomes of domains in memory.
+//! Operations on domains in memory.
 
 use std::path::Path;
 
@@ -7,14 +7,14 @@ use crate::observe::{DomainState, Live, Nic, PowerState};
 use crate::resource::{Disk, Domain};
 
 impl State {
-    /// Defines a domain; one that is there stays what it is but for what differs.
+    /// Defines a domain. Of an existing one, only what differs is changed.
     pub(super) fn define(&mut self, domain: &Domain) -> Result<(), String> {
-        if let Ok(there) = self.domain_mut(domain.name.as_str()) {
-            let mark = there.mark.as_ref();
+        if let Ok(existing) = self.domain_mut(domain.name.as_str()) {
+            let mark = existing.mark.as_ref();
             if mark.is_none_or(|mark| mark.cluster != domain.cluster) {
                 return Err("the domain of this name is not this cluster's".to_owned());
             }
-            redefine(there, domain);
+            redefine(existing, domain);
             return Ok(());
         }
         self.host.domains.push(DomainState {
@@ -32,14 +32,14 @@ impl State {
         Ok(())
     }
 
-    /// Starts or resumes a domain whose disks are all there.
+    /// Starts or resumes a domain; all its disks must exist.
     pub(super) fn start(&mut self, name: &str) -> Result<(), String> {
-        let there = self.domain_mut(name)?;
-        if there.live.is_some() {
-            there.power = PowerState::Running;
+        let existing = self.domain_mut(name)?;
+        if existing.live.is_some() {
+            existing.power = PowerState::Running;
             return Ok(());
         }
-        let (disks, virt) = (there.disks.clone(), there.virt.clone());
+        let (disks, virt) = (existing.disks.clone(), existing.virt.clone());
         if self.broken.contains(name) {
             return Err("internal error: process exited while connecting to monitor".to_owned());
         }
@@ -53,22 +53,22 @@ impl State {
             self.use_disk(&disk);
         }
         *self.times.entry(name.to_owned()).or_default() += 1;
-        // What was saved goes on as it was.
+        // A saved state is restored with the hardware that it had.
         let saved = self.saved.remove(name);
-        let there = self.domain_mut(name)?;
-        there.saved = false;
-        there.live = saved.or_else(|| {
+        let existing = self.domain_mut(name)?;
+        existing.saved = false;
+        existing.live = saved.or_else(|| {
             Some(Live {
-                vcpus: there.vcpus,
-                memory_mib: there.memory_mib,
+                vcpus: existing.vcpus,
+                memory_mib: existing.memory_mib,
                 balloon_mib: None,
-                disks: there.disks.clone(),
-                nic: there.nic.clone(),
-                added: there.added.clone(),
+                disks: existing.disks.clone(),
+                nic: existing.nic.clone(),
+                added: existing.added.clone(),
                 free_ports: None,
             })
         });
-        there.power = PowerState::Running;
+        existing.power = PowerState::Running;
         Ok(())
     }
 
@@ -82,7 +82,7 @@ impl State {
         }
     }
 
-    /// What is written to a disk makes it larger on the host.
+    /// Makes a disk larger on the host, as a guest that writes to it.
     fn use_disk(&mut self, disk: &Path) {
         let name = disk.file_name().unwrap_or_default().to_string_lossy();
         let folder = disk
@@ -96,16 +96,16 @@ impl State {
     }
 
     pub(super) fn power_off(&mut self, name: &str) -> Result<(), String> {
-        let there = self.domain_mut(name)?;
-        there.power = PowerState::Off;
-        there.live = None;
+        let existing = self.domain_mut(name)?;
+        existing.power = PowerState::Off;
+        existing.live = None;
         Ok(())
     }
 
-    /// What a domain that runs has now; none if it is off.
+    /// The running domain; none if it is off.
     fn running(&mut self, name: &str) -> Result<Option<&mut Live>, String> {
-        let there = self.domain_mut(name)?;
-        match (there.power, there.live.as_mut()) {
+        let existing = self.domain_mut(name)?;
+        match (existing.power, existing.live.as_mut()) {
             (PowerState::Paused, _) => Err(format!("{name} is paused: its guest does not answer")),
             (_, live) => Ok(live),
         }
@@ -149,12 +149,12 @@ impl State {
         Ok(())
     }
 
-    /// A domain that has a definition.
+    /// The domain, if it has a definition: that of a transient one can not be changed.
     pub(super) fn defined(&mut self, name: &str) -> Result<&mut DomainState, String> {
-        let there = self.domain_mut(name)?;
-        match there.transient {
+        let existing = self.domain_mut(name)?;
+        match existing.transient {
             true => Err("cannot modify the persistent configuration of a transient domain".into()),
-            false => Ok(there),
+            false => Ok(existing),
         }
     }
 
@@ -166,32 +166,34 @@ impl State {
     }
 }
 
-/// What a domain that is there becomes; what it has while it is on stays.
-fn redefine(there: &mut DomainState, domain: &Domain) {
-    there.transient = false;
-    let digest = there.mark.as_ref().map(|mark| mark.digest.as_str());
-    if domain.emulates_anew(digest.unwrap_or_default(), &there.virt) {
-        there.virt.clone_from(&domain.virt);
+/// Changes the definition of an existing domain; the running domain stays.
+fn redefine(existing: &mut DomainState, domain: &Domain) {
+    existing.transient = false;
+    let digest = existing.mark.as_ref().map(|mark| mark.digest.as_str());
+    if domain.changes_emulation(digest.unwrap_or_default(), &existing.virt) {
+        existing.virt.clone_from(&domain.virt);
     }
-    there.mark = Some(domain.mark());
-    if there.vcpus != domain.vcpus {
-        there.vcpus = domain.vcpus;
-        there.max_vcpus = domain.room(there.max_vcpus);
+    existing.mark = Some(domain.mark());
+    if existing.vcpus != domain.vcpus {
+        existing.vcpus = domain.vcpus;
+        existing.max_vcpus = domain.vcpu_limit(existing.max_vcpus);
     }
-    there.memory_mib = domain.memory_mib;
-    there.disks.retain(|disk| !domain.gone.contains(disk));
+    existing.memory_mib = domain.memory_mib;
+    existing
+        .disks
+        .retain(|disk| !domain.detached.contains(disk));
     for disk in &domain.disks {
-        if !there.disks.contains(&disk.path) {
-            there.disks.push(disk.path.clone());
+        if !existing.disks.contains(&disk.path) {
+            existing.disks.push(disk.path.clone());
         }
     }
-    let mut nics = there.nic.iter_mut().chain(&mut there.added.nics);
+    let mut nics = existing.nic.iter_mut().chain(&mut existing.added.nics);
     if let Some(own) = nics.find(|nic| nic.mac == domain.mac) {
         own.link = Some(domain.link.clone());
         return;
     }
-    let others = there.nic.replace(interface(domain));
-    there.added.nics.extend(others);
+    let others = existing.nic.replace(interface(domain));
+    existing.added.nics.extend(others);
 }
 
 fn interface(domain: &Domain) -> Nic {

@@ -1,44 +1,44 @@
-//! Reading and writing a host in memory: verbs fail on demand, and after that all of them.
+//! Reads and changes a host in memory: operations fail on demand, and all operations after that, as for a killed process.
 
 use std::sync::PoisonError;
 
 use super::{FakeHost, State};
 use crate::hypervisor::Failure;
 
-/// When a verb fails, seen from its effect.
+/// When an operation fails, relative to its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// Nothing of it has happened.
     Before,
-    /// A part of it has: half of an upload, a disk without its header, a pool defined and not started.
+    /// A part of it has happened: half of an upload, a disk without its header, a pool that is defined and not started.
     Halfway,
-    /// All of it has, but the caller never hears of it.
+    /// All of it has happened, and the caller gets an error.
     After,
-    /// libvirt has accepted it, and goes on with it: it happens while the next process asks for its first change.
+    /// libvirt has accepted it and still carries it out: it happens when the next process asks for its first change.
     Late,
 }
 
 impl FakeHost {
-    /// Makes the n-th writing verb from now (from 0) fail, and all verbs after it.
+    /// Makes the n-th changing operation from now (from 0) fail, and all operations after it.
     pub fn fail_at(&self, n: usize, when: When) {
         let mut state = self.lock();
         state.fail = Some((state.writes + n, when));
     }
 
-    /// Lets everything work again, as for a new process.
+    /// Lets all operations work again, as for a new process.
     pub fn revive(&self) {
         let mut state = self.lock();
         state.fail = None;
         state.dead = false;
     }
 
-    /// Reads, unless the process is dead.
+    /// Reads the state; fails after a failure.
     pub(super) fn read<T>(
         &self,
         action: &str,
         read: impl FnOnce(&State) -> T,
     ) -> Result<T, Failure> {
-        self.calls.made(1);
+        self.calls.count(1);
         let meeting = self.meeting.lock().unwrap_or_else(PoisonError::into_inner);
         let meeting = meeting.clone();
         meeting.iter().for_each(|meeting| meeting.join());
@@ -49,20 +49,20 @@ impl FakeHost {
         Ok(read(&state))
     }
 
-    /// Writes, or fails as told. `part` is what has happened when it fails halfway.
+    /// Changes the state, or fails as asked. `part` is what has happened when it fails halfway.
     pub(super) fn write<T>(
         &self,
         action: String,
         part: impl FnOnce(&mut State),
         whole: impl FnOnce(&mut State) -> Result<T, String>,
     ) -> Result<T, Failure> {
-        // It is looked up, and then acted on.
-        self.calls.made(2);
+        // A real libvirt is asked to look the thing up, and then to change it.
+        self.calls.count(2);
         let mut state = self.lock();
         if state.dead {
             return Err(killed(&action));
         }
-        if let Some(accepted) = state.land()
+        if let Some(accepted) = state.complete_late()
             && accepted == action
             && REFUSED_TWICE.iter().any(|verb| action.starts_with(verb))
         {
@@ -70,7 +70,7 @@ impl FakeHost {
         }
         let due = state.fail.filter(|(n, _)| *n == state.writes);
         state.writes += 1;
-        // Nobody goes on with an upload whose sender is gone.
+        // libvirt ends an upload whose client is gone.
         let when = due.map(|(_, when)| match when {
             When::Late if action.starts_with("fill ") => When::Halfway,
             when => when,
@@ -91,15 +91,15 @@ impl FakeHost {
             }
             None => {
                 let done = whole(&mut state).map_err(|why| Failure::new(action, why));
-                self.keep(&state);
+                self.persist(&state);
                 return done;
             }
         }
         Err(killed(&action))
     }
 
-    /// Writes what has no half.
-    pub(super) fn at_once<T>(
+    /// Changes the state in one step, which can't fail halfway.
+    pub(super) fn write_whole<T>(
         &self,
         action: String,
         whole: impl FnOnce(&mut State) -> Result<T, String>,
@@ -112,12 +112,12 @@ fn killed(action: &str) -> Failure {
     Failure::new(action, "killed")
 }
 
-/// What libvirt refuses where it is so already.
+/// The operations that libvirt refuses if their effect exists already.
 const REFUSED_TWICE: [&str; 9] = [
     "start ",
     "make ",
     "remove ",
-    "keep ",
+    "reserve ",
     "attach ",
     "detach ",
     "power off ",
@@ -126,8 +126,8 @@ const REFUSED_TWICE: [&str; 9] = [
 ];
 
 impl State {
-    /// Lets what was accepted happen; what it was.
-    pub(super) fn land(&mut self) -> Option<String> {
+    /// Completes an operation that was accepted late, and returns its name.
+    pub(super) fn complete_late(&mut self) -> Option<String> {
         let (accepted, mut later) = self.late.take()?;
         (later.writes, later.fail, later.dead) = (self.writes, self.fail, self.dead);
         *self = *later;

@@ -1,29 +1,29 @@
-//! [`Meeting`]: hosts that are expected to be asked at the same time.
+//! [`Meeting`]: shows whether several hosts are asked in parallel.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long is waited for the others, in vain: only where a test fails.
-const VAIN: Duration = Duration::from_secs(20);
+/// How long a call waits for the others. It is reached only where a test fails.
+const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Whoever looks at a host waits here until so many are looked at at the same time, once.
+/// Reading calls to hosts wait here until as many as expected wait at the same time; after that, none waits any more.
 #[derive(Debug)]
 pub struct Meeting {
     expected: usize,
-    state: Mutex<Looks>,
+    state: Mutex<Arrivals>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Looks {
+struct Arrivals {
     now: usize,
     most: usize,
-    /// Nobody waits any more.
-    over: bool,
+    /// Whether no call waits any more.
+    is_over: bool,
 }
 
 impl Meeting {
-    /// Of so many hosts.
+    /// A meeting of this many hosts.
     pub fn of(expected: usize) -> Self {
         Self {
             expected,
@@ -32,24 +32,24 @@ impl Meeting {
         }
     }
 
-    /// How many were looked at at the same time, at most.
+    /// How many calls waited at the same time, at most.
     pub fn most(&self) -> usize {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.most
     }
 
-    /// A look, which waits for the others.
+    /// Waits until as many calls as expected wait.
     pub(super) fn join(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now += 1;
         state.most = state.most.max(state.now);
-        state.over |= state.most >= self.expected;
+        state.is_over |= state.most >= self.expected;
         self.changed.notify_all();
         let waited = self
             .changed
-            .wait_timeout_while(state, VAIN, |state| !state.over);
+            .wait_timeout_while(state, DEADLINE, |state| !state.is_over);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.over = true;
+        state.is_over = true;
         state.now -= 1;
         self.changed.notify_all();
     }

@@ -1,15 +1,15 @@
-//! The port in memory, failing on demand; for tests.
+//! [`FakeHost`]: a host's libvirt in memory, for tests; its operations fail on demand.
 
 mod domain;
 mod failing;
-mod kept;
-mod meddle;
 mod meeting;
 mod network;
+mod operations;
+mod outside;
 mod part;
+mod persistent;
 mod pool;
 mod shared;
-mod verbs;
 mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,26 +31,26 @@ use crate::observe::{Capability, HostState, Live};
 #[derive(Debug, Default)]
 pub struct FakeHost {
     state: Arc<Mutex<State>>,
-    /// The one of several hosts that this is, if they are kept together.
+    /// Its name, if it is one of several hosts with a common state.
     part: Option<String>,
-    /// The folder in which it outlives the process, if it does.
-    kept: Option<PathBuf>,
+    /// The folder to which its state is written, if it outlives the process.
+    folder: Option<PathBuf>,
     calls: Calls,
     meeting: Mutex<Option<Arc<Meeting>>>,
     shared: shared::Shared,
 }
 
-/// What its verbs would cost on a real libvirt, where a list is read with several calls for each of its elements.
+/// How many calls a real libvirt would have got: there, a list is read with several calls for each of its elements.
 #[derive(Debug, Default)]
 struct Calls {
-    so_far: AtomicU64,
+    total: AtomicU64,
     /// How long each takes, in microseconds.
     micros: AtomicU64,
 }
 
 impl Calls {
-    fn made(&self, calls: usize) {
-        self.so_far.fetch_add(calls as u64, Ordering::Relaxed);
+    fn count(&self, calls: usize) {
+        self.total.fetch_add(calls as u64, Ordering::Relaxed);
         let micros = self.micros.load(Ordering::Relaxed) * calls as u64;
         if micros > 0 {
             std::thread::sleep(Duration::from_micros(micros));
@@ -63,45 +63,45 @@ struct State {
     host: HostState,
     /// Folders and the files in them; they outlive pools.
     folders: shared::Folders,
-    /// Folders that were taken away.
+    /// Folders whose file system is not mounted.
     #[serde(default)]
     unmounted: shared::Folders,
     addresses: BTreeMap<String, Vec<(Mac, Ipv4Addr)>>,
-    /// Keys that guest agents were told of, with their accounts.
+    /// The keys that guest agents have authorized, with the accounts, by domain.
     let_in: BTreeMap<String, BTreeSet<String>>,
-    /// How often the volume of this path was made, and the domain of this name switched on.
+    /// How often the volume of this path was made, or the domain of this name started.
     times: BTreeMap<String, u64>,
-    /// Writing verbs so far.
+    /// How many changing operations there were.
     #[serde(skip)]
     writes: usize,
     #[serde(skip)]
     fail: Option<(usize, When)>,
-    /// What will be, once libvirt is through with what a killed process asked for, and what that was.
+    /// An operation that libvirt accepted from a killed process and still carries out, with the state after it.
     #[serde(skip)]
     late: Option<(String, Box<State>)>,
-    /// The host that each domain is on, where several are kept together.
+    /// The host of each domain, if several hosts have a common state.
     #[serde(default)]
     parts: BTreeMap<String, String>,
     /// Locks, by name.
     #[serde(default)]
     locks: BTreeMap<String, LockState>,
-    /// Networks whose bridges a killed libvirtd left.
+    /// Networks whose bridges a killed libvirtd left behind.
     #[serde(default)]
     left_bridges: BTreeSet<String>,
-    /// What domains had that were saved as they ran.
+    /// The saved states of domains.
     #[serde(default)]
     saved: BTreeMap<String, Live>,
     /// Domains whose guests do not shut down.
     stubborn: BTreeSet<String>,
-    /// Domains that can't be given processors while they run.
+    /// Domains that refuse a hot-plug of processors.
     rigid: BTreeSet<String>,
-    /// Domains whose addresses nobody tells.
+    /// Domains whose guest agent does not answer.
     #[serde(default)]
     mute: BTreeSet<String>,
     /// Domains that can't be started.
     #[serde(default)]
     broken: BTreeSet<String>,
-    /// After a failure everything fails, as it does for a process that was killed.
+    /// Whether all operations fail, as for a process that was killed: so it is after a failure.
     #[serde(skip)]
     dead: bool,
 }
@@ -112,15 +112,15 @@ struct File {
     capacity: u64,
     allocation: u64,
     backing: Option<PathBuf>,
-    /// Kept apart.
+    /// Written to a file of its own.
     #[serde(skip)]
     bytes: Vec<u8>,
 }
 
 impl FakeHost {
-    /// An x86 host with KVM, on which these things are already.
-    pub fn new(mut there: HostState) -> Self {
-        there.capability = Capability {
+    /// An x86 host with KVM, on which this state exists already.
+    pub fn new(mut existing: HostState) -> Self {
+        existing.capability = Capability {
             arch: "x86_64".to_owned(),
             virt: vec!["kvm".to_owned(), "qemu".to_owned()],
             cpu_models: vec!["Nehalem".to_owned()],
@@ -128,10 +128,10 @@ impl FakeHost {
             cpus: 16,
             memory_mib: 64 << 10,
             memory_free_mib: Some(60 << 10),
-            routes: there.capability.routes,
+            routes: existing.capability.routes,
         };
         let mut state = State::default();
-        for pool in &mut there.pools {
+        for pool in &mut existing.pools {
             let Some(path) = pool.path.clone() else {
                 continue;
             };
@@ -149,44 +149,44 @@ impl FakeHost {
                 );
             }
         }
-        state.host = there;
+        state.host = existing;
         Self {
             state: Arc::new(Mutex::new(state)),
             part: None,
-            kept: None,
+            folder: None,
             calls: Calls::default(),
             meeting: Mutex::default(),
             shared: shared::Shared::default(),
         }
     }
 
-    /// How many calls a real libvirt would have had so far.
+    /// How many calls a real libvirt would have got so far.
     pub fn calls(&self) -> u64 {
-        self.calls.so_far.load(Ordering::Relaxed)
+        self.calls.total.load(Ordering::Relaxed)
     }
 
-    /// Lets every call take so long from now on.
-    pub fn take(&self, each: Duration) {
+    /// Makes every call take this long from now on.
+    pub fn set_call_time(&self, each: Duration) {
         let micros = u64::try_from(each.as_micros()).unwrap_or(u64::MAX);
         self.calls.micros.store(micros, Ordering::Relaxed);
     }
 
-    /// Lets whoever looks at this host wait for the others of a meeting.
+    /// Makes each reading call of this host wait until as many hosts are read as the meeting expects.
     pub fn meet(&self, meeting: &Arc<Meeting>) {
         let mut own = self.meeting.lock().unwrap_or_else(PoisonError::into_inner);
         *own = Some(Arc::clone(meeting));
     }
 
-    /// How many writing verbs there were.
+    /// How many changing operations there were.
     pub fn writes(&self) -> usize {
         self.lock().writes
     }
 
-    /// All that is there, inactive pools' folders included: two equal texts mean two equal hosts.
+    /// The whole state as text, with the folders of inactive pools: two equal texts mean two equal hosts.
     pub fn inventory(&self) -> String {
         let state = self.lock();
         let mut host = state.host.clone();
-        // Machines are made side by side, in no order.
+        // Machines are made in parallel, in no order.
         host.domains.sort_by(|a, b| a.name.cmp(&b.name));
         let locks = match state.locks.is_empty() {
             true => String::new(),
@@ -195,7 +195,7 @@ impl FakeHost {
         format!("{host:#?}\n{locks}{:#?}", state.folders)
     }
 
-    /// The locks that are there.
+    /// The existing locks.
     pub fn locks(&self) -> BTreeMap<String, LockState> {
         self.lock().locks.clone()
     }
@@ -207,23 +207,23 @@ impl FakeHost {
         Some(state.folders.get(&path)?.get(volume)?.bytes.clone())
     }
 
-    /// The accounts and keys that a domain's guest agent was told of.
-    pub fn let_in(&self, domain: &str) -> BTreeSet<String> {
+    /// The accounts with keys that a domain's guest agent has authorized.
+    pub fn authorized_keys(&self, domain: &str) -> BTreeSet<String> {
         self.lock().let_in.get(domain).cloned().unwrap_or_default()
     }
 }
 
 impl State {
-    /// Makes a lock, unless one of its name is there; the one that is.
+    /// Makes a lock unless one of its name exists, and returns the one that exists then.
     fn lock(&mut self, name: &str, holder: &str) -> LockState {
         let id = self.times.entry(format!("lock {name}")).or_default();
-        let there = self.locks.entry(name.to_owned()).or_insert_with(|| {
+        let existing = self.locks.entry(name.to_owned()).or_insert_with(|| {
             *id += 1;
             LockState {
                 id: id.to_string(),
                 holder: holder.to_owned(),
             }
         });
-        there.clone()
+        existing.clone()
     }
 }

@@ -1,14 +1,14 @@
-//! What becomes of networks in memory.
+//! Operations on networks in memory.
 
 use super::State;
 use crate::observe::NetworkState;
 use crate::resource::{Network, Reservation};
 
 impl State {
-    /// Defines a network in the place of one of its name.
+    /// Defines a network, in place of one of its name.
     pub(super) fn define_network(&mut self, network: &Network) {
         let networks = &mut self.host.networks;
-        networks.retain(|there| there.name != network.name);
+        networks.retain(|existing| existing.name != network.name);
         networks.push(NetworkState {
             name: network.name.clone(),
             active: false,
@@ -19,7 +19,7 @@ impl State {
         });
     }
 
-    /// Starts a network, unless a killed libvirtd left its bridge.
+    /// Starts a network; fails if a killed libvirtd left its bridge behind.
     pub(super) fn start_network(&mut self, name: &str) -> Result<(), String> {
         let left = self.left_bridges.contains(name);
         let found = self.network_mut(name)?;
@@ -33,23 +33,27 @@ impl State {
         Ok(())
     }
 
-    /// Keeps an address; as libvirt has it: no two hosts of one address or name.
-    pub(super) fn reserve(&mut self, network: &str, wanted: &Reservation) -> Result<(), String> {
-        let kept = &mut self.network_mut(network)?.reservations;
-        kept.retain(|there| there.mac != wanted.mac);
-        if kept
+    /// Reserves an address. As libvirt, refuses two reservations with one address or name.
+    pub(super) fn reserve(
+        &mut self,
+        network: &str,
+        reservation: &Reservation,
+    ) -> Result<(), String> {
+        let reservations = &mut self.network_mut(network)?.reservations;
+        reservations.retain(|existing| existing.mac != reservation.mac);
+        if reservations
             .iter()
-            .any(|there| there.ip == wanted.ip || there.name == wanted.name)
+            .any(|existing| existing.ip == reservation.ip || existing.name == reservation.name)
         {
             return Err("there is an existing dhcp host entry".to_owned());
         }
-        kept.push(wanted.clone());
+        reservations.push(reservation.clone());
         Ok(())
     }
 
     pub(super) fn network_mut(&mut self, name: &str) -> Result<&mut NetworkState, String> {
         let mut networks = self.host.networks.iter_mut();
-        let found = networks.find(|there| there.name == name);
+        let found = networks.find(|existing| existing.name == name);
         found.ok_or(format!("no network {name}"))
     }
 }

@@ -1,4 +1,4 @@
-//! Several hosts in memory that are kept together: all is theirs in common, but for the domains.
+//! Several hosts in memory with a common state: each has domains of its own, all else is common.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use super::{Calls, FakeHost, State};
 use crate::observe::DomainState;
 
 impl FakeHost {
-    /// The one of several hosts that has this name. This one sees the domains of all.
+    /// The host of this name, with this one's state and domains of its own. This one still has the domains of all.
     pub fn part(&self, name: &str) -> Self {
         Self {
             state: Arc::clone(&self.state),
             part: Some(name.to_owned()),
-            kept: self.kept.clone(),
+            folder: self.folder.clone(),
             calls: Calls::default(),
             meeting: std::sync::Mutex::default(),
             shared: self.shared.clone(),
@@ -27,8 +27,8 @@ impl FakeHost {
         state.host.domains.iter().filter(is_own).cloned().collect()
     }
 
-    /// Remembers that a domain is on this host.
-    pub(super) fn has_domain(&self, state: &mut State, name: &str) {
+    /// Records that a domain is on this host.
+    pub(super) fn record_domain(&self, state: &mut State, name: &str) {
         if let Some(own) = &self.part {
             state.parts.insert(name.to_owned(), own.clone());
         }

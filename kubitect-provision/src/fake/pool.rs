@@ -1,4 +1,4 @@
-//! What becomes of pools in memory.
+//! Operations on pools in memory.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::observe::{PoolState, VolumeState};
 use crate::resource::Pool;
 
 impl State {
-    /// Defines a pool, unless it is there.
+    /// Defines a pool, unless it exists.
     pub(super) fn define_pool(&mut self, pool: &Pool) {
         if self.host.pool(&pool.name).is_none() {
             self.host.pools.push(PoolState {
@@ -24,35 +24,35 @@ impl State {
     /// Defines a pool, makes its folder and starts it.
     pub(super) fn ensure_pool(&mut self, pool: &Pool) -> Result<(), String> {
         self.define_pool(pool);
-        if let Some(there) = self.pool_mut(&pool.name) {
-            there.active = true;
-            let path = there.path.clone().unwrap_or_default();
+        if let Some(existing) = self.pool_mut(&pool.name) {
+            existing.active = true;
+            let path = existing.path.clone().unwrap_or_default();
             self.folders.entry(path).or_default();
         }
         Ok(())
     }
 
-    /// Starts a pool whose folder is there.
+    /// Starts a pool whose folder exists.
     pub(super) fn start_pool(&mut self, name: &str) -> Result<(), String> {
-        let there = self.pool_mut(name).ok_or(format!("no pool {name}"))?;
-        let path = there.path.clone().unwrap_or_default();
+        let existing = self.pool_mut(name).ok_or(format!("no pool {name}"))?;
+        let path = existing.path.clone().unwrap_or_default();
         if !self.folders.contains_key(&path) {
             return Err(format!("cannot open path '{}'", path.display()));
         }
-        if let Some(there) = self.pool_mut(name) {
-            there.active = true;
+        if let Some(existing) = self.pool_mut(name) {
+            existing.active = true;
         }
         Ok(())
     }
 
-    /// Stops a pool, if it is there.
+    /// Stops a pool, if it exists.
     pub(super) fn stop_pool(&mut self, name: &str) {
         if let Some(pool) = self.pool_mut(name) {
             pool.active = false;
         }
     }
 
-    /// Removes a pool, and its folder if that is empty; else why the folder stays.
+    /// Removes a pool, and its folder if that is empty; else returns why the folder stays.
     pub(super) fn remove_pool(&mut self, name: &str) -> Option<String> {
         let path = self.host.pool(name).and_then(|pool| pool.path.clone());
         self.host.pools.retain(|pool| pool.name != name);

@@ -1,4 +1,4 @@
-//! Hosts in memory that share a file system: what one writes to a folder, the others see.
+//! Hosts in memory that share folders: what one writes to a folder, the others see.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -10,14 +10,14 @@ use super::{FakeHost, File, State};
 /// Folders and the files in them.
 pub(super) type Folders = BTreeMap<PathBuf, BTreeMap<String, File>>;
 
-/// A host's state while it is worked with: the shared folders are in it for as long.
+/// A host's locked state. For as long as it is locked, the shared folders are in it.
 pub(super) struct Locked<'a> {
     state: MutexGuard<'a, State>,
     shared: Option<MutexGuard<'a, Folders>>,
 }
 
 impl FakeHost {
-    /// Lets this host and the other one have the same folders from now on, with all that lies in those of either.
+    /// Makes this host and the other one share their folders from now on, with the files of both.
     ///
     /// # Panics
     ///

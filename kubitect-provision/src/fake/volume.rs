@@ -1,12 +1,12 @@
-//! What becomes of volumes in memory.
+//! Operations on volumes in memory.
 
 use std::fmt;
 
-use super::{File, State, kept};
+use super::{File, State, persistent};
 use crate::resource::{Format, Volume};
 
 impl State {
-    /// Makes a volume as far as a crash leaves it.
+    /// Makes a volume as a crash leaves it: without header, size and backing.
     pub(super) fn begin_volume(&mut self, volume: &Volume) {
         let Ok(folder) = self.folder(&volume.pool) else {
             return;
@@ -25,7 +25,7 @@ impl State {
         });
     }
 
-    /// Makes a volume whose image is there.
+    /// Makes a volume; its backing image must exist.
     pub(super) fn make_volume(&mut self, volume: &Volume) -> Result<(), String> {
         if let Some(backing) = &volume.backing {
             let parent = backing.path.parent().unwrap_or(&backing.path);
@@ -64,10 +64,10 @@ impl State {
     }
 }
 
-/// With its content in short: seeds are long, and mostly empty.
+/// Without the empty end of its content: seeds are long, and mostly empty.
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let content = kept::content(&self.bytes).escape_ascii().to_string();
+        let content = persistent::content(&self.bytes).escape_ascii().to_string();
         let content = content.trim_end_matches("\\x00");
         f.debug_struct("File")
             .field("format", &self.format)

@@ -1,4 +1,4 @@
-//! Machines are brought up: what they are made with is fetched, they are made, looked up, and waited for.
+//! Bringing machines up: fetch the image, make the seeds, create the machines, gather their addresses, and wait for them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,9 +18,10 @@ use crate::ssh::{Keys, wait};
 use crate::{Error, cloud_init, image, machine};
 
 impl Fleet {
-    /// Carries out changes on the hosts, with the image and the seeds that they need. What can't be had of these fails outside.
+    /// Carries out changes on the hosts, with the image and the seeds that they need. The outer error is that of preparing these,
+    /// the inner one that of the changes.
     pub fn carry_out(&self, changes: &[Change], keys: &Keys) -> Result<Result<(), Error>, Error> {
-        let (plan, inputs) = self.brought(changes, keys)?;
+        let (plan, inputs) = self.with_inputs(changes, keys)?;
         Ok(self.apply(&plan, &inputs))
     }
 
@@ -33,8 +34,8 @@ impl Fleet {
         })
     }
 
-    /// Changes, and what they are carried out with: the base image, the seeds and the journal.
-    fn brought(&self, changes: &[Change], keys: &Keys) -> Result<(Plan, Inputs), Error> {
+    /// A plan of these changes, and its inputs: the base image, the seeds and the journal.
+    fn with_inputs(&self, changes: &[Change], keys: &Keys) -> Result<(Plan, Inputs), Error> {
         let plan = Plan {
             cluster: self.cluster.name.clone(),
             changes: changes.to_vec(),
@@ -73,7 +74,7 @@ impl Fleet {
         Some(cloud_init::seed::image(&documents))
     }
 
-    /// Makes and starts machines, all at once, and waits for those that are awaited.
+    /// Creates and starts machines, all at the same time, and waits until the `awaited` ones are ready. Returns the facts of all.
     pub async fn make(
         &self,
         changes: &[Change],
@@ -82,8 +83,8 @@ impl Fleet {
         keys: &Keys,
     ) -> Result<Facts, Error> {
         let failed = |e| Error::because(format!("make the machines of {}", self.cluster.name), e);
-        let (plan, inputs) = self.brought(changes, keys)?;
-        // What goes on beside this may have failed by now: then nothing is made.
+        let (plan, inputs) = self.with_inputs(changes, keys)?;
+        // A task beside this one may have failed by now; then this one is dropped here, before it makes anything.
         tokio::task::yield_now().await;
         self.apply(&plan, &inputs).map_err(failed)?;
         fail::fail_point!("provision::phase");
@@ -103,11 +104,11 @@ impl Fleet {
         machine::reserve(&self.cluster, &self.hosts, &facts).map_err(failed)?;
         let leaving = leaving.iter();
         let leaving = leaving.filter_map(|leaving| Some((&leaving.name, Some(leaving.ip?))));
-        let known = facts.nodes.iter().map(|node| (&node.name, Some(node.ip)));
-        keys.write_known_hosts(known.chain(leaving))
+        let wanted = facts.nodes.iter().map(|node| (&node.name, Some(node.ip)));
+        keys.write_known_hosts(wanted.chain(leaving))
             .map_err(failed)?;
         let text = kubitect_config::yaml::write(&facts)
-            .map_err(|e| Error::because("write what is known", e))?;
+            .map_err(|e| Error::because("write the facts of the machines", e))?;
         write_whole(&self.dir.facts(), text.as_bytes(), 0o600)?;
         let nodes = self.cluster.nodes.iter();
         let awaited: Vec<_> = nodes.filter(|node| awaited.contains(&node.name)).collect();
@@ -117,7 +118,7 @@ impl Fleet {
         Ok(facts)
     }
 
-    /// Waits until these machines can be worked with.
+    /// Waits until these machines are ready: SSH answers, and cloud-init is done.
     pub async fn ready(&self, nodes: &[&Node], facts: &Facts, keys: &Keys) -> Result<(), Error> {
         let each = self.ready_each(nodes, facts, keys).await.into_iter();
         Error::of_machines(each.filter_map(Result::err).collect()).map_err(|e| {
@@ -126,7 +127,7 @@ impl Fleet {
         })
     }
 
-    /// As [`Self::ready`]; what became of each, in their order.
+    /// As [`Self::ready`]; the result of each machine, in their order.
     pub(super) async fn ready_each(
         &self,
         nodes: &[&Node],
@@ -136,9 +137,9 @@ impl Fleet {
         let virtual_address = self.cluster.balancing.vip.is_some();
         let (mut waits, mut targets) = (Vec::new(), Vec::new());
         for &node in nodes {
-            let (hosts, cluster, own) =
+            let (hosts, cluster, machine) =
                 (self.hosts.clone(), self.cluster.name.clone(), node.clone());
-            let console = move || machine::evidence(&hosts, &cluster, &own);
+            let console = move || machine::evidence(&hosts, &cluster, &machine);
             let target = self.target(facts, keys, &node.name);
             targets.push(target.map(|target| {
                 waits.push(wait::Machine {
@@ -152,17 +153,17 @@ impl Fleet {
         let Context {
             reach, on_event, ..
         } = &self.context;
-        let mut waited = reach.wait(waits, on_event.as_ref()).await.into_iter();
+        let mut results = reach.wait(waits, on_event.as_ref()).await.into_iter();
         let each = nodes.iter().zip(targets).map(|(node, target)| {
             target.map_err(no_login(&node.name))?;
-            let lost = || {
+            let missing = || {
                 Err(Error::failed(format!(
                     "wait for {}: it was not waited for",
                     node.name
                 )))
             };
-            waited.next().unwrap_or_else(lost)?;
-            self.prove(&node.name);
+            results.next().unwrap_or_else(missing)?;
+            self.mark_verified(&node.name);
             Ok(())
         });
         each.collect()

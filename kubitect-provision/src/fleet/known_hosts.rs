@@ -1,4 +1,4 @@
-//! The person's known hosts, if the file says so: only keys of machines that were logged in on come into them.
+//! The user's own `known_hosts`, if the cluster's file asks for it. A key is added only after a login has verified it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,34 +11,35 @@ use crate::Error;
 use crate::ssh::{Keys, known_hosts};
 
 impl Fleet {
-    /// Adds the keys of machines that were logged in on to the person's known hosts, if the file says so.
+    /// Adds the keys of machines on which a login succeeded to the user's `known_hosts`, if the cluster's file asks for it.
     pub(super) fn add_known_hosts(&self, facts: &Facts) -> Result<(), Error> {
         if !self.cluster.guest.add_to_known_hosts {
             return Ok(());
         }
         let path = self.context.home.known_hosts()?;
-        let proven = |name: &Label| self.is_proven(name);
-        known_hosts::add(&path, &self.cluster.name, facts, &proven)
+        let verified = |name: &Label| self.is_verified(name);
+        known_hosts::add(&path, &self.cluster.name, facts, &verified)
             .map(drop)
             .map_err(|e| Error::because("add the machines to your known_hosts", e))
     }
 
-    /// Brings the person's known hosts up to date, if the file says so: only machines that let us log in are added. Why others
-    /// are not, a sentence each. As long as some machines are not in `facts` nothing is done: their lines would go.
+    /// Updates the user's `known_hosts`, if the cluster's file asks for it. Only machines on which a login succeeds are added; the
+    /// result is a sentence for each other one. Nothing is done unless all machines are in `facts`: the lines of the others would
+    /// be removed.
     pub async fn update_known_hosts(
         &self,
         facts: &Facts,
         keys: &Keys,
     ) -> Result<Vec<String>, Error> {
-        if !self.cluster.guest.add_to_known_hosts || !self.are_all(facts) {
+        if !self.cluster.guest.add_to_known_hosts || !self.has_all(facts) {
             return Ok(Vec::new());
         }
         let missing = missing(&self.context.home.known_hosts()?, facts)?;
-        let unproven = missing.iter().filter(|name| !self.is_proven(name));
-        let unproven: Vec<_> = unproven.collect();
-        let logins = unproven.iter().map(|name| self.login(facts, keys, name));
+        let unverified = missing.iter().filter(|name| !self.is_verified(name));
+        let unverified: Vec<_> = unverified.collect();
+        let logins = unverified.iter().map(|name| self.login(facts, keys, name));
         let mut not_added = Vec::new();
-        for (name, login) in unproven.iter().zip(side_by_side(logins).await) {
+        for (name, login) in unverified.iter().zip(side_by_side(logins).await) {
             match login {
                 Ok(_) => {}
                 Err(error @ Error::HostKey { .. }) => return Err(no_login(name)(error)),
@@ -51,14 +52,14 @@ impl Fleet {
         Ok(not_added)
     }
 
-    /// The person's known hosts if they lack keys of these machines, which are all of the cluster.
+    /// The path of the user's `known_hosts` if it lacks the key of a machine; none also if not all machines are in `facts`.
     pub fn lacking_known_hosts(&self, facts: &Facts) -> Result<Option<PathBuf>, Error> {
         let Some(path) = self
             .context
             .home
             .known_hosts()
             .ok()
-            .filter(|_| self.are_all(facts))
+            .filter(|_| self.has_all(facts))
         else {
             return Ok(None);
         };
@@ -66,7 +67,7 @@ impl Fleet {
     }
 
     /// Whether all machines of the cluster are in `facts`.
-    pub fn are_all(&self, facts: &Facts) -> bool {
+    pub fn has_all(&self, facts: &Facts) -> bool {
         let mut nodes = self.cluster.nodes.iter();
         nodes.all(|node| facts.node(&node.name).is_some())
     }

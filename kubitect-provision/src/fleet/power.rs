@@ -1,4 +1,4 @@
-//! Machines of a fleet switched off, and on again, several at the same time.
+//! Switching machines of a fleet off and on again, several at the same time.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::ssh::Keys;
 use crate::{Error, gather, power};
 
 impl Fleet {
-    /// The keys that the machines have, as far as they are here; nothing without the one that opens them. None is made.
-    pub fn present_keys(&self) -> Result<Option<Keys>, Error> {
-        let own = self.private_key()?;
-        let keys = Keys::present(&self.dir.ssh(), &self.cluster, own.as_deref());
+    /// The keys of the machines that are in the cluster's folder; none if the private key for logins is lost. Makes no key.
+    pub fn available_keys(&self) -> Result<Option<Keys>, Error> {
+        let named_key = self.private_key()?;
+        let keys = Keys::read_available(&self.dir.ssh(), &self.cluster, named_key.as_deref());
         keys.map_err(|e| Error::because("read the cluster's keys", e))
     }
 
-    /// Has machines shut down by their own guests, and waits for each no longer than `within`.
+    /// Asks the guests of machines to shut down, and waits for each at most `within`.
     pub fn shut_down(&self, nodes: &[Node], within: Duration) -> Result<(), Error> {
         let Context {
             cancel, on_event, ..
@@ -31,21 +31,21 @@ impl Fleet {
         })
     }
 
-    /// Starts the networks and pools that `ground` starts.
-    pub fn start_ground(&self, ground: &Plan) -> Result<(), Error> {
+    /// Applies the plan `prerequisites`: starts networks and pools that machines need.
+    pub fn start_prerequisites(&self, prerequisites: &Plan) -> Result<(), Error> {
         let Context {
             cancel, on_event, ..
         } = &self.context;
         let (flag, tell) = (cancel.flag(), on_event.as_ref());
-        match ground.is_empty() {
+        match prerequisites.is_empty() {
             true => Ok(()),
             false => tokio::task::block_in_place(|| {
-                apply(ground, &self.hosts, &Inputs::default(), flag, tell)
+                apply(prerequisites, &self.hosts, &Inputs::default(), flag, tell)
             }),
         }
     }
 
-    /// Starts machines; what became of each, in their order.
+    /// Starts machines; the result of each, in their order.
     pub fn start(&self, nodes: &[Node]) -> Vec<Result<(), Error>> {
         let Context {
             cancel, on_event, ..
@@ -54,14 +54,15 @@ impl Fleet {
         tokio::task::block_in_place(|| power::start(nodes, &self.hosts, flag, tell))
     }
 
-    /// Waits until those of the wanted machines that `awaited` names can be worked with: where they are, and why others can't be.
-    pub async fn come_up(
+    /// Waits until those of the cluster's machines that `awaited` accepts are ready: the facts of those that are, and an error for
+    /// each other one.
+    pub async fn wait_until_ready(
         &self,
         awaited: impl Fn(&Label) -> bool,
         keys: &Keys,
     ) -> Result<(Facts, Vec<Error>), Error> {
-        let mut own = self.cluster.clone();
-        own.nodes.retain(|node| awaited(&node.name));
+        let mut waited = self.cluster.clone();
+        waited.nodes.retain(|node| awaited(&node.name));
         let Context {
             cancel,
             on_event,
@@ -70,17 +71,17 @@ impl Fleet {
         } = &self.context;
         let (boot, flag) = (site.timeouts.boot.into(), cancel.flag());
         let tell = on_event.as_ref();
-        let each = gather::gather_each(&own, &self.hosts, keys, boot, flag, tell);
-        let (mut facts, mut late) = each.await?;
-        own.nodes.retain(|node| facts.node(&node.name).is_some());
-        let nodes: Vec<_> = own.nodes.iter().collect();
+        let each = gather::gather_each(&waited, &self.hosts, keys, boot, flag, tell);
+        let (mut facts, mut errors) = each.await?;
+        waited.nodes.retain(|node| facts.node(&node.name).is_some());
+        let nodes: Vec<_> = waited.nodes.iter().collect();
         let ready = self.ready_each(&nodes, &facts, keys).await;
         for (node, ready) in nodes.iter().zip(ready) {
             if let Err(error) = ready {
-                facts.nodes.retain(|known| known.name != node.name);
-                late.push(error);
+                facts.nodes.retain(|other| other.name != node.name);
+                errors.push(error);
             }
         }
-        Ok((facts, late))
+        Ok((facts, errors))
     }
 }

@@ -1,4 +1,4 @@
-//! [`Leaving`]: machines of a cluster that are there and no longer in its configuration.
+//! [`Leaving`]: machines of a cluster that exist and are no longer in its configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -10,20 +10,20 @@ use kubitect_config::{Cluster, NodeFacts};
 use super::facts;
 use crate::observe::{DomainState, HostState, Observed, PowerState};
 
-/// A machine of the cluster that is there and no longer in its configuration.
+/// A machine of the cluster that exists and is no longer in its configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leaving {
     /// Its name.
     pub name: Label,
-    /// What it is for, told from its name.
+    /// Its role, derived from its name.
     pub role: Role,
-    /// Its id, told from its name.
+    /// Its id, derived from its name.
     pub id: Label,
     /// The host that carries it.
     pub host: Name,
     /// Its Ethernet address.
     pub mac: Mac,
-    /// Its address, as far as its mark, a reservation or a lease tells.
+    /// Its address, if its mark, a reservation or a lease says it.
     pub ip: Option<Ipv4Addr>,
     /// Its virtual processors.
     pub cpu: u32,
@@ -34,7 +34,8 @@ pub struct Leaving {
 }
 
 impl Leaving {
-    /// It as a node of a cluster: enough to be taken out of Kubernetes. Its disks, labels and taints are not told.
+    /// The machine as a node of a cluster, complete enough to remove it from Kubernetes. Disks, labels and taints are not filled
+    /// in.
     pub fn node(&self) -> Node {
         Node {
             role: self.role,
@@ -53,12 +54,12 @@ impl Leaving {
         }
     }
 
-    /// Whether it may be logged in on.
+    /// Whether a login on it may succeed: it runs and its address is known.
     pub fn answers(&self) -> bool {
         self.power == PowerState::Running && self.ip.is_some()
     }
 
-    /// What is known of it, if its address is, with this host key (`ssh-ed25519 AAAA…`; empty if that is lost).
+    /// Its facts, if its address is known, with this host key (`ssh-ed25519 AAAA…`; empty if that is lost).
     pub fn facts(&self, host_key: String) -> Option<NodeFacts> {
         Some(facts(&self.node(), self.ip?, host_key))
     }
@@ -70,30 +71,36 @@ pub fn leaving(cluster: &Cluster, observed: &Observed) -> Vec<Leaving> {
     let wanted: BTreeSet<&str> = names.collect();
     let hosts = observed.hosts.iter();
     let domains =
-        hosts.flat_map(|(name, host)| host.domains.iter().map(move |own| (name, host, own)));
-    let others = domains.filter(|(_, _, own)| !wanted.contains(own.name.as_str()));
-    let leaving = others.filter_map(|(name, host, own)| leaves(cluster, name, host, own));
+        hosts.flat_map(|(name, host)| host.domains.iter().map(move |domain| (name, host, domain)));
+    let unwanted = domains.filter(|(_, _, domain)| !wanted.contains(domain.name.as_str()));
+    let leaving =
+        unwanted.filter_map(|(name, host, domain)| machine_of(cluster, name, host, domain));
     let mut leaving: Vec<_> = leaving.collect();
-    leaving.sort_by(|one, other| one.name.cmp(&other.name));
+    leaving.sort_by(|a, b| a.name.cmp(&b.name));
     leaving
 }
 
-/// A domain that is not wanted, if it is a machine of the cluster.
-fn leaves(cluster: &Cluster, on: &Name, host: &HostState, domain: &DomainState) -> Option<Leaving> {
+/// The machine of a domain that the configuration does not name; none if the domain is not this cluster's.
+fn machine_of(
+    cluster: &Cluster,
+    host_name: &Name,
+    host: &HostState,
+    domain: &DomainState,
+) -> Option<Leaving> {
     let mark = domain
         .mark
         .as_ref()
         .filter(|_| domain.is_of(&cluster.name))?;
-    let (role, id) = parts(&cluster.name, &domain.name)?;
+    let (role, id) = role_and_id(&cluster.name, &domain.name)?;
     let name: Label = domain.name.parse().ok()?;
     let mac = domain.mac();
-    let certain = mark.address.or_else(|| host.reserved(cluster, mac));
+    let certain = mark.address.or_else(|| host.reserved_address(cluster, mac));
     Some(Leaving {
         role,
         id,
-        host: on.clone(),
+        host: host_name.clone(),
         mac,
-        ip: certain.or_else(|| host.leased(cluster, &name, mac)),
+        ip: certain.or_else(|| host.leased_address(cluster, &name, mac)),
         name,
         cpu: domain.vcpus,
         ram: GiB(u32::try_from(domain.memory_mib.div_ceil(1024)).unwrap_or(u32::MAX)),
@@ -101,8 +108,8 @@ fn leaves(cluster: &Cluster, on: &Name, host: &HostState, domain: &DomainState) 
     })
 }
 
-/// The role and id that a machine's name tells.
-fn parts(cluster: &Label, name: &str) -> Option<(Role, Label)> {
+/// The role and the id in a machine's name.
+fn role_and_id(cluster: &Label, name: &str) -> Option<(Role, Label)> {
     let rest = name.strip_prefix(cluster.as_str())?.strip_prefix('-')?;
     [Role::LoadBalancer, Role::Master, Role::Worker]
         .into_iter()

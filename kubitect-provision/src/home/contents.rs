@@ -1,4 +1,4 @@
-//! [`Contents`]: what lies in a cluster's folder, of which all goes with the cluster but its snapshots of etcd.
+//! [`Contents`]: the files of a cluster's folder. A removal of the cluster removes all but the snapshots of etcd.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,33 +10,35 @@ use kubitect_config::value::Name;
 use super::ClusterDir;
 use crate::Error;
 
-/// What lies in a cluster's folder.
+/// The contents of a cluster's folder, and which of them a removal of the cluster removes.
 #[derive(Debug)]
 pub struct Contents {
     /// The folder.
     pub dir: ClusterDir,
-    /// What goes, and how many files of it there are.
-    goes: Vec<(PathBuf, usize)>,
-    /// The snapshots of etcd that stay.
-    stays: Option<(PathBuf, usize)>,
-    /// What goes of what is known of hosts that were left out, where some of it stays.
-    forgotten: Vec<PathBuf>,
+    /// What is removed, and the number of files in each.
+    removed: Vec<(PathBuf, usize)>,
+    /// The folder of snapshots of etcd if it stays, and the number of its files.
+    retained: Option<(PathBuf, usize)>,
+    /// The configurations of left-out hosts that are removed, where others of their folder stay.
+    removed_left_out: Vec<PathBuf>,
 }
 
 impl Contents {
-    /// Looks what there is, and what of it goes: the snapshots only `with_snapshots`, and what is known of hosts that were left out
-    /// unless they are `left_out` again.
-    pub fn look(
+    /// Reads the folder and decides what is removed: the snapshots of etcd only `with_snapshots`; the configurations of hosts
+    /// that an earlier removal left out unless this one leaves them out again (`left_out`).
+    pub fn read(
         dir: ClusterDir,
         with_snapshots: bool,
         left_out: &BTreeSet<Name>,
     ) -> Result<Self, Error> {
         let snapshots = dir.backups();
-        let known = dir.left_out()?.into_iter();
-        let (stay, go): (Vec<_>, Vec<_>) = known.partition(|(host, _)| left_out.contains(host));
-        let files_of = |own: Vec<(Name, PathBuf)>| own.into_iter().map(|(_, file)| file).collect();
-        let (left_out, forgotten): (Vec<_>, Vec<_>) = (files_of(stay), files_of(go));
-        let (mut goes, mut stays) = (Vec::new(), None);
+        let recorded = dir.left_out()?.into_iter();
+        let (again, others): (Vec<_>, Vec<_>) =
+            recorded.partition(|(host, _)| left_out.contains(host));
+        let files_of =
+            |hosts: Vec<(Name, PathBuf)>| hosts.into_iter().map(|(_, file)| file).collect();
+        let (left_out, removed_left_out): (Vec<_>, Vec<_>) = (files_of(again), files_of(others));
+        let (mut removed, mut retained) = (Vec::new(), None);
         let failed = |e| Error::io("list", dir.root(), e);
         let entries = match std::fs::read_dir(dir.root()) {
             Err(e) if e.kind() == ErrorKind::NotFound => None,
@@ -49,53 +51,53 @@ impl Contents {
             }
             let files = files(&path);
             if path == snapshots && !with_snapshots && files > 0 {
-                stays = Some((path, files));
+                retained = Some((path, files));
             } else {
-                goes.push((path, files));
+                removed.push((path, files));
             }
         }
-        // The configuration goes last: it says where the machines were.
-        goes.sort_by_key(|(path, _)| (*path == dir.config_dir(), path.clone()));
+        // The configuration is removed last: a removal that is interrupted still needs it to find the machines.
+        removed.sort_by_key(|(path, _)| (*path == dir.config_dir(), path.clone()));
         Ok(Self {
-            forgotten: match left_out.is_empty() {
+            removed_left_out: match left_out.is_empty() {
                 true => Vec::new(),
-                false => forgotten,
+                false => removed_left_out,
             },
             dir,
-            goes,
-            stays,
+            removed,
+            retained,
         })
     }
 
-    /// Whether nothing goes.
+    /// Whether nothing is removed.
     pub fn is_empty(&self) -> bool {
-        self.goes.is_empty() && self.forgotten.is_empty()
+        self.removed.is_empty() && self.removed_left_out.is_empty()
     }
 
-    /// What goes.
-    pub fn goes(&self) -> impl Iterator<Item = &Path> {
-        let goes = self.goes.iter().map(|(path, _)| path);
-        goes.chain(&self.forgotten).map(PathBuf::as_path)
+    /// What is removed.
+    pub fn removed(&self) -> impl Iterator<Item = &Path> {
+        let removed = self.removed.iter().map(|(path, _)| path);
+        removed.chain(&self.removed_left_out).map(PathBuf::as_path)
     }
 
-    /// Removes what goes, and the folder if nothing stays in it.
+    /// Removes what [`Self::removed`] lists, and the folder itself if nothing stays in it.
     pub fn remove(&self) -> Result<(), Error> {
-        for (path, _) in &self.goes {
+        for (path, _) in &self.removed {
             remove_all(path)?;
         }
-        for file in &self.forgotten {
-            self.dir.forget(file)?;
+        for file in &self.removed_left_out {
+            self.dir.remove_left_out(file)?;
         }
-        // What was left out by this removal is known by now.
-        match self.stays.is_some() || !self.dir.left_out()?.is_empty() {
+        // Read again: by now this removal has recorded the hosts that it leaves out.
+        match self.retained.is_some() || !self.dir.left_out()?.is_empty() {
             true => Ok(()),
             false => remove_all(self.dir.root()),
         }
     }
 
-    /// What stays, in a line; none: nothing.
-    pub fn stays(&self) -> Option<String> {
-        let (path, files) = self.stays.as_ref()?;
+    /// A line about the snapshots of etcd that stay; none: none stay.
+    pub fn retained(&self) -> Option<String> {
+        let (path, files) = self.retained.as_ref()?;
         Some(format!(
             "keep {} (snapshots of etcd: {}; --with-snapshots removes them, too)",
             path.display(),
@@ -104,7 +106,7 @@ impl Contents {
     }
 }
 
-/// How many files are in a folder and all below it; 1 for a file.
+/// The number of files in a folder and all below it; 1 for a file.
 fn files(path: &Path) -> usize {
     match std::fs::read_dir(path) {
         Ok(entries) => entries.flatten().map(|entry| files(&entry.path())).sum(),
@@ -114,7 +116,7 @@ fn files(path: &Path) -> usize {
 
 fn remove_all(path: &Path) -> Result<(), Error> {
     let removed = match path.symlink_metadata() {
-        Ok(there) if there.is_dir() => std::fs::remove_dir_all(path),
+        Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),
         Err(e) => Err(e),
     };
@@ -131,10 +133,10 @@ fn count(files: usize) -> String {
     }
 }
 
-/// What goes, a line each.
+/// What is removed, a line each.
 impl fmt::Display for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (path, files) in &self.goes {
+        for (path, files) in &self.removed {
             let what = match path.file_name().and_then(|name| name.to_str()) {
                 Some("config") => "configuration, keys, kubeconfig: ",
                 Some("logs") => "logs: ",
@@ -144,7 +146,7 @@ impl fmt::Display for Contents {
             };
             writeln!(f, "  - remove {} ({what}{})", path.display(), count(*files))?;
         }
-        for file in &self.forgotten {
+        for file in &self.removed_left_out {
             writeln!(
                 f,
                 "  - remove {} (what a host had that was left out)",

@@ -1,5 +1,5 @@
-//! Hosts that a removal left out: the configurations that say what the cluster has on each stay, until that is removed, too, or a
-//! person says that it is to be forgotten.
+//! Hosts that a removal left out: for each, a configuration that says what the cluster has there is kept, until that is removed,
+//! too, or a user gives the host up.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use kubitect_config::value::Name;
 use super::{ClusterDir, create_private_dir, write_whole};
 use crate::Error;
 
-/// The folder in a cluster's.
+/// The name of their folder in the cluster's.
 const FOLDER: &str = "left-out";
 
 impl ClusterDir {
-    /// Where they lie.
+    /// The folder of their configurations.
     pub(super) fn left_out_dir(&self) -> PathBuf {
         self.root().join(FOLDER)
     }
@@ -38,7 +38,7 @@ impl ClusterDir {
         Ok(files)
     }
 
-    /// Keeps what a configuration says of a host that is left out.
+    /// Saves a copy of a configuration for a host that is left out.
     pub fn leave_out(&self, host: &Name, configuration: &Path) -> Result<(), Error> {
         let text = kubitect_config::file::read(configuration);
         let text = text.map_err(|e| Error::io("read", configuration, e))?;
@@ -48,12 +48,12 @@ impl ClusterDir {
         write_whole(&file, &text, 0o600)
     }
 
-    /// Forgets one of those files.
-    pub fn forget(&self, file: &Path) -> Result<(), Error> {
+    /// Removes one of those files, and their folder with the last one.
+    pub fn remove_left_out(&self, file: &Path) -> Result<(), Error> {
         match std::fs::remove_file(file) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", file, e)),
             _ => {
-                // It stays where another file is in it.
+                // Fails, rightly, while another file is in it.
                 let _ = std::fs::remove_dir(self.left_out_dir());
                 Ok(())
             }
@@ -61,7 +61,7 @@ impl ClusterDir {
     }
 }
 
-/// The host whose file this is; what was put there by somebody else is none.
+/// The host whose configuration this file is; none: its name is not one that [`ClusterDir::leave_out`] makes.
 fn host_of(file: &Path) -> Option<Name> {
     let name = file.file_name()?.to_str()?.strip_suffix(".yaml")?;
     let (host, digest) = name.rsplit_once('-')?;
@@ -73,7 +73,7 @@ fn host_of(file: &Path) -> Option<Name> {
 mod tests {
     use crate::home::Home;
 
-    /// Whoever changes a name here forgets what lies on hosts that were left out.
+    /// These names must not change: under others, the hosts that were left out would no longer be found.
     #[test]
     fn golden_files_of_hosts_that_were_left_out() {
         let folder = tempfile::tempdir().unwrap();
@@ -97,7 +97,8 @@ mod tests {
         std::fs::remove_dir_all(dir.config_dir()).unwrap();
         assert_eq!(home.clusters().unwrap(), ["demo".parse().unwrap()]);
         std::fs::remove_file(dir.root().join("left-out/note.yaml")).unwrap();
-        left.iter().for_each(|(_, file)| dir.forget(file).unwrap());
+        left.iter()
+            .for_each(|(_, file)| dir.remove_left_out(file).unwrap());
         assert!(dir.left_out().unwrap().is_empty());
         assert!(home.clusters().unwrap().is_empty());
     }

@@ -1,4 +1,4 @@
-//! [`Lock`]: one run per cluster at a time, and which one is at work.
+//! [`Lock`]: one run per cluster at a time, and which run holds it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -6,27 +6,27 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::{ClusterDir, create_private_dir, not_ours};
+use super::{ClusterDir, create_private_dir, untrusted};
 use crate::{Error, file, trust};
 
 impl ClusterDir {
-    /// Whether a run has begun with the cluster and left anything on this machine.
-    pub fn is_known(&self) -> bool {
+    /// Whether a run of the cluster has left any file on this machine.
+    pub fn exists(&self) -> bool {
         self.0.exists() || self.lock_path().exists()
     }
 
-    /// The run that is at work on it, if one is: the number of its process, and since when.
-    pub fn at_work(&self) -> Option<(String, SystemTime)> {
+    /// The run that holds the lock, if one does: the number of its process, and the time since which it does.
+    pub fn lock_holder(&self) -> Option<(String, SystemTime)> {
         let since = self.lock_path().metadata().and_then(|lock| lock.modified());
         let holder = kubitect_config::file::read_text(&self.lock_path()).ok()?;
         let holder = holder.trim().to_owned();
         self.is_busy().then_some((holder, since.ok()?))
     }
 
-    /// Whether a run is at work on it.
+    /// Whether a run holds the lock.
     pub fn is_busy(&self) -> bool {
         let path = self.lock_path();
-        // What else is there, as a pipe, would be waited for.
+        // Only a file: opening a pipe would wait for its other end.
         let lock = path.is_file().then(|| File::open(path));
         let held = |lock: File| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
         lock.and_then(Result::ok).is_some_and(held)
@@ -37,14 +37,14 @@ impl ClusterDir {
         self.0.with_file_name(format!(".{name}.lock"))
     }
 
-    /// Takes the cluster for this run; freed when the lock is dropped or the process dies.
+    /// Locks the cluster for this run, until the lock is dropped or the process ends.
     ///
-    /// The file lies beside the cluster's folder, so that it can be held while the folder is removed.
+    /// The lock file lies beside the cluster's folder, so that it can be held while the folder is removed.
     pub fn lock(&self) -> Result<Lock, Error> {
         let parent = self.0.parent().unwrap_or(&self.0);
         create_private_dir(parent)?;
-        // Where it was not there before, somebody else may have made it.
-        trust::folder(parent, &self.1).map_err(not_ours)?;
+        // Checked again: where it did not exist before, another user may have created it.
+        trust::folder(parent, &self.1).map_err(untrusted)?;
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
         let path = self.lock_path();
         let mut held = loop {
@@ -67,25 +67,26 @@ impl ClusterDir {
                 }
                 Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path, e)),
             }
-            // A run that removed the cluster removed its lock, too: who comes now needs one that the next one finds.
-            let same = |there: std::fs::Metadata| {
+            // A run that removes the cluster removes the lock file, too. Then `held` locks a file without a name, which the next
+            // run would not see: so open it again.
+            let same = |current: std::fs::Metadata| {
                 let ours = held.metadata();
-                ours.is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+                ours.is_ok_and(|ours| (ours.dev(), ours.ino()) == (current.dev(), current.ino()))
             };
             if path.metadata().is_ok_and(same) {
                 break held;
             }
         };
-        // For the message above only: who holds it is decided by the lock, also where the disk is full.
-        let noted = held
+        // For the message above only: the lock works without it, also where the disk is full.
+        let written = held
             .set_len(0)
             .and_then(|()| writeln!(held, "{}", std::process::id()));
-        if let Err(error) = noted {
+        if let Err(error) = written {
             tracing::debug!(%error, path = %path.display(), "holder not noted");
         }
-        // Whoever held it before may have been killed while it wrote.
+        // A run that was killed may have left half-written files.
         file::sweep(&self.0)
-            .and_then(|()| file::close(&self.0))
+            .and_then(|()| file::restrict_modes(&self.0))
             .map_err(|e| Error::because(format!("tidy {}", self.0.display()), e))?;
         Ok(Lock {
             folder: self.0.clone(),
@@ -95,7 +96,8 @@ impl ClusterDir {
     }
 }
 
-/// Holds a cluster for one run. Of a cluster that has no folder, as one that was not approved, the lock itself goes with it.
+/// Holds a cluster for one run. If the cluster then has no folder, as after a plan that was not approved, dropping the lock
+/// removes its file, too.
 #[derive(Debug)]
 #[must_use = "the cluster is held only while this is"]
 pub struct Lock {
@@ -105,26 +107,26 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Frees the cluster, of which nothing is left, and removes what it was held by.
+    /// Unlocks the cluster, which was removed, and removes the lock file.
     pub fn remove(self) -> Result<(), Error> {
         std::fs::remove_file(&self.path).map_err(|e| Error::io("remove", &self.path, e))
     }
 
-    /// Whether the lock that is there is this one: nobody else removes it while it is held.
-    fn is_there(&self) -> bool {
-        let (there, ours) = (self.path.metadata(), self.file.metadata());
+    /// Whether the file at the lock's path is still the one that is locked.
+    fn is_current(&self) -> bool {
+        let (current, ours) = (self.path.metadata(), self.file.metadata());
         let number = |file: std::io::Result<std::fs::Metadata>| {
             file.ok().map(|file| (file.dev(), file.ino()))
         };
-        number(there).is_some_and(|there| Some(there) == number(ours))
+        number(current).is_some_and(|current| Some(current) == number(ours))
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
         let has_nothing = matches!(self.folder.try_exists(), Ok(false));
-        if has_nothing && self.is_there() {
-            // Nobody to tell; the next run takes it.
+        if has_nothing && self.is_current() {
+            // If it fails, the next run uses the file that is left.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,4 +1,4 @@
-//! The logs of runs: one each, in the folder of its cluster; and of those that remove a cluster, beside all clusters' folders.
+//! The logs of runs: one each, in the folder of its cluster. Logs of removals lie outside of it: it is removed with the cluster.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -12,16 +12,16 @@ use kubitect_config::value::Label;
 use super::{Home, create_private_dir};
 use crate::Error;
 
-/// How the names of runs' logs end, after their time. Other logs, as those of playbooks, lie beside them.
+/// The commands in the names of runs' logs. Other logs, as those of playbooks, lie beside them.
 const RUNS: [&str; 5] = ["apply", "destroy", "stop", "start", "etcd-snapshot"];
 
 impl Home {
-    /// Where the logs of runs are that remove this cluster: its own folder goes with it.
+    /// The folder of the logs of runs that remove this cluster.
     pub fn removals(&self, name: &Label) -> PathBuf {
         self.root.join(REMOVALS).join(name.as_str())
     }
 
-    /// The clusters that were removed, or were to be, and left a log of that, in order.
+    /// The clusters for which there is a log of a removal, in order.
     pub fn removed(&self) -> Result<Vec<Label>, Error> {
         let names = list(&self.root.join(REMOVALS))?;
         let names = names
@@ -34,22 +34,22 @@ impl Home {
     pub fn runs(&self, name: &Label) -> Result<Vec<PathBuf>, Error> {
         let mut all = list(&self.cluster(name).logs())?;
         all.extend(list(&self.removals(name))?);
-        let file = |path: &Path| {
+        let file_name = |path: &Path| {
             let name = path.file_name().unwrap_or_default();
             name.to_string_lossy().into_owned()
         };
         all.retain(|path| {
-            let name = file(path);
+            let name = file_name(path);
             let is_run = |run: &&str| name.ends_with(&format!("-{run}.log"));
             RUNS.iter().any(is_run) && path.is_file()
         });
-        all.sort_by_key(|path| file(path));
+        all.sort_by_key(|path| file_name(path));
         Ok(all)
     }
 }
 
-/// A new log of a run of `command` in a folder, which is made if need be. Its name begins with the time: by their names, logs are
-/// in the order of their runs.
+/// Creates a log for a run of `command` in a folder, which is created if need be. The name begins with the time: sorted by name,
+/// logs are in the order of their runs.
 pub fn new_log(folder: &Path, command: &str) -> Result<(File, PathBuf), Error> {
     create_private_dir(folder)?;
     loop {
@@ -65,7 +65,7 @@ pub fn new_log(folder: &Path, command: &str) -> Result<(File, PathBuf), Error> {
             .open(&path);
         match new {
             Ok(file) => return Ok((file, path)),
-            // Another run began in the same millionth of a second; in the next one the name is another.
+            // Another run began in the same microsecond.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 std::thread::sleep(Duration::from_micros(1));
             }
@@ -74,10 +74,10 @@ pub fn new_log(folder: &Path, command: &str) -> Result<(File, PathBuf), Error> {
     }
 }
 
-/// The folder with a folder for each cluster that was removed.
+/// The name of the folder with a folder of logs for each cluster that was removed.
 pub(super) const REMOVALS: &str = "logs";
 
-/// What lies in a folder, in order; nothing where it is not there.
+/// The paths of a folder's entries, in order; nothing where the folder does not exist.
 fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |e| Error::io("list", folder, e);
     let entries = match std::fs::read_dir(folder) {
@@ -100,7 +100,7 @@ mod tests {
     fn runs_of_one_moment_leave_a_log_each_in_their_order() {
         let folder = tempfile::tempdir().unwrap();
         let logs = folder.path().join("logs");
-        // A run that ends the other way round in the alphabet, too.
+        // Also commands that are not in the order of the alphabet.
         let began: Vec<_> = ["stop", "start", "start", "apply", "apply"]
             .iter()
             .map(|command| new_log(&logs, command).unwrap().1)

@@ -1,4 +1,4 @@
-//! [`Holder`]: a run that holds a cluster, as its lock in libvirt says, and whether it is still at work.
+//! [`Holder`]: the run that holds a cluster's lock in libvirt, and whether it still runs.
 
 use std::fmt;
 use std::fs;
@@ -12,58 +12,58 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::home::ClusterDir;
 
-/// The end of the year 9999: no calendar goes on for ever.
+/// The end of the year 9999, the latest time that can be written.
 const LATEST: u64 = 253_402_300_799;
 
-/// The form of the text.
+/// The version of the text's format.
 const VERSION: u32 = 1;
 
-/// A run, the process that it is of, and where that is.
+/// A run with its process, machine and folder. This is the text of its lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Holder {
     version: u32,
-    /// Tells it from all other runs.
+    /// A text that no other run has.
     run: String,
-    /// The number of its process, and since when that runs, in ticks of its machine's clock.
+    /// The number of its process, and the start of that process, in clock ticks since boot: numbers are used again.
     process: u32,
     started: u64,
-    /// The namespace in which the process has this number.
+    /// The PID namespace in which the process has this number.
     namespace: String,
-    /// The start of its machine's kernel.
+    /// The boot ID of its machine, which is new after each reboot.
     boot: String,
-    /// Its machine, by the number of its system and by its name.
+    /// The machine ID and the host name of its machine.
     machine: String,
     host: String,
     /// The number of its user.
     user: u32,
-    /// The folder of its clusters, and which one that is.
+    /// The folder of its clusters, with its device and inode: a folder that was recreated has another one.
     folder: String,
     inode: String,
-    /// Since when it holds the cluster, in seconds of Unix time.
+    /// When it took the lock, in seconds of Unix time.
     since: u64,
 }
 
-/// What is known of another run.
+/// Whether another run still runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It has ended.
-    Over,
-    /// Its process is there.
-    AtWork,
-    /// It is on another machine, or can't be seen from here.
+pub(super) enum RunState {
+    /// It has ended, for sure.
+    Ended,
+    /// Its process exists.
+    Running,
+    /// It is on another machine, or its process can't be seen from here.
     Unknown,
 }
 
-/// The processes of this machine.
-pub(super) struct Processes;
+/// The processes of this machine, by `/proc`.
+pub(super) struct ProcFs;
 
-impl Processes {
-    /// Since when the process of this number runs, none if there is no such process; nothing where others' processes are hidden.
+impl ProcFs {
+    /// The start of the process of this number: `Some(None)` if there is no such process, `None` if that can't be known.
     fn started(number: u32) -> Option<Option<u64>> {
         match fs::read(format!("/proc/{number}/stat")) {
             Ok(text) => Some(ticks(&String::from_utf8_lossy(&text))),
-            // Where /proc hides what is others', it hides the first process, too.
+            // /proc may hide other users' processes (`hidepid`): then it hides process 1, too.
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 Path::new("/proc/1/stat").exists().then_some(None)
             }
@@ -72,32 +72,32 @@ impl Processes {
     }
 }
 
-/// What tells of processes.
-pub(super) trait Look {
-    /// As [`Processes::started`].
+/// Where the processes of this machine are looked up; in tests, a list.
+pub(super) trait ProcessTable {
+    /// As [`ProcFs::started`].
     fn started(&self, number: u32) -> Option<Option<u64>>;
 }
 
-impl Look for Processes {
+impl ProcessTable for ProcFs {
     fn started(&self, number: u32) -> Option<Option<u64>> {
         Self::started(number)
     }
 }
 
-/// The start of a process in its line of `/proc`; its name in it may hold anything.
+/// The start of a process in its line of `/proc/PID/stat`. The process's name before it may contain spaces and brackets.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(") ")?;
     rest.split(' ').nth(19)?.parse().ok()
 }
 
-/// A file's first line, or nothing.
+/// A file's first line; empty if it can't be read.
 fn line(path: &str) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
 impl Holder {
-    /// This process, with the folder that the cluster's is in.
+    /// This process as a holder, with the folder that contains the cluster's folder.
     pub fn this(dir: &ClusterDir) -> Self {
         let folder = dir.root().parent().unwrap_or(dir.root());
         let inode = folder
@@ -109,7 +109,7 @@ impl Holder {
             version: VERSION,
             run: String::new(),
             process,
-            started: Processes::started(process).flatten().unwrap_or(0),
+            started: ProcFs::started(process).flatten().unwrap_or(0),
             namespace: fs::read_link("/proc/self/ns/pid")
                 .map(|link| link.display().to_string())
                 .unwrap_or_default(),
@@ -123,7 +123,7 @@ impl Holder {
         }
     }
 
-    /// The text of its lock, for this run of it.
+    /// The text of its lock, with this run's own text in it.
     pub(super) fn text(&self, run: &str) -> Result<String, Error> {
         let own = Self {
             run: run.to_owned(),
@@ -132,7 +132,7 @@ impl Holder {
         serde_json::to_string(&own).map_err(|e| Error::because("write what a lock says", e))
     }
 
-    /// Reads the text of a lock; else why it can't be read.
+    /// Reads the text of a lock; the error says why it can't be read.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -153,12 +153,12 @@ impl Holder {
         self.process
     }
 
-    /// Since when it holds the cluster.
+    /// When it took the lock.
     pub fn since(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.since.min(LATEST))
     }
 
-    /// Where it is.
+    /// Its user, machine and folder.
     pub fn place(&self) -> String {
         format!(
             "of user {} on {}, with the clusters in {}",
@@ -166,28 +166,28 @@ impl Holder {
         )
     }
 
-    /// Whether it is over, seen by `me`, who has the lock of its own folder.
-    pub(super) fn standing(&self, me: &Self, processes: &dyn Look) -> Standing {
+    /// Whether it still runs, as far as the run `me` can know, which holds the lock of its own folder.
+    pub(super) fn run_state(&self, me: &Self, processes: &dyn ProcessTable) -> RunState {
         let same_machine =
             !self.machine.is_empty() && (&self.machine, &self.host) == (&me.machine, &me.host);
         if self.boot != me.boot || self.boot.is_empty() {
-            // The machine was started anew since.
+            // A machine that was rebooted has ended all its runs. Another boot ID alone does not say so: it may be another machine.
             return match same_machine && !self.boot.is_empty() && !me.boot.is_empty() {
-                true => Standing::Over,
-                false => Standing::Unknown,
+                true => RunState::Ended,
+                false => RunState::Unknown,
             };
         }
         if !self.inode.is_empty() && (&self.folder, &self.inode) == (&me.folder, &me.inode) {
-            // The lock of the folder was freed when it ended.
-            return Standing::Over;
+            // `me` could lock the same folder, so the other run has released it: it has ended.
+            return RunState::Ended;
         }
         if self.namespace != me.namespace || self.namespace.is_empty() {
-            return Standing::Unknown;
+            return RunState::Unknown;
         }
         match processes.started(self.process) {
-            Some(Some(started)) if started == self.started => Standing::AtWork,
-            Some(_) => Standing::Over,
-            None => Standing::Unknown,
+            Some(Some(started)) if started == self.started => RunState::Running,
+            Some(_) => RunState::Ended,
+            None => RunState::Unknown,
         }
     }
 }
@@ -202,10 +202,10 @@ impl fmt::Display for Holder {
 mod tests {
     use super::*;
 
-    /// Which processes are there, and since when; nothing: they are hidden.
-    struct There(Option<&'static [(u32, u64)]>);
+    /// The processes with their starts; none if they are hidden.
+    struct FakeProcesses(Option<&'static [(u32, u64)]>);
 
-    impl Look for There {
+    impl ProcessTable for FakeProcesses {
         fn started(&self, number: u32) -> Option<Option<u64>> {
             let there = self.0?.iter().find(|(own, _)| *own == number);
             Some(there.map(|(_, started)| *started))
@@ -261,58 +261,58 @@ mod tests {
     #[test]
     fn a_run_is_over_only_where_that_is_sure() {
         let (me, other) = (run(9, "/mine"), run(7, "/others"));
-        let lives = There(Some(&[(7, 70), (9, 70)]));
-        let gone = There(Some(&[(9, 70)]));
-        let another = There(Some(&[(7, 71), (9, 70)]));
-        let hidden = There(None);
-        assert_eq!(other.standing(&me, &lives), Standing::AtWork);
-        assert_eq!(other.standing(&me, &gone), Standing::Over);
-        assert_eq!(other.standing(&me, &another), Standing::Over);
-        assert_eq!(other.standing(&me, &hidden), Standing::Unknown);
+        let lives = FakeProcesses(Some(&[(7, 70), (9, 70)]));
+        let gone = FakeProcesses(Some(&[(9, 70)]));
+        let another = FakeProcesses(Some(&[(7, 71), (9, 70)]));
+        let hidden = FakeProcesses(None);
+        assert_eq!(other.run_state(&me, &lives), RunState::Running);
+        assert_eq!(other.run_state(&me, &gone), RunState::Ended);
+        assert_eq!(other.run_state(&me, &another), RunState::Ended);
+        assert_eq!(other.run_state(&me, &hidden), RunState::Unknown);
         // Its folder is locked by this run.
         let same = Holder {
             process: 7,
             ..me.clone()
         };
-        assert_eq!(same.standing(&me, &lives), Standing::Over);
-        // Of a folder that was made anew the process is asked.
-        let remade = Holder {
+        assert_eq!(same.run_state(&me, &lives), RunState::Ended);
+        // For a folder that was recreated, the lock says nothing, so the process is looked up.
+        let recreated = Holder {
             inode: "1:99".to_owned(),
             ..same
         };
-        assert_eq!(remade.standing(&me, &lives), Standing::AtWork);
-        assert_eq!(remade.standing(&me, &gone), Standing::Over);
-        let contained = Holder {
+        assert_eq!(recreated.run_state(&me, &lives), RunState::Running);
+        assert_eq!(recreated.run_state(&me, &gone), RunState::Ended);
+        let in_container = Holder {
             namespace: "pid:[2]".to_owned(),
             ..other.clone()
         };
-        assert_eq!(contained.standing(&me, &gone), Standing::Unknown);
+        assert_eq!(in_container.run_state(&me, &gone), RunState::Unknown);
         let restarted = Holder {
             boot: "b0".to_owned(),
             ..other.clone()
         };
-        assert_eq!(restarted.standing(&me, &lives), Standing::Over);
-        // Copies of a system have the same number; systems in containers have none.
+        assert_eq!(restarted.run_state(&me, &lives), RunState::Ended);
+        // A copy of a system has the same machine ID; a system in a container has none.
         for (machine, host) in [("m1", "copy"), ("m2", "box"), ("", "box")] {
-            let away = Holder {
+            let elsewhere = Holder {
                 machine: machine.to_owned(),
                 host: host.to_owned(),
                 ..restarted.clone()
             };
-            assert_eq!(away.standing(&me, &gone), Standing::Unknown);
+            assert_eq!(elsewhere.run_state(&me, &gone), RunState::Unknown);
         }
         let unknown = Holder {
             boot: String::new(),
             ..other
         };
-        assert_eq!(unknown.standing(&me, &gone), Standing::Unknown);
+        assert_eq!(unknown.run_state(&me, &gone), RunState::Unknown);
     }
 
     #[test]
     fn this_process_is_found_and_an_impossible_one_is_not() {
         let own = std::process::id();
-        assert!(matches!(Processes::started(own), Some(Some(ticks)) if ticks > 0));
-        assert_eq!(Processes::started(u32::MAX), Some(None));
+        assert!(matches!(ProcFs::started(own), Some(Some(ticks)) if ticks > 0));
+        assert_eq!(ProcFs::started(u32::MAX), Some(None));
         assert_eq!(
             ticks("7 (a) b) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 123 9"),
             Some(123)

@@ -31,8 +31,8 @@ impl World {
         }
     }
 
-    /// Who runs in one of the folders.
-    fn who(&self, folder: usize) -> Holder {
+    /// This process as the holder of one of the folders.
+    fn holder(&self, folder: usize) -> Holder {
         let home = Home::open(self.folders[folder].path(), None).unwrap();
         let dir = home.cluster(&self.cluster);
         std::fs::create_dir_all(dir.root()).unwrap();
@@ -40,7 +40,7 @@ impl World {
     }
 
     fn take(&self, folder: usize) -> Result<HostLocks, Error> {
-        HostLocks::take(&self.cluster, &self.hosts, &self.who(folder), false)
+        HostLocks::take(&self.cluster, &self.hosts, &self.holder(folder), false)
     }
 
     fn locks(&self) -> usize {
@@ -58,12 +58,15 @@ fn a_cluster_is_held_by_one_folder_at_a_time_on_all_its_hosts() {
         assert!(error.contains(part), "{error}");
     }
     // Not even who says that it may be taken over gets one that is at work.
-    let forced = HostLocks::take(&world.cluster, &world.hosts, &world.who(1), true);
+    let forced = HostLocks::take(&world.cluster, &world.hosts, &world.holder(1), true);
     assert!(forced.unwrap_err().to_string().contains("is at work"));
     own.check(&world.cluster).unwrap();
-    let other = other_run(&world.cluster, &world.hosts, &world.who(1)).unwrap();
+    let other = other_run(&world.cluster, &world.hosts, &world.holder(1)).unwrap();
     assert_eq!(other.process(), std::process::id());
-    assert_eq!(other_run(&world.cluster, &world.hosts, &world.who(0)), None);
+    assert_eq!(
+        other_run(&world.cluster, &world.hosts, &world.holder(0)),
+        None
+    );
     drop(own);
     assert_eq!(world.locks(), 0);
     drop(world.take(1).unwrap());
@@ -73,7 +76,7 @@ fn a_cluster_is_held_by_one_folder_at_a_time_on_all_its_hosts() {
 #[test]
 fn who_is_refused_on_one_host_holds_none() {
     let world = World::of(2);
-    let other = world.who(1).text("1").unwrap();
+    let other = world.holder(1).text("1").unwrap();
     world.fakes[1].put_lock("kubitect-lock-demo", &other);
     let error = world.take(0).unwrap_err().to_string();
     assert!(error.contains("on host b"), "{error}");
@@ -83,7 +86,7 @@ fn who_is_refused_on_one_host_holds_none() {
     world.fakes[0].fail_at(0, When::Before);
     assert!(world.take(0).is_err());
     assert_eq!(
-        other_run(&world.cluster, &world.hosts, &world.who(0)).map(|own| own.process()),
+        other_run(&world.cluster, &world.hosts, &world.holder(0)).map(|own| own.process()),
         Some(std::process::id())
     );
 }
@@ -94,7 +97,7 @@ fn of_two_at_once_one_is_refused_whatever_a_killed_run_left() {
         for _ in 0..50 {
             let world = World::of(1);
             if left {
-                let text = world.who(0).text("1").unwrap();
+                let text = world.holder(0).text("1").unwrap();
                 let own = format!("\"process\":{}", std::process::id());
                 let dead = text.replace(&own, &format!("\"process\":{}", u32::MAX));
                 assert_ne!(dead, text);
@@ -122,26 +125,26 @@ fn of_two_at_once_one_is_refused_whatever_a_killed_run_left() {
 #[test]
 fn what_another_machine_left_is_taken_over_only_where_a_person_says_so() {
     let world = World::of(1);
-    let there = |holder: &str| world.fakes[0].put_lock("kubitect-lock-demo", holder);
-    let own = world.who(1).text("1").unwrap();
-    let boot = world.who(1).text("1").unwrap();
+    let put_lock = |holder: &str| world.fakes[0].put_lock("kubitect-lock-demo", holder);
+    let own = world.holder(1).text("1").unwrap();
+    let boot = world.holder(1).text("1").unwrap();
     let boot = serde_json::from_str::<serde_json::Value>(&boot).unwrap()["boot"].clone();
-    let away = own.replace(boot.as_str().unwrap(), "another");
-    let away = away.replace("\"machine\":\"", "\"machine\":\"not-");
+    let elsewhere = own.replace(boot.as_str().unwrap(), "another");
+    let elsewhere = elsewhere.replace("\"machine\":\"", "\"machine\":\"not-");
     let newer = "{\"version\":2}";
-    for (holder, part) in [(away.as_str(), "process "), (newer, "newer Kubitect")] {
-        there(holder);
+    for (holder, part) in [(elsewhere.as_str(), "process "), (newer, "newer Kubitect")] {
+        put_lock(holder);
         let error = world.take(0).unwrap_err().to_string();
         for part in [part, "can't be seen from here", "--take-over"] {
             assert!(error.contains(part), "{error}");
         }
-        let taken = HostLocks::take(&world.cluster, &world.hosts, &world.who(0), true);
+        let taken = HostLocks::take(&world.cluster, &world.hosts, &world.holder(0), true);
         drop(taken.unwrap());
         assert_eq!(world.locks(), 0);
     }
     // A network of somebody else's is none that could be taken over.
-    there("");
-    let forced = HostLocks::take(&world.cluster, &world.hosts, &world.who(0), true);
+    put_lock("");
+    let forced = HostLocks::take(&world.cluster, &world.hosts, &world.holder(0), true);
     let error = forced.unwrap_err().to_string();
     assert!(error.contains("network kubitect-lock-demo"), "{error}");
     assert_eq!(world.locks(), 1);

@@ -1,4 +1,4 @@
-//! Which hosts are asked for a cluster's removal, and which are left out of it.
+//! Which hosts a cluster is removed from, and which a person leaves out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,27 +7,27 @@ use kubitect_config::Site;
 use kubitect_config::cluster::{Connection, Host, VirtType};
 use kubitect_config::value::{Label, Name};
 
-use super::{all_kept, each, expand_keyfile};
+use super::{connect_each, expand_keyfile, stored_configs};
 use crate::Error;
 use crate::home::{ClusterDir, Home};
 use crate::hypervisor::Hosts;
 use crate::reach::Reach;
 
-/// A host that a removal leaves out: what the cluster has on it stays there.
+/// A host that a removal leaves out, since it is gone: what the cluster has on it stays there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
     /// The host.
     pub host: Name,
-    /// The machines that it carries by the configurations that are kept.
+    /// The machines that it carries by the stored configurations.
     pub machines: BTreeSet<Label>,
-    /// The configurations that say so.
+    /// The files of these configurations.
     pub files: BTreeSet<PathBuf>,
-    /// Whether that is to be forgotten.
+    /// Whether the cluster's folder is not to say so any more (`--forget-host`).
     pub is_forgotten: bool,
 }
 
 impl LeftOut {
-    /// What becomes of what this cluster has on it, in a sentence.
+    /// A sentence for the person: what stays on the host, and how it is removed later.
     pub fn sentence(&self, cluster: &Label) -> String {
         let machines: Vec<_> = self.machines.iter().map(Label::as_str).collect();
         let then = match self.is_forgotten {
@@ -46,16 +46,16 @@ impl LeftOut {
         )
     }
 
-    /// Keeps in the cluster's folder what it has on the host, unless that is to be forgotten.
-    pub fn remember(&self, dir: &ClusterDir) -> Result<(), Error> {
+    /// Stores in the cluster's folder what the cluster has on the host, unless the host is to be forgotten. A later removal finds it.
+    pub fn store(&self, dir: &ClusterDir) -> Result<(), Error> {
         let mut files = self.files.iter().filter(|_| !self.is_forgotten);
         files.try_for_each(|file| dir.leave_out(&self.host, file))
     }
 }
 
-/// The hosts that carry a cluster, for its removal, connected: those of the configuration that was applied, or was to be;
-/// where that is lost, this machine; and hosts that an earlier removal left out. Hosts that are gone for good are left out if they
-/// are named in `without`, and forgotten if they are in `forgotten`.
+/// Connects to the hosts that a cluster is to be removed from: those of all stored configurations, also those that an earlier removal
+/// left out; without a stored configuration, this machine. Hosts that are named in `without` or `forgotten` are left out; of these,
+/// only those in `without` are still recorded in the cluster's folder.
 pub fn of_removal(
     reach: &dyn Reach,
     home: &Home,
@@ -66,12 +66,12 @@ pub fn of_removal(
 ) -> Result<(Hosts, Vec<LeftOut>), Error> {
     let mut hosts: BTreeMap<Name, Host> = BTreeMap::new();
     let mut left_out: BTreeMap<Name, LeftOut> = BTreeMap::new();
-    let named = [dir.applied(), dir.wanted()];
-    for kept in all_kept(dir, site)? {
-        let kept = kept?;
-        for host in kept.hosts() {
+    let newest = [dir.applied(), dir.wanted()];
+    for stored in stored_configs(dir, site)? {
+        let stored = stored?;
+        for host in stored.hosts() {
             if without.contains(&host.name) || forgotten.contains(&host.name) {
-                let own = kept
+                let own = stored
                     .cluster
                     .nodes
                     .iter()
@@ -84,26 +84,27 @@ pub fn of_removal(
                     is_forgotten: forgotten.contains(&host.name),
                 });
                 left.machines.extend(own.map(|node| node.name.clone()));
-                left.files.insert(kept.file.clone());
+                left.files.insert(stored.file.clone());
                 continue;
             }
             let mut host = host.clone();
             expand_keyfile(home, &mut host)?;
-            // One libvirt is looked at once, whatever it was named.
-            let is_same = |other: &Host| {
-                other.name != host.name && other.connection.same_place(&host.connection)
+            // Two hosts' names may lead to one libvirt: it is asked once.
+            let is_same_host = |other: &Host| {
+                other.name != host.name && other.connection.same_libvirt(&host.connection)
             };
-            if hosts.values().any(is_same) {
+            if hosts.values().any(is_same_host) {
                 continue;
             }
             let name = host.name.clone();
             let other = hosts.entry(name).or_insert_with(|| host.clone());
-            // In a configuration of a run that did not end, the connection may have been mended since.
-            if named.contains(&kept.file) && !other.connection.same_place(&host.connection) {
+            // The newest configurations must agree on a host's connection, else nobody can tell where its machines are. In an older
+            // one, of a run that did not end, it may have been corrected since.
+            if newest.contains(&stored.file) && !other.connection.same_libvirt(&host.connection) {
                 return Err(two_places(&host.name, dir));
             }
-            if kept.only.is_some() && !other.connection.same_place(&host.connection) {
-                return Err(other_place(&host.name, &kept.file));
+            if stored.only.is_some() && !other.connection.same_libvirt(&host.connection) {
+                return Err(other_place(&host.name, &stored.file));
             }
         }
     }
@@ -131,7 +132,7 @@ fn two_places(host: &Name, dir: &ClusterDir) -> Error {
     ))
 }
 
-/// The error of a host that was left out, and whose name another one has by now.
+/// The error of a host that was left out and whose name another host has now.
 fn other_place(host: &Name, file: &Path) -> Error {
     Error::failed(format!(
         "tell which host {host} is: {} says what an earlier removal left on another one of that name; remove that file, if nothing is \
@@ -140,19 +141,19 @@ fn other_place(host: &Name, file: &Path) -> Error {
     ))
 }
 
-/// The error of a host that is to be left out, and carries nothing.
-fn not_a_host<'a>(host: &Name, known: impl Iterator<Item = &'a Name>) -> Error {
-    let known: BTreeSet<_> = known.map(Name::as_str).collect();
-    let known = match known.is_empty() {
-        true => "nothing is kept of the cluster's hosts".to_owned(),
-        false => format!("those that do are: {}", Vec::from_iter(known).join(", ")),
+/// The error of a host that is to be left out and carries no machine.
+fn not_a_host<'a>(host: &Name, hosts: impl Iterator<Item = &'a Name>) -> Error {
+    let hosts: BTreeSet<_> = hosts.map(Name::as_str).collect();
+    let hint = match hosts.is_empty() {
+        true => "no configuration of the cluster is stored".to_owned(),
+        false => format!("those that do are: {}", Vec::from_iter(hosts).join(", ")),
     };
     Error::failed(format!(
-        "leave out host {host}: no configuration that is kept says that it carries machines of the cluster; {known}"
+        "leave out host {host}: no stored configuration says that it carries machines of the cluster; {hint}"
     ))
 }
 
-/// The host that carries a cluster of which nothing is kept.
+/// The host of a cluster without a stored configuration: this machine.
 fn this_machine() -> Result<Host, Error> {
     let name = "localhost".parse();
     Ok(Host {
@@ -164,9 +165,9 @@ fn this_machine() -> Result<Host, Error> {
     })
 }
 
-/// Connects to all of these hosts; each that can't be reached is named.
+/// Connects to all of these hosts. The error names each that can't be reached, with the options that leave it out.
 fn connect_all(reach: &dyn Reach, hosts: &[Host]) -> Result<Hosts, Error> {
-    let (all, lost) = each(reach, &hosts.iter().collect::<Vec<_>>());
+    let (all, lost) = connect_each(reach, &hosts.iter().collect::<Vec<_>>());
     if lost.is_empty() {
         return Ok(all);
     }
@@ -185,7 +186,7 @@ fn connect_all(reach: &dyn Reach, hosts: &[Host]) -> Result<Hosts, Error> {
 mod tests {
     use super::super::tests::config;
     use super::*;
-    use crate::error::told;
+    use crate::error::chain;
     use crate::reach::Real;
 
     #[test]
@@ -206,13 +207,13 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
         // As the message says: another name, and both are asked; the same place, and it is asked once, whatever its names.
-        let there = folder.path().join("node.xml");
-        std::fs::write(&there, "<node/>").unwrap();
+        let node_file = folder.path().join("node.xml");
+        std::fs::write(&node_file, "<node/>").unwrap();
         let renamed = |uri: &str| config(uri).replace("name: box", "name: crate");
         std::fs::write(dir.applied(), config("test:///default")).unwrap();
         std::fs::write(
             dir.wanted(),
-            renamed(&format!("test://{}", there.display())),
+            renamed(&format!("test://{}", node_file.display())),
         )
         .unwrap();
         assert_eq!(hosts().unwrap().iter().count(), 2);
@@ -238,7 +239,7 @@ mod tests {
         std::fs::write(dir.wanted(), with("qemu+tcp://127.0.0.1:2/system")).unwrap();
         assert!(hosts().unwrap_err().to_string().contains("host unused"));
         std::fs::write(dir.wanted(), with("qemu+tcp://127.0.0.1:1/system")).unwrap();
-        let error = told(&hosts().unwrap_err());
+        let error = chain(&hosts().unwrap_err());
         for part in [" --without-host unused removes the rest", "127.0.0.1:1"] {
             assert!(error.contains(part), "{error}");
         }
@@ -264,6 +265,9 @@ mod tests {
         }
         std::fs::remove_dir_all(dir.root()).unwrap();
         let error = without(&["box"]).unwrap_err().to_string();
-        assert!(error.contains("nothing is kept"), "{error}");
+        assert!(
+            error.contains("no configuration of the cluster is stored"),
+            "{error}"
+        );
     }
 }

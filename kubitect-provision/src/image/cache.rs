@@ -1,4 +1,4 @@
-//! `share/images/`: images by checksum, shared by clusters and by runs side by side.
+//! `share/images/`: images by checksum, shared by all clusters and by concurrent runs.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use kubitect_config::digest;
 
-use super::Watch;
+use super::Control;
 use super::checksum::Expected;
 use crate::{Error, file};
 
-/// How long another run may fetch the same image before we give up.
+/// How long to wait for another run that fetches the same image.
 const LOCK_WAIT: Duration = Duration::from_secs(2 * 3600);
 
 /// The folder.
@@ -20,11 +20,11 @@ pub(super) struct Cache {
     folder: PathBuf,
 }
 
-/// One image in it, by what is known before it is fetched: a digest, or only its address.
+/// One image in the cache, identified by what is known before the download: a digest, or only its address.
 pub(super) struct Entry<'a> {
     folder: &'a Path,
     key: String,
-    /// The name that a whole image has, where that is known beforehand.
+    /// The image's SHA-256, if the configuration says it.
     sha256: Option<String>,
 }
 
@@ -51,13 +51,13 @@ impl Cache {
         }
     }
 
-    /// The image that a published list gave for this address when it was fetched, by its SHA-256.
+    /// The SHA-256 of the image that was fetched for this address, checked by this published list; none: none was.
     pub fn listed(&self, source: &str, list: &str) -> Result<Option<String>, Error> {
-        noted(&self.list(source, list))
+        read_digest(&self.list(source, list))
     }
 
-    /// Remembers what [`Self::listed`] gives.
-    pub fn remember(&self, source: &str, list: &str, sha256: &str) -> Result<(), Error> {
+    /// Records the SHA-256 for [`Self::listed`].
+    pub fn record_listed(&self, source: &str, list: &str, sha256: &str) -> Result<(), Error> {
         let path = self.list(source, list);
         file::replace(&path, format!("{sha256}\n").as_bytes(), 0o600)
     }
@@ -68,8 +68,8 @@ impl Cache {
     }
 }
 
-/// The SHA-256 that a file says; none where it is not there, or says something else: it is written again.
-fn noted(path: &Path) -> Result<Option<String>, Error> {
+/// The SHA-256 in a file; none if there is no file, or it holds something else: then it will be written again.
+fn read_digest(path: &Path) -> Result<Option<String>, Error> {
     let text = match kubitect_config::file::read(path) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -81,8 +81,8 @@ fn noted(path: &Path) -> Result<Option<String>, Error> {
 }
 
 impl Entry<'_> {
-    /// Keeps other runs from fetching the same image.
-    pub fn lock(&self, watch: Watch<'_>) -> Result<File, Error> {
+    /// Locks the image, so that no other run fetches it at the same time.
+    pub fn lock(&self, control: Control<'_>) -> Result<File, Error> {
         let path = self.folder.join(format!("{}.lock", self.key));
         let lock = OpenOptions::new()
             .create(true)
@@ -93,7 +93,7 @@ impl Entry<'_> {
             .map_err(file::error("open", &path))?;
         let started = Instant::now();
         loop {
-            watch.check_cancelled()?;
+            control.check_cancelled()?;
             match lock.try_lock() {
                 Ok(()) => return Ok(lock),
                 Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => {
@@ -111,11 +111,11 @@ impl Entry<'_> {
         }
     }
 
-    /// The whole image, if it is there.
-    pub fn published(&self) -> Result<Option<PathBuf>, Error> {
+    /// The complete image, if the cache has it.
+    pub fn find(&self) -> Result<Option<PathBuf>, Error> {
         let sha256 = match &self.sha256 {
             Some(sha256) => sha256.clone(),
-            None => match noted(&self.reference())? {
+            None => match read_digest(&self.reference())? {
                 Some(sha256) => sha256,
                 None => return Ok(None),
             },
@@ -124,12 +124,12 @@ impl Entry<'_> {
         Ok(path.is_file().then_some(path))
     }
 
-    /// Where an image lies while it is fetched.
+    /// The path of an image while it is fetched.
     pub fn part(&self) -> PathBuf {
         self.folder.join(format!("{}.part", self.key))
     }
 
-    /// Gives a whole image its name.
+    /// Renames a complete image to its final name.
     pub fn publish(&self, part: &Path, sha256: &str) -> Result<PathBuf, Error> {
         let path = self.image(sha256);
         File::open(part)
@@ -143,8 +143,8 @@ impl Entry<'_> {
         Ok(path)
     }
 
-    /// Removes a file that is not what it should be.
-    pub fn forget(&self, path: &Path) -> Result<(), Error> {
+    /// Removes a file with a wrong digest, or that is no image.
+    pub fn remove(&self, path: &Path) -> Result<(), Error> {
         match std::fs::remove_file(path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(file::error("remove", path)(e)),
             _ => Ok(()),
@@ -155,7 +155,7 @@ impl Entry<'_> {
         self.folder.join(format!("sha256-{sha256}.img"))
     }
 
-    /// Says which image another digest, or an address without one, stands for.
+    /// The file with the SHA-256 of an image that is identified by SHA-512 or only by its address.
     fn reference(&self) -> PathBuf {
         self.folder.join(format!("{}.is", self.key))
     }
@@ -166,10 +166,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_note_that_is_broken_says_nothing() {
+    fn a_broken_digest_file_counts_as_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.is");
-        assert_eq!(noted(&path).unwrap(), None);
+        assert_eq!(read_digest(&path).unwrap(), None);
         let digits = "0a".repeat(32);
         for (text, says) in [
             (format!("{digits}\n"), Some(&digits)),
@@ -179,9 +179,9 @@ mod tests {
             (String::new(), None),
         ] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(noted(&path).unwrap().as_ref(), says);
+            assert_eq!(read_digest(&path).unwrap().as_ref(), says);
         }
         std::fs::write(&path, [0xff; 65]).unwrap();
-        assert_eq!(noted(&path).unwrap(), None);
+        assert_eq!(read_digest(&path).unwrap(), None);
     }
 }

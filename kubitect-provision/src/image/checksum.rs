@@ -1,4 +1,4 @@
-//! What an image must hash to, and what it does hash to.
+//! The digest that an image must have, and the digests that a file has.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,7 +9,7 @@ use kubitect_config::digest::hex;
 use kubitect_config::value::Checksum;
 use sha2::{Digest, Sha256, Sha512};
 
-use super::{Watch, download, is_url, unusable};
+use super::{Control, download, is_url, unusable};
 use crate::{Error, file};
 
 /// The digest that an image must have, in lower case.
@@ -19,16 +19,16 @@ pub(super) enum Expected {
     Sha512(String),
 }
 
-/// What a file hashes to.
+/// The digests of a file.
 pub(super) struct Digests {
     pub sha256: String,
-    /// Only where it is wanted.
+    /// Only computed if the expected digest is a SHA-512.
     pub sha512: Option<String>,
 }
 
 impl Expected {
-    /// What the configuration asks for; a published list is fetched.
-    pub fn of(image: &Image, watch: Watch<'_>) -> Result<Option<Self>, Error> {
+    /// The digest that the configuration gives, directly or by a published list, which is fetched.
+    pub fn of(image: &Image, control: Control<'_>) -> Result<Option<Self>, Error> {
         let url = match &image.checksum {
             None => return Ok(None),
             Some(Checksum::Sha256(digits)) => return Ok(Some(Self::Sha256(digits.clone()))),
@@ -36,7 +36,7 @@ impl Expected {
             Some(Checksum::Published(url)) => url,
         };
         let name = file_name(&image.source);
-        let list = download::text(url, watch)?;
+        let list = download::text(url, control)?;
         match in_list(&list, name) {
             Some(expected) => Ok(Some(expected)),
             None => Err(unusable(
@@ -48,7 +48,7 @@ impl Expected {
         }
     }
 
-    /// The kind of digest, as people write it.
+    /// The name of the hash function, as in checksums.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Sha256(_) => "sha256",
@@ -72,7 +72,7 @@ impl Expected {
             return Ok(());
         }
         Err(Error::Checksum {
-            image: super::shown(source),
+            image: super::without_secrets(source),
             kind: self.kind(),
             found: found.clone(),
             wanted: self.digits().to_owned(),
@@ -85,7 +85,7 @@ pub(super) fn digest(
     opened: &mut File,
     path: &Path,
     expected: Option<&Expected>,
-    watch: Watch<'_>,
+    control: Control<'_>,
 ) -> Result<Digests, Error> {
     let mut sha256 = Sha256::new();
     let mut sha512 = matches!(expected, Some(Expected::Sha512(_))).then(Sha512::new);
@@ -94,7 +94,7 @@ pub(super) fn digest(
         .seek(SeekFrom::Start(0))
         .map_err(file::error("read image", path))?;
     loop {
-        watch.check_cancelled()?;
+        control.check_cancelled()?;
         let read = opened
             .read(&mut buffer)
             .map_err(file::error("read image", path))?;
@@ -125,8 +125,8 @@ fn file_name(source: &str) -> &str {
 /// The digest of the file of this name, SHA-256 before SHA-512, in a list as `sha256sum` or BSD's `sha256` writes it.
 fn in_list(list: &str, name: &str) -> Option<Expected> {
     let entries = list.lines().filter_map(entry);
-    let own = entries.filter(|(file, _)| file_name(file) == name);
-    let found = own.filter_map(|(_, digits)| of_length(digits));
+    let of_file = entries.filter(|(file, _)| file_name(file) == name);
+    let found = of_file.filter_map(|(_, digits)| of_length(digits));
     found.min_by_key(|expected| expected.digits().len())
 }
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever is published as a list: no panic, and what is found are the digits of a line for this file.
+        /// For any text as a list: no panic, and the digits that are found are in the text.
         #[test]
         fn fuzz_lists_of_digests(
             text in "([0-9a-fA-F]{60,68}|SHA256 \\(|\\) = |x\\.img|[ \t*./\n]|\\PC){0,40}",

@@ -1,5 +1,5 @@
-//! Fetching over http(s), through the proxy that the environment names: several attempts, each going on where the one
-//! before was cut off.
+//! Downloads over http(s), through the proxy that the environment names. There are several attempts, each of which goes on where
+//! the previous one was cut off.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -12,63 +12,62 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::typestate::WithoutBody;
 use ureq::{Agent, RequestBuilder};
 
-use super::{Watch, shown};
-use crate::error::{Source, humane};
+use super::{Control, without_secrets};
+use crate::error::{Source, human_duration};
 use crate::{Error, file};
 
-/// How often a fetch is tried; the pauses between are 1, 2, 4 and 8 seconds.
+/// The number of attempts; the pauses between them are 1, 2, 4 and 8 seconds.
 const ATTEMPTS: u32 = 5;
-/// How long a server may say nothing.
-const SILENCE: Duration = Duration::from_secs(60);
-/// A list of digests is never longer.
+/// The time limit of each step: resolving, connecting, the first answer, each read.
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most bytes of a list of digests.
 const TEXT_MAX: u64 = 4 << 20;
-/// How long such a list may take.
-const TEXT_WITHIN: Duration = Duration::from_secs(5 * 60);
-/// Progress is told once in so many bytes.
+/// The time limit of fetching such a list.
+const TEXT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// The bytes between two progress events.
 const STRIDE: u64 = 4 << 20;
 
-/// How much of an image is taken at most, and how much of the disk it lies on is left free, in bytes; and for how long it is
-/// fetched.
+/// The limits of a download: the most bytes of an image, the bytes of its disk that stay free, and the time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
-    pub most: u64,
+pub(super) struct Limits {
+    pub bytes: u64,
     pub reserve: u64,
     pub within: Duration,
 }
 
-impl Room {
-    /// Cloud images have less than 2 GiB; what fills a disk to its last byte stops others as well.
+impl Limits {
+    /// Cloud images have less than 2 GiB. The reserve is there because a full disk stops other programs, too.
     pub const DEFAULT: Self = Self {
-        most: 64 << 30,
+        bytes: 64 << 30,
         reserve: 1 << 30,
         // 600 MiB at 45 KiB/s.
         within: Duration::from_secs(4 * 3600),
     };
 }
 
-/// Why an attempt ended.
+/// Why an attempt failed.
 enum Stop {
-    /// Another attempt may help.
-    Again(Source),
-    /// None will.
-    For(Error),
+    /// Another attempt may succeed.
+    Retry(Source),
+    /// No further attempt can succeed.
+    Fail(Error),
 }
 
-/// Fetches a small text.
-pub(super) fn text(url: &str, watch: Watch<'_>) -> Result<String, Error> {
+/// Fetches a list of digests.
+pub(super) fn text(url: &str, control: Control<'_>) -> Result<String, Error> {
     let failed = |source: Source| Error::Image {
-        image: shown(url),
+        image: without_secrets(url),
         why: "its list of digests can't be fetched; give the image's checksum as sha256:<digits>"
             .to_owned(),
         source: Some(source),
     };
     let request = agent(url).get(url);
-    let request = request.config().timeout_global(Some(TEXT_WITHIN)).build();
-    watch.wait(move || small(request))?.map_err(failed)
+    let request = request.config().timeout_global(Some(TEXT_TIMEOUT)).build();
+    control.wait(move || text_of(request))?.map_err(failed)
 }
 
-/// The text that answers a request.
-fn small(request: RequestBuilder<WithoutBody>) -> Result<String, Source> {
+/// Sends a request; returns the text of the answer.
+fn text_of(request: RequestBuilder<WithoutBody>) -> Result<String, Source> {
     let mut response = request.call()?;
     if response.status() != StatusCode::OK {
         return Err(response.status().to_string().into());
@@ -77,14 +76,14 @@ fn small(request: RequestBuilder<WithoutBody>) -> Result<String, Source> {
     Ok(body.limit(TEXT_MAX).lossy_utf8(true).read_to_string()?)
 }
 
-/// Fetches `url` into `part`. With `trust_part`, goes on with what an earlier run left there; the caller checks the
-/// digest. Says whether anything of the file is from another answer than the last.
-pub(super) fn to(
+/// Downloads `url` into `part`. With `trust_part`, goes on with the part that an earlier run left; the caller then checks the
+/// digest. Returns whether the file is made from more than one answer of the server.
+pub(super) fn download_to(
     url: &str,
     part: &Path,
     trust_part: bool,
-    room: Room,
-    watch: Watch<'_>,
+    limits: Limits,
+    control: Control<'_>,
 ) -> Result<bool, Error> {
     let mut part_file = OpenOptions::new()
         .create(true)
@@ -98,37 +97,37 @@ pub(super) fn to(
         url,
         part,
         trust_part,
-        room,
+        limits,
         began: Instant::now(),
         validator: None,
         resumed: false,
-        watch,
+        control,
     };
     let mut attempt = 1;
     loop {
         match fetch.attempt(&mut part_file) {
             Ok(()) => return Ok(fetch.resumed),
-            Err(Stop::For(error)) => return Err(error),
-            Err(Stop::Again(source)) if attempt == ATTEMPTS => {
+            Err(Stop::Fail(error)) => return Err(error),
+            Err(Stop::Retry(source)) if attempt == ATTEMPTS => {
                 return Err(Error::Image {
-                    image: shown(url),
+                    image: without_secrets(url),
                     why: format!(
                         "it can't be fetched ({ATTEMPTS} attempts); check the address, the network and the proxy"
                     ),
                     source: Some(source),
                 });
             }
-            Err(Stop::Again(error)) => {
-                tracing::debug!(url = shown(url), %error, attempt, "fetch cut off")
+            Err(Stop::Retry(error)) => {
+                tracing::debug!(url = without_secrets(url), %error, attempt, "fetch cut off")
             }
         }
-        pause(Duration::from_secs(1 << (attempt - 1)), watch)?;
+        pause(Duration::from_secs(1 << (attempt - 1)), control)?;
         attempt += 1;
     }
 }
 
-/// Who fetches this address: what is asked for by https comes by https, wherever the server sends us on to, and from who shows
-/// a certificate that this machine's own authorities (those of a site among them) vouch for.
+/// The HTTP client for this address. An https address stays https through all redirects. Certificates are verified with this
+/// machine's certificate authorities, so that those of a site work.
 pub(super) fn agent(url: &str) -> Agent {
     let certificates = TlsConfig::builder()
         .root_certs(RootCerts::PlatformVerifier)
@@ -137,20 +136,20 @@ pub(super) fn agent(url: &str) -> Agent {
         .https_only(url.starts_with("https://"))
         .tls_config(certificates)
         .http_status_as_error(false)
-        .timeout_resolve(Some(SILENCE))
-        .timeout_connect(Some(SILENCE))
-        .timeout_recv_response(Some(SILENCE))
-        .timeout_per_read(Some(SILENCE))
-        // Ranges count the bytes of the image itself.
+        .timeout_resolve(Some(STEP_TIMEOUT))
+        .timeout_connect(Some(STEP_TIMEOUT))
+        .timeout_recv_response(Some(STEP_TIMEOUT))
+        .timeout_per_read(Some(STEP_TIMEOUT))
+        // Without compression: ranges have to count the bytes of the image itself.
         .accept_encoding("identity")
         .user_agent(concat!("kubitect/", env!("CARGO_PKG_VERSION")))
         .build()
         .new_agent()
 }
 
-fn pause(time: Duration, watch: Watch<'_>) -> Result<(), Error> {
+fn pause(time: Duration, control: Control<'_>) -> Result<(), Error> {
     for _ in 0..time.as_millis() / 100 {
-        watch.check_cancelled()?;
+        control.check_cancelled()?;
         std::thread::sleep(Duration::from_millis(100));
     }
     Ok(())
@@ -160,31 +159,31 @@ struct Fetch<'a> {
     agent: Agent,
     url: &'a str,
     part: &'a Path,
-    /// Whether the digest will tell if parts of two images were joined.
+    /// Whether the caller checks a digest, so that parts of two different images would be noticed.
     trust_part: bool,
-    room: Room,
+    limits: Limits,
     began: Instant,
-    /// The entity tag of what the part is of, so that a server does not go on with something else.
+    /// The entity tag of the image that the part belongs to: the server goes on only with the same image (`If-Range`).
     validator: Option<String>,
     resumed: bool,
-    watch: Watch<'a>,
+    control: Control<'a>,
 }
 
 impl Fetch<'_> {
     fn attempt(&mut self, part: &mut File) -> Result<(), Stop> {
-        self.in_time()?;
-        self.watch.check_cancelled().map_err(Stop::For)?;
-        let have = self.have(part)?;
+        self.check_time()?;
+        self.control.check_cancelled().map_err(Stop::Fail)?;
+        let existing = self.existing_bytes(part)?;
         let mut request = self.agent.get(self.url);
-        if have > 0 {
-            request = request.header(header::RANGE, format!("bytes={have}-"));
+        if existing > 0 {
+            request = request.header(header::RANGE, format!("bytes={existing}-"));
             if let Some(validator) = &self.validator {
                 request = request.header(header::IF_RANGE, validator);
             }
         }
-        let response = self.watch.wait(move || request.call());
-        let response = response.map_err(Stop::For)?.map_err(stop)?;
-        let (from, total) = self.placed(&response, have, part)?;
+        let response = self.control.wait(move || request.call());
+        let response = response.map_err(Stop::Fail)?.map_err(retry)?;
+        let (from, total) = self.start_and_total(&response, existing, part)?;
         self.validator = strong_tag(response.headers());
         if from == 0 {
             self.resumed = false;
@@ -197,19 +196,19 @@ impl Fetch<'_> {
         self.copy(body, part, from, total)
     }
 
-    /// How much of the image is there and can be gone on with.
-    fn have(&self, part: &mut File) -> Result<u64, Stop> {
+    /// The number of bytes of the part that the download can go on from; a part that can't be trusted is emptied.
+    fn existing_bytes(&self, part: &mut File) -> Result<u64, Stop> {
         if !self.trust_part && self.validator.is_none() {
             self.truncate(part)?;
         }
-        part.seek(SeekFrom::End(0)).map_err(|e| self.disk(e))
+        part.seek(SeekFrom::End(0)).map_err(|e| self.write_error(e))
     }
 
-    /// From where on the answer is, and how long the whole will be.
-    fn placed<T>(
+    /// The position in the image at which the answer starts, and the length of the whole image, if the server says it.
+    fn start_and_total<T>(
         &self,
         response: &Response<T>,
-        have: u64,
+        existing: u64,
         part: &mut File,
     ) -> Result<(u64, Option<u64>), Stop> {
         let headers = response.headers();
@@ -217,26 +216,26 @@ impl Fetch<'_> {
         match response.status() {
             StatusCode::OK => Ok((0, number(header::CONTENT_LENGTH))),
             StatusCode::PARTIAL_CONTENT => match content_range(headers) {
-                Some((from, total)) if from == have => Ok((have, total)),
+                Some((from, total)) if from == existing => Ok((existing, total)),
                 _ => {
                     self.truncate(part)?;
-                    Err(Stop::Again(
+                    Err(Stop::Retry(
                         "the server went on at another place than asked".into(),
                     ))
                 }
             },
-            StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => {
-                // What is there is as long as the image, or longer: begin anew, for the digest did not tell yet.
+            StatusCode::RANGE_NOT_SATISFIABLE if existing > 0 => {
+                // The part is as long as the image, or longer, and its digest is not checked yet: start again.
                 self.truncate(part)?;
-                Err(Stop::Again(
+                Err(Stop::Retry(
                     "the server has no more than is here already".into(),
                 ))
             }
             status if status.is_server_error() || [408, 429].contains(&status.as_u16()) => {
-                Err(Stop::Again(format!("the server says {status}").into()))
+                Err(Stop::Retry(format!("the server says {status}").into()))
             }
-            status => Err(Stop::For(Error::Image {
-                image: shown(self.url),
+            status => Err(Stop::Fail(Error::Image {
+                image: without_secrets(self.url),
                 why: format!("the server says {status}; check the address"),
                 source: None,
             })),
@@ -252,65 +251,69 @@ impl Fetch<'_> {
     ) -> Result<(), Stop> {
         let mut buffer = vec![0; 128 << 10];
         let mut done = from;
-        self.fits(total.unwrap_or(0), total.unwrap_or(0).saturating_sub(from))?;
+        self.check_space(total.unwrap_or(0), total.unwrap_or(0).saturating_sub(from))?;
         loop {
-            self.in_time()?;
-            self.watch.check_cancelled().map_err(Stop::For)?;
-            let waited = self.watch.wait(move || {
+            self.check_time()?;
+            self.control.check_cancelled().map_err(Stop::Fail)?;
+            let waited = self.control.wait(move || {
                 let read = body.read(&mut buffer);
                 (body, buffer, read)
             });
             let read;
-            (body, buffer, read) = waited.map_err(Stop::For)?;
-            let read = read.map_err(|e| Stop::Again(e.into()))?;
+            (body, buffer, read) = waited.map_err(Stop::Fail)?;
+            let read = read.map_err(|e| Stop::Retry(e.into()))?;
             let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
                 break;
             };
-            part.write_all(bytes).map_err(|e| self.disk(e))?;
+            part.write_all(bytes).map_err(|e| self.write_error(e))?;
             let before = done / STRIDE;
             done += read as u64;
-            if done / STRIDE > before || done > self.room.most {
-                self.fits(done, 0)?;
-                self.watch.progress(done, total);
+            if done / STRIDE > before || done > self.limits.bytes {
+                self.check_space(done, 0)?;
+                self.control.progress(done, total);
             }
         }
         match total {
-            Some(total) if total != done => Err(Stop::Again(
+            Some(total) if total != done => Err(Stop::Retry(
                 format!("the answer ended after {done} of {total} bytes").into(),
             )),
-            _ => part.sync_all().map_err(|e| self.disk(e)),
+            _ => part.sync_all().map_err(|e| self.write_error(e)),
         }
     }
 
-    /// An error if it has taken too long, however steadily something comes. What is there stays: a later run may go on with it.
-    fn in_time(&self) -> Result<(), Stop> {
-        let within = self.room.within;
+    /// An error if the download has taken too long, also if bytes still come. The part stays: a later run may go on with it.
+    fn check_time(&self) -> Result<(), Stop> {
+        let within = self.limits.within;
         match self.began.elapsed() > within {
             false => Ok(()),
-            true => Err(Stop::For(Error::Image {
-                image: shown(self.url),
+            true => Err(Stop::Fail(Error::Image {
+                image: without_secrets(self.url),
                 why: format!(
                     "it was not all here within {}; download it by hand, and name the file",
-                    humane(within)
+                    human_duration(within)
                 ),
                 source: None,
             })),
         }
     }
 
-    /// An error if the image, of which there are or will be so many bytes and so many are yet to be written, is too large or
-    /// leaves too little of the disk. What is there of it goes: a full disk is not left full.
-    fn fits(&self, bytes: u64, left: u64) -> Result<(), Stop> {
-        let Room { most, reserve, .. } = self.room;
+    /// An error if an image of `bytes` is too large, or if the `remaining` bytes would leave too little free space. The part is
+    /// then removed, so that it does not fill the disk.
+    fn check_space(&self, bytes: u64, remaining: u64) -> Result<(), Stop> {
+        let Limits {
+            bytes: most,
+            reserve,
+            ..
+        } = self.limits;
         let folder = self.part.parent().unwrap_or(self.part);
-        let fs = rustix::fs::statvfs(folder).map_err(|e| self.disk(e.into()))?;
+        let fs = rustix::fs::statvfs(folder).map_err(|e| self.write_error(e.into()))?;
         let free = fs.f_bavail.saturating_mul(fs.f_frsize);
         let why = if bytes > most {
             format!(
                 "it has more than {} GiB; download it by hand, and name the file",
                 most >> 30
             )
-        } else if free < left.saturating_add(reserve) {
+        } else if free < remaining.saturating_add(reserve) {
             format!(
                 "{} would have less than {} MiB left with it; make room, or put KUBITECT_HOME elsewhere",
                 folder.display(),
@@ -320,8 +323,8 @@ impl Fetch<'_> {
             return Ok(());
         };
         let _ = std::fs::remove_file(self.part);
-        Err(Stop::For(Error::Image {
-            image: shown(self.url),
+        Err(Stop::Fail(Error::Image {
+            image: without_secrets(self.url),
             why,
             source: None,
         }))
@@ -331,23 +334,23 @@ impl Fetch<'_> {
         part.set_len(0)
             .and_then(|()| part.seek(SeekFrom::Start(0)))
             .map(drop)
-            .map_err(|e| self.disk(e))
+            .map_err(|e| self.write_error(e))
     }
 
-    /// A full disk is not left full.
-    fn disk(&self, error: io::Error) -> Stop {
+    /// The error of writing the part. On a full disk, the part is removed.
+    fn write_error(&self, error: io::Error) -> Stop {
         if error.kind() == io::ErrorKind::StorageFull {
             let _ = std::fs::remove_file(self.part);
         }
-        Stop::For(file::error("write", self.part)(error))
+        Stop::Fail(file::error("write", self.part)(error))
     }
 }
 
-fn stop(error: ureq::Error) -> Stop {
-    Stop::Again(error.into())
+fn retry(error: ureq::Error) -> Stop {
+    Stop::Retry(error.into())
 }
 
-/// An entity tag that stands for the bytes (weak ones, `W/…`, do not).
+/// The entity tag, if it is a strong one: a weak one (`W/…`) does not identify the bytes.
 fn strong_tag(headers: &HeaderMap) -> Option<String> {
     let tag = headers.get(header::ETAG)?.to_str().ok()?;
     tag.starts_with('"').then(|| tag.to_owned())

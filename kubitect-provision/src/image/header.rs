@@ -1,21 +1,21 @@
-//! The first bytes of an image: what it is, and how large a disk a guest sees.
+//! The first bytes of an image: its format, and the size of the disk that a guest sees.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::resource::Format;
 
-/// What the first bytes tell.
+/// What the first bytes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub format: Format,
     pub virtual_size: u64,
 }
 
-/// More than any image has; a header that says so is broken or evil.
+/// The largest virtual size that is accepted. No image is larger: a header that says more is broken or malicious.
 const SIZE_MAX: u64 = 1 << 44;
 
-/// Fields of qcow2's header: offset of the big-endian number.
+/// Offsets of fields in the qcow2 header, which are big-endian numbers.
 const VERSION: usize = 4;
 const BACKING_OFFSET: usize = 8;
 const SIZE: usize = 24;
@@ -27,8 +27,8 @@ const DIRTY: u64 = 1;
 const CORRUPT: u64 = 1 << 1;
 const EXTERNAL_DATA: u64 = 1 << 2;
 
-/// Kinds of files that people take for images.
-const OTHERS: [(&[u8], &str); 8] = [
+/// Files that are often given instead of an image: first bytes, and error.
+const NOT_IMAGES: [(&[u8], &str); 8] = [
     (
         b"\x1f\x8b",
         "it is compressed by gzip; unpack it and name the unpacked image",
@@ -79,7 +79,10 @@ fn header(start: &[u8], length: u64) -> Result<Header, String> {
             virtual_size,
         });
     }
-    if let Some((_, why)) = OTHERS.iter().find(|(magic, _)| start.starts_with(magic)) {
+    if let Some((_, why)) = NOT_IMAGES
+        .iter()
+        .find(|(magic, _)| start.starts_with(magic))
+    {
         return Err((*why).to_owned());
     }
     let boot_sector = start.get(510..512) == Some(b"\x55\xaa");
@@ -98,8 +101,8 @@ fn header(start: &[u8], length: u64) -> Result<Header, String> {
     })
 }
 
-/// The virtual size of a qcow2 image that stands for itself. One that refers to other files would have the hypervisor,
-/// as root, open whatever its author names.
+/// The virtual size of a qcow2 image that is complete in one file. An image that refers to other files is refused: QEMU would
+/// open any file of the host that its author names.
 fn qcow2(start: &[u8]) -> Result<u64, String> {
     let cut = || "its qcow2 header is cut short".to_owned();
     let u32_at = |at: usize| {
@@ -208,7 +211,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever stands at the beginning of an image: no panic, and no size beyond what is allowed.
+        /// For any first bytes: no panic, and no size above the limit.
         #[test]
         fn fuzz_headers(
             mut start in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..1024),
@@ -224,7 +227,7 @@ mod tests {
             }
         }
 
-        /// Headers with plausible fields: what is taken stands for itself, is closed, plain, and has a size.
+        /// For plausible headers: an accepted image is complete in one file, closed cleanly, not encrypted, and has a size.
         #[test]
         fn fuzz_plausible_headers(
             version in proptest::sample::select(vec![0u32, 1, 2, 2, 3, 3, 3, 4, 1 << 24]),

@@ -1,7 +1,8 @@
-//! Images of operating systems: found or fetched, checked, and kept by checksum for all clusters of this machine.
+//! Images of operating systems: used from a file, or downloaded, verified, and cached by checksum for all clusters of this
+//! machine.
 //!
-//! What lies in `share/images/` under the name of its SHA-256 is whole and was checked; it got there by a rename. A
-//! fetch that was cut off leaves a `.part`, which the next one goes on with.
+//! A file in `share/images/` with its SHA-256 in its name is complete and was verified: it got the name by a rename. A download
+//! that was interrupted leaves a `.part` file, with which the next one goes on.
 
 mod cache;
 mod checksum;
@@ -24,30 +25,30 @@ use crate::error::headline;
 use crate::resource::Format;
 use crate::{Error, Event, Outcome, file};
 use checksum::{Expected, digest};
-use download::Room;
+use download::Limits;
 
 /// A base image on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalImage {
     /// The file.
     pub path: PathBuf,
-    /// Its SHA-256, 64 lower-case hexadecimal digits; checked again while it is brought to a host.
+    /// Its SHA-256, 64 lower-case hexadecimal digits; verify again while it is uploaded to a host.
     pub sha256: String,
-    /// What a guest sees of it, in bytes.
+    /// The size of the disk that a guest sees, in bytes.
     pub virtual_size: u64,
-    /// How its bytes are kept.
+    /// Its file format.
     pub format: Format,
 }
 
-/// What a caller is asked and told meanwhile.
+/// The caller's side of a fetch: events and cancellation.
 #[derive(Clone, Copy)]
-struct Watch<'a> {
+struct Control<'a> {
     what: &'a str,
     on_event: &'a (dyn Fn(Event) + Send + Sync),
     cancelled: &'a AtomicBool,
 }
 
-impl Watch<'_> {
+impl Control<'_> {
     fn progress(&self, done: u64, total: Option<u64>) {
         (self.on_event)(Event::Progress {
             what: self.what.to_owned(),
@@ -64,14 +65,14 @@ impl Watch<'_> {
         }
     }
 
-    /// What `work` gives, which may wait for a server for long: a cancel is noticed meanwhile, and the work is then
-    /// left to end by itself.
+    /// The result of `work`, which may wait long for a server. If the run is cancelled meanwhile, this returns at once, and the
+    /// work ends by itself in its thread.
     fn wait<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         let (sender, receiver) = mpsc::channel();
-        // Nobody listens any more after a cancel.
+        // After a cancel the send fails, and the result is dropped.
         std::thread::spawn(move || drop(sender.send(work())));
         loop {
             match receiver.recv_timeout(Duration::from_millis(100)) {
@@ -85,25 +86,25 @@ impl Watch<'_> {
     }
 }
 
-/// Brings an image to this machine. A file is used where it lies; what is fetched over http(s) is kept in `share`.
-/// Blocking. `cancelled` is looked at several times a second.
+/// Makes an image available on this machine. A file is used where it is; a download over http(s) is cached in `share`. Blocking.
+/// `cancelled` is verify several times a second.
 pub fn fetch(
     image: &Image,
     share: &Path,
     cancelled: &AtomicBool,
     on_event: &(dyn Fn(Event) + Send + Sync),
 ) -> Result<LocalImage, Error> {
-    let what = format!("get image {}", shown(&image.source));
+    let what = format!("get image {}", without_secrets(&image.source));
     on_event(Event::Started { what: what.clone() });
-    let watch = Watch {
+    let control = Control {
         what: &what,
         on_event,
         cancelled,
     };
     let result = if is_url(&image.source) {
-        remote(image, share, watch)
+        remote(image, share, control)
     } else {
-        local(image, watch)
+        local(image, control)
     };
     on_event(match &result {
         Ok((_, outcome)) => Event::Finished {
@@ -118,88 +119,93 @@ pub fn fetch(
     result.map(|(image, _)| image)
 }
 
-fn local(image: &Image, watch: Watch<'_>) -> Result<(LocalImage, Outcome), Error> {
+fn local(image: &Image, control: Control<'_>) -> Result<(LocalImage, Outcome), Error> {
     let path = Path::new(&image.source);
-    let expected = Expected::of(image, watch)?;
-    // Before it is opened: a pipe would be waited for.
-    let about = path.metadata().map_err(file::error("open image", path))?;
-    if !about.is_file() {
+    let expected = Expected::of(image, control)?;
+    // Checked before it is opened: opening a pipe would wait for its other end.
+    let metadata = path.metadata().map_err(file::error("open image", path))?;
+    if !metadata.is_file() {
         return Err(unusable(&image.source, "it is not a file"));
     }
     Ok((
-        checked(image, path, expected.as_ref(), watch)?,
+        verify(image, path, expected.as_ref(), control)?,
         Outcome::Done,
     ))
 }
 
-fn remote(image: &Image, share: &Path, watch: Watch<'_>) -> Result<(LocalImage, Outcome), Error> {
+fn remote(
+    image: &Image,
+    share: &Path,
+    control: Control<'_>,
+) -> Result<(LocalImage, Outcome), Error> {
     let cache = cache::Cache::open(share)?;
     let list = match &image.checksum {
         Some(Checksum::Published(list)) => Some(list.as_str()),
         _ => None,
     };
-    // A list that was believed once is not asked again while its image is here and is what it was.
+    // A published list is not fetched again while the image that it identified is in the cache, with the same digest: a list may
+    // change with each build of the image.
     if let Some(list) = list
         && let Some(sha256) = cache.listed(&image.source, list)?
     {
         let expected = Expected::Sha256(sha256);
         let entry = cache.entry(&image.source, Some(&expected));
-        let _lock = entry.lock(watch)?;
-        if let Some(path) = entry.published()? {
-            match checked(image, &path, Some(&expected), watch) {
+        let _lock = entry.lock(control)?;
+        if let Some(path) = entry.find()? {
+            match verify(image, &path, Some(&expected), control) {
                 Ok(found) => {
                     return Ok((found, Outcome::Skipped("it was fetched before".to_owned())));
                 }
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
-                Err(_) => entry.forget(&path)?,
+                Err(_) => entry.remove(&path)?,
             }
         }
     }
-    let expected = Expected::of(image, watch)?;
-    let (found, outcome) = by_digest(image, &cache, expected, watch)?;
+    let expected = Expected::of(image, control)?;
+    let (found, outcome) = cached_or_fetched(image, &cache, expected, control)?;
     if let Some(list) = list {
-        cache.remember(&image.source, list, &found.sha256)?;
+        cache.record_listed(&image.source, list, &found.sha256)?;
     }
     Ok((found, outcome))
 }
 
-/// The image that hashes to this, from the cache or from its address.
-fn by_digest(
+/// The image with this digest, from the cache, or else downloaded.
+fn cached_or_fetched(
     image: &Image,
     cache: &cache::Cache,
     expected: Option<Expected>,
-    watch: Watch<'_>,
+    control: Control<'_>,
 ) -> Result<(LocalImage, Outcome), Error> {
     let entry = cache.entry(&image.source, expected.as_ref());
-    let _lock = entry.lock(watch)?;
-    if let Some(path) = entry.published()? {
-        match checked(image, &path, expected.as_ref(), watch) {
+    let _lock = entry.lock(control)?;
+    if let Some(path) = entry.find()? {
+        match verify(image, &path, expected.as_ref(), control) {
             Ok(found) => return Ok((found, Outcome::Skipped("it was fetched before".to_owned()))),
             Err(Error::Cancelled) => return Err(Error::Cancelled),
-            // A disk that forgets: the file is not what it was when it got its name.
-            Err(_) => entry.forget(&path)?,
+            // The file has changed since it got its name, as on a failing disk.
+            Err(_) => entry.remove(&path)?,
         }
     }
     let part = entry.part();
-    let resumed = download::to(
+    let resumed = download::download_to(
         &image.source,
         &part,
         expected.is_some(),
-        Room::DEFAULT,
-        watch,
+        Limits::DEFAULT,
+        control,
     )?;
-    let found = match checked(image, &part, expected.as_ref(), watch) {
-        // What an earlier run had left may have been of another image.
+    let found = match verify(image, &part, expected.as_ref(), control) {
+        // The part that an earlier run had left may have been of another image.
         Err(Error::Checksum { .. }) if resumed => {
-            entry.forget(&part)?;
-            download::to(&image.source, &part, false, Room::DEFAULT, watch)?;
-            checked(image, &part, expected.as_ref(), watch)
+            entry.remove(&part)?;
+            download::download_to(&image.source, &part, false, Limits::DEFAULT, control)?;
+            verify(image, &part, expected.as_ref(), control)
         }
         found => found,
     };
     let found = match found {
         Err(error) if !matches!(error, Error::Cancelled) => {
-            entry.forget(&part)?;
+            entry.remove(&part)?;
             return Err(error);
         }
         found => found?,
@@ -215,15 +221,15 @@ fn by_digest(
     Ok((LocalImage { path, ..found }, outcome))
 }
 
-/// The image in this file, if it is one and hashes to what it should.
-fn checked(
+/// The image in this file, if it has the expected digest and is an image.
+fn verify(
     image: &Image,
     path: &Path,
     expected: Option<&Expected>,
-    watch: Watch<'_>,
+    control: Control<'_>,
 ) -> Result<LocalImage, Error> {
     let mut opened = File::open(path).map_err(file::error("open image", path))?;
-    let digests = digest(&mut opened, path, expected, watch)?;
+    let digests = digest(&mut opened, path, expected, control)?;
     if let Some(expected) = expected {
         expected.check(&image.source, &digests)?;
     }
@@ -242,14 +248,14 @@ fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }
 
-/// The source without its secrets: what stands before the host, and the query.
-fn shown(source: &str) -> String {
+/// The source without secrets: without user and password, and without the query.
+fn without_secrets(source: &str) -> String {
     address::shown(source).replacen("://(not shown)@", "://", 1)
 }
 
 fn unusable(source: &str, why: impl Into<String>) -> Error {
     Error::Image {
-        image: shown(source),
+        image: without_secrets(source),
         why: why.into(),
         source: None,
     }

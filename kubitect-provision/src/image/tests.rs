@@ -1,4 +1,4 @@
-//! Fetching from a server on this machine that keeps few of its promises.
+//! Downloads from a test server on this machine, which breaks off, starts again, or sends the wrong content.
 
 mod limits;
 mod server;
@@ -172,11 +172,11 @@ fn without_checksum_the_address_is_remembered_and_the_digest_told() {
     let bytes = qcow2(1 << 30);
     let server = serve(vec![whole(&bytes)]);
     let share = Share::new();
-    let told = Mutex::new(Vec::new());
+    let events = Mutex::new(Vec::new());
     let image = image(&server.url, None);
-    let record = |event: Event| told.lock().unwrap().push(event.to_string());
+    let record = |event: Event| events.lock().unwrap().push(event.to_string());
     let first = fetch(&image, share.0.path(), &AtomicBool::new(false), &record).unwrap();
-    let last = told.into_inner().unwrap().pop().unwrap();
+    let last = events.into_inner().unwrap().pop().unwrap();
     assert!(last.contains(&format!("sha256:{}", first.sha256)), "{last}");
     assert_eq!(share.fetch(&image).unwrap(), first);
     assert_eq!(server.requests().len(), 1);
@@ -196,7 +196,7 @@ fn other_kinds_of_checksum_are_taken_too() {
     let published = image(&server.url, Some(Checksum::Published(list.url.clone())));
     assert_eq!(share.fetch(&published).unwrap(), first);
     assert_eq!(server.requests().len(), 1);
-    // The list is not asked again: its server is gone.
+    // The list is not fetched again: its server has ended.
     assert_eq!(share.fetch(&published).unwrap(), first);
     assert_eq!(list.requests().len(), 1);
 
@@ -324,10 +324,10 @@ fn a_share_that_can_t_be_written_is_named() {
 #[test]
 fn passwords_in_addresses_are_not_shown() {
     assert_eq!(
-        shown("https://me:secret@example.org/a@b"),
+        without_secrets("https://me:secret@example.org/a@b"),
         "https://example.org/a@b"
     );
-    assert_eq!(shown("/images/a@b"), "/images/a@b");
+    assert_eq!(without_secrets("/images/a@b"), "/images/a@b");
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn what_is_shared_is_for_its_owner_whatever_the_umask() {
 
 #[test]
 fn https_stays_https_and_secrets_are_not_shown() {
-    // It sends on to a place that answers in the open.
+    // An https address must not lead to a server without TLS.
     let bytes = qcow2(1 << 30);
     let open = serve(vec![whole(&bytes)]);
     let request = download::agent("https://images.example/x.img").get(&open.url);
@@ -357,5 +357,8 @@ fn https_stays_https_and_secrets_are_not_shown() {
     assert!(error.to_lowercase().contains("https"), "{error}");
     assert!(open.requests().is_empty());
     let source = "https://me:s3cret@h.invalid/x.img?sig=s3cret";
-    assert_eq!(shown(source), "https://h.invalid/x.img?(not shown)");
+    assert_eq!(
+        without_secrets(source),
+        "https://h.invalid/x.img?(not shown)"
+    );
 }

@@ -1,4 +1,4 @@
-//! In a build without libvirt, no host can be reached: files are checked and written all the same.
+//! A build without the feature `libvirt` reaches no host. It can still validate cluster files and write configurations.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::uri;
 use crate::error::Error;
 use crate::hypervisor::Hypervisor;
 
-/// Says that hosts can't be reached, and what to do.
+/// Always an error, which says that this build can't reach hosts, and what to do.
 pub fn connect(host: &Name, connection: &Connection) -> Result<Arc<dyn Hypervisor>, Error> {
     Err(Error::Connect {
         host: host.to_string(),

@@ -1,14 +1,14 @@
-//! What a domain has that Kubitect would not have given it: a person or another program added it.
+//! Reads what a person or another program added to a domain: whatever Kubitect does not write and libvirt does not add.
 
 use kubitect_config::value::Mac;
 use roxmltree::Node;
 
-use super::domain_seen::{most_vcpus, nic};
+use super::domain_state::{most_vcpus, nic};
 use super::metadata;
 use super::xml::{all, find, text};
 use crate::observe::{Added, Nic};
 
-/// What a definition consists of that we write, or that libvirt adds of itself.
+/// The elements of a definition that Kubitect writes or libvirt adds.
 const OWN: [&str; 18] = [
     "name",
     "uuid",
@@ -30,7 +30,7 @@ const OWN: [&str; 18] = [
     "devices",
 ];
 
-/// The same of its devices. Disks and network interfaces are looked at one by one.
+/// The same of its devices. Disks and network interfaces are compared one by one elsewhere.
 const OWN_DEVICES: [&str; 12] = [
     "disk",
     "interface",
@@ -46,10 +46,10 @@ const OWN_DEVICES: [&str; 12] = [
     "watchdog",
 ];
 
-/// The channel of the guest agent, which we write.
+/// The channel of the guest agent, which Kubitect writes.
 const AGENT: &str = "org.qemu.guest_agent.0";
 
-/// The network interface that was made for a domain, and all that was added to it.
+/// The network interface that Kubitect made for a domain, and all that was added to the domain.
 pub(super) fn read(root: Node<'_, '_>) -> (Option<Nic>, Added) {
     let devices = find(root, &["devices"]);
     let interfaces = devices.into_iter().flat_map(|own| all(own, "interface"));
@@ -69,7 +69,7 @@ pub(super) fn read(root: Node<'_, '_>) -> (Option<Nic>, Added) {
     (own, added)
 }
 
-/// A device in words, unless it is one that we write or libvirt adds.
+/// A device as text for a person; none if Kubitect writes it or libvirt adds it.
 fn device(device: Node<'_, '_>) -> Option<String> {
     let name = element(device, &OWN_DEVICES)?;
     let target = |key| find(device, &["target"])?.attribute(key);
@@ -101,7 +101,7 @@ fn device(device: Node<'_, '_>) -> Option<String> {
     })
 }
 
-/// The parts of a definition that are none of ours.
+/// The names of the parts of a definition that were added.
 fn settings(root: Node<'_, '_>) -> Vec<String> {
     let of_root = root.children().filter_map(|part| element(part, &OWN));
     let boot = find(root, &["os"]).into_iter().flat_map(|os| os.children());

@@ -1,4 +1,4 @@
-//! What a guest's agent is asked.
+//! Requests to a domain's guest agent.
 
 use kubitect_config::value::Label;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::error::Source;
 const PATIENCE: i32 = 30;
 
 impl Libvirt {
-    /// Adds a line to a user's `authorized_keys`, unless it is there. QEMU's agent can do that since its release 5.2.
+    /// Adds a key to a user's `authorized_keys`, unless it is in it. QEMU's guest agent can do that since release 5.2.
     pub(super) fn authorize(
         &self,
         name: &Label,

@@ -1,4 +1,4 @@
-//! What a host can do and has to give, as its libvirt tells.
+//! Reads a host's capabilities and resources.
 
 use std::net::Ipv4Addr;
 
@@ -17,7 +17,7 @@ impl Libvirt {
         let mut max_vcpus = None;
         let mut cpu_models = Vec::new();
         for kind in &virt {
-            // Both are a choice, not a condition: without an answer the plainest is taken.
+            // Maximum and models may stay unknown: the desired state then has the plainest choice.
             let Ok(text) =
                 self.connected()
                     .domain_capabilities(None, Some(&arch), machine, Some(kind), 0)
@@ -35,12 +35,16 @@ impl Libvirt {
                 cpu_models = models;
             }
         }
-        // Drivers without a real host behind them can't tell what is free.
-        let told = Memory {
+        // A driver without a real host can't report free memory.
+        let reported = Memory {
             total_mib: node.memory >> 10,
             free_mib: self.connected().free_memory().ok().map(|bytes| bytes >> 20),
         };
-        let memory = self.is_local.then(local_memory).flatten().unwrap_or(told);
+        let memory = self
+            .is_local
+            .then(local_memory)
+            .flatten()
+            .unwrap_or(reported);
         Ok(Capability {
             arch,
             virt,
@@ -81,7 +85,7 @@ fn guests(capabilities: &str) -> Result<(String, Vec<String>), roxmltree::Error>
     ))
 }
 
-/// How many processors a guest can have, and which models it can be given.
+/// How many processors a domain can have, and the models that it can be given.
 fn guest(capabilities: &str) -> Result<(Option<u32>, Vec<String>), roxmltree::Error> {
     let document = roxmltree::Document::parse(capabilities)?;
     let root = document.root_element();
@@ -101,8 +105,8 @@ struct Memory {
     free_mib: Option<u64>,
 }
 
-/// This machine's memory as its kernel tells. libvirt counts only what belongs to a NUMA node, which memory that was
-/// plugged in later need not (seen: 6.6 of 23.5 GiB), and takes what caches hold for used.
+/// This machine's memory by its kernel. libvirt's own numbers are wrong for this purpose: it counts only memory of NUMA nodes, without
+/// memory that was hot-plugged (seen: 6.6 of 23.5 GiB), and takes caches for used memory.
 fn local_memory() -> Option<Memory> {
     memory(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }
@@ -122,7 +126,7 @@ fn memory(table: &str) -> Option<Memory> {
 
 /// This machine's IPv4 routes but the default ones.
 fn local_routes() -> Vec<(ipnet::Ipv4Net, String)> {
-    // Without the file there is nothing to compare; libvirt itself compares again when it starts the network.
+    // Without the file nothing is compared here; libvirt compares again when it starts the network.
     let table = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
     table.lines().skip(1).filter_map(route).collect()
 }

@@ -1,4 +1,4 @@
-//! Reaching a host's libvirt, and telling why it can't be reached.
+//! Connects to a host's libvirt, and explains why it can't be reached.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::uri::uri;
 use crate::error::Error;
 use crate::hypervisor::Hypervisor;
 
-/// How long a libvirt, and the SSH on the way to it, may take to answer at first.
+/// How long libvirt, with SSH, may take until a connection is open.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Connects to the libvirt of a host.
@@ -51,7 +51,7 @@ impl Libvirt {
             uri: address::shown(&uri),
             source: message.into(),
         })?;
-        notice_silence(&connect);
+        enable_keepalive(&connect);
         Ok(Self {
             connection: Mutex::new(connect),
             // libvirt's driver for tests has a host of its own in memory.
@@ -60,7 +60,7 @@ impl Libvirt {
         })
     }
 
-    /// The connection; where it has ended, as when libvirtd is restarted, a new one, if there is one to be had.
+    /// The connection. One that has ended, as when libvirtd is restarted, is replaced by a new one, if one can be opened.
     pub(super) fn connected(&self) -> Connect {
         let mut connection = self
             .connection
@@ -69,20 +69,21 @@ impl Libvirt {
         let has_ended = |connection: &Connect| matches!(connection.is_alive(), Ok(false));
         reopen(&mut *connection, has_ended, || {
             let connect = open(&self.uri)?;
-            notice_silence(&connect);
+            enable_keepalive(&connect);
             Ok(connect)
         });
         connection.clone()
     }
 
-    /// The same again, if it can be had. The test driver has another host for each connection.
-    pub(super) fn again(&self) -> Option<Self> {
+    /// Another connection to the same libvirt, if it can be opened. None for the test driver, which has a host of its own for each
+    /// connection.
+    pub(super) fn open_another(&self) -> Option<Self> {
         if self.uri.starts_with("test:") {
             return None;
         }
         match open(&self.uri) {
             Ok(connect) => {
-                notice_silence(&connect);
+                enable_keepalive(&connect);
                 Some(Self {
                     connection: Mutex::new(connect),
                     is_local: self.is_local,
@@ -97,7 +98,7 @@ impl Libvirt {
     }
 }
 
-/// Opens what has ended again. Where that fails, who uses it hears that it has ended, and the next one tries again.
+/// Replaces a connection that has ended. Where that fails, the ended one stays: its next use fails, and the use after that tries again.
 fn reopen<C>(
     connection: &mut C,
     has_ended: impl Fn(&C) -> bool,
@@ -112,20 +113,20 @@ fn reopen<C>(
     }
 }
 
-/// A libvirt that falls silent is noticed after 60 s. Drivers without a wire can't and needn't do this.
-fn notice_silence(connect: &Connect) {
+/// Turns on keepalive: a libvirt that stops answering is noticed after 60 s. A driver without a network connection refuses it.
+fn enable_keepalive(connect: &Connect) {
     if let Err(error) = connect.set_keep_alive(10, 5) {
         tracing::debug!(%error, "no keepalive");
     }
 }
 
-/// Opens a connection, or tells why not. Of itself, libvirt waits for ever for one that accepts and then says nothing.
+/// Opens a connection, with a deadline: libvirt alone waits for ever for a server that accepts and does not answer.
 fn open(uri: &str) -> Result<Connect, String> {
     let (sender, receiver) = mpsc::channel();
     let uri = uri.to_owned();
     std::thread::spawn(move || {
         let opened = Connect::open(Some(&uri)).map_err(|error| error.message().to_owned());
-        // Whoever asked may have stopped waiting.
+        // The receiver is gone after the deadline.
         let _ = sender.send(opened);
     });
     receiver
@@ -133,7 +134,7 @@ fn open(uri: &str) -> Result<Connect, String> {
         .unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())))
 }
 
-/// Runs libvirt's event loop in a thread of its own, once: without it, nobody would notice a libvirt that falls silent.
+/// Runs libvirt's event loop in a thread of its own, once: keepalive does not work without it.
 fn run_events() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -147,22 +148,22 @@ fn run_events() {
 
 /// What a person should do about a connection that failed with this message.
 fn help(connection: &Connection, message: &str) -> String {
-    let said = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if let Some(help) = host_key(connection, message) {
         return help;
     }
-    let help = if said(&["no answer within"]) {
+    let help = if has(&["no answer within"]) {
         "it takes connections and says nothing; restart libvirtd on that host (`sudo systemctl restart libvirtd`)"
-    } else if said(&["Permission denied (", "publickey"]) {
+    } else if has(&["Permission denied (", "publickey"]) {
         "SSH did not let us in; check connection.user and connection.ssh.keyfile"
-    } else if said(&[
+    } else if has(&[
         "Permission denied",
         "authentication unavailable",
         "access denied",
         "authentication failed",
     ]) {
         "permission denied; add your account to the group `libvirt` on that host (`sudo usermod -aG libvirt $USER`) and log in again"
-    } else if said(&[
+    } else if has(&[
         "No such file or directory",
         "Connection refused",
         "Failed to connect socket",
@@ -178,7 +179,7 @@ fn help(connection: &Connection, message: &str) -> String {
                 "libvirt does not run; install libvirt-daemon-system and qemu-system-x86 and start it (`sudo systemctl enable --now libvirtd`); `kubitect doctor` says what else is missing"
             }
         }
-    } else if said(&[
+    } else if has(&[
         "no connection driver",
         "Could not resolve",
         "No route to host",
@@ -192,7 +193,7 @@ fn help(connection: &Connection, message: &str) -> String {
     help.to_owned()
 }
 
-/// What to do about a host whose key is not the known one, if that is what the message says.
+/// What to do about a host key that is unknown or has changed, if the message says that.
 fn host_key(connection: &Connection, message: &str) -> Option<String> {
     let jump = connection.jump();
     let by_hand = jump.map_or_else(|| "ssh".to_owned(), |jump| jump.by_hand());

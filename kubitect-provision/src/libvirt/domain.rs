@@ -6,13 +6,13 @@ use std::path::Path;
 
 use kubitect_config::cluster::CpuMode;
 
-use super::domain_seen::{disks, source};
+use super::domain_state::{disks, source};
 use super::metadata;
 use super::ports::ports;
 use super::xml::{Element, find};
 use crate::resource::{Disk, Domain, Format, Link};
 
-/// The XML that defines a domain which is not there yet.
+/// The XML that defines a new domain.
 pub fn to_xml(domain: &Domain) -> String {
     let mut vcpu = Element::text("vcpu", domain.max_vcpus.max(domain.vcpus));
     if domain.max_vcpus > domain.vcpus {
@@ -58,7 +58,8 @@ pub(super) fn cpu(domain: &Domain) -> Element {
     MODEL.into_iter().fold(element, with).child(model)
 }
 
-/// What goes with a model. Emulation lacks a few features of its own models; the guest does without them.
+/// The attributes of a processor with a model. `check=none`: emulation lacks a few features of its own models, and the guest does without
+/// them.
 pub(super) const MODEL: [(&str, &str); 2] = [("match", "exact"), ("check", "none")];
 
 pub(super) fn cpu_mode(domain: &Domain) -> &'static str {
@@ -111,7 +112,7 @@ fn devices(domain: &Domain) -> Element {
         .child(Element::new("memballoon").attr("model", "virtio"))
 }
 
-/// Where libvirt writes the serial console.
+/// The file that libvirt writes the serial console to.
 pub(super) fn console_log(domain: &Domain) -> Element {
     Element::new("log")
         .attr("file", domain.console.display())
@@ -125,14 +126,14 @@ pub(super) fn disk_xml(xml: &str, wanted: &Disk) -> Result<String, roxmltree::Er
     Ok(disk(&free.unwrap_or_default(), wanted).document())
 }
 
-/// The names for virtio disks that no disk of a domain has.
+/// The target names for virtio disks that are free in a domain: vda, vdb and so on.
 pub(super) fn free_targets(root: roxmltree::Node<'_, '_>) -> impl Iterator<Item = String> {
     let named = |disk| Some(find(disk, &["target"])?.attribute("dev")?.to_owned());
     let taken: Vec<String> = disks(root).filter_map(named).collect();
     (0..).map(target).filter(move |name| !taken.contains(name))
 }
 
-/// The XML of the disk of this path, as the domain has it.
+/// The XML of the disk with this path, from the domain's XML.
 pub(super) fn disk_of(xml: &str, path: &Path) -> Result<Option<String>, roxmltree::Error> {
     let document = roxmltree::Document::parse(xml)?;
     let found = disks(document.root_element())
@@ -145,7 +146,7 @@ pub(super) fn disk(target: &str, disk: &Disk) -> Element {
         .attr("name", "qemu")
         .attr("type", disk.format.as_str());
     if disk.format == Format::Qcow2 {
-        // What the guest no longer uses is given back to the host.
+        // Blocks that the guest discards are freed on the host.
         driver = driver.attr("discard", "unmap");
     }
     let element = Element::new("disk")

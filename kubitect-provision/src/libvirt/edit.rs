@@ -1,4 +1,4 @@
-//! [`Edits`]: changes to an XML text. What is not changed stays to the letter, whoever wrote it.
+//! [`Edits`]: changes to an XML text. All other text stays as it is, character by character.
 
 use std::ops::Range;
 
@@ -6,14 +6,14 @@ use roxmltree::Node;
 
 use super::xml::{Element, attribute};
 
-/// Changes to a text, in any order; no two of them of the same place.
+/// Changes to a text, in any order. No two of them may be to the same element or attribute.
 pub(super) struct Edits<'a> {
     text: &'a str,
     changes: Vec<(Range<usize>, String)>,
 }
 
 impl<'a> Edits<'a> {
-    /// None yet.
+    /// No changes yet to this text.
     pub(super) fn of(text: &'a str) -> Self {
         Self {
             text,
@@ -21,17 +21,17 @@ impl<'a> Edits<'a> {
         }
     }
 
-    /// Puts an element in the place of this one.
+    /// Replaces an element.
     pub(super) fn replace(&mut self, node: Node<'_, '_>, element: &Element) {
         self.changes.push((node.range(), written(element)));
     }
 
-    /// Takes an element out.
+    /// Removes an element.
     pub(super) fn remove(&mut self, node: Node<'_, '_>) {
         self.changes.push((node.range(), String::new()));
     }
 
-    /// Gives an attribute this value.
+    /// Sets an attribute.
     pub(super) fn set(&mut self, node: Node<'_, '_>, name: &'static str, value: impl ToString) {
         let new = attribute(name, &value.to_string());
         let old = node.attribute_node(name).map(|old| old.range());
@@ -45,21 +45,21 @@ impl<'a> Edits<'a> {
         self.changes.push(change);
     }
 
-    /// Takes an attribute out.
+    /// Removes an attribute.
     pub(super) fn unset(&mut self, node: Node<'_, '_>, name: &'static str) {
         if let Some(old) = node.attribute_node(name) {
             self.changes.push((old.range(), String::new()));
         }
     }
 
-    /// Gives an element that holds nothing but a text, a number: it needs no escaping.
+    /// Sets the text of an element to a number, which needs no escaping. The element must have a text.
     pub(super) fn number(&mut self, node: Node<'_, '_>, value: impl Into<u64>) {
         if let Some(old) = node.first_child().filter(Node::is_text) {
             self.changes.push((old.range(), value.into().to_string()));
         }
     }
 
-    /// Adds elements as the last ones in this one.
+    /// Appends elements to this element's content.
     pub(super) fn append(&mut self, node: Node<'_, '_>, elements: &[Element]) {
         let new: String = elements.iter().map(written).collect();
         let range = node.range();
@@ -79,7 +79,7 @@ impl<'a> Edits<'a> {
 
     /// The text with all changes.
     pub(super) fn done(mut self) -> String {
-        // Stable: what is added in the same place stays in its order.
+        // The sort is stable: what is appended to one element stays in its order.
         self.changes
             .sort_by_key(|(range, _)| (range.start, range.end));
         let mut text = String::new();
@@ -93,7 +93,7 @@ impl<'a> Edits<'a> {
         text
     }
 
-    /// Where an element's name stands at its beginning, with its prefix.
+    /// The range of an element's name in its start tag, with the prefix.
     fn name(&self, node: Node<'_, '_>) -> Range<usize> {
         let start = node.range().start + 1;
         let rest = &self.text[start..];

@@ -1,47 +1,47 @@
-//! Locks that all who use a libvirt see: each is a network that is never started, under a name of its own.
+//! Locks that all users of a libvirt see: each is a network that is defined and never started.
 //!
-//! libvirt defines a network only if no other has its name, and under a number of its own; and it removes one by that number. So
-//! of two that make a lock at once one is refused, and who removes one never removes that of another in its place.
+//! libvirt refuses to define a network whose name another one has, and gives each a UUID of its own. So of two runs that make a lock at
+//! the same time, one is refused; and a run that removes a lock by its UUID never removes another run's later lock of the same name.
 
 use virt::error::Error as VirtError;
 
-use super::lookup::found;
+use super::lookup::if_exists;
 use super::{Libvirt, network};
 use crate::hypervisor::LockState;
 
 impl Libvirt {
     pub(super) fn find_lock(&self, name: &str) -> Result<Option<LockState>, VirtError> {
-        let Some(there) = self.find_network(name)? else {
+        let Some(network) = self.find_network(name)? else {
             return Ok(None);
         };
         let state = || -> Result<LockState, VirtError> {
             Ok(LockState {
-                id: there.uuid_string()?,
-                holder: network::lock_holder(&there.xml_desc(0)?),
+                id: network.uuid_string()?,
+                holder: network::lock_holder(&network.xml_desc(0)?),
             })
         };
-        found(state())
+        if_exists(state())
     }
 
     pub(super) fn make_lock(&self, name: &str, own: &str) -> Result<LockState, VirtError> {
-        let made = self
+        let defined = self
             .connected()
             .define_network_xml(&network::lock_xml(name, own));
-        match (self.find_lock(name)?, made) {
-            // Refused, because it is there.
+        match (self.find_lock(name)?, defined) {
+            // Refused, because a lock of the name exists.
             (Some(lock), _) => Ok(lock),
             (None, Err(error)) => Err(error),
-            // Somebody has taken it over since, which whoever holds it looks for before each phase.
-            (None, Ok(made)) => Ok(LockState {
-                id: made.uuid_string()?,
+            // It was taken over between the two calls. The run finds that out when it checks its locks before the next phase.
+            (None, Ok(defined)) => Ok(LockState {
+                id: defined.uuid_string()?,
                 holder: own.to_owned(),
             }),
         }
     }
 
     pub(super) fn remove_lock(&self, id: &str) -> Result<(), VirtError> {
-        match found(self.connected().lookup_network_by_uuid_string(id))? {
-            Some(there) => found(there.undefine()).map(drop),
+        match if_exists(self.connected().lookup_network_by_uuid_string(id))? {
+            Some(network) => if_exists(network.undefine()).map(drop),
             None => Ok(()),
         }
     }

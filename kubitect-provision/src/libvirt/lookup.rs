@@ -1,4 +1,4 @@
-//! Finding things in libvirt, and reading what they are.
+//! Looks up networks, pools, volumes and domains in libvirt, and reads their states.
 
 use std::fmt::Display;
 
@@ -11,7 +11,7 @@ use virt::storage_vol::StorageVol;
 use virt::sys;
 
 use super::Libvirt;
-use super::domain_seen::Told;
+use super::domain_state::DomainXml;
 use crate::hypervisor::Failure;
 use crate::observe::PowerState;
 
@@ -21,8 +21,8 @@ pub(super) fn failed<E: Display>(action: impl Into<String>) -> impl FnOnce(E) ->
     move |error| Failure::new(action, error.to_string())
 }
 
-/// What was looked up, or nothing if libvirt says that it is not there.
-pub(super) fn found<T>(result: Result<T, VirtError>) -> Result<Option<T>, VirtError> {
+/// The result of a call; none if libvirt says that what it is about does not exist.
+pub(super) fn if_exists<T>(result: Result<T, VirtError>) -> Result<Option<T>, VirtError> {
     match result {
         Ok(thing) => Ok(Some(thing)),
         Err(error) if is_absence(&error) => Ok(None),
@@ -41,42 +41,46 @@ fn is_absence(error: &VirtError) -> bool {
     .any(|absence| error.code().is(absence))
 }
 
-/// A list's elements without those that went away while it was read.
-fn present<T>(items: impl Iterator<Item = Result<T, VirtError>>) -> Result<Vec<T>, VirtError> {
-    items.filter_map(|item| found(item).transpose()).collect()
+/// A list's elements, without those that were removed while the list was read.
+fn without_absent<T>(
+    items: impl Iterator<Item = Result<T, VirtError>>,
+) -> Result<Vec<T>, VirtError> {
+    items
+        .filter_map(|item| if_exists(item).transpose())
+        .collect()
 }
 
-/// Reads all that was listed: what libvirt tells of each, and what that means.
-pub(super) fn all<L, T, S, E: Display>(
+/// The states of all that was listed: fetches the XML of each, and reads it.
+pub(super) fn read_all<L, T, S, E: Display>(
     action: &str,
     listed: Result<Vec<L>, VirtError>,
-    tell: impl Fn(&L) -> Result<T, VirtError>,
+    fetch: impl Fn(&L) -> Result<T, VirtError>,
     read: impl Fn(&T) -> Result<S, E>,
 ) -> Result<Vec<S>, Failure> {
-    let told = listed.and_then(|listed| present(listed.iter().map(tell)));
-    let told = told.map_err(failed(action))?;
-    let all: Result<_, E> = told.iter().map(read).collect();
-    all.map_err(failed(action))
+    let fetched = listed.and_then(|listed| without_absent(listed.iter().map(fetch)));
+    let fetched = fetched.map_err(failed(action))?;
+    let read_all: Result<_, E> = fetched.iter().map(read).collect();
+    read_all.map_err(failed(action))
 }
 
-/// Reads what was looked up, if it is there.
-pub(super) fn one<L, T, S, E: Display>(
+/// The state of what was looked up, if it exists.
+pub(super) fn read_one<L, T, S, E: Display>(
     action: String,
-    there: Result<Option<L>, VirtError>,
-    tell: impl Fn(&L) -> Result<T, VirtError>,
+    looked_up: Result<Option<L>, VirtError>,
+    fetch: impl Fn(&L) -> Result<T, VirtError>,
     read: impl Fn(&T) -> Result<S, E>,
 ) -> Result<Option<S>, Failure> {
-    let one = all(&action, there.map(Vec::from_iter), tell, read)?;
-    Ok(one.into_iter().next())
+    let read_one = read_all(&action, looked_up.map(Vec::from_iter), fetch, read)?;
+    Ok(read_one.into_iter().next())
 }
 
 impl Libvirt {
     pub(super) fn find_network(&self, name: &str) -> Result<Option<VirtNetwork>, VirtError> {
-        found(self.connected().lookup_network_by_name(name))
+        if_exists(self.connected().lookup_network_by_name(name))
     }
 
     pub(super) fn find_pool(&self, name: &str) -> Result<Option<StoragePool>, VirtError> {
-        found(self.pool(name))
+        if_exists(self.pool(name))
     }
 
     pub(super) fn pool(&self, name: &str) -> Result<StoragePool, VirtError> {
@@ -89,8 +93,8 @@ impl Libvirt {
         name: &str,
     ) -> Result<Option<StorageVol>, VirtError> {
         match self.find_pool(pool)? {
-            // The volumes of an inactive pool can't be seen.
-            Some(pool) if pool.is_active()? => found(pool.lookup_storage_vol_by_name(name)),
+            // libvirt lists no volumes of an inactive pool.
+            Some(pool) if pool.is_active()? => if_exists(pool.lookup_storage_vol_by_name(name)),
             _ => Ok(None),
         }
     }
@@ -104,26 +108,26 @@ impl Libvirt {
     }
 
     pub(super) fn find_domain(&self, name: &Label) -> Result<Option<VirtDomain>, VirtError> {
-        found(self.domain(name))
+        if_exists(self.domain(name))
     }
 }
 
-pub(super) fn network_state(network: &VirtNetwork) -> Result<(String, bool), VirtError> {
+pub(super) fn network_xml(network: &VirtNetwork) -> Result<(String, bool), VirtError> {
     Ok((network.xml_desc(0)?, network.is_active()?))
 }
 
-pub(super) fn pool_state(pool: &StoragePool) -> Result<(String, bool, Vec<String>), VirtError> {
+pub(super) fn pool_xml(pool: &StoragePool) -> Result<(String, bool, Vec<String>), VirtError> {
     let active = pool.is_active()?;
     let volumes = if active {
         let volumes = pool.list_all_volumes(0)?;
-        present(volumes.iter().map(|volume| volume.xml_desc(0)))?
+        without_absent(volumes.iter().map(|volume| volume.xml_desc(0)))?
     } else {
         Vec::new()
     };
     Ok((pool.xml_desc(0)?, active, volumes))
 }
 
-pub(super) fn domain_state(domain: &VirtDomain) -> Result<Told, VirtError> {
+pub(super) fn domain_xml(domain: &VirtDomain) -> Result<DomainXml, VirtError> {
     let power = match domain.info()?.state.known() {
         Some(VirtState::Running | VirtState::Blocked | VirtState::NoState) => PowerState::Running,
         Some(VirtState::Paused | VirtState::PMSuspended) => PowerState::Paused,
@@ -134,7 +138,7 @@ pub(super) fn domain_state(domain: &VirtDomain) -> Result<Told, VirtError> {
         .is_active()?
         .then(|| domain.xml_desc(0))
         .transpose()?;
-    Ok(Told {
+    Ok(DomainXml {
         definition: domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?,
         saved: live.is_none() && is_saved(domain)?,
         live,
@@ -143,10 +147,10 @@ pub(super) fn domain_state(domain: &VirtDomain) -> Result<Told, VirtError> {
     })
 }
 
-/// Whether it was saved as it ran.
+/// Whether the domain has a saved state.
 fn is_saved(domain: &VirtDomain) -> Result<bool, VirtError> {
     match domain.has_managed_save(0) {
-        // A driver that saves none.
+        // The driver can't save states.
         Err(error) if error.code().is(ErrorNumber::NoSupport) => Ok(false),
         other => other,
     }

@@ -1,12 +1,12 @@
-//! Our ownership mark in `<metadata>`, and our notes beside it.
+//! Kubitect's elements in `<metadata>`: the mark, the note, the list of given hardware, a lock's holder.
 
 use super::xml::{Element, find};
 use crate::resource::Mark;
 
-/// The namespace of the mark; the number is the form of the mark, not of the program.
+/// The namespace of the mark; its number is the version of the mark's format.
 const NAMESPACE: &str = "https://kubitect.io/xmlns/libvirt/1";
 
-/// The `<metadata>` that holds the mark and, where there is one, the note.
+/// The `<metadata>` with the mark and, if there is one, the note.
 pub(super) fn metadata(mark: &Mark, note: Option<&str>) -> Element {
     let note = note.map(|note| {
         Element::new("kubitect-note:note")
@@ -18,7 +18,7 @@ pub(super) fn metadata(mark: &Mark, note: Option<&str>) -> Element {
         .children(note)
 }
 
-/// The element that holds a mark.
+/// The element with a mark.
 pub(super) fn mark_element(mark: &Mark) -> Element {
     let mut element = Element::new("kubitect:mark")
         .attr("xmlns:kubitect", NAMESPACE)
@@ -34,7 +34,7 @@ pub(super) fn mark_element(mark: &Mark) -> Element {
         .attr("version", &mark.version)
 }
 
-/// The element that holds the mark in a domain's or network's XML.
+/// The element with the mark in a domain's or network's XML.
 pub(super) fn mark_node<'a, 'input>(
     root: roxmltree::Node<'a, 'input>,
 ) -> Option<roxmltree::Node<'a, 'input>> {
@@ -43,14 +43,14 @@ pub(super) fn mark_node<'a, 'input>(
         .find(|child| child.has_tag_name((NAMESPACE, "mark")))
 }
 
-/// Whether an element of `<metadata>` is one of ours.
+/// Whether an element of `<metadata>` is one of Kubitect's.
 pub(super) fn is_own(element: roxmltree::Node<'_, '_>) -> bool {
     let own = [NAMESPACE, NOTE_NAMESPACE, GIVEN_NAMESPACE];
     let namespace = element.tag_name().namespace();
     namespace.is_some_and(|namespace| own.contains(&namespace))
 }
 
-/// The mark in a domain's or network's XML; one that is not whole is none of ours.
+/// The mark in a domain's or network's XML; none if it is incomplete.
 pub(super) fn mark(root: roxmltree::Node<'_, '_>) -> Option<Mark> {
     let element = mark_node(root)?;
     let node = match element.attribute("node") {
@@ -68,10 +68,10 @@ pub(super) fn mark(root: roxmltree::Node<'_, '_>) -> Option<Mark> {
     })
 }
 
-/// The namespace of the note: one of its own, because libvirt replaces all of a namespace at once.
+/// The namespace of the note. It is not the mark's, because libvirt can only replace all of a namespace at once.
 pub(super) const NOTE_NAMESPACE: &str = "https://kubitect.io/xmlns/libvirt/note/1";
 
-/// The element that holds a note.
+/// The element with a note.
 pub(super) fn note_xml(note: &str) -> String {
     Element::new("note").attr("text", note).document()
 }
@@ -88,30 +88,30 @@ pub(super) fn note(root: roxmltree::Node<'_, '_>) -> Option<String> {
 /// The namespace of a lock.
 const LOCK_NAMESPACE: &str = "https://kubitect.io/xmlns/libvirt/lock/1";
 
-/// The element that says who holds a lock.
+/// The element with a lock's holder.
 pub(super) fn lock_element(holder: &str) -> Element {
     Element::new("kubitect-lock:lock")
         .attr("xmlns:kubitect-lock", LOCK_NAMESPACE)
         .attr("holder", holder)
 }
 
-/// Who holds a lock, in its network's XML.
+/// The holder of a lock, in its network's XML.
 pub(super) fn lock(root: roxmltree::Node<'_, '_>) -> Option<String> {
     let mut children = find(root, &["metadata"])?.children();
     let element = children.find(|child| child.has_tag_name((LOCK_NAMESPACE, "lock")))?;
     element.attribute("holder").map(str::to_owned)
 }
 
-/// The namespace of what a domain was given and may not use yet.
+/// The namespace of the list of hardware that a domain was given and that its guest may not use yet.
 pub(super) const GIVEN_NAMESPACE: &str = "https://kubitect.io/xmlns/libvirt/given/1";
 
-/// The element that holds it; none if it is nothing.
+/// The element with that list; none if the list is empty.
 pub(super) fn given_xml(given: &[String]) -> Option<String> {
     let element = || Element::new("given").attr("what", given.join(" "));
     (!given.is_empty()).then(|| element().document())
 }
 
-/// What was given, in a domain's XML.
+/// That list, in a domain's XML.
 pub(super) fn given(root: roxmltree::Node<'_, '_>) -> Vec<String> {
     let element = find(root, &["metadata"]).and_then(|metadata| {
         let mut children = metadata.children();

@@ -1,4 +1,5 @@
-//! The port on the `virt` crate; nothing else imports it. Without the feature `libvirt`, only what is written for libvirt is here.
+//! [`Hypervisor`](crate::hypervisor::Hypervisor) with libvirt, by the crate `virt`, which nothing else imports. Without the feature
+//! `libvirt`, only the writers and readers of XML are here.
 
 #![cfg_attr(
     not(any(feature = "libvirt", test)),
@@ -15,16 +16,18 @@ mod capability;
 #[cfg(feature = "libvirt")]
 mod connect;
 pub mod domain;
-mod domain_seen;
+#[cfg(feature = "libvirt")]
+mod domain_change;
+mod domain_state;
 mod edit;
 #[cfg(feature = "libvirt")]
 mod lock;
 #[cfg(feature = "libvirt")]
 mod lookup;
-#[cfg(feature = "libvirt")]
-mod machine;
 mod metadata;
 pub mod network;
+#[cfg(feature = "libvirt")]
+mod operations;
 pub mod pool;
 mod ports;
 mod redefine;
@@ -35,8 +38,6 @@ mod storage;
 #[cfg(feature = "libvirt")]
 mod stream;
 mod uri;
-#[cfg(feature = "libvirt")]
-mod verbs;
 pub mod volume;
 mod xml;
 

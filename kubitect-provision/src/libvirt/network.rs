@@ -20,7 +20,7 @@ pub fn to_xml(network: &Network) -> String {
         bridge = bridge.attr("name", name);
     }
     let ranges = network
-        .leased()
+        .dhcp_ranges()
         .into_iter()
         .map(|(start, end)| Element::new("range").attr("start", start).attr("end", end));
     let dhcp = Element::new("dhcp")
@@ -40,7 +40,7 @@ pub fn to_xml(network: &Network) -> String {
         .document()
 }
 
-/// The XML of a lock: a network without addresses or a bridge of its own, which is never started.
+/// The XML of a lock: a network without addresses and without a bridge name, which is never started.
 pub fn lock_xml(name: &str, holder: &str) -> String {
     Element::new("network")
         .child(Element::text("name", name))
@@ -50,7 +50,7 @@ pub fn lock_xml(name: &str, holder: &str) -> String {
         .document()
 }
 
-/// Who holds a lock, by its XML; empty, where it is none of Kubitect's.
+/// The holder in the XML of a lock; empty if it is no lock of Kubitect.
 pub(super) fn lock_holder(xml: &str) -> String {
     let document = roxmltree::Document::parse(xml);
     let holder = document
@@ -59,7 +59,7 @@ pub(super) fn lock_holder(xml: &str) -> String {
     holder.unwrap_or_default()
 }
 
-/// The XML that keeps an address for a machine.
+/// The XML that reserves an address for a machine.
 pub(super) fn host_xml(reservation: &Reservation) -> String {
     host(reservation).document()
 }
@@ -71,7 +71,7 @@ fn host(reservation: &Reservation) -> Element {
         .attr("ip", reservation.ip)
 }
 
-/// What a network's XML tells.
+/// The state of a network, from its XML.
 pub(super) fn from_xml(xml: &str, active: bool) -> Result<NetworkState, roxmltree::Error> {
     let document = roxmltree::Document::parse(xml)?;
     let root = document.root_element();
@@ -100,7 +100,7 @@ fn cidr(ip: roxmltree::Node<'_, '_>) -> Option<Ipv4Net> {
     }
 }
 
-/// A reservation, if it is one of the form that we make.
+/// A reservation, if it has the form of Kubitect's: with Ethernet address, IPv4 address and a node's name.
 fn reservation(host: roxmltree::Node<'_, '_>) -> Option<Reservation> {
     Some(Reservation {
         mac: host.attribute("mac")?.parse().ok()?,

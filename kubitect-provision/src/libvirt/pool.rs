@@ -13,7 +13,7 @@ pub fn to_xml(pool: &Pool) -> String {
         .document()
 }
 
-/// What a pool's XML tells; its volumes are asked for apart.
+/// The state of a pool, from its XML. Its volumes are read separately.
 pub(super) fn from_xml(xml: &str, active: bool) -> Result<PoolState, roxmltree::Error> {
     let document = roxmltree::Document::parse(xml)?;
     let root = document.root_element();

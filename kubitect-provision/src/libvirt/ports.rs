@@ -1,4 +1,4 @@
-//! The ports of a machine that devices are plugged into: each takes one, and only what is free takes one while it runs.
+//! The PCIe root ports of a machine: each device takes one, and a device can be hot-plugged only into a free one.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use roxmltree::Node;
 use super::xml::{Element, all, find};
 use crate::resource::Domain;
 
-/// How many disks can be given to a machine while it runs: so many of q35's ports stay free for them.
+/// How many ports a new machine has free, for disks that are hot-plugged.
 pub(super) const SPARE_PORTS: usize = 8;
 /// libvirt's name of a port.
 pub(super) const ROOT_PORT: &str = "pcie-root-port";
-/// Devices besides the disks that take a port: network interface, serial channel, random numbers, balloon, USB.
+/// How many devices besides the disks take a port: network interface, virtio-serial, random numbers, balloon, USB.
 const OTHER_PORTS: usize = 5;
 
-/// The ports that devices are plugged into, with some to spare. Other machines than q35 have what libvirt provides.
+/// The ports of a new machine, free ones included. Only q35 gets them; on other machine types libvirt adds what it needs.
 pub(super) fn ports(domain: &Domain) -> Vec<Element> {
     if domain.arch != "x86_64" {
         return Vec::new();
@@ -36,8 +36,8 @@ pub(super) fn port() -> Element {
         .attr("model", ROOT_PORT)
 }
 
-/// How many of a machine's ports are free. Nothing where it has none, as on other machines than q35, or where it is not seen
-/// which are.
+/// How many of a machine's ports are free. None if it has no ports, as on other machine types than q35, or if its definition has no
+/// addresses.
 pub(super) fn free_ports(root: Node<'_, '_>) -> Option<u32> {
     let devices = find(root, &["devices"])?;
     let controllers = all(devices, "controller");
@@ -52,7 +52,7 @@ pub(super) fn free_ports(root: Node<'_, '_>) -> Option<u32> {
     }
 }
 
-/// The bus that a device is on; a port is a bus of its own.
+/// The bus that a device is on; each port is a bus.
 fn bus(device: Node<'_, '_>) -> Option<u32> {
     let address = find(device, &["address"])?;
     let bus = address.attribute("bus")?;

@@ -1,5 +1,5 @@
-//! The definition of a domain that is there, changed only as far as it is not what is wanted: whatever else a person or
-//! another program gave it stays.
+//! Changes the definition of an existing domain where it differs from the desired one. Whatever else a person or another program has
+//! put into it stays.
 
 use roxmltree::{Document, Node};
 
@@ -7,7 +7,7 @@ use super::domain::{
     MODEL, console_log, cpu, cpu_mode, cpu_model, disk, free_targets, interface, interface_source,
     interface_type,
 };
-use super::domain_seen::{disks, memory, most_vcpus, nic, source, vcpus};
+use super::domain_state::{disks, memory, most_vcpus, nic, source, vcpus};
 use super::edit::Edits;
 use super::metadata;
 use super::ports::{SPARE_PORTS, free_ports, port};
@@ -15,130 +15,130 @@ use super::xml::{Element, all, find};
 use crate::error::Source;
 use crate::resource::{Domain, Mark};
 
-/// The definition, changed.
-pub(super) fn changed(xml: &str, wanted: &Domain) -> Result<String, Source> {
+/// The changed definition; an error if the domain is not this cluster's.
+pub(super) fn changed(xml: &str, desired: &Domain) -> Result<String, Source> {
     let document = Document::parse(xml)?;
     let root = document.root_element();
     let is_own =
-        |mark: &Mark| mark.cluster == wanted.cluster && mark.node.as_ref() == Some(&wanted.name);
+        |mark: &Mark| mark.cluster == desired.cluster && mark.node.as_ref() == Some(&desired.name);
     let mark = metadata::mark(root).filter(is_own);
     let (Some(mark), Some(node)) = (mark, metadata::mark_node(root)) else {
         return Err("the domain of this name is not this cluster's".into());
     };
     let devices = find(root, &["devices"]).ok_or("its definition has no devices")?;
     let mut edits = Edits::of(xml);
-    let new = wanted.mark();
+    let new = desired.mark();
     edits.replace(node, &metadata::mark_element(&new));
-    sizes(&mut edits, root, wanted);
+    sizes(&mut edits, root, desired);
     let virt = root.attribute("type").unwrap_or_default();
-    if wanted.emulates_anew(&mark.digest, virt) {
-        emulation(&mut edits, root, wanted);
-        console(&mut edits, devices, wanted);
+    if desired.changes_emulation(&mark.digest, virt) {
+        emulation(&mut edits, root, desired);
+        console(&mut edits, devices, desired);
     }
-    let mut added = lacking(&mut edits, root, wanted);
-    added.extend(spare_ports(root, added.len()));
-    added.extend(plug(&mut edits, devices, wanted));
+    let mut added = missing_disks(&mut edits, root, desired);
+    added.extend(missing_ports(root, added.len()));
+    added.extend(plug(&mut edits, devices, desired));
     edits.append(devices, &added);
     Ok(edits.done())
 }
 
 /// Memory and processors.
-fn sizes(edits: &mut Edits<'_>, root: Node<'_, '_>, wanted: &Domain) {
-    if memory(root) != wanted.memory_mib {
+fn sizes(edits: &mut Edits<'_>, root: Node<'_, '_>, desired: &Domain) {
+    if memory(root) != desired.memory_mib {
         for name in ["memory", "currentMemory"] {
             if let Some(node) = find(root, &[name]) {
                 edits.set(node, "unit", "MiB");
-                edits.number(node, wanted.memory_mib);
+                edits.number(node, desired.memory_mib);
             }
         }
     }
-    if vcpus(root) == wanted.vcpus {
+    if vcpus(root) == desired.vcpus {
         return;
     }
     if let Some(node) = find(root, &["vcpu"]) {
-        let room = wanted.room(most_vcpus(root));
+        let room = desired.vcpu_limit(most_vcpus(root));
         edits.number(node, room);
-        match room > wanted.vcpus {
-            true => edits.set(node, "current", wanted.vcpus),
+        match room > desired.vcpus {
+            true => edits.set(node, "current", desired.vcpus),
             false => edits.unset(node, "current"),
         }
     }
-    // libvirt's own list of which of them are there.
+    // libvirt's own list of processors no longer fits the number. libvirt makes a new one.
     if let Some(list) = find(root, &["vcpus"]) {
         edits.remove(list);
     }
 }
 
-/// What runs the machine, and which processor its guest sees: mode and model. Topology, features and cells stay.
-fn emulation(edits: &mut Edits<'_>, root: Node<'_, '_>, wanted: &Domain) {
-    edits.set(root, "type", &wanted.virt);
-    let Some(there) = find(root, &["cpu"]) else {
-        return edits.append(root, &[cpu(wanted)]);
+/// Changes type, processor mode and model. Topology, features and NUMA cells stay.
+fn emulation(edits: &mut Edits<'_>, root: Node<'_, '_>, desired: &Domain) {
+    edits.set(root, "type", &desired.virt);
+    let Some(current) = find(root, &["cpu"]) else {
+        return edits.append(root, &[cpu(desired)]);
     };
-    edits.set(there, "mode", cpu_mode(wanted));
-    // libvirt writes it itself, and takes it only with the mode that it stood beside.
-    edits.unset(there, "migratable");
+    edits.set(current, "mode", cpu_mode(desired));
+    // libvirt adds this attribute itself, and refuses it with another mode.
+    edits.unset(current, "migratable");
     for part in ["model", "vendor"] {
-        if let Some(old) = find(there, &[part]) {
+        if let Some(old) = find(current, &[part]) {
             edits.remove(old);
         }
     }
-    let model = cpu_model(wanted);
+    let model = cpu_model(desired);
     for (name, value) in MODEL {
         match model {
-            Some(_) => edits.set(there, name, value),
-            None => edits.unset(there, name),
+            Some(_) => edits.set(current, name, value),
+            None => edits.unset(current, name),
         }
     }
     if let Some(model) = model {
-        edits.append(there, &[model]);
+        edits.append(current, &[model]);
     }
 }
 
-/// Where the serial console is written.
-fn console(edits: &mut Edits<'_>, devices: Node<'_, '_>, wanted: &Domain) {
+/// Sets the file of the serial console.
+fn console(edits: &mut Edits<'_>, devices: Node<'_, '_>, desired: &Domain) {
     let Some(serial) = all(devices, "serial").next() else {
         return;
     };
     match find(serial, &["log"]) {
-        Some(log) => edits.replace(log, &console_log(wanted)),
-        None => edits.append(serial, &[console_log(wanted)]),
+        Some(log) => edits.replace(log, &console_log(desired)),
+        None => edits.append(serial, &[console_log(desired)]),
     }
 }
 
-/// The disks that are wanted and not there. Those of ours that are no longer wanted go.
-fn lacking(edits: &mut Edits<'_>, root: Node<'_, '_>, wanted: &Domain) -> Vec<Element> {
-    let mut there = Vec::new();
+/// The desired disks that are missing. Removes the ones that are to be detached.
+fn missing_disks(edits: &mut Edits<'_>, root: Node<'_, '_>, desired: &Domain) -> Vec<Element> {
+    let mut current = Vec::new();
     for node in disks(root) {
         match source(node) {
-            Some(path) if wanted.gone.contains(&path) => edits.remove(node),
-            path => there.extend(path),
+            Some(path) if desired.detached.contains(&path) => edits.remove(node),
+            path => current.extend(path),
         }
     }
-    let lacking = wanted.disks.iter();
-    let lacking = lacking.filter(|disk| !there.contains(&disk.path));
-    let named = lacking.zip(free_targets(root));
-    named.map(|(wanted, name)| disk(&name, wanted)).collect()
+    let missing = desired.disks.iter();
+    let missing = missing.filter(|disk| !current.contains(&disk.path));
+    let named = missing.zip(free_targets(root));
+    named.map(|(desired, name)| disk(&name, desired)).collect()
 }
 
-/// The ports that so many new disks take, and others that are spare then: of them there are as many as of a new machine.
-fn spare_ports(root: Node<'_, '_>, new: usize) -> Vec<Element> {
+/// The ports to add for this many new disks, so that as many ports stay free as in a new machine.
+fn missing_ports(root: Node<'_, '_>, new: usize) -> Vec<Element> {
     let Some(free) = free_ports(root).filter(|_| new > 0) else {
         return Vec::new();
     };
-    let lacking = (SPARE_PORTS + new).saturating_sub(free as usize);
-    (0..lacking).map(|_| port()).collect()
+    let missing = (SPARE_PORTS + new).saturating_sub(free as usize);
+    (0..missing).map(|_| port()).collect()
 }
 
-/// Plugs the network interface in; it is returned if it is not there.
-fn plug(edits: &mut Edits<'_>, devices: Node<'_, '_>, wanted: &Domain) -> Option<Element> {
+/// Connects the network interface to the desired link; if the interface is missing, returns it.
+fn plug(edits: &mut Edits<'_>, devices: Node<'_, '_>, desired: &Domain) -> Option<Element> {
     let mut interfaces = all(devices, "interface").filter_map(|node| Some((node, nic(node)?)));
-    let Some((node, there)) = interfaces.find(|(_, nic)| nic.mac == wanted.mac) else {
-        return Some(interface(wanted));
+    let Some((node, current)) = interfaces.find(|(_, nic)| nic.mac == desired.mac) else {
+        return Some(interface(desired));
     };
-    if there.link.as_ref() != Some(&wanted.link) {
-        edits.set(node, "type", interface_type(&wanted.link));
-        let plug = interface_source(&wanted.link);
+    if current.link.as_ref() != Some(&desired.link) {
+        edits.set(node, "type", interface_type(&desired.link));
+        let plug = interface_source(&desired.link);
         match find(node, &["source"]) {
             Some(source) => edits.replace(source, &plug),
             None => edits.append(node, &[plug]),
@@ -159,7 +159,7 @@ mod tests {
     use crate::testing::cluster;
 
     /// A machine with something of each kind that people add, as libvirt writes it.
-    const THERE: &str = r#"<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+    const EXISTING: &str = r#"<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>demo-master-1</name>
   <uuid>5a41a4ee-809f-467e-9c47-b4fffabfaed1</uuid>
   <metadata>
@@ -235,7 +235,7 @@ mod tests {
 </domain>
 "#;
 
-    fn wanted() -> Domain {
+    fn desired_domain() -> Domain {
         let cluster = cluster();
         let mut machines = desired(&cluster, &BTreeMap::new());
         let host = machines.hosts.values_mut().next().unwrap();
@@ -249,10 +249,10 @@ mod tests {
         domain
     }
 
-    fn there(mark: &Mark) -> String {
-        THERE
+    fn current(mark: &Mark) -> String {
+        EXISTING
             .replace("MARK", metadata::mark_element(mark).document().trim_end())
-            .replace("MAC", &wanted().mac.to_string())
+            .replace("MAC", &desired_domain().mac.to_string())
     }
 
     /// What a definition has no more, and what it has instead.
@@ -276,27 +276,27 @@ mod tests {
 
     #[test]
     fn a_machine_that_is_what_is_wanted_stays_to_the_letter() {
-        let wanted = wanted();
-        let there = there(&wanted.mark());
-        assert_eq!(changed(&there, &wanted).unwrap(), there);
+        let desired = desired_domain();
+        let current = current(&desired.mark());
+        assert_eq!(changed(&current, &desired).unwrap(), current);
     }
 
     #[test]
     fn only_what_differs_is_changed() {
-        let mut wanted = wanted();
-        let there = there(&wanted.mark());
-        wanted.memory_mib = 3072;
-        wanted.vcpus = 12;
-        wanted.max_vcpus = 24;
-        wanted.gone = vec![
+        let mut desired = desired_domain();
+        let current = current(&desired.mark());
+        desired.memory_mib = 3072;
+        desired.vcpus = 12;
+        desired.max_vcpus = 24;
+        desired.detached = vec![
             "/var/lib/libvirt/images/demo-main-resource-pool/demo-master-1-old-data-disk".into(),
         ];
-        let mut new = wanted.disks[0].clone();
+        let mut new = desired.disks[0].clone();
         new.path = "/pools/new & more".into();
-        wanted.disks.push(new);
-        let (gone, come) = differences(&there, &changed(&there, &wanted).unwrap());
+        desired.disks.push(new);
+        let (removed, added) = differences(&current, &changed(&current, &desired).unwrap());
         assert_eq!(
-            gone,
+            removed,
             [
                 "<memory unit='KiB'>2097152</memory>",
                 "<currentMemory unit='KiB'>2097152</currentMemory>",
@@ -306,7 +306,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            come,
+            added,
             [
                 "<memory unit=\"MiB\">3072</memory>",
                 "<currentMemory unit=\"MiB\">3072</currentMemory>",
@@ -322,14 +322,14 @@ mod tests {
 
     #[test]
     fn another_emulation_keeps_what_the_processor_was_given_by_hand() {
-        let mut wanted = wanted();
-        let mut mark = wanted.mark();
+        let mut desired = desired_domain();
+        let mut mark = desired.mark();
         mark.digest = "another".to_owned();
-        wanted.virt = "qemu".to_owned();
-        wanted.cpu.mode = CpuMode::Custom;
-        wanted.cpu.model = Some("qemu64".to_owned());
-        let there = there(&mark);
-        let after = changed(&there, &wanted).unwrap();
+        desired.virt = "qemu".to_owned();
+        desired.cpu.mode = CpuMode::Custom;
+        desired.cpu.model = Some("qemu64".to_owned());
+        let current = current(&mark);
+        let after = changed(&current, &desired).unwrap();
         let document = Document::parse(&after).unwrap();
         let root = document.root_element();
         assert_eq!(root.attribute("type"), Some("qemu"));
@@ -341,41 +341,41 @@ mod tests {
              <feature policy='require' name='vmx'/> <model fallback=\"forbid\">qemu64</model></cpu>"
         );
         let log = find(root, &["devices", "serial", "log"]).unwrap();
-        assert_eq!(log.attribute("file"), wanted.console.to_str());
-        assert_eq!(metadata::mark(root), Some(wanted.mark()));
+        assert_eq!(log.attribute("file"), desired.console.to_str());
+        assert_eq!(metadata::mark(root), Some(desired.mark()));
         assert!(after.contains("<kubitect-note:note xmlns:kubitect-note="));
     }
 
     #[test]
     fn an_interface_is_plugged_in_again_and_one_that_is_gone_comes_back() {
-        let mut wanted = wanted();
-        wanted.link = Link::Network("demo-network".to_owned());
-        let text = there(&wanted.mark());
-        let (gone, come) = differences(&text, &changed(&text, &wanted).unwrap());
-        assert_eq!(gone, ["<source bridge='br-own'/>"]);
+        let mut desired = desired_domain();
+        desired.link = Link::Network("demo-network".to_owned());
+        let text = current(&desired.mark());
+        let (removed, added) = differences(&text, &changed(&text, &desired).unwrap());
+        assert_eq!(removed, ["<source bridge='br-own'/>"]);
         assert_eq!(
-            come,
+            added,
             [
                 "<interface type=\"network\">",
                 "<source network=\"demo-network\"/>"
             ]
         );
-        wanted.mac = "52:54:00:00:00:99".parse().unwrap();
-        let text = there(&wanted.mark());
-        let (gone, come) = differences(&text, &changed(&text, &wanted).unwrap());
-        assert_eq!(gone, [""; 0]);
-        assert!(come.contains(&"<mac address=\"52:54:00:00:00:99\"/>".to_owned()));
+        desired.mac = "52:54:00:00:00:99".parse().unwrap();
+        let text = current(&desired.mark());
+        let (removed, added) = differences(&text, &changed(&text, &desired).unwrap());
+        assert_eq!(removed, [""; 0]);
+        assert!(added.contains(&"<mac address=\"52:54:00:00:00:99\"/>".to_owned()));
     }
 
     #[test]
     fn what_is_none_of_the_clusters_is_not_changed() {
-        let wanted = wanted();
-        let mut mark = wanted.mark();
+        let desired = desired_domain();
+        let mut mark = desired.mark();
         mark.cluster = "other".parse().unwrap();
-        assert!(changed(&there(&mark), &wanted).is_err());
-        let none = THERE
+        assert!(changed(&current(&mark), &desired).is_err());
+        let none = EXISTING
             .replace("MARK", "")
             .replace("MAC", "52:54:00:00:00:01");
-        assert!(changed(&none, &wanted).is_err());
+        assert!(changed(&none, &desired).is_err());
     }
 }

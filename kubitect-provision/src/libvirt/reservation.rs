@@ -1,30 +1,38 @@
-//! Addresses that a network keeps for machines.
+//! Addresses that a network reserves for machines.
 
 use virt::network::Network as VirtNetwork;
 use virt::sys;
 
-use super::lookup::network_state;
+use super::lookup::network_xml;
 use super::{Libvirt, network};
 use crate::error::Source;
 use crate::observe::NetworkState;
 use crate::resource::Reservation;
 
 impl Libvirt {
-    pub(super) fn keep(&self, network: &str, reservation: &Reservation) -> Result<(), Source> {
+    pub(super) fn add_reservation(
+        &self,
+        network: &str,
+        reservation: &Reservation,
+    ) -> Result<(), Source> {
         let found = self.connected().lookup_network_by_name(network)?;
-        let known = known(&found)?;
-        if known.reservations.contains(reservation) {
+        let current = current(&found)?;
+        if current.reservations.contains(reservation) {
             return Ok(());
         }
-        let command = if known.reservations.iter().any(|r| r.mac == reservation.mac) {
+        let command = if current
+            .reservations
+            .iter()
+            .any(|r| r.mac == reservation.mac)
+        {
             sys::VIR_NETWORK_UPDATE_COMMAND_MODIFY
         } else {
             sys::VIR_NETWORK_UPDATE_COMMAND_ADD_LAST
         };
-        update(&found, &known, command, reservation)
+        update(&found, &current, command, reservation)
     }
 
-    pub(super) fn keep_no_longer(
+    pub(super) fn remove_reservation(
         &self,
         network: &str,
         reservation: &Reservation,
@@ -32,29 +40,29 @@ impl Libvirt {
         let Some(found) = self.find_network(network)? else {
             return Ok(());
         };
-        let known = known(&found)?;
-        if !known.reservations.contains(reservation) {
+        let current = current(&found)?;
+        if !current.reservations.contains(reservation) {
             return Ok(());
         }
         let command = sys::VIR_NETWORK_UPDATE_COMMAND_DELETE;
-        update(&found, &known, command, reservation)
+        update(&found, &current, command, reservation)
     }
 }
 
-fn known(found: &VirtNetwork) -> Result<NetworkState, Source> {
-    let (xml, active) = network_state(found)?;
+fn current(found: &VirtNetwork) -> Result<NetworkState, Source> {
+    let (xml, active) = network_xml(found)?;
     Ok(network::from_xml(&xml, active)?)
 }
 
-/// Changes a reservation in the definition and, if it is started, in the network as it is.
+/// Changes a reservation in the network's definition and, if it is started, in the running network.
 fn update(
     found: &VirtNetwork,
-    known: &NetworkState,
+    current: &NetworkState,
     command: sys::virNetworkUpdateCommand,
     reservation: &Reservation,
 ) -> Result<(), Source> {
     let mut affect = sys::VIR_NETWORK_UPDATE_AFFECT_CONFIG;
-    if known.active {
+    if current.active {
         affect |= sys::VIR_NETWORK_UPDATE_AFFECT_LIVE;
     }
     Ok(found.update(

@@ -1,4 +1,4 @@
-//! Volumes' bytes over libvirt's streams.
+//! Uploads and downloads of volumes over libvirt's streams.
 
 use std::io::{Read, Write};
 
@@ -9,17 +9,17 @@ use virt::stream::Stream;
 use super::Libvirt;
 use crate::error::Source;
 
-/// Bytes sent over a stream at once; libvirt's messages hold 256 KiB with their heads.
+/// How many bytes are sent at once; libvirt's messages hold 256 KiB with their headers.
 const CHUNK: usize = 128 << 10;
 
 impl Libvirt {
-    /// Begins a stream with a volume, and ends it when its bytes are carried.
-    pub(super) fn carry(
+    /// Opens a stream with a volume, transfers its bytes, and finishes the stream, or aborts it after an error.
+    pub(super) fn transfer(
         &self,
         pool: &str,
         volume: &str,
         begin: impl FnOnce(&StorageVol, &Stream) -> Result<(), VirtError>,
-        carry: impl FnOnce(&Stream) -> Result<(), Source>,
+        transfer: impl FnOnce(&Stream) -> Result<(), Source>,
     ) -> Result<(), Source> {
         let open = || -> Result<_, VirtError> {
             let found = self.volume(pool, volume)?;
@@ -28,7 +28,7 @@ impl Libvirt {
             Ok(stream)
         };
         let stream = open().map_err(|e| e.to_string())?;
-        if let Err(source) = carry(&stream) {
+        if let Err(source) = transfer(&stream) {
             if let Err(error) = stream.abort() {
                 tracing::debug!(%error, "stream not aborted");
             }

@@ -10,7 +10,7 @@ pub fn to_xml(volume: &Volume) -> String {
     let mut target =
         Element::new("target").child(Element::new("format").attr("type", volume.format.as_str()));
     if volume.pool == BASE_POOL {
-        // Read by the machines of all clusters, whatever account libvirt runs each of them as.
+        // Machines of all clusters read it, under whatever account libvirt runs them.
         target = target.child(Element::new("permissions").child(Element::text("mode", "0644")));
     }
     let mut element = Element::new("volume")
@@ -28,7 +28,7 @@ pub fn to_xml(volume: &Volume) -> String {
     element.document()
 }
 
-/// What a volume's XML tells.
+/// The state of a volume, from its XML.
 pub(super) fn from_xml(xml: &str) -> Result<VolumeState, roxmltree::Error> {
     let document = roxmltree::Document::parse(xml)?;
     let root = document.root_element();
@@ -44,7 +44,8 @@ pub(super) fn from_xml(xml: &str) -> Result<VolumeState, roxmltree::Error> {
         capacity: bytes("capacity").unwrap_or_default(),
         allocation: bytes("allocation").unwrap_or_default(),
         physical: bytes("physical"),
-        // What a guest prints is in its console's log, the header of an overlay over somebody else's disk, too.
+        // A guest can print anything into its console log, also the header of an overlay on another machine's disk: so the backing
+        // of a log is never believed.
         backing: text(root, &["backingStore", "path"])
             .filter(|path| !path.is_empty() && !is_log(name))
             .map(Into::into),

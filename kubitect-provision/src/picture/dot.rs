@@ -1,13 +1,13 @@
-//! The picture in DOT, for Graphviz and its kin.
+//! The diagram in DOT, for Graphviz and compatible programs.
 
 use std::fmt::Write;
 
 use kubitect_config::cluster::Role;
 
 use super::Picture;
-use super::model::several;
+use super::model::plural;
 
-/// A graph with a cluster a host, and in it one a role.
+/// A graph with a subgraph for each host, and in it one for each role.
 pub fn dot(picture: &Picture) -> String {
     let mut text = format!(
         "digraph {} {{\n",
@@ -28,20 +28,17 @@ pub fn dot(picture: &Picture) -> String {
         "subgraph cluster_network {{ label={};",
         quoted(&picture.network)
     ));
-    for (at, host) in picture.hosts.iter().enumerate() {
+    for (n, host) in picture.hosts.iter().enumerate() {
         let name = [format!("host {}", host.name), host.place.clone()];
-        line(format!(
-            "subgraph cluster_h{at} {{ label={};",
-            quoted(&name)
-        ));
-        for (role, own) in host.by_role() {
+        line(format!("subgraph cluster_h{n} {{ label={};", quoted(&name)));
+        for (role, machines) in host.by_role() {
             line(format!(
-                "subgraph cluster_h{at}{role:?} {{ label={};",
-                quoted(&[several(role).to_owned()])
+                "subgraph cluster_h{n}{role:?} {{ label={};",
+                quoted(&[plural(role).to_owned()])
             ));
-            for (index, machine) in own {
+            for (index, machine) in machines {
                 line(format!(
-                    "h{at}m{index} [label={}];",
+                    "h{n}m{index} [label={}];",
                     quoted(&machine.lines())
                 ));
             }
@@ -56,16 +53,16 @@ pub fn dot(picture: &Picture) -> String {
     text + "}\n"
 }
 
-/// The first machine of each group of a role, with the name of the group: edges end at groups.
+/// For each group of a role, its first machine and its name: in DOT, an edge to a group is one to a machine in it.
 fn groups(picture: &Picture, role: Role) -> Vec<(String, String)> {
     let mut groups = Vec::new();
-    for (at, host) in picture.hosts.iter().enumerate() {
+    for (n, host) in picture.hosts.iter().enumerate() {
         if let Some(first) = host
             .machines
             .iter()
             .position(|machine| machine.role == role)
         {
-            groups.push((format!("h{at}m{first}"), format!("cluster_h{at}{role:?}")));
+            groups.push((format!("h{n}m{first}"), format!("cluster_h{n}{role:?}")));
         }
     }
     groups
@@ -78,9 +75,9 @@ fn edges(picture: &Picture) -> Vec<String> {
         edges.push(format!("entry -> {to} [lhead={group}];"));
     }
     for role in [Role::Master, Role::Worker] {
-        let ways = picture.ways.iter().filter(|way| way.to.contains(&role));
-        let ports: Vec<_> = ways
-            .map(|way| format!("{} {}", way.port, way.name))
+        let routes = picture.ways.iter().filter(|route| route.to.contains(&role));
+        let ports: Vec<_> = routes
+            .map(|route| format!("{} {}", route.port, route.name))
             .collect();
         if ports.is_empty() {
             continue;
@@ -100,7 +97,7 @@ fn edges(picture: &Picture) -> Vec<String> {
     edges
 }
 
-/// A quoted text of several lines, in which nothing ends the quotation.
+/// Lines as a quoted string. Characters that would end it are escaped.
 fn quoted(lines: &[String]) -> String {
     let escape = |line: &String| {
         let line: String = line

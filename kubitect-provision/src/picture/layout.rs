@@ -1,20 +1,20 @@
-//! Where the boxes of the picture lie: boxes in boxes, in rows that wrap, placed by a layout library.
+//! The layout of the diagram: nested boxes, in rows that wrap, placed by a layout library.
 
 use taffy::prelude::*;
 
-/// A box of the picture with its words and the boxes in it.
+/// A box of the diagram, with its text and the boxes in it.
 pub(super) struct Block {
-    /// What is drawn: its style.
+    /// Its style.
     pub kind: &'static str,
     /// Lines at its top.
     pub lines: Vec<String>,
-    /// What lies in it.
+    /// The boxes in it.
     pub inside: Vec<Block>,
-    /// Whether what lies in it stands in rows, else in a column.
+    /// Whether the boxes in it are in rows; else they are in a column.
     pub in_rows: bool,
 }
 
-/// A box at its place.
+/// A box with its position and size.
 pub(super) struct Placed<'a> {
     pub block: &'a Block,
     pub x: f32,
@@ -23,15 +23,15 @@ pub(super) struct Placed<'a> {
     pub height: f32,
 }
 
-/// Width of a letter: the text is set in one width, and stretched to it whatever the font.
+/// The width of a character: the text is monospaced, and stretched to this width whatever the font.
 pub(super) const LETTER: f32 = 7.25;
-/// Height of a line.
+/// The height of a line.
 pub(super) const LINE: f32 = 17.0;
-/// Around the words of a box.
+/// The padding around the text of a box.
 pub(super) const PAD: f32 = 12.0;
-/// Between boxes.
+/// The gap between boxes.
 pub(super) const GAP: f32 = 18.0;
-/// The width that rows of hosts wrap at, if no box is wider.
+/// The width at which rows of hosts wrap, if no box is wider.
 const WIDTH: f32 = 1080.0;
 
 /// The width of a text.
@@ -39,13 +39,13 @@ pub(super) fn width(line: &str) -> f32 {
     line.chars().count() as f32 * LETTER
 }
 
-/// Places a box and all in it, outer ones first; none if the library refuses, which it does for no tree.
+/// The positions of a box and of all boxes in it, outer ones first. None if the library fails, which it does not for a tree.
 pub(super) fn place(root: &Block) -> Option<Vec<Placed<'_>>> {
     let mut tree: TaffyTree<()> = TaffyTree::new();
-    let room = WIDTH.max(widest(root) + 8.0 * PAD);
-    let id = node(&mut tree, root, room)?;
+    let available = WIDTH.max(widest(root) + 8.0 * PAD);
+    let id = node(&mut tree, root, available)?;
     let space = Size {
-        width: AvailableSpace::Definite(room),
+        width: AvailableSpace::Definite(available),
         height: AvailableSpace::MaxContent,
     };
     tree.compute_layout(id, space).ok()?;
@@ -60,27 +60,27 @@ fn widest(block: &Block) -> f32 {
     inside.fold(size(block).0, f32::max)
 }
 
-/// A box that is at most as wide as there is room.
-fn node(tree: &mut TaffyTree<()>, block: &Block, room: f32) -> Option<NodeId> {
-    let (wide, high) = size(block);
-    let left = match frameless(block) {
-        true => room,
-        false => room - 2.0 * PAD,
+/// Adds a box, and all boxes in it, to the library's tree. It is at most `available` wide.
+fn node(tree: &mut TaffyTree<()>, block: &Block, available: f32) -> Option<NodeId> {
+    let (text_width, text_height) = size(block);
+    let inner_width = match frameless(block) {
+        true => available,
+        false => available - 2.0 * PAD,
     };
-    let words = Style {
+    let text = Style {
         size: Size {
-            width: length(wide),
-            height: length(high),
+            width: length(text_width),
+            height: length(text_height),
         },
         flex_shrink: 0.0,
         ..Style::default()
     };
-    let mut children = vec![tree.new_leaf(words).ok()?];
+    let mut children = vec![tree.new_leaf(text).ok()?];
     if !block.inside.is_empty() {
         let inner: Option<Vec<_>> = block
             .inside
             .iter()
-            .map(|one| node(tree, one, left))
+            .map(|block| node(tree, block, inner_width))
             .collect();
         let rows = Style {
             flex_direction: match block.in_rows {
@@ -122,7 +122,7 @@ fn node(tree: &mut TaffyTree<()>, block: &Block, room: f32) -> Option<NodeId> {
             }),
         },
         max_size: Size {
-            width: length(room),
+            width: length(available),
             height: auto(),
         },
         flex_shrink: 0.0,
@@ -131,18 +131,18 @@ fn node(tree: &mut TaffyTree<()>, block: &Block, room: f32) -> Option<NodeId> {
     tree.new_with_children(around, &children).ok()
 }
 
-/// Whether a box only holds others together.
+/// Whether a box has no frame: it only groups others.
 pub(super) fn frameless(block: &Block) -> bool {
     matches!(block.kind, "hosts" | "role")
 }
 
 fn size(block: &Block) -> (f32, f32) {
-    let wide = block
+    let width = block
         .lines
         .iter()
-        .map(|line| width(line))
+        .map(|line| self::width(line))
         .fold(0.0, f32::max);
-    (wide, block.lines.len() as f32 * LINE)
+    (width, block.lines.len() as f32 * LINE)
 }
 
 fn collect<'a>(
@@ -152,19 +152,19 @@ fn collect<'a>(
     (x, y): (f32, f32),
     placed: &mut Vec<Placed<'a>>,
 ) -> Option<()> {
-    let own = tree.layout(id).ok()?;
-    let (x, y) = (x + own.location.x, y + own.location.y);
+    let layout = tree.layout(id).ok()?;
+    let (x, y) = (x + layout.location.x, y + layout.location.y);
     placed.push(Placed {
         block,
         x,
         y,
-        width: own.size.width,
-        height: own.size.height,
+        width: layout.size.width,
+        height: layout.size.height,
     });
     if let Some(rows) = tree.children(id).ok()?.get(1).copied() {
-        let at = tree.layout(rows).ok()?.location;
+        let offset = tree.layout(rows).ok()?.location;
         for (id, inner) in tree.children(rows).ok()?.into_iter().zip(&block.inside) {
-            collect(tree, id, inner, (x + at.x, y + at.y), placed)?;
+            collect(tree, id, inner, (x + offset.x, y + offset.y), placed)?;
         }
     }
     Some(())

@@ -1,11 +1,11 @@
-//! The picture in Mermaid, which many pages draw by themselves.
+//! The diagram in Mermaid, which many web pages render.
 
 use std::fmt::Write;
 
 use kubitect_config::cluster::Role;
 
 use super::Picture;
-use super::model::several;
+use super::model::plural;
 
 /// A flow chart: clients, balancers, and the nodes of each role on each host.
 pub fn mermaid(picture: &Picture) -> String {
@@ -16,13 +16,13 @@ pub fn mermaid(picture: &Picture) -> String {
     line(format!("entry{{{{\"{}\"}}}}", label(&entry)));
     line("clients --> entry".to_owned());
     line(format!("subgraph network[\"{}\"]", label(&picture.network)));
-    for (at, host) in picture.hosts.iter().enumerate() {
+    for (n, host) in picture.hosts.iter().enumerate() {
         let name = [format!("host {}", host.name), host.place.clone()];
-        line(format!("subgraph h{at}[\"{}\"]", label(&name)));
-        for (role, own) in host.by_role() {
-            line(format!("subgraph h{at}{role:?}[\"{}\"]", several(role)));
-            for (index, machine) in own {
-                line(format!("h{at}m{index}[\"{}\"]", label(&machine.lines())));
+        line(format!("subgraph h{n}[\"{}\"]", label(&name)));
+        for (role, machines) in host.by_role() {
+            line(format!("subgraph h{n}{role:?}[\"{}\"]", plural(role)));
+            for (index, machine) in machines {
+                line(format!("h{n}m{index}[\"{}\"]", label(&machine.lines())));
             }
             line("end".to_owned());
         }
@@ -35,12 +35,13 @@ pub fn mermaid(picture: &Picture) -> String {
     text
 }
 
-/// From the entry to the balancers, and from them, or else from the entry, to the nodes that a port leads to.
+/// The edges from the entry to the balancers, and from these to the nodes that a port is forwarded to. Without balancers, these
+/// start at the entry.
 fn edges(picture: &Picture) -> Vec<String> {
     let groups = |role: Role| {
         let hosts = picture.hosts.iter().enumerate();
         let with = hosts.filter(move |(_, host)| host.machines.iter().any(|m| m.role == role));
-        with.map(move |(at, _)| format!("h{at}{role:?}"))
+        with.map(move |(n, _)| format!("h{n}{role:?}"))
             .collect::<Vec<_>>()
     };
     let balancers = groups(Role::LoadBalancer);
@@ -53,9 +54,9 @@ fn edges(picture: &Picture) -> Vec<String> {
         false => balancers,
     };
     for role in [Role::Master, Role::Worker] {
-        let ways = picture.ways.iter().filter(|way| way.to.contains(&role));
-        let ports: Vec<_> = ways
-            .map(|way| format!("{} {}", way.port, way.name))
+        let routes = picture.ways.iter().filter(|route| route.to.contains(&role));
+        let ports: Vec<_> = routes
+            .map(|route| format!("{} {}", route.port, route.name))
             .collect();
         if ports.is_empty() {
             continue;
@@ -69,7 +70,7 @@ fn edges(picture: &Picture) -> Vec<String> {
     edges
 }
 
-/// Lines of a label, in which nothing ends the quotation or is markup.
+/// Lines as a label. Characters that would end it, or are markup, are escaped.
 fn label(lines: &[String]) -> String {
     let escape = |line: &String| {
         let mut text = String::new();

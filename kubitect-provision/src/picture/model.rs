@@ -1,4 +1,4 @@
-//! The picture as data.
+//! The diagram as data.
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{
@@ -7,7 +7,7 @@ use kubitect_config::cluster::{
 use kubitect_config::text;
 use serde::Serialize;
 
-/// A cluster as a person draws it.
+/// A diagram of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Picture {
@@ -15,22 +15,22 @@ pub struct Picture {
     pub cluster: String,
     /// `Kubernetes v1.35.4 · calico`.
     pub about: String,
-    /// Where clients come in: the VIP, else the balancer or the master.
+    /// The address to which clients connect: the VIP, else that of the balancer or of the master.
     pub entry: String,
-    /// What stands behind that address.
+    /// What has that address.
     pub entry_kind: String,
-    /// Ports that lead to nodes.
-    pub ways: Vec<Way>,
-    /// The network in words: its name, mode, range and gateway.
+    /// The ports that are forwarded to nodes.
+    pub ways: Vec<Route>,
+    /// The network: its name, mode, range and gateway, as lines of text.
     pub network: Vec<String>,
     /// The hosts that carry machines.
     pub hosts: Vec<HostBox>,
 }
 
-/// A port that leads to nodes.
+/// A port that is forwarded to nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Way {
+pub struct Route {
     /// `API`, or the port's own name.
     pub name: String,
     /// The port at the entry.
@@ -47,7 +47,7 @@ pub struct Way {
 pub struct HostBox {
     /// Its name in the file.
     pub name: String,
-    /// Where it is.
+    /// Its address, or `this machine`.
     pub place: String,
     /// Its machines: balancers, masters, workers.
     pub machines: Vec<MachineBox>,
@@ -61,7 +61,7 @@ pub struct MachineBox {
     pub name: String,
     /// Its name without the cluster's.
     pub short: String,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
     /// Its address, or `by DHCP`.
     pub address: String,
@@ -69,22 +69,22 @@ pub struct MachineBox {
     pub size: String,
     /// Its data disks, a line each.
     pub disks: Vec<String>,
-    /// What was seen of it.
-    pub seen: Option<Seen>,
+    /// Its observed state, if it was observed.
+    pub seen: Option<MachineStatus>,
 }
 
-/// How a machine of a living cluster is.
+/// The observed state of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Seen {
-    /// Whether that is as it should be.
+pub struct MachineStatus {
+    /// Whether this is the wanted state.
     pub good: bool,
-    /// In words, as `running, Ready`.
+    /// The state as text, as `running, Ready`.
     pub words: String,
 }
 
-impl Seen {
-    /// A machine in this state of libvirt's, and the node that it is, if it is one: whether that is Ready, and cordoned.
+impl MachineStatus {
+    /// From the state of the machine in libvirt and, if it is a node, whether that is Ready, and whether it is cordoned.
     pub fn of(state: &str, ready: Option<bool>, cordoned: bool) -> Self {
         let mut words = vec![state];
         words.extend(ready.map(|ready| if ready { "Ready" } else { "not Ready" }));
@@ -97,21 +97,21 @@ impl Seen {
 }
 
 impl HostBox {
-    /// The roles that it has machines of, with these machines, each with its place among the host's.
+    /// The host's machines by role, each with its index among all machines of the host. Roles without machines are left out.
     pub(super) fn by_role(&self) -> Vec<(Role, Vec<(usize, &MachineBox)>)> {
-        let of = |role| {
+        let with_machines = |role| {
             let all = self.machines.iter().enumerate();
-            (role, all.filter(|(_, own)| own.role == role).collect())
+            (role, all.filter(|(_, m)| m.role == role).collect())
         };
-        let roles = ROLES.into_iter().map(of);
+        let roles = ROLES.into_iter().map(with_machines);
         roles
-            .filter(|(_, own): &(_, Vec<_>)| !own.is_empty())
+            .filter(|(_, machines): &(_, Vec<_>)| !machines.is_empty())
             .collect()
     }
 }
 
 impl MachineBox {
-    /// What is said of it, a line each.
+    /// The lines of its box.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.short.clone(), self.address.clone(), self.size.clone()];
         lines.extend(self.disks.iter().cloned());
@@ -121,7 +121,7 @@ impl MachineBox {
 }
 
 impl Picture {
-    /// The picture of what a file asks for.
+    /// The diagram of a configuration.
     pub fn of(cluster: &Cluster) -> Self {
         let kubernetes = &cluster.kubernetes;
         let (entry, entry_kind) = entry(cluster);
@@ -149,23 +149,23 @@ impl Picture {
         }
     }
 
-    /// Adds what was seen of a machine, by its whole name.
-    pub fn see(&mut self, name: &str, address: Option<&str>, seen: Seen) {
+    /// Adds the observed state of a machine, found by its full name.
+    pub fn add_status(&mut self, name: &str, address: Option<&str>, status: MachineStatus) {
         let mut machines = self.hosts.iter_mut().flat_map(|host| &mut host.machines);
         if let Some(machine) = machines.find(|machine| machine.name == name) {
             if let Some(address) = address {
                 machine.address = text::line(address);
             }
-            machine.seen = Some(Seen {
-                words: text::line(&seen.words),
-                ..seen
+            machine.seen = Some(MachineStatus {
+                words: text::line(&status.words),
+                ..status
             });
         }
     }
 }
 
-/// A role's name for several machines.
-pub(super) fn several(role: Role) -> &'static str {
+/// The name of a role in the plural.
+pub(super) fn plural(role: Role) -> &'static str {
     match role {
         Role::LoadBalancer => "balancers",
         Role::Master => "masters",
@@ -173,13 +173,13 @@ pub(super) fn several(role: Role) -> &'static str {
     }
 }
 
-/// All roles, in the order of the picture.
+/// All roles, in the order of the diagram.
 const ROLES: [Role; 3] = [Role::LoadBalancer, Role::Master, Role::Worker];
 
-impl Way {
+impl Route {
     /// As `443 https → workers:30443`.
-    pub(super) fn words(&self) -> String {
-        let to: Vec<_> = self.to.iter().map(|role| several(*role)).collect();
+    pub(super) fn describe(&self) -> String {
+        let to: Vec<_> = self.to.iter().map(|role| plural(*role)).collect();
         format!(
             "{} {} → {}:{}",
             self.port,
@@ -190,7 +190,7 @@ impl Way {
     }
 }
 
-/// Where clients come in, and what that is.
+/// The address to which clients connect, and what has it.
 fn entry(cluster: &Cluster) -> (String, String) {
     let address = |node: &Node| node.ip.map_or("by DHCP".to_owned(), |ip| ip.to_string());
     let balancers: Vec<_> = cluster.role(Role::LoadBalancer).collect();
@@ -204,14 +204,14 @@ fn entry(cluster: &Cluster) -> (String, String) {
     }
 }
 
-fn ways(cluster: &Cluster) -> Vec<Way> {
-    let api = Way {
+fn ways(cluster: &Cluster) -> Vec<Route> {
+    let api = Route {
         name: "API".to_owned(),
         port: API_PORT,
         target_port: API_PORT,
         to: vec![Role::Master],
     };
-    let forwarded = cluster.balancing.forward_ports.iter().map(|port| Way {
+    let forwarded = cluster.balancing.forward_ports.iter().map(|port| Route {
         name: port.name.to_string(),
         port: port.port,
         target_port: port.target_port,

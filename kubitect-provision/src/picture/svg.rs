@@ -1,4 +1,4 @@
-//! The picture in SVG: one file without fonts, scripts or links, for a page of one's own.
+//! The diagram in SVG: one file without fonts, scripts or links, so that it can be put into any page.
 
 use std::fmt::Write;
 
@@ -6,13 +6,13 @@ use kubitect_config::cluster::Role;
 use quick_xml::escape::escape;
 
 use super::layout::{Block, GAP, LINE, PAD, Placed, frameless, place, width};
-use super::model::several;
+use super::model::plural;
 use super::{HostBox, MachineBox, Picture};
 
-/// Around the whole picture; lines to further rows of hosts run in it.
+/// The margin around the diagram, in which the lines to further rows of hosts run.
 const MARGIN: f32 = 28.0;
 
-/// Draws it.
+/// Draws the diagram.
 pub fn svg(picture: &Picture) -> String {
     let root = blocks(picture);
     let placed = place(&root).unwrap_or_default();
@@ -28,8 +28,8 @@ pub fn svg(picture: &Picture) -> String {
         escape(format!("{}: {}", picture.cluster, picture.about))
     );
     lines(&placed, &mut text);
-    for one in &placed {
-        draw(one, &mut text);
+    for block in &placed {
+        draw(block, &mut text);
     }
     text + "</g>\n</svg>\n"
 }
@@ -42,13 +42,13 @@ rect { stroke-width: 1.25 } .page { fill: #ffffff } .line { stroke: #7b8794; str
 .LoadBalancer { fill: #fff4e0; stroke: #c77f0a } .Master { fill: #e6f1ff; stroke: #2f72c4 } .Worker { fill: #e9f8ee; stroke: #2f9156 }
 </style>";
 
-/// The boxes of the picture, outer ones first.
+/// The boxes of the diagram, as a tree.
 fn blocks(picture: &Picture) -> Block {
     let mut entry = vec![
         format!("clients → {}", picture.entry),
         picture.entry_kind.clone(),
     ];
-    entry.extend(picture.ways.iter().map(super::Way::words));
+    entry.extend(picture.ways.iter().map(super::Route::describe));
     let leaf = |kind, lines| Block {
         kind,
         lines,
@@ -67,7 +67,7 @@ fn blocks(picture: &Picture) -> Block {
         hosts,
     ];
     let title = vec![picture.cluster.clone(), picture.about.clone()];
-    // Boxes below one another leave room for the lines between them.
+    // In a column, with gaps in which the connecting lines run.
     Block {
         kind: "all",
         lines: title,
@@ -77,10 +77,10 @@ fn blocks(picture: &Picture) -> Block {
 }
 
 fn host(host: &HostBox) -> Block {
-    let roles = host.by_role().into_iter().map(|(role, own)| Block {
+    let roles = host.by_role().into_iter().map(|(role, machines)| Block {
         kind: "role",
-        lines: vec![several(role).to_owned()],
-        inside: own.into_iter().map(|(_, own)| machine(own)).collect(),
+        lines: vec![plural(role).to_owned()],
+        inside: machines.into_iter().map(|(_, m)| machine(m)).collect(),
         in_rows: true,
     });
     Block {
@@ -98,9 +98,9 @@ fn machine(machine: &MachineBox) -> Block {
         machine.size.clone(),
     ];
     lines.extend(machine.disks.iter().cloned());
-    if let Some(seen) = &machine.seen {
-        let mark = if seen.good { '●' } else { '▲' };
-        lines.push(format!("{mark} {}", seen.words));
+    if let Some(status) = &machine.seen {
+        let mark = if status.good { '●' } else { '▲' };
+        lines.push(format!("{mark} {}", status.words));
     }
     Block {
         kind: match machine.role {
@@ -114,9 +114,14 @@ fn machine(machine: &MachineBox) -> Block {
     }
 }
 
-/// From the clients to the network, and from it to each host: straight down in the first row, along the left edge to the others.
+/// Draws the lines from the clients to the network, and from it to each host: straight down to the first row, along the left edge
+/// to the others.
 fn lines(placed: &[Placed], text: &mut String) {
-    let of = |kind| placed.iter().filter(move |one| one.block.kind == kind);
+    let of = |kind| {
+        placed
+            .iter()
+            .filter(move |placed| placed.block.kind == kind)
+    };
     let (Some(clients), Some(network)) = (of("clients").next(), of("network").next()) else {
         return;
     };
@@ -149,34 +154,34 @@ fn lines(placed: &[Placed], text: &mut String) {
     }
 }
 
-fn draw(one: &Placed, text: &mut String) {
+fn draw(placed: &Placed, text: &mut String) {
     let Placed {
         block,
         x,
         y,
-        width: wide,
+        width: box_width,
         height,
-    } = one;
+    } = placed;
     let framed = !frameless(block) && block.kind != "all";
     if framed {
         let kind = block.kind;
-        writeln!(text, "<rect class=\"{kind}\" x=\"{x}\" y=\"{y}\" width=\"{wide}\" height=\"{height}\" rx=\"6\"/>")
+        writeln!(text, "<rect class=\"{kind}\" x=\"{x}\" y=\"{y}\" width=\"{box_width}\" height=\"{height}\" rx=\"6\"/>")
             .unwrap_or_default();
     }
     let pad = if frameless(block) { 0.0 } else { PAD };
-    for (at, line) in block
+    for (index, line) in block
         .lines
         .iter()
         .enumerate()
         .filter(|(_, line)| !line.is_empty())
     {
-        let class = match (at, line.chars().next()) {
+        let class = match (index, line.chars().next()) {
             (_, Some('▲')) => "bad",
             (_, Some('●')) => "good",
             (0, _) if block.kind != "role" => "first",
             _ => "rest",
         };
-        let (left, base) = (x + pad, y + pad + at as f32 * LINE + 12.0);
+        let (left, base) = (x + pad, y + pad + index as f32 * LINE + 12.0);
         writeln!(
             text,
             "<text class=\"{class}\" x=\"{left}\" y=\"{base}\" textLength=\"{}\" lengthAdjust=\"spacingAndGlyphs\">{}</text>",

@@ -1,13 +1,13 @@
-//! Pictures of very different clusters: nothing overlaps, no text is cut, and each form says the same.
+//! Diagrams of very different clusters: nothing overlaps, no text is cut, and all formats have the same content.
 
 use kubitect_config::{Site, parse};
 
-use super::{Picture, Seen, dot, mermaid, svg, words};
+use super::{MachineStatus, Picture, dot, mermaid, svg, text};
 
 /// A rectangle, or a text, which is as wide as it is stretched to.
 #[derive(Debug, Clone)]
 struct Area {
-    /// Its style or its words.
+    /// Its style or its text.
     #[expect(dead_code, reason = "it is shown where something is wrong")]
     kind: String,
     left: f32,
@@ -49,7 +49,7 @@ fn areas(svg: &str) -> (Vec<Area>, Vec<Area>, Area) {
         match node.tag_name().name() {
             "rect" => {
                 let (right, bottom) = (left + number(node, "width"), top + number(node, "height"));
-                let own = Area {
+                let area = Area {
                     kind: kind.clone(),
                     left,
                     top,
@@ -57,15 +57,15 @@ fn areas(svg: &str) -> (Vec<Area>, Vec<Area>, Area) {
                     bottom,
                 };
                 match kind == "page" {
-                    true => page = Some(own),
-                    false => boxes.push(own),
+                    true => page = Some(area),
+                    false => boxes.push(area),
                 }
             }
             "text" => {
                 let words = node.text().unwrap_or_default();
                 let right = left + number(node, "textLength");
                 // A letter of 12 px rises 11 px and falls 4 px at most.
-                let own = Area {
+                let area = Area {
                     kind: words.to_owned(),
                     left,
                     top: top - 11.0,
@@ -76,7 +76,7 @@ fn areas(svg: &str) -> (Vec<Area>, Vec<Area>, Area) {
                     number(node, "textLength") >= words.chars().count() as f32 * 7.0,
                     "{words}"
                 );
-                texts.push(own);
+                texts.push(area);
             }
             _ => {}
         }
@@ -88,28 +88,31 @@ fn areas(svg: &str) -> (Vec<Area>, Vec<Area>, Area) {
 fn well_drawn(svg: &str) {
     let (boxes, texts, page) = areas(svg);
     assert!(boxes.len() > 2 && texts.len() > 4);
-    for (at, one) in boxes.iter().enumerate() {
+    for (index, area) in boxes.iter().enumerate() {
         assert!(
-            one.right <= page.right && one.bottom <= page.bottom,
-            "{one:?} leaves the page"
+            area.right <= page.right && area.bottom <= page.bottom,
+            "{area:?} leaves the page"
         );
-        for other in &boxes[at + 1..] {
-            let nested = one.holds(other) || other.holds(one);
-            assert!(nested || !one.overlaps(other), "{one:?} overlaps {other:?}");
+        for other in &boxes[index + 1..] {
+            let nested = area.holds(other) || other.holds(area);
+            assert!(
+                nested || !area.overlaps(other),
+                "{area:?} overlaps {other:?}"
+            );
         }
     }
-    for (at, text) in texts.iter().enumerate() {
+    for (index, text) in texts.iter().enumerate() {
         assert!(
             text.right <= page.right && text.bottom <= page.bottom,
             "{text:?} leaves the page"
         );
-        for other in &texts[at + 1..] {
+        for other in &texts[index + 1..] {
             assert!(!text.overlaps(other), "{text:?} overlaps {other:?}");
         }
-        for one in &boxes {
+        for area in &boxes {
             assert!(
-                one.holds(text) || !one.overlaps(text),
-                "{text:?} is cut by {one:?}"
+                area.holds(text) || !area.overlaps(text),
+                "{text:?} is cut by {area:?}"
             );
         }
     }
@@ -169,17 +172,17 @@ fn nothing_overlaps_and_no_text_is_cut() {
             .flat_map(|host| &host.machines)
             .map(|m| m.name.clone())
             .collect();
-        for (at, machine) in machines.iter().enumerate() {
-            let good = at % 2 == 0;
+        for (index, machine) in machines.iter().enumerate() {
+            let good = index % 2 == 0;
             let words = if good {
                 "running, Ready"
             } else {
                 "running, not Ready, cordoned"
             };
-            picture.see(
+            picture.add_status(
                 machine,
                 Some("10.10.255.255"),
-                Seen {
+                MachineStatus {
                     good,
                     words: words.to_owned(),
                 },
@@ -214,7 +217,7 @@ fn the_measure_finds_what_overlaps_and_what_is_cut() {
 fn every_form_has_every_machine_address_and_port() {
     for (name, picture) in five() {
         for (form, text) in [
-            ("text", words(&picture)),
+            ("text", super::text(&picture)),
             ("svg", svg(&picture)),
             ("mermaid", mermaid(&picture)),
             ("dot", dot(&picture)),
@@ -225,11 +228,11 @@ fn every_form_has_every_machine_address_and_port() {
             for part in names.chain(addresses).chain([&picture.entry]) {
                 assert!(text.contains(part.as_str()), "{name}, {form}: no {part}");
             }
-            for way in &picture.ways {
+            for route in &picture.ways {
                 assert!(
-                    text.contains(&way.port.to_string()),
+                    text.contains(&route.port.to_string()),
                     "{name}, {form}: no {}",
-                    way.port
+                    route.port
                 );
             }
             assert!(text.contains("gateway"), "{name}, {form}");
@@ -248,10 +251,10 @@ fn what_others_write_ends_no_quotation() {
     let bad = "a\"b\\<c>&`d`#\u{1b}[2J";
     picture.hosts[0].place = bad.to_owned();
     let machine = picture.hosts[0].machines[0].name.clone();
-    picture.see(
+    picture.add_status(
         &machine,
         None,
-        Seen {
+        MachineStatus {
             good: false,
             words: bad.to_owned(),
         },
@@ -260,19 +263,19 @@ fn what_others_write_ends_no_quotation() {
     assert!(roxmltree::Document::parse(&drawn).is_ok(), "{drawn}");
     assert!(!mermaid(&picture).contains("a\"b"));
     assert!(dot(&picture).contains("a\\\"b\\\\<c>"));
-    assert!(!words(&picture).contains("c>&`d`#\u{1b}") || !dot(&picture).contains('\u{1b}'));
+    assert!(!text(&picture).contains("c>&`d`#\u{1b}") || !dot(&picture).contains('\u{1b}'));
 }
 
 #[test]
 fn a_cluster_as_text() {
     let (_, mut picture) = five().into_iter().nth(1).unwrap();
-    picture.see(
+    picture.add_status(
         "local-k8s-cluster-master-2",
         None,
-        Seen {
+        MachineStatus {
             good: false,
             words: "off".to_owned(),
         },
     );
-    insta::assert_snapshot!(words(&picture));
+    insta::assert_snapshot!(text(&picture));
 }

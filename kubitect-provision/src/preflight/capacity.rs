@@ -1,53 +1,56 @@
-//! Memory, processors and disk space against the plan. Pure.
+//! Whether a host has the memory, processors and disk space that the plan needs. Pure.
 
 use kubitect_config::Severity;
 use kubitect_config::value::Name;
 
-use super::{Asked, Demand, Finding, FindingKind};
+use super::{Demand, Finding, FindingKind, StartedMachine};
 
-/// Virtual processors to one of the host's, above which machines wait for each other most of the time.
+/// The most virtual processors for each of the host's: above this ratio, machines wait for each other most of the time.
 const CPU_RATIO: u32 = 4;
-/// Machines may ask for so many times the host's memory: they rarely use what they are given, and libvirt gives it
-/// only when it is used. More than this can't end well.
+/// The memory of all machines may be so many times the host's: the host allocates memory only when a guest uses it, and guests
+/// rarely use all of theirs. Above this ratio, they would run out of memory.
 const MEMORY_RATIO: u64 = 2;
-/// What a disk takes at the least soon after the first boot.
+/// The bytes that a disk takes at least, soon after the first boot.
 const DISK_FLOOR: u64 = 512 << 20;
 
-/// What stands against the plan on this host.
+/// What prevents the plan on this host, or may prevent it.
 pub(super) fn findings(host: &Name, demand: &Demand) -> Vec<Finding> {
     let finding = |kind, (severity, message): (Severity, String), help: &str| {
         let message = format!("{message} (host {host})");
         Finding::new(kind, severity, host, message, help)
     };
-    let less = "give machines less, spread them over more hosts, or stop what else runs there";
-    let memory = memory(demand).map(|own| finding(FindingKind::Memory, own, less));
-    let processors = processors(demand).map(|own| finding(FindingKind::Processors, own, less));
-    let space = "free space there, or configure smaller disks or another pool path";
+    let help_with_load =
+        "give machines less, spread them over more hosts, or stop what else runs there";
+    let memory = memory(demand).map(|found| finding(FindingKind::Memory, found, help_with_load));
+    let processors =
+        processors(demand).map(|found| finding(FindingKind::Processors, found, help_with_load));
+    let help_with_space = "free space there, or configure smaller disks or another pool path";
     let disks = disk(demand).into_iter();
-    let disks = disks.map(|own| finding(FindingKind::Space, own, space));
+    let disks = disks.map(|found| finding(FindingKind::Space, found, help_with_space));
     memory.into_iter().chain(processors).chain(disks).collect()
 }
 
-/// What a machine has already is no reason to refuse what is done to it: only one that is new, or gets more, is.
+/// Too much memory is an error only if a machine is new or gets more. Otherwise the host carries these machines already, and
+/// refusing the plan would also refuse their repair: a warning.
 fn memory(demand: &Demand) -> Option<(Severity, String)> {
     let total = demand.memory_mib;
     if total == 0 {
-        // A host that does not tell can't be judged.
+        // The host does not report its memory.
         return None;
     }
-    let grows = |own: &&Asked| own.memory_mib > own.had_mib;
+    let grows = |machine: &&StartedMachine| machine.memory_mib > machine.defined_mib;
     let mut growing = demand.machines.iter().filter(grows);
-    if let Some(own) = growing.clone().find(|own| own.memory_mib > total) {
+    if let Some(machine) = growing.clone().find(|machine| machine.memory_mib > total) {
         let message = format!(
             "{} asks for {} of memory and the host has {}",
-            own.name,
-            gib(own.memory_mib),
+            machine.name,
+            gib(machine.memory_mib),
             gib(total)
         );
         return Some((Severity::Error, message));
     }
-    let asked: u64 = demand.machines.iter().map(|own| own.memory_mib).sum();
-    let all = asked.saturating_add(demand.others_mib);
+    let started: u64 = demand.machines.iter().map(|m| m.memory_mib).sum();
+    let all = started.saturating_add(demand.other_machines_mib);
     if !demand.machines.is_empty() && all > total.saturating_mul(MEMORY_RATIO) {
         let severity = match growing.next() {
             Some(_) => Severity::Error,
@@ -60,8 +63,8 @@ fn memory(demand: &Demand) -> Option<(Severity, String)> {
         );
         return Some((severity, message));
     }
-    let more = |own: &Asked| own.memory_mib.saturating_sub(own.live_mib);
-    let needed: u64 = demand.machines.iter().map(more).sum();
+    let additional = |machine: &StartedMachine| machine.memory_mib.saturating_sub(machine.live_mib);
+    let needed: u64 = demand.machines.iter().map(additional).sum();
     let free = demand.memory_free_mib.unwrap_or(total).min(total);
     (needed > free).then(|| {
         let message = format!(
@@ -74,11 +77,11 @@ fn memory(demand: &Demand) -> Option<(Severity, String)> {
 }
 
 fn processors(demand: &Demand) -> Option<(Severity, String)> {
-    let needed: u32 = demand.machines.iter().map(|own| own.vcpus).sum();
-    let widest = demand.machines.iter().max_by_key(|own| own.vcpus);
+    let needed: u32 = demand.machines.iter().map(|machine| machine.vcpus).sum();
+    let widest = demand.machines.iter().max_by_key(|machine| machine.vcpus);
     match widest {
         _ if demand.cpus == 0 => None,
-        Some(Asked {
+        Some(StartedMachine {
             name, vcpus: cpus, ..
         }) if *cpus > demand.cpus => Some((
             Severity::Warning,
@@ -99,7 +102,7 @@ fn processors(demand: &Demand) -> Option<(Severity, String)> {
 }
 
 fn disk(demand: &Demand) -> Vec<(Severity, String)> {
-    let judged = demand.folders.iter().filter_map(|(folder, (disks, free))| {
+    let findings = demand.folders.iter().filter_map(|(folder, (disks, free))| {
         let free = (*free)?;
         let full: u64 = disks.iter().sum();
         let floor = disks.iter().map(|disk| DISK_FLOOR.min(*disk)).sum::<u64>();
@@ -122,10 +125,10 @@ fn disk(demand: &Demand) -> Vec<(Severity, String)> {
             None
         }
     });
-    judged.collect()
+    findings.collect()
 }
 
-/// MiB in words.
+/// MiB as text in GiB.
 fn gib(mib: u64) -> String {
     if mib.is_multiple_of(1024) {
         format!("{} GiB", mib >> 10)
@@ -142,11 +145,11 @@ mod tests {
     fn demand(machines: usize, each_gib: u64, total_gib: u64, free_gib: u64) -> Demand {
         Demand {
             machines: (0..machines)
-                .map(|i| Asked {
+                .map(|i| StartedMachine {
                     name: format!("m{i}"),
                     memory_mib: each_gib << 10,
                     vcpus: 2,
-                    ..Asked::default()
+                    ..StartedMachine::default()
                 })
                 .collect(),
             cpus: 8,
@@ -156,7 +159,7 @@ mod tests {
         }
     }
 
-    fn told(demand: &Demand) -> Vec<(Severity, String)> {
+    fn messages(demand: &Demand) -> Vec<(Severity, String)> {
         findings(&"big".parse().unwrap(), demand)
             .into_iter()
             .map(|finding| (finding.severity, finding.message))
@@ -165,77 +168,81 @@ mod tests {
 
     #[test]
     fn what_fits_is_not_mentioned() {
-        assert!(told(&demand(7, 4, 64, 60)).is_empty());
-        assert!(told(&Demand::default()).is_empty());
+        assert!(messages(&demand(7, 4, 64, 60)).is_empty());
+        assert!(messages(&Demand::default()).is_empty());
     }
 
     #[test]
     fn memory_may_be_promised_but_not_twice_over() {
         let warning = "machines may use 28 GiB of memory and 20 GiB are free: they run until they really use it (host big)";
         assert_eq!(
-            told(&demand(7, 4, 24, 20)),
+            messages(&demand(7, 4, 24, 20)),
             [(Severity::Warning, warning.to_owned())]
         );
         let error = "machines ask for 52 GiB of memory and the host has 24 GiB (host big)";
         assert_eq!(
-            told(&demand(13, 4, 24, 20))[0],
+            messages(&demand(13, 4, 24, 20))[0],
             (Severity::Error, error.to_owned())
         );
         let error = "m0 asks for 25 GiB of memory and the host has 24 GiB (host big)";
         assert_eq!(
-            told(&demand(1, 25, 24, 20)),
+            messages(&demand(1, 25, 24, 20)),
             [(Severity::Error, error.to_owned())]
         );
     }
 
-    /// Machines that run already are restarted one after another, with what they have; those of a host whose power was cut start again.
+    /// Running machines are restarted one after another, with the memory that they have; after a power cut, all of a host start
+    /// again.
     #[test]
     fn what_machines_have_already_is_no_error() {
         let severities = |demand: &Demand| -> Vec<_> {
-            let told = told(demand).into_iter();
-            told.map(|(severity, _)| severity).collect()
+            let messages = messages(demand).into_iter();
+            messages.map(|(severity, _)| severity).collect()
         };
-        let mut there = demand(7, 8, 24, 1);
-        for own in &mut there.machines {
-            (own.had_mib, own.live_mib) = (8 << 10, 8 << 10);
+        let mut existing = demand(7, 8, 24, 1);
+        for machine in &mut existing.machines {
+            (machine.defined_mib, machine.live_mib) = (8 << 10, 8 << 10);
         }
-        assert_eq!(severities(&there), [Severity::Warning]);
-        // Three of them need nothing that is not theirs.
-        there.machines.truncate(3);
-        assert_eq!(severities(&there), []);
-        // With less, nothing is needed either; with more, it is counted what is more.
-        there.machines[0].memory_mib = 4 << 10;
-        assert_eq!(severities(&there), []);
-        there.machines[1].memory_mib = 10 << 10;
+        assert_eq!(severities(&existing), [Severity::Warning]);
+        // Three of them fit, and they use their memory already.
+        existing.machines.truncate(3);
+        assert_eq!(severities(&existing), []);
+        // With less memory, no more is needed; with more, only the difference counts.
+        existing.machines[0].memory_mib = 4 << 10;
+        assert_eq!(severities(&existing), []);
+        existing.machines[1].memory_mib = 10 << 10;
         let warning = "machines may use 2 GiB of memory and 1 GiB are free: they run until they really use it (host big)";
-        assert_eq!(told(&there), [(Severity::Warning, warning.to_owned())]);
-        // The others there count for one that is new.
-        there.others_mib = 40 << 10;
-        assert_eq!(severities(&there), [Severity::Error]);
-        there.machines.clear();
-        assert_eq!(severities(&there), []);
+        assert_eq!(
+            messages(&existing),
+            [(Severity::Warning, warning.to_owned())]
+        );
+        // For a machine that gets more, the other machines count.
+        existing.other_machines_mib = 40 << 10;
+        assert_eq!(severities(&existing), [Severity::Error]);
+        existing.machines.clear();
+        assert_eq!(severities(&existing), []);
     }
 
     #[test]
     fn too_many_processors_are_a_warning() {
         let mut demand = demand(17, 1, 64, 60);
         let crowd = "machines have 34 processors and the host 8, so they will be slow (host big)";
-        assert_eq!(told(&demand), [(Severity::Warning, crowd.to_owned())]);
-        demand.machines = vec![Asked {
+        assert_eq!(messages(&demand), [(Severity::Warning, crowd.to_owned())]);
+        demand.machines = vec![StartedMachine {
             name: "wide".to_owned(),
             memory_mib: 1024,
             vcpus: 9,
-            ..Asked::default()
+            ..StartedMachine::default()
         }];
         let wide = "wide has 9 processors and the host 8, so it will be slow (host big)";
-        assert_eq!(told(&demand), [(Severity::Warning, wide.to_owned())]);
+        assert_eq!(messages(&demand), [(Severity::Warning, wide.to_owned())]);
     }
 
     #[test]
     fn disks_may_be_promised_but_a_full_folder_is_an_error() {
         let with = |free: Option<u64>| {
             let disks = vec![32 << 30; 4];
-            told(&Demand {
+            messages(&Demand {
                 folders: [(PathBuf::from("/pool"), (disks, free))].into(),
                 ..Demand::default()
             })

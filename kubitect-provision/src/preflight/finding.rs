@@ -1,4 +1,4 @@
-//! [`Finding`]: what stands in the way of a plan on a host, or may.
+//! [`Finding`]: what prevents a plan on a host, or may prevent it.
 
 use kubitect_config::Severity;
 use kubitect_config::check::Check;
@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::Error;
 
-/// Something that a person should know before machines are made.
+/// What a user should know before the plan is carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// Which check found it; stable.
+    /// The check that found it; its name is stable.
     pub kind: FindingKind,
-    /// Whether it stands in the way.
+    /// An error prevents the plan; a warning does not.
     pub severity: Severity,
     /// The host that it concerns.
     pub host: Name,
@@ -34,30 +34,30 @@ pub enum FindingKind {
     Memory,
     /// Its processors.
     Processors,
-    /// What is free in the folders of disks.
+    /// The free space in the folders of disks.
     Space,
     /// Whether disks can be made in a folder.
     Folder,
-    /// Who could exchange what lies in a folder.
+    /// Whether untrusted users could replace disks in a folder.
     Owner,
     /// The bridge.
     Bridge,
     /// The rules of the firewall.
     Firewall,
-    /// Whether somebody is at an address.
+    /// Whether an address is in use already.
     Address,
     /// Whether there is KVM.
     Kvm,
-    /// What this machine needs to set up Kubernetes.
+    /// The programs that this machine needs to set up Kubernetes.
     Here,
-    /// Whether pods can leave a node.
+    /// Whether a node can be drained.
     Pods,
-    /// Whether objects use what a release takes away.
+    /// Whether objects use an API version that the next release removes.
     Api,
 }
 
 impl Finding {
-    /// What was found on a host, and what to do about it.
+    /// A finding on a host, with what to do about it.
     pub fn new(
         kind: FindingKind,
         severity: Severity,
@@ -75,15 +75,15 @@ impl Finding {
         }
     }
 
-    /// The same, of this machine.
+    /// The same, about this machine.
     pub fn of(mut self, machine: impl ToString) -> Self {
         self.machine = Some(machine.to_string());
         self
     }
 }
 
-/// Something that is wrong on this machine, from which hosts and machines are worked on.
-pub fn here(check: &Check) -> Result<Finding, Error> {
+/// A failed check of the machine on which Kubitect runs, as an error.
+pub fn of_this_machine(check: &Check) -> Result<Finding, Error> {
     let name = "localhost".parse::<Name>();
     let name = name.map_err(|e| Error::because("name this machine", e))?;
     let message = format!(
@@ -94,7 +94,7 @@ pub fn here(check: &Check) -> Result<Finding, Error> {
     Ok(Finding::new(kind, Severity::Error, &name, message, cure))
 }
 
-/// What should be known of a living cluster before it is changed, which is on this host, among others.
+/// A check of the running cluster, as a warning. `host` is one of its hosts.
 pub fn of_cluster(check: &Check, host: &Name) -> Finding {
     let message = format!("{}: {}", check.what, check.found);
     let (kind, cure) = (FindingKind::Api, &check.cure);

@@ -1,4 +1,4 @@
-//! What can be seen of a host only where it is this machine: folders, the bridge, the firewall.
+//! Checks of a host that are possible only where it is this machine: folders, the bridge, the firewall.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,40 +8,44 @@ use kubitect_config::value::Name;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::{Finding, FindingKind};
-use crate::trust::{self, Us};
+use crate::trust::{self, TrustedUsers};
 
-/// libvirt's own place for images, which its packages make at the latest with the first pool. Any other folder that a
-/// person names should be there: making it would hide that a disk is not mounted, and destroy would leave it behind.
-const LIBVIRTS: &str = "/var/lib/libvirt/images";
+/// libvirt's own folder for images, which libvirt creates with its first pool at the latest. Any other folder in the configuration
+/// has to exist: creating it would hide that a file system is not mounted, and destroy would not remove it.
+const LIBVIRT_IMAGES: &str = "/var/lib/libvirt/images";
 
-/// What is free in a folder, or in the nearest one above it that is there, in bytes.
+/// The free bytes in a folder, or in the nearest existing one above it.
 pub(super) fn free(folder: &Path) -> Option<u64> {
-    let there = folder.ancestors().find(|folder| folder.is_dir())?;
-    let fs = statvfs(there).ok()?;
+    let existing = folder.ancestors().find(|folder| folder.is_dir())?;
+    let fs = statvfs(existing).ok()?;
     Some(fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 
-/// Whether pools can be made in these folders.
+/// The folders in which no pool can be created.
 pub(super) fn folders(host: &Name, folders: &[PathBuf]) -> Vec<Finding> {
     folders
         .iter()
-        .filter_map(|folder| unfit(host, folder))
+        .filter_map(|folder| folder_fault(host, folder))
         .collect()
 }
 
-/// The folders in which somebody else could exchange disks, or base images that others' machines are made from.
-pub(super) fn strangers(host: &Name, folders: &[PathBuf], us: &Us) -> Vec<Finding> {
-    let stranger = |folder: &PathBuf| {
-        let why = trust::pool(folder, us)?;
+/// The folders in which an untrusted user could replace disks or base images.
+pub(super) fn untrusted_folders(
+    host: &Name,
+    folders: &[PathBuf],
+    users: &TrustedUsers,
+) -> Vec<Finding> {
+    let finding = |folder: &PathBuf| {
+        let why = trust::pool(folder, users)?;
         let message = format!("the pool path {} {why} (host {host})", folder.display());
         let help = "name a folder of root's or of your own, or give it to root: chown, chmod go-w";
         let (kind, severity) = (FindingKind::Owner, Severity::Error);
         Some(Finding::new(kind, severity, host, message, help))
     };
-    folders.iter().filter_map(stranger).collect()
+    folders.iter().filter_map(finding).collect()
 }
 
-fn unfit(host: &Name, folder: &Path) -> Option<Finding> {
+fn folder_fault(host: &Name, folder: &Path) -> Option<Finding> {
     let shown = folder.display();
     let (message, help) = if !folder.is_absolute() {
         (
@@ -49,7 +53,7 @@ fn unfit(host: &Name, folder: &Path) -> Option<Finding> {
             "write it with a leading /".to_owned(),
         )
     } else if !folder.exists() {
-        if folder == Path::new(LIBVIRTS) {
+        if folder == Path::new(LIBVIRT_IMAGES) {
             return None;
         }
         (
@@ -74,14 +78,14 @@ fn unfit(host: &Name, folder: &Path) -> Option<Finding> {
     Some(Finding::new(kind, severity, host, message, help))
 }
 
-/// Whether the configured bridge is there.
+/// An error if the configured bridge does not exist, or is no bridge.
 pub(super) fn bridge(host: &Name, name: Option<&str>) -> Option<Finding> {
     let name = name?;
-    let there = |part: &str| Path::new("/sys/class/net").join(name).join(part).exists();
-    if there("bridge") {
+    let exists = |part: &str| Path::new("/sys/class/net").join(name).join(part).exists();
+    if exists("bridge") {
         return None;
     }
-    let message = if there("") {
+    let message = if exists("") {
         format!("the network interface {name} is not a bridge (host {host})")
     } else {
         format!("there is no bridge {name} (host {host})")
@@ -91,7 +95,7 @@ pub(super) fn bridge(host: &Name, name: Option<&str>) -> Option<Finding> {
     Some(Finding::new(kind, severity, host, message, help))
 }
 
-/// Whether the firewall would keep guests from the outside. Where its rules may not be read, nothing is said.
+/// A warning if the firewall drops what guests send to the outside; none also if its rules can't be read.
 pub(super) fn firewall(host: &Name) -> Option<Finding> {
     let output = Command::new("iptables")
         .args(["-S", "FORWARD"])
@@ -102,7 +106,7 @@ pub(super) fn firewall(host: &Name) -> Option<Finding> {
     forwarding(host, &String::from_utf8_lossy(&output.stdout))
 }
 
-/// What the rules of the chain FORWARD, as `iptables -S` lists them, mean for guests.
+/// The warning of [`firewall`], from the rules of the chain FORWARD as `iptables -S` lists them.
 fn forwarding(host: &Name, rules: &str) -> Option<Finding> {
     let drops = rules
         .lines()

@@ -1,14 +1,15 @@
 //! Checks hosts against a plan before anything is created.
 //!
-//! libvirt is not asked: what a plan was made from says what hosts have. What decides is pure (`capacity`, `local::forwarding`); the
-//! rest looks at this machine and changes nothing. What only may go wrong is a warning: guests rarely use all that they are given.
+//! libvirt is not asked again: what was observed for the plan says what hosts have. The decisions are pure (`capacity`,
+//! `local::forwarding`); the rest reads this machine and changes nothing. A failure that is certain is an error; one that is only
+//! possible is a warning, because guests rarely use all memory and disk space that they are given.
 
 mod capacity;
 mod finding;
 mod local;
 mod probe;
 
-pub use finding::{Finding, FindingKind, here, of_cluster};
+pub use finding::{Finding, FindingKind, of_cluster, of_this_machine};
 pub use probe::Answers;
 pub(crate) use probe::answers;
 
@@ -24,63 +25,63 @@ use crate::change::Step;
 use crate::observe::{DomainState, HostState, Observed, PoolState};
 use crate::plan::Plan;
 use crate::resource::{BASE_POOL, Domain, Pool};
-use crate::trust::Us;
+use crate::trust::TrustedUsers;
 
-/// A machine that will be started.
+/// A machine that the plan starts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Asked {
+pub struct StartedMachine {
     /// Its name.
     pub name: String,
     /// Its memory, in MiB.
     pub memory_mib: u64,
     /// Its virtual processors.
     pub vcpus: u32,
-    /// The memory that it is defined with already, in MiB; 0: it is new.
-    pub had_mib: u64,
-    /// The memory that it uses already, be it paused, which it gives back before it is given more.
+    /// The memory with which it is defined now, in MiB; 0: it is new.
+    pub defined_mib: u64,
+    /// The memory that it has while it is on, also paused, in MiB: a restart frees it first. 0: it is off.
     pub live_mib: u64,
 }
 
 /// What the plan asks of a host, and what the host has.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Demand {
-    /// The machines that will be started.
-    pub machines: Vec<Asked>,
-    /// The memory of the cluster's other machines there that are on, in MiB.
-    pub others_mib: u64,
-    /// The disks that will be made or grown in each folder, by what they may take in bytes, and what is free there if it is known.
+    /// The machines that the plan starts.
+    pub machines: Vec<StartedMachine>,
+    /// The memory of the cluster's other machines that are on there, in MiB.
+    pub other_machines_mib: u64,
+    /// For each folder: the bytes that each new or larger disk may take, and the free bytes, if known.
     pub folders: BTreeMap<PathBuf, (Vec<u64>, Option<u64>)>,
-    /// Processors of the host.
+    /// The processors of the host.
     pub cpus: u32,
-    /// Memory of the host, in MiB.
+    /// The memory of the host, in MiB.
     pub memory_mib: u64,
-    /// Memory that nobody uses, in MiB, where it is known.
+    /// The free memory of the host, in MiB, if known.
     pub memory_free_mib: Option<u64>,
 }
 
-/// All that stands in the way of a plan on the hosts that it concerns, by what was seen of them, or may: errors first. On this
-/// machine, only folders of this process's user and of root are fit to hold disks.
+/// What prevents the plan on the hosts that it changes, or may prevent it, from what was observed: errors first. On this machine,
+/// disks may only lie in folders of this process's user and of root.
 pub fn check(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Vec<Finding> {
-    check_for(cluster, observed, plan, &Us::new(None), &answers)
+    check_for(cluster, observed, plan, &TrustedUsers::new(None), &answers)
 }
 
-/// As [`check`], where folders of `us` are fit, and `answers` says whether somebody is at an address.
+/// As [`check`], where disks may lie in folders of these users, and `answers` says whether an address is in use.
 pub fn check_for(
     cluster: &Cluster,
     observed: &Observed,
     plan: &Plan,
-    us: &Us,
+    users: &TrustedUsers,
     answers: Answers<'_>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for host in cluster.used_hosts() {
-        let changes = plan.changes.iter().filter(|own| own.host == host.name);
+        let changes = plan.changes.iter().filter(|c| c.host == host.name);
         let steps: Vec<_> = changes.map(|change| &change.step).collect();
         if let Some(state) = observed.hosts.get(&host.name).filter(|_| !steps.is_empty()) {
-            findings.extend(check_host(cluster, host, state, &steps, us));
+            findings.extend(check_host(cluster, host, state, &steps, users));
         }
     }
-    findings.extend(probe::taken(cluster, plan, answers));
+    findings.extend(probe::addresses_in_use(cluster, plan, answers));
     findings.sort_by_key(|finding| finding.severity);
     findings
 }
@@ -90,7 +91,7 @@ fn check_host(
     host: &Host,
     state: &HostState,
     steps: &[&Step],
-    us: &Us,
+    users: &TrustedUsers,
 ) -> Vec<Finding> {
     let HostState {
         capability,
@@ -98,14 +99,17 @@ fn check_host(
         domains,
         ..
     } = state;
-    let machines = asked(steps, domains);
+    let machines = machines_to_start(steps, domains);
     let mut findings = Vec::new();
     if host.connection.is_local() {
-        findings.extend(local::folders(&host.name, &folders(cluster, host, pools)));
-        findings.extend(local::strangers(
+        findings.extend(local::folders(
+            &host.name,
+            &new_pool_folders(cluster, host, pools),
+        ));
+        findings.extend(local::untrusted_folders(
             &host.name,
             &used_folders(cluster, host, pools),
-            us,
+            users,
         ));
         match cluster.network.mode {
             NetworkMode::Bridge => {
@@ -121,9 +125,9 @@ fn check_host(
     findings.extend(capacity::findings(
         &host.name,
         &Demand {
-            others_mib: others(cluster, steps, domains, &machines),
+            other_machines_mib: other_machines_mib(cluster, steps, domains, &machines),
             machines,
-            folders: disks(cluster, host, steps, pools),
+            folders: disk_demand(cluster, host, steps, pools),
             cpus: capability.cpus,
             memory_mib: capability.memory_mib,
             memory_free_mib: capability.memory_free_mib,
@@ -132,43 +136,48 @@ fn check_host(
     findings
 }
 
-/// The machines that these steps start.
-fn asked(steps: &[&Step], domains: &[DomainState]) -> Vec<Asked> {
-    let of = |name: &Label, wanted: Option<&Domain>| {
-        let there = domains.iter().find(|own| own.name == name.as_str());
-        let live = there.and_then(|there| there.live.as_ref());
+/// The machines that these steps start, with their memory before and after.
+fn machines_to_start(steps: &[&Step], domains: &[DomainState]) -> Vec<StartedMachine> {
+    let machine = |name: &Label, wanted: Option<&Domain>| {
+        let existing = domains.iter().find(|domain| domain.name == name.as_str());
+        let live = existing.and_then(|domain| domain.live.as_ref());
         let wanted = wanted.map(|wanted| (wanted.memory_mib, wanted.vcpus));
         let (memory_mib, vcpus) =
-            wanted.or_else(|| there.map(|there| (there.memory_mib, there.vcpus)))?;
-        Some(Asked {
+            wanted.or_else(|| existing.map(|domain| (domain.memory_mib, domain.vcpus)))?;
+        Some(StartedMachine {
             name: name.to_string(),
             memory_mib,
             vcpus,
-            had_mib: there.map_or(0, |there| there.memory_mib),
-            live_mib: live.map_or(0, balloon::has_mib),
+            defined_mib: existing.map_or(0, |domain| domain.memory_mib),
+            live_mib: live.map_or(0, balloon::available_mib),
         })
     };
     let started = steps.iter().filter_map(|step| match step {
-        Step::CreateDomain(own) | Step::BringBack(own) | Step::Redefine(own) => {
-            of(&own.name, Some(own))
+        Step::CreateDomain(domain) | Step::RecoverDomain(domain) | Step::Redefine(domain) => {
+            machine(&domain.name, Some(domain))
         }
-        Step::StartDomain(name) => of(name, None),
+        Step::StartDomain(name) => machine(name, None),
         _ => None,
     });
     started.collect()
 }
 
-/// The memory of the cluster's machines that are on and neither start nor go by these steps.
-fn others(cluster: &Cluster, steps: &[&Step], domains: &[DomainState], machines: &[Asked]) -> u64 {
-    let goes = |name: &str| {
+/// The memory of the cluster's machines that are on and that these steps neither start nor remove.
+fn other_machines_mib(
+    cluster: &Cluster,
+    steps: &[&Step],
+    domains: &[DomainState],
+    machines: &[StartedMachine],
+) -> u64 {
+    let is_removed = |name: &str| {
         let mut steps = steps.iter();
-        steps.any(|step| matches!(step, Step::RemoveDomain(own) if own.as_str() == name))
+        steps.any(|step| matches!(step, Step::RemoveDomain(removed) if removed.as_str() == name))
     };
-    let others = domains.iter().filter(|own| {
-        let asked = machines.iter().any(|asked| asked.name == own.name);
-        own.is_of(&cluster.name) && own.live.is_some() && !asked && !goes(&own.name)
+    let others = domains.iter().filter(|domain| {
+        let starts = machines.iter().any(|machine| machine.name == domain.name);
+        domain.is_of(&cluster.name) && domain.live.is_some() && !starts && !is_removed(&domain.name)
     });
-    others.map(|own| own.memory_mib).sum()
+    others.map(|domain| domain.memory_mib).sum()
 }
 
 fn no_kvm(host: &Host) -> Finding {
@@ -186,7 +195,7 @@ fn no_kvm(host: &Host) -> Finding {
     Finding::new(FindingKind::Kvm, severity, &host.name, message, help)
 }
 
-/// The folders of disks that are used: where pools lie or will lie, the pool of base images among them.
+/// The folders of the pools that the cluster uses or will use, also of the pool of base images.
 fn used_folders(cluster: &Cluster, host: &Host, pools: &[PoolState]) -> Vec<PathBuf> {
     let mut names = vec![
         (cluster.main_pool_name(), &host.main_pool_path),
@@ -197,19 +206,19 @@ fn used_folders(cluster: &Cluster, host: &Host, pools: &[PoolState]) -> Vec<Path
     }
     let mut folders = Vec::new();
     for (name, path) in names {
-        let there = pools.iter().find(|pool| pool.name == name);
-        let own = there
+        let existing = pools.iter().find(|pool| pool.name == name);
+        let pool_folder = existing
             .and_then(|pool| pool.path.clone())
             .unwrap_or_else(|| Pool::under(path, &name).path);
-        folders.extend([path.clone(), own]);
+        folders.extend([path.clone(), pool_folder]);
     }
     folders.sort();
     folders.dedup();
     folders
 }
 
-/// The folders that pools will be made in, but those whose pools are there and started.
-fn folders(cluster: &Cluster, host: &Host, pools: &[PoolState]) -> Vec<PathBuf> {
+/// The folders in which pools will be created or started: those without an active pool of the cluster.
+fn new_pool_folders(cluster: &Cluster, host: &Host, pools: &[PoolState]) -> Vec<PathBuf> {
     let active = |name: &str| pools.iter().any(|pool| pool.name == name && pool.active);
     let mut folders = Vec::new();
     if !active(&cluster.main_pool_name()) {
@@ -229,8 +238,8 @@ fn folders(cluster: &Cluster, host: &Host, pools: &[PoolState]) -> Vec<PathBuf> 
     folders
 }
 
-/// The disks that will be made, by the configured folder, with what is free there.
-fn disks(
+/// By configured folder: the bytes that each new or larger disk may take, and the free bytes, if known.
+fn disk_demand(
     cluster: &Cluster,
     host: &Host,
     steps: &[&Step],
@@ -256,10 +265,10 @@ fn disks(
         };
         let folder = folder_of(pool_name);
         let entry = folders.entry(folder.clone()).or_insert_with(|| {
-            let there = pools
+            let active = pools
                 .iter()
                 .find(|pool| pool.name == *pool_name && pool.active);
-            let free = match there {
+            let free = match active {
                 Some(pool) => Some(pool.available),
                 None if host.connection.is_local() => local::free(folder),
                 None => None,

@@ -1,7 +1,7 @@
-//! Whether somebody else answers already at an address that the cluster is going to use.
+//! Whether an address that the cluster will use is in use already.
 //!
-//! Asked only on an existing bridge, where others live: on a network of libvirt's own, which is made for the cluster,
-//! nobody can, and the question would leave by the default route.
+//! Checked only in mode `bridge`, where other machines are on the network. A network that libvirt creates for the cluster has no
+//! other machines, and the connection attempts would leave by the default route.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -17,31 +17,39 @@ use super::{Finding, FindingKind};
 use crate::change::{Part, Step};
 use crate::plan::Plan;
 
-/// How long an answer from the same network may take.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// At how many addresses an answer is waited for at the same time: nearly all of them keep silent.
-const WAITS: usize = 256;
+/// The time limit of a connection attempt in the same network.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The number of addresses that are tried at the same time: nearly all of them time out.
+const CONCURRENT_ADDRESSES: usize = 256;
 
-/// The addresses of machines that the plan makes, and the shared one, at which somebody answers.
-pub(super) fn taken(cluster: &Cluster, plan: &Plan, answers: Answers<'_>) -> Vec<Finding> {
+/// An error for each address of a machine that the plan creates, and for the VIP, at which a machine answers already.
+pub(super) fn addresses_in_use(
+    cluster: &Cluster,
+    plan: &Plan,
+    answers: Answers<'_>,
+) -> Vec<Finding> {
     if cluster.network.mode != NetworkMode::Bridge {
         return Vec::new();
     }
-    let made = made(plan);
-    let mut asked: Vec<(String, Ipv4Addr)> = cluster
+    let created = new_machines(plan);
+    let mut addresses: Vec<(String, Ipv4Addr)> = cluster
         .nodes
         .iter()
-        .filter(|node| made.contains(&node.name))
+        .filter(|node| created.contains(&node.name))
         .filter_map(|node| Some((node.name.to_string(), node.ip?)))
         .collect();
-    if let Some(vip) = cluster.balancing.vip.filter(|_| !is_ours(cluster, plan)) {
-        asked.push(("the load balancers' shared address".to_owned(), vip));
+    if let Some(vip) = cluster
+        .balancing
+        .vip
+        .filter(|_| !may_have_vip(cluster, plan))
+    {
+        addresses.push(("the load balancers' shared address".to_owned(), vip));
     }
     let Some(host) = cluster.used_hosts().next() else {
         return Vec::new();
     };
-    let taken = answering(asked, &[22, API_PORT], answers);
-    taken
+    let in_use = which_answer(addresses, &[22, API_PORT], answers);
+    in_use
         .into_iter()
         .map(|(who, ip)| {
             let message = format!("somebody answers at {ip} already, which is for {who}");
@@ -56,20 +64,21 @@ pub(super) fn taken(cluster: &Cluster, plan: &Plan, answers: Answers<'_>) -> Vec
         .collect()
 }
 
-/// Whether a balancer of ours may answer at the shared address: one that is there, or one that leaves and is not gone yet.
-fn is_ours(cluster: &Cluster, plan: &Plan) -> bool {
-    let made = made(plan);
+/// Whether a balancer of this cluster may have the VIP: an existing one, or one that leaves and is not removed yet. Then an
+/// answer at the VIP is no conflict.
+fn may_have_vip(cluster: &Cluster, plan: &Plan) -> bool {
+    let created = new_machines(plan);
     let mut balancers = cluster.role(Role::LoadBalancer);
     let leaves = |name: &Label| {
         let rest = name.as_str().strip_prefix(cluster.name.as_str());
         rest.is_some_and(|rest| rest.starts_with("-lb-"))
     };
-    balancers.any(|node| !made.contains(&node.name)) || plan.removes().any(leaves)
+    balancers.any(|node| !created.contains(&node.name)) || plan.removed().any(leaves)
 }
 
-/// The machines that the plan makes, or brings back, so that they do not answer yet: one that is replaced may still do so. If all
-/// balancers are among them, none of ours answers for the shared address.
-fn made(plan: &Plan) -> BTreeSet<&Label> {
+/// The machines that the plan creates or defines again, which can't answer yet. Not those that it replaces: the old one may still
+/// answer.
+fn new_machines(plan: &Plan) -> BTreeSet<&Label> {
     let steps = plan
         .changes
         .iter()
@@ -81,34 +90,34 @@ fn made(plan: &Plan) -> BTreeSet<&Label> {
             _ => None,
         })
         .collect();
-    let makes = steps.filter_map(|(_, step)| match step {
-        Step::CreateDomain(domain) | Step::BringBack(domain) => Some(&domain.name),
+    let created = steps.filter_map(|(_, step)| match step {
+        Step::CreateDomain(domain) | Step::RecoverDomain(domain) => Some(&domain.name),
         _ => None,
     });
-    makes.filter(|name| !replaced.contains(name)).collect()
+    created.filter(|name| !replaced.contains(name)).collect()
 }
 
-/// Those addresses at which somebody answers on any of the ports, asked side by side.
-fn answering(
+/// Those addresses at which a machine answers on any of the ports. All are tried side by side.
+fn which_answer(
     addresses: Vec<(String, Ipv4Addr)>,
     ports: &[u16],
     answers: Answers<'_>,
 ) -> Vec<(String, Ipv4Addr)> {
-    let answer = in_threads(WAITS, &addresses, |(_, ip)| {
+    let answer = in_threads(CONCURRENT_ADDRESSES, &addresses, |(_, ip)| {
         ports.iter().any(|port| answers((*ip, *port).into()))
     });
-    let asked = addresses.into_iter().zip(answer);
-    asked
-        .filter_map(|(own, answers)| answers.then_some(own))
+    let results = addresses.into_iter().zip(answer);
+    results
+        .filter_map(|(address, answers)| answers.then_some(address))
         .collect()
 }
 
-/// Says whether somebody answers at an address.
+/// Whether a machine answers at an address.
 pub type Answers<'a> = &'a (dyn Fn(SocketAddr) -> bool + Sync);
 
-/// A refusal is an answer too.
+/// Whether a machine answers at an address. A refused connection is an answer, too.
 pub(crate) fn answers(address: SocketAddr) -> bool {
-    match TcpStream::connect_timeout(&address, PATIENCE) {
+    match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
         Ok(_) => true,
         Err(error) => error.kind() == ErrorKind::ConnectionRefused,
     }
@@ -126,7 +135,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let who = || vec![("vip".to_owned(), Ipv4Addr::LOCALHOST)];
-        assert_eq!(answering(who(), &[address.port()], &answers), who());
+        assert_eq!(which_answer(who(), &[address.port()], &answers), who());
         drop(listener);
         assert!(answers(address));
     }
@@ -176,14 +185,14 @@ mod tests {
             "networkPlugin: calico, kubespray: {version: v2.19.0}",
         );
         let mut plan = making(&cluster, node.as_str());
-        assert!(made(&plan).contains(&node));
+        assert!(new_machines(&plan).contains(&node));
         let remove = Step::RemoveDomain(node.clone());
         plan.changes
             .insert(0, change(node.as_str(), Part::Make, remove));
-        assert!(!made(&plan).contains(&node));
+        assert!(!new_machines(&plan).contains(&node));
     }
 
-    /// The last balancer is exchanged: the one that leaves has the shared address until the other serves.
+    /// The only balancer is replaced by another: the leaving one has the VIP until the new one serves.
     #[test]
     fn a_balancer_that_leaves_may_answer_at_the_shared_address() {
         let cluster = cluster(
@@ -191,13 +200,13 @@ mod tests {
             "kubespray: {version: v2.19.0}",
         );
         let mut plan = making(&cluster, "c-lb-2");
-        assert!(!is_ours(&cluster, &plan));
+        assert!(!may_have_vip(&cluster, &plan));
         let worker = Step::RemoveDomain("c-worker-1".parse().unwrap());
         plan.changes
             .push(change("c-worker-1", Part::Remove, worker));
-        assert!(!is_ours(&cluster, &plan));
+        assert!(!may_have_vip(&cluster, &plan));
         let leaves = Step::RemoveDomain("c-lb-1".parse().unwrap());
         plan.changes.push(change("c-lb-1", Part::Remove, leaves));
-        assert!(is_ours(&cluster, &plan));
+        assert!(may_have_vip(&cluster, &plan));
     }
 }

@@ -1,4 +1,5 @@
-//! [`Folder`]: where the files of one cluster are rendered into, and which were: what a later rendering lacks goes.
+//! [`Folder`]: the folder into which the files of one cluster are rendered. Files of an earlier rendering that a later one lacks
+//! are removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -9,12 +10,12 @@ use kubitect_config::value::Label;
 
 use crate::Error;
 use crate::home::{create_private_dir, write_whole};
-use crate::trust::{Us, named, named_with_all};
+use crate::trust::{TrustedUsers, named, named_with_all};
 
-/// The file that says whose files a folder holds: the cluster's name, then their paths, a line each.
+/// The file that says which cluster's files a folder holds: the cluster's name, then their paths, a line each.
 const MARK: &str = "cluster";
 
-/// What is written into it.
+/// The folders that are written into it.
 const FOLDERS: [&str; 5] = ["libvirt", "cloud-init", "haproxy", "keepalived", "ansible"];
 
 /// A folder with the files of one cluster.
@@ -22,26 +23,30 @@ const FOLDERS: [&str; 5] = ["libvirt", "cloud-init", "haproxy", "keepalived", "a
 pub struct Folder<'a> {
     path: &'a Path,
     cluster: &'a Label,
-    us: &'a Us,
-    /// What was written before.
-    former: BTreeSet<PathBuf>,
+    users: &'a TrustedUsers,
+    /// The files that an earlier rendering wrote.
+    previous: BTreeSet<PathBuf>,
 }
 
 impl<'a> Folder<'a> {
-    /// Takes the folder for this cluster's files, which another's there would mix with. It is ours, or nobody's yet.
-    pub fn claim(path: &'a Path, cluster: &'a Label, us: &'a Us) -> Result<Self, Error> {
-        is_ours(path, us)?;
+    /// Takes a folder for this cluster's files. An error if it holds files of another cluster, or belongs to an untrusted user.
+    pub fn claim(
+        path: &'a Path,
+        cluster: &'a Label,
+        users: &'a TrustedUsers,
+    ) -> Result<Self, Error> {
+        check_owner(path, users)?;
         let mark = path.join(MARK);
         let other = match file::read_text(&mark) {
             Ok(text) => match text.lines().next().unwrap_or_default().trim() {
                 name if name == cluster.as_str() => {
-                    let former = text.lines().skip(1).map(PathBuf::from);
-                    let former = former.filter(|path| is_rendered(path)).collect();
+                    let previous = text.lines().skip(1).map(PathBuf::from);
+                    let previous = previous.filter(|path| is_rendered(path)).collect();
                     return Ok(Self {
                         path,
                         cluster,
-                        us,
-                        former,
+                        users,
+                        previous,
                     });
                 }
                 name => format!("the files of the cluster `{name}`"),
@@ -53,12 +58,12 @@ impl<'a> Folder<'a> {
                 "files that may be another cluster's".to_owned()
             }
             Err(_) => {
-                let former = BTreeSet::new();
+                let previous = BTreeSet::new();
                 return Ok(Self {
                     path,
                     cluster,
-                    us,
-                    former,
+                    users,
+                    previous,
                 });
             }
         };
@@ -68,20 +73,21 @@ impl<'a> Folder<'a> {
         )))
     }
 
-    /// Writes these files, and removes those that were written before and are none of them. Killed, the next one goes on.
+    /// Writes these files, and removes those of an earlier rendering that are not among them. The list on disk covers both until
+    /// the end, so that a rendering after a kill still removes them.
     pub fn fill(&self, files: &BTreeMap<PathBuf, String>) -> Result<(), Error> {
-        let now: BTreeSet<_> = files.keys().cloned().collect();
-        // Somebody else may have made it meanwhile.
+        let current: BTreeSet<_> = files.keys().cloned().collect();
+        // Checked again after it was created: another user may have created it meanwhile.
         create_private_dir(self.path)?;
-        is_ours(self.path, self.us)?;
-        self.mark(&self.former | &now)?;
+        check_owner(self.path, self.users)?;
+        self.mark(&self.previous | &current)?;
         for (path, text) in files {
             write(&self.path.join(path), text)?;
         }
-        for gone in self.former.difference(&now) {
-            self.remove(gone)?;
+        for file in self.previous.difference(&current) {
+            self.remove(file)?;
         }
-        self.mark(now)
+        self.mark(current)
     }
 
     fn mark(&self, files: BTreeSet<PathBuf>) -> Result<(), Error> {
@@ -90,54 +96,60 @@ impl<'a> Folder<'a> {
         write(&self.path.join(MARK), &text)
     }
 
-    /// Removes a file, and the folders that it leaves empty. What is no file, or lies behind a link, is somebody else's.
-    fn remove(&self, gone: &Path) -> Result<(), Error> {
-        let folders = gone.ancestors().skip(1);
+    /// Removes a file, and the folders that become empty. Nothing is removed if it is no file, or a folder on its path is a link:
+    /// then it was not written by a rendering.
+    fn remove(&self, file: &Path) -> Result<(), Error> {
+        let folders = file.ancestors().skip(1);
         let folders: Vec<_> = folders.filter(|folder| *folder != Path::new("")).collect();
-        let is = |path: &Path, test: fn(&std::fs::Metadata) -> bool| {
-            let there = self.path.join(path).symlink_metadata();
-            there.is_ok_and(|there| test(&there))
+        let is_kind = |path: &Path, test: fn(&std::fs::Metadata) -> bool| {
+            let metadata = self.path.join(path).symlink_metadata();
+            metadata.is_ok_and(|metadata| test(&metadata))
         };
-        let ours = folders
+        let no_links = folders
             .iter()
-            .all(|folder| is(folder, std::fs::Metadata::is_dir));
-        if !ours || !is(gone, std::fs::Metadata::is_file) {
+            .all(|folder| is_kind(folder, std::fs::Metadata::is_dir));
+        if !no_links || !is_kind(file, std::fs::Metadata::is_file) {
             return Ok(());
         }
-        let path = self.path.join(gone);
+        let path = self.path.join(file);
         std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
         for folder in folders {
-            // One that is not empty stays.
+            // Fails, rightly, for a folder that is not empty.
             let _ = std::fs::remove_dir(self.path.join(folder));
         }
         Ok(())
     }
 }
 
-/// Writes files that anybody may read, by their paths, into a folder that is ours, or is made for us.
-pub fn fill_for_all(path: &Path, files: &[(String, Vec<u8>)], us: &Us) -> Result<(), Error> {
+/// Writes files that everybody may read, by their paths, into a folder. An error if it, or a file in it, belongs to an untrusted
+/// user.
+pub fn fill_for_all(
+    path: &Path,
+    files: &[(String, Vec<u8>)],
+    users: &TrustedUsers,
+) -> Result<(), Error> {
     for (name, bytes) in files {
         let file = path.join(name);
         let folder = file.parent().unwrap_or(path);
         std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         let mut places = [path, folder, &file].into_iter();
-        let ours = places.try_for_each(|place| named(place, us));
-        ours.map_err(|e| Error::because(format!("write into {}", path.display()), e))?;
+        let checked = places.try_for_each(|place| named(place, users));
+        checked.map_err(|e| Error::because(format!("write into {}", path.display()), e))?;
         write_whole(&file, bytes, 0o644)?;
     }
     Ok(())
 }
 
-/// An error if the folder, or what lies where its files get to, is somebody else's.
-fn is_ours(path: &Path, us: &Us) -> Result<(), Error> {
+/// An error if the folder, or a path that will be written in it, belongs to an untrusted user.
+fn check_owner(path: &Path, users: &TrustedUsers) -> Result<(), Error> {
     let because = |e| Error::because(format!("write into {}", path.display()), e);
     let mut parts = FOLDERS.iter().chain([&MARK]);
-    named(path, us)
-        .and_then(|()| parts.try_for_each(|part| named_with_all(&path.join(part), us)))
+    named(path, users)
+        .and_then(|()| parts.try_for_each(|part| named_with_all(&path.join(part), users)))
         .map_err(because)
 }
 
-/// Whether this is a path of a file that is rendered: below one of our folders, and in no way out of it.
+/// Whether this can be the path of a rendered file: below one of [`FOLDERS`], without `..`.
 fn is_rendered(path: &Path) -> bool {
     let mut steps = path.components();
     let first = steps.next();
@@ -147,7 +159,7 @@ fn is_rendered(path: &Path) -> bool {
         && steps.all(|step| matches!(step, Component::Normal(_)))
 }
 
-/// For the owner only: variables may hold what a person keeps secret. Nothing is flushed: it can be rendered again.
+/// Writes a file for the owner only: variables may hold secrets. It is not flushed to disk: it can be rendered again.
 fn write(path: &Path, text: &str) -> Result<(), Error> {
     create_private_dir(path.parent().unwrap_or(Path::new(".")))?;
     file::replace_unflushed(path, text.as_bytes(), 0o600).map_err(|e| Error::io("write", path, e))

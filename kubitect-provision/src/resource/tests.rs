@@ -13,7 +13,7 @@ fn golden_digests_of_marks() {
         cidr: "10.9.0.0/24".parse().unwrap(),
         gateway: Ipv4Addr::new(10, 9, 0, 1),
         dynamic: vec![(Ipv4Addr::new(10, 9, 0, 2), Ipv4Addr::new(10, 9, 0, 9))],
-        given_out: vec![(Ipv4Addr::new(10, 9, 0, 3), Ipv4Addr::new(10, 9, 0, 4))],
+        service_ranges: vec![(Ipv4Addr::new(10, 9, 0, 3), Ipv4Addr::new(10, 9, 0, 4))],
         reservations: Vec::new(),
     };
     let text = r#"{"name":"c-network","cluster":"c","forward":"nat","bridge":null,"cidr":"10.9.0.0/24","gateway":"10.9.0.1","dynamic":[["10.9.0.2","10.9.0.9"]]}"#;
@@ -41,7 +41,7 @@ fn machine() -> Domain {
             mode: CpuMode::Custom,
             model: None,
         },
-        same_cpu: vec![CpuMode::Custom],
+        equivalent_modes: vec![CpuMode::Custom],
         vcpus: 2,
         max_vcpus: 8,
         memory_mib: 2048,
@@ -51,7 +51,7 @@ fn machine() -> Domain {
         address: None,
         console: "/pools/c-main-resource-pool/c-master-1-console.log".into(),
         note: None,
-        gone: Vec::new(),
+        detached: Vec::new(),
     }
 }
 

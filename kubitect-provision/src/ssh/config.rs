@@ -1,21 +1,21 @@
-//! OpenSSH's configuration of a cluster's machines: `ssh -F` with it logs in on each by its name, with the pinned host keys.
+//! The OpenSSH client configuration of a cluster: with `ssh -F`, it logs in on each machine by name, with pinned host keys.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use kubitect_config::{Cluster, Facts, text};
 
-/// The file's text. Machines have their own names and those without the cluster's before.
+/// The text of the configuration. Each machine is a `Host` by its full name and by the name without the cluster's prefix.
 ///
-/// Nothing if a path or the user in it could not be written: OpenSSH knows no way to write a quotation mark or a line break.
+/// None if a path or the user contains a quotation mark or a line break, for which OpenSSH has no escape.
 pub fn client_config(cluster: &Cluster, facts: &Facts) -> Option<String> {
     let quoted = |path: &Path| {
         let text = path.to_str()?;
         let plain = !text.contains(['"', '\n', '\r']);
         plain.then(|| format!("\"{}\"", text.replace('%', "%%")))
     };
-    let (key, known) = (quoted(&facts.private_key)?, quoted(&facts.known_hosts)?);
-    // What is more than a word would be more options.
+    let (key, known_hosts) = (quoted(&facts.private_key)?, quoted(&facts.known_hosts)?);
+    // A user with a space or a line break would be read as further options.
     let user =
         Some(&facts.user).filter(|user| text::line(user) == **user && !user.contains(' '))?;
     let mut text = format!(
@@ -29,7 +29,7 @@ pub fn client_config(cluster: &Cluster, facts: &Facts) -> Option<String> {
         let _ = write!(
             text,
             "\nHost {name}{}\n  HostName {}\n  User {}\n  IdentityFile {key}\n  IdentitiesOnly yes\n  \
-             UserKnownHostsFile {known}\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  \
+             UserKnownHostsFile {known_hosts}\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  \
              UpdateHostKeys no\n  ConnectTimeout 20\n  ConnectionAttempts 1\n",
             short.unwrap_or_default(),
             node.ip,

@@ -1,4 +1,4 @@
-//! The way to a machine through its host: OpenSSH's client, whose input and output are the connection.
+//! A connection to a machine through its host (SSH jump): OpenSSH's client runs, and its input and output are the connection.
 
 use std::pin::Pin;
 use std::process::Stdio;
@@ -14,25 +14,25 @@ use tokio::task::JoinHandle;
 use super::session::Target;
 use crate::Error;
 
-/// What is remembered of the client's words, in bytes.
-const WORDS: usize = 8 << 10;
-/// How long the client's last words are waited for once its connection has ended.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// The most bytes of the client's standard error that are kept.
+const STDERR_MAX: usize = 8 << 10;
+/// How long to wait for the end of the client's standard error after its connection has ended.
+const STDERR_WAIT: Duration = Duration::from_secs(5);
 
-/// A connection through a host. The client that makes it ends with it.
-pub(super) struct Through {
+/// A connection through a host. Dropping it ends the client.
+pub(super) struct JumpStream {
     pipe: Join<ChildStdout, ChildStdin>,
     _client: Child,
 }
 
-/// What the client says of itself.
-pub(super) struct Said {
-    words: Arc<Mutex<Vec<u8>>>,
+/// The client's standard error.
+pub(super) struct ClientErrors {
+    text: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,
 }
 
 /// Starts the client towards a machine.
-pub(super) fn open(jump: &Jump, target: &Target) -> Result<(Through, Said), Error> {
+pub(super) fn open(jump: &Jump, target: &Target) -> Result<(JumpStream, ClientErrors), Error> {
     let failed = |source: std::io::Error| Error::Ssh {
         machine: target.machine.clone(),
         action: format!(
@@ -61,39 +61,39 @@ pub(super) fn open(jump: &Jump, target: &Target) -> Result<(Through, Said), Erro
     let output = client.stdout.take().ok_or_else(missing)?;
     let input = client.stdin.take().ok_or_else(missing)?;
     let mut errors = client.stderr.take().ok_or_else(missing)?;
-    let words = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&words);
-    // Read to its end, so that the client never waits for us.
+    let text = Arc::new(Mutex::new(Vec::new()));
+    let written = Arc::clone(&text);
+    // Read to the end, so that the client never blocks on a full pipe.
     let reader = tokio::spawn(async move {
-        let mut some = [0; 1024];
-        while let Ok(count @ 1..) = errors.read(&mut some).await {
-            if let Ok(mut words) = heard.lock()
-                && words.len() < WORDS
+        let mut buffer = [0; 1024];
+        while let Ok(count @ 1..) = errors.read(&mut buffer).await {
+            if let Ok(mut text) = written.lock()
+                && text.len() < STDERR_MAX
             {
-                words.extend_from_slice(&some[..count]);
+                text.extend_from_slice(&buffer[..count]);
             }
         }
     });
-    let through = Through {
+    let stream = JumpStream {
         pipe: tokio::io::join(output, input),
         _client: client,
     };
-    Ok((through, Said { words, reader }))
+    Ok((stream, ClientErrors { text, reader }))
 }
 
-impl Said {
-    /// Why the way could not be made; nothing if the client did not complain.
+impl ClientErrors {
+    /// The error of a jump that failed, with what to do about it; none if the client printed nothing.
     pub async fn failure(mut self, jump: &Jump, target: &Target) -> Option<Error> {
-        // It ends with the connection; a master of the person's own may hold its output longer.
-        let _ = tokio::time::timeout(LAST_WORDS, &mut self.reader).await;
+        // The client ends with the connection, but a ControlMaster of the user's may hold its output open longer.
+        let _ = tokio::time::timeout(STDERR_WAIT, &mut self.reader).await;
         self.reader.abort();
-        let words = self
-            .words
+        let text = self
+            .text
             .lock()
-            .map(|words| words.clone())
+            .map(|text| text.clone())
             .unwrap_or_default();
-        let words = String::from_utf8_lossy(&words);
-        let lines: Vec<_> = words
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text
             .lines()
             .map(str::trim)
             .filter(|line| !line.is_empty())
@@ -112,7 +112,7 @@ impl Said {
             ))
         } else if has("Permission denied") {
             Some(
-                "it did not let us in; check connection.user and connection.ssh.keyfile".to_owned(),
+                "it refused the login; check connection.user and connection.ssh.keyfile".to_owned(),
             )
         } else if has("administratively prohibited") {
             Some(
@@ -122,25 +122,25 @@ impl Said {
         } else {
             None
         };
-        let said = lines.join("\n");
+        let message = lines.join("\n");
         match help {
             Some(help) => Some(Error::Jump {
                 machine: target.machine.clone(),
                 host: jump.to_string(),
                 help,
-                said,
+                said: message,
             }),
-            None if said.is_empty() => None,
+            None if message.is_empty() => None,
             None => Some(Error::Ssh {
                 machine: target.machine.clone(),
                 action: format!("reach {} through {jump}", target.address),
-                source: said.into(),
+                source: message.into(),
             }),
         }
     }
 }
 
-impl AsyncRead for Through {
+impl AsyncRead for JumpStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -150,7 +150,7 @@ impl AsyncRead for Through {
     }
 }
 
-impl AsyncWrite for Through {
+impl AsyncWrite for JumpStream {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,8 +1,8 @@
-//! [`Keys`]: the key that opens a cluster's machines, and the host keys that we give them.
+//! [`Keys`]: the private key for logins on a cluster's machines, and the host keys that Kubitect gives them.
 //!
-//! In the cluster's `.ssh` folder (0700): `id_ed25519` and `id_ed25519.pub`, unless the cluster names a key of its
-//! own; `id_converted`, the cluster's own key where `ssh` can't read its file as it is; `hosts/<node>` and `hosts/<node>.pub`;
-//! and `known_hosts` for programs that we start. A key that exists is never replaced: machines carry it.
+//! In the cluster's `.ssh` folder (0700): `id_ed25519` and `id_ed25519.pub`, unless the cluster's file names a private key;
+//! `id_converted`, a copy of the named key if `ssh` can't read its format; `hosts/<node>` and `hosts/<node>.pub`; and
+//! `known_hosts` for programs that Kubitect starts. An existing key is never replaced: machines use it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,10 +19,10 @@ use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
 use russh::keys::{PrivateKey, PublicKey};
 
-use super::private_key::{self, Own, beside};
+use super::private_key::{self, UsableKey, public_path};
 use crate::{Error, file};
 
-/// The cluster's own key in OpenSSH's form, where its own file has another that `ssh` may not read.
+/// The file with the private key that the cluster's file names, converted to OpenSSH's format where `ssh` may not read its own.
 const CONVERTED: &str = "id_converted";
 
 /// The keys of one cluster.
@@ -32,14 +32,14 @@ pub struct Keys {
     user_path: PathBuf,
     user: Arc<PrivateKey>,
     hosts: BTreeMap<Label, PrivateKey>,
-    /// Why the host keys of others can't be used.
+    /// Why the host keys of further machines can't be used.
     broken: BTreeMap<Label, Arc<Error>>,
 }
 
-/// What a machine is told of keys: its own, and whom it lets in.
+/// The keys that a machine gets with its seed: its host key, and the public key that may log in.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MachineKeys {
-    /// The public key of those who may log in, as a line of `authorized_keys`.
+    /// The public key that may log in, as a line of `authorized_keys`.
     pub authorized: String,
     /// The machine's private host key, in OpenSSH's format.
     pub host_private: String,
@@ -48,7 +48,7 @@ pub struct MachineKeys {
 }
 
 impl MachineKeys {
-    /// Words in the place of keys, for those who only look.
+    /// Explanations in the place of keys, for documents that are only shown.
     pub fn placeholder() -> Self {
         Self {
             authorized: "ssh-ed25519 (the public key that apply makes)".to_owned(),
@@ -58,7 +58,7 @@ impl MachineKeys {
     }
 }
 
-kubitect_config::shown_by!(MachineKeys, authorized, host_public);
+kubitect_config::debug_fields!(MachineKeys, authorized, host_public);
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,8 +71,8 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Reads the cluster's keys from `folder` and makes those that are missing. `user_key` is the cluster's own private
-    /// key, if it names one, with `~` resolved.
+    /// Reads the cluster's keys from `folder` and makes those that are missing. `user_key` is the path of the private key that the
+    /// cluster's file names, if it does, with `~` resolved.
     pub fn ensure(
         folder: &Path,
         cluster: &Cluster,
@@ -82,7 +82,7 @@ impl Keys {
         file::private_folder(folder)?;
         file::private_folder(&hosts_folder)?;
         let (user_path, user) = match user_key {
-            Some(path) => brought(folder, path, true)?,
+            Some(path) => named_key(folder, path, true)?,
             None => {
                 let path = folder.join("id_ed25519");
                 let key = ensure_key(&path, &format!("kubitect-{}", cluster.name))?;
@@ -108,13 +108,13 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Reads the cluster's keys as [`Keys::ensure`] does; nothing if one is missing. Makes and changes nothing.
-    pub fn existing(
+    /// Reads the cluster's keys as [`Keys::ensure`] does; none if one is missing. Makes and changes nothing.
+    pub fn read_all(
         folder: &Path,
         cluster: &Cluster,
         user_key: Option<&Path>,
     ) -> Result<Option<Self>, Error> {
-        let keys = Self::present(folder, cluster, user_key)?;
+        let keys = Self::read_available(folder, cluster, user_key)?;
         if let Some(error) = keys.iter().flat_map(|keys| keys.broken.values()).next() {
             return Err(Error::Shared(Arc::clone(error)));
         }
@@ -122,23 +122,23 @@ impl Keys {
         Ok(keys.filter(|keys| cluster.nodes.iter().all(|node| has_key(keys, node))))
     }
 
-    /// As [`Keys::existing`], without the host keys that are missing or broken; nothing if the key that opens the machines is missing.
-    pub fn present(
+    /// As [`Keys::read_all`], without the host keys that are missing or broken; none if the private key for logins is missing.
+    pub fn read_available(
         folder: &Path,
         cluster: &Cluster,
         user_key: Option<&Path>,
     ) -> Result<Option<Self>, Error> {
-        let found = |path: PathBuf| match path.try_exists() {
+        let read_if_exists = |path: PathBuf| match path.try_exists() {
             Ok(true) => read(&path).map(Some),
             Ok(false) => Ok(None),
             Err(e) => Err(file::error("read", &path)(e)),
         };
         let (user_path, user) = match user_key {
             Some(path) if !path.exists() => return Ok(None),
-            Some(path) => brought(folder, path, false)?,
+            Some(path) => named_key(folder, path, false)?,
             None => {
                 let path = folder.join("id_ed25519");
-                let Some(user) = found(path.clone())? else {
+                let Some(user) = read_if_exists(path.clone())? else {
                     return Ok(None);
                 };
                 (path, user)
@@ -146,7 +146,7 @@ impl Keys {
         };
         let (mut hosts, mut broken) = (BTreeMap::new(), BTreeMap::new());
         for Node { name, .. } in &cluster.nodes {
-            match found(folder.join("hosts").join(name.as_str())) {
+            match read_if_exists(folder.join("hosts").join(name.as_str())) {
                 Ok(Some(key)) => drop(hosts.insert(name.clone(), key)),
                 Ok(None) => {}
                 Err(error) => drop(broken.insert(name.clone(), Arc::new(error))),
@@ -161,17 +161,17 @@ impl Keys {
         }))
     }
 
-    /// The file of the private key that opens the machines.
+    /// The file of the private key for logins.
     pub fn private_key_path(&self) -> &Path {
         &self.user_path
     }
 
-    /// The private key that opens the machines.
+    /// The private key for logins.
     pub fn private_key(&self) -> Arc<PrivateKey> {
         Arc::clone(&self.user)
     }
 
-    /// The file of pinned host keys for programs that we start.
+    /// The file of pinned host keys for programs that Kubitect starts.
     pub fn known_hosts_path(&self) -> PathBuf {
         self.folder.join("known_hosts")
     }
@@ -186,7 +186,7 @@ impl Keys {
         &self.broken
     }
 
-    /// The error of a machine whose host key is not there, or can't be used.
+    /// The error of a machine whose host key is missing or can't be used.
     pub(crate) fn no_host_key(&self, node: &Label) -> Error {
         let broken = self.broken.get(node).cloned().map(Error::Shared);
         broken.unwrap_or_else(|| Error::NoHostKey {
@@ -199,7 +199,7 @@ impl Keys {
         self.host_key(node).map(line)
     }
 
-    /// What this machine is told of keys.
+    /// The keys for the seed of this machine.
     pub fn machine(&self, node: &Label) -> Option<MachineKeys> {
         let host = self.hosts.get(node)?;
         Some(MachineKeys {
@@ -209,7 +209,7 @@ impl Keys {
         })
     }
 
-    /// Writes the pinned host keys anew: each machine by its name, and by its address where that is known.
+    /// Writes the file of pinned host keys: a line for each of these machines, with its name, and its address where that is known.
     pub fn write_known_hosts<'a>(
         &self,
         nodes: impl IntoIterator<Item = (&'a Label, Option<Ipv4Addr>)>,
@@ -236,7 +236,7 @@ pub(crate) fn line(key: &PublicKey) -> String {
     format!("{} {}", key.algorithm(), key.public_key_base64())
 }
 
-/// The key in `path`; made if there is none.
+/// The private key in `path`, which is made if there is none.
 pub(crate) fn ensure_key(path: &Path, comment: &str) -> Result<PrivateKey, Error> {
     if !path.try_exists().map_err(file::error("read", path))? {
         let key =
@@ -244,11 +244,11 @@ pub(crate) fn ensure_key(path: &Path, comment: &str) -> Result<PrivateKey, Error
         let text = key
             .to_openssh(LineEnding::LF)
             .map_err(|source| unusable(path, "it could not be written", source))?;
-        // Whoever else made it in the meantime wins: it may be in use already.
+        // If another process has made it meanwhile, its key is used: a machine may have it already.
         file::create(path, text.as_bytes(), 0o600)?;
     }
     let key = read(path)?;
-    let public = beside(path);
+    let public = public_path(path);
     let text = format!("{} {comment}\n", line(key.public_key()));
     if kubitect_config::file::read(&public).ok().as_deref() != Some(text.as_bytes()) {
         file::replace(&public, text.as_bytes(), 0o644)?;
@@ -258,15 +258,15 @@ pub(crate) fn ensure_key(path: &Path, comment: &str) -> Result<PrivateKey, Error
 
 /// A new ed25519 key.
 fn generate(comment: &str) -> Result<PrivateKey, Box<dyn std::error::Error + Send + Sync>> {
-    // The kernel's generator, which on Linux is the source behind every other.
+    // The kernel's generator, which on Linux seeds all others.
     let mut seed = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
     let pair = KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed));
     Ok(PrivateKey::new(pair, comment)?)
 }
 
-/// Forgets the host keys of machines that `cluster` has no more: one that gets such a name later gets a key of its own.
-pub fn forget_others(folder: &Path, cluster: &Cluster) -> Result<(), Error> {
+/// Removes the host keys of machines that `cluster` no longer has: a later machine of such a name gets a key of its own.
+pub fn remove_other_host_keys(folder: &Path, cluster: &Cluster) -> Result<(), Error> {
     let folder = folder.join("hosts");
     let entries = match std::fs::read_dir(&folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -283,9 +283,9 @@ pub fn forget_others(folder: &Path, cluster: &Cluster) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads a private key that we made, and closes it to everybody else.
+/// Reads a private key that Kubitect made, and takes access to it from all other users.
 fn read(path: &Path) -> Result<PrivateKey, Error> {
-    close(path)?;
+    restrict_mode(path)?;
     let text = kubitect_config::file::read_text(path).map_err(file::error("read key", path))?;
     russh::keys::decode_secret_key(&text, None).map_err(|source| {
         unusable(
@@ -296,8 +296,8 @@ fn read(path: &Path) -> Result<PrivateKey, Error> {
     })
 }
 
-/// Closes a key that we made to everybody else.
-fn close(path: &Path) -> Result<(), Error> {
+/// Sets the mode of a private key to 0600 if group or others have access.
+fn restrict_mode(path: &Path) -> Result<(), Error> {
     let metadata = path.symlink_metadata();
     let metadata = metadata.map_err(file::error("read key", path))?;
     if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
@@ -307,9 +307,10 @@ fn close(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The key that the cluster names, and the file from which `ssh` reads it, which is written if `write` says so.
-fn brought(folder: &Path, path: &Path, write: bool) -> Result<(PathBuf, PrivateKey), Error> {
-    let Own { key, ssh_reads } = private_key::read(path)?;
+/// The private key that the cluster's file names, and the file from which `ssh` reads it. Only with `write`, a converted copy is
+/// written, or an old one removed.
+fn named_key(folder: &Path, path: &Path, write: bool) -> Result<(PathBuf, PrivateKey), Error> {
+    let UsableKey { key, ssh_reads } = private_key::read(path)?;
     let converted = folder.join(CONVERTED);
     if !write {
         return Ok((
@@ -335,7 +336,7 @@ fn brought(folder: &Path, path: &Path, write: bool) -> Result<(PathBuf, PrivateK
     if kubitect_config::file::read(&converted).ok().as_deref() != Some(text.as_bytes()) {
         file::replace(&converted, text.as_bytes(), 0o600)?;
     }
-    close(&converted)?;
+    restrict_mode(&converted)?;
     Ok((converted, key))
 }
 

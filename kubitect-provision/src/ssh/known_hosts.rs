@@ -1,6 +1,6 @@
-//! The user's own `known_hosts` (`addToKnownHosts`): our lines come and go, every other byte stays.
+//! The user's own `known_hosts` (`addToKnownHosts`): Kubitect adds and removes its own lines; every other byte stays.
 //!
-//! Our lines stand first and end in a comment that names the cluster: `… kubitect:<cluster>`.
+//! Its lines come first and end in a comment that names the cluster: `… kubitect:<cluster>`.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,16 +14,15 @@ use kubitect_config::{Facts, NodeFacts};
 
 use crate::{Error, file};
 
-/// Writes the keys of machines of `facts` into `path`, in the place of those that the cluster had there: of machines that are
-/// there already, and of those that have been logged in on (`proven`), so that a key is at the address. Says whether anything
-/// changed.
+/// Replaces the cluster's lines in `path` by those of the machines in `facts`: of machines that have a line with this address and
+/// key already, and of machines on which a login has `verified` that the key is at the address. Whether anything changed.
 pub fn add(
     path: &Path,
     cluster: &Label,
     facts: &Facts,
-    proven: &dyn Fn(&Label) -> bool,
+    verified: &dyn Fn(&Label) -> bool,
 ) -> Result<bool, Error> {
-    let entries = entries(facts, proven);
+    let entries = entries(facts, verified);
     let folder = path.parent().unwrap_or(Path::new("/"));
     if !folder.exists() {
         file::private_folder(folder)?;
@@ -31,7 +30,7 @@ pub fn add(
     rewrite(path, cluster, &entries)
 }
 
-/// The machines of `facts` whose keys are not in `path` yet.
+/// The machines of `facts` whose addresses and keys are not in `path`.
 pub fn missing(path: &Path, facts: &Facts) -> Result<Vec<Label>, Error> {
     let before = match kubitect_config::file::read(&resolved(path)?) {
         Ok(bytes) => bytes,
@@ -39,14 +38,14 @@ pub fn missing(path: &Path, facts: &Facts) -> Result<Vec<Label>, Error> {
         Err(e) => return Err(file::error("read", path)(e)),
     };
     let lines = before.split(|b| *b == b'\n');
-    let there: BTreeSet<_> = lines.flat_map(hosts_and_key).collect();
+    let present: BTreeSet<_> = lines.flat_map(hosts_and_key).collect();
     let nodes = facts.nodes.iter();
     let missing =
-        nodes.filter(|node| !there.contains(&(node.ip.to_string(), node.host_key.clone())));
+        nodes.filter(|node| !present.contains(&(node.ip.to_string(), node.host_key.clone())));
     Ok(missing.map(|node| node.name.clone()).collect())
 }
 
-/// Removes the cluster's lines from `path`. Says whether there were any.
+/// Removes the cluster's lines from `path`. Whether there were any.
 pub fn remove(path: &Path, cluster: &Label) -> Result<bool, Error> {
     if !path.try_exists().map_err(file::error("read", path))? {
         return Ok(false);
@@ -64,21 +63,21 @@ pub fn has(path: &Path, cluster: &Label) -> bool {
 struct Entry {
     address: Ipv4Addr,
     key: String,
-    /// Whether the key is known to be at the address.
-    proven: bool,
+    /// Whether a login has verified that the key is at the address.
+    verified: bool,
 }
 
-fn entries(facts: &Facts, proven: &dyn Fn(&Label) -> bool) -> Vec<Entry> {
+fn entries(facts: &Facts, verified: &dyn Fn(&Label) -> bool) -> Vec<Entry> {
     let entry = |node: &NodeFacts| Entry {
         address: node.ip,
         key: node.host_key.clone(),
-        proven: proven(&node.name),
+        verified: verified(&node.name),
     };
     facts.nodes.iter().map(entry).collect()
 }
 
 fn rewrite(path: &Path, cluster: &Label, entries: &[Entry]) -> Result<bool, Error> {
-    // A link into a folder of dot files stays one.
+    // If the file is a link, as into a folder of dot files, its target is replaced and the link stays.
     let path = resolved(path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     let _lock = file::lock(folder)?;
@@ -95,18 +94,18 @@ fn rewrite(path: &Path, cluster: &Label, entries: &[Entry]) -> Result<bool, Erro
     Ok(true)
 }
 
-/// The new content: our lines, then all lines that are not ours, as they are.
+/// The new content: the cluster's lines, then all other lines, unchanged.
 fn rewritten(before: &[u8], cluster: &Label, entries: &[Entry]) -> Vec<u8> {
     let mark = format!("kubitect:{cluster}");
     let foreign: Vec<&[u8]> = before
         .split_inclusive(|b| *b == b'\n')
         .filter(|line| !is_ours(line, &mark))
         .collect();
-    let known: BTreeSet<(String, String)> = foreign
+    let in_foreign: BTreeSet<(String, String)> = foreign
         .iter()
         .flat_map(|line| hosts_and_key(line))
         .collect();
-    let stood: BTreeSet<(String, String)> = before
+    let previous: BTreeSet<(String, String)> = before
         .split_inclusive(|b| *b == b'\n')
         .filter(|line| is_ours(line, &mark))
         .flat_map(hosts_and_key)
@@ -115,14 +114,14 @@ fn rewritten(before: &[u8], cluster: &Label, entries: &[Entry]) -> Vec<u8> {
     for Entry {
         address,
         key,
-        proven,
+        verified,
     } in entries
     {
-        if !proven && !stood.contains(&(address.to_string(), key.clone())) {
+        if !verified && !previous.contains(&(address.to_string(), key.clone())) {
             continue;
         }
-        // Whoever has answered ssh's question already has the line.
-        if !known.contains(&(address.to_string(), key.clone())) {
+        // A user who has answered ssh's question has a line of the same host and key.
+        if !in_foreign.contains(&(address.to_string(), key.clone())) {
             after.extend_from_slice(format!("{address} {key} {mark}\n").as_bytes());
         }
     }
@@ -130,17 +129,17 @@ fn rewritten(before: &[u8], cluster: &Label, entries: &[Entry]) -> Vec<u8> {
     after
 }
 
-/// Whether a line ends with our mark.
+/// Whether a line is Kubitect's: it ends with the cluster's mark.
 fn is_ours(line: &[u8], mark: &str) -> bool {
     !line.starts_with(b"#")
         && line.trim_ascii().rsplit(|b| *b == b' ').next() == Some(mark.as_bytes())
 }
 
-/// Each host of a line with the line's key. Hashed hosts can't be read, and marked lines (`@…`) are no plain entries.
+/// Each host of a line with the line's key. Lines with hashed hosts and lines with markers (`@…`) are skipped.
 fn hosts_and_key(line: &[u8]) -> Vec<(String, String)> {
     let line = String::from_utf8_lossy(line);
-    let mut words = line.split_ascii_whitespace();
-    match (words.next(), words.next(), words.next()) {
+    let mut fields = line.split_ascii_whitespace();
+    match (fields.next(), fields.next(), fields.next()) {
         (Some(hosts), Some(kind), Some(key)) if !hosts.starts_with(['#', '@', '|']) => hosts
             .split(',')
             .map(|host| (host.to_owned(), format!("{kind} {key}")))
@@ -149,7 +148,7 @@ fn hosts_and_key(line: &[u8]) -> Vec<(String, String)> {
     }
 }
 
-/// Where the file really lies; the path itself if there is none.
+/// The path without links; the path itself if there is no file.
 fn resolved(path: &Path) -> Result<PathBuf, Error> {
     match path.canonicalize() {
         Ok(path) => Ok(path),
@@ -166,7 +165,7 @@ fn write(path: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(e) => return Err(e),
     };
     let mut file = tempfile::Builder::new()
-        .prefix(file::ASIDE)
+        .prefix(file::TEMPORARY)
         .permissions(std::fs::Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
     io::Write::write_all(&mut file, bytes)?;

@@ -1,6 +1,7 @@
-//! The one place where arguments become a line for a remote shell, which SSH's protocol asks for.
+//! The one place where arguments become a command line for a remote shell: SSH's protocol sends only one string.
 
-/// The line that a POSIX shell splits into exactly these words, or nothing if one holds a NUL, which no argument can.
+/// The line that a POSIX shell splits into exactly these words; none if there are no words, or one contains a NUL, which no
+/// argument can.
 pub fn line(argv: &[&str]) -> Option<String> {
     if argv.is_empty() || argv.iter().any(|word| word.contains('\0')) {
         return None;

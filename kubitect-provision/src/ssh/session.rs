@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use kubitect_config::remote::{Doing, Output, Remote};
+use kubitect_config::remote::{BoxFuture, Output, Remote};
 use russh::client::{self, Handle};
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelMsg, Preferred};
@@ -15,12 +15,12 @@ use kubitect_config::jump::Jump;
 use crate::Error;
 use crate::ssh::{jump, quote};
 
-/// The most that a command may print, both streams together. What we run prints little; more means a runaway. Tests, whose SSH is
-/// not optimised, do with less.
+/// The most bytes that a command may print, both streams together. The commands of Kubitect print little: more means that one does
+/// not end. In tests, whose SSH is slow, the limit is lower.
 const OUTPUT_MAX: usize = if cfg!(test) { 4 << 20 } else { 64 << 20 };
 
-/// Replaces a file whole: the bytes go aside, are counted (a lost connection ends them early), flushed and renamed.
-/// Its arguments are the path, the mode and the number of bytes.
+/// Replaces a file whole or not at all: the bytes go into a temporary file, are counted (a lost connection cuts them short),
+/// flushed, and the file is renamed. Its arguments are the path, the mode and the number of bytes.
 pub(super) const PUT: &str = r#"
 set -eu
 umask 077
@@ -38,29 +38,29 @@ mv -fT "$aside" "$1"
 pub struct Target {
     /// Its name, for messages.
     pub machine: String,
-    /// Where it answers.
+    /// The address of its SSH server.
     pub address: SocketAddr,
-    /// Who logs in.
+    /// The user who logs in.
     pub user: String,
-    /// With which key.
+    /// The user's private key.
     pub private_key: Arc<PrivateKey>,
     /// The only host key that is accepted.
     pub host_key: PublicKey,
-    /// The way through its host, where that alone reaches it.
+    /// The jump through its host, where the machine can't be reached directly.
     pub jump: Option<Jump>,
 }
 
-kubitect_config::shown_by!(Target, machine, address, user);
+kubitect_config::debug_fields!(Target, machine, address, user);
 
-/// A connection to one machine. Commands may run side by side; one that was cut off is not run again, but the next
-/// command connects anew.
+/// A connection to one machine. Commands may run side by side. After a lost connection the next command connects again; the
+/// command that was cut off is not repeated, since it may have had its effect.
 pub struct Session {
     target: Target,
     connect_within: Duration,
     handle: tokio::sync::Mutex<Arc<Handle<Pinned>>>,
 }
 
-kubitect_config::shown_by!(Session, target);
+kubitect_config::debug_fields!(Session, target);
 
 impl Session {
     /// Connects, checks the host key and logs in, all within `deadline`.
@@ -118,11 +118,11 @@ impl Session {
                 evidence: Vec::new(),
             })
         });
-        self.show(argv, began.elapsed(), &result);
+        self.trace(argv, began.elapsed(), &result);
         result
     }
 
-    /// Runs a command that must end well, and gives its standard output.
+    /// Runs a command that must exit with status 0, and returns its standard output.
     pub async fn run_ok(&self, argv: &[&str], deadline: Duration) -> Result<Vec<u8>, Error> {
         let output = self.run(argv, deadline).await?;
         self.expect_success(output, &argv.join(" "))
@@ -154,8 +154,8 @@ impl Session {
             .map(drop)
     }
 
-    /// Shows a command that was run to who watches with `--debug`. What it read and printed is nobody's business.
-    fn show(&self, argv: &[&str], took: Duration, result: &Result<Output, Error>) {
+    /// Writes the command to the debug log (`--debug`), without its input and output: they may contain secrets.
+    fn trace(&self, argv: &[&str], took: Duration, result: &Result<Output, Error>) {
         let machine = self.target.machine.as_str();
         let command = argv.join(" ");
         match result {
@@ -166,7 +166,7 @@ impl Session {
         }
     }
 
-    /// What the command printed, if it ended well; else an error that tells what it said.
+    /// The standard output, if the command exited with status 0; else an error with its last lines of standard error.
     fn expect_success(&self, output: Output, action: &str) -> Result<Vec<u8>, Error> {
         if output.success() {
             return Ok(output.stdout);
@@ -189,7 +189,7 @@ impl Session {
 }
 
 impl Remote for Session {
-    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Output> {
+    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> BoxFuture<'a, Output> {
         Box::pin(async move { Ok(Session::run(self, argv, deadline).await?) })
     }
 
@@ -199,7 +199,7 @@ impl Remote for Session {
         bytes: &'a [u8],
         mode: u32,
         deadline: Duration,
-    ) -> Doing<'a, ()> {
+    ) -> BoxFuture<'a, ()> {
         Box::pin(async move { Ok(Session::put(self, path, bytes, mode, true, deadline).await?) })
     }
 }
@@ -218,7 +218,7 @@ pub(crate) fn last_lines(bytes: &[u8], count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Accepts one host key, and remembers which other one was shown.
+/// Accepts one host key, and stores another one that was shown instead.
 struct Pinned {
     expected: PublicKey,
     shown: Arc<Mutex<Option<PublicKey>>>,
@@ -266,7 +266,7 @@ async fn connect_unbounded(target: &Target) -> Result<Handle<Pinned>, Error> {
         shown: Arc::clone(&shown),
     };
     let config = Arc::new(client::Config {
-        // A machine that is gone is noticed after a minute, also while a command is silent.
+        // A machine that no longer answers is noticed after a minute, also while a command prints nothing.
         keepalive_interval: Some(Duration::from_secs(15)),
         keepalive_max: 3,
         nodelay: true,
@@ -276,7 +276,7 @@ async fn connect_unbounded(target: &Target) -> Result<Handle<Pinned>, Error> {
         },
         ..client::Config::default()
     });
-    let greeted = match &target.jump {
+    let connected = match &target.jump {
         None => {
             let stream = TcpStream::connect(target.address)
                 .await
@@ -284,20 +284,20 @@ async fn connect_unbounded(target: &Target) -> Result<Handle<Pinned>, Error> {
             client::connect_stream(config, stream, pinned).await
         }
         Some(jump) => {
-            let (stream, said) = jump::open(jump, target)?;
-            let greeted = client::connect_stream(config, stream, pinned).await;
-            let wrong = shown.lock().is_ok_and(|shown| shown.is_some());
-            if greeted.is_err()
-                && !wrong
-                && let Some(error) = said.failure(jump, target).await
+            let (stream, client_errors) = jump::open(jump, target)?;
+            let connected = client::connect_stream(config, stream, pinned).await;
+            let wrong_key = shown.lock().is_ok_and(|shown| shown.is_some());
+            if connected.is_err()
+                && !wrong_key
+                && let Some(error) = client_errors.failure(jump, target).await
             {
                 return Err(error);
             }
-            greeted
+            connected
         }
     };
     let mut handle =
-        greeted.map_err(
+        connected.map_err(
             |error| match shown.lock().ok().and_then(|mut shown| shown.take()) {
                 Some(shown) => {
                     wrong_host_key(target, &shown.fingerprint(HashAlg::Sha256).to_string())
@@ -318,7 +318,7 @@ async fn connect_unbounded(target: &Target) -> Result<Handle<Pinned>, Error> {
                 },
             },
         )?;
-    // The hash counts for RSA keys only; for these, what current servers take.
+    // The hash is used for RSA keys only; SHA-512 is one that current servers accept.
     let key = PrivateKeyWithHashAlg::new(Arc::clone(&target.private_key), Some(HashAlg::Sha512));
     let login = handle
         .authenticate_publickey(&target.user, key)
@@ -346,7 +346,7 @@ fn wrong_host_key(target: &Target, found: &str) -> Error {
     }
 }
 
-/// Starts the command, feeds it and collects what it says.
+/// Starts the command, sends its input and collects its output.
 async fn exchange(
     channel: Channel<client::Msg>,
     command: &str,
@@ -354,7 +354,7 @@ async fn exchange(
 ) -> Result<Output, crate::error::Source> {
     channel.exec(true, command).await?;
     let (mut replies, writer) = channel.split();
-    // A command may end without reading its input: then what can't be written does not matter.
+    // A command may end without reading all of its input: a failed write is no error.
     let feed = async {
         if writer.data(input).await.is_ok() {
             let _ = writer.eof().await;

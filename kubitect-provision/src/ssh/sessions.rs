@@ -1,4 +1,4 @@
-//! [`Sessions`]: one connection a machine, held open and shared by all that a run asks of it.
+//! [`Sessions`]: one open connection for each machine, shared by all commands of a run.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,48 +7,48 @@ use std::time::{Duration, Instant};
 use super::session::{Session, Target};
 use crate::Error;
 
-/// How long a connection that is held may take to show that it is alive.
-const ALIVE: Duration = Duration::from_secs(10);
+/// The time limit of the test whether an open connection still works.
+const ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The connections of a run, by the machines' names.
 #[derive(Default)]
 pub struct Sessions(Mutex<BTreeMap<String, Arc<Session>>>);
 
-kubitect_config::shown_by!(Sessions);
+kubitect_config::debug_fields!(Sessions);
 
 impl Sessions {
-    /// A connection to a machine: the one that is held, if it is alive and leads there; else a new one, within `deadline`.
+    /// A connection to a machine: the open one, if it works and has the same target; else a new one, within `deadline`.
     pub async fn get(&self, target: Target, deadline: Duration) -> Result<Arc<Session>, Error> {
         let end = Instant::now() + deadline;
-        let held = self.held(&target);
-        if let Some(session) = held
-            && let Ok(output) = session.run(&["true"], deadline.min(ALIVE)).await
+        let open = self.open(&target);
+        if let Some(session) = open
+            && let Ok(output) = session.run(&["true"], deadline.min(ALIVE_TIMEOUT)).await
             && output.success()
         {
             return Ok(session);
         }
         Ok(self
-            .hold(Session::connect(target, end.saturating_duration_since(Instant::now())).await?))
+            .insert(Session::connect(target, end.saturating_duration_since(Instant::now())).await?))
     }
 
-    /// Holds a connection, in the place of the one that was held to the same machine.
-    pub fn hold(&self, session: Session) -> Arc<Session> {
+    /// Stores a connection, in the place of an earlier one to the same machine.
+    pub fn insert(&self, session: Session) -> Arc<Session> {
         let session = Arc::new(session);
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.insert(session.target().machine.clone(), Arc::clone(&session));
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(session.target().machine.clone(), Arc::clone(&session));
         session
     }
 
-    fn held(&self, target: &Target) -> Option<Arc<Session>> {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = held.get(&target.machine)?;
-        let own = session.target();
-        let same = own.address == target.address
-            && own.user == target.user
-            && own.host_key.key_data() == target.host_key.key_data()
-            && own.private_key.public_key().key_data()
+    fn open(&self, target: &Target) -> Option<Arc<Session>> {
+        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = sessions.get(&target.machine)?;
+        let current = session.target();
+        let same = current.address == target.address
+            && current.user == target.user
+            && current.host_key.key_data() == target.host_key.key_data()
+            && current.private_key.public_key().key_data()
                 == target.private_key.public_key().key_data()
-            && own.jump == target.jump;
+            && current.jump == target.jump;
         same.then(|| Arc::clone(session))
     }
 }

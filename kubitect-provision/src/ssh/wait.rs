@@ -1,8 +1,8 @@
-//! Waits until a machine can be worked with: SSH answers with the pinned key, and cloud-init is done.
+//! Waits until a machine is ready: SSH answers with the pinned key, and cloud-init is done.
 //!
-//! cloud-init's errors are warnings where the machine is usable, which is found out by looking: an update that found no
-//! mirror harms nobody. Its files are read rather than its command, whose exit codes and options differ between
-//! versions, and which takes seconds on a slow machine.
+//! Errors of cloud-init are only warnings if the machine is usable, which is checked: a package update that found no mirror does
+//! no harm. cloud-init's files are read instead of running its command: the exit codes and options of that differ between
+//! versions, and it takes seconds on a slow machine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,25 +13,25 @@ use kubitect_config::text;
 use kubitect_config::waiting::{AT_ONCE, at_most};
 use tokio::sync::Semaphore;
 
-use crate::error::{headline, humane, told};
-use crate::ssh::complaints::complaints;
+use crate::error::{chain, headline, human_duration};
+use crate::ssh::cloud_init_errors::cloud_init_errors;
+use crate::ssh::cloud_init_stages;
 use crate::ssh::session::{Session, Target, last_lines};
-use crate::ssh::stages;
 use crate::{Error, Event, Outcome};
 
-/// How long is waited.
+/// The time limits of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct WaitLimits {
     /// For a machine to be ready, from the first attempt on.
     pub total: Duration,
-    /// For one attempt to log in, and for each question.
+    /// For one attempt to log in, and for each command.
     pub attempt: Duration,
     /// Between two attempts.
     pub pause: Duration,
 }
 
-impl Default for Patience {
-    /// Fit for emulated machines, of which several boot on one processor.
+impl Default for WaitLimits {
+    /// Long enough for several emulated machines that boot on one processor.
     fn default() -> Self {
         Self {
             total: Duration::from_secs(20 * 60),
@@ -41,15 +41,15 @@ impl Default for Patience {
     }
 }
 
-/// How long a machine may take to answer why it is late, once the time is over.
-const EVIDENCE: Duration = Duration::from_secs(15);
+/// The time limit of each command that collects evidence after the wait has failed.
+const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A machine that can be worked with.
+/// A machine that is ready.
 #[derive(Debug)]
 pub struct Ready {
     /// A connection to it.
     pub session: Session,
-    /// What cloud-init complained about.
+    /// The errors of cloud-init, none of which makes the machine unusable.
     pub warnings: Vec<String>,
 }
 
@@ -59,19 +59,18 @@ pub struct Machine {
     pub target: Target,
     /// Programs that it must have; see [`programs`].
     pub programs: Vec<&'static str>,
-    /// How long it may take, if not as long as others.
+    /// The limit for this machine; none: [`WaitLimits::total`].
     pub within: Option<Duration>,
-    /// The last lines of its console, asked for when waiting was in vain.
+    /// Reads the last lines of its console, as evidence for a wait that failed.
     pub console: Console,
 }
 
-kubitect_config::shown_by!(Machine, target, programs, within);
+kubitect_config::debug_fields!(Machine, target, programs, within);
 
 /// Reads the last lines of a machine's console. May block.
 pub type Console = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
-/// What a machine of this role can't do without. Balancers that have a virtual address, even a single one, hold it by
-/// keepalived.
+/// The programs that a machine of this role needs. Of balancers with a VIP, even a single one needs keepalived.
 pub fn programs(role: Role, virtual_address: bool) -> Vec<&'static str> {
     let mut programs = vec!["sudo", "python3"];
     if role == Role::LoadBalancer {
@@ -83,7 +82,7 @@ pub fn programs(role: Role, virtual_address: bool) -> Vec<&'static str> {
     programs
 }
 
-/// Names the programs that are not there.
+/// Prints those of the given programs that are missing.
 const MISSING: &str = r#"
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 for program in "$@"; do
@@ -91,24 +90,24 @@ for program in "$@"; do
 done
 "#;
 
-/// Waits for all machines side by side, telling of each; what became of each, in their order. None waits for another one to
-/// boot; only so many are logged in on at the same time.
+/// Waits for all machines side by side, with events of each; the result of each, in their order. Boots are waited for all at once;
+/// only [`AT_ONCE`] logins are tried at the same time.
 pub async fn all_ready(
     machines: Vec<Machine>,
-    patience: Patience,
+    limits: WaitLimits,
     on_event: &(dyn Fn(Event) + Send + Sync),
 ) -> Vec<Result<Ready, Error>> {
     let logins = &Semaphore::new(AT_ONCE);
     let waits = machines.into_iter().map(|machine| async move {
         let what = format!("wait for {}", machine.target.machine);
         on_event(Event::Started { what: what.clone() });
-        let waits = |why: &str| {
+        let on_wait = |why: &str| {
             on_event(Event::Waiting {
                 what: what.clone(),
                 why: why.to_owned(),
             });
         };
-        let result = ready_among(machine, patience, logins, &waits).await;
+        let result = ready_among(machine, limits, logins, &on_wait).await;
         on_event(match &result {
             Ok(ready) => Event::Finished {
                 what,
@@ -128,70 +127,70 @@ pub async fn all_ready(
 }
 
 /// Waits for one machine.
-pub async fn ready(machine: Machine, patience: Patience) -> Result<Ready, Error> {
-    ready_among(machine, patience, &Semaphore::new(1), &|_| {}).await
+pub async fn ready(machine: Machine, limits: WaitLimits) -> Result<Ready, Error> {
+    ready_among(machine, limits, &Semaphore::new(1), &|_| {}).await
 }
 
-/// The same among others, telling what is waited for whenever that changes.
+/// As [`ready`], with the shared limit on logins; `on_wait` gets a message whenever what is waited for changes.
 async fn ready_among(
     machine: Machine,
-    patience: Patience,
+    limits: WaitLimits,
     logins: &Semaphore,
-    waits: &(dyn Fn(&str) + Send + Sync),
+    on_wait: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Ready, Error> {
-    let total = machine.within.unwrap_or(patience.total);
+    let total = machine.within.unwrap_or(limits.total);
     let wait = Wait {
         logins,
-        patience: Patience { total, ..patience },
-        waits,
+        limits: WaitLimits { total, ..limits },
+        on_wait,
         started: Instant::now(),
         console: machine.console,
     };
     let session = wait.login(&machine.target).await?;
     wait.cloud_init(&session).await?;
-    // Also what is ready at the last moment is asked.
-    let limit = patience.attempt.max(wait.left());
-    let warnings = match tokio::time::timeout(limit, wait.judge(&session, &machine.programs)).await
-    {
-        Ok(warnings) => warnings?,
-        Err(_) => {
-            let what = format!("{} answer whether it is usable", machine.target.machine);
-            return Err(wait.timeout(what, Vec::new()).await);
-        }
-    };
+    // At least one attempt's time, also for a machine that became ready at the last moment.
+    let limit = limits.attempt.max(wait.remaining());
+    let warnings =
+        match tokio::time::timeout(limit, wait.check_usable(&session, &machine.programs)).await {
+            Ok(warnings) => warnings?,
+            Err(_) => {
+                let what = format!("{} answer whether it is usable", machine.target.machine);
+                return Err(wait.timeout(what, Vec::new()).await);
+            }
+        };
     Ok(Ready { session, warnings })
 }
 
 struct Wait<'a> {
-    /// How many may be logged in on at the same time.
+    /// Limits the logins that are tried at the same time.
     logins: &'a Semaphore,
-    patience: Patience,
-    waits: &'a (dyn Fn(&str) + Send + Sync),
+    limits: WaitLimits,
+    on_wait: &'a (dyn Fn(&str) + Send + Sync),
     started: Instant,
     console: Console,
 }
 
 impl Wait<'_> {
-    fn left(&self) -> Duration {
-        self.patience.total.saturating_sub(self.started.elapsed())
+    fn remaining(&self) -> Duration {
+        self.limits.total.saturating_sub(self.started.elapsed())
     }
 
     async fn login(&self, target: &Target) -> Result<Session, Error> {
-        let most = humane(self.patience.total);
-        (self.waits)(&format!("SSH does not answer yet (at most {most})"));
+        let most = human_duration(self.limits.total);
+        (self.on_wait)(&format!("SSH does not answer yet (at most {most})"));
         loop {
-            let turn = tokio::time::timeout(self.left(), self.logins.acquire()).await;
-            let attempt = self.patience.attempt.min(self.left());
+            let turn = tokio::time::timeout(self.remaining(), self.logins.acquire()).await;
+            let attempt = self.limits.attempt.min(self.remaining());
             let connected = Session::connect(target.clone(), attempt).await;
             drop(turn);
             let error = match connected {
                 Ok(session) => return Ok(session),
-                // Time does not mend this.
+                // A retry can't succeed.
                 Err(error @ (Error::HostKey { .. } | Error::Jump { .. })) => return Err(error),
-                Err(error) => told(&error),
+                Err(error) => chain(&error),
             };
-            tokio::time::sleep(self.patience.pause.min(self.left())).await;
-            if self.left().is_zero() {
+            tokio::time::sleep(self.limits.pause.min(self.remaining())).await;
+            if self.remaining().is_zero() {
                 let what = format!(
                     "an SSH login as {} on {} ({})",
                     target.user, target.machine, target.address
@@ -206,41 +205,48 @@ impl Wait<'_> {
     async fn cloud_init(&self, session: &Session) -> Result<(), Error> {
         let mut stage = String::new();
         let mut error = None;
-        (self.waits)(&stages::told(&stage));
+        (self.on_wait)(&cloud_init_stages::message(&stage));
         loop {
-            // The machine's own wait ends before this one.
-            let seconds = self.left().as_secs().saturating_sub(1).min(20);
-            let deadline = Duration::from_secs(seconds) + self.patience.attempt;
-            let given = seconds.to_string();
-            let argv = ["sh", "-c", stages::DONE, "sh", &given, &stage];
-            match session.run(&argv, deadline.min(self.left())).await {
+            // The script on the machine ends before the time is over.
+            let seconds = self.remaining().as_secs().saturating_sub(1).min(20);
+            let deadline = Duration::from_secs(seconds) + self.limits.attempt;
+            let limit = seconds.to_string();
+            let argv = [
+                "sh",
+                "-c",
+                cloud_init_stages::WAIT_SCRIPT,
+                "sh",
+                &limit,
+                &stage,
+            ];
+            match session.run(&argv, deadline.min(self.remaining())).await {
                 Ok(output) if output.success() => return Ok(()),
                 Ok(output) => {
-                    let is = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-                    let told = stages::told(&is);
-                    if told != stages::told(&stage) {
-                        (self.waits)(&told);
+                    let current = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+                    let message = cloud_init_stages::message(&current);
+                    if message != cloud_init_stages::message(&stage) {
+                        (self.on_wait)(&message);
                     }
-                    stage = is.chars().take(40).collect();
+                    stage = current.chars().take(40).collect();
                     error = None;
                 }
                 Err(error @ Error::HostKey { .. }) => return Err(error),
-                // The end of the time has cut it off.
-                Err(_) if self.left().is_zero() => {}
+                // The total limit has cut the command off.
+                Err(_) if self.remaining().is_zero() => {}
                 // The machine may reboot, or be too busy to answer.
-                Err(failed) => error = Some(told(&failed)),
+                Err(failed) => error = Some(chain(&failed)),
             }
             if error.is_some() || seconds == 0 {
-                tokio::time::sleep(self.patience.pause.min(self.left())).await;
+                tokio::time::sleep(self.limits.pause.min(self.remaining())).await;
             }
-            if self.left().is_zero() {
+            if self.remaining().is_zero() {
                 let error = error.map(|error| format!("last attempt: {error}"));
                 return Err(self.cloud_init_late(session, error).await);
             }
         }
     }
 
-    /// That cloud-init has not ended, with what it says itself.
+    /// The error that cloud-init has not ended, with its status and the end of its log.
     async fn cloud_init_late(&self, session: &Session, error: Option<String>) -> Error {
         let (status, log) = tokio::join!(self.status(session), self.log(session));
         let evidence = error.into_iter().chain(status).chain(log);
@@ -248,21 +254,19 @@ impl Wait<'_> {
         self.timeout(what, evidence.collect()).await
     }
 
-    /// Whether the machine is usable; if it is, what cloud-init complained about.
-    async fn judge(&self, session: &Session, programs: &[&str]) -> Result<Vec<String>, Error> {
+    /// An error unless the machine is usable: it has its programs, and sudo without a password. Returns the errors of cloud-init.
+    async fn check_usable(
+        &self,
+        session: &Session,
+        programs: &[&str],
+    ) -> Result<Vec<String>, Error> {
         let result = session
-            .run_ok(
-                &["cat", "/run/cloud-init/result.json"],
-                self.patience.attempt,
-            )
+            .run_ok(&["cat", "/run/cloud-init/result.json"], self.limits.attempt)
             .await?;
         let status = session
-            .run(
-                &["cat", "/run/cloud-init/status.json"],
-                self.patience.attempt,
-            )
+            .run(&["cat", "/run/cloud-init/status.json"], self.limits.attempt)
             .await?;
-        let complaints = complaints(&result, &status.stdout);
+        let errors = cloud_init_errors(&result, &status.stdout);
         let why = match self.missing(session, programs).await? {
             missing if !missing.is_empty() => format!("{} is missing", missing.join(", ")),
             _ if !self.ask(session, &["sudo", "-n", "true"]).await?.success() => {
@@ -271,11 +275,11 @@ impl Wait<'_> {
                     session.target().user
                 )
             }
-            _ => return Ok(complaints),
+            _ => return Ok(errors),
         };
-        let mut evidence: Vec<String> = complaints
+        let mut evidence: Vec<String> = errors
             .iter()
-            .map(|c| format!("cloud-init: {c}"))
+            .map(|error| format!("cloud-init: {error}"))
             .collect();
         evidence.extend(self.log(session).await);
         Err(Error::Unusable {
@@ -287,7 +291,7 @@ impl Wait<'_> {
 
     async fn missing(&self, session: &Session, programs: &[&str]) -> Result<Vec<String>, Error> {
         let argv = [&["sh", "-c", MISSING, "sh"], programs].concat();
-        let missing = session.run_ok(&argv, self.patience.attempt).await?;
+        let missing = session.run_ok(&argv, self.limits.attempt).await?;
         Ok(String::from_utf8_lossy(&missing)
             .lines()
             .take(programs.len())
@@ -296,18 +300,18 @@ impl Wait<'_> {
     }
 
     async fn ask(&self, session: &Session, argv: &[&str]) -> Result<Output, Error> {
-        session.run(argv, self.patience.attempt).await
+        session.run(argv, self.limits.attempt).await
     }
 
-    /// cloud-init's own words on how far it is; nothing if it can't be asked.
+    /// The output of `cloud-init status`, or why it could not be run.
     async fn status(&self, session: &Session) -> Vec<String> {
         let status = ["cloud-init", "status", "--long"];
         match session
-            .run(&status, EVIDENCE.min(self.patience.attempt))
+            .run(&status, EVIDENCE_TIMEOUT.min(self.limits.attempt))
             .await
         {
             Ok(output) => labelled("cloud-init", last_lines(&output.stdout, 10)),
-            Err(error) => vec![format!("cloud-init: {}", told(&error))],
+            Err(error) => vec![format!("cloud-init: {}", chain(&error))],
         }
     }
 
@@ -322,7 +326,7 @@ impl Wait<'_> {
             "/var/log/cloud-init-output.log",
         ];
         match session
-            .run(&tail, EVIDENCE.min(self.patience.attempt))
+            .run(&tail, EVIDENCE_TIMEOUT.min(self.limits.attempt))
             .await
         {
             Ok(output) if output.success() => {
@@ -334,12 +338,12 @@ impl Wait<'_> {
 
     async fn timeout(&self, what: String, mut evidence: Vec<String>) -> Error {
         let console = Arc::clone(&self.console);
-        // It may block, and others are waited for in this task.
+        // In another thread: it may block, and this task waits for other machines, too.
         let console = tokio::task::spawn_blocking(move || console()).await;
         evidence.extend(labelled("console", console.unwrap_or_default()));
         Error::Timeout {
             what,
-            after: self.patience.total,
+            after: self.limits.total,
             evidence,
         }
     }

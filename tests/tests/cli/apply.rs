@@ -1,4 +1,4 @@
-//! `apply`: what stands in its way, told before anything is made.
+//! `apply`: what prevents it is reported before anything is created.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use crate::env::TestEnv;
 
 const APPLY: [&str; 4] = ["apply", "-c", "cluster.yaml", "--auto-approve"];
 
-/// What is left when nothing was made: the folder in which a run holds its cluster.
+/// What is left when nothing was created: the folder with the cluster's lock.
 const NOTHING: [&str; 1] = ["clusters/"];
 
 #[test]
@@ -26,10 +26,10 @@ fn without_a_terminal_the_answer_is_no() {
             "+ demo-master-1",
             "there is no terminal to ask on, so the answer is no; --auto-approve says yes",
         ]);
-    // `yes` on a pipe is nobody's word.
+    // `yes` on a pipe is not a person's answer.
     env.run_with("yes\n", &["apply", "-c", "cluster.yaml"])
         .code(3);
-    assert_eq!(env.kept_tree(), NOTHING);
+    assert_eq!(env.home_tree(), NOTHING);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn local_keeps_all_below_the_working_folder() {
     let env = TestEnv::new();
     env.write_cluster(|text| text);
     env.run(&["apply", "--local", "-c", "cluster.yaml"]).code(3);
-    assert_eq!(env.kept_tree(), [""; 0]);
+    assert_eq!(env.home_tree(), [""; 0]);
     assert!(env.path("here/.kubitect/clusters").is_dir());
 }
 
@@ -45,8 +45,8 @@ fn local_keeps_all_below_the_working_folder() {
 fn one_run_at_a_time() {
     let env = TestEnv::new();
     env.write_cluster(|text| text);
-    fs::create_dir_all(env.kept("clusters")).unwrap();
-    let mut lock = fs::File::create(env.kept("clusters/.demo.lock")).unwrap();
+    fs::create_dir_all(env.in_home("clusters")).unwrap();
+    let mut lock = fs::File::create(env.in_home("clusters/.demo.lock")).unwrap();
     lock.lock().unwrap();
     writeln!(lock, "{}", std::process::id()).unwrap();
     let holder = format!(
@@ -61,7 +61,7 @@ fn one_run_at_a_time() {
             .code(1)
             .tells(&[&holder, "wait for it to end"]);
     }
-    // Looking is always allowed.
+    // Reading is always allowed.
     env.run(&["plan", "-c", "cluster.yaml"]).code(4);
     drop(lock);
     env.run(&["apply", "-c", "cluster.yaml"]).code(3);
@@ -88,7 +88,7 @@ fn an_action_that_does_not_cover_it() {
     }
     env.run(&["apply", "-a", "create", "-c", "cluster.yaml"])
         .code(3);
-    assert_eq!(env.kept_tree(), NOTHING);
+    assert_eq!(env.home_tree(), NOTHING);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_pool_path_that_is_missing() {
         "the pool path [DIR]/pool does not exist (host box)",
         "mkdir -p [DIR]/pool",
     ]);
-    assert_eq!(env.kept_tree(), NOTHING);
+    assert_eq!(env.home_tree(), NOTHING);
     assert!(!env.path("pool").exists());
 }
 
@@ -112,7 +112,7 @@ fn machines_that_the_host_has_no_memory_for() {
     env.run(&APPLY)
         .code(1)
         .tells(&["demo-lb-1 asks for 4 GiB of memory and the host has 3 GiB (host box)"]);
-    assert_eq!(env.kept_tree(), NOTHING);
+    assert_eq!(env.home_tree(), NOTHING);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn an_image_with_another_checksum_names_both() {
         "failed to fetch the image",
         &format!("use image [DIR]/image.qcow2: its sha256 is {found}, not {wanted}"),
     ]);
-    // What is kept is only for the person, and a log tells what was tried.
+    // Stored files are readable only for the person, and a log says what was tried.
     for (name, mode) in [
         ("", 0o700),
         ("config", 0o700),
@@ -143,26 +143,30 @@ fn an_image_with_another_checksum_names_both() {
         );
     }
     let logs: Vec<_> = env
-        .kept_tree()
+        .home_tree()
         .into_iter()
         .filter(|name| name.ends_with("-apply.log"))
         .collect();
     assert_eq!(mode_of(&env, &logs[0]), 0o600);
-    let log = fs::read_to_string(env.kept(&logs[0])).unwrap();
+    let log = fs::read_to_string(env.in_home(&logs[0])).unwrap();
     assert!(log.contains("create  domain   demo-master-1"), "{log}");
     assert!(log.contains("get image"), "{log}");
     assert!(
-        !env.kept("clusters/demo/config/kubitect-applied.yaml")
+        !env.in_home("clusters/demo/config/kubitect-applied.yaml")
             .exists()
     );
 }
 
 fn mode_of(env: &TestEnv, name: &str) -> u32 {
     use std::os::unix::fs::PermissionsExt;
-    fs::metadata(env.kept(name)).unwrap().permissions().mode() & 0o777
+    fs::metadata(env.in_home(name))
+        .unwrap()
+        .permissions()
+        .mode()
+        & 0o777
 }
 
-/// Applies with an image that comes after ten seconds: by then it is known whether Kubespray can be had.
+/// Applies with an image that arrives after ten seconds: by then it is known whether Kubespray can be prepared.
 fn apply_slowly(env: &TestEnv) -> crate::env::Said {
     let mut image = vec![0; 4096];
     image[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");

@@ -1,4 +1,4 @@
-//! `--debug`: each call to libvirt and each program, with time and duration, and nothing of secrets.
+//! `--debug`: each call to libvirt and each program, with time and duration, and without secrets.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,10 +10,10 @@ use tests::ansible::{RELEASE, Repository};
 
 use crate::env::TestEnv;
 
-/// What stands in everything that is secret.
+/// The word that all secrets contain.
 const PLANTED: &str = "pl4nted";
 
-/// A server of an image, which it keeps back until something is sent to it.
+/// A server of an image, which waits with it until something is sent to it.
 fn image_server() -> (String, mpsc::Sender<()>) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
@@ -39,7 +39,7 @@ fn each_call_and_program_is_shown_with_its_duration_and_no_secret() {
     ];
     let repository = Repository::with(&files, RELEASE[0]);
     fs::rename(repository.0.path(), env.path("kubespray")).unwrap();
-    // Nobody listens at these addresses.
+    // No server listens at these addresses.
     env.write_site(&format!(
         "kubespray: {{anyCommit: true}}\npip: {{indexUrl: \"http://me:{PLANTED}-pip@127.0.0.1:9/simple\"}}\nproxy: {{http: \
          \"http://me:{PLANTED}-proxy@127.0.0.1:9\"}}\n"
@@ -51,7 +51,7 @@ fn each_call_and_program_is_shown_with_its_duration_and_no_secret() {
             .replace("v1.23.7", RELEASE[1])
             .replace("v2.19.0", RELEASE[0])
             .replace("cpu: 1", "cpu: 2")
-            // Of a problem, the line of the key is shown.
+            // The line with the key is shown as a part of a problem.
             + &format!("addons:\n  kubespray:\n    registry_password:\n      {PLANTED}-addon\n")
     });
     let mut command = env.command(&["--debug", "apply", "-c", "cluster.yaml", "--auto-approve"]);
@@ -100,16 +100,16 @@ fn each_call_and_program_is_shown_with_its_duration_and_no_secret() {
         "status=exit status: 1",
         " pip install ",
     ]);
-    let key = fs::read_to_string(env.kept("clusters/demo/config/.ssh/id_ed25519")).unwrap();
+    let key = fs::read_to_string(env.in_home("clusters/demo/config/.ssh/id_ed25519")).unwrap();
     let secrets = key.lines().filter(|line| !line.starts_with("-----"));
     for secret in secrets.chain([PLANTED]) {
         assert!(!said.contains(secret), "`{secret}` in {said}");
     }
-    // Without the option there is nothing of it; at a pipe and in a file it is plain.
+    // Without the option none of it is shown; in a pipe and in a file it has no colours.
     assert!(!said.contains('\x1b'), "{said}");
 }
 
-/// What stands before the others where nothing is drawn again.
+/// The text before the other lines where nothing is redrawn.
 #[test]
 fn a_terminal_has_no_block_beside_it() {
     let env = TestEnv::new();

@@ -1,4 +1,4 @@
-//! `destroy`, where libvirt has nothing of the cluster any more, or can't be asked.
+//! `destroy` where libvirt has nothing of the cluster any more, or can't be asked.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::trust::finished;
 /// The folder of a cluster whose libvirt, being in memory, is empty.
 fn with_folder() -> TestEnv {
     let env = TestEnv::new();
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("kubitect.yaml"), env.cluster()).unwrap();
     env
@@ -21,7 +21,7 @@ fn without_a_terminal_the_answer_is_no() {
         .code(3)
         .prints("")
         .tells(&["there is no terminal to ask on, so the answer is no"]);
-    assert!(env.kept("clusters/demo/config/kubitect.yaml").is_file());
+    assert!(env.in_home("clusters/demo/config/kubitect.yaml").is_file());
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn the_folder_goes_and_so_do_our_lines_in_known_hosts_and_no_others() {
     let known_hosts = env.path("home/.ssh/known_hosts");
     fs::create_dir_all(known_hosts.parent().unwrap()).unwrap();
     fs::write(&known_hosts, "git.example.org ssh-ed25519 AAAA\n").unwrap();
-    fs::create_dir_all(env.kept("clusters/other/config")).unwrap();
+    fs::create_dir_all(env.in_home("clusters/other/config")).unwrap();
     env.run(&["destroy", "--cluster", "demo", "--auto-approve"])
         .code(0)
         .prints("")
@@ -39,8 +39,8 @@ fn the_folder_goes_and_so_do_our_lines_in_known_hosts_and_no_others() {
             "demo: removed",
         ])
         .withholds(&["nothing to do", "0 steps"]);
-    assert!(!env.kept("clusters/demo").exists());
-    assert!(env.kept("clusters/other/config").is_dir());
+    assert!(!env.in_home("clusters/demo").exists());
+    assert!(env.in_home("clusters/other/config").is_dir());
     assert_eq!(
         fs::read_to_string(known_hosts).unwrap(),
         "git.example.org ssh-ed25519 AAAA\n"
@@ -50,14 +50,14 @@ fn the_folder_goes_and_so_do_our_lines_in_known_hosts_and_no_others() {
 #[test]
 fn a_configuration_that_can_t_be_read_any_more_is_no_reason_to_guess() {
     let env = with_folder();
-    fs::write(env.kept("clusters/demo/config/kubitect.yaml"), "{").unwrap();
+    fs::write(env.in_home("clusters/demo/config/kubitect.yaml"), "{").unwrap();
     env.run(&["destroy", "--cluster", "demo", "--auto-approve"])
         .code(1)
         .tells(&[
             "[DIR]/kubitect/clusters/demo/config/kubitect.yaml",
             "mend it, or move it away",
         ]);
-    assert!(env.kept("clusters/demo").is_dir());
+    assert!(env.in_home("clusters/demo").is_dir());
 }
 
 #[test]
@@ -67,13 +67,13 @@ fn a_name_that_is_none_is_refused_before_anything_is_looked_at() {
         env.run(&["destroy", &format!("--cluster={name}"), "--auto-approve"])
             .code(2);
     }
-    assert_eq!(env.kept_tree().len(), 4);
+    assert_eq!(env.home_tree().len(), 4);
 }
 
 #[test]
 fn a_name_that_is_mistyped_is_an_error_and_leaves_nothing() {
     let env = with_folder();
-    let before = env.kept_tree();
+    let before = env.home_tree();
     for name in [&["--cluster", "dmeo"][..], &["dmeo"]] {
         env.run(&[&["destroy", "--auto-approve"], name].concat())
             .code(1)
@@ -82,20 +82,20 @@ fn a_name_that_is_mistyped_is_an_error_and_leaves_nothing() {
                 "did you mean `demo`?",
                 "there are: demo",
             ]);
-        assert_eq!(env.kept_tree(), before);
+        assert_eq!(env.home_tree(), before);
     }
-    // What is removed is named on the command line, even if there is no other.
+    // The cluster to remove has to be named on the command line, even if it is the only one.
     let mut command = env.command(&["destroy", "--auto-approve"]);
     command.env("KUBITECT_CLUSTER", "demo");
     env.said(command.output().unwrap())
         .code(2)
         .tells(&["`kubitect destroy CLUSTER`"]);
-    assert_eq!(env.kept_tree(), before);
+    assert_eq!(env.home_tree(), before);
     env.run(&["destroy", "demo", "--auto-approve"]).code(0);
-    assert!(!env.kept("clusters/demo").exists());
+    assert!(!env.in_home("clusters/demo").exists());
 }
 
-/// Nobody answers on the second host.
+/// The second host does not answer.
 fn with_a_lost_host() -> TestEnv {
     let env = with_folder();
     let text = env
@@ -107,14 +107,14 @@ fn with_a_lost_host() -> TestEnv {
         )
         .replace("mode: nat", "mode: bridge\n    bridge: br0")
         .replace("- {id: 1}", "- {id: 1}\n        - {id: 2, host: gone}");
-    fs::write(env.kept("clusters/demo/config/kubitect.yaml"), text).unwrap();
+    fs::write(env.in_home("clusters/demo/config/kubitect.yaml"), text).unwrap();
     env
 }
 
 #[test]
 fn a_host_that_is_gone_for_good_is_left_out_if_it_is_named() {
     let env = with_a_lost_host();
-    let before = env.kept_tree();
+    let before = env.home_tree();
     env.run(&["destroy", "demo", "--auto-approve"])
         .code(1)
         .tells(&["--without-host gone removes the rest", "127.0.0.1:1"]);
@@ -132,11 +132,11 @@ fn a_host_that_is_gone_for_good_is_left_out_if_it_is_named() {
     env.run(&[&without[..], &["--auto-approve"]].concat())
         .code(0)
         .tells(&[&format!("warning: {stays}"), "demo: removed"]);
-    assert!(!env.kept("clusters/demo/config").exists());
-    assert_ne!(before, env.kept_tree());
+    assert!(!env.in_home("clusters/demo/config").exists());
+    assert_ne!(before, env.home_tree());
 }
 
-/// A cluster that was removed, but for what is on a host that was gone; the file that says so.
+/// A cluster that was removed except for what a lost host carries; returns the file that says so.
 fn left_on_a_host() -> (TestEnv, std::path::PathBuf) {
     let env = with_a_lost_host();
     let without = [
@@ -149,7 +149,7 @@ fn left_on_a_host() -> (TestEnv, std::path::PathBuf) {
     env.run(&without)
         .code(0)
         .tells(&["--forget-host gone forgets them"]);
-    let files = fs::read_dir(env.kept("clusters/demo/left-out")).unwrap();
+    let files = fs::read_dir(env.in_home("clusters/demo/left-out")).unwrap();
     let files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
     assert_eq!(files.len(), 1);
     (env, files[0].clone())
@@ -186,7 +186,7 @@ fn what_was_left_out_is_known_until_it_is_removed_or_forgotten() {
     env.run(&["destroy", "demo", "--forget-host", "gone", "--auto-approve"])
         .code(0)
         .tells(&["nothing here remembers them"]);
-    assert!(!env.kept("clusters/demo").exists());
+    assert!(!env.in_home("clusters/demo").exists());
 }
 
 #[test]
@@ -198,16 +198,16 @@ fn a_host_that_is_back_is_cleared_by_the_next_destroy() {
     env.run(&["destroy", "demo", "--auto-approve"])
         .code(0)
         .tells(&["demo: removed"]);
-    assert!(!env.kept("clusters/demo").exists());
+    assert!(!env.in_home("clusters/demo").exists());
 }
 
 #[test]
 fn destroy_lists_what_it_removes_here_and_keeps_snapshots() {
     let env = finished();
-    fs::create_dir_all(env.kept("clusters/demo/logs")).unwrap();
-    fs::write(env.kept("clusters/demo/logs/1-apply.log"), "").unwrap();
-    fs::create_dir_all(env.kept("clusters/demo/backups")).unwrap();
-    let snapshot = env.kept("clusters/demo/backups/etcd-1.db");
+    fs::create_dir_all(env.in_home("clusters/demo/logs")).unwrap();
+    fs::write(env.in_home("clusters/demo/logs/1-apply.log"), "").unwrap();
+    fs::create_dir_all(env.in_home("clusters/demo/backups")).unwrap();
+    let snapshot = env.in_home("clusters/demo/backups/etcd-1.db");
     fs::write(&snapshot, "all secrets").unwrap();
     let known_hosts = env.path("home/.ssh/known_hosts");
     fs::create_dir_all(known_hosts.parent().unwrap()).unwrap();
@@ -215,7 +215,7 @@ fn destroy_lists_what_it_removes_here_and_keeps_snapshots() {
     let ours = "current-context: demo\nclusters: [{name: demo, cluster: {server: 'https://h:6443', \
                 certificate-authority-data: Q0E=}}]\ncontexts: [{name: demo, context: {cluster: demo, user: \
                 demo}}]\nusers: [{name: demo, user: {token: t}}]\n";
-    fs::write(env.kept("clusters/demo/config/admin.conf"), ours).unwrap();
+    fs::write(env.in_home("clusters/demo/config/admin.conf"), ours).unwrap();
     fs::create_dir_all(env.path("home/.kube")).unwrap();
     fs::write(env.path("home/.kube/config"), ours).unwrap();
     let listed = [
@@ -249,9 +249,9 @@ fn destroy_lists_what_it_removes_here_and_keeps_snapshots() {
             .unwrap()
             .contains("demo")
     );
-    // What is left is no cluster any more, and goes when it is asked for.
+    // The rest is no cluster any more, and is removed when that is asked for.
     env.run(&["list", "clusters"]).code(0).prints("");
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     fs::create_dir(&config).unwrap();
     fs::write(config.join("kubitect.yaml"), env.cluster()).unwrap();
     env.run(&[
@@ -266,10 +266,10 @@ fn destroy_lists_what_it_removes_here_and_keeps_snapshots() {
     assert_eq!(but_its_log(&env), ["clusters/", "share/", "share/images/"]);
 }
 
-/// All that is kept after a removal, but the log of it.
+/// All files after a removal, without its log.
 fn but_its_log(env: &TestEnv) -> Vec<String> {
     let (logs, others): (Vec<_>, Vec<_>) = env
-        .kept_tree()
+        .home_tree()
         .into_iter()
         .partition(|name| name.starts_with("logs/"));
     assert_eq!(logs[..2], ["logs/", "logs/demo/"]);
@@ -287,28 +287,28 @@ fn destroy_needs_no_byte_on_the_disk() {
     fs::create_dir_all(known_hosts.parent().unwrap()).unwrap();
     let lines = "10.77.0.11 ssh-ed25519 AAAA kubitect:demo\n10.77.0.12 ssh-ed25519 AAAA mine\n";
     fs::write(&known_hosts, lines).unwrap();
-    // No file can be made longer than nothing, as on a full disk.
+    // No byte can be written to a file, as on a full disk.
     let mut shell = std::process::Command::new("/bin/sh");
     shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]);
     shell.arg(crate::env::KUBITECT);
     shell.args(["destroy", "--cluster", "demo", "--auto-approve"]);
     env.dress(&mut shell);
     let said = env.said(shell.output().unwrap());
-    // Nothing could be written in the place of the lines: that is a warning.
+    // The file with fewer lines could not be written: that is a warning.
     let said = said
         .code(0)
         .tells(&["warning: ", "known_hosts", "demo: removed"]);
-    assert!(!env.kept("clusters/demo").exists(), "{said:#?}");
+    assert!(!env.in_home("clusters/demo").exists(), "{said:#?}");
 }
 
 #[test]
 fn destroy_does_not_wait_for_its_log() {
     let env = finished();
-    fs::write(env.kept("logs"), "no folder").unwrap();
+    fs::write(env.in_home("logs"), "no folder").unwrap();
     env.run(&["destroy", "--cluster", "demo", "--auto-approve"])
         .code(0)
         .tells(&["warning: this run leaves no log: ", "demo: removed"]);
-    assert!(!env.kept("clusters/demo").exists());
+    assert!(!env.in_home("clusters/demo").exists());
 }
 
 #[test]

@@ -40,19 +40,19 @@ fn the_doctor_says_what_is_missing_and_its_cure() {
     );
 }
 
-/// Each host of a file is looked at, also where another one can't be reached, and nothing is made.
+/// Each host of a file is checked, also where another one can't be reached, and nothing is created.
 #[test]
 fn the_doctor_looks_at_the_hosts_of_a_file() {
     let env = TestEnv::new();
     env.write_cluster(|text| {
         let pool = format!("{}/pool", env.path("").display()).replace("//", "/");
-        let away =
+        let unreached =
             "  - name: away\n    connection: {uri: 'test:///nowhere'}\ncluster:\n  name: demo";
         text.replace(
             &format!("mainResourcePoolPath: {pool}"),
             "mainResourcePoolPath: /no-such-pool",
         )
-        .replace("cluster:\n  name: demo", away)
+        .replace("cluster:\n  name: demo", unreached)
         .replace(
             "mode: nat",
             "mode: bridge\n    bridge: no-such-br0\n    gateway: 10.77.0.1",
@@ -89,14 +89,17 @@ fn the_doctor_looks_at_the_hosts_of_a_file() {
         "the pool path /no-such-pool does not exist",
         "there is no bridge no-such-br0",
     ] {
-        let told = own
+        let is_found = own
             .iter()
             .any(|(state, found)| *state == "wrong" && found.starts_with(wrong));
-        assert!(told, "{wrong}: {own:?}");
+        assert!(is_found, "{wrong}: {own:?}");
     }
-    let away = of("away");
-    assert!(away.len() == 1 && away[0].0 == "wrong", "{away:?}");
-    assert!(away[0].1.contains("/nowhere"), "{away:?}");
+    let unreached = of("away");
+    assert!(
+        unreached.len() == 1 && unreached[0].0 == "wrong",
+        "{unreached:?}"
+    );
+    assert!(unreached[0].1.contains("/nowhere"), "{unreached:?}");
     let said = env.run(&doctor).code(5);
     assert!(said.stdout.contains("! host away "), "{said:?}");
     assert!(
@@ -104,7 +107,7 @@ fn the_doctor_looks_at_the_hosts_of_a_file() {
             .contains("virsh --connect 'test:///nowhere' list"),
         "{said:?}"
     );
-    assert_eq!(env.kept_tree(), [""; 0]);
+    assert_eq!(env.home_tree(), [""; 0]);
     env.write_cluster(|text| text.replace("mode: nat", "mode: nut"));
     env.run(&doctor).code(2).tells(&["cluster.network.mode"]);
     env.run(&["doctor", "cluster.yaml"])
@@ -112,7 +115,7 @@ fn the_doctor_looks_at_the_hosts_of_a_file() {
         .tells(&["`-c cluster.yaml`"]);
 }
 
-/// A folder for PATH with the real git and ssh, and a Python of this version that can make no environments.
+/// A folder for PATH with the real git and ssh, and a Python of this version that can't create environments.
 fn without_venv(env: &TestEnv, version: &str) -> std::path::PathBuf {
     let bin = env.path("bin");
     fs::create_dir(&bin).unwrap();
@@ -155,7 +158,7 @@ fn a_python_that_does_not_fit_is_found_before_anybody_is_asked() {
         .json();
     assert_eq!(plan["findings"][0]["severity"], "error", "{plan}");
     assert_eq!(plan["findings"][0]["host"], "localhost", "{plan}");
-    assert_eq!(env.kept_tree(), ["clusters/"]);
+    assert_eq!(env.home_tree(), ["clusters/"]);
     let said = run(&["doctor"]).code(5);
     assert!(
         said.stdout.contains("! Python") && said.stdout.contains("without its venv module"),

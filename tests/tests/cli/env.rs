@@ -1,4 +1,4 @@
-//! [`TestEnv`]: a person's world with nothing in it but what a test puts there.
+//! [`TestEnv`]: a person's environment with nothing in it but what a test puts there.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,7 @@ pub struct TestEnv {
     folder: tempfile::TempDir,
 }
 
-/// What the program said, with the test's folder as `[DIR]`.
+/// The program's output, with the test's folder as `[DIR]`.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
@@ -36,13 +36,13 @@ impl TestEnv {
         env
     }
 
-    /// A place in the test's folder.
+    /// A path in the test's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// A place in `KUBITECT_HOME`, which only the program makes.
-    pub fn kept(&self, name: &str) -> PathBuf {
+    /// A path in `KUBITECT_HOME`, which the program creates.
+    pub fn in_home(&self, name: &str) -> PathBuf {
         self.path("kubitect").join(name)
     }
 
@@ -54,7 +54,7 @@ impl TestEnv {
     /// The person's site file.
     pub fn write_site(&self, text: &str) {
         fs::create_dir_all(self.path("kubitect")).unwrap();
-        fs::write(self.kept("site.yaml"), text).unwrap();
+        fs::write(self.in_home("site.yaml"), text).unwrap();
     }
 
     /// A small cluster on the libvirt in memory, as `cluster.yaml`.
@@ -74,7 +74,7 @@ impl TestEnv {
         command
     }
 
-    /// Gives a program the environment of this world, and no other.
+    /// Gives a program only the environment variables of this world.
     pub fn dress(&self, command: &mut Command) {
         command
             .env_clear()
@@ -117,13 +117,13 @@ impl TestEnv {
         }
     }
 
-    /// All that lies in the test's folder.
+    /// All files in the test's folder.
     pub fn tree(&self) -> Vec<String> {
         tree(self.folder.path())
     }
 
-    /// All that the program keeps.
-    pub fn kept_tree(&self) -> Vec<String> {
+    /// All files in `KUBITECT_HOME`.
+    pub fn home_tree(&self) -> Vec<String> {
         tree(&self.path("kubitect"))
     }
 }
@@ -161,7 +161,7 @@ impl Said {
         self
     }
 
-    /// Fails unless the program told the person all of this.
+    /// Fails unless stderr contains all of this.
     #[track_caller]
     pub fn tells(self, parts: &[&str]) -> Self {
         for part in parts {
@@ -170,7 +170,7 @@ impl Said {
         self
     }
 
-    /// Fails if the program told the person any of this.
+    /// Fails if stderr contains any of this.
     #[track_caller]
     pub fn withholds(self, parts: &[&str]) -> Self {
         for part in parts {
@@ -179,7 +179,7 @@ impl Said {
         self
     }
 
-    /// Fails unless this is all of the result.
+    /// Fails unless this is all of stdout.
     #[track_caller]
     pub fn prints(self, stdout: &str) -> Self {
         assert_eq!(self.stdout, stdout, "{self:#?}");

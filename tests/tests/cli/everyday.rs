@@ -18,7 +18,7 @@ fn a_new_file_is_valid_names_its_schema_and_is_never_over_another() {
     assert!(text.starts_with("# yaml-language-server: $schema=./kubitect.schema.json\n# "));
     let schema = fs::read_to_string(env.path("here/kubitect.schema.json")).unwrap();
     assert_eq!(schema, include_str!("../../../docs/schema.json"));
-    // One from another release stays, and is said to be one.
+    // A schema of another release stays, and a hint says so.
     fs::write(env.path("here/kubitect.schema.json"), "{}\n").unwrap();
     let said = env.run(&["init", "second.yaml"]).code(0);
     assert!(
@@ -54,10 +54,10 @@ fn a_new_file_is_valid_names_its_schema_and_is_never_over_another() {
     assert!(!env.path("here/x.yaml").exists());
 }
 
-/// A cluster of which the last run knew one machine.
+/// A cluster, one machine of which the last run knew.
 fn with_machine() -> TestEnv {
     let env = TestEnv::new();
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("kubitect-applied.yaml"), env.cluster()).unwrap();
     let facts = "user: k8s\nprivateKey: /keys/id\nknownHosts: /keys/known hosts\nnodes:\n- name: demo-master-1\n  role: master\n  \
@@ -72,7 +72,7 @@ fn a_machine_is_reached_by_its_name_with_its_own_key() {
     without_libvirt(&env);
     let bin = env.path("bin");
     fs::create_dir(&bin).unwrap();
-    // Instead of `ssh`: says what it was started with, and fails in its own way.
+    // In the place of `ssh`: prints its arguments, and fails with a status of its own.
     fs::write(
         bin.join("ssh"),
         "#!/bin/sh\nprintf '%s\\n' \"$@\"\nexit 7\n",
@@ -83,7 +83,7 @@ fn a_machine_is_reached_by_its_name_with_its_own_key() {
         let mut command = env.command(&["ssh", node, "--", "uptime", "-p"]);
         command.env("PATH", &bin);
         let said = env.said(command.output().unwrap()).code(7);
-        let config = env.kept("clusters/demo/config/ssh_config");
+        let config = env.in_home("clusters/demo/config/ssh_config");
         said.prints(
             "-F\n[DIR]/kubitect/clusters/demo/config/ssh_config\n--\ndemo-master-1\nuptime\n-p\n",
         );
@@ -91,7 +91,7 @@ fn a_machine_is_reached_by_its_name_with_its_own_key() {
             config.metadata().unwrap().permissions().mode() & 0o777,
             0o600
         );
-        // The real one reads it as it was meant.
+        // The real `ssh` reads the file as intended.
         let asked = std::process::Command::new("ssh")
             .args(["-G", "-F"])
             .arg(&config)
@@ -119,11 +119,11 @@ fn a_machine_is_reached_by_its_name_with_its_own_key() {
         .tells(&["find the cluster `other`"]);
 }
 
-/// Two clusters, of which no run has told where their machines are, with the keys of both.
+/// Two clusters with keys, whose machines' addresses no run has seen.
 fn two_clusters() -> TestEnv {
     let env = TestEnv::new();
     for name in ["demo", "zwei"] {
-        let config = env.kept(&format!("clusters/{name}/config"));
+        let config = env.in_home(&format!("clusters/{name}/config"));
         fs::create_dir_all(config.join(".ssh/hosts")).unwrap();
         let text = env
             .cluster()
@@ -139,7 +139,7 @@ fn two_clusters() -> TestEnv {
     env
 }
 
-/// Who can't ask libvirt whether a machine is on may log in all the same.
+/// A person who can't ask libvirt whether a machine is on may log in all the same.
 fn without_libvirt(env: &TestEnv) {
     fs::remove_file(env.path("node.xml")).unwrap();
 }
@@ -159,7 +159,7 @@ fn a_whole_name_is_enough_and_the_file_tells_addresses() {
     for (args, cluster, machine) in [
         (&["demo-master-1"][..], "", "demo-master-1\n"),
         (&["zwei-master-1"], "", "zwei-master-1\n"),
-        // The whole name wins over the usual cluster.
+        // The whole name has precedence over the default cluster.
         (&["demo-master-1"], "zwei", "demo-master-1\n"),
         (&["master-1"], "zwei", "zwei-master-1\n"),
         (
@@ -170,15 +170,16 @@ fn a_whole_name_is_enough_and_the_file_tells_addresses() {
     ] {
         ssh(args, cluster).code(0).prints(machine);
     }
-    let config = fs::read_to_string(env.kept("clusters/demo/config/ssh_config")).unwrap();
+    let config = fs::read_to_string(env.in_home("clusters/demo/config/ssh_config")).unwrap();
     assert!(
         config.contains("Host demo-master-1 master-1\n  HostName 10.77.0.11\n"),
         "{config}"
     );
-    let known = fs::read_to_string(env.kept("clusters/demo/config/.ssh/known_hosts")).unwrap();
+    let known_hosts =
+        fs::read_to_string(env.in_home("clusters/demo/config/.ssh/known_hosts")).unwrap();
     assert!(
-        known.contains("10.77.0.11,demo-master-1 ssh-ed25519 "),
-        "{known}"
+        known_hosts.contains("10.77.0.11,demo-master-1 ssh-ed25519 "),
+        "{known_hosts}"
     );
     // Its address is leased, and no run has seen it.
     ssh(&["demo-worker-1"], "")
@@ -205,7 +206,7 @@ fn logs_are_listed_and_the_last_is_shown() {
     env.run(&["logs", "--last"])
         .code(1)
         .tells(&["no run has left one"]);
-    let logs = env.kept("clusters/demo/logs");
+    let logs = env.in_home("clusters/demo/logs");
     fs::create_dir(&logs).unwrap();
     for (name, text) in [
         ("20260102T030405Z-apply.log", "newer \x1b[2J\n"),
@@ -327,11 +328,11 @@ fn what_beginners_type_gets_a_tip() {
 fn whoever_follows_a_log_may_go() {
     use std::io::{BufRead, BufReader};
     let env = with_machine();
-    let logs = env.kept("clusters/demo/logs");
+    let logs = env.in_home("clusters/demo/logs");
     fs::create_dir(&logs).unwrap();
     fs::write(logs.join("20260102T030405Z-apply.log"), "first\nsecond\n").unwrap();
-    // A run is at work, and writes nothing.
-    let lock = fs::File::create(env.kept("clusters/.demo.lock")).unwrap();
+    // A run is at work and writes nothing.
+    let lock = fs::File::create(env.in_home("clusters/.demo.lock")).unwrap();
     lock.lock().unwrap();
     let mut command = env.command(&["logs", "--follow"]);
     let mut child = command
@@ -348,7 +349,7 @@ fn whoever_follows_a_log_may_go() {
         "it follows while it is read"
     );
     drop(stdout);
-    // It would wait for the run, which holds the lock until the test ends.
+    // Without that it would wait for the run, which holds the lock until the test ends.
     assert!(child.wait().unwrap().success());
 }
 
@@ -356,12 +357,12 @@ fn whoever_follows_a_log_may_go() {
 fn status_says_that_a_run_is_at_work() {
     use std::io::Write;
     let env = TestEnv::new();
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("kubitect.yaml"), env.cluster()).unwrap();
     let said = env.run(&["status", "-o", "json"]).code(1);
     assert_eq!(said.json()["run"], json!(null));
-    let mut lock = fs::File::create(env.kept("clusters/.demo.lock")).unwrap();
+    let mut lock = fs::File::create(env.in_home("clusters/.demo.lock")).unwrap();
     lock.lock().unwrap();
     writeln!(lock, "4711").unwrap();
     let said = env.run(&["status"]).code(1);

@@ -1,4 +1,4 @@
-//! `explain`: what a problem means, and how it is mended.
+//! `explain`: what a problem means, and how to repair it.
 
 use crate::env::TestEnv;
 
@@ -44,7 +44,7 @@ fn all_are_listed_and_a_mistyped_one_is_guessed() {
         .tells(&["did you mean `address-duplicate`?"]);
 }
 
-/// What `validate` gives can be asked for as it stands.
+/// A code can be asked for in the form in which `validate` prints it.
 #[test]
 fn the_codes_of_validate_are_explained() {
     let env = TestEnv::new();

@@ -1,4 +1,4 @@
-//! `graph` and `export man`: pictures of clusters, and what packages take along.
+//! `graph` and `export man`: pictures of clusters, and files for packages.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn a_picture_of_a_file_in_each_form() {
     assert!(graph("svg").starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""));
     assert!(graph("mermaid").starts_with("flowchart TB\n"));
     assert!(graph("dot").starts_with("digraph \"demo\" {\n"));
-    // The usual file, where none is named.
+    // The default file, where none is named.
     env.run(&["graph"])
         .code(1)
         .tells(&["kubitect.yaml", "kubitect init"]);
@@ -46,14 +46,14 @@ fn the_picture_of_the_example_is_fresh() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&page, &drawn).unwrap();
     }
-    let kept = fs::read_to_string(&page).unwrap_or_default();
-    assert!(kept == drawn, "run this test with UPDATE_DOCS=1");
+    let current = fs::read_to_string(&page).unwrap_or_default();
+    assert!(current == drawn, "run this test with UPDATE_DOCS=1");
 }
 
 #[test]
 fn a_picture_of_a_living_cluster_says_how_its_machines_are() {
     let env = TestEnv::new();
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("kubitect-applied.yaml"), env.cluster()).unwrap();
     // libvirt has none of them.
@@ -110,7 +110,7 @@ fn packages_take_man_pages_and_completion_scripts_along() {
     ] {
         assert!(page.contains(part), "no `{part}` in {page}");
     }
-    // What the name of a cluster means is said of each command, and its option is not what a page begins with.
+    // The meaning of the cluster's name is explained at each command, and no page begins with that option.
     let page = |name: &str| fs::read_to_string(env.path("here/files/man1").join(name)).unwrap();
     for (name, meaning) in [
         (
@@ -133,10 +133,10 @@ fn packages_take_man_pages_and_completion_scripts_along() {
             .unwrap();
         assert!(!first.contains("cluster"), "{name}: {first}");
     }
-    // Each command is on the first page, and has one of its own.
+    // Each command is on the first page, and has its own page.
     let first = fs::read_to_string(env.path("here/files/man1/kubitect.1")).unwrap();
     assert!(first.contains("kubitect\\-destroy(1)"), "{first}");
-    // The scripts are those that the program prints, and shells take them.
+    // The scripts are those that the program prints, and shells accept them.
     let bash = fs::read_to_string(env.path("here/files/completions/kubitect.bash")).unwrap();
     env.run(&["completion", "bash"]).code(0).prints(&bash);
     let path = env.path("here/files/completions/kubitect.bash");
@@ -146,7 +146,7 @@ fn packages_take_man_pages_and_completion_scripts_along() {
         "{}",
         tests::checkers::said(&checked)
     );
-    // Again is no error, and gives the same.
+    // A second time is no error, and writes the same.
     env.run(&["export", "man", "--out", "files"]).code(0);
     assert_eq!(crate::env::tree(&env.path("here/files")), files);
 }

@@ -146,7 +146,7 @@ fn mistakes_show_the_usage() {
         .tells(&["--out <DIR>"]);
 }
 
-/// What a shell offers after these words, of which the last is unfinished.
+/// The completions of a shell after these words, of which the last one is unfinished.
 fn completed(env: &TestEnv, shell: &str, words: &[&str]) -> Vec<String> {
     let mut command = env.command(&["--"]);
     command.args(words);
@@ -155,7 +155,7 @@ fn completed(env: &TestEnv, shell: &str, words: &[&str]) -> Vec<String> {
         .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
         .env("_CLAP_IFS", "\n");
     let said = env.said(command.output().unwrap()).code(0);
-    // Some shells show what each is for, too.
+    // Some shells show a description of each, too.
     let name = |line: &str| line.split([':', '\t']).next().unwrap().to_owned();
     said.stdout.lines().map(name).collect()
 }
@@ -164,7 +164,7 @@ fn completed(env: &TestEnv, shell: &str, words: &[&str]) -> Vec<String> {
 fn shells_complete_commands_options_and_clusters() {
     let env = TestEnv::new();
     for name in ["demo", "other"] {
-        std::fs::create_dir_all(env.kept(&format!("clusters/{name}/config"))).unwrap();
+        std::fs::create_dir_all(env.in_home(&format!("clusters/{name}/config"))).unwrap();
     }
     for shell in ["bash", "zsh", "fish"] {
         let complete = |words: &[&str]| completed(&env, shell, words);
@@ -190,7 +190,7 @@ fn shells_complete_commands_options_and_clusters() {
 #[test]
 fn shells_complete_machines_and_the_folder_that_the_line_names() {
     let env = TestEnv::new();
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     std::fs::create_dir_all(&config).unwrap();
     std::fs::write(config.join("kubitect.yaml"), env.cluster()).unwrap();
     let elsewhere = env.path("elsewhere");
@@ -217,7 +217,7 @@ fn shells_complete_machines_and_the_folder_that_the_line_names() {
 fn bash_takes_the_script_and_asks_the_program() {
     let env = TestEnv::new();
     env.write("script", env.run(&["completion", "bash"]).code(0).stdout);
-    std::fs::create_dir_all(env.kept("clusters/demo/config")).unwrap();
+    std::fs::create_dir_all(env.in_home("clusters/demo/config")).unwrap();
     std::os::unix::fs::symlink(crate::env::KUBITECT, env.path("kubitect-bin")).unwrap();
     let ask = format!(
         "source '{}'; kubitect() {{ \"{}\" \"$@\"; }}; COMP_WORDS=(kubitect status --cluster d); COMP_CWORD=3; \

@@ -1,4 +1,4 @@
-//! `list` and `export`: what is kept of clusters.
+//! `list` and `export`: the stored files of clusters.
 
 use std::fs;
 
@@ -8,13 +8,13 @@ use crate::env::{KUBITECT, TestEnv};
 fn clusters_are_those_that_have_a_folder() {
     let env = TestEnv::new();
     env.run(&["list", "clusters"]).code(0).prints("");
-    assert_eq!(env.kept_tree(), [""; 0]);
+    assert_eq!(env.home_tree(), [""; 0]);
     for name in ["b", "a", "Not-A-Name"] {
-        fs::create_dir_all(env.kept(&format!("clusters/{name}/config"))).unwrap();
+        fs::create_dir_all(env.in_home(&format!("clusters/{name}/config"))).unwrap();
     }
-    fs::write(env.kept("clusters/a/config/kubitect-applied.yaml"), "").unwrap();
-    fs::create_dir(env.kept("clusters/empty")).unwrap();
-    fs::write(env.kept("clusters/.a.lock"), "").unwrap();
+    fs::write(env.in_home("clusters/a/config/kubitect-applied.yaml"), "").unwrap();
+    fs::create_dir(env.in_home("clusters/empty")).unwrap();
+    fs::write(env.in_home("clusters/.a.lock"), "").unwrap();
     env.run(&["list", "clusters"])
         .code(0)
         .prints("a\tapplied\nb\tunfinished\n");
@@ -24,7 +24,7 @@ fn clusters_are_those_that_have_a_folder() {
 #[test]
 fn what_is_kept_is_printed_as_it_is() {
     let env = TestEnv::new();
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
     for (what, file, text) in [
         ("config", "kubitect-applied.yaml", "text: é\n"),
@@ -49,7 +49,7 @@ fn what_is_kept_is_printed_as_it_is() {
             env.run(args).code(0).prints(text);
         }
     }
-    // What a merge would refuse is handed out in no other way.
+    // A kubeconfig that a merge would refuse is not exported in another way either.
     let program = KUBECONFIG.replace("{token: t}", "{exec: {command: run-me}}");
     fs::write(config.join("admin.conf"), program).unwrap();
     for args in [
@@ -145,7 +145,7 @@ fn which_cluster_is_meant() {
         .code(1)
         .tells(&["there is none yet in [DIR]/kubitect"]);
     for name in ["a", "b"] {
-        let config = env.kept(&format!("clusters/{name}/config"));
+        let config = env.in_home(&format!("clusters/{name}/config"));
         fs::create_dir_all(&config).unwrap();
         fs::write(config.join("kubitect-applied.yaml"), name).unwrap();
         export("").code(if name == "a" { 0 } else { 1 });
@@ -161,7 +161,7 @@ fn which_cluster_is_meant() {
 /// A cluster `demo` with its kubeconfig.
 pub fn with_kubeconfig() -> TestEnv {
     let env = TestEnv::new();
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("admin.conf"), KUBECONFIG).unwrap();
     env
@@ -171,7 +171,7 @@ pub fn with_kubeconfig() -> TestEnv {
 fn a_kubeconfig_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let env = with_kubeconfig();
-    // An earlier one, for all to read.
+    // An earlier file that all may read.
     env.write("kubeconfig", KUBECONFIG.replace("token: t", "token: older"));
     env.run(&["export", "kubeconfig", "demo", "--out", "kubeconfig"])
         .code(0)
@@ -203,15 +203,15 @@ fn a_kubeconfig_is_merged_where_kubectl_would_put_it() {
     );
     fs::remove_file(env.path("home/.kube/config")).unwrap();
     env.write("work", "kind: Config\n");
-    let told = |name: &str| {
+    let message = |name: &str| {
         format!("{name}: has the context demo\nnext: kubectl --context demo get nodes\n")
     };
-    merge("new:work:other").code(0).prints(&told("work"));
+    merge("new:work:other").code(0).prints(&message("work"));
     assert!(!env.path("here/new").exists() && !env.path("home/.kube/config").exists());
-    // There it stays, wherever the file stands in the list.
+    // The context stays in that file, wherever the file is in the list.
     env.write("first", "kind: Config\n");
-    merge("first:work").code(0).prints(&told("work"));
-    merge("new:other").code(0).prints(&told("other"));
+    merge("first:work").code(0).prints(&message("work"));
+    merge("new:other").code(0).prints(&message("other"));
     let foreign = KUBECONFIG
         .replace("10.7.0.1", "10.9.9.9")
         .replace("Q0E=", "eA==");
@@ -221,7 +221,8 @@ fn a_kubeconfig_is_merged_where_kubectl_would_put_it() {
         .tells(&["merge the kubeconfig into foreign", "another one"]);
 }
 
-/// What is merged keeps its owner, who could read it; and where kubectl's lock would be, others can put what is waited for.
+/// The merged file keeps its owner, who could read it; and where others can put a file in the place of kubectl's lock, it is not
+/// waited for.
 #[test]
 fn a_kubeconfig_is_merged_into_nobody_elses_and_waits_for_no_pipe() {
     let env = with_kubeconfig();
@@ -316,7 +317,8 @@ fn an_exported_kubeconfig_takes_the_place_of_nothing_else() {
     assert!(!env.path("here/-").exists());
 }
 
-/// The shell resolves `~` at the beginning of a word only, and a folder called so is soon removed with all of a person's own.
+/// The shell resolves `~` only at the beginning of a word; a folder of that name is easily removed together with the person's
+/// home.
 #[test]
 fn what_the_shell_left_of_a_home_folder_is_resolved() {
     let env = TestEnv::new();

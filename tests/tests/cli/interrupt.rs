@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGHUP, while everything waits for somebody else.
+//! Ctrl-C, SIGTERM and SIGHUP while the program waits for a server.
 
 use std::fs;
 use std::io::Read;
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::env::TestEnv;
 
-/// A server that takes connections and never says anything.
+/// A server that accepts connections and never answers.
 pub fn silent_server() -> (u16, mpsc::Receiver<TcpStream>) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
@@ -87,9 +87,9 @@ fn ctrl_c_ends_all_that_waits_and_the_next_run_goes_on() {
             "interrupted; what was done is kept, and the same command goes on from there",
         ]);
         assert_eq!(running(&repository), [""; 0]);
-        assert!(env.kept("clusters/demo/config/kubitect.yaml").is_file());
+        assert!(env.in_home("clusters/demo/config/kubitect.yaml").is_file());
         assert!(
-            !env.kept("clusters/demo/config/kubitect-applied.yaml")
+            !env.in_home("clusters/demo/config/kubitect-applied.yaml")
                 .exists()
         );
     }

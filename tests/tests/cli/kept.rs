@@ -1,11 +1,11 @@
-//! Files that were kept of living clusters, and that a newer release refuses: they are looked at and destroyed all the same.
+//! Stored files of existing clusters that a newer release refuses: the clusters can still be observed and destroyed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::trust::finished;
 
-/// What is refused, and what the small cluster's file becomes with it.
+/// The small cluster's file with the part that is refused with this code.
 fn refused(text: &str, code: &str) -> String {
     let newest = text.replace(
         "  version: v1.23.7\n  kubespray:\n    version: v2.19.0\n",
@@ -69,7 +69,7 @@ fn what_a_newer_release_refuses_is_looked_at_and_destroyed() {
             .code(2)
             .tells(&[&format!("error[{code}]")]);
         for name in ["kubitect.yaml", "kubitect-applied.yaml"] {
-            let file = env.kept("clusters/demo/config").join(name);
+            let file = env.in_home("clusters/demo/config").join(name);
             fs::write(&file, &text).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         }
@@ -87,6 +87,6 @@ fn what_a_newer_release_refuses_is_looked_at_and_destroyed() {
             let said = env.run(args).withholds(&["error["]);
             assert!(codes.contains(&said.code.unwrap()), "{args:?}: {said:#?}");
         }
-        assert!(!env.kept("clusters/demo/config").exists());
+        assert!(!env.in_home("clusters/demo/config").exists());
     }
 }

@@ -1,4 +1,4 @@
-//! Keys and connections that a file names: what can't be used, or is not to be trusted, is said before anything is done.
+//! Keys and connections that a file names: one that can't be used, or is not trusted, is reported before anything is done.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -63,7 +63,7 @@ fn a_key_that_opens_nothing_is_an_error_with_the_command_that_mends_it() {
         "others may use it (mode 0644)",
         "`chmod 600 [DIR]/home/key`",
     );
-    // What is no private key is nothing to be closed.
+    // A file that is no private key need not be closed to others.
     let secret = fs::read(&key).unwrap();
     let public = fs::read(env.path("home/key.pub")).unwrap();
     for (text, what, help) in [
@@ -145,7 +145,7 @@ fn a_key_that_opens_nothing_is_an_error_with_the_command_that_mends_it() {
         private(&key, text);
         refused(what, "help: ");
     }
-    // Nobody writes to the pipe, and nobody waits for that.
+    // Nothing is written to the pipe, and it is not waited for.
     fs::remove_file(&key).unwrap();
     let made = checkers::run("mkfifo", &[key.to_str().unwrap()]);
     assert!(made.status.success());
@@ -164,7 +164,7 @@ fn keys_that_work_are_taken_and_a_missing_one_is_missed_by_plan() {
         &OPEN,
     ] {
         make(&env, arguments);
-        // Its public half follows from it.
+        // The public key is derived from it.
         fs::remove_file(env.path("home/key.pub")).unwrap();
         env.run(&["validate", "-c", "cluster.yaml"]).code(0);
         env.run(&["plan", "-c", "cluster.yaml"]).code(4);
@@ -243,7 +243,7 @@ fn a_uri_that_runs_a_program_is_refused_unless_the_persons_own_site_lists_it() {
             "libvirtUris",
         ]);
     }
-    // What comes with the folder allows nothing.
+    // A file in the folder itself allows nothing.
     let foreign = env.path("here/.kubitect");
     fs::create_dir(&foreign).unwrap();
     fs::set_permissions(&foreign, PermissionsExt::from_mode(0o700)).unwrap();
@@ -264,7 +264,7 @@ fn a_uri_that_runs_a_program_is_refused_unless_the_persons_own_site_lists_it() {
     private(&foreign.join("site.yaml"), "virtType: qemu\n");
     env.run(&local).code(2).tells(&["may run a program"]);
     assert!(!ran.exists());
-    // The person's own does, also there.
+    // The person's own file allows it, also for that folder.
     for home in ["home/.kubitect", "kubitect"] {
         fs::create_dir_all(env.path(home)).unwrap();
         fs::set_permissions(env.path(home), PermissionsExt::from_mode(0o700)).unwrap();

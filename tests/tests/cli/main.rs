@@ -1,4 +1,4 @@
-//! The program as people start it: what it prints, where, with which exit code, and what it leaves behind.
+//! The program as people start it: its output, its exit codes, and the files that it leaves.
 
 mod apply;
 mod debug;

@@ -1,11 +1,12 @@
-//! Every JSON output, against its schema in `docs/output`: of each command that a test of this ring runs, and of each in turn here.
+//! Every JSON output is checked against its schema in `docs/output`: of each command that a test of this ring runs, and of each
+//! in turn here.
 
 use serde_json::Value;
 use tests::outputs::{folder, judge_as};
 
 use crate::env::TestEnv;
 
-/// The schema of what these arguments ask for, if they ask for JSON.
+/// The schema of the JSON that these arguments ask for, if they do.
 fn schema(args: &[&str]) -> Option<String> {
     let json = args.contains(&"json");
     let name = match (args.first().copied()?, args.get(1).copied()) {
@@ -16,7 +17,7 @@ fn schema(args: &[&str]) -> Option<String> {
     (json && folder().join(format!("{name}.json")).exists()).then_some(name)
 }
 
-/// Fails unless what a command printed, if it was asked for JSON, is as its schema says.
+/// Fails unless the JSON that a command printed is valid by its schema.
 #[track_caller]
 pub fn judge(args: &[&str], stdout: &str) {
     if let Some(name) = schema(args) {
@@ -29,12 +30,12 @@ fn every_command_that_prints_has_json_with_a_schema() {
     let env = TestEnv::new();
     env.write_cluster(|text| text);
     env.write("bad.yaml", "hosts: []\nclustr: {}\n");
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     std::fs::create_dir_all(&config).unwrap();
-    std::fs::create_dir_all(env.kept("clusters/demo/logs")).unwrap();
+    std::fs::create_dir_all(env.in_home("clusters/demo/logs")).unwrap();
     std::fs::write(config.join("kubitect-applied.yaml"), env.cluster()).unwrap();
     std::fs::write(
-        env.kept("clusters/demo/logs/20260102T030405Z-apply.log"),
+        env.in_home("clusters/demo/logs/20260102T030405Z-apply.log"),
         "x\n",
     )
     .unwrap();
@@ -75,33 +76,33 @@ fn every_command_that_prints_has_json_with_a_schema() {
             "json",
         ],
     ];
-    let mut seen = std::collections::BTreeSet::new();
+    let mut used = std::collections::BTreeSet::new();
     for args in commands {
-        // It is judged as each output is.
+        // It is checked as each output is.
         let said = env.run(args);
         assert!(!said.stdout.is_empty(), "{args:?}: {said:?}");
         let first: Value = serde_json::from_str(said.stdout.lines().next().unwrap())
             .or_else(|_| serde_json::from_str(&said.stdout))
             .unwrap_or_else(|e| panic!("{args:?}: {e}: {said:?}"));
-        // Which one it is stands in its schema.
+        // The schema names the version.
         assert!(first["formatVersion"].is_u64(), "{args:?}");
-        seen.insert(schema(args).unwrap_or_else(|| panic!("{args:?} has no schema")));
+        used.insert(schema(args).unwrap_or_else(|| panic!("{args:?} has no schema")));
     }
     let saved = ["plan", "-c", "cluster.yaml", "--out", "saved.json"];
     env.run(&saved).code(4);
     let saved = std::fs::read_to_string(env.path("here/saved.json"));
     judge_as("plan-saved", &saved.unwrap());
-    seen.insert("plan-saved".to_owned());
-    // What needs machines: what is printed is this, with its version.
+    used.insert("plan-saved".to_owned());
+    // Outputs of commands that need machines: this is printed, with its version.
     let snapshot = ["etcd", "snapshot", "-o", "json"];
     let saved = serde_json::json!({"formatVersion": 1, "file": "/x/etcd.db", "bytes": 7, "sha256": "0".repeat(64)});
     judge(&snapshot, &saved.to_string());
-    seen.insert(schema(&snapshot).unwrap());
+    used.insert(schema(&snapshot).unwrap());
     let schemas = std::fs::read_dir(folder()).unwrap().map(|entry| {
         let path = entry.unwrap().path();
         path.file_stem().unwrap().to_str().unwrap().to_owned()
     });
-    assert_eq!(seen, schemas.collect());
+    assert_eq!(used, schemas.collect());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The package and the tarball: built by their one command from the program that is built already, unpacked, and used from there.
+//! The package and the tarball: built by their one command from the program that is built already, unpacked, and used.
 
 use std::path::Path;
 use std::process::Command;
@@ -55,10 +55,7 @@ fn works(env: &TestEnv, root: &Path, zsh: &str) {
         "share/doc/kubitect/docs/output/plan.json",
         zsh,
     ] {
-        assert!(
-            all.iter().any(|known| known == file),
-            "no {file} in {all:#?}"
-        );
+        assert!(all.iter().any(|path| path == file), "no {file} in {all:#?}");
     }
     let page = run(
         "gzip",
@@ -82,7 +79,7 @@ fn the_package_and_the_tarball_hold_what_is_needed() {
         tarball.ends_with(&format!("/kubitect-{VERSION}-linux-amd64.tar.gz")),
         "{tarball}"
     );
-    // The README names the package that there is.
+    // The README names the package that is built.
     let name = Path::new(&package).file_name().unwrap().to_str().unwrap();
     assert!(
         Page::read("README.md")
@@ -150,7 +147,7 @@ fn the_package_and_the_tarball_hold_what_is_needed() {
     works(&env, &place, "share/zsh/site-functions/_kubitect");
     assert!(place.join("share/doc/kubitect/LICENSE").exists());
 
-    // The same once more.
+    // A second build is the same.
     let before = [&tarball, &package].map(|path| std::fs::read(path).unwrap());
     let after = build(&env).map(|path| std::fs::read(path).unwrap());
     assert!(before == after, "the same sources gave other bytes");

@@ -1,4 +1,4 @@
-//! `plan`: reads, tells, and changes nothing; and libvirts that can't be read.
+//! `plan`: reads, shows, and changes nothing; and libvirts that can't be read.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -102,7 +102,7 @@ fn json_is_one_object_of_what_others_rely_on() {
     assert_eq!(env.tree(), before);
 }
 
-/// What `apply` would stop at: the plan is shown, then what is wrong, and the exit is that of a failure.
+/// What would stop `apply`: the plan is shown, then the fault, and the exit code is that of a failure.
 #[test]
 fn a_host_that_is_not_fit_is_a_finding() {
     let env = TestEnv::new();
@@ -145,20 +145,20 @@ fn the_file_may_come_from_stdin() {
     assert_eq!(said.code(4).json()["cluster"], "demo");
 }
 
-/// What `apply` says of a plan that was saved and is not what would be done now.
+/// What `apply` prints for a saved plan that differs from the plan of now.
 const STALE: &str = "the saved plan is not what would be done now, so nothing is:";
 
 #[test]
 fn a_plan_is_saved_for_its_owner_and_shown_when_it_is_applied() {
     let env = TestEnv::new();
     env.write_cluster(|text| text + "# hunter2\n");
-    let before = env.kept_tree();
+    let before = env.home_tree();
     let save = ["plan", "-c", "cluster.yaml", "--out", "plan.json"];
     let shown = env
         .run(&save)
         .code(4)
         .tells(&["saved; `kubitect apply plan.json` does this"]);
-    assert_eq!(env.kept_tree(), before);
+    assert_eq!(env.home_tree(), before);
     let mode = env.path("here/plan.json").metadata().unwrap().permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
     let text = std::fs::read_to_string(env.path("here/plan.json")).unwrap();
@@ -166,10 +166,10 @@ fn a_plan_is_saved_for_its_owner_and_shown_when_it_is_applied() {
         !text.contains("hunter2"),
         "the configuration's text is not in it: {text}"
     );
-    // The folder that one is in does not matter; the answer is no, as always without a terminal.
+    // The current folder does not matter; the answer is no, as always without a terminal.
     let said = env.run(&["apply", "plan.json"]).code(3);
     assert!(said.stderr.contains(&shown.stdout), "{said:?}");
-    // The image is not there, so this ends with the first step.
+    // The image does not exist, so this ends with the first step.
     env.run(&["apply", "plan.json", "--auto-approve"])
         .code(1)
         .tells(&["phase 1 of 3: make machines", "[DIR]/image.qcow2"]);
@@ -184,7 +184,7 @@ fn a_saved_plan_is_refused_when_anything_has_changed() {
     let apply = |parts: &[&str]| {
         let said = env.run(&["apply", "plan.json", "--auto-approve"]).code(2);
         said.tells(parts).tells(&[STALE, "plan again"]);
-        assert!(!env.kept("clusters/demo").exists(), "nothing is done");
+        assert!(!env.in_home("clusters/demo").exists(), "nothing is done");
     };
     env.write_cluster(|text| text.replace("- {id: 1}", "- {id: 1, ram: 3}\n        - {id: 2}"));
     apply(&[
@@ -192,13 +192,13 @@ fn a_saved_plan_is_refused_when_anything_has_changed() {
         "create domain demo-worker-1 on box: was `1 CPU, 2 GiB, qemu` [none], and is `1 CPU, 3 GiB, qemu` [none]",
         "to be done now, too: create domain demo-worker-2 on box",
     ]);
-    // A comment is enough: it was not what was looked at.
+    // A comment is enough: the file is not the one that the plan was made of.
     env.write_cluster(|text| format!("# mine\n{text}"));
     apply(&["the configuration has changed"]);
     env.write_cluster(|text| text);
     env.write_site("timeouts: {boot: 19m}\n");
     apply(&["the site file has changed"]);
-    std::fs::remove_file(env.kept("site.yaml")).unwrap();
+    std::fs::remove_file(env.in_home("site.yaml")).unwrap();
     // Another cluster's file.
     env.write(
         "other.yaml",
@@ -210,7 +210,7 @@ fn a_saved_plan_is_refused_when_anything_has_changed() {
             STALE,
             "it is of the cluster demo, and the configuration is of other",
         ]);
-    // And now it is again what it was.
+    // And now the file is as before.
     env.run(&["apply", "plan.json"]).code(3);
     std::fs::remove_file(env.path("here/cluster.yaml")).unwrap();
     env.run(&["apply", "plan.json"])
@@ -242,7 +242,7 @@ fn what_is_no_plan_is_neither_applied_nor_replaced() {
         .run_with(&text, &["apply", "plan.json", "-c", "-"])
         .code(3);
     said.tells(&["+ demo-master-1"]);
-    // What can't be done is no plan to save.
+    // A plan that can't be carried out is not saved.
     env.write_cluster(|text| text.replace("ram: 2", "ram: 16"));
     let refused = ["plan", "-c", "cluster.yaml", "--out", "unfit.json"];
     env.run(&refused).code(1);
@@ -284,7 +284,7 @@ fn a_libvirt_that_is_not_there() {
             "/nonexistent/libvirt-sock",
             "no libvirt answers at this URI; check connection.uri, and that libvirtd is installed and runs there",
         ]);
-        assert_eq!(env.kept_tree(), ["site.yaml"]);
+        assert_eq!(env.home_tree(), ["site.yaml"]);
     }
 }
 
@@ -298,7 +298,7 @@ fn a_libvirt_that_one_may_not_use_names_the_group() {
     let args = ["plan", "-c", "cluster.yaml"];
     let mut command = env.command(&args);
     if rustix::process::geteuid().is_root() {
-        // Root may use every socket. Somebody else has to be able to reach the folder and the program, too.
+        // Root may use every socket. Another user has to be able to reach the folder and the program, too.
         std::fs::set_permissions(env.path(""), PermissionsExt::from_mode(0o755)).unwrap();
         for own in ["kubitect", "kubitect/site.yaml"] {
             std::os::unix::fs::chown(env.path(own), Some(65534), Some(65534)).unwrap();

@@ -1,4 +1,5 @@
-//! What somebody else has put where the program writes, or into a folder that comes from elsewhere: it gets nothing, and runs nothing.
+//! Files that another user has put where the program writes, or into a folder that comes from elsewhere: the program writes
+//! nothing to them, and runs none.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
@@ -24,7 +25,7 @@ fn what_is_written_is_never_handed_to_another_user() {
         &["export", "kubeconfig", "demo", "--out", "out"][..],
         &["plan", "-c", "cluster.yaml", "--out", "out"],
     ] {
-        // As whoever waits for it makes it in /tmp: empty, and a link to a file of theirs.
+        // As an attacker prepares it in /tmp: an empty folder, and a link to a file of theirs.
         fs::write(&out, "").unwrap();
         if !give(&out) {
             return;
@@ -100,7 +101,7 @@ fn a_plan_of_somebody_else_is_not_carried_out() {
     }
 }
 
-/// A folder with a cluster in its `.kubitect`, as somebody hands it on, and a program that must not run.
+/// A folder with a cluster in its `.kubitect`, as another person passes it on, and a program that must not run.
 fn foreign() -> (TestEnv, String) {
     let env = TestEnv::new();
     env.write_cluster(|text| text);
@@ -124,7 +125,7 @@ fn nothing_of_a_folder_from_elsewhere_runs() {
     let (env, ran) = foreign();
     let evil = env.path("evil").display().to_string();
     let here = |name: &str| env.path("here/.kubitect").join(name);
-    // What ssh is given.
+    // The files for ssh.
     let facts = format!(
         "user: \"x\\n  ProxyCommand {evil}\"\nprivateKey: /k/id\nknownHosts: /k/known\nnodes: [{{name: demo-master-1, role: master, \
          id: '1', host: box, ip: 127.0.0.1, mac: '52:54:00:00:00:01', hostKey: 'ssh-ed25519 AAAA'}}]\n"
@@ -133,7 +134,7 @@ fn nothing_of_a_folder_from_elsewhere_runs() {
     env.run(&["--local", "ssh", "demo-master-1", "--", "true"]);
     let written = fs::read_to_string(here("clusters/demo/config/ssh_config")).unwrap();
     assert!(!written.contains("ProxyCommand"), "{written}");
-    // Where Python's packages come from.
+    // The source of Python's packages.
     let plan = ["--local", "plan", "-c", "cluster.yaml"];
     private(
         &here("site.yaml"),
@@ -143,7 +144,7 @@ fn nothing_of_a_folder_from_elsewhere_runs() {
         .code(2)
         .tells(&["`pip`", "[DIR]/home/.kubitect/site.yaml"]);
     fs::remove_file(here("site.yaml")).unwrap();
-    // Ansible's variables, which may look something up by a program.
+    // Ansible's variables, which may contain a lookup by a program.
     for (name, code) in [
         ("group_vars/all/cluster.yaml", 4),
         ("group_vars/all/more.yaml", 1),

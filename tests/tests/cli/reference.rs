@@ -1,4 +1,4 @@
-//! The pages of the reference that are made from the program: every command with its options, and every JSON output.
+//! The pages of the reference that are generated from the program: every command with its options, and every JSON output.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use tests::pages::{self, assert_fresh, repository};
 
 const AGAIN: &str = "UPDATE_DOCS=1 cargo test --workspace --test cli reference";
 
-/// A text in a cell of a table.
+/// Text for a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('\n', " ")
         .replace('|', "\\|")
@@ -16,7 +16,7 @@ fn cell(text: &str) -> String {
         .to_owned()
 }
 
-/// How an argument is written, and what it is for.
+/// The row of an argument: how it is written, and its meaning.
 fn row(argument: &Arg) -> String {
     let names = argument.get_value_names().unwrap_or_default();
     let values: Vec<_> = names.iter().map(|name| format!("<{name}>")).collect();
@@ -81,10 +81,10 @@ fn section(command: &Command, everywhere: &[&Arg], text: &mut String) {
     write!(text, "\n## {name}\n\n{about}.\n\n```text\n{usage}\n```\n").unwrap();
     let is_own = |argument: &&Arg| {
         let is_usual = ["help", "version"].contains(&argument.get_id().as_str());
-        let known = everywhere
+        let documented = everywhere
             .iter()
             .any(|other| other.get_id() == argument.get_id());
-        !is_usual && !known && !argument.is_hide_set()
+        !is_usual && !documented && !argument.is_hide_set()
     };
     text.push_str(&table(
         &command.get_arguments().filter(is_own).collect::<Vec<_>>(),
@@ -110,7 +110,7 @@ fn the_page_of_all_commands_is_fresh() {
     assert_fresh("docs/commands.md", &text);
 }
 
-/// The type of a value in words.
+/// The type of a value, as text.
 fn kind(schema: &Value) -> String {
     if let Some(words) = schema["enum"].as_array() {
         let words: Vec<_> = words
@@ -156,7 +156,7 @@ fn kind_of_items(schema: &Value) -> String {
     }
 }
 
-/// One key a row, those of objects in it after it. Whole outputs inside of another have a section of their own.
+/// One row for each key, with those of nested objects after it. An output inside of another has a section of its own.
 fn keys(object: &Value, prefix: &str, text: &mut String) {
     for (key, schema) in object["properties"].as_object().into_iter().flatten() {
         let path = format!("{prefix}{key}");
@@ -173,8 +173,8 @@ fn keys(object: &Value, prefix: &str, text: &mut String) {
         }
         keys(schema, &format!("{path}."), text);
         keys(&schema["items"], &format!("{path}[]."), text);
-        for one in schema["oneOf"].as_array().into_iter().flatten() {
-            keys(one, &format!("{path}."), text);
+        for variant in schema["oneOf"].as_array().into_iter().flatten() {
+            keys(variant, &format!("{path}."), text);
         }
     }
 }
@@ -217,7 +217,7 @@ fn the_page_of_all_outputs_is_fresh() {
     assert_fresh("docs/outputs.md", &text);
 }
 
-/// The words of a command line, with something in the place of `NAME`, `FILE` and the like.
+/// The words of a command line, with values in the place of `NAME`, `FILE` and the like.
 fn words(line: &str) -> Vec<String> {
     let line = line.split([';', '|', '>', '#']).next().unwrap();
     let words = line.split_whitespace().map(|word| {
@@ -232,7 +232,7 @@ fn words(line: &str) -> Vec<String> {
     words.collect()
 }
 
-/// Every `kubitect …` on the pages is one that the program takes, as far as it goes.
+/// The program accepts every `kubitect …` on the pages, as far as it goes.
 #[test]
 fn commands_on_the_pages_are_those_of_the_program() {
     let mut lines: Vec<(String, String)> = Vec::new();
@@ -247,7 +247,7 @@ fn commands_on_the_pages_are_those_of_the_program() {
             .map(|(line, _)| line);
         lines.extend(spans.chain(typed).map(|line| (page.path.clone(), line)));
     }
-    // With a group of options, or a part left out, it is a pattern and no command.
+    // With a group of options, or a part left out, it is a pattern and not a command.
     lines.retain(|(_, line)| line.starts_with("kubitect ") && !line.contains(['[', '…', '$']));
     assert!(lines.len() > 60, "only {} commands were found", lines.len());
     let mut faults = Vec::new();

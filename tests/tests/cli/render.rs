@@ -24,7 +24,7 @@ fn render(env: &TestEnv, text: &str, out: &str) -> PathBuf {
     ]);
     let said = said.code(0);
     assert!(said.stdout.contains(" files written to [DIR]/"), "{said:?}");
-    assert_eq!(env.kept_tree(), [""; 0]);
+    assert_eq!(env.home_tree(), [""; 0]);
     out
 }
 
@@ -125,7 +125,7 @@ fn variants() -> [(&'static str, String); 4] {
     ]
 }
 
-/// Renders every variant and calls `judge` on each file below `folder`; gives their number for each variant.
+/// Renders every variant and calls `judge` on each file below `folder`. Returns their number for each variant.
 fn judged(folder: &str, judge: impl Fn(&Path)) -> [usize; 4] {
     let env = TestEnv::new();
     variants().map(|(name, text)| {
@@ -179,7 +179,7 @@ fn cloud_inits_schema_accepts_its_files() {
     assert_eq!(judged("cloud-init", validate), [21, 12, 27, 18]);
 }
 
-/// An Ansible program of the kept environment, away from anybody's settings.
+/// An Ansible program of the stored environment, without any user's settings.
 fn ansible(program: &str, env: &TestEnv) -> Command {
     let share = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kubespray");
     let mut command = Command::new(ansible::environment(&share).join("bin").join(program));
@@ -209,7 +209,7 @@ fn ansible_reads_its_inventories_as_they_were_meant() {
         );
         let of = |group: &str| read[group]["hosts"].as_array().map_or(0, Vec::len);
         assert_eq!((of("kube_control_plane"), of("etcd")), (3, 3), "{name}");
-        // Without workers, masters carry the workload.
+        // Without workers, masters run the pods.
         assert_eq!(of("kube_node"), 3, "{name}");
     }
 }
@@ -245,7 +245,7 @@ fn the_stand_ins_assertions_accept_its_inventories() {
     let newest = example::example(["v2.31.0", "v1.35.1"]);
     let inventory = render(&env, &newest, "newest").join("ansible/nodes.yaml");
     check("v2.31.0", &inventory).code(0);
-    // It would complain: a release refuses the other's variables.
+    // A warning would follow: a release refuses the other's variables.
     check("v2.19.0", &inventory).code(2);
 }
 
@@ -268,7 +268,7 @@ fn files_of_machines_that_went_go_and_others_stay() {
     ]);
     expected.sort();
     assert_eq!(files(&out), expected);
-    // Its folder as well, once it is empty.
+    // The folder as well, once it is empty.
     assert!(
         !out.join("keepalived").exists() && !out.join("cloud-init/local-k8s-cluster-lb-2").exists()
     );

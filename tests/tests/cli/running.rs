@@ -1,4 +1,5 @@
-//! Commands on a cluster that runs, where there is none or its libvirt knows nothing of it: `stop`, `start`, `console`, `etcd`.
+//! Commands for a running cluster where there is none, or where its libvirt has nothing of it: `stop`, `start`, `console`,
+//! `etcd`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,10 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use crate::env::TestEnv;
 use crate::terminal::at_terminal;
 
-/// A cluster that was to be made, of which libvirt has nothing.
+/// A cluster that was to be created, of which libvirt has nothing.
 fn unmade() -> TestEnv {
     let env = TestEnv::new();
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("kubitect.yaml"), env.cluster()).unwrap();
     env
@@ -28,7 +29,7 @@ fn what_is_not_there_is_neither_stopped_nor_saved() {
     env.run(&["start"])
         .code(1)
         .tells(&["none of its machines is there", "`kubitect apply`"]);
-    let logs = env.kept("clusters/demo/logs");
+    let logs = env.in_home("clusters/demo/logs");
     assert!(!logs.exists(), "nothing was done");
     env.run(&["etcd", "snapshot"]).code(1).tells(&[
         "save a snapshot",
@@ -76,7 +77,7 @@ fn a_console_is_opened_by_virsh_on_the_machines_host() {
     for part in ["libvirt-clients", "console --log demo-master-1"] {
         assert!(none.stdout.contains(part), "{none:?}");
     }
-    // Without a terminal, or if it is asked for, the log is read: here there is no pool with it.
+    // Without a terminal, or with `--log`, the log is read: here no pool has one.
     env.run(&["console", "master-1"])
         .code(1)
         .tells(&["read the console of demo-master-1"]);

@@ -1,4 +1,4 @@
-//! Completion as the pages have people set it up, in the shells themselves: somebody types a part of a word and presses Tab.
+//! Completion in the shells themselves, set up as the pages say: a person types a part of a word and presses Tab.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use crate::env::{KUBITECT, TestEnv};
 /// A cluster `demo`, and the program as `kubitect` on the path.
 fn env() -> (TestEnv, Command) {
     let env = TestEnv::new();
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("kubitect.yaml"), env.cluster()).unwrap();
     fs::create_dir(env.path("bin")).unwrap();
@@ -22,7 +22,7 @@ fn env() -> (TestEnv, Command) {
     (env, command)
 }
 
-/// In a shell that is set up by a line, words are completed; each with what it is completed to.
+/// Words that a shell, set up by a line, completes, each with its completion.
 fn completes(shell: &str, set_up: &str) {
     let (env, command) = env();
     fs::create_dir(env.path("here/functions")).unwrap();

@@ -1,4 +1,4 @@
-//! `support`: the archive has what somebody needs to find a fault, and no key, token or password, wherever one may stand.
+//! `support`: the archive has all that is needed to find a fault, and no key, token or password, wherever one may be.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,14 +6,15 @@ use std::path::Path;
 
 use crate::env::TestEnv;
 
-/// A body of a key, as a file has it.
+/// The body of a key, as in a file.
 const KEY: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtz";
 
 fn pem(body: &str) -> String {
     format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n")
 }
 
-/// Where each kind of secret is put: file of the cluster's folder (`site.yaml`: of Kubitect's), text, and what must not be found.
+/// Each kind of secret: the file of the cluster's folder (`site.yaml`: of Kubitect's), the text, and what the archive must not
+/// contain.
 fn secrets() -> Vec<(&'static str, String, &'static str)> {
     vec![
         ("config/.ssh/id_ed25519", pem(KEY), KEY),
@@ -25,7 +26,7 @@ fn secrets() -> Vec<(&'static str, String, &'static str)> {
         ),
         ("config/nodes.yaml", "all:\n  vars:\n    ansible_password: inventory-secret\n".to_owned(), "inventory-secret"),
         ("config/group_vars/all/all.yml", "docker_registry_token: group-secret\n".to_owned(), "group-secret"),
-        // The same secrets in words, where no name stands before them.
+        // The same secrets in sentences, where no name is before them.
         (
             "logs/20260102T030405Z-apply.log",
             format!("it said {KEY} and tok-of-a-user, basic-secret, inventory-secret, group-secret, file-secret, proxy-secret\n"),
@@ -43,7 +44,7 @@ fn secrets() -> Vec<(&'static str, String, &'static str)> {
     ]
 }
 
-/// All that must not be found, besides what stands above.
+/// All that the archive must not contain, besides the above.
 const OTHERS: [&str; 14] = [
     "basic-secret",
     "inventory-secret",
@@ -74,10 +75,10 @@ fn with_secrets() -> TestEnv {
     let cluster =
         env.cluster() + "addons:\n  kubespray:\n    containerd_registry_password: file-secret\n";
     for name in ["kubitect.yaml", "kubitect-applied.yaml"] {
-        put(&env.kept("clusters/demo/config").join(name), &cluster);
+        put(&env.in_home("clusters/demo/config").join(name), &cluster);
     }
     for (path, text, _) in secrets() {
-        put(&env.kept("clusters/demo").join(path), &text);
+        put(&env.in_home("clusters/demo").join(path), &text);
     }
     env
 }
@@ -129,7 +130,7 @@ fn the_archive_has_what_is_needed_and_no_secret() {
     for secret in planted.chain(OTHERS) {
         assert!(!texts.contains(secret), "{secret} in {texts}");
     }
-    // What is no secret is there.
+    // Text that is no secret is in the archive.
     for part in [
         "proxy.example.org:3128",
         "10.77.0.11",
@@ -155,7 +156,7 @@ fn what_can_not_be_had_is_said_and_no_file_is_replaced() {
     env.run(&["support", "other"])
         .code(1)
         .tells(&["find the cluster `other`"]);
-    // Without a name, it is called by the cluster and the time.
+    // Without `--out` its name has the cluster and the time.
     let said = env.run(&["support"]).code(0);
     let name = said.stdout.split(':').next().unwrap();
     assert!(
@@ -169,7 +170,7 @@ fn what_can_not_be_had_is_said_and_no_file_is_replaced() {
     );
 }
 
-/// The variables of Kubespray whose names hold one of these, each with a value of its own.
+/// The variables of Kubespray whose names contain one of these, each with its own value.
 fn doubtful_variables() -> Vec<(String, String)> {
     let words = ["key", "pass", "auth", "peer", "token", "secret", "cred"];
     let table = include_str!("../../../kubitect-config/data/kubespray-variables.txt");
@@ -196,7 +197,7 @@ fn no_value_of_kubesprays_variables_that_may_be_a_secret_is_in_the_archive() {
         + "addons:\n  kubespray:\n    kube_proxy_mode: ipvs\n    helm_enabled: true\n    \
                       containerd_version: 1.7.24\n    an_arg: [--db-password, hunter2hunter2]\n    hook: https://hooks.slack.com/services/T0/B0/wxyz1234\n";
     for (number, (name, value)) in variables.iter().enumerate() {
-        // In all forms that values have.
+        // In all forms of values.
         cluster += &match number % 3 {
             0 => format!("    {name}: {value}\n"),
             1 => format!("    {name}: ['10.0.0.1:65000:{value}:true']\n"),
@@ -208,14 +209,14 @@ fn no_value_of_kubesprays_variables_that_may_be_a_secret_is_in_the_archive() {
         .map(|(_, value)| format!("saw {value}\n"))
         .collect();
     for name in ["kubitect.yaml", "kubitect-applied.yaml"] {
-        put(&env.kept("clusters/demo/config").join(name), &cluster);
+        put(&env.in_home("clusters/demo/config").join(name), &cluster);
     }
     let log = secrets
         + "vault_pass: plain-one\nmy_auth=plain-two\npsk: plain-three\nregistry_creds: plain-four\nDB_PASS=plain-five\n\
            [\"--db-password\",\"plain-six\"]\n.dockerconfigjson: eyJhdXRocyI6eyJwbGFpbi1zZXZlbiI6e319fQ==\n\
            POST https://hooks.example.org/services/plain-eight\nit said hunter2hunter2 and wxyz1234\nthe end\n";
     put(
-        &env.kept("clusters/demo/logs/20260102T030405Z-apply.log"),
+        &env.in_home("clusters/demo/logs/20260102T030405Z-apply.log"),
         &log,
     );
     env.run(&["support", "-o", "out.tar.gz"]).code(0);
@@ -226,7 +227,7 @@ fn no_value_of_kubesprays_variables_that_may_be_a_secret_is_in_the_archive() {
         let shown = texts.lines().filter(|line| line.contains(secret));
         assert_eq!(shown.collect::<Vec<_>>(), [""; 0], "{secret}");
     }
-    // Names and what can't be a secret are there.
+    // Names, and values that can't be secrets, are in the archive.
     for (name, _) in &variables {
         assert!(
             texts.contains(&format!("{name}: ")) || texts.contains(&format!("{name}:\n")),

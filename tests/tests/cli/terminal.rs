@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::env::{KUBITECT, Said, TestEnv};
 use crate::trust::finished;
 
-/// Runs the program at a terminal, made by util-linux' `script`, where the person types `typed`. All comes on stdout.
+/// Runs the program on a terminal, by util-linux' `script`, and types `typed`. All output is on stdout.
 pub fn at_terminal(env: &TestEnv, args: &str, variables: &[(&str, &str)], typed: &str) -> Said {
     let mut command = Command::new("script");
     let line = format!("exec '{KUBITECT}' {args}");
@@ -87,12 +87,12 @@ fn only_yes_is_a_yes() {
         let said = at_terminal(&env, "apply -c cluster.yaml", &[], answer).code(3);
         assert!(said.stdout.contains("Only `yes` is a yes"), "{said:?}");
         assert!(said.stdout.contains("nothing was changed"), "{said:?}");
-        assert_eq!(env.kept_tree(), ["clusters/"]);
+        assert_eq!(env.home_tree(), ["clusters/"]);
     }
-    // The image is not there, so this yes ends with the first step.
+    // The image does not exist, so the run ends with its first step.
     let said = at_terminal(&env, "apply -c cluster.yaml", &[], "yes\n").code(1);
     assert!(said.stdout.contains("[DIR]/image.qcow2"), "{said:?}");
-    assert!(env.kept("clusters/demo/config/kubitect.yaml").is_file());
+    assert!(env.in_home("clusters/demo/config/kubitect.yaml").is_file());
 }
 
 #[test]
@@ -101,14 +101,14 @@ fn what_loses_data_is_approved_by_the_clusters_name() {
         let env = finished();
         let said = at_terminal(&env, "destroy demo", &[], answer).code(3);
         assert!(said.stdout.contains("Only `demo` is a yes"), "{said:?}");
-        assert!(env.kept("clusters/demo").exists());
+        assert!(env.in_home("clusters/demo").exists());
     }
     let env = finished();
     at_terminal(&env, "destroy demo", &[], "demo\n").code(0);
-    assert!(!env.kept("clusters/demo").exists());
+    assert!(!env.in_home("clusters/demo").exists());
 }
 
-/// The file takes stdin; the terminal is there all the same.
+/// The file is read from stdin; the question is asked on the terminal all the same.
 #[test]
 fn a_file_from_stdin_is_asked_about_on_the_terminal() {
     let env = TestEnv::new();

@@ -1,4 +1,4 @@
-//! What the program believes: folders of its own user that nobody else can write to, and files that it can read.
+//! The files that the program trusts: those in folders of its own user that no other user can write to, and that it can read.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::env::TestEnv;
 use crate::interrupt::silent_server;
 
-/// The commands that look into the program's folder.
+/// The commands that read the program's folder.
 const COMMANDS: [&[&str]; 5] = [
     &["list", "clusters"],
     &["plan", "-c", "cluster.yaml"],
@@ -20,7 +20,7 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Who may do what with a file.
+/// The permissions of a file.
 pub fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
 }
@@ -30,9 +30,9 @@ pub fn mode(path: &Path) -> u32 {
 pub fn finished() -> TestEnv {
     let env = TestEnv::new();
     env.write_cluster(|text| text);
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
-    fs::create_dir_all(env.kept("share/images")).unwrap();
+    fs::create_dir_all(env.in_home("share/images")).unwrap();
     for path in [
         "",
         "clusters",
@@ -41,7 +41,7 @@ pub fn finished() -> TestEnv {
         "share",
         "share/images",
     ] {
-        chmod(&env.kept(path), 0o700);
+        chmod(&env.in_home(path), 0o700);
     }
     fs::write(config.join("kubitect.yaml"), env.cluster()).unwrap();
     fs::write(config.join("kubitect-applied.yaml"), env.cluster()).unwrap();
@@ -56,24 +56,24 @@ fn a_folder_that_others_can_write_to_is_not_believed() {
         ("clusters/demo/config", 0o722),
     ] {
         let env = finished();
-        chmod(&env.kept(place), change);
-        let before = env.kept_tree();
+        chmod(&env.in_home(place), change);
+        let before = env.home_tree();
         for command in COMMANDS {
             env.run(command)
                 .code(1)
                 .prints("")
                 .tells(&["others can write to it", "`chmod -R go-w '[DIR]/kubitect"]);
         }
-        assert_eq!(env.kept_tree(), before);
+        assert_eq!(env.home_tree(), before);
     }
 }
 
-/// Who keeps a umask of 002 has such a folder; what does not look into it goes on.
+/// With a umask of 002 a person has such a folder; a command that does not read it goes on.
 #[test]
 fn a_folder_that_others_can_write_to_stops_only_what_looks_into_it() {
     let env = finished();
     env.write("taken.yaml", "mine");
-    chmod(&env.kept(""), 0o775);
+    chmod(&env.in_home(""), 0o775);
     for args in [
         &["version"][..],
         &["explain", "missing"],
@@ -95,7 +95,7 @@ fn a_folder_that_others_can_write_to_stops_only_what_looks_into_it() {
         said.stdout.contains("! folder") && said.stdout.contains(cure),
         "{said:?}"
     );
-    // A site file in it would say what is right.
+    // A site file in it would be used.
     env.write_site("{}");
     for args in [
         &["validate", "-c", "cluster.yaml"][..],
@@ -105,10 +105,10 @@ fn a_folder_that_others_can_write_to_stops_only_what_looks_into_it() {
             .code(1)
             .tells(&["others can write to it", cure]);
     }
-    chmod(&env.kept(""), 0o755);
+    chmod(&env.in_home(""), 0o755);
     env.run(&["validate", "-c", "cluster.yaml"]).code(0);
     // Emacs' lock while it edits the file.
-    symlink("me@box.17:1", env.kept(".#site.yaml")).unwrap();
+    symlink("me@box.17:1", env.in_home(".#site.yaml")).unwrap();
     env.run(&["list", "clusters"]).code(0);
 }
 
@@ -116,7 +116,7 @@ fn a_folder_that_others_can_write_to_stops_only_what_looks_into_it() {
 fn a_folder_of_somebody_else_is_not_believed() {
     let env = finished();
     // Only root can give files away.
-    if std::os::unix::fs::chown(env.kept(""), Some(4321), None).is_err() {
+    if std::os::unix::fs::chown(env.in_home(""), Some(4321), None).is_err() {
         return;
     }
     for command in COMMANDS {
@@ -139,7 +139,7 @@ fn links_that_were_planted_are_not_followed() {
         let env = finished();
         let victim = env.path("victim");
         fs::write(&victim, "untouched").unwrap();
-        symlink(&victim, env.kept(place)).unwrap();
+        symlink(&victim, env.in_home(place)).unwrap();
         for command in COMMANDS {
             env.run(command).code(1).tells(&["it is a link"]);
         }
@@ -156,9 +156,9 @@ fn a_configuration_that_cannot_be_read_never_means_never_applied() {
         ("kubitect-unfinished-12345678.yaml", "ofTheFuture: true\n"),
     ] {
         let env = finished();
-        let file = env.kept("clusters/demo/config").join(name);
+        let file = env.in_home("clusters/demo/config").join(name);
         fs::write(&file, text).unwrap();
-        // The same words wherever it is read.
+        // The same message wherever it is read.
         let looks: [&[&str]; 4] = [
             &["status", "demo"],
             &["list", "nodes", "demo"],
@@ -168,7 +168,7 @@ fn a_configuration_that_cannot_be_read_never_means_never_applied() {
         let looks = looks.iter().filter(|_| name == "kubitect-applied.yaml");
         let looks: Vec<_> = looks.collect();
         if !looks.is_empty() {
-            fs::remove_file(env.kept("clusters/demo/config/kubitect.yaml")).unwrap();
+            fs::remove_file(env.in_home("clusters/demo/config/kubitect.yaml")).unwrap();
         }
         for command in looks
             .into_iter()
@@ -187,7 +187,7 @@ fn a_configuration_that_cannot_be_read_never_means_never_applied() {
 #[test]
 fn modes_that_are_too_wide_are_repaired_by_whoever_takes_the_cluster() {
     let env = finished();
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     for (name, text) in [("admin.conf", "secret"), ("key.pub", "public")] {
         fs::write(config.join(name), text).unwrap();
         chmod(&config.join(name), 0o644);
@@ -277,18 +277,18 @@ fn what_becomes_root_over_an_open_connection_is_a_warning_each() {
             vec!["pip-open", "pip-open"],
         ),
     ] {
-        fs::create_dir_all(env.kept("")).unwrap();
-        chmod(&env.kept(""), 0o700);
-        fs::write(env.kept("site.yaml"), site).unwrap();
+        fs::create_dir_all(env.in_home("")).unwrap();
+        chmod(&env.in_home(""), 0o700);
+        fs::write(env.in_home("site.yaml"), site).unwrap();
         let dir = env.path("");
         let dir = dir.to_str().unwrap().trim_end_matches('/').to_owned();
         env.write_cluster(|text| {
-            let at = text.find("checksum:").map(|at| {
-                let end = text[at..].find(['\n', '}', ',']).unwrap() + at;
-                at..end
+            let range = text.find("checksum:").map(|start| {
+                let end = text[start..].find(['\n', '}', ',']).unwrap() + start;
+                start..end
             });
             let mut text = text;
-            if let Some(range) = at {
+            if let Some(range) = range {
                 let checksum = match checksum {
                     Some(list) if list.contains("://") => format!("checksum: '{list}'"),
                     Some(digits) => format!("checksum: 'sha256:{digits}'"),
@@ -317,7 +317,7 @@ fn what_becomes_root_over_an_open_connection_is_a_warning_each() {
     }
 }
 
-/// A server for one image by https, whose certificate an authority of its own has signed; ended when it is dropped.
+/// A server for one image by https, whose certificate is signed by an authority of its own. It ends when this is dropped.
 struct Tls(std::process::Child);
 
 impl Drop for Tls {
@@ -379,7 +379,7 @@ fn the_certificates_of_the_system_count() {
             &format!("http://127.0.0.1:{git}/kubespray.git"),
         )
     });
-    // One that was fetched is held against its digest; of one whose server nobody vouches for nothing is taken.
+    // A downloaded image is compared with its digest; from a server whose certificate is not trusted none is downloaded.
     for (authorities, why) in [("tls/ca.pem", "sha256"), ("node.xml", "certificate")] {
         let mut command = env.command(&["apply", "-c", "cluster.yaml", "--auto-approve"]);
         command.env("SSL_CERT_FILE", env.path(authorities));

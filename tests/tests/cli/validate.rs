@@ -1,4 +1,4 @@
-//! `validate`: its words, its JSON, its exit codes.
+//! `validate`: its text, its JSON, its exit codes.
 
 use serde_json::json;
 
@@ -59,7 +59,7 @@ fn of_several_files_each_is_judged() {
         .code(2)
         .prints("doubtful.yaml: valid\nright.yaml: valid\n")
         .tells(&["doubtful.yaml:11:15", "wrong.yaml:9:11"]);
-    // One option for each file does as well.
+    // One option for each file has the same effect.
     env.run(&["validate", "-c", files[0], "-c", files[2]])
         .code(0)
         .prints("doubtful.yaml: valid\nright.yaml: valid\n");
@@ -152,7 +152,7 @@ fn a_file_that_can_t_be_read_is_a_failure_and_no_problem_of_the_file() {
     env.run(&["validate", "-c", "."])
         .code(1)
         .tells(&["failed to read .", "it is a folder; name a file in it"]);
-    // Those after it are judged all the same.
+    // The files after it are checked all the same.
     let files = ["-c", "right.yaml", "missing.yaml", "wrong.yaml"];
     env.run(&[&["validate"][..], &files].concat())
         .code(2)
@@ -193,8 +193,8 @@ fn what_is_no_configuration_at_all() {
 #[test]
 fn the_site_file_is_checked_too() {
     let env = env();
-    std::fs::create_dir(env.kept("")).unwrap();
-    std::fs::write(env.kept("site.yaml"), "virtTyp: kvm\n").unwrap();
+    std::fs::create_dir(env.in_home("")).unwrap();
+    std::fs::write(env.in_home("site.yaml"), "virtTyp: kvm\n").unwrap();
     env.run(&["validate", "-c", "right.yaml"])
         .code(2)
         .tells(&["site.yaml:1:1", "did you mean `virtType`?"]);

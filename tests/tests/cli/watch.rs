@@ -1,4 +1,4 @@
-//! A run as people and programs watch it: on terminals, through a pipe, as events, and in its log.
+//! A run as people and programs see it: on terminals, through a pipe, as events, and in its log.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,7 +13,7 @@ use crate::interrupt::silent_server;
 
 const APPLY: [&str; 4] = ["apply", "-c", "cluster.yaml", "--auto-approve"];
 
-/// A cluster whose image is not there, so that a run ends in its first phase.
+/// A cluster whose image does not exist, so that a run ends in its first phase.
 fn env() -> TestEnv {
     let env = TestEnv::new();
     env.write_cluster(|text| text);
@@ -44,7 +44,7 @@ fn quiet_is_errors_and_the_end() {
     ]);
     assert_eq!(said.stderr.matches("phase 1 of 3").count(), 1, "{said:?}");
     assert!(!said.stderr.contains("get image"), "{said:?}");
-    // Of the plan, its sum; whoever is asked sees all of it, and the log has it.
+    // With `--quiet` the sum of the plan; with a question the whole plan; the log has it in any case.
     let said = said.tells(&["demo: 3 to add"]);
     let said = said.withholds(&["+ demo-master-1"]);
     drop(said);
@@ -69,7 +69,7 @@ fn the_log_is_complete() {
     let env = env();
     apply(&env, &["-q"]);
     let logs: Vec<_> = env
-        .kept_tree()
+        .home_tree()
         .into_iter()
         .filter(|name| name.ends_with("-apply.log"))
         .collect();
@@ -83,7 +83,7 @@ fn the_log_is_complete() {
         .trim_end_matches("-apply.log");
     let digits = stamp.chars().filter(char::is_ascii_digit).count();
     assert!(stamp.len() == 23 && digits == 20, "{stamp}");
-    let log = fs::read_to_string(env.kept(log)).unwrap();
+    let log = fs::read_to_string(env.in_home(log)).unwrap();
     for part in [
         concat!("kubitect ", env!("CARGO_PKG_VERSION"), ", 20"),
         "Z\n$ kubitect apply -c cluster.yaml --auto-approve -q\n",
@@ -123,7 +123,7 @@ fn programs_get_events_one_a_line() {
     assert_eq!(end["ok"], false);
     assert_eq!(end["exitCode"], 1);
     assert_eq!(end["phase"], "make machines (phase 1 of 3)");
-    // The reason is for people, too; the run is not.
+    // People see the reason, but not the events of the run.
     assert!(
         said.stderr.contains("kubitect: failed to fetch the image"),
         "{said:?}"
@@ -175,12 +175,12 @@ fn each_stream_of_events_has_its_end() {
             .contains("memory"),
         "{end}"
     );
-    // Nothing is known of such a cluster, or nothing is left of it.
+    // No such cluster is known, or nothing is left of it.
     for command in ["destroy", "stop", "start"] {
         ends(&env, &[command, "nope"], 1);
     }
     ends(&env, &["destroy"], 2);
-    let config = env.kept("clusters/demo/config");
+    let config = env.in_home("clusters/demo/config");
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("kubitect-applied.yaml"), env.cluster()).unwrap();
     assert_eq!(ends(&env, &["destroy", "demo"], 3).0, 1);
@@ -214,7 +214,7 @@ fn at_terminal(columns: usize, term: &str) -> String {
         let file = format!("{}/image.qcow2", env.path("").display()).replace("//", "/");
         text.replace(&file, &url)
     });
-    // It waits for git as well, which would end it.
+    // It waits for git as well, without which it would end.
     let (git, _asked) = silent_server();
     env.write_cluster(|_| {
         let file = format!("{}/kubespray", env.path("").display()).replace("//", "/");
@@ -248,7 +248,7 @@ fn at_terminal(columns: usize, term: &str) -> String {
     said.stdout
 }
 
-/// The rows that a terminal of this width has shown, without what moves the cursor. It goes on in the next row where one is full.
+/// The rows of a terminal of this width, without control sequences. A full row continues in the next one.
 fn rows(text: &str, columns: usize) -> Vec<String> {
     let mut rows = vec![String::new()];
     let mut chars = text.chars();
@@ -280,7 +280,7 @@ fn a_terminal_has_a_block_that_is_never_wider_than_it() {
         assert!(rows.iter().filter(begins).count() > 2, "{text:?}");
         let image = |row: &&String| row.starts_with("  get image http://");
         assert!(rows.iter().filter(image).count() > 2, "{text:?}");
-        // What is too long is cut and never goes on in the next row.
+        // A text that is too long is cut and never continues in the next row.
         let rest = |row: &&String| row.contains("set up bal") && !begins(row);
         assert_eq!(rows.iter().find(rest), None, "{columns}: {text:?}");
     }
@@ -308,7 +308,7 @@ fn after_half_a_minute_a_pipe_hears_what_is_waited_for() {
         .spawn()
         .unwrap();
     let stderr = BufReader::new(child.stderr.take().unwrap());
-    let (lines, seen) = mpsc::channel();
+    let (lines, received) = mpsc::channel();
     std::thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
             let _ = lines.send(line);
@@ -316,7 +316,7 @@ fn after_half_a_minute_a_pipe_hears_what_is_waited_for() {
     });
     let mut all = Vec::new();
     let heard = loop {
-        match seen.recv_timeout(Duration::from_secs(120)) {
+        match received.recv_timeout(Duration::from_secs(120)) {
             Ok(line) if line.contains(" … ") && line.contains("image") => break true,
             Ok(line) => all.push(line),
             Err(_) => break false,

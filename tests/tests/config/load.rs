@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use kubitect_config::{Error, Site, load, load_kept, parse};
+use kubitect_config::{Error, Site, load, load_stored, parse};
 
 /// A file that is too large is refused by its size: nobody waits for a terabyte to be read.
 #[test]
@@ -117,7 +117,7 @@ fn a_kept_file_is_read_whatever_kubespray_would_say() {
     for path in crate::yaml_files("tests/fixtures/invalid") {
         let problems = load(&path, &Site::default()).unwrap_err();
         let problems = problems.problems().len();
-        match load_kept(&path, &Site::default(), None) {
+        match load_stored(&path, &Site::default(), None) {
             Ok(kept) => {
                 assert_eq!(kept.warnings.len(), problems, "{}", path.display());
                 read += 1;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use kubitect_config::release::{Hop, path};
-use kubitect_config::{Site, on_the_way, parse};
+use kubitect_config::{Site, parse, problems_at_hop};
 
 use crate::{assert_fresh, repository};
 
@@ -58,7 +58,7 @@ fn a_pinned_version_that_a_release_on_the_way_stops_at_is_found() {
             kubespray: kubespray.parse().unwrap(),
         };
         parse(&text, "c.yaml", &Site::default()).unwrap();
-        let problems = on_the_way(&text, &Site::default(), &hop).into_iter();
+        let problems = problems_at_hop(&text, &Site::default(), &hop).into_iter();
         problems
             .map(|problem| format!("{}: {}", problem.path, problem.message))
             .collect()

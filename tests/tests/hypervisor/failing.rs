@@ -66,7 +66,7 @@ impl Hypervisor for Failing {
         download(pool: &str, volume: &str, offset: u64, to: &mut dyn Write) -> ();
         addresses(name: &Label) -> Vec<(Mac, Ipv4Addr)>;
     }
-    fn another(&self) -> Option<Arc<dyn Hypervisor>> {
+    fn another_connection(&self) -> Option<Arc<dyn Hypervisor>> {
         None
     }
 
@@ -88,7 +88,7 @@ impl Hypervisor for Failing {
         define_domain(domain: &Domain) -> ();
         note_domain(name: &Label, note: &str) -> ();
         note_given(name: &Label, given: &[String]) -> ();
-        let_in(name: &Label, user: &str, public_key: &str) -> ();
+        authorize_key(name: &Label, user: &str, public_key: &str) -> ();
         start_domain(name: &Label) -> ();
         attach_disk(name: &Label, disk: &Disk) -> ();
         detach_disk(name: &Label, path: &Path) -> ();

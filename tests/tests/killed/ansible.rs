@@ -1,5 +1,5 @@
-//! What stands for `ansible-playbook`: reads the inventory and the arguments that Kubitect made, notes on which hosts it is
-//! run, and tells its results over the socket as the callback plugin does. What the playbooks do is in `plays`.
+//! The stand-in for `ansible-playbook`: reads the inventory and the arguments that Kubitect has written, notes the hosts on which
+//! it is run, and reports its results over the socket, as the callback plugin does. The effects of the playbooks are in `plays`.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -17,10 +17,10 @@ use crate::place::Place;
 use crate::plays;
 use crate::program::{PLAY, hang_at};
 
-/// A playbook, and what it is run with.
+/// A playbook, and its arguments.
 pub struct Play {
     pub release: &'static Release,
-    /// Without the folder in which newer releases have some.
+    /// Its name without the folder that newer releases put it in.
     pub playbook: String,
     pub tags: Vec<String>,
     pub extra: serde_json::Value,
@@ -32,27 +32,27 @@ pub struct Play {
     /// The hosts that it is limited to; all, if it is not.
     pub hosts: Vec<String>,
     pub limited: bool,
-    /// Where facts of hosts are kept from one playbook to the next.
+    /// The folder in which the facts of hosts are cached from one playbook to the next.
     pub facts: PathBuf,
 }
 
-/// A run of a playbook, as it is noted.
+/// The record of a playbook's run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Noted {
+pub struct Record {
     pub playbook: String,
     pub limit: Option<String>,
     /// The hosts that it is to work on.
     pub hosts: Vec<String>,
 }
 
-/// A failure that a test asks for: once, when this playbook comes to this host.
+/// A failure that a test asks for: once, when this playbook reaches this host.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Fault {
     pub playbook: String,
     pub host: String,
-    /// Where on that host; empty: as soon as it comes to it.
+    /// The step on that host; empty: as soon as the playbook reaches it.
     #[serde(default)]
-    pub at: String,
+    pub step: String,
 }
 
 /// Why a playbook fails on a host.
@@ -61,7 +61,7 @@ pub struct Failed {
     pub why: String,
 }
 
-/// What `ansible-playbook` is in the world of this folder.
+/// Runs the stand-in in the world of this folder.
 pub fn main(place: &Place) -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let (play, noted) = Play::read(&arguments);
@@ -119,7 +119,7 @@ pub fn main(place: &Place) -> ExitCode {
 }
 
 impl Play {
-    fn read(arguments: &[String]) -> (Self, Noted) {
+    fn read(arguments: &[String]) -> (Self, Record) {
         let value = |name: &str| {
             let mut given = arguments.iter();
             given.find_map(|a| a.strip_prefix(&format!("--{name}=")).map(str::to_owned))
@@ -168,9 +168,9 @@ impl Play {
                     group if group.is_empty() => vec![word.to_owned()],
                     group => group,
                 };
-                let meant: BTreeSet<_> = limit.split(',').flat_map(named).collect();
+                let in_limit: BTreeSet<_> = limit.split(',').flat_map(named).collect();
                 all.into_iter()
-                    .filter(|name| meant.contains(name))
+                    .filter(|name| in_limit.contains(name))
                     .collect()
             }
         };
@@ -178,7 +178,7 @@ impl Play {
             Some(nodes) => nodes.split(',').map(str::to_owned).collect(),
             None => play.hosts.clone(),
         };
-        let noted = Noted {
+        let noted = Record {
             playbook: play.playbook.clone(),
             limit,
             hosts,

@@ -1,4 +1,4 @@
-//! A host of several that can't be reached, and a machine whose file in the cluster's folder is broken: all else is seen and done.
+//! One of several hosts can't be reached, or a machine's file in the cluster's folder is broken: all else is observed and done.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn ended(run: &Run, code: i32, parts: &[&str]) {
     }
 }
 
-/// The JSON that a run printed first, which is as its schema says.
+/// The first JSON that a run printed, checked against its schema.
 #[track_caller]
 fn json(name: &str, run: &Run) -> Value {
     let mut values = serde_json::Deserializer::from_str(&run.said).into_iter::<Value>();
@@ -41,9 +41,9 @@ fn states(rows: &Value) -> Vec<String> {
         .collect()
 }
 
-fn away(stage: &Stage, away: &[&str]) {
+fn set_unreached(stage: &Stage, hosts: &[&str]) {
     stage.place().with(|state, _| {
-        state.away = away.iter().map(|&name| name.to_owned()).collect();
+        state.away = hosts.iter().map(|&name| name.to_owned()).collect();
     });
 }
 
@@ -59,7 +59,7 @@ fn on(stage: &Stage) -> Vec<String> {
 const WHY: &str = "host other can't be reached";
 const CAUSE: &str = "no route to host";
 
-/// One host of two is away.
+/// One of two hosts can't be reached.
 pub fn host() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -69,7 +69,7 @@ pub fn host() {
     };
     ended(&stage.apply_as_shown(&shape), 0, &[]);
     assert_eq!(stage.plan(&shape), None);
-    away(&stage, &["other"]);
+    set_unreached(&stage, &["other"]);
 
     let status = stage.run(&["status", "demo"], None);
     ended(
@@ -93,19 +93,25 @@ pub fn host() {
         &stage.run(&["status", "demo", "-o", "json"], None),
     );
     let unknown = ["demo-lb-2", "demo-master-3", "demo-worker-2"];
-    let seen = states(&said["machines"]);
+    let states_seen = states(&said["machines"]);
     for name in unknown {
-        assert!(seen.contains(&format!("{name} unknown")), "{seen:?}");
+        assert!(
+            states_seen.contains(&format!("{name} unknown")),
+            "{states_seen:?}"
+        );
     }
     assert_eq!(
-        seen.iter().filter(|own| own.ends_with(" running")).count(),
+        states_seen
+            .iter()
+            .filter(|own| own.ends_with(" running"))
+            .count(),
         4
     );
     let problems = texts(&said["problems"]);
     let named = |problem: &&String| problem.contains(WHY);
     assert_eq!(problems.iter().filter(named).count(), 1, "{problems:?}");
     assert!(problems.iter().find(named).unwrap().contains(CAUSE));
-    // What programs get: no number that they can't hold, and health as a truth value.
+    // The metrics for programs: no number that a program can't hold, and the health as a truth value.
     let member = &said["etcd"][0];
     assert!(member["id"].is_string(), "{member}");
     assert_eq!(member["healthy"], true);
@@ -139,7 +145,7 @@ pub fn host() {
     );
 
     let before = stage.picture();
-    // Nothing is changed without a host.
+    // Without a host nothing is changed.
     let file = stage.want(&shape);
     for command in ["plan", "apply"] {
         let run = stage.run(&[command, "--config", &file], None);
@@ -159,12 +165,12 @@ pub fn host() {
     let stopped = stage.run(&stop, None);
     ended(&stopped, 1, &[WHY, CAUSE, "demo-worker-2"]);
     assert_eq!(on(&stage), unknown);
-    let again = stage.run(&stop, None);
-    ended(&again, 1, &[WHY, CAUSE]);
+    let second = stage.run(&stop, None);
+    ended(&second, 1, &[WHY, CAUSE]);
     assert!(
-        !again.said.contains("no machine of it is on"),
+        !second.said.contains("no machine of it is on"),
         "{}",
-        again.said
+        second.said
     );
     let status = stage.run(&["status", "demo"], None);
     ended(
@@ -185,8 +191,8 @@ pub fn host() {
         ],
     );
     assert_eq!(on(&stage).len(), 7);
-    // Once it is back, all goes on.
-    away(&stage, &[]);
+    // When it is reached again, all goes on.
+    set_unreached(&stage, &[]);
     ended(&stage.run(&["start", "demo"], None), 0, &["demo: runs"]);
     assert_eq!(before.differences(&stage.picture()), [""; 0]);
     ended(
@@ -195,8 +201,8 @@ pub fn host() {
         &["demo: healthy\n"],
     );
 
-    // With none of its hosts, what is known is said.
-    away(&stage, &["box", "other"]);
+    // Without any of its hosts, all that this machine knows is shown.
+    set_unreached(&stage, &["box", "other"]);
     let status = stage.run(&["status", "demo"], None);
     ended(
         &status,
@@ -208,7 +214,7 @@ pub fn host() {
         1,
         &["host box can't be reached", WHY],
     );
-    away(&stage, &[]);
+    set_unreached(&stage, &[]);
     ended(&stage.destroy(None), 0, &[]);
     stage.end();
 }
@@ -274,7 +280,7 @@ pub fn unplanned() {
     ended(&stage.apply(&Shape::base(), None), 0, &[]);
     let mark = |mark| {
         let host = stage.place().host;
-        host.meddle("demo-worker-1", |domain| domain.mark = mark);
+        host.change_domain("demo-worker-1", |domain| domain.mark = mark);
     };
     let was = stage.place().host.domain_of("demo-worker-1").unwrap().mark;
     mark(None);

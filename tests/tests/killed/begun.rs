@@ -1,11 +1,11 @@
-//! What a run has begun and not ended: machines are as it made them, and no action removes them that does not say so.
+//! A run has begun and not ended: its machines are as it made them, and no action removes them that does not cover it.
 
 use std::fs;
 
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
 
-/// The file is changed between two runs that are to make a cluster: what machines can't follow is refused or named.
+/// The file is edited between two runs that create a cluster: what the existing machines can't be changed to is refused or noted.
 pub fn edits() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -54,7 +54,7 @@ pub fn edits() {
     assert_eq!(run.code, Some(4), "{}", run.said);
     let note = "note: cluster.nodeTemplate.dns: ";
     assert!(run.said.contains(note), "{}", run.said);
-    // What was there before goes on, and where nothing is made yet all can be had.
+    // What existed before goes on. Where no machine exists yet, every edit is possible.
     stage.done(&base);
     stage.end();
     let stage = Stage::new(scratch.path());
@@ -68,8 +68,8 @@ pub fn edits() {
     stage.end();
 }
 
-/// A run that was to add a worker did not end, and the file is without that worker again: it goes by the action that removes
-/// machines, and by no other.
+/// A run that was to add a worker did not end, and then the file has no such worker again: it is removed by the action that
+/// removes machines, and by no other.
 pub fn actions() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());

@@ -1,4 +1,4 @@
-//! Each file that is kept, broken in each way: it never counts as one that never was, and what to do about it is said.
+//! Each stored file, broken in each way: it is never taken for a missing one, and the error says what to do about it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use crate::shape::Shape;
 use crate::stage::{Run, Stage};
 use crate::truth::finished;
 
-/// What becomes of a file, by what was in it.
-type Breaks = fn(&[u8]) -> Vec<u8>;
+/// Breaks a file's content.
+type Damage = fn(&[u8]) -> Vec<u8>;
 
-/// A full disk, a loss of power, a sector of another file, and a file of another program or of a newer release.
-const WAYS: [(&str, Breaks); 5] = [
+/// After a full disk, a loss of power, a sector of another file, and as a file of another program or of a newer release.
+const WAYS: [(&str, Damage); 5] = [
     ("empty", |_| Vec::new()),
     ("half", |text| text[..text.len() / 2].to_vec()),
     ("zeros", |text| vec![0; text.len()]),
@@ -23,8 +23,8 @@ const WAYS: [(&str, Breaks); 5] = [
     ("other", |_| b"ofTheFuture: {version: 99}\n".to_vec()),
 ];
 
-/// Of what an error says, what says what to do.
-const CURES: [&str; 5] = [
+/// The parts of errors that say what to do.
+const REMEDIES: [&str; 5] = [
     "remove it",
     "move it away",
     "mend it",
@@ -42,17 +42,17 @@ fn files(folder: &Path, all: &mut Vec<PathBuf>) {
     }
 }
 
-/// What is wrong with what a command says of a broken file.
+/// The fault of a command's message about a broken file, if it has one.
 fn fault(run: &Run) -> Option<String> {
     let said = &run.said;
     let whole = run.code.is_some_and(|code| code <= 5) && !said.contains("panicked");
     let steers = said.contains(['\u{1b}', '\u{7}']);
-    let helps = run.code == Some(0) || CURES.iter().any(|cure| said.contains(cure));
+    let helps = run.code == Some(0) || REMEDIES.iter().any(|remedy| said.contains(remedy));
     (!whole || steers || !helps).then(|| format!("code {:?}: {said}", run.code))
 }
 
-/// What is wrong with what the commands make of a file that is broken, in a world of its own.
-fn faults(stage: &Stage, shape: &Shape, name: &Path, (way, breaks): (&str, Breaks)) -> Vec<String> {
+/// The faults of all commands with a broken file, in a world of its own.
+fn faults(stage: &Stage, shape: &Shape, name: &Path, (way, breaks): (&str, Damage)) -> Vec<String> {
     let other = stage.copy();
     let path = other.folder.join(name);
     let broken = breaks(&fs::read(&path).unwrap());
@@ -88,17 +88,17 @@ pub fn all() {
     shape.masters = vec![1];
     shape.workers.truncate(1);
     let (_scratch, stage) = finished(&shape);
-    let mut kept = Vec::new();
+    let mut paths = Vec::new();
     for folder in ["home", "person"] {
-        files(&stage.folder.join(folder), &mut kept);
+        files(&stage.folder.join(folder), &mut paths);
     }
-    kept.sort();
-    // In short, each file in the worst way and in one more.
-    let meant = |file: usize, way: usize| !is_short() || way == 3 || way == file % WAYS.len();
-    let ways = (0..kept.len()).flat_map(|file| (0..WAYS.len()).map(move |way| (file, way)));
-    let ways = ways.filter(|(file, way)| meant(*file, *way));
+    paths.sort();
+    // In the short form, each file is broken in the worst way and in one more.
+    let is_chosen = |file: usize, way: usize| !is_short() || way == 3 || way == file % WAYS.len();
+    let ways = (0..paths.len()).flat_map(|file| (0..WAYS.len()).map(move |way| (file, way)));
+    let ways = ways.filter(|(file, way)| is_chosen(*file, *way));
     let faults = side_by_side(ways.collect(), |(file, way): (usize, usize)| {
-        let name = kept[file].strip_prefix(&stage.folder).unwrap();
+        let name = paths[file].strip_prefix(&stage.folder).unwrap();
         faults(&stage, &shape, name, WAYS[way])
     });
     let faults: Vec<_> = faults.into_iter().flatten().collect();

@@ -1,4 +1,4 @@
-//! A cluster of which a part is broken: `start`, `status` and snapshots work with the rest of it.
+//! A cluster with a broken part: `start`, `status` and snapshots work with the rest of it.
 
 use std::fs;
 
@@ -19,13 +19,13 @@ fn ended(run: &Run, code: i32, parts: &[&str]) {
 fn off(stage: &Stage) -> Vec<String> {
     let domains = stage.place().host.domains().unwrap().into_iter();
     let own = domains.filter(|domain| domain.mark.is_some() && domain.power == PowerState::Off);
-    // They were made side by side, in no order.
+    // They were created side by side, in no fixed order.
     let mut names: Vec<_> = own.map(|domain| domain.name).collect();
     names.sort();
     names
 }
 
-/// One balancer and one master that never boot keep no other machine off; without a majority of masters no worker is started.
+/// A balancer and a master that never boot do not keep other machines off. Without a majority of masters no worker is started.
 pub fn start() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -50,7 +50,7 @@ pub fn start() {
                     // Its system never comes up.
                     true => state.guests.get_mut(*name).unwrap().deaf = broken,
                     // Its host can't start it.
-                    false => host.be_broken(name, broken),
+                    false => host.refuse_start(name, broken),
                 }
             }
         });
@@ -102,8 +102,8 @@ pub fn start() {
     stage.end();
 }
 
-/// A worker that was to come and was never made, with a key or without one, keeps nobody from seeing, saving and restarting the
-/// cluster that is there.
+/// A worker that was to be added and was never created, with a key or without one, does not prevent observing, saving and
+/// restarting the existing cluster.
 pub fn failed_scale_up() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -150,7 +150,7 @@ pub fn failed_scale_up() {
             &[warned, "demo: runs"],
         );
     }
-    // Of what was applied once nobody says that it has yet to be made.
+    // A cluster that was applied once is not reported as yet to be created.
     for id in 1..=3 {
         stage.place().host.stop(&format!("demo-master-{id}"));
     }

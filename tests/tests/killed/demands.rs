@@ -1,4 +1,5 @@
-//! What Kubespray's playbooks demand before they do anything: as the releases assert it, or as they would fail without it.
+//! The conditions of Kubespray's playbooks before they change anything: asserted by the releases, or without which they would
+//! fail.
 
 use kubitect_config::release::Release;
 
@@ -6,7 +7,7 @@ use crate::machine::{VIP, servers};
 use crate::plays::{Result, Stage, fail};
 use crate::state::{CONFIG, CRIO, MARK};
 
-/// The size of calico's blocks that a release makes where no variable says otherwise.
+/// The size of calico's blocks that a release sets where no variable does.
 pub fn blocks(release: &Release) -> u64 {
     match release.is_from(20) {
         true => 26,
@@ -22,7 +23,7 @@ pub fn blocks_ipv6(release: &Release) -> u64 {
     }
 }
 
-/// How a release has cilium give pods their addresses.
+/// How cilium gives pods their addresses in a release.
 pub fn ipam(release: &Release) -> &'static str {
     match release.is_from(22) {
         true => "cluster-pool",
@@ -31,7 +32,7 @@ pub fn ipam(release: &Release) -> &'static str {
 }
 
 impl Stage<'_> {
-    /// What every playbook looks at first.
+    /// The checks of every playbook.
     pub fn check(&self) -> Result<()> {
         let play = self.play;
         let first = &play.nodes()[0];
@@ -46,16 +47,16 @@ impl Stage<'_> {
                 format!("{} does not set up {version}", play.release.tag),
             );
         }
-        // From v2.20.0 on the pool is held against the variables, earlier releases take their own default for it.
+        // From v2.20.0 on the pool is compared with the variables; earlier releases compare it with their own default.
         let wanted = play.variables["calico_pool_blocksize"].as_u64();
         let wanted = wanted.unwrap_or(blocks(play.release));
         let calico = play.variables["kube_network_plugin"] == "calico";
-        let there = self.state.kube.blocks;
+        let assigned = self.state.kube.blocks;
         let creates = play.playbook == "cluster.yml" && !play.limited;
-        if calico && self.state.kube.network && !creates && wanted != there {
+        if calico && self.state.kube.network && !creates && wanted != assigned {
             return fail(
                 first,
-                format!("calico's pool has blocks of /{there}, and the inventory /{wanted}"),
+                format!("calico's pool has blocks of /{assigned}, and the inventory /{wanted}"),
             );
         }
         let kube = &self.state.kube;
@@ -89,8 +90,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The last of multus' tasks asks each node for what an earlier one has registered there, also where the run leaves it out
-    /// and, as loops are put together before conditions are looked at, where multus is off.
+    /// The last of multus' tasks asks each node for the result of an earlier task, also a node that the run leaves out, and also
+    /// where multus is off: loops are evaluated before conditions.
     fn multus(&self) -> Result<()> {
         let play = self.play;
         let asks = [21, 24, 25].contains(&play.release.tag.minor().1);
@@ -108,7 +109,7 @@ impl Stage<'_> {
         }
     }
 
-    /// macvlan's tasks ask each node that takes pods for what the run has learnt of it.
+    /// macvlan's tasks ask each node that takes pods for facts that the run has gathered of it.
     fn macvlan(&self) -> Result<()> {
         let play = self.play;
         let networks = play.tags.is_empty() || play.has_tag("network");
@@ -125,7 +126,8 @@ impl Stage<'_> {
         }
     }
 
-    /// CRI-O is set up on a node, and restarted. What runs there was begun by the program of before, and no other can end it.
+    /// CRI-O is set up on a node and restarted. Containers that run were started by the runtime of before, and no other one can
+    /// end them.
     pub fn crio(&mut self, name: &str) -> Result<()> {
         let variables = &self.play.variables;
         if variables["container_manager"] != "crio" {
@@ -175,9 +177,9 @@ impl Stage<'_> {
         if !knows(&public) {
             return unreachable("Permission denied (publickey)");
         }
-        let known = std::path::Path::new(&key).with_file_name("known_hosts");
-        let known = std::fs::read_to_string(known).unwrap_or_default();
-        let pinned = known
+        let known_hosts = std::path::Path::new(&key).with_file_name("known_hosts");
+        let known_hosts = std::fs::read_to_string(known_hosts).unwrap_or_default();
+        let pinned = known_hosts
             .lines()
             .find(|line| line.starts_with(&format!("{ip},")));
         if !pinned.is_some_and(knows) {
@@ -186,7 +188,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Whether what is limited knows the hosts that it leaves out, and the balancers answer.
+    /// Whether a limited run has the facts of the hosts that it leaves out, and the balancers answer.
     pub fn prepared(&self) -> Result<()> {
         let nodes = self.play.nodes();
         for name in nodes.iter().filter(|name| !self.play.hosts.contains(name)) {
@@ -202,10 +204,11 @@ impl Stage<'_> {
             assert_eq!(self.play.group("haproxy"), [""; 0]);
             return Ok(());
         };
-        let at = |name: &&String| self.state.address(self.host, name).as_deref() == Some(address);
+        let has_address =
+            |name: &&String| self.state.address(self.host, name).as_deref() == Some(address);
         let served = match address {
             VIP => self.state.holder.as_ref(),
-            _ => self.state.guests.keys().find(at),
+            _ => self.state.guests.keys().find(has_address),
         };
         let served = served.map(|name| &self.state.guests[name]);
         let behind = served.map_or(Vec::new(), |guest| servers(guest, kubitect_lb::API));
@@ -225,7 +228,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The first control plane, which hands on what others join with, is one that has joined.
+    /// The first control plane of the inventory, from which others get what they join with, has joined.
     pub fn first(&self) -> Result<()> {
         let masters = self.play.group("kube_control_plane");
         let joined = |name: &&String| self.state.serves(self.host, name);
@@ -233,7 +236,7 @@ impl Stage<'_> {
         if masters.iter().any(|name| joined(&name)) && !joined(&first) {
             return fail(first, "it is new and stands first in kube_control_plane");
         }
-        // Up to v2.29 the API is asked for the first, and may name one that the inventory does not have.
+        // Up to v2.29 the API is asked for the first one, and may name a node that the inventory does not have.
         let nodes = self.state.kube.nodes.iter();
         let mut marked = nodes.filter(|(_, node)| node.labels.contains_key(MARK));
         if self.play.release.tag < "v2.30.0".parse().unwrap()
@@ -243,7 +246,7 @@ impl Stage<'_> {
         }
         let by_name = masters.iter().filter(joined).min();
         let asks_api = self.play.release.tag < "v2.28.0".parse().unwrap();
-        // Nobody asks for a key where all have joined.
+        // Where all have joined no certificate key is needed.
         let joins = masters.iter().any(|name| !self.has(name, CONFIG));
         match by_name {
             Some(other) if asks_api && joins && other != first => fail(

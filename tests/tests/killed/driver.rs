@@ -1,5 +1,5 @@
-//! Kills the program at each of its points in turn, in each kind of run, runs the same command again, and compares what has
-//! become of the world with what an undisturbed run makes of it.
+//! Kills the program at each of its points in turn, in each kind of run, runs the same command again, and compares the world with
+//! the result of an undisturbed run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,15 +14,15 @@ use crate::program::passed;
 use crate::shape::{Shape, Worker};
 use crate::stage::{Run, Stage, scratch};
 
-/// A kind of run: from what to what.
+/// A kind of run: the cluster before and after it.
 struct Kind {
     name: &'static str,
     start: Stage,
-    /// None: nothing is wanted any more.
+    /// None: the cluster is destroyed.
     wanted: Option<Shape>,
 }
 
-/// One kill, and what it led to.
+/// One kill, and its result.
 struct Kill {
     point: &'static str,
     times: usize,
@@ -39,7 +39,7 @@ impl Kind {
         }
     }
 
-    /// Kills a run at a point, and has another one go on.
+    /// Kills a run at a point, and runs the command again.
     fn kill(&self, point: &'static str, times: usize, expected: &Picture) -> Kill {
         let stage = self.start.copy();
         let mut differences = Vec::new();
@@ -66,12 +66,12 @@ impl Kind {
     }
 }
 
-/// Runs that must do what they are asked.
+/// Runs that have to succeed.
 fn done(run: &Run) {
     assert_eq!(run.code, Some(0), "{}", run.said);
 }
 
-/// Each kind with the world that it begins in.
+/// Each kind with its world at the beginning.
 fn kinds(scratch: &Path) -> Vec<Kind> {
     let base = Shape::base();
     let nothing = Stage::new(scratch);
@@ -86,7 +86,7 @@ fn kinds(scratch: &Path) -> Vec<Kind> {
         assert_eq!(stage.plan(shape), None);
         stage
     };
-    let there = made(&nothing, &base);
+    let finished = made(&nothing, &base);
 
     let mut larger = base.clone();
     larger.masters.extend([4, 5]);
@@ -95,7 +95,7 @@ fn kinds(scratch: &Path) -> Vec<Kind> {
     smaller.masters = vec![2, 3, 4];
     smaller.workers = vec![Worker::new(2), Worker::new(4)];
     smaller.balancers = 1;
-    let grown = made(&there, &larger);
+    let grown = made(&finished, &larger);
 
     let mut with_disk = base.clone();
     with_disk.workers[0].disks = vec![("data", 1)];
@@ -115,15 +115,15 @@ fn kinds(scratch: &Path) -> Vec<Kind> {
     upgraded.release = ["v1.25.6", "v2.21.0"];
     vec![
         kind("create", &nothing, Some(&base)),
-        kind("scale up", &there, Some(&larger)),
+        kind("scale up", &finished, Some(&larger)),
         kind("scale down", &grown, Some(&smaller)),
         kind("resize", &with_disk, Some(&resized)),
-        kind("upgrade", &there, Some(&upgraded)),
-        kind("destroy", &there, None),
+        kind("upgrade", &finished, Some(&upgraded)),
+        kind("destroy", &finished, None),
     ]
 }
 
-/// The whole table; false if anything is in it that must not be. `only`: a part of the kinds' names.
+/// Runs the whole table; false if a result is wrong. `only`: a part of the kinds' names.
 pub fn all(only: &str) -> bool {
     let began = Instant::now();
     let scratch = scratch();
@@ -202,7 +202,7 @@ pub fn all(only: &str) -> bool {
     (differ, left, foreign) == (0, 0, 0)
 }
 
-/// At which passes of a point that is passed so often a run is killed: at all, or at the first, one between, and the last.
+/// The passes of a point at which a run is killed: all, or the first, one between, and the last.
 fn passes(times: usize) -> Vec<usize> {
     match is_short() && times > 3 {
         true => vec![0, times / 2, times - 1],
@@ -210,12 +210,13 @@ fn passes(times: usize) -> Vec<usize> {
     }
 }
 
-/// Whether the short form of this ring is wanted, as by CI: with the variable `KUBITECT_TEST_SHORT`.
+/// Whether the short form of this ring is asked for, as by CI: by the variable `KUBITECT_TEST_SHORT`.
 pub fn is_short() -> bool {
     std::env::var_os("KUBITECT_TEST_SHORT").is_some()
 }
 
-/// Does work for all, twice as many at a time as there are processors (each waits for processes); the results are in the order of the work.
+/// Does work for all items, twice as many at a time as there are processors, because each waits for processes. The results are in
+/// the order of the items.
 pub fn side_by_side<T: Copy + Sync, R: Send>(all: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
@@ -224,15 +225,15 @@ pub fn side_by_side<T: Copy + Sync, R: Send>(all: Vec<T>, work: impl Fn(T) -> R 
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = all.get(at) else { break };
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = all.get(index) else { break };
                     let result = work(*item);
-                    results.lock().unwrap().push((at, result));
+                    results.lock().unwrap().push((index, result));
                 }
             });
         }
     });
     let mut results = results.into_inner().unwrap();
-    results.sort_by_key(|(at, _)| *at);
+    results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
 }

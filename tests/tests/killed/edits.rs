@@ -1,4 +1,4 @@
-//! The plans of everyday edits as a person reads them: one screen each, and the same steps as programs get.
+//! The plans of everyday edits as people read them, each on one screen, and the same steps as programs get them.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::stage::{Stage, scratch};
 /// A usual terminal.
 const LINES: usize = 24;
 
-/// What a person changes in the file, and what is changed in its text besides.
+/// What a person edits in the file, and what else changes in its text.
 struct Edit {
     name: &'static str,
     shape: Shape,
@@ -108,7 +108,7 @@ fn reads(stage: &Stage, edit: &Edit) {
     let mut values = serde_json::Deserializer::from_str(&all.said).into_iter::<Value>();
     let all = values.next().unwrap().unwrap();
     let steps = all["changes"].as_array().unwrap();
-    // Each step that loses data is lost in words, too; and with `--verbose` each step has its line.
+    // Each step that loses data says so in its text; and with `--verbose` each step has its line.
     let loses = steps.iter().any(|row| row["disruption"] == "data-loss");
     assert_eq!(text.contains("Data is lost: "), loses, "{}", plan.said);
     let verbose = stage.run(&["plan", "--verbose", "--config", &file], None);
@@ -123,7 +123,7 @@ fn reads(stage: &Stage, edit: &Edit) {
     }
 }
 
-/// The plan and why it is refused, without warnings of the file.
+/// The plan and its refusals, without the warnings about the file.
 fn read(said: &str) -> String {
     let plan = said.split("warning[").next().unwrap();
     let (_, failure) = said.split_once("\nkubitect: ").unwrap_or_default();

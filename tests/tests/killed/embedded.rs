@@ -1,12 +1,12 @@
-//! The program of `examples/embed` makes, changes, upgrades, looks at and removes a cluster, which is the command's as well:
-//! after each verb `kubitect plan` finds nothing to do.
+//! The program of `examples/embed` creates, changes, upgrades, observes and removes a cluster, which the command works on as
+//! well: after each verb `kubitect plan` finds nothing to do.
 
 use serde_json::Value;
 
 use crate::shape::{Shape, Worker};
 use crate::stage::{Run, Stage, scratch};
 
-/// The events of a run that was to succeed: each has the version, and one of them, the last, says that all is done.
+/// The events of a run that has to succeed: each has the version, and only the last one says that all is done.
 fn events(run: &Run) -> Vec<Value> {
     assert_eq!(run.code, Some(0), "{}", run.said);
     let events = run
@@ -30,7 +30,7 @@ fn phases(events: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// Sees that the cluster is as it should be.
+/// Fails unless the cluster is what its file says.
 fn healthy(stage: &Stage) {
     let status = stage.embedded(&["status", "demo"]);
     assert_eq!(status.code, Some(0), "{}", status.said);
@@ -77,7 +77,7 @@ pub fn all() {
     assert!(other.said.contains("upgrades Kubernetes"), "{}", other.said);
     bring("upgrade", &shape);
 
-    // The command goes on with what the example made, and the other way round.
+    // The command goes on with the example's cluster, and the example with the command's.
     shape.workers.push(Worker::new(4));
     stage.done(&shape);
     healthy(&stage);

@@ -25,7 +25,7 @@ pub fn service(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
             );
             ok("")
         }
-        // It begins where it is listed and has no data; with those of another it ends at once.
+        // It starts where it is listed and has no data; with another member's data it ends at once.
         ["systemctl", "restart", "--no-block", "etcd"] => {
             if let Some(own) = members.find(|member| Some(&member.ip) == address.as_ref())
                 && guest.member.is_none()
@@ -49,7 +49,7 @@ pub fn etcdctl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
         return failed(1, "Error: context deadline exceeded");
     }
     let has_quorum = state.has_quorum(host);
-    // Each member answers this alone; all else wants a majority, from etcd 3.5 on the list of members, too.
+    // Each member answers this alone. All else needs a majority, from etcd 3.5 on also the list of members.
     if argv == ["endpoint", "status", "--write-out=json"] {
         let leader = u64::from(has_quorum);
         let own = json!([{"Endpoint": "https://127.0.0.1:2379", "Status": {"header": {"member_id": own}, "leader": leader}}]);
@@ -74,7 +74,7 @@ pub fn etcdctl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
         }
         ["endpoint", "health", "--cluster", "--write-out=json"] => {
             let members = &state.kube.members;
-            let told: Vec<_> = members
+            let listed: Vec<_> = members
                 .iter()
                 .map(|member| {
                     let endpoint = format!("https://{}:2379", member.ip);
@@ -86,7 +86,7 @@ pub fn etcdctl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
                 .collect();
             let well = members.iter().all(|member| state.is_well(host, member));
             Output {
-                stdout: json!(told).to_string().into_bytes(),
+                stdout: json!(listed).to_string().into_bytes(),
                 ..failed(u32::from(!well), "Error: unhealthy cluster")
             }
         }

@@ -1,4 +1,4 @@
-//! What Kubespray's playbooks make of etcd's members in a world in memory, and tell kubeadm of them.
+//! The effects of Kubespray's playbooks on etcd's members in a world in memory, and on kubeadm's list of them.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::plays::{Result, Stage, fail};
 use crate::state::{ISSUES, Kube, Member, State, endpoint};
 
 impl Stage<'_> {
-    /// Members are begun together, or join one that lives, one by one.
+    /// Members are started together, or join a running one, one by one.
     pub(super) fn etcd(&mut self) -> Result<()> {
         let hosts = self.play.group("etcd");
         let is_member = |state: &State, name: &String| {
@@ -52,7 +52,7 @@ impl Stage<'_> {
                 .iter()
                 .all(|member| self.state.is_well(self.host, member));
             if !well || self.breaks_at(&name, "health") {
-                // Kubespray starts it as a new cluster of all members then, and what that writes stays.
+                // Kubespray then starts it as a new cluster of all members, and the data of that stay.
                 self.state.guests.get_mut(&name).unwrap().member = Some(u64::MAX);
                 return fail(
                     &name,
@@ -70,8 +70,8 @@ impl Stage<'_> {
             });
             let stops = self
                 .fault
-                .is_some_and(|fault| fault.host == name && fault.at == "announced");
-            // A new member is given the group as its list, and refuses one that is not etcd's own.
+                .is_some_and(|fault| fault.host == name && fault.step == "announced");
+            // A new member gets the group as its list, and refuses one that is not etcd's own.
             let group = self.endpoints();
             let mut listed = self.state.kube.members.iter();
             if let Some(stranger) = listed.find(|member| !group.contains(&endpoint(&member.ip))) {
@@ -114,7 +114,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The first member of etcd gets what issues certificates, where it is in the run.
+    /// The first member of etcd gets the authority of the certificates, where it is in the run.
     pub(super) fn issues(&mut self) {
         let first = &self.play.group("etcd")[0];
         if self.play.hosts.contains(first) {
@@ -130,7 +130,7 @@ impl Stage<'_> {
             .collect()
     }
 
-    /// Every run on a master leaves kubeadm's configuration with the inventory's members there.
+    /// Every run on a master writes kubeadm's configuration with the inventory's members to it.
     pub(super) fn configure(&mut self, name: &str) {
         let items: String = self
             .play

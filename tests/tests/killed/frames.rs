@@ -1,12 +1,12 @@
-//! A run as people see it: what stands on terminals of several widths while it goes on and when it has ended, and what a pipe gets.
-//! The terminal is tmux; the cluster is that of `examples/multi-master.yaml`.
+//! A run as people see it: the screens of terminals of several widths while it works and when it has ended, and the output in a
+//! pipe. The terminal is tmux; the cluster is that of `examples/multi-master.yaml`.
 
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tests::example::EXAMPLE;
-use tests::terminal::{PATIENCE, Terminal};
+use tests::terminal::{TIMEOUT, Terminal};
 
 use crate::pages::of_the_world;
 use crate::program::{HANG, hangs};
@@ -41,7 +41,7 @@ fn command(stage: &Stage, arguments: &[&str]) -> Command {
     command
 }
 
-/// A terminal with an `apply` that hangs where `holds` says.
+/// A terminal with an `apply` that hangs at the point `holds`.
 fn open(stage: &Stage, columns: usize, holds: &str) -> Terminal {
     let own = std::env::current_exe().unwrap();
     let line = format!(
@@ -53,12 +53,12 @@ fn open(stage: &Stage, columns: usize, holds: &str) -> Terminal {
     Terminal::open(&command, columns, &line)
 }
 
-/// Has a program that hangs go on.
+/// Lets a program that hangs go on.
 fn goes_on(stage: &Stage) {
     fs::remove_file(hangs(&stage.folder)).unwrap();
 }
 
-/// Approves what is asked about.
+/// Answers the question with yes.
 fn says_yes(terminal: &Terminal) {
     terminal.types("yes");
     terminal.presses("Enter");
@@ -72,8 +72,8 @@ fn timeless(text: &str) -> String {
     let mut all = String::new();
     for line in text.lines() {
         let mut rest = line.trim_end();
-        while let Some(at) = rest.find(is_part) {
-            let (before, from) = rest.split_at(at);
+        while let Some(start) = rest.find(is_part) {
+            let (before, from) = rest.split_at(start);
             let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
             let (word, after) = from.split_at(end);
             all += before;
@@ -89,7 +89,7 @@ fn timeless(text: &str) -> String {
     format!("{}\n", all.trim_end())
 }
 
-/// No line goes on in the next row, but one with a word that has to be copied whole, as a path.
+/// No line continues in the next row, except one with a word that has to be copied whole, as a path.
 fn fits(history: &str, columns: usize) {
     for line in history.lines().map(str::trim_end) {
         let longest = line.split(' ').map(|word| word.chars().count()).max();
@@ -99,13 +99,13 @@ fn fits(history: &str, columns: usize) {
     }
 }
 
-/// The clock of the block goes on: whoever looks sees each second that something is waited for.
+/// The clock of the block runs: each second of a wait is shown.
 fn changes(terminal: &Terminal) {
     let was = terminal.screen();
     terminal.once(|screen| screen != was);
 }
 
-/// What stands below the question that was answered.
+/// The screen below the question that was answered.
 fn after_the_question(history: &str) -> &str {
     let (_, after) = history.split_once("Only `yes` is a yes: yes").unwrap();
     after.trim_start_matches([' ', '\n'])
@@ -140,7 +140,7 @@ fn a_whole_run(columns: usize) {
     stage.end();
 }
 
-/// A terminal that is made narrower breaks lines that stand there: they are drawn over all the same.
+/// A terminal that is made narrower wraps the lines on it: they are redrawn all the same.
 fn made_narrower() {
     let scratch = scratch();
     let stage = stage(scratch.path());
@@ -155,7 +155,7 @@ fn made_narrower() {
     for columns in [45, 100, 60] {
         terminal.resize(columns);
         changes(&terminal);
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         while !whole(&terminal.history()) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -166,13 +166,13 @@ fn made_narrower() {
     terminal.once_it_says("\nexit 130");
     let history = terminal.history();
     assert!(!history.contains("  wait for "), "{history}");
-    let told = history.matches(": make machines").count();
-    assert!(told <= 1, "{history}");
+    let times = history.matches(": make machines").count();
+    assert!(times <= 1, "{history}");
     drop(terminal);
     stage.end();
 }
 
-/// Lines, none of which is drawn over; in what order machines are done is not said.
+/// All lines, none of which is redrawn; the order in which machines are done is not fixed.
 fn through_a_pipe() {
     let scratch = scratch();
     let stage = stage(scratch.path());

@@ -1,4 +1,4 @@
-//! What becomes of a machine's system in a world in memory: blank, and reset by kubeadm or by Kubespray.
+//! A machine's system in a world in memory: blank, and reset by kubeadm or by Kubespray.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use kubitect_provision::observe::DomainState;
 use crate::state::{CONFIG, Guest, KUBELET_CONF, MANIFEST, file};
 
 impl Guest {
-    /// A machine as cloud-init leaves it: it knows the keys of its seed, and HAProxy runs with its package's file.
+    /// A machine as cloud-init leaves it: it has the keys of its seed, and HAProxy runs with its package's file.
     pub fn blank(host: &FakeHost, domain: &DomainState) -> Self {
         let is_seed = |disk: &&PathBuf| disk.to_string_lossy().ends_with("-seed");
         let seed = domain.disks.iter().find(is_seed).unwrap();
@@ -32,7 +32,7 @@ impl Guest {
         guest
     }
 
-    /// `kubeadm reset`. Where it is not told to leave etcd alone, the member's data are gone.
+    /// `kubeadm reset`. Unless its options leave etcd alone, it removes the member's data.
     pub fn reset_kubeadm(&mut self, spares_etcd: bool) {
         self.kubelet = None;
         self.api = None;
@@ -49,7 +49,7 @@ impl Guest {
         }
     }
 
-    /// Takes Kubernetes from the machine.
+    /// Removes Kubernetes from the machine.
     pub fn reset(&mut self) {
         self.kubelet = None;
         self.api = None;

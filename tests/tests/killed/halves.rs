@@ -1,4 +1,4 @@
-//! What is left half done on machines and nodes: the next apply clears it, waits for it, or goes on with it.
+//! Work that is left half done on machines and nodes: the next apply clears it, waits for it, or completes it.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::stage::{Stage, scratch};
 use crate::state::{MARK, Pod};
 use crate::upgrades::ends_as_shown;
 
-/// A run that ends in a step of kubeadm, or of what follows on it, and the next one.
+/// A run that ends in a step of kubeadm, or in a step after it, and the next run.
 fn half_done(before: Option<&Shape>, shape: &Shape, playbook: &str, host: &str, step: &str) {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -27,7 +27,7 @@ fn half_done(before: Option<&Shape>, shape: &Shape, playbook: &str, host: &str, 
     assert_eq!(run.code, Some(1), "{host}, {step}: {}", run.said);
     let etcd = members();
     if step == "network" {
-        // The power fails, too, and nothing is left of the downloads.
+        // The power fails, too, and the downloads are lost.
         stage.place().with(|_, world| world.stop(host));
     }
     done(shape);
@@ -46,11 +46,11 @@ fn half_done(before: Option<&Shape>, shape: &Shape, playbook: &str, host: &str, 
     stage.end();
 }
 
-/// kubeadm fails, or is killed, after each of the things that it leaves.
+/// kubeadm fails, or is killed, after each file or object that it creates.
 pub fn kubeadm() {
     let base = Shape::base();
     let newest = ["v1.34.4", "v2.31.0"];
-    let at = |shape: &Shape, release| Shape {
+    let with_release = |shape: &Shape, release| Shape {
         release,
         ..shape.clone()
     };
@@ -65,7 +65,7 @@ pub fn kubeadm() {
     let join = ["manifest", "config", "registered"];
     let mut cases = Vec::new();
     for release in [base.release, newest] {
-        let shape = at(&base, release);
+        let shape = with_release(&base, release);
         let (mut higher, mut wider) = (shape.clone(), shape.clone());
         higher.masters.extend([4, 5]);
         wider.workers.push(Worker::new(4));
@@ -85,14 +85,14 @@ pub fn kubeadm() {
             case(true, &wider, "scale.yml", "demo-worker-4", step);
         }
     }
-    side_by_side((0..cases.len()).collect(), |at| {
-        let (before, shape, playbook, host, step) = &cases[at];
+    side_by_side((0..cases.len()).collect(), |case| {
+        let (before, shape, playbook, host, step) = &cases[case];
         half_done(before.as_ref(), shape, playbook, host, step);
     });
 }
 
-/// What an interrupted run left running on a machine is waited for, and named.
-pub fn what_goes_on() {
+/// A program that an interrupted run left running on a machine is named and waited for.
+pub fn running_leftovers() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
     let mut shape = Shape::base();
@@ -108,8 +108,8 @@ pub fn what_goes_on() {
     stage.end();
 }
 
-/// Pods that no other node takes stay where they are, and addons find a node that takes theirs.
-pub fn nowhere_to_go() {
+/// Pods that no other node takes stay where they are, and those of addons find a node that takes them.
+pub fn unschedulable_pods() {
     let scratch = scratch();
     let one = Shape {
         masters: vec![1],
@@ -129,7 +129,7 @@ pub fn nowhere_to_go() {
     let cases = [
         (&one, upgraded(&one), "demo-master-1"),
         (&with_worker, upgraded(&with_worker), "demo-worker-1"),
-        // A budget would keep the pod for five minutes, at each try.
+        // The budget would keep the pod for five minutes at each try.
         (&with_worker, resized, "demo-worker-1"),
     ];
     for (before, after, node) in cases {
@@ -155,7 +155,7 @@ pub fn nowhere_to_go() {
     }
 }
 
-/// The last workers leave: their pods find a place on the masters, which the plan says.
+/// The last workers leave: their pods move to the masters, which the plan says.
 pub fn last_workers() {
     let scratch = scratch();
     let mut shape = Shape::base();
@@ -197,7 +197,7 @@ pub fn last_workers() {
             })
         };
         assert_eq!(kept(), 0);
-        // As in a cluster that was made with workers.
+        // As in a cluster that was created with workers.
         shape.workers = Shape::base().workers;
         stage.done(&shape);
         assert_eq!(kept(), 3);
@@ -206,8 +206,8 @@ pub fn last_workers() {
     }
 }
 
-/// A creation ends when etcd runs, and a master's disk is lost: nothing goes on over what the others have, and the way out that is
-/// named leads to a whole cluster.
+/// A creation stops when etcd runs, and a master's disk is lost: the next run does not overwrite the other members' data, and the
+/// repair that it names leads to a whole cluster.
 pub fn creations_that_lose_a_master() {
     let scratch = scratch();
     let shape = Shape::base();
@@ -233,8 +233,8 @@ pub fn creations_that_lose_a_master() {
     }
 }
 
-/// A node that leaves and does not let us in is drained all the same; only its machine is not cleaned.
-pub fn who_leaves_unheard() {
+/// A node that leaves and can't be logged in on is drained all the same; only its machine is not cleaned.
+pub fn unreachable_leaves() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
     let mut shape = Shape::base();
@@ -266,7 +266,7 @@ pub fn who_leaves_unheard() {
     stage.end();
 }
 
-/// A master that a person has cordoned, and whose restart was killed, gets its connections back, and stays cordoned.
+/// A master that a person has cordoned, and whose restart was killed, takes connections again, and stays cordoned.
 pub fn connections() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -296,7 +296,7 @@ pub fn connections() {
     stage.end();
 }
 
-/// Of three workers that join together one does not become Ready: the others have joined, and are not joined once more.
+/// One of three workers that join together does not become Ready: the others have joined, and do not join again.
 pub fn workers_together() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());

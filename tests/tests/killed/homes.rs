@@ -9,7 +9,7 @@ use crate::program::{HANG, hangs};
 use crate::shape::Shape;
 use crate::stage::{Run, Stage, scratch};
 
-/// The same program, of somebody who has clusters in another folder.
+/// The same program with another folder of clusters.
 fn other(stage: &Stage, arguments: &[&str]) -> Command {
     let mut command = stage.command(arguments);
     command.env("KUBITECT_HOME", stage.folder.join("other"));
@@ -28,7 +28,7 @@ fn done(run: &Run) {
     assert_eq!(run.code, Some(0), "{}", run.said);
 }
 
-/// Lets a run begin, and stop in the middle of its first change.
+/// Lets a run begin, and kills it in the middle of its first change.
 fn hung(stage: &Stage, mut command: Command) -> Child {
     let _ = std::fs::remove_file(hangs(&stage.folder));
     command
@@ -50,7 +50,7 @@ fn kill(mut child: Child) {
     child.wait().unwrap();
 }
 
-/// While a run of one folder is at work, no other begins, of whatever folder; once it was killed, any does.
+/// While a run of one folder works, no other one begins, from no folder. Once it was killed, any does.
 pub fn all() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -98,7 +98,7 @@ pub fn all() {
     stage.end();
 }
 
-/// What a run on another machine left is shown, and goes only where a person says that it has ended.
+/// The lock that a run on another machine left is shown, and removed only where a person says that the run has ended.
 fn left_by_another_machine(stage: &Stage, apply: &[&str]) {
     let holder = json!({
         "version": 1, "run": "1", "process": 77, "started": 5, "namespace": "pid:[9]", "boot": "other", "machine": "other",
@@ -146,7 +146,7 @@ fn left_by_another_machine(stage: &Stage, apply: &[&str]) {
     }
     done(&stage.run(&[apply, &["--take-over"]].concat(), None));
     assert_eq!(stage.place().host.locks().len(), 0);
-    // Where nothing else of the cluster is left, the lock is found all the same.
+    // The lock is found also where nothing else of the cluster is left.
     done(&stage.destroy(None));
     put();
     let refused = stage.destroy(None);

@@ -1,4 +1,4 @@
-//! How machines become nodes: what kubeadm and kubelets do in the playbooks, step by step, and what they leave when they fail.
+//! How machines become nodes: the steps of kubeadm and kubelets in the playbooks, and the state after a step that failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,15 +8,16 @@ use crate::plays::{Result, Stage, fail};
 use crate::state::{AUTHORITY, CERTIFICATE, CONFIG, KUBELET_CONF, MANIFEST, Node};
 
 impl Stage<'_> {
-    /// `kubeadm init` on the first control plane, `kubeadm join` on another: neither where the kubelet's configuration is.
+    /// `kubeadm init` on the first control plane, `kubeadm join` on another one; neither where the kubelet's configuration
+    /// exists.
     pub(super) fn master(&mut self, name: &str, masters: &[String]) -> Result<()> {
         self.fits(name)?;
         let is_first = name == masters[0];
         let tainted = !self.play.group("kube_node").iter().any(|node| node == name);
         let has_run = self.has(name, CONFIG);
         let members = self.endpoints();
-        // Up to v2.23.3 every run writes the inventory's members into all manifests; later one that joins copies the list that
-        // was published last, and those that run are left alone.
+        // Up to v2.23.3 every run writes the inventory's members into all manifests. Later releases write them only for a master
+        // that joins, from the list that was published last, and do not change the running ones.
         let old = self.play.release.tag < "v2.24.0".parse().unwrap();
         let published = self.state.kube.published.clone();
         let listed = match old || published.is_empty() {
@@ -30,7 +31,7 @@ impl Stage<'_> {
                     format!("{} creates no token to join with", masters[0]),
                 );
             }
-            // The release's own reset, which does not know that etcd is not kubeadm's.
+            // The release's own reset, which does not know that kubeadm does not manage etcd.
             if !has_run && self.has(name, MANIFEST) {
                 self.state
                     .guests
@@ -43,7 +44,7 @@ impl Stage<'_> {
         if !has_run {
             self.put(name, MANIFEST, "");
             if is_first {
-                // Others get it when they are let in.
+                // Others get it when they join.
                 self.put(name, KUBELET_CONF, "");
             }
             let id = self.state.kube.id;
@@ -82,8 +83,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The API server's certificate: made with kubeadm, and looked at in each later run, whose list may have other names. Then it
-    /// is removed and made anew. From v2.22 on one that is gone already fails the run.
+    /// The API server's certificate: kubeadm creates it, and each later run checks it, with a list that may have other names. If
+    /// it lacks one it is removed and created again. From v2.22 on a missing certificate fails the run.
     pub(super) fn certificate(
         &mut self,
         name: &str,
@@ -94,8 +95,8 @@ impl Stage<'_> {
         let wanted = self.names(name, masters);
         let missing = wanted.difference(&self.state.guests[name].names).next();
         if has_run {
-            let there = CERTIFICATE.iter().all(|path| self.has(name, path));
-            if release.is_from(22) && !there {
+            let exists = CERTIFICATE.iter().all(|path| self.has(name, path));
+            if release.is_from(22) && !exists {
                 return fail(
                     name,
                     "openssl x509: can't open the API server's certificate",
@@ -103,7 +104,7 @@ impl Stage<'_> {
             }
             let stops = release.is_from(22) && !release.is_from(27) && self.state.strict_openssl;
             match missing {
-                None if there => return Ok(()),
+                None if exists => return Ok(()),
                 Some(missing) if stops => {
                     let check = format!("openssl x509 -checkhost {missing}");
                     return fail(name, format!("{check}: non-zero return code"));
@@ -124,7 +125,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The names that a certificate is to have, by the release's own list or by ours.
+    /// The names that a certificate has to have, by the release's list or by ours.
     fn names(&self, name: &str, masters: &[String]) -> BTreeSet<String> {
         let of = |master: &String| [master.clone(), self.play.text(master, "ip")];
         let listed = |variable: &str| {
@@ -135,7 +136,7 @@ impl Stage<'_> {
         };
         let own_names = "supplementary_addresses_in_ssl_keys";
         let Some(list) = self.play.extra["apiserver_sans"].as_str() else {
-            // With full names, from a later run on: `/etc/hosts` is written in the first.
+            // With full names from a later run on: the first run writes `/etc/hosts`.
             let full = |master: &&String| self.has(master, CONFIG);
             let full = masters.iter().filter(full);
             let full = full.map(|master| format!("{master}.cluster.local"));
@@ -148,7 +149,7 @@ impl Stage<'_> {
         names.filter(|name| !left_out.contains(name)).collect()
     }
 
-    /// `kubeadm join` of a worker, unless its kubelet was let in before.
+    /// `kubeadm join` of a worker, unless its kubelet has joined before.
     pub(super) fn worker(&mut self, name: &str) -> Result<()> {
         self.fits(name)?;
         if self.has(name, KUBELET_CONF) {
@@ -171,7 +172,7 @@ impl Stage<'_> {
         }
     }
 
-    /// The kubelet of a node is let in, and registers it: once, at its start.
+    /// The kubelet of a node gets its certificate and registers the node, once, at its start.
     fn registers(&mut self, name: &str) -> Result<()> {
         if self.state.kube.nodes.contains_key(name) && self.state.kube.initialised {
             return fail(
@@ -194,7 +195,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Whether what runs on a machine is of this cluster, and of the wanted version.
+    /// Whether the Kubernetes on a machine is of this cluster, and of the wanted version.
     fn fits(&self, name: &str) -> Result<()> {
         let (version, id) = (self.play.version(), self.state.kube.id);
         match &self.state.guests[name].kubelet {

@@ -6,7 +6,7 @@ use kubitect_provision::fake::FakeHost;
 use crate::machine::{failed, ok};
 use crate::state::{MARK, Node, SETTINGS, State};
 
-/// What kubeadm is asked for of a node; its configuration is `api_server`'s, `init` and `join` are the playbooks'.
+/// kubeadm's commands on a node; its configuration is `api_server`'s, `init` and `join` are the playbooks'.
 pub fn kubeadm(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Output {
     match argv {
         ["reset", "--force", rest @ ..] => {
@@ -37,7 +37,7 @@ pub fn kubeadm(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
     }
 }
 
-/// What kubeadm gives a master's node last of all.
+/// The last object that kubeadm creates for a master's node.
 pub fn mark(node: &mut Node, tainted: bool) {
     node.labels.insert(MARK.to_owned(), String::new());
     if tainted {

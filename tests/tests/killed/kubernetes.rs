@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::machine::{failed, ok};
 use crate::state::{CERTIFICATE, MANIFEST, Node, Pod, State};
 
-/// What kubeadm is given on each master.
+/// The path of kubeadm's configuration on each master.
 pub const KUBEADM_CONFIG: &str = "/etc/kubernetes/kubeadm-config.yaml";
 
 /// The endpoints in kubeadm's configuration on a master.
@@ -24,7 +24,7 @@ fn configured(state: &State, name: &str) -> BTreeSet<String> {
     endpoints.map(str::to_owned).collect()
 }
 
-/// `kubeadm init phase …`, and what the API server's manifest and process say.
+/// `kubeadm init phase …`, and the API server's manifest and process.
 pub fn api_server(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Option<Output> {
     let listed = |state: &State| {
         let api = state.guests[name].api.as_ref()?;
@@ -41,8 +41,8 @@ pub fn api_server(state: &mut State, host: &FakeHost, name: &str, argv: &[&str])
             "-e",
             "/etc/kubernetes/manifests/kube-apiserver.yaml",
         ] => {
-            let there = listed(state).is_some() || state.guests[name].files.contains_key(MANIFEST);
-            failed(u32::from(!there), "")
+            let exists = listed(state).is_some() || state.guests[name].files.contains_key(MANIFEST);
+            failed(u32::from(!exists), "")
         }
         ["pgrep", "--list-full", "--full", "^kube-apiserver "] => match listed(state) {
             Some(list) => ok(format!("7 kube-apiserver {list} --v=2\n")),
@@ -84,9 +84,9 @@ pub fn api_server(state: &mut State, host: &FakeHost, name: &str, argv: &[&str])
 }
 
 pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Output {
-    let away = state.kube.away > 0;
+    let unreached = state.kube.away > 0;
     state.kube.away = state.kube.away.saturating_sub(1);
-    if away || !state.serves(host, name) {
+    if unreached || !state.serves(host, name) {
         let refused = "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?";
         return failed(1, refused);
     }
@@ -111,8 +111,8 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
             "--ignore-not-found",
             "--output=name",
         ] => {
-            let there = state.kube.initialised && ["kubeadm-config", "cluster-info"].contains(map);
-            return ok(if there {
+            let exists = state.kube.initialised && ["kubeadm-config", "cluster-info"].contains(map);
+            return ok(if exists {
                 format!("configmap/{map}\n")
             } else {
                 String::new()
@@ -200,13 +200,13 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
         }
         _ => panic!("unexpected: kubectl {argv:?}"),
     };
-    let Some(there) = state.kube.nodes.get_mut(node) else {
+    let Some(object) = state.kube.nodes.get_mut(node) else {
         return unknown(node);
     };
     match argv {
-        ["cordon", ..] => there.cordoned = true,
+        ["cordon", ..] => object.cordoned = true,
         ["drain", _, options @ ..] => {
-            there.cordoned = true;
+            object.cordoned = true;
             let waits = !options.contains(&"--skip-wait-for-delete-timeout=1");
             let mut pods = state.kube.pods.values();
             if waits && !state.is_ready(host, node) && pods.any(|pod| pod.node == node) {
@@ -217,22 +217,22 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
             }
             return drain(state, host, node);
         }
-        ["uncordon", _] => there.cordoned = false,
+        ["uncordon", _] => object.cordoned = false,
         ["label", _, _, "--overwrite", changes @ ..] => {
             for change in changes {
                 match change.split_once('=') {
                     Some((key, value)) => {
-                        there.labels.insert(key.to_owned(), value.to_owned());
+                        object.labels.insert(key.to_owned(), value.to_owned());
                     }
                     None => {
-                        there.labels.remove(change.strip_suffix('-').unwrap());
+                        object.labels.remove(change.strip_suffix('-').unwrap());
                     }
                 }
             }
         }
         ["taint", _, _, "--overwrite", changes @ ..] => {
             for change in changes {
-                if !taint(there, change) {
+                if !taint(object, change) {
                     return failed(1, &format!("error: taint {change:?} not found"));
                 }
             }
@@ -296,9 +296,9 @@ fn taint(node: &mut Node, change: &str) -> bool {
         let key = left.split('=').next().unwrap().to_owned();
         (key, effect.to_owned())
     };
-    let meant = parts(change.trim_end_matches('-'));
+    let changed = parts(change.trim_end_matches('-'));
     let before = node.taints.len();
-    node.taints.retain(|there| parts(there) != meant);
+    node.taints.retain(|other| parts(other) != changed);
     if change.ends_with('-') {
         return node.taints.len() < before;
     }

@@ -1,12 +1,12 @@
-//! A playbook fails on a host: the next apply begins at what is left, seen by the hosts that Ansible is run on.
+//! A playbook fails on a host: the next apply begins with the work that is left, which shows in the hosts of its playbooks.
 
-use crate::ansible::Noted;
+use crate::ansible::Record;
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
 
-/// The playbooks that change something, each with its hosts. Facts are gathered of all hosts before each that is limited.
+/// The playbooks that change something, each with its hosts. Before each limited one the facts of all hosts are gathered.
 fn changes(stage: &Stage) -> Vec<String> {
-    let short = |noted: Noted| {
+    let short = |noted: Record| {
         let hosts: Vec<_> = noted
             .hosts
             .iter()
@@ -20,7 +20,7 @@ fn changes(stage: &Stage) -> Vec<String> {
         .collect()
 }
 
-/// From one shape to another with a playbook that fails on a host: what is run until then, and what by the next apply.
+/// From one shape to another with a playbook that fails on a host: the playbooks until then, and those of the next apply.
 fn fails(made: &Stage, shape: &Shape, playbook: &str, host: &str, before: &[&str], after: &[&str]) {
     let stage = made.copy();
     stage.break_at(playbook, host);
@@ -30,7 +30,7 @@ fn fails(made: &Stage, shape: &Shape, playbook: &str, host: &str, before: &[&str
         assert!(run.said.contains(part), "{}", run.said);
     }
     assert_eq!(changes(&stage), before, "{}", run.said);
-    // What is well and stays takes pods, the failed node included where its kubelet runs.
+    // Nodes that are healthy and stay take pods, also the one that failed, where its kubelet runs.
     let stays = |name: &str| {
         let mut workers = shape.workers.iter();
         !name.contains("-worker-") || workers.any(|w| name == format!("demo-worker-{}", w.id))

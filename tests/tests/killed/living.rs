@@ -1,4 +1,4 @@
-//! Random clusters that become others, whatever happens to them, and wherever the runs are killed.
+//! Random clusters are changed into others, with random faults on machines, and kills at random points of the runs.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -14,15 +14,15 @@ use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
 use crate::state::endpoint;
 
-/// What happens to a machine behind our back.
+/// A fault or change of a machine that Kubitect did not make.
 #[derive(Debug, Clone, Copy)]
-enum Blow {
+enum Damage {
     Stop,
     LoseDisk,
-    Vanish,
+    LoseDefinition,
 }
 
-/// Two clusters of which the second may be what the first becomes: no disk shrinks, and no version goes back.
+/// Two clusters, of which the first can be changed into the second: no disk shrinks, and no version goes back.
 fn shapes() -> impl Strategy<Value = (Shape, Shape)> {
     let masters = prop_oneof![1 => Just(1_usize), 3 => Just(3), 1 => Just(5)]
         .prop_flat_map(|count| proptest::sample::subsequence(vec![1_u32, 2, 3, 4, 5], count));
@@ -75,7 +75,7 @@ fn shapes() -> impl Strategy<Value = (Shape, Shape)> {
         prop_oneof![2 => Just(releases[0]), 1 => Just(releases[1]), 1 => Just(releases[2])];
     (shape(0), shape(1), releases).prop_map(|(first, mut second, release)| {
         second.release = release;
-        // What is installed stays: Kubespray takes no addon away.
+        // An installed addon stays: Kubespray removes none.
         second.addon |= first.addon;
         for worker in &mut second.workers {
             let before = first.workers.iter().find(|other| other.id == worker.id);
@@ -89,30 +89,30 @@ fn shapes() -> impl Strategy<Value = (Shape, Shape)> {
     })
 }
 
-fn strike(stage: &Stage, shape: &Shape, at: usize, blow: Blow) {
+fn damage_machine(stage: &Stage, shape: &Shape, number: usize, damage: Damage) {
     let masters = shape.masters.iter().map(|id| format!("demo-master-{id}"));
     let workers = shape
         .workers
         .iter()
         .map(|worker| format!("demo-worker-{}", worker.id));
-    // A majority of the masters stays: without one, nothing is left to go on with.
+    // A majority of the masters stays: without one the cluster can't be repaired.
     let mut names: Vec<_> = workers.chain(["demo-lb-1".to_owned()]).collect();
-    if shape.masters.len() > 1 || matches!(blow, Blow::Stop) {
+    if shape.masters.len() > 1 || matches!(damage, Damage::Stop) {
         names.extend(masters.take(1));
     }
-    let name = &names[at % names.len()];
+    let name = &names[number % names.len()];
     let host = &stage.place().host;
-    match blow {
-        Blow::Stop => host.stop(name),
-        Blow::LoseDisk => host.lose_file(
+    match damage {
+        Damage::Stop => host.stop(name),
+        Damage::LoseDisk => host.lose_file(
             "/pools/demo-main-resource-pool",
             &format!("{name}-main-disk"),
         ),
-        Blow::Vanish => host.remove_domain(&name.parse().unwrap()).unwrap(),
+        Damage::LoseDefinition => host.remove_domain(&name.parse().unwrap()).unwrap(),
     }
 }
 
-/// Whether all is as it is wanted.
+/// Whether the cluster is what its file says.
 pub fn check(stage: &Stage, shape: &Shape) -> Result<(), TestCaseError> {
     let masters: BTreeSet<_> = shape
         .masters
@@ -185,7 +185,7 @@ pub fn check(stage: &Stage, shape: &Shape) -> Result<(), TestCaseError> {
             .map(|id| format!("etcd-{id}"))
             .collect();
         prop_assert_eq!(members, named);
-        // Every API server uses exactly the members, and one that joins would.
+        // Every API server uses exactly the members, and so would one that joins.
         let endpoints: BTreeSet<_> = state.kube.members.iter().map(|m| endpoint(&m.ip)).collect();
         for name in &masters {
             prop_assert_eq!(
@@ -215,11 +215,11 @@ pub fn check(stage: &Stage, shape: &Shape) -> Result<(), TestCaseError> {
     })
 }
 
-/// One case: made, struck, changed with kills on the way, and removed.
+/// One case: the cluster is created, gets a fault, is changed with kills on the way, and removed.
 fn case(
     stage: &Stage,
     (first, second): &(Shape, Shape),
-    blows: &[(usize, Blow)],
+    damages: &[(usize, Damage)],
     kills: &[(usize, usize)],
 ) -> Result<(), TestCaseError> {
     let nothing = stage.picture();
@@ -227,14 +227,14 @@ fn case(
     prop_assert_eq!(run.code, Some(0), "{}", run.said);
     prop_assert_eq!(stage.plan(first), None);
     check(stage, first)?;
-    for (at, blow) in blows {
-        strike(stage, first, *at, *blow);
+    for (number, damage) in damages {
+        damage_machine(stage, first, *number, *damage);
     }
     let before = stage.picture();
     for (point, times) in kills {
         let run = stage.apply(second, Some((POINTS[*point].0, *times)));
         if run.code == Some(2) && run.said.contains("can't be made") {
-            // What can't be had is refused before anything is touched.
+            // What can't be done is refused before anything is changed.
             prop_assert_eq!(
                 before.differences(&stage.picture()),
                 [""; 0],
@@ -269,12 +269,16 @@ fn case(
     Ok(())
 }
 
-/// So many cases, other ones each time, or always the same 24 (8 in the short form); false if one fails.
+/// Runs so many random cases, or always the same 24 (8 in the short form); false if one fails.
 pub fn all(asked: Option<u32>) -> bool {
     let cases = asked.unwrap_or(if is_short() { 8 } else { 24 });
     let scratch = scratch();
-    let blow = prop_oneof![Just(Blow::Stop), Just(Blow::LoseDisk), Just(Blow::Vanish)];
-    let blows = proptest::collection::vec((0_usize..6, blow), 0..2);
+    let damage = prop_oneof![
+        Just(Damage::Stop),
+        Just(Damage::LoseDisk),
+        Just(Damage::LoseDefinition)
+    ];
+    let damages = proptest::collection::vec((0_usize..6, damage), 0..2);
     let kills = proptest::collection::vec((0..POINTS.len(), 0_usize..8), 0..4);
     let mut runner = TestRunner::new(Config {
         cases,
@@ -283,7 +287,7 @@ pub fn all(asked: Option<u32>) -> bool {
         failure_persistence: None,
         ..Config::default()
     });
-    // All masters make way for others: what joins does so through balancers that lead to those that leave.
+    // All masters are replaced: new ones join through balancers that lead to those that leave.
     for (before, after) in [(vec![4], vec![5]), (vec![1, 2, 3], vec![4])] {
         let shape = |masters| Shape {
             masters,
@@ -294,14 +298,14 @@ pub fn all(asked: Option<u32>) -> bool {
         case(&stage, &(shape(before), shape(after)), &[], &[]).unwrap();
         stage.end();
     }
-    // A worker that is no longer wanted is gone already, and Kubernetes alone still knows it.
+    // A worker that is no longer wanted does not exist any more, and only Kubernetes still lists it.
     let mut without = Shape::base();
     without.workers.remove(0);
     let stage = Stage::new(scratch.path());
-    let vanished = [(0, Blow::Vanish)];
-    case(&stage, &(Shape::base(), without), &vanished, &[]).unwrap();
+    let lost = [(0, Damage::LoseDefinition)];
+    case(&stage, &(Shape::base(), without), &lost, &[]).unwrap();
     stage.end();
-    // The balancer that has the address, and is to go, lets it go.
+    // The balancer that has the virtual address leaves, and gives it up.
     let stage = Stage::new(scratch.path());
     let (mut both, mut first) = (Shape::base(), Shape::base());
     (both.balancers, first.balancers) = (2, 1);
@@ -316,9 +320,9 @@ pub fn all(asked: Option<u32>) -> bool {
     check(&stage, &first).unwrap();
     stage.end();
     let refused = Cell::new(0);
-    let result = runner.run(&(shapes(), blows, kills), |(shapes, blows, kills)| {
+    let result = runner.run(&(shapes(), damages, kills), |(shapes, damages, kills)| {
         let stage = Stage::new(scratch.path());
-        let result = case(&stage, &shapes, &blows, &kills);
+        let result = case(&stage, &shapes, &damages, &kills);
         if matches!(result, Err(TestCaseError::Reject(_))) {
             refused.set(refused.get() + 1);
         }

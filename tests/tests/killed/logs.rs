@@ -1,4 +1,4 @@
-//! Each run leaves one log that is complete, also the one that removes its cluster.
+//! Each run leaves one complete log, also the one that removes its cluster.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,7 @@ fn logs(stage: &Stage) -> Vec<PathBuf> {
     run.said.lines().map(PathBuf::from).collect()
 }
 
-/// The log of the last run has all of this, in this order.
+/// Fails unless the log of the last run has all of these, in this order.
 fn last(stage: &Stage, command: &str, parts: &[&str]) {
     let logs = logs(stage);
     let path = logs.last().unwrap();
@@ -30,13 +30,13 @@ fn last(stage: &Stage, command: &str, parts: &[&str]) {
     let mut rest = text.as_str();
     let first = concat!("kubitect ", env!("CARGO_PKG_VERSION"), ", 20");
     for part in [&[first][..], parts].concat() {
-        let at = rest.find(part);
-        let at = at.unwrap_or_else(|| panic!("no `{part}` in its place in {text}"));
-        rest = &rest[at + part.len()..];
+        let start = rest.find(part);
+        let start = start.unwrap_or_else(|| panic!("no `{part}` in its place in {text}"));
+        rest = &rest[start + part.len()..];
     }
     let shown = stage.run(&["logs", "demo", "--last"], None);
     assert_eq!(shown.said, text);
-    // Runs of one second are not told apart by their names: the next one shall be the last.
+    // Runs of the same second can't be distinguished by their names: the next one has to be the last.
     std::thread::sleep(std::time::Duration::from_millis(1100));
 }
 
@@ -61,7 +61,7 @@ pub fn all() {
         " exit code 0\n",
     ];
     last(&stage, "apply", &made);
-    // What finds nothing to do brings files up to date, and says so.
+    // A run with nothing to do brings files up to date, and logs that.
     stage.done(&base);
     last(
         &stage,
@@ -100,7 +100,7 @@ pub fn all() {
     last(&stage, "etcd-snapshot", &saved);
     assert_eq!(logs(&stage).len(), 6);
 
-    // The cluster's own logs go with it; the one that says so stays where it is found.
+    // The cluster's own logs are removed with it; the log of the removal stays.
     let run = stage.destroy(None);
     done(&run);
     let folder = stage.folder.join("home/logs/demo");
@@ -119,7 +119,7 @@ pub fn all() {
     ];
     last(&stage, "destroy", &removed);
     assert_eq!(logs(&stage).len(), 1);
-    // It is found without its name, too, and a cluster that is made again has it before its own.
+    // It is found without the cluster's name, too, and a cluster that is created again has it before its own.
     let run = stage.run(&["logs"], None);
     assert!(run.said.contains("-destroy.log\n"), "{}", run.said);
     stage.done(&base);
@@ -130,7 +130,7 @@ pub fn all() {
     stage.end();
 }
 
-/// A failure ends with where it was, how to look at the machine that it names, and its line in the log.
+/// A failure shows its phase, how to look at the machine that it names, and its line in the log.
 pub fn failures() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -166,7 +166,7 @@ pub fn debug() {
     let shape = Shape::base();
     let file = stage.want(&shape);
     let text = fs::read_to_string(&file).unwrap();
-    // Of a problem, the line of the key is shown.
+    // The line with the key is shown as a part of a problem.
     let text = text + "addons:\n  kubespray:\n    registry_password:\n      pl4nted-addon\n";
     fs::write(&file, text).unwrap();
     let run = stage.run(
@@ -200,9 +200,9 @@ pub fn debug() {
         "bin/ansible-playbook ",
         "cluster.yml",
     ]);
-    let kept = stage.folder.join("home/clusters/demo/config");
-    let key = fs::read_to_string(kept.join(".ssh/id_ed25519")).unwrap();
-    let conf = fs::read_to_string(kept.join("admin.conf")).unwrap();
+    let cluster_folder = stage.folder.join("home/clusters/demo/config");
+    let key = fs::read_to_string(cluster_folder.join(".ssh/id_ed25519")).unwrap();
+    let conf = fs::read_to_string(cluster_folder.join("admin.conf")).unwrap();
     let data = conf
         .lines()
         .filter_map(|line| line.trim().strip_prefix("client-key-data: "));

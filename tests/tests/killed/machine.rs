@@ -1,4 +1,4 @@
-//! What the machines of a world in memory do when commands are run on them; what they don't know is a test's failure.
+//! The commands on the machines of a world in memory. A command that is not known here fails the test.
 
 use kubitect_config::remote::Output;
 use kubitect_lb::{KEEPALIVED, PROBE, SET_STATE};
@@ -77,7 +77,7 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Out
             return ok(format!("{kind}\n"));
         }
         ["ps", "-e", "-ww", "-o", "pid=,args="] => return processes(state, name),
-        // What `status` asks besides.
+        // Further questions of `status`.
         ["find", "/etc/kubernetes/ssl", ..] => return ok(""),
         ["python3", "-I", "-c", program, ..]
             if program.starts_with("# Prints what the HAProxy") =>
@@ -140,7 +140,7 @@ pub const VIP: &str = "10.9.0.99";
 
 fn files(guest: &mut Guest, argv: &[&str]) -> Option<Output> {
     let files = &mut guest.files;
-    let there = |path: &str| files.contains_key(path);
+    let exists = |path: &str| files.contains_key(path);
     let missing = |path: &str| failed(1, &format!("{path}: No such file or directory"));
     Some(match argv {
         ["true"] => ok(""),
@@ -148,7 +148,7 @@ fn files(guest: &mut Guest, argv: &[&str]) -> Option<Output> {
             Some(text) => ok(text),
             None => missing(path),
         },
-        ["test", "-e", path] => failed(u32::from(!there(path)), ""),
+        ["test", "-e", path] => failed(u32::from(!exists(path)), ""),
         ["rm", "-f", "--", paths @ ..] => {
             for path in paths {
                 files.remove(*path);
@@ -156,7 +156,7 @@ fn files(guest: &mut Guest, argv: &[&str]) -> Option<Output> {
             ok("")
         }
         ["ln", "-T", "--", from, to] | ["cp", "-T", "--", from, to]
-            if !there(from) || (argv[0] == "ln" && there(to)) =>
+            if !exists(from) || (argv[0] == "ln" && exists(to)) =>
         {
             failed(1, "no such file, or it exists")
         }
@@ -173,8 +173,8 @@ fn files(guest: &mut Guest, argv: &[&str]) -> Option<Output> {
             None => missing(from),
         },
         ["install", "-d", "-m", "0700", _] => ok(""),
-        ["chmod", "0600", path] => failed(u32::from(!there(path)), "no such file"),
-        // All that is saved here is one piece.
+        ["chmod", "0600", path] => failed(u32::from(!exists(path)), "no such file"),
+        // All snapshots here fit in one piece.
         ["dd", from, _, "skip=0", "count=1", "status=none"] => {
             match files.get(&from["if=".len()..]) {
                 Some(text) => Output {
@@ -249,7 +249,7 @@ fn services(guest: &mut Guest, name: &str, argv: &[&str]) -> Option<Output> {
             backends @ ..,
         ] if *program == SET_STATE => {
             for backend in backends {
-                if !servers(guest, backend).iter().any(|there| there == server) {
+                if !servers(guest, backend).iter().any(|other| other == server) {
                     return Some(failed(1, &format!("{backend}/{server}: No such server.")));
                 }
                 let both = format!("{backend}/{server}");
@@ -265,7 +265,7 @@ fn services(guest: &mut Guest, name: &str, argv: &[&str]) -> Option<Output> {
     })
 }
 
-/// What keepalived on a machine says of itself.
+/// The state of a machine's keepalived, as it reports it.
 fn keepalived(state: &State, host: &FakeHost, name: &str) -> Output {
     if !state.guests[name].running.contains_key("keepalived") {
         return failed(1, "keepalived does not run");
@@ -280,7 +280,7 @@ fn keepalived(state: &State, host: &FakeHost, name: &str) -> Output {
     }
 }
 
-/// What the HAProxy that runs on a machine says of its servers.
+/// The servers' states, as the HAProxy on a machine reports them.
 fn statistics(guest: &Guest) -> String {
     let text = guest.running.get("haproxy").map_or("", String::as_str);
     let backends = text

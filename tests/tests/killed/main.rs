@@ -1,5 +1,5 @@
-//! Whole runs of the program in a world in memory: killed at each of their points, failing in a playbook, and on random
-//! clusters. Not run by the test harness: it starts itself, as the program, as a process that it can kill.
+//! Whole runs of the program in a world in memory: killed at each of their points, with playbooks that fail, and on random
+//! clusters. Not run by the test harness: it starts itself as the program, in a process that it can kill.
 
 #![expect(
     clippy::unwrap_used,
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     if let Some(folder) = std::env::var_os(program::WORLD) {
         return program::main(&PathBuf::from(folder));
     }
-    // As the harness does: a part of the names of the tests that are meant.
+    // As with the harness: a part of the names of the tests to run.
     let filter = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
         ("a_run_is_watched_on_terminals", frames::all),
         ("what_the_pages_say_is_run", pages::all),
         ("half_done_kubeadm_is_repeated", halves::kubeadm),
-        ("half_done_work_is_waited_for", halves::what_goes_on),
+        ("half_done_work_is_waited_for", halves::running_leftovers),
         (
             "half_done_upgrades_go_on",
             upgrades::upgrades_that_stop_half_way,
@@ -122,7 +122,7 @@ fn main() -> ExitCode {
             "an_upgrade_leaves_etcd_its_majority",
             upgrades::upgrades_without_a_majority,
         ),
-        ("who_leaves_unheard_is_drained", halves::who_leaves_unheard),
+        ("who_leaves_unheard_is_drained", halves::unreachable_leaves),
         ("releases_get_what_they_need", releases::all),
         (
             "edits_of_what_has_begun_are_not_taken_in_silence",
@@ -135,7 +135,10 @@ fn main() -> ExitCode {
             "workers_that_join_together_count_each_by_itself",
             halves::workers_together,
         ),
-        ("pods_without_another_place_stay", halves::nowhere_to_go),
+        (
+            "pods_without_another_place_stay",
+            halves::unschedulable_pods,
+        ),
         ("the_last_workers_leave_to_masters", halves::last_workers),
         ("a_plan_reloads_what_is_reloaded", truth::balancers),
         ("a_plan_says_what_is_disturbed", truth::disruptions),
@@ -185,8 +188,8 @@ fn main() -> ExitCode {
             stopped::interrupted_twice,
         ),
     ];
-    let meant = alone.iter().filter(|(name, _)| name.contains(test));
-    good &= run_all(meant.copied().collect());
+    let chosen = alone.iter().filter(|(name, _)| name.contains(test));
+    good &= run_all(chosen.copied().collect());
     if "random_clusters_become_others".contains(test) {
         good &= living::all(part.parse().ok());
     }
@@ -196,7 +199,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs tests of their own side by side, and says how each ended and after how long; false if one failed.
+/// Runs independent tests side by side, and reports the result and the time of each; false if one failed.
 fn run_all(all: Vec<(&str, fn())>) -> bool {
     let ends = driver::side_by_side(all, |(name, run)| {
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Masters come and go: no API server is left without a member of etcd, and no old data keep a master from joining.
+//! Masters join and leave: no API server is left without a member of etcd, and old data do not prevent a join.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,8 @@ use crate::shape::Shape;
 use crate::stage::{Stage, scratch};
 use crate::state::{Member, Pod, endpoint};
 
-/// Releases before and after their changes: all API servers at each run, at upgrades, at no run of an upgrade, and at upgrades again.
+/// Releases before and after each change in when they write the members into API servers: in each run; in upgrades; in no run of
+/// an upgrade; in upgrades again.
 const RELEASES: [[&str; 2]; 5] = [
     ["v1.23.7", "v2.19.0"],
     ["v1.28.6", "v2.24.0"],
@@ -17,7 +18,7 @@ const RELEASES: [[&str; 2]; 5] = [
     ["v1.34.3", "v2.31.0"],
 ];
 
-/// One balancer, and these masters with a release each of Kubernetes and Kubespray.
+/// A cluster of one balancer and these masters, with a release of Kubernetes and one of Kubespray.
 pub fn shape(masters: &[u32], release: [&'static str; 2]) -> Shape {
     Shape {
         masters: masters.to_vec(),
@@ -27,8 +28,8 @@ pub fn shape(masters: &[u32], release: [&'static str; 2]) -> Shape {
     }
 }
 
-/// Applied without a fault, and then nothing is left to do.
-pub fn becomes(stage: &Stage, shape: &Shape) -> String {
+/// Applies without a fault, and then the plan is empty.
+pub fn apply_fully(stage: &Stage, shape: &Shape) -> String {
     let run = stage.done(shape);
     assert_eq!(stage.plan(shape), None);
     check(stage, shape).unwrap();
@@ -37,7 +38,7 @@ pub fn becomes(stage: &Stage, shape: &Shape) -> String {
 
 fn made(scratch: &std::path::Path, shape: &Shape) -> Stage {
     let stage = Stage::new(scratch);
-    becomes(&stage, shape);
+    apply_fully(&stage, shape);
     stage
 }
 
@@ -52,7 +53,7 @@ pub fn all() {
             (&[1], &[1, 2, 3]),
         ] {
             let stage = made(path, &shape(before, release));
-            becomes(&stage, &shape(after, release));
+            apply_fully(&stage, &shape(after, release));
             println!(
                 "masters {before:?} became {after:?} with Kubespray {}",
                 release[1]
@@ -72,18 +73,18 @@ pub fn all() {
     health_refused_for_a_moment(path);
 }
 
-/// Three are replaced by an apply each, which in v2.26 lost the API with the third.
+/// Three masters are replaced, each by its own apply: with v2.26 the third one lost the API.
 fn one_master_after_another(path: &std::path::Path) {
     let release = RELEASES[2];
     let stage = made(path, &shape(&[1, 2, 3], release));
     for masters in [[2, 3, 4], [3, 4, 5], [4, 5, 6]] {
-        becomes(&stage, &shape(&masters, release));
+        apply_fully(&stage, &shape(&masters, release));
     }
     stage.end();
 }
 
-/// As Kubespray v2.26 left a cluster of one that had become three: with the first master the API would be gone, and an apply
-/// of today brings it back.
+/// The state in which Kubespray v2.26 left a cluster of one master that had become three: without the first master the API would
+/// be lost. An apply repairs it.
 fn api_servers_that_know_the_first_master_alone(path: &std::path::Path) {
     let wanted = shape(&[1, 2, 3], RELEASES[2]);
     let stage = made(path, &wanted);
@@ -100,7 +101,7 @@ fn api_servers_that_know_the_first_master_alone(path: &std::path::Path) {
     });
     let host = stage.place().host;
     host.lose_file("/pools/demo-main-resource-pool", "demo-master-1-main-disk");
-    let said = becomes(&stage, &wanted);
+    let said = apply_fully(&stage, &wanted);
     assert!(
         said.contains("demo-master-2: its API server uses 2 etcd members"),
         "{said}"
@@ -108,8 +109,8 @@ fn api_servers_that_know_the_first_master_alone(path: &std::path::Path) {
     stage.end();
 }
 
-/// A master's disk is lost, and a worker that is no longer wanted has died, and Kubernetes has noticed neither yet: nobody says that
-/// their pods have ended, and that is not waited for.
+/// A master's disk is lost, a worker that is no longer wanted has died, and Kubernetes has noticed neither yet: nothing reports
+/// that their pods have ended, and that is not waited for.
 fn died_just_now(path: &std::path::Path) {
     let mut wanted = shape(&[1, 2, 3], RELEASES[4]);
     let stage = made(path, &wanted);
@@ -128,7 +129,7 @@ fn died_just_now(path: &std::path::Path) {
     let host = stage.place().host;
     host.lose_file("/pools/demo-main-resource-pool", "demo-master-3-main-disk");
     host.stop("demo-worker-1");
-    becomes(&stage, &wanted);
+    apply_fully(&stage, &wanted);
     stage.place().with(|state, _| {
         for (pod, own) in &state.kube.pods {
             assert_eq!(own.node, "demo-worker-2", "{pod}");
@@ -137,14 +138,14 @@ fn died_just_now(path: &std::path::Path) {
     stage.end();
 }
 
-/// A master has left etcd, its machine was not cleaned yet, and it is wanted again.
+/// A master has left etcd, its machine was not cleaned yet, and then it is wanted again.
 fn half_left(path: &std::path::Path) {
     let (three, one) = (shape(&[1, 2, 3], RELEASES[4]), shape(&[1], RELEASES[4]));
     for times in [0, 1] {
         let stage = made(path, &three);
         let run = stage.apply(&one, Some(("kubespray::left-etcd", times)));
         assert_eq!(run.code, None, "{}", run.said);
-        let said = becomes(&stage, &three);
+        let said = apply_fully(&stage, &three);
         assert!(
             said.contains("the data of a former etcd member are set aside"),
             "{said}"
@@ -153,8 +154,8 @@ fn half_left(path: &std::path::Path) {
     }
 }
 
-/// One member gets a second that is announced and does not start: etcd takes nothing any more, and only the second's start
-/// helps. It is started by the run that failed; after one that was killed, by the next.
+/// A second member is announced to a single one and does not start: etcd takes no writes any more until it starts. The run that
+/// failed starts it; after a kill the next run does.
 fn announced_and_not_started(path: &std::path::Path) {
     let (one, three) = (shape(&[1], RELEASES[4]), shape(&[1, 2, 3], RELEASES[4]));
     let stage = made(path, &one);
@@ -173,7 +174,7 @@ fn announced_and_not_started(path: &std::path::Path) {
         state.guests.get_mut("demo-master-2").unwrap().member = None;
         assert!(!state.has_quorum(host));
     });
-    let said = becomes(&stage, &three);
+    let said = apply_fully(&stage, &three);
     assert!(
         said.contains("etcd waits for it as its second member"),
         "{said}"
@@ -181,8 +182,8 @@ fn announced_and_not_started(path: &std::path::Path) {
     stage.end();
 }
 
-/// The second member does not start with the data that are on its machine. They are set aside only where it was announced to be
-/// one of two: then the other one has all that was ever taken.
+/// The second member does not start with the data on its machine. They are set aside only where it was announced as one of two:
+/// then the other one has all that was ever written.
 fn old_data_of_the_second(path: &std::path::Path) {
     let (one, three) = (shape(&[1], RELEASES[4]), shape(&[1, 2, 3], RELEASES[4]));
     for announced in [2, 3] {
@@ -201,7 +202,7 @@ fn old_data_of_the_second(path: &std::path::Path) {
             assert!(!state.has_quorum(host));
         });
         if announced == 2 {
-            let said = becomes(&stage, &three);
+            let said = apply_fully(&stage, &three);
             assert!(said.contains("are set aside"), "{said}");
         } else {
             let run = stage.apply(&three, None);
@@ -214,8 +215,8 @@ fn old_data_of_the_second(path: &std::path::Path) {
     }
 }
 
-/// A master that had begun to join is not in the next file: it leaves etcd before anything else is done, also where etcd waits for
-/// its start.
+/// A master that had begun to join is not in the next file: it leaves etcd before anything else is done, also where etcd waits
+/// for its start.
 fn begun_and_not_wanted(path: &std::path::Path) {
     let steps = [
         ("announced", &RELEASES[4..]),
@@ -241,13 +242,13 @@ fn begun_and_not_wanted(path: &std::path::Path) {
                 assert!(!state.has_quorum(host));
             });
         }
-        becomes(&stage, &shape(after, release));
+        apply_fully(&stage, &shape(after, release));
         stage.end();
     });
     println!("{} times a master that had begun to join left", done.len());
 }
 
-/// A master that had begun to leave, and may be a member still, leaves before others join.
+/// A master that had begun to leave, and may still be a member, leaves before others join.
 fn begun_to_leave_while_others_join(path: &std::path::Path) {
     let points = [
         ("kubespray::noted", 2),
@@ -259,12 +260,12 @@ fn begun_to_leave_while_others_join(path: &std::path::Path) {
         let stage = made(path, &shape(&[1, 2, 3], release));
         let run = stage.apply(&shape(&[1], release), Some((point, times)));
         assert_eq!(run.code, None, "{}", run.said);
-        becomes(&stage, &shape(&[1, 4, 5], release));
+        apply_fully(&stage, &shape(&[1, 4, 5], release));
         stage.end();
     }
 }
 
-/// Beside a member of etcd that is none of the cluster's masters, no master is announced: it would not start.
+/// Where etcd has a member that is none of the cluster's masters, no master is announced: it would not start.
 fn a_member_that_is_nobodys(path: &std::path::Path) {
     let (three, five) = (
         shape(&[1, 2, 3], RELEASES[4]),
@@ -280,7 +281,7 @@ fn a_member_that_is_nobodys(path: &std::path::Path) {
     });
     let run = stage.apply(&five, None);
     assert_eq!(run.code, Some(1), "{}", run.said);
-    // What is to be typed there, whole: etcdctl needs its certificates, and an id in hexadecimal digits.
+    // The whole commands that a person types on the master: etcdctl needs its certificates, and an id in hexadecimal digits.
     let typed = "`sudo env $(sudo grep ^ETCDCTL_ /etc/etcd.env) ETCDCTL_API=3 /usr/local/bin/etcdctl member remove abc`";
     for said in ["etcd lists a member at https://10.9.0.77:2380", typed] {
         assert!(run.said.contains(said), "{}", run.said);
@@ -289,20 +290,20 @@ fn a_member_that_is_nobodys(path: &std::path::Path) {
         let other = state.kube.members.pop().unwrap();
         assert_eq!((state.kube.members.len(), &*other.name), (3, "other"));
     });
-    becomes(&stage, &five);
+    apply_fully(&stage, &five);
     stage.end();
 }
 
-/// What a killed playbook has taken away or stopped on masters is put back.
+/// Files that a killed playbook has removed from masters, and services that it has stopped, are restored.
 pub fn taken_away() {
     let scratch = scratch();
     certificates_that_are_gone(scratch.path());
     certificates_of_masters_half_way(scratch.path());
-    services_that_stand_still(scratch.path());
+    stopped_services(scratch.path());
 }
 
-/// A run was killed between two tasks of which the first removes the certificate of a master's API server, or its key: it is made
-/// anew, also where it was the only master's. Releases v2.22 to v2.26 are given a list of names for which none is removed.
+/// A run was killed between two tasks, of which the first one removes the certificate of a master's API server, or its key: it is
+/// created again, also on the only master. Releases v2.22 to v2.26 get a list of names for which none is removed.
 fn certificates_that_are_gone(path: &std::path::Path) {
     let said = "the certificate of its API server was gone";
     let cases = [
@@ -316,15 +317,15 @@ fn certificates_that_are_gone(path: &std::path::Path) {
             stage.break_in("cluster.yml", host, step);
             let run = stage.apply(&wanted, None);
             assert_eq!(run.code, Some(1), "{}", run.said);
-            let run = becomes(&stage, &wanted);
+            let run = apply_fully(&stage, &wanted);
             assert!(run.contains(&format!("{host}: {said}")), "{run}");
             stage.end();
         }
     }
 }
 
-/// The same on masters that are not noted as joined: those of a creation that goes on, in which full names are new to the
-/// certificates, and one whose join goes on.
+/// The same on masters that are not noted as joined: in a creation that is continued, in which full names are new to the
+/// certificates, and in a join that is continued.
 fn certificates_of_masters_half_way(path: &std::path::Path) {
     let release = RELEASES[3];
     let cases = [
@@ -336,7 +337,7 @@ fn certificates_of_masters_half_way(path: &std::path::Path) {
     side_by_side(cases.to_vec(), |(before, hosts, step)| {
         let stage = Stage::new(path);
         if let Some(before) = before {
-            becomes(&stage, &shape(before, release));
+            apply_fully(&stage, &shape(before, release));
         }
         let wanted = shape(&[1, 2, 3], release);
         for (host, step) in hosts.into_iter().zip(["registered", step]) {
@@ -344,29 +345,29 @@ fn certificates_of_masters_half_way(path: &std::path::Path) {
             let run = stage.apply(&wanted, None);
             assert_eq!(run.code, Some(1), "{host}, {step}: {}", run.said);
         }
-        let run = becomes(&stage, &wanted);
+        let run = apply_fully(&stage, &wanted);
         let said = format!("{}: the certificate of its API server was gone", hosts[1]);
         assert!(run.contains(&said), "{run}");
         stage.end();
     });
 }
 
-/// A run was killed while a playbook had stopped etcd or the kubelet on the only master: it is started.
-fn services_that_stand_still(path: &std::path::Path) {
+/// A run was killed after a playbook had stopped etcd or the kubelet on the only master: it is started again.
+fn stopped_services(path: &std::path::Path) {
     for unit in ["etcd", "kubelet"] {
         let stage = made(path, &shape(&[1], RELEASES[4]));
         stage.place().with(|state, _| {
             let guest = state.guests.get_mut("demo-master-1").unwrap();
             guest.stopped.insert(unit.to_owned());
         });
-        let said = becomes(&stage, &shape(&[1, 2, 3], RELEASES[4]));
-        let started = format!("demo-master-1: {unit} stood still, and is started");
+        let said = apply_fully(&stage, &shape(&[1, 2, 3], RELEASES[4]));
+        let started = format!("demo-master-1: {unit} was stopped, and is started");
         assert!(said.contains(&started), "{said}");
         stage.end();
     }
 }
 
-/// etcd was not well for the moment in which Kubespray looked: the joining machine's etcd began a cluster of its own.
+/// etcd was unhealthy at the moment at which Kubespray checked it: the etcd of the joining machine started a cluster of its own.
 fn health_refused_for_a_moment(path: &std::path::Path) {
     for (before, after, host) in [
         (&[1, 2, 3][..], &[1, 2, 3, 4, 5][..], "demo-master-4"),
@@ -377,7 +378,7 @@ fn health_refused_for_a_moment(path: &std::path::Path) {
         stage.break_in("cluster.yml", host, "health");
         let run = stage.apply(&wanted, None);
         assert_eq!(run.code, Some(1), "{}", run.said);
-        let said = becomes(&stage, &wanted);
+        let said = apply_fully(&stage, &wanted);
         assert!(said.contains("are set aside"), "{said}");
         stage.end();
     }

@@ -1,7 +1,8 @@
-//! What the pages have people type: the commands of each page are run in order, by a shell, in a world of their own.
+//! The commands on the pages: those of each page are run in order, by a shell, in a world of their own.
 //!
-//! The files that a page shows are written where it says. A page that shows none begins with a small cluster that was applied. What
-//! `apply`, `destroy` and `stop` ask is answered with yes. The lines that a page shows after a command stand in what it prints.
+//! The files that a page shows are written where it says. A page that shows none begins with a small cluster that was applied.
+//! The questions of `apply`, `destroy` and `stop` are answered with yes. The output of a command contains the lines that the page
+//! shows after it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,14 +15,14 @@ use tests::pages::{self, Block, File, Page, SMALL, laid_over};
 use crate::program::WORLD;
 use crate::stage::{Stage, scratch};
 
-/// A person before a page.
+/// A person who follows a page.
 struct Session {
     stage: Stage,
     work: PathBuf,
     page: String,
 }
 
-/// Instead of the installed program: it says yes for the person.
+/// In the place of the installed program: it answers yes for the person.
 const PROGRAM: &str = "#!/bin/sh
 case \" $* \" in
 *' --auto-approve '*) ;;
@@ -52,7 +53,7 @@ fn is_run(block: &Block) -> bool {
     block.language == "console" && block.not_run.is_none()
 }
 
-/// What stands on a page for this machine is a host of the world.
+/// The name of this machine on a page, and the world's host for it.
 pub fn of_the_world(text: &str) -> String {
     text.replace(
         "{type: local}",
@@ -73,7 +74,7 @@ fn codes(line: &str) -> &'static [i32] {
     }
 }
 
-/// Spaces count once: pages may show less of them.
+/// Several spaces count as one: pages may show fewer.
 fn plain(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -109,7 +110,7 @@ impl Session {
         }
     }
 
-    /// Does what the page says, from its first line to its last.
+    /// Follows the page from its first line to its last.
     fn read(&self, page: &Page) {
         let blocks = page.blocks();
         let shows = |block: &Block| {
@@ -144,7 +145,7 @@ impl Session {
         fs::write(self.work.join("kubitect.yaml"), text).unwrap();
     }
 
-    /// Makes the cluster's file, if there is one, the world's: its hosts, and leases for machines without an address of their own.
+    /// Adapts the cluster's file, if there is one, to the world: its hosts, and leases for machines without a fixed address.
     fn settle(&self) {
         let Ok(text) = fs::read_to_string(self.work.join("kubitect.yaml")) else {
             return;
@@ -162,9 +163,9 @@ impl Session {
         }
     }
 
-    /// Runs a line that a page has people type, and looks for what the page shows of what it prints.
-    fn run(&self, line: &str, shown: &[String], at: usize) {
-        let place = format!("{}:{at}: {line}", self.page);
+    /// Runs a command of a page, and looks for the lines of the page in its output.
+    fn run(&self, line: &str, shown: &[String], number: usize) {
+        let place = format!("{}:{number}: {line}", self.page);
         self.settle();
         let path = std::env::var("PATH").unwrap();
         let folder = &self.stage.folder;

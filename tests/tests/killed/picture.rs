@@ -1,4 +1,4 @@
-//! A world in words: two equal texts mean two equal worlds, but for what is random or tells the time.
+//! A world as text: equal texts mean equal worlds, except for random values and times.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,26 +14,26 @@ use crate::state::{
     SETTINGS, file,
 };
 
-/// What a world is like.
+/// A world as text.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Picture {
-    /// All that counts, a line each, in order.
+    /// The state of the cluster, in sorted lines.
     pub lines: Vec<String>,
-    /// What should not have stayed.
+    /// What should have been removed.
     pub leftovers: Vec<String>,
-    /// What is other people's.
+    /// What belongs to others.
     pub foreign: Vec<String>,
 }
 
 impl Picture {
     /// The lines that only one of two has.
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let only = |one: &Self, other: &Self, sign: &str| {
+        let only = |world: &Self, other: &Self, sign: &str| {
             let mut left = other.lines.clone();
             let mut lines = Vec::new();
-            for line in &one.lines {
-                match left.iter().position(|there| there == line) {
-                    Some(at) => drop(left.swap_remove(at)),
+            for line in &world.lines {
+                match left.iter().position(|candidate| candidate == line) {
+                    Some(index) => drop(left.swap_remove(index)),
                     None => lines.push(format!("{sign} {line}")),
                 }
             }
@@ -45,7 +45,7 @@ impl Picture {
     }
 }
 
-/// Looks at a world. Paths in the folders `aliases` (from which it was copied) count as its own.
+/// Reads a world. Paths in the folders `aliases`, from which it was copied, count as its own.
 pub fn take(place: &Place, aliases: &[&Path]) -> Picture {
     let mut picture = Picture::default();
     host(place, &mut picture);
@@ -114,7 +114,7 @@ fn host(place: &Place, picture: &mut Picture) {
     }
 }
 
-/// What is on machines and in Kubernetes.
+/// The state of machines and of Kubernetes.
 fn machines(place: &Place, picture: &mut Picture) {
     let lines = &mut picture.lines;
     place.with(|state, host| {
@@ -131,16 +131,16 @@ fn machines(place: &Place, picture: &mut Picture) {
             }
             lines.push(format!("machine {name} file systems {systems:?}"));
             for (path, text) in &guest.files {
-                // Who has once been the first member of etcd has it still, and what was downloaded lies there until a boot.
+                // A machine that was once etcd's first member keeps the authority, and downloads stay until a boot.
                 if path == ISSUES || path == RELEASES {
                     continue;
                 }
                 lines.push(format!("machine {name} {path} {text:?}"));
-                let known = [
+                let secrets = [
                     HAPROXY_FILE, KEEPALIVED_FILE, "/etc/etcd.env", kubitect_kubespray::ADMIN_CONF, CONFIG, KUBELET_CONF, MANIFEST,
                     SETTINGS, AUTHORITY, CERTIFICATE[0], CERTIFICATE[1], NAME_SERVERS,
                 ];
-                if !known.contains(&path.as_str()) {
+                if !secrets.contains(&path.as_str()) {
                     picture.leftovers.push(format!("{path} on {name}"));
                 }
             }
@@ -161,7 +161,7 @@ fn machines(place: &Place, picture: &mut Picture) {
     });
 }
 
-/// The files of this machine: those of the cluster's folder, and the person's own.
+/// The files on this machine: those of the cluster's folder, and the person's own.
 fn files(root: &Path, folder: &Path, aliases: &[&Path], picture: &mut Picture) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
@@ -185,12 +185,12 @@ fn files(root: &Path, folder: &Path, aliases: &[&Path], picture: &mut Picture) {
             files(root, &path, aliases, picture);
             continue;
         }
-        // Each run has logs and facts of its own, and a snapshot more does no harm; the lock names the last process.
+        // Each run has its own logs and facts, and one more snapshot does no harm; the lock names the last process.
         let folder = folder.file_name().unwrap().to_string_lossy();
         match (&*folder, &*name) {
             ("logs" | "facts", _) | (_, ".demo.lock") => continue,
             _ if shown.starts_with("home/logs/") => continue,
-            // What Ansible was given the last time: the last playbook of a run that goes on may be another.
+            // The files of the last playbook: the last one of a run that is continued may be another one.
             ("config", "nodes.yaml") => {
                 picture.lines.push(format!("file {shown} {mode:o}"));
                 continue;
@@ -226,7 +226,9 @@ fn without_keys(text: &str) -> String {
     let mut words = Vec::new();
     let mut is_key = false;
     for word in text.split(' ') {
-        let rest = word.find(['\n', '"', '\'']).map_or("", |at| &word[at..]);
+        let rest = word
+            .find(['\n', '"', '\''])
+            .map_or("", |index| &word[index..]);
         words.push(if is_key {
             format!("KEY{rest}")
         } else {

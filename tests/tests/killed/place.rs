@@ -1,4 +1,4 @@
-//! A world in a folder: its host, and what is on the machines, changed by one process at a time.
+//! A world in a folder: its host, and the state of its machines, changed by one process at a time.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,15 +18,15 @@ pub struct Place {
 }
 
 impl Place {
-    /// The world in this folder. A new one has what is other people's.
+    /// Opens the world in this folder. A new one has what belongs to others.
     pub fn open(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
-            host: Arc::new(FakeHost::kept_in(&folder.join("host"), others())),
+            host: Arc::new(FakeHost::persisted_in(&folder.join("host"), others())),
         }
     }
 
-    /// Reads what is, has it changed, and writes it down if it is another then (most calls only look); one process at a time.
+    /// Reads the state, has it changed, and writes it only if it has changed (most calls only read); one process at a time.
     pub fn with<T>(&self, change: impl FnOnce(&mut State, &FakeHost) -> T) -> T {
         let lock = File::create(self.folder.join("lock")).unwrap();
         lock.lock().unwrap();
@@ -48,7 +48,7 @@ impl Place {
     }
 }
 
-/// What other people have on the host: a network, a pool with a disk, and a machine that runs.
+/// What others have on the host: a network, a pool with a disk, and a machine that runs.
 fn others() -> HostState {
     let disk = PathBuf::from("/others/demo-worker-1-main-disk");
     let volume = VolumeState {

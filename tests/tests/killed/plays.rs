@@ -1,4 +1,4 @@
-//! What Kubespray's playbooks make of a world in memory; what they demand of it is in `demands`.
+//! The effects of Kubespray's playbooks on a world in memory; their conditions are in `demands`.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub fn fail<T>(host: &str, why: impl Into<String>) -> Result<T> {
     Err(Failed { host, why })
 }
 
-/// A playbook in the world that it works on.
+/// A playbook, and the world that it works on.
 pub struct Stage<'a> {
     pub play: &'a Play,
     pub state: &'a mut State,
@@ -49,7 +49,7 @@ pub fn carry_out(
 }
 
 impl Stage<'_> {
-    /// Facts of all hosts are kept for the plays that leave some out.
+    /// The facts of all hosts are cached for the plays that leave some out.
     fn facts(&self) -> Result<()> {
         for name in self.play.nodes() {
             std::fs::write(self.play.facts.join(name), "{}").unwrap();
@@ -63,9 +63,9 @@ impl Stage<'_> {
     }
 
     /// Whether a test asks for a failure in this step on this host.
-    pub(super) fn breaks_at(&self, name: &str, at: &str) -> bool {
+    pub(super) fn breaks_at(&self, name: &str, step: &str) -> bool {
         self.fault
-            .is_some_and(|fault| fault.host == name && fault.at == at)
+            .is_some_and(|fault| fault.host == name && fault.step == step)
     }
 
     fn cluster(&mut self) -> Result<()> {
@@ -109,7 +109,7 @@ impl Stage<'_> {
                 node.is_some_and(|node| node.labels.contains_key(MARK))
                     && self.state.is_ready(self.host, name)
             };
-            // It counts them: one that the inventory does not have is one too many.
+            // It counts the members: one that the inventory does not have is one too many.
             let marked = self.state.kube.nodes.values();
             let marked = marked.filter(|node| node.labels.contains_key(MARK)).count();
             if waits && (!masters.iter().all(is_ready) || marked != masters.len()) {
@@ -135,7 +135,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The last play: where NetworkManager has the name servers, and they change, all masters' API servers restart, and nobody waits.
+    /// The last play: where NetworkManager manages the name servers, and they change, all masters' API servers restart, and
+    /// nothing waits for them.
     fn name_servers(&mut self) {
         let hosts = self.play.hosts.iter();
         let new: Vec<_> = hosts.filter(|name| !self.has(name, NAME_SERVERS)).collect();
@@ -158,7 +159,7 @@ impl Stage<'_> {
         guest.files.insert(path.to_owned(), text.into());
     }
 
-    /// The network plugin: daemons, which come to nodes that join later by themselves.
+    /// The network plugin: a daemon set, which also runs on nodes that join later.
     fn network(&mut self) -> Result<()> {
         let hosts = self.play.hosts.iter();
         if let Some(name) = hosts.clone().find(|name| !self.has(name, RELEASES)) {
@@ -180,7 +181,7 @@ impl Stage<'_> {
                 let plugin = self.play.variables["kube_network_plugin"].as_str();
                 let plugin = plugin.unwrap();
                 if !kube.network {
-                    // As the release makes them of itself.
+                    // The release's default.
                     kube.blocks = blocks(self.play.release);
                     let own = self.play.addons.as_deref().unwrap_or_default();
                     if own.contains("enable_dual_stack_networks: true") {
@@ -230,7 +231,7 @@ impl Stage<'_> {
             || !self.play.release.is_from(20)
     }
 
-    /// What a join leaves that failed: the API has the node, whose kubelet does not run.
+    /// The state after a join that failed: the API lists the node, and its kubelet does not run.
     fn half_joined(&mut self, name: &str) {
         let node = Node {
             version: self.play.version(),
@@ -257,7 +258,7 @@ impl Stage<'_> {
             }
             self.crio(&name)?;
             self.worker(&name)?;
-            // It comes up by itself, later, or not at all.
+            // It starts by itself later, or not at all.
             if !self.breaks_at(&name, "network") {
                 self.on_host(&name);
             }

@@ -1,5 +1,5 @@
 //! Everyday commands on a finished cluster: `stop` and `start`, in order and killed at each of their points; snapshots; consoles;
-//! how long is waited.
+//! timeouts.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ fn json(run: &Run) -> Value {
     values.next().unwrap().unwrap()
 }
 
-/// Where each of these stands in what a run said.
+/// The position of each of these in a run's output.
 fn places(said: &str, parts: &[&str]) -> Vec<usize> {
     let place = |part: &&str| {
         said.find(*part)
@@ -53,7 +53,7 @@ fn places(said: &str, parts: &[&str]) -> Vec<usize> {
     parts.iter().map(place).collect()
 }
 
-/// Workers, masters, balancers, and back; what is asked for, shown and said.
+/// Workers, masters, balancers, and back; the question, the plan and the messages.
 pub fn in_order() {
     let shape = Shape::base();
     let (_scratch, stage) = finished(&shape);
@@ -81,12 +81,12 @@ pub fn in_order() {
         assert!(run.said.contains(part), "no `{part}` in {}", run.said);
     }
     assert_eq!(on(&stage), [""; 0]);
-    let again = stop(&stage, None);
-    done(&again);
+    let second = stop(&stage, None);
+    done(&second);
     assert!(
-        again.said.contains("no machine of it is on"),
+        second.said.contains("no machine of it is on"),
         "{}",
-        again.said
+        second.said
     );
 
     let status = stage.run(&["status", "demo"], None);
@@ -116,14 +116,14 @@ pub fn in_order() {
     assert!(places(&run.said, &phases).is_sorted(), "{}", run.said);
     assert_eq!(before.differences(&stage.picture()), [""; 0]);
     assert_eq!(stage.plan(&shape), None);
-    // What runs is only looked at.
+    // Machines that run are only observed.
     done(&start(&stage, None));
     assert_eq!(before.differences(&stage.picture()), [""; 0]);
 
-    // A guest that does not shut down: the others are off, nothing after it is touched, and its power is not cut.
+    // A guest that does not shut down: the others of its kind are off, later kinds are not touched, and its power is not cut.
     stage
         .place()
-        .with(|_, host| host.be_stubborn("demo-worker-1"));
+        .with(|_, host| host.ignore_shutdown("demo-worker-1"));
     let run = stage.run(&["stop", "demo", "--auto-approve", "--timeout", "1s"], None);
     assert_eq!(run.code, Some(1), "{}", run.said);
     for part in [
@@ -144,7 +144,7 @@ pub fn in_order() {
     stage.end();
 }
 
-/// Killed at any point, the same command goes on, and all is as it was.
+/// After a kill at any point the same command goes on, and the result is the same.
 pub fn killed() {
     let mut shape = Shape::base();
     shape.workers.push(Worker::new(3));
@@ -197,7 +197,8 @@ pub fn killed() {
     stopped.end();
 }
 
-/// The file of a snapshot is whole, its owner's alone, and never over another; nothing of it stays on a master.
+/// The file of a snapshot is complete, only its owner can read it, and it never replaces another file; nothing of it stays on a
+/// master.
 pub fn snapshots() {
     let (_scratch, stage) = finished(&Shape::base());
     let before = stage.picture();
@@ -207,7 +208,7 @@ pub fn snapshots() {
     let file = stage.folder.join("mine.db");
     let path = file.display().to_string();
     let arguments = ["etcd", "snapshot", "demo", "--out", &path];
-    // What a killed run left on the master goes with the next.
+    // The file that a killed run left on the master is removed by the next one.
     let run = stage.run(&arguments, Some(("kubespray::snapshot-saved", 0)));
     assert_eq!(run.code, None, "{}", run.said);
     assert!(!file.exists());
@@ -222,9 +223,13 @@ pub fn snapshots() {
     assert!(String::from_utf8_lossy(&saved).contains(&held));
     let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    let again = stage.run(&arguments, None);
-    assert_eq!(again.code, Some(1), "{}", again.said);
-    assert!(again.said.contains("it is there already"), "{}", again.said);
+    let second = stage.run(&arguments, None);
+    assert_eq!(second.code, Some(1), "{}", second.said);
+    assert!(
+        second.said.contains("it is there already"),
+        "{}",
+        second.said
+    );
     assert_eq!(before.differences(&stage.picture()), [""; 0]);
 
     let run = stage.run(&["etcd", "snapshot", "demo"], None);
@@ -235,7 +240,7 @@ pub fn snapshots() {
         run.said
     );
     assert_eq!(stage.picture().leftovers, [""; 0]);
-    // One master is enough; where none serves, why is said of each.
+    // One master is enough; where none serves, the reason is given for each.
     for (off, code) in [(1, 0), (2, 1)] {
         stage.place().host.stop(&format!("demo-master-{off}"));
         let run = stage.run(
@@ -258,7 +263,7 @@ pub fn snapshots() {
     stage.end();
 }
 
-/// Without a terminal, `console` prints what a machine wrote; of one that wrote nothing, it says so.
+/// Without a terminal `console` prints what a machine wrote, or says that it wrote nothing.
 pub fn consoles() {
     let (_scratch, stage) = finished(&Shape::base());
     let nothing = stage.run(&["console", "demo-master-1"], None);
@@ -289,7 +294,7 @@ pub fn consoles() {
     stage.end();
 }
 
-/// A machine that is off is not logged in on: libvirt knows it at once, and what starts it is said.
+/// `ssh` does not try a machine that is off: libvirt knows it at once, and the message names the command that starts it.
 pub fn logins() {
     let (_scratch, stage) = finished(&Shape::base());
     let off = |part: &str| {
@@ -308,7 +313,7 @@ pub fn logins() {
     stage.end();
 }
 
-/// How long pods may take to leave is what the site file says, or the command line instead.
+/// The time for a drain is that of the site file, or that of the command line instead.
 pub fn timeouts() {
     let mut shape = Shape::base();
     let (_scratch, stage) = finished(&shape);
@@ -337,7 +342,7 @@ pub fn timeouts() {
     stage.end();
 }
 
-/// `status --wait` ends as soon as all is well; else with the time, after it has said what it waits for.
+/// `status --wait` ends as soon as the cluster is healthy, else when the time is over, and reports what it waits for.
 pub fn waited_for() {
     let (_scratch, stage) = finished(&Shape::base());
     let run = stage.run(&["status", "demo", "--wait=1h"], None);
@@ -351,7 +356,7 @@ pub fn waited_for() {
         let name = "demo-worker-1".parse().unwrap();
         host.start_domain(&name).unwrap();
     });
-    // While it waits, a person lets pods come to a node again.
+    // While it waits, a person uncordons a node.
     let cordon = |cordoned| {
         stage.place().with(|state, _| {
             state.kube.nodes.get_mut("demo-worker-2").unwrap().cordoned = cordoned;

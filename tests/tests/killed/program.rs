@@ -1,5 +1,5 @@
-//! The program itself, as a process of its own in a world in memory; it counts the points that it passes, and ends at one of
-//! them as by SIGKILL.
+//! The program itself, as a process in a world in memory. It counts the points that it passes, and is killed at one of them as by
+//! SIGKILL.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use kubitect_cli::world::{Checking, Doing, Preparing, Reach, Waiting, World};
+use kubitect_cli::world::{BoxFuture, Checking, Preparing, Reach, Waiting, World};
 use kubitect_cli::{Events, Home, Options};
 use kubitect_config::cluster::{Host, Kubernetes};
 use kubitect_config::remote::{self, Output, Remote};
@@ -28,15 +28,15 @@ use crate::place::Place;
 
 /// The variable that names the world's folder.
 pub const WORLD: &str = "KUBITECT_TEST_WORLD";
-/// The variable that names the point at which the program is killed, and how often it is passed before.
+/// The variable with the point at which the program is killed, and how often it passes it before.
 pub const KILL: &str = "KUBITECT_TEST_KILL";
-/// The variable that says for how many milliseconds machines think of each answer.
+/// The variable with the milliseconds that machines take for each answer.
 pub const ANSWER: &str = "KUBITECT_TEST_ANSWER";
-/// The variable that names the points at which the program hangs, with commas; those below are among them.
+/// The variable with the points at which the program hangs, separated by commas; those below are among them.
 pub const HANG: &str = "KUBITECT_TEST_HANG";
 /// While machines boot.
 pub const BOOT: &str = "boot";
-/// While Ansible is at a task.
+/// While Ansible runs a task.
 pub const PLAY: &str = "ansible";
 /// While libvirt of a host is asked.
 pub const HOST: &str = "host";
@@ -50,12 +50,12 @@ pub fn passed(folder: &Path) -> PathBuf {
     folder.join("points.json")
 }
 
-/// What a run asked machines: [`Asked`].
+/// The questions of a run to machines: [`Asked`].
 pub fn asked(folder: &Path) -> PathBuf {
     folder.join("asked.json")
 }
 
-/// What is there once the program hangs; it goes on when this is gone.
+/// The file that exists once the program hangs; it goes on when the file is removed.
 pub fn hangs(folder: &Path) -> PathBuf {
     folder.join("hangs")
 }
@@ -65,7 +65,7 @@ fn is_to_hang(point: &str) -> bool {
     asked.split(',').any(|asked| asked == point)
 }
 
-/// Hangs, if a test asks for that here.
+/// Hangs at this point, if a test asks for it.
 pub fn hang_at(point: &str, folder: &Path) {
     if !is_to_hang(point) {
         return;
@@ -77,7 +77,7 @@ pub fn hang_at(point: &str, folder: &Path) {
     }
 }
 
-/// What this process is in the world of this folder.
+/// Runs this process as its part in the world of this folder.
 pub fn main(folder: &Path) -> ExitCode {
     let place = Place::open(folder);
     if std::env::var_os(ANSIBLE).is_some() {
@@ -100,7 +100,7 @@ pub fn main(folder: &Path) -> ExitCode {
                 .is_some_and(|(at, times)| at == name && *times == before)
             {
                 kill_process(getpid(), Signal::KILL).unwrap();
-                // It is delivered before anything else is done.
+                // The signal is delivered before anything else is done.
                 std::thread::sleep(Duration::from_secs(60));
             }
         })
@@ -124,7 +124,7 @@ pub fn main(folder: &Path) -> ExitCode {
     code
 }
 
-/// What the example does with the process's arguments. Its events go to stdout, a line of JSON each.
+/// Runs the example with the process's arguments. Its events go to stdout, a line of JSON each.
 fn embedded(world: Arc<dyn World>) -> ExitCode {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
     let home = Home::open(&variable("KUBITECT_HOME").unwrap(), variable("HOME")).unwrap();
@@ -151,21 +151,21 @@ struct Machine {
     name: String,
 }
 
-/// What machines are asked.
+/// The questions to machines while they are asked.
 #[derive(Default)]
 struct Questions {
-    /// The machines that are being asked something now, and what has been asked so far.
+    /// The machines that are being asked now, and the questions so far.
     state: Mutex<(BTreeMap<String, BTreeSet<String>>, Asked)>,
     /// How long an answer takes; none: no time.
     answer: Option<Duration>,
 }
 
-/// What machines were asked.
+/// The questions to machines of a run.
 #[derive(Default, Clone, Serialize, Deserialize)]
 pub struct Asked {
-    /// Of how many machines at the same time, at most, by the question.
+    /// By question: of how many machines it was asked at the same time, at most.
     pub most: BTreeMap<String, usize>,
-    /// How often, by the machine.
+    /// By machine: how often it was asked.
     pub times: BTreeMap<String, usize>,
 }
 
@@ -173,7 +173,7 @@ pub struct Asked {
 pub const LOGIN: &str = "login";
 
 impl Questions {
-    /// Asks a machine; whoever is asked side by side is asked before the first one answers.
+    /// Asks a machine. Machines that are asked side by side are all asked before the first one answers.
     async fn ask(&self, machine: &str, question: &str) {
         {
             let (now, asked) = &mut *self.state.lock().unwrap();
@@ -201,7 +201,7 @@ impl Questions {
     }
 }
 
-/// The first words of a command, without those that make it root's.
+/// The first words of a command, without sudo's.
 fn question(argv: &[&str]) -> String {
     let own = argv.strip_prefix(&["sudo", "-n"]).unwrap_or(argv);
     let line = own.join(" ");
@@ -218,7 +218,7 @@ fn unreachable(machine: &str, why: &str) -> Error {
 }
 
 impl InMemory {
-    /// An error unless the machine is on, at this address, with this key, and lets this person in.
+    /// An error unless the machine is on, at this address, with this host key, and accepts this person's key.
     fn login(&self, target: &Target) -> Result<Machine, Error> {
         let name = &target.machine;
         let public = |key: &russh::keys::PublicKey| {
@@ -257,10 +257,10 @@ impl InMemory {
 
 impl Reach for InMemory {
     fn hosts(&self, hosts: &[&Host]) -> Result<Hosts, Error> {
-        let away = self.0.with(|state, _| state.away.clone());
+        let unreached = self.0.with(|state, _| state.away.clone());
         let hypervisors = hosts
             .iter()
-            .map(|host| match away.contains(host.name.as_str()) {
+            .map(|host| match unreached.contains(host.name.as_str()) {
                 true => Err(Error::Connect {
                     host: host.name.to_string(),
                     uri: "qemu+ssh://me@10.255.255.1/system".to_owned(),
@@ -270,7 +270,7 @@ impl Reach for InMemory {
                 false => {
                     let own = self.0.host.part(host.name.as_str());
                     if is_to_hang(HOST) {
-                        own.take(Duration::from_secs(600));
+                        own.set_call_time(Duration::from_secs(600));
                     }
                     Ok((host.name.clone(), Arc::new(own) as Arc<dyn Hypervisor>))
                 }
@@ -284,7 +284,7 @@ impl Reach for InMemory {
         false
     }
 
-    fn connect(&self, target: Target, _: Duration) -> Doing<'_, Arc<dyn Remote>> {
+    fn connect(&self, target: Target, _: Duration) -> BoxFuture<'_, Arc<dyn Remote>> {
         Box::pin(async move {
             self.1.ask(&target.machine, LOGIN).await;
             let machine = self.login(&target)?;
@@ -371,7 +371,7 @@ impl Machine {
 }
 
 impl Remote for Machine {
-    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> remote::Doing<'a, Output> {
+    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> remote::BoxFuture<'a, Output> {
         Box::pin(async move {
             self.questions.ask(&self.name, &question(argv)).await;
             Ok(self.with(|state| run(state, &self.place.host, &self.name, argv))?)
@@ -384,7 +384,7 @@ impl Remote for Machine {
         bytes: &'a [u8],
         _: u32,
         _: Duration,
-    ) -> remote::Doing<'a, ()> {
+    ) -> remote::BoxFuture<'a, ()> {
         let text = match path.ends_with(".db") {
             true => crate::restored::text(bytes),
             false => String::from_utf8(bytes.to_vec()).unwrap(),

@@ -1,10 +1,10 @@
-//! What releases of Kubespray do each in its own way, and what keeps clusters whole all the same.
+//! Releases of Kubespray that behave differently, and how clusters stay whole with each.
 
 use std::fs;
 use std::path::Path;
 
 use crate::living::check;
-use crate::members::{becomes, shape};
+use crate::members::{apply_fully, shape};
 use crate::networks::{networks_as_they_were_made, networks_from_hosts, networks_of_all_at_once};
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
@@ -29,18 +29,18 @@ pub fn all() {
     left_out(path);
 }
 
-/// Releases that stop where a run leaves nodes out, multus or not: nodes join, masters too, and are upgraded.
+/// Releases that fail where a run leaves nodes out, with multus or without it: nodes join, also masters, and are upgraded.
 fn nodes_that_a_run_leaves_out(path: &Path) {
     for [before, after] in [
         [["v1.24.6", "v2.20.0"], ["v1.25.6", "v2.21.0"]],
         [["v1.28.10", "v2.24.2"], ["v1.29.10", "v2.25.1"]],
     ] {
         let stage = Stage::new(path);
-        becomes(&stage, &shape(&[1], before));
-        becomes(&stage, &shape(&[1], after));
+        apply_fully(&stage, &shape(&[1], before));
+        apply_fully(&stage, &shape(&[1], after));
         let mut wanted = shape(&[1, 2, 3], after);
         wanted.workers.push(Worker::new(4));
-        becomes(&stage, &wanted);
+        apply_fully(&stage, &wanted);
         stage.end();
     }
 }
@@ -58,8 +58,8 @@ fn arguments_of_api_servers(path: &Path) {
         [["v1.30.6", "v2.26.1"], ["v1.31.9", "v2.27.1"]],
     ] {
         let stage = Stage::new(path);
-        becomes(&stage, &with(&[], before));
-        becomes(&stage, &with(new, after));
+        apply_fully(&stage, &with(&[], before));
+        apply_fully(&stage, &with(new, after));
         stage.place().with(|state, _| {
             for id in 1..=3 {
                 let guest = &state.guests[&format!("demo-master-{id}")];
@@ -74,7 +74,7 @@ fn arguments_of_api_servers(path: &Path) {
     }
 }
 
-/// From v2.27 on CRI-O runs containers by another program of itself, which would know nothing of those that run.
+/// From v2.27 on CRI-O uses another runtime, which can't manage the containers that run.
 fn containers_as_they_were_run(path: &Path) {
     let with = |masters: &[u32], release| Shape {
         manager: "crio",
@@ -83,9 +83,9 @@ fn containers_as_they_were_run(path: &Path) {
     let newer = ["v1.31.9", "v2.27.1"];
     for (before, runs) in [(["v1.30.6", "v2.26.1"], "runc"), (newer, "crun")] {
         let stage = Stage::new(path);
-        becomes(&stage, &with(&[1], before));
-        becomes(&stage, &with(&[1], newer));
-        becomes(&stage, &with(&[1, 2, 3], newer));
+        apply_fully(&stage, &with(&[1], before));
+        apply_fully(&stage, &with(&[1], newer));
+        apply_fully(&stage, &with(&[1, 2, 3], newer));
         stage.place().with(|state, _| {
             for node in state.kube.nodes.keys() {
                 let conf = &state.guests[node].files[CRIO];
@@ -94,9 +94,9 @@ fn containers_as_they_were_run(path: &Path) {
         });
         stage.end();
     }
-    // The release on the way has no CRI-O for the Kubernetes on the way: what helps is said, and helps.
+    // The release on the way has no CRI-O for the Kubernetes on the way: the message says what helps, and it helps.
     let stage = Stage::new(path);
-    becomes(&stage, &with(&[1], ["v1.29.10", "v2.26.1"]));
+    apply_fully(&stage, &with(&[1], ["v1.29.10", "v2.26.1"]));
     let wanted = with(&[1], ["v1.31.9", "v2.28.1"]);
     let run = stage.apply(&wanted, None);
     assert_eq!(run.code, Some(2), "{}", run.said);
@@ -104,20 +104,21 @@ fn containers_as_they_were_run(path: &Path) {
                CRI-O for Kubernetes v1.31 and later only; a new cluster takes Kubernetes v1.31 or later; one that has an older one gets \
                v1.30 with Kubespray v2.26.1 first, and v1.31 from there\n";
     assert!(run.said.contains(why), "{}", run.said);
-    becomes(&stage, &with(&[1], ["v1.30.6", "v2.26.1"]));
-    becomes(&stage, &wanted);
+    apply_fully(&stage, &with(&[1], ["v1.30.6", "v2.26.1"]));
+    apply_fully(&stage, &wanted);
     stage.end();
 }
 
-/// Where NetworkManager has the name servers, all API servers restart at the end of `cluster.yml`: they are waited for.
+/// Where NetworkManager manages the name servers, all API servers restart at the end of `cluster.yml`: they are waited for.
 fn name_servers_of_network_manager(path: &Path) {
     let stage = Stage::new(path);
     stage.place().with(|state, _| state.network_manager = true);
-    becomes(&stage, &shape(&[1, 2, 3], ["v1.34.4", "v2.31.0"]));
+    apply_fully(&stage, &shape(&[1, 2, 3], ["v1.34.4", "v2.31.0"]));
     stage.end();
 }
 
-/// Certificates of etcd are issued on its first member, whoever has become that since, and with v2.19 for each worker.
+/// etcd's certificates are issued on its first member, also where that is another one than before, and with v2.19 one for each
+/// worker.
 fn certificates_of_workers(path: &Path) {
     for (plugin, release) in [
         ("calico", ["v1.23.7", "v2.19.0"]),
@@ -130,29 +131,29 @@ fn certificates_of_workers(path: &Path) {
                 ..shape(masters, release)
             };
             let stage = Stage::new(path);
-            becomes(&stage, &with(before));
-            becomes(&stage, &with(after));
+            apply_fully(&stage, &with(before));
+            apply_fully(&stage, &with(after));
             let mut wanted = with(after);
             wanted.workers.push(Worker::new(4));
-            becomes(&stage, &wanted);
+            apply_fully(&stage, &wanted);
             stage.end();
         }
     }
 }
 
-/// A run of an upgrade that ended between the installation of a worker's kubelet and its restart: Kubespray finds nothing to do.
+/// An upgrade stopped between the installation of a worker's kubelet and its restart: Kubespray finds nothing to do.
 fn kubelets_that_were_not_restarted(path: &Path) {
     let stage = Stage::new(path);
-    becomes(&stage, &shape(&[1], ["v1.32.5", "v2.28.1"]));
+    apply_fully(&stage, &shape(&[1], ["v1.32.5", "v2.28.1"]));
     let wanted = shape(&[1], ["v1.32.8", "v2.28.1"]);
     stage.break_in("upgrade-cluster.yml", "demo-worker-1", "installed");
     let run = stage.apply(&wanted, None);
     assert_eq!(run.code, Some(1), "{}", run.said);
-    becomes(&stage, &wanted);
+    apply_fully(&stage, &wanted);
     stage.end();
 }
 
-/// A release on the way of an upgrade that does not take the variables of the file: nothing is begun.
+/// A release on the way of an upgrade does not take the variables of the file: nothing is started.
 fn variables_on_the_way(path: &Path) {
     let with = |release, variables| Shape {
         variables,
@@ -168,7 +169,7 @@ fn variables_on_the_way(path: &Path) {
             "metallb_ip_range: [10.9.0.230-10.9.0.240]",
         ],
     );
-    becomes(&stage, &before);
+    apply_fully(&stage, &before);
     stage.playbooks();
     let wanted = with(["v1.26.13", "v2.22.2"], newer);
     let run = stage.apply(&wanted, None);
@@ -184,11 +185,11 @@ fn variables_on_the_way(path: &Path) {
     stage.end();
 }
 
-/// A file that leaves the release of Kubespray out upgrades no living cluster, whichever is the newest that Kubitect knows.
+/// A file without a release of Kubespray never upgrades an existing cluster, whichever release is Kubitect's newest.
 fn left_out(path: &Path) {
     let stage = Stage::new(path);
     let mut wanted = shape(&[1, 2, 3], ["v1.33.5", "v2.29.1"]);
-    becomes(&stage, &wanted);
+    apply_fully(&stage, &wanted);
     let open = |wanted: &Shape| {
         let file = stage.want(wanted);
         let text = fs::read_to_string(&file).unwrap();
@@ -214,7 +215,7 @@ fn left_out(path: &Path) {
         );
         stage.playbooks()
     };
-    // Where the file that was applied names it, and where that one left it out, too.
+    // Both where the applied file names the release, and where it left it out.
     let file = open(&wanted);
     for _ in 0..2 {
         unchanged(&file);
@@ -226,7 +227,7 @@ fn left_out(path: &Path) {
         "{}",
         run.said
     );
-    // Where nothing of it is on this machine, what is noted of machines says it.
+    // Where this machine has no file of the cluster, the machines' notes say it.
     let versions = stage
         .folder
         .join("home/clusters/demo/config/kubitect-versions.yaml");
@@ -257,19 +258,19 @@ fn left_out(path: &Path) {
     stage.end();
 }
 
-/// Kubespray v2.22 to v2.26 stop at names that a certificate lacks where openssl says so by its exit status: masters join and are
-/// upgraded all the same, and names that came later are left out, and named.
+/// Kubespray v2.22 to v2.26 fail at names that a certificate lacks, where openssl reports that by its exit status: masters join
+/// and are upgraded all the same, and names that were added later are left out, with a note.
 fn names_in_certificates(path: &Path) {
     let releases = [["v1.28.6", "v2.24.1"], ["v1.29.10", "v2.25.1"]];
     for strict in [true, false] {
         let stage = Stage::new(path);
         stage.place().with(|state, _| state.strict_openssl = strict);
-        becomes(&stage, &shape(&[1], releases[0]));
-        let said = becomes(&stage, &shape(&[1, 2, 3], releases[0]));
+        apply_fully(&stage, &shape(&[1], releases[0]));
+        let said = apply_fully(&stage, &shape(&[1, 2, 3], releases[0]));
         assert!(!said.contains("certificates"), "{said}");
         let mut wanted = shape(&[1, 2, 3], releases[1]);
         wanted.balancers = 2;
-        let said = becomes(&stage, &wanted);
+        let said = apply_fully(&stage, &wanted);
         let left_out =
             "the API servers' certificates do not get 10.9.0.102 yet: Kubespray v2.25.1 stops";
         assert_eq!(said.contains(left_out), strict, "{said}");
@@ -284,7 +285,7 @@ fn names_in_certificates(path: &Path) {
     }
 }
 
-/// Up to v2.28 kubeadm's DNS comes with the upgrade of each master, and Kubespray's back only with the first.
+/// Up to v2.28 the upgrade of each master installs kubeadm's DNS, and only that of the first one restores Kubespray's.
 fn cluster_dns(path: &Path) {
     let releases = [
         ["v1.30.4", "v2.27.0"],
@@ -293,7 +294,7 @@ fn cluster_dns(path: &Path) {
     ];
     let stage = Stage::new(path);
     for release in releases {
-        becomes(&stage, &shape(&[1, 2, 3], release));
+        apply_fully(&stage, &shape(&[1, 2, 3], release));
         let dns = stage.place().with(|state, _| state.kube.dns.clone());
         assert_eq!(dns, "Kubespray", "{}", release[1]);
     }
@@ -306,7 +307,7 @@ fn systems_without_cgroup_v2(path: &Path) {
     let stage = Stage::new(path);
     let cgroup_v1 = |is| stage.place().with(|state, _| state.cgroup_v1 = is);
     cgroup_v1(true);
-    becomes(&stage, &shape(&[1, 2, 3], releases[0]));
+    apply_fully(&stage, &shape(&[1, 2, 3], releases[0]));
     stage.playbooks();
     let mut wanted = shape(&[1, 2, 3], releases[1]);
     let run = stage.apply(&wanted, None);
@@ -321,7 +322,7 @@ fn systems_without_cgroup_v2(path: &Path) {
     assert_eq!(stage.playbooks(), []);
     check(&stage, &shape(&[1, 2, 3], releases[0])).unwrap();
     cgroup_v1(false);
-    becomes(&stage, &wanted);
+    apply_fully(&stage, &wanted);
     // A worker that joins, later.
     cgroup_v1(true);
     stage.playbooks();

@@ -1,4 +1,5 @@
-//! What a plan says of API versions that an upgrade takes away: who still writes or asks so; and that it asks for nothing else.
+//! The warnings of a plan about API versions that an upgrade removes: the clients that still use them. And that the plan asks for
+//! nothing else.
 
 use serde_json::Value;
 
@@ -43,7 +44,7 @@ pub fn all() {
         "{policies}"
     );
     assert_eq!(found.len(), 3, "{found:?}");
-    // People see them before they are asked, and each time one is in the way of nothing.
+    // People see the warnings before the question, and they never prevent a run.
     let said = run(&stage, &newer, &["plan"]);
     assert_eq!(said.code, Some(4), "{}", said.said);
     assert!(
@@ -52,9 +53,9 @@ pub fn all() {
         "{}",
         said.said
     );
-    // On the way to v1.24 nothing goes away, and nobody is asked.
+    // An upgrade to v1.24 removes none, and no master is asked.
     assert_eq!(findings(&stage, &to(["v1.24.6", "v2.20.0"])), [""; 0]);
-    // Masters that do not answer hold nothing up.
+    // Masters that do not answer do not delay the plan.
     stage.place().with(|state, _| {
         for master in ["demo-master-1", "demo-master-2", "demo-master-3"] {
             state.guests.get_mut(master).unwrap().deaf = true;
@@ -73,7 +74,7 @@ fn run(stage: &Stage, shape: &Shape, arguments: &[&str]) -> Run {
     stage.run(&[arguments, &["--config", &file]].concat(), None)
 }
 
-/// What is doubtful by the plan, without what is about hosts.
+/// The warnings of the plan, without those about hosts.
 fn findings(stage: &Stage, shape: &Shape) -> Vec<String> {
     let plan = run(stage, shape, &["plan", "-o", "json"]);
     let mut values = serde_json::Deserializer::from_str(&plan.said).into_iter::<Value>();

@@ -1,4 +1,4 @@
-//! What the masters of a world in memory do for a snapshot of etcd: they save it, unpack it, and have etcd begin with it.
+//! Snapshots of etcd on the masters of a world in memory: saved, unpacked, and started from.
 
 use kubitect_config::remote::Output;
 use kubitect_provision::fake::FakeHost;
@@ -8,15 +8,15 @@ use tests::snapshot;
 use crate::machine::{failed, ok};
 use crate::state::{Guest, Kube, State};
 
-/// Where the whole of a world's Kubernetes lies in its snapshots.
-const WHOLE: &str = "/registry/whole";
-const BROUGHT: &str = "/var/lib/kubitect/etcd-restore.db";
+/// The key of a world's whole Kubernetes in its snapshots.
+const STATE_KEY: &str = "/registry/whole";
+const SNAPSHOT: &str = "/var/lib/kubitect/etcd-restore.db";
 
-/// What a snapshot was unpacked to.
+/// An unpacked snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unpacked {
     token: String,
-    /// All members, as etcd's own program was told.
+    /// The members that etcd's program got.
     cluster: String,
     bumps: bool,
     kube: Kube,
@@ -39,7 +39,7 @@ pub fn saved(kube: &Kube, version: &str) -> Vec<u8> {
             "/registry/leases/kube-node-lease/x".to_owned(),
             snapshot::lease(1_700_000_000),
         ),
-        (WHOLE.to_owned(), serde_json::to_vec(kube).unwrap()),
+        (STATE_KEY.to_owned(), serde_json::to_vec(kube).unwrap()),
     ];
     for node in kube.nodes.keys() {
         entries.push((format!("/registry/minions/{node}"), Vec::new()));
@@ -54,12 +54,12 @@ fn authority(kube: &Kube) -> String {
     format!("the authority of {}", kube.id)
 }
 
-/// The files of machines are texts: a byte of what is none is a character.
+/// The files of machines are texts: a byte that is none becomes a character.
 pub fn text(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
-/// And back.
+/// The bytes of such a text.
 pub fn bytes(path: &str, text: &str) -> Vec<u8> {
     match path.ends_with(".db") {
         true => text
@@ -70,7 +70,7 @@ pub fn bytes(path: &str, text: &str) -> Vec<u8> {
     }
 }
 
-/// What a master does that is restored; none: it is asked something else.
+/// A command of a restore on a master; none: it is another command.
 pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Option<Output> {
     let guest = state.guests.get_mut(name).unwrap();
     let halted = guest.stopped.contains("kubelet");
@@ -97,7 +97,7 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Opt
             "/usr/local/bin/etcdutl",
             "snapshot",
             "restore",
-            BROUGHT,
+            SNAPSHOT,
             rest @ ..,
         ] => {
             assert!(guest.unpacked.is_none());
@@ -118,14 +118,14 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Opt
             guest.stopped.remove("kubelet");
             ok("")
         }
-        // Whoever joins or leaves has a kubelet that runs, and other work is done with his data.
+        // A master that joins or leaves has a running kubelet, and its data are handled otherwise.
         ["systemctl", "disable", "--now", "etcd"] if halted => {
             guest.stopped.insert("etcd".to_owned());
             ok("")
         }
         ["mv", "-f", "-T", "--", "/var/lib/etcd/member", _] if halted => {
             (guest.member, guest.in_place) = (None, None);
-            all_stand_still(state);
+            all_stopped(state);
             ok("")
         }
         [
@@ -140,7 +140,7 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Opt
             guest.in_place = guest.unpacked.take();
             assert!(guest.in_place.is_some(), "nothing was unpacked");
             guest.member = Some(0);
-            all_stand_still(state);
+            all_stopped(state);
             ok("")
         }
         ["systemctl", "restart", "--no-block", "etcd"]
@@ -157,7 +157,7 @@ pub fn run(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) -> Opt
 }
 
 /// No data are replaced while any member runs, or any API server.
-fn all_stand_still(state: &State) {
+fn all_stopped(state: &State) {
     let masters = state.guests.iter().filter(|(_, guest)| guest.api.is_some());
     for (name, guest) in masters {
         for unit in ["etcd", "kubelet"] {
@@ -167,13 +167,13 @@ fn all_stand_still(state: &State) {
 }
 
 fn unpack(guest: &Guest, arguments: &[&str]) -> Unpacked {
-    let bytes = bytes(BROUGHT, &guest.files[BROUGHT]);
+    let bytes = bytes(SNAPSHOT, &guest.files[SNAPSHOT]);
     let text = String::from_utf8_lossy(&bytes);
     let begin = text.find("{\"id\":").unwrap();
     let mut values = serde_json::Deserializer::from_str(&text[begin..]).into_iter::<Kube>();
     let after = |option: &str| {
-        let at = arguments.iter().position(|own| *own == option).unwrap();
-        arguments[at + 1].to_owned()
+        let place = arguments.iter().position(|own| *own == option).unwrap();
+        arguments[place + 1].to_owned()
     };
     Unpacked {
         token: after("--initial-cluster-token"),
@@ -183,7 +183,7 @@ fn unpack(guest: &Guest, arguments: &[&str]) -> Unpacked {
     }
 }
 
-/// The restored etcd begins: with new members, of which each has data of the same snapshot, unpacked for the same cluster.
+/// The restored etcd starts with new members, each with data of the same snapshot, unpacked for the same cluster.
 fn begin(state: &mut State, host: &FakeHost, name: &str, unpacked: &Unpacked) {
     assert!(unpacked.bumps);
     let fresh = 1_000 + state.kube.next_member;
@@ -199,7 +199,7 @@ fn begin(state: &mut State, host: &FakeHost, name: &str, unpacked: &Unpacked) {
         member.id = id;
     }
     for member in &members {
-        let (at, own) = (name.to_owned(), Some(member.ip.clone()));
+        let (master, own) = (name.to_owned(), Some(member.ip.clone()));
         let other = state
             .guests
             .keys()
@@ -210,7 +210,10 @@ fn begin(state: &mut State, host: &FakeHost, name: &str, unpacked: &Unpacked) {
             .in_place
             .as_ref()
             .is_none_or(|other| other == unpacked);
-        assert!(same && (other == at || guest.member == Some(0)), "{other}");
+        assert!(
+            same && (other == master || guest.member == Some(0)),
+            "{other}"
+        );
         guest.member = Some(member.id);
         guest.in_place = None;
     }

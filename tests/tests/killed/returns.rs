@@ -1,4 +1,4 @@
-//! A cluster goes back to a snapshot of its etcd, killed at each of its points.
+//! A cluster's etcd is restored from a snapshot, killed at each of its points.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ fn restore(stage: &Stage, kill: Option<(&str, usize)>) -> Run {
     stage.run(&["etcd", "restore", "demo", &file, "--yes"], kill)
 }
 
-/// What Kubernetes holds, but for whose members hold it.
+/// The content of Kubernetes, whichever members hold it.
 fn held(stage: &Stage) -> Value {
     let mut kube = stage.place().with(|state, _| state.kube.clone());
     kube.next_member = 0;
@@ -27,7 +27,7 @@ fn held(stage: &Stage) -> Value {
     serde_json::to_value(kube).unwrap()
 }
 
-/// A cluster with a snapshot in `saved.db`, and what came after that.
+/// A cluster with a snapshot in `saved.db`, and later changes.
 fn changed(stage: &Stage) -> Value {
     stage.done(&Shape::base());
     let file = stage.folder.join("saved.db").display().to_string();
@@ -41,7 +41,7 @@ fn changed(stage: &Stage) -> Value {
     before
 }
 
-/// Says what is lost, asks for the cluster's name, and brings all of it back; killed anywhere, the same command does.
+/// The command says what is lost, asks for the cluster's name, and restores all of it; after a kill the same command does.
 pub fn all() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -54,7 +54,7 @@ pub fn all() {
         "Kubernetes v1.23.7",
         "! demo-master-3: etcd's data are replaced; they stay in /var/lib/etcd, as set-aside-TIME",
         "note: the snapshot was taken at 2023-11-14T22:13:20Z, ",
-        "told since then is lost",
+        "changed in Kubernetes since then is lost",
         "there is no API",
     ] {
         assert!(asked.said.contains(part), "no `{part}` in {}", asked.said);
@@ -131,7 +131,7 @@ fn killed(from: &Stage, before: &Value) {
     });
 }
 
-/// Nothing is stopped for what can't be done.
+/// What can't be done is refused before anything is stopped.
 fn refused(stage: &Stage) {
     let before = held(stage);
     let refused = |stage: &Stage, parts: &[&str]| {
@@ -152,8 +152,8 @@ fn refused(stage: &Stage) {
     other.end();
 }
 
-/// A master whose etcd does not stop: all run on with what they held; but never some with their own data and others with the
-/// snapshot's.
+/// A master's etcd does not stop: all members go on with their own data. Never do some run with their own data and others with
+/// the snapshot's.
 fn given_up(from: &Stage, wanted: &Value) {
     let stage = from.copy();
     let before = held(&stage);
@@ -166,8 +166,8 @@ fn given_up(from: &Stage, wanted: &Value) {
     stubborn(true);
     let run = restore(&stage, None);
     assert_eq!(run.code, Some(1), "{}", run.said);
-    let again = "nothing was replaced, and all was started again";
-    for part in ["etcd does not stop", again] {
+    let repeated = "nothing was replaced, and all was started again";
+    for part in ["etcd does not stop", repeated] {
         assert!(run.said.contains(part), "no `{part}` in {}", run.said);
     }
     assert_eq!(held(&stage), before);
@@ -180,7 +180,7 @@ fn given_up(from: &Stage, wanted: &Value) {
     stubborn(true);
     let run = restore(&stage, None);
     assert_eq!(run.code, Some(1), "{}", run.said);
-    assert!(!run.said.contains(again), "{}", run.said);
+    assert!(!run.said.contains(repeated), "{}", run.said);
     let stopped = stage.place().with(|state, _| {
         let masters = state.guests.values().filter(|guest| guest.api.is_some());
         masters.filter(|guest| guest.stopped.len() == 2).count()

@@ -1,4 +1,4 @@
-//! A plan that was saved is carried out exactly as it was, or not at all.
+//! A saved plan is carried out exactly as it was saved, or not at all.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use kubitect_provision::hypervisor::Hypervisor;
 use crate::shape::{Shape, Worker};
 use crate::stage::{Run, Stage, scratch};
 
-/// Saves the plan of what is wanted.
+/// Saves the plan of the wanted cluster.
 fn saved(stage: &Stage, shape: &Shape) -> String {
     let (file, out) = (stage.want(shape), stage.folder.join("plan.json"));
     let out = out.to_str().unwrap().to_owned();
@@ -20,7 +20,7 @@ fn apply(stage: &Stage, plan: &str) -> Run {
     stage.run(&["apply", "--auto-approve", plan], None)
 }
 
-/// Nothing is done, and all of this is said.
+/// Fails unless nothing is done and the message has all of these.
 fn refused(stage: &Stage, plan: &str, parts: &[&str]) {
     let before = stage.picture();
     let run = apply(stage, plan);
@@ -39,11 +39,11 @@ pub fn all() {
     let run = apply(&stage, &plan);
     assert_eq!(run.code, Some(0), "{}", run.said);
     assert_eq!(stage.plan(&base), None);
-    // Once is enough.
+    // A plan is carried out only once.
     let done = "no longer to be done: create network demo-network on box";
     refused(&stage, &plan, &[done]);
 
-    // What is done is what was shown, phase by phase; and a machine that went off since is another plan.
+    // The phases carried out are those that were shown; and a machine that went off since gives another plan.
     let mut wider = base.clone();
     wider.workers.push(Worker::new(4));
     let plan = saved(&stage, &wider);

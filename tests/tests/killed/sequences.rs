@@ -1,5 +1,5 @@
-//! Edits one after another as a person makes them: several in one file, over unfinished runs, with hosts that come, go and are away.
-//! Each ends as it is wanted, with nothing left to do and nothing wrong.
+//! Edits one after another, as a person makes them: several in one file, after unfinished runs, with hosts that are added,
+//! removed and not reached. After each apply the cluster is what its file says, the plan is empty, and nothing is wrong.
 
 use crate::shape::{Shape, Worker};
 use crate::stage::{Run, Stage, scratch};
@@ -12,7 +12,7 @@ fn ended(run: &Run, code: i32, parts: &[&str]) {
     }
 }
 
-/// Applies this, as its plan showed, after which nothing is left to do and all is well.
+/// Applies this as its plan showed. After that the plan is empty and the cluster is healthy.
 #[track_caller]
 fn reached(stage: &Stage, shape: &Shape) {
     ended(&stage.apply_as_shown(shape), 0, &[]);
@@ -24,7 +24,7 @@ fn reached(stage: &Stage, shape: &Shape) {
     );
 }
 
-/// Starts with this; at its end, nothing is left.
+/// Begins with this cluster; at the end it is removed and nothing is left.
 fn begun(with: &Shape, then: impl FnOnce(&Stage)) {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -35,9 +35,9 @@ fn begun(with: &Shape, then: impl FnOnce(&Stage)) {
     stage.end();
 }
 
-fn away(stage: &Stage, away: &[&str]) {
+fn set_unreached(stage: &Stage, hosts: &[&str]) {
     stage.place().with(|state, _| {
-        state.away = away.iter().map(|&name| name.to_owned()).collect();
+        state.away = hosts.iter().map(|&name| name.to_owned()).collect();
     });
 }
 
@@ -60,16 +60,16 @@ pub fn at_once() {
     other.workers[2].taint = true;
     begun(&base, |stage| {
         reached(stage, &other);
-        // And all of it back but the release.
-        let back = Shape {
+        // All of it is reverted, except the release.
+        let original = Shape {
             release: other.release,
             ..base.clone()
         };
-        reached(stage, &back);
+        reached(stage, &original);
     });
 }
 
-/// A node under another id, and balancers that go and come.
+/// A node with another id, and balancers that are removed and added.
 pub fn exchanged() {
     let base = Shape::base();
     begun(&base, |stage| {
@@ -92,7 +92,7 @@ pub fn exchanged() {
     });
 }
 
-/// A run that was killed, and another file before it went on.
+/// A run is killed, and the file is edited before the next one.
 pub fn over_unfinished() {
     let base = Shape::base();
     let scratch = scratch();
@@ -106,7 +106,7 @@ pub fn over_unfinished() {
         other.balancers = 1;
         other.forwards = true;
         reached(&stage, &other);
-        // An upgrade that is killed, and nodes that come and go before it goes on.
+        // An upgrade is killed, and nodes are added and removed before it is continued.
         let mut upgraded = other.clone();
         upgraded.release = ["v1.24.6", "v2.20.0"];
         let killed = stage.apply(&upgraded, Some(("kubespray::noted", times)));
@@ -124,7 +124,7 @@ pub fn over_unfinished() {
     }
 }
 
-/// A second host gets machines, is away while they are to be changed, and gives some of them up again.
+/// A second host gets machines, can't be reached while they are to be changed, and loses some of them again.
 pub fn hosts() {
     let on = |workers: &[u32], other: &'static [&'static str]| Shape {
         workers: workers.iter().map(|id| Worker::new(*id)).collect(),
@@ -141,12 +141,12 @@ pub fn hosts() {
             &["demo-lb-2", "machines are not moved between hosts"],
         );
         let wider = on(&[1, 2, 4], &["worker-2", "worker-4"]);
-        away(stage, &["other"]);
+        set_unreached(stage, &["other"]);
         let refused = stage.apply(&wider, None);
         ended(&refused, 1, &["host other", "no route to host"]);
-        away(stage, &[]);
+        set_unreached(stage, &[]);
         assert_eq!(stage.apply(&wider, Some(("cli::phase", 1))).code, None);
-        away(stage, &["other"]);
+        set_unreached(stage, &["other"]);
         let status = stage.run(&["status", "demo"], None);
         ended(
             &status,
@@ -157,14 +157,14 @@ pub fn hosts() {
                 "demo-worker-4 unknown",
             ],
         );
-        away(stage, &[]);
+        set_unreached(stage, &[]);
         reached(stage, &wider);
         // One of its machines leaves, which needs it.
         let fewer = on(&[1, 2], &["worker-2"]);
-        away(stage, &["other"]);
+        set_unreached(stage, &["other"]);
         let refused = stage.apply(&fewer, None);
         ended(&refused, 1, &["host other", "no route to host"]);
-        away(stage, &[]);
+        set_unreached(stage, &[]);
         reached(stage, &fewer);
         reached(stage, &on(&[1, 2, 3, 4], &["worker-2", "worker-3"]));
     });

@@ -1,4 +1,4 @@
-//! [`Shape`]: what configurations of a cluster here are written from.
+//! [`Shape`]: the values of a cluster's configuration in these tests.
 
 /// A cluster.
 #[derive(Debug, Clone)]
@@ -11,13 +11,13 @@ pub struct Shape {
     /// Kubernetes and Kubespray.
     pub release: [&'static str; 2],
     pub plugin: &'static str,
-    /// What runs containers.
+    /// The container runtime.
     pub manager: &'static str,
     /// Variables of Kubespray's, as `name: value`.
     pub variables: &'static [&'static str],
     pub forwards: bool,
     pub addon: bool,
-    /// The machines that are on a second host, as `worker-2`. With one, all are on a bridge.
+    /// The machines on a second host, as `worker-2`. With one, all are on a bridge.
     pub other: &'static [&'static str],
 }
 
@@ -46,7 +46,7 @@ impl Worker {
         }
     }
 
-    /// Every third one has no fixed address, but is leased one.
+    /// Every third worker has a leased address instead of a fixed one.
     fn is_leased(&self) -> bool {
         self.id % 3 == 2
     }

@@ -11,14 +11,14 @@ use std::time::Duration;
 use kubitect_config::value::Mac;
 use serde_json::Value;
 
-use crate::ansible::{Fault, Noted};
+use crate::ansible::{Fault, Record};
 use crate::picture::{self, Picture};
 use crate::place::Place;
 use crate::program::{ANSWER, Asked, EMBEDDED, KILL, WORLD, asked};
 use crate::shape::{Shape, lease};
 
-/// A folder for worlds, in memory where that can be had: the program flushes each file that it writes. Its path is always as long:
-/// lines that name it are broken at the same place.
+/// A folder for worlds, in memory where possible: the program flushes each file that it writes. Its path always has the same
+/// length, so that lines with it are wrapped at the same place.
 pub fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let builder = || {
@@ -35,13 +35,13 @@ pub fn scratch() -> tempfile::TempDir {
 /// A world.
 pub struct Stage {
     pub folder: PathBuf,
-    /// The folders that it was copied from: paths in files may still lead there.
+    /// The folders that it was copied from: paths in its files may still name them.
     aliases: Vec<PathBuf>,
     /// How long machines take for each answer; none: no time.
     pub answers: Option<Duration>,
 }
 
-/// What became of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Run {
     /// None: it was killed.
@@ -49,13 +49,13 @@ pub struct Run {
     pub said: String,
 }
 
-/// The person's files, with what is of others in them.
+/// The person's files, with lines of others in them.
 const KNOWN_HOSTS: &str = "# mine\ngithub.com ssh-rsa AAAAother\n";
 const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\ncurrent-context: other\nclusters:\n- name: other\n  cluster:\n    server: https://10.1.1.1:6443\ncontexts:\n- name: other\n  context:\n    cluster: other\n    user: other\nusers:\n- name: other\n  user:\n    token: t\n";
 
 static NEXT: AtomicUsize = AtomicUsize::new(10_000);
 
-/// A folder that is not there yet; of names of the same length none begins another.
+/// A new folder. All names have the same length, so that none is the beginning of another.
 fn next(parent: &Path) -> PathBuf {
     parent.join(NEXT.fetch_add(1, Ordering::Relaxed).to_string())
 }
@@ -88,7 +88,7 @@ impl Stage {
         stage
     }
 
-    /// The same world once more.
+    /// A copy of this world.
     pub fn copy(&self) -> Self {
         let folder = next(self.folder.parent().unwrap());
         let status = Command::new("cp")
@@ -109,7 +109,7 @@ impl Stage {
         Place::open(&self.folder)
     }
 
-    /// The program in this world.
+    /// The command that runs the program in this world.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
@@ -127,7 +127,7 @@ impl Stage {
         command
     }
 
-    /// Runs the program; it is killed at a point that it has passed so many times, if one is given.
+    /// Runs the program. It is killed at a point after it has passed it so many times, if one is given.
     pub fn run(&self, arguments: &[&str], kill: Option<(&str, usize)>) -> Run {
         let mut command = self.command(arguments);
         if let Some((name, times)) = kill {
@@ -157,7 +157,7 @@ impl Stage {
         }
     }
 
-    /// Writes down what is wanted.
+    /// Writes the cluster file.
     pub fn want(&self, shape: &Shape) -> String {
         let image = self.folder.with_file_name("image.qcow2");
         let path = self.folder.join("cluster.yaml");
@@ -171,7 +171,7 @@ impl Stage {
         self.run(&["apply", "--auto-approve", "--config", &file], kill)
     }
 
-    /// As [`Self::apply`], and sees that it ends well.
+    /// As [`Self::apply`], and fails unless it succeeds.
     #[track_caller]
     pub fn done(&self, shape: &Shape) -> Run {
         let run = self.apply(shape, None);
@@ -179,7 +179,7 @@ impl Stage {
         run
     }
 
-    /// As [`Self::apply`], and sees that the phases that ran are those that `plan` had shown; of a run that stopped, the first
+    /// As [`Self::apply`], and fails unless the phases that ran are those of the `plan` before; of a run that stopped, the first
     /// of them.
     pub fn apply_as_shown(&self, shape: &Shape) -> Run {
         let file = self.want(shape);
@@ -197,13 +197,13 @@ impl Stage {
         run
     }
 
-    /// What the last run asked machines.
+    /// The last run's questions to machines.
     pub fn asked(&self) -> Asked {
         let text = fs::read_to_string(asked(&self.folder)).unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
-    /// What is left to do; none: nothing.
+    /// The plan, if it is not empty.
     pub fn plan(&self, shape: &Shape) -> Option<String> {
         let file = self.want(shape);
         let run = self.run(&["plan", "--config", &file], None);
@@ -226,24 +226,24 @@ impl Stage {
         picture::take(&self.place(), &aliases)
     }
 
-    /// Has a playbook fail once, when it comes to a host.
+    /// Has a playbook fail once, when it reaches a host.
     pub fn break_at(&self, playbook: &str, host: &str) {
         self.break_in(playbook, host, "");
     }
 
-    /// The same, at a place that the playbook knows.
-    pub fn break_in(&self, playbook: &str, host: &str, at: &str) {
+    /// The same, at a step that the playbook knows.
+    pub fn break_in(&self, playbook: &str, host: &str, step: &str) {
         let fault = Fault {
             playbook: playbook.to_owned(),
             host: host.to_owned(),
-            at: at.to_owned(),
+            step: step.to_owned(),
         };
         let text = serde_json::to_vec(&fault).unwrap();
         fs::write(self.folder.join("fault.json"), text).unwrap();
     }
 
-    /// The playbooks that were run since this was asked the last time.
-    pub fn playbooks(&self) -> Vec<Noted> {
+    /// The playbooks that ran since the last call of this.
+    pub fn playbooks(&self) -> Vec<Record> {
         let path = self.folder.join("playbooks.jsonl");
         let text = fs::read_to_string(&path).unwrap_or_default();
         let _ = fs::remove_file(path);
@@ -272,7 +272,7 @@ fn phases_shown(plan: &Run) -> Option<Vec<String>> {
     })
 }
 
-/// The phases of which a run said that they began, numbered from 1 without a gap.
+/// The phases that a run reported as begun, numbered from 1 without a gap.
 fn phases_that_ran(run: &Run) -> Vec<String> {
     let begun = run.said.lines().filter_map(|line| {
         let (number, rest) = line.split_once(" phase ")?.1.split_once(" of ")?;

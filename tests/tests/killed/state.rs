@@ -1,7 +1,7 @@
-//! [`State`]: what is on the machines of a world in memory, and in the Kubernetes that they carry.
+//! [`State`]: the machines of a world in memory, and the Kubernetes on them.
 //!
-//! It lies in a file beside the host's, so that it outlives every process, and follows the host: a machine that is off does
-//! not answer, one whose main disk was recreated is blank, and one that was switched on has the sizes that it was given.
+//! It is stored in a file beside the host's, so that it survives every process, and it follows the host: a machine that is off
+//! does not answer, one with a new main disk is blank, and one that was started has the sizes of its definition.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::restored::Unpacked;
 
-/// All machines, and what they carry together.
+/// All machines, and the Kubernetes on them.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
     pub guests: BTreeMap<String, Guest>,
     pub kube: Kube,
     /// The balancer that has the virtual address.
     pub holder: Option<String>,
-    /// Whether the machines' openssl says by its exit status, too, that a certificate lacks a name.
+    /// Whether the machines' openssl reports by its exit status that a certificate lacks a name.
     #[serde(default)]
     pub strict_openssl: bool,
     /// The hosts whose libvirt can't be reached.
@@ -30,7 +30,7 @@ pub struct State {
     /// Whether the machines' systems have cgroups of version 1.
     #[serde(default)]
     pub cgroup_v1: bool,
-    /// Whether NetworkManager has the machines' name servers.
+    /// Whether NetworkManager manages the machines' name servers.
     #[serde(default)]
     pub network_manager: bool,
     /// Whether Kubernetes still calls nodes Ready whose machines have died.
@@ -43,24 +43,24 @@ pub struct State {
 pub struct Guest {
     /// Its main disk.
     pub main: PathBuf,
-    /// How often that had been made.
+    /// How often that disk had been created.
     pub disk: u64,
-    /// How often it had been switched on.
+    /// How often the machine had been started.
     pub boot: u64,
-    /// The public keys that its seed told it of: its own, and that of those whom it lets in.
+    /// The public keys of its seed: its own host key, and the keys that it accepts.
     pub keys: Vec<String>,
     pub files: BTreeMap<String, String>,
-    /// What running services have read.
+    /// The files that running services have read.
     pub running: BTreeMap<String, String>,
     pub enabled: BTreeSet<String>,
     /// Servers that its HAProxy sends no new connections to, as `backend/server`.
     pub drained: BTreeSet<String>,
-    /// The processors that its system uses.
+    /// The number of processors that its system uses.
     pub cpus: u32,
     pub ram: u64,
-    /// How large the file system on each disk is, with how often the disk had been made.
+    /// The size of the file system on each disk, with how often the disk had been created.
     pub systems: BTreeMap<PathBuf, (u64, u64)>,
-    /// The version of the kubelet that is installed on it, where the one that runs is another.
+    /// The version of the installed kubelet, where another one runs.
     #[serde(default)]
     pub installed: Option<String>,
     /// The version of its kubelet, and the Kubernetes that it has joined.
@@ -75,21 +75,21 @@ pub struct Guest {
     /// The names in the certificate of its API server.
     #[serde(default)]
     pub names: BTreeSet<String>,
-    /// Whether its SSH server is gone; the rest of it works.
+    /// Whether its SSH server is down; the rest of it works.
     #[serde(default)]
     pub deaf: bool,
-    /// Programs that an earlier run left running, with how often they are still seen.
+    /// Programs that an earlier run left running, with how often they will still be seen.
     #[serde(default)]
     pub busy: Vec<(String, u32)>,
     /// The etcd member whose data it has; it runs where etcd lists it.
     pub member: Option<u64>,
-    /// Services of Kubernetes that are enabled, and stand still.
+    /// Services of Kubernetes that are enabled and stopped.
     #[serde(default)]
     pub stopped: BTreeSet<String>,
     /// A snapshot of etcd that was unpacked beside its data.
     #[serde(default)]
     pub unpacked: Option<Unpacked>,
-    /// One that is in the place of its data, with which etcd has not started yet.
+    /// A snapshot in the place of its data, with which etcd has not started yet.
     #[serde(default)]
     pub in_place: Option<Unpacked>,
     /// Whether its etcd does not stop.
@@ -97,10 +97,10 @@ pub struct Guest {
     pub stubborn: bool,
 }
 
-/// What etcd holds, and its members.
+/// The content of etcd, and its members.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kube {
-    /// Tells it from those before it.
+    /// Its number: earlier ones have others.
     pub id: u64,
     pub members: Vec<Member>,
     pub nodes: BTreeMap<String, Node>,
@@ -108,13 +108,13 @@ pub struct Kube {
     /// The etcd endpoints in the ConfigMap `kubeadm-config`, from which masters join.
     pub published: BTreeSet<String>,
     pub next_member: u64,
-    /// Whether `kubeadm init` has come to its end: others can join.
+    /// Whether `kubeadm init` has ended: others can join.
     #[serde(default)]
     pub initialised: bool,
     /// Whether the network plugin is set up, without which no node is Ready.
     #[serde(default)]
     pub network: bool,
-    /// Whether it is set up on each host, and not by a pod that comes to it.
+    /// Whether it is set up on each host by a task, and not by a daemon set.
     #[serde(default)]
     pub from_hosts: bool,
     /// The size of the blocks of calico's pool, as the length of their prefix.
@@ -126,16 +126,16 @@ pub struct Kube {
     /// How cilium gives pods their addresses; empty: there is none.
     #[serde(default)]
     pub ipam: String,
-    /// How often no API server answers any more, because all restart.
+    /// For how many more requests no API server answers, because all restart.
     #[serde(default)]
     pub away: u32,
-    /// Whose cluster DNS is in place.
+    /// The installer of the cluster DNS that is in place.
     #[serde(default)]
     pub dns: String,
-    /// What API servers tell of deprecated APIs that they were asked for.
+    /// The deprecated APIs that API servers were asked for, as they report them.
     #[serde(default)]
     pub requested: String,
-    /// Objects, and who wrote them in which API version.
+    /// Objects, and the clients that wrote them, with the API version.
     #[serde(default)]
     pub written: String,
     /// Pods, by name.
@@ -146,11 +146,11 @@ pub struct Kube {
 /// A pod that no daemon set made.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pod {
-    /// Where it runs; empty: it has nowhere to go.
+    /// Its node; empty: no node takes it.
     pub node: String,
-    /// The keys of taints that it bears.
+    /// The keys of the taints that it tolerates.
     pub bears: BTreeSet<String>,
-    /// Whether a budget keeps it where it is.
+    /// Whether a disruption budget prevents its eviction.
     pub kept: bool,
 }
 
@@ -178,13 +178,13 @@ fn running(host: &FakeHost, name: &str) -> Option<DomainState> {
 }
 
 impl State {
-    /// By which the kernel of a machine names its present boot.
+    /// The id of a machine's present boot, as its kernel has it.
     pub fn boot_id(&self, name: &str) -> String {
         let boots = self.guests.get(name).map(|guest| guest.boot);
         format!("boot-{}", boots.unwrap_or_default())
     }
 
-    /// Lets machines follow what has become of their domains and disks.
+    /// Updates the machines after changes of their domains and disks.
     pub fn settle(&mut self, host: &FakeHost) {
         let domains = host.domains().unwrap();
         self.guests.retain(|name, guest| {
@@ -229,7 +229,7 @@ impl State {
                     (node.cpus, node.ram) = (guest.cpus, guest.ram);
                 }
             }
-            // Whoever uses a data disk puts a file system on it as soon as it is there.
+            // A data disk gets a file system as soon as it is attached.
             let is_data = |disk: &&PathBuf| disk.to_string_lossy().ends_with("-data-disk");
             guest.systems.retain(|disk, _| live.disks.contains(disk));
             for disk in live.disks.iter().filter(is_data) {
@@ -307,7 +307,7 @@ impl State {
         self.guests.get(name).is_some_and(ready) && self.answers(host, name)
     }
 
-    /// Whether a node takes a pod that bears these taints.
+    /// Whether a node takes a pod that tolerates these taints.
     pub fn takes(&self, host: &FakeHost, name: &str, bears: &BTreeSet<String>) -> bool {
         let Some(node) = self.kube.nodes.get(name) else {
             return false;
@@ -323,7 +323,7 @@ impl State {
 
 /// One of the first files of kubeadm: Kubespray takes a master that has it for set up.
 pub const CONFIG: &str = "/var/lib/kubelet/config.yaml";
-/// What a kubelet that was let in logs in with: Kubespray takes a worker that has it for joined.
+/// The credentials of a kubelet that has joined: Kubespray takes a worker that has them for joined.
 pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 /// The API server's certificate, and its key.
 pub const CERTIFICATE: [&str; 2] = [
@@ -332,24 +332,24 @@ pub const CERTIFICATE: [&str; 2] = [
 ];
 /// The key of the authority that signs it.
 pub const AUTHORITY: &str = "/etc/kubernetes/ssl/ca.key";
-/// What issues the certificates of etcd, on its first member.
+/// The authority of etcd's certificates, on its first member.
 pub const ISSUES: &str = "/usr/local/bin/etcd-scripts/make-ssl-etcd.sh";
-/// With whom NetworkManager asks for names.
+/// The name servers of NetworkManager.
 pub const NAME_SERVERS: &str = "/etc/NetworkManager/conf.d/dns.conf";
 /// The API server's manifest.
 pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-/// What kubeadm is given on masters.
+/// kubeadm's configuration on masters.
 pub const SETTINGS: &str = "/etc/kubernetes/kubeadm-config.yaml";
-/// Where Kubespray puts what it downloads; a boot empties it.
+/// Kubespray's folder for downloads; a boot empties it.
 pub const RELEASES: &str = "/tmp/releases";
-/// By which a kubelet knows that its machine has a network, where a task of the plugin writes it.
+/// The file by which a kubelet knows that its machine has a network, where a task of the plugin writes it.
 pub const CNI: &str = "/etc/cni/net.d/10-plugin.conflist";
-/// How CRI-O runs containers.
+/// CRI-O's runtime for containers.
 pub const CRIO: &str = "/etc/crio/crio.conf";
 /// The label that kubeadm gives a master last of all.
 pub const MARK: &str = "node-role.kubernetes.io/control-plane";
 
-/// By which clients reach the etcd member at an address.
+/// The endpoint of the etcd member at an address.
 pub fn endpoint(ip: &str) -> String {
     format!("https://{ip}:2379")
 }

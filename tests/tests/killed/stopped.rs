@@ -1,4 +1,4 @@
-//! Runs that stop or hang: what status, their logs and the next run say of them.
+//! Runs that stop or hang, and what status, their logs and the next run report of them.
 
 use std::fs;
 use std::process::{Child, Stdio};
@@ -56,7 +56,7 @@ pub fn stopped_half_way() {
     stage.end();
 }
 
-/// The first ctrl-C of a run that hangs can do nothing; the second ends it.
+/// The first Ctrl-C has no effect on a run that hangs; the second one ends it.
 pub fn interrupted_twice() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -75,7 +75,7 @@ pub fn interrupted_twice() {
     interrupt(&child);
     std::thread::sleep(Duration::from_millis(500));
     let after_one = child.try_wait().unwrap();
-    // A signal that comes before the other was seen counts as one.
+    // A second signal before the first one was handled counts as one.
     let mut after_two = None;
     while after_two.is_none() && Instant::now() < end {
         interrupt(&child);
@@ -96,7 +96,7 @@ pub fn interrupted_twice() {
     stage.end();
 }
 
-/// `status --wait` ends in its time, though a machine or a host's libvirt hangs.
+/// `status --wait` ends when its time is over, although a machine or a host's libvirt hangs.
 pub fn waits_in_vain() {
     let (_scratch, stage) = finished(&Shape::base());
     for (what, hangs) in [(ANSWER, "600000"), (HANG, HOST)] {

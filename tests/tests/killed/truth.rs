@@ -1,4 +1,4 @@
-//! What a plan says is what a run does: no step that does not happen, no change without a word.
+//! A run does exactly what its plan says: each step happens, and no change is missing in the plan.
 
 use std::fs;
 
@@ -104,7 +104,7 @@ pub fn disruptions() {
         nodes[0].ends_with("; etcd and the API restart, and don't answer meanwhile"),
         "{nodes:?}"
     );
-    // Pods of the only worker have nowhere to go, and nothing is called drained.
+    // No node takes the pods of the only worker, and the plan does not call it a drain.
     assert!(
         nodes[1].starts_with("demo-worker-1 [none] Kubernetes v1.24.6"),
         "{nodes:?}"
@@ -127,8 +127,8 @@ pub fn disruptions() {
     stage.end();
 }
 
-/// What can't be had is refused in one line, however much follows from the key that was edited, and no key that nobody edited is
-/// named as if somebody had.
+/// An edit that can't be carried out is refused in one line, however many values follow from the edited key, and no unedited key
+/// is named as edited.
 pub fn causes() {
     let shape = Shape::base();
     let (_scratch, stage) = finished(&shape);
@@ -165,7 +165,7 @@ pub fn causes() {
         assert_eq!(refused.len(), 1, "{was} -> {is}: {refused:#?}");
         let refused = refused[0].as_str().unwrap();
         assert!(refused.starts_with(key), "{was} -> {is}: {refused}");
-        // The same for programs, which read no sentence.
+        // The same for programs, which do not read sentences.
         let parts = &plan["refusals"][0];
         assert_eq!(parts["kind"], "edit", "{parts}");
         for part in ["path", "from", "to", "why", "instead"] {
@@ -176,7 +176,7 @@ pub fn causes() {
     stage.end();
 }
 
-/// A pod that a budget keeps where it is stands in the plan of what would stop at it, with what to do.
+/// A pod whose disruption budget would stop the run is in the plan, with what to do.
 pub fn budgets() {
     let shape = Shape::base();
     let (_scratch, stage) = finished(&shape);
@@ -220,7 +220,7 @@ pub fn budgets() {
     }
     let plan = stage.plan(&less).unwrap();
     assert!(plan.contains("default/db-budget"), "{plan}");
-    // What was foreseen happens, and what was advised helps.
+    // The forecast is right, and the advice helps.
     let run = stage.apply(&less, None);
     assert_eq!(run.code, Some(1), "{}", run.said);
     assert!(run.said.contains("default/db"), "{}", run.said);
@@ -230,7 +230,7 @@ pub fn budgets() {
     stage.end();
 }
 
-/// Edits that nothing follows at once are named, in a plan with and without steps.
+/// Edits without an immediate effect are noted, in a plan with and without steps.
 pub fn notes() {
     let mut shape = Shape::base();
     let (_scratch, stage) = finished(&shape);
@@ -270,7 +270,7 @@ pub fn notes() {
     stage.end();
 }
 
-/// Balancers are restarted one after another, each when the one before serves, and who holds the virtual address last.
+/// Balancers are restarted one after another, each when the one before serves, the holder of the virtual address last.
 pub fn holder_last() {
     let shape = Shape::base();
     for (holder, other) in [("demo-lb-1", "demo-lb-2"), ("demo-lb-2", "demo-lb-1")] {
@@ -289,26 +289,26 @@ pub fn holder_last() {
         let run = stage.run(&["apply", "--auto-approve", "--config", &file], None);
         done(&run);
         assert!(run.said.contains(phase), "{}", run.said);
-        let at = |name: &str| run.said.find(&format!("{name}: serves again")).unwrap();
-        assert!(at(other) < at(holder), "{}", run.said);
+        let position = |name: &str| run.said.find(&format!("{name}: serves again")).unwrap();
+        assert!(position(other) < position(holder), "{}", run.said);
         let plan = stage.run(&["plan", "--config", &file], None);
         assert_eq!(plan.code, Some(0), "{}", plan.said);
         stage.end();
     }
 }
 
-/// All definitions are gone and all disks are there: the machines come back as what they were, where the cluster's folder tells;
-/// where nothing does, nothing is set up over them.
+/// All definitions are lost and all disks exist: the machines are defined again as what they were, where the cluster's folder
+/// says that; where nothing does, nothing is set up over them.
 pub fn definitions_gone() {
     let shape = Shape::base();
     for with_folder in [true, false] {
         let (_scratch, stage) = finished(&shape);
-        let known = |stage: &Stage| {
+        let snapshot = |stage: &Stage| {
             stage
                 .place()
                 .with(|state, _| (state.kube.id, state.kube.nodes.len()))
         };
-        let before = known(&stage);
+        let before = snapshot(&stage);
         stage.place().with(|_, host| {
             for domain in host.domains().unwrap() {
                 if domain.name.starts_with("demo-") {
@@ -330,18 +330,18 @@ pub fn definitions_gone() {
             false => {
                 assert_eq!(run.code, Some(2), "{}", run.said);
                 assert!(
-                    run.said.contains("nothing tells that it had joined"),
+                    run.said.contains("no note says that it joined"),
                     "{}",
                     run.said
                 );
             }
         }
-        assert_eq!(known(&stage), before);
+        assert_eq!(snapshot(&stage), before);
         stage.end();
     }
 }
 
-/// What a run does to the person's own files stands in the plan, and is undone where it is switched off.
+/// The changes of the person's own files are in the plan, and are reverted where the switch is turned off.
 pub fn own_files() {
     let shape = Shape::base();
     let (_scratch, stage) = finished(&shape);
@@ -353,7 +353,7 @@ pub fn own_files() {
     let own = |path: &str| fs::read_to_string(stage.folder.join("person").join(path)).unwrap();
     let files = [".kube/config", ".ssh/known_hosts"];
     let with = files.map(own);
-    for (text, word, there) in [(&off, "loses", false), (&on, "gets", true)] {
+    for (text, word, is_on) in [(&off, "loses", false), (&on, "gets", true)] {
         fs::write(&file, text).unwrap();
         let plan = stage.run(&["plan", "--config", &file], None);
         assert_eq!(plan.code, Some(0), "{}", plan.said);
@@ -370,7 +370,7 @@ pub fn own_files() {
         }
         done(&stage.run(&["apply", "--auto-approve", "--config", &file], None));
         for path in files {
-            assert_eq!(own(path).contains("demo"), there, "{path}: {}", own(path));
+            assert_eq!(own(path).contains("demo"), is_on, "{path}: {}", own(path));
         }
         let plan = stage.run(&["plan", "--config", &file], None);
         assert!(!plan.said.contains("note: "), "{}", plan.said);

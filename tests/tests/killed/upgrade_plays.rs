@@ -1,4 +1,4 @@
-//! What Kubespray's playbook for upgrades makes of a world in memory.
+//! The effects of Kubespray's playbook for upgrades on a world in memory.
 
 use std::collections::BTreeSet;
 
@@ -75,7 +75,8 @@ impl Stage<'_> {
         }
     }
 
-    /// The kubelet comes before the control plane. It is restarted where it was installed in the same run, and by `kubeadm upgrade`.
+    /// The kubelet is upgraded before the control plane. It is restarted if it was installed in the same run, and by `kubeadm
+    /// upgrade`.
     fn upgrade_kubelet(&mut self, name: &str, version: &str, is_master: bool) -> Result<()> {
         let stops = self.breaks_at(name, "installed");
         let guest = self.state.guests.get_mut(name).unwrap();
@@ -96,7 +97,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// `kubeadm upgrade`, which puts its own DNS in the place of Kubespray's.
+    /// `kubeadm upgrade`, which replaces Kubespray's DNS by its own.
     fn upgrade_master(
         &mut self,
         name: &str,
@@ -117,7 +118,7 @@ impl Stage<'_> {
         let conf = admin_conf(self.state.kube.id, version);
         self.put(name, kubitect_kubespray::ADMIN_CONF, conf);
         let is_first = self.play.group("kube_control_plane")[0] == name;
-        // kubeadm is told to leave the DNS alone from v2.29 on.
+        // From v2.29 on kubeadm gets the option to leave the DNS alone.
         let puts_back = is_first || self.play.release.is_from(29);
         let dns = if puts_back { "Kubespray" } else { "kubeadm" };
         dns.clone_into(&mut self.state.kube.dns);

@@ -1,7 +1,7 @@
-//! Upgrades and creations that stop half way, and what an edit, or a master that is lost, makes of them.
+//! Upgrades and creations that stop half way, and then an edit, or a lost master.
 
 use crate::living::check;
-use crate::members::{becomes, shape};
+use crate::members::{apply_fully, shape};
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
 
@@ -29,7 +29,7 @@ pub fn upgrades_that_stop_half_way() {
     stage.end();
 }
 
-/// Nothing older runs on a node whose upgrade has begun, whatever the file says by then.
+/// A node whose upgrade has begun never runs an older version again, whatever the file then says.
 pub fn upgrades_do_not_go_back() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -52,7 +52,7 @@ pub fn upgrades_do_not_go_back() {
         assert!(run.said.contains(said), "{}", run.said);
     }
     assert_eq!(stage.playbooks(), []);
-    // A worker that is new comes when all are upgraded.
+    // A new worker joins when all nodes are upgraded.
     wider.release = upgraded.release;
     let run = stage.apply_as_shown(&wider);
     assert_eq!(run.code, Some(0), "{}", run.said);
@@ -61,8 +61,7 @@ pub fn upgrades_do_not_go_back() {
     stage.end();
 }
 
-/// A creation that has begun goes on with the release and the settings that it had begun with, or with newer programs where no
-/// Kubernetes is there yet.
+/// A creation that has begun is continued with its release and settings, or with newer programs where no Kubernetes exists yet.
 pub fn creations_do_not_go_back() {
     let scratch = scratch();
     let newer = Shape {
@@ -91,7 +90,7 @@ pub fn creations_do_not_go_back() {
         stage.done(first);
         stage.end();
     }
-    // What kubeadm had not finished is cleared: then another release may follow.
+    // What kubeadm had not finished is cleared: then another release is possible.
     let stage = Stage::new(scratch.path());
     stage.break_in("cluster.yml", "demo-master-1", "config");
     let run = stage.apply(&older, None);
@@ -101,7 +100,7 @@ pub fn creations_do_not_go_back() {
     stage.end();
 }
 
-/// What the plan shows is done, and then nothing is left to do.
+/// The plan is carried out as shown, and then the plan is empty.
 pub fn ends_as_shown(stage: Stage, shape: &Shape) {
     let run = stage.apply_as_shown(shape);
     assert_eq!(run.code, Some(0), "{}", run.said);
@@ -110,8 +109,8 @@ pub fn ends_as_shown(stage: Stage, shape: &Shape) {
     stage.end();
 }
 
-/// An upgrade stops between masters, and then one is lost: of two members of etcd the other is upgraded, with an outage that the
-/// plan shows, before a new one joins.
+/// An upgrade stops between masters, and then one is lost: the other one of two members of etcd is upgraded, with an outage that
+/// the plan shows, before a new one joins.
 pub fn upgrades_that_lose_a_master() {
     let scratch = scratch();
     for step in ["", "kubelet"] {
@@ -132,8 +131,8 @@ pub fn upgrades_that_lose_a_master() {
     }
 }
 
-/// The first master has been upgraded, or was about to be, and is lost before another one's upgrade began: nothing older is set up
-/// after that, and the others are upgraded before it joins again.
+/// The first master was upgraded, or about to be, and is lost before the next upgrade began: no older version is set up after
+/// that, and the others are upgraded before it joins again.
 pub fn upgrades_that_lose_the_first_master() {
     let scratch = scratch();
     let base = Shape::base();
@@ -145,7 +144,7 @@ pub fn upgrades_that_lose_the_first_master() {
         let stage = Stage::new(scratch.path());
         stage.done(&base);
         match is_done {
-            // The second one's turn has come, and its pods are still there.
+            // The second master is about to be upgraded, and its pods are still on it.
             true => {
                 let run = stage.apply(&upgraded, Some(("kubespray::out-of-service", 1)));
                 assert_eq!(run.code, None, "{}", run.said);
@@ -167,21 +166,21 @@ pub fn upgrades_that_lose_the_first_master() {
         assert_eq!(stage.playbooks(), []);
 
         let plan = stage.steps(&upgraded);
-        let at = |part: &str| {
+        let position = |part: &str| {
             plan.find(part)
                 .unwrap_or_else(|| panic!("no {part}: {plan}"))
         };
-        let join = at("joins: Kubernetes v1.24.6 with Kubespray v2.20.0");
+        let join = position("joins: Kubernetes v1.24.6 with Kubespray v2.20.0");
         for name in ["demo-master-2 ", "demo-master-3 "] {
-            let row = &plan[at(&format!("update  node   {name}"))..join];
+            let row = &plan[position(&format!("update  node   {name}"))..join];
             assert!(row.lines().next().unwrap().contains("outage]"), "{plan}");
         }
         ends_as_shown(stage, &upgraded);
     }
 }
 
-/// An upgrade stopped after the first master, and another is to be exchanged now: the playbook with which the new one joins goes over
-/// the one that leaves, too, so that is upgraded before.
+/// An upgrade stopped after the first master, and then another one is to be replaced: the playbook with which the new one joins
+/// also runs on the one that leaves, so that one is upgraded before.
 pub fn upgrades_that_exchange_a_master() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -195,13 +194,13 @@ pub fn upgrades_that_exchange_a_master() {
     ends_as_shown(stage, &shape);
 }
 
-/// With Kubernetes v1.35, Kubespray v2.31 stops a master's etcd on its way from 3.5 to 3.6 before it looks at the others: where these
-/// would be no majority, no playbook is run.
+/// With Kubernetes v1.35, Kubespray v2.31 stops a master's etcd on its way from 3.5 to 3.6 before it checks the others: where
+/// these would be no majority, no playbook is run.
 pub fn upgrades_without_a_majority() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
     let upgraded = shape(&[1, 2, 3], ["v1.35.4", "v2.31.0"]);
-    becomes(&stage, &shape(&[1, 2, 3], ["v1.34.7", "v2.31.0"]));
+    apply_fully(&stage, &shape(&[1, 2, 3], ["v1.34.7", "v2.31.0"]));
     let stopped = |is| {
         stage.place().with(|state, _| {
             let units = &mut state.guests.get_mut("demo-master-2").unwrap().stopped;
@@ -219,6 +218,6 @@ pub fn upgrades_without_a_majority() {
     assert!(run.said.contains(why), "{}", run.said);
     assert_eq!(stage.playbooks(), []);
     stopped(false);
-    becomes(&stage, &upgraded);
+    apply_fully(&stage, &upgraded);
     stage.end();
 }

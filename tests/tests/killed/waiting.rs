@@ -1,4 +1,5 @@
-//! What several machines are asked is asked side by side: the world counts of how many machines the same is asked at the same time.
+//! Questions to several machines are asked side by side: the world counts of how many machines the same is asked at the same
+//! time.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +7,13 @@ use crate::program::LOGIN;
 use crate::shape::{Shape, Worker};
 use crate::stage::{Run, Stage, scratch};
 
-/// Of how many machines a question was asked at the same time that begins so.
+/// Of how many machines a question that begins so was asked at the same time.
 fn most(asked: &BTreeMap<String, usize>, question: &str) -> usize {
     let own = asked.iter().filter(|(own, _)| own.starts_with(question));
     own.map(|(_, most)| *most).max().unwrap_or_default()
 }
 
-/// Fails unless each of these was asked of so many machines at the same time.
+/// Fails unless each of these questions was asked of so many machines at the same time.
 fn expect(what: &str, stage: &Stage, run: &Run, expected: &[(&str, usize)]) {
     let asked = stage.asked().most;
     for (question, machines) in expected {
@@ -25,7 +26,7 @@ fn expect(what: &str, stage: &Stage, run: &Run, expected: &[(&str, usize)]) {
     }
 }
 
-/// Creates, looks at and changes a cluster of two balancers, three masters and two workers.
+/// Creates, observes and changes a cluster of two balancers, three masters and two workers.
 pub fn side_by_side() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());
@@ -59,7 +60,7 @@ pub fn side_by_side() {
     let changed = [
         ("ps -e", 5),
         (LOGIN, 5),
-        // What is written is written on one machine after another.
+        // Files are written on one machine after another.
         ("python3 -I -c # Sets the state of a server", 1),
     ];
     expect("change", &stage, &run, &changed);

@@ -238,19 +238,19 @@ async fn without_a_majority_each_member_says_how_it_is() {
             "Failed to get the status of endpoint https://10.0.0.2:2379",
         ),
     ]);
-    let members = control::members_alone(&master, &addresses(&[1, 2]))
+    let members = control::members_without_quorum(&master, &addresses(&[1, 2]))
         .await
         .unwrap();
     assert_eq!(members.len(), 2);
     assert!(members[0].is_at([10, 0, 0, 1].into()) && members[0].id == 77);
     assert_eq!(
         members[0].health,
-        Health::Ill("it runs, and a majority of the members is missing".to_owned())
+        Health::Unhealthy("it runs, and a majority of the members is missing".to_owned())
     );
     assert!(members[1].is_at([10, 0, 0, 2].into()));
     assert_eq!(
         members[1].health,
-        Health::Ill("it does not answer".to_owned())
+        Health::Unhealthy("it does not answer".to_owned())
     );
     let asked = master.asked.into_inner().unwrap();
     assert!(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kubitect_config::cluster::{Effect, Node, Role, Taint};
-use kubitect_config::remote::{BoxError, Doing, Machines, Output, Remote};
+use kubitect_config::remote::{BoxError, BoxFuture, Machines, Output, Remote};
 use kubitect_config::value::Label;
 use kubitect_kubespray::control::{self, Health, NodeState};
 use kubitect_kubespray::{Error, status};
@@ -59,7 +59,7 @@ async fn nodes_are_asked_and_told() {
     );
     let worker = name("c-worker-1");
     let state = node(&world, "c-worker-1").await;
-    assert_eq!(state.health, Health::Well);
+    assert_eq!(state.health, Health::Healthy);
     assert!(!state.cordoned);
     assert_eq!(
         (&*state.version, &*state.cpu, &*state.memory),
@@ -67,9 +67,9 @@ async fn nodes_are_asked_and_told() {
     );
     assert!(matches!(
         node(&world, "c-worker-2").await.health,
-        Health::Ill(_)
+        Health::Unhealthy(_)
     ));
-    assert_eq!(control::api_health(&world).await.unwrap(), Health::Well);
+    assert_eq!(control::api_health(&world).await.unwrap(), Health::Healthy);
 
     let version = "v1.23.7".parse().unwrap();
     assert_eq!(control::api_version(&world).await.unwrap(), "v1.23.7");
@@ -249,19 +249,19 @@ impl std::error::Error for Cause {
 struct Lost;
 
 impl Remote for Lost {
-    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> BoxFuture<'a, Output> {
         let below = Cause("no route to host", None);
         let cause = Cause("the connection was lost", Some(Box::new(below)));
         Box::pin(async { Err(cause.into()) })
     }
 
-    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> BoxFuture<'a, ()> {
         Box::pin(async { Err("nothing is put here".into()) })
     }
 }
 
 impl Machines for Lost {
-    fn connect<'a>(&'a self, _: &'a Label) -> Doing<'a, Arc<dyn Remote>> {
+    fn connect<'a>(&'a self, _: &'a Label) -> BoxFuture<'a, Arc<dyn Remote>> {
         Box::pin(async { Ok(Arc::new(Self) as Arc<dyn Remote>) })
     }
 

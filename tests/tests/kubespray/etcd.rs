@@ -14,7 +14,7 @@ async fn etcds_members_come_and_go_and_a_snapshot_is_whole() {
     let health = |members: &[control::EtcdMember]| {
         let mut all: Vec<_> = members
             .iter()
-            .map(|member| (member.name.clone(), member.health == Health::Well))
+            .map(|member| (member.name.clone(), member.health == Health::Healthy))
             .collect();
         all.sort();
         all
@@ -71,12 +71,12 @@ async fn etcds_members_come_and_go_and_a_snapshot_is_whole() {
     // Without a quorum nothing is changed, and what is asked says so.
     world.stop(1);
     match control::api_health(&world).await.unwrap() {
-        Health::Ill(why) => assert!(!why.is_empty()),
-        Health::Well => panic!("the API serves without a quorum"),
+        Health::Unhealthy(why) => assert!(!why.is_empty()),
+        Health::Healthy => panic!("the API serves without a quorum"),
     }
     world.start(1);
     let end = std::time::Instant::now() + SOON;
-    while control::api_health(&world).await.unwrap() != Health::Well {
+    while control::api_health(&world).await.unwrap() != Health::Healthy {
         assert!(
             std::time::Instant::now() < end,
             "the API does not come back"
@@ -107,12 +107,15 @@ async fn members_that_are_down_or_have_not_started_are_told_apart() {
     ]);
     let members = control::members(&master).await.unwrap();
     let health: Vec<_> = members.iter().map(|member| &member.health).collect();
-    assert_eq!(health[0], &Health::Well);
+    assert_eq!(health[0], &Health::Healthy);
     assert_eq!(
         health[1],
-        &Health::Ill("context deadline exceeded".to_owned())
+        &Health::Unhealthy("context deadline exceeded".to_owned())
     );
-    assert_eq!(health[2], &Health::Ill("it has not started yet".to_owned()));
+    assert_eq!(
+        health[2],
+        &Health::Unhealthy("it has not started yet".to_owned())
+    );
     let asked = master.asked.into_inner().unwrap();
     assert_eq!(
         asked[1],

@@ -87,7 +87,7 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         // The environment is worth keeping, the checkout of a repository that is gone is not.
-        tests::ansible::forget(&self.tools.kubespray);
+        tests::ansible::remove_checkout(&self.tools.kubespray);
     }
 }
 

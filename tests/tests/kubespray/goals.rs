@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use kubitect_config::value::Label;
 use kubitect_kubespray::goal::Goal;
-use kubitect_kubespray::{Event, Outcome, carry_on, carry_out};
+use kubitect_kubespray::{Event, Outcome, carry_out, carry_out_with_cached_facts};
 
 use crate::fixture::{Events, Stage};
 
@@ -97,8 +97,8 @@ async fn each_goal_runs_on_the_hosts_that_it_concerns() {
         run(&stage, &goal).await,
         [all, "scale.yml: worker-2 worker-3", etcd]
     );
-    let (node, stays) = (name("master-2"), false);
-    let goal = Goal::Upgrade { node, stays };
+    let (node, keeps_pods) = (name("master-2"), false);
+    let goal = Goal::Upgrade { node, keeps_pods };
     assert_eq!(
         run(&stage, &goal).await,
         [all, "upgrade-cluster.yml: master-2", etcd]
@@ -114,7 +114,7 @@ async fn each_goal_runs_on_the_hosts_that_it_concerns() {
         ]
     );
     // The network plugin is not in etcd: nobody has to learn of its members from Kubespray.
-    assert_eq!(run(&stage, &Goal::AfterMembers).await, [""; 0]);
+    assert_eq!(run(&stage, &Goal::NetworkEtcdMembers).await, [""; 0]);
     let leaves = Goal::Remove {
         nodes: vec![name("master-1")],
         reachable: true,
@@ -175,7 +175,7 @@ async fn what_was_gathered_holds_for_a_whole_upgrade() {
     let stage = Stage::of(&playbooks).await;
     let upgrade = |node| Goal::Upgrade {
         node: name(node),
-        stays: false,
+        keeps_pods: false,
     };
     run(&stage, &upgrade("master-1")).await;
     let gathered = stage.folder.path().join("config/.ansible/facts");
@@ -193,6 +193,7 @@ async fn what_was_gathered_holds_for_a_whole_upgrade() {
     assert_eq!(aged, 6);
     let (cluster, facts, tools) = (&stage.cluster, &stage.facts, &stage.tools);
     let goal = upgrade("master-2");
-    let done = carry_on(&goal, cluster, facts, tools, &stage.workdir, &|_| ()).await;
+    let done =
+        carry_out_with_cached_facts(&goal, cluster, facts, tools, &stage.workdir, &|_| ()).await;
     done.unwrap();
 }

@@ -52,10 +52,10 @@ async fn a_name_stops_a_playbook_only_where_openssl_fails_for_it() {
     let asked = ["10.0.0.9".to_owned(), "api.example.org".to_owned()];
     // Up to 3.1 openssl ends well whatever it finds.
     let master = Recorded::new(&[(0, "", ""), (0, lacks, ""), (0, "", "")]);
-    let stopping = control::stopping_names(&master, &asked).await.unwrap();
+    let stopping = control::failing_names(&master, &asked).await.unwrap();
     assert_eq!(stopping, [""; 0]);
     let master = Recorded::new(&[(0, "", ""), (1, lacks, ""), (0, "", "")]);
-    let stopping = control::stopping_names(&master, &asked).await.unwrap();
+    let stopping = control::failing_names(&master, &asked).await.unwrap();
     assert_eq!(stopping, asked[..1]);
     assert_eq!(
         master.asked.into_inner().unwrap()[1..],
@@ -66,12 +66,9 @@ async fn a_name_stops_a_playbook_only_where_openssl_fails_for_it() {
     );
     // A machine without a certificate, and a certificate that can't be read.
     let new = Recorded::new(&[(1, "", "")]);
-    assert_eq!(
-        control::stopping_names(&new, &asked).await.unwrap(),
-        [""; 0]
-    );
+    assert_eq!(control::failing_names(&new, &asked).await.unwrap(), [""; 0]);
     let broken = Recorded::new(&[(0, "", ""), (1, "", "Unable to load certificate")]);
-    let error = control::stopping_names(&broken, &asked).await.unwrap_err();
+    let error = control::failing_names(&broken, &asked).await.unwrap_err();
     assert!(error.to_string().contains("Unable to load"), "{error}");
 }
 

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use kubitect_config::cluster::{Cluster, Node, Role};
-use kubitect_config::remote::{BoxError, Doing, Machines, Output, Remote};
+use kubitect_config::remote::{BoxError, BoxFuture, Machines, Output, Remote};
 use kubitect_config::value::Label;
 use kubitect_kubespray::control::{self, Health};
 use kubitect_kubespray::living::restore::{Content, Restore, Restored};
-use kubitect_kubespray::living::{Back, Note, Seen};
+use kubitect_kubespray::living::{Note, ObservedNode, Startup};
 use tests::snapshot;
 
 use crate::world::World;
@@ -60,7 +60,7 @@ impl Master {
 }
 
 impl Remote for Master {
-    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> BoxFuture<'a, Output> {
         Box::pin(async move {
             let argv = &argv[2..];
             if let Some(status) = self.service(argv) {
@@ -82,7 +82,7 @@ impl Remote for Master {
         })
     }
 
-    fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+    fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], _: u32, _: Duration) -> BoxFuture<'a, ()> {
         Box::pin(async move { Ok(fs::write(self.here(path), bytes)?) })
     }
 }
@@ -125,7 +125,7 @@ impl Masters {
 }
 
 impl Machines for Masters {
-    fn connect<'a>(&'a self, name: &'a Label) -> Doing<'a, Arc<dyn Remote>> {
+    fn connect<'a>(&'a self, name: &'a Label) -> BoxFuture<'a, Arc<dyn Remote>> {
         let last = name.as_str().rsplit('-').next().unwrap();
         let index = last.parse::<usize>().unwrap() - 1;
         Box::pin(async move { Ok(Arc::new(self.master(index)) as Arc<dyn Remote>) })
@@ -146,10 +146,10 @@ fn cluster() -> Cluster {
 }
 
 /// Masters that have joined.
-fn seen(cluster: &Cluster) -> Vec<Seen> {
+fn seen(cluster: &Cluster) -> Vec<ObservedNode> {
     let members = cluster.role(Role::Master).map(|node| node.name.clone());
     let members = members.collect();
-    let seen = |node: &Node| Seen {
+    let seen = |node: &Node| ObservedNode {
         node: node.clone(),
         wanted: true,
         note: Some(Note::of(cluster, node, &cluster.kubernetes.hop(), &members, true).unwrap()),
@@ -192,14 +192,14 @@ async fn restore(masters: &Masters, file: &Path) -> Restored {
     let cluster = cluster();
     let content = Content::read(file).unwrap();
     let seen = seen(&cluster);
-    let plan = Restore::look(&cluster.name, content, &seen, masters);
+    let plan = Restore::plan(&cluster.name, content, &seen, masters);
     let plan = plan.await.unwrap();
-    let back = Back {
+    let startup = Startup {
         machines: masters,
         limit: SOON,
         on_step: &|_, _| (),
     };
-    plan.carry_out(&back, &|_| ()).await.unwrap()
+    plan.carry_out(&startup, &|_| ()).await.unwrap()
 }
 
 /// What was made before the snapshot is there, what came later is gone, all members are one etcd, and what they held before is kept.
@@ -231,7 +231,7 @@ async fn a_cluster_goes_back_to_its_snapshot() {
     // Twice: the second time, what the first one left is set aside.
     for _ in 0..2 {
         let restored = restore(&masters, file.as_ref()).await;
-        assert_eq!(restored.left, [""; 0]);
+        assert_eq!(restored.manual_steps, [""; 0]);
         assert_eq!(restored.aside.len(), MASTERS);
         for path in restored.aside.values() {
             assert!(Path::new(path).join("snap/db").exists(), "{path}");
@@ -242,7 +242,7 @@ async fn a_cluster_goes_back_to_its_snapshot() {
         let members = control::members(&first).await.unwrap();
         assert_eq!(members.len(), MASTERS);
         assert!(
-            members.iter().all(|own| own.health == Health::Well),
+            members.iter().all(|own| own.health == Health::Healthy),
             "{members:?}"
         );
         masters.kubectl(&["create", "namespace", "after"]);
@@ -300,7 +300,7 @@ async fn another_file_is_refused() {
         assert!(error.contains(why), "{error}");
     }
     // Whoever hands a snapshot over says how much work it is to read.
-    for (content, why) in snapshot::folded()
+    for (content, why) in snapshot::repeated()
         .iter()
         .zip(["lead in a circle", "pages is broken"])
     {
@@ -348,7 +348,7 @@ async fn another_file_is_refused() {
     ] {
         fs::write(&file, snapshot::file(&entries)).unwrap();
         let content = Content::read(file.as_ref()).unwrap();
-        let plan = Restore::look(&cluster.name, content, &seen(&cluster), &masters).await;
+        let plan = Restore::plan(&cluster.name, content, &seen(&cluster), &masters).await;
         match (plan, why) {
             (Err(error), Some(why)) => {
                 let error = error.to_string();

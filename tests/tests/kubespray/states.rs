@@ -7,7 +7,7 @@ use kubitect_config::Cluster;
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::release::Hop;
 use kubitect_kubespray::living::plan::tasks;
-use kubitect_kubespray::living::{Note, Seen, Stage};
+use kubitect_kubespray::living::{Note, ObservedNode, Stage};
 use tests::pages::{Page, assert_fresh, with_part};
 
 const TEXT: &str = "
@@ -23,7 +23,7 @@ kubernetes: {version: v1.34.4, kubespray: {version: v2.31.0}}
 ";
 
 /// What changes a finished node into one of another state.
-type Change = fn(&mut Seen);
+type Change = fn(&mut ObservedNode);
 
 /// The master that the file does not name, in states in which it is not wanted.
 const FOURTH: &str = "c-master-4";
@@ -66,7 +66,7 @@ const STATES: [(&str, &str, Change); 10] = [
     ),
 ];
 
-fn note(seen: &mut Seen) -> &mut Note {
+fn note(seen: &mut ObservedNode) -> &mut Note {
     seen.note.as_mut().unwrap()
 }
 
@@ -77,7 +77,7 @@ fn cluster() -> Cluster {
 }
 
 /// A finished cluster in which this node is in a state. A blank master is in nobody's list of etcd's members.
-fn seen(cluster: &Cluster, name: &str, state: &(&str, &str, Change)) -> Vec<Seen> {
+fn seen(cluster: &Cluster, name: &str, state: &(&str, &str, Change)) -> Vec<ObservedNode> {
     let masters = cluster.role(Role::Master).map(|node| node.name.clone());
     let is_blank = state.0.starts_with("blank");
     let members: BTreeSet<_> = masters
@@ -88,7 +88,7 @@ fn seen(cluster: &Cluster, name: &str, state: &(&str, &str, Change)) -> Vec<Seen
         kubespray: cluster.kubernetes.kubespray.version.clone(),
     };
     let see = |node: &Node| {
-        let mut seen = Seen {
+        let mut seen = ObservedNode {
             node: node.clone(),
             wanted: true,
             note: (node.role != Role::LoadBalancer)

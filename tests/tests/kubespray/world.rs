@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use kubitect_config::remote::{Doing, Output, Remote};
+use kubitect_config::remote::{BoxFuture, Output, Remote};
 use serde_json::Value;
 
 /// The control plane. It ends with its standard input.
@@ -150,7 +150,7 @@ impl Drop for World {
 }
 
 impl Remote for World {
-    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> Doing<'a, Output> {
+    fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> BoxFuture<'a, Output> {
         Box::pin(async move {
             assert_eq!(argv[..2], ["sudo", "-n"]);
             let argv: Vec<_> = argv[2..]
@@ -171,7 +171,7 @@ impl Remote for World {
         })
     }
 
-    fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], _: u32, _: Duration) -> Doing<'a, ()> {
+    fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], _: u32, _: Duration) -> BoxFuture<'a, ()> {
         Box::pin(async move { Ok(std::fs::write(self.here(path), bytes)?) })
     }
 }
@@ -193,7 +193,7 @@ impl Recorded {
 }
 
 impl Remote for Recorded {
-    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> BoxFuture<'a, Output> {
         Box::pin(async move {
             self.asked.lock().unwrap().push(argv.join(" "));
             let answer = self.answers.lock().unwrap().pop();
@@ -206,7 +206,13 @@ impl Remote for Recorded {
         })
     }
 
-    fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], mode: u32, _: Duration) -> Doing<'a, ()> {
+    fn put<'a>(
+        &'a self,
+        path: &'a str,
+        bytes: &'a [u8],
+        mode: u32,
+        _: Duration,
+    ) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let text = String::from_utf8_lossy(bytes);
             let line = format!("put {path} {mode:o}\n{text}");

@@ -1,4 +1,4 @@
-//! HAProxy's and keepalived's own judgement of what is rendered.
+//! HAProxy and keepalived accept the rendered files.
 
 use kubitect_lb::render;
 use tests::checkers::{an_interface, haproxy, keepalived};

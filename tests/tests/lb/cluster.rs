@@ -13,9 +13,9 @@ pub fn label(text: &str) -> Label {
     text.parse().unwrap()
 }
 
-/// A cluster like `examples/multi-master.yaml` with this many machines of each role, and what is known of it.
+/// A cluster like `examples/multi-master.yaml` with this many machines of each role, and its facts.
 ///
-/// Several balancers share 192.168.113.99, the first being the most preferred.
+/// Several balancers share 192.168.113.99; the first one has the highest priority.
 pub fn cluster(balancers: u8, masters: u8, workers: u8) -> (Cluster, Facts) {
     let nodes: Vec<Node> = (0..balancers)
         .map(|i| node(Role::LoadBalancer, i, 100 + i))

@@ -1,23 +1,23 @@
-//! Balancers in memory: files, services and the virtual address, as far as rolling out can see them.
+//! Balancers in memory: files, services and the virtual address, as far as a roll-out sees them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kubitect_config::remote::{BoxError, Doing, Output, Remote};
+use kubitect_config::remote::{BoxError, BoxFuture, Output, Remote};
 use kubitect_config::value::Label;
 use kubitect_lb::{HAPROXY_FILE, KEEPALIVED, KEEPALIVED_FILE, Rendered, Service};
 
-/// What all machines of one group see.
+/// The state that all machines of a group share.
 #[derive(Debug, Default)]
 pub struct World {
     pub machines: BTreeMap<Label, State>,
-    /// Who has the virtual address.
+    /// The balancer that has the virtual address.
     pub holder: Option<Label>,
-    /// Their own addresses.
+    /// The balancers' own addresses.
     pub addresses: BTreeMap<Label, Ipv4Addr>,
-    /// Those whose keepalived can't have the virtual address.
+    /// The balancers whose keepalived can't have the virtual address.
     pub faults: BTreeSet<Label>,
     /// Whether no balancer hears another: each takes the virtual address.
     pub split: bool,
@@ -25,7 +25,7 @@ pub struct World {
     pub reloads: Vec<(Label, Service)>,
     /// Commands and uploads so far.
     pub calls: usize,
-    /// The process that rolls out dies within this call: every later one has no effect.
+    /// The process of the roll-out dies within this call: every later one has no effect.
     pub dies_at: Option<Death>,
 }
 
@@ -42,13 +42,13 @@ pub struct Death {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     pub files: BTreeMap<String, Vec<u8>>,
-    /// What running services have read.
+    /// The files that running services have read.
     pub running: BTreeMap<Service, Vec<u8>>,
     pub enabled: BTreeSet<Service>,
     pub installed: BTreeSet<Service>,
     /// Whether sudo works.
     pub root: bool,
-    /// Whether going back to the previous file fails.
+    /// Whether putting the previous file back fails.
     pub cannot_go_back: bool,
 }
 
@@ -58,7 +58,7 @@ pub const CHECK_FAILS: &str = "check-fails";
 pub const RELOAD_FAILS: &str = "reload-fails";
 /// A service with this word in its file does not serve.
 pub const PROBE_FAILS: &str = "probe-fails";
-/// A service with this word in its file stays with the one it had, and the reload says nothing of it.
+/// A service with this word in its file keeps its previous file, and the reload reports no error.
 pub const RELOAD_IGNORED: &str = "reload-ignored";
 
 impl State {
@@ -147,7 +147,7 @@ impl World {
             ["ip", "-o", "-4", "addr", "show"] => ok(if self.holds(node) {
                 "2: eth0    inet 192.168.113.99/32 scope global eth0\\       valid_lft forever"
             } else {
-                // Not the virtual address, though it begins like it.
+                // Not the virtual address, although it begins like it.
                 "2: eth0    inet 192.168.113.9/24 scope global eth0\\       valid_lft forever"
             }),
             ["cat", "--", path] => match self.state(node).files.get(*path) {
@@ -298,11 +298,17 @@ impl World {
 }
 
 impl Remote for Fake {
-    fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], mode: u32, _: Duration) -> Doing<'a, ()> {
+    fn put<'a>(
+        &'a self,
+        path: &'a str,
+        bytes: &'a [u8],
+        mode: u32,
+        _: Duration,
+    ) -> BoxFuture<'a, ()> {
         Box::pin(async move { self.put(path, bytes, mode) })
     }
 
-    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Doing<'a, Output> {
+    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> BoxFuture<'a, Output> {
         Box::pin(async move { self.run(argv) })
     }
 }

@@ -1,11 +1,11 @@
-//! A running HAProxy with the rendered file: who answers while masters die, and what a reload does.
+//! A running HAProxy with the rendered file: which master answers while others die, and the effect of a reload.
 
 use kubitect_lb::{SOCKET, render};
 
 use crate::cluster::cluster;
 use tests::checkers::run;
 
-/// No client may be without an answer for this many seconds, whatever happens to one master.
+/// No client waits longer than this for an answer, in seconds, whatever happens to one master.
 const LONGEST: f64 = 10.0;
 
 #[test]
@@ -63,7 +63,7 @@ fn clients_are_served_while_masters_die_and_balancers_reload() {
         "drained",
         "reload",
     ] {
-        // HAProxy also cuts what is just connecting when it marks the dead master down: that client must try again.
+        // HAProxy also cuts connections that are being made when it marks the dead master down: those clients have to try again.
         let cut = if what == "power off" { 2 } else { 0 };
         assert!(seen[what]["unanswered"].as_u64().unwrap() <= cut, "{what}");
         assert!(seen[what]["gap"].as_f64().unwrap() < LONGEST, "{what}");

@@ -1,4 +1,4 @@
-//! The load balancer: what is rendered, by text and by HAProxy's and keepalived's own judgement, and how it behaves.
+//! The load balancer: the rendered files, as text and as HAProxy and keepalived accept them, and its behaviour.
 
 mod checkers;
 mod cluster;

@@ -1,4 +1,4 @@
-//! What is rendered, as text that a person reviews.
+//! The rendered files, as text to review.
 
 use std::net::Ipv4Addr;
 
@@ -28,7 +28,7 @@ fn one_balancer_is_haproxy_alone() {
     insta::assert_snapshot!(rendered[0].haproxy);
 }
 
-/// Names that the file has by itself are those that validation keeps from forwarded ports.
+/// The names that the file has for itself are those that validation refuses for forwarded ports.
 #[test]
 fn no_forwarded_port_can_have_a_name_of_the_file_itself() {
     let (mut cluster, facts) = cluster(1, 3, 3);
@@ -68,7 +68,7 @@ fn without_workers_their_ports_lead_to_the_masters() {
     insta::assert_snapshot!(render(&cluster, &facts).unwrap()[0].haproxy);
 }
 
-/// A second balancer may come later; clients know the virtual address from the start.
+/// A second balancer may be added later; clients use the virtual address from the start.
 #[test]
 fn a_lone_balancer_holds_a_configured_address() {
     let (mut cluster, facts) = cluster(1, 1, 0);
@@ -87,7 +87,7 @@ fn the_same_input_gives_the_same_bytes() {
     cluster.balancing.forward_ports = forward_ports();
     let first = render(&cluster, &facts).unwrap();
     assert_eq!(first, render(&cluster, &facts).unwrap());
-    // The digest follows the text.
+    // The digest changes with the text.
     cluster.balancing.forward_ports[0].target_port += 1;
     let digest = |text: &str| {
         let line = text.lines().find(|line| line.contains("show-desc"));

@@ -1,4 +1,4 @@
-//! Rolling out over balancers in memory: what is done in which order, what fails, and what a killed run leaves.
+//! Roll-outs over balancers in memory: the order, failures, and the state after a killed run.
 
 use std::sync::Mutex;
 
@@ -132,7 +132,7 @@ async fn backups_come_first_and_the_holder_of_the_address_last() {
     let (world, remotes) = world(&rendered);
     quietly(&rendered, &remotes).await.unwrap();
     assert_settled(&world.lock().unwrap(), &rendered, "three");
-    // Nobody held it, so the preferred one started first and took it.
+    // No balancer held it, so the one with the highest priority started first and took it.
     assert_eq!(world.lock().unwrap().holder, Some(lb(1)));
 
     world.lock().unwrap().reloads.clear();
@@ -145,7 +145,7 @@ async fn backups_come_first_and_the_holder_of_the_address_last() {
     assert_eq!(report.holder, Some(lb(1)));
 }
 
-/// It would hear nobody and take the address, if those that run did not know it as a peer before.
+/// Otherwise it would hear no other one and take the address: those that run have to have it as a peer before.
 #[tokio::test]
 async fn a_new_balancers_keepalived_starts_last() {
     let (two, three) = (files(2, None), files(3, None));
@@ -161,26 +161,25 @@ async fn a_new_balancers_keepalived_starts_last() {
     assert_eq!(world.lock().unwrap().holder, Some(lb(2)));
 }
 
-/// As long as a balancer that is to go announces the address, none of those that take its place takes it.
+/// As long as a balancer that leaves announces the address, none of those that replace it takes it.
 #[tokio::test]
 async fn who_leaves_lets_the_address_go_when_all_others_serve() {
     let rendered = files(2, None);
     let (world, remotes) = world(&rendered);
     world.lock().unwrap().holder = Some(lb(9));
     let mut served = 0;
-    let let_go = async || {
+    let once_serving = async || {
         let mut world = world.lock().unwrap();
         served = world.reloads.len();
         world.holder = Some(lb(1));
     };
-    let report = roll_out_and(&rendered, &remotes, &|_| {}, let_go)
+    let report = roll_out_and(&rendered, &remotes, &|_| {}, once_serving)
         .await
         .unwrap();
     assert_eq!((served, report.holder), (4, Some(lb(1))));
 }
 
-/// A file that is refused, cannot be loaded, or does not serve: what was there before serves on, and the next balancer
-/// is not touched.
+/// A file is refused, can't be loaded, or does not serve: the previous file stays in use, and the next balancer is not touched.
 #[tokio::test]
 async fn whatever_fails_what_was_there_serves_on() {
     let good = files(3, None);
@@ -242,7 +241,7 @@ async fn a_file_that_cannot_be_put_back_is_an_error_of_its_own_and_mended_by_the
     );
 
     world.lock().unwrap().state_of(1).cannot_go_back = false;
-    // The same bad file again: now the good one, which was kept, comes back.
+    // The same bad file again: now the good one, which was linked beside, is put back.
     quietly(&bad, &remotes).await.unwrap_err();
     assert_settled(&world.lock().unwrap(), &good, "put back by the second run");
 }
@@ -359,7 +358,7 @@ async fn killed_at_first_and_repeated_it_ends_well() {
     }
 }
 
-/// At every moment each service runs, and its file is whole and one of these.
+/// At every moment each service runs, and its file is complete and one of these.
 fn assert_never_without(world: &World, known: &[&[Rendered]]) {
     for (node, state) in &world.machines {
         for service in [Service::Haproxy, Service::Keepalived] {

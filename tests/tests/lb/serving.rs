@@ -44,7 +44,7 @@ async fn a_restarted_balancer_is_waited_for_until_it_serves() {
     wait_serving(&others[0], remote, within).await.unwrap_err();
 }
 
-/// Within 30 s means 30 s, also where each call would have more.
+/// A timeout of 30 s means 30 s, also where each call could take longer.
 #[tokio::test]
 async fn a_machine_that_hangs_is_given_up_when_the_time_is_over() {
     let within = Duration::from_millis(50);
@@ -55,7 +55,7 @@ async fn a_machine_that_hangs_is_given_up_when_the_time_is_over() {
     assert!(error.contains("its machine did not answer"), "{error}");
 }
 
-/// A backup whose keepalived is in FAULT runs, and could never take the address: it does not serve.
+/// A backup whose keepalived is in FAULT runs, but can't take the address: it does not serve.
 #[tokio::test]
 async fn a_keepalived_in_fault_does_not_serve() {
     let wanted = files(2, None);
@@ -76,7 +76,7 @@ async fn a_keepalived_in_fault_does_not_serve() {
     quietly(&wanted, &remotes).await.unwrap();
     assert_settled(&world.lock().unwrap(), &wanted, "mended");
 
-    // The same of one that got there later, as before its holder is restarted.
+    // The same for one that gets into FAULT later, before the holder is restarted.
     world.lock().unwrap().faults.insert(lb(2));
     let (own, remote) = (&wanted[1], &remotes[&lb(2)]);
     let error = wait_serving(own, remote, Duration::from_millis(50)).await;
@@ -85,7 +85,7 @@ async fn a_keepalived_in_fault_does_not_serve() {
     assert_eq!(world.lock().unwrap().state_of(2).running.len(), 2);
 }
 
-/// Where VRRP does not pass between the balancers, both have the address: that is no roll-out that ended well.
+/// Where VRRP does not pass between the balancers, both have the address: such a roll-out has failed.
 #[tokio::test]
 async fn two_holders_are_no_holder() {
     let wanted = files(2, None);
@@ -103,14 +103,14 @@ async fn two_holders_are_no_holder() {
     ] {
         assert!(error.contains(part), "no `{part}` in {error}");
     }
-    // What is waited for is said while it is, and once.
+    // The reason of the wait is reported during it, and once.
     let events = events.into_inner().unwrap();
     let waits = |event: &Event| matches!(event, Event::Said { line } if line.contains("waiting for the virtual address"));
     assert_eq!(events.iter().filter(|e| waits(e)).count(), 1, "{events:?}");
     world.lock().unwrap().split = false;
     let report = quietly(&wanted, &remotes).await.unwrap();
     assert_eq!((report.reloaded.len(), report.holder), (0, Some(lb(1))));
-    // One that hears another than the holder does not know when to take it.
+    // A balancer that hears another one than the holder does not know when to take the address.
     world
         .lock()
         .unwrap()

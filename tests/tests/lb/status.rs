@@ -1,11 +1,11 @@
-//! What a status says of balancers in memory: their servers, and who has the virtual address.
+//! The status of balancers in memory: their servers, and the holder of the virtual address.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kubitect_config::Remote;
 use kubitect_config::cluster::{Node, Role};
-use kubitect_config::remote::{BoxError, Doing, Machines};
+use kubitect_config::remote::{BoxError, BoxFuture, Machines};
 use kubitect_config::value::Label;
 use kubitect_lb::{render, roll_out, status};
 
@@ -15,7 +15,7 @@ use crate::fake::{Fake, world};
 struct Logins(BTreeMap<Label, Fake>);
 
 impl Machines for Logins {
-    fn connect<'a>(&'a self, name: &'a Label) -> Doing<'a, Arc<dyn Remote>> {
+    fn connect<'a>(&'a self, name: &'a Label) -> BoxFuture<'a, Arc<dyn Remote>> {
         let remote = self
             .0
             .get(name)
@@ -73,14 +73,14 @@ async fn who_has_the_virtual_address_and_who_could_not_take_it_is_shown() {
     // Where only one of them answers, the others are not asked after.
     world.lock().unwrap().holder = Some(lb(1));
     let few = |name: &Label| {
-        let one = remotes.get_key_value(name).unwrap();
-        Logins(BTreeMap::from([(one.0.clone(), one.1.clone())]))
+        let entry = remotes.get_key_value(name).unwrap();
+        Logins(BTreeMap::from([(entry.0.clone(), entry.1.clone())]))
     };
     let problems = status(&cluster, &facts, &nodes, &few(&lb(1)))
         .await
         .problems;
     assert_eq!(problems, ["local-k8s-cluster-lb-2: no route to host"]);
-    // A backup hears the one that has it and does not answer.
+    // A backup hears the holder, which does not answer.
     let problems = status(&cluster, &facts, &nodes, &few(&lb(2)))
         .await
         .problems;

@@ -1,5 +1,5 @@
-//! Running keepaliveds with the rendered files: what the program that asks them says while they come, fail and don't hear one
-//! another.
+//! Running keepaliveds with the rendered files: what the program that asks them reports while they start, fail, and don't hear
+//! one another.
 
 use kubitect_lb::{KEEPALIVED, render};
 

@@ -14,7 +14,8 @@ use kubitect_provision::cloud_init::seed::SIZE;
 use kubitect_provision::hypervisor::{Failure, Hypervisor, LockState};
 use kubitect_provision::libvirt::Libvirt;
 use kubitect_provision::observe::{
-    Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState, look, observe,
+    Capability, DomainState, NetworkState, PoolState, PowerState, VolumeState, observe,
+    observe_with_addresses,
 };
 use kubitect_provision::resource::{Disk, Domain, Format, Network, Pool, Reservation, Volume};
 use kubitect_provision::{Hosts, Inputs, LocalImage, Plan, apply, plan, plan_destroy};
@@ -62,7 +63,7 @@ impl Hypervisor for TestDriver {
         define_domain(domain: &Domain) -> ();
         note_domain(name: &Label, note: &str) -> ();
         note_given(name: &Label, given: &[String]) -> ();
-        let_in(name: &Label, user: &str, public_key: &str) -> ();
+        authorize_key(name: &Label, user: &str, public_key: &str) -> ();
         start_domain(name: &Label) -> ();
         attach_disk(name: &Label, disk: &Disk) -> ();
         detach_disk(name: &Label, path: &Path) -> ();
@@ -73,7 +74,7 @@ impl Hypervisor for TestDriver {
         addresses(name: &Label) -> Vec<(Mac, Ipv4Addr)>;
     }
 
-    fn another(&self) -> Option<Arc<dyn Hypervisor>> {
+    fn another_connection(&self) -> Option<Arc<dyn Hypervisor>> {
         None
     }
 
@@ -285,13 +286,13 @@ fn a_living_cluster_changes() {
     assert_eq!(there.given, given);
     let used = run(&wanted, &hosts, &image);
     assert_eq!(used.part(Part::Use), used, "{used}");
-    let observed = look(&wanted, &hosts).unwrap();
+    let observed = observe_with_addresses(&wanted, &hosts).unwrap();
     let notes = observed.notes(&wanted.name);
     assert_eq!(notes[&node.name].as_deref(), Some("ready & <well>"));
 
     // The worker leaves, and another one comes.
     wanted.nodes.pop();
-    let observed = look(&wanted, &hosts).unwrap();
+    let observed = observe_with_addresses(&wanted, &hosts).unwrap();
     let leaving = kubitect_provision::gather::leaving(&wanted, &observed);
     assert_eq!(leaving.len(), 1);
     assert_eq!((&leaving[0].name, leaving[0].mac), (&node.name, node.mac));

@@ -1,4 +1,4 @@
-//! cloud-init's own checker, and the tools that read FAT, judge what machines are given.
+//! cloud-init's own checker, and tools that read FAT, check the documents of machines.
 
 use kubitect_config::Cluster;
 use kubitect_config::cluster::{NetworkMode, Role};
@@ -73,7 +73,7 @@ fn user_data_is_valid_by_cloud_inits_schema() {
     );
 }
 
-/// What Python's YAML 1.1, with which cloud-init reads, makes of a document, as JSON.
+/// A document as JSON, as Python's YAML 1.1 reads it, which cloud-init uses.
 fn by_python(text: &str) -> serde_json::Value {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("document");
@@ -90,7 +90,7 @@ fn by_python(text: &str) -> serde_json::Value {
 #[test]
 fn every_document_means_the_same_to_cloud_init_as_to_us() {
     let mut cluster = example();
-    // Texts that YAML 1.1 takes for something else where they are not quoted.
+    // Texts that are no texts in YAML 1.1 unless they are quoted.
     cluster.guest.user = "on".to_owned();
     cluster.guest.interface = "1e3".to_owned();
     cluster.nodes[1].mac = "52:54:00:12:34:56".parse().unwrap();

@@ -5,23 +5,23 @@ use std::time::Duration;
 
 use kubitect_config::cluster::{Image, Node};
 use kubitect_config::{Cluster, Facts};
-use kubitect_provision::gather::{self, gather, gather_within, known};
+use kubitect_provision::gather::{self, complete_facts, gather, gather_within};
 use kubitect_provision::ssh::Keys;
 use kubitect_provision::{Error, Hosts, Inputs, apply, image, machine, observe, plan};
 
 use super::{cluster, example, hosts};
 
-/// The example with workers that have no address of their own.
+/// The example with workers without fixed addresses.
 fn leased() -> Cluster {
     let text = include_str!("../../../examples/multi-master.yaml");
-    let kept: Vec<&str> = text
+    let remaining: Vec<&str> = text
         .lines()
         .filter(|line| !line.contains("ip: 192.168.113.2"))
         .collect();
-    cluster(&kept.join("\n"))
+    cluster(&remaining.join("\n"))
 }
 
-/// Makes the machines, in memory.
+/// Creates the machines, in memory.
 pub fn make(cluster: &Cluster, hosts: &Hosts) {
     let mut disk = vec![0; 1024];
     disk[510..512].copy_from_slice(b"\x55\xaa");
@@ -70,18 +70,18 @@ async fn fixed_addresses_need_no_machine() {
         assert_eq!((&node.name, node.ip), (&facts.name, Some(facts.ip)));
         assert!(facts.host_key.starts_with("ssh-ed25519 AAAA"), "{facts:?}");
     }
-    let known = known(&cluster, &hosts).unwrap().unwrap();
-    assert_eq!(known.nodes.len(), facts.nodes.len());
-    assert!(known.nodes.iter().all(|node| node.host_key.is_empty()));
+    let complete = complete_facts(&cluster, &hosts).unwrap().unwrap();
+    assert_eq!(complete.nodes.len(), facts.nodes.len());
+    assert!(complete.nodes.iter().all(|node| node.host_key.is_empty()));
 }
 
 #[tokio::test]
 async fn leases_are_waited_for_and_kept() {
     let cluster = leased();
     let (fake, hosts) = hosts(&cluster);
-    assert_eq!(known(&cluster, &hosts).unwrap(), None);
+    assert_eq!(complete_facts(&cluster, &hosts).unwrap(), None);
     make(&cluster, &hosts);
-    assert_eq!(known(&cluster, &hosts).unwrap(), None);
+    assert_eq!(complete_facts(&cluster, &hosts).unwrap(), None);
     let workers: Vec<_> = cluster
         .nodes
         .iter()
@@ -111,14 +111,14 @@ async fn leases_are_waited_for_and_kept() {
     machine::reserve(&cluster, &hosts, &facts).unwrap();
     // Reserved addresses stay also while a machine is off.
     fake.stop(workers[1].name.as_str());
-    let known = known(&cluster, &hosts).unwrap().unwrap();
+    let complete = complete_facts(&cluster, &hosts).unwrap().unwrap();
     assert_eq!(
-        known.node(&workers[1].name).unwrap().ip.to_string(),
+        complete.node(&workers[1].name).unwrap().ip.to_string(),
         "192.168.113.201"
     );
 }
 
-/// By its words alone, nobody can tell the machine that lies from the other one; all others are as near as before.
+/// From the answers alone it can't be decided which machine lies; all others are known as before.
 #[test]
 fn an_address_that_two_claim_is_neithers_and_hides_no_other_machine() {
     let cluster = leased();
@@ -128,15 +128,15 @@ fn an_address_that_two_claim_is_neithers_and_hides_no_other_machine() {
     for (node, last) in open.iter().zip([200, 200, 201]) {
         fake.lease(node.name.as_str(), node.mac, [192, 168, 113, last].into());
     }
-    let now = gather::now(&cluster, &hosts).unwrap();
-    let known = |node: &Node| now.node(&node.name).is_some();
+    let now = gather::available_facts(&cluster, &hosts).unwrap();
+    let has_address = |node: &Node| now.node(&node.name).is_some();
     assert_eq!(
-        open.iter().map(|n| known(n)).collect::<Vec<_>>(),
+        open.iter().map(|n| has_address(n)).collect::<Vec<_>>(),
         [false, false, true]
     );
     assert_eq!(now.nodes.len(), cluster.nodes.len() - 2);
-    let observed = observe::look(&cluster, &hosts).unwrap();
-    let error = gather::so_far(&cluster, &observed).unwrap_err();
+    let observed = observe::observe_with_addresses(&cluster, &hosts).unwrap();
+    let error = gather::observed_facts(&cluster, &observed).unwrap_err();
     assert!(matches!(error, Error::AddressTaken { .. }), "{error}");
 }
 
@@ -168,13 +168,13 @@ async fn a_cancelled_wait_ends() {
     assert!(matches!(error, Error::Cancelled), "{error:?}");
 }
 
-/// The wait ends in its time and that in which consoles are read, not in what libvirt takes.
+/// The wait ends after its time and the time to read consoles, however long libvirt takes.
 #[tokio::test]
 async fn a_host_that_hangs_makes_no_wait_longer() {
     let cluster = leased();
     let (fake, hosts) = hosts(&cluster);
     make(&cluster, &hosts);
-    fake.take(Duration::from_secs(8));
+    fake.set_call_time(Duration::from_secs(8));
     let began = std::time::Instant::now();
     let error = gathered(&cluster, &hosts, Duration::from_millis(300)).await;
     let text = error.unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! The keys that people have open a real server, for us and for OpenSSH's client, which is Ansible's.
+//! The keys that people have are accepted by a real server, used by us and by OpenSSH's client, which Ansible uses.
 
 use std::fs;
 use std::io::Write;
@@ -15,10 +15,10 @@ use tests::sshd::{Sshd, client, ed25519, keygen, private, user};
 
 use crate::example;
 
-/// A signature of a large key takes its time in a program that is not optimised.
+/// The time for a signature of a large key in a program that is not optimised.
 const SOON: Duration = Duration::from_secs(240);
 
-/// Every kind in every form: the names of files that lie in `folder` then.
+/// Every kind of key in every form; returns the names of the files in `folder`.
 fn keys(folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for (kind, bits) in [
@@ -62,7 +62,7 @@ fn keys(folder: &Path) -> Vec<PathBuf> {
         ],
     );
     assert!(output.status.success(), "{}", checkers::said(&output));
-    // As an editor of another system leaves it, which ssh does not read.
+    // As an editor of another operating system writes it, which ssh does not read.
     let foreign = folder.join("ed25519-foreign");
     let text = fs::read_to_string(&plain).unwrap();
     private(&foreign, &text.trim_end().replace('\n', "\r\n"));
@@ -70,7 +70,7 @@ fn keys(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// The cluster's keys with this one of the person's.
+/// The cluster's keys, with this key of the person's.
 fn with(cluster: &Cluster, folder: &Path, own: &Path) -> Keys {
     let ssh = folder.join(format!("cluster-{}", own.file_name().unwrap().display()));
     Keys::ensure(&ssh, cluster, Some(own)).unwrap_or_else(|e| panic!("{}: {e}", own.display()))
@@ -92,8 +92,8 @@ async fn every_kind_of_key_in_every_form_logs_in() {
         .collect();
     let host = all[0].0.machine(node).unwrap();
     let sshd = Sshd::start(Some(&host.host_private), &authorized);
-    let known = folder.path().join("known_hosts");
-    private(&known, &sshd.known());
+    let known_hosts = folder.path().join("known_hosts");
+    private(&known_hosts, &sshd.known_hosts_line());
 
     for (keys, own) in &all {
         let target = Target {
@@ -126,7 +126,7 @@ async fn every_kind_of_key_in_every_form_logs_in() {
                 "-o",
                 "GlobalKnownHostsFile=/dev/null",
                 "-o",
-                &format!("UserKnownHostsFile={}", known.display()),
+                &format!("UserKnownHostsFile={}", known_hosts.display()),
                 "-i",
                 keys.private_key_path().to_str().unwrap(),
                 "-p",
@@ -145,7 +145,7 @@ async fn every_kind_of_key_in_every_form_logs_in() {
     }
 }
 
-/// What is shown to who watches with `--debug`.
+/// What `--debug` shows.
 #[derive(Clone, Default)]
 struct Shown(Arc<Mutex<Vec<u8>>>);
 
@@ -183,7 +183,7 @@ async fn each_command_is_shown_with_its_duration_and_nothing_of_what_it_reads_or
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    // On this thread, which is the runtime's only one.
+    // On this thread, the runtime's only one.
     let _guard = tracing::subscriber::set_default(subscriber);
     let session = Session::connect(target, SOON).await.unwrap();
     let output = session.run_with_input(&["cat"], b"pl4nted", SOON).await;
@@ -209,7 +209,7 @@ async fn each_command_is_shown_with_its_duration_and_nothing_of_what_it_reads_or
     assert!(!text.contains("pl4nted"), "{text}");
 }
 
-/// A machine behind a host, each with a server of its own, and what the host is logged in on with.
+/// A machine behind a host, each with its own server, and the key for the host.
 struct Behind {
     folder: tempfile::TempDir,
     host: Sshd,
@@ -236,8 +236,8 @@ impl Behind {
         }
     }
 
-    /// The machine, by way of the host that these lines of `known_hosts` know.
-    fn target(&self, known: &str) -> Target {
+    /// The machine, reached through the host with these lines of `known_hosts`.
+    fn target(&self, known_hosts: &str) -> Target {
         let node = &self.cluster.nodes[0].name;
         Target {
             machine: node.to_string(),
@@ -246,7 +246,7 @@ impl Behind {
             private_key: self.keys.private_key(),
             host_key: self.keys.host_key(node).unwrap().clone(),
             jump: Some(Jump {
-                program: client(self.folder.path(), known),
+                program: client(self.folder.path(), known_hosts),
                 user: Some(user()),
                 address: "127.0.0.1".to_owned(),
                 port: Some(self.host.port),
@@ -260,7 +260,7 @@ impl Behind {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_behind_its_host_is_reached_through_it() {
     let behind = Behind::new();
-    let target = behind.target(&behind.host.known());
+    let target = behind.target(&behind.host.known_hosts_line());
     let session = Session::connect(target, SOON)
         .await
         .unwrap_or_else(|e| panic!("{e:?}\n{}", behind.host.log()));
@@ -283,10 +283,11 @@ async fn a_machine_behind_its_host_is_reached_through_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_not_known_leads_nowhere_and_the_error_says_how_to_add_it() {
     let behind = Behind::new();
-    let refused = async |known: &str| match Session::connect(behind.target(known), SOON).await {
-        Ok(_) => panic!("it was let in"),
-        Err(error) => error,
-    };
+    let refused =
+        async |known_hosts: &str| match Session::connect(behind.target(known_hosts), SOON).await {
+            Ok(_) => panic!("it was let in"),
+            Err(error) => error,
+        };
     let error = refused("").await;
     assert!(matches!(error, Error::Jump { .. }), "{error:?}");
     let by_hand = format!("`ssh -p {} -i ", behind.host.port);
@@ -307,7 +308,7 @@ async fn a_host_that_is_not_known_leads_nowhere_and_the_error_says_how_to_add_it
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_a_host_the_machine_has_to_show_its_own_key() {
     let behind = Behind::new();
-    let mut target = behind.target(&behind.host.known());
+    let mut target = behind.target(&behind.host.known_hosts_line());
     // Another machine answers at the address.
     target.address.set_port(behind.host.port);
     match Session::connect(target, SOON).await {

@@ -1,4 +1,5 @@
-//! Machines without any: what they are told at their first boot, where they are found, and whether hosts can carry them.
+//! Machines without a hypervisor: the documents of their first boot, the addresses at which they are found, and whether hosts can
+//! carry them.
 
 mod documents;
 mod gather;

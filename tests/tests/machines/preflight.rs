@@ -1,4 +1,4 @@
-//! What is found about hosts in memory before the example is made on them.
+//! The findings about hosts in memory before the example is created on them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use kubitect_config::{Cluster, Remote, Severity};
 use kubitect_provision::change::Step;
 use kubitect_provision::observe::{self, PowerState};
 use kubitect_provision::preflight::{Finding, check};
-use kubitect_provision::reach::{Doing, Reach, Waiting};
+use kubitect_provision::reach::{BoxFuture, Reach, Waiting};
 use kubitect_provision::ssh::{Target, wait};
-use kubitect_provision::trust::Us;
+use kubitect_provision::trust::TrustedUsers;
 use kubitect_provision::{Error, Event, Hosts, doctor, plan_of};
 
 use super::gather::make;
 use super::{example, hosts};
 
-/// The example on another machine, so that this one's own folders and firewall are not looked at.
+/// The example on another machine, so that this machine's folders and firewall are not checked.
 fn elsewhere() -> Cluster {
     let mut cluster = example();
     cluster.hosts[0].connection = kubitect_config::cluster::Connection::Remote {
@@ -34,11 +34,11 @@ fn findings(change: impl FnOnce(&mut Cluster)) -> Vec<Finding> {
     let mut cluster = elsewhere();
     change(&mut cluster);
     let (_, hosts) = hosts(&cluster);
-    let observed = observe::look(&cluster, &hosts).unwrap();
+    let observed = observe::observe_with_addresses(&cluster, &hosts).unwrap();
     check(&cluster, &observed, &plan_of(&cluster, &observed).unwrap())
 }
 
-/// They have it: it is not asked for once more as they go on.
+/// Running machines have their memory already: it is not counted a second time.
 #[test]
 fn the_memory_of_paused_machines_counts_once() {
     let mut cluster = elsewhere();
@@ -47,9 +47,9 @@ fn the_memory_of_paused_machines_counts_once() {
     let (fake, hosts) = hosts(&cluster);
     make(&cluster, &hosts);
     for node in &cluster.nodes {
-        fake.meddle(node.name.as_str(), |own| own.power = PowerState::Paused);
+        fake.change_domain(node.name.as_str(), |own| own.power = PowerState::Paused);
     }
-    let observed = observe::look(&cluster, &hosts).unwrap();
+    let observed = observe::observe_with_addresses(&cluster, &hosts).unwrap();
     let plan = plan_of(&cluster, &observed).unwrap();
     let started = plan.changes.iter();
     let started = started.filter(|change| matches!(change.step, Step::StartDomain(_)));
@@ -88,7 +88,7 @@ fn machines_that_ask_for_more_than_there_is_are_errors_and_come_first() {
 fn nothing_to_do_is_nothing_to_check() {
     let cluster = example();
     let (_, hosts) = hosts(&cluster);
-    let observed = observe::look(&cluster, &hosts).unwrap();
+    let observed = observe::observe_with_addresses(&cluster, &hosts).unwrap();
     let mut nothing = plan_of(&cluster, &observed).unwrap();
     nothing.changes.clear();
     assert_eq!(check(&cluster, &observed, &nothing), []);
@@ -106,7 +106,7 @@ impl Reach for Way {
         false
     }
 
-    fn connect(&self, _: Target, _: Duration) -> Doing<'_, Arc<dyn Remote>> {
+    fn connect(&self, _: Target, _: Duration) -> BoxFuture<'_, Arc<dyn Remote>> {
         unimplemented!("no machine is there")
     }
 
@@ -119,14 +119,14 @@ impl Reach for Way {
     }
 }
 
-/// A slow host takes long for each answer: what it has and what is on it is asked for once.
+/// A slow host takes long for each answer: its resources are asked for only once.
 #[test]
 fn a_host_is_asked_once_for_a_plan_and_for_what_stands_in_its_way() {
     let cluster = elsewhere();
     let (fake, hosts) = hosts(&cluster);
-    observe::look(&cluster, &hosts).unwrap();
+    observe::observe_with_addresses(&cluster, &hosts).unwrap();
     let once = fake.calls();
-    let checks = doctor::hosts(&cluster, &Way(hosts), &Us::new(None));
+    let checks = doctor::hosts(&cluster, &Way(hosts), &TrustedUsers::new(None));
     assert!(checks.iter().all(|check| check.good), "{checks:?}");
     assert_eq!(fake.calls() - once, once);
 }

@@ -1,4 +1,4 @@
-//! A session is what rolling out and the work on Kubernetes ask for.
+//! A session implements what the roll-out and the work on Kubernetes need.
 
 use kubitect_config::Remote;
 use kubitect_provision::ssh::Session;

@@ -1,4 +1,5 @@
-//! What a person or another program added to a machine: it stays, and what can't is in the plan.
+//! Disks, interfaces and devices that a person or another program added to a machine: they stay, and the plan names those that
+//! can't.
 
 use kubitect_provision::change::{Part, Step};
 use kubitect_provision::observe::{Added, DomainState, Nic};
@@ -15,7 +16,7 @@ fn nic(last: u8) -> Nic {
     }
 }
 
-/// Gives the worker something of each kind, now and from its next start on.
+/// Adds one of each kind to the worker, now and from its next start on.
 fn add(world: &World) {
     world.fake().put_file("/dev/vg0", "ceph-osd-1", b"osd");
     world.fake().put_file("rbd:pool", "image", b"image");
@@ -25,7 +26,7 @@ fn add(world: &World) {
         settings: vec!["cputune".into(), "nvram".into()],
         ..Added::default()
     };
-    world.fake().meddle(WORKER, |worker| {
+    world.fake().change_domain(WORKER, |worker| {
         let live = worker.live.as_mut().unwrap();
         for (disks, own) in [
             (&mut worker.disks, &mut worker.added),
@@ -37,7 +38,7 @@ fn add(world: &World) {
     });
 }
 
-/// What of the worker is not Kubitect's doing.
+/// The disks and other parts of the worker that Kubitect has not added.
 fn of_others(worker: &DomainState) -> (Vec<&std::path::Path>, &Added) {
     let disks = worker.disks.iter().map(|disk| disk.as_path());
     let ours = |disk: &&std::path::Path| disk.starts_with("/pools") || disk.starts_with("/fast");
@@ -78,7 +79,7 @@ fn it_stays_over_a_restart() {
 #[test]
 fn what_is_there_only_while_the_machine_runs_is_named_by_its_restart() {
     let world = made();
-    world.fake().meddle(WORKER, |worker| {
+    world.fake().change_domain(WORKER, |worker| {
         let live = worker.live.as_mut().unwrap();
         live.disks.push("/dev/vg0/scratch".into());
         live.added.nics.push(nic(2));
@@ -96,7 +97,7 @@ fn what_is_there_only_while_the_machine_runs_is_named_by_its_restart() {
         format!("memory 4096 MiB -> 7168 MiB; {lost}")
     );
     assert!(change.is_destructive() && plan.to_string().starts_with("! update"));
-    // The restart that follows where libvirt refuses processors, and the one after the network was down.
+    // The restart where libvirt refuses to hot-plug processors, and the one after the network was inactive.
     let more = demo(&[(WORKER_1, &format!("{WORKER_1}          cpu: 3\n"))]);
     let plan = world.with(&more).plan().unwrap();
     assert!(plan.changes[0].details.ends_with(lost), "{plan}");
@@ -135,12 +136,12 @@ fn a_machine_that_is_made_anew_is_made_without_it_as_the_plan_says() {
 #[test]
 fn a_layout_that_was_made_by_hand_is_left_to_the_person() {
     let world = made();
-    world.fake().meddle(WORKER, |worker| {
+    world.fake().change_domain(WORKER, |worker| {
         worker.added.cells = true;
         worker.added.topology = Some(8);
     });
     settled(&world);
-    for (key, value, told) in [
+    for (key, value, reason) in [
         (
             "ram",
             7,
@@ -150,14 +151,16 @@ fn a_layout_that_was_made_by_hand_is_left_to_the_person() {
     ] {
         let other = demo(&[(WORKER_1, &format!("{WORKER_1}          {key}: {value}\n"))]);
         let why = refused(&world, &other);
-        assert!(why.contains(told) && why.contains("virsh edit"), "{why}");
+        assert!(why.contains(reason) && why.contains("virsh edit"), "{why}");
     }
-    // As far as it goes, and as it says.
+    // What fits the layout is applied, and after the advice of the message the rest.
     let fits = world.with(&demo(&[(
         WORKER_1,
         &format!("{WORKER_1}          cpu: 8\n          ram: 7\n"),
     )]));
-    world.fake().meddle(WORKER, |w| w.memory_mib = 7 << 10);
+    world
+        .fake()
+        .change_domain(WORKER, |w| w.memory_mib = 7 << 10);
     fits.apply().unwrap();
     settled(&fits);
 }
@@ -166,7 +169,7 @@ fn a_layout_that_was_made_by_hand_is_left_to_the_person() {
 fn an_interface_before_the_machines_own_is_not_taken_for_it() {
     let world = made();
     let own = domain(&world, WORKER).nic.unwrap();
-    world.fake().meddle(WORKER, |worker| {
+    world.fake().change_domain(WORKER, |worker| {
         let live = worker.live.as_mut().unwrap();
         for (first, added) in [
             (&mut worker.nic, &mut worker.added),
@@ -176,7 +179,7 @@ fn an_interface_before_the_machines_own_is_not_taken_for_it() {
         }
     });
     settled(&world);
-    // Also where the machine becomes another one by the file, and where its own is gone.
+    // Also where the file changes the machine, and where its own interface is gone.
     let text = demo(&[(
         "    user: k8s\n",
         "    user: k8s\n    cpuMode: host-model\n",
@@ -185,7 +188,7 @@ fn an_interface_before_the_machines_own_is_not_taken_for_it() {
     assert_eq!(plan.refused().count(), 0, "{plan}");
     world
         .fake()
-        .meddle(WORKER, |worker| worker.added.nics.clear());
+        .change_domain(WORKER, |worker| worker.added.nics.clear());
     world.apply().unwrap();
     settled(&world);
     let worker = domain(&world, WORKER);

@@ -5,7 +5,8 @@ use kubitect_provision::observe::{HostState, observe};
 
 use crate::world::{DEMO, World};
 
-/// `virsh setmem demo-worker-1 1G --live`: no restart follows, it is said, and the machine is not counted with what it has not.
+/// `virsh setmem demo-worker-1 1G --live`: a note says so, no restart follows, and the machine counts with the memory that it
+/// has.
 #[test]
 fn a_balloon_that_was_set_is_said_and_restarts_nothing() {
     let world = World::new(DEMO, &HostState::default());
@@ -16,7 +17,7 @@ fn a_balloon_that_was_set_is_said_and_restarts_nothing() {
     };
     assert_eq!(remarks(), [""; 0]);
     let set = |mib: u64| {
-        world.fake().meddle("demo-worker-1", |domain| {
+        world.fake().change_domain("demo-worker-1", |domain| {
             domain.live.as_mut().unwrap().balloon_mib = Some(mib);
         });
     };

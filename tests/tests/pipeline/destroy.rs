@@ -1,4 +1,4 @@
-//! What destroying a cluster leaves: all that was there before, and all that is somebody else's.
+//! What stays after a destroy: all that was on the hosts before, and all that belongs to others.
 
 use std::sync::Mutex;
 
@@ -18,16 +18,16 @@ fn destroy_leaves_what_was_there_before() {
     assert_eq!(world.inventory(), before);
 }
 
-/// A guest that never shuts down by itself is no hindrance: who is about to be deleted is not asked to, but switched off.
+/// A guest that never shuts down does not delay its removal: a machine that is deleted is switched off, not shut down.
 #[test]
 fn machines_that_are_deleted_are_not_shut_down_first() {
     let world = World::new(DEMO, &HostState::default());
     let before = world.inventory();
     world.apply().unwrap();
     for node in &world.cluster.nodes {
-        world.fake().be_stubborn(node.name.as_str());
+        world.fake().ignore_shutdown(node.name.as_str());
     }
-    // One that leaves, and then all.
+    // A machine that leaves, and then all.
     let fewer = DEMO.replace("        - id: 2\nkubernetes", "kubernetes");
     let fewer = world.with(&fewer);
     let scaled = fewer.plan().unwrap();
@@ -54,7 +54,7 @@ fn a_stopped_pool_is_emptied_too() {
     assert_eq!(world.inventory(), before);
 }
 
-/// A file over another, as it is in a folder of the cluster's.
+/// A file that is an overlay of another, in a folder of the cluster.
 fn overlay(world: &World, name: &str, under: &str) {
     let folder = "/pools/demo-main-resource-pool";
     let under = std::path::Path::new(folder).join(under);
@@ -99,7 +99,8 @@ fn files_of_snapshots_go_with_their_disks_and_those_of_others_are_named() {
     }
 }
 
-/// What somebody else made over the cluster's disks, or named like a snapshot, is theirs, and so is what lies under that.
+/// An overlay that another program made of the cluster's disks, or one with a snapshot's name, belongs to others, and so does the
+/// disk under it.
 #[test]
 fn files_that_only_look_like_snapshots_stay_and_are_named() {
     let world = World::new(DEMO, &HostState::default());
@@ -172,30 +173,30 @@ fn a_folder_with_something_else_in_it_stays() {
         b"years of work",
     );
     let plan = kubitect_provision::plan_destroy(&world.cluster.name, &world.hosts()).unwrap();
-    let told = Mutex::new(String::new());
+    let shown = Mutex::new(String::new());
     let never = std::sync::atomic::AtomicBool::new(false);
     kubitect_provision::apply(
         &plan,
         &world.hosts(),
         &kubitect_provision::Inputs::default(),
         &never,
-        &|event| *told.lock().unwrap() += &format!("{event}\n"),
+        &|event| *shown.lock().unwrap() += &format!("{event}\n"),
     )
     .unwrap();
-    let told = told.into_inner().unwrap();
+    let shown = shown.into_inner().unwrap();
     assert!(
-        told.contains(
+        shown.contains(
             "demo-main-resource-pool on box: done, but its folder stays (something else lies in it)"
         ),
-        "{told}"
+        "{shown}"
     );
-    assert_eq!(told.matches("folder stays").count(), 1, "{told}");
+    assert_eq!(shown.matches("folder stays").count(), 1, "{shown}");
     let left = world.inventory();
     assert!(left.contains("thesis.tex"), "{left}");
     assert!(!left.contains("demo-master-1"), "{left}");
 }
 
-/// A machine without a mark whose disk is named by its pool and volume, as other programs do.
+/// A machine without a mark whose disk is given by pool and volume, as other programs do.
 fn unmarked(name: &str, disk: &str) -> DomainState {
     DomainState {
         name: name.into(),
@@ -214,7 +215,7 @@ fn a_cluster_of_this_name_that_another_program_made_is_left_alone() {
     let pool = "demo-main-resource-pool";
     let disk = "demo-master-1-main-disk";
     let path = format!("/pools/{pool}");
-    let there = HostState {
+    let existing = HostState {
         pools: vec![PoolState {
             name: pool.into(),
             is_folder: true,
@@ -234,7 +235,7 @@ fn a_cluster_of_this_name_that_another_program_made_is_left_alone() {
         domains: vec![unmarked("demo-master-1", &format!("{pool}/{disk}"))],
         ..HostState::default()
     };
-    let world = World::new(DEMO, &there);
+    let world = World::new(DEMO, &existing);
     let before = world.inventory();
     let error = world.destroy().unwrap_err();
     assert!(matches!(error, Error::Foreign { .. }), "{error}");
@@ -250,11 +251,11 @@ fn a_disk_that_somebody_else_uses_stays() {
     let pool = "demo-fast-data-resource-pool";
     let disk = "demo-worker-1-rook-data-disk";
     for stop_pool in [false, true] {
-        let there = HostState {
+        let existing = HostState {
             domains: vec![unmarked("somebody", &format!("{pool}/{disk}"))],
             ..HostState::default()
         };
-        let world = World::new(DEMO, &there);
+        let world = World::new(DEMO, &existing);
         world.apply().unwrap();
         if stop_pool {
             world.fake().stop(pool);
@@ -296,7 +297,7 @@ fn images_stay_as_long_as_another_cluster_lies_over_them() {
     }
 }
 
-/// The lines of a text, so that the order in which things were made does not matter.
+/// The lines of a text in an order that does not depend on the order of creation.
 fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<_> = text.lines().collect();
     lines.sort_unstable();

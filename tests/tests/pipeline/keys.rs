@@ -1,4 +1,4 @@
-//! A folder of keys that was lost is brought back from the seeds, and by the machines' agents.
+//! A lost folder of keys is recovered from the seeds, and through the machines' guest agents.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +10,7 @@ use kubitect_provision::{Inputs, apply, cloud_init, recover};
 
 use crate::world::{DEMO, World};
 
-/// The demo's machines, made with the keys in `folder`.
+/// The demo's machines, created with the keys in `folder`.
 fn made(folder: &Path) -> (World, Keys) {
     let world = World::new(DEMO, &HostState::default());
     let keys = Keys::ensure(folder, &world.cluster, None).unwrap();
@@ -31,13 +31,13 @@ fn made(folder: &Path) -> (World, Keys) {
     (world, keys)
 }
 
-/// Whether all machines let this key in, and no other.
+/// Fails unless all machines accept this key, and no other.
 fn opens(world: &World, keys: &Keys) {
     for node in &world.cluster.nodes {
         let authorized = keys.machine(&node.name).unwrap().authorized;
-        let told = world.fake().let_in(node.name.as_str());
-        let told: Vec<_> = told.iter().map(String::as_str).collect();
-        assert_eq!(told, [format!("k8s {authorized}")], "{}", node.name);
+        let accepted = world.fake().authorized_keys(node.name.as_str());
+        let accepted: Vec<_> = accepted.iter().map(String::as_str).collect();
+        assert_eq!(accepted, [format!("k8s {authorized}")], "{}", node.name);
     }
 }
 
@@ -61,9 +61,9 @@ fn lost_keys_come_back_from_the_seeds_and_by_the_agents() {
         "the key's two halves and the hosts': {left:?}"
     );
 
-    // With nothing lost nothing is done.
-    let again = recover(&folder, &world.cluster, None, &world.hosts());
-    assert_eq!(again.unwrap().unwrap().private_key(), after.private_key());
+    // With nothing lost, nothing changes.
+    let second = recover(&folder, &world.cluster, None, &world.hosts());
+    assert_eq!(second.unwrap().unwrap().private_key(), after.private_key());
     opens(&world, &after);
 }
 
@@ -73,8 +73,8 @@ fn interrupted_it_goes_on_with_the_same_key() {
     let folder = home.path().join(".ssh");
     let (world, _) = made(&folder);
     std::fs::remove_dir_all(&folder).unwrap();
-    for at in 0..world.cluster.nodes.len() {
-        world.fake().fail_at(at, When::After);
+    for call in 0..world.cluster.nodes.len() {
+        world.fake().fail_at(call, When::After);
         assert!(recover(&folder, &world.cluster, None, &world.hosts()).is_err());
         assert!(
             !folder.join("id_ed25519").exists(),

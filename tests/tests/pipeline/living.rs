@@ -1,4 +1,4 @@
-//! Living clusters: what a change of the file, or of what is there, leads to.
+//! Finished clusters: what follows from an edit of the file, or from a change on the hosts.
 
 use kubitect_provision::change::Part;
 use kubitect_provision::gather::Leaving;
@@ -18,7 +18,7 @@ pub const DISKS: &str = "          dataDisks:
               size: 1
 ";
 
-/// DEMO with this instead of that.
+/// DEMO with each first text replaced by the second.
 pub fn demo(pairs: &[(&str, &str)]) -> String {
     pairs.iter().fold(DEMO.to_owned(), |text, (this, that)| {
         assert!(text.contains(this), "{this}");
@@ -26,7 +26,7 @@ pub fn demo(pairs: &[(&str, &str)]) -> String {
     })
 }
 
-/// The demo as it was made.
+/// The demo after its first apply.
 pub fn made() -> World {
     let world = World::new(DEMO, &HostState::default());
     world.apply().unwrap();
@@ -48,7 +48,7 @@ pub fn capacity(world: &World, name: &str) -> Option<u64> {
 }
 
 fn leaving(world: &World) -> Vec<Leaving> {
-    let observed = observe::look(&world.cluster, &world.hosts()).unwrap();
+    let observed = observe::observe_with_addresses(&world.cluster, &world.hosts()).unwrap();
     gather::leaving(&world.cluster, &observed)
 }
 
@@ -57,7 +57,7 @@ pub fn settled(world: &World) {
     assert!(plan.is_empty(), "{plan}");
 }
 
-/// The plan's refusals; nothing of it is done.
+/// The refusals of a plan. Fails if anything is carried out.
 pub fn refused(world: &World, yaml: &str) -> String {
     let before = world.inventory();
     let changed = world.with(yaml);
@@ -65,12 +65,12 @@ pub fn refused(world: &World, yaml: &str) -> String {
     let error = changed.carry_out(&plan).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     assert_eq!(world.inventory(), before);
-    let told = error.to_string();
+    let message = error.to_string();
     assert!(plan.to_string().contains("NOT POSSIBLE"), "{plan}");
     for refusal in plan.refused() {
-        assert!(told.contains(&refusal.to_string()), "{told}");
+        assert!(message.contains(&refusal.to_string()), "{message}");
     }
-    told
+    message
 }
 
 #[test]
@@ -91,11 +91,11 @@ fn nodes_come_and_go() {
     let plan = changed.plan().unwrap();
     insta::assert_snapshot!(plan);
     assert_eq!(
-        plan.makes().map(|n| n.as_str()).collect::<Vec<_>>(),
+        plan.created().map(|n| n.as_str()).collect::<Vec<_>>(),
         ["demo-worker-3"]
     );
     assert_eq!(
-        plan.removes().map(|n| n.as_str()).collect::<Vec<_>>(),
+        plan.removed().map(|n| n.as_str()).collect::<Vec<_>>(),
         ["demo-worker-2"]
     );
 
@@ -115,12 +115,12 @@ fn nodes_come_and_go() {
     );
     assert!(leaving(&changed).is_empty());
 
-    // The reservation of a fixed address goes as well, and then somebody else may have it.
+    // The reservation of a removed machine's fixed address is removed, too: then another machine may have the address.
     let text = demo(&[(WORKER_1, "        - id: 4\n          ip: 192.168.113.20\n")]);
-    let told = refused(&changed, &text);
+    let message = refused(&changed, &text);
     assert!(
-        told.contains("192.168.113.20 is kept for demo-worker-1"),
-        "{told}"
+        message.contains("192.168.113.20 is reserved for demo-worker-1"),
+        "{message}"
     );
     changed = changed.with(&demo(&[(&format!("{WORKER_1}{DISKS}"), "")]));
     changed.apply().unwrap();
@@ -134,19 +134,19 @@ fn a_disk_of_a_leaving_node_that_somebody_else_uses_stays() {
     let path = "/pools/demo-main-resource-pool/demo-worker-2-main-disk";
     world
         .fake()
-        .meddle("demo-master-1", |master| master.disks.push(path.into()));
+        .change_domain("demo-master-1", |master| master.disks.push(path.into()));
     let changed = world.with(&demo(&[("        - id: 2\nkubernetes", "kubernetes")]));
     let plan = changed.plan().unwrap();
-    let gone: Vec<_> = plan
+    let names: Vec<_> = plan
         .part(Part::Remove)
         .changes
         .into_iter()
         .map(|c| c.name)
         .collect();
-    assert_eq!(gone, ["demo-worker-2", "demo-worker-2-seed"], "{plan}");
+    assert_eq!(names, ["demo-worker-2", "demo-worker-2-seed"], "{plan}");
 }
 
-/// What is written instead of what, and what the refusal tells.
+/// The edits of the file, and parts of the refusal.
 type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
 
 #[test]
@@ -216,9 +216,9 @@ fn what_a_living_cluster_can_not_become_is_refused_with_what_can_be_done() {
         ),
     ];
     for (pairs, parts) in cases {
-        let told = refused(&world, &demo(pairs));
+        let message = refused(&world, &demo(pairs));
         for part in parts {
-            assert!(told.contains(part), "{part}: {told}");
+            assert!(message.contains(part), "{part}: {message}");
         }
     }
 }
@@ -268,10 +268,10 @@ fn a_host_that_carries_no_node_any_more_is_left_as_it_was() {
     let before = world.fakes[&two].inventory();
     world.apply().unwrap();
     let moved = TWO_HOSTS.replace("host: two", "host: one");
-    let told = refused(&world, &moved);
+    let message = refused(&world, &moved);
     assert!(
-        told.contains("it is on host two") && told.contains("not moved between hosts"),
-        "{told}"
+        message.contains("it is on host two") && message.contains("not moved between hosts"),
+        "{message}"
     );
     let worker = TWO_HOSTS.find("    worker:").unwrap()..TWO_HOSTS.find("kubernetes:").unwrap();
     let mut fewer = TWO_HOSTS.to_owned();

@@ -1,4 +1,4 @@
-//! Provisioning over hypervisors in memory: whatever breaks where, the same commands lead to the same end.
+//! Provisioning over hypervisors in memory: whatever fails, the same commands lead to the same result.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! Whose things are: copies of machines, disks under snapshots and clones, clusters whose names make the same pool.
+//! What belongs to a cluster and what does not: copies of machines, disks under snapshots and clones, clusters whose names give
+//! the same pool.
 
 use std::path::Path;
 
@@ -40,14 +41,16 @@ fn copy(of: &DomainState, name: &str) -> DomainState {
 fn a_copy_of_a_machine_is_none_of_ours() {
     let original = domain(&made(), "demo-worker-1");
     for name in ["experiment", "demo-worker-1-clone", "demo-worker-3"] {
-        let there = HostState {
+        let existing = HostState {
             domains: vec![copy(&original, name)],
             ..HostState::default()
         };
-        let world = World::new(DEMO, &there);
+        let world = World::new(DEMO, &existing);
         world.apply().unwrap();
         settled(&world);
-        let observed = kubitect_provision::observe::look(&world.cluster, &world.hosts()).unwrap();
+        let observed =
+            kubitect_provision::observe::observe_with_addresses(&world.cluster, &world.hosts())
+                .unwrap();
         assert_eq!(
             observed.notes(&world.cluster.name)[&world.cluster.nodes[4].name],
             None
@@ -70,7 +73,7 @@ fn a_copy_of_a_machine_is_none_of_ours() {
 #[test]
 fn a_machine_that_was_renamed_keeps_its_disks() {
     let world = made();
-    world.fake().meddle("demo-worker-1", |worker| {
+    world.fake().change_domain("demo-worker-1", |worker| {
         worker.copy_of = worker.name.parse().ok();
         worker.name = "somebody".to_owned();
         worker.mark = None;
@@ -108,7 +111,7 @@ fn a_data_pool_is_theirs_whose_disks_lie_in_it() {
         tiny.apply().unwrap();
     }
     settled(&world);
-    // The disk is still the first cluster's: taken out of its file, it goes, and its pool with it.
+    // The disk still belongs to the first cluster: when the file no longer has it, it is removed, and its pool with it.
     let without = longer(&demo(&[(crate::living::DISKS, "")]));
     let without = world.with(&without);
     let plan = without.plan().unwrap();
@@ -121,7 +124,7 @@ fn a_data_pool_is_theirs_whose_disks_lie_in_it() {
     let left = world.inventory();
     assert!(!left.contains("rook-data-disk"), "{left}");
     world.apply().unwrap();
-    // Neither cluster takes the other's disks with it.
+    // Neither cluster removes the other's disks.
     tiny.destroy().unwrap();
     settled(&world);
     world.destroy().unwrap();
@@ -138,13 +141,13 @@ const ROOK: (&str, &str) = (
     "demo-worker-1-rook-data-disk",
 );
 
-/// Whether that disk is there.
+/// Whether that disk exists.
 fn has_rook(world: &World) -> bool {
     let path = Path::new(ROOK.0).join(ROOK.1);
     world.fake().capacity(&path).is_some()
 }
 
-/// A machine runs on a snapshot of its data disk (`virsh snapshot-create-as --disk-only`): what lies under it is no leftover.
+/// A machine runs on a snapshot of its data disk (`virsh snapshot-create-as --disk-only`): the disk under it is still in use.
 #[test]
 fn a_data_disk_under_a_snapshot_stays_when_it_leaves_the_file() {
     let world = made();
@@ -152,7 +155,7 @@ fn a_data_disk_under_a_snapshot_stays_when_it_leaves_the_file() {
     let (name, more) = (format!("{}.snap1", ROOK.1), format!("{}.snap2", ROOK.1));
     world.fake().put_overlay(folder, &name, &disk);
     world.fake().put_overlay(folder, &more, &folder.join(&name));
-    world.fake().meddle("demo-worker-1", |it| {
+    world.fake().change_domain("demo-worker-1", |it| {
         let live = it.live.as_mut().map(|live| &mut live.disks);
         for disks in live.into_iter().chain([&mut it.disks]) {
             for path in disks.iter_mut().filter(|path| **path == disk) {
@@ -169,7 +172,7 @@ fn a_data_disk_under_a_snapshot_stays_when_it_leaves_the_file() {
         );
         assert!(!removed(&plan).contains(&ROOK.1), "{plan}");
     }
-    // With the machine goes the disk, and with that its snapshots.
+    // The disk is removed with the machine, and its snapshots with the disk.
     world.destroy().unwrap();
     assert!(!has_rook(&world));
     assert!(!world.inventory().contains(&name) && !world.inventory().contains(&more));
@@ -179,12 +182,12 @@ fn a_data_disk_under_a_snapshot_stays_when_it_leaves_the_file() {
 #[test]
 fn a_disk_under_somebodys_clone_stays() {
     let without = demo(&[(crate::living::DISKS, "")]);
-    for (stopped, seen) in [(false, true), (true, true), (false, false)] {
+    for (stopped, pool_shown) in [(false, true), (true, true), (false, false)] {
         let stranger = DomainState {
             name: "somebody".into(),
             disks: vec!["/clones/clone.qcow2".into()],
-            // Where no pool shows the clone, its machine tells of what is under it.
-            under: match seen {
+            // Where no pool lists the clone, its machine's definition names the disk under it.
+            under: match pool_shown {
                 true => Vec::new(),
                 false => vec![Path::new(ROOK.0).join(ROOK.1)],
             },
@@ -198,12 +201,12 @@ fn a_disk_under_somebodys_clone_stays() {
             available: 1 << 40,
             volumes: Vec::new(),
         };
-        let there = HostState {
-            pools: Vec::from_iter(seen.then_some(clones)),
+        let existing = HostState {
+            pools: Vec::from_iter(pool_shown.then_some(clones)),
             domains: vec![stranger],
             ..HostState::default()
         };
-        let world = World::new(DEMO, &there);
+        let world = World::new(DEMO, &existing);
         world.apply().unwrap();
         let destroyed = plan_destroy(&world.cluster.name, &world.hosts()).unwrap();
         let disk = Path::new(ROOK.0).join(ROOK.1);
@@ -215,9 +218,9 @@ fn a_disk_under_somebodys_clone_stays() {
             world.destroy().unwrap();
         } else {
             // The plan may be older than the clone.
-            assert_eq!(removed(&destroyed).contains(&ROOK.1), seen);
+            assert_eq!(removed(&destroyed).contains(&ROOK.1), pool_shown);
             world.carry_out(&destroyed).unwrap();
         }
-        assert!(has_rook(&world), "{stopped} {seen}");
+        assert!(has_rook(&world), "{stopped} {pool_shown}");
     }
 }

@@ -153,17 +153,17 @@ fn foreign_things_with_our_names_are_errors_that_name_them() {
         pools: vec![pool("music", "/pools/demo-main-resource-pool")],
         ..HostState::default()
     };
-    for (there, name) in [
+    for (existing, name) in [
         (taken, "network demo-network"),
         (elsewhere, "pool demo-main-resource-pool"),
         (folder, "pool music"),
     ] {
-        let world = World::new(DEMO, &there);
+        let world = World::new(DEMO, &existing);
         let before = world.inventory();
         let error = world.apply().unwrap_err();
         assert!(matches!(error, Error::Foreign { .. }), "{error}");
         assert!(error.to_string().contains(name), "{error}");
-        // Nor does destroying touch it, but for a pool that is ours by name and place.
+        // Destroying does not touch it either, except for a pool that is ours by name and path.
         world.destroy().unwrap();
         assert_eq!(world.inventory(), before);
     }
@@ -171,25 +171,25 @@ fn foreign_things_with_our_names_are_errors_that_name_them() {
 
 #[test]
 fn an_address_range_that_clashes_is_an_error() {
-    let mut there = HostState {
+    let mut existing = HostState {
         networks: vec![network("default", "192.168.0.0/16")],
         ..HostState::default()
     };
-    let error = World::new(DEMO, &there).plan().unwrap_err().to_string();
+    let error = World::new(DEMO, &existing).plan().unwrap_err().to_string();
     assert!(
         error.contains("libvirt's network default (192.168.0.0/16)"),
         "{error}"
     );
-    there.networks.clear();
-    there.capability.routes = vec![("192.168.113.0/24".parse().unwrap(), "eth1".into())];
-    let error = World::new(DEMO, &there).plan().unwrap_err().to_string();
+    existing.networks.clear();
+    existing.capability.routes = vec![("192.168.113.0/24".parse().unwrap(), "eth1".into())];
+    let error = World::new(DEMO, &existing).plan().unwrap_err().to_string();
     assert!(
         error.contains("route to 192.168.113.0/24 by eth1"),
         "{error}"
     );
-    // A wider route gives way.
-    there.capability.routes = vec![("192.168.0.0/16".parse().unwrap(), "tun0".into())];
-    World::new(DEMO, &there).plan().unwrap();
+    // A wider route is no conflict.
+    existing.capability.routes = vec![("192.168.0.0/16".parse().unwrap(), "tun0".into())];
+    World::new(DEMO, &existing).plan().unwrap();
 }
 
 #[test]

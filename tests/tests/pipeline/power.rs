@@ -1,4 +1,4 @@
-//! Machines switched off and on together.
+//! All machines of a cluster shut down and started.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ fn made() -> World {
     world
 }
 
-/// Shuts all machines down; the lines that were said.
+/// Shuts all machines down. Returns the lines of its events.
 fn shut_down(world: &World, cancelled: bool) -> (Result<(), Error>, Vec<String>) {
     let said = Mutex::new(Vec::new());
     let say = |event: Event| said.lock().unwrap().push(event.to_string());
@@ -40,7 +40,7 @@ fn all_go_off_and_come_back_as_they_were() {
     let before = world.fake().domains().unwrap();
     world
         .fake()
-        .meddle("demo-worker-1", |domain| domain.power = PowerState::Paused);
+        .change_domain("demo-worker-1", |domain| domain.power = PowerState::Paused);
     for _ in 0..2 {
         let (result, said) = shut_down(&world, false);
         result.unwrap();
@@ -63,7 +63,7 @@ fn all_go_off_and_come_back_as_they_were() {
 fn all_are_waited_for_and_each_that_stays_on_is_named() {
     let world = made();
     for name in ["demo-worker-1", "demo-master-1"] {
-        world.fake().be_stubborn(name);
+        world.fake().ignore_shutdown(name);
     }
     let (result, said) = shut_down(&world, false);
     let error = result.unwrap_err().to_string();
@@ -83,7 +83,7 @@ fn all_are_waited_for_and_each_that_stays_on_is_named() {
 fn one_that_can_t_be_started_keeps_no_other_off() {
     let world = made();
     shut_down(&world, false).0.unwrap();
-    world.fake().be_broken("demo-master-1", true);
+    world.fake().refuse_start("demo-master-1", true);
     let never = AtomicBool::new(false);
     let nodes = &world.cluster.nodes;
     let started = power::start(nodes, &world.hosts(), &never, &|_| {});
@@ -104,11 +104,11 @@ fn a_cancelled_run_asks_no_machine() {
     assert_eq!(world.fake().domains().unwrap(), before);
 }
 
-/// Within 1 s means 1 s and the time in which the console is read, not what libvirt takes.
+/// A timeout of 1 s means 1 s and the time to read the console, not the time that libvirt takes.
 #[test]
 fn a_host_that_hangs_makes_no_wait_longer() {
     let world = made();
-    world.fake().take(Duration::from_secs(8));
+    world.fake().set_call_time(Duration::from_secs(8));
     let began = Instant::now();
     let error = shut_down(&world, false).0.unwrap_err().to_string();
     assert!(began.elapsed() < Duration::from_secs(20), "{error}");
@@ -118,7 +118,7 @@ fn a_host_that_hangs_makes_no_wait_longer() {
 #[test]
 fn a_run_that_is_cancelled_does_not_wait_for_a_host_that_hangs() {
     let world = made();
-    world.fake().take(Duration::from_secs(30));
+    world.fake().set_call_time(Duration::from_secs(30));
     let (began, cancelled) = (Instant::now(), AtomicBool::new(false));
     let (cluster, hosts, hour) = (&world.cluster, world.hosts(), Duration::from_secs(3600));
     let result = std::thread::scope(|scope| {

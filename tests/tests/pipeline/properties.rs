@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::random::{Blow, blows, configuration, fixed, others, strike, wanted, yaml};
 use crate::world::World;
 
-/// What is not ours, on all hosts.
+/// All that belongs to others, on all hosts.
 fn of_others(world: &World) -> Vec<String> {
     let mut texts = Vec::new();
     for (host, hypervisor) in world.hosts().iter() {
@@ -24,7 +24,7 @@ fn of_others(world: &World) -> Vec<String> {
     texts
 }
 
-/// Whether exactly the wanted machines are there, run, and have what is wanted.
+/// Whether exactly the wanted machines exist, run, and have what the file says.
 fn check_wanted(world: &World) -> Result<(), TestCaseError> {
     let mut names = Vec::new();
     for (host, hypervisor) in world.hosts().iter() {
@@ -88,8 +88,8 @@ fn when() -> impl Strategy<Value = When> {
     ]
 }
 
-/// Only the last run is killed while libvirt goes on with what it asked for. A seed is left half written where the next run is killed
-/// as well, within the moment in which a machine's definition comes late and it writes that machine's seed again.
+/// Only the last run is killed while libvirt still works on its request. A seed is left half written where the next run is killed
+/// as well, at the moment in which a machine's definition appears late and that run writes the machine's seed again.
 fn late_last(mut failures: Vec<(usize, When)>) -> Vec<(usize, When)> {
     let last = failures.len().saturating_sub(1);
     for (_, when) in &mut failures[..last] {
@@ -100,7 +100,7 @@ fn late_last(mut failures: Vec<(usize, When)>) -> Vec<(usize, When)> {
     failures
 }
 
-/// Lines in an order that does not depend on when things were made.
+/// Lines in an order that does not depend on the order of creation.
 fn inventory(world: &World) -> Vec<String> {
     let text = world.inventory();
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
@@ -112,8 +112,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn apply_reaches_what_is_desired_and_destroy_what_was_there(yaml in configuration(), there in others()) {
-        let world = World::new(&yaml, &there);
+    fn apply_reaches_what_is_desired_and_destroy_what_was_there(yaml in configuration(), existing in others()) {
+        let world = World::new(&yaml, &existing);
         let before = world.inventory();
         world.apply().unwrap();
         let plan = world.plan().unwrap();
@@ -125,14 +125,14 @@ proptest! {
     #[test]
     fn failing_anywhere_and_running_again_gets_there_too(
         yaml in configuration(),
-        there in others(),
+        existing in others(),
         failures in proptest::collection::vec((0_usize..60, when()), 1..4),
     ) {
         let failures = late_last(failures);
-        let straight = World::new(&yaml, &there);
+        let straight = World::new(&yaml, &existing);
         let before = straight.inventory();
         straight.apply().unwrap();
-        let world = World::new(&yaml, &there);
+        let world = World::new(&yaml, &existing);
         for (n, when) in &failures {
             for fake in world.fakes.values() {
                 fake.fail_at(*n, *when);
@@ -143,7 +143,7 @@ proptest! {
         world.apply().unwrap();
         prop_assert!(world.plan().unwrap().is_empty());
         prop_assert_eq!(inventory(&world), inventory(&straight));
-        // And the same for the way back.
+        // The same for the removal.
         for (n, when) in &failures {
             for fake in world.fakes.values() {
                 fake.fail_at(*n, *when);
@@ -160,11 +160,11 @@ proptest! {
         fixed in fixed(),
         first in wanted(2..4),
         second in wanted(3..6),
-        there in others(),
+        existing in others(),
         blows in blows(),
         failures in proptest::collection::vec((0_usize..25, when()), 0..4),
     ) {
-        let world = World::new_on(&["one", "two"], &yaml(fixed, &first), &there);
+        let world = World::new_on(&["one", "two"], &yaml(fixed, &first), &existing);
         let (before, others) = (world.inventory(), of_others(&world));
         world.apply().unwrap();
         for (node, blow) in &blows {
@@ -178,8 +178,8 @@ proptest! {
             let _ = world.apply();
             world.revive();
         }
-        // A pool that was stopped hides what its disks need, or that a machine can't start without one that is lost:
-        // that is seen once it is started.
+        // A stopped pool hides the file system under its disks, or that a machine can't start because a disk is lost: that is
+        // observed only once the pool is started.
         let hidden = blows.iter().any(|(_, blow)| matches!(blow, Blow::StopPools));
         if hidden {
             let _ = world.apply();
@@ -196,7 +196,7 @@ proptest! {
     }
 }
 
-/// Every single point of one cluster's creation and removal, in all four ways.
+/// Every single call of one cluster's creation and removal, with all four ways to fail.
 #[test]
 fn every_point_of_failure_once() {
     let straight = World::new(crate::world::DEMO, &HostState::default());
@@ -237,7 +237,7 @@ fn every_point_of_failure_once() {
     println!("{} points of failure", 4 * (creating + destroying));
 }
 
-/// Every single point of one cluster's change, in all four ways.
+/// Every single call of one cluster's change, with all four ways to fail.
 #[test]
 fn every_point_of_a_change_once() {
     let changed = crate::world::DEMO

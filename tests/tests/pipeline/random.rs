@@ -1,4 +1,4 @@
-//! Random clusters, hosts, and blows to them.
+//! Random clusters and hosts, and what happens to them.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use proptest::prelude::*;
 
 use crate::world::World;
 
-/// A random cluster: what its configuration is written from.
+/// A random cluster: the values of its configuration.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     masters: usize,
-    /// By id; none: there is no such worker.
+    /// By id; none: no such worker.
     workers: Vec<Option<Worker>>,
     main_disk: u32,
     cpu: u32,
@@ -27,7 +27,7 @@ pub struct Worker {
     ram: u32,
 }
 
-/// What a cluster can't change while it lives.
+/// The values that a finished cluster can't change.
 #[derive(Debug, Clone, Copy)]
 pub struct Fixed {
     mode: &'static str,
@@ -98,7 +98,7 @@ pub fn yaml(fixed: Fixed, wanted: &Wanted) -> String {
         yaml.push_str(&format!("    worker:\n{default}      instances:\n"));
     }
     for (id, worker) in workers() {
-        // A network of libvirt's ends at its host.
+        // libvirt's own network does not reach other hosts.
         let host = if two_hosts && mode == "bridge" && id % 2 == 1 {
             "two"
         } else {
@@ -133,7 +133,7 @@ pub fn configuration() -> impl Strategy<Value = String> {
     (fixed(), wanted(2..5)).prop_map(|(fixed, wanted)| yaml(fixed, &wanted))
 }
 
-/// Something that happens to a living cluster behind our back.
+/// A change of a finished cluster that Kubitect did not make.
 #[derive(Debug, Clone, Copy)]
 pub enum Blow {
     Stop,
@@ -168,7 +168,7 @@ pub fn strike(world: &World, node: usize, blow: Blow) {
     let main = "/pools/demo-main-resource-pool";
     match blow {
         Blow::Stop => fake.stop(name),
-        Blow::Pause => fake.meddle(name, |domain| {
+        Blow::Pause => fake.change_domain(name, |domain| {
             if domain.live.is_some() {
                 domain.power = PowerState::Paused;
             }
@@ -178,7 +178,7 @@ pub fn strike(world: &World, node: usize, blow: Blow) {
             for disk in &node.data_disks {
                 let name = node.data_volume(disk);
                 fake.lose_file(main, &name);
-                // One stays: where all are missing, a file system is rather not mounted, and that is left to the person.
+                // One disk stays: where all are missing, the file system is taken for not mounted, and the person has to act.
                 let others = world.cluster.nodes.iter().filter(|n| n.host == node.host);
                 let others = others
                     .flat_map(|node| node.data_disks.iter().map(|disk| node.data_volume(disk)));
@@ -189,9 +189,9 @@ pub fn strike(world: &World, node: usize, blow: Blow) {
                 }
             }
         }
-        Blow::Processors => fake.meddle(name, |domain| domain.vcpus += 1),
-        Blow::Memory => fake.meddle(name, |domain| domain.memory_mib /= 2),
-        Blow::Plug => fake.meddle(name, |domain| domain.nic = None),
+        Blow::Processors => fake.change_domain(name, |domain| domain.vcpus += 1),
+        Blow::Memory => fake.change_domain(name, |domain| domain.memory_mib /= 2),
+        Blow::Plug => fake.change_domain(name, |domain| domain.nic = None),
         Blow::StopNetwork => fake.stop("demo-network"),
         Blow::StopPools => {
             fake.stop("demo-main-resource-pool");
@@ -200,7 +200,7 @@ pub fn strike(world: &World, node: usize, blow: Blow) {
     }
 }
 
-/// What other people have on a host.
+/// What others have on a host.
 pub fn others() -> impl Strategy<Value = HostState> {
     let flags = (
         proptest::bool::ANY,
@@ -209,9 +209,9 @@ pub fn others() -> impl Strategy<Value = HostState> {
         proptest::bool::ANY,
     );
     flags.prop_map(|(network, pool, domain, active)| {
-        let mut there = HostState::default();
+        let mut state = HostState::default();
         if network {
-            there.networks.push(NetworkState {
+            state.networks.push(NetworkState {
                 name: "default".into(),
                 active,
                 mark: None,
@@ -221,7 +221,7 @@ pub fn others() -> impl Strategy<Value = HostState> {
             });
         }
         if pool {
-            there.pools.push(PoolState {
+            state.pools.push(PoolState {
                 name: "default".into(),
                 is_folder: true,
                 path: Some("/var/lib/libvirt/images".into()),
@@ -239,7 +239,7 @@ pub fn others() -> impl Strategy<Value = HostState> {
             });
         }
         if domain {
-            there.domains.push(DomainState {
+            state.domains.push(DomainState {
                 name: "demo-of-somebody".into(),
                 power: if active {
                     PowerState::Running
@@ -254,6 +254,6 @@ pub fn others() -> impl Strategy<Value = HostState> {
                 ..DomainState::default()
             });
         }
-        there
+        state
     })
 }

@@ -1,4 +1,4 @@
-//! Living clusters that something happened to: what is lost, changed behind our back, or does not do as it is told.
+//! Finished clusters after faults: something is lost, was changed by others, or does not work.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -79,29 +79,32 @@ fn a_machine_whose_definition_is_gone_is_brought_back_as_it_was() {
         }
         let mut plan = world.plan().unwrap();
         if !pool_stopped {
-            assert_eq!(plan.makes().count(), 0, "{plan}");
-            assert_eq!(plan.brings_back().collect::<Vec<_>>(), [name], "{plan}");
+            assert_eq!(plan.created().count(), 0, "{plan}");
+            assert_eq!(plan.recovered().collect::<Vec<_>>(), [name], "{plan}");
             assert_eq!(plan.changes.len(), 1, "{plan}");
-            plan.remember(name, "set up");
+            plan.set_note(name, "set up");
         }
         if pool_stopped {
-            // It hid the disk: what was planned is a new machine, on which Kubernetes would be set up.
+            // Before, the disk was hidden, and the plan was a new machine on which Kubernetes would be set up.
             let error = world.carry_out(&plan).unwrap_err();
             let why = std::error::Error::source(&error).unwrap().to_string();
             assert!(why.contains("Plan again"), "{why}");
             plan = world.plan().unwrap();
-            assert_eq!(plan.brings_back().collect::<Vec<_>>(), [name], "{plan}");
-            plan.remember(name, "set up");
+            assert_eq!(plan.recovered().collect::<Vec<_>>(), [name], "{plan}");
+            plan.set_note(name, "set up");
         }
         world.carry_out(&plan).unwrap();
         settled(&world);
-        let there = domain(&world, name.as_str());
+        let existing = domain(&world, name.as_str());
         let noted = Some("set up".to_owned());
-        assert_eq!((there.power, there.note), (PowerState::Running, noted));
-        let there = world
+        assert_eq!(
+            (existing.power, existing.note),
+            (PowerState::Running, noted)
+        );
+        let existing = world
             .fake()
             .bytes("demo-main-resource-pool", "demo-master-1-seed");
-        assert_eq!(there.unwrap(), seed("its only key"));
+        assert_eq!(existing.unwrap(), seed("its only key"));
         let disk = |text: &str| text.matches("demo-master-1-main-disk\": File").count();
         assert_eq!(disk(&before), disk(&world.inventory()));
     }
@@ -114,16 +117,16 @@ fn a_machine_that_runs_without_a_definition_is_defined_again() {
     let before = world.inventory();
     world
         .fake()
-        .meddle("demo-worker-1", |worker| worker.transient = true);
+        .change_domain("demo-worker-1", |worker| worker.transient = true);
     let plan = world.plan().unwrap();
     assert_eq!(plan.changes.len(), 1, "{plan}");
     assert!(plan.to_string().contains("it is defined again"), "{plan}");
     world.apply().unwrap();
     assert_eq!(world.inventory(), before, "it was not restarted");
-    // What else it is to have comes in the same run.
+    // Its other wanted changes are made in the same run.
     world
         .fake()
-        .meddle("demo-worker-1", |worker| worker.transient = true);
+        .change_domain("demo-worker-1", |worker| worker.transient = true);
     let larger = world.with(&demo(&[
         (WORKER_1, &format!("{WORKER_1}          cpu: 3\n")),
         ("size: 5", "size: 6"),
@@ -138,7 +141,7 @@ fn a_machine_that_runs_without_its_network_interface_is_restarted() {
     let world = made();
     world
         .fake()
-        .meddle("demo-worker-1", |m| m.live.as_mut().unwrap().nic = None);
+        .change_domain("demo-worker-1", |m| m.live.as_mut().unwrap().nic = None);
     let plan = world.plan().unwrap();
     assert_eq!(plan.part(Part::Restart), plan);
     assert!(plan.to_string().contains("runs without"), "{plan}");
@@ -151,18 +154,20 @@ fn what_was_changed_behind_our_back_is_put_right() {
     let world = made();
     let before = world.inventory();
     let network = kubitect_provision::resource::Link::Network("other".into());
-    world.fake().meddle("demo-master-1", |m| m.vcpus = 4);
-    world.fake().meddle("demo-master-2", |m| m.memory_mib = 512);
-    world.fake().meddle("demo-master-3", |m| {
+    world.fake().change_domain("demo-master-1", |m| m.vcpus = 4);
+    world
+        .fake()
+        .change_domain("demo-master-2", |m| m.memory_mib = 512);
+    world.fake().change_domain("demo-master-3", |m| {
         m.nic.as_mut().unwrap().link = Some(network)
     });
     world
         .fake()
-        .meddle("demo-worker-2", |m| m.power = PowerState::Paused);
+        .change_domain("demo-worker-2", |m| m.power = PowerState::Paused);
     world
         .fake()
-        .meddle("demo-lb-1", |m| m.live.as_mut().unwrap().vcpus = 1);
-    world.fake().meddle("demo-worker-1", |m| {
+        .change_domain("demo-lb-1", |m| m.live.as_mut().unwrap().vcpus = 1);
+    world.fake().change_domain("demo-worker-1", |m| {
         m.disks
             .retain(|d| !d.ends_with("demo-worker-1-rook-data-disk"))
     });
@@ -170,7 +175,7 @@ fn what_was_changed_behind_our_back_is_put_right() {
     insta::assert_snapshot!(plan);
     world.apply().unwrap();
     settled(&world);
-    // The order of a machine's disks tells that one of them was attached again.
+    // The order of a machine's disks shows that one of them was attached again.
     assert_eq!(world.inventory().len(), before.len());
 }
 
@@ -181,40 +186,40 @@ fn a_stranger_in_the_place_of_a_disk_is_left_to_the_person() {
         "demo-worker-1-main-disk",
         "demo-worker-1-main-disk.before-upgrade",
     );
-    world.fake().meddle("demo-worker-1", |m| {
+    world.fake().change_domain("demo-worker-1", |m| {
         let folder = m.disks[0].parent().unwrap().to_owned();
         m.disks[0] = folder.join(snapshot);
     });
-    let told = refused(&world, DEMO);
+    let message = refused(&world, DEMO);
     assert!(
-        told.contains(snapshot) && told.contains(disk) && told.contains("blockcommit"),
-        "{told}"
+        message.contains(snapshot) && message.contains(disk) && message.contains("blockcommit"),
+        "{message}"
     );
     // The same of a data disk.
     let world = made();
-    world.fake().meddle("demo-worker-1", |m| {
+    world.fake().change_domain("demo-worker-1", |m| {
         m.disks[1] = "/snapshots/demo-worker-1-rook-data-disk.before".into();
     });
     assert!(refused(&world, DEMO).contains("blockcommit"));
-    // Something else is in no disk's place.
+    // Another device does not take a disk's place.
     let world = made();
-    world.fake().meddle("demo-worker-1", |m| {
+    world.fake().change_domain("demo-worker-1", |m| {
         m.disks[1] = "/isos/tools.iso".into();
     });
     world.apply().unwrap();
     settled(&world);
-    // One more disk is a person's, and stays.
+    // A further disk was added by a person, and stays.
     let world = made();
     world
         .fake()
-        .meddle("demo-worker-1", |m| m.disks.push("/isos/tools.iso".into()));
+        .change_domain("demo-worker-1", |m| m.disks.push("/isos/tools.iso".into()));
     settled(&world);
 }
 
 #[test]
 fn a_guest_that_does_not_shut_down_is_never_cut_off() {
     let world = made();
-    world.fake().be_stubborn("demo-worker-1");
+    world.fake().ignore_shutdown("demo-worker-1");
     world.fake().put_file(
         "/pools/demo-main-resource-pool",
         "demo-worker-1-console.log",
@@ -241,7 +246,7 @@ fn a_guest_that_does_not_shut_down_is_never_cut_off() {
     }
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(domain(&world, "demo-worker-1").power, PowerState::Running);
-    // Asked to stop, it stops waiting.
+    // When cancelled, it stops waiting.
     let now = AtomicBool::new(true);
     let error = apply(&plan, &changed.hosts(), &inputs, &now, &|_| {}).unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error}");

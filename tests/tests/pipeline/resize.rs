@@ -1,4 +1,4 @@
-//! Machines that live and are given memory, processors and disks.
+//! Memory, processors and disks are changed on machines that run.
 
 use kubitect_provision::change::Part;
 use kubitect_provision::fake::When;
@@ -20,24 +20,27 @@ fn a_machine_is_resized() {
     assert_eq!(plan.part(Part::Restart).changes.len(), 1);
     changed.apply().unwrap();
     settled(&changed);
-    let there = domain(&world, "demo-worker-1");
-    assert_eq!((there.vcpus, there.memory_mib), (3, 7 << 10));
-    assert_eq!(there.power, PowerState::Running);
-    assert_eq!(there.live.unwrap().memory_mib, 7 << 10);
+    let after = domain(&world, "demo-worker-1");
+    assert_eq!((after.vcpus, after.memory_mib), (3, 7 << 10));
+    assert_eq!(after.power, PowerState::Running);
+    assert_eq!(after.live.unwrap().memory_mib, 7 << 10);
     assert_eq!(
-        there.note.as_deref(),
+        after.note.as_deref(),
         Some("set up"),
         "it is the same machine"
     );
     assert_eq!(capacity(&world, "demo-worker-1-main-disk"), Some(99 << 30));
-    // And back, but for the disk.
-    let back = world.with(&demo(&[(
+    // The changes are reverted, except for the disk.
+    let reverted = world.with(&demo(&[(
         WORKER_1,
         &format!("{WORKER_1}          mainDiskSize: 99\n"),
     )]));
-    assert_eq!(back.plan().unwrap().part(Part::Restart).changes.len(), 1);
-    back.apply().unwrap();
-    settled(&back);
+    assert_eq!(
+        reverted.plan().unwrap().part(Part::Restart).changes.len(),
+        1
+    );
+    reverted.apply().unwrap();
+    settled(&reverted);
 }
 
 #[test]
@@ -75,7 +78,7 @@ fn a_machine_that_was_given_something_takes_it_into_use_though_the_run_was_kille
             "          ip: 192.168.113.100\n          mainDiskSize: 50\n",
         ),
     ]);
-    let told = |plan: &Plan| -> Vec<String> {
+    let changes_of = |plan: &Plan| -> Vec<String> {
         let changes = plan.part(Part::Use).changes;
         changes
             .iter()
@@ -90,13 +93,17 @@ fn a_machine_that_was_given_something_takes_it_into_use_though_the_run_was_kille
                 "demo-lb-1: its system takes into use its main disk",
                 "demo-worker-1: its system takes into use its processors, its main disk, disk rook",
             ];
-            assert_eq!(told(&plan), all);
+            assert_eq!(changes_of(&plan), all);
             changed.fake().fail_at(killed_at, when);
             let killed = changed.carry_out(&plan.part(Part::Make)).is_err();
             changed.revive();
-            // Whatever was done: all that is larger than it was is still to be taken into use, and nothing twice.
-            assert_eq!(told(&changed.plan().unwrap()), all, "{killed_at} {when:?}");
-            // As if it had been done by whoever applies the plan, which is noted last.
+            // Whatever the killed run has done: each grown part is still to be taken into use, and none twice.
+            assert_eq!(
+                changes_of(&changed.plan().unwrap()),
+                all,
+                "{killed_at} {when:?}"
+            );
+            // As if it had been taken into use by the caller that applies the plan; that is noted last.
             changed.apply().unwrap();
             settled(&changed);
             assert_eq!(domain(&changed, "demo-worker-1").given, [""; 0]);
@@ -114,17 +121,17 @@ fn what_was_given_and_is_gone_is_not_taken_into_use() {
     let rook = || vec!["rook".to_owned()];
     world
         .fake()
-        .meddle("demo-worker-1", |worker| worker.given = rook());
+        .change_domain("demo-worker-1", |worker| worker.given = rook());
     let none = world.with(&demo(&[(DISKS, "")]));
     let plan = none.plan().unwrap();
     let own = plan.part(Part::Use).changes;
     assert_eq!(own[0].details, "what it was given is gone", "{plan}");
     none.apply().unwrap();
     settled(&none);
-    // A machine that is recreated was given nothing.
+    // A machine that is recreated has nothing to take into use.
     world
         .fake()
-        .meddle("demo-worker-1", |worker| worker.given = rook());
+        .change_domain("demo-worker-1", |worker| worker.given = rook());
     let pool = "/pools/demo-main-resource-pool";
     world.fake().lose_file(pool, "demo-worker-1-main-disk");
     assert!(none.plan().unwrap().part(Part::Use).is_empty());
@@ -135,14 +142,14 @@ fn what_was_given_and_is_gone_is_not_taken_into_use() {
 #[test]
 fn processors_that_are_refused_while_a_machine_runs_come_with_a_restart() {
     let world = made();
-    world.fake().be_rigid("demo-worker-1");
+    world.fake().refuse_hot_plug("demo-worker-1");
     let changed = world.with(&demo(&[(
         WORKER_1,
         &format!("{WORKER_1}          cpu: 3\n"),
     )]));
     changed.apply().unwrap();
-    let there = domain(&world, "demo-worker-1");
-    assert_eq!((there.vcpus, there.live.unwrap().vcpus), (3, 2));
+    let after = domain(&world, "demo-worker-1");
+    assert_eq!((after.vcpus, after.live.unwrap().vcpus), (3, 2));
     let plan = changed.plan().unwrap();
     assert_eq!(plan.changes.len(), 1, "{plan}");
     assert_eq!(plan.changes[0].part, Part::Restart);
@@ -184,12 +191,12 @@ fn data_disks_come_grow_and_go() {
     assert_eq!(capacity(&world, "demo-worker-1-logs-data-disk"), None);
     assert_eq!(domain(&world, "demo-worker-1").live.unwrap().disks.len(), 4);
     settled(&changed);
-    // With the last disk in it, a pool goes.
+    // A pool is removed with its last disk.
     let none = world.with(&demo(&[(DISKS, "")]));
     none.apply().unwrap();
     settled(&none);
     assert!(!world.inventory().contains("demo-fast-data-resource-pool"));
-    // A machine that is off has it otherwise.
+    // A machine that is off gets it by its definition.
     world.fake().stop("demo-worker-1");
     world.apply().unwrap();
     settled(&world);

@@ -1,4 +1,4 @@
-//! What a machine starts with: KVM where its host has it, what it was saved with, and ports for its disks.
+//! What a machine has from its start on: KVM where its host has it, the definition that was saved, and ports for disks.
 
 use kubitect_provision::Inputs;
 use kubitect_provision::change::{Part, Step};
@@ -19,12 +19,12 @@ fn larger() -> String {
 fn a_machine_of_kvm_is_not_emulated_for_good_because_kvm_is_away() {
     let world = made();
     world.fake().offer(&["qemu"]);
-    let told = refused(&world, &larger());
+    let message = refused(&world, &larger());
     assert!(
-        told.contains("offers no KVM now") && told.contains("virtType: qemu"),
-        "{told}"
+        message.contains("offers no KVM now") && message.contains("virtType: qemu"),
+        "{message}"
     );
-    // One that is off would not start.
+    // One that is off could not start.
     world.fake().stop(WORKER);
     assert!(refused(&world, DEMO).contains("offers no KVM now"));
     assert_eq!(domain(&world, WORKER).virt, "kvm");
@@ -34,7 +34,7 @@ fn a_machine_of_kvm_is_not_emulated_for_good_because_kvm_is_away() {
     asked.apply().unwrap();
     settled(&asked);
     assert_eq!(domain(&world, WORKER).virt, "qemu");
-    // With KVM back, it goes on where it is.
+    // When KVM is available again, the machine runs on unchanged.
     let world = made();
     world.fake().offer(&["qemu"]);
     world.fake().offer(&["kvm", "qemu"]);
@@ -50,7 +50,7 @@ fn an_edit_by_which_a_machine_is_defined_as_it_was_restarts_nothing() {
         DEMO.replace("  - name: box\n", &host)
             .replace("    user: k8s\n", &user)
     };
-    // What `auto` and `custom` led to, by its name, and back.
+    // The processor to which `auto` and `custom` led is given by its name, and back.
     let world = made();
     let named = world.with(&asked("kvm", "custom"));
     settled(&named);
@@ -60,7 +60,7 @@ fn an_edit_by_which_a_machine_is_defined_as_it_was_restarts_nothing() {
     };
     assert!(restarted("qemu", "custom"));
     assert!(restarted("auto", "host-model"));
-    // A machine that is made later bears the other name for the same.
+    // A machine that is created later has the other name for the same processor.
     let other =
         world.with(&larger().replace("  - name: box\n", "  - name: box\n    virtType: kvm\n"));
     other.apply().unwrap();
@@ -71,7 +71,7 @@ fn an_edit_by_which_a_machine_is_defined_as_it_was_restarts_nothing() {
     emulated.apply().unwrap();
     settled(&world.with(&asked("qemu", "maximum")));
     settled(&world.with(&asked("qemu", "host-passthrough")));
-    // Whatever its host offers then.
+    // Then it is what its host offers.
     world.fake().offer(&["qemu"]);
     settled(&world.with(&asked("auto", "maximum")));
     world.fake().offer(&["kvm", "qemu"]);
@@ -84,7 +84,7 @@ fn a_machine_that_was_emulated_where_kvm_was_away_is_shown_and_gets_it() {
     let world = made();
     world
         .fake()
-        .meddle(WORKER, |worker| worker.virt = "qemu".into());
+        .change_domain(WORKER, |worker| worker.virt = "qemu".into());
     let plan = world.plan().unwrap();
     assert_eq!(plan.changes.len(), 1, "{plan}");
     assert_eq!(
@@ -116,7 +116,7 @@ fn a_machine_that_was_saved_starts_with_what_was_changed() {
             matches!(first[..], [Step::StartDomain(_), Step::ShutDownDomain(_)]),
             "{plan}"
         );
-        // One that is not changed goes on.
+        // A machine without a change runs on.
         let others = plan.changes.iter().filter(|c| c.name == "demo-master-1");
         let others: Vec<_> = others.map(|change| change.details.as_str()).collect();
         assert_eq!(
@@ -149,7 +149,7 @@ fn a_machine_that_is_saved_after_the_plan_was_made_starts_with_what_was_changed(
 #[test]
 fn a_disk_for_which_no_port_is_free_comes_with_a_restart() {
     let world = made();
-    world.fake().meddle(WORKER, |worker| {
+    world.fake().change_domain(WORKER, |worker| {
         worker.live.as_mut().unwrap().free_ports = Some(1);
     });
     settled(&world);
@@ -171,8 +171,8 @@ fn a_disk_for_which_no_port_is_free_comes_with_a_restart() {
     settled(&changed);
     let worker = domain(&world, WORKER);
     assert_eq!(worker.disks.len(), 6);
-    // A lost disk leaves its port to the one that takes its place.
-    world.fake().meddle(WORKER, |worker| {
+    // A disk that replaces a lost one gets its port.
+    world.fake().change_domain(WORKER, |worker| {
         worker.live.as_mut().unwrap().free_ports = Some(0);
     });
     let folder = "/pools/demo-main-resource-pool";
@@ -196,8 +196,8 @@ fn a_seed_that_a_killed_run_left_is_written_again_whole() {
             world.revive();
             world.apply().unwrap();
             settled(&world);
-            let there = world.fake().bytes(pool, seed);
-            assert_eq!(there.as_ref(), Some(&whole), "{point} {when:?}");
+            let current = world.fake().bytes(pool, seed);
+            assert_eq!(current.as_ref(), Some(&whole), "{point} {when:?}");
             let size = world
                 .fake()
                 .capacity(format!("/pools/{pool}/{seed}").as_ref());
@@ -212,9 +212,9 @@ fn a_seed_that_a_killed_run_left_is_written_again_whole() {
 
 #[test]
 fn the_definition_is_what_says_that_a_machine_is_emulated() {
-    // A step that only defines, as after processors were refused, takes no KVM from a machine either.
+    // A step that only defines a machine, as after processors were refused, does not take KVM from it either.
     let world = made();
-    world.fake().be_rigid(WORKER);
+    world.fake().refuse_hot_plug(WORKER);
     let more = world.with(&demo(&[(
         WORKER_1,
         &format!("{WORKER_1}          cpu: 3\n"),

@@ -1,4 +1,4 @@
-//! Many machines: libvirt is asked in proportion to them, and hosts are worked on side by side.
+//! Many machines: the calls to libvirt grow in proportion to them, and hosts are worked on side by side.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tests::many::{cluster, hosts};
 
 use crate::world::World;
 
-/// A cluster on so many hosts.
+/// A cluster on `count` hosts.
 fn many(count: usize, text: &str) -> World {
     let names = hosts(count);
     let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -33,18 +33,20 @@ fn all_hosts_are_asked_at_the_same_time() {
     let own = &world.cluster;
     let mut open = own.clone();
     open.nodes.iter_mut().for_each(|node| node.ip = None);
-    together(&world, "look", |hosts| observe::look(own, hosts).map(drop));
+    together(&world, "look", |hosts| {
+        observe::observe_with_addresses(own, hosts).map(drop)
+    });
     together(&world, "machines", |hosts| {
-        let (_, away) = status::machines(own, hosts);
-        assert_eq!(away, [""; 0]);
+        let (_, unreached) = status::machines(own, hosts);
+        assert_eq!(unreached, [""; 0]);
         Ok(())
     });
     together(&world, "known", |hosts| {
-        gather::known(&open, hosts).map(drop)
+        gather::complete_facts(&open, hosts).map(drop)
     });
 }
 
-/// The calls that making, planning, looking at and removing the cluster take.
+/// The number of calls to create, plan, observe and remove the cluster.
 fn calls(count: usize, each: usize) -> [u64; 4] {
     let world = many(count, &cluster(count, each));
     let so_far = || world.fakes.values().map(|fake| fake.calls()).sum::<u64>();
@@ -52,9 +54,9 @@ fn calls(count: usize, each: usize) -> [u64; 4] {
     let made = so_far();
     assert!(world.plan().unwrap().is_empty());
     let planned = so_far();
-    // As `status` looks at the machines.
-    let (seen, _) = status::machines(&world.cluster, &world.hosts());
-    assert_eq!(seen.len(), count * each);
+    // As `status` observes the machines.
+    let (observed, _) = status::machines(&world.cluster, &world.hosts());
+    assert_eq!(observed.len(), count * each);
     let looked = so_far();
     world.destroy().unwrap();
     [made, planned - made, looked - planned, so_far() - looked]
@@ -80,11 +82,11 @@ fn a_look_lists_pools_once() {
     let fake = world.fake();
     let before = fake.calls();
     let hosts = world.hosts();
-    let seen = observe::observe(&world.cluster.name, &hosts).unwrap();
+    let observed = observe::observe(&world.cluster.name, &hosts).unwrap();
     let calls = fake.calls() - before;
-    let there = seen.hosts.values().next().unwrap();
-    let volumes: usize = there.pools.iter().map(|pool| pool.volumes.len()).sum();
-    let once = volumes + 3 * there.pools.len() + 5 * there.domains.len();
+    let host = observed.hosts.values().next().unwrap();
+    let volumes: usize = host.pools.iter().map(|pool| pool.volumes.len()).sum();
+    let once = volumes + 3 * host.pools.len() + 5 * host.domains.len();
     let most = (once + 20) as u64;
     assert!(
         volumes > 40 && calls <= most,
@@ -100,11 +102,11 @@ fn a_machine_whose_addresses_nobody_tells_hides_no_other() {
     let mut open = world.cluster.clone();
     open.nodes.iter_mut().for_each(|node| node.ip = None);
     let (mute, other) = (&open.nodes[0], &open.nodes[1]);
-    world.fake().be_mute(mute.name.as_str());
+    world.fake().hide_addresses(mute.name.as_str());
     let ip = "10.66.0.77".parse().unwrap();
     world.fake().lease(other.name.as_str(), other.mac, ip);
-    let seen = observe::look(&open, &world.hosts()).unwrap();
-    let told = &seen.hosts.values().next().unwrap().addresses;
-    assert_eq!(told[mute.name.as_str()], []);
-    assert_eq!(told[other.name.as_str()], [(other.mac, ip)]);
+    let observed = observe::observe_with_addresses(&open, &world.hosts()).unwrap();
+    let found = &observed.hosts.values().next().unwrap().addresses;
+    assert_eq!(found[mute.name.as_str()], []);
+    assert_eq!(found[other.name.as_str()], [(other.mac, ip)]);
 }

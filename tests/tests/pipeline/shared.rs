@@ -1,4 +1,4 @@
-//! Hosts that share a folder, and a host of two names: each has its own disks, and all of them one image.
+//! Hosts that share a folder, and a host with two names: each has its own disks, and all of them share one image.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::living::settled;
 use crate::ownership::removed;
 use crate::world::{DEMO, TINY, World};
 
-/// A cluster with machines on two hosts whose folders are one.
+/// A cluster with machines on two hosts that share their folders.
 fn shared() -> World {
     let names = many::hosts(2);
     let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -33,12 +33,12 @@ fn fakes(world: &World) -> (&FakeHost, &FakeHost) {
     (fakes[0], fakes[1])
 }
 
-/// Whether a base image is there.
+/// Whether a base image exists.
 fn has_image(world: &World) -> bool {
     world.inventory().contains(".qcow2\": File")
 }
 
-/// The main disks and seeds that are there of these machines.
+/// The existing main disks and seeds of these machines.
 fn left_of(world: &World, nodes: &[Node]) -> usize {
     let pool = world.cluster.main_pool_name();
     let (one, _) = fakes(world);
@@ -77,7 +77,7 @@ fn hosts_may_share_a_folder_and_none_removes_the_others_disks() {
         world.apply().unwrap();
         assert_eq!(left_of(&world, &stay), 2 * stay.len());
         assert_eq!(left_of(&world, &leave), 0);
-        // The image, too, though one host sees no disk over it any more.
+        // The image, too, although one host does not see its overlays any more.
         settled(&world);
         assert!(has_image(&world));
     }
@@ -93,7 +93,7 @@ fn hosts_that_share_a_folder_leave_the_disks_of_the_others_strangers() {
     );
     let last = nodes.iter().position(|node| node.host != first).unwrap();
     let last = nodes.remove(last);
-    world.fakes[&last.host].meddle(last.name.as_str(), |it| {
+    world.fakes[&last.host].change_domain(last.name.as_str(), |it| {
         it.copy_of = it.name.parse().ok();
         it.name = "old".to_owned();
         it.mark = None;
@@ -113,8 +113,8 @@ fn a_cluster_on_hosts_that_share_a_folder_goes_as_a_whole() {
     let world = shared();
     world.destroy().unwrap();
     let left = world.inventory();
-    for gone in ["large", "kubitect-base-images"] {
-        assert!(!left.contains(gone), "{left}");
+    for name in ["large", "kubitect-base-images"] {
+        assert!(!left.contains(name), "{left}");
     }
 }
 
@@ -157,14 +157,15 @@ fn machines_of_a_host_that_is_left_out_keep_their_disks_in_a_shared_folder() {
         for node in &go {
             assert!(!left.contains(node.name.as_str()), "{left}");
         }
-        // The image lies under them, also for a run that sees none of them any more.
-        let again = plan_destroy_without(&world.cluster.name, &world.hosts(), &left_out).unwrap();
-        assert!(again.is_empty(), "{again}");
+        // The image is their backing file, also for a run that sees none of them any more.
+        let repeated =
+            plan_destroy_without(&world.cluster.name, &world.hosts(), &left_out).unwrap();
+        assert!(repeated.is_empty(), "{repeated}");
         assert!(has_image(&world), "{left}");
     }
 }
 
-/// Two hosts of one run get the image into a folder that both have: one uploads it, and the other uses that.
+/// Two hosts of one run get the image in a folder that they share: one uploads it, the other one uses it.
 #[test]
 fn hosts_that_share_a_fresh_folder_upload_the_image_once() {
     let names = many::hosts(2);
@@ -173,9 +174,9 @@ fn hosts_that_share_a_fresh_folder_upload_the_image_once() {
         let world = World::new_on(&names, &many::cluster(2, 2), &HostState::default());
         let (one, two) = fakes(&world);
         one.share_with(two);
-        // Neither is through with it before the other begins.
+        // Neither completes it before the other one begins.
         for fake in [one, two] {
-            fake.take(std::time::Duration::from_millis(1));
+            fake.set_call_time(std::time::Duration::from_millis(1));
         }
         world.apply().unwrap();
         let pools = one.pools().unwrap();
@@ -199,7 +200,7 @@ fn hosts_that_share_a_fresh_folder_upload_the_image_once() {
     }
 }
 
-/// Two clusters, each on a host of its own: neither host sees the other cluster, and both have the folder of images.
+/// Two clusters, each on its own host, share the folder of images: neither host sees the other cluster.
 #[test]
 fn clusters_on_hosts_that_share_a_folder_leave_each_other_the_image() {
     let one = World::new(DEMO, &HostState::default());

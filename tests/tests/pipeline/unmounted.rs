@@ -6,7 +6,7 @@ use crate::world::{DEMO, World};
 pub const MAIN: &str = "/pools/demo-main-resource-pool";
 const FAST: &str = "/fast/demo-fast-data-resource-pool";
 
-/// Takes the file system away that this folder lies on, as a host does that was started without it.
+/// Unmounts the file system of this folder, as on a host that was started without it.
 fn reboot_without(world: &World, folder: &str) {
     for node in &world.cluster.nodes {
         world.fake().stop(node.name.as_str());
@@ -31,7 +31,7 @@ fn a_file_system_that_is_not_mounted_loses_no_disk() {
             assert!(cause.contains("mount its file system"), "{cause}");
         }
         assert!(world.destroy().is_err(), "nothing is left behind");
-        // Where an empty folder is in its place, the pool is not left started.
+        // Where an empty folder is in its place, the pool is not left active.
         world.fake().make_folder(folder);
         for _ in 0..2 {
             let error = world.apply().unwrap_err();
@@ -53,10 +53,12 @@ fn a_pool_in_which_all_disks_are_missing_is_left_to_the_person() {
     let hosts = world.hosts();
     let (_, host) = hosts.iter().next().unwrap();
     host.start_pool("demo-main-resource-pool").unwrap();
-    let told = refused(&world, DEMO);
+    let message = refused(&world, DEMO);
     assert!(
-        told.contains("all 13 disks") && told.contains("mount it") && told.contains("undefine"),
-        "{told}"
+        message.contains("all 13 disks")
+            && message.contains("mount it")
+            && message.contains("undefine"),
+        "{message}"
     );
     // As it says.
     for node in &world.cluster.nodes {
@@ -74,10 +76,10 @@ fn the_only_disk_of_a_pool_is_not_made_anew_for_a_machine_that_is_off() {
     let hosts = world.hosts();
     let (_, host) = hosts.iter().next().unwrap();
     host.start_pool("demo-fast-data-resource-pool").unwrap();
-    let told = refused(&world, DEMO);
+    let message = refused(&world, DEMO);
     assert!(
-        told.contains("the only disk") && told.contains("detach-disk"),
-        "{told}"
+        message.contains("the only disk") && message.contains("detach-disk"),
+        "{message}"
     );
     // As it says.
     let disk = format!("{FAST}/demo-worker-1-rook-data-disk");

@@ -22,7 +22,7 @@ pub struct World {
     _image: tempfile::NamedTempFile,
 }
 
-/// A seed with this in it, as long as they are.
+/// A seed that contains this text, of the size that seeds have.
 pub fn seed(text: &str) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
     bytes.resize(kubitect_provision::cloud_init::seed::SIZE, 0);
@@ -37,24 +37,24 @@ pub fn cluster(yaml: &str) -> Cluster {
 }
 
 impl World {
-    /// The cluster on hosts on which `there` is already.
-    pub fn new(yaml: &str, there: &HostState) -> Self {
+    /// The cluster on hosts on which `existing` is already.
+    pub fn new(yaml: &str, existing: &HostState) -> Self {
         let cluster = cluster(yaml);
         let hosts: Vec<_> = cluster
             .used_hosts()
             .map(|host| host.name.to_string())
             .collect();
         let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
-        Self::new_on(&hosts, yaml, there)
+        Self::new_on(&hosts, yaml, existing)
     }
 
     /// As [`World::new`], connected to these hosts.
-    pub fn new_on(hosts: &[&str], yaml: &str, there: &HostState) -> Self {
+    pub fn new_on(hosts: &[&str], yaml: &str, existing: &HostState) -> Self {
         let cluster = cluster(yaml);
         let fakes = hosts
             .iter()
             .map(|host| {
-                let fake = Arc::new(FakeHost::new(there.clone()));
+                let fake = Arc::new(FakeHost::new(existing.clone()));
                 (host.parse().expect("it is a name"), fake)
             })
             .collect();
@@ -118,7 +118,7 @@ impl World {
         )
     }
 
-    /// One run of `kubitect apply`, as far as provisioning goes.
+    /// One run of `kubitect apply`, without Kubernetes.
     pub fn apply(&self) -> Result<(), Error> {
         self.carry_out(&self.plan()?)
     }
@@ -190,7 +190,7 @@ kubernetes:
     version: v2.19.0
 ";
 
-/// A cluster of one machine, with a name that begins like the other's.
+/// A cluster of one machine, whose name begins with the other cluster's name.
 pub const TINY: &str = "
 hosts:
   - name: box

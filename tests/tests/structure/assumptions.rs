@@ -1,5 +1,5 @@
-//! What our code takes for granted on machines with Kubernetes (paths, ports, units, probes), and that no variable of a
-//! user's can move it: every such variable is Kubitect's own or may only have the value that we count on.
+//! What our code assumes of machines with Kubernetes (paths, ports, units, probes). No variable of a user's can move it: every
+//! such variable is set by Kubitect, or may only have the value that we assume.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,9 +11,9 @@ use serde_yaml::Value;
 
 use crate::repository;
 
-/// What a string in the sources takes for granted, and Kubespray's variables that would move it. The first that fits counts.
+/// What a string in the sources assumes, and Kubespray's variables that would move it. The first entry that fits counts.
 const ASSUMPTIONS: [(&str, &[&str]); 39] = [
-    // Paths: what the string has in it.
+    // Paths: a part of the string.
     ("/usr/local/bin", &["bin_dir"]),
     (
         "/etc/kubernetes/manifests",
@@ -31,11 +31,11 @@ const ASSUMPTIONS: [(&str, &[&str]); 39] = [
         "/etc/systemd/system/etcd",
         &["etcd_deployment_type", "etcd_kubeadm_enabled"],
     ),
-    // kubeadm's own, which no variable moves.
+    // kubeadm's own paths, which no variable moves.
     ("/var/lib/kubelet", &[]),
-    // Made by Kubitect.
+    // Created by Kubitect.
     ("/var/lib/kubitect", &[]),
-    // Of the distros' packages.
+    // From the distributions' packages.
     ("/etc/haproxy", &[]),
     ("/var/lib/haproxy", &[]),
     ("/etc/keepalived", &[]),
@@ -45,7 +45,7 @@ const ASSUMPTIONS: [(&str, &[&str]); 39] = [
     ("/etc/crio", &["container_manager"]),
     ("/etc/systemd", &[]),
     ("/var/lib/cloud", &[]),
-    // Of this machine.
+    // On this machine.
     ("/usr/local/share", &[]),
     ("/var/lib/libvirt", &[]),
     // Ports.
@@ -77,19 +77,19 @@ const ASSUMPTIONS: [(&str, &[&str]); 39] = [
     ("127.0.0.1", &["kube_apiserver_bind_address"]),
 ];
 
-/// What decides whether the API server answers who shows no certificate.
+/// The variables that decide whether the API server answers a client without a certificate.
 const PROBE: &[&str] = &[
     "kube_api_anonymous_auth",
     "kube_apiserver_authentication_config_anonymous",
     "rbac_enabled",
 ];
 
-/// Relied on by what a step does rather than by a word in the sources.
+/// Assumptions of what a step does, which no string in the sources shows.
 const BY_DEED: [&str; 5] = [
-    // One etcd is asked, and its members are the masters.
+    // There is one etcd, and its members are the masters.
     "etcd_events_cluster_enabled",
     "etcd_events_cluster_setup",
-    // Who joins gets certificates.
+    // A node that joins gets certificates.
     "force_etcd_cert_refresh",
     // Nodes have their machines' names.
     "override_system_hostname",
@@ -110,7 +110,7 @@ pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The strings of a source that stand before its tests.
+/// The strings of a source before its tests.
 fn strings(text: &str) -> Vec<String> {
     let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or(text);
     let lines = code.lines().filter(|line| {
@@ -131,7 +131,7 @@ fn strings(text: &str) -> Vec<String> {
     found
 }
 
-/// Whether a string says where something lies, listens or runs on a machine.
+/// Whether a string is a path, a port or a unit on a machine.
 fn concerns(string: &str) -> bool {
     let is_path = ["/etc/", "/usr/local/", "/var/lib/", "/opt/"]
         .iter()
@@ -160,7 +160,7 @@ fn assumptions(string: &str) -> Vec<&'static (&'static str, &'static [&'static s
         true => *word == string,
         false => string.contains(word),
     });
-    // Of paths, the longest that fits, which stands first.
+    // Of several paths that fit, the longest one, which is the first in the list.
     let mut paths = false;
     all.filter(|(word, _)| {
         let first = !(path(word) && paths);
@@ -196,7 +196,7 @@ fn no_variable_moves_what_our_code_takes_for_granted() {
             );
         }
     }
-    // The walk has seen what is known to be there.
+    // The walk has found what is known to exist.
     for variable in [
         "bin_dir",
         "kube_config_dir",
@@ -208,7 +208,7 @@ fn no_variable_moves_what_our_code_takes_for_granted() {
     }
 }
 
-/// Where Kubernetes and etcd lie on a master, as pages have it: somebody copies that, or looks there.
+/// The paths of Kubernetes and etcd on a master, as pages name them: people copy them.
 #[test]
 fn paths_on_the_pages_are_those_that_our_code_goes_by() {
     let mut files = Vec::new();
@@ -217,7 +217,7 @@ fn paths_on_the_pages_are_those_that_our_code_goes_by() {
         sources(&folder, &mut files);
     }
     let texts = files.iter().map(|file| fs::read_to_string(file).unwrap());
-    let known: BTreeSet<String> = texts.flat_map(|text| strings(&text)).collect();
+    let literals: BTreeSet<String> = texts.flat_map(|text| strings(&text)).collect();
     let of_masters = [
         "/etc/kubernetes",
         "/etc/ssl/etcd",
@@ -227,14 +227,14 @@ fn paths_on_the_pages_are_those_that_our_code_goes_by() {
     ];
     let is_path = |c: char| c.is_alphanumeric() || "/.-_".contains(c);
     let mut faults = Vec::new();
-    let mut seen = 0;
+    let mut count = 0;
     for page in tests::pages::all() {
         let words = page.text.split(|c| !is_path(c));
         let words = words.map(|word| word.trim_end_matches(['.', '/']));
         for word in words.filter(|word| of_masters.iter().any(|path| word.starts_with(path))) {
-            seen += 1;
+            count += 1;
             let below = format!("{word}/");
-            if !known
+            if !literals
                 .iter()
                 .any(|path| path == word || path.starts_with(&below))
             {
@@ -242,7 +242,7 @@ fn paths_on_the_pages_are_those_that_our_code_goes_by() {
             }
         }
     }
-    assert!(seen > 4, "only {seen} paths were found");
+    assert!(count > 4, "only {count} paths were found");
     assert_eq!(faults, [""; 0]);
 }
 

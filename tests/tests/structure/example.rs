@@ -1,4 +1,4 @@
-//! The user's own example is theirs, byte for byte.
+//! The user's own example is unchanged, byte for byte.
 
 use sha2::{Digest, Sha256};
 

@@ -1,4 +1,4 @@
-//! The crates are a star: who wants a part does not get the others' dependencies.
+//! The crates are a star: a program that uses one part does not get the others' dependencies.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -71,7 +71,7 @@ fn who_embeds_the_whole_gets_no_command_line() {
     }
 }
 
-/// Where libvirt's library is missing, files are checked and written all the same.
+/// Without libvirt's library, files can still be validated and rendered.
 #[test]
 fn a_build_without_libvirt_has_nothing_of_it() {
     let features = ["--no-default-features", "--features", "program"];

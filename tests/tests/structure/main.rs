@@ -1,4 +1,5 @@
-//! The shape of the project: which crate knows which, what every file begins with, and where the pages' links lead.
+//! The shape of the project: which crate depends on which, what every file begins with, where the pages' links lead, and which
+//! words comments don't use.
 
 mod assumptions;
 mod example;

@@ -1,16 +1,16 @@
-//! The pages as a forge shows them: each begins with its one job, its links lead somewhere, and its commands are run or marked.
+//! The pages as a forge shows them: each begins with its one job, its links have targets, and its commands are run or marked.
 
 use std::path::{Path, PathBuf};
 
 use tests::pages::{self, Page, repository};
 
-/// How pages of `docs/` name what lies outside of it: the site has nothing else.
+/// The prefix by which pages of `docs/` link to files outside of it, which the site does not have.
 const FORGE: [&str; 2] = [
     "https://github.com/kubitect/kubitect-rs/blob/main/",
     "https://github.com/kubitect/kubitect-rs/tree/main/",
 ];
 
-/// What a block may be: commands and what they print, files, and what is no input.
+/// The languages of blocks: commands with their output, files, and text that is no input.
 const LANGUAGES: [&str; 5] = ["console", "yaml", "json", "text", "rust"];
 
 /// Other pages of the repository.
@@ -48,7 +48,7 @@ fn every_page_begins_with_its_job() {
     assert_eq!(without, [""; 0]);
 }
 
-/// Why a link leads nowhere, if it does.
+/// Why a link has no target, if so.
 fn broken(page: &Page, link: &str) -> Option<String> {
     let outside = FORGE.iter().find_map(|forge| link.strip_prefix(forge));
     if outside.is_none() && link.contains("://") {
@@ -73,8 +73,8 @@ fn broken(page: &Page, link: &str) -> Option<String> {
     }
     let target = Page::read(file.to_str().unwrap());
     let anchors = target.anchors();
-    let known = anchors.iter().any(|known| known == anchor);
-    (!known).then(|| {
+    let has_anchor = anchors.iter().any(|other| other == anchor);
+    (!has_anchor).then(|| {
         format!(
             "there is no such heading; there are: {}",
             anchors.join(", ")
@@ -87,15 +87,15 @@ fn no_link_leads_nowhere() {
     let mut all = pages::all();
     all.extend(OTHERS.map(Page::read));
     let mut faults = Vec::new();
-    let mut seen = 0;
+    let mut count = 0;
     for page in &all {
         for link in page.links() {
-            seen += 1;
+            count += 1;
             let fault = broken(page, &link);
             faults.extend(fault.map(|why| format!("{}: {link}: {why}", page.path)));
         }
     }
-    assert!(seen > 100, "only {seen} links were found");
+    assert!(count > 100, "only {count} links were found");
     assert_eq!(faults, [""; 0]);
 }
 
@@ -124,7 +124,7 @@ fn links_that_lead_nowhere_are_noticed() {
     }
 }
 
-/// Pages that messages send people to, and the headings there.
+/// Pages that messages refer to, and the headings on them.
 #[test]
 fn pages_that_messages_name_are_there() {
     let mut files = Vec::new();
@@ -139,7 +139,7 @@ fn pages_that_messages_name_are_there() {
         let code = text.lines().map(str::trim_start);
         let code: String = code
             .filter(|line| !line.starts_with("//"))
-            // A text goes on in the next line.
+            // A string may continue in the next line.
             .map(|line| match line.strip_suffix('\\') {
                 Some(begin) => begin.to_owned(),
                 None => format!("{line}\n"),
@@ -174,8 +174,8 @@ fn pages_that_messages_name_are_there() {
     assert_eq!(faults, [""; 0]);
 }
 
-/// Words of our own for what has a name.
-const WORDS: [&str; 6] = [
+/// Words of our own for what has a name in the field.
+pub const WORDS: [&str; 6] = [
     "made anew",
     "amiss",
     "told of",
@@ -188,9 +188,9 @@ const WORDS: [&str; 6] = [
 fn pages_use_the_words_of_the_field() {
     let mut faults = Vec::new();
     for page in read() {
-        for (at, line) in page.text.lines().enumerate() {
+        for (line, number) in page.text.lines().zip(1..) {
             let words = WORDS.iter().filter(|word| line.contains(*word));
-            faults.extend(words.map(|word| format!("{}:{}: {word}", page.path, at + 1)));
+            faults.extend(words.map(|word| format!("{}:{number}: {word}", page.path)));
         }
     }
     assert_eq!(faults, [""; 0]);
@@ -201,7 +201,7 @@ fn pages_use_the_words_of_the_field() {
 fn files_that_pages_name_are_there() {
     let folders = ["tests/", "examples/", "packaging/", "kubitect-"];
     let mut faults = Vec::new();
-    let mut seen = 0;
+    let mut count = 0;
     for page in read() {
         let mut spans = page.spans();
         spans.extend(page.blocks().into_iter().filter_map(|block| block.not_run));
@@ -209,18 +209,18 @@ fn files_that_pages_name_are_there() {
             let is_path =
                 folders.iter().any(|folder| word.starts_with(folder)) && word.contains('/');
             if is_path && !word.contains(['*', '<', '{']) {
-                seen += 1;
+                count += 1;
                 if !repository().join(word).exists() {
                     faults.push(format!("{}: {word}", page.path));
                 }
             }
         }
     }
-    assert!(seen > 30, "only {seen} files are named");
+    assert!(count > 30, "only {count} files are named");
     assert_eq!(faults, [""; 0]);
 }
 
-/// What can be typed stands in blocks of `console`: those the ring `killed` runs, but for those that say why not.
+/// Commands that people type are in blocks of `console`: the ring `killed` runs them, except those marked with a reason.
 #[test]
 fn what_can_be_typed_is_run_or_says_why_not() {
     let mut faults = Vec::new();

@@ -1,4 +1,4 @@
-//! The points at which tests kill the program: all known by name, and none in what people run.
+//! The points at which tests kill the program: each is listed by name, and none is in the program that people run.
 
 use std::collections::BTreeSet;
 use std::fs;

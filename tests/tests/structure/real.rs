@@ -1,4 +1,4 @@
-//! The ring with the real Kubespray, as far as it can be looked at without running it: versions that fit, scripts that parse.
+//! The ring with the real Kubespray, as far as it can be checked without running it: the versions fit, and the scripts parse.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,10 +49,10 @@ fn the_first_plays_are_of_known_releases_with_what_they_set_up() {
     let mut tags = Vec::new();
     for line in text.lines() {
         let (tag, kubernetes) = line.split_once(' ').unwrap();
-        let known = release::find(&tag.parse().unwrap());
-        let known = known.unwrap_or_else(|| panic!("{tag} is not in the table"));
-        assert!(known.supports(&kubernetes.parse().unwrap()), "{line}");
-        tags.push(known.tag.clone());
+        let pinned = release::find(&tag.parse().unwrap());
+        let pinned = pinned.unwrap_or_else(|| panic!("{tag} is not in the table"));
+        assert!(pinned.supports(&kubernetes.parse().unwrap()), "{line}");
+        tags.push(pinned.tag.clone());
     }
     assert_eq!(tags.last(), Some(&release::newest().tag));
 }

@@ -1,20 +1,20 @@
-//! The recording that the README shows: `apply` on the example, from the screens that real terminals showed in the ring `killed`. It is
-//! written anew with `UPDATE_DOCS=1`.
+//! The recording in the README: `apply` on the example, made of the screens of real terminals in the ring `killed`.
+//! `UPDATE_DOCS=1` writes it again.
 
 use std::fs;
 
 use crate::repository;
 
-/// The screen of this name, as the test of the terminals has kept it.
-fn kept(name: &str) -> String {
+/// The screen of this name, as the test of terminals has stored it.
+fn stored(name: &str) -> String {
     let file = format!("tests/tests/killed/snapshots/killed__frames__80_{name}.snap");
     let text = fs::read_to_string(repository().join(file)).unwrap();
-    // What insta writes before it.
+    // The header that insta writes.
     let (_, text) = text.split_once("\n---\n").unwrap();
     without_times(text)
 }
 
-/// In a world in memory nothing takes its time: what would stand there is left out.
+/// In a world in memory nothing takes time: the times are left out.
 fn without_times(text: &str) -> String {
     let words = [" · 0:00", " in 0:00", ", 0:00", "0:00  ", "0:00 "];
     let text = words
@@ -29,14 +29,14 @@ fn without_times(text: &str) -> String {
 
 #[test]
 fn the_recording_is_what_terminals_show() {
-    let asks = kept("asks");
+    let asks = stored("asks");
     // The warnings are of that world.
     let plan = &asks[asks.find("  + network").unwrap()..];
     let asked = format!(
         "$ kubitect apply -c examples/multi-master.yaml\n{}",
         plan.trim_end()
     );
-    let answered = |screen: &str| format!("{asked} yes\n\n{}", kept(screen));
+    let answered = |screen: &str| format!("{asked} yes\n\n{}", stored(screen));
     let ends = answered("ends");
     let ends = ends.strip_suffix("exit 0\n").unwrap();
     let screens = [
@@ -50,10 +50,10 @@ fn the_recording_is_what_terminals_show() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, &svg).unwrap();
     }
-    let there = fs::read_to_string(&path).unwrap_or_default();
+    let current = fs::read_to_string(&path).unwrap_or_default();
     let how = "UPDATE_DOCS=1 cargo test -p tests --test structure recording";
     assert!(
-        there == svg,
+        current == svg,
         "docs/apply.svg is not up to date: `{how}` writes it"
     );
 }

@@ -1,4 +1,4 @@
-//! What `docs/security.md` says is tested: the tests that it names are there.
+//! Each test that `docs/security.md` names exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,7 @@ fn tests_that_the_page_names_are_there() {
     };
     let named: BTreeSet<_> = page.split('`').filter(is_test).collect();
     assert!(named.len() > 30, "{named:?}");
-    // Those of whole runs are named in a list.
+    // Tests of whole runs are named in a list.
     let is_there = |name: &&&str| {
         sources.contains(&format!("fn {name}(")) || sources.contains(&format!("\"{name}\","))
     };

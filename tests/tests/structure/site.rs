@@ -1,4 +1,4 @@
-//! The site: mdBook builds it of `docs/`, with every page in its table of contents, and no link in it leads nowhere.
+//! The site: mdBook builds it from `docs/`, with every page in its table of contents, and each link in it has a target.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use mdbook_driver::MDBook;
 use tests::pages::{self, Page, repository};
 
-/// A file of the site: what its links are, and what can be linked to in it.
+/// A file of the site: its links, and its anchors.
 #[derive(Default)]
 struct File {
     links: Vec<String>,
@@ -52,7 +52,7 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// The links that lead nowhere inside of the site.
+/// The links without a target inside of the site.
 fn broken(files: &BTreeMap<PathBuf, File>) -> Vec<String> {
     let mut faults = Vec::new();
     for (path, file) in files {
@@ -102,7 +102,7 @@ fn the_site_builds_and_no_link_in_it_leads_nowhere() {
     assert!(links > 1_000, "only {links} links were found");
     assert_eq!(broken(&files), [""; 0]);
 
-    // What is broken would be noticed.
+    // A broken link is found.
     files.get_mut(Path::new("index.html")).unwrap().links = vec![
         "nowhere.html".to_owned(),
         "scaling.html#nowhere".to_owned(),

@@ -1,4 +1,4 @@
-//! YAML has one reader and one writer: serde_yaml, which nobody develops any more, parses and writes no text.
+//! YAML has one reader and one writer. serde_yaml, which is no longer maintained, parses and writes no text.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What happens in a run, as a reporter shows it.
+//! How a reporter shows and logs each event of a run.
 
 use kubitect_config::waiting::clock;
 
@@ -11,17 +11,17 @@ impl Reporter {
         let place = format!("phase {number} of {total}");
         let begun = format!("{place}: {title}");
         let mut state = self.state();
-        state.playing.stop();
+        state.playbook.stop();
         let ended = state.watch.phase(place, title.to_owned(), next);
         let redraws = state.block.is_some();
         drop(state);
         if let Some(ended) = ended {
-            self.said(&ended, redraws && !self.view.quiet);
+            self.write_line(&ended, redraws && !self.view.quiet);
         }
-        self.said(&begun, !redraws && !self.view.quiet);
+        self.write_line(&begun, !redraws && !self.view.quiet);
     }
 
-    /// What happens in a run. Why it failed is told when the command ends.
+    /// Shows an event. A failure is shown when the command ends, with all its lines.
     pub fn event(&self, event: &Event) {
         if self.view.json {
             self.emit(&event.json());
@@ -43,13 +43,13 @@ impl Reporter {
             | Event::Cancelled => {}
             _ => {
                 let line = event.to_string();
-                self.state().watch.said(&line);
-                self.stays(&line);
+                self.state().watch.message(&line);
+                self.show_line(&line);
             }
         }
     }
 
-    /// What happens to machines.
+    /// Shows an event of machines.
     fn machines(&self, event: &kubitect_provision::Event) {
         use kubitect_provision::{Event, Outcome};
         let plain = event.to_string();
@@ -85,17 +85,17 @@ impl Reporter {
             _ => (plain, self.view.verbose || !redraws),
         };
         drop(state);
-        self.said(&line, shown && !self.view.quiet);
+        self.write_line(&line, shown && !self.view.quiet);
     }
 
-    /// What happens to Kubernetes. Tasks come in hundreds and hosts' results in thousands: only what a person should
-    /// see stays; all is in Ansible's log.
+    /// Shows an event of Kubernetes. A run has hundreds of tasks and thousands of hosts' results. Tasks are shown only with
+    /// `--verbose`, and of the results only failures and retries are logged: Ansible's own log has all.
     fn kubespray(&self, event: &kubitect_kubespray::Event) {
         use kubitect_kubespray::{Event, Outcome};
         let mut state = self.state();
-        state.playing.take(event);
+        state.playbook.record(event);
         match event {
-            Event::Said { line } => state.watch.said(line),
+            Event::Said { line } => state.watch.message(line),
             Event::Waits { what, why } => state.watch.waits(what, why.clone()),
             Event::Waited { what } => drop(state.watch.end(what)),
             _ => {}
@@ -113,6 +113,6 @@ impl Reporter {
             | Event::Waited { .. } => self.view.verbose,
             _ => true,
         };
-        self.said(&event.to_string(), shown && !self.view.quiet);
+        self.write_line(&event.to_string(), shown && !self.view.quiet);
     }
 }

@@ -1,4 +1,4 @@
-//! What [`path`] promises, over the whole table.
+//! The promises of [`path`], checked over the whole table.
 
 use proptest::prelude::*;
 
@@ -81,7 +81,7 @@ fn one_minor_at_a_time_and_the_newest_patches_on_the_way() {
             ("v1.25.6", "v2.23.0"),
             "v1.25.6/v2.22.2 v1.25.6/v2.23.0",
         ),
-        // On the way, no patch is taken that the end would have to go back from.
+        // No hop has a newer patch than the wanted version.
         (
             ("v1.24.0", "v2.21.0"),
             ("v1.25.3", "v2.23.0"),
@@ -101,13 +101,13 @@ fn one_minor_at_a_time_and_the_newest_patches_on_the_way() {
              v1.28.15/v2.26.1 v1.29.15/v2.27.1 v1.30.14/v2.28.1 v1.31.14/v2.29.1 v1.32.11/v2.30.0 v1.33.11/v2.31.0 \
              v1.34.7/v2.31.0 v1.35.4/v2.31.0",
         ),
-        // A release newer than the table is taken at its word, but not skipped to.
+        // A release newer than the table is assumed to set up what is wanted, but no minor is skipped.
         (
             ("v1.34.3", "v2.30.0"),
             ("v1.36.0", "v2.32.0"),
             "v1.35.4/v2.31.0 v1.36.0/v2.32.0",
         ),
-        // What is set up need not be in the table.
+        // The cluster's own versions need not be in the table.
         (
             ("v1.20.7", "v2.18.2"),
             ("v1.22.0", "v2.19.0"),
@@ -167,32 +167,33 @@ fn what_has_no_path_says_why() {
     }
 }
 
-/// All that a path promises, and that it has no more hops than the minors in between need.
+/// Checks all promises of a path, and that it has no more hops than the minors in between need.
 fn check_path(from: &Hop, to: &Hop, hops: &[Hop]) {
     let named = || format!("{from} to {to}: {hops:?}");
-    let mut here = from;
+    let mut last = from;
     for hop in hops {
         let release = find(&hop.kubespray).unwrap();
         assert!(release.supports(&hop.kubernetes), "{}", named());
-        assert_ne!(hop, here, "{}", named());
+        assert_ne!(hop, last, "{}", named());
         for (was, is) in [
-            (&here.kubernetes, &hop.kubernetes),
-            (&here.kubespray, &hop.kubespray),
+            (&last.kubernetes, &hop.kubernetes),
+            (&last.kubespray, &hop.kubespray),
         ] {
             assert!(was <= is, "{}", named());
             assert_eq!(was.minor().0, is.minor().0, "{}", named());
             assert!(is.minor().1 - was.minor().1 <= 1, "{}", named());
         }
-        here = hop;
+        last = hop;
     }
-    assert_eq!(here, to, "{}", named());
+    assert_eq!(last, to, "{}", named());
     let minors = |version: fn(&Hop) -> &Version| version(to).minor().1 - version(from).minor().1;
     let least = minors(|hop| &hop.kubernetes).max(minors(|hop| &hop.kubespray));
     let least = if from == to { 0 } else { least.max(1) };
     assert_eq!(hops.len() as u64, least, "{}", named());
 }
 
-/// The path between two pairs of the table, which keeps all promises, or the one reason why there is none.
+/// Checks the path between two pairs of the table; if there is none, that a version would be downgraded. Gives whether there is a
+/// path.
 fn check_pair(from: &Hop, to: &Hop) -> bool {
     match path(from, to) {
         Ok(hops) => {
@@ -230,7 +231,7 @@ fn every_release_and_minor_that_goes_up_has_a_path() {
             up += usize::from(goes_up);
         }
     }
-    println!("{} ends, {up} ways up", ends.len());
+    println!("{} ends, {up} paths up", ends.len());
     assert!(ends.len() > 150 && up > 10_000);
 }
 
@@ -245,9 +246,9 @@ proptest! {
         prop_assert_eq!(check_pair(from, to), goes_up);
     }
 
-    /// What is shown before the first hop is what is still shown after each of them.
+    /// After each hop, the path from there has the hops that remained.
     #[test]
-    fn a_path_begun_is_gone_on_with(from in 0usize..900, to in 0usize..900) {
+    fn the_rest_of_a_path_is_a_path(from in 0usize..900, to in 0usize..900) {
         let pairs = pairs();
         if let Ok(hops) = path(&pairs[from], &pairs[to]) {
             for (done, hop) in hops.iter().enumerate() {
@@ -275,9 +276,11 @@ fn no_hop_puts_older_programs_in() {
     ] {
         let (from, to) = (hop(from.0, from.1), hop(to.0, to.1));
         match path_with(no, &from, &to) {
-            Err(PathError::OlderPrograms { instead: said, .. }) => {
-                assert_eq!(said.to_string(), instead, "{from} to {to}");
-                assert!(find(&said).unwrap().supports(&to.kubernetes), "{to}");
+            Err(PathError::OlderPrograms {
+                instead: suggested, ..
+            }) => {
+                assert_eq!(suggested.to_string(), instead, "{from} to {to}");
+                assert!(find(&suggested).unwrap().supports(&to.kubernetes), "{to}");
             }
             Err(error) => panic!("{from} to {to}: {error}"),
             Ok(_) => assert_eq!(instead, "", "{from} to {to}"),

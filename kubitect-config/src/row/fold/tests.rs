@@ -1,4 +1,4 @@
-//! What plans look like.
+//! The short form of plans.
 
 use super::*;
 
@@ -84,7 +84,7 @@ demo: 1 to add, 2 to change, 1 to recreate, 1 to remove. Data is lost: demo-work
 ");
 }
 
-/// Also where it speaks of a disk that a line of its own makes.
+/// Even if the reason names a disk that has a row of its own.
 #[test]
 fn why_a_machine_is_restarted_is_said() {
     let rows = [
@@ -133,8 +133,8 @@ fn an_upgrade_is_a_line_a_hop() {
   ~ upgrade v1.23.7 -> v1.25.6: demo-master-1, 2, demo-worker-1  [drain]
 demo: 1 to change, 3 nodes to upgrade in 2 hops
 ");
-    let one = [hop("demo-worker-1", "v1.24.6", "; its pods stay on it")];
-    insta::assert_snapshot!(Fold::new("demo", &one), @r"
+    let single = [hop("demo-worker-1", "v1.24.6", "; its pods stay on it")];
+    insta::assert_snapshot!(Fold::new("demo", &single), @r"
   ~ upgrade v1.23.7 -> v1.24.6: demo-worker-1  [drain] its pods stay on it
 demo: 1 node to upgrade
 ");

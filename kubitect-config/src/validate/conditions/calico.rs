@@ -1,4 +1,4 @@
-//! What calico's variables may be, and what one of them demands of another.
+//! The conditions for calico's variables: allowed values, and variables that depend on one another.
 
 use ipnet::Ipv4Net;
 
@@ -7,7 +7,7 @@ use super::{Context, Variables};
 use crate::report::{Report, quote};
 use crate::variables::PODS;
 
-/// Values that the release's assertions take.
+/// The values that the releases' assertions allow.
 pub(super) const VALUES: [(&str, &[&str]); 4] = [
     ("calico_network_backend", &["bird", "vxlan", "none"]),
     ("calico_ipip_mode", &["Always", "CrossSubnet", "Never"]),
@@ -15,7 +15,7 @@ pub(super) const VALUES: [(&str, &[&str]); 4] = [
     ("calico_datastore", &["kdd", "etcd"]),
 ];
 
-/// Without VXLAN, nodes learn the ways to each other's pods from BIRD.
+/// The network backend must make routes for the chosen encapsulation: only BIRD makes them for IP-in-IP and for no encapsulation.
 fn routes(
     ipip: Option<&str>,
     vxlan: Option<&str>,
@@ -29,13 +29,13 @@ fn routes(
         None => Some("vxlan"),
     };
     let by_ipip = matches!(ipip, Some("Always" | "CrossSubnet"));
-    // `none` without any encapsulation leaves it to somebody else.
-    let lacks = match backend {
+    // With the backend `none` and no IP-in-IP, routes are made outside of calico.
+    let lacks_routes = match backend {
         Some("vxlan") => by_ipip || (ipip == Some("Never") && vxlan == Some("Never")),
         Some("none") => by_ipip,
         _ => false,
     };
-    if !lacks {
+    if !lacks_routes {
         return;
     }
     let names = [BACKEND, "calico_ipip_mode", "calico_vxlan_mode"];
@@ -51,15 +51,15 @@ fn routes(
         backend.unwrap_or_default()
     );
     let help = "set `calico_network_backend: bird`, or leave all three out for VXLAN";
-    let at = variables.at.key(name);
-    // A cluster of one node runs so, and can change none of them any more.
+    let path = variables.path.key(name);
+    // With one node this works, and none of the three variables can be changed in an existing cluster: so it is only a warning.
     match context.nodes > 1 {
-        true => report.error(&at, "calico-routes", message, help),
-        false => report.warning(&at, "calico-routes", message, help),
+        true => report.error(&path, "calico-routes", message, help),
+        false => report.warning(&path, "calico-routes", message, help),
     }
 }
 
-/// The pool of pods is shared out in blocks, of which it has one at least.
+/// calico divides the pods' range into blocks: the block size must be allowed, and the range must have at least one block.
 fn blocks(variables: &Variables, report: &mut Report) {
     const SIZE: &str = "calico_pool_blocksize";
     let Some(size) = variables.number(SIZE, 26) else {

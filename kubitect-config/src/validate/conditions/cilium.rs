@@ -1,10 +1,10 @@
-//! What cilium's variables may be, and what one of them demands of another.
+//! The conditions for cilium's variables: allowed values, and variables that depend on one another.
 
 use super::{Context, Variables};
 use crate::report::{Report, quote};
 use crate::yaml::Value;
 
-/// Whether cilium does kube-proxy's work.
+/// The variable that says whether cilium replaces kube-proxy.
 pub(super) const REPLACEMENT: &str = "cilium_kube_proxy_replacement";
 const TUNNEL: &str = "cilium_tunnel_mode";
 const DIRECT: &str = "cilium_auto_direct_node_routes";
@@ -30,7 +30,7 @@ pub(super) fn cilium(context: &Context, variables: &Variables, report: &mut Repo
             report,
         );
     }
-    // Another version of cilium takes other words, but for truth values.
+    // Before v2.28, the allowed words are those of the release's own cilium; another version takes others.
     if context.release.is_from(28) || variables.get("cilium_version").is_none() {
         replacement(context, variables, report);
     }
@@ -55,8 +55,8 @@ fn encryption(variables: &Variables, report: &mut Report) {
     }
 }
 
-/// cilium's agents, or from v2.28 on its chart, end at a word that is none of theirs. A truth value is `True` in what releases
-/// before v2.28 write, and none of the words either.
+/// The value must be one that cilium takes: its agents (from v2.28 on, its chart) fail with any other. Before v2.28, Kubespray
+/// writes a truth value as `True`, which cilium does not take.
 fn replacement(context: &Context, variables: &Variables, report: &mut Report) {
     let Some(value) = variables.get(REPLACEMENT) else {
         return;
@@ -95,16 +95,17 @@ fn replacement(context: &Context, variables: &Variables, report: &mut Report) {
     variables.error(REPLACEMENT, message, help, report);
 }
 
-/// Without a tunnel somebody has to make the routes between nodes; with one nobody may.
+/// Routing between nodes: without a tunnel, cilium or the network's routers must make the routes; with a tunnel, cilium's agents
+/// fail if they are also to make routes.
 fn routing(context: &Context, variables: &Variables, report: &mut Report) {
     let release = context.release;
     let values = variables.get("cilium_extra_values");
     let sets = |key: &str| values.is_some_and(|values| values.get(key).is_some());
     let own = sets("routingMode") || sets("tunnelProtocol");
     let is_disabled = variables.text(TUNNEL) == Some("disabled");
-    // Mended in what comes after v2.31.0 (its change 13427).
-    let is_known = context.kubernetes.kubespray.version == release.tag;
-    if is_disabled && release.is_from(28) && is_known && !own {
+    // Releases after v2.31.0 will have the fix (Kubespray's pull request 13427), so one that is newer than the table is left out.
+    let is_of_table = context.kubernetes.kubespray.version == release.tag;
+    if is_disabled && release.is_from(28) && is_of_table && !own {
         let message = format!(
             "Kubespray {} hands it on as the name of a tunnel, at which cilium's agents end (its issue 13267)",
             release.tag
@@ -135,7 +136,7 @@ fn routing(context: &Context, variables: &Variables, report: &mut Report) {
     }
     if is_disabled && !direct && context.nodes > 1 {
         report.warning(
-            &variables.at.key(TUNNEL),
+            &variables.path.key(TUNNEL),
             "cilium-routes",
             "without a tunnel cilium makes no routes between nodes by itself: pods reach none on other nodes, unless routers know \
              the way",

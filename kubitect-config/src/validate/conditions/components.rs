@@ -1,5 +1,5 @@
-//! Versions of components that a file pins: those that the release has no checksum for stop it before anything is set up, also
-//! of components that are turned off, as it looks all of them up at once.
+//! Versions of components that a file sets: the release must have a checksum for each. Without one its playbook fails before it
+//! sets anything up, also for components that are turned off, as it looks up all checksums at once.
 
 use super::{Context, Variables, rules};
 use crate::release::Release;
@@ -8,11 +8,11 @@ use crate::report::{Report, quote};
 use crate::yaml::Mapping;
 
 const CODE: &str = "component-version";
-/// How many versions a message names.
+/// The most versions that a help names.
 const SHOWN: usize = 6;
 
 pub(super) fn components(context: &Context, variables: &Variables, report: &mut Report) {
-    // Of a newer release nobody knows the versions here.
+    // The versions of a release that is newer than the table are not known.
     if context.kubernetes.kubespray.version != context.release.tag {
         return;
     }
@@ -21,28 +21,28 @@ pub(super) fn components(context: &Context, variables: &Variables, report: &mut 
         let Some((name, text)) = component.pinned(variables.all) else {
             continue;
         };
-        let has = component.versions.iter().any(|one| same(one, text));
-        // What the release refuses by a bound of its own is said already.
+        let has = component.versions.iter().any(|own| same(own, text));
+        // A version that the release refuses by an assertion is reported by `rules`.
         if has || reported.contains(&name) || !rules::fits(name, text, context.release) {
             continue;
         }
         reported.push(name);
-        let at = variables.at.key(name);
+        let path = variables.path.key(name);
         let message = format!(
             "Kubespray {} has no checksum for version {} of this component, and stops at it",
             context.release.tag,
             quote(text)
         );
         let help = help(&component, text);
-        // Another repository may have more of them.
+        // Only a warning for a person's own repository, which may have more checksums.
         match context.kubernetes.kubespray.any_commit {
-            true => report.warning(&at, CODE, message, help),
-            false => report.error(&at, CODE, message, help),
+            true => report.warning(&path, CODE, message, help),
+            false => report.error(&path, CODE, message, help),
         }
     }
 }
 
-/// How to mend it: the nearest versions.
+/// The help: the newest versions of the same minor release, else the newest of all.
 fn help(component: &Component, text: &str) -> String {
     let minor = |version: &str| {
         let mut parts = version.trim_start_matches('v').splitn(3, '.');
@@ -59,7 +59,7 @@ fn help(component: &Component, text: &str) -> String {
         .filter(of_minor)
         .copied()
         .collect();
-    let some = match near.is_empty() {
+    let versions = match near.is_empty() {
         true => newest(component.versions.clone()),
         false => newest(near),
     };
@@ -68,7 +68,7 @@ fn help(component: &Component, text: &str) -> String {
         None => String::new(),
     };
     format!(
-        "leave it out, and the release takes its own; or write one of those that it has, as {some}{own}"
+        "leave it out, and the release takes its own; or write one of those that it has, as {versions}{own}"
     )
 }
 
@@ -76,8 +76,8 @@ fn same(version: &str, text: &str) -> bool {
     version.trim_start_matches('v') == text.trim_start_matches('v')
 }
 
-/// How the release writes this version, where the file writes it with `v` and the release without, or the other way round: it
-/// does not find it so.
+/// The release's spelling of this version, if the file has it with `v` and the release without, or the reverse: the release looks
+/// up the exact text, and would find nothing.
 pub(in crate::validate) fn spelled(
     name: &str,
     text: &str,
@@ -90,8 +90,8 @@ pub(in crate::validate) fn spelled(
             .pinned(all)
             .is_some_and(|(pinned, _)| pinned == name)
     };
-    let mut of = components.iter().filter(is_own);
-    let versions = &of.next()?.versions;
+    let mut own = components.iter().filter(is_own);
+    let versions = &own.next()?.versions;
     if versions.contains(&text) {
         return None;
     }

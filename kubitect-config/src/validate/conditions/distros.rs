@@ -1,19 +1,20 @@
-//! Distros: which of them a release sets up Kubernetes on, and what needs a newer kernel than one has.
+//! Distros: those on which the release can set up Kubernetes, and variables that need a newer kernel or cgroups than the distro
+//! has.
 
 use super::{Context, Variables};
 use crate::images;
 use crate::release::{self, Release};
-use crate::report::{At, Report};
+use crate::report::{KeyPath, Report};
 use crate::value::Version;
 use crate::variables::needs_cgroup2;
 
-/// Distros whose own support has ended, and when.
+/// Distros whose own support has ended, with the month.
 const ENDED: [(&str, &str); 2] = [("ubuntu20", "in May 2025"), ("debian11", "in August 2026")];
 
-/// Distros whose systems have cgroups of version 1 unless their kernels are told otherwise.
+/// Distros with cgroups of version 1, unless the kernel's command line says otherwise.
 const CGROUP_V1: [&str; 1] = ["ubuntu20"];
 
-/// The first two numbers of the kernel that a distro's image has.
+/// The version (first two numbers) of the kernel in a distro's image.
 fn kernel(distro: &str) -> Option<(u32, u32)> {
     Some(match distro {
         "ubuntu20" => (5, 4),
@@ -27,7 +28,12 @@ fn kernel(distro: &str) -> Option<(u32, u32)> {
     })
 }
 
-pub(super) fn distro(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
+pub(super) fn distro(
+    context: &Context,
+    variables: &Variables,
+    path: &KeyPath,
+    report: &mut Report,
+) {
     let Some((image, own_source)) = context.image else {
         return;
     };
@@ -37,29 +43,29 @@ pub(super) fn distro(context: &Context, variables: &Variables, at: &At, report: 
     }
     let release = context.release;
     let tag = &release.tag;
-    let at_cluster = at.key("cluster");
-    let at_template = at_cluster.key("nodeTemplate");
-    let at_os = at_template.key("os");
-    let at = at_os.key("distro");
-    let is = |list: &[String]| list.iter().any(|one| one == distro);
+    let cluster_path = path.key("cluster");
+    let template_path = cluster_path.key("nodeTemplate");
+    let os_path = template_path.key("os");
+    let path = os_path.key("distro");
+    let is = |list: &[String]| list.iter().any(|own| own == distro);
     let ended = |distro: &str| ENDED.iter().any(|(ended, _)| *ended == distro);
-    let living: Vec<String> = release
+    let maintained: Vec<String> = release
         .distros
         .iter()
-        .filter(|one| !ended(one))
+        .filter(|own| !ended(own))
         .cloned()
         .collect();
     let help = || fitting(distro, release, &context.kubernetes.version);
     if is(&release.distros_refused) && !own_source {
         report.error(
-            &at,
+            &path,
             "distro-release",
             format!("Kubespray {tag} cannot set up {distro}: packages that it asks for do not exist there"),
             help(),
         );
     } else if !is(&release.distros) {
         report.warning(
-            &at,
+            &path,
             "distro-release",
             format!("Kubespray {tag} is not made for {distro}, and may fail there"),
             help(),
@@ -68,23 +74,23 @@ pub(super) fn distro(context: &Context, variables: &Variables, at: &At, report: 
         && release.tag.minor() == release::newest().tag.minor()
     {
         report.warning(
-            &at,
+            &path,
             "distro-ended",
             format!("{distro} gets no security updates any more: its support ended {when}"),
-            format!("use one of {}", names(&living)),
+            format!("use one of {}", names(&maintained)),
         );
     }
-    kernels(distro, context, variables, &at, report);
-    cgroups(distro, own_source, context, &living, &at, report);
+    kernels(distro, context, variables, &path, report);
+    cgroups(distro, own_source, context, &maintained, &path, report);
 }
 
-/// Kubelets that do not start on the distro. An image of a person's own may be set up otherwise.
+/// Reports a kubelet that does not start on the distro's cgroups. Only a warning for a person's own image, which may have others.
 fn cgroups(
     distro: &str,
     own_source: bool,
     context: &Context,
     others: &[String],
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) {
     let kubernetes = &context.kubernetes.version;
@@ -101,14 +107,14 @@ fn cgroups(
         names(others)
     );
     match own_source {
-        true => report.warning(at, CODE, message, help),
-        false => report.error(at, CODE, message, help),
+        true => report.warning(path, CODE, message, help),
+        false => report.error(path, CODE, message, help),
     }
 }
 
-/// The distros for the release, and the releases for the distro.
+/// The help: the distros that fit the release, and the releases that fit the distro.
 fn fitting(distro: &str, release: &Release, kubernetes: &Version) -> String {
-    let fits = |release: &&Release| release.distros.iter().any(|one| one == distro);
+    let fits = |release: &&Release| release.distros.iter().any(|own| own == distro);
     let releases: Vec<&Release> = release::all().iter().filter(fits).collect();
     let (Some(first), Some(last)) = (releases.first(), releases.last()) else {
         return format!("use one of {}", names(&release.distros));
@@ -117,9 +123,11 @@ fn fitting(distro: &str, release: &Release, kubernetes: &Version) -> String {
         true => format!("{} and later", first.tag),
         false => format!("{} to {}", first.tag, last.tag),
     };
-    let same = releases.iter().rfind(|one| one.supports(kubernetes));
+    let same = releases
+        .iter()
+        .rfind(|release| release.supports(kubernetes));
     let with = match same {
-        Some(one) => format!("{} sets up {kubernetes} on it", one.tag),
+        Some(release) => format!("{} sets up {kubernetes} on it", release.tag),
         None => format!("of these, none sets up {kubernetes}"),
     };
     format!(
@@ -133,8 +141,14 @@ fn names(distros: &[String]) -> String {
     distros.join(", ")
 }
 
-/// What asks for a kernel that the distro does not have.
-fn kernels(distro: &str, context: &Context, variables: &Variables, at: &At, report: &mut Report) {
+/// Reports what needs a newer kernel than the distro has.
+fn kernels(
+    distro: &str,
+    context: &Context,
+    variables: &Variables,
+    path: &KeyPath,
+    report: &mut Report,
+) {
     let Some(kernel @ (major, minor)) = kernel(distro) else {
         return;
     };
@@ -165,7 +179,7 @@ fn kernels(distro: &str, context: &Context, variables: &Variables, at: &At, repo
         .filter(|(on, _, least)| *on && kernel < *least)
     {
         report.error(
-            at,
+            path,
             "distro-kernel",
             format!(
                 "{what} needs Linux {}.{}, and {distro} has {major}.{minor}",

@@ -1,4 +1,4 @@
-//! Values that programs on the machines read in one form only, and that releases hand on as they are.
+//! Variables that Kubespray passes on unchecked, and that programs on the machines take in one form only.
 
 use super::{Context, Variables};
 use crate::report::{Report, quote};
@@ -15,7 +15,7 @@ pub(super) const GATES: [&str; 7] = [
     "kubeadm_feature_gates",
 ];
 
-/// Numbers of etcd's, which knows no units.
+/// Settings of etcd's that are numbers without units.
 const NUMBERS: [&str; 5] = [
     "etcd_election_timeout",
     "etcd_heartbeat_interval",
@@ -37,7 +37,7 @@ pub(super) fn forms(context: &Context, variables: &Variables, report: &mut Repor
     policies(context, variables, report);
 }
 
-/// Releases know Docker's packages by two numbers.
+/// Docker's version must have two numbers: by these Kubespray looks up its packages.
 fn docker(variables: &Variables, report: &mut Report) {
     let name = "docker_version";
     let Some(text) = variables.text(name) else {
@@ -53,7 +53,7 @@ fn docker(variables: &Variables, report: &mut Report) {
     }
 }
 
-/// Programs end at a gate of another form.
+/// Feature gates must be a list of `Name=true` or `Name=false`: Kubernetes' programs fail with any other form.
 fn gates(name: &str, variables: &Variables, report: &mut Report) {
     let Some(value) = variables.get(name) else {
         return;
@@ -91,7 +91,7 @@ fn number(name: &str, variables: &Variables, report: &mut Report) {
     }
 }
 
-/// PodSecurityPolicy is gone from Kubernetes v1.25 on, where the API server ends at its admission plugin.
+/// PodSecurityPolicy may not be turned on from Kubernetes v1.25 on, which no longer has it: the API server would fail.
 fn policies(context: &Context, variables: &Variables, report: &mut Report) {
     if context.kubernetes.version.minor() < (1, 25) {
         return;
@@ -105,7 +105,7 @@ fn policies(context: &Context, variables: &Variables, report: &mut Report) {
     }
     let name = "kube_apiserver_enable_admission_plugins";
     let plugins = variables.get(name).and_then(Value::as_sequence);
-    if plugins.is_some_and(|plugins| plugins.iter().any(|one| one == "PodSecurityPolicy")) {
+    if plugins.is_some_and(|plugins| plugins.iter().any(|name| name == "PodSecurityPolicy")) {
         variables.error(
             name,
             GONE,

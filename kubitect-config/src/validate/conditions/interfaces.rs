@@ -1,4 +1,4 @@
-//! Network interfaces that variables name: machines have the one that the file names.
+//! Variables that name a network interface: it must be the machines' one, which `cluster.nodeTemplate.os.networkInterface` names.
 
 use super::{Context, Variables};
 use crate::report::{Report, quote};
@@ -9,7 +9,7 @@ const NAMES: [&str; 3] = [
     "kube_vip_interface",
     "macvlan_interface",
 ];
-/// How calico finds its address; `interface=` begins a list of patterns.
+/// How calico finds a node's address; after `interface=` it has a list of patterns.
 const CALICO: &str = "calico_ip_auto_method";
 
 pub(super) fn interfaces(context: &Context, variables: &Variables, report: &mut Report) {
@@ -21,12 +21,12 @@ pub(super) fn interfaces(context: &Context, variables: &Variables, report: &mut 
         .and_then(|text| text.strip_prefix("interface="));
     for (name, text) in named.chain(calico.map(|text| (CALICO, text))) {
         let mut patterns = text.split(',').map(str::trim);
-        if patterns.any(|pattern| may_be(pattern, context.interface)) {
+        if patterns.any(|pattern| may_match(pattern, context.interface)) {
             continue;
         }
         let own = quote(context.interface);
         report.warning(
-            &variables.at.key(name),
+            &variables.path.key(name),
             "interface-missing",
             format!("machines have the interface {own}, and none that is {}", quote(text)),
             format!("name {own}, or give machines another name by cluster.nodeTemplate.os.networkInterface"),
@@ -34,8 +34,8 @@ pub(super) fn interfaces(context: &Context, variables: &Variables, report: &mut 
     }
 }
 
-/// Whether an interface may be meant by a name or a pattern; of a pattern that is more than a beginning, anything may be.
-fn may_be(pattern: &str, own: &str) -> bool {
+/// Whether a name or a pattern may match the interface. A pattern that is more than a prefix is not evaluated: it may match.
+fn may_match(pattern: &str, own: &str) -> bool {
     let start = pattern
         .trim_start_matches('^')
         .trim_end_matches(['$', '*', '.', '+']);
@@ -62,10 +62,10 @@ mod tests {
             "(eth|ens).*",
             "e[tn].*",
         ] {
-            assert!(may_be(good, "ens3"), "{good}");
+            assert!(may_match(good, "ens3"), "{good}");
         }
         for bad in ["eth0", "eth.*", "ens", "ens33", "^eth0$"] {
-            assert!(!may_be(bad, "ens3"), "{bad}");
+            assert!(!may_match(bad, "ens3"), "{bad}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who leads to services: kube-proxy, or the network plugin in its place.
+//! kube-proxy: a network plugin must replace it if it is turned off, and must understand its mode.
 
 use super::{Context, Variables, cilium};
 use crate::report::Report;
@@ -12,14 +12,15 @@ pub(super) fn kube_proxy(context: &Context, variables: &Variables, report: &mut 
     nftables(context, variables, report);
 }
 
-/// Without kube-proxy and without anybody in its place no pod reaches a service, the API among them: no network plugin starts.
+/// If kube-proxy is turned off, the network plugin must replace it. Otherwise no pod reaches a service, not even the API's: so
+/// the network plugin itself would not start.
 fn missing(context: &Context, variables: &Variables, report: &mut Report) {
     if !variables.is_on(REMOVE) {
         return;
     }
     let on = |name: &str| variables.is_on(name) || variables.is_expression(name);
     let replaces = match variables.get(cilium::REPLACEMENT) {
-        // Of the words of old only this one does without kube-proxy.
+        // Of the words that releases before v2.28 take, only this one replaces kube-proxy.
         Some(Value::String(text)) => text == "strict" || on(cilium::REPLACEMENT),
         _ => on(cilium::REPLACEMENT),
     };
@@ -38,7 +39,7 @@ fn missing(context: &Context, variables: &Variables, report: &mut Report) {
             on("kube_router_run_service_proxy"),
             "set `kube_router_run_service_proxy: true`, too",
         ),
-        // What a user sets up, nobody knows here.
+        // Nothing is known about a network plugin that a person installs.
         "cni" | "custom_cni" | "none" | "cloud" => return,
         _ => (false, "take a network plugin that does its work, as cilium"),
     };
@@ -51,19 +52,20 @@ fn missing(context: &Context, variables: &Variables, report: &mut Report) {
     }
 }
 
-/// kube-proxy takes nftables of itself from Kubernetes v1.31 on; calico has to know of it.
+/// The mode nftables needs a feature gate before Kubernetes v1.31, and a setting of calico's, whose rules would otherwise be
+/// iptables'.
 fn nftables(context: &Context, variables: &Variables, report: &mut Report) {
-    // Earlier releases do not know it.
+    // Earlier releases refuse the mode itself, which `rules` reports.
     if variables.text(MODE) != Some("nftables") || !context.release.is_from(28) {
         return;
     }
     let kubernetes = context.kubernetes;
-    let gate = ["kube_proxy_feature_gates", "kube_feature_gates"];
+    let gates = ["kube_proxy_feature_gates", "kube_feature_gates"];
     let is_gated = |name: &str| {
         let gates = variables.get(name).and_then(Value::as_sequence);
-        gates.is_some_and(|gates| gates.iter().any(|one| one == "NFTablesProxyMode=true"))
+        gates.is_some_and(|gates| gates.iter().any(|gate| gate == "NFTablesProxyMode=true"))
     };
-    if kubernetes.version.minor() < (1, 31) && !gate.into_iter().any(is_gated) {
+    if kubernetes.version.minor() < (1, 31) && !gates.into_iter().any(is_gated) {
         let message = format!(
             "kube-proxy of Kubernetes {} takes nftables behind a feature gate only",
             kubernetes.version
@@ -72,8 +74,8 @@ fn nftables(context: &Context, variables: &Variables, report: &mut Report) {
         variables.error(MODE, message, help, report);
     }
     let name = "calico_nftable_mode";
-    let knows = variables.text(name) == Some("Enabled") || variables.is_expression(name);
-    if kubernetes.network_plugin == "calico" && !knows {
+    let is_set = variables.text(name) == Some("Enabled") || variables.is_expression(name);
+    if kubernetes.network_plugin == "calico" && !is_set {
         let message = "calico, whose own rules are of iptables, ends beside kube-proxy's of nftables (Kubespray's issue 12198)";
         let help = match context.release.is_from(29) {
             true => "set `calico_nftable_mode: Enabled`, too, or take iptables or ipvs",

@@ -1,4 +1,4 @@
-//! What kubeadm itself refuses: names that are none of DNS, and ranges of a size that it can't share out.
+//! Values that kubeadm itself refuses: domains that are no DNS names, and ranges whose sizes it does not take.
 
 use std::net::Ipv4Addr;
 
@@ -8,7 +8,7 @@ use super::{CODE, Variables, is_expression};
 use crate::report::{Report, quote};
 use crate::yaml::Value;
 
-/// The domain of services: `dns_domain`, and where that is not set, `cluster_name`.
+/// The domain of services (`dns_domain`, else `cluster_name`) must be a DNS name in lower case.
 pub(super) fn domain(variables: &Variables, report: &mut Report) {
     let names = ["dns_domain", "cluster_name"];
     let Some((name, value)) = names
@@ -31,7 +31,7 @@ pub(super) fn domain(variables: &Variables, report: &mut Report) {
         false => "use lower-case letters, digits, `-` and `.`, as cluster.local".to_owned(),
     };
     let message = format!("{shown} is no domain that kubeadm takes");
-    report.error(&variables.at.key(name), CODE, message, help);
+    report.error(&variables.path.key(name), CODE, message, help);
 }
 
 fn is_subdomain(text: &str) -> bool {
@@ -45,7 +45,7 @@ fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_part)
 }
 
-/// A /12 is the largest range of services, and one of ten addresses the smallest.
+/// The range of services must be from /28 (kubeadm needs ten addresses) to /12.
 pub(super) fn services(range: Ipv4Net, variables: &Variables, report: &mut Report) {
     let length = range.prefix_len();
     let what = match length {
@@ -59,7 +59,7 @@ pub(super) fn services(range: Ipv4Net, variables: &Variables, report: &mut Repor
     variables.error("kube_service_addresses", message, help, report);
 }
 
-/// Addresses of services that a file settles lie in the range of services: Kubernetes takes no others.
+/// Fixed addresses of services must be in the range of services: Kubernetes takes no others.
 pub(super) fn addresses(services: Ipv4Net, variables: &Variables, report: &mut Report) {
     for name in [
         "kube_apiserver_ip",
@@ -81,7 +81,7 @@ pub(super) fn addresses(services: Ipv4Net, variables: &Variables, report: &mut R
     }
 }
 
-/// The ports of services on nodes, which are parted at their hyphen.
+/// The range of node ports must be two ports with a hyphen between them.
 pub(super) fn node_ports(variables: &Variables, report: &mut Report) {
     const NAME: &str = "kube_apiserver_node_port_range";
     let Some(value) = variables.get(NAME).filter(|value| !is_expression(value)) else {
@@ -98,7 +98,7 @@ pub(super) fn node_ports(variables: &Variables, report: &mut Report) {
     }
 }
 
-/// The range of pods has at most 2^16 parts.
+/// The range of pods may be divided into at most 2^16 parts, one for each node.
 pub(super) fn parts(pods: Ipv4Net, prefix: u64, variables: &Variables, report: &mut Report) {
     if prefix > 32 || prefix <= u64::from(pods.prefix_len()) + 16 {
         return;

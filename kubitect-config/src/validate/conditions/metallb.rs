@@ -1,8 +1,8 @@
-//! MetalLB: what each release's tasks ask of its variables, and what its templates can't do without.
+//! MetalLB and kube-vip: what each release's tasks assert about their variables, and what its templates need.
 
 use super::{CODE, Context, Variables, is_expression};
 use crate::release::Release;
-use crate::report::{At, Report, nearest, quote};
+use crate::report::{KeyPath, Report, nearest, quote};
 use crate::value::Version;
 use crate::yaml::{Mapping, Value};
 
@@ -38,7 +38,7 @@ pub(super) fn metallb(context: &Context, variables: &Variables, report: &mut Rep
     }
 }
 
-/// Up to v2.21: variables of their own, from which one ConfigMap is made.
+/// Up to v2.21 MetalLB has several variables, from which Kubespray makes a ConfigMap.
 fn config_map(release: &Release, variables: &Variables, report: &mut Report) {
     let bgp = variables.text("metallb_protocol") == Some("bgp");
     let speaks = variables.truth("metallb_speaker_enabled") != Some(false);
@@ -48,116 +48,127 @@ fn config_map(release: &Release, variables: &Variables, report: &mut Report) {
     }
     for name in ["metallb_ip_range", "metallb_peers"] {
         let value = variables.get(name).filter(|value| !is_empty(Some(value)));
-        list(value, &variables.at.key(name), report);
+        list(value, &variables.path.key(name), report);
     }
     const POOLS: &str = "metallb_additional_address_pools";
-    let at = variables.at.key(POOLS);
-    each(variables.get(POOLS), &at, report, |pool, at, report| {
-        // From v2.20.0 on, `auto_assign` is left out where it is not set.
+    let path = variables.path.key(POOLS);
+    each(variables.get(POOLS), &path, report, |pool, path, report| {
+        // From v2.20.0 on, the template leaves `auto_assign` out if it is not set.
         let needs = match release.is_from(20) {
             true => &["protocol", "ip_range"][..],
             false => &["protocol", "ip_range", "auto_assign"],
         };
-        has(pool, needs, at, report);
-        list(pool.get("ip_range"), &at.key("ip_range"), report);
+        has(pool, needs, path, report);
+        list(pool.get("ip_range"), &path.key("ip_range"), report);
     });
 }
 
-/// From v2.22.1 on: one variable, from which MetalLB's own resources are made.
+/// From v2.22.1 on MetalLB has one variable, from which Kubespray makes MetalLB's own resources.
 fn resources(context: &Context, variables: &Variables, report: &mut Report) {
     const CONFIG: &str = "metallb_config";
-    let at = variables.at.key(CONFIG);
-    let Some(config) = mapping(variables.get(CONFIG), &at, report) else {
+    let path = variables.path.key(CONFIG);
+    let Some(config) = mapping(variables.get(CONFIG), &path, report) else {
         return;
     };
     for key in config.keys().filter_map(Value::as_str) {
-        misspelled(key, &KEYS, &at, report);
+        misspelled(key, &KEYS, &path, report);
     }
-    filled(config, &["address_pools", "layer2", "layer3"], &at, report);
+    filled(
+        config,
+        &["address_pools", "layer2", "layer3"],
+        &path,
+        report,
+    );
     let pools = config.get("address_pools");
-    let at_pools = at.key("address_pools");
-    each(pools, &at_pools, report, |pool, at, report| {
+    let pools_path = path.key("address_pools");
+    each(pools, &pools_path, report, |pool, path, report| {
         // From v2.24.0 on, `auto_assign` has a default.
         let needs = match context.release.is_from(24) {
             true => &["ip_range"][..],
             false => &["ip_range", "auto_assign"],
         };
-        has(pool, needs, at, report);
-        list(pool.get("ip_range"), &at.key("ip_range"), report);
+        has(pool, needs, path, report);
+        list(pool.get("ip_range"), &path.key("ip_range"), report);
     });
-    let silent = |key: &str| config.get(key).is_none_or(|value| is_empty(Some(value)));
-    if !is_empty(pools) && ["layer2", "layer3"].into_iter().all(silent) {
+    let announces_none = |key: &str| config.get(key).is_none_or(|value| is_empty(Some(value)));
+    if !is_empty(pools) && ["layer2", "layer3"].into_iter().all(announces_none) {
         let message =
             "nobody learns of these addresses: neither `layer2` nor `layer3` names a pool";
         let help = "write the pools' names beside it, as `layer2: [primary]`";
-        report.warning(&at_pools, "metallb-pool", message, help);
+        report.warning(&pools_path, "metallb-pool", message, help);
     }
     let is_pool = |name: &str| match pools {
         Some(Value::Mapping(pools)) => pools.contains_key(name),
-        // Whatever it is, it is reported, or Ansible's.
+        // Any other value is reported already, or is an expression.
         pools => pools.is_some_and(|pools| !pools.is_null()),
     };
-    let at_layer2 = at.key("layer2");
-    announced(config.get("layer2"), &is_pool, &at_layer2, report);
-    let at_layer3 = at.key("layer3");
-    if let Some(layer3) = mapping(config.get("layer3"), &at_layer3, report) {
-        peers(layer3, &is_pool, &at_layer3, report);
+    let layer2_path = path.key("layer2");
+    announced(config.get("layer2"), &is_pool, &layer2_path, report);
+    let layer3_path = path.key("layer3");
+    if let Some(layer3) = mapping(config.get("layer3"), &layer3_path, report) {
+        peers(layer3, &is_pool, &layer3_path, report);
     }
 }
 
-/// The parts of `metallb_config`.
+/// The keys of `metallb_config`.
 const KEYS: [&str; 5] = ["address_pools", "controller", "layer2", "layer3", "speaker"];
 
-/// A part that no template reads.
-fn misspelled(key: &str, known: &[&str], at: &At, report: &mut Report) {
-    if known.contains(&key) {
+/// Warns of a key that no template reads.
+fn misspelled(key: &str, keys: &[&str], path: &KeyPath, report: &mut Report) {
+    if keys.contains(&key) {
         return;
     }
     let message = format!("{} is no part that Kubespray reads", quote(key));
-    let help = match nearest(key, known.iter().copied()) {
+    let help = match nearest(key, keys.iter().copied()) {
         Some(guess) => format!("did you mean `{guess}`?"),
-        None => format!("leave it out; its parts are {}", known.join(", ")),
+        None => format!("leave it out; its parts are {}", keys.join(", ")),
     };
-    report.warning(&at.key(key), "addon-variable-unknown", message, help);
+    report.warning(&path.key(key), "addon-variable-unknown", message, help);
 }
 
-/// What a BGP router is told. Templates go through the peers, whether there are speakers or not.
-fn peers(layer3: &Mapping, is_pool: &dyn Fn(&str) -> bool, at: &At, report: &mut Report) {
-    has(layer3, &["metallb_peers"], at, report);
-    filled(layer3, &["communities"], at, report);
+/// The BGP peers. The templates read all of them, whether MetalLB's speakers are on or not.
+fn peers(layer3: &Mapping, is_pool: &dyn Fn(&str) -> bool, path: &KeyPath, report: &mut Report) {
+    has(layer3, &["metallb_peers"], path, report);
+    filled(layer3, &["communities"], path, report);
     let defaults = layer3.get("defaults");
     let has_port = defaults
         .is_some_and(|defaults| defaults.get("peer_port").is_some() || is_expression(defaults));
-    let at_peers = at.key("metallb_peers");
+    let peers_path = path.key("metallb_peers");
     each(
         layer3.get("metallb_peers"),
-        &at_peers,
+        &peers_path,
         report,
-        |peer, at, report| {
+        |peer, path, report| {
             has(
                 peer,
                 &["my_asn", "peer_asn", "peer_address", "address_pool"],
-                at,
+                path,
                 report,
             );
-            filled(peer, &["communities", "aggregation_length"], at, report);
+            filled(peer, &["communities", "aggregation_length"], path, report);
             announced(
                 peer.get("address_pool"),
                 is_pool,
-                &at.key("address_pool"),
+                &path.key("address_pool"),
                 report,
             );
             if !has_port && peer.get("peer_port").is_none() {
                 let help = "write `peer_port: 179` here, or under metallb_config.layer3.defaults";
-                report.error(at, CODE, "`peer_port` is missing", help);
+                report.error(path, CODE, "`peer_port` is missing", help);
             }
         },
     );
 }
 
-/// A list of pools. Somebody may make a pool by hand, too.
-fn announced(value: Option<&Value>, is_pool: &dyn Fn(&str) -> bool, at: &At, report: &mut Report) {
-    for (index, name) in list(value, at, report).into_iter().flatten().enumerate() {
+/// Warns of pools in a list of announced ones that `metallb_config` does not have. Only a warning: a person may make a pool by
+/// hand.
+fn announced(
+    value: Option<&Value>,
+    is_pool: &dyn Fn(&str) -> bool,
+    path: &KeyPath,
+    report: &mut Report,
+) {
+    for (index, name) in list(value, path, report).into_iter().flatten().enumerate() {
         let Some(name) = name
             .as_str()
             .filter(|name| !is_pool(name) && !name.contains("{{"))
@@ -169,66 +180,79 @@ fn announced(value: Option<&Value>, is_pool: &dyn Fn(&str) -> bool, at: &At, rep
             quote(name)
         );
         let help = "write the name of one, or leave it out: nobody learns of its addresses without";
-        report.warning(&at.index(index), "metallb-pool", message, help);
+        report.warning(&path.index(index), "metallb-pool", message, help);
     }
 }
 
-/// Does something for each mapping in a mapping.
+/// Calls `act` for each mapping in a mapping, and reports those that are empty.
 fn each(
     value: Option<&Value>,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
-    mut act: impl FnMut(&Mapping, &At, &mut Report),
+    mut act: impl FnMut(&Mapping, &KeyPath, &mut Report),
 ) {
-    for (name, value) in mapping(value, at, report).into_iter().flatten() {
-        let at = at.key(name.as_str().unwrap_or_default());
+    for (name, value) in mapping(value, path, report).into_iter().flatten() {
+        let path = path.key(name.as_str().unwrap_or_default());
         match value {
-            Value::Null => empty(&at, report),
+            Value::Null => empty(&path, report),
             value => {
-                if let Some(inner) = mapping(Some(value), &at, report) {
-                    act(inner, &at, report);
+                if let Some(inner) = mapping(Some(value), &path, report) {
+                    act(inner, &path, report);
                 }
             }
         }
     }
 }
 
-/// Reports what is there and empty: to templates it is set, and they find no part of it.
-fn filled(mapping: &Mapping, keys: &[&str], at: &At, report: &mut Report) {
+/// Reports keys without a value: for the templates they are set, and the templates fail as they find no part in them.
+fn filled(mapping: &Mapping, keys: &[&str], path: &KeyPath, report: &mut Report) {
     for key in keys {
         if mapping.get(*key).is_some_and(Value::is_null) {
-            empty(&at.key(key), report);
+            empty(&path.key(key), report);
         }
     }
 }
 
-fn empty(at: &At, report: &mut Report) {
+fn empty(path: &KeyPath, report: &mut Report) {
     let help = "write what belongs to it, or leave it out";
-    report.error(at, CODE, "it is empty", help);
+    report.error(path, CODE, "it is empty", help);
 }
 
-/// Reports what a template asks for and finds nothing.
-fn has(mapping: &Mapping, keys: &[&str], at: &At, report: &mut Report) {
+/// Reports missing keys without which the template fails.
+fn has(mapping: &Mapping, keys: &[&str], path: &KeyPath, report: &mut Report) {
     let is_missing = |key: &&&str| mapping.get(**key).is_none_or(Value::is_null);
     for key in keys.iter().filter(is_missing) {
         let message = format!("`{key}` is missing");
         let help = "write it: Kubespray's template for MetalLB fails without";
-        report.error(at, CODE, message, help);
+        report.error(path, CODE, message, help);
     }
 }
 
-/// A mapping; none where it is not set, an expression, or something else, which is reported.
-fn mapping<'v>(value: Option<&'v Value>, at: &At, report: &mut Report) -> Option<&'v Mapping> {
+/// The value as a mapping; none if it is not set or an expression. Anything else is reported.
+fn mapping<'v>(
+    value: Option<&'v Value>,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<&'v Mapping> {
     let value = value.filter(|value| !value.is_null() && !is_expression(value))?;
     if !value.is_mapping() {
         let message = "it must be a mapping";
-        report.error(at, CODE, message, "write it as `name: value`, a line each");
+        report.error(
+            path,
+            CODE,
+            message,
+            "write it as `name: value`, a line each",
+        );
     }
     value.as_mapping()
 }
 
-/// A list; none where it is not set, an expression, or something else, which is reported.
-fn list<'v>(value: Option<&'v Value>, at: &At, report: &mut Report) -> Option<&'v Vec<Value>> {
+/// The value as a list; none if it is not set or an expression. Anything else is reported.
+fn list<'v>(
+    value: Option<&'v Value>,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<&'v Vec<Value>> {
     let value = value.filter(|value| !value.is_null() && !is_expression(value))?;
     if !value.is_sequence() {
         let message = "it must be a list";
@@ -236,12 +260,12 @@ fn list<'v>(value: Option<&'v Value>, at: &At, report: &mut Report) -> Option<&'
             Some(text) => format!("write `[{}]`", crate::text::line(text)),
             None => "write it in brackets, as `[a, b]`".to_owned(),
         };
-        report.error(at, CODE, message, help);
+        report.error(path, CODE, message, help);
     }
     value.as_sequence()
 }
 
-/// What counts as nothing to Ansible.
+/// Whether Ansible takes the value as empty.
 fn is_empty(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null | Value::Bool(false)) => true,
@@ -252,7 +276,7 @@ fn is_empty(value: Option<&Value>) -> bool {
     }
 }
 
-/// kube-vip holds an address for the masters, and crashes without one.
+/// kube-vip for the control plane needs an address: it crashes without one.
 pub(super) fn kube_vip(variables: &Variables, report: &mut Report) {
     const OF_MASTERS: &str = "kube_vip_controlplane_enabled";
     let on = variables.is_on("kube_vip_enabled") && variables.is_on(OF_MASTERS);
@@ -260,7 +284,7 @@ pub(super) fn kube_vip(variables: &Variables, report: &mut Report) {
         let message = "kube-vip holds an address for the masters, and none is given";
         let help = "set kube_vip_address, or leave both out: cluster.nodes.loadBalancer has a `vip` for the masters";
         report.warning(
-            &variables.at.key(OF_MASTERS),
+            &variables.path.key(OF_MASTERS),
             "kube-vip-address",
             message,
             help,
@@ -268,8 +292,8 @@ pub(super) fn kube_vip(variables: &Variables, report: &mut Report) {
     }
 }
 
-/// MetalLB and kube-vip answer for addresses that kube-proxy would answer for, too. Kubitect sets `kube_proxy_strict_arp`
-/// unless the file does.
+/// With MetalLB or kube-vip (ARP), `kube_proxy_strict_arp` must be true in the mode ipvs: otherwise kube-proxy's nodes answer ARP
+/// requests for the same addresses, too. Kubitect sets it, unless the file does.
 pub(super) fn address_resolution(variables: &Variables, report: &mut Report) {
     let ipvs = match variables.get("kube_proxy_mode") {
         None => true,

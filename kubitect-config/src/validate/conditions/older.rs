@@ -1,4 +1,4 @@
-//! What some releases ask besides, and others do not.
+//! Conditions of single releases.
 
 use super::{Context, Variables};
 use crate::report::{Report, quote};
@@ -26,7 +26,7 @@ pub(super) fn older(context: &Context, variables: &Variables, report: &mut Repor
     let first = variables
         .get(name)
         .and_then(|list| list.as_sequence()?.first()?.as_str());
-    if release.is_from(20) && !release.is_from(28) && first.is_some_and(|one| one.contains(',')) {
+    if release.is_from(20) && !release.is_from(28) && first.is_some_and(|name| name.contains(',')) {
         let message = "Kubespray takes a list, and refuses names with commas between them";
         variables.error(
             name,
@@ -40,7 +40,7 @@ pub(super) fn older(context: &Context, variables: &Variables, report: &mut Repor
     patches(context, variables, report);
 }
 
-/// v2.21 goes through the names of this mapping as if each were an entry.
+/// v2.21 fails with this mapping: it iterates over its keys as if they were entries.
 fn insecure_registries(context: &Context, variables: &Variables, report: &mut Report) {
     let name = "containerd_insecure_registries";
     let release = context.release;
@@ -55,7 +55,7 @@ fn insecure_registries(context: &Context, variables: &Variables, report: &mut Re
     }
 }
 
-/// v2.26 asks for a variable that nobody sets as soon as multus is on.
+/// v2.26 fails with multus: it needs a variable that nothing sets.
 fn multus(context: &Context, variables: &Variables, report: &mut Report) {
     let name = "kube_network_plugin_multus";
     let release = context.release;
@@ -70,14 +70,14 @@ fn multus(context: &Context, variables: &Variables, report: &mut Report) {
     }
 }
 
-/// A mapping with a folder of files up to v2.26, a list of patches since; each stops at the other's.
+/// `kubeadm_patches` is a mapping with a folder up to v2.26, and a list of patches since: a release fails with the other form.
 fn patches(context: &Context, variables: &Variables, report: &mut Report) {
     let name = "kubeadm_patches";
     let release = context.release;
     let Some(value) = variables.get(name).filter(|_| release.is_from(21)) else {
         return;
     };
-    let (is_known, how) = match release.is_from(27) {
+    let (has_form, how) = match release.is_from(27) {
         true => (
             value.is_sequence(),
             "a list of patches: `kubeadm_patches: [{target: kube-apiserver, patch: {…}}]`",
@@ -87,7 +87,7 @@ fn patches(context: &Context, variables: &Variables, report: &mut Report) {
             "a mapping: `kubeadm_patches: {enabled: true, source_dir: FOLDER, dest_dir: /etc/kubernetes/patches}`",
         ),
     };
-    if !is_known && !variables.is_expression(name) {
+    if !has_form && !variables.is_expression(name) {
         let message = format!(
             "Kubespray {} takes {} in another form",
             release.tag,

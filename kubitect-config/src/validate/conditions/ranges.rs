@@ -1,21 +1,26 @@
-//! The ranges of pods and services: apart from one another and from the machines, and large enough.
+//! The ranges of pods and services: they may not overlap one another or the machines' network, and must be large enough.
 
 use std::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{Context, Variables, kubeadm};
-use crate::given_out;
-use crate::report::{At, Report, quote};
+use crate::report::{KeyPath, Report, quote};
+use crate::service_ranges;
 use crate::variables::{PODS, SERVICES};
 
-/// Kubespray's own, as its ranges, in all known releases.
+/// Kubespray's defaults in all releases of the table, as those of the ranges.
 const NODE_PREFIX: u64 = 24;
 const MAX_PODS: u64 = 110;
-/// Where every node asks for names, unless `enable_nodelocaldns` is off.
+/// The address of the name server on each node (nodelocaldns), unless `enable_nodelocaldns` is off.
 const NODE_DNS: &str = "169.254.25.10";
 
-pub(super) fn of_ipv4(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
+pub(super) fn of_ipv4(
+    context: &Context,
+    variables: &Variables,
+    path: &KeyPath,
+    report: &mut Report,
+) {
     let services = range("kube_service_addresses", SERVICES, variables, report);
     let pods = range("kube_pods_subnet", PODS, variables, report);
     if let Some(services) = services {
@@ -37,20 +42,20 @@ pub(super) fn of_ipv4(context: &Context, variables: &Variables, at: &At, report:
         );
     }
     if let Some(network) = context.network {
-        let at_cluster = at.key("cluster");
-        let at_network = at_cluster.key("network");
-        let at_cidr = at_network.key("cidr");
-        machines_apart(network.cidr, services, pods, &at_cidr, report);
-        name_server(network.cidr, variables, &at_cidr, report);
+        let cluster_path = path.key("cluster");
+        let network_path = cluster_path.key("network");
+        let cidr_path = network_path.key("cidr");
+        machines_overlap(network.cidr, services, pods, &cidr_path, report);
+        name_server(network.cidr, variables, &cidr_path, report);
     }
-    given_out(variables, services, pods, report);
+    assigned_ranges(variables, services, pods, report);
     if let Some(pods) = pods {
-        enough(context, pods, variables, at, report);
+        large_enough(context, pods, variables, path, report);
         inside("calico_pool_cidr", pods, variables, report);
     }
 }
 
-/// The same for IPv6, where it is switched on.
+/// The same conditions for IPv6, if it is on.
 pub(super) fn of_ipv6(context: &Context, variables: &Variables, report: &mut Report) {
     let on = ["ipv6_stack", "enable_dual_stack_networks"];
     if !on.iter().any(|name| variables.is_on(name)) {
@@ -99,7 +104,7 @@ pub(super) fn of_ipv6(context: &Context, variables: &Variables, report: &mut Rep
                 Some(_) => "ipv6_stack",
                 None => "enable_dual_stack_networks",
             };
-            let cause = variables.at.key(stack);
+            let cause = variables.path.key(stack);
             variables.error_or("kube_pods_subnet_ipv6", &cause, message, help, report);
         }
     }
@@ -117,7 +122,7 @@ pub(super) fn of_ipv6(context: &Context, variables: &Variables, report: &mut Rep
     }
 }
 
-/// A variable's range; none where it is an expression or wrong, which is reported.
+/// A variable's range; none for an expression, or if it is wrong, which is reported.
 fn range(name: &str, default: &str, variables: &Variables, report: &mut Report) -> Option<Ipv4Net> {
     if variables.is_expression(name) {
         return None;
@@ -127,7 +132,7 @@ fn range(name: &str, default: &str, variables: &Variables, report: &mut Report) 
         Some(value) => value.as_str().unwrap_or_default(),
     };
     let range = text.parse::<Ipv4Net>().ok();
-    // Numbers that begin with zeros are read as octal by some programs, and refused by others.
+    // Only in its plain form: some programs read leading zeros as octal, and others refuse them.
     let range = range.filter(|range| range.trunc().to_string() == text);
     if range.is_none() {
         variables.error(
@@ -147,33 +152,33 @@ fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }
 
-/// A pod reaches no machine whose address is a pod's or a service's.
-fn machines_apart(
+/// The machines' network may not overlap the pods' or services' range: a pod would not reach a machine with such an address.
+fn machines_overlap(
     cidr: Ipv4Net,
     services: Option<Ipv4Net>,
     pods: Option<Ipv4Net>,
-    at: &At,
+    path: &KeyPath,
     report: &mut Report,
 ) {
     let of = [
         (services, "services", "kube_service_addresses"),
         (pods, "pods", "kube_pods_subnet"),
     ];
-    let hit: Vec<_> = of
+    let overlapping: Vec<_> = of
         .iter()
         .filter_map(|(range, what, name)| Some(((*range)?, what, name)))
         .filter(|(range, ..)| overlap(cidr, *range))
         .collect();
-    let Some((range, what, name)) = hit.first() else {
+    let Some((range, what, name)) = overlapping.first() else {
         return;
     };
-    let more = match hit.get(1) {
+    let more = match overlapping.get(1) {
         Some((range, what, name)) => format!(" and with {range}, the range of {what} ({name})"),
         None => String::new(),
     };
     let shown = |range: Option<Ipv4Net>| range.map_or("set".to_owned(), |range| range.to_string());
     report.error(
-        at,
+        path,
         "range-overlap",
         format!(
             "{cidr} overlaps with {range}, the range of {what} ({name}){more}: pods would not reach machines there"
@@ -187,12 +192,12 @@ fn machines_apart(
     );
 }
 
-/// Each node has the address at which it asks for names, whoever else has it.
-fn name_server(cidr: Ipv4Net, variables: &Variables, at: &At, report: &mut Report) {
+/// No machine's address may be that of nodelocaldns: each node has that address itself, and would not reach the machine.
+fn name_server(cidr: Ipv4Net, variables: &Variables, path: &KeyPath, report: &mut Report) {
     const NAME: &str = "nodelocaldns_ip";
-    let (text, at) = match variables.get(NAME) {
-        Some(_) => (variables.text(NAME), variables.at.key(NAME)),
-        None => (Some(NODE_DNS), *at),
+    let (text, path) = match variables.get(NAME) {
+        Some(_) => (variables.text(NAME), variables.path.key(NAME)),
+        None => (Some(NODE_DNS), *path),
     };
     let address = text.and_then(|text| text.parse::<Ipv4Addr>().ok());
     let is_off = variables.truth("enable_nodelocaldns") == Some(false);
@@ -203,11 +208,12 @@ fn name_server(cidr: Ipv4Net, variables: &Variables, at: &At, report: &mut Repor
         "{address}, the name server of each node ({NAME}), lies in {cidr}, and a machine may get it as its own"
     );
     let help = "use another `cidr`, or an address that no machine can have, as 169.254.25.10";
-    report.warning(&at, "range-overlap", message, help);
+    report.warning(&path, "range-overlap", message, help);
 }
 
-/// A service's own address is none of a pod's, nor one that Kubernetes gives services inside of the cluster.
-fn given_out(
+/// The addresses that addons assign to services may not be in the ranges of pods and services: these exist only inside of the
+/// cluster.
+fn assigned_ranges(
     variables: &Variables,
     services: Option<Ipv4Net>,
     pods: Option<Ipv4Net>,
@@ -217,28 +223,34 @@ fn given_out(
         (services, "services", "kube_service_addresses"),
         (pods, "pods", "kube_pods_subnet"),
     ];
-    for given in given_out::given_out(variables.all) {
+    for assigned in service_ranges::service_ranges(variables.all) {
         for (range, what, name) in of {
             let Some(range) =
-                range.filter(|range| given.overlaps(range.network(), range.broadcast()))
+                range.filter(|range| assigned.overlaps(range.network(), range.broadcast()))
             else {
                 continue;
             };
-            given.at(&variables.at, &mut |at| {
+            assigned.with_path(&variables.path, &mut |path| {
                 let message = format!(
                     "{} to {} overlap with {range}, the range of {what} ({name}): nobody outside reaches them",
-                    given.first, given.last
+                    assigned.first, assigned.last
                 );
                 let help = "give out addresses that your network has for it and nothing else uses";
-                report.error(at, "range-overlap", message, help);
+                report.error(path, "range-overlap", message, help);
             });
         }
     }
 }
 
-/// Each node gets a part of the pods' range. calico takes smaller blocks, as many as it needs; before v2.21.0 Kubespray
-/// counts all the same.
-fn enough(context: &Context, pods: Ipv4Net, variables: &Variables, at: &At, report: &mut Report) {
+/// The pods' range must have a part for each node, and a part must have an address for each pod. calico does not need that: it
+/// takes as many smaller blocks as it needs; but before v2.21.0 Kubespray asserts the number of parts for calico, too.
+fn large_enough(
+    context: &Context,
+    pods: Ipv4Net,
+    variables: &Variables,
+    path: &KeyPath,
+    report: &mut Report,
+) {
     let plugin = &context.kubernetes.network_plugin;
     let is_calico = plugin == "calico";
     let (Some(prefix), Some(max_pods)) = (
@@ -254,12 +266,12 @@ fn enough(context: &Context, pods: Ipv4Net, variables: &Variables, at: &At, repo
     };
     let nodes = context.nodes as u64;
     if parts < nodes && (!is_calico || !context.release.is_from(21)) {
-        let at_cluster = at.key("cluster");
-        let at_nodes = at_cluster.key("nodes");
-        let at_workers = at_nodes.key("worker");
+        let cluster_path = path.key("cluster");
+        let nodes_path = cluster_path.key("nodes");
+        let workers_path = nodes_path.key("worker");
         let cause = match variables.get("kube_network_node_prefix") {
-            Some(_) => variables.at.key("kube_network_node_prefix"),
-            None => at_workers.key("instances"),
+            Some(_) => variables.path.key("kube_network_node_prefix"),
+            None => workers_path.key("instances"),
         };
         variables.error_or(
             "kube_pods_subnet",
@@ -295,6 +307,7 @@ fn enough(context: &Context, pods: Ipv4Net, variables: &Variables, at: &At, repo
     }
 }
 
+/// The variable's range must be inside of the pods' range.
 fn inside(name: &str, pods: Ipv4Net, variables: &Variables, report: &mut Report) {
     if variables.get(name).is_none() {
         return;

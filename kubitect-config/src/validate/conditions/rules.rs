@@ -1,19 +1,19 @@
-//! Conditions that are about variables alone: which values a release takes, and what one of them demands of another.
+//! Conditions about variables alone: the values that a release takes, and variables that depend on one another.
 
 use super::{Context, Variables, calico, cilium, forms, kube_proxy, metallb, older, runtime};
 use crate::release::Release;
-use crate::report::{At, Report, nearest, quote};
+use crate::report::{KeyPath, Report, nearest, quote};
 use crate::value::Version;
 
-/// A release's place in time, as `(28, 1)` for v2.28.1.
+/// A release of Kubespray: `(28, 1)` is v2.28.1.
 type Tag = (u64, u64);
 
-/// The releases from the first on and before the second.
+/// The releases from the first tag on and before the second.
 struct When(Tag, Tag);
 
 const ALWAYS: When = When((0, 0), (u64::MAX, 0));
 
-/// Values that a release's assertions take, of variables that count always.
+/// The values that the releases' assertions allow, for variables that are always checked.
 const VALUES: [(&str, When, &[&str]); 12] = [
     (
         "kube_proxy_mode",
@@ -85,7 +85,7 @@ const VALUES: [(&str, When, &[&str]); 12] = [
     ),
 ];
 
-/// Variables that a release refuses to find at all, whatever their value.
+/// Variables that a release refuses, whatever their value.
 const GONE: [(&str, When, &str); 6] = [
     (
         "containerd_config",
@@ -111,7 +111,7 @@ const GONE: [(&str, When, &str); 6] = [
     ),
 ];
 
-/// A bound of the versions that a user may choose.
+/// A bound of the versions that a file may set.
 enum Bound {
     From(&'static str),
     Before(&'static str),
@@ -129,7 +129,7 @@ const VERSIONS: [(&str, When, Bound); 5] = [
         When((28, 0), (u64::MAX, 0)),
         Bound::From("v1.15.0"),
     ),
-    // Set up by a ConfigMap up to 0.12, and by resources of its own since.
+    // MetalLB is configured by a ConfigMap up to 0.12, and by its own resources since.
     (METALLB, When((0, 0), (22, 0)), Bound::Before("v0.13.0")),
     (
         METALLB,
@@ -140,7 +140,7 @@ const VERSIONS: [(&str, When, Bound); 5] = [
 
 const METALLB: &str = "metallb_version";
 
-/// All values that are compared with.
+/// All allowed values of the tables.
 pub(super) fn known_values() -> impl Iterator<Item = &'static str> {
     let values = VALUES.iter().map(|(_, _, values)| *values);
     let values = values.chain(calico::VALUES.iter().map(|(_, values)| *values));
@@ -155,7 +155,7 @@ impl When {
     }
 }
 
-pub(super) fn rules(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
+pub(super) fn rules(context: &Context, variables: &Variables, path: &KeyPath, report: &mut Report) {
     for (name, when, values) in VALUES {
         if when.holds(context.release) {
             one_of(name, values, context, variables, report);
@@ -181,9 +181,9 @@ pub(super) fn rules(context: &Context, variables: &Variables, at: &At, report: &
     forms::forms(context, variables, report);
     metallb::address_resolution(variables, report);
     metallb::kube_vip(variables, report);
-    let at = at.key("kubernetes");
-    runtime::runtime(context, variables, &at, report);
-    together(context, variables, &at, report);
+    let path = path.key("kubernetes");
+    runtime::runtime(context, variables, &path, report);
+    dependencies(context, variables, &path, report);
     registry(variables, report);
     older::older(context, variables, report);
 }
@@ -202,7 +202,7 @@ pub(super) fn one_of(
         let possible: Vec<_> = values
             .iter()
             .copied()
-            .filter(|one| !one.is_empty())
+            .filter(|value| !value.is_empty())
             .collect();
         variables.error(
             name,
@@ -220,23 +220,23 @@ pub(super) fn one_of(
     }
 }
 
-/// What a value was meant to be; none where other releases know it: then it is meant.
+/// The allowed value that a misspelt one probably means; none if another release allows the value: then it is not misspelt.
 fn guess<'v>(name: &str, value: &str, possible: &[&'v str]) -> Option<&'v str> {
     let of_others = VALUES
         .iter()
-        .any(|(one, _, values)| *one == name && values.contains(&value));
+        .any(|(own, _, values)| *own == name && values.contains(&value));
     match of_others {
         true => None,
         false => nearest(value, possible.iter().copied()),
     }
 }
 
-/// The versions of a component that the release can set up, where this text is none of them.
-fn misfit(name: &str, text: &str, release: &Release) -> Option<String> {
+/// The versions of a component that the release allows, if this version is not one of them.
+fn refused_version(name: &str, text: &str, release: &Release) -> Option<String> {
     let version = text.parse::<Version>().ok()?;
     let mut of_release = VERSIONS
         .iter()
-        .filter(|(one, when, _)| *one == name && when.holds(release));
+        .filter(|(own, when, _)| *own == name && when.holds(release));
     let (_, _, bound) = of_release.next()?;
     let is_below = |end: &str| end.parse().is_ok_and(|end| version < end);
     match bound {
@@ -245,15 +245,15 @@ fn misfit(name: &str, text: &str, release: &Release) -> Option<String> {
     }
 }
 
-/// Whether the release can set up this version of the component, however it is written.
+/// Whether the release allows this version of the component, with or without `v`.
 pub(in crate::validate) fn fits(name: &str, text: &str, release: &Release) -> bool {
-    misfit(name, text, release).is_none()
+    refused_version(name, text, release).is_none()
 }
 
 fn version(name: &str, context: &Context, variables: &Variables, report: &mut Report) {
     let release = context.release;
     let text = variables.text(name);
-    if let Some(possible) = text.and_then(|text| misfit(name, text, release)) {
+    if let Some(possible) = text.and_then(|text| refused_version(name, text, release)) {
         variables.error(
             name,
             format!("Kubespray {} sets up {possible}", release.tag),
@@ -263,7 +263,7 @@ fn version(name: &str, context: &Context, variables: &Variables, report: &mut Re
     }
 }
 
-/// Webhooks of the API server, and their addresses, for which no release has a default.
+/// Variables that turn a webhook of the API server on, with the variable of its URL, which has no default.
 const WEBHOOKS: [(&str, &str); 2] = [
     ("kube_webhook_token_auth", "kube_webhook_token_auth_url"),
     (
@@ -272,8 +272,8 @@ const WEBHOOKS: [(&str, &str); 2] = [
     ),
 ];
 
-/// What one variable demands of others.
-fn together(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
+/// Variables that need others, or exclude them.
+fn dependencies(context: &Context, variables: &Variables, path: &KeyPath, report: &mut Report) {
     let kubernetes = context.kubernetes;
     let release = context.release;
     let empty = |name: &str| match variables.get(name) {
@@ -283,28 +283,28 @@ fn together(context: &Context, variables: &Variables, at: &At, report: &mut Repo
     if kubernetes.dns_mode == "manual" && empty("manual_dns_server") {
         let message = "the DNS mode manual needs the address of your name server";
         let help = "set `manual_dns_server` in addons.kubespray, or leave dnsMode out";
-        let at = at.key("dnsMode");
-        variables.error_or("manual_dns_server", &at, message, help, report);
+        let path = path.key("dnsMode");
+        variables.error_or("manual_dns_server", &path, message, help, report);
     }
-    let mut unless = |broken: bool, name: &str, message: &str, help: &str| {
+    let mut refuse_if = |broken: bool, name: &str, message: &str, help: &str| {
         if broken {
-            let plugin = at.key("networkPlugin");
+            let plugin = path.key("networkPlugin");
             variables.error_or(name, &plugin, message, help, report);
         }
     };
-    unless(
+    refuse_if(
         variables.is_on("download_localhost") && !variables.is_on("download_run_once"),
         "download_localhost",
         "it needs `download_run_once: true`",
         "set download_run_once, too",
     );
-    unless(
+    refuse_if(
         variables.is_on("kube_external_ca_mode") && kubernetes.auto_renew_certificates,
         "kube_external_ca_mode",
         "certificates that are made elsewhere can't be renewed here",
         "leave it out, or set kubernetes.other.autoRenewCertificates to false",
     );
-    unless(
+    refuse_if(
         variables.is_on("dynamic_kubelet_configuration")
             && !release.is_from(20)
             && kubernetes.version.minor() >= (1, 22),
@@ -315,9 +315,9 @@ fn together(context: &Context, variables: &Variables, at: &At, report: &mut Repo
     for (name, url) in WEBHOOKS {
         let help = format!("set {url}, too, or leave this out");
         let message = format!("it needs `{url}`, the address that is asked");
-        unless(variables.is_on(name) && empty(url), name, &message, &help);
+        refuse_if(variables.is_on(name) && empty(url), name, &message, &help);
     }
-    unless(
+    refuse_if(
         kubernetes.network_plugin == "custom_cni"
             && empty("custom_cni_manifests")
             && empty("custom_cni_chart_release_name"),
@@ -325,7 +325,7 @@ fn together(context: &Context, variables: &Variables, at: &At, report: &mut Repo
         "the network plugin custom_cni needs manifests or a chart",
         "set custom_cni_manifests or custom_cni_chart_release_name in addons.kubespray",
     );
-    unless(
+    refuse_if(
         variables.is_on("kube_vip_bgp_enabled")
             && release.is_from(31)
             && !empty("kube_vip_bgp_sourceip")
@@ -336,7 +336,7 @@ fn together(context: &Context, variables: &Variables, at: &At, report: &mut Repo
     );
 }
 
-/// A service's address and port fit its type.
+/// The address and port of the registry's service must fit the service's type.
 fn registry(variables: &Variables, report: &mut Report) {
     let kind = match variables.get("registry_service_type") {
         None => Some("ClusterIP"),

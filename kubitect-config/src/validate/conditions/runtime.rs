@@ -1,10 +1,15 @@
-//! What fits the container runtime.
+//! Conditions of the container runtime.
 
 use super::{CODE, Context, Variables};
-use crate::report::{At, Report};
+use crate::report::{KeyPath, Report};
 
-/// What fits the container runtime, which is kubernetes.manager.
-pub(super) fn runtime(context: &Context, variables: &Variables, at: &At, report: &mut Report) {
+/// Checks the variables against the container runtime, `kubernetes.manager`.
+pub(super) fn runtime(
+    context: &Context,
+    variables: &Variables,
+    path: &KeyPath,
+    report: &mut Report,
+) {
     let manager = context.kubernetes.container_manager.as_str();
     let version = &context.kubernetes.version;
     if variables.is_on("kata_containers_enabled") && manager == "docker" {
@@ -27,23 +32,24 @@ pub(super) fn runtime(context: &Context, variables: &Variables, at: &At, report:
     if needs_shim && !variables.is_on("cri_dockerd_enabled") {
         variables.error_or(
             "cri_dockerd_enabled",
-            &at.key("manager"),
+            &path.key("manager"),
             format!("Kubernetes {version} speaks to Docker through cri-dockerd only"),
             "set `cri_dockerd_enabled: true` in addons.kubespray, or take containerd",
             report,
         );
     }
-    crio(context, at, report);
+    crio(context, path, report);
 }
 
-/// v2.27 and v2.28 copy files that only CRI-O from v1.31 on has in its archive, and CRI-O is of Kubernetes' version.
-fn crio(context: &Context, at: &At, report: &mut Report) {
+/// With CRI-O, v2.27 and v2.28 need Kubernetes v1.31 or later: they copy files that CRI-O's archive has only from v1.31 on, and
+/// CRI-O has Kubernetes' version.
+fn crio(context: &Context, path: &KeyPath, report: &mut Report) {
     let version = &context.kubernetes.version;
     let release = context.release;
     let stops = release.is_from(27) && !release.is_from(29) && version.minor() < (1, 31);
     if context.kubernetes.container_manager == "crio" && stops {
         report.error(
-            &at.key("version"),
+            &path.key("version"),
             CODE,
             format!("Kubespray {} sets up CRI-O for Kubernetes v1.31 and later only", release.tag),
             "a new cluster takes Kubernetes v1.31 or later; one that has an older one gets v1.30 with Kubespray v2.26.1 first, and v1.31 from there",

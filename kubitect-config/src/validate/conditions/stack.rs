@@ -1,4 +1,4 @@
-//! IPv4 and IPv6: machines get IPv4 addresses from Kubitect, and IPv6 addresses from nobody but a router on a host's bridge.
+//! IPv4 and IPv6: Kubitect gives machines IPv4 addresses only; IPv6 addresses can only come from a router on a host's bridge.
 
 use super::{Context, Variables};
 use crate::cluster::NetworkMode;
@@ -8,9 +8,9 @@ pub(super) fn stack(context: &Context, variables: &Variables, report: &mut Repor
     const CODE: &str = "ipv6";
     let by_families = context.release.is_from(28);
     if by_families && variables.truth("ipv4_stack") == Some(false) {
-        let at = variables.at.key("ipv4_stack");
+        let path = variables.path.key("ipv4_stack");
         let message = "machines, load balancers and certificates have IPv4 addresses only";
-        report.error(&at, CODE, message, "leave it out");
+        report.error(&path, CODE, message, "leave it out");
         return;
     }
     let name = match by_families && variables.get("ipv6_stack").is_some() {
@@ -20,20 +20,20 @@ pub(super) fn stack(context: &Context, variables: &Variables, report: &mut Repor
     let Some(network) = context.network.filter(|_| variables.is_on(name)) else {
         return;
     };
-    let at = variables.at.key(name);
+    let path = variables.path.key(name);
     if network.mode == NetworkMode::Bridge {
         let message = "Kubitect gives machines IPv4 addresses only";
         let help =
             "make sure that a router on the bridge announces IPv6 to the machines, or leave it out";
-        report.warning(&at, CODE, message, help);
+        report.warning(&path, CODE, message, help);
     } else if by_families {
-        // Kubespray gives kubelets the address ::1, at which they end.
+        // An error: Kubespray would give the kubelets the address ::1, with which they fail.
         let message = "machines on libvirt's own networks have no IPv6 addresses, without which Kubernetes does not start";
         let help = "leave it out, or use mode `bridge` where a router announces IPv6";
-        report.error(&at, CODE, message, help);
+        report.error(&path, CODE, message, help);
     } else {
         let message = "machines on libvirt's own networks have no IPv6 addresses, so that pods on two of them do not reach \
                        one another by IPv6";
-        report.warning(&at, CODE, message, "leave it out");
+        report.warning(&path, CODE, message, "leave it out");
     }
 }

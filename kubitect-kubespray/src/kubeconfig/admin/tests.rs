@@ -1,4 +1,4 @@
-//! What of a guest's kubeconfig is taken, and what is refused.
+//! Which fields of a master's kubeconfig are accepted, and which are refused.
 
 use super::super::tests::ADMIN;
 use super::*;
@@ -108,7 +108,7 @@ fn it_is_short_and_multiplies_nothing() {
     }
 }
 
-/// Readers differ in what they make of these: what kubectl would run must not be in what another one does not see.
+/// YAML readers understand these differently: kubectl might see a program to run where this program's reader sees none.
 #[test]
 fn what_readers_understand_differently_is_refused() {
     let exec = "exec: {command: sh}";
@@ -165,7 +165,7 @@ fn half_a_user_is_none_and_no_value_gets_into_an_error() {
     assert!(Admin::read(&token, "it").is_ok());
 }
 
-/// What YAML can make of a line, and what kubectl would run or follow.
+/// Lines with special meanings in YAML, and fields that kubectl would run or follow.
 const LINES: [&str; 24] = [
     "exec: {command: sh}",
     "proxy-url: http://x",
@@ -194,8 +194,7 @@ const LINES: [&str; 24] = [
 ];
 
 proptest! {
-    /// Whatever a guest hands over: it is refused without a panic, or what is written of it is read again as the same,
-    /// and nothing is in it but the few fields.
+    /// Any text is either refused without a panic, or what is written from it is short and reads back as the same.
     #[test]
     fn fuzz_what_a_guest_hands_over(
         at in 0..ADMIN.len(),
@@ -214,7 +213,7 @@ proptest! {
         let _ = Admin::read(&text, "it");
     }
 
-    /// Lines of YAML put between others, doubled, left out or set in: keys twice, anchors, tags, merges, documents.
+    /// Lines of YAML inserted, doubled, removed or put into values: duplicate keys, anchors, tags, merges, documents.
     #[test]
     fn fuzz_what_a_guest_makes_of_the_lines(
         changes in prop::collection::vec((0..20usize, 0..4usize, 0..4usize, 0..LINES.len()), 1..6),

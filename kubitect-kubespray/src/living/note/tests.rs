@@ -1,4 +1,4 @@
-//! Notes as they are made, compared and read again.
+//! Notes are written, compared and read again.
 
 use super::*;
 use proptest::prelude::*;
@@ -7,8 +7,7 @@ fn addons_of(text: &str) -> String {
     addons(&cluster("c", &format!("{{{text}}}"))).unwrap()
 }
 
-/// These texts lie in the domains of living clusters. Whoever has to change one here changes what every one of them is
-/// taken for: read the former text as well.
+/// The domains of existing clusters contain these texts. A change of a text here needs code that still reads the former one.
 #[test]
 fn golden_what_is_noted_in_the_field_is_read() {
     let note = Note {
@@ -34,7 +33,7 @@ fn golden_what_is_noted_in_the_field_is_read() {
     let now = format!("{{\"version\":1,{fields},\"joined\":0}}");
     assert_eq!(note.text().unwrap(), now);
     assert_eq!(Note::read(&now).unwrap(), note);
-    // What a node is being upgraded to stands there only while it is.
+    // The release of an upgrade is in the note only during the upgrade.
     let fields = fields.replace(
         r#""settings""#,
         r#""getting":{"kubernetes":"v1.24.6","kubespray":"v2.20.0"},"settings""#,
@@ -63,8 +62,8 @@ fn a_note_that_cannot_be_read_is_an_error() {
     }
 }
 
-/// The digests of a cluster's settings and addons, which lie in its notes: another digest says that Kubernetes was set up
-/// otherwise, and refuses every change.
+/// The digests of a cluster's settings and addons in its notes. If the digest of the same settings changed, every plan would be
+/// refused.
 #[test]
 fn golden_digests_of_settings() {
     let text = "hosts: [{name: h, connection: {type: local}}]\ncluster:\n  name: c\n  network: {mode: nat, cidr: \
@@ -122,7 +121,7 @@ fn a_secret_among_the_addons_is_not_tried_out_quickly() {
     );
     let first = addons(&secret).unwrap();
     assert_eq!(addons(&secret).unwrap(), first);
-    // Another cluster's tells nothing of it, and a change is noticed.
+    // The name of the cluster is the salt, and a changed secret changes the digest.
     assert_ne!(
         addons(&cluster(
             "d",
@@ -143,7 +142,7 @@ fn a_secret_among_the_addons_is_not_tried_out_quickly() {
 }
 
 proptest! {
-    /// What is noted is read back; what is not a note is an error, without a panic.
+    /// A written note is read back; another text is an error, without a panic.
     #[test]
     fn fuzz_notes(
         text in any::<String>(),

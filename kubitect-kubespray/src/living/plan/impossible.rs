@@ -1,4 +1,4 @@
-//! Why tasks can't be carried out with the release, or the network plugin, that is there. Pure.
+//! Why tasks can't be carried out with the cluster's Kubespray release, or with its network plugin. Pure.
 
 use std::collections::BTreeSet;
 
@@ -6,40 +6,42 @@ use kubitect_config::cluster::Role;
 use kubitect_config::{Cluster, Refusal, RefusalKind};
 
 use crate::joining;
-use crate::living::stage::{Seen, Stage, Task};
+use crate::living::stage::{ObservedNode, Stage, Task};
 
-/// The reasons; none: they can be.
-pub(super) fn reasons(cluster: &Cluster, seen: &[Seen], tasks: &[Task]) -> Vec<Refusal> {
-    let mut reasons = joins(seen, tasks);
-    reasons.extend(left_out(cluster, seen, tasks));
+/// The refusals; none, if all tasks can be carried out.
+pub(super) fn reasons(cluster: &Cluster, nodes: &[ObservedNode], tasks: &[Task]) -> Vec<Refusal> {
+    let mut reasons = joins(nodes, tasks);
+    reasons.extend(macvlan(cluster, nodes, tasks));
     reasons
 }
 
-/// The masters that can't join with the release that is there, each with the reason.
-fn joins(seen: &[Seen], tasks: &[Task]) -> Vec<Refusal> {
-    let masters = || seen.iter().filter(|seen| seen.node.role == Role::Master);
-    let members: Vec<_> = masters().filter_map(|seen| seen.node.ip).collect();
+/// The refusals for masters that can't join with this release: see [`joining`].
+fn joins(nodes: &[ObservedNode], tasks: &[Task]) -> Vec<Refusal> {
+    let masters = || nodes.iter().filter(|node| node.node.role == Role::Master);
+    let members: Vec<_> = masters().filter_map(|master| master.node.ip).collect();
     let reason = |task: &Task| {
         let Stage::JoinMaster(name) = &task.stage else {
             return None;
         };
-        let release = &task.at.kubespray;
-        let own = masters().find(|seen| seen.node.name == *name);
-        let hidden = |ip| joining::hidden(release, ip, &members);
-        let reason = joining::refused(release)
-            .or_else(|| own.and_then(|seen| seen.node.ip).and_then(hidden))?;
+        let release = &task.release.kubespray;
+        let master = masters().find(|master| master.node.name == *name);
+        let hidden = |ip| joining::address_refusal(release, ip, &members);
+        let reason = joining::release_refusal(release)
+            .or_else(|| master.and_then(|master| master.node.ip).and_then(hidden))?;
         Some(reason.of(format!("{name} can't join")).on(name))
     };
     tasks.iter().filter_map(reason).collect()
 }
 
-/// macvlan's tasks ask every node that takes pods for its part of the pods' range, which only a run with that node knows: one that leaves
-/// such nodes out stops there. Kubespray's other plugins don't.
-fn left_out(cluster: &Cluster, seen: &[Seen], tasks: &[Task]) -> Option<Refusal> {
+/// The refusal of the first task that macvlan can't follow. Its tasks use a fact of every node that takes pods (its part of the
+/// pods' range), and Ansible has that fact only of nodes that the run includes: a run that leaves such a node out fails. Only this
+/// plugin's tasks do so.
+fn macvlan(cluster: &Cluster, nodes: &[ObservedNode], tasks: &[Task]) -> Option<Refusal> {
     let finished = |role| {
-        let own = seen.iter().filter(move |own| own.node.role == role);
-        own.filter(|own| own.finished().is_some() && own.answers)
-            .map(|own| &own.node.name)
+        let nodes = nodes.iter().filter(move |node| node.node.role == role);
+        nodes
+            .filter(|node| node.finished().is_some() && node.answers)
+            .map(|node| &node.node.name)
             .collect::<BTreeSet<_>>()
     };
     let workers = finished(Role::Worker);
@@ -53,8 +55,8 @@ fn left_out(cluster: &Cluster, seen: &[Seen], tasks: &[Task]) -> Option<Refusal>
         Stage::JoinMaster(_) => !workers.is_empty(),
         _ => false,
     };
-    let concerned = &*cluster.kubernetes.network_plugin == "macvlan";
-    let task = tasks.iter().find(leaves_out).filter(|_| concerned)?;
+    let is_macvlan = &*cluster.kubernetes.network_plugin == "macvlan";
+    let task = tasks.iter().find(leaves_out).filter(|_| is_macvlan)?;
     let why = "with macvlan Kubespray sets up only all nodes at once, and stops in a run that leaves one out";
     let instead = "make a new cluster for it, or one with another network plugin";
     Some(Refusal::new(RefusalKind::NetworkPlugin, why, instead).of(&task.stage))

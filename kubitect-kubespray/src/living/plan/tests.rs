@@ -1,4 +1,4 @@
-//! Which tasks follow from what is seen.
+//! Which tasks follow from what is observed.
 
 mod upgrades;
 
@@ -26,11 +26,11 @@ fn old() -> Cluster {
 }
 
 /// A finished cluster, nothing to do.
-fn finished(cluster: &Cluster) -> Vec<Seen> {
+fn finished(cluster: &Cluster) -> Vec<ObservedNode> {
     let masters = cluster.role(Role::Master).map(|node| node.name.clone());
     let members: BTreeSet<_> = masters.collect();
     let release = cluster.kubernetes.hop();
-    let see = |node: &Node| Seen {
+    let see = |node: &Node| ObservedNode {
         node: node.clone(),
         wanted: true,
         note: (node.role != Role::LoadBalancer)
@@ -40,14 +40,14 @@ fn finished(cluster: &Cluster) -> Vec<Seen> {
     cluster.nodes.iter().map(see).collect()
 }
 
-fn find<'a>(seen: &'a mut [Seen], name: &str) -> &'a mut Seen {
-    let mut all = seen.iter_mut();
-    all.find(|seen| seen.node.name.as_str() == name).unwrap()
+fn find<'a>(nodes: &'a mut [ObservedNode], name: &str) -> &'a mut ObservedNode {
+    let mut all = nodes.iter_mut();
+    all.find(|node| node.node.name.as_str() == name).unwrap()
 }
 
 /// The tasks, a line each.
-fn lines(cluster: &Cluster, seen: &[Seen]) -> Vec<String> {
-    let tasks = tasks(cluster, seen).unwrap();
+fn lines(cluster: &Cluster, nodes: &[ObservedNode]) -> Vec<String> {
+    let tasks = tasks(cluster, nodes).unwrap();
     tasks.iter().map(|task| line(&task.stage)).collect()
 }
 
@@ -61,8 +61,8 @@ fn line(stage: &Stage) -> String {
         },
         Stage::JoinMaster(name) => format!("master {}", short(name)),
         Stage::JoinWorkers(names) => format!("workers {}", all(names)),
-        Stage::Describe(name) => format!("describe {}", short(name)),
-        Stage::Release(name) => format!("release {}", short(name)),
+        Stage::LabelsAndTaints(name) => format!("labels {}", short(name)),
+        Stage::ReturnToService(name) => format!("return {}", short(name)),
         Stage::Upgrade { node, to, pauses } => {
             let pauses = if *pauses { ", pauses" } else { "" };
             format!("upgrade {} {}{pauses}", short(node), to.kubernetes)
@@ -74,85 +74,89 @@ fn line(stage: &Stage) -> String {
 #[test]
 fn a_new_cluster_is_made_whole_and_a_finished_one_left_alone() {
     let cluster = old();
-    let mut seen = finished(&cluster);
-    assert_eq!(lines(&cluster, &seen), [""; 0]);
-    for seen in &mut seen {
-        if let Some(note) = &mut seen.note {
+    let mut nodes = finished(&cluster);
+    assert_eq!(lines(&cluster, &nodes), [""; 0]);
+    for node in &mut nodes {
+        if let Some(note) = &mut node.note {
             note.finished = false;
         }
     }
-    assert_eq!(lines(&cluster, &seen), ["create"], "interrupted");
-    for seen in &mut seen {
-        seen.note = None;
+    assert_eq!(lines(&cluster, &nodes), ["create"], "interrupted");
+    for node in &mut nodes {
+        node.note = None;
     }
-    assert_eq!(lines(&cluster, &seen), ["create"]);
+    assert_eq!(lines(&cluster, &nodes), ["create"]);
 }
 
 #[test]
-fn a_cluster_that_has_lost_all_masters_is_not_made_anew_over_its_workers() {
+fn a_cluster_that_has_lost_all_masters_is_not_recreated_over_its_workers() {
     let cluster = old();
-    let mut seen = finished(&cluster);
-    for seen in seen
+    let mut nodes = finished(&cluster);
+    for node in nodes
         .iter_mut()
-        .filter(|seen| seen.node.role == Role::Master)
+        .filter(|node| node.node.role == Role::Master)
     {
-        seen.note = None;
-        seen.answers = false;
+        node.note = None;
+        node.answers = false;
     }
-    let reasons = tasks(&cluster, &seen).unwrap_err();
+    let reasons = tasks(&cluster, &nodes).unwrap_err();
     assert_eq!(reasons[0].kind, RefusalKind::MastersLost);
 }
 
 #[test]
 fn dead_workers_leave_first_and_those_that_answer_when_others_have_joined() {
     let cluster = old();
-    let mut seen = finished(&cluster);
-    find(&mut seen, "c-worker-1").wanted = false;
-    find(&mut seen, "c-worker-2").note = None;
+    let mut nodes = finished(&cluster);
+    find(&mut nodes, "c-worker-1").wanted = false;
+    find(&mut nodes, "c-worker-2").note = None;
     assert_eq!(
-        lines(&cluster, &seen),
+        lines(&cluster, &nodes),
         ["workers worker-2", "leave worker-1"]
     );
-    find(&mut seen, "c-worker-1").answers = false;
+    find(&mut nodes, "c-worker-1").answers = false;
     assert_eq!(
-        lines(&cluster, &seen),
+        lines(&cluster, &nodes),
         ["lose worker-1", "workers worker-2"]
     );
-    // One that was never set up is removed with its machine, and nobody has to be asked.
-    find(&mut seen, "c-worker-1").note = None;
-    assert_eq!(lines(&cluster, &seen), ["workers worker-2"]);
+    // A worker that was never set up is removed with its machine; Kubernetes does not list it.
+    find(&mut nodes, "c-worker-1").note = None;
+    assert_eq!(lines(&cluster, &nodes), ["workers worker-2"]);
 }
 
 #[test]
-fn a_master_that_was_made_anew_leaves_etcd_before_it_joins() {
+fn a_master_that_was_recreated_leaves_etcd_before_it_joins() {
     let cluster = old();
-    let mut seen = finished(&cluster);
-    let first = find(&mut seen, "c-master-1");
+    let mut nodes = finished(&cluster);
+    let first = find(&mut nodes, "c-master-1");
     (first.note, first.answers) = (None, false);
     assert_eq!(
-        lines(&cluster, &seen),
+        lines(&cluster, &nodes),
         ["lose master-1", "master master-1", "members"]
     );
     // Killed after it had begun to join.
     let node = cluster.role(Role::Master).next().unwrap();
-    let begun = find(&mut seen, "c-master-2").note.clone().unwrap();
+    let begun = find(&mut nodes, "c-master-2").note.clone().unwrap();
     let begun = Note::of(&cluster, node, &begun.release, &begun.members, false).unwrap();
-    let first = find(&mut seen, "c-master-1");
+    let first = find(&mut nodes, "c-master-1");
     (first.note, first.answers) = (Some(begun), true);
-    assert_eq!(lines(&cluster, &seen), ["master master-1", "members"]);
+    assert_eq!(lines(&cluster, &nodes), ["master master-1", "members"]);
 }
 
 #[test]
 fn a_dead_member_leaves_before_anything_is_done_to_other_masters() {
     // An upgrade stopped at the second master, whose disk was then lost.
     let cluster = cluster("v1.24.6", "v2.20.0");
-    let mut seen = finished(&cluster);
+    let mut nodes = finished(&cluster);
     let old = Hop {
         kubernetes: "v1.23.7".parse().unwrap(),
         kubespray: "v2.19.0".parse().unwrap(),
     };
-    find(&mut seen, "c-master-3").note.as_mut().unwrap().release = old;
-    let second = find(&mut seen, "c-master-2");
+    find(&mut nodes, "c-master-3")
+        .note
+        .as_mut()
+        .unwrap()
+        .release = old;
+    let second = find(&mut nodes, "c-master-2");
     (second.note, second.answers) = (None, false);
     let expected = [
         "lose master-2",
@@ -161,16 +165,16 @@ fn a_dead_member_leaves_before_anything_is_done_to_other_masters() {
         "master master-2",
         "members",
     ];
-    assert_eq!(lines(&cluster, &seen), expected);
+    assert_eq!(lines(&cluster, &nodes), expected);
 
     // A master had begun to join when another one was lost.
-    let mut seen = finished(&cluster);
-    find(&mut seen, "c-master-3")
+    let mut nodes = finished(&cluster);
+    find(&mut nodes, "c-master-3")
         .note
         .as_mut()
         .unwrap()
         .finished = false;
-    let first = find(&mut seen, "c-master-1");
+    let first = find(&mut nodes, "c-master-1");
     (first.note, first.answers) = (None, false);
     let expected = [
         "lose master-1",
@@ -178,27 +182,27 @@ fn a_dead_member_leaves_before_anything_is_done_to_other_masters() {
         "master master-1",
         "members",
     ];
-    assert_eq!(lines(&cluster, &seen), expected);
+    assert_eq!(lines(&cluster, &nodes), expected);
 }
 
 #[test]
 fn a_master_that_had_begun_and_is_not_wanted_leaves_before_anything_else_is_done() {
     let from = old();
     let to = cluster("v1.24.6", "v2.20.0");
-    let mut seen = finished(&from);
-    join(&mut seen, &["4"]);
-    let third = find(&mut seen, "c-master-3");
+    let mut nodes = finished(&from);
+    join(&mut nodes, &["4"]);
+    let third = find(&mut nodes, "c-master-3");
     third.wanted = false;
     third.note.as_mut().unwrap().finished = false;
     assert_eq!(
-        lines(&from, &seen),
+        lines(&from, &nodes),
         ["leave master-3", "master master-4", "members"]
     );
-    // An upgrade looks at all masters that there are, too.
-    seen.retain(|seen| seen.node.name.as_str() != "c-master-4");
-    find(&mut seen, "c-master-2").wanted = false;
+    // Before an upgrade it leaves, too: Kubespray asks all members of etcd.
+    nodes.retain(|node| node.node.name.as_str() != "c-master-4");
+    find(&mut nodes, "c-master-2").wanted = false;
     assert_eq!(
-        lines(&to, &seen)[..4],
+        lines(&to, &nodes)[..4],
         ["leave master-3", "members", "leave master-2", "snapshot"]
     );
 }
@@ -206,58 +210,58 @@ fn a_master_that_had_begun_and_is_not_wanted_leaves_before_anything_else_is_done
 #[test]
 fn a_cluster_that_is_not_finished_loses_no_master_that_may_be_a_member() {
     let cluster = old();
-    let mut seen = finished(&cluster);
-    for seen in &mut seen {
-        if let Some(note) = &mut seen.note {
+    let mut nodes = finished(&cluster);
+    for node in &mut nodes {
+        if let Some(note) = &mut node.note {
             note.finished = false;
         }
     }
-    find(&mut seen, "c-worker-2").wanted = false;
-    assert_eq!(lines(&cluster, &seen), ["create", "leave worker-2"]);
-    find(&mut seen, "c-master-3").wanted = false;
-    let reasons = tasks(&cluster, &seen).unwrap_err();
+    find(&mut nodes, "c-worker-2").wanted = false;
+    assert_eq!(lines(&cluster, &nodes), ["create", "leave worker-2"]);
+    find(&mut nodes, "c-master-3").wanted = false;
+    let reasons = tasks(&cluster, &nodes).unwrap_err();
     assert_eq!(reasons.len(), 1);
     assert_eq!(reasons[0].kind, RefusalKind::Unfinished);
     assert_eq!(reasons[0].machines, ["c-master-3"]);
     // Nothing was done on it yet.
-    find(&mut seen, "c-master-3").note = None;
-    assert_eq!(lines(&cluster, &seen), ["create", "leave worker-2"]);
+    find(&mut nodes, "c-master-3").note = None;
+    assert_eq!(lines(&cluster, &nodes), ["create", "leave worker-2"]);
 }
 
 #[test]
 fn a_node_that_had_begun_to_leave_and_is_wanted_again_joins() {
     let cluster = old();
-    let mut seen = finished(&cluster);
+    let mut nodes = finished(&cluster);
     for name in ["c-master-2", "c-worker-1"] {
-        find(&mut seen, name).note.as_mut().unwrap().finished = false;
+        find(&mut nodes, name).note.as_mut().unwrap().finished = false;
     }
     assert_eq!(
-        lines(&cluster, &seen),
+        lines(&cluster, &nodes),
         ["master master-2", "members", "workers worker-1"]
     );
 }
 
-/// Masters that join: they are wanted, and nothing is noted of them.
-fn join(seen: &mut Vec<Seen>, ids: &[&str]) {
+/// Adds masters that join: they are wanted, and have no note.
+fn join(nodes: &mut Vec<ObservedNode>, ids: &[&str]) {
     for id in ids {
-        let mut new = seen[1].clone();
+        let mut new = nodes[1].clone();
         assert_eq!(new.node.role, Role::Master);
         new.node.name = format!("c-master-{id}").parse().unwrap();
         (new.note, new.node.ip) = (None, None);
-        seen.push(new);
+        nodes.push(new);
     }
 }
 
 #[test]
 fn api_servers_get_the_members_that_stay_before_the_first_of_the_others_leaves() {
     let cluster = old();
-    let mut seen = finished(&cluster);
-    join(&mut seen, &["4", "5", "6"]);
+    let mut nodes = finished(&cluster);
+    join(&mut nodes, &["4", "5", "6"]);
     for id in 1..=3 {
-        find(&mut seen, &format!("c-master-{id}")).wanted = false;
+        find(&mut nodes, &format!("c-master-{id}")).wanted = false;
     }
     assert_eq!(
-        lines(&cluster, &seen),
+        lines(&cluster, &nodes),
         [
             "master master-4",
             "master master-5",
@@ -268,32 +272,32 @@ fn api_servers_get_the_members_that_stay_before_the_first_of_the_others_leaves()
             "leave master-3",
         ]
     );
-    // One for one.
-    seen.retain(|seen| {
-        !["c-master-2", "c-master-3", "c-master-5", "c-master-6"].contains(&seen.node.name.as_str())
+    // One master is replaced by one.
+    nodes.retain(|node| {
+        !["c-master-2", "c-master-3", "c-master-5", "c-master-6"].contains(&node.node.name.as_str())
     });
-    let first = find(&mut seen, "c-master-1").note.as_mut().unwrap();
-    first.members = [first_name()].into();
+    let first = find(&mut nodes, "c-master-1").note.as_mut().unwrap();
+    first.members = [first_master()].into();
     let exchange = ["master master-4", "members", "leave master-1"];
-    assert_eq!(lines(&cluster, &seen), exchange);
-    // Killed while the new one joined, and when it had joined: it is always looked at before the old one leaves.
-    let note = find(&mut seen, "c-master-1").note.clone().unwrap();
-    let new = find(&mut seen, "c-master-4");
+    assert_eq!(lines(&cluster, &nodes), exchange);
+    // Killed while the new one joined, and when it had joined: the list of members is always given before the old one leaves.
+    let note = find(&mut nodes, "c-master-1").note.clone().unwrap();
+    let new = find(&mut nodes, "c-master-4");
     new.note = Some(Note {
         finished: false,
-        members: [first_name(), new.node.name.clone()].into(),
+        members: [first_master(), new.node.name.clone()].into(),
         ..note
     });
-    assert_eq!(lines(&cluster, &seen), exchange);
-    find(&mut seen, "c-master-4")
+    assert_eq!(lines(&cluster, &nodes), exchange);
+    find(&mut nodes, "c-master-4")
         .note
         .as_mut()
         .unwrap()
         .finished = true;
-    assert_eq!(lines(&cluster, &seen), exchange[1..]);
+    assert_eq!(lines(&cluster, &nodes), exchange[1..]);
 }
 
-fn first_name() -> Label {
+fn first_master() -> Label {
     "c-master-1".parse().unwrap()
 }
 
@@ -303,11 +307,11 @@ fn an_address_that_is_the_beginning_of_a_members_is_refused_where_it_would_be_mi
         [("v1.23.7", "v2.19.0", false), ("v1.26.5", "v2.23.0", true)]
     {
         let cluster = cluster(kubernetes, kubespray);
-        let mut seen = finished(&cluster);
-        join(&mut seen, &["4", "5"]);
-        find(&mut seen, "c-master-3").node.ip = Some("192.168.113.101".parse().unwrap());
-        find(&mut seen, "c-master-4").node.ip = Some("192.168.113.10".parse().unwrap());
-        let result = tasks(&cluster, &seen);
+        let mut nodes = finished(&cluster);
+        join(&mut nodes, &["4", "5"]);
+        find(&mut nodes, "c-master-3").node.ip = Some("192.168.113.101".parse().unwrap());
+        find(&mut nodes, "c-master-4").node.ip = Some("192.168.113.10".parse().unwrap());
+        let result = tasks(&cluster, &nodes);
         assert_eq!(result.is_ok(), joins, "{kubespray}");
         if let Err(reasons) = result {
             assert_eq!(reasons.len(), 1, "{reasons:?}");
@@ -321,12 +325,12 @@ fn an_address_that_is_the_beginning_of_a_members_is_refused_where_it_would_be_mi
 #[test]
 fn a_second_lost_master_is_refused() {
     let cluster = old();
-    let mut seen = finished(&cluster);
+    let mut nodes = finished(&cluster);
     for name in ["c-master-1", "c-master-3"] {
-        let lost = find(&mut seen, name);
+        let lost = find(&mut nodes, name);
         (lost.note, lost.answers) = (None, false);
     }
-    let reasons = tasks(&cluster, &seen).unwrap_err();
+    let reasons = tasks(&cluster, &nodes).unwrap_err();
     assert_eq!(reasons[0].kind, RefusalKind::Quorum);
     assert_eq!(reasons[0].what, "c");
     assert_eq!(reasons[0].machines, ["c-master-1", "c-master-3"]);
@@ -335,42 +339,46 @@ fn a_second_lost_master_is_refused() {
 }
 
 #[test]
-fn members_that_were_not_told_are_told() {
+fn api_servers_that_lack_the_list_of_members_get_it() {
     let cluster = old();
-    let mut seen = finished(&cluster);
-    let note = find(&mut seen, "c-master-2").note.as_mut().unwrap();
+    let mut nodes = finished(&cluster);
+    let note = find(&mut nodes, "c-master-2").note.as_mut().unwrap();
     note.members.remove(&"c-master-3".parse().unwrap());
-    assert_eq!(lines(&cluster, &seen), ["members"]);
+    assert_eq!(lines(&cluster, &nodes), ["members"]);
 }
 
 #[test]
-fn labels_taints_and_a_forgotten_cordon_are_looked_after() {
+fn labels_and_taints_are_changed_and_a_cordon_that_was_left_is_removed() {
     let cluster = old();
-    let mut seen = finished(&cluster);
-    let worker = find(&mut seen, "c-worker-1");
+    let mut nodes = finished(&cluster);
+    let worker = find(&mut nodes, "c-worker-1");
     worker.node.labels.insert("rack".into(), "a".into());
-    find(&mut seen, "c-worker-2").note.as_mut().unwrap().busy = true;
+    find(&mut nodes, "c-worker-2").note.as_mut().unwrap().busy = true;
     assert_eq!(
-        lines(&cluster, &seen),
-        ["release worker-2", "describe worker-1"]
+        lines(&cluster, &nodes),
+        ["return worker-2", "labels worker-1"]
     );
-    // One that a person has cordoned: only connections were kept away from it by us.
-    let mut seen = finished(&cluster);
-    find(&mut seen, "c-master-2").note.as_mut().unwrap().drained = true;
-    assert_eq!(lines(&cluster, &seen), ["release master-2"]);
+    // A node that a person has cordoned: only its connections were drained by Kubitect.
+    let mut nodes = finished(&cluster);
+    find(&mut nodes, "c-master-2")
+        .note
+        .as_mut()
+        .unwrap()
+        .drained = true;
+    assert_eq!(lines(&cluster, &nodes), ["return master-2"]);
 }
 
 #[test]
 fn addons_change_alone_and_settings_not_at_all() {
     let mut cluster = old();
-    let seen = finished(&cluster);
+    let nodes = finished(&cluster);
     cluster
         .addons
         .kubespray
         .insert("helm_enabled".into(), true.into());
-    assert_eq!(lines(&cluster, &seen), ["addons"]);
+    assert_eq!(lines(&cluster, &nodes), ["addons"]);
     cluster.kubernetes.network_plugin = "flannel".into();
-    let reasons = tasks(&cluster, &seen).unwrap_err();
+    let reasons = tasks(&cluster, &nodes).unwrap_err();
     assert_eq!(reasons[0].kind, RefusalKind::Settings);
     assert!(reasons[0].why.contains("network plugin"), "{reasons:?}");
 }

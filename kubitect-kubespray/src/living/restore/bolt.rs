@@ -1,39 +1,41 @@
-//! Reads the database in a snapshot of etcd, a file of bbolt: what is in each of its buckets, in the order of the keys. Of a file
-//! that is none, or broken, it is an error.
+//! Reads the bbolt database in a snapshot of etcd: the keys and values of a bucket, in the order of the keys. A file that is no
+//! such database, or a broken one, is an error, never a panic: it may come from anywhere.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// What every database begins with.
+/// The number with which every database begins.
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
-/// Before what a page holds.
+/// The length of a page's header, in bytes.
 const HEADER: usize = 16;
-/// Of one entry of a page.
+/// The length of an entry of a page, in bytes.
 const ENTRY: usize = 16;
-/// How long what is signed of a page's root is.
+/// The length of a meta page before its check sum, in bytes.
 const META: usize = 56;
 const BRANCH: u16 = 1;
 const LEAF: u16 = 2;
-/// Marks an entry that is a bucket.
+/// The flag of an entry that is a bucket.
 const BUCKET: u32 = 1;
-/// The deepest tree that is followed: one of bbolt has three or four levels.
+/// How deep a tree is followed: real ones have three or four levels.
 const DEPTH: usize = 32;
-/// The longest value that is read, in bytes; etcd takes 1.5 MiB, unless it is told otherwise.
+/// The longest run of pages that is read at once, in bytes; etcd by default accepts values up to 1.5 MiB.
 const LONGEST: usize = 64 << 20;
 
-/// Who is given a key and its value; an error ends the walk.
+/// Gets a key and its value; an error ends the walk.
 type Each<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>;
 
-/// The same, with the entry's flags.
+/// As [`Each`], with the entry's flags first.
 type EachEntry<'a> = &'a mut dyn FnMut(u32, &[u8], &[u8]) -> Result<(), String>;
 
 /// A database in a file.
 pub struct Database {
     file: File,
-    page: usize,
+    /// The size of a page, in bytes.
+    page_size: usize,
     /// How many pages there are.
     pages: u64,
+    /// The number of the root page.
     root: u64,
 }
 
@@ -57,13 +59,13 @@ impl Database {
         let newest = newest.ok_or("its first pages are broken")?;
         Ok(Self {
             pages: length / size as u64,
-            page: size,
+            page_size: size,
             root: number(newest, 16, 8)?,
             file,
         })
     }
 
-    /// Gives every key of the bucket of this name, and its value, in the order of the keys. A bucket that is not there has none.
+    /// Calls `each` with every key of this bucket and its value, in the order of the keys. A missing bucket counts as empty.
     pub fn walk(&self, bucket: &[u8], each: Each<'_>) -> Result<(), String> {
         let mut found = None;
         let mut left = self.pages;
@@ -79,14 +81,14 @@ impl Database {
         let mut left = self.pages;
         let mut each = |_: u32, key: &[u8], value: &[u8]| each(key, value);
         match number(&value, 0, 8)? {
-            // A small one lies within the entry that names it.
+            // A small bucket is stored within its own entry.
             0 => entries(value.get(HEADER..).unwrap_or_default(), &mut each),
             root => self.follow(root, 0, &mut left, &mut each),
         }
     }
 
-    /// Gives the entries of all leaves below a page. `left`: how many pages may still be read. Each belongs to one place, so whoever
-    /// wants more of them than the file has goes round in a circle.
+    /// Calls `each` with the entries of all leaves below a page. `left` is how many pages may still be read: each page belongs to
+    /// one place of the tree, so a walk that wants more pages than the file has runs in a circle.
     fn follow(
         &self,
         page: u64,
@@ -99,33 +101,34 @@ impl Database {
             return Err(circle());
         }
         let bytes = self.read(page)?;
-        let pages = (bytes.len() / self.page) as u64;
+        let pages = (bytes.len() / self.page_size) as u64;
         *left = left.checked_sub(pages).ok_or_else(circle)?;
         match number(&bytes, 8, 2)? as u16 {
             LEAF => entries(&bytes, each),
             BRANCH => {
                 let count = number(&bytes, 10, 2)? as usize;
-                let below = (0..count).map(|at| number(&bytes, HEADER + at * ENTRY + 8, 8));
-                let below: Vec<_> = below.collect::<Result<_, _>>()?;
-                // Not kept while what is below is read.
+                let children =
+                    (0..count).map(|index| number(&bytes, HEADER + index * ENTRY + 8, 8));
+                let children: Vec<_> = children.collect::<Result<_, _>>()?;
+                // Freed before the children are read, so that memory does not grow with the depth.
                 drop(bytes);
-                let mut below = below.into_iter();
-                below.try_for_each(|page| self.follow(page, depth + 1, left, each))
+                let mut children = children.into_iter();
+                children.try_for_each(|page| self.follow(page, depth + 1, left, each))
             }
             other => Err(format!("its page {page} is of no known kind ({other})")),
         }
     }
 
-    /// A page, with those after it that belong to it.
+    /// A page, with its overflow pages.
     fn read(&self, page: u64) -> Result<Vec<u8>, String> {
         let broken = || format!("its page {page} is missing");
-        let start = page.checked_mul(self.page as u64).ok_or_else(broken)?;
+        let start = page.checked_mul(self.page_size as u64).ok_or_else(broken)?;
         let mut header = [0; HEADER];
         let read = self.file.read_exact_at(&mut header, start);
         read.map_err(|_| broken())?;
-        let more = number(&header, 12, 4)?;
-        let length = (more + 1).saturating_mul(self.page as u64);
-        if page + more >= self.pages || length > LONGEST as u64 {
+        let overflow = number(&header, 12, 4)?;
+        let length = (overflow + 1).saturating_mul(self.page_size as u64);
+        if page + overflow >= self.pages || length > LONGEST as u64 {
             return Err(broken());
         }
         let mut bytes = vec![0; length as usize];
@@ -135,16 +138,17 @@ impl Database {
     }
 }
 
-/// Gives the entries of a leaf, in which no two have a byte in common.
+/// Calls `each` with the entries of a leaf. No two entries share a byte, so together they are at most as long as the page: a
+/// crafted page can't have the same bytes read again and again.
 fn entries(page: &[u8], each: EachEntry<'_>) -> Result<(), String> {
     let mut left = page.len();
-    for at in 0..number(page, 10, 2)? as usize {
-        let entry = HEADER + at * ENTRY;
+    for index in 0..number(page, 10, 2)? as usize {
+        let entry = HEADER + index * ENTRY;
         let field = |offset: usize| number(page, entry + offset, 4);
-        let (flags, place) = (field(0)? as u32, field(4)? as usize);
+        let (flags, offset) = (field(0)? as u32, field(4)? as usize);
         let (key, value) = (field(8)? as usize, field(12)? as usize);
         left = left.checked_sub(key + value).ok_or(BROKEN)?;
-        let begin = entry + place;
+        let begin = entry + offset;
         let part = |from: usize, length: usize| page.get(from..from + length).ok_or(BROKEN);
         each(flags, part(begin, key)?, part(begin + key, value)?)?;
     }
@@ -153,20 +157,20 @@ fn entries(page: &[u8], each: EachEntry<'_>) -> Result<(), String> {
 
 const BROKEN: &str = "one of its pages is broken";
 
-/// A number of so many bytes, the least first.
-fn number(bytes: &[u8], at: usize, length: usize) -> Result<u64, &'static str> {
-    let bytes = bytes.get(at..at + length).ok_or(BROKEN)?;
+/// The little-endian number of `length` bytes at this offset.
+fn number(bytes: &[u8], offset: usize, length: usize) -> Result<u64, &'static str> {
+    let bytes = bytes.get(offset..offset + length).ok_or(BROKEN)?;
     let digits = bytes.iter().rev();
     Ok(digits.fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))
 }
 
-/// Whether the page that says where all begins is what was written: it bears its own check sum (64-bit FNV-1a).
+/// Whether a meta page, which names the root, is undamaged: it holds a check sum of itself (64-bit FNV-1a).
 fn is_whole(meta: &[u8]) -> bool {
     let sum = meta[..META]
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
             (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-    let is = |at, length, wanted| number(meta, at, length) == Ok(wanted);
+    let is = |offset, length, wanted| number(meta, offset, length) == Ok(wanted);
     is(0, 4, u64::from(MAGIC)) && is(4, 4, u64::from(VERSION)) && is(META, 8, sum)
 }

@@ -1,13 +1,14 @@
-//! A cluster's etcd brought back to what a snapshot holds: [`Content`] is what the snapshot has in it, [`Restore`] what is done with
-//! it, which `Restore::carry_out` does.
+//! A cluster's etcd is restored from a snapshot: [`Content`] is what the snapshot holds, [`Restore`] the plan, and
+//! `Restore::carry_out` carries it out.
 //!
-//! All is prepared beside what runs, by etcd's own program on each master, which checks the snapshot. Only then the control plane and
-//! all members stop, what they hold is set aside, and they start with what was prepared, as an etcd of its own that never mixes with the
-//! one before it. Whoever is killed begins anew, by what lies on the masters; a note on them keeps every other work away until then.
+//! The snapshot is unpacked on each master while etcd runs, by etcd's own program, which checks it. Only then the control plane
+//! and all members stop, their data are set aside, and they start with the unpacked data: as a new etcd cluster, so that no
+//! member mixes with members of the former one. A killed run is started over by the same command, from what is on the masters.
+//! Until it has ended, a note on the masters has every plan refuse other work.
 
 mod bolt;
+mod check;
 mod content;
-mod look;
 mod plan;
 mod proto;
 mod work;

@@ -1,4 +1,4 @@
-//! [`Restore`]: what is done to bring a cluster's etcd back to a snapshot, as a person approves it.
+//! [`Restore`]: the plan to restore a cluster's etcd from a snapshot, as a person approves it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,34 +9,35 @@ use kubitect_config::row::{Action, Disruption, Kind, Row};
 use kubitect_config::value::Label;
 
 use super::content::Content;
-use crate::control::Member;
+use crate::control::LocalMember;
 use crate::living::Note;
 
-/// A master whose etcd gets what the snapshot holds.
+/// A master whose etcd member is restored.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Master {
     pub node: Node,
     pub note: Note,
-    pub member: Member,
+    pub member: LocalMember,
 }
 
 impl Master {
-    fn loses(&self) -> String {
+    fn replaced_data(&self) -> String {
         let (name, folder) = (&self.node.name, &self.member.folder);
         format!("{name}: etcd's data are replaced; they stay in {folder}, as set-aside-TIME")
     }
 }
 
-/// A cluster's etcd that is brought back to a snapshot. `Display` shows it to people.
+/// The plan to restore a cluster's etcd from a snapshot. `Display` shows it to people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Restore {
     pub(super) cluster: Label,
     pub(super) content: Content,
     pub(super) masters: Vec<Master>,
-    /// Nodes whose kubelets restart in the end.
+    /// The workers, whose kubelets are restarted at the end.
     pub(super) workers: Vec<Label>,
-    /// Whether all members' programs can raise the numbers of revisions.
-    pub(super) bumps: bool,
+    /// Whether etcd's program on all masters can raise the revision while it unpacks a snapshot (`--bump-revision`): clients that
+    /// watch then notice that their revisions are gone.
+    pub(super) bumps_revision: bool,
     pub(super) notes: Vec<String>,
 }
 
@@ -59,14 +60,14 @@ impl Restore {
         PHASES.map(str::to_owned).to_vec()
     }
 
-    /// A step for each master: what it loses is set aside.
+    /// A row for each master, whose data are replaced.
     pub fn rows(&self) -> Vec<Row> {
         self.masters.iter().map(row).collect()
     }
 
-    /// What a person should know: what is lost, and what else is not as before.
+    /// What a person should know before they approve: which changes are lost, and which nodes differ.
     pub fn notes(&self) -> Vec<String> {
-        let lost = "what Kubernetes was told since then is lost";
+        let lost = "what was changed in Kubernetes since then is lost";
         let taken = match self.content.taken {
             Some(taken) => format!("the snapshot was taken at {}: {lost}", ago(taken)),
             None => format!("nothing in the snapshot says when it was taken: {lost}"),
@@ -75,12 +76,12 @@ impl Restore {
         notes.push(
             "while it is done there is no API; pods run on. What lies on volumes is not in a snapshot, and stays as it is".to_owned(),
         );
-        notes.extend(self.nodes());
+        notes.extend(self.node_differences());
         notes.extend(self.notes.iter().cloned());
         notes
     }
 
-    /// To what etcd is brought back.
+    /// Which snapshot etcd is restored from.
     fn title(&self) -> String {
         let Content { file, bytes, .. } = &self.content;
         let (file, kib) = (file.display(), bytes.div_ceil(1024));
@@ -90,22 +91,22 @@ impl Restore {
         format!("etcd is brought back to {file} ({kib} KiB, revision {revision}{kubernetes})")
     }
 
-    /// Nodes that the snapshot knows and that are gone, and the other way round.
-    fn nodes(&self) -> Vec<String> {
+    /// The nodes that only the snapshot has, and those that only the cluster has.
+    fn node_differences(&self) -> Vec<String> {
         let masters = self.masters.iter().map(|master| &master.node.name);
-        let there = masters.chain(&self.workers).map(Label::to_string);
-        let there: BTreeSet<_> = there.collect();
-        let known = &self.content.nodes;
+        let present = masters.chain(&self.workers).map(Label::to_string);
+        let present: BTreeSet<_> = present.collect();
+        let recorded = &self.content.nodes;
         let list = |names: Vec<&String>| {
             let names: Vec<_> = names.into_iter().map(String::as_str).collect();
             (!names.is_empty()).then(|| names.join(", "))
         };
-        let gone = list(known.difference(&there).collect()).map(|names| {
+        let gone = list(recorded.difference(&present).collect()).map(|names| {
             format!(
                 "{names}: come back as nodes without a machine, NotReady; `kubectl delete node` removes them"
             )
         });
-        let new = list(there.difference(known).collect()).map(|names| {
+        let new = list(present.difference(recorded).collect()).map(|names| {
             format!(
                 "{names}: not in the snapshot; their kubelets register them again, without labels and taints that were set by hand"
             )
@@ -128,13 +129,13 @@ fn ago(taken: SystemTime) -> String {
     let time = chrono::DateTime::<chrono::Utc>::from(taken);
     let time = time.format("%Y-%m-%dT%H:%M:%SZ");
     match SystemTime::now().duration_since(taken) {
-        Ok(since) => format!("{time}, {} ago", words(since)),
+        Ok(since) => format!("{time}, {} ago", in_two_units(since)),
         Err(_) => time.to_string(),
     }
 }
 
 /// A duration in its two largest units.
-fn words(since: Duration) -> String {
+fn in_two_units(since: Duration) -> String {
     let minutes = since.as_secs() / 60;
     match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
         (0, 0, minutes) => format!("{minutes} min"),
@@ -151,7 +152,7 @@ impl fmt::Display for Restore {
             writeln!(f, "  {number}. {phase}")?;
         }
         for master in &self.masters {
-            writeln!(f, "! {}", master.loses())?;
+            writeln!(f, "! {}", master.replaced_data())?;
         }
         let notes = self.notes();
         notes
@@ -172,7 +173,7 @@ mod tests {
             (1440, "1 day 0 h"),
             (3 * 1440 + 125, "3 days 2 h"),
         ] {
-            assert_eq!(words(Duration::from_secs(minutes * 60)), text);
+            assert_eq!(in_two_units(Duration::from_secs(minutes * 60)), text);
         }
     }
 }

@@ -1,30 +1,30 @@
-//! The little of protocol buffers that is needed to look into Kubernetes' objects as they lie in etcd.
+//! A reader of protocol buffers, as far as Kubernetes' objects in etcd need one.
 
-/// What a field holds.
-pub enum Held<'a> {
+/// The value of a field.
+pub enum FieldValue<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
-/// The fields of a message with their numbers, as far as it can be read.
+/// The fields of a message with their numbers. It ends at the first field that can't be read.
 pub struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = (u64, Held<'a>);
+    type Item = (u64, FieldValue<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let key = self.varint()?;
-        let held = match key & 7 {
-            0 => Held::Number(self.varint()?),
-            1 => Held::Bytes(self.take(8)?),
+        let value = match key & 7 {
+            0 => FieldValue::Number(self.varint()?),
+            1 => FieldValue::Bytes(self.take(8)?),
             2 => {
                 let length = usize::try_from(self.varint()?).ok()?;
-                Held::Bytes(self.take(length)?)
+                FieldValue::Bytes(self.take(length)?)
             }
-            5 => Held::Bytes(self.take(4)?),
+            5 => FieldValue::Bytes(self.take(4)?),
             _ => return None,
         };
-        Some((key >> 3, held))
+        Some((key >> 3, value))
     }
 }
 
@@ -48,23 +48,23 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The messages, texts or bytes in the fields of this number.
+/// The messages, strings or bytes in all fields of this number.
 pub fn all(message: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
-    Fields(message).filter_map(move |(number, held)| match held {
-        Held::Bytes(bytes) if number == wanted => Some(bytes),
+    Fields(message).filter_map(move |(number, value)| match value {
+        FieldValue::Bytes(bytes) if number == wanted => Some(bytes),
         _ => None,
     })
 }
 
-/// The last of them.
+/// The message, string or bytes in the last field of this number: of repeated fields the last one counts.
 pub fn bytes(message: &[u8], wanted: u64) -> Option<&[u8]> {
     all(message, wanted).last()
 }
 
-/// The number in the last field of this number.
+/// The integer in the last field of this number.
 pub fn number(message: &[u8], wanted: u64) -> Option<u64> {
-    let numbers = Fields(message).filter_map(|(number, held)| match held {
-        Held::Number(value) if number == wanted => Some(value),
+    let numbers = Fields(message).filter_map(|(number, value)| match value {
+        FieldValue::Number(value) if number == wanted => Some(value),
         _ => None,
     });
     numbers.last()

@@ -1,4 +1,4 @@
-//! `Restore::carry_out`: brings a cluster's etcd back to a snapshot.
+//! `Restore::carry_out`: restores a cluster's etcd from a snapshot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use kubitect_config::waiting::side_by_side;
 use super::plan::{Master, Restore};
 use crate::Error;
 use crate::control::{self, Health};
-use crate::living::Back;
+use crate::living::Startup;
 
 /// How long etcd may take to serve with all members.
-const ETCD: Duration = Duration::from_secs(5 * 60);
+const ETCD_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// What became of a cluster's etcd.
+/// The result of a restoration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Restored {
-    /// Where the data of each master's member are that were there before.
+    /// Where the former data of each master's member are now.
     pub aside: BTreeMap<Label, String>,
-    /// What is left to do by hand, a sentence each.
-    pub left: Vec<String>,
+    /// What the person has to do by hand, a sentence each.
+    pub manual_steps: Vec<String>,
 }
 
 impl Restored {
-    /// What is kept of before, and where, a sentence each.
-    pub fn kept(&self) -> impl Iterator<Item = String> {
+    /// Where former data are retained, a sentence for each master.
+    pub fn retained(&self) -> impl Iterator<Item = String> {
         self.aside.iter().map(|(name, path)| {
             format!("{name}: what it held before is in {path}; remove that when nobody misses it")
         })
@@ -39,43 +39,46 @@ impl Restored {
 type Connected<'a> = (&'a Master, Arc<dyn Remote>);
 
 impl Restore {
-    /// Does it; `phase` hears of each phase by its number, from 1. Killed or interrupted, the same begins anew. What fails before any
-    /// data are replaced leaves the cluster as it was.
+    /// Restores etcd. `phase` gets the number of each phase as it begins, from 1. After a kill or a failure the same command starts
+    /// over. A failure before any data are replaced leaves the cluster as it was.
     pub async fn carry_out(
         &self,
-        back: &Back<'_>,
+        run: &Startup<'_>,
         phase: &(dyn Fn(usize) + Send + Sync),
     ) -> Result<Restored, Error> {
         let masters = self.masters.iter().map(async |master| {
-            let session = back.login(&master.node.name).await?;
+            let session = run.login(&master.node.name).await?;
             Ok((master, session))
         });
         let masters = side_by_side(masters).await.into_iter();
         let masters: Vec<_> = masters.collect::<Result<_, Error>>()?;
         phase(1);
-        if let Err(error) = self.prepare(back, &masters).await {
+        if let Err(error) = self.prepare(run, &masters).await {
             self.clear(&masters).await;
             return Err(error);
         }
         phase(2);
-        if let Err(error) = self.halt(back, &masters).await {
-            return Err(self.give_up(back, &masters, error).await);
+        if let Err(error) = self.halt(run, &masters).await {
+            return Err(self.roll_back(run, &masters, error).await);
         }
         fail::fail_point!("kubespray::restore-halted");
         phase(3);
-        let aside = self.put_in_place(back, &masters).await?;
-        self.start_etcd(back, &masters).await?;
+        let aside = self.put_in_place(run, &masters).await?;
+        self.start_etcd(run, &masters).await?;
         fail::fail_point!("kubespray::restore-started");
         phase(4);
-        self.resume(back, &masters).await?;
-        let mut left = self.restart_kubelets(back).await;
-        left.extend(self.clear(&masters).await);
-        self.note(back, false)?;
-        Ok(Restored { aside, left })
+        self.resume(run, &masters).await?;
+        let mut manual_steps = self.restart_kubelets(run).await;
+        manual_steps.extend(self.clear(&masters).await);
+        self.note(run, false)?;
+        Ok(Restored {
+            aside,
+            manual_steps,
+        })
     }
 
-    /// Brings the snapshot to all masters, and unpacks it there. Nothing of what runs is touched.
-    async fn prepare(&self, back: &Back<'_>, masters: &[Connected<'_>]) -> Result<(), Error> {
+    /// Copies the snapshot to all masters, and unpacks it there. Nothing that runs is touched.
+    async fn prepare(&self, run: &Startup<'_>, masters: &[Connected<'_>]) -> Result<(), Error> {
         let cluster: Vec<_> = self
             .masters
             .iter()
@@ -83,63 +86,67 @@ impl Restore {
             .collect();
         let cluster = cluster.join(",");
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        // Of its own for each try: members of two etcds with the same token and addresses take one another for their own.
+        // Each attempt has a token of its own: members with the same token and addresses would take members of an earlier attempt
+        // for their own.
         let token = format!("kubitect-{}", now.unwrap_or_default().as_nanos());
-        each(masters, async |(master, machine)| {
+        let bump = self.bumps_revision;
+        on_all(masters, async |(master, machine)| {
             let name = &master.node.name;
             let content = &self.content;
-            back.told(&format!("bring the snapshot to {name}"), async |_| {
-                control::bring(machine, &content.file, &content.sha256).await
+            run.wait(&format!("bring the snapshot to {name}"), async |_| {
+                control::upload(machine, &content.file, &content.sha256).await
             })
             .await?;
-            back.told(&format!("unpack the snapshot on {name}"), async |_| {
-                control::unpack(machine, &master.member, &cluster, &token, self.bumps).await
+            run.wait(&format!("unpack the snapshot on {name}"), async |_| {
+                control::unpack(machine, &master.member, &cluster, &token, bump).await
             })
             .await
         })
         .await?;
         fail::fail_point!("kubespray::restore-unpacked");
-        self.note(back, true)
+        self.note(run, true)
     }
 
-    /// Stops all that uses etcd, then all members: only then is any of their data replaced.
-    async fn halt(&self, back: &Back<'_>, masters: &[Connected<'_>]) -> Result<(), Error> {
-        each(masters, async |(master, machine)| {
+    /// Stops everything that uses etcd, then all members. Data are replaced only after that, so that members with the former data
+    /// and members with the restored ones never run at the same time.
+    async fn halt(&self, run: &Startup<'_>, masters: &[Connected<'_>]) -> Result<(), Error> {
+        on_all(masters, async |(master, machine)| {
             let what = format!("stop the control plane on {}", master.node.name);
-            back.told(&what, async |_| control::halt(machine).await)
+            run.wait(&what, async |_| control::stop_control_plane(machine).await)
                 .await
         })
         .await?;
         fail::fail_point!("kubespray::restore-api-stopped");
-        each(masters, async |(master, machine)| {
+        on_all(masters, async |(master, machine)| {
             let what = format!("stop etcd on {}", master.node.name);
-            back.told(&what, async |_| control::stop_member(machine).await)
+            run.wait(&what, async |_| control::stop_member(machine).await)
                 .await
         })
         .await
     }
 
-    /// Whether a run before was stopped half-way: some members may have the snapshot's data, and others their own.
-    fn goes_on(&self) -> bool {
+    /// Whether an earlier restoration was interrupted: some members may have the snapshot's data, and others their own.
+    fn is_repeated(&self) -> bool {
         self.masters.iter().any(|master| master.note.restoring)
     }
 
-    /// Starts again what was stopped, with what it held; the error with what could not be.
-    async fn give_up(&self, back: &Back<'_>, masters: &[Connected<'_>], error: Error) -> Error {
-        if self.goes_on() {
+    /// Starts etcd and the control plane again, with their own data, after `error` stopped the restoration. Returns that error,
+    /// with what could not be started. An interrupted restoration can't be rolled back: members may hold different data.
+    async fn roll_back(&self, run: &Startup<'_>, masters: &[Connected<'_>], error: Error) -> Error {
+        if self.is_repeated() {
             return error;
         }
-        let started = each(masters, async |(master, machine)| {
+        let started = on_all(masters, async |(master, machine)| {
             let what = format!("start what was stopped on {}", master.node.name);
-            back.told(&what, async |_| {
+            run.wait(&what, async |_| {
                 control::restart_etcd(machine).await?;
-                control::resume(machine).await
+                control::start_control_plane(machine).await
             })
             .await
         })
         .await;
         self.clear(masters).await;
-        let noted = started.and_then(|()| self.note(back, false));
+        let noted = started.and_then(|()| self.note(run, false));
         match noted {
             Ok(()) => Error::because(
                 "stop etcd; nothing was replaced, and all was started again",
@@ -157,13 +164,13 @@ impl Restore {
 
     async fn put_in_place(
         &self,
-        back: &Back<'_>,
+        run: &Startup<'_>,
         masters: &[Connected<'_>],
     ) -> Result<BTreeMap<Label, String>, Error> {
         let mut aside = BTreeMap::new();
         for (master, machine) in masters {
             let name = &master.node.name;
-            back.told(&format!("replace etcd's data on {name}"), async |_| {
+            run.wait(&format!("replace etcd's data on {name}"), async |_| {
                 let path = control::put_in_place(machine, &master.member).await?;
                 aside.extend(path.map(|path| (name.clone(), path)));
                 Ok(())
@@ -174,55 +181,59 @@ impl Restore {
         Ok(aside)
     }
 
-    async fn start_etcd(&self, back: &Back<'_>, masters: &[Connected<'_>]) -> Result<(), Error> {
-        each(masters, async |(_, machine)| {
+    async fn start_etcd(&self, run: &Startup<'_>, masters: &[Connected<'_>]) -> Result<(), Error> {
+        on_all(masters, async |(_, machine)| {
             control::restart_etcd(machine).await
         })
         .await?;
         let Some((_, first)) = masters.first() else {
             return Ok(());
         };
-        back.told("wait for etcd with all its members", async |waits| {
-            let missing = control::wait(ETCD, waits, async || self.lacks(first).await).await;
+        run.wait("wait for etcd with all its members", async |waits| {
+            let missing = control::wait(ETCD_LIMIT, waits, async || {
+                self.missing_members(first).await
+            })
+            .await;
             missing.map_or(Ok(()), |missing| Err(late(missing)))
         })
         .await
     }
 
-    /// What etcd lacks of being one of all masters, and well.
-    async fn lacks(&self, machine: &Arc<dyn Remote>) -> Option<String> {
+    /// Which masters are not yet healthy members of etcd, and why. None: all are.
+    async fn missing_members(&self, machine: &Arc<dyn Remote>) -> Option<String> {
         let members = match control::members(machine).await {
             Ok(members) => members,
             Err(error) => return Some(chain(&error)),
         };
-        let lacking = self.masters.iter().filter_map(|master| {
+        let missing = self.masters.iter().filter_map(|master| {
             let own = members.iter().find(|own| own.name == master.member.name);
             match own.map(|own| &own.health) {
-                Some(Health::Well) => None,
-                Some(Health::Ill(why)) => Some(format!("{}: {why}", master.node.name)),
+                Some(Health::Healthy) => None,
+                Some(Health::Unhealthy(why)) => Some(format!("{}: {why}", master.node.name)),
                 None => Some(format!("{}: it is no member", master.node.name)),
             }
         });
-        let lacking: Vec<_> = lacking.collect();
-        (!lacking.is_empty()).then(|| lacking.join("; "))
+        let missing: Vec<_> = missing.collect();
+        (!missing.is_empty()).then(|| missing.join("; "))
     }
 
-    /// Starts the control plane with all that it knew forgotten, and waits until every API server serves.
-    async fn resume(&self, back: &Back<'_>, masters: &[Connected<'_>]) -> Result<(), Error> {
-        each(masters, async |(master, machine)| {
-            let resumed = control::resume(machine).await;
+    /// Starts the control plane, whose caches are empty then, and waits until every API server serves.
+    async fn resume(&self, run: &Startup<'_>, masters: &[Connected<'_>]) -> Result<(), Error> {
+        on_all(masters, async |(master, machine)| {
+            let resumed = control::start_control_plane(machine).await;
             resumed.map_err(|e| Error::because(format!("start {}", master.node.name), e))
         })
         .await?;
         let names: Vec<_> = self.masters.iter().map(|own| &own.node.name).collect();
-        let mut served = back.masters(&names).await.into_iter();
+        let mut served = run.masters(&names).await.into_iter();
         served.try_for_each(|served| served.map(drop))
     }
 
-    /// Has the kubelets of all workers ask for everything again; what could not be, in words.
-    async fn restart_kubelets(&self, back: &Back<'_>) -> Vec<String> {
+    /// Restarts the kubelets of all workers: they drop what they have cached of the former etcd. Returns a sentence for each
+    /// failure.
+    async fn restart_kubelets(&self, run: &Startup<'_>) -> Vec<String> {
         let restarts = self.workers.iter().map(async |name| {
-            let machine = back.login(name).await?;
+            let machine = run.login(name).await?;
             control::restart_kubelet(&machine).await
         });
         let restarted = side_by_side(restarts).await;
@@ -230,55 +241,55 @@ impl Restore {
         let late = late.filter_map(|(name, restarted)| Some((name, restarted.err()?)));
         late.map(|(name, error)| {
             format!(
-                "{name}: its kubelet could not be restarted ({}), and may go by what it knew; `systemctl restart kubelet` there does it",
+                "{name}: its kubelet could not be restarted ({}), and may use outdated data; `systemctl restart kubelet` there does it",
                 chain(&error)
             )
         })
         .collect()
     }
 
-    /// Removes what was brought and unpacked; what could not be, in words.
+    /// Removes the copied and unpacked snapshot from the masters. Returns a sentence if that failed: it holds every secret.
     async fn clear(&self, masters: &[Connected<'_>]) -> Option<String> {
-        let cleared = each(masters, async |(master, machine)| {
-            control::clear(machine, &master.member).await?;
-            control::discard(machine).await
+        let cleared = on_all(masters, async |(master, machine)| {
+            control::remove_unpacked(machine, &master.member).await?;
+            control::discard_upload(machine).await
         });
         let error = cleared.await.err()?;
         Some(format!(
             "the snapshot, with every secret of the cluster, may still lie in {} of masters: {}",
-            control::BROUGHT,
+            control::SNAPSHOT_FILE,
             chain(&error)
         ))
     }
 
-    /// Notes on all masters that their etcd is being replaced, or is no more.
-    fn note(&self, back: &Back<'_>, restoring: bool) -> Result<(), Error> {
+    /// Notes on all masters whether a restoration of their etcd is under way. While one is noted, a plan refuses all other work.
+    fn note(&self, run: &Startup<'_>, restoring: bool) -> Result<(), Error> {
         let mut masters = self.masters.iter();
-        masters.try_for_each(|master| note(back, master, restoring))
+        masters.try_for_each(|master| note(run, master, restoring))
     }
 }
 
-/// etcd does not serve in time.
+/// The error that etcd does not serve in time.
 fn late(missing: String) -> Error {
     Error::Slow {
         what: "start etcd with the snapshot's data (`journalctl -u etcd` on the masters says why it does not serve)".to_owned(),
-        limit: ETCD,
+        limit: ETCD_LIMIT,
         lines: missing,
     }
 }
 
-fn note(back: &Back<'_>, master: &Master, restoring: bool) -> Result<(), Error> {
+fn note(run: &Startup<'_>, master: &Master, restoring: bool) -> Result<(), Error> {
     let mut note = master.note.clone();
     note.restoring = restoring;
     fail::fail_point!("kubespray::note");
-    let noted = back.machines.note(&master.node, &note.text()?);
-    noted.map_err(|e| Error::because(format!("note it on {}", master.node.name), e))?;
+    let noted = run.machines.note(&master.node, &note.text()?);
+    noted.map_err(|e| Error::because(format!("write the note of {}", master.node.name), e))?;
     fail::fail_point!("kubespray::noted");
     Ok(())
 }
 
-/// Does the same on all masters, side by side; the first failure.
-async fn each<'a, T>(
+/// Runs the same work on all masters, side by side. Returns the first failure.
+async fn on_all<'a, T>(
     masters: &'a [T],
     work: impl AsyncFn(&'a T) -> Result<(), Error>,
 ) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! A server on this machine that gives the answers that a test wants, also such that break off.
+//! A server on this machine with the answers that a test needs, also with ones that break off.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -55,7 +55,7 @@ pub fn status(status: &'static str) -> Answer {
     }
 }
 
-/// Gives these answers, one a connection, and notes the requests.
+/// A server that gives one answer a connection, and records the requests.
 pub struct Server {
     pub url: String,
     pub requests: Arc<Mutex<Vec<String>>>,
@@ -65,7 +65,7 @@ pub fn serve(answers: Vec<Answer>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/images/x.img", listener.local_addr().unwrap());
     let requests = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&requests);
+    let recorded = Arc::clone(&requests);
     std::thread::spawn(move || {
         for answer in answers {
             let Ok((mut stream, _)) = listener.accept() else {
@@ -77,7 +77,7 @@ pub fn serve(answers: Vec<Answer>) -> Server {
                 .take_while(|line| !line.is_empty())
                 .map(|line| line + "\n")
                 .collect();
-            noted.lock().unwrap().push(request.to_lowercase());
+            recorded.lock().unwrap().push(request.to_lowercase());
             let headers: String = answer.headers.iter().map(|h| format!("{h}\r\n")).collect();
             let head = format!(
                 "HTTP/1.1 {}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",

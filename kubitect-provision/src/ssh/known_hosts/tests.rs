@@ -1,4 +1,4 @@
-//! What happens to a `known_hosts` of someone else.
+//! Changes of a user's `known_hosts`: which lines are added and removed, and that all others stay.
 
 use super::*;
 use kubitect_config::NodeFacts;
@@ -143,7 +143,7 @@ fn only_a_machine_that_was_logged_in_on_comes_and_what_stands_stays() {
     );
     assert!(!add(&path, &demo(), &two, &|_| false).unwrap());
     assert!(text(&path).contains("AAAAone") && !text(&path).contains("AAAAtwo"));
-    // Another machine says that it has the address now.
+    // The machine has another address now, and no login has verified that.
     let moved = facts(&[("10.0.0.3", "AAAAone"), ("10.0.0.9", "AAAAtwo")]);
     add(&path, &demo(), &moved, &|_| false).unwrap();
     assert_eq!(text(&path), "10.0.0.9 ssh-ed25519 AAAAforeign\n");
@@ -173,7 +173,7 @@ fn runs_side_by_side_lose_nothing() {
 }
 
 proptest::proptest! {
-    /// Whatever is in the file: every foreign byte stays, adding twice is adding once, and removing undoes it.
+    /// For any content: every foreign byte stays, adding is idempotent, and removing undoes it.
     #[test]
     fn fuzz_known_hosts(
         before in proptest::collection::vec(proptest::prop_oneof![
@@ -186,11 +186,11 @@ proptest::proptest! {
     ) {
         let before = before.join(&b'\n');
         let cluster: Label = "demo".parse().unwrap();
-        let mut entries = vec![Entry { address: "10.0.0.1".parse().unwrap(), key: "ssh-ed25519 AAAA".to_owned(), proven: true }];
-        entries.extend(others.into_iter().map(|(last, (key, proven))| Entry {
+        let mut entries = vec![Entry { address: "10.0.0.1".parse().unwrap(), key: "ssh-ed25519 AAAA".to_owned(), verified: true }];
+        entries.extend(others.into_iter().map(|(last, (key, verified))| Entry {
             address: Ipv4Addr::new(10, 0, 0, last),
             key: format!("ssh-ed25519 {key}"),
-            proven,
+            verified,
         }));
         let with = rewritten(&before, &cluster, &entries);
         proptest::prop_assert_eq!(&rewritten(&with, &cluster, &entries), &with);

@@ -59,15 +59,15 @@ fn keys_that_are_lost_are_not_made_anew_unasked() {
     let folder = home.path().join(".ssh");
     let cluster = cluster();
     let name = &cluster.nodes[0].name;
-    assert!(Keys::existing(&folder, &cluster, None).unwrap().is_none());
+    assert!(Keys::read_all(&folder, &cluster, None).unwrap().is_none());
     assert!(!folder.exists());
     let made = Keys::ensure(&folder, &cluster, None).unwrap();
     let before = files(&folder);
-    let read = Keys::existing(&folder, &cluster, None).unwrap().unwrap();
+    let read = Keys::read_all(&folder, &cluster, None).unwrap().unwrap();
     assert_eq!(read.machine(name), made.machine(name));
     assert_eq!(files(&folder), before);
     std::fs::remove_file(folder.join("hosts").join(name.as_str())).unwrap();
-    assert!(Keys::existing(&folder, &cluster, None).unwrap().is_none());
+    assert!(Keys::read_all(&folder, &cluster, None).unwrap().is_none());
     assert_eq!(files(&folder).len(), before.len() - 1);
 }
 
@@ -184,7 +184,7 @@ fn modes_that_are_too_wide_are_repaired_and_a_broken_key_says_what_to_do() {
     }
     std::fs::write(&host, "no key").unwrap();
     for result in [
-        Keys::existing(&folder, &cluster, None).map(drop),
+        Keys::read_all(&folder, &cluster, None).map(drop),
         Keys::ensure(&folder, &cluster, None).map(drop),
     ] {
         let error = result.unwrap_err().to_string();
@@ -203,7 +203,7 @@ fn keys_of_machines_that_are_gone_go_and_a_new_one_gets_another() {
     let keys = Keys::ensure(&folder, &cluster, None).unwrap();
     let gone = cluster.nodes.pop().unwrap();
     let before = keys.host_key_line(&gone.name);
-    crate::ssh::forget_others(&folder, &cluster).unwrap();
+    crate::ssh::remove_other_host_keys(&folder, &cluster).unwrap();
     assert!(!folder.join("hosts").join(gone.name.as_str()).exists());
     let other = Keys::ensure(&folder, &cluster, None).unwrap();
     let first = &cluster.nodes[0].name;

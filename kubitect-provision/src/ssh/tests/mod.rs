@@ -17,7 +17,7 @@ use crate::ssh::Target;
 /// Long enough for anything in this process, short enough to wait for.
 const SOON: Duration = Duration::from_secs(20);
 
-/// The key that this number always leads to.
+/// The key made from this seed; always the same one.
 fn key(seed: u8) -> PrivateKey {
     PrivateKey::new(
         KeypairData::Ed25519(Ed25519Keypair::from_seed(&[seed; 32])),

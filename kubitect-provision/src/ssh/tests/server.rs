@@ -1,4 +1,4 @@
-//! An SSH server in this process that runs what it is told, with a folder of its own in the place of the machine's root.
+//! An SSH server in this process that runs the commands it gets, with a temporary folder as the machine's root.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Serves with this host key and lets this user key in.
+    /// Starts a server with this host key, which accepts this user key.
     pub async fn start(host: PrivateKey, user: &PrivateKey) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -60,7 +60,7 @@ impl Server {
         }
     }
 
-    /// Where a file of the machine lies on this one.
+    /// The path on this machine of a file of the server's.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path.trim_start_matches('/'))
     }
@@ -129,8 +129,12 @@ impl Handler for Machine {
         user: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
-        let known = user == "k8s" && key.public_key.key_data() == self.authorized.key_data();
-        Ok(if known { Auth::Accept } else { Auth::reject() })
+        let accepted = user == "k8s" && key.public_key.key_data() == self.authorized.key_data();
+        Ok(if accepted {
+            Auth::Accept
+        } else {
+            Auth::reject()
+        })
     }
 
     async fn channel_open_session(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::server::Server;
 use super::{HOST, SOON, USER, key, target};
 use crate::Error;
-use crate::error::told;
+use crate::error::chain;
 use crate::ssh::{Session, Sessions, Target};
 
 async fn connected() -> (Server, Session) {
@@ -89,7 +89,7 @@ async fn a_host_key_that_is_not_the_pinned_one_is_refused() {
 #[tokio::test]
 async fn a_user_key_that_is_not_authorised_is_refused() {
     let server = Server::start(key(HOST), &key(8)).await;
-    let error = told(&refusal(target(server.address)).await);
+    let error = chain(&refusal(target(server.address)).await);
     assert!(error.contains("log in as k8s on 127.0.0.1"), "{error}");
     assert!(error.contains("does not accept the key SHA256:"), "{error}");
 }
@@ -114,7 +114,7 @@ async fn nobody_there_is_said_at_once() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = told(&refusal(target(address)).await);
+    let error = chain(&refusal(target(address)).await);
     assert!(
         error.contains("connect to 127.0.0.1") && error.contains("refused"),
         "{error}"
@@ -143,14 +143,14 @@ async fn a_command_that_prints_too_much_is_given_up() {
     for (mib, fits) in [("4M", true), ("5M", false)] {
         let argv = ["head", "-c", mib, "/dev/zero"];
         let result = session.run(&argv, Duration::from_secs(120)).await;
-        let said = match &result {
+        let message = match &result {
             Ok(_) => String::new(),
             Err(error) => kubitect_config::chain(error),
         };
-        assert_eq!(result.is_ok(), fits, "{said}");
+        assert_eq!(result.is_ok(), fits, "{message}");
         assert!(
-            fits || said.contains("it printed more than 4 MiB"),
-            "{said}"
+            fits || message.contains("it printed more than 4 MiB"),
+            "{message}"
         );
     }
 }
@@ -190,7 +190,7 @@ async fn a_large_file_is_put_whole_with_its_mode() {
 async fn a_file_that_arrives_cut_short_is_not_published() {
     let (server, session) = connected().await;
     server.file("etc/motd", "old");
-    // The same command that `put` gives, with a count that the input does not reach.
+    // The same command as that of `put`, with a larger count than the input has.
     let argv = [
         "sh",
         "-c",
@@ -232,7 +232,7 @@ async fn commands_run_side_by_side() {
     let pipe = server.path("pipe").display().to_string();
     let mkfifo = session.run(&["mkfifo", &pipe], SOON).await.unwrap();
     assert!(mkfifo.success());
-    // Whoever opens one end waits until the other is opened.
+    // Opening one end of the pipe blocks until the other end is opened.
     let (read, write) = (
         ["cat", &pipe],
         ["sh", "-c", "echo met >\"$1\"", "sh", &pipe],
@@ -249,7 +249,7 @@ async fn one_connection_is_shared_and_leads_to_no_other_machine() {
     let first = sessions.get(target(server.address), SOON).await.unwrap();
     let second = sessions.get(target(server.address), SOON).await.unwrap();
     assert!(Arc::ptr_eq(&first, &second));
-    // One that was lost works again.
+    // A lost connection is opened again.
     assert!(first.run(&["die"], SOON).await.is_err());
     let third = sessions.get(target(server.address), SOON).await.unwrap();
     assert!(third.run(&["true"], SOON).await.unwrap().success());

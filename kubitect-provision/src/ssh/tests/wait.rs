@@ -1,17 +1,17 @@
-//! Waiting for a machine: what counts as ready, and what is said when it never is.
+//! Waiting for a machine: when it is ready, and the errors when it never is.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::server::Server;
 use super::{HOST, USER, key, target};
-use crate::error::told;
+use crate::error::chain;
 use crate::ssh::Target;
-use crate::ssh::wait::{Machine, Patience, Ready, all_ready, ready};
+use crate::ssh::wait::{Machine, Ready, WaitLimits, all_ready, ready};
 use crate::{Error, Event};
 
-/// More than what is waited for takes on the busiest machine.
-const PATIENCE: Patience = Patience {
+/// Longer than the busiest machine takes.
+const LIMITS: WaitLimits = WaitLimits {
     total: Duration::from_secs(120),
     attempt: Duration::from_secs(60),
     pause: Duration::from_millis(50),
@@ -40,8 +40,8 @@ async fn booted(result: &str) -> Server {
     server
 }
 
-async fn error(target: Target, patience: Patience) -> Error {
-    match ready(machine(target), patience).await {
+async fn error(target: Target, limits: WaitLimits) -> Error {
+    match ready(machine(target), limits).await {
         Ok(_) => panic!("ready"),
         Err(error) => error,
     }
@@ -50,13 +50,13 @@ async fn error(target: Target, patience: Patience) -> Error {
 #[tokio::test]
 async fn a_machine_whose_cloud_init_is_done_is_ready() {
     let server = booted(CLEAN).await;
-    let Ready { session, warnings } = ready(machine(target(server.address)), PATIENCE)
+    let Ready { session, warnings } = ready(machine(target(server.address)), LIMITS)
         .await
         .unwrap();
     assert!(warnings.is_empty());
     assert!(
         session
-            .run(&["true"], PATIENCE.attempt)
+            .run(&["true"], LIMITS.attempt)
             .await
             .unwrap()
             .success()
@@ -66,7 +66,7 @@ async fn a_machine_whose_cloud_init_is_done_is_ready() {
 #[tokio::test]
 async fn errors_are_warnings_where_the_machine_is_usable() {
     let server = booted(NO_MIRROR).await;
-    let ready = ready(machine(target(server.address)), PATIENCE)
+    let ready = ready(machine(target(server.address)), LIMITS)
         .await
         .unwrap();
     assert_eq!(ready.warnings, ["('package-update-upgrade-install', ...)"]);
@@ -81,7 +81,7 @@ async fn errors_are_failures_where_it_is_not() {
     );
     let mut machine = machine(target(server.address));
     machine.programs.push("haproxy-that-is-nowhere");
-    let Err(Error::Unusable { why, evidence, .. }) = ready(machine, PATIENCE).await else {
+    let Err(Error::Unusable { why, evidence, .. }) = ready(machine, LIMITS).await else {
         panic!("usable");
     };
     assert_eq!(why, "haproxy-that-is-nowhere is missing");
@@ -98,7 +98,7 @@ async fn errors_are_failures_where_it_is_not() {
 async fn sudo_that_asks_for_a_password_is_a_failure() {
     let server = booted(CLEAN).await;
     server.program("sudo", "exit 1");
-    let error = error(target(server.address), PATIENCE).await;
+    let error = error(target(server.address), LIMITS).await;
     assert!(
         error.to_string().contains("k8s may not use sudo"),
         "{error}"
@@ -113,11 +113,7 @@ async fn it_is_waited_for_cloud_init_to_end() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         std::fs::write(path, CLEAN).unwrap();
     });
-    assert!(
-        ready(machine(target(server.address)), PATIENCE)
-            .await
-            .is_ok()
-    );
+    assert!(ready(machine(target(server.address)), LIMITS).await.is_ok());
 }
 
 #[tokio::test]
@@ -125,8 +121,8 @@ async fn while_cloud_init_is_at_work_its_own_stage_is_said() {
     let server = booted("").await;
     let status = |stage: &str| format!("{{\n \"v1\": {{\n  \"stage\": {stage}\n }}\n}}\n");
     server.file("run/cloud-init/status.json", &status("null"));
-    let said = Mutex::new(Vec::new());
-    // Each stage begins when the one before was said.
+    let messages = Mutex::new(Vec::new());
+    // Each stage begins when the message of the previous one has come.
     let listen = |event: Event| {
         let Event::Waiting { why, .. } = event else {
             return;
@@ -143,14 +139,14 @@ async fn while_cloud_init_is_at_work_its_own_stage_is_said() {
             }
             () => {}
         }
-        said.lock().unwrap().push(why);
+        messages.lock().unwrap().push(why);
     };
     let machines = vec![machine(target(server.address))];
-    for ready in all_ready(machines, PATIENCE, &listen).await {
+    for ready in all_ready(machines, LIMITS, &listen).await {
         ready.unwrap();
     }
     assert_eq!(
-        said.into_inner().unwrap()[1..],
+        messages.into_inner().unwrap()[1..],
         [
             "SSH answers, cloud-init is at work",
             "SSH answers, cloud-init makes disks, users and keys (init, stage 2 of 4)",
@@ -166,12 +162,11 @@ async fn cloud_init_that_never_ends_is_told_with_its_status() {
         "cloud-init",
         "echo status: running; echo detail: modules-final",
     );
-    let patience = Patience {
+    let limits = WaitLimits {
         total: Duration::from_secs(1),
-        ..PATIENCE
+        ..LIMITS
     };
-    let Error::Timeout { what, evidence, .. } = error(target(server.address), patience).await
-    else {
+    let Error::Timeout { what, evidence, .. } = error(target(server.address), limits).await else {
         panic!("another error");
     };
     assert_eq!(what, "cloud-init end on demo-master-1");
@@ -190,12 +185,12 @@ async fn a_machine_that_never_answers_is_told_with_its_console() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let patience = Patience {
+    let limits = WaitLimits {
         total: Duration::from_millis(400),
-        ..PATIENCE
+        ..LIMITS
     };
-    let error = error(target(address), patience).await;
-    // What a person is shown has the evidence below it.
+    let error = error(target(address), limits).await;
+    // The error as users see it, with the evidence below it.
     assert!(
         error
             .to_string()
@@ -223,7 +218,7 @@ async fn a_machine_may_have_a_time_of_its_own() {
         within: Some(Duration::from_secs(1)),
         ..machine(target(server.address))
     };
-    match ready(short, PATIENCE).await {
+    match ready(short, LIMITS).await {
         Err(Error::Timeout { after, .. }) => assert_eq!(after, Duration::from_secs(1)),
         _ => panic!("its own time does not count"),
     }
@@ -232,9 +227,9 @@ async fn a_machine_may_have_a_time_of_its_own() {
 #[tokio::test]
 async fn a_wrong_host_key_is_not_waited_for() {
     let server = Server::start(key(9), &key(USER)).await;
-    let forever = Patience {
+    let forever = WaitLimits {
         total: Duration::from_secs(3600),
-        ..PATIENCE
+        ..LIMITS
     };
     assert!(matches!(
         error(target(server.address), forever).await,
@@ -260,7 +255,7 @@ async fn a_login_that_is_refused_at_first_is_tried_again() {
             );
         }
     });
-    assert!(ready(machine(target(address)), PATIENCE).await.is_ok());
+    assert!(ready(machine(target(address)), LIMITS).await.is_ok());
 }
 
 #[tokio::test]
@@ -270,18 +265,18 @@ async fn all_are_waited_for_and_every_failure_is_told() {
         Server::start(key(9), &key(USER)).await,
         Server::start(key(HOST), &key(8)).await,
     );
-    // The good one must be done by then, on a busy machine too.
-    let patience = Patience {
+    // Long enough for the good one to be ready, also on a busy machine.
+    let limits = WaitLimits {
         total: Duration::from_secs(8),
-        ..PATIENCE
+        ..LIMITS
     };
     let events = std::sync::Mutex::new(Vec::new());
     let machines = [&good, &bad, &worse]
         .map(|server| machine(target(server.address)))
         .into();
     let record = |event: Event| events.lock().unwrap().push(event);
-    let ready = all_ready(machines, patience, &record).await;
-    let failures = ready.iter().map(|ready| ready.as_ref().err().map(told));
+    let ready = all_ready(machines, limits, &record).await;
+    let failures = ready.iter().map(|ready| ready.as_ref().err().map(chain));
     let [None, Some(other_key), Some(no_login)] = &failures.collect::<Vec<_>>()[..] else {
         panic!("not as they were asked for");
     };
@@ -303,14 +298,14 @@ async fn a_machine_that_hangs_makes_no_wait_longer() {
     for program in ["sleep", "cloud-init"] {
         server.program(program, "exec /bin/sleep 60");
     }
-    let patience = Patience {
+    let limits = WaitLimits {
         total: Duration::from_secs(3),
         attempt: Duration::from_secs(8),
-        ..PATIENCE
+        ..LIMITS
     };
     let began = std::time::Instant::now();
-    let error = error(target(server.address), patience).await;
-    // Its time, and that in which it is asked why.
+    let error = error(target(server.address), limits).await;
+    // The limit of the wait, and those of the commands that collect evidence.
     assert!(began.elapsed() < Duration::from_secs(15), "{error}");
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
 }

@@ -1,8 +1,8 @@
-//! Which tasks follow where the release is another one.
+//! Which tasks follow if the notes and the file differ in their releases.
 
 use super::*;
 
-/// The hop of a test: from Kubernetes v1.23.
+/// The hop that follows the one of [`old`].
 fn newer() -> Hop {
     Hop {
         kubernetes: "v1.24.6".parse().unwrap(),
@@ -13,11 +13,11 @@ fn newer() -> Hop {
 #[test]
 fn a_newer_release_is_not_forgotten_with_the_master_that_had_it() {
     // The first master was upgraded, or was about to be, and its disk was lost before another one's turn had come.
-    let mut seen = finished(&old());
+    let mut nodes = finished(&old());
     for name in ["c-master-2", "c-master-3"] {
-        find(&mut seen, name).note.as_mut().unwrap().getting = Some(newer());
+        find(&mut nodes, name).note.as_mut().unwrap().getting = Some(newer());
     }
-    let first = find(&mut seen, "c-master-1");
+    let first = find(&mut nodes, "c-master-1");
     (first.note, first.answers) = (None, false);
     let expected = [
         "lose master-1",
@@ -29,8 +29,8 @@ fn a_newer_release_is_not_forgotten_with_the_master_that_had_it() {
         "master master-1",
         "members",
     ];
-    assert_eq!(lines(&cluster("v1.24.6", "v2.20.0"), &seen), expected);
-    let reasons = tasks(&old(), &seen).unwrap_err();
+    assert_eq!(lines(&cluster("v1.24.6", "v2.20.0"), &nodes), expected);
+    let reasons = tasks(&old(), &nodes).unwrap_err();
     assert_eq!(reasons[0].kind, RefusalKind::Versions);
     assert_eq!(reasons[0].machines, ["c-master-2"]);
     let why = &reasons[0].why;
@@ -39,12 +39,16 @@ fn a_newer_release_is_not_forgotten_with_the_master_that_had_it() {
 
 #[test]
 fn a_master_that_leaves_is_upgraded_if_another_joins_before() {
-    // The playbook with which the new one joins goes over it, too.
+    // The playbook with which the new master joins runs on it, too.
     let to = cluster("v1.24.6", "v2.20.0");
-    let mut seen = finished(&old());
-    find(&mut seen, "c-master-1").note.as_mut().unwrap().release = newer();
-    find(&mut seen, "c-master-2").wanted = false;
-    join(&mut seen, &["4"]);
+    let mut nodes = finished(&old());
+    find(&mut nodes, "c-master-1")
+        .note
+        .as_mut()
+        .unwrap()
+        .release = newer();
+    find(&mut nodes, "c-master-2").wanted = false;
+    join(&mut nodes, &["4"]);
     let expected = [
         "snapshot",
         "upgrade master-2 v1.24.6",
@@ -55,31 +59,31 @@ fn a_master_that_leaves_is_upgraded_if_another_joins_before() {
         "members",
         "leave master-2",
     ];
-    assert_eq!(lines(&to, &seen), expected);
-    // One that does not answer leaves first.
-    find(&mut seen, "c-master-2").answers = false;
-    assert_eq!(lines(&to, &seen)[..2], ["lose master-2", "snapshot"]);
-    // Where none joins, those that leave stay as they are.
-    seen.pop();
-    find(&mut seen, "c-master-2").answers = true;
-    find(&mut seen, "c-master-3").wanted = false;
+    assert_eq!(lines(&to, &nodes), expected);
+    // A master that does not answer leaves first.
+    find(&mut nodes, "c-master-2").answers = false;
+    assert_eq!(lines(&to, &nodes)[..2], ["lose master-2", "snapshot"]);
+    // If none joins, the masters that leave are not upgraded.
+    nodes.pop();
+    find(&mut nodes, "c-master-2").answers = true;
+    find(&mut nodes, "c-master-3").wanted = false;
     let upgrades = ["snapshot", expected[3], expected[4]];
     let leave = ["members", "leave master-2", "leave master-3"];
-    assert_eq!(lines(&to, &seen), [upgrades, leave].concat());
-    // But where the network plugin lists etcd's members: the playbook that changes its list goes over them, too.
+    assert_eq!(lines(&to, &nodes), [upgrades, leave].concat());
+    // They are, if the network plugin lists etcd's members: the playbook that changes its list runs on them, too.
     let mut in_etcd = to.clone();
     let variables = &mut in_etcd.addons.kubespray;
     variables.insert("calico_datastore".into(), "etcd".into());
     let upgrades = [&expected[..5], &leave].concat();
-    assert_eq!(lines(&in_etcd, &seen), upgrades);
+    assert_eq!(lines(&in_etcd, &nodes), upgrades);
 }
 
 #[test]
 fn no_master_joins_with_the_release_that_can_not_add_a_member() {
     let cluster = cluster("v1.31.4", "v2.28.0");
-    let mut seen = finished(&cluster);
-    join(&mut seen, &["4", "5"]);
-    let reasons = tasks(&cluster, &seen).unwrap_err();
+    let mut nodes = finished(&cluster);
+    join(&mut nodes, &["4", "5"]);
+    let reasons = tasks(&cluster, &nodes).unwrap_err();
     assert_eq!(reasons.len(), 2, "{reasons:?}");
     let sentence = reasons[0].to_string();
     assert!(
@@ -88,28 +92,28 @@ fn no_master_joins_with_the_release_that_can_not_add_a_member() {
     );
     assert!(reasons[0].instead.contains("v2.28.1"), "{reasons:?}");
     // One that was recreated joins, too; one that leaves does not.
-    let mut seen = finished(&cluster);
-    let first = find(&mut seen, "c-master-1");
+    let mut nodes = finished(&cluster);
+    let first = find(&mut nodes, "c-master-1");
     (first.note, first.answers) = (None, false);
-    assert_eq!(tasks(&cluster, &seen).unwrap_err().len(), 1);
+    assert_eq!(tasks(&cluster, &nodes).unwrap_err().len(), 1);
     for (kubespray, joins) in [("v2.28.0", false), ("v2.28.1", true)] {
         let cluster = self::cluster("v1.31.4", kubespray);
-        let mut seen = finished(&cluster);
-        join(&mut seen, &["4"]);
-        find(&mut seen, "c-master-1").wanted = false;
-        assert_eq!(tasks(&cluster, &seen).is_ok(), joins, "{kubespray}");
+        let mut nodes = finished(&cluster);
+        join(&mut nodes, &["4"]);
+        find(&mut nodes, "c-master-1").wanted = false;
+        assert_eq!(tasks(&cluster, &nodes).is_ok(), joins, "{kubespray}");
     }
     // A whole cluster is set up with it.
-    let mut seen = finished(&cluster);
-    seen.iter_mut().for_each(|seen| seen.note = None);
-    assert_eq!(lines(&cluster, &seen), ["create"]);
+    let mut nodes = finished(&cluster);
+    nodes.iter_mut().for_each(|node| node.note = None);
+    assert_eq!(lines(&cluster, &nodes), ["create"]);
 }
 
 #[test]
 fn an_upgrade_goes_hop_by_hop_masters_first_and_goes_on_where_it_stopped() {
     let from = old();
     let to = cluster("v1.24.6", "v2.20.0");
-    let mut seen = finished(&from);
+    let mut nodes = finished(&from);
     let all = [
         "snapshot",
         "upgrade master-1 v1.24.6",
@@ -118,16 +122,16 @@ fn an_upgrade_goes_hop_by_hop_masters_first_and_goes_on_where_it_stopped() {
         "upgrade worker-1 v1.24.6",
         "upgrade worker-2 v1.24.6",
     ];
-    assert_eq!(lines(&to, &seen), all);
+    assert_eq!(lines(&to, &nodes), all);
     for name in ["c-master-1", "c-master-2"] {
-        let note = find(&mut seen, name).note.as_mut().unwrap();
+        let note = find(&mut nodes, name).note.as_mut().unwrap();
         note.release = Hop {
             kubernetes: "v1.24.6".parse().unwrap(),
             kubespray: "v2.20.0".parse().unwrap(),
         };
     }
-    find(&mut seen, "c-master-3").note.as_mut().unwrap().busy = true;
-    assert_eq!(lines(&to, &seen), ["snapshot", all[3], all[4], all[5]]);
+    find(&mut nodes, "c-master-3").note.as_mut().unwrap().busy = true;
+    assert_eq!(lines(&to, &nodes), ["snapshot", all[3], all[4], all[5]]);
     let far = cluster("v1.25.6", "v2.21.0");
     let hops: BTreeSet<_> = lines(&far, &finished(&from))
         .iter()
