@@ -16,6 +16,8 @@ import time
 CONFIG, RUNTIME, PROGRAMS, CERTIFICATE = sys.argv[1:5]
 BALANCER = "192.168.113.100"
 MASTERS = ["192.168.113.10", "192.168.113.11", "192.168.113.12"]
+# While this file exists, readiness takes a while, as under load.
+SLOW = f"{PROGRAMS}/slow"
 CLIENT_TLS = ssl._create_unverified_context()
 
 
@@ -31,6 +33,8 @@ class Api(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        if self.path == "/readyz" and os.path.exists(SLOW):
+            time.sleep(5)
         body = self.server.server_address[0].encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -166,6 +170,17 @@ try:
     seen["probe"] = [right.returncode, wrong.returncode, wrong.stderr.strip()]
     wait_until_up(3)
     seen["healthy"] = requests(3)
+
+    noted = {}
+    open(SLOW, "w").close()
+    quiet = established_with(MASTERS[0])
+    watcher = watch(quiet, noted)
+    seen["slow"] = {**requests(24), "down": runtime("show stat").count(",DOWN,")}
+    seen["slow"]["cut"] = noted.get("cut")
+    os.remove(SLOW)
+    quiet.close()
+    # Until the last late answer is there: a power off meanwhile would be noticed at the end of that check only.
+    requests(6)
 
     # Power off: no packet is answered any more. The others have more connections, so new ones try the dead one first.
     others = [established_with(ip) for ip in MASTERS[1:] * 2]

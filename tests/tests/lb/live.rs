@@ -56,8 +56,11 @@ fn clients_are_served_while_masters_die_and_balancers_reload() {
     for (what, by) in [("healthy", &masters[..]), ("drained", &masters[1..])] {
         assert_eq!(seen[what]["by"], serde_json::json!(by), "{what}");
     }
+    assert_eq!(seen["slow"]["down"], 0);
+    assert_eq!(seen["slow"]["cut"], serde_json::Value::Null);
     for what in [
         "healthy",
+        "slow",
         "power off",
         "process killed",
         "drained",

@@ -120,8 +120,8 @@ async fn the_plan_names_the_lines_and_changes_nothing() {
             "bind :8080",
             "default_backend web",
             "backend web",
-            "server local-k8s-cluster-worker-1 192.168.113.20:30080 check",
-            "server local-k8s-cluster-worker-2 192.168.113.21:30080 check",
+            "server local-k8s-cluster-worker-1 192.168.113.20:30080 check on-marked-down shutdown-sessions",
+            "server local-k8s-cluster-worker-2 192.168.113.21:30080 check on-marked-down shutdown-sessions",
         ]
     );
 }
