@@ -92,7 +92,7 @@ if [ "$keep" = yes ]; then
 else
   lab up --owner $$
 fi
-# A control plane needs both its processors: on one thread `kubeadm init` takes five times as long (tests/lab/bin/qemu-system-x86_64).
+# A control plane needs both its processors: on one thread `kubeadm init` takes twice as long (tests/lab/bin/qemu-system-x86_64).
 lab exec -- touch /etc/libvirt/a-thread-for-each-processor
 mkdir -p "$home"
 # JSON is YAML.

@@ -174,9 +174,8 @@ try:
     noted = {}
     open(SLOW, "w").close()
     quiet = established_with(MASTERS[0])
-    watcher = watch(quiet, noted)
-    seen["slow"] = {**requests(24), "down": runtime("show stat").count(",DOWN,")}
-    seen["slow"]["cut"] = noted.get("cut")
+    watch(quiet, noted)
+    seen["slow"] = {**requests(24), "down": runtime("show stat").count(",DOWN,"), "cut": noted.get("cut")}
     os.remove(SLOW)
     quiet.close()
     # Until the last late answer is there: a power off meanwhile would be noticed at the end of that check only.
