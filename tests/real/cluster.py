@@ -193,7 +193,7 @@ class Cluster:
             return ""
         return done.stdout
 
-    def create(self, *objects):
+    def create(self, objects):
         """Applies these objects."""
         self.kubectl("apply", "--filename", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
@@ -201,7 +201,7 @@ class Cluster:
 class Asker:
     """Asks again and again, on new connections, and notes the longest time without an answer."""
 
-    def __init__(self, name, ask, pause=0.5):
+    def __init__(self, name, ask, pause=1.0):
         self.name, self.ask, self.pause = name, ask, pause
         self.longest, self.ended, self.answers = 0.0, 0.0, 0
         self.began = time.monotonic()
@@ -276,9 +276,18 @@ class Api:
         self.written.append(name)
 
     def lost(self):
-        """What was written and is gone."""
-        content = self._ask("GET", "/api/v1/namespaces/default/configmaps?labelSelector=ring%3Dwritten")
-        found = {item["metadata"]["name"] for item in json.loads(content)["items"]}
+        """What was written and is gone, once the API answers."""
+        found = set()
+
+        def look():
+            try:
+                content = self._ask("GET", "/api/v1/namespaces/default/configmaps?labelSelector=ring%3Dwritten")
+            except (OSError, http.client.HTTPException, Failed) as error:
+                return str(error)
+            found.update(item["metadata"]["name"] for item in json.loads(content)["items"])
+            return ""
+
+        wait_for("the API lists what was written", SETTLE_SECONDS, look)
         return [name for name in self.written if name not in found]
 
 

@@ -22,13 +22,10 @@ from collections.abc import Callable
 from cluster import NAME, SETTLE_SECONDS, Api, Asker, Cluster, Failed, ask_web, say, wait_for
 from pack import version
 from plays import PAIRS, ended_where_a_network_lacks, of_release
+from pods import REGISTRY, pods_reach_one_another, two_pods_serve, web
 
 # The two ends of the upgrade.
 FIRST, SECOND = (version("k8s.io/kubernetes", f"kubernetes-{minor}") for minor in ["1.34", "1.35"])
-REGISTRY = "192.168.120.1:5000"
-PROBE = f"{REGISTRY}/probe:1"
-# Masters' taint alone: who tolerates every taint tolerates a cordon, and goes back to the node that is drained.
-ON_MASTERS = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]
 
 
 @dataclasses.dataclass
@@ -44,97 +41,6 @@ class Step:
     asked: bool = True
     # Whether the plan is empty afterwards.
     lasting: bool = True
-
-
-# Pods.
-
-
-def probe_pod(labels, **more):
-    """What a pod of the probe is."""
-    container = {"name": "probe", "image": PROBE, "ports": [{"containerPort": 8080}]}
-    container["readinessProbe"] = {"httpGet": {"path": "/", "port": 8080}, "timeoutSeconds": 10}
-    return {"metadata": {"labels": labels}, "spec": {"containers": [container], "tolerations": ON_MASTERS, **more}}
-
-
-def service(name, labels, **more):
-    """A Service of such pods."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080, **more}], **({"type": "NodePort"} if more else {})},
-    }
-
-
-def deployment(name, labels, replicas, **more):
-    """Pods of the probe that are made again elsewhere."""
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": probe_pod(labels, **more)},
-    }
-
-
-def web(cluster):
-    """A Service of two pods, on two nodes where there are two, that the balancer forwards to."""
-    labels = {"app": "web"}
-    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels}}
-    apart = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}}
-    cluster.create(
-        [
-            deployment("web", labels, 2, affinity=apart),
-            service("web", labels, nodePort=30080),
-            {
-                "apiVersion": "policy/v1",
-                "kind": "PodDisruptionBudget",
-                "metadata": {"name": "web"},
-                "spec": {"minAvailable": 1, "selector": {"matchLabels": labels}},
-            },
-        ]
-    )
-    two_pods_serve(cluster)
-
-
-def two_pods_serve(cluster):
-    """The Service has its two pods."""
-    wait_for("two pods serve", SETTLE_SECONDS, lambda: "" if len(web_pods(cluster)) == 2 else f"{web_pods(cluster)}")
-
-
-def web_pods(cluster):
-    """Where the Service's pods are: {pod: node} of those that are Ready."""
-    found = cluster.kubectl("get", "pods", "--selector", "app=web", "--output", "json", check=False)
-    return {
-        pod["metadata"]["name"]: pod["spec"]["nodeName"]
-        for pod in json.loads(found or '{"items": []}')["items"]
-        if "deletionTimestamp" not in pod["metadata"]
-        and any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", []))
-    }
-
-
-def pods_reach_one_another(cluster):
-    """A pod on each node asks the others' through their Services, by DNS name."""
-    nodes = cluster.nodes()
-    if len(nodes) < 2:
-        raise Failed("this needs two nodes")
-    objects = []
-    for node in nodes:
-        labels = {"probe": node}
-        objects += [deployment(f"probe-{node}", labels, 1, nodeName=node), service(f"probe-{node}", labels)]
-    cluster.create(objects)
-    for node in nodes:
-        for other in [other for other in nodes if other != node]:
-
-            def ask(node=node, other=other):
-                answer = cluster.kubectl(
-                    "exec", f"deployment/probe-{node}", "--", "/probe", "ask", f"http://probe-{other}.default.svc.cluster.local/", check=False
-                ).strip()
-                return "" if answer.startswith(f"probe-{other}-") else f"answer {answer!r}"
-
-            wait_for(f"a pod on {node} reaches one on {other}", SETTLE_SECONDS, ask)
-            say(f"a pod on {node} reached one on {other} through its Service, by DNS name")
-    for node in nodes:
-        cluster.kubectl("delete", "deployment,service", f"probe-{node}", "--wait=false")
 
 
 # What steps look at.
@@ -275,7 +181,12 @@ def lose(node):
 
 
 def killed(mark, seconds=0):
-    """The run is killed at a task, and the same command is given again."""
+    """The run is killed so many seconds after it begins a task."""
+    return lambda cluster: cluster.apply_killed(mark, seconds)
+
+
+def killed_and_continued(mark, seconds=0):
+    """The same, and the same command is given again."""
 
     def act(cluster):
         cluster.apply_killed(mark, seconds)
@@ -327,19 +238,27 @@ def masters_journey():
 
 
 def kills():
-    """Runs are killed where it hurts, and the same command is given again."""
+    """Runs are killed where it hurts, and the same command is given again: also where that run is killed, too."""
     return [
-        Step("in-the-etcd-role", act=killed("Ensure etcd is running"), asked=False, check=web),
-        Step("start-over-1", act=destroy, asked=False, lasting=False),
-        Step("in-kubeadm-init", act=killed("Initialize first control plane node (1st try)", 20), asked=False, check=web),
-        Step("start-over-2", act=destroy, asked=False, lasting=False),
-        Step("before-the-network-plugin", act=killed("Create kubeadm token for joining nodes"), asked=False, check=web),
-        Step("in-a-workers-join", workers(1, 2), act=killed("Join to cluster if needed", 5)),
-        Step("in-a-second-masters-join", masters(1, 2, 3), act=killed("Joining control plane node to the cluster", 10), check=etcd_members),
+        Step("in-the-etcd-role", act=killed("Ensure etcd is running"), asked=False, lasting=False),
+        Step("in-kubeadm-init", act=killed("Initialize first control plane node (1st try)", 20), asked=False, lasting=False),
+        Step(
+            "before-the-network-plugin",
+            act=killed_and_continued("Create kubeadm token for joining nodes"),
+            asked=False,
+            check=web,
+        ),
+        Step("in-a-workers-join", workers(1, 2), act=killed_and_continued("Join to cluster if needed", 5)),
+        Step(
+            "in-a-second-masters-join",
+            masters(1, 2, 3),
+            act=killed_and_continued("Joining control plane node to the cluster", 10),
+            check=etcd_members,
+        ),
         Step(
             "while-an-upgraded-node-is-drained",
             kubernetes(SECOND),
-            act=killed("Drain node"),
+            act=killed_and_continued("pre-upgrade : Drain node"),
             check=lambda cluster: serves(cluster, SECOND),
         ),
         DESTROY,

@@ -15,3 +15,39 @@ for package in software-properties-common python-apt aufs-tools; do
 done
 rm -rf "$folder" "$folder.deb"
 touch /etc/.updated /var/.updated
+
+# Each task of Ansible sends its module as a zip of sources, and Python compiles it again every time: a third of a task's time on an
+# emulated machine. Here each source is compiled once.
+mkdir -p -m 0755 /var/cache/compiled-modules
+cat >/usr/lib/python3/dist-packages/compiled_modules.py <<'PYTHON'
+"""Compiles each source in a zip once: by its name and contents, in a folder to which only root writes."""
+import marshal
+import os
+import zipimport
+from _sha1 import sha1
+
+FOLDER = "/var/cache/compiled-modules/"
+compile_source = zipimport._compile_source
+
+
+def compiled(pathname, source):
+    path = FOLDER + os.path.basename(pathname) + "-" + sha1(source).hexdigest()
+    try:
+        with open(path, "rb") as file:
+            return marshal.load(file)
+    except (OSError, ValueError, EOFError, TypeError):
+        pass
+    code = compile_source(pathname, source)
+    try:
+        written = f"{path}.{os.getpid()}"
+        with open(written, "wb") as file:
+            marshal.dump(code, file)
+        os.rename(written, path)
+    except OSError:
+        pass
+    return code
+
+
+zipimport._compile_source = compiled
+PYTHON
+echo 'import compiled_modules' >/usr/lib/python3/dist-packages/compiled-modules.pth
