@@ -73,7 +73,7 @@ pub enum Event {
     Cancelled,
 }
 
-/// How a run of a cluster has ended, if well.
+/// How a run of a cluster has ended, if it succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

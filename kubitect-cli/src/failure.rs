@@ -38,7 +38,7 @@ pub enum Failure {
     },
     /// Another folder's run is at work on the cluster, or may be (exit 1).
     Held(kubitect_provision::Error),
-    /// The person foreign no (exit 3).
+    /// The person said no (exit 3).
     Declined(String),
     /// The run was asked to stop: in the program by Ctrl-C, SIGTERM or SIGHUP (exit 130).
     Interrupted,

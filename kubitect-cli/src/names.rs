@@ -118,7 +118,7 @@ pub fn option_of_line(option: &str) -> Option<OsString> {
     None
 }
 
-/// The folder of all clusters that the command line names which a shell completes.
+/// The folder of all clusters that is named on the command line which a shell completes.
 pub fn home_of_line() -> Result<Home, Failure> {
     let local = std::env::args_os().any(|word| word == "--local" || word == "-l");
     let home = option_of_line("--home").map(Into::into);

@@ -47,7 +47,8 @@ pub struct Switch {
 kubitect_config::debug_fields!(Switch, run, to, machines);
 
 impl Switch {
-    /// Observes the machines, also those that leave. Without a host that can't be reached the others are switched all the same.
+    /// Observes the machines, also those that leave. Where a host can't be reached, the machines on the others are switched all
+    /// the same.
     pub fn plan(run: Run, to: Power) -> Result<Self, Failure> {
         let cluster = run.cluster();
         let machines =

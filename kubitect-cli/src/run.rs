@@ -165,7 +165,7 @@ impl View {
     }
 }
 
-/// A cluster that is changed. While this exists, no other run works on the cluster, from no folder.
+/// A cluster that is changed. While this exists, no other run works on the cluster, whichever folder that run belongs to.
 #[must_use = "the cluster is held only while this is"]
 pub struct Run {
     pub(crate) view: View,

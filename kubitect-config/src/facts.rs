@@ -1,5 +1,5 @@
-//! [`Facts`]: what is known of the machines when they run. It is written to `infrastructure.yaml` for people and other programs;
-//! Kubitect never reads it from there.
+//! [`Facts`]: what is known of the machines when they run. It is written to `infrastructure.yaml` for people and other programs.
+//! Kubitect reads that file only to write `ssh_config`: a run observes the machines instead.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::value::{Label, Mac, Name};
 pub struct Facts {
     /// The account on each machine.
     pub user: String,
-    /// The private key that logs in to it (mode 0600).
+    /// The private key with which to log in to it (mode 0600).
     pub private_key: PathBuf,
     /// A file in the format of OpenSSH's `known_hosts` with the machines' host keys, for the programs that Kubitect starts.
     pub known_hosts: PathBuf,

@@ -106,7 +106,7 @@ pub fn remove_temporary(entry: &DirEntry) -> io::Result<()> {
     }
 }
 
-/// Removes the temporary files of killed runs of this user from a folder that can't be locked, as `/tmp`.
+/// Removes the temporary files of killed runs of this user from a folder, without a lock, as others may use it, too (`/tmp`).
 fn remove_leftovers(folder: &Path, user: u32) {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     // Only names with two numbers, as `unused_name` makes them: files with other names are written without a lock.

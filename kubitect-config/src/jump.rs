@@ -1,4 +1,4 @@
-//! [`Jump`]: an SSH jump through a host to its machines (OpenSSH's `ProxyJump`).
+//! [`Jump`]: an SSH jump through a host to its machines, as OpenSSH's `ProxyJump` makes it.
 //!
 //! On a `nat` network, only the host has a route to its machines. OpenSSH's client forwards the connection (`ssh -W`, the
 //! protocol's direct-tcpip), as it does for libvirt's own connection to the host: with the person's known hosts, keys, agent and

@@ -1,4 +1,4 @@
-//! [`KeyJudge`]: the check of the key files that a configuration names. The caller provides it, as this crate reads no other files.
+//! [`KeyJudge`]: the check of the key files that a configuration names. The caller provides it, as validation reads no files.
 
 use crate::problem::Severity;
 

@@ -1,4 +1,4 @@
-//! From a file or text to a [`Cluster`] or [`Site`]. Reading these files is the crate's only I/O.
+//! From a file or text to a [`Cluster`] or [`Site`]. Reading these files is the only I/O: validation itself does none.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -78,8 +78,8 @@ pub(crate) const CONDITIONS: [&str; 24] = [
 ];
 
 /// Reads the configuration of a cluster that exists, as a run stored it in the cluster's folder. Versions that it omits are those
-/// of `living`. Problems that a newer Kubitect or Kubespray would refuse (`CONDITIONS`) are warnings: so the cluster can still be
-/// looked at and destroyed.
+/// of `living`. Errors for which only Kubespray or a newer Kubitect refuses it (`CONDITIONS`) are warnings: so the cluster can
+/// still be looked at and destroyed.
 ///
 /// # Errors
 /// The file cannot be read, or has other errors: all of them are in [`Error::problems`].

@@ -11,8 +11,8 @@ pub(crate) fn omits_version(raw: &raw::Kubernetes) -> bool {
     raw.version.is_none() || raw.kubespray.version.is_none()
 }
 
-/// Fills in the versions that the file omits with those of the living cluster. A version that would not fit stays omitted: then
-/// validation takes the default, and the plan refuses it with its reason.
+/// Fills in the versions that the file omits: the living cluster's Kubernetes, and the Kubespray that [`nearest`] gives. If there
+/// is none, Kubespray's version stays omitted: then validation takes the default, and the plan refuses it with its reason.
 pub(crate) fn fill_in(raw: &mut raw::Kubernetes, living: &Hop) {
     let version = raw
         .version

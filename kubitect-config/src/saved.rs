@@ -38,7 +38,7 @@ pub struct SavedPlan {
     pub site: String,
     /// The phases of the run, in order.
     pub phases: Vec<SavedPhase>,
-    /// Remarks on edits that no step shows.
+    /// Notes on what no step shows, a sentence each: for example when an edit takes effect.
     pub notes: Vec<String>,
 }
 

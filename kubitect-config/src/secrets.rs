@@ -19,7 +19,7 @@ use patterns::PATTERNS;
 /// The text that replaces a secret.
 pub const REMOVED: &str = "[removed]";
 
-/// The fewest characters of a remembered secret. A shorter text is also an ordinary word, which must not be removed elsewhere.
+/// The fewest characters of a remembered secret. A shorter text may be an ordinary word, which must not be removed elsewhere.
 const SHORTEST: usize = 4;
 /// The same for the parts of a value whose key may name a secret.
 const SHORTEST_PART: usize = 6;

@@ -3,8 +3,8 @@
 //! Control characters, C1 included, control a terminal; characters that change the direction of writing or have no width make
 //! a line look like another one. All of them are written as escapes (`\u{1b}`), so that a person still sees which they were.
 
-/// The most characters of one line from outside that are shown: the line of a failed task has its cause at the end of some
-/// thousand.
+/// The most characters of one line from outside that are shown. The line of a failed task may have some thousand, and its cause
+/// is at the end.
 const LINE: usize = 4000;
 
 /// Whether a character is unsafe: it controls the terminal, is invisible, or changes how other characters are shown.
@@ -173,8 +173,7 @@ pub fn or_rather(guess: &str) -> String {
     format!("; did you mean `{guess}`?")
 }
 
-/// A key as a step of a path. A key with other characters than of a word is quoted, so that it stays one step:
-/// `labels["example.com/x"]`.
+/// A key as a step of a path. A key that is not a plain word is quoted, so that it stays one step: `labels["example.com/x"]`.
 pub(crate) fn step(separator: &str, key: &str) -> String {
     let word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     if !key.is_empty() && key.chars().all(word) {

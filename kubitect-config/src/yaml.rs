@@ -33,7 +33,8 @@ impl Limits {
     };
 }
 
-/// Why a text can't be read as YAML, or a value can't be written. It may quote keys, and never values, which may be secret.
+/// Why a text can't be read as YAML, or a value can't be written. It may quote keys. If it is from [`read_as`] or [`from_value`],
+/// it may also quote values, which may be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault(String);
 

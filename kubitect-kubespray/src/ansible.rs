@@ -19,8 +19,8 @@ use crate::program::{self, Running};
 use crate::workdir::{self, Workdir};
 use crate::{Error, Event, OnEvent, Tools};
 
-/// How long no host may report a result before the playbook counts as stalled. It is longer than any task of Kubespray needs to
-/// fail.
+/// How long a playbook may go without a result of any host before it counts as stalled. It is longer than any task of Kubespray
+/// needs to fail.
 const STALLED: Duration = Duration::from_secs(60 * 60);
 
 /// How long to read remaining output after Ansible has ended.
@@ -233,7 +233,7 @@ fn command(run: &Run, tools: &Tools, workdir: &Workdir, folder: &Path) -> Comman
     command
 }
 
-/// A private folder for one run. It is in a short path, because the path of a socket has a limit. Folders that killed runs on
+/// A private folder for one run. Its path is short, because the path of a socket in it has a limit. Folders that killed runs on
 /// this workdir left are removed.
 fn private_folder(workdir: &Workdir) -> Result<tempfile::TempDir, Error> {
     let mut folder = std::env::temp_dir();

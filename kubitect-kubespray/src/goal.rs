@@ -1,7 +1,7 @@
 //! [`Goal`]: what a run of Kubespray has to reach → its playbooks, their arguments, and the order of the masters in the inventory.
 //!
-//! The inventory lists masters by name, but a master that joins or leaves last. Reason: which machine Kubespray takes for the
-//! first master depends on its release and on the task, and with this order it is always the same one, which has joined and
+//! The inventory lists masters by name, but one that joins or leaves comes last. The reason: which machine Kubespray takes for
+//! the first master depends on its release and on the task, and with this order it is always the same one, which has joined and
 //! stays. It takes:
 //!
 //! - up to v2.29 the one that the API lists first, which is the first by name; from v2.30 on the first of the inventory;
@@ -31,8 +31,9 @@ pub enum Goal {
     /// Give the network plugin the present list of etcd's members, if it stores its data in etcd ([`network_in_etcd`]); else
     /// nothing is run. API servers get the list before, by [`crate::control::use_members`].
     NetworkEtcdMembers,
-    /// Reset nodes and remove them from Kubernetes; they are still in the inventory. Masters are removed one by one, and their
-    /// members have been removed from etcd before, by [`crate::control::remove_member`], which picks the member by its address.
+    /// Remove nodes from Kubernetes, and reset masters; the nodes are still in the inventory. Masters are removed one by one, and
+    /// their members have been removed from etcd before, by [`crate::control::remove_member`], which picks the member by its
+    /// address.
     Remove {
         /// Their names.
         nodes: Vec<Label>,
@@ -301,7 +302,7 @@ pub fn needs_joining_network(cluster: &Cluster, release: &Release) -> bool {
     waits_for_ready_masters(release) && ["kube-router", "macvlan"].contains(&plugin)
 }
 
-/// The masters in the order of the inventory, in which they are also upgraded: by name, those that join or leave last.
+/// The masters in the order of the inventory, in which they are also upgraded: by name, but one that joins or leaves comes last.
 pub fn masters<'a>(goal: &Goal, cluster: &'a Cluster) -> Vec<&'a Node> {
     let mut masters: Vec<_> = cluster.role(Role::Master).collect();
     masters.sort_by_key(|node| {

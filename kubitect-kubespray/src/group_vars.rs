@@ -14,8 +14,8 @@ use serde::Serialize;
 use crate::Error;
 use crate::goal::{Goal, waits_for_ready_masters};
 
-/// The generated files. Kubitect's own variables are in `all`, because some of Kubespray's checks read those of the first host,
-/// which need not be in `k8s_cluster`.
+/// The generated files. Kubitect's own variables are in `all`: there they also apply to the host whose variables Kubespray's
+/// checks read, whatever groups it is in.
 pub(crate) const FILES: [&str; 2] = [
     "group_vars/all/cluster.yaml",
     "group_vars/k8s_cluster/addons.yaml",

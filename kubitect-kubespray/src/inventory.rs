@@ -161,7 +161,8 @@ pub fn check_variables(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The path as text, if it has no character that Ansible's templates, a shell or SSH's tokens would interpret. Blanks are allowed.
+/// The path as text, if it has no character that Ansible's templates, its splitting of arguments or SSH's tokens would interpret.
+/// Blanks are allowed.
 fn check_literal(path: &Path) -> Result<&str, Error> {
     let error = |character| Error::Path {
         path: path.to_owned(),

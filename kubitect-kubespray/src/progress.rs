@@ -44,7 +44,7 @@ struct Playbook {
     play: String,
     task: String,
     number: usize,
-    /// The hosts that have ended a task of this play.
+    /// The hosts that have reported a result in this play.
     hosts: BTreeSet<String>,
     /// The hosts that have ended the current task.
     done: BTreeSet<String>,

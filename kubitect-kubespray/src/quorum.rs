@@ -22,7 +22,7 @@ use kubitect_config::{Refusal, RefusalKind};
 pub struct Member {
     /// The node's name.
     pub name: Label,
-    /// Whether it answers, or will once its machine is started that is only off.
+    /// Whether it answers, or will once its machine, which is only off, is started.
     pub healthy: bool,
     /// Whether its join is finished, and no run has begun to remove it.
     pub joined: bool,

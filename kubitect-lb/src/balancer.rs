@@ -69,7 +69,7 @@ pub struct Vrrp {
     pub address: Ipv4Addr,
     /// The interface that has it.
     pub interface: String,
-    /// Of the balancers that could have the address, the one with the highest priority takes it.
+    /// While no balancer has the address, the one with the highest priority takes it.
     pub priority: u8,
     /// The other balancers, in the order of the file.
     pub peers: Vec<Ipv4Addr>,

@@ -48,8 +48,8 @@ pub async fn roll_out<R: Remote>(
 
 /// As [`roll_out`]; `once_serving` is called when every balancer serves, before the virtual address is waited for.
 ///
-/// In it balancers that leave give the address up, where no balancer that stays could take it earlier: as long as they announce it
-/// no other takes it.
+/// It makes balancers that leave give up the address, where no balancer that stays could take it earlier: as long as they
+/// announce it, no other takes it.
 pub async fn roll_out_and<R: Remote>(
     rendered: &[Rendered],
     remotes: &BTreeMap<Label, R>,
@@ -175,7 +175,7 @@ async fn order<'a, R: Remote>(
 }
 
 /// Waits until one balancer alone has the virtual address, and each other one hears that one and could take the address. They are
-/// watched for some seconds: a keepalived that does not hear the holder takes the address only then.
+/// watched for some seconds: a keepalived that does not hear the holder takes the address only after 4 s.
 pub(crate) async fn settle_address<R: Remote>(
     rendered: &[Rendered],
     remotes: &BTreeMap<Label, R>,

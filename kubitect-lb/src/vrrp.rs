@@ -24,7 +24,7 @@ const PROCESS: &str = "/run/keepalived.pid";
 pub enum VrrpState {
     /// It has the address.
     Master,
-    /// It stands by, and hears the one that has it.
+    /// It stands by, to take the address if the one that has it fails.
     Backup,
     /// It can't have it: its check of HAProxy fails, or its interface is down.
     Fault,
@@ -175,7 +175,8 @@ fn unheld(
 /// The problems of a group of balancers. It has none where one balancer has the virtual address, and each other one hears that one
 /// and could take the address.
 ///
-/// `unreached` are the balancers that could not be logged in on; `address` gives a balancer's own address.
+/// `unreached` are the balancers without an observation: they were not asked, or could not be logged in on. `address` gives a
+/// balancer's own address.
 pub(crate) fn unsettled(
     observations: &[(&Label, Observation)],
     unreached: &[&Label],

@@ -128,8 +128,8 @@ fn processor(system: &LocalSystem) -> Check {
     }
 }
 
-/// What libvirt reports decides. A user of libvirt needs no access to the device, so that the device only explains why libvirt
-/// has no KVM.
+/// What libvirt reports decides. A user of libvirt needs no access to the device, so only its existence is checked: it explains
+/// why libvirt has no KVM, and it is a hint where libvirt can't be asked.
 fn kvm(system: &LocalSystem) -> Check {
     let has_device = system.path_of("/dev/kvm").exists();
     match (system.offers_kvm, has_device) {

@@ -11,7 +11,7 @@ use crate::error::{Error, headline};
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Event {
-    /// The number of steps of this run.
+    /// A plan is about to be carried out, with this number of steps.
     Planned {
         /// How many.
         total: usize,

@@ -139,8 +139,8 @@ impl StoredConfig {
     }
 }
 
-/// All stored configurations: the one that was applied last, the one that was to be applied, those of runs that did not end, and
-/// those of hosts that a removal left out.
+/// All stored configurations: the one that was applied last, that of the last run, those of earlier runs that did not succeed,
+/// and those of hosts that a removal left out.
 fn stored_configs(
     dir: &ClusterDir,
     site: &Site,
@@ -199,7 +199,8 @@ pub fn read_applied(
     read_stored_with(&dir.applied(), site, set_up.as_ref().or(current_versions))
 }
 
-/// The configuration of a run that did not end, unless it is this text or the applied one. Versions that it leaves out are these.
+/// The configuration of the last run, if that did not succeed; none if it is this text or the applied one. Versions that it
+/// leaves out are these.
 pub fn read_unfinished(
     dir: &ClusterDir,
     site: &Site,

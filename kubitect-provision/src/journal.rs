@@ -1,4 +1,4 @@
-//! The journal of a run: one JSON line for each change that is begun, done or failed. It is on disk before the change is made.
+//! The journal of changes: a JSON line whenever one is begun, done or failed. A change is made once its first line is on disk.
 //!
 //! No run is resumed from it: the next one observes and plans again. It shows a person which change was interrupted.
 

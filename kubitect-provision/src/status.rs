@@ -63,7 +63,7 @@ pub fn machines(cluster: &Cluster, hosts: &Hosts) -> (Vec<Machine>, Vec<String>)
     (machines_of(cluster, &observed), observed.problems())
 }
 
-/// The problems of these machines, a sentence each. A machine whose host can't be reached is not one: its state is unknown.
+/// The problems of these machines, a sentence each; none for a machine whose host can't be reached: its state is unknown.
 pub fn problems_of(machines: &[Machine]) -> Vec<String> {
     let problem = |machine: &Machine| match (machine.state, machine.address) {
         (State::Unknown, _) | (State::Running, Some(_)) => None,

@@ -98,7 +98,7 @@ fn question<'a>(run: &'a Run, plan: &Plan, file: &Path) -> Question<'a> {
 /// The configuration file, and the saved plan, if one is to be carried out.
 fn inputs(home: &Home, args: &Apply) -> Result<(PathBuf, Option<SavedPlan>), Failure> {
     let plan = args.plan.as_deref();
-    // A saved plan names the configuration that is applied, so that only a file of trusted users is read.
+    // A saved plan names the configuration that is applied, so only a file of trusted users is read.
     plan.map_or(Ok(()), |plan| home.check_named(plan))?;
     let saved = plan.map(SavedPlan::read).transpose()?;
     let file = match (&args.config, &saved) {

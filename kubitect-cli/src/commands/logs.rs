@@ -65,7 +65,7 @@ fn show(log: &Path, file: &mut File) -> Result<bool, Failure> {
 /// Prints a log while it is written, until the run ends or stdout has no reader any more.
 async fn follow(dir: &ClusterDir, log: &Path) -> Result<(), Failure> {
     let mut file = open(log)?;
-    // Only a pipe can lose its reader; of a file there is no sender.
+    // Only a pipe can lose its reader; for a file there is no `Sender`.
     let stdout = std::io::stdout().as_fd().try_clone_to_owned();
     let stdout = stdout.and_then(Sender::from_owned_fd_unchecked).ok();
     loop {

@@ -64,7 +64,8 @@ fn actions(row: &Row, cluster: &Cluster, edits: &[Edit]) -> &'static [Action] {
     }
 }
 
-/// The details of the step that uncordons a node which an ended run left cordoned. Every action covers it, as it only ends a drain.
+/// The details of the step that returns a node to service after an interrupted run. Every action covers it, as it only ends a
+/// drain.
 pub const TAKES_PODS: &str = "takes pods again";
 
 /// Whether a step's machine, by the name of the machine or of one of its disks, is added by the file or is not in it.

@@ -173,7 +173,7 @@ fn unless_carrying(carries: &[Label], why: impl Fn(&str) -> String, instead: &st
     refused(why(&names(carries)), instead)
 }
 
-/// The policy of a variable of Kubespray's. `off`: it is removed from the file, or set to `false`.
+/// The policy of a variable of Kubespray's. `off`: it is removed from the file, or set to `false` or null.
 fn variable(key: &str, off: bool) -> Policy {
     if variables::is_fixed(key) {
         return refused(

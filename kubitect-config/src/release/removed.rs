@@ -275,7 +275,7 @@ impl Removed {
     }
 }
 
-/// The API versions that `from` serves and `to` does not, by their releases.
+/// The API versions that `from` serves and `to` does not, in the order of releases.
 pub fn removed_between(from: &Version, to: &Version) -> Vec<&'static Removed> {
     let minors = from.minor().1 + 1..=to.minor().1;
     let all = REMOVED.iter();

@@ -39,7 +39,7 @@ pub struct UpgradePaths {
     pub ways: Vec<UpgradePath>,
 }
 
-/// The path to a newer minor release, or why there is none.
+/// The path to a newer version, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UpgradePath {
     /// The versions at its end.

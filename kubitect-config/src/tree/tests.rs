@@ -69,7 +69,7 @@ fn tabs_after_colons_are_blanks_and_tabs_in_texts_stay() {
     let (tree, faults) = read(&many, true);
     assert!(tree.is_none());
     assert_eq!(faults.last().unwrap().code, "yaml-syntax");
-    // The text stays a fault where a blank in the tab's place would not help.
+    // The fault stays where a blank in the tab's place would not help.
     for text in ["a:\t- b\n", "a:\tb: c\n", "a:\t\"b\n"] {
         let (tree, faults) = read(text, true);
         assert!(tree.is_none() && !faults.is_empty(), "{text:?}");

@@ -268,14 +268,14 @@ pub(super) fn repository_without_secret(text: &str) -> Result<(), Invalid> {
     repository(text)
 }
 
-/// A libvirt URI that a cluster file may have: without parameters that run programs.
+/// A libvirt URI that a cluster file may have: one that only connects.
 pub(super) fn libvirt_uri(text: &str) -> Result<(), Invalid> {
     plain_word(text)?;
     Uri::parse(text)?;
     named_host(text)
 }
 
-/// A libvirt URI that the site file allows, with any parameters.
+/// A libvirt URI that the site file allows, with any driver, transport and parameters.
 pub(super) fn site_uri(text: &str) -> Result<(), Invalid> {
     plain_word(text)?;
     Uri::read(text)?;

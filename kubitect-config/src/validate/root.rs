@@ -176,7 +176,7 @@ pub(super) fn key(role: Role) -> &'static str {
     }
 }
 
-/// Has the caller judge the key files that the configuration names: this crate reads no files.
+/// Has the caller judge the key files that the configuration names: validation reads no files.
 fn key_files(raw: &raw::Config, keys: KeyJudge, path: &KeyPath, report: &mut Report) {
     let mut judge = |path: &KeyPath, kind, file: &Option<String>| {
         let file = file.as_ref().filter(|file| formats::path(file).is_ok());

@@ -1,5 +1,5 @@
-//! `addons.kubespray`, variable by variable. Variables that Kubitect sets itself, or whose values it relies on, are errors;
-//! variables that the release does not read, or reads as another type, are warnings.
+//! `addons.kubespray`, variable by variable. Variables that Kubitect sets itself are errors, and so are other values than those
+//! that it relies on. Variables that the release does not read, or reads as another type, are warnings.
 
 use crate::yaml::{Mapping, Value};
 
@@ -32,7 +32,8 @@ pub(super) fn variables(
     result
 }
 
-/// Whether Kubitect itself sets the variable or relies on its value. Reports it if the file may not set it, or not to this value.
+/// Reports a variable that the file may not set, as Kubitect sets it itself, or not to this value, as Kubitect relies on another.
+/// Gives whether the variable was reported, or has a rule of its own here: then [`for_release`] does not check it.
 fn managed(name: &str, value: &Value, path: &KeyPath, report: &mut Report) -> bool {
     const CODE: &str = "addon-variable";
     let mut error = |message: String, help: String| match report.key(path) {
@@ -137,7 +138,7 @@ fn for_release(
     value
 }
 
-/// Variables whose type all releases that read them assert, or calculate with.
+/// Variables whose type is asserted by all releases that read them, or with which these releases calculate.
 const ASSERTED: [&str; 7] = [
     "deploy_netchecker",
     "download_always_pull",

@@ -1,6 +1,6 @@
 //! Which etcd members an API server uses, and giving it other members or arguments: by kubeadm, on one master at a time.
 //!
-//! Kubespray's playbooks are no way to do this when members join or leave. Up to v2.23 each run writes the list into all
+//! Kubespray's playbooks can't be used for this when members join or leave. Up to v2.23 each run writes the list into all
 //! manifests at once, so all API servers restart together. From v2.24 on only an upgrade writes it, and upgrades of v2.26.0 to
 //! v2.27.0 take the old list from the ConfigMap `kubeadm-config` (Kubespray's issue 11552). So this module calls kubeadm as those
 //! playbooks do, with the configuration that they wrote.

@@ -27,7 +27,7 @@ pub const SNAPSHOT_FILE: &str = "/var/lib/kubitect/etcd-restore.db";
 const PIECE_FILE: &str = "/var/lib/kubitect/etcd-restore.piece";
 /// The size of such a part, in bytes.
 const PIECE: u64 = 16 << 20;
-/// How long each command on the whole snapshot may take: appending, checking, unpacking.
+/// How long each command on the snapshot may take: appending a part, checking, unpacking.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// How long the control plane may take to end after SIGTERM, and again after SIGKILL.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
@@ -196,8 +196,8 @@ async fn verify_upload(remote: &impl Remote, what: &str, sha256: &str) -> Result
 }
 
 /// Unpacks the snapshot beside the member's data with etcd's own program, which checks its integrity. `cluster` lists all members
-/// as `--initial-cluster` does. The `token` differs from that of the old cluster, so that members of the two never connect to
-/// each other.
+/// as `--initial-cluster` does. The `token` differs from that of the old cluster, so that members of the two never accept each
+/// other.
 pub async fn unpack(
     remote: &impl Remote,
     member: &LocalMember,

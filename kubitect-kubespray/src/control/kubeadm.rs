@@ -1,8 +1,8 @@
 //! kubeadm: the traces of an unfinished `init` or `join`, and how they are cleared or the join is finished.
 //!
 //! Kubespray does not repeat `kubeadm init` or `join` on a master that has [`KUBELET_CONFIG`], although kubeadm writes that file
-//! long before it is done; and no `join` on a worker that has [`KUBELET_CONF`]. So the traces of an unfinished run have to be
-//! cleared first.
+//! long before it is done. Nor does it repeat `join` on a worker that has [`KUBELET_CONF`]. So the traces of an unfinished run
+//! have to be cleared first.
 
 use std::time::Duration;
 
@@ -191,7 +191,7 @@ async fn cri_socket(remote: &impl Remote) -> Result<Option<String>, Error> {
     Ok(None)
 }
 
-/// Gives the node of the connected master the label and the taints of a master: the last step of `kubeadm init` and `join`.
+/// Gives the node of the connected master the label and the taints of a master, as `kubeadm init` and `join` do near their end.
 pub async fn mark_control_plane(remote: &impl Remote) -> Result<(), Error> {
     let config = format!("--config={}", KUBEADM_CONFIGS[0]);
     let argv = [KUBEADM, "init", "phase", "mark-control-plane", &config];

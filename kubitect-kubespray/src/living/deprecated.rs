@@ -86,8 +86,8 @@ pub async fn in_use(
     }
 }
 
-/// The removed APIs that any of the masters was asked for, and the objects, by one master; or why no master answers. Each API
-/// server counts only its own requests, so all are asked.
+/// The deprecated APIs that any of the masters was asked for, and the objects of removed APIs, by one master; or why they can't
+/// be found out. Each API server counts only its own requests, so all are asked.
 async fn ask(
     machines: &dyn Machines,
     masters: &[&Label],

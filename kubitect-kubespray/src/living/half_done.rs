@@ -18,7 +18,7 @@ use crate::control::{self, Health, NodeState, Remedy, Traces};
 
 /// How long processes of an earlier run may take to end. Each of them has a shorter limit of its own.
 const IDLE_LIMIT: Duration = Duration::from_secs(20 * 60);
-/// How long an API server that once served may not answer on a running machine: while it restarts, or etcd elects a leader.
+/// How long an API server that once served may fail to answer on a running machine: while it restarts, or etcd elects a leader.
 const RESTART_LIMIT: Duration = Duration::from_secs(30);
 
 /// A machine on which an earlier run was, and what kubeadm has left there.

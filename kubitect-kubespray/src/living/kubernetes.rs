@@ -37,7 +37,7 @@ pub struct Context<'a> {
     pub workdir: Workdir,
     /// The folder of etcd's snapshots; created if it is missing.
     pub backups: PathBuf,
-    /// How long nodes may take.
+    /// How long drains may take, and nodes and API servers until they are ready.
     pub timeouts: Timeouts,
     /// Gets the events.
     pub on_event: OnEvent<'a>,

@@ -31,8 +31,8 @@ const MASTER_TAINTS: [&str; 2] = [
 impl Kubernetes<'_> {
     /// Removes nodes from Kubernetes, and masters from etcd. Their machines are removed later, by whoever has the hosts.
     ///
-    /// The order for each node: it is drained; its note becomes "unfinished"; its etcd member is removed; Kubespray resets its
-    /// machine and deletes the node. For a machine that does not answer, the node is deleted through another master.
+    /// The order for each node: it is drained; its note becomes "unfinished"; its etcd member is removed; Kubespray resets the
+    /// machine of a master, and deletes the node. For a machine that does not answer, the node is deleted through another master.
     pub(super) async fn leave(
         &mut self,
         names: &[Label],
@@ -349,7 +349,7 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// Waits until a worker is Ready that Kubespray has set up, and notes that it has joined.
+    /// Waits until a worker that Kubespray has set up is Ready, and notes that it has joined.
     async fn worker_joined(
         &mut self,
         name: &Label,

@@ -141,9 +141,9 @@ impl Kubernetes<'_> {
         control::restart_kubelet(&machine).await.map_err(failed)
     }
 
-    /// The nodes whose notes name a release before the upgrade of `name` to it begins: a worker only itself; with a master all
-    /// masters that lack the release. If the master's machine is lost with its note, the other masters' notes still say that the
-    /// upgrade has begun.
+    /// The nodes in whose notes the release is entered as begun before the upgrade of `name` to it: for a worker only itself; for
+    /// a master all masters that lack the release. If the master's machine is lost with its note, the other masters' notes still
+    /// say that the upgrade has begun.
     fn nodes_to_note(&self, name: &Label, to: &Hop) -> Vec<Label> {
         let masters = self.joined_masters();
         if !masters.contains(name) {
@@ -367,7 +367,7 @@ impl Kubernetes<'_> {
         Ok(())
     }
 
-    /// Drains a master at all balancers, or has them send it connections again. Nodes that are no masters have no balancer.
+    /// Drains a master at all balancers, or has them send it connections again. Does nothing for a node that is no master.
     async fn set_drained_at_balancers(&self, name: &Label, drained: bool) -> Result<(), Error> {
         if !self.joined_masters().contains(name) {
             return Ok(());

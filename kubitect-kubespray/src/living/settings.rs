@@ -18,7 +18,7 @@ use crate::goal::{self, Goal};
 use crate::group_vars::{BLOCKSIZE, BLOCKSIZE_IPV6, CILIUM_IPAM, CRIO_RUNTIME, NAMES_LEFT_OUT};
 
 impl Kubernetes<'_> {
-    /// Adds the settings to the variables of `cluster` with which the nodes of a goal's inventory were set up.
+    /// Adds to the variables of `cluster` the settings with which the nodes of a goal's inventory were set up.
     pub(super) async fn keep_settings(
         &mut self,
         goal: &Goal,
@@ -100,8 +100,8 @@ impl Kubernetes<'_> {
         Ok(original)
     }
 
-    /// Leaves names out of the API servers' certificates that came into the file, or with a new balancer, after the certificates
-    /// were issued, if the release would fail on them. A later release issues the certificates again.
+    /// Leaves out names that came into the file, or with a new balancer, after the API servers' certificates were issued, if the
+    /// release would fail on them. A later release issues the certificates again.
     async fn leave_names_out(&self, nodes: &[Label], cluster: &mut Cluster) -> Result<(), Error> {
         let names = self.later_names(cluster);
         let is_master = |name: &&Label| {

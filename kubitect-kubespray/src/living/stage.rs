@@ -85,7 +85,7 @@ pub struct ObservedNode {
     pub wanted: bool,
     /// The note of a master or a worker. None for a machine that is recreated: its former note does not count.
     pub note: Option<Note>,
-    /// Whether it answers, or will once it is started that is off.
+    /// Whether it answers, or will once it is started, if it is off.
     pub answers: bool,
 }
 

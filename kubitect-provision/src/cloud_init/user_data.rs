@@ -21,7 +21,7 @@ pub(super) struct UserData<'a> {
     /// Host keys of the image are deleted, so that the pinned one is the only one.
     ssh_deletekeys: bool,
     ssh_keys: SshKeys<'a>,
-    /// Not on the console, whose last lines are evidence when a boot fails.
+    /// Keys and fingerprints are not printed on the console, whose last lines are evidence when a boot fails.
     no_ssh_fingerprints: bool,
     ssh: Ssh,
     growpart: Growpart,

@@ -67,8 +67,9 @@ impl<'a> HostDiff<'a> {
         let (missing, foreign) = missing.find_map(|disk| {
             let is_main = disk.path.ends_with(&machine.main.name);
             let own = disk.path.file_name().unwrap_or_default();
-            // Only a foreign disk that begins with its name or lies in its folder took a data disk's place. With any other, the two
-            // have nothing to do with each other: one was detached, the other attached. The main disk is always replaced by one.
+            // A foreign disk took a data disk's place only if its file name begins with the data disk's, or if it lies in the
+            // same folder. Any other has nothing to do with it: one was detached, the other attached. For a missing main disk,
+            // any foreign disk counts.
             let replaces = |path: &&PathBuf| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 is_main

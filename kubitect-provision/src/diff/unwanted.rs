@@ -111,10 +111,10 @@ impl<'a> HostDiff<'a> {
         self.delete(Kind::Pool, &pool.name, loss, details, step);
     }
 
-    /// Removes all of the cluster from a host that carries none of its desired machines any more.
+    /// Removes all of the cluster from a host on which the configuration places no machine any more.
     ///
-    /// Nothing is removed where a desired machine still is, since machines are not moved between hosts, nor where another program's
-    /// machine has the name of a node.
+    /// Nothing is removed from a host that still has a machine which the configuration places on another host, since machines are
+    /// not moved between hosts; nor where another program's machine has the name of a node.
     pub(super) fn abandoned(&mut self) -> Result<(), Error> {
         let domains = &self.observed.domains;
         let moved = domains

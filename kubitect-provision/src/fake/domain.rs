@@ -149,7 +149,7 @@ impl State {
         Ok(())
     }
 
-    /// The domain, if it has a definition: that of a transient one can not be changed.
+    /// The domain, if it has a definition. A transient domain has none that could be changed.
     pub(super) fn defined(&mut self, name: &str) -> Result<&mut DomainState, String> {
         let existing = self.domain_mut(name)?;
         match existing.transient {

@@ -99,7 +99,7 @@ pub fn of_removal(
             let name = host.name.clone();
             let other = hosts.entry(name).or_insert_with(|| host.clone());
             // The newest configurations must agree on a host's connection, else nobody can tell where its machines are. In an older
-            // one, of a run that did not end, it may have been corrected since.
+            // one, of a run that did not succeed, it may have been corrected since.
             if newest.contains(&stored.file) && !other.connection.same_libvirt(&host.connection) {
                 return Err(two_places(&host.name, dir));
             }

@@ -32,7 +32,7 @@ use download::Limits;
 pub struct LocalImage {
     /// The file.
     pub path: PathBuf,
-    /// Its SHA-256, 64 lower-case hexadecimal digits; verify again while it is uploaded to a host.
+    /// Its SHA-256, 64 lower-case hexadecimal digits; verified again while it is uploaded to a host.
     pub sha256: String,
     /// The size of the disk that a guest sees, in bytes.
     pub virtual_size: u64,
@@ -87,7 +87,7 @@ impl Control<'_> {
 }
 
 /// Makes an image available on this machine. A file is used where it is; a download over http(s) is cached in `share`. Blocking.
-/// `cancelled` is verify several times a second.
+/// `cancelled` is checked several times a second.
 pub fn fetch(
     image: &Image,
     share: &Path,

@@ -40,7 +40,7 @@ pub fn to_xml(network: &Network) -> String {
         .document()
 }
 
-/// The XML of a lock: a network without addresses and without a bridge name, which is never started.
+/// The XML of a lock: a network without addresses, on a bridge that does not exist. It is never started.
 pub fn lock_xml(name: &str, holder: &str) -> String {
     Element::new("network")
         .child(Element::text("name", name))

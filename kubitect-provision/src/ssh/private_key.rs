@@ -284,7 +284,7 @@ pub(super) fn public_path(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// A path as a shell_word of a command.
+/// A path as one word of a shell command, quoted if need be.
 fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+~".contains(c);

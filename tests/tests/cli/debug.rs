@@ -109,7 +109,7 @@ fn each_call_and_program_is_shown_with_its_duration_and_no_secret() {
     assert!(!said.contains('\x1b'), "{said}");
 }
 
-/// The text before the other lines where nothing is redrawn.
+/// On a terminal, too, the lines of `--debug` are between the others, and nothing is redrawn.
 #[test]
 fn a_terminal_has_no_block_beside_it() {
     let env = TestEnv::new();

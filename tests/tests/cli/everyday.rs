@@ -54,7 +54,7 @@ fn a_new_file_is_valid_names_its_schema_and_is_never_over_another() {
     assert!(!env.path("here/x.yaml").exists());
 }
 
-/// A cluster, one machine of which the last run knew.
+/// A cluster with one machine in the facts of the last run.
 fn with_machine() -> TestEnv {
     let env = TestEnv::new();
     let config = env.in_home("clusters/demo/config");

@@ -221,8 +221,8 @@ fn a_kubeconfig_is_merged_where_kubectl_would_put_it() {
         .tells(&["merge the kubeconfig into foreign", "another one"]);
 }
 
-/// The merged file keeps its owner, who could read it; and where others can put a file in the place of kubectl's lock, it is not
-/// waited for.
+/// A kubeconfig of another user is refused: it would keep its owner, who could read what is merged. A file in the place of
+/// kubectl's lock may be another user's: it is not waited for.
 #[test]
 fn a_kubeconfig_is_merged_into_nobody_elses_and_waits_for_no_pipe() {
     let env = with_kubeconfig();

@@ -25,7 +25,7 @@ fn what_is_written_is_never_handed_to_another_user() {
         &["export", "kubeconfig", "demo", "--out", "out"][..],
         &["plan", "-c", "cluster.yaml", "--out", "out"],
     ] {
-        // As an attacker prepares it in /tmp: an empty folder, and a link to a file of theirs.
+        // As an attacker prepares it in /tmp: an empty file of theirs, and a link to one.
         fs::write(&out, "").unwrap();
         if !give(&out) {
             return;

@@ -245,7 +245,7 @@ fn the_stand_ins_assertions_accept_its_inventories() {
     let newest = example::example(["v2.31.0", "v1.35.1"]);
     let inventory = render(&env, &newest, "newest").join("ansible/nodes.yaml");
     check("v2.31.0", &inventory).code(0);
-    // A warning would follow: a release refuses the other's variables.
+    // The assertions can fail: a release refuses the other's variables.
     check("v2.19.0", &inventory).code(2);
 }
 

@@ -22,7 +22,7 @@ fn env() -> (TestEnv, Command) {
     (env, command)
 }
 
-/// Words that a shell, set up by a line, completes, each with its completion.
+/// Fails unless a shell that this line sets up completes words as it should.
 fn completes(shell: &str, set_up: &str) {
     let (env, command) = env();
     fs::create_dir(env.path("here/functions")).unwrap();

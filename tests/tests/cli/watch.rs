@@ -214,7 +214,7 @@ fn at_terminal(columns: usize, term: &str) -> String {
         let file = format!("{}/image.qcow2", env.path("").display()).replace("//", "/");
         text.replace(&file, &url)
     });
-    // It waits for git as well, without which it would end.
+    // It waits for git as well: with a repository that does not exist the run would end.
     let (git, _asked) = silent_server();
     env.write_cluster(|_| {
         let file = format!("{}/kubespray", env.path("").display()).replace("//", "/");

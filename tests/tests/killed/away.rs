@@ -111,7 +111,7 @@ pub fn host() {
     let named = |problem: &&String| problem.contains(WHY);
     assert_eq!(problems.iter().filter(named).count(), 1, "{problems:?}");
     assert!(problems.iter().find(named).unwrap().contains(CAUSE));
-    // The metrics for programs: no number that a program can't hold, and the health as a truth value.
+    // The JSON of etcd's members: no number that is too large for a program, and the health as a truth value.
     let member = &said["etcd"][0];
     assert!(member["id"].is_string(), "{member}");
     assert_eq!(member["healthy"], true);

@@ -114,7 +114,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The first member of etcd gets the authority of the certificates, where it is in the run.
+    /// The first member of etcd gets the script that issues certificates, where it is in the run.
     pub(super) fn issues(&mut self) {
         let first = &self.play.group("etcd")[0];
         if self.play.hosts.contains(first) {

@@ -28,7 +28,7 @@ fn done(run: &Run) {
     assert_eq!(run.code, Some(0), "{}", run.said);
 }
 
-/// Lets a run begin, and kills it in the middle of its first change.
+/// Lets a run begin, and waits until it hangs in the middle of its first change.
 fn hung(stage: &Stage, mut command: Command) -> Child {
     let _ = std::fs::remove_file(hangs(&stage.folder));
     command
@@ -50,7 +50,7 @@ fn kill(mut child: Child) {
     child.wait().unwrap();
 }
 
-/// While a run of one folder works, no other one begins, from no folder. Once it was killed, any does.
+/// While a run of one folder works, no other one begins, whichever folder that one belongs to. After a kill any can begin.
 pub fn all() {
     let scratch = scratch();
     let stage = Stage::new(scratch.path());

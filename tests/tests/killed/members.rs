@@ -8,8 +8,8 @@ use crate::shape::Shape;
 use crate::stage::{Stage, scratch};
 use crate::state::{Member, Pod, endpoint};
 
-/// Releases before and after each change in when they write the members into API servers: in each run; in upgrades; in no run of
-/// an upgrade; in upgrades again.
+/// Releases that write the members into all API servers at different times: in each run; in upgrades; not even in upgrades; in
+/// upgrades again.
 const RELEASES: [[&str; 2]; 5] = [
     ["v1.23.7", "v2.19.0"],
     ["v1.28.6", "v2.24.0"],

@@ -12,7 +12,7 @@ pub fn networks_from_hosts(path: &Path) {
         for release in [["v1.33.7", "v2.29.1"], ["v1.34.4", "v2.31.0"]] {
             let with = |masters: &[u32]| Shape {
                 plugin,
-                // macvlan asks all nodes in each run, also when a master joins.
+                // macvlan's tasks ask all workers in each run, also when only a master joins: so there are none.
                 workers: match plugin {
                     "macvlan" => Vec::new(),
                     _ => Shape::base().workers,

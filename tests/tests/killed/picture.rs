@@ -131,7 +131,7 @@ fn machines(place: &Place, picture: &mut Picture) {
             }
             lines.push(format!("machine {name} file systems {systems:?}"));
             for (path, text) in &guest.files {
-                // A machine that was once etcd's first member keeps the authority, and downloads stay until a boot.
+                // A machine that was once etcd's first member keeps the script for certificates, and downloads stay until a boot.
                 if path == ISSUES || path == RELEASES {
                     continue;
                 }
@@ -190,7 +190,7 @@ fn files(root: &Path, folder: &Path, aliases: &[&Path], picture: &mut Picture) {
         match (&*folder, &*name) {
             ("logs" | "facts", _) | (_, ".demo.lock") => continue,
             _ if shown.starts_with("home/logs/") => continue,
-            // The files of the last playbook: the last one of a run that is continued may be another one.
+            // The inventory of the last playbook: a run that is continued may end with another playbook.
             ("config", "nodes.yaml") => {
                 picture.lines.push(format!("file {shown} {mode:o}"));
                 continue;

@@ -109,7 +109,7 @@ impl Stage<'_> {
                 node.is_some_and(|node| node.labels.contains_key(MARK))
                     && self.state.is_ready(self.host, name)
             };
-            // It counts the members: one that the inventory does not have is one too many.
+            // It counts the control plane nodes: one that the inventory does not have is one too many.
             let marked = self.state.kube.nodes.values();
             let marked = marked.filter(|node| node.labels.contains_key(MARK)).count();
             if waits && (!masters.iter().all(is_ready) || marked != masters.len()) {

@@ -332,7 +332,7 @@ pub const CERTIFICATE: [&str; 2] = [
 ];
 /// The key of the authority that signs it.
 pub const AUTHORITY: &str = "/etc/kubernetes/ssl/ca.key";
-/// The authority of etcd's certificates, on its first member.
+/// The script that issues etcd's certificates, on its first member.
 pub const ISSUES: &str = "/usr/local/bin/etcd-scripts/make-ssl-etcd.sh";
 /// The name servers of NetworkManager.
 pub const NAME_SERVERS: &str = "/etc/NetworkManager/conf.d/dns.conf";

@@ -178,7 +178,7 @@ try:
     seen["slow"] = {**requests(24), "down": runtime("show stat").count(",DOWN,"), "cut": noted.get("cut")}
     os.remove(SLOW)
     quiet.close()
-    # Until the last late answer is there: a power off meanwhile would be noticed at the end of that check only.
+    # Wait for the last late answer: otherwise the power off would be noticed only at the end of that check.
     requests(6)
 
     # Power off: no packet is answered any more. The others have more connections, so new ones try the dead one first.

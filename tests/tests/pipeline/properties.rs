@@ -178,7 +178,7 @@ proptest! {
             let _ = world.apply();
             world.revive();
         }
-        // A stopped pool hides the file system under its disks, or that a machine can't start because a disk is lost: that is
+        // A stopped pool hides which changes its disks need, or that a machine can't start because a disk is lost: that is
         // observed only once the pool is started.
         let hidden = blows.iter().any(|(_, blow)| matches!(blow, Blow::StopPools));
         if hidden {

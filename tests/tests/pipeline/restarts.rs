@@ -1,4 +1,4 @@
-//! What a machine has from its start on: KVM where its host has it, the definition that was saved, and ports for disks.
+//! What a machine has from its start on: KVM where its host has it, the hardware with which it was saved, and ports for disks.
 
 use kubitect_provision::Inputs;
 use kubitect_provision::change::{Part, Step};
@@ -34,7 +34,7 @@ fn a_machine_of_kvm_is_not_emulated_for_good_because_kvm_is_away() {
     asked.apply().unwrap();
     settled(&asked);
     assert_eq!(domain(&world, WORKER).virt, "qemu");
-    // When KVM is available again, the machine runs on unchanged.
+    // When KVM is available again, the machine is changed and stays with KVM.
     let world = made();
     world.fake().offer(&["qemu"]);
     world.fake().offer(&["kvm", "qemu"]);
@@ -50,7 +50,7 @@ fn an_edit_by_which_a_machine_is_defined_as_it_was_restarts_nothing() {
         DEMO.replace("  - name: box\n", &host)
             .replace("    user: k8s\n", &user)
     };
-    // The processor to which `auto` and `custom` led is given by its name, and back.
+    // The file names the virtType that `auto` has led to, and the default cpuMode: the definition is the same.
     let world = made();
     let named = world.with(&asked("kvm", "custom"));
     settled(&named);
@@ -60,7 +60,7 @@ fn an_edit_by_which_a_machine_is_defined_as_it_was_restarts_nothing() {
     };
     assert!(restarted("qemu", "custom"));
     assert!(restarted("auto", "host-model"));
-    // A machine that is created later has the other name for the same processor.
+    // A machine that is defined with `kvm` is the same as one that is defined with `auto`.
     let other =
         world.with(&larger().replace("  - name: box\n", "  - name: box\n    virtType: kvm\n"));
     other.apply().unwrap();
@@ -71,7 +71,7 @@ fn an_edit_by_which_a_machine_is_defined_as_it_was_restarts_nothing() {
     emulated.apply().unwrap();
     settled(&world.with(&asked("qemu", "maximum")));
     settled(&world.with(&asked("qemu", "host-passthrough")));
-    // Then it is what its host offers.
+    // `auto` is the same as `qemu` where the host offers no KVM, and not where it does.
     world.fake().offer(&["qemu"]);
     settled(&world.with(&asked("auto", "maximum")));
     world.fake().offer(&["kvm", "qemu"]);

@@ -292,8 +292,8 @@ pub(super) fn kube_vip(variables: &Variables, report: &mut Report) {
     }
 }
 
-/// With MetalLB or kube-vip (ARP), `kube_proxy_strict_arp` must be true in the mode ipvs: otherwise kube-proxy's nodes answer ARP
-/// requests for the same addresses, too. Kubitect sets it, unless the file does.
+/// With MetalLB or kube-vip (ARP), `kube_proxy_strict_arp` must be true in kube-proxy's mode ipvs: otherwise all nodes answer ARP
+/// requests for the same addresses. Kubitect sets it, unless the file does.
 pub(super) fn address_resolution(variables: &Variables, report: &mut Report) {
     let ipvs = match variables.get("kube_proxy_mode") {
         None => true,

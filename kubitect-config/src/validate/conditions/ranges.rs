@@ -9,7 +9,7 @@ use crate::report::{KeyPath, Report, quote};
 use crate::service_ranges;
 use crate::variables::{PODS, SERVICES};
 
-/// Kubespray's defaults in all releases of the table, as those of the ranges.
+/// Kubespray's defaults, the same in all releases of the table (as [`PODS`] and [`SERVICES`]).
 const NODE_PREFIX: u64 = 24;
 const MAX_PODS: u64 = 110;
 /// The address of the name server on each node (nodelocaldns), unless `enable_nodelocaldns` is off.

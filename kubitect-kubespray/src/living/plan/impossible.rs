@@ -33,9 +33,9 @@ fn joins(nodes: &[ObservedNode], tasks: &[Task]) -> Vec<Refusal> {
     tasks.iter().filter_map(reason).collect()
 }
 
-/// The refusal of the first task that macvlan can't follow. Its tasks use a fact of every node that takes pods (its part of the
-/// pods' range), and Ansible has that fact only of nodes that the run includes: a run that leaves such a node out fails. Only this
-/// plugin's tasks do so.
+/// The refusal of the first task that fails with macvlan. macvlan's tasks in Kubespray use a fact of every node that takes pods
+/// (its part of the pods' range), and Ansible has that fact only of nodes that the run includes: a run that leaves such a node
+/// out fails. No other plugin's tasks do so.
 fn macvlan(cluster: &Cluster, nodes: &[ObservedNode], tasks: &[Task]) -> Option<Refusal> {
     let finished = |role| {
         let nodes = nodes.iter().filter(move |node| node.node.role == role);
