@@ -158,8 +158,15 @@ def destroy(cluster):
 
 
 CREATE = Step("create", check=web, asked=False)
-# Masters take pods as long as there are no workers.
-CREATE_ALONE = Step("create", lambda cluster: cluster.workers(), check=web, asked=False)
+
+
+def small_and_alone(cluster):
+    """No worker: masters take pods as long as there is none. Masters of 2 GiB: in the end six stand side by side."""
+    cluster.workers()
+    cluster.file["cluster"]["nodes"]["master"]["default"]["ram"] = 2
+
+
+CREATE_ALONE = Step("create", small_and_alone, check=web, asked=False)
 DESTROY = Step("destroy", act=destroy, asked=False, lasting=False)
 
 
