@@ -6,7 +6,8 @@
 # An emulated kernel on a busy machine now and then loses an event and waits for it for ever (seen with a thread for each
 # processor, once in some fifty boots; bin/qemu-system-x86_64 says more). That is the emulator's doing and none of what the
 # lab is there to test. A machine counts as hung when its agent has not spoken and it has written nothing to its console
-# for four minutes, or its kernel says there that its first task is blocked.
+# for four minutes, or its kernel complains there: that a task has been blocked for minutes, or, three times, that a processor's
+# timer does not fire.
 
 set -u
 SILENT=240
@@ -30,13 +31,15 @@ while sleep 20; do
     console=$(sed -n "s/.*<log file='\([^']*\)'.*/\1/p" <<<"$xml" | head -n 1)
     [ -s "$console" ] || continue
     silent=$(($(date +%s) - $(stat -c %Y "$console")))
-    blocked=$(grep -c 'task swapper/0:1 blocked' "$console")
+    blocked=$(grep -c 'blocked for more than' "$console")
+    timer=$(grep -c 'Possible timer handling issue' "$console")
+    complaints=$((blocked + timer / 3))
     # A reset does not empty the console: of its complaints, those that were answered by a reset don't count again.
     answered=${resets[$name]:-0}
-    [ "$silent" -gt "$SILENT" ] || [ "$blocked" -gt "$answered" ] || continue
-    echo "$(date -u +%T) $name: silent for $silent s, $blocked times blocked, and its agent has not spoken: reset"
+    [ "$silent" -gt "$SILENT" ] || [ "$complaints" -gt "$answered" ] || continue
+    echo "$(date -u +%T) $name: silent for $silent s, tasks blocked $blocked times, a timer late $timer times, no word of its agent: reset"
     timeout 30 virsh reset "$name"
-    resets[$name]=$blocked
+    resets[$name]=$complaints
     touch "$console"
   done
 done
