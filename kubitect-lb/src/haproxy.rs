@@ -5,7 +5,7 @@ use kubitect_config::value::Label;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::balancer::{Balancer, Frontend};
+use crate::balancer::{Balancer, Frontend, UNCHECKED};
 use crate::{Error, template};
 
 /// Where the file lies on a balancer.
@@ -45,6 +45,7 @@ struct Values<'a> {
     digest: &'a str,
     socket: &'a str,
     private: &'a str,
+    unchecked: &'a str,
     private_port: u16,
 }
 
@@ -63,6 +64,7 @@ fn text(balancer: &Balancer, digest: &str) -> Result<String, Error> {
             digest,
             socket: SOCKET,
             private: OWN_FRONTEND,
+            unchecked: UNCHECKED,
             private_port: PRIVATE_PORT,
         },
     )

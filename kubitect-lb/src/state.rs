@@ -4,6 +4,7 @@ use kubitect_config::text;
 use kubitect_config::value::Label;
 use serde::Serialize;
 
+use crate::balancer::UNCHECKED;
 use crate::machine::Machine;
 use crate::{API, Error, SOCKET};
 use kubitect_config::Remote;
@@ -25,7 +26,7 @@ pub struct ServerState {
     pub serves: bool,
 }
 
-/// All servers of a balancer, in the order of its configuration.
+/// All servers of a balancer, in the order of its configuration. Those that are listed again without checks are left out.
 pub async fn servers<R: Remote>(node: &Label, remote: &R) -> Result<Vec<ServerState>, Error> {
     let machine = Machine { node, remote };
     let output = machine
@@ -67,7 +68,7 @@ fn parse(csv: &str) -> Vec<ServerState> {
         let cell = |index: usize| Some(text::line(cells.get(index)?));
         let (backend, server, status) = (cell(backend)?, cell(server)?, cell(status)?);
         let is_server = server != "FRONTEND" && server != "BACKEND" && !server.is_empty();
-        is_server.then(|| ServerState {
+        (is_server && backend != UNCHECKED).then(|| ServerState {
             serves: status.starts_with("UP") || status == "no check",
             backend,
             server,
@@ -85,7 +86,8 @@ mod tests {
     fn servers_are_distinguished_from_frontends_and_backends() {
         let csv = "# pxname,svname,qcur,status,weight\nkubernetes-api,FRONTEND,,OPEN,\n\
                    kubernetes-api,c-master-1,0,UP,1\nkubernetes-api,c-master-2,0,DOWN,1\n\
-                   kubernetes-api,c-master-3,0,DRAIN,1\nkubernetes-api,BACKEND,0,UP,1\n\n";
+                   kubernetes-api,c-master-3,0,DRAIN,1\nkubernetes-api,BACKEND,0,UP,1\n\
+                   kube_api:unchecked,c-master-1,0,no check,1\nkube_api:unchecked,BACKEND,0,UP,1\n\n";
         let shown: Vec<_> = parse(csv)
             .iter()
             .map(|s| format!("{} {} {}", s.server, s.status, s.serves))

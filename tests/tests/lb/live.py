@@ -16,8 +16,8 @@ import time
 CONFIG, RUNTIME, PROGRAMS, CERTIFICATE = sys.argv[1:5]
 BALANCER = "192.168.113.100"
 MASTERS = ["192.168.113.10", "192.168.113.11", "192.168.113.12"]
-# While this file exists, readiness takes a while, as under load.
-SLOW = f"{PROGRAMS}/slow"
+# While one of these files exists, readiness or each connection takes a while, as under load.
+SLOW, SLOW_TLS = f"{PROGRAMS}/slow", f"{PROGRAMS}/slow-tls"
 CLIENT_TLS = ssl._create_unverified_context()
 
 
@@ -52,6 +52,8 @@ class Server(http.server.ThreadingHTTPServer):
         super().server_bind()
 
     def finish_request(self, request, client):
+        if os.path.exists(SLOW_TLS):
+            time.sleep(4)
         super().finish_request(TLS.wrap_socket(request, server_side=True), client)
 
     def handle_error(self, *_):
@@ -134,9 +136,10 @@ def runtime(command):
         return b"".join(iter(lambda: s.recv(4096), b"")).decode()
 
 
-def wait_until_up(count):
+# Waits until so many masters, by their checks, are `UP` or `DOWN`.
+def wait_until(state, count):
     end = time.monotonic() + 40
-    while runtime("show stat").count(",UP,") < count + 1:  # the backend itself is the one more
+    while sum(line.startswith("kube_api,local-") and f",{state}," in line for line in runtime("show stat").splitlines()) < count:
         assert time.monotonic() < end, runtime("show stat")
         time.sleep(0.2)
 
@@ -168,7 +171,7 @@ try:
     digest = next(line.split()[-1] for line in open(CONFIG) if "show-desc" in line)
     right, wrong = probe(digest), probe("0" * 16)
     seen["probe"] = [right.returncode, wrong.returncode, wrong.stderr.strip()]
-    wait_until_up(3)
+    wait_until("UP", 3)
     seen["healthy"] = requests(3)
 
     noted = {}
@@ -181,6 +184,13 @@ try:
     # Wait for the last late answer: otherwise the power off would be noticed only at the end of that check.
     requests(6)
 
+    # Even the handshake is late: all fail their checks, and there is nobody else.
+    open(SLOW_TLS, "w").close()
+    wait_until("DOWN", 3)
+    seen["very slow"] = requests(12)
+    os.remove(SLOW_TLS)
+    wait_until("UP", 3)
+
     # Power off: no packet is answered any more. The others have more connections, so new ones try the dead one first.
     others = [established_with(ip) for ip in MASTERS[1:] * 2]
     noted = {}
@@ -192,14 +202,14 @@ try:
     address("add", MASTERS[0])
     for connection in others:
         connection.close()
-    wait_until_up(3)
+    wait_until("UP", 3)
 
     # The API server's process dies: connections are refused.
     os.kill(processes[MASTERS[1]], signal.SIGKILL)
     os.waitpid(processes[MASTERS[1]], 0)
     seen["process killed"] = requests(3)
     processes[MASTERS[1]] = serve(MASTERS[1])
-    wait_until_up(3)
+    wait_until("UP", 3)
 
     drained = set_state("drain", "local-k8s-cluster-master-1")
     seen["drained"] = {"said": drained.stderr, **requests(3)}

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use kubitect_config::Site;
 use kubitect_config::cluster::{API_FRONTEND, OWN_FRONTEND};
+use kubitect_config::value::Name;
 use kubitect_lb::{Error, render};
 
 use crate::cluster::{cluster, forward_ports, label};
@@ -42,6 +43,7 @@ fn no_forwarded_port_can_have_a_name_of_the_file_itself() {
     let ports = forward_ports();
     let mut own: Vec<_> = names
         .filter(|name| !ports.iter().any(|port| port.name.as_str() == *name))
+        .filter(|name| name.parse::<Name>().is_ok())
         .collect();
     own.sort_unstable();
     own.dedup();
