@@ -160,8 +160,8 @@ fn from_to(from: Option<&Hop>, to: &Hop) -> String {
     }
 }
 
-/// Whether another node takes this node's pods, by roles and taints alone. If not, the pods stay on it. Masters take pods only in a
-/// cluster without workers.
+/// Whether another node takes this node's pods, by roles and taints alone. If not, the pods stay on it, unless each of them tolerates
+/// the taints of another node: the run asks for that. Masters take pods only in a cluster without workers.
 pub(super) fn pods_move(cluster: &Cluster, name: &str) -> bool {
     let role = match cluster.role(Role::Worker).next() {
         Some(_) => Role::Worker,
@@ -200,7 +200,7 @@ fn with_disruption(mut row: Row, is_drained: bool, cluster: &Cluster, drain: Dis
     if is_drained {
         row = match pods_move(cluster, &row.name) {
             true => row.disturbing(drain),
-            false => row.with("its pods stay on it, no other node takes them"),
+            false => row.with("its pods stay on it, unless other nodes take all of them"),
         };
     }
     match outage(cluster, &row.name) {

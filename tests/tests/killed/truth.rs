@@ -104,13 +104,13 @@ pub fn disruptions() {
         nodes[0].ends_with("; etcd and the API restart, and don't answer meanwhile"),
         "{nodes:?}"
     );
-    // No node takes the pods of the only worker, and the plan does not call it a drain.
+    // By taints no node takes the pods of the only worker, and the plan does not call it a drain.
     assert!(
         nodes[1].starts_with("demo-worker-1 [none] Kubernetes v1.24.6"),
         "{nodes:?}"
     );
     assert!(
-        nodes[1].ends_with("; its pods stay on it, no other node takes them"),
+        nodes[1].ends_with("; its pods stay on it, unless other nodes take all of them"),
         "{nodes:?}"
     );
     let mut resized = small.clone();
