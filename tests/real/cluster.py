@@ -99,7 +99,7 @@ class Cluster:
         return ["nice", "-n", "5", self.program, *arguments]
 
     def run(self, *arguments, code=0):
-        """Runs the program to its end; returns what it printed."""
+        """Runs the program to its end, which is this exit code, or any; returns what it printed."""
         say("$ kubitect " + " ".join(arguments))
         began = time.monotonic()
         done = subprocess.run(
@@ -107,7 +107,7 @@ class Cluster:
         )
         print(done.stdout, end="", flush=True)
         say(f"[exit {done.returncode} after {time.monotonic() - began:.0f} s]")
-        if done.returncode != code:
+        if code not in (None, done.returncode):
             raise Failed(f"kubitect {arguments[0]} ended with {done.returncode}, not with {code}")
         return done.stdout
 
@@ -161,7 +161,13 @@ class Cluster:
 
         wait_for("the nodes are as wanted", SETTLE_SECONDS, look)
         wait_for("the system's pods run", SETTLE_SECONDS, self.unready)
-        self.run("status", "--cluster", NAME)
+        # A balancer takes a node for dead until three checks succeed.
+        wait_for("`status` is content", SETTLE_SECONDS, self.problems)
+
+    def problems(self):
+        """What `status` complains of."""
+        status = json.loads(self.run("status", "--cluster", NAME, "--output", "json", code=None))
+        return "" if status["verdict"] == "healthy" else f"{status['verdict']}: {' '.join(status['problems'])}"
 
     def unready(self):
         """The system's pods that are not Ready."""
