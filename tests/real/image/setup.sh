@@ -18,7 +18,7 @@ touch /etc/.updated /var/.updated
 
 # Each task of Ansible sends its module as a zip of sources, and Python compiles it again every time: a third of a task's time on an
 # emulated machine. Here each source is compiled once.
-mkdir -p -m 0755 /var/cache/compiled-modules
+mkdir -m 0755 /var/cache/compiled-modules
 cat >/usr/lib/python3/dist-packages/compiled_modules.py <<'PYTHON'
 """Compiles each source in a zip once: by its name and contents, in a folder to which only root writes."""
 import marshal
