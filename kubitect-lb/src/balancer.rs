@@ -13,9 +13,9 @@ use crate::Error;
 /// private frontend.
 pub const API: &str = API_FRONTEND;
 
-/// The name of the backend that has the API's servers without their checks. It is used while none of them passes its check. No forwarded
-/// port can have a name with a colon.
-pub(crate) const UNCHECKED: &str = "kube_api:unchecked";
+/// The name of the backend that has the API's servers with more patient checks. It is used while none of them passes its check in
+/// [`API`]. No forwarded port can have a name with a colon.
+pub(crate) const PATIENT: &str = "kube_api:patient";
 
 /// What one load balancer does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

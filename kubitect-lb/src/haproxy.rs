@@ -5,7 +5,7 @@ use kubitect_config::value::Label;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::balancer::{Balancer, Frontend, UNCHECKED};
+use crate::balancer::{Balancer, Frontend, PATIENT};
 use crate::{Error, template};
 
 /// Where the file lies on a balancer.
@@ -45,7 +45,7 @@ struct Values<'a> {
     digest: &'a str,
     socket: &'a str,
     private: &'a str,
-    unchecked: &'a str,
+    patient: &'a str,
     private_port: u16,
 }
 
@@ -64,7 +64,7 @@ fn text(balancer: &Balancer, digest: &str) -> Result<String, Error> {
             digest,
             socket: SOCKET,
             private: OWN_FRONTEND,
-            unchecked: UNCHECKED,
+            patient: PATIENT,
             private_port: PRIVATE_PORT,
         },
     )

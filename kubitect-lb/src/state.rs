@@ -4,7 +4,7 @@ use kubitect_config::text;
 use kubitect_config::value::Label;
 use serde::Serialize;
 
-use crate::balancer::UNCHECKED;
+use crate::balancer::PATIENT;
 use crate::machine::Machine;
 use crate::{API, Error, SOCKET};
 use kubitect_config::Remote;
@@ -68,7 +68,7 @@ fn parse(csv: &str) -> Vec<ServerState> {
         let cell = |index: usize| Some(text::line(cells.get(index)?));
         let (backend, server, status) = (cell(backend)?, cell(server)?, cell(status)?);
         let is_server = server != "FRONTEND" && server != "BACKEND" && !server.is_empty();
-        (is_server && backend != UNCHECKED).then(|| ServerState {
+        (is_server && backend != PATIENT).then(|| ServerState {
             serves: status.starts_with("UP") || status == "no check",
             backend,
             server,
@@ -87,7 +87,7 @@ mod tests {
         let csv = "# pxname,svname,qcur,status,weight\nkubernetes-api,FRONTEND,,OPEN,\n\
                    kubernetes-api,c-master-1,0,UP,1\nkubernetes-api,c-master-2,0,DOWN,1\n\
                    kubernetes-api,c-master-3,0,DRAIN,1\nkubernetes-api,BACKEND,0,UP,1\n\
-                   kube_api:unchecked,c-master-1,0,no check,1\nkube_api:unchecked,BACKEND,0,UP,1\n\n";
+                   kube_api:patient,c-master-1,0,UP,1\nkube_api:patient,BACKEND,0,UP,1\n\n";
         let shown: Vec<_> = parse(csv)
             .iter()
             .map(|s| format!("{} {} {}", s.server, s.status, s.serves))

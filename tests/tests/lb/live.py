@@ -18,6 +18,8 @@ BALANCER = "192.168.113.100"
 MASTERS = ["192.168.113.10", "192.168.113.11", "192.168.113.12"]
 # While one of these files exists, readiness or each connection takes a while, as under load.
 SLOW, SLOW_TLS = f"{PROGRAMS}/slow", f"{PROGRAMS}/slow-tls"
+# While this one exists, an API server says that it is not ready, and that everything is forbidden, as one that has just started.
+STARTING = f"{PROGRAMS}/starting"
 CLIENT_TLS = ssl._create_unverified_context()
 
 
@@ -36,7 +38,8 @@ class Api(http.server.BaseHTTPRequestHandler):
         if self.path == "/readyz" and os.path.exists(SLOW):
             time.sleep(5)
         body = self.server.server_address[0].encode()
-        self.send_response(200)
+        starting = os.path.exists(STARTING)
+        self.send_response((500 if self.path == "/readyz" else 403) if starting else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -73,7 +76,8 @@ def connect(timeout=20):
 
 def ask(connection):
     connection.request("GET", "/version")
-    return connection.getresponse().read().decode()
+    response = connection.getresponse()
+    return response.read().decode() if response.status == 200 else f"{response.status} {response.reason}"
 
 
 # One new connection: who answered, or nothing, and after how long.
@@ -136,10 +140,10 @@ def runtime(command):
         return b"".join(iter(lambda: s.recv(4096), b"")).decode()
 
 
-# Waits until so many masters, by their checks, are `UP` or `DOWN`.
-def wait_until(state, count):
+# Waits until so many masters, by a backend's checks, are `UP` or `DOWN`.
+def wait_until(state, count, backend="kube_api"):
     end = time.monotonic() + 40
-    while sum(line.startswith("kube_api,local-") and f",{state}," in line for line in runtime("show stat").splitlines()) < count:
+    while sum(line.startswith(f"{backend},local-") and f",{state}," in line for line in runtime("show stat").splitlines()) < count:
         assert time.monotonic() < end, runtime("show stat")
         time.sleep(0.2)
 
@@ -189,6 +193,15 @@ try:
     wait_until("DOWN", 3)
     seen["very slow"] = requests(12)
     os.remove(SLOW_TLS)
+    wait_until("UP", 3)
+
+    # They say themselves that they are not ready; the patient checks are made every 15 s.
+    open(STARTING, "w").close()
+    wait_until("DOWN", 3)
+    wait_until("DOWN", 3, "kube_api:patient")
+    who, took = request()
+    seen["not ready"] = {"by": who, "longest": took}
+    os.remove(STARTING)
     wait_until("UP", 3)
 
     # Power off: no packet is answered any more. The others have more connections, so new ones try the dead one first.
