@@ -313,7 +313,7 @@ mod tests {
         };
         let drain = kubitect_kubespray::Error::Drain {
             node: "w1".to_owned(),
-            limit: std::time::Duration::from_secs(1),
+            after: std::time::Duration::from_secs(1),
             pods: Vec::new(),
             lines: String::new(),
         };

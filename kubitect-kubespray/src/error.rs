@@ -211,14 +211,14 @@ pub enum Error {
         /// What is wrong with the answer.
         source: serde_json::Error,
     },
-    /// Not all pods of a node could be evicted in time.
+    /// Not all pods of a node could be evicted.
     #[error("drain {node}: {} after {}; end or move them (or relax the disruption budget that keeps them) and apply again{}",
-            remaining_pods(.pods), readable(*.limit), indented(.lines))]
+            remaining_pods(.pods), readable(*.after), indented(.lines))]
     Drain {
         /// The node.
         node: String,
-        /// The limit.
-        limit: Duration,
+        /// When it ended: at its limit, or at an error before.
+        after: Duration,
         /// The remaining pods, as `namespace/name: reason`.
         pods: Vec<String>,
         /// kubectl's last lines.

@@ -6,15 +6,19 @@ use std::time::Duration;
 use kubitect_config::remote::Remote;
 use kubitect_config::text;
 use kubitect_config::value::Label;
+use tokio::time::Instant;
 
 use super::nodes::{Item, KUBECTL, List, kubectl};
-use super::remote::{LIMIT, last_output, parse_json, run_once};
+use super::remote::{LIMIT, PAUSE, is_transient, last_output, parse_json, run_once};
 use super::scheduling::PodState;
 use super::wait::OnWait;
 use crate::Error;
 
 /// The time between two looks at the remaining pods during a drain.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What `kubectl drain` says at the end of its `--timeout`.
+const OUT_OF_TIME: &str = "global timeout reached";
 
 /// Drains a node within `limit`: cordons it and evicts its pods. Meanwhile `on_wait` is called with the pods that remain; the
 /// error lists those that remained in the end, each with kubectl's reason.
@@ -61,7 +65,8 @@ async fn watch_pods(remote: &impl Remote, node: &Label, on_wait: OnWait<'_>) -> 
     }
 }
 
-/// Runs `kubectl drain`, with `more` options.
+/// Runs `kubectl drain`, with `more` options: again within `limit` while it ends early with an error that passes. It gives up for one
+/// eviction that an API server under load, or one that restarts, does not answer.
 async fn evict(
     remote: &impl Remote,
     node: &Label,
@@ -69,28 +74,37 @@ async fn evict(
     more: &[&str],
 ) -> Result<(), Error> {
     let what = format!("drain {node}");
-    let timeout = format!("--timeout={}s", limit.as_secs());
-    let arguments = [
-        "drain",
-        node.as_str(),
-        "--ignore-daemonsets",
-        "--delete-emptydir-data",
-        "--force",
-        &timeout,
-    ];
-    let argv = [&KUBECTL[..], &arguments, more].concat();
-    let output = run_once(remote, &what, &argv, limit + LIMIT).await?;
-    if output.status == 0 {
-        return Ok(());
+    let begin = Instant::now();
+    loop {
+        let left = limit.saturating_sub(begin.elapsed());
+        let timeout = format!("--timeout={}s", left.as_millis().div_ceil(1000).max(1));
+        let arguments = [
+            "drain",
+            node.as_str(),
+            "--ignore-daemonsets",
+            "--delete-emptydir-data",
+            "--force",
+            &timeout,
+        ];
+        let argv = [&KUBECTL[..], &arguments, more].concat();
+        let output = run_once(remote, &what, &argv, left + LIMIT).await?;
+        if output.status == 0 {
+            return Ok(());
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let timed_out = stderr.contains(OUT_OF_TIME);
+        if !timed_out && is_transient(&stderr) && begin.elapsed() + PAUSE < limit {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        let pods = remaining_pods(remote, node, &stderr).await;
+        return Err(Error::Drain {
+            node: node.to_string(),
+            after: if timed_out { limit } else { begin.elapsed() },
+            pods: pods.unwrap_or_default(),
+            lines: last_output(&output),
+        });
     }
-    Err(Error::Drain {
-        node: node.to_string(),
-        limit,
-        pods: remaining_pods(remote, node, &String::from_utf8_lossy(&output.stderr))
-            .await
-            .unwrap_or_default(),
-        lines: last_output(&output),
-    })
 }
 
 /// The pods of a node that a drain evicts: not those of DaemonSets, static pods, and pods that have ended.

@@ -84,7 +84,7 @@ pub(super) fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// The time between two tries.
-const PAUSE: Duration = Duration::from_secs(2);
+pub(super) const PAUSE: Duration = Duration::from_secs(2);
 
 /// Errors of API servers, etcd and connections to them that pass: while one restarts, or etcd elects a leader.
 const TRANSIENT: [&str; 15] = [
@@ -104,6 +104,11 @@ const TRANSIENT: [&str; 15] = [
     "the object has been modified",
     "the server is currently unable to handle the request",
 ];
+
+/// Whether what a command printed has an error of [`TRANSIENT`].
+pub(super) fn is_transient(lines: &str) -> bool {
+    TRANSIENT.iter().any(|text| lines.contains(text))
+}
 
 /// Runs a command as root, once; any exit status is an `Ok`.
 pub(super) async fn run_once(
@@ -144,8 +149,7 @@ pub(super) async fn run_retrying(
             return Ok(output);
         }
         let lines = last_output(&output);
-        let is_transient = TRANSIENT.iter().any(|text| lines.contains(text));
-        if !is_transient || Instant::now() + PAUSE >= end {
+        if !is_transient(&lines) || Instant::now() + PAUSE >= end {
             return Err(Error::Program {
                 what: what.to_owned(),
                 lines,

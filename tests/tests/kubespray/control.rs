@@ -198,37 +198,6 @@ async fn certificates_are_found_with_their_ends() {
     assert!(found.is_sorted_by_key(|certificate| certificate.ends));
 }
 
-/// kubectl 1.28 with two pods that a budget keeps, and the pods that are left.
-const KEPT: &str = "error when evicting pods/\"db-0\" -n \"prod\" (will retry after 5s): Cannot evict pod as it would violate the pod's disruption budget.\n\
-                    There are pending nodes to be drained:\n c-worker-1\n\
-                    error: error when evicting pods/\"db-0\" -n \"prod\": global timeout reached: 3s\n";
-const PODS: &str = r#"{"kind":"List","items":[
-{"metadata":{"name":"db-0","namespace":"prod","ownerReferences":[{"kind":"StatefulSet"}]},"status":{"phase":"Running"}},
-{"metadata":{"name":"slow","namespace":"prod"},"status":{"phase":"Running"}},
-{"metadata":{"name":"done","namespace":"prod"},"status":{"phase":"Succeeded"}},
-{"metadata":{"name":"etcd","namespace":"kube-system","annotations":{"kubernetes.io/config.mirror":"x"}},"status":{"phase":"Running"}}]}"#;
-
-#[tokio::test]
-async fn pods_that_would_not_go_are_named_with_the_reason() {
-    let master = Recorded::new(&[(1, "", KEPT), (0, PODS, "")]);
-    let error = control::drain(
-        &master,
-        &name("c-worker-1"),
-        Duration::from_secs(3),
-        &|_| (),
-    )
-    .await;
-    let text = error.unwrap_err().to_string();
-    for part in [
-        "drain c-worker-1: 2 pods had not gone",
-        "prod/db-0: Cannot evict pod as it would violate the pod's disruption budget.; prod/slow)",
-        "after 3 s",
-        "apply again",
-    ] {
-        assert!(text.contains(part), "{text}");
-    }
-}
-
 /// A cause below a cause.
 #[derive(Debug)]
 struct Cause(&'static str, Option<Box<Cause>>);

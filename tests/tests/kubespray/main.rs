@@ -5,6 +5,7 @@
 
 mod apiserver;
 mod control;
+mod drain;
 mod environment;
 mod etcd;
 mod fixture;
