@@ -60,7 +60,7 @@ class Cluster:
                         "forwardPorts": [{"name": "web", "port": 80, "targetPort": 30080, "target": "all"}],
                     },
                     "master": {"default": {"cpu": 2, "ram": 3, "mainDiskSize": 16}},
-                    "worker": {"default": {"cpu": 2, "ram": 2, "mainDiskSize": 16}},
+                    "worker": {"default": {"cpu": 1, "ram": 2, "mainDiskSize": 16}},
                 },
             },
             "kubernetes": {"version": f"v{kubernetes}", "networkPlugin": "flannel", "kubespray": {"version": RELEASE}},

@@ -215,7 +215,7 @@ def life():
         Step("an-addon-is-switched-on", set_variable("metrics_server_enabled", True), check=metrics),
         Step(
             "a-playbook-fails",
-            change(workers(1, 3), set_variable("crictl_download_url", missing)),
+            change(workers(1, 3, ram=3), set_variable("crictl_download_url", missing)),
             act=fails,
             lasting=False,
         ),
@@ -288,7 +288,7 @@ def carry_out(cluster, step):
     askers = []
     if step.asked:
         api = Api(cluster)
-        askers = [Asker("API, reading", api.read), Asker("API, writing", api.write, 2), Asker("Service", ask_web)]
+        askers = [Asker("API, reading", api.read, 2), Asker("API, writing", api.write, 4), Asker("Service", ask_web, 2)]
     try:
         step.act(cluster)
     finally:

@@ -22,13 +22,17 @@ PROGRAMS = pathlib.Path(__file__).parent / "programs"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# One processor for each of Go's programs, as the guests' services have (image/setup.sh).
+ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=1"]
 
 # What the release itself calls these images: Kubespray v2.31.0 for Kubernetes 1.34 and 1.35. CoreDNS is another version than its
 # names say, because kubeadm's upgrade refuses a version that its migration does not know.
 COREDNS_TAGS = ["v1.12.1", "v1.12.4"]
 PAUSE_TAG = "3.10.1"
 FLANNEL_CNI_TAG = "v1.7.1-flannel1"
+
+# What flannel's network needs; all plugins together take a guest two minutes to unpack and copy.
+CNI_PLUGINS = ["bridge", "host-local", "loopback", "portmap"]
 
 # nerdctl is not built here; Kubespray copies it to each node and asks it for its completion only.
 NERDCTL = """#!/bin/sh
@@ -114,7 +118,7 @@ class Registry:
         settings = {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Env": [PATH], "WorkingDir": "/", **config},
+            "config": {"Env": ENVIRONMENT, "WorkingDir": "/", **config},
             "rootfs": {"type": "layers", "diff_ids": [unpacked for _, unpacked in layers]},
         }
         manifest = {
@@ -155,7 +159,7 @@ def pack(folder, address, base_tar, sets):
         {f"etcd-v{etcd}-linux-amd64/{to}": (sets["etcd"] / of, 0o755) for to, of in programs.items()},
     )
     files.archive("containerd.tar.gz", {f"bin/{path.name}": (path, 0o755) for path in sorted(sets["containerd"].iterdir())})
-    files.archive("cni.tgz", {path.name: (path, 0o755) for path in sorted(sets["cni-plugins"].iterdir())})
+    files.archive("cni.tgz", {name: (sets["cni-plugins"] / name, 0o755) for name in CNI_PLUGINS})
     files.archive("crictl.tar.gz", {"crictl": (sets["cri-tools"] / "crictl", 0o755)})
     files.archive("nerdctl.tar.gz", {"nerdctl": (NERDCTL.encode(), 0o755)})
     files.copy("runc", sets["runc"] / "runc")
@@ -258,6 +262,8 @@ PATIENCE = {
     "kube_asymmetric_encryption_algorithm": "ECDSA-P256",
     "kube_kubeadm_controller_extra_args": {"leader-elect-retry-period": "20s"},
     "kube_scheduler_leader_elect_extra_opts": {"retryPeriod": "20s"},
+    # etcd says to each of 60 watches of an API server that nothing has happened.
+    "etcd_experimental_watch_progress_notify_interval": "60s",
     "kubelet_status_update_frequency": "20s",
     "kubelet_custom_flags": ["--housekeeping-interval=60s"],
     "kubeadm_patches": [

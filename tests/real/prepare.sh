@@ -14,7 +14,12 @@ address=192.168.120.1:5000
 table=$here/../../kubitect-config/data/kubespray-releases.yaml
 # What kube-proxy and flannel call, on top of Debian's smallest system.
 BASE=(iptables ipset conntrack kmod)
+# What they don't need, half of it: a guest takes a second for each two megabytes of an image.
+NEEDLESS=(/var/lib/apt /var/cache '/usr/share/perl*' '/usr/bin/perl*' '/usr/lib/*/perl*' '/usr/lib/*/gconv' /usr/share/locale)
 PYTHON=/usr/bin/python3
+# Keeps one Python running in each guest, where Ansible starts one for each task: most of a task's time where machines are emulated.
+MITOGEN=0.3.54
+MITOGEN_DIGEST=ed7f209225069cbbe0c2f25ec5e4cd88e43bcb7ae0d55c61850083c96b81591d
 
 journey=${1:-}
 kubespray=${2:-}
@@ -51,6 +56,58 @@ copy() {
     for release in "${releases[@]}"; do
       say "fetching Kubespray $release from $kubespray"
       git -c safe.directory='*' -C "$work" fetch --quiet --depth 1 "$kubespray" "refs/tags/$release:refs/tags/$release" >&2
+    done
+    chmod 0755 "$work"
+    mv -T "$work" "$target"
+  fi
+  echo "$target"
+}
+
+# A folder with Mitogen, from its wheel.
+mitogen() {
+  local target work
+  target=$cache/mitogen-$MITOGEN
+  if [ ! -d "$target" ]; then
+    say "fetching Mitogen"
+    work=$(mktemp -d "$cache/new.XXXXXX")
+    echo "mitogen==$MITOGEN --hash=sha256:$MITOGEN_DIGEST" >"$work/requirements.txt"
+    $PYTHON -m venv "$work/venv"
+    "$work/venv/bin/python" -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all: --no-deps \
+      --requirement "$work/requirements.txt" --target "$work/packages" >&2
+    chmod -R a+rX "$work/packages"
+    mv -T "$work/packages" "$target"
+    rm -rf "$work"
+  fi
+  echo "$target"
+}
+
+# changed PATH SCRIPT : a file of $release in git's index, by a script of sed; it fails if nothing changes.
+changed() {
+  local before after
+  before=$(git rev-parse "$release:$1")
+  after=$(git cat-file blob "$before" | sed "$2" | git hash-object -w --stdin)
+  [ "$after" != "$before" ] || die "Kubespray $release: $1 is not as expected"
+  git update-index --cacheinfo "100644,$after,$1"
+}
+
+# with_mitogen REPOSITORY : a copy of it whose releases differ by Ansible's strategy.
+with_mitogen() {
+  local target work release tree packages
+  packages=$(mitogen)
+  target=$1-by-mitogen-$MITOGEN
+  if [ ! -d "$target" ]; then
+    work=$(mktemp -d "$cache/kubespray/new.XXXXXX")
+    git clone --quiet --bare "$1" "$work" >&2
+    for release in "${releases[@]}"; do
+      export GIT_DIR=$work GIT_INDEX_FILE=$work/ring-index
+      git read-tree "$release"
+      changed ansible.cfg "/^\[defaults\]/a strategy = mitogen_linear\nstrategy_plugins = $packages/ansible_mitogen/plugins/strategy"
+      # The one play that names a strategy.
+      changed playbooks/internal_facts.yml 's/strategy: linear$/strategy: mitogen_linear/'
+      tree=$(git write-tree)
+      git tag --force "$release" "$(git -c user.name=ring -c user.email=ring@kubitect.invalid commit-tree -m "$release by Mitogen" "$tree")" >&2
+      unset GIT_DIR GIT_INDEX_FILE
+      rm "$work/ring-index"
     done
     chmod 0755 "$work"
     mv -T "$work" "$target"
@@ -96,16 +153,15 @@ wheels() {
 # A tar of the system that kube-proxy's and flannel's images begin with.
 base() {
   local target
-  target=$cache/base-$(echo "${BASE[*]} bookworm" | sha256sum | cut -c 1-16).tar
+  target=$cache/base-$(echo "${BASE[*]} bookworm without ${NEEDLESS[*]}" | sha256sum | cut -c 1-16).tar
   if [ ! -e "$target" ]; then
     say "making the images' Debian"
     rm -rf "$target.new"
     # The hook gets the new root as its $1.
-    # shellcheck disable=SC2016
     setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private -- \
       timeout --foreground 1500 mmdebstrap --quiet --mode=root --format=tar --variant=minbase --include="$(IFS=, && echo "${BASE[*]}")" \
       --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-      --dpkgopt='path-exclude=/usr/share/locale/*' --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
+      --dpkgopt='path-exclude=/usr/share/locale/*' --customize-hook="rm -rf ${NEEDLESS[*]/#/\"\$1\"}" \
       bookworm "$target.new" ${KUBITECT_LAB_MIRROR:+"$KUBITECT_LAB_MIRROR"} </dev/null >&2 9>&-
     mv "$target.new" "$target"
   fi
@@ -133,8 +189,10 @@ packed() {
 }
 
 repository=$(copy)
-echo "kubespray=$repository"
 echo "wheels=$(wheels "$repository")"
+# The first plays are run by each release's own Ansible alone: old ones are not Mitogen's.
+[ "$journey" = plays ] || repository=$(with_mitogen "$repository")
+echo "kubespray=$repository"
 image=$("$LAB_DIR/image.sh" --extra "$here/image")
 echo "image=${image% sha256:*}"
 echo "checksum=sha256:${image##* sha256:}"

@@ -23,7 +23,7 @@ PROGRAMS = {
     "kubernetes-1.34": ["kubeadm", "kubelet", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"],
     "etcd": ["server", "etcdctl", "etcdutl"],
     "containerd": ["containerd", "containerd-shim-runc-v2", "ctr"],
-    "cni-plugins": ["bridge", "loopback"],
+    "cni-plugins": [*pack.CNI_PLUGINS, "vlan"],
     "cri-tools": ["crictl"],
     "runc": ["runc"],
     "small": ["pause", "probe"],
