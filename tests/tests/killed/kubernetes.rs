@@ -253,7 +253,8 @@ pub fn drain(state: &mut State, host: &FakeHost, node: &str) -> Output {
                 1,
                 &format!(
                     "error when evicting pods/\"{name}\" -n \"default\" (will retry after 5s): Cannot evict pod as it would \
-                     violate the pod's disruption budget."
+                     violate the pod's disruption budget.\nerror: error when evicting pods/\"{name}\" -n \"default\": global \
+                     timeout reached"
                 ),
             );
         }
