@@ -8,6 +8,9 @@
 
 . "$(dirname "$0")/../lab/common.sh"
 
+# What fails in a $(...) ends the script, too: else half a copy would be taken for a whole one by the next run.
+shopt -s inherit_errexit
+
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 cache=$KUBITECT_LAB_CACHE/real
 address=192.168.120.1:5000
@@ -152,16 +155,18 @@ wheels() {
 
 # A tar of the system that kube-proxy's and flannel's images begin with.
 base() {
-  local target
+  local target root
   target=$cache/base-$(echo "${BASE[*]} bookworm without ${NEEDLESS[*]}" | sha256sum | cut -c 1-16).tar
   if [ ! -e "$target" ]; then
     say "making the images' Debian"
     rm -rf "$target.new"
-    # The hook gets the new root as its $1.
+    # The hook gets the new root as its $1; without it, nothing of this machine's is removed.
+    # shellcheck disable=SC2016
+    root='"${1:?}"'
     setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private -- \
       timeout --foreground 1500 mmdebstrap --quiet --mode=root --format=tar --variant=minbase --include="$(IFS=, && echo "${BASE[*]}")" \
       --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-      --dpkgopt='path-exclude=/usr/share/locale/*' --customize-hook="rm -rf ${NEEDLESS[*]/#/\"\$1\"}" \
+      --dpkgopt='path-exclude=/usr/share/locale/*' --customize-hook="rm -rf ${NEEDLESS[*]/#/$root}" \
       bookworm "$target.new" ${KUBITECT_LAB_MIRROR:+"$KUBITECT_LAB_MIRROR"} </dev/null >&2 9>&-
     mv "$target.new" "$target"
   fi
