@@ -241,7 +241,7 @@ def masters_journey():
 def kills():
     """Runs are killed where it hurts, and the same command is given again: also where that run is killed, too."""
     return [
-        Step("in-the-etcd-role", act=killed("Ensure etcd is running"), asked=False, lasting=False),
+        Step("in-the-etcd-role", workers(), killed("Ensure etcd is running"), asked=False, lasting=False),
         Step("in-kubeadm-init", act=killed("Initialize first control plane node (1st try)", 20), asked=False, lasting=False),
         Step(
             "before-the-network-plugin",
@@ -249,10 +249,11 @@ def kills():
             asked=False,
             check=web,
         ),
-        Step("in-a-workers-join", workers(1, 2), act=killed_and_continued("Join to cluster if needed", 5)),
+        Step("in-a-workers-join", workers(1), act=killed_and_continued("Join to cluster if needed", 5), check=two_pods_serve),
+        # It takes the first one's place.
         Step(
             "in-a-second-masters-join",
-            masters(1, 2, 3),
+            masters(2),
             act=killed_and_continued("Joining control plane node to the cluster", 10),
             check=etcd_members,
         ),
