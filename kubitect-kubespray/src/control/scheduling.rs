@@ -38,13 +38,21 @@ impl Toleration {
     }
 }
 
+/// Taints that say what a node's own state says: that it is cordoned, or not Ready. Kubernetes' controllers remove them some time
+/// after that has ended (<https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/>), so the state itself is asked.
+const OF_STATE: [&str; 3] = [
+    "node.kubernetes.io/unschedulable",
+    "node.kubernetes.io/not-ready",
+    "node.kubernetes.io/unreachable",
+];
+
 /// Whether a node takes new pods with these tolerations: it is Ready, not cordoned, and they tolerate its taints. Node selectors,
 /// affinities and free resources are not considered.
 fn accepts(node: &NodeState, tolerations: &[Toleration]) -> bool {
     let is_tolerated = |taint: &String| {
         let (rest, effect) = taint.rsplit_once(':').unwrap_or((taint, ""));
         let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
-        let keeps_out = ["NoSchedule", "NoExecute"].contains(&effect);
+        let keeps_out = ["NoSchedule", "NoExecute"].contains(&effect) && !OF_STATE.contains(&key);
         !keeps_out || tolerations.iter().any(|t| t.tolerates(key, value, effect))
     };
     !node.cordoned && node.health == Health::Healthy && node.taints.iter().all(is_tolerated)
@@ -122,6 +130,10 @@ mod tests {
         cordoned.cordoned = true;
         ill.health = Health::Unhealthy("gone".to_owned());
         assert!(why(vec![cordoned, ill], &plain).is_some());
+        // The taints of a cordoned node and of one that is not Ready stay a while after it is neither.
+        let late = OF_STATE.map(|key| format!("{key}:NoSchedule"));
+        let late = late.each_ref().map(String::as_str);
+        assert_eq!(why(vec![node("w2", &late)], &plain), None);
         assert_eq!(why(vec![node("w2", &[])], &plain), None);
         assert_eq!(
             why(vec![node("w2", &["a=b:PreferNoSchedule"])], &plain),

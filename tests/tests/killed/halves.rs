@@ -155,6 +155,36 @@ pub fn unschedulable_pods() {
     }
 }
 
+/// A node that was just upgraded takes the pods of the next one, though Kubernetes has not removed the taint of its cordon yet.
+pub fn late_taints() {
+    let scratch = scratch();
+    let before = Shape {
+        masters: vec![1],
+        workers: vec![Worker::new(1), Worker::new(2)],
+        ..Shape::base()
+    };
+    let after = Shape {
+        release: ["v1.24.6", "v2.20.0"],
+        ..before.clone()
+    };
+    let stage = Stage::new(scratch.path());
+    stage.done(&before);
+    stage.place().with(|state, _| {
+        let node = "demo-worker-2".to_owned();
+        let pod = Pod {
+            node,
+            ..Pod::default()
+        };
+        state.kube.pods.insert("web".to_owned(), pod);
+    });
+    let run = stage.done(&after);
+    assert!(!run.said.contains("pods stay on it:"), "{}", run.said);
+    stage
+        .place()
+        .with(|state, _| assert_eq!(state.kube.pods["web"].node, "demo-worker-1"));
+    stage.end();
+}
+
 /// The last workers leave: their pods move to the masters, which the plan says.
 pub fn last_workers() {
     let scratch = scratch();

@@ -204,9 +204,9 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
         return unknown(node);
     };
     match argv {
-        ["cordon", ..] => object.cordoned = true,
+        ["cordon", ..] => (object.cordoned, object.kept_off) = (true, true),
         ["drain", _, options @ ..] => {
-            object.cordoned = true;
+            (object.cordoned, object.kept_off) = (true, true);
             let waits = !options.contains(&"--skip-wait-for-delete-timeout=1");
             let mut pods = state.kube.pods.values();
             if waits && !state.is_ready(host, node) && pods.any(|pod| pod.node == node) {
@@ -244,6 +244,10 @@ pub fn kubectl(state: &mut State, host: &FakeHost, name: &str, argv: &[&str]) ->
 
 /// Moves the pods of a node to others that take them, or to none.
 pub fn drain(state: &mut State, host: &FakeHost, node: &str) -> Output {
+    // A drain takes its time: the controllers catch up.
+    for node in state.kube.nodes.values_mut() {
+        node.kept_off &= node.cordoned;
+    }
     let own = state.kube.pods.iter().filter(|(_, pod)| pod.node == node);
     let own: Vec<_> = own.map(|(name, _)| name.clone()).collect();
     for name in own {
@@ -309,9 +313,13 @@ fn taint(node: &mut Node, change: &str) -> bool {
 
 fn item(state: &State, host: &FakeHost, name: &str) -> Value {
     let node = &state.kube.nodes[name];
+    let kept_off = node
+        .kept_off
+        .then(|| "node.kubernetes.io/unschedulable:NoSchedule".to_owned());
     let taints: Vec<_> = node
         .taints
         .iter()
+        .chain(&kept_off)
         .map(|text| {
             let (left, effect) = text.rsplit_once(':').unwrap();
             let (key, value) = left.split_once('=').unwrap_or((left, ""));

@@ -139,6 +139,10 @@ fn main() -> ExitCode {
             "pods_without_another_place_stay",
             halves::unschedulable_pods,
         ),
+        (
+            "a_node_just_upgraded_takes_the_next_ones_pods",
+            halves::late_taints,
+        ),
         ("the_last_workers_leave_to_masters", halves::last_workers),
         ("a_plan_reloads_what_is_reloaded", truth::balancers),
         ("a_plan_says_what_is_disturbed", truth::disruptions),

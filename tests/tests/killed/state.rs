@@ -165,6 +165,8 @@ pub struct Member {
 pub struct Node {
     pub version: String,
     pub cordoned: bool,
+    /// Whether it has the taint of a cordoned node. Kubernetes' controllers remove it some time after the node was uncordoned.
+    pub kept_off: bool,
     pub labels: BTreeMap<String, String>,
     pub taints: BTreeSet<String>,
     pub cpus: u32,
