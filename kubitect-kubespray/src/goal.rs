@@ -196,7 +196,12 @@ pub fn runs(goal: &Goal, cluster: &Cluster, release: &Release) -> Vec<Run> {
                 true => Run::new("cluster.yml").limited_to(&CONTROL_PLANE[1..]),
                 false => Run::new("cluster.yml").limited_to(joined),
             };
-            run.tags = NETWORK.map(str::to_owned).to_vec();
+            // A run that stopped in `kubeadm init` has not given root the kubeconfig that the playbook's `kubectl` reads.
+            run.tags = ["client"]
+                .iter()
+                .chain(&NETWORK)
+                .map(ToString::to_string)
+                .collect();
             vec![facts(), run]
         }
         // On all masters, because macvlan's tasks read the pod network of each master that runs pods, and add a route to the new

@@ -256,7 +256,7 @@ fn what_a_creation_goes_on_with_and_what_an_upgrade_ends_with_is_limited_to_tags
         lines(Goal::Network(names(&["c-master-1"])), 1, "v2.31.0"),
         [
             "playbooks/facts.yml",
-            "--limit=kube_control_plane --tags=download,network cluster.yml"
+            "--limit=kube_control_plane --tags=client,download,network cluster.yml"
         ]
     );
     // One joins: it is listed last, and the number of members is even.
@@ -274,7 +274,7 @@ fn what_a_creation_goes_on_with_and_what_an_upgrade_ends_with_is_limited_to_tags
     // The others have not joined, and the playbook would wait for them.
     assert_eq!(
         lines(Goal::Network(names(&["c-master-1"])), 3, "v2.31.0")[1],
-        "--limit=c-master-1 --tags=download,network cluster.yml"
+        "--limit=c-master-1 --tags=client,download,network cluster.yml"
     );
     assert_eq!(
         lines(Goal::Dns, 3, "v2.19.0"),

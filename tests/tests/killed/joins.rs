@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::kubelet::mark;
 use crate::kubernetes::KUBEADM_CONFIG;
 use crate::plays::{Result, Stage, fail};
-use crate::state::{AUTHORITY, CERTIFICATE, CONFIG, KUBELET_CONF, MANIFEST, Node};
+use crate::state::{AUTHORITY, CERTIFICATE, CONFIG, KUBELET_CONF, MANIFEST, Node, ROOT_CONF};
 
 impl Stage<'_> {
     /// `kubeadm init` on the first control plane, `kubeadm join` on another one; neither where the kubelet's configuration
@@ -80,6 +80,7 @@ impl Stage<'_> {
         }
         let conf = admin_conf(self.state.kube.id, &self.play.version());
         self.put(name, kubitect_kubespray::ADMIN_CONF, conf);
+        self.put(name, ROOT_CONF, "");
         Ok(())
     }
 

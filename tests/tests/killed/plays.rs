@@ -6,7 +6,7 @@ use kubitect_provision::fake::FakeHost;
 
 use crate::ansible::{Failed, Fault, Play};
 use crate::demands::{blocks, blocks_ipv6, ipam};
-use crate::state::{CNI, CONFIG, ISSUES, MARK, NAME_SERVERS, Node, RELEASES, State};
+use crate::state::{CNI, CONFIG, ISSUES, MARK, NAME_SERVERS, Node, RELEASES, ROOT_CONF, State};
 
 pub type Result<T> = std::result::Result<T, Failed>;
 
@@ -76,6 +76,14 @@ impl Stage<'_> {
             }
         }
         let masters = self.play.group("kube_control_plane");
+        if self.play.has_tag("client") {
+            for name in self.play.hosts.clone() {
+                if !self.has(&name, kubitect_kubespray::ADMIN_CONF) {
+                    return fail(&name, "there is no admin.conf to copy");
+                }
+                self.put(&name, ROOT_CONF, "");
+            }
+        }
         if self.play.has_tag("network") {
             return self.network();
         }
@@ -166,6 +174,13 @@ impl Stage<'_> {
             return fail(
                 name,
                 format!("{RELEASES}/cni-plugins-linux-amd64-1.9.1.tgz does not exist"),
+            );
+        }
+        let first = &self.play.group("kube_control_plane")[0];
+        if self.play.hosts.contains(first) && !self.has(first, ROOT_CONF) {
+            return fail(
+                first,
+                "kubectl: dial tcp [::1]:8080: connect: connection refused",
             );
         }
         let nodes = &self.state.kube.nodes;

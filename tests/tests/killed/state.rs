@@ -325,6 +325,9 @@ impl State {
 
 /// One of the first files of kubeadm: Kubespray takes a master that has it for set up.
 pub const CONFIG: &str = "/var/lib/kubelet/config.yaml";
+/// The kubeconfig of root, which the playbooks' `kubectl` reads: their role `client` copies the administrator's after the control plane
+/// is set up.
+pub const ROOT_CONF: &str = "/root/.kube/config";
 /// The credentials of a kubelet that has joined: Kubespray takes a worker that has them for joined.
 pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 /// The API server's certificate, and its key.
