@@ -10,8 +10,8 @@ use kubitect_provision::hypervisor::Hypervisor;
 
 use crate::place::Place;
 use crate::state::{
-    AUTHORITY, CERTIFICATE, CONFIG, ISSUES, KUBELET_CONF, MANIFEST, NAME_SERVERS, RELEASES,
-    SETTINGS, file,
+    AUTHORITY, CERTIFICATE, CONFIG, ISSUES, KUBELET_CONF, MANIFEST, NAME_SERVERS, Node, RELEASES,
+    ROOT_CONF, SETTINGS, file,
 };
 
 /// A world as text.
@@ -138,7 +138,7 @@ fn machines(place: &Place, picture: &mut Picture) {
                 lines.push(format!("machine {name} {path} {text:?}"));
                 let secrets = [
                     HAPROXY_FILE, KEEPALIVED_FILE, "/etc/etcd.env", kubitect_kubespray::ADMIN_CONF, CONFIG, KUBELET_CONF, MANIFEST,
-                    SETTINGS, AUTHORITY, CERTIFICATE[0], CERTIFICATE[1], NAME_SERVERS,
+                    SETTINGS, AUTHORITY, CERTIFICATE[0], CERTIFICATE[1], NAME_SERVERS, ROOT_CONF,
                 ];
                 if !secrets.contains(&path.as_str()) {
                     picture.leftovers.push(format!("{path} on {name}"));
@@ -153,6 +153,8 @@ fn machines(place: &Place, picture: &mut Picture) {
             lines.push(format!("etcd {} {} well {}", member.name, member.ip, state.is_well(host, member)));
         }
         for (name, node) in &state.kube.nodes {
+            // Controllers remove the taint of a cordon sooner or later.
+            let node = Node { kept_off: false, ..node.clone() };
             lines.push(format!("node {name} ready {} {node:?}", state.is_ready(host, name)));
         }
         lines.push(format!("masters join with {:?}", state.kube.published));
