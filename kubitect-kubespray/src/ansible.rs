@@ -51,6 +51,7 @@ pub(crate) async fn play(
 
     on_event(Event::PlaybookStarted {
         playbook: run.playbook.clone(),
+        tags: run.tags.clone(),
         log: log.clone(),
     });
     let mut command = command(run, tools, workdir, folder.path());

@@ -49,6 +49,9 @@ pub enum Event {
     PlaybookStarted {
         /// Its file name.
         playbook: String,
+        /// The tags of the tasks that are run; empty: all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tags: Vec<String>,
         /// The file with Ansible's whole output.
         log: PathBuf,
     },
@@ -143,8 +146,16 @@ impl fmt::Display for Event {
             Self::PythonReady { python, .. } => {
                 write!(f, "Python {python} environment is there already")
             }
-            Self::PlaybookStarted { playbook, log } => {
-                write!(f, "running {playbook} (log: {})", log.display())
+            Self::PlaybookStarted {
+                playbook,
+                tags,
+                log,
+            } => {
+                write!(f, "running {playbook} (")?;
+                if !tags.is_empty() {
+                    write!(f, "tags: {}; ", tags.join(", "))?;
+                }
+                write!(f, "log: {})", log.display())
             }
             Self::PlayStarted { play } => write!(f, "play: {play}"),
             Self::TaskStarted { number, task } => write!(f, "task {number}: {task}"),

@@ -1,5 +1,5 @@
 //! [`PlaybookProgress`]: from Ansible's events to a status line (play, task, hosts that are waited for) and the slowest task. The
-//! number of tasks of each playbook is stored for the next run.
+//! number of tasks of each playbook is stored for the next run; one that runs a few tags only is counted apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +13,8 @@ use crate::workdir;
 /// The file with the numbers of tasks, in the folder of a cluster's logs.
 const TASK_COUNTS_FILE: &str = "tasks.json";
 
-/// Reads how many tasks each playbook had when it last ran on the cluster with this folder of logs; empty if that is not known.
+/// Reads how many tasks each playbook had when it last ran on the cluster with this folder of logs, by its name and its tags,
+/// separated by spaces; empty if that is not known.
 pub fn read_task_counts(logs: &Path) -> BTreeMap<String, usize> {
     let text = kubitect_config::file::read(&logs.join(TASK_COUNTS_FILE)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
@@ -32,7 +33,8 @@ pub fn write_task_counts(logs: &Path, tasks: &BTreeMap<String, usize>) {
 #[derive(Debug, Default)]
 pub struct PlaybookProgress {
     current: Option<Playbook>,
-    /// How many tasks each playbook had when it last ran to its end, in an earlier run or in this one.
+    /// How many tasks each playbook had when it last ran to its end, in an earlier run or in this one; by its name and its tags,
+    /// separated by spaces.
     pub task_counts: BTreeMap<String, usize>,
     /// The slowest task, its playbook, and its duration.
     slowest: Option<(String, String, Duration)>,
@@ -41,6 +43,8 @@ pub struct PlaybookProgress {
 #[derive(Debug)]
 struct Playbook {
     name: String,
+    /// The name and the tags.
+    counted_as: String,
     play: String,
     task: String,
     number: usize,
@@ -59,8 +63,8 @@ impl PlaybookProgress {
             self.end_task();
         }
         match (event, &mut self.current) {
-            (Event::PlaybookStarted { playbook, .. }, current) => {
-                *current = Some(Playbook::new(playbook))
+            (Event::PlaybookStarted { playbook, tags, .. }, current) => {
+                *current = Some(Playbook::new(playbook, tags))
             }
             (Event::PlayStarted { play }, Some(current)) => {
                 current.play.clone_from(play);
@@ -78,14 +82,10 @@ impl PlaybookProgress {
                     current.done.insert(host.clone());
                 }
             }
-            (
-                Event::PlaybookFinished {
-                    playbook, tasks, ..
-                },
-                current,
-            ) => {
-                self.task_counts.insert(playbook.clone(), *tasks);
-                *current = None;
+            (Event::PlaybookFinished { tasks, .. }, current) => {
+                if let Some(playbook) = current.take() {
+                    self.task_counts.insert(playbook.counted_as, *tasks);
+                }
             }
             _ => {}
         }
@@ -124,7 +124,7 @@ impl PlaybookProgress {
     /// The status line: the playbook, the play, the task with its duration, and the hosts that have not ended it.
     pub fn line(&self) -> Option<String> {
         let current = self.current.as_ref()?;
-        let of = match self.task_counts.get(&current.name) {
+        let of = match self.task_counts.get(&current.counted_as) {
             Some(tasks) if *tasks >= current.number => format!(" of about {tasks}"),
             _ => String::new(),
         };
@@ -148,9 +148,10 @@ impl PlaybookProgress {
 }
 
 impl Playbook {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, tags: &[String]) -> Self {
         Self {
             name: name.to_owned(),
+            counted_as: [&[name.to_owned()], tags].concat().join(" "),
             play: String::new(),
             task: "reading the inventory and the playbook".to_owned(),
             number: 0,
@@ -185,6 +186,7 @@ mod tests {
         for event in [
             Event::PlaybookStarted {
                 playbook: playbook(),
+                tags: Vec::new(),
                 log: "log".into(),
             },
             Event::PlayStarted {
@@ -216,5 +218,34 @@ mod tests {
             progress.slowest().unwrap(),
             "slowest task: etcd: configure 12 (cluster.yml, 3:07)"
         );
+    }
+    #[test]
+    fn a_playbook_of_a_few_tags_is_counted_apart() {
+        let mut progress = PlaybookProgress::default();
+        let start = |tags: &[&str]| Event::PlaybookStarted {
+            playbook: "cluster.yml".to_owned(),
+            tags: tags.iter().map(ToString::to_string).collect(),
+            log: "log".into(),
+        };
+        let task = Event::TaskStarted {
+            number: 7,
+            task: "network: start".to_owned(),
+        };
+        let finished = |tasks| Event::PlaybookFinished {
+            playbook: "cluster.yml".to_owned(),
+            tasks,
+            changed: 0,
+        };
+        let line_of = |progress: &mut PlaybookProgress, tags: &[&str]| {
+            progress.record(&start(tags));
+            progress.record(&task);
+            progress.line().unwrap()
+        };
+        assert!(line_of(&mut progress, &[]).contains("task 7 · "));
+        progress.record(&finished(1237));
+        assert!(line_of(&mut progress, &["download", "network"]).contains("task 7 · "));
+        progress.record(&finished(100));
+        assert!(line_of(&mut progress, &["download", "network"]).contains("task 7 of about 100"));
+        assert!(line_of(&mut progress, &[]).contains("task 7 of about 1237"));
     }
 }
