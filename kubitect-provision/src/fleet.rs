@@ -162,16 +162,29 @@ impl Fleet {
     /// The keys and facts with which to log in on machines that are set up: those whose host keys and addresses are known. None if
     /// the private key is lost. No key is made here: existing machines would not accept a new one.
     pub fn access(&self) -> Result<Option<(Keys, Facts)>, Error> {
+        self.access_with(&[])
+    }
+
+    /// As [`Self::access`], and with the machines that leave the cluster.
+    pub fn access_with(&self, leaving: &[Leaving]) -> Result<Option<(Keys, Facts)>, Error> {
         let failed = |e| Error::because(format!("reach the machines of {}", self.cluster.name), e);
-        let Some(keys) = self.available_keys().map_err(failed)? else {
+        let machines = self.cluster_with(leaving);
+        let Some(keys) = self.available_keys_of(&machines).map_err(failed)? else {
             return Ok(None);
         };
-        let mut facts = gather::available_facts(&self.cluster, &self.hosts).map_err(failed)?;
+        let mut facts = gather::available_facts(&machines, &self.hosts).map_err(failed)?;
         facts.nodes.retain_mut(|node| {
             node.host_key = keys.host_key_line(&node.name).unwrap_or_default();
             !node.host_key.is_empty()
         });
         Ok(Some((keys, facts)))
+    }
+
+    /// The cluster, and the machines that leave it.
+    fn cluster_with<'a>(&self, leaving: impl IntoIterator<Item = &'a Leaving>) -> Cluster {
+        let mut cluster = self.cluster.clone();
+        cluster.nodes.extend(leaving.into_iter().map(Leaving::node));
+        cluster
     }
 
     /// As [`Self::access`], for the action `what`; an error if the private key is lost.
@@ -211,15 +224,10 @@ impl Fleet {
     /// The keys for a plan: those that machines have, and new ones for machines that the plan makes. Whether any had to be
     /// recovered.
     pub fn keys(&self, plan: &Plan, leaving: &[Leaving]) -> Result<(Keys, bool), Error> {
-        let cluster_with = |leaving: &mut dyn Iterator<Item = &Leaving>| {
-            let mut cluster = self.cluster.clone();
-            cluster.nodes.extend(leaving.map(Leaving::node));
-            cluster
-        };
-        let all = cluster_with(&mut leaving.iter());
+        let all = self.cluster_with(leaving);
         // A new machine gets its key with its seed. A leaving one that does not answer is skipped: recovery needs a running
         // machine.
-        let mut existing = cluster_with(&mut leaving.iter().filter(|machine| machine.answers()));
+        let mut existing = self.cluster_with(leaving.iter().filter(|machine| machine.answers()));
         let is_new = |node: &Node| plan.needs_seeds().any(|new| *new == node.name);
         existing.nodes.retain(|node| !is_new(node));
         let recovered = self.recover_keys(&existing);

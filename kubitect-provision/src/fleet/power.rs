@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use kubitect_config::Facts;
 use kubitect_config::cluster::Node;
 use kubitect_config::value::Label;
+use kubitect_config::{Cluster, Facts};
 
 use super::{Context, Fleet};
 use crate::apply::{Inputs, apply};
@@ -15,8 +15,12 @@ use crate::{Error, gather, power};
 impl Fleet {
     /// The keys of the machines that are in the cluster's folder; none if the private key for logins is lost. Makes no key.
     pub fn available_keys(&self) -> Result<Option<Keys>, Error> {
+        self.available_keys_of(&self.cluster)
+    }
+
+    pub(super) fn available_keys_of(&self, machines: &Cluster) -> Result<Option<Keys>, Error> {
         let named_key = self.private_key()?;
-        let keys = Keys::read_available(&self.dir.ssh(), &self.cluster, named_key.as_deref());
+        let keys = Keys::read_available(&self.dir.ssh(), machines, named_key.as_deref());
         keys.map_err(|e| Error::because("read the cluster's keys", e))
     }
 

@@ -218,6 +218,10 @@ pub fn budgets() {
     ] {
         assert!(said[0].contains(part), "{said:?}");
     }
+    // Those who leave answer, too, if all masters do.
+    let mut exchanged = less.clone();
+    exchanged.masters = vec![4, 5, 6];
+    assert_eq!(warned(&stage, &exchanged), said);
     let plan = stage.plan(&less).unwrap();
     assert!(plan.contains("default/db-budget"), "{plan}");
     // The forecast is right, and the advice helps.
