@@ -27,11 +27,14 @@ impl Run {
     pub async fn snapshot(&mut self, file: Option<&Path>) -> Result<Snapshot, Failure> {
         let job = &self.view.job;
         let named = file.map(snapshot::new_file).transpose()?;
-        let (keys, facts) = blocking(|| job.access_for("save a snapshot of the etcd"))?;
+        let leaving = blocking(|| job.leaving());
+        let (keys, facts) = blocking(|| job.access_for("save a snapshot of the etcd", &leaving))?;
         let file = named.map_or_else(|| snapshot::file_in(&job.dir.backups()), Ok)?;
         let work = async {
             let machines = logins(job, &keys, facts);
-            let master = snapshot::serving_master(&job.cluster, &machines).await?;
+            // One that leaves, too: perhaps only those serve yet.
+            let cluster = job.cluster_with(&leaving);
+            let master = snapshot::serving_master(&cluster, &machines).await?;
             Ok(snapshot::take(&master, file).await?)
         };
         until_cancelled(&job.options.cancel, work).await
@@ -63,9 +66,9 @@ impl Restoring {
         let job = &run.view.job;
         let failed = |e| Failure::because(format!("restore {}", job.cluster.name), e);
         let content = Content::read(file).map_err(failed)?;
-        let (keys, facts) = blocking(|| job.access_for("restore the etcd"))?;
         let observed = blocking(|| observe::observe_with_addresses(&job.cluster, &job.hosts))?;
-        let nodes = Plan::of(job, job.applied()?.as_ref(), &observed)?.nodes;
+        let Plan { nodes, leaving, .. } = Plan::of(job, job.applied()?.as_ref(), &observed)?;
+        let (keys, facts) = blocking(|| job.access_for("restore the etcd", &leaving))?;
         let work = async {
             let machines = logins(job, &keys, facts.clone());
             let restore = Restore::plan(&job.cluster.name, content, &nodes, &machines);

@@ -5,6 +5,7 @@ use std::fmt;
 use kubitect_config::cluster::{Node, Role};
 use kubitect_config::{Cluster, Facts, chain, text};
 use kubitect_provision::fleet::Logins;
+use kubitect_provision::gather::{self, Leaving};
 use kubitect_provision::observe;
 use kubitect_provision::ssh::Keys;
 use kubitect_provision::status::{machines_of, problems_of};
@@ -105,8 +106,9 @@ pub async fn observe(job: &Job, applied: Option<&Cluster>) -> Result<Status, Fai
     if status.stopped {
         return Ok(status.into_stopped(only_starts));
     }
-    match blocking(|| job.access()) {
-        Ok(Some((keys, facts))) => status.ask(job, facts, &keys).await,
+    let leaving = gather::leaving(&job.cluster, &observed);
+    match blocking(|| job.access(&leaving)) {
+        Ok(Some((keys, facts))) => status.ask(job, &leaving, facts, &keys).await,
         Ok(None) => status.problems.push(format!(
             "the key that opens the machines is not in {}, so that none can be asked; `kubitect apply` with the cluster's file \
              brings it back",
@@ -155,8 +157,8 @@ impl Status {
         }
     }
 
-    /// Asks the balancers and masters whose machines run, side by side.
-    async fn ask(&mut self, job: &Job, facts: Facts, keys: &Keys) {
+    /// Asks the balancers and masters whose machines run, side by side; masters that leave, too: perhaps only they serve yet.
+    async fn ask(&mut self, job: &Job, leaving: &[Leaving], facts: Facts, keys: &Keys) {
         let broken = keys.broken();
         let broken_keys = broken
             .iter()
@@ -171,7 +173,13 @@ impl Status {
                 })
         };
         let running = |role| -> Vec<_> { job.cluster.role(role).filter(runs).collect() };
-        let (balancers, masters) = (running(Role::LoadBalancer), running(Role::Master));
+        let (balancers, mut masters) = (running(Role::LoadBalancer), running(Role::Master));
+        let leaving: Vec<_> = leaving
+            .iter()
+            .filter(|own| own.answers())
+            .map(Leaving::node)
+            .collect();
+        masters.extend(leaving.iter().filter(|node| node.role == Role::Master));
         let logins = Logins {
             fleet: &job.fleet,
             facts,

@@ -12,7 +12,7 @@ use kubitect_config::jump::Jump;
 use kubitect_config::release::Hop;
 use kubitect_config::remote::{BoxError, BoxFuture, Machines};
 use kubitect_config::value::{Label, Name};
-use kubitect_config::{Cluster, Facts, Remote, Site};
+use kubitect_config::{Cluster, Facts, Remote, Site, chain};
 
 use crate::cancel::Cancel;
 use crate::change::Change;
@@ -159,14 +159,24 @@ impl Fleet {
         Keys::read_all(&self.dir.ssh(), machines, named_key.as_deref())
     }
 
-    /// The keys and facts with which to log in on machines that are set up: those whose host keys and addresses are known. None if
-    /// the private key is lost. No key is made here: existing machines would not accept a new one.
-    pub fn access(&self) -> Result<Option<(Keys, Facts)>, Error> {
-        self.access_with(&[])
+    /// The machines that exist and that the cluster's file does not name, of all hosts that can be reached. Reads libvirt.
+    pub fn leaving(&self) -> Vec<Leaving> {
+        gather::leaving(
+            &self.cluster,
+            &observe::observe_machines(&self.cluster, &self.hosts),
+        )
     }
 
-    /// As [`Self::access`], and with the machines that leave the cluster.
-    pub fn access_with(&self, leaving: &[Leaving]) -> Result<Option<(Keys, Facts)>, Error> {
+    /// The cluster, and these machines that leave it.
+    pub fn cluster_with<'a>(&self, leaving: impl IntoIterator<Item = &'a Leaving>) -> Cluster {
+        let mut cluster = self.cluster.clone();
+        cluster.nodes.extend(leaving.into_iter().map(Leaving::node));
+        cluster
+    }
+
+    /// The keys and facts with which to log in on machines that are set up, those that leave among them: those whose host keys and
+    /// addresses are known. None if the private key is lost. No key is made here: existing machines would not accept a new one.
+    pub fn access(&self, leaving: &[Leaving]) -> Result<Option<(Keys, Facts)>, Error> {
         let failed = |e| Error::because(format!("reach the machines of {}", self.cluster.name), e);
         let machines = self.cluster_with(leaving);
         let Some(keys) = self.available_keys_of(&machines).map_err(failed)? else {
@@ -180,21 +190,14 @@ impl Fleet {
         Ok(Some((keys, facts)))
     }
 
-    /// The cluster, and the machines that leave it.
-    fn cluster_with<'a>(&self, leaving: impl IntoIterator<Item = &'a Leaving>) -> Cluster {
-        let mut cluster = self.cluster.clone();
-        cluster.nodes.extend(leaving.into_iter().map(Leaving::node));
-        cluster
-    }
-
     /// As [`Self::access`], for the action `what`; an error if the private key is lost.
-    pub fn access_for(&self, what: &str) -> Result<(Keys, Facts), Error> {
+    pub fn access_for(&self, what: &str, leaving: &[Leaving]) -> Result<(Keys, Facts), Error> {
         let (cluster, folder) = (&self.cluster.name, self.dir.ssh());
         let lost = "`kubitect apply` with its file brings it back";
         let folder = folder.display();
         let why = format!("the key that opens its machines is not in {folder}; {lost}");
         let lost = || Error::failed(format!("{what} of {cluster}: {why}"));
-        self.access()?.ok_or_else(lost)
+        self.access(leaving)?.ok_or_else(lost)
     }
 
     /// Recovers lost keys of these machines, all of which have to run for that. Whether any key was lost.
@@ -284,6 +287,16 @@ impl Fleet {
         self.carry_out(changes, keys)?.map_err(|e| {
             Error::because("remove machines and disks that the file no longer names", e)
         })
+    }
+
+    /// The last lines of the console of each machine, those that leave among them; or why there are none.
+    pub fn console_tails(&self, lines: usize) -> Vec<(String, Result<Vec<String>, String>)> {
+        let machines = self.cluster_with(&self.leaving());
+        let tail = |node: &Node| {
+            let tail = machine::console_tail(&self.hosts, &machines, node, lines);
+            (node.name.to_string(), tail.map_err(|e| chain(&e)))
+        };
+        machines.nodes.iter().map(tail).collect()
     }
 
     /// Removes the keys of machines that no longer exist: a new machine of such a name gets a key of its own.

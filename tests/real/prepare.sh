@@ -97,14 +97,15 @@ changed() {
 with_mitogen() {
   local target work release tree packages
   packages=$(mitogen)
-  target=$1-by-mitogen-$MITOGEN
+  target=$1-by-mitogen-$MITOGEN-python3
   if [ ! -d "$target" ]; then
     work=$(mktemp -d "$cache/kubespray/new.XXXXXX")
     git clone --quiet --bare "$1" "$work" >&2
     for release in "${releases[@]}"; do
       export GIT_DIR=$work GIT_INDEX_FILE=$work/ring-index
       git read-tree "$release"
-      changed ansible.cfg "/^\[defaults\]/a strategy = mitogen_linear\nstrategy_plugins = $packages/ansible_mitogen/plugins/strategy"
+      # Until facts are gathered, Mitogen looks for a Python at each task, unless it is named: 5 to 15 s each.
+      changed ansible.cfg "/^\[defaults\]/a strategy = mitogen_linear\nstrategy_plugins = $packages/ansible_mitogen/plugins/strategy\ninterpreter_python = $PYTHON"
       # The one play that names a strategy.
       changed playbooks/internal_facts.yml 's/strategy: linear$/strategy: mitogen_linear/'
       tree=$(git write-tree)

@@ -25,7 +25,7 @@ pub async fn update_local_files(job: &Job, plan: &Plan) -> Result<(), Failure> {
         Ok(false) => None,
         Err(why) => Some(Failure::from(why)),
     };
-    let reached = job.access()?;
+    let reached = job.access(&[])?;
     let found = reached.as_ref();
     let all_known = found.is_some_and(|(_, facts)| job.has_all(facts));
     if !all_known && (missing || job.cluster.guest.add_to_known_hosts) {

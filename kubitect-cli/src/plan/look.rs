@@ -88,7 +88,7 @@ impl Plan {
         }
         // Without the keys the plan can't be carried out either; the run itself reports that.
         // Also on masters that leave: perhaps all do.
-        let Ok(Some((keys, facts))) = job.access_with(&self.leaving) else {
+        let Ok(Some((keys, facts))) = job.access(&self.leaving) else {
             return Ok(Vec::new());
         };
         let logins = Logins {
@@ -181,7 +181,7 @@ fn personal(job: &Job, applied: Option<&Cluster>) -> Result<Personal, Failure> {
     }
     let file = home.known_hosts();
     if cluster.guest.add_to_known_hosts {
-        if let Some((_, facts)) = job.access()? {
+        if let Some((_, facts)) = job.access(&[])? {
             found.adds = job.lacking_known_hosts(&facts)?;
         }
     } else if was_on(|applied| applied.guest.add_to_known_hosts) {

@@ -6,6 +6,7 @@
 
 mod access;
 pub mod deprecated;
+mod diagnostics;
 mod etcd;
 mod forecast;
 mod half_done;
@@ -28,6 +29,7 @@ mod summary;
 mod system;
 
 pub use access::Access;
+pub use diagnostics::diagnostics;
 pub use forecast::{Forecast, forecast, vacated};
 pub use kubernetes::{Context, Kubernetes};
 pub use node_plan::{NodePlan, PlanInput, unknown_disk};

@@ -1,6 +1,7 @@
 //! A run has begun and not ended: its machines are as it made them, and no action removes them that does not cover it.
 
 use std::fs;
+use std::process::Command;
 
 use crate::shape::{Shape, Worker};
 use crate::stage::{Stage, scratch};
@@ -107,5 +108,40 @@ pub fn actions() {
     assert_eq!(stage.plan(&base), None);
     let run = act(&upgraded, "upgrade");
     assert_eq!(run.code, Some(0), "{}", run.said);
+    stage.end();
+}
+
+/// A run that was to exchange all masters did not end: those that leave are the only ones that serve. They are asked.
+pub fn exchanges() {
+    let scratch = scratch();
+    let stage = Stage::new(scratch.path());
+    stage.done(&Shape::base());
+    let exchanged = Shape {
+        masters: vec![4, 5, 6],
+        ..Shape::base()
+    };
+    stage.break_at("cluster.yml", "demo-master-4");
+    let run = stage.apply(&exchanged, None);
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    let status = stage.run(&["status", "demo"], None);
+    assert_eq!(status.code, Some(5), "{}", status.said);
+    for part in [
+        "demo: degraded\n",
+        "  API         demo-master-1 v1.23.7 serves\n",
+        "  node        demo-worker-1 v1.23.7 Ready\n",
+    ] {
+        assert!(status.said.contains(part), "{}", status.said);
+    }
+    let file = scratch.path().join("etcd.db").display().to_string();
+    let saved = stage.run(&["etcd", "snapshot", "demo", "--out", &file], None);
+    assert_eq!(saved.code, Some(0), "{}", saved.said);
+    let archive = scratch.path().join("support.tar.gz").display().to_string();
+    let gathered = stage.run(&["support", "demo", "--out", &archive], None);
+    assert_eq!(gathered.code, Some(0), "{}", gathered.said);
+    let listed = Command::new("tar").args(["-tzf", &archive]).output();
+    let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+    for part in ["/consoles/demo-master-1.txt", "/kubernetes/"] {
+        assert!(listed.contains(part), "{listed}");
+    }
     stage.end();
 }

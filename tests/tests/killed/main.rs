@@ -129,6 +129,10 @@ fn main() -> ExitCode {
             begun::edits,
         ),
         ("actions_cover_what_the_plan_does", begun::actions),
+        (
+            "who_leaves_is_asked_while_nobody_else_serves",
+            begun::exchanges,
+        ),
         ("a_plan_names_what_an_upgrade_takes_away", removed::all),
         ("connections_come_back", halves::connections),
         (
