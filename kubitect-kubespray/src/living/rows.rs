@@ -69,7 +69,7 @@ pub struct RowContext<'a> {
     pub applied: Option<&'a Cluster>,
     /// The machines.
     pub nodes: &'a [ObservedNode],
-    /// The release of each node before the next task.
+    /// The release of each node that has joined before the next task.
     pub releases: BTreeMap<Label, Hop>,
     /// Returns the name of a machine's host.
     pub host: &'a dyn Fn(&Label) -> String,
@@ -78,6 +78,17 @@ pub struct RowContext<'a> {
 kubitect_config::debug_fields!(RowContext<'_>, cluster.name, releases);
 
 impl<'a> RowContext<'a> {
+    /// How many masters have joined before the next task; each has a member of etcd.
+    fn joined_masters(&self) -> usize {
+        let masters = self
+            .nodes
+            .iter()
+            .filter(|own| own.node.role == Role::Master);
+        masters
+            .filter(|own| self.releases.contains_key(&own.node.name))
+            .count()
+    }
+
     /// The context of the first task.
     pub fn new(
         cluster: &'a Cluster,
@@ -257,11 +268,16 @@ impl Task {
         }
     }
 
-    /// The rows of the task, one for each node. An upgrade's release is entered in the context, for the rows of later tasks.
+    /// The rows of the task, one for each node. The context then holds who has joined, and by which release, for the rows of later
+    /// tasks.
     pub fn rows(&self, context: &mut RowContext<'_>) -> Vec<Row> {
         let rows = self.rows_of(context);
-        if let Stage::Upgrade { node, to, .. } = &self.stage {
-            context.releases.insert(node.clone(), to.clone());
+        let releases = &mut context.releases;
+        match &self.stage {
+            Stage::Upgrade { node, to, .. } => drop(releases.insert(node.clone(), to.clone())),
+            Stage::JoinMaster(name) => drop(releases.insert(name.clone(), self.release.clone())),
+            Stage::Leave { nodes, .. } => releases.retain(|name, _| !nodes.contains(name)),
+            _ => {}
         }
         rows
     }
@@ -316,12 +332,17 @@ impl Task {
                 nodes.iter().map(leave).collect()
             }
             Stage::JoinMaster(name) => {
-                let pauses = joining::interruption(&self.release.kubespray);
-                vec![row(
-                    Action::Create,
-                    name,
-                    &format!("joins: {release}; {pauses}"),
-                )]
+                let is_second = context.joined_masters() == 1;
+                let pauses = match is_second {
+                    true => joining::SECOND_MEMBER,
+                    false => joining::interruption(&self.release.kubespray),
+                };
+                let details = format!("joins: {release}; {pauses}");
+                let row = row(Action::Create, name, &details);
+                vec![match is_second {
+                    true => row.disturbing(Disruption::Outage),
+                    false => row,
+                }]
             }
             Stage::JoinWorkers(names) => {
                 let joins = format!("joins: {release}");

@@ -30,6 +30,7 @@ mod logs;
 mod machine;
 mod members;
 mod networks;
+mod outages;
 mod pages;
 mod picture;
 mod place;
@@ -152,6 +153,10 @@ fn main() -> ExitCode {
         ("a_plan_says_what_is_disturbed", truth::disruptions),
         ("a_plan_refuses_each_cause_once", truth::causes),
         ("a_plan_foresees_what_budgets_keep", truth::budgets),
+        (
+            "a_plan_says_when_etcd_lacks_a_majority",
+            outages::second_member,
+        ),
         ("a_plan_names_what_nothing_follows", truth::notes),
         ("a_plan_restarts_the_holder_last", truth::holder_last),
         (

@@ -23,7 +23,7 @@ pub fn done(run: &Run) {
 }
 
 /// The plan, as programs get it.
-fn planned(stage: &Stage, shape: &Shape) -> Value {
+pub fn planned(stage: &Stage, shape: &Shape) -> Value {
     let file = stage.want(shape);
     let run = stage.run(&["plan", "--output", "json", "--config", &file], None);
     let mut values = serde_json::Deserializer::from_str(&run.said).into_iter::<Value>();
