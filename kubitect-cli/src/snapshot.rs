@@ -66,9 +66,9 @@ impl Restoring {
         let job = &run.view.job;
         let failed = |e| Failure::because(format!("restore {}", job.cluster.name), e);
         let content = Content::read(file).map_err(failed)?;
+        let (keys, facts) = blocking(|| job.access_for("restore the etcd", &[]))?;
         let observed = blocking(|| observe::observe_with_addresses(&job.cluster, &job.hosts))?;
-        let Plan { nodes, leaving, .. } = Plan::of(job, job.applied()?.as_ref(), &observed)?;
-        let (keys, facts) = blocking(|| job.access_for("restore the etcd", &leaving))?;
+        let nodes = Plan::of(job, job.applied()?.as_ref(), &observed)?.nodes;
         let work = async {
             let machines = logins(job, &keys, facts.clone());
             let restore = Restore::plan(&job.cluster.name, content, &nodes, &machines);
