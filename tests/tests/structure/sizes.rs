@@ -12,7 +12,7 @@ pub const CRATES: [&str; 5] = ["config", "provision", "lb", "kubespray", "cli"];
 const FILE: usize = 400;
 
 /// At most so many code lines of kubitect-cli are allowed now, with room for its everyday commands. The goal is 2,000.
-const CLI: usize = 6_055;
+const CLI: usize = 6_045;
 
 /// Words that the code of kubitect-cli may not contain: what they name belongs to the libraries.
 const FOREIGN: [&str; 3] = ["etcd", "quorum", "drain"];
