@@ -55,8 +55,8 @@ pub fn address_refusal(
 pub const SECOND_MEMBER: &str = "etcd and the API don't answer from the announcement of etcd's second member until it serves, and while \
      the two restart";
 
-/// What the join of a further master interrupts, and for how long, as text. Each run on the masters gives etcd's members new certificates
-/// and a new list of members, for which they restart; the release decides how many at once. The seconds follow from Kubespray's
+/// What the join of a further master interrupts, and for how long, as text. Each run on the masters gives etcd's members new
+/// certificates and a new list of members, for which they restart; the release decides how many at once. The seconds follow from Kubespray's
 /// election timeout of 5 s and from the time in which a static pod restarts.
 pub fn interruption(release: &Version) -> &'static str {
     if *release < tag(24, 0) {

@@ -178,7 +178,8 @@ impl Fleet {
     /// addresses are known. None if the private key is lost. No key is made here: existing machines would not accept a new one.
     pub fn access(&self, leaving: &[Leaving]) -> Result<Option<(Keys, Facts)>, Error> {
         let failed = |e| Error::because(format!("reach the machines of {}", self.cluster.name), e);
-        let machines = self.cluster_with(leaving);
+        // One that is off may have an address that another machine has by now.
+        let machines = self.cluster_with(leaving.iter().filter(|machine| machine.answers()));
         let Some(keys) = self.available_keys_of(&machines).map_err(failed)? else {
             return Ok(None);
         };
