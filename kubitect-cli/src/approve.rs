@@ -54,14 +54,28 @@ pub fn ask(question: &Question<'_>) -> Result<(), Failure> {
     } else {
         return Err(none());
     };
+    let text = format!("{} Only `{}` is a yes:", question.text, question.yes);
+    match answer(&text, &mut from, &mut to)? == question.yes {
+        true => Ok(()),
+        false => Err(Failure::Declined("nothing was changed".into())),
+    }
+}
+
+/// What the person answers to a question, in a line.
+pub fn answer(
+    question: &str,
+    from: &mut impl BufRead,
+    to: &mut impl Write,
+) -> Result<String, Failure> {
     let mut answer = String::new();
-    write!(to, "{} Only `{}` is a yes: ", question.text, question.yes)
+    let length = write!(to, "{question} ")
         .and_then(|()| to.flush())
         .and_then(|()| from.read_line(&mut answer))
         .map_err(|e| Failure::because("ask on the terminal", e))?;
-    if answer.trim() == question.yes {
-        Ok(())
-    } else {
-        Err(Failure::Declined("nothing was changed".into()))
+    match length {
+        0 => Err(Failure::Declined(
+            "the terminal ended without an answer; nothing was changed".into(),
+        )),
+        _ => Ok(answer.trim().to_owned()),
     }
 }

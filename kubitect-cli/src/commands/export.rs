@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use kubitect_config::presets::Preset;
 use kubitect_config::value::Label;
 
 use crate::args::{Export, Kubeconfig};
@@ -12,6 +11,7 @@ use crate::home::Home;
 use crate::names;
 use crate::personal;
 
+use super::init::preset_named;
 use super::man::man;
 use super::{print, print_exactly, print_json};
 
@@ -24,12 +24,7 @@ pub fn export(place: &Place, what: &Export) -> Result<(), Failure> {
             print_exactly(file(&home.cluster(&cluster).applied(), &cluster)?)
         }
         Export::Kubeconfig(args) => kubeconfig(&place.home()?, args),
-        Export::Preset { name } => match Preset::find(name) {
-            Some(preset) => print_exactly(preset.text()),
-            None => Err(Failure::failed(format!(
-                "export preset `{name}`: there is none; `kubitect list presets` shows which there are"
-            ))),
-        },
+        Export::Preset { name } => print_exactly(preset_named(name)?.text()),
         Export::Man { out, output } => man(out, *output),
         Export::Schema { site, draft_07 } => print_json(match (site, draft_07) {
             (true, _) => kubitect_config::site_schema(),

@@ -1,7 +1,7 @@
 //! `init`: writes a cluster file to begin with, and beside it its schema for the editor. It never replaces a file.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, Error, ErrorKind, IsTerminal, Write};
+use std::io::{Error, ErrorKind, IsTerminal, Write, stderr, stdin};
 use std::path::Path;
 
 use kubitect_config::presets::{PRESETS, Preset};
@@ -9,9 +9,10 @@ use kubitect_config::value::Label;
 use kubitect_config::{Site, text};
 use serde_json::json;
 
+use crate::approve;
 use crate::args::{Init, Output};
 use crate::failure::Failure;
-use crate::report::hint;
+use crate::report::{self, hint};
 
 use super::{print, print_json};
 
@@ -23,40 +24,26 @@ pub fn init(args: &Init) -> Result<(), Failure> {
     if args.file.exists() {
         return Err(exists(&args.file));
     }
-    let ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let ask = stdin().is_terminal() && stderr().is_terminal();
     let preset = match &args.preset {
-        Some(name) => name.clone(),
         None if ask => {
-            let about: String = PRESETS
+            let about = PRESETS
                 .iter()
-                .map(|preset| format!("  {:22} {}\n", preset.name, preset.about()))
-                .collect();
-            answer(&format!("{about}Which one to begin with?"), DEFAULT)?
+                .map(|preset| format!("  {:22} {}\n", preset.name, preset.about()));
+            let question = format!("{}Which one to begin with?", about.collect::<String>());
+            answer(&question, DEFAULT, preset_named)?
         }
-        None => DEFAULT.to_owned(),
+        name => preset_named(name.as_deref().unwrap_or(DEFAULT))?,
     };
-    let preset = Preset::find(&preset).ok_or_else(|| {
-        let guess = text::did_you_mean(&preset, PRESETS.iter().map(|preset| preset.name));
-        Failure::failed(format!(
-            "find the preset `{preset}`{guess}; `kubitect list presets` shows them"
-        ))
-    })?;
-    let name = match &args.name {
-        Some(name) => Some(name.clone()),
-        None if ask => {
-            let name = answer("The cluster's name?", &preset.cluster())?;
-            let name = name.parse::<Label>();
-            Some(name.map_err(|e| Failure::because("use this as a cluster's name", e))?)
-        }
-        None => None,
+    let text = match &args.name {
+        None if ask => answer("The cluster's name?", &preset.cluster(), |name| {
+            let name = name
+                .parse()
+                .map_err(|e| Failure::because("use this as a cluster's name", e))?;
+            text_of(preset, Some(&name), &args.file)
+        })?,
+        name => text_of(preset, name.as_ref(), &args.file)?,
     };
-    let text = format!(
-        "# yaml-language-server: $schema=./{SCHEMA}\n{}",
-        preset.named(name.as_ref())
-    );
-    // A preset is valid, but a name may be too long for its machines.
-    kubitect_config::parse(&text, &args.file.display().to_string(), &Site::default())
-        .map_err(Failure::config)?;
     write_new(&args.file, &text)?;
     let schema = args.file.with_file_name(SCHEMA);
     let current = format!("{:#}\n", kubitect_config::schema());
@@ -88,6 +75,27 @@ pub fn init(args: &Init) -> Result<(), Failure> {
 /// The preset where none is named.
 const DEFAULT: &str = "getting-started";
 
+/// The preset with this name; a failure guesses which was meant.
+pub fn preset_named(name: &str) -> Result<&'static Preset, Failure> {
+    Preset::find(name).ok_or_else(|| {
+        let guess = text::did_you_mean(name, PRESETS.iter().map(|preset| preset.name));
+        Failure::failed(format!(
+            "find the preset `{name}` (`kubitect list presets` shows which there are){guess}"
+        ))
+    })
+}
+
+/// The file's text; a failure if the name does not fit: it may be too long for its machines.
+fn text_of(preset: &Preset, name: Option<&Label>, file: &Path) -> Result<String, Failure> {
+    let text = format!(
+        "# yaml-language-server: $schema=./{SCHEMA}\n{}",
+        preset.named(name)
+    );
+    kubitect_config::parse(&text, &file.display().to_string(), &Site::default())
+        .map_err(Failure::config)?;
+    Ok(text)
+}
+
 fn exists(file: &Path) -> Failure {
     Failure::failed(format!(
         "write {}: it is there already, and stays as it is; name another file",
@@ -107,15 +115,18 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|e| Failure::io("write", path, e))
 }
 
-/// The answer of the person at the terminal; an empty one is the default.
-fn answer(question: &str, default: &str) -> Result<String, Failure> {
-    let (mut stderr, mut answer) = (std::io::stderr(), String::new());
-    write!(stderr, "{question} [{default}] ")
-        .and_then(|()| stderr.flush())
-        .and_then(|()| std::io::stdin().lock().read_line(&mut answer))
-        .map_err(|e| Failure::because("ask on the terminal", e))?;
-    match answer.trim() {
-        "" => Ok(default.to_owned()),
-        answer => Ok(answer.to_owned()),
+/// The answer of the person at the terminal, who is asked again if it does not fit; an empty one is the default.
+fn answer<T>(
+    question: &str,
+    default: &str,
+    read: impl Fn(&str) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let question = format!("{question} [{default}]");
+    loop {
+        let given = approve::answer(&question, &mut stdin().lock(), &mut stderr())?;
+        match read(if given.is_empty() { default } else { &given }) {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => report::failure(&failure),
+        }
     }
 }

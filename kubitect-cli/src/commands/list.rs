@@ -25,9 +25,10 @@ pub fn list(
     output: Output,
 ) -> Result<bool, Failure> {
     let mut faults = Vec::new();
+    let about = |preset: &Preset| json!({"name": preset.name, "about": preset.about()});
     let (name, rows) = match what {
         List::Clusters => ("clusters", clusters(&place.home()?)?),
-        List::Presets => ("presets", PRESETS.iter().map(preset).collect()),
+        List::Presets => ("presets", PRESETS.iter().map(about).collect()),
         List::Nodes(cluster) => ("nodes", nodes(world, &place.home()?, cluster, &mut faults)?),
     };
     faults.iter().for_each(|host| report::hint(host));
@@ -64,10 +65,6 @@ fn clusters(home: &Home) -> Result<Vec<Value>, Failure> {
     let clusters = home.clusters()?;
     let row = |name| json!({"name": name, "state": state(name)});
     Ok(clusters.iter().map(row).collect())
-}
-
-fn preset(preset: &Preset) -> Value {
-    json!({"name": preset.name, "about": preset.about()})
 }
 
 fn nodes(

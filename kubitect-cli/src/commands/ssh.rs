@@ -37,11 +37,8 @@ pub fn ssh(world: &Arc<dyn World>, home: &Home, args: &Ssh) -> Result<(), Failur
         }
     }
     let mut ssh = std::process::Command::new("ssh");
-    ssh.arg("-F")
-        .arg(config)
-        .arg("--")
-        .arg(node.name.as_str())
-        .args(&args.command);
+    ssh.arg("-F").arg(config).arg("--");
+    ssh.arg(node.name.as_str()).args(&args.command);
     Err(Failure::because("start ssh", ssh.exec()))
 }
 

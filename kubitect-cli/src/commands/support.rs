@@ -1,6 +1,5 @@
 //! `support`: one archive with all that is needed to find a fault, without keys, tokens and passwords.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use kubitect_config::value::Label;
@@ -28,10 +27,8 @@ pub fn support(world: &Arc<dyn World>, place: &Place, args: &Support) -> Result<
     let home = &place.home()?;
     let cluster = names::resolve(home, &args.cluster)?;
     let name = format!("kubitect-support-{cluster}-{}", time("%Y%m%dT%H%M%SZ"));
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => PathBuf::from(format!("{name}.tar.gz")),
-    };
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| format!("{name}.tar.gz").into());
     let mut gathered = SupportFiles::of(home, &home.cluster(&cluster));
     gathered.text("versions.json", format!("{:#}\n", version_json()));
     if let Some(checks) = gathered.missing("what `doctor` finds", checks(place)) {

@@ -44,13 +44,10 @@ pub fn problems(problems: &[Problem], text: &str) {
 
 /// Shows a failure of a command, or of a part of it, on stderr.
 pub fn failure(failure: &impl std::fmt::Display) {
-    let failure = text::lines(&failure.to_string());
-    let failure = fitted(&failure, &std::io::stderr());
-    // A failure can't be shown where stderr is closed.
-    let _ = writeln!(std::io::stderr(), "kubitect: {failure}");
+    hint(&format!("kubitect: {failure}"));
 }
 
-/// Shows a hint beside a result, on stderr.
+/// Shows sentences on stderr, as a hint beside a result.
 pub fn hint(text: &str) {
     let text = fitted(&text::lines(text), &std::io::stderr());
     // A failure can't be shown where stderr is closed.

@@ -80,6 +80,25 @@ fn what_developers_see_is_on_stderr_and_plain_in_a_file() {
 }
 
 #[test]
+fn init_asks_again_after_an_answer_that_does_not_fit() {
+    let env = TestEnv::new();
+    let typed = "minimul\nminimal\nNo!\nmine\n";
+    let said = at_terminal(&env, "init", &[], typed).code(0);
+    for told in ["did you mean `minimal`?", "kubitect.yaml: written"] {
+        assert!(said.stdout.contains(told), "{said:?}");
+    }
+    assert_eq!(said.stdout.matches("The cluster's name?").count(), 2);
+    let file = std::fs::read_to_string(env.path("here/kubitect.yaml")).unwrap();
+    assert!(file.contains("name: mine"), "{file}");
+    // Ctrl-D is no answer.
+    let env = TestEnv::new();
+    let said = at_terminal(&env, "init", &[], "minimul\n\x04").code(3);
+    let none = "ended without an answer";
+    assert!(said.stdout.contains(none), "{said:?}");
+    assert!(!env.path("here/kubitect.yaml").exists());
+}
+
+#[test]
 fn only_yes_is_a_yes() {
     let env = TestEnv::new();
     env.write_cluster(|text| text);
