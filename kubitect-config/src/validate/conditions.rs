@@ -197,28 +197,35 @@ pub(super) fn least(release: &Release, kubespray: &Mapping) -> Least {
     }
 }
 
-/// Network plugins that the release can install, but not a second time (cilium in v2.28.0), or only on all nodes at once (macvlan).
+/// Network plugins that the user has to install (cni, cloud, none), and those that the release can install, but not a second time
+/// (cilium in v2.28.0), or only on all nodes at once (macvlan).
 fn plugin(context: &Context, path: &KeyPath, report: &mut Report) {
     let release = context.release;
-    if context.kubernetes.network_plugin == "macvlan" && context.nodes > 1 {
-        let kubernetes_path = path.key("kubernetes");
-        report.warning(
-            &kubernetes_path.key("networkPlugin"),
+    let name = &*context.kubernetes.network_plugin;
+    let kubernetes_path = path.key("kubernetes");
+    let path = kubernetes_path.key("networkPlugin");
+    match name {
+        "cni" | "cloud" | "none" => report.warning(
+            &path,
+            "network-plugin-own",
+            format!("with {name} Kubespray sets up no network plugin, and without one no node is Ready"),
+            "install one right after the first `apply`, before other nodes join or an upgrade; or take calico or flannel",
+        ),
+        "macvlan" if context.nodes > 1 => report.warning(
+            &path,
             "macvlan-fixed",
             "with macvlan Kubespray sets up only all nodes at once: none joins this cluster later, and none is upgraded",
             "take another network plugin, as calico or flannel, for a cluster that is to change",
-        );
-    }
-    if context.kubernetes.network_plugin == "cilium" && release.tag == Version::new((2, 28), 0) {
-        let kubernetes_path = path.key("kubernetes");
-        report.error(
-            &kubernetes_path.key("networkPlugin"),
+        ),
+        "cilium" if release.tag == Version::new((2, 28), 0) => report.error(
+            &path,
             "cilium-release",
             format!(
                 "Kubespray {} installs cilium anew with each run, which fails from the second run on",
                 release.tag
             ),
             "use Kubespray v2.28.1 or later, which tells the two apart",
-        );
+        ),
+        _ => {}
     }
 }
