@@ -101,7 +101,7 @@ pub async fn status(
         status.ask_cluster(node, &machine).await;
     }
     if status.etcd.is_empty() {
-        status.etcd = members_alone(cluster, facts, &logged_in).await;
+        status.etcd = members_alone(cluster, facts, masters, &logged_in).await;
     }
     let problems = status.etcd_and_node_problems(cluster);
     status.problems.extend(problems);
@@ -130,17 +130,23 @@ async fn ask_master(login: Result<Arc<dyn Remote>, BoxError>) -> Result<Answers,
     })
 }
 
-/// etcd's members when etcd has no majority and can't list them: the addresses of all masters are queried, through the first
-/// master on which that works.
+/// etcd's members when etcd has no majority and can't list them: the addresses of all masters are queried, those of the cluster
+/// and those that are asked besides because they leave, through the first master on which that works.
 async fn members_alone(
     cluster: &Cluster,
     facts: &Facts,
-    masters: &[Arc<dyn Remote>],
+    asked: &[&Node],
+    logged_in: &[Arc<dyn Remote>],
 ) -> Vec<EtcdMember> {
-    let nodes: Vec<_> = cluster.role(Role::Master).collect();
+    let mut nodes: Vec<_> = cluster
+        .role(Role::Master)
+        .chain(asked.iter().copied())
+        .collect();
+    nodes.sort_by_key(|node| &node.name);
+    nodes.dedup_by_key(|node| &node.name);
     let address = |node: &&Node| facts.node(&node.name).map(|machine| machine.ip);
     let addresses: Vec<_> = nodes.iter().filter_map(address).collect();
-    for master in masters {
+    for master in logged_in {
         let Ok(mut members) = control::members_without_quorum(master, &addresses).await else {
             continue;
         };

@@ -11,6 +11,7 @@ use kubitect_config::value::Label;
 use kubitect_kubespray::control::{self, Health, NodeState};
 use kubitect_kubespray::{Error, status};
 
+use crate::etcd::ENVIRONMENT;
 use crate::fixture::{RELEASE, cluster, example, facts};
 use crate::world::{Recorded, World};
 
@@ -214,14 +215,33 @@ impl std::error::Error for Cause {
     }
 }
 
-/// A master to which the connection is lost.
-struct Lost;
+/// A master with one answer to each command.
+#[derive(Clone, Copy)]
+struct Says(fn(&[&str]) -> Result<Output, BoxError>);
 
-impl Remote for Lost {
-    fn run<'a>(&'a self, _: &'a [&'a str], _: Duration) -> BoxFuture<'a, Output> {
-        let below = Cause("no route to host", None);
-        let cause = Cause("the connection was lost", Some(Box::new(below)));
-        Box::pin(async { Err(cause.into()) })
+/// A master to which the connection is lost.
+const LOST: Says = Says(|_| {
+    let below = Cause("no route to host", None);
+    Err(Cause("the connection was lost", Some(Box::new(below))).into())
+});
+
+/// A master whose etcd has no majority, and whose API does not serve.
+const ALONE: Says = Says(|argv| {
+    let (status, stdout) = match argv.contains(&"cat") {
+        true => (0, ENVIRONMENT),
+        false => (1, "[]"),
+    };
+    let (stdout, stderr) = (stdout.into(), Vec::new());
+    Ok(Output {
+        status,
+        stdout,
+        stderr,
+    })
+});
+
+impl Remote for Says {
+    fn run<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> BoxFuture<'a, Output> {
+        Box::pin(async { (self.0)(argv) })
     }
 
     fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: u32, _: Duration) -> BoxFuture<'a, ()> {
@@ -229,9 +249,9 @@ impl Remote for Lost {
     }
 }
 
-impl Machines for Lost {
+impl Machines for Says {
     fn connect<'a>(&'a self, _: &'a Label) -> BoxFuture<'a, Arc<dyn Remote>> {
-        Box::pin(async { Ok(Arc::new(Self) as Arc<dyn Remote>) })
+        Box::pin(async { Ok(Arc::new(*self) as Arc<dyn Remote>) })
     }
 
     fn note(&self, _: &Node, _: &str) -> Result<(), BoxError> {
@@ -246,12 +266,12 @@ async fn no_cause_is_lost_in_waits_and_status() {
     let (master, soon) = (name("c-master-1"), Duration::from_millis(50));
     let said = std::sync::Mutex::new(Vec::new());
     let waits = |why: &str| said.lock().unwrap().push(why.to_owned());
-    let ready = control::wait_ready(&Lost, &master, None, None, soon, &waits).await;
+    let ready = control::wait_ready(&LOST, &master, None, None, soon, &waits).await;
     let ready = ready.unwrap_err();
     assert!(matches!(ready, Error::NotReady { .. }), "{ready:?}");
-    let serves = control::wait_serving(&Lost, &master, soon, &waits).await;
+    let serves = control::wait_serving(&LOST, &master, soon, &waits).await;
     let limit = Duration::from_secs(3);
-    let later = control::wait_serving(&Lost, &master, limit, &waits).await;
+    let later = control::wait_serving(&LOST, &master, limit, &waits).await;
     for error in [ready, serves.unwrap_err(), later.unwrap_err()] {
         assert!(error.to_string().contains(CAUSES), "{error}");
     }
@@ -261,7 +281,7 @@ async fn no_cause_is_lost_in_waits_and_status() {
     let cluster = cluster(&example(RELEASE));
     let masters: Vec<_> = cluster.role(Role::Master).collect();
     let facts = facts(&cluster, std::path::Path::new("/x"));
-    let status = status(&cluster, &facts, &masters, &Lost).await;
+    let status = status(&cluster, &facts, &masters, &LOST).await;
     for master in masters {
         let problem = format!("the API of {} does not serve: ", master.name);
         let problem = status.problems.iter().find(|own| own.starts_with(&problem));
@@ -271,6 +291,19 @@ async fn no_cause_is_lost_in_waits_and_status() {
             "{problem}"
         );
     }
+}
+
+/// Half of the members may be those of masters that leave.
+#[tokio::test]
+async fn without_a_majority_the_members_of_masters_that_leave_are_asked_too() {
+    let whole = cluster(&example(RELEASE));
+    let masters: Vec<_> = whole.role(Role::Master).collect();
+    let facts = facts(&whole, std::path::Path::new("/x"));
+    let mut cluster = whole.clone();
+    cluster.nodes.retain(|node| node.name != masters[0].name);
+    let status = status(&cluster, &facts, &masters, &ALONE).await;
+    let names: Vec<_> = status.etcd.iter().map(|member| &*member.name).collect();
+    assert_eq!(names, ["etcd-1", "etcd-2", "etcd-3"]);
 }
 
 #[tokio::test]
