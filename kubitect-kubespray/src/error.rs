@@ -356,7 +356,7 @@ impl Error {
     }
 }
 
-fn readable(duration: Duration) -> String {
+pub(crate) fn readable(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds >= 120 && seconds % 60 == 0 => format!("{} minutes", seconds / 60),
         seconds => format!("{seconds} s"),

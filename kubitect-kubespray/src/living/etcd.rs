@@ -12,7 +12,7 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::side_by_side;
 use kubitect_config::{Remote, chain};
 
-use super::kubernetes::{Kubernetes, SERVING_LIMIT};
+use super::kubernetes::Kubernetes;
 use super::membership::address_of;
 use super::stage::Task;
 use crate::control::{self, EtcdMember};
@@ -108,7 +108,7 @@ impl Kubernetes<'_> {
         let what = format!("give the API server of {name} etcd's members");
         let restarted = self
             .waiting(what.clone(), async |waits| {
-                control::use_members(&machine, members, SERVING_LIMIT, waits).await
+                control::use_members(&machine, members, self.ready_within(), waits).await
             })
             .await
             .map_err(|e| Error::because(what, e))?;

@@ -11,10 +11,11 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::{first_success, side_by_side};
 use kubitect_config::{Refusal, RefusalKind, Remote, chain};
 
-use super::kubernetes::{Kubernetes, POLL_INTERVAL, SERVING_LIMIT};
+use super::kubernetes::{Kubernetes, POLL_INTERVAL};
 use super::nodes::states;
 use crate::Error;
 use crate::control::{self, Health, NodeState, Remedy, Traces};
+use crate::error::readable;
 
 /// How long processes of an earlier run may take to end. Each of them has a shorter limit of its own.
 const IDLE_LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -171,7 +172,7 @@ impl Kubernetes<'_> {
         let mut limit = RESTART_LIMIT;
         let uptimes = masters().map(|(_, begun)| control::uptime(&begun.machine));
         for uptime in side_by_side(uptimes).await {
-            limit = limit.max(SERVING_LIMIT.saturating_sub(uptime?));
+            limit = limit.max(self.ready_within().saturating_sub(uptime?));
         }
         let end = Instant::now() + limit;
         let what = "wait for a master of the cluster that is not finished".to_owned();
@@ -197,9 +198,9 @@ impl Kubernetes<'_> {
                 // Another master can only have begun to join if there was a cluster.
                 return match masters().any(|(name, _)| Some(name) != first) {
                     true => Err(Error::failed(format!(
-                        "find a master whose API serves, of a cluster that is not finished, for {} s; start its masters, or \
+                        "find a master whose API serves, of a cluster that is not finished, for {}; start its masters, or \
                          destroy it and make it again:\n  {}",
-                        limit.as_secs(),
+                        readable(limit),
                         why.join("\n  ")
                     ))),
                     false => Ok(None),

@@ -20,8 +20,6 @@ use crate::control::{self, OnWait};
 use crate::goal::{self, Goal};
 use crate::{Error, Event, OnEvent, Tools, Workdir, kubeconfig};
 
-/// How long an API server may take to serve after Kubitect restarted it, or after its machine started. Later it counts as broken.
-pub(super) const SERVING_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// The time between two checks of what is waited for.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 

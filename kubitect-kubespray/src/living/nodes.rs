@@ -9,10 +9,11 @@ use kubitect_config::value::Label;
 use kubitect_config::waiting::first_success;
 use kubitect_config::{Remote, chain};
 
-use super::kubernetes::{Kubernetes, SERVING_LIMIT};
+use super::kubernetes::Kubernetes;
 use super::note::Note;
 use crate::Error;
 use crate::control::{self, Health, NodeState};
+use crate::error::readable;
 
 impl Kubernetes<'_> {
     /// Logs in on a machine.
@@ -50,7 +51,7 @@ impl Kubernetes<'_> {
         let mut found = None;
         let what = "wait for a master whose API serves".to_owned();
         let missing = self.waiting(what, async |waits| {
-            control::wait(SERVING_LIMIT, waits, async || {
+            control::wait(self.ready_within(), waits, async || {
                 match self.find_serving(except).await {
                     Ok(master) => {
                         found = Some(master);
@@ -69,8 +70,8 @@ impl Kubernetes<'_> {
         found.ok_or_else(|| match missing {
             None => Error::failed("find a master whose API serves: none has joined"),
             Some(why) => Error::failed(format!(
-                "find a master whose API serves, for {} s: {why}",
-                SERVING_LIMIT.as_secs()
+                "find a master whose API serves, for {}: {why}",
+                readable(self.ready_within())
             )),
         })
     }

@@ -313,7 +313,7 @@ pub fn logins() {
     stage.end();
 }
 
-/// The time for a drain is that of the site file, or that of the command line instead.
+/// The time for a drain is that of the site file, or that of the command line instead; so is that for an API server.
 pub fn timeouts() {
     let mut shape = Shape::base();
     let (_scratch, stage) = finished(&shape);
@@ -337,6 +337,14 @@ pub fn timeouts() {
         let run = stage.run(&[&apply[..], more].concat(), None);
         assert_eq!(run.code, Some(1), "{}", run.said);
         let said = format!("after {limit}; end or move them");
+        assert!(run.said.contains(&said), "no `{said}` in {}", run.said);
+    }
+    // No API server answers any more: the other wait has its own.
+    stage.place().with(|state, _| state.kube.away = u32::MAX);
+    for (more, limit) in [("2s", "2 s"), ("4s", "4 s")] {
+        let run = stage.run(&[&apply[..], &["--ready-timeout", more]].concat(), None);
+        assert_eq!(run.code, Some(1), "{}", run.said);
+        let said = format!("find a master whose API serves, for {limit}: ");
         assert!(run.said.contains(&said), "no `{said}` in {}", run.said);
     }
     stage.end();
