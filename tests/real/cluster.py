@@ -21,6 +21,8 @@ RELEASE = (pathlib.Path(__file__).parent / "release").read_text().strip()
 # Emulated machines on a busy machine: generous, yet an end.
 APPLY_SECONDS = 10 * 3600
 SETTLE_SECONDS = 1200
+# For an API server that starts beside others on the same processors.
+READY = "40m"
 
 
 class Failed(Exception):
@@ -113,12 +115,16 @@ class Cluster:
 
     def apply(self, code=0):
         """Applies the file as it stands now."""
-        return self.run("apply", "--config", self.written(), "--auto-approve", code=code)
+        return self.run(*self.applying(), code=code)
+
+    def applying(self):
+        """The arguments that apply the file as it stands now."""
+        return ["apply", "--config", self.written(), "--auto-approve", "--ready-timeout", READY]
 
     def apply_killed(self, mark, seconds):
         """Applies, and kills the program with SIGKILL so many seconds after a line with the mark."""
         say(f"$ kubitect apply  # killed {seconds} s after `{mark}`")
-        command = self.command("apply", "--config", self.written(), "--auto-approve", "--verbose")
+        command = self.command(*self.applying(), "--verbose")
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         # Ends a run that never comes to the mark.
         timer = threading.Timer(APPLY_SECONDS, run.kill)

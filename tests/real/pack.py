@@ -264,12 +264,26 @@ PATIENCE = {
     "kube_scheduler_leader_elect_extra_opts": {"retryPeriod": "20s"},
     # etcd says to each of 60 watches of an API server that nothing has happened.
     "etcd_experimental_watch_progress_notify_interval": "60s",
+    # Else four lines, of a kilobyte each, for each of its slow requests, and here most are slow.
+    "etcd_log_level": "error",
     "kubelet_status_update_frequency": "20s",
     "kubelet_custom_flags": ["--housekeeping-interval=60s"],
     "kubeadm_patches": [
         {
             "target": name,
-            "patch": {"spec": {"containers": [{"name": name, "readinessProbe": {"periodSeconds": 10}}]}},
+            "patch": {
+                "spec": {
+                    "containers": [
+                        {
+                            "name": name,
+                            "readinessProbe": {"periodSeconds": 10},
+                            # kubeadm's 4 minutes are too few for an API server that starts where three masters share two processors: the
+                            # kubelet killed it, and it began anew.
+                            "startupProbe": {"failureThreshold": 120},
+                        }
+                    ]
+                }
+            },
         }
         for name in ["kube-apiserver", "kube-scheduler"]
     ],
