@@ -1,6 +1,7 @@
 //! The nodes of a cluster, by kubectl; also the health and the version of an API server.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kubitect_config::cluster::Taint;
 use kubitect_config::remote::{Output, Remote};
@@ -12,6 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::remote::{Health, LIMIT, bounded, last_output, parse_json, run_once, run_retrying};
 use super::scheduling::Toleration;
 use crate::Error;
+
+/// How many times in a row the API server's checks of etcd have to fail; see [`api_health`].
+const READYZ_TRIES: u32 = 3;
+/// The time between two of these tries.
+const READYZ_INTERVAL: Duration = Duration::from_secs(2);
 
 /// kubectl as the administrator, through the API server of the master that it runs on.
 pub(super) const KUBECTL: [&str; 4] = [
@@ -212,7 +218,26 @@ pub async fn nodes(remote: &impl Remote) -> Result<Vec<NodeState>, Error> {
 }
 
 /// Whether the API server of this master serves, including its etcd.
+///
+/// Its checks of etcd fail if etcd takes more than 2 s for one answer (the default of `--etcd-healthcheck-timeout` and of
+/// `--etcd-readycheck-timeout`), as it does on a busy master for a moment. So they have to fail three times in a row, as HAProxy
+/// sees it, too.
 pub async fn api_health(remote: &impl Remote) -> Result<Health, Error> {
+    let mut health = ask_readyz(remote).await?;
+    for _ in 1..READYZ_TRIES {
+        match &health {
+            Health::Unhealthy(why) if why.starts_with("/readyz fails: etcd") => {
+                tokio::time::sleep(READYZ_INTERVAL).await;
+                health = ask_readyz(remote).await?;
+            }
+            _ => break,
+        }
+    }
+    Ok(health)
+}
+
+/// The answer of the API server's `/readyz`.
+async fn ask_readyz(remote: &impl Remote) -> Result<Health, Error> {
     let argv = [&KUBECTL[..], &["get", "--raw=/readyz"]].concat();
     let output = run_once(
         remote,
