@@ -3,39 +3,28 @@
 //! [`render`] is pure: a cluster and its facts ([`Facts::placeholders`](kubitect_config::Facts::placeholders), before there is a
 //! machine) become the files of every balancer. [`roll_out`] puts them in place and goes back to the previous file where the new
 //! one does not serve. [`plan`] lists beforehand the files that differ.
-//! The crate opens no connection itself: its caller passes a [`Remote`](kubitect_config::Remote).
+//! The crate opens no connection itself: its caller passes a [`Remote`](kubitect_config::Remote) for each balancer.
 //!
 //! ```
-//! use kubitect_config::{Cluster, Facts};
-//! use kubitect_config::remote::{BoxFuture, Output, Remote};
-//! use kubitect_lb::Report;
-//! use kubitect_config::value::Label;
 //! use std::collections::BTreeMap;
-//! use std::time::Duration;
 //!
-//! /// A connection to one balancer.
-//! struct Session;
+//! use kubitect_config::presets::Preset;
+//! use kubitect_config::value::Label;
+//! use kubitect_config::{Facts, Remote, Site};
+//! use kubitect_lb::{Error, Rendered, Report};
 //!
-//! impl Remote for Session {
-//!     fn put<'a>(&'a self, path: &'a str, bytes: &'a [u8], mode: u32, deadline: Duration) -> BoxFuture<'a, ()> {
-//!         unimplemented!("write {} bytes to {path} with mode {mode:o}", bytes.len())
-//!     }
-//!     fn run<'a>(&'a self, argv: &'a [&'a str], deadline: Duration) -> BoxFuture<'a, Output> {
-//!         unimplemented!("run {argv:?}")
-//!     }
-//! }
+//! let file = Preset::find("example-multi-master").expect("it is one of the presets").text();
+//! let cluster = kubitect_config::parse(&file, "cluster.yaml", &Site::default())?.cluster;
+//! let rendered = kubitect_lb::render(&cluster, &Facts::placeholders(&cluster))?;
+//! assert!(rendered[0].haproxy.contains("frontend kube_api"));
 //!
-//! async fn balance(
-//!     cluster: &Cluster,
-//!     facts: &Facts,
-//!     sessions: &BTreeMap<Label, Session>,
-//! ) -> Result<Report, kubitect_lb::Error> {
-//!     let rendered = kubitect_lb::render(cluster, facts)?;
-//!     for change in kubitect_lb::plan(&rendered, sessions).await? {
+//! async fn balance<R: Remote>(rendered: &[Rendered], balancers: &BTreeMap<Label, R>) -> Result<Report, Error> {
+//!     for change in kubitect_lb::plan(rendered, balancers).await? {
 //!         println!("{}: {} differs", change.node, change.file);
 //!     }
-//!     kubitect_lb::roll_out(&rendered, sessions, &|event| println!("{event}")).await
+//!     kubitect_lb::roll_out(rendered, balancers, &|event| println!("{event}")).await
 //! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod balancer;

@@ -220,8 +220,7 @@ pub async fn nodes(remote: &impl Remote) -> Result<Vec<NodeState>, Error> {
 /// Whether the API server of this master serves, including its etcd.
 ///
 /// Its checks of etcd fail if etcd takes more than 2 s for one answer (the default of `--etcd-healthcheck-timeout` and of
-/// `--etcd-readycheck-timeout`), as it does on a busy master for a moment. So they have to fail three times in a row, as HAProxy
-/// sees it, too.
+/// `--etcd-readycheck-timeout`), as it does on a busy master for a moment. So they have to fail three times in a row.
 pub async fn api_health(remote: &impl Remote) -> Result<Health, Error> {
     let mut health = ask_readyz(remote).await?;
     for _ in 1..READYZ_TRIES {
