@@ -217,8 +217,12 @@ def metrics(cluster):
 
 
 def small_masters(cluster):
-    """Masters of 2 GiB: up to six stand side by side."""
-    cluster.file["cluster"]["nodes"]["master"]["default"]["ram"] = 2
+    """Masters of 2 GiB and one processor: up to six stand side by side."""
+    cluster.file["cluster"]["nodes"]["master"]["default"].update(cpu=1, ram=2)
+    # kubeadm wants two; and where Kubespray's 600m are kept for the system, no API server is let onto one.
+    cluster.file["addons"]["kubespray"].update(
+        kubeadm_ignore_preflight_errors=["NumCPU"], kube_cpu_reserved="50m", system_cpu_reserved="50m"
+    )
 
 
 def masters_journey():

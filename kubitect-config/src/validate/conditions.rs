@@ -20,6 +20,7 @@ mod forms;
 mod interfaces;
 mod kube_proxy;
 mod kubeadm;
+mod least;
 mod metallb;
 mod older;
 mod ranges;
@@ -28,6 +29,7 @@ mod runtime;
 mod stack;
 
 pub(super) use components::spelled as component_spelled;
+pub(super) use least::{Least, least};
 pub(super) use rules::fits as version_fits;
 
 /// The code of most of these problems.
@@ -149,52 +151,6 @@ pub(super) fn is_expression(value: &Value) -> bool {
     value
         .as_str()
         .is_some_and(|text| text.contains("{{") || text.contains("{%"))
-}
-
-/// The least memory and processors of machines.
-pub(super) struct Least {
-    /// Memory of a master and of a worker, in MiB.
-    pub memory_mb: [u64; 2],
-    /// Processors of a master.
-    pub cpus: u32,
-}
-
-/// The least memory of a master for kubeadm, in MiB.
-const KUBEADM_MEMORY: u64 = 1700;
-
-/// The least that the checks of the release and of kubeadm accept. The variables can lower it or turn checks off.
-pub(super) fn least(release: &Release, kubespray: &Mapping) -> Least {
-    let variables = Variables {
-        all: kubespray,
-        path: KeyPath::Root,
-    };
-    let names = ["minimal_master_memory_mb", "minimal_node_memory_mb"];
-    let memory = |index: usize| {
-        if variables.is_on("ignore_assert_errors") {
-            return 0;
-        }
-        let default = release.memory_mb[index];
-        variables.number(names[index], default).unwrap_or(0)
-    };
-    // Whether kubeadm makes this preflight check: `Mem`, `NumCPU`.
-    let checks = |own: &str| {
-        let ignored = |check: &Value| {
-            check
-                .as_str()
-                .is_some_and(|check| ["all", own].contains(&check))
-        };
-        let is_ignored = match variables.get("kubeadm_ignore_preflight_errors") {
-            Some(Value::Sequence(checks)) => checks.iter().any(ignored),
-            Some(_) => true,
-            None => false,
-        };
-        release.preflight && !is_ignored
-    };
-    let of_masters = if checks("Mem") { KUBEADM_MEMORY } else { 0 };
-    Least {
-        memory_mb: [memory(0).max(of_masters), memory(1)],
-        cpus: if checks("NumCPU") { 2 } else { 1 },
-    }
 }
 
 /// Network plugins that the user has to install (cni, cloud, none), and those that the release can install, but not a second time

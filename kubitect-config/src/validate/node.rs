@@ -310,7 +310,7 @@ fn ram(
     ram
 }
 
-/// The machine's processors. Fewer than kubeadm accepts are reported: at the machine, or once at the role's default.
+/// The machine's processors. Fewer than a control plane needs are reported: at the machine, or once at the role's default.
 fn cpu(
     machine: &Machine,
     group: &mut Group,
@@ -319,19 +319,22 @@ fn cpu(
     report: &mut Report,
 ) -> u32 {
     let cpu = machine.size.cpu.or(group.size.cpu).unwrap_or(defaults::CPU);
-    let least = match (machine.role, &context.least) {
-        (Role::Master, Some(least)) => least.cpus,
-        _ => return cpu,
+    let Some(least) = context
+        .least
+        .as_ref()
+        .filter(|_| machine.role == Role::Master)
+    else {
+        return cpu;
     };
     let own = machine.size.cpu.is_some();
-    if cpu < least && (own || !group.cpu_reported) {
+    if cpu < least.cpus && (own || !group.cpu_reported) {
         group.cpu_reported |= !own;
         let path = if own { *path } else { group.path };
         report.error(
             &path.key("cpu"),
             "processors",
-            format!("{cpu} is too few: kubeadm refuses masters of fewer than {least} processors"),
-            format!("use at least {least}"),
+            format!("{cpu} is too few: {}", least.cpus_why),
+            format!("use at least {}{}", least.cpus, least.cpus_else),
         );
     }
     cpu
