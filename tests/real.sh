@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The real Kubespray and the real Kubernetes, driven by the product on emulated machines: one journey, and a table of its steps.
 #
-#   tests/real.sh life|masters|exchange|kills|plays [--kubespray REPOSITORY] [--keep] [--from STEP] [--only STEP] [--list]
+#   tests/real.sh life|masters|replace|exchange|kills|plays [--kubespray REPOSITORY] [--keep] [--from STEP] [--only STEP] [--list]
 #
 # REPOSITORY is a git repository of Kubespray, a folder or an address; by default the public one. --keep leaves the lab
 # up, --from and --only take up what an earlier run has left. As root (or with sudo), with Rust and Go; takes hours where
@@ -16,14 +16,14 @@ keep=no
 resumed=no
 arguments=()
 usage() {
-  echo "usage: tests/real.sh life|masters|exchange|kills|plays [--kubespray REPOSITORY] [--keep] [--from STEP] [--only STEP] [--list]" >&2
+  echo "usage: tests/real.sh life|masters|replace|exchange|kills|plays [--kubespray REPOSITORY] [--keep] [--from STEP] [--only STEP] [--list]" >&2
   exit 2
 }
 
 (($#)) || usage
 journey=$1
 shift
-case $journey in life | masters | exchange | kills | plays) ;; *) usage ;; esac
+case $journey in life | masters | replace | exchange | kills | plays) ;; *) usage ;; esac
 while (($#)); do
   case $1 in
     --keep) keep=yes ;;

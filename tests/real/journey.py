@@ -1,6 +1,6 @@
 """The ring's journeys: a list of steps each, a table at the end.
 
-    journey.py life|masters|exchange|kills|plays [--from STEP] [--only STEP] [--list]
+    journey.py life|masters|replace|exchange|kills|plays [--from STEP] [--only STEP] [--list]
 
 Runs inside the lab; tests/real.sh prepares it and says in its environment where all lies: RING_HOME, RING_PROGRAM, RING_SERVED.
 A step is a change of the file, what is done with it, and what must be true then. Of steps that are skipped only the change
@@ -226,11 +226,22 @@ def small_masters(cluster):
 
 
 def masters_journey():
-    """Masters come, are lost and go."""
+    """Masters come, and one is lost."""
     return [
         Step("create", small_masters, check=web, asked=False),
         Step("masters-become-three", masters(1, 2, 3), check=etcd_members),
         Step("one-is-lost-with-its-disk", act=lose(f"{NAME}-master-2"), check=etcd_members),
+        DESTROY,
+    ]
+
+
+CREATE_WITH_THREE = Step("create-with-three", change(small_masters, masters(1, 2, 3)), check=change(web, etcd_members), asked=False)
+
+
+def replace():
+    """The first of three masters is replaced by a new one."""
+    return [
+        CREATE_WITH_THREE,
         Step("the-first-is-replaced", masters(2, 3, 4), check=change(etcd_members, lambda c: is_gone(c, f"{NAME}-master-1"))),
         DESTROY,
     ]
@@ -239,7 +250,7 @@ def masters_journey():
 def exchange():
     """All masters are exchanged in one file. That the only one is exchanged is a step of `kills`."""
     return [
-        Step("create-with-three", change(small_masters, masters(1, 2, 3)), check=change(web, etcd_members), asked=False),
+        CREATE_WITH_THREE,
         Step("all-three-are-exchanged", masters(4, 5, 6), check=etcd_members),
         DESTROY,
     ]
@@ -283,7 +294,14 @@ def plays():
     ]
 
 
-JOURNEYS = {"life": life, "masters": masters_journey, "exchange": exchange, "kills": kills, "plays": plays}
+JOURNEYS = {
+    "life": life,
+    "masters": masters_journey,
+    "replace": replace,
+    "exchange": exchange,
+    "kills": kills,
+    "plays": plays,
+}
 
 
 def carry_out(cluster, step):
