@@ -51,17 +51,21 @@ def virsh(*arguments, check=True):
     return subprocess.run(["virsh", *arguments], stdout=subprocess.PIPE, text=True, check=check, timeout=120).stdout
 
 
-def is_gone(cluster, node):
+def gone(node):
     """Nothing of a node is left: machine, node object, its trace in the network plugin, pods."""
-    if node in virsh("list", "--all", "--name").split():
-        raise Failed(f"the machine {node} is still there")
-    if node in cluster.kubectl("get", "nodes", "--output", "name"):
-        raise Failed(f"the node object {node} is still there")
-    wait_for(
-        f"no pod is bound to {node}",
-        SETTLE_SECONDS,
-        lambda: cluster.kubectl("get", "pods", "--all-namespaces", "--field-selector", f"spec.nodeName={node}", "--output", "name"),
-    )
+
+    def check(cluster):
+        if node in virsh("list", "--all", "--name").split():
+            raise Failed(f"the machine {node} is still there")
+        if node in cluster.kubectl("get", "nodes", "--output", "name"):
+            raise Failed(f"the node object {node} is still there")
+        wait_for(
+            f"no pod is bound to {node}",
+            SETTLE_SECONDS,
+            lambda: cluster.kubectl("get", "pods", "--all-namespaces", "--field-selector", f"spec.nodeName={node}", "--output", "name"),
+        )
+
+    return check
 
 
 def has_memory(node, gib):
@@ -203,7 +207,7 @@ def life():
             set_variable("crictl_download_url", f"http://{REGISTRY}/files/crictl.tar.gz"),
             check=pods_reach_one_another,
         ),
-        Step("it-leaves", workers(1), check=change(lambda cluster: is_gone(cluster, second), two_pods_serve)),
+        Step("it-leaves", workers(1), check=change(gone(second), two_pods_serve)),
         Step("a-worker-gets-more-memory", workers(1, ram=3), check=has_memory(f"{NAME}-worker-1", 3)),
         Step("an-addon-is-switched-on", set_variable("metrics_server_enabled", True), check=metrics),
         Step("kubernetes-is-upgraded", kubernetes(SECOND), check=lambda cluster: serves(cluster, SECOND)),
@@ -226,11 +230,17 @@ def small_masters(cluster):
 
 
 def masters_journey():
-    """Masters come, and one is lost."""
+    """Masters come, one is lost, and they go."""
     return [
         Step("create", small_masters, check=web, asked=False),
         Step("masters-become-three", masters(1, 2, 3), check=etcd_members),
         Step("one-is-lost-with-its-disk", act=lose(f"{NAME}-master-2"), check=etcd_members),
+        # The first one of the inventory, and the one that was lost.
+        Step(
+            "masters-become-one",
+            masters(3),
+            check=change(etcd_members, *(gone(f"{NAME}-master-{number}") for number in [1, 2])),
+        ),
         DESTROY,
     ]
 
@@ -242,7 +252,7 @@ def replace():
     """The first of three masters is replaced by a new one."""
     return [
         CREATE_WITH_THREE,
-        Step("the-first-is-replaced", masters(2, 3, 4), check=change(etcd_members, lambda c: is_gone(c, f"{NAME}-master-1"))),
+        Step("the-first-is-replaced", masters(2, 3, 4), check=change(etcd_members, gone(f"{NAME}-master-1"))),
         DESTROY,
     ]
 
@@ -273,7 +283,7 @@ def kills():
             "in-a-second-masters-join",
             masters(2),
             act=continued(killed("Joining control plane node to the cluster", 10)),
-            check=change(etcd_members, lambda cluster: is_gone(cluster, f"{NAME}-master-1")),
+            check=change(etcd_members, gone(f"{NAME}-master-1")),
         ),
         Step(
             "while-an-upgraded-node-is-drained",
