@@ -65,7 +65,10 @@ pub(in crate::validate) fn least(release: &Release, kubespray: &Mapping) -> Leas
             "the kubelet keeps {reserved}m for the system and the control plane asks for {REQUESTED}m, so that one of its pods is never \
              let onto the machine"
         );
-        (why, ", or lower `system_cpu_reserved`")
+        (
+            why,
+            ", or lower `kube_cpu_reserved` and `system_cpu_reserved`",
+        )
     } else {
         let why = format!("kubeadm refuses masters of fewer than {of_kubeadm} processors");
         (why, "")
@@ -90,14 +93,16 @@ fn reserved(release: &Release, variables: &Variables) -> u64 {
         .iter()
         .map(|(name, default)| match variables.get(name) {
             None => *default,
-            Some(value) => thousandths(value).unwrap_or(0),
+            Some(value) => thousandths(value).map_or(0, u64::from),
         })
         .sum()
 }
 
-/// A quantity of processors in thousandths: `250m`, `0.5`, `2`; none for what is no quantity, as a template.
-fn thousandths(value: &Value) -> Option<u64> {
-    let whole = |processors: f64| (processors * 1000.0).ceil() as u64;
+/// A quantity of processors in thousandths: `250m`, `0.5`, `2`, as far as 32 bits hold it; none for what is no quantity, as a
+/// template.
+fn thousandths(value: &Value) -> Option<u32> {
+    // A number that is too large becomes the largest one.
+    let whole = |processors: f64| (processors * 1000.0).ceil() as u32;
     match value {
         Value::Number(number) => number.as_f64().map(whole),
         Value::String(text) => match text.strip_suffix('m') {
