@@ -31,8 +31,8 @@ pub enum Phase {
     Balance {
         /// The balancers, and whether each serves already.
         balancers: Vec<(Label, bool)>,
-        /// Masters that leave and stay behind the balancers for now: no wanted master's API serves yet, and the new masters join
-        /// through a balancer. The files are rolled out once more after the tasks, and noted only then.
+        /// Masters that leave and stay behind the balancers for now, because fewer than two wanted masters serve yet: so one serves
+        /// all the time. The files are rolled out once more before they stop, and noted only then.
         leaving: Vec<Label>,
         /// Balancers that leave. They give up the virtual address as soon as the wanted ones serve.
         give_up: Vec<Label>,
@@ -100,7 +100,8 @@ pub struct Parts<'a> {
 ///    first where a wanted one serves already and can take it. Where none does, they keep it until the new ones serve, so that the
 ///    API is reachable all the time.
 /// 3. Machines on which Kubernetes is not set up yet are restarted: the tasks may need their new size, and no pod runs on them.
-/// 4. Tasks: nodes join, leave and are upgraded.
+/// 4. Tasks: nodes join, leave and are upgraded. Balancers that had to lead to masters that leave are rolled out once more between
+///    the last join and the first of these that leaves.
 /// 5. Balancers, then the other machines are restarted after the tasks, one by one: connections and pods move elsewhere meanwhile,
 ///    and the tasks may just have added the nodes that take them.
 /// 6. Removals are last: by then no balancer leads to the machine, it is no node of Kubernetes, and etcd does not list it.
@@ -118,12 +119,16 @@ pub fn phases(parts: Parts<'_>) -> Vec<Phase> {
         kubelet: parts.has_kubelet(&change.name),
         change,
     }));
-    let second_roll_out = parts.balance(&mut phases);
+    let mut second_roll_out = parts.balance(&mut phases);
     let (late, early): (Vec<_>, Vec<_>) = parts.restarts().partition(
         |phase| matches!(phase, Phase::Restart { change, .. } if !parts.lacks_kubernetes(change)),
     );
     phases.extend(early);
-    phases.extend(parts.tasks.iter().cloned().map(Phase::Kubernetes));
+    for task in &parts.tasks {
+        phases.push(Phase::Kubernetes(task.clone()));
+        // All wanted masters serve then, and those that leave come next.
+        phases.extend(second_roll_out.take_if(|_| task.stage == Stage::Members));
+    }
     phases.extend(second_roll_out);
     phases.extend(parts.restart_balancers());
     phases.extend(late);
@@ -175,7 +180,7 @@ impl Parts<'_> {
         })
     }
 
-    /// Adds the phases of balancers before the tasks. Returns the roll-out after the tasks, if one is necessary.
+    /// Adds the phases of balancers before the tasks. Returns the roll-out among the tasks, if one is necessary.
     fn balance(&self, phases: &mut Vec<Phase>) -> Option<Phase> {
         let is_balancer = |leaving: &&Leaving| leaving.role == Role::LoadBalancer;
         let leaving: Vec<_> = match self.cluster.balancing.vip {
@@ -200,22 +205,18 @@ impl Parts<'_> {
         second
     }
 
-    /// The masters that leave, where no wanted master has joined: only their APIs serve, and the new masters join through them.
+    /// The masters that leave, where fewer than two wanted ones have joined. Where none has, the new masters join through the APIs
+    /// of those that leave; where one has, theirs answer while its API server restarts with other members of etcd.
     fn leaving_masters(&self) -> Vec<Label> {
-        let masters = self
-            .nodes
-            .iter()
-            .filter(|own| own.node.role == Role::Master && own.finished().is_some());
-        let (wanted, leaving): (Vec<_>, Vec<_>) = masters.partition(|own| own.wanted);
-        if !wanted.is_empty() {
+        let has_joined = |name: &Label| self.has_kubelet(name.as_str());
+        let wanted = self.cluster.role(Role::Master);
+        if wanted.filter(|node| has_joined(&node.name)).count() > 1 {
             return Vec::new();
         }
-        let has_address = |name: &Label| {
-            let mut leaving = self.leaving.iter();
-            leaving.any(|leaving| leaving.name == *name && leaving.ip.is_some())
-        };
-        let names = leaving.iter().map(|own| own.node.name.clone());
-        names.filter(has_address).collect()
+        let masters = self.leaving.iter().filter(|own| own.role == Role::Master);
+        let reached = masters.filter(|own| own.ip.is_some());
+        let names = reached.map(|own| own.name.clone());
+        names.filter(has_joined).collect()
     }
 
     /// The restarts of masters and workers.

@@ -37,7 +37,7 @@ kubitect_config::debug_fields!(Balancers<'_>, cluster.name, facts);
 impl Balancers<'_> {
     /// Rolls out the balancers' files, which lead to the wanted masters and to the `leaving_masters`.
     ///
-    /// With leaving masters nothing is noted: the files are rolled out once more when these have left. The balancers in `give_up`,
+    /// With leaving masters nothing is noted: the files are rolled out once more before these stop. The balancers in `give_up`,
     /// all of which leave, give up the virtual address once the others serve, before it is waited for.
     pub async fn set_up(
         &self,

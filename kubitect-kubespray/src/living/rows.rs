@@ -352,9 +352,13 @@ impl Task {
                     .collect()
             }
             Stage::Members => {
-                let disruption = match cluster.role(Role::Master).count() {
-                    1 => Disruption::Outage,
-                    _ => Disruption::Reload,
+                // Masters that leave after this serve meanwhile, where balancers lead to them.
+                let is_only = cluster.role(Role::Master).count() == 1
+                    && (context.joined_masters() == 1
+                        || cluster.role(Role::LoadBalancer).next().is_none());
+                let disruption = match is_only {
+                    true => Disruption::Outage,
+                    false => Disruption::Reload,
                 };
                 let details = "the API servers use the members that stay, one after another";
                 let rows = on_masters(Kind::Etcd, details).into_iter();

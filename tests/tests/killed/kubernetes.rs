@@ -59,6 +59,9 @@ pub fn api_server(state: &mut State, host: &FakeHost, name: &str, argv: &[&str])
             let members = configured(state, name);
             match rest {
                 ["control-plane", "apiserver"] => {
+                    if let Some(why) = outage(state, host, name) {
+                        return Some(failed(1, &why));
+                    }
                     state.guests.get_mut(name).unwrap().api = Some(members);
                 }
                 ["control-plane", "all"] => {
@@ -80,6 +83,19 @@ pub fn api_server(state: &mut State, host: &FakeHost, name: &str, argv: &[&str])
             ok("")
         }
         _ => return None,
+    })
+}
+
+/// Why clients get no answer while this API server restarts, although that of another node serves: no balancer leads there.
+fn outage(state: &State, host: &FakeHost, name: &str) -> Option<String> {
+    let is_node = |other: &str| state.kube.nodes.contains_key(other);
+    let others = |other: &str| other != name && is_node(other) && state.serves(host, other);
+    let is_cut = state
+        .balanced()
+        .any(|to| to.contains(name) && !to.iter().any(|own| others(own)));
+    let serving = state.guests.keys().find(|own| others(own))?;
+    is_cut.then(|| {
+        format!("{name} restarts, and a balancer does not lead to {serving}, which serves")
     })
 }
 

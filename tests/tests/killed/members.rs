@@ -36,6 +36,12 @@ pub fn apply_fully(stage: &Stage, shape: &Shape) -> String {
     run.said
 }
 
+/// Whether the plan says that nothing answers while the API servers get the members of etcd.
+fn is_outage(said: &str) -> bool {
+    said.lines()
+        .any(|line| line.contains("~ etcd") && line.contains("[outage]"))
+}
+
 fn made(scratch: &std::path::Path, shape: &Shape) -> Stage {
     let stage = Stage::new(scratch);
     apply_fully(&stage, shape);
@@ -50,10 +56,13 @@ pub fn all() {
             (&[1][..], &[2][..]),
             (&[1, 2, 3], &[4, 5, 6]),
             (&[1, 2, 3], &[4]),
+            (&[1, 2, 3], &[1]),
+            (&[1, 2, 3], &[1, 4, 5]),
             (&[1], &[1, 2, 3]),
         ] {
             let stage = made(path, &shape(before, release));
-            apply_fully(&stage, &shape(after, release));
+            let said = apply_fully(&stage, &shape(after, release));
+            assert!(!is_outage(&said), "{said}");
             println!(
                 "masters {before:?} became {after:?} with Kubespray {}",
                 release[1]
@@ -242,7 +251,8 @@ fn begun_and_not_wanted(path: &std::path::Path) {
                 assert!(!state.has_quorum(host));
             });
         }
-        apply_fully(&stage, &shape(after, release));
+        let said = apply_fully(&stage, &shape(after, release));
+        assert_eq!(is_outage(&said), after == [1], "{said}");
         stage.end();
     });
     println!("{} times a master that had begun to join left", done.len());

@@ -316,6 +316,9 @@ impl Stage<'_> {
                 return fail(name, "it is still a member of etcd");
             }
             if play.extra["reset_nodes"] != false {
+                if self.state.balanced().any(|to| to.contains(name)) {
+                    return fail(name, "its API server stops, and a balancer leads there");
+                }
                 self.state.guests.get_mut(name).unwrap().reset();
             }
             if self.breaks(name) {

@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use kubitect_lb::{HAPROXY_FILE, KEEPALIVED_FILE};
+use kubitect_lb::{API, HAPROXY_FILE, KEEPALIVED_FILE};
 use kubitect_provision::fake::FakeHost;
 use kubitect_provision::hypervisor::Hypervisor;
 use kubitect_provision::observe::{DomainState, PowerState};
 use serde::{Deserialize, Serialize};
 
+use crate::machine::servers;
 use crate::restored::Unpacked;
 
 /// All machines, and the Kubernetes on them.
@@ -292,6 +293,13 @@ impl State {
             && !self.guests[name].stopped.contains("kubelet")
             && self.answers(host, name)
             && self.has_quorum(host)
+    }
+
+    /// The masters to which each balancer leads that may hold the virtual address.
+    pub fn balanced(&self) -> impl Iterator<Item = BTreeSet<String>> {
+        let guests = self.guests.values();
+        let balancers = guests.filter(|guest| guest.running.contains_key("keepalived"));
+        balancers.map(|guest| servers(guest, API).into_iter().collect())
     }
 
     /// Whether a node of Kubernetes is Ready: its machine is on, its kubelet has joined, and there is a network.
