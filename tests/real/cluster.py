@@ -1,6 +1,7 @@
 """A cluster under test: its file, the product's commands, kubectl, and clients that note how long they went unanswered."""
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -21,6 +22,8 @@ RELEASE = (pathlib.Path(__file__).parent / "release").read_text().strip()
 # Emulated machines on a busy machine: generous, yet an end.
 APPLY_SECONDS = 10 * 3600
 SETTLE_SECONDS = 1200
+# For a run that was asked to end.
+END_SECONDS = 60
 # For an API server that starts beside others on the same processors.
 READY = "40m"
 
@@ -104,14 +107,21 @@ class Cluster:
         """Runs the program to its end, which is this exit code, or any; returns what it printed."""
         say("$ kubitect " + " ".join(arguments))
         began = time.monotonic()
-        done = subprocess.run(
-            self.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=APPLY_SECONDS, check=False
-        )
-        print(done.stdout, end="", flush=True)
-        say(f"[exit {done.returncode} after {time.monotonic() - began:.0f} s]")
-        if code not in (None, done.returncode):
-            raise Failed(f"kubitect {arguments[0]} ended with {done.returncode}, not with {code}")
-        return done.stdout
+        run = subprocess.Popen(self.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        try:
+            printed, _ = run.communicate(timeout=APPLY_SECONDS)
+        except BaseException:
+            # It ends what it began, Ansible too, which a kill would leave behind.
+            run.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.communicate(timeout=END_SECONDS)
+            run.kill()
+            raise
+        print(printed, end="", flush=True)
+        say(f"[exit {run.returncode} after {time.monotonic() - began:.0f} s]")
+        if code not in (None, run.returncode):
+            raise Failed(f"kubitect {arguments[0]} ended with {run.returncode}, not with {code}")
+        return printed
 
     def apply(self, code=0):
         """Applies the file as it stands now."""

@@ -3,8 +3,12 @@
 import contextlib
 import io
 import json
+import os
 import pathlib
+import signal
 import sys
+import tempfile
+import threading
 import time
 import unittest
 
@@ -66,6 +70,27 @@ class Journeys(unittest.TestCase):
 
         steps = [journey.Step("a", act=fails, asked=False), journey.Step("b", act=self.fail)]
         self.assertFalse(quietly(journey.run, Recorded(), steps, None, None))
+
+    def test_a_program_is_asked_to_end_and_not_killed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program = pathlib.Path(folder) / "program"
+            begun, ended = program.with_suffix(".begun"), program.with_suffix(".ended")
+            text = f"#!/bin/sh\ntrap 'touch {ended}; exit 1' TERM\ntouch {begun}\nwhile :; do sleep 0.05; done\n"
+            program.write_text(text)
+            program.chmod(0o755)
+            former = signal.signal(signal.SIGUSR1, lambda *_: sys.exit(1))
+            self.addCleanup(signal.signal, signal.SIGUSR1, former)
+
+            def interrupt():
+                end = time.monotonic() + 60
+                while not begun.exists() and time.monotonic() < end:
+                    time.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+            threading.Thread(target=interrupt, daemon=True).start()
+            with self.assertRaises(SystemExit):
+                quietly(Cluster(str(program), folder, {}, "1.34.4").run, "apply")
+            self.assertTrue(ended.exists())
 
     def test_each_step_has_a_name_of_its_own(self):
         for make in journey.JOURNEYS.values():
