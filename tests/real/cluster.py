@@ -107,7 +107,10 @@ class Cluster:
         """Runs the program to its end, which is this exit code, or any; returns what it printed."""
         say("$ kubitect " + " ".join(arguments))
         began = time.monotonic()
-        run = subprocess.Popen(self.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        # In a session of its own: a second signal ends it at once, so ctrl-C reaches it by way of this program only.
+        run = subprocess.Popen(
+            self.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         try:
             printed, _ = run.communicate(timeout=APPLY_SECONDS)
         except BaseException:

@@ -3,20 +3,19 @@
 import contextlib
 import io
 import json
-import os
 import pathlib
-import signal
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import journey  # noqa: E402
 import pods  # noqa: E402
-from cluster import Api, Asker, Cluster, Failed  # noqa: E402
+from cluster import Api, Asker, Cluster, Failed, wait_for  # noqa: E402
 
 
 class Recorded(Cluster):
@@ -78,17 +77,16 @@ class Journeys(unittest.TestCase):
             text = f"#!/bin/sh\ntrap 'touch {ended}; exit 1' TERM\ntouch {begun}\nwhile :; do sleep 0.05; done\n"
             program.write_text(text)
             program.chmod(0o755)
-            former = signal.signal(signal.SIGUSR1, lambda *_: sys.exit(1))
-            self.addCleanup(signal.signal, signal.SIGUSR1, former)
+            communicate, calls = subprocess.Popen.communicate, []
 
-            def interrupt():
-                end = time.monotonic() + 60
-                while not begun.exists() and time.monotonic() < end:
-                    time.sleep(0.01)
-                os.kill(os.getpid(), signal.SIGUSR1)
+            def interrupted(run, *given, **more):
+                calls.append(run)
+                if len(calls) == 1:
+                    wait_for("the program", 60, lambda: "" if begun.exists() else "it has not begun")
+                    raise SystemExit
+                return communicate(run, *given, **more)
 
-            threading.Thread(target=interrupt, daemon=True).start()
-            with self.assertRaises(SystemExit):
+            with mock.patch.object(subprocess.Popen, "communicate", interrupted), self.assertRaises(SystemExit):
                 quietly(Cluster(str(program), folder, {}, "1.34.4").run, "apply")
             self.assertTrue(ended.exists())
 
